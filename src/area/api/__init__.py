@@ -1,0 +1,87 @@
+"""The REST API, under `/api`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from area import __version__
+from area.api import admin, areas, auth, connections, docs, executions, me, notices, problems, services
+from area.api.problems import ProblemOut
+from area.api.stream import Hub
+from area.engine.state import State
+
+ABOUT = """\
+Everything that the pages do can be done here.
+
+**Who.** Log in at `POST /api/auth/login`, or make an API token at `POST /api/me/tokens`, and send it as
+`Authorization: Bearer …`. Browsers get a cookie, which works for requests of AREA's own pages only.
+
+**Lists** come in pages: `?limit=` (50, at most 100) and `?cursor=`, answered with `{"items": […], "next_cursor": …}`.
+
+**Problems** are RFC 9457 problem details (`application/problem+json`) with a `code` for programs, a `detail` for people,
+and `errors` field by field. What belongs to somebody else is answered with 404, as if it were not there.
+"""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def make_api(state: State | None = None, *, lifespan: Lifespan | None = None) -> FastAPI:
+    """The application with the API's routes. Without a `state`, `attach` one before the first request."""
+    app = FastAPI(
+        title="AREA",
+        version=__version__,
+        description=ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan or _lifespan,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    api = APIRouter(prefix="/api")
+    for one in (auth, me, services, connections, areas, executions, notices, admin):
+        api.include_router(one.router)
+    app.include_router(api)
+    app.include_router(docs.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's documented way
+    if state is not None:
+        attach(app, state)
+    return app
+
+
+def attach(app: FastAPI, state: State) -> None:
+    """Give the application what the process has open. Call `app.state.hub.close()` as soon as the server is to stop."""
+    app.state.area = state
+    app.state.hub = Hub(state.database)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.hub.close()
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with the problem's schema in it; made once."""
+    if not app.openapi_schema:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary="When something happens in one service, do something in another.",
+            description=app.description,
+            routes=[route for route in app.routes if getattr(route, "path", "").startswith("/api/")],
+        )
+        schemas = document["components"]["schemas"]
+        schema = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas["Problem"] = schema | {"title": "Problem"}
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        document["security"] = [{"bearer": []}, {"cookie": []}]
+        for path in ("/api/auth/register", "/api/auth/login"):
+            document["paths"][path]["post"]["security"] = []
+        app.openapi_schema = document
+    return app.openapi_schema

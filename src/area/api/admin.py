@@ -1,0 +1,148 @@
+"""For administrators: accounts, invitations, the catalog's switches, figures, the audit."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, Field
+
+from area import accounts, catalog, executions
+from area.api.auth import Password
+from area.api.body import Route
+from area.api.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, StateDep
+from area.api.paging import Page, Paging, paging
+from area.api.problems import answers
+
+router = APIRouter(prefix="/admin", tags=["admin"], route_class=Route)
+
+
+class UserPatch(In):
+    """What to change; what is left out stays."""
+
+    is_admin: bool = False
+    is_active: bool = True
+    password: Password = Field("", description="A new password: ends the account's sessions and API tokens")
+
+
+class Switch(In):
+    """On or off."""
+
+    is_active: bool
+
+
+class NewInvitation(In):
+    """An invitation to make."""
+
+    days: int = Field(7, ge=1, le=365, description="How long it is good")
+
+
+class MadeInvitation(BaseModel):
+    """The invitation, shown this once, and how it is listed."""
+
+    token: str
+    item: accounts.InvitationView
+
+
+@router.get("/users", responses=answers(401, 403, 422), summary="Accounts")
+async def users(
+    _: Admin,
+    session: SessionDep,
+    page: Annotated[Paging, Depends(paging("users"))],
+    q: Annotated[Line | None, Query(max_length=255, description="Part of the e-mail address or username")] = None,
+) -> Page[accounts.UserView]:
+    """All accounts, newest first."""
+    return Page(**page.cut(await accounts.users(session, limit=page.limit + 1, before=page.before, q=q)))
+
+
+@router.patch("/users/{user_id}", responses=answers(400, 401, 403, 404, 409, 413, 422), summary="Change an account")
+async def change_user(
+    user_id: Id, form: UserPatch, identity: AdminInPerson, session: SessionDep, address: Address
+) -> accounts.UserView:
+    """Make or unmake an administrator, disable or enable, reset the password. One active administrator must stay."""
+    changes = form.model_dump(exclude_unset=True)
+    return await accounts.change_user(session, identity.user.id, user_id, address=address, **changes)
+
+
+@router.get("/invitations", responses=answers(401, 403), summary="Invitations")
+async def invitations(_: Admin, session: SessionDep) -> Page[accounts.InvitationView]:
+    """The invitations of the last weeks, without what makes them work."""
+    return Page(items=await accounts.invitations(session))
+
+
+@router.post("/invitations", status_code=201, responses=answers(400, 401, 403, 413, 422), summary="Invite")
+async def invite(form: NewInvitation, identity: AdminInPerson, session: SessionDep, address: Address) -> MadeInvitation:
+    """Make an invitation for one registration. It is shown in this answer and never again."""
+    token, item = await accounts.invite(session, identity.user.id, days=form.days, address=address)
+    return MadeInvitation(token=token, item=item)
+
+
+@router.delete(
+    "/invitations/{invitation_id}",
+    status_code=204,
+    responses=answers(401, 403, 404, 422),
+    summary="Withdraw an invitation",
+)
+async def withdraw(
+    invitation_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")],
+    identity: AdminInPerson,
+    session: SessionDep,
+    address: Address,
+) -> None:
+    """Make an unused invitation worthless."""
+    await accounts.withdraw_invitation(session, identity.user.id, invitation_id, address)
+
+
+@router.get("/services", responses=answers(401, 403), summary="All services")
+async def services(_: Admin, state: StateDep, session: SessionDep) -> Page[catalog.ServiceView]:
+    """All services, also those that are switched off or whose code is gone."""
+    return Page(items=await catalog.services(session, state.registry, include_inactive=True))
+
+
+@router.patch("/services/{service_id}", responses=answers(400, 401, 403, 404, 413, 422), summary="Switch a service")
+async def switch_service(
+    service_id: Id, form: Switch, identity: Admin, state: StateDep, session: SessionDep, address: Address
+) -> catalog.ServiceView:
+    """Switch a service on or off, for everybody."""
+    await catalog.switch_service(session, service_id, active=form.is_active)
+    detail = {"is_active": form.is_active}
+    await accounts.audit(session, identity.user.id, "admin.service_switched", f"service {service_id}", detail, address)
+    return await catalog.service(session, state.registry, str(service_id))
+
+
+@router.get("/components", responses=answers(401, 403), summary="All components")
+async def components(_: Admin, state: StateDep, session: SessionDep) -> Page[catalog.ComponentView]:
+    """All actions and reactions, also those that are switched off or whose code is gone."""
+    return Page(items=await catalog.components(session, state.registry, include_inactive=True))
+
+
+@router.patch(
+    "/components/{component_id}", responses=answers(400, 401, 403, 404, 413, 422), summary="Switch a component"
+)
+async def switch_component(
+    component_id: Id, form: Switch, identity: Admin, state: StateDep, session: SessionDep, address: Address
+) -> catalog.ComponentView:
+    """Switch an action or reaction on or off, for everybody."""
+    await catalog.switch_component(session, component_id, active=form.is_active)
+    subject, detail = f"component {component_id}", {"is_active": form.is_active}
+    await accounts.audit(session, identity.user.id, "admin.component_switched", subject, detail, address)
+    return await catalog.component(session, state.registry, str(component_id))
+
+
+@router.get("/stats", responses=answers(401, 403), summary="Figures")
+async def stats(_: Admin, session: SessionDep) -> executions.SystemStats:
+    """Executions of everybody, the job queue, accounts, the database's size."""
+    return await executions.system_stats(session)
+
+
+@router.get("/audit", responses=answers(401, 403, 422), summary="The audit")
+async def audit(
+    _: Admin,
+    session: SessionDep,
+    page: Annotated[Paging, Depends(paging("audit"))],
+    user_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    action: Annotated[Line | None, Query(max_length=100, description="Its beginning, such as `login.`")] = None,
+) -> Page[accounts.AuditView]:
+    """Who did what to accounts, connections and the catalog, newest first."""
+    rows = await accounts.audit_entries(
+        session, limit=page.limit + 1, before=page.before, user_id=user_id, action=action
+    )
+    return Page(**page.cut(rows))

@@ -1,0 +1,209 @@
+"""What the routes ask for: the process's state, a session, who is asking, and from where."""
+
+import ipaddress
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Path, Request, Response
+from fastapi.security import APIKeyCookie, HTTPBearer
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import accounts, areas
+from area.accounts import Identity
+from area.engine.state import State
+from area.kit.problems import Forbidden, Unauthenticated
+
+COOKIE = "area_session"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+
+Line = Annotated[str, StringConstraints(pattern=PRINTABLE)]
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+BigId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Slug = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, examples=["rss"])]
+
+
+class In(BaseModel):
+    """Base of what comes in: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def state(request: Request) -> State:
+    """What the process has open."""
+    found: State = request.app.state.area
+    return found
+
+
+StateDep = Annotated[State, Depends(state)]
+
+
+async def session(state: StateDep) -> AsyncIterator[AsyncSession]:
+    """One request, one transaction: committed when the route returns, rolled back when it raises. Nothing else commits.
+
+    It takes no connection before its first statement.
+    """
+    async with state.database.transaction() as session:
+        yield session
+
+
+# scope="function": committed before the answer is sent, so that whoever has the answer finds what it says
+SessionDep = Annotated[AsyncSession, Depends(session, scope="function")]
+
+
+def scope(state: StateDep) -> areas.Scope:
+    """What the AREAs' functions need."""
+    settings = state.settings
+    return areas.Scope(state.registry, state.keyring, settings.base_url, settings.max_areas)
+
+
+ScopeDep = Annotated[areas.Scope, Depends(scope)]
+
+
+# From where
+
+
+def address(request: Request, state: StateDep) -> str:
+    """The client's address. `X-Forwarded-For` counts only as far as it was written by proxies that are trusted."""
+    here = request.client.host if request.client else "unknown"
+    trusted = _networks(state.settings.trusted_proxies)
+    hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
+    while hops and _within(here, trusted):
+        here = hops.pop()  # each proxy adds, at the end, whom it was called by
+    return here[:64]
+
+
+Address = Annotated[str, Depends(address)]
+
+
+@cache
+def _networks(proxies: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(one.strip(), strict=False) for one in proxies.split(",") if one.strip())
+
+
+def _within(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+# Who
+
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A session's or an API token.")
+_cookie = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    scheme_name="cookie",
+    description="A browser's session, for requests of the same origin.",
+)
+
+
+async def someone(
+    request: Request, response: Response, state: StateDep, _one: Annotated[object, Depends(_bearer)] = None,
+    _other: Annotated[object, Depends(_cookie)] = None,
+) -> Identity:  # fmt: skip
+    """Whoever is logged in, by bearer token or cookie. Raises `Unauthenticated`.
+
+    It has a transaction of its own, over before the route begins: a route that waits for somebody else's server would
+    otherwise keep the session's row locked.
+    """
+    token, by_cookie = token_of(request)
+    identity = None
+    if token:
+        async with state.database.transaction() as session:
+            identity = await accounts.authenticate(session, state.settings, token)
+    if identity is None:
+        raise Unauthenticated("This session or token is not, or no longer, good. Log in again." if token else "")
+    if by_cookie:
+        if request.method not in SAFE and not same_origin(request, state):
+            raise Forbidden("This request does not come from AREA's own pages.")
+        if identity.renewed:
+            set_cookie(response, request, state, token)
+    return identity
+
+
+def token_of(request: Request) -> tuple[str, bool]:
+    """The token of a request, or nothing, and whether it is the cookie's. A header, even a wrong one, goes before a cookie."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return request.cookies.get(COOKIE, "")[:500], True
+    kind, _, token = header.partition(" ")
+    return (token.strip()[:500] if kind.lower() == "bearer" else ""), False
+
+
+async def in_person(identity: "Someone") -> Identity:
+    """Whoever is logged in with a session: an API token must not outlive its own revocation by making what replaces it."""
+    if identity.kind != "session":
+        raise Forbidden("An API token can't do this; log in with the password.")
+    return identity
+
+
+async def admin(identity: "Someone") -> Identity:
+    """An administrator."""
+    if not identity.user.is_admin:
+        raise Forbidden("Only administrators may do this.")
+    return identity
+
+
+async def admin_in_person(identity: "InPerson") -> Identity:
+    """An administrator with a session."""
+    return await admin(identity)
+
+
+Someone = Annotated[Identity, Depends(someone)]
+InPerson = Annotated[Identity, Depends(in_person)]
+Admin = Annotated[Identity, Depends(admin)]
+AdminInPerson = Annotated[Identity, Depends(admin_in_person)]
+
+
+# Browsers
+
+
+def same_origin(request: Request, state: State, *, unknown: bool = False) -> bool:
+    """Whether a page of ours sent this, by what browsers say and pages can't change; `unknown` when nothing is said."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    if origin is None:
+        return unknown
+    try:
+        ours = urlsplit(state.settings.base_url)
+        given = urlsplit(origin)
+    except ValueError:
+        return False
+    return (given.scheme, given.netloc) == (ours.scheme, ours.netloc) or (
+        given.scheme in ("http", "https") and given.netloc == request.headers.get("host", "")
+    )
+
+
+def not_foreign(request: Request, state: StateDep) -> None:
+    """Refuse a foreign page that would log a browser in, to an account of its own choice."""
+    if not same_origin(request, state, unknown=True):
+        raise Forbidden("This request does not come from AREA's own pages.")
+
+
+def set_cookie(response: Response, request: Request, state: State, token: str) -> None:
+    """Give a browser its session."""
+    settings = state.settings
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=settings.session_days * 86400,
+        path="/",
+        secure=settings.base_url.startswith("https://") or request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def client_name(request: Request) -> str:
+    """What to call the session in lists: the program, as it calls itself."""
+    name = request.headers.get("user-agent", "")
+    return "".join(letter for letter in name if letter.isprintable())[:255] or "unknown"

@@ -1,0 +1,157 @@
+"""One's own account: profile, password, sessions, API tokens."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from area import accounts, executions
+from area.api.auth import Password
+from area.api.body import Route
+from area.api.deps import COOKIE, Address, BigId, In, InPerson, Line, SessionDep, Someone, StateDep
+from area.api.paging import Page
+from area.api.problems import answers
+
+router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
+
+
+class ProfilePatch(In):
+    """What to change; what is left out stays. A new e-mail address needs the password."""
+
+    email: Line = Field("", max_length=320)
+    username: Line = Field("", max_length=200)
+    icon_path: Annotated[Line, Field(max_length=2000)] | None = Field(
+        None, description="https:// address of a picture, or null", examples=["https://example.org/ann.png"]
+    )
+    timezone: Line = Field("", max_length=64, examples=["Europe/Paris"])
+    password: Password | None = Field(None, description="The present one, for a new e-mail address")
+
+
+class NewPassword(In):
+    """The present password (left out by an account that has none) and the new one."""
+
+    current_password: Password | None = None
+    new_password: Password = Field(description="8 characters or more, 72 bytes at most")
+
+
+class Proof(In):
+    """The password, by an account that has one."""
+
+    password: Password | None = None
+
+
+class NewToken(In):
+    """An API token to make."""
+
+    name: Line = Field(min_length=1, max_length=255, examples=["backup script"])
+    expires_at: AwareDatetime | None = Field(None, description="When it ends; null: never", examples=[None])
+
+
+class MadeToken(BaseModel):
+    """The token, shown this once, and how it is listed."""
+
+    token: str
+    item: accounts.TokenView
+
+
+class Ended(BaseModel):
+    """How many sessions ended."""
+
+    ended: int
+
+
+@router.get("", responses=answers(401), summary="My profile")
+async def read(identity: Someone) -> accounts.UserView:
+    """Who I am."""
+    return identity.user
+
+
+@router.patch("", responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Change my profile")
+async def change(
+    form: ProfilePatch, identity: InPerson, state: StateDep, session: SessionDep, address: Address
+) -> accounts.UserView:
+    """Change e-mail address, username, icon or time zone."""
+    changes = form.model_dump(exclude_unset=True, exclude={"password"})
+    user_id = identity.user.id
+    if "email" in changes:
+        async with state.database.transaction() as counting:
+            await accounts.attempt(counting, state.settings, user_id, address)
+        await accounts.prove(session, user_id, form.password, address)
+    return await accounts.change_profile(session, user_id, changes, address)
+
+
+@router.delete("", status_code=204, responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Delete my account")
+async def delete(
+    form: Proof, identity: InPerson, response: Response, state: StateDep, session: SessionDep, address: Address
+) -> None:
+    """Delete the account with all that belongs to it: AREAs, connections, the log."""
+    user_id = identity.user.id
+    async with state.database.transaction() as counting:
+        await accounts.attempt(counting, state.settings, user_id, address)
+    await accounts.prove(session, user_id, form.password, address)
+    await accounts.delete_account(session, user_id, address)
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
+
+
+@router.post(
+    "/password", status_code=204, responses=answers(400, 401, 403, 413, 422, 429), summary="Change my password"
+)
+async def change_password(
+    form: NewPassword, identity: InPerson, state: StateDep, session: SessionDep, address: Address
+) -> None:
+    """Set a new password. All other sessions end; API tokens stay."""
+    user_id = identity.user.id
+    async with state.database.transaction() as counting:
+        await accounts.attempt(counting, state.settings, user_id, address)
+    await accounts.prove(session, user_id, form.current_password, address, "current_password")
+    await accounts.change_password(session, user_id, form.new_password, keep=identity.token_id, address=address)
+
+
+@router.get("/sessions", responses=answers(401), summary="My sessions")
+async def sessions(identity: Someone, session: SessionDep) -> Page[accounts.TokenView]:
+    """Where I am logged in."""
+    rows = await accounts.access(session, identity.user.id, "session", identity.token_id)
+    return Page(items=rows)
+
+
+@router.delete("/sessions", responses=answers(401, 403), summary="End my other sessions")
+async def end_sessions(identity: InPerson, session: SessionDep) -> Ended:
+    """End all sessions but this one."""
+    return Ended(ended=await accounts.end_sessions(session, identity.user.id, keep=identity.token_id))
+
+
+@router.delete(
+    "/sessions/{session_id}", status_code=204, responses=answers(401, 403, 404, 422), summary="End a session"
+)
+async def end_session(session_id: BigId, identity: InPerson, session: SessionDep, address: Address) -> None:
+    """End one session."""
+    await accounts.revoke(session, identity.user.id, "session", session_id, address)
+
+
+@router.get("/tokens", responses=answers(401), summary="My API tokens")
+async def tokens(identity: Someone, session: SessionDep) -> Page[accounts.TokenView]:
+    """The API tokens, without what makes them work."""
+    return Page(items=await accounts.access(session, identity.user.id, "api", identity.token_id))
+
+
+@router.post("/tokens", status_code=201, responses=answers(400, 401, 403, 409, 413, 422), summary="Make an API token")
+async def make_token(form: NewToken, identity: InPerson, session: SessionDep, address: Address) -> MadeToken:
+    """Make an API token. It is shown in this answer and never again."""
+    token, item = await accounts.create_token(
+        session, identity.user.id, name=form.name, expires_at=form.expires_at, address=address
+    )
+    return MadeToken(token=token, item=item)
+
+
+@router.delete(
+    "/tokens/{token_id}", status_code=204, responses=answers(401, 403, 404, 422), summary="Revoke an API token"
+)
+async def revoke_token(token_id: BigId, identity: InPerson, session: SessionDep, address: Address) -> None:
+    """Revoke one API token."""
+    await accounts.revoke(session, identity.user.id, "api", token_id, address)
+
+
+@router.get("/stats", responses=answers(401), summary="My figures")
+async def stats(identity: Someone, session: SessionDep) -> executions.Stats:
+    """Executions of my AREAs over the last hour, day and week."""
+    return await executions.stats(session, identity.user.id)

@@ -1,0 +1,52 @@
+"""The inbox."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from area import executions
+from area.api.body import Route
+from area.api.deps import In, SessionDep, Someone
+from area.api.paging import Page, Paging, paging
+from area.api.problems import answers
+
+router = APIRouter(prefix="/notices", tags=["notices"], route_class=Route)
+
+
+class Notices(Page[executions.NoticeView]):
+    """Some of the inbox, and how much of all of it is unread."""
+
+    unread: int
+
+
+class Read(In):
+    """Which notices were read; all, when left out."""
+
+    ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(None, max_length=1000)
+
+
+class Unread(BaseModel):
+    """How many are left."""
+
+    unread: int
+
+
+@router.get("", responses=answers(401, 422), summary="My inbox")
+async def read(
+    identity: Someone,
+    session: SessionDep,
+    page: Annotated[Paging, Depends(paging("notices"))],
+    unread: Annotated[bool, Query(description="Only what is unread")] = False,  # noqa: FBT002 - a query parameter
+) -> Notices:
+    """Notices from the system and from `inbox.post`, newest first."""
+    user_id = identity.user.id
+    rows = await executions.notices(session, user_id, limit=page.limit + 1, before=page.before, unread=unread)
+    return Notices(**page.cut(rows), unread=await executions.unread(session, user_id))
+
+
+@router.post("/read", responses=answers(400, 401, 403, 413, 422), summary="Mark as read")
+async def mark_read(form: Read, identity: Someone, session: SessionDep) -> Unread:
+    """Mark notices as read."""
+    await executions.mark_read(session, identity.user.id, form.ids)
+    return Unread(unread=await executions.unread(session, identity.user.id))

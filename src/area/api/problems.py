@@ -1,0 +1,201 @@
+"""RFC 9457 problem details for everything that is not answered with what was asked for."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from area.api.deps import PRINTABLE
+from area.kit.crypto import new_token
+from area.kit.problems import FieldError, Invalid, Problem, TooMany
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """One field that was refused."""
+
+    field: str = Field(examples=["reaction.parameters.url"])
+    message: str
+
+
+class ProblemOut(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(
+        description="Address of the description of this kind of problem", examples=["/api/docs#not-found"]
+    )
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="A sentence for the user", examples=["There is no AREA 7."])
+    code: str = Field(description="The kind of problem, for programs", examples=["not-found"])
+    request_id: str = Field(description="Names this request in the log")
+    errors: list[FieldProblem] | None = Field(None, description="What is wrong field by field")
+    retry_after: int | None = Field(None, description="Seconds to wait")
+
+
+_DESCRIBED = {
+    400: "The request can't be read.",
+    401: "Not logged in, or not any more.",
+    403: "Not allowed.",
+    404: "No such thing, or it belongs to somebody else.",
+    409: "It does not fit the present state.",
+    413: "More than 2 MB.",
+    422: "Some of what was sent can't be used.",
+    429: "Too often; `Retry-After` says when again.",
+    503: "The database can't be reached at the moment.",
+}
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the problems that a route may answer with."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": _DESCRIBED[status], "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({*statuses, 503})
+    }
+
+
+def respond(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    code: str | None = None,
+    title: str | None = None,
+    headers: dict[str, str] | None = None,
+    **more: Any,
+) -> JSONResponse:
+    """A problem as a response."""
+    title = title or HTTPStatus(status).phrase
+    code = code or title.lower().replace(" ", "-")
+    body = {"type": f"/api/docs#{code}", "title": title, "status": status, "detail": detail, "code": code}
+    body["request_id"] = request.scope.get("area.request_id", "")
+    return JSONResponse(body | more, status, headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception with a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Edge)
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    headers: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    if isinstance(error, Invalid) and error.errors:
+        more["errors"] = error.errors
+    if isinstance(error, TooMany):
+        more["retry_after"] = error.retry_after
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return respond(request, error.status, error.message, code=error.code, title=error.title, headers=headers, **more)
+
+
+def _validation(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return _problem(request, Invalid(errors=[_field_error(one) for one in error.errors()]))
+
+
+def _field_error(one: dict[str, Any]) -> FieldError:
+    """Pydantic's error as ours, without what was sent."""
+    if one["type"] == "json_invalid":
+        return {"field": "body", "message": f"This is no JSON that can be read: {one['ctx']['error']}."}
+    message = one["msg"].removeprefix("Value error, ")
+    if one["type"] == "string_pattern_mismatch" and one.get("ctx", {}).get("pattern") == PRINTABLE:
+        message = "No line breaks and no control characters here."
+    if one["type"] == "extra_forbidden":
+        message = "There is no such field."
+    path = [str(part) for part in one["loc"]]
+    return {"field": ".".join(path[1:]) or path[0], "message": message}
+
+
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take this method.",
+    400: "The request can't be read.",
+}
+
+
+def _http(request: Request, error: Exception) -> Response:
+    """What Starlette and FastAPI raise themselves."""
+    if not isinstance(error, HTTPException):
+        raise error
+    detail = _SENTENCES.get(error.status_code) or str(error.detail)
+    return respond(request, error.status_code, detail, headers=dict(error.headers or {}))
+
+
+class Edge:
+    """The outermost layer: a name for each request, headers for each answer, and the last word on what nobody expected."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = scope["area.request_id"] = new_token()[:16]
+        started = False
+
+        async def named(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                if scope["path"].startswith("/api/"):
+                    headers.setdefault("Cache-Control", "no-store")
+                    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, named)
+            except Exception as error:
+                away = _away(error)
+                if away:
+                    log.warning("request.database_away", path=scope["path"], error=str(error))
+                else:
+                    log.exception("request.broke", method=scope["method"], path=scope["path"])
+                if started:
+                    raise
+                request = Request(scope)
+                if away:
+                    detail = "The database can't be reached at the moment. Try again soon."
+                    response = respond(request, 503, detail, headers={"Retry-After": "5"}, retry_after=5)
+                else:
+                    detail = f"Something broke, and it is AREA's fault. The log tells more under {request_id}."
+                    response = respond(request, 500, detail)
+                await response(scope, receive, named)
+
+
+def _away(error: Exception) -> bool:
+    """Whether the database is away or too busy, rather than that something is wrong with what it was asked."""
+    import asyncpg
+    from sqlalchemy import exc
+
+    if isinstance(error, exc.TimeoutError):
+        return True  # no connection of the pool got free in time
+    origin = getattr(error, "orig", None)
+    cause = getattr(origin, "__cause__", None) or origin or error
+    gone = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+    return isinstance(cause, (*gone, asyncpg.AdminShutdownError, ConnectionError)) or (
+        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    )

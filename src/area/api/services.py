@@ -1,0 +1,45 @@
+"""The catalog: services and their components, with variables."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+
+from area import catalog
+from area.api.body import Route
+from area.api.deps import Line, SessionDep, Someone, StateDep
+from area.api.paging import Page
+from area.api.problems import answers
+
+router = APIRouter(tags=["catalog"], route_class=Route)
+
+Name = Annotated[Line, Path(max_length=200, examples=["rss"])]
+
+
+@router.get("/services", responses=answers(401, 422), summary="Services")
+async def services(state: StateDep, session: SessionDep, _: Someone) -> Page[catalog.ServiceView]:
+    """The services that are switched on, by name, with their actions and reactions. They are one page."""
+    return Page(items=await catalog.services(session, state.registry))
+
+
+@router.get("/services/{name}", responses=answers(401, 404, 422), summary="A service")
+async def service(name: Name, state: StateDep, session: SessionDep, _: Someone) -> catalog.ServiceView:
+    """One service, by its slug, name or id."""
+    return await catalog.service(session, state.registry, name)
+
+
+@router.get("/components", responses=answers(401, 422), summary="Components")
+async def components(
+    state: StateDep,
+    session: SessionDep,
+    _: Someone,
+    type: Annotated[Literal["action", "reaction"] | None, Query()] = None,  # noqa: A002 - the API's own word
+    service: Annotated[Line | None, Query(max_length=100, description="The service's slug")] = None,
+) -> Page[catalog.ComponentView]:
+    """Actions and reactions that are switched on. They are one page."""
+    return Page(items=await catalog.components(session, state.registry, type=type, service=service))
+
+
+@router.get("/components/{name}", responses=answers(401, 404, 422), summary="A component")
+async def component(name: Name, state: StateDep, session: SessionDep, _: Someone) -> catalog.ComponentView:
+    """One action or reaction, by its id or `service.name`."""
+    return await catalog.component(session, state.registry, name)

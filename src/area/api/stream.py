@@ -1,0 +1,218 @@
+"""Live views: one listening connection per process, and a server-sent stream for each browser that looks."""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
+
+from area import accounts, executions
+from area.db.session import Database
+from area.engine.state import State
+from area.kit.problems import TooMany
+
+HEARTBEAT = 15.0  # seconds
+MOST_STREAMS = 10  # of one user, in one process
+MOST_WAITING = 500  # changed executions that a slow reader may be behind
+OVERLAP = timedelta(seconds=5)  # a transaction's changes are dated from its beginning, and seen at its end
+AWAY = timedelta(seconds=60)  # how far back to look when the listening connection was lost
+RECONNECT = 5.0  # seconds
+
+EXECUTIONS, NOTICES = "executions_changed", "notices_changed"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class Watcher:
+    """One stream: what it has to be told of when it wakes."""
+
+    user_id: int
+    ids: set[int] = field(default_factory=set)
+    notices: bool = False
+    who: bool = False  # look again whether the session is still good
+    since: datetime | None = None  # look for what changed since, as something may have been missed
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Hub:
+    """Listens to what the engine and the accounts notify, and wakes the streams of those whom it concerns."""
+
+    def __init__(self, database: Database) -> None:
+        self.closed = False
+        self._database = database
+        self._watchers: dict[int, set[Watcher]] = defaultdict(set)
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+
+    def watch(self, user_id: int) -> Watcher:
+        """Begin a stream. Raises `TooMany` when the user has ten."""
+        if len(self._watchers.get(user_id, ())) >= MOST_STREAMS:
+            raise TooMany(
+                f"There are {MOST_STREAMS} live views of this account already. Close one.", retry_after=HEARTBEAT
+            )
+        watcher = Watcher(user_id)
+        self._watchers[user_id].add(watcher)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="live views")
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """End a stream; again and again is fine."""
+        mine = self._watchers.get(watcher.user_id, set())
+        mine.discard(watcher)
+        if not mine:
+            self._watchers.pop(watcher.user_id, None)
+
+    async def ready(self) -> None:
+        """Wait until it listens."""
+        await self._ready.wait()
+
+    async def close(self) -> None:
+        """End all streams, because the server stops."""
+        self.closed = True
+        for watcher in self._all():
+            watcher.wake.set()
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def _all(self) -> list[Watcher]:
+        return [watcher for mine in self._watchers.values() for watcher in mine]
+
+    async def _run(self) -> None:
+        first = True
+        while True:
+            try:
+                await self._listen(missed=not first)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("stream.listening_lost", error=str(error))
+            first = False
+            self._ready.clear()
+            await asyncio.sleep(RECONNECT)
+
+    async def _listen(self, *, missed: bool) -> None:
+        connection = await asyncpg.connect(self._database.dsn, timeout=10)
+        try:
+            for channel in (EXECUTIONS, NOTICES, accounts.ACCESS_CHANGED):
+                await connection.add_listener(channel, self._notified)
+            self._ready.set()
+            if missed:
+                for watcher in self._all():
+                    watcher.since = datetime.now(UTC) - AWAY
+                    watcher.who = watcher.notices = True
+                    watcher.wake.set()
+            while True:  # a connection that died without a word is noticed here
+                await asyncio.sleep(HEARTBEAT)
+                await connection.execute("select 1", timeout=10)
+        finally:
+            connection.terminate()
+
+    def _notified(self, _connection: Any, _process: int, channel: str, payload: object) -> None:
+        try:
+            if channel == EXECUTIONS:
+                for user_id, ids in orjson.loads(str(payload))["users"].items():
+                    self._changed(int(user_id), ids)
+                return
+            for watcher in self._watchers.get(int(str(payload)), ()):
+                watcher.notices = watcher.notices or channel == NOTICES
+                watcher.who = watcher.who or channel != NOTICES
+                watcher.wake.set()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            log.exception("stream.strange_payload", channel=channel)
+
+    def _changed(self, user_id: int, ids: list[int]) -> None:
+        for watcher in self._watchers.get(user_id, ()):
+            watcher.ids.update(ids)
+            if len(watcher.ids) > MOST_WAITING:  # the newest are what a reader so far behind wants to see
+                watcher.ids = set(sorted(watcher.ids)[-MOST_WAITING:])
+            watcher.wake.set()
+
+
+class Stream(StreamingResponse):
+    """A stream that leaves the hub however it ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, hub: Hub, watcher: Watcher, content: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(content, headers=headers)
+        self._hub = hub
+        self._watcher = watcher
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._hub.leave(self._watcher)
+
+
+async def events(
+    state: State, hub: Hub, watcher: Watcher, token: str, last_event_id: str | None
+) -> AsyncIterator[bytes]:
+    """The stream's body, until the session ends, the account is disabled or the server stops."""
+    await hub.ready()
+    watcher.since = _moment(last_event_id)
+    watcher.notices = True
+    yield b": here\n\n"
+    while not hub.closed:
+        watcher.wake.clear()
+        for event in await _news(state, watcher):
+            yield event
+        try:
+            async with asyncio.timeout(HEARTBEAT):
+                await watcher.wake.wait()
+        except TimeoutError:
+            watcher.who = True
+            yield b": alive\n\n"
+        if watcher.who:
+            watcher.who = False
+            async with state.database.transaction() as session:
+                identity = await accounts.authenticate(session, state.settings, token)
+            if identity is None:
+                return
+
+
+async def _news(state: State, watcher: Watcher) -> list[bytes]:
+    ids, since, notices = watcher.ids, watcher.since, watcher.notices
+    watcher.ids, watcher.since, watcher.notices = set(), None, False
+    if not ids and since is None and not notices:
+        return []
+    user_id = watcher.user_id
+    async with state.database.sessions() as session:
+        lines = await executions.changed_since(session, user_id, since) if since else []
+        known = {line.id for line in lines}
+        if ids - known:
+            lines += reversed(await executions.lines(session, user_id, sorted(ids - known)))
+        news = [_event("execution", line.model_dump_json(), _name(line)) for line in lines]
+        if notices:
+            unread = await executions.unread(session, user_id)
+            news.append(_event("notices", orjson.dumps({"unread": unread}).decode()))
+    return news
+
+
+def _event(kind: str, data: str, name: str = "") -> bytes:
+    named = f"id: {name}\n" if name else ""
+    return f"{named}event: {kind}\ndata: {data}\n\n".encode()
+
+
+def _name(line: executions.ExecutionLine) -> str:
+    """When it changed, and which: what `Last-Event-ID` brings back."""
+    return f"{int(line.updated_at.timestamp() * 1_000_000)}-{line.id}"
+
+
+def _moment(last_event_id: str | None) -> datetime | None:
+    stamp = (last_event_id or "").partition("-")[0]
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 17):
+        return None
+    return datetime.fromtimestamp(int(stamp) / 1_000_000, UTC) - OVERLAP

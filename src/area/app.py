@@ -1,0 +1,220 @@
+"""The composition root: what a web process and a worker process are made of, and how they start and stop."""
+
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+import uvloop
+
+from area import catalog
+from area.db import schema
+from area.engine.state import State
+from area.settings import Settings
+
+log = structlog.get_logger()
+
+DRAIN = 8.0  # seconds that requests get to finish
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The database's address: the one that is set, else the embedded server, used until the end of the block."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    from area.db import embedded
+
+    with embedded.start(settings.data_dir) as server:
+        yield server.dsn
+
+
+async def prepare(settings: Settings, dsn: str) -> State:
+    """Bring the schema and the catalog up to date, and open what the process needs."""
+    if await schema.current(dsn) != schema.head():
+        # in a process of its own, whose memory is given back
+        environment = {**os.environ, "AREA_DATABASE_URL": dsn}
+        command = [sys.executable, "-m", "area.cli", "db", "upgrade"]
+        migration = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.DEVNULL)
+        if await migration.wait() != 0:
+            raise schema.SchemaError("The database could not be brought up to date; the lines above say why.")
+    state = await State.open(settings, dsn)
+    async with state.database.transaction() as session:
+        synced = await catalog.sync(session, state.registry)
+    log.info("catalog.synced", **synced)
+    return state
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `main` on uvloop until it returns; it is told to stop by SIGTERM or SIGINT."""
+
+    async def with_signals() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(with_signals())
+
+
+async def work(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
+    """A worker process."""
+    from area.engine.runtime import Worker
+
+    state = await prepare(settings, dsn)
+    try:
+        await Worker(state).run(stop)
+    finally:
+        await state.close()
+
+
+async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
+    """A web process: the API, the pages and the webhooks."""
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    from area.engine.cache import Cache
+    from area.engine.intake import Intake
+    from area.engine.runtime import CHANNELS, listen
+    from area.hooks import Hooks
+
+    state = await prepare(settings, dsn)
+    cache, intake = Cache(state), Intake(dsn)
+    intake.start()
+    hearing = asyncio.create_task(listen(dsn, CHANNELS, cache.forget, cache.forget_all), name="listen")
+    api, close_api = make_site(state)
+    root = Root(state, Hooks(state, cache, intake), api)
+    server = Server(
+        root,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        log_enabled=False,
+        backlog=2048,
+        websockets=False,
+    )
+    serving = asyncio.create_task(server.serve(), name="serve")
+    stopped = asyncio.create_task(stop.wait())
+    log.info("web.started", address=settings.base_url)
+    await asyncio.wait([serving, stopped, hearing], return_when=asyncio.FIRST_COMPLETED)
+    log.info("web.stopping")
+    await close_api()
+    server.stop()  # type: ignore[no-untyped-call] # granian has no types here
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN):
+            await serving
+    await intake.stop()
+    for task in (hearing, stopped, serving):
+        task.cancel()
+    await asyncio.gather(hearing, stopped, serving, return_exceptions=True)
+    await state.close()
+
+
+def make_site(state: State) -> tuple[App, Callable[[], Awaitable[None]]]:
+    """The API, and what ends its streams."""
+    from area.api import make_api
+
+    api = make_api(state)
+    return api, api.state.hub.close
+
+
+class Root:
+    """The ASGI application: webhooks straight to their handler, what machines ask for, and the API for all else."""
+
+    def __init__(self, state: State, hooks: App, site: App) -> None:
+        self._state = state
+        self._hooks = hooks
+        self._site = site
+        self._small: dict[str, Callable[[Scope], Awaitable[tuple[int, bytes, bytes]]]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/about.json": self._about,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._lifespan(receive, send)
+            return
+        path = scope["path"]
+        if path.startswith("/hooks/"):
+            await self._hooks(scope, receive, send)
+            return
+        answer = self._small.get(path)
+        if answer is None and path.startswith("/icons/"):
+            answer = functools.partial(self._icon, path[7:])
+        if answer is None or scope["method"] not in ("GET", "HEAD"):
+            await self._site(scope, receive, send)
+            return
+        status, content_type, body = await answer(scope)
+        headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+        headers.append((b"x-content-type-options", b"nosniff"))
+        if path.startswith("/icons/"):
+            headers.append((b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"))
+            headers.append((b"cache-control", b"public, max-age=86400"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _healthz(self, _scope: Scope) -> tuple[int, bytes, bytes]:
+        """The process is alive."""
+        return 200, b"text/plain", b"ok\n"
+
+    async def _readyz(self, _scope: Scope) -> tuple[int, bytes, bytes]:
+        """It can take work: the database answers and is up to date."""
+        try:
+            async with asyncio.timeout(3):
+                current = await schema.current(self._state.database.dsn)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            return 503, b"text/plain", b"the database can't be reached\n"
+        if current != schema.head():
+            return 503, b"text/plain", b"the database is of another version\n"
+        return 200, b"text/plain", b"ready\n"
+
+    async def _metrics(self, scope: Scope) -> tuple[int, bytes, bytes]:
+        from area.engine.exposition import exposition, may_read
+
+        if not may_read(self._state.settings, scope):
+            return 401, b"text/plain", b"/metrics asks for AREA_METRICS_TOKEN as a bearer token\n"
+        content_type, body = await exposition(self._state)
+        return 200, content_type.encode(), body
+
+    async def _about(self, scope: Scope) -> tuple[int, bytes, bytes]:
+        client = scope.get("client")
+        async with self._state.database.sessions() as session:
+            services = await catalog.about(session, self._state.registry)
+        from area.kit.clock import now
+
+        about = {
+            "client": {"host": client[0] if client else ""},
+            "server": {"current_time": int(now().timestamp()), "services": services},
+        }
+        return 200, b"application/json", orjson.dumps(about)
+
+    async def _icon(self, name: str, _scope: Scope) -> tuple[int, bytes, bytes]:
+        folder = self._state.registry.folders.get(name.removesuffix(".svg"))
+        logo = folder / "logo.svg" if folder and name.endswith(".svg") else None
+        if logo is None or not logo.is_file():
+            return 404, b"text/plain", b"no such icon\n"
+        return 200, b"image/svg+xml", logo.read_bytes()

@@ -1,0 +1,410 @@
+"""Services, components and variables: from the registry to rows, and from rows to what people see."""
+
+import re
+from collections import defaultdict
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import Component, Service, SwitchedOff, Variable
+from area.db.session import notify
+from area.kit.problems import NotFound
+from area.registry import Registry
+from area.sdk import Action, Reaction
+from area.sdk import Service as Connector
+from area.sdk.fields import Field, fields
+
+SYNC_LOCK = 4_127_001  # advisory lock: of two processes that start together, the second waits
+
+ONLY_IF = Field(
+    name="only_if",
+    description="Run only if this holds for what the action returned",
+    type="string",
+    nullable=True,
+    placeholder="title contains 'urgent' and not (author == 'bot')",
+    validation_regex=None,
+    display_order=1000,
+    secret=False,
+    default=None,
+    choices=None,
+)
+DELAY = Field(
+    name="delay",
+    description="Wait before it runs: a duration, or until a time of day in your time zone",
+    type="string",
+    nullable=True,
+    placeholder="15m",
+    validation_regex=None,
+    display_order=1000,
+    secret=False,
+    default=None,
+    choices=None,
+)
+
+
+class VariableView(BaseModel):
+    """A parameter or return value. `choices`, `secret` and `default` come from the code, the rest from the row."""
+
+    id: int
+    name: str
+    description: str | None
+    type: str
+    nullable: bool
+    placeholder: str | None
+    validation_regex: str | None
+    display_order: int
+    secret: bool = False
+    default: Any = None
+    choices: list[str] | None = None
+
+
+class ComponentView(BaseModel):
+    """An action or a reaction. `sample` is an event of it, to try an AREA on before anything has happened."""
+
+    id: int
+    key: str
+    service: str
+    type: Literal["action", "reaction"]
+    name: str
+    title: str
+    description: str | None
+    is_active: bool
+    kind: str | None = None
+    webhook_endpoint: str | None
+    polling_interval: int | None
+    verified_by: str | None = None
+    parameters: list[VariableView]
+    return_values: list[VariableView]
+
+
+class ServiceView(BaseModel):
+    """A service with what it offers."""
+
+    id: int
+    slug: str
+    name: str
+    description: str | None
+    icon_path: str | None
+    requires_auth: bool
+    is_active: bool
+    quality: str | None
+    docs: str | None
+    actions: list[ComponentView]
+    reactions: list[ComponentView]
+
+
+def component_fields(component: Action | Reaction) -> tuple[list[Field], list[Field]]:
+    """Parameters (with the platform's own) and return values of a component."""
+    own = ONLY_IF if isinstance(component, Action) else DELAY
+    return [*fields(component.params), own], fields(component.returns)
+
+
+def slug_of(name: str) -> str:
+    """The slug of a service that the code no longer has."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
+    """Bring the rows to what the code declares; returns how many services, components and variables are active.
+
+    Rows are found by their natural key and keep their ids. What left the code becomes inactive and is never deleted, but
+    variables that no AREA uses are. An admin's switches survive.
+    """
+    await session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": SYNC_LOCK})
+    off = {(row.kind, row.row_id) for row in await session.scalars(select(SwitchedOff))}
+    service_ids = await _sync_services(session, registry)
+    component_ids = await _sync_components(session, registry, service_ids)
+    count = await _sync_variables(session, registry, component_ids)
+    for model, kind, present in (
+        (Service, "service", set(service_ids.values())),
+        (Component, "component", set(component_ids.values())),
+    ):
+        active = {one for one in present if (kind, one) not in off}
+        await session.execute(
+            update(model)  # type: ignore[arg-type]
+            .where(model.is_active != model.id.in_(active))  # type: ignore[attr-defined]
+            .values(is_active=model.id.in_(active))  # type: ignore[attr-defined]
+        )
+    await notify(session, "catalog_changed", "")
+    return {"services": len(service_ids), "components": len(component_ids), "variables": count}
+
+
+async def _sync_services(session: AsyncSession, registry: Registry) -> dict[str, int]:
+    rows = [
+        {
+            "name": service.name,
+            "description": service.description,
+            "icon_path": f"/icons/{service.slug}.svg",
+            "requires_auth": service.auth is not None,
+        }
+        for service in registry.services.values()
+    ]
+    if rows:
+        statement = insert(Service).values(rows)
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["name"],
+                set_={name: statement.excluded[name] for name in ("description", "icon_path", "requires_auth")},
+            )
+        )
+    ids = {row.name: row.id for row in await session.execute(select(Service.id, Service.name))}
+    return {service.slug: ids[service.name] for service in registry.services.values()}
+
+
+async def _sync_components(
+    session: AsyncSession, registry: Registry, service_ids: dict[str, int]
+) -> dict[tuple[str, str], int]:
+    """Ids by (type, key)."""
+    rows = []
+    for service in registry.services.values():
+        for action in service.actions.values():
+            rows.append(
+                _component_row(service_ids, action, "action")
+                | {
+                    "webhook_endpoint": "/hooks/{token}" if action.kind == "webhook" else None,
+                    "polling_interval": int(action.every.total_seconds()) if action.every else None,
+                }
+            )
+        rows += [
+            _component_row(service_ids, reaction, "reaction") | {"webhook_endpoint": None, "polling_interval": None}
+            for reaction in service.reactions.values()
+        ]
+    if rows:
+        statement = insert(Component).values(rows)
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["service_id", "type", "name"],
+                set_={
+                    name: statement.excluded[name] for name in ("description", "webhook_endpoint", "polling_interval")
+                },
+            )
+        )
+    slugs = {number: slug for slug, number in service_ids.items()}
+    result = await session.execute(select(Component.id, Component.type, Component.name, Component.service_id))
+    found = {(row.type, f"{slugs[row.service_id]}.{row.name}"): row.id for row in result if row.service_id in slugs}
+    declared = {("action", a.key) for s in registry.services.values() for a in s.actions.values()} | {
+        ("reaction", r.key) for s in registry.services.values() for r in s.reactions.values()
+    }
+    return {key: number for key, number in found.items() if key in declared}
+
+
+def _component_row(service_ids: dict[str, int], component: Action | Reaction, type_: str) -> dict[str, Any]:
+    return {
+        "service_id": service_ids[component.service.slug],
+        "type": type_,
+        "name": component.name,
+        "description": component.title,
+    }
+
+
+async def _sync_variables(session: AsyncSession, registry: Registry, component_ids: dict[tuple[str, str], int]) -> int:
+    rows = []
+    for (type_, key), component_id in component_ids.items():
+        component = registry.action(key) if type_ == "action" else registry.reaction(key)
+        if component is None:
+            continue
+        parameters, returns = component_fields(component)
+        for kind, declared in (("parameter", parameters), ("return_value", returns)):
+            rows += [
+                {
+                    "component_id": component_id,
+                    "name": one.name,
+                    "description": one.description,
+                    "kind": kind,
+                    "type": one.type,
+                    "nullable": one.nullable,
+                    "placeholder": one.placeholder,
+                    "validation_regex": one.validation_regex,
+                    "display_order": one.display_order,
+                }
+                for one in declared
+            ]
+    columns = ("description", "type", "nullable", "placeholder", "validation_regex", "display_order")
+    for start in range(0, len(rows), 2000):  # a statement takes 32,767 parameters
+        statement = insert(Variable).values(rows[start : start + 2000])
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["component_id", "kind", "name"],
+                set_={name: statement.excluded[name] for name in columns},
+            )
+        )
+    declared_keys = {(row["component_id"], row["kind"], row["name"]) for row in rows}
+    existing = await session.execute(
+        select(Variable.id, Variable.component_id, Variable.kind, Variable.name).where(
+            Variable.component_id.in_(component_ids.values())
+        )
+    )
+    gone = [row.id for row in existing if (row.component_id, row.kind, row.name) not in declared_keys]
+    if gone:
+        await session.execute(
+            delete(Variable).where(
+                Variable.id.in_(gone),
+                ~text("exists (select from area_parameters p where p.variable_id = variables.id)"),
+            )
+        )
+    return len(rows)
+
+
+async def services(session: AsyncSession, registry: Registry, *, include_inactive: bool = False) -> list[ServiceView]:
+    """Every service with its components, by name."""
+    condition = None if include_inactive else Service.is_active
+    statement = select(Service).order_by(func.lower(Service.name))
+    rows = list(await session.scalars(statement if condition is None else statement.where(condition)))
+    grouped: dict[str, list[ComponentView]] = defaultdict(list)
+    for view in await components(session, registry, include_inactive=include_inactive):
+        grouped[view.service].append(view)
+    by_name = {service.name: service for service in registry.services.values()}
+    return [_service_view(row, by_name.get(row.name), grouped) for row in rows]
+
+
+def _service_view(row: Service, connector: Connector | None, grouped: dict[str, list[ComponentView]]) -> ServiceView:
+    slug = connector.slug if connector else slug_of(row.name)
+    return ServiceView(
+        id=row.id,
+        slug=slug,
+        name=row.name,
+        description=row.description,
+        icon_path=row.icon_path,
+        requires_auth=row.requires_auth,
+        is_active=row.is_active,
+        quality=connector.quality if connector else None,
+        docs=connector.docs or None if connector else None,
+        actions=[view for view in grouped[slug] if view.type == "action"],
+        reactions=[view for view in grouped[slug] if view.type == "reaction"],
+    )
+
+
+async def service(session: AsyncSession, registry: Registry, name: str) -> ServiceView:
+    """One service by slug, name or id. Raises `NotFound`."""
+    for view in await services(session, registry, include_inactive=True):
+        if name in (view.slug, view.name, str(view.id)):
+            return view
+    raise NotFound(f"There is no service {name!r}. GET /api/services lists those there are.")
+
+
+async def components(
+    session: AsyncSession,
+    registry: Registry,
+    *,
+    type: Literal["action", "reaction"] | None = None,  # noqa: A002 - the API's own word
+    service: str | None = None,
+    include_inactive: bool = False,
+) -> list[ComponentView]:
+    """Components with their variables, in the order of the code; `service` is a slug."""
+    statement = select(Component, Service).join(Service, Service.id == Component.service_id).order_by(Component.id)
+    if type:
+        statement = statement.where(Component.type == type)
+    if not include_inactive:
+        statement = statement.where(Component.is_active, Service.is_active)
+    slugs = {one.name: one.slug for one in registry.services.values()}
+    rows = [
+        (component, slugs.get(owner.name) or slug_of(owner.name), owner)
+        for component, owner in (await session.execute(statement))
+    ]
+    rows = [row for row in rows if service is None or row[1] == service]
+    variables: dict[int, list[Variable]] = defaultdict(list)
+    query = select(Variable).where(Variable.component_id.in_([row[0].id for row in rows]))
+    for variable in await session.scalars(query.order_by(Variable.display_order, Variable.id)):
+        variables[variable.component_id].append(variable)
+    return [_component_view(row, slug, owner, variables[row.id], registry) for row, slug, owner in rows]
+
+
+def _component_view(
+    row: Component, slug: str, owner: Service, variables: list[Variable], registry: Registry
+) -> ComponentView:
+    key = f"{slug}.{row.name}"
+    code = registry.action(key) if row.type == "action" else registry.reaction(key)
+    declared: dict[tuple[str, str], Field] = {}
+    if code:
+        parameters, returns = component_fields(code)
+        declared = {("parameter", one.name): one for one in parameters}
+        declared |= {("return_value", one.name): one for one in returns}
+
+    def views(kind: str) -> list[VariableView]:
+        return [
+            _variable_view(variable, declared.get((kind, variable.name)))
+            for variable in variables
+            if variable.kind == kind and (not declared or (kind, variable.name) in declared)
+        ]
+
+    action = code if isinstance(code, Action) else None
+    return ComponentView(
+        id=row.id,
+        key=key,
+        service=slug,
+        type="action" if row.type == "action" else "reaction",
+        name=row.name,
+        title=code.title if code else row.name,
+        description=code.description if code else row.description,
+        is_active=row.is_active and owner.is_active,
+        kind=action.kind if action else None,
+        webhook_endpoint=row.webhook_endpoint,
+        polling_interval=row.polling_interval,
+        verified_by=action.verify.name if action and action.verify else None,
+        parameters=views("parameter"),
+        return_values=views("return_value"),
+    )
+
+
+def _variable_view(row: Variable, declared: Field | None) -> VariableView:
+    default = declared.default if declared else None
+    return VariableView(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        type=row.type,
+        nullable=row.nullable,
+        placeholder=row.placeholder,
+        validation_regex=row.validation_regex,
+        display_order=row.display_order,
+        secret=declared.secret if declared else False,
+        default=default if isinstance(default, str | int | float | bool) else None,
+        choices=list(declared.choices) if declared and declared.choices else None,
+    )
+
+
+async def component(session: AsyncSession, registry: Registry, name: str) -> ComponentView:
+    """One component by id or `service.name`. Raises `NotFound`."""
+    for view in await components(session, registry, include_inactive=True):
+        if name in (view.key, str(view.id)):
+            return view
+    raise NotFound(f"There is no component {name!r}. GET /api/components lists those there are.")
+
+
+async def about(session: AsyncSession, registry: Registry) -> list[dict[str, Any]]:
+    """The services of `/about.json`."""
+    return [
+        {
+            "name": view.name,
+            "actions": [{"name": one.name, "description": one.title} for one in view.actions],
+            "reactions": [{"name": one.name, "description": one.title} for one in view.reactions],
+        }
+        for view in await services(session, registry)
+    ]
+
+
+async def switch_service(session: AsyncSession, row_id: int, *, active: bool) -> None:
+    """An admin's switch of a service. Raises `NotFound`."""
+    await _switch(session, Service, "service", row_id, active=active)
+
+
+async def switch_component(session: AsyncSession, row_id: int, *, active: bool) -> None:
+    """An admin's switch of a component. Raises `NotFound`."""
+    await _switch(session, Component, "component", row_id, active=active)
+
+
+async def _switch(
+    session: AsyncSession, model: type[Service] | type[Component], kind: str, row_id: int, *, active: bool
+) -> None:
+    row = await session.get(model, row_id)
+    if row is None:
+        raise NotFound(f"There is no {kind} {row_id}.")
+    row.is_active = active
+    if active:
+        await session.execute(delete(SwitchedOff).where(SwitchedOff.kind == kind, SwitchedOff.row_id == row_id))
+    else:
+        await session.execute(insert(SwitchedOff).values(kind=kind, row_id=row_id).on_conflict_do_nothing())
+    await notify(session, "catalog_changed", "")

@@ -1,0 +1,5 @@
+"""`python -m area.cli`."""
+
+from area.cli import main
+
+main()

@@ -1,0 +1,166 @@
+"""Calendar: events of any calendar that can be read as ICS (iCalendar, RFC 5545)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, Field, HttpUrl
+
+from area.sdk import Context, Event, Permanent, Retry, Service
+from area.sdk.timers import ZoneName
+
+if TYPE_CHECKING:
+    from area.connectors.calendar import ics
+
+service = Service(
+    "calendar",
+    "Calendar (ICS)",
+    "Events of any calendar with an ICS address: Google, Outlook, iCloud, Nextcloud and others.",
+    docs="https://www.rfc-editor.org/rfc/rfc5545",
+    quality="verified",
+)
+
+FETCH_EVERY = timedelta(minutes=5)
+LATE = timedelta(hours=24)  # an event missed by more is not told any more
+AHEAD = timedelta(hours=24)  # how far events are worked out and remembered
+MARGIN = timedelta(hours=1)  # of what is remembered, at which an unchanged calendar is read again
+GRACE = timedelta(minutes=10)  # an event entered or moved when it has already begun still counts that long
+MAX_BYTES = 5_000_000
+MAX_REMEMBERED = 150_000  # bytes of JSON
+
+# one thread: icalendar needs it, and big calendars shall not take all the threads of the process
+_reader = ThreadPoolExecutor(1, "calendar")
+
+
+def _https(value: Any) -> Any:
+    scheme, colon, rest = str(value).strip().partition(":")
+    return f"https:{rest}" if colon and scheme.lower() in ("webcal", "webcals") else value
+
+
+class Calendar(BaseModel):
+    """Which events of which calendar, and when."""
+
+    url: Annotated[HttpUrl, BeforeValidator(_https)] = Field(
+        description="ICS address of the calendar; webcal:// will do", examples=["https://example.org/team.ics"]
+    )
+    minutes_before: int = Field(0, ge=0, le=40320, description="How many minutes before the start", examples=[15])
+    matching: str = Field("", description="Only events with this text in their title", examples=["holiday"])
+    timezone: ZoneName = Field(
+        "UTC",
+        description="Time zone of all-day events and of times without one, unless the calendar names its own",
+        examples=["Europe/Paris"],
+    )
+
+
+class Starting(BaseModel):
+    """An event of a calendar."""
+
+    summary: str = Field(description="Title", examples=["Team meeting"])
+    description: str = Field(description="Description, up to 4,000 characters", examples=["Agenda: the release"])
+    location: str = Field(description="Place", examples=["Room 2"])
+    start: datetime = Field(description="When it starts", examples=["2026-11-23T09:30:00+01:00"])
+    end: datetime = Field(description="When it ends", examples=["2026-11-23T10:00:00+01:00"])
+    all_day: bool = Field(description="Whether it has dates only, no times", examples=[False])
+    organizer: str = Field(description="Address of the organizer", examples=["ada@example.org"])
+    url: str = Field(description="Address of the event's page", examples=["https://example.org/events/42"])
+    uid: str = Field(description="The event's identifier; its repetitions share it", examples=["42@example.org"])
+    calendar: str = Field(description="Name of the calendar", examples=["Team"])
+
+
+@service.poll("A calendar event starts", every=timedelta(minutes=1))
+async def event_starts(ctx: Context, params: Calendar, since: datetime) -> AsyncIterator[Event[Starting]]:
+    """Fires when an event starts, or some minutes before; once for each repetition of a repeated event.
+
+    The calendar is fetched every five minutes. The events of the next 24 hours are remembered, so that they fire in time
+    between two fetches, after a restart, on another machine, and while the calendar's server is down.
+    """
+    now, before = datetime.now(UTC), timedelta(minutes=params.minutes_before)
+    coming = [Starting.model_validate(item) for item in ctx.state.get("coming", [])]
+    asked = _moment(ctx.state.get("asked"))
+    if asked is None or not asked <= now < asked + FETCH_EVERY:
+        coming = await _fetch(ctx, params, since, now, coming)
+    for one in coming:
+        at = one.start - before
+        if now - LATE <= at <= now:
+            yield Event(id=f"{one.uid}:{one.start.astimezone(UTC).isoformat()}", at=at.astimezone(UTC), data=one)
+
+
+async def _fetch(
+    ctx: Context, params: Calendar, since: datetime, now: datetime, coming: list[Starting]
+) -> list[Starting]:
+    """Look whether the calendar has changed; returns what has started since the last look, and what will."""
+    state, before = dict(ctx.state), timedelta(minutes=params.minutes_before)
+    until = _moment(state.get("until"))
+    if until is None or until < now + MARGIN:  # what is remembered runs out: the text itself is needed
+        state = {name: state[name] for name in ("seen",) if name in state}
+    try:
+        response = await ctx.http.get_if_changed(
+            str(params.url), state, headers={"Accept": "text/calendar"}, max_bytes=MAX_BYTES
+        )
+    except Retry as error:
+        if until is None or until < now:
+            raise
+        ctx.log.warning("the calendar can't be fetched, going by what is remembered", reason=str(error))
+        ctx.state["asked"] = now.isoformat()
+        return coming
+    if response is not None:
+        last_look = min(_moment(state.get("seen")) or since, now)
+        earliest = max(last_look - GRACE, now - LATE)
+        coming = await _read(ctx, params, response.text, earliest + before, now + AHEAD + before)
+        state["until"] = (now + AHEAD).isoformat()
+    state["coming"], size = [], 0
+    for one in coming:
+        at = one.start - before
+        if at > now:
+            size += len(one.model_dump_json().encode())
+            if size > MAX_REMEMBERED:
+                state["until"] = at.isoformat()
+                break
+            state["coming"].append(one.model_dump(mode="json"))
+    state["asked"] = state["seen"] = now.isoformat()
+    ctx.state.clear()
+    ctx.state.update(state)
+    return coming
+
+
+async def _read(ctx: Context, params: Calendar, text: str, first: datetime, last: datetime) -> list[Starting]:
+    from area.connectors.calendar import ics
+
+    work = partial(ics.read, text, ZoneInfo(params.timezone), first, last)
+    try:
+        found = await asyncio.get_running_loop().run_in_executor(_reader, work)
+    except ics.Broken as error:
+        raise Permanent(str(error)) from error
+    if found.skipped:
+        ctx.log.warning("events of the calendar can't be understood and are left out", events=found.skipped)
+    all_starting = (_starting(one, found.name) for one in found.occurrences)
+    return [one for one in all_starting if params.matching.lower() in one.summary.lower()]
+
+
+def _starting(one: "ics.Occurrence", calendar: str) -> Starting:
+    def said(name: str, most: int = 500) -> str:
+        value = one.component.get(name, "")
+        return str(value[0] if isinstance(value, list) else value).strip()[:most]
+
+    uid = said("UID", MAX_BYTES)
+    return Starting(
+        summary=said("SUMMARY"),
+        description=said("DESCRIPTION", 4000),
+        location=said("LOCATION"),
+        start=one.start,
+        end=one.end,
+        all_day=one.all_day,
+        organizer=said("ORGANIZER").removeprefix("mailto:").removeprefix("MAILTO:"),
+        url=said("URL", 2000),
+        uid=uid if len(uid) <= 200 else sha256(uid.encode()).hexdigest(),
+        calendar=calendar[:200],
+    )
+
+
+def _moment(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

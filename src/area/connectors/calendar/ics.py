@@ -1,0 +1,235 @@
+"""Reading an iCalendar text (RFC 5545): which events start within a span of time.
+
+icalendar and recurring-ical-events do the reading, but take ten seconds for a full 5 MB calendar. So the text is cut down
+first to the lines and events that matter to the span, which takes most of that away.
+"""
+
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from hashlib import sha256
+from time import thread_time
+from types import FrameType
+from typing import Any, NamedTuple
+
+from icalendar import Calendar, Component
+from icalendar.error import GloballyUniqueTZIDGuessed
+from icalendar.timezone import tzp
+from recurring_ical_events.selection.name import ComponentsWithName
+from recurring_ical_events.series import Series
+from typing_extensions import override
+
+SECONDS = 10.0  # of processor time at most: a rule such as "every second since 1970" would never come to its end
+MOST = 1000  # events within the span
+MOST_LINES = 50_000  # about events that repeat or are near it
+SLACK = timedelta(days=2)  # dates are compared before their time zones are known
+
+TEXTS = {"SUMMARY", "DESCRIPTION", "LOCATION"}
+NEEDED = TEXTS | {
+    "UID", "ORGANIZER", "URL", "STATUS", "SEQUENCE", "DURATION", "DTSTART", "DTEND", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID",
+}  # fmt: skip
+REPEATABLE = {"RRULE", "RDATE", "EXDATE"}
+LONGEST_TEXT, LONGEST_LINE = 20_000, 100_000
+DAY = re.compile(r"(\d{8})(?:T\d{6}Z?)?")
+UNTIL = re.compile(r"UNTIL=(\d{8})", re.IGNORECASE)
+
+# what the libraries raise at nonsense within one event
+NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+
+
+class Broken(Exception):
+    """The text is no usable calendar; the message is a sentence."""
+
+
+class Occurrence(NamedTuple):
+    """An event at one time."""
+
+    component: Component
+    start: datetime
+    end: datetime
+    all_day: bool
+
+
+class Found(NamedTuple):
+    """The events that start within the span, in order, the name of the calendar, and how many could not be read."""
+
+    name: str
+    occurrences: list[Occurrence]
+    skipped: int
+
+
+def read(text: str, zone: tzinfo, first: datetime, last: datetime) -> Found:
+    """Return the events that start from `first` to `last`, not cancelled. Raises `Broken`.
+
+    `zone` is where all-day events and times without a zone are, unless the calendar says it itself. Run one at a time:
+    icalendar keeps the time zones that a calendar brings along where the next one would find them.
+    """
+    lines = re.sub(r"\n[ \t]", "", text.replace("\r\n", "\n").replace("\r", "\n").strip("\ufeff \n") + "\n")
+    if not re.match(r"BEGIN:VCALENDAR[ \t]*\n", lines, re.IGNORECASE):
+        raise Broken(
+            "This address holds no ICS calendar; use the calendar's own iCal address, which often ends in .ics."
+        )
+    if not re.search(r"^END:VCALENDAR[ \t]*\n\Z", lines, re.MULTILINE | re.IGNORECASE):
+        raise Broken("The calendar breaks off before its end; END:VCALENDAR is missing.")
+    calendar = _parse(_relevant(lines, first.date() - SLACK, last.date() + SLACK))
+    zone = _known_zone(_header(lines, "X-WR-TIMEZONE")) or zone
+    occurrences, skipped = _limited(lambda: _between(calendar, zone, first, last))
+    name = _header(lines, "X-WR-CALNAME") or _header(lines, "NAME")
+    return Found(name, sorted(occurrences, key=lambda one: one.start), skipped)
+
+
+def _parse(text: str) -> Component:
+    warnings.filterwarnings("ignore", category=GloballyUniqueTZIDGuessed)
+    tzp.use_default()  # forgets the time zones of the calendar before
+    try:
+        # as bytes: a text of one line would be taken for the path of a file
+        return Calendar.from_ical(text.encode())
+    except (*NONSENSE, RecursionError, OSError) as error:
+        raise Broken(f"The calendar can't be read: {str(error)[:200]}.") from error
+
+
+def _between(calendar: Component, zone: tzinfo, first: datetime, last: datetime) -> tuple[list[Occurrence], int]:
+    selection: Any = ComponentsWithName("VEVENT", series=_Series)
+    all_series = selection.collect_series_from(calendar, NONSENSE)
+    skipped = len({str(event.get("UID")) for event in calendar.walk("VEVENT")}) - len(all_series)
+    occurrences: list[Occurrence] = []
+    span = (first - SLACK).astimezone(zone), (last + SLACK).astimezone(zone)
+    for series in all_series:
+        try:
+            occurrences += [one for one in _starting(series, zone, *span) if first <= one.start <= last]
+        except NONSENSE:
+            skipped += 1
+        if len(occurrences) > MOST:
+            raise Broken(f"The calendar has more than {MOST:,} events in a day.")
+    return occurrences, skipped
+
+
+def _known_zone(name: str) -> tzinfo | None:
+    try:
+        return tzp.timezone(name) if name else None
+    except (*NONSENSE, OSError):
+        return None
+
+
+def _starting(series: Series, zone: tzinfo, first: datetime, last: datetime) -> Iterator[Occurrence]:
+    one: Any
+    for one in series.between(first, last):
+        component = one.as_component(keep_recurrence_attributes=False)
+        if str(component.get("STATUS", "")).upper() != "CANCELLED":
+            all_day = not isinstance(one.start, datetime)
+            yield Occurrence(component, _instant(one.start, zone), _instant(one.end, zone), all_day)
+
+
+def _instant(value: date, zone: tzinfo) -> datetime:
+    """Give `value` the offset that its zone, or else `zone`, has then; for good, as a calendar's own zones may be slow."""
+    local = value if isinstance(value, datetime) else datetime.combine(value, time())
+    aware = local if local.tzinfo else local.replace(tzinfo=zone)
+    instant = aware.astimezone(UTC)
+    offset = instant.astimezone(aware.tzinfo).utcoffset() or timedelta(0)
+    return instant.astimezone(timezone(offset))
+
+
+def _header(text: str, name: str) -> str:
+    found = re.search(rf"^{name}(?:;.*?)?:(.*)$", text.partition("\nBEGIN:")[0], re.MULTILINE | re.IGNORECASE)
+    return re.sub(r"\\([,;\\])", r"\1", found[1]).strip() if found else ""
+
+
+def _relevant(text: str, first: date, last: date) -> str:
+    """Build a calendar of what `text` says about events that may start between two dates."""
+    kept = ["BEGIN:VCALENDAR"]
+    for kind, lines in _blocks(text):
+        if kind == "VTIMEZONE" or _matters(lines, f"{first:%Y%m%d}", f"{last:%Y%m%d}"):
+            kept += [f"BEGIN:{kind}", *lines, f"END:{kind}"]
+            if kind == "VEVENT" and not any(_name(line) == "UID" for line in lines):
+                kept.insert(-1, "UID:" + sha256("\n".join(lines).encode()).hexdigest()[:32])
+        if len(kept) > MOST_LINES:
+            raise Broken(
+                f"The calendar has more than {MOST_LINES:,} lines about events that repeat or are about to start."
+            )
+    return "\n".join([*kept, "END:VCALENDAR", ""])
+
+
+def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Give the time zones, whole, and of each event the lines that are needed. Line by line: a pattern could be led astray."""
+    kind, lines, depth, names = "", list[str](), 0, set[str]()
+    for line in text.split("\n"):
+        name = line.partition(":")[0].partition(";")[0].upper()
+        edge = line[len(name) + 1 :].strip().upper() if name in ("BEGIN", "END") else ""
+        if not kind:
+            if name == "BEGIN" and edge in ("VEVENT", "VTIMEZONE"):
+                kind, lines, depth, names = edge, [], 1, set()
+        elif edge == "VCALENDAR":
+            break
+        else:
+            depth += (name == "BEGIN") - (name == "END")
+            if not depth:
+                yield kind, lines
+                kind = ""
+            elif depth > 10 or (len(line) > LONGEST_LINE and name in NEEDED - TEXTS):
+                raise Broken(f"The calendar has a {kind} beyond all measure.")
+            elif kind == "VTIMEZONE":
+                lines.append(line[:LONGEST_LINE])
+            elif depth == 1 and name in NEEDED and (name in REPEATABLE or name not in names):
+                lines.append(line[:LONGEST_TEXT] if name in TEXTS else line)
+                names.add(name)
+    if kind:
+        raise Broken(f"The calendar breaks off inside a {kind}.")
+
+
+def _name(line: str) -> str:
+    return line.partition(":")[0].partition(";")[0].upper()
+
+
+def _matters(event: list[str], first: str, last: str) -> bool:
+    """Tell, by their dates alone, the events that can't start between two dates from those that may."""
+    values: dict[str, str] = {_name(line): line for line in event}
+    if "RDATE" in values or ";RANGE=" in values.get("RECURRENCE-ID", "").upper():
+        return True
+    days = [
+        DAY.fullmatch(values[name].rpartition(":")[2].strip())
+        for name in ("DTSTART", "RECURRENCE-ID")
+        if name in values
+    ]
+    starts = [day[1] for day in days if day]
+    if not starts or len(starts) < len(days):
+        return True
+    until = UNTIL.search(values.get("RRULE", ""))
+    over = until[1] < first if until else "RRULE" not in values and max(starts) < first
+    return not over and min(starts) <= last
+
+
+def _limited(work: Callable[[], tuple[list[Occurrence], int]]) -> tuple[list[Occurrence], int]:
+    """Do the work, interrupted at a function call when it takes too long: a thread can't be stopped from outside."""
+    deadline = thread_time() + SECONDS
+
+    def watch(_frame: FrameType, _event: str, _argument: object) -> None:
+        if thread_time() > deadline:
+            raise TimeoutError
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        return work()
+    except TimeoutError:
+        raise Broken(
+            f"The calendar takes more than {SECONDS:g} seconds to work out; look for an event that repeats too often."
+        ) from None
+    finally:
+        sys.settrace(before)
+
+
+class _Rules(Series.RecurrenceRules):
+    """Repetition rules that don't keep all that they ever counted up to today in memory."""
+
+    @override
+    def rrulestr(self, rule_string: str) -> Any:
+        rule: Any = super().rrulestr(rule_string)
+        lean: Any = rule.replace(cache=False)
+        lean.string, lean.until = rule.string, rule.until
+        return lean
+
+
+class _Series(Series):
+    RecurrenceRules = _Rules

@@ -1,0 +1,222 @@
+"""E-mail: new mail by IMAP in, mail by SMTP out."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from email.utils import format_datetime, getaddresses, localtime, make_msgid
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field, SecretStr, model_validator
+
+from area.connectors.email import imap, smtp
+from area.connectors.email.message import Mail
+from area.connectors.email.server import Security, Server, words
+from area.connectors.email.smtp import addresses, ascii_domain
+from area.sdk import AuthExpired, Context, Credentials, Event, Permanent, Service
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _one_line(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("It must not hold line breaks or other control characters.")
+    return text.strip()
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Addresses = Annotated[str, BeforeValidator(addresses)]
+
+
+class Account(BaseModel):
+    """A mail account: where mail comes in, where it goes out, or both."""
+
+    imap_host: Line = Field(
+        "", description="IMAP server, to receive; leave empty to only send", examples=["imap.example.org"]
+    )
+    imap_port: int = Field(993, description="IMAP port: 993 with tls, 143 otherwise", ge=1, le=65535, examples=[993])
+    imap_security: Security = Field(
+        "tls", description="IMAP encryption; with none the password is sent in clear", examples=["tls"]
+    )
+    smtp_host: Line = Field(
+        "", description="SMTP server, to send; leave empty to only receive", examples=["smtp.example.org"]
+    )
+    smtp_port: int = Field(
+        465, description="SMTP port: 465 with tls, 587 with starttls", ge=1, le=65535, examples=[465]
+    )
+    smtp_security: Security = Field(
+        "tls", description="SMTP encryption; with none the password is sent in clear", examples=["tls"]
+    )
+    login: Line = Field("", description="Login, often the whole address", examples=["ann@example.org"])
+    password: SecretStr | None = Field(
+        None, description="Password, or an app password", examples=["abcd efgh ijkl mnop"]
+    )
+    from_address: EmailStr | None = Field(
+        None, description="Address that mail is sent from", examples=["ann@example.org"]
+    )
+
+    @model_validator(mode="after")
+    def _half(self) -> Self:
+        if not (self.imap_host or self.smtp_host):
+            raise ValueError("Give an IMAP server to receive, an SMTP server to send, or both.")
+        if self.imap_host and not self.login:
+            raise ValueError("An IMAP server needs a login.")
+        if self.smtp_host and not self.from_address:
+            raise ValueError("An SMTP server needs the address to send from.")
+        return self
+
+    def server(self, protocol: str) -> Server:
+        """The IMAP or the SMTP server. Raises `Permanent` when the connection lacks it."""
+        if protocol == "IMAP" and self.imap_host:
+            return Server(protocol, self.imap_host, self.imap_port, self.imap_security)
+        if protocol == "SMTP" and self.smtp_host:
+            return Server(protocol, self.smtp_host, self.smtp_port, self.smtp_security)
+        raise Permanent(f"The e-mail connection names no {protocol} server; add one to it.")
+
+    @property
+    def secret(self) -> str:
+        """The password in clear."""
+        return self.password.get_secret_value() if self.password else ""
+
+
+class Folder(BaseModel):
+    """Which mail."""
+
+    folder: Line = Field("INBOX", description="Folder to watch", examples=["INBOX"])
+    sender_contains: str | None = Field(
+        None, description="Only mail whose sender's name or address holds this", examples=["@example.com"]
+    )
+    subject_contains: str | None = Field(None, description="Only mail whose subject holds this", examples=["invoice"])
+
+    def wants(self, mail: Mail) -> bool:
+        """Apply the two filters, in any case."""
+        sender, subject = (self.sender_contains or "").casefold(), (self.subject_contains or "").casefold()
+        return sender in f"{mail.sender_name} <{mail.sender}>".casefold() and subject in mail.subject.casefold()
+
+
+class Letter(BaseModel):
+    """A mail to send."""
+
+    to: Addresses = Field(
+        description="One or several addresses, separated by commas", examples=["ann@example.org, Bob <bob@example.com>"],
+        min_length=1,
+    )  # fmt: skip
+    subject: str = Field("", description="Subject", examples=["New issue: {{title}}"])
+    text: str | None = Field(None, description="Plain text; this or the HTML is needed", examples=["{{body}}"])
+    html: str | None = Field(None, description="HTML text", examples=["<p>{{body}}</p>"])
+    cc: Addresses | None = Field(None, description="Addresses that get a copy", examples=["carol@example.com"])
+    bcc: Addresses | None = Field(None, description="Addresses that get a hidden copy", examples=["dave@example.com"])
+    reply_to: Addresses | None = Field(None, description="Address that answers go to", examples=["help@example.org"])
+
+    @model_validator(mode="after")
+    def _some_body(self) -> Self:
+        if self.text is None and self.html is None:  # one that a template left empty is fine
+            raise ValueError("Give the mail a text, an HTML text, or both.")
+        return self
+
+
+class Refusal(BaseModel):
+    """An address that the server did not take."""
+
+    address: str = Field(description="The address", examples=["nobody@example.com"])
+    reason: str = Field(description="What the server said", examples=["550 No such user"])
+
+
+class Sent(BaseModel):
+    """What became of a mail."""
+
+    message_id: str = Field(description="Message-ID", examples=["<0f3c…@example.org>"])
+    accepted: list[str] = Field(description="Addresses that the server took", examples=[["ann@example.org"]])
+    refused: list[Refusal] = Field(
+        description="Addresses that it refused, and why",
+        examples=[[{"address": "x@example.com", "reason": "550 Unknown"}]],
+    )
+
+
+async def try_account(ctx: Context, account: Account) -> None:
+    """Log in to each server that the connection names."""
+    try:
+        if account.imap_host:
+            async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
+                await mailbox.open("INBOX")
+        if account.smtp_host:
+            async with smtp.connected(ctx.guard, account.server("SMTP"), account.login, account.secret) as client:
+                await client.noop()
+    except AuthExpired as error:
+        raise Permanent(str(error)) from error
+
+
+service = Service(
+    "email",
+    "E-mail",
+    "Fires when mail arrives, and sends mail, with any provider that speaks IMAP and SMTP",
+    docs="https://www.rfc-editor.org/rfc/rfc9051",
+    auth=Credentials(Account, try_account),
+    quality="verified",
+)
+
+
+@service.listen("A mail arrives")
+async def new_email(ctx: Context, params: Folder) -> AsyncIterator[Event[Mail]]:
+    """Fires for each mail that comes into a folder, within seconds where the server pushes (IMAP IDLE), else each minute.
+
+    The mail is not marked as read, and attachments are listed, not fetched.
+    """
+    account: Account = ctx.credential
+    async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
+        validity, following = await mailbox.open(params.folder)
+        if ctx.state.get("uidvalidity") != validity:  # the first look, or the server has numbered the folder anew
+            ctx.state.update(uidvalidity=validity, last_uid=following - 1)
+        while True:
+            for uid in await mailbox.newer(ctx.state["last_uid"]):
+                mail, arrived = await mailbox.fetch(uid)
+                ctx.state["last_uid"] = uid
+                if mail and params.wants(mail):
+                    yield Event(id=f"{validity}:{uid}", at=arrived, data=mail)
+            await mailbox.wait()
+
+
+@service.reaction("Send a mail")
+async def send_email(ctx: Context, params: Letter) -> Sent:
+    """Sends a mail from the connection's address.
+
+    Every attempt of one run carries the same Message-ID, so that a mail sent again after a crash can be told for a copy.
+    """
+    account: Account = ctx.credential
+    server = account.server("SMTP")
+    sender = ascii_domain(str(account.from_address))
+    message = _compose(ctx, sender, params)
+    given = ", ".join(part for part in (params.to, params.cc, params.bcc) if part)
+    recipients = list(dict.fromkeys(address for _, address in getaddresses([given])))
+    async with smtp.connected(ctx.guard, server, account.login, account.secret) as client:
+        refused, _ = await client.send_message(message, sender=sender, recipients=recipients)
+    return Sent(
+        message_id=message["Message-ID"],
+        accepted=[address for address in recipients if address not in refused],
+        refused=[
+            Refusal(address=address, reason=words(f"{answer.code} {answer.message}"))
+            for address, answer in refused.items()
+        ],
+    )
+
+
+def _compose(ctx: Context, sender: str, params: Letter) -> EmailMessage:
+    """Write the mail; `EmailMessage` refuses line breaks in headers, so that none can be smuggled in."""
+    message = EmailMessage()
+    domain = sender.rpartition("@")[2]
+    digest = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32]
+    message["Message-ID"] = f"<{digest}@{domain}>" if ctx.idempotency_key else make_msgid(domain=domain)
+    message["Date"] = format_datetime(localtime())
+    message["From"] = sender
+    for name, value in (("To", params.to), ("Cc", params.cc), ("Reply-To", params.reply_to)):
+        if value:
+            message[name] = value
+    message["Subject"] = " ".join(_CONTROL.sub(" ", params.subject).split())
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply, please
+    if params.text or not params.html:
+        message.set_content(params.text or "")
+    if params.html and params.text:
+        message.add_alternative(params.html, subtype="html")
+    elif params.html:
+        message.set_content(params.html, subtype="html")
+    return message

@@ -1,0 +1,254 @@
+"""A mailbox over IMAP (RFC 9051, RFC 2177) for asyncio: commands run in threads, waiting for the server costs none."""
+
+import asyncio
+import imaplib
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from io import BufferedReader
+from typing import TypeVar
+
+from imap_tools import BaseMailBox, ImapToolsError, MailboxLoginError, UnexpectedCommandStatusError
+from imap_tools.errors import MailboxFolderSelectError, MailboxFolderStatusError
+from typing_extensions import override
+
+from area.connectors.email.message import Mail, read
+from area.connectors.email.server import TIMEOUT, Server, tls_context, words
+from area.kit.net import Guard
+from area.sdk import AuthExpired, ConnectorError, Permanent, Retry
+
+MAX_FETCH = 5_000_000  # bytes of one mail; text comes before the attachments, so this is what is read of a larger one
+MAX_LITERAL = MAX_FETCH + 1  # bytes that a server may send in one piece
+IDLE = 300.0  # seconds until IDLE is said anew, which also finds out that the line is dead
+POLL = 60.0  # seconds between two looks where the server has no IDLE
+
+# Of their own: a mail server that hangs must not hold up what else the process uses threads for.
+_THREADS = ThreadPoolExecutor(16, thread_name_prefix="area-imap")
+
+# Codes of RFC 5530 that say that the login was not even looked at.
+_FOR_NOW = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
+
+_UID = re.compile(rb"\bUID (\d+)")
+_SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)")
+
+Result = TypeVar("Result")
+
+
+class _Client(imaplib.IMAP4):
+    """Talks over a socket that is already connected, and lets one see what has been read ahead."""
+
+    def __init__(self, sock: socket.socket, server: Server) -> None:
+        self._given = sock
+        self._server = server
+        self._reader: tuple[socket.socket, BufferedReader] | None = None
+        super().__init__(server.host, server.port)
+
+    def _create_socket(self, _timeout: float | None) -> socket.socket:
+        if self._server.security != "tls":
+            return self._given
+        return tls_context().wrap_socket(self._given, server_hostname=self._server.host)
+
+    @property
+    def reader(self) -> BufferedReader:
+        """What the server says; STARTTLS begins anew, so that nothing said before it counts."""
+        sock = self.socket()
+        if self._reader is None or self._reader[0] is not sock:
+            self._reader = (sock, sock.makefile("rb"))
+        return self._reader[1]
+
+    @override
+    def read(self, size: int) -> bytes:
+        if size > MAX_LITERAL:
+            raise self.abort(f"{size} bytes at once are more than was asked for")
+        return self.reader.read(size)
+
+    @override
+    def readline(self) -> bytes:
+        line = self.reader.readline(MAX_LITERAL)
+        if len(line) >= MAX_LITERAL:
+            raise self.abort("a line without end")
+        return line
+
+    @override
+    def shutdown(self) -> None:
+        with suppress(OSError):
+            self.reader.close()
+        super().shutdown()
+
+    def read_ahead(self) -> bool:
+        """Tell whether words of the server wait here already; the socket then need not become readable."""
+        sock = self.socket()
+        sock.setblocking(False)
+        try:
+            return bool(self.reader.peek(1))
+        except OSError:  # nothing there: what TLS calls wanting to read
+            return False
+        finally:
+            sock.settimeout(TIMEOUT)
+
+
+class _MailBox(BaseMailBox):
+    client: _Client
+
+    def __init__(self, sock: socket.socket, server: Server) -> None:
+        self._given = sock
+        self._server = server
+        super().__init__()
+
+    @override
+    def _get_mailbox_client(self) -> _Client:
+        client = _Client(self._given, self._server)
+        if self._server.security == "starttls":
+            try:
+                client.starttls(tls_context())
+            except BaseException:
+                with suppress(OSError):
+                    client.shutdown()
+                raise
+        return client
+
+
+class Mailbox:
+    """One connection. Its methods are not to be called side by side."""
+
+    def __init__(self, server: Server, sock: socket.socket) -> None:
+        self._server = server
+        self._sock = sock
+        # Shutting a second handle of the socket down ends whatever a thread is waiting for on the first, TLS or not.
+        self._cord = sock.dup()
+        self._box: _MailBox | None = None
+        self._idles = False
+        self._folder = ""
+
+    async def log_in(self, login: str, password: str) -> None:
+        """Greet, switch to TLS and log in. Raises `AuthExpired` when the server refuses the login."""
+        self._sock.settimeout(TIMEOUT)
+        self._box = await self._run(_MailBox, self._sock, self._server)
+        plain = (login + password).isascii()
+        try:
+            await self._run(self._box.login if plain else self._box.login_utf8, login, password, None)
+        except imaplib.IMAP4.abort:
+            raise
+        except (MailboxLoginError, imaplib.IMAP4.error) as error:
+            said = words(error.command_result[1][0] if isinstance(error, MailboxLoginError) else error)
+            if any(code in said for code in _FOR_NOW):
+                raise Retry(f"{self._server} can't let anybody in right now: {said}") from error
+            raise AuthExpired(f"{self._server} refuses the login of {login}: {said}") from error
+        _, capabilities = await self._run(self._box.client.capability)
+        self._idles = b"IDLE" in capabilities[0].upper().split()
+
+    async def open(self, folder: str) -> tuple[int, int]:
+        """Open a folder for reading only; returns its UIDVALIDITY and the UID that the next mail will get at least."""
+        box = self._opened()
+        try:
+            status = await self._run(box.folder.status, folder, ("UIDVALIDITY", "UIDNEXT"))
+            await self._run(box.folder.set, folder, True)
+        except (MailboxFolderStatusError, MailboxFolderSelectError) as error:
+            said = words(error.command_result[1][0])
+            raise Permanent(f"{self._server} can't open the folder {folder!r}: {said}") from error
+        self._folder = folder
+        following = status.get("UIDNEXT") or 1 + max(
+            await self.newer(0), default=0
+        )  # RFC 3501 lets a server leave it out
+        return status.get("UIDVALIDITY", 0), following
+
+    async def newer(self, uid: int) -> list[int]:
+        """UIDs above `uid`, lowest first."""
+        box = self._opened()
+        box.client.untagged_responses.clear()  # what the server mentioned meanwhile is of no use and would pile up
+        found = await self._run(box.uids, f"UID {uid + 1}:*", None)
+        # the range's end is the last mail even when that lies before its start
+        return sorted(number for number in map(int, found) if number > uid)
+
+    async def fetch(self, uid: int) -> tuple[Mail | None, datetime]:
+        """Read a mail, without marking it as seen, and when it arrived; None when it is gone."""
+        box = self._opened()
+        parts = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{MAX_FETCH}>)"
+        status, data = await self._run(box.client.uid, "FETCH", str(uid), parts)
+        if status != "OK":
+            raise Retry(f"{self._server} can't show a mail: {words(data[0])}")
+        for place, item in enumerate(data):
+            if not isinstance(item, tuple):
+                continue
+            after = data[place + 1] if place + 1 < len(data) else b""
+            about = item[0] + b" " + (after if isinstance(after, bytes) else b"")  # some servers name the UID last
+            if (found := _UID.search(about)) and int(found[1]) == uid:
+                size, stamp = _SIZE.search(about), imaplib.Internaldate2tuple(about)
+                arrived = datetime.fromtimestamp(time.mktime(stamp), UTC) if stamp else datetime.now(UTC)
+                total = int(size[1]) if size else 0
+                return await self._run(read, item[1], total, arrived, self._folder, uid), arrived
+        return None, datetime.now(UTC)
+
+    async def wait(self) -> None:
+        """Return when something may have arrived."""
+        box = self._opened()
+        if not self._idles:
+            await asyncio.sleep(POLL)
+            await self._run(box.client.noop)
+            return
+        await self._run(box.idle.start)
+        if not box.client.read_ahead():
+            await self._readable(box.client.socket(), IDLE)
+        await self._run(box.idle.stop)
+
+    def close(self) -> None:
+        """Hang up, at once."""
+        self._hang_up()
+        if self._box:
+            with suppress(OSError):
+                self._box.client.shutdown()
+        self._sock.close()
+        self._cord.close()
+
+    def _opened(self) -> _MailBox:
+        if self._box is None:
+            raise RuntimeError("log_in() comes first")
+        return self._box
+
+    async def _run(self, function: Callable[..., Result], *args: object) -> Result:
+        """Call in a thread. When this is cancelled the line is cut, so that the thread ends, and is waited for."""
+        future = asyncio.get_running_loop().run_in_executor(_THREADS, function, *args)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._hang_up()
+            await asyncio.wait([future])
+            future.exception()
+            raise
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            self._cord.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    async def _readable(sock: socket.socket, timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_reader(sock.fileno(), ready.cancel)
+        try:
+            await asyncio.wait([ready], timeout=timeout)
+        finally:
+            loop.remove_reader(sock.fileno())
+
+
+@asynccontextmanager
+async def connected(guard: Guard, server: Server, login: str, password: str) -> AsyncIterator[Mailbox]:
+    """A mailbox that is logged in. What fails inside is raised as one of the three errors."""
+    mailbox = Mailbox(server, await server.open_socket(guard))
+    try:
+        await mailbox.log_in(login, password)
+        yield mailbox
+    except ConnectorError:
+        raise
+    except UnexpectedCommandStatusError as error:
+        raise Retry(f"{server} refused a command: {words(error.command_result[1][0])}") from error
+    except (imaplib.IMAP4.error, ImapToolsError) as error:
+        raise Retry(f"{server} gave no proper answer: {words(error)}") from error
+    except OSError as error:
+        raise server.explain(error) from error
+    finally:
+        mailbox.close()

@@ -1,0 +1,539 @@
+"""E-mail against Dovecot and aiosmtpd: what arrives, what is sent, and what is said when something is wrong."""
+
+import asyncio
+import importlib
+import socket
+import sys
+import time
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+from pydantic import ValidationError
+
+from area.connectors.email import Account, Folder, Letter, imap, new_email, send_email, server, service, try_account
+from area.connectors.email.message import MAX_TEXT, Mail, read
+from area.kit.http import Client
+from area.kit.net import Guard
+from area.sdk import AuthExpired, Context, Http, Permanent, Retry
+
+sys.path.append(str(Path(__file__).parents[4] / "tests"))
+peers = importlib.import_module("peers")
+
+ALLOWED = ("127.0.0.1", "localhost")
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def box():
+    with peers.dovecot() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def post():
+    with peers.smtp_server() as peer:
+        yield peer
+
+
+@pytest.fixture(autouse=True)
+def _clean(post):
+    post.refuse.clear()
+    post.mails.clear()
+    server.tls_context.cache_clear()
+    yield
+    server.tls_context.cache_clear()
+
+
+@contextmanager
+def trusting(monkeypatch, ca):
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+    server.tls_context.cache_clear()
+    yield
+
+
+def context(account: Account, state: dict[str, Any] | None = None, *, key: str = "", allow=ALLOWED) -> Context:
+    guard = Guard(allow)
+    return Context(
+        http=Http(Client(guard)),
+        guard=guard,
+        platform=cast(Any, None),
+        credential=account,
+        state={} if state is None else state,
+        idempotency_key=key,
+    )
+
+
+def receiving(peer, **changes) -> Account:
+    given = {
+        "imap_host": peer.host, "imap_port": peer.port, "imap_security": "none",
+        "login": peer.login, "password": peer.password,
+    }  # fmt: skip
+    return Account(**given | changes)
+
+
+def sending(peer, **changes) -> Account:
+    given = {
+        "smtp_host": peer.host, "smtp_port": peer.port, "smtp_security": "none",
+        "login": peer.login, "password": peer.password, "from_address": "ann@example.org",
+    }  # fmt: skip
+    return Account(**given | changes)
+
+
+class Listener:
+    """The generator as the engine runs it: an event's state counts when the next one is asked for."""
+
+    def __init__(self, ctx: Context, **params: Any) -> None:
+        self.ctx = ctx
+        self.generator = new_email.function(ctx, Folder(**params))
+        self.task: asyncio.Task[Any] | None = None
+
+    async def ready(self) -> None:
+        self.task = asyncio.ensure_future(anext(self.generator))
+        async with asyncio.timeout(5):
+            while "last_uid" not in self.ctx.state:
+                assert not self.task.done(), self.task
+                await asyncio.sleep(0.01)
+
+    async def next(self, seconds: float = 5):
+        task, self.task = self.task or asyncio.ensure_future(anext(self.generator)), None
+        async with asyncio.timeout(seconds):
+            return await task
+
+
+@asynccontextmanager
+async def listening(ctx, **params):
+    listener = Listener(ctx, **params)
+    try:
+        await listener.ready()
+        yield listener
+    finally:
+        if listener.task:
+            listener.task.cancel()
+            await asyncio.wait([listener.task])
+        await listener.generator.aclose()
+
+
+# receiving
+
+
+async def test_a_push_fires_within_a_second_and_nothing_old_does(box):
+    box.deliver(peers.mail("Old"), "Push")
+    async with listening(context(receiving(box)), folder="Push") as listener:
+        await asyncio.sleep(0.3)  # it idles by now
+        started = time.monotonic()
+        box.deliver(peers.mail("Grüße", "Hallo\n", sender='"Müller, Jörg" <joerg@example.com>'), "Push")
+        event = await listener.next()
+        assert time.monotonic() - started < 2
+        assert event.data.subject == "Grüße"
+        assert (event.data.sender, event.data.sender_name) == ("joerg@example.com", "Müller, Jörg")
+        assert event.data.to == [peers.LOGIN]
+        assert event.data.text == "Hallo\n"
+        assert event.data.folder == "Push"
+        assert event.id == f"{listener.ctx.state['uidvalidity']}:2"
+        assert event.at is not None
+        assert abs(event.at - datetime.now(UTC)) < timedelta(minutes=1)
+        assert event.data.message_id.endswith("@example.com>")
+        assert listener.ctx.state["last_uid"] == 2, "committed together with the event"
+    assert not [path for path in box.mails("Push") if path.name.endswith("S")], "nothing is marked as read"
+
+
+async def test_many_at_once_fire_in_order_and_mail_that_comes_between_is_not_overlooked(box):
+    box.create("Many")
+    async with listening(context(receiving(box)), folder="Many") as listener:
+        for number in range(30):
+            box.deliver(peers.mail(str(number)), "Many")
+            await asyncio.sleep(0.01)
+        events = [await listener.next() for _ in range(30)]
+    assert [event.data.subject for event in events] == [str(number) for number in range(30)]
+
+
+async def test_restart_catches_up_and_repeats_nothing(box):
+    box.create("Restart")
+    state: dict[str, Any] = {}
+    async with listening(context(receiving(box), state), folder="Restart") as listener:
+        box.deliver(peers.mail("1"), "Restart")
+        assert (await listener.next()).data.subject == "1"
+    kept = orjson.loads(orjson.dumps(state))  # what was committed
+    for number in "234":
+        box.deliver(peers.mail(number), "Restart")
+    async with listening(context(receiving(box), kept), folder="Restart") as listener:
+        first = await listener.next()
+        uncommitted = {"uidvalidity": kept["uidvalidity"], "last_uid": 1}
+        assert [first.data.subject, (await listener.next()).data.subject] == ["2", "3"]
+    async with listening(context(receiving(box), uncommitted), folder="Restart") as listener:
+        assert (await listener.next()).id == first.id, "a crash before the commit offers the same event again"
+
+
+async def test_a_folder_numbered_anew_is_a_new_beginning(box):
+    box.deliver(peers.mail("Old"), "Anew")
+    state: dict[str, Any] = {}
+    async with listening(context(receiving(box), state), folder="Anew"):
+        before = dict(state)
+    box.forget_uids("Anew")
+    box.deliver(peers.mail("Also old"), "Anew")
+    state["last_uid"] = 0
+    ctx = context(receiving(box), state)
+    listener = Listener(ctx, folder="Anew")
+    listener.task = asyncio.ensure_future(anext(listener.generator))
+    async with asyncio.timeout(5):
+        while ctx.state["uidvalidity"] == before["uidvalidity"]:
+            await asyncio.sleep(0.01)
+    box.deliver(peers.mail("New"), "Anew")
+    assert (await listener.next()).data.subject == "New"
+    await listener.generator.aclose()
+
+
+async def test_filters_look_at_name_address_and_subject_in_any_case(box):
+    box.create("Filter")
+    params = {"folder": "Filter", "sender_contains": "EXAMPLE.com", "subject_contains": "größe"}
+    async with listening(context(receiving(box)), **params) as listener:
+        box.deliver(peers.mail("Größe", sender="x@example.net"), "Filter")
+        box.deliver(peers.mail("Other"), "Filter")
+        box.deliver(peers.mail("GRÖSSE 1: Die GRÖßE"), "Filter")
+        assert (await listener.next()).data.subject == "GRÖSSE 1: Die GRÖßE"
+        assert listener.ctx.state["last_uid"] == 3
+
+
+async def test_without_idle_it_looks_again_after_a_while(monkeypatch):
+    monkeypatch.setattr(imap, "POLL", 0.2)
+    with peers.dovecot(idle=False) as peer:
+        async with listening(context(receiving(peer))) as listener:
+            await asyncio.sleep(0.3)
+            peer.deliver(peers.mail("Polled"))
+            assert (await listener.next()).data.subject == "Polled"
+
+
+async def test_idle_is_renewed(box, monkeypatch):
+    monkeypatch.setattr(imap, "IDLE", 0.1)
+    box.create("Renew")
+    async with listening(context(receiving(box)), folder="Renew") as listener:
+        await asyncio.sleep(0.5)
+        box.deliver(peers.mail("Later"), "Renew")
+        assert (await listener.next()).data.subject == "Later"
+
+
+async def test_a_large_mail_fires_with_what_its_beginning_says(box, monkeypatch):
+    monkeypatch.setattr(imap, "MAX_FETCH", 10_000)
+    box.create("Large")
+    async with listening(context(receiving(box)), folder="Large") as listener:
+        box.deliver(peers.mail("Large", "word " * 10_000), "Large")
+        mail = (await listener.next()).data
+    assert mail.truncated
+    assert mail.subject == "Large"
+    assert mail.text.startswith("word word")
+
+
+async def test_stopping_is_prompt_wherever_it_is(box):
+    ctx = context(receiving(box))
+    listener = Listener(ctx)
+    await listener.ready()
+    await asyncio.sleep(0.2)
+    assert listener.task
+    started = time.monotonic()
+    listener.task.cancel()  # while it idles
+    with pytest.raises(asyncio.CancelledError):
+        await listener.task
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
+        for security in ("none", "tls"):
+            account = receiving(box, imap_port=silent.getsockname()[1], imap_security=security)
+            task = asyncio.ensure_future(anext(new_email.function(context(account), Folder())))
+            await asyncio.sleep(0.1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    assert time.monotonic() - started < 2
+
+
+async def test_a_line_that_breaks_is_to_be_retried(box):
+    async with peers.relay(box.port) as line, listening(context(receiving(box, imap_port=line.port))) as listener:
+        await asyncio.sleep(0.2)
+        line.cut()
+        with pytest.raises(Retry, match=f"The IMAP server 127.0.0.1:{line.port}"):
+            await listener.next()
+
+
+async def test_a_line_that_went_dead_is_noticed(box, monkeypatch):
+    monkeypatch.setattr(imap, "IDLE", 0.1)
+    monkeypatch.setattr(imap, "TIMEOUT", 0.2)
+    async with peers.relay(box.port) as line, listening(context(receiving(box, imap_port=line.port))) as listener:
+        line.dead = True
+        with pytest.raises(Retry, match="did not answer within"):
+            await listener.next()
+
+
+async def test_a_folder_that_is_not_there(box):
+    with pytest.raises(Permanent, match=r"can't open the folder 'Entwürfe'.*"):
+        await anext(new_email.function(context(receiving(box)), Folder(folder="Entwürfe")))
+
+
+# what strangers write
+
+BROKEN = {
+    "no headers at all": b"\r\njust a body\r\n",
+    "empty": b"",
+    "only NULs": b"\0" * 100,
+    "unknown charset": b"Subject: =?martian?q?hi?=\r\nContent-Type: text/plain; charset=martian\r\n\r\nhi\r\n",
+    "wrong base64": b"Subject: =?utf-8?b?####?=\r\nContent-Transfer-Encoding: base64\r\n\r\n####\r\n",
+    "8-bit headers": "Subject: Grüße\r\nFrom: Jörg <j@example.com>\r\n\r\nhé\r\n".encode("latin-1"),
+    "no date": b"Subject: x\r\n\r\n",
+    "impossible date": b"Date: Fri, 99 Foo 20260 25:61:61 +9999\r\nSubject: x\r\n\r\n",
+    "far date": b"Date: Fri, 31 Dec 9999 23:59:59 -1200\r\n\r\n",
+    "half surrogates": b"Subject: =?utf-7?q?+2AA-?=\r\nContent-Type: text/plain; charset=utf-7\r\n\r\n+2AA-\r\n",
+    "charset that is no charset": b"Content-Type: text/plain; charset=punycode\r\n\r\n" + b"a" * 100_000,
+    "unclosed multipart": b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<p>hi",
+    "multipart without boundary": b"Content-Type: multipart/mixed\r\n\r\nhi",
+    "nested too deep": b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2000)
+    ),
+    "nested mails": b"Content-Type: message/rfc822\r\n\r\n" * 5000,
+    "address of brackets": b"From: " + b"(" * 19_000 + b"\r\nSubject: x\r\n\r\n",
+    "name in pieces": b"Content-Disposition: attachment; filename*0*=martian''%ff; filename*2=z\r\n\r\nx",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_broken_mail_never_raises_and_is_always_storable(content):
+    started = time.monotonic()
+    mail = read(content, len(content), NOW, "INBOX", 1)
+    assert time.monotonic() - started < 2
+    text = mail.model_dump_json()
+    assert "\\u0000" not in text
+    assert orjson.loads(text)["date"]
+    assert mail.date.tzinfo
+
+
+def test_mutilated_mail_never_raises():
+    import random
+
+    whole = (
+        b'From: =?utf-8?q?J=C3=B6rg?= <j@example.com>\r\nTo: a@b.c, "x, y" <d@e.f>\r\nDate: Mon, 23 Nov 2026 09:00:00 +0100\r\n'
+        b"Subject: =?iso-8859-1?q?Gr=FC=DFe?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nh=C3=A9\r\n--b\r\n"
+        b'Content-Type: application/pdf; name="=?utf-8?b?w6kucGRm?="\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--b--\r\n'
+    )
+    chance = random.Random(1)
+    for _ in range(500):
+        content = bytearray(whole)
+        for _ in range(chance.randint(1, 12)):
+            place = chance.randrange(len(content))
+            content[place : place + chance.randint(0, 9)] = chance.randbytes(chance.randint(0, 9))
+        assert isinstance(read(bytes(content), len(content), NOW, "INBOX", 1), Mail)
+    mail = read(whole, len(whole), NOW, "INBOX", 1)
+    assert (mail.subject, mail.sender_name, mail.to) == ("Grüße", "Jörg", ["a@b.c", "d@e.f"])
+    assert mail.text == "hé"
+    assert [attachment.model_dump() for attachment in mail.attachments] == [
+        {"name": "é.pdf", "type": "application/pdf", "size": 3}
+    ]
+    assert mail.date == NOW - timedelta(hours=1)
+    assert not mail.truncated
+
+
+async def test_broken_mail_goes_through_the_server_and_does_not_stop_what_follows(box):
+    box.create("Broken")
+    async with listening(context(receiving(box)), folder="Broken") as listener:
+        for content in BROKEN.values():
+            box.deliver(content, "Broken")
+        box.deliver(peers.mail("Alive"), "Broken")
+        subjects = [(await listener.next()).data.subject for _ in range(len(BROKEN) + 1)]
+    assert subjects[-1] == "Alive"
+    assert "Grüße" in subjects
+
+
+def test_long_text_is_cut():
+    mail = read(peers.mail("x", "é" * (MAX_TEXT + 1)), 0, NOW, "INBOX", 1)
+    assert len(mail.text) == MAX_TEXT
+    assert mail.truncated
+
+
+# sending
+
+
+async def test_what_is_sent_arrives(post):
+    params = Letter(
+        to="Ann <ann@example.org>, bob@example.com",
+        cc="carol@example.com",
+        bcc="dave@example.com",
+        reply_to="Jörg Müller <help@example.org>",
+        subject="Grüße\r\nBcc: evil@example.com",
+        text="Ein ✓\r\n.\r\nEnde",
+        html="<p>Ein ✓</p>",
+    )
+    result = await send_email.function(context(sending(post), key="execution-7"), params)
+    assert result.accepted == ["ann@example.org", "bob@example.com", "carol@example.com", "dave@example.com"]
+    assert result.refused == []
+    (mail,) = post.mails
+    assert mail.sender == "ann@example.org"
+    assert mail.recipients == result.accepted
+    message = message_from_bytes(mail.content, policy=policy.default)
+    assert message["Subject"] == "Grüße Bcc: evil@example.com"
+    assert message["Bcc"] is None
+    assert message["Message-ID"] == result.message_id
+    assert message["Reply-To"] == "Jörg Müller <help@example.org>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message.get_body(("plain",)).get_content().replace("\r\n", "\n") == "Ein ✓\n.\nEnde\n"
+    assert message.get_body(("html",)).get_content().strip() == "<p>Ein ✓</p>"
+
+
+async def test_attempts_of_one_run_carry_the_same_message_id(post):
+    params = Letter(to="ann@example.org", html="<p>x</p>")
+    ids = {
+        (await send_email.function(context(sending(post), key=key), params)).message_id for key in ("1", "1", "2", "")
+    }
+    assert len(ids) == 3
+    assert all(one.endswith("@example.org>") for one in ids)
+
+
+async def test_a_server_without_login(post):
+    with peers.smtp_server(auth=False) as open_relay:
+        account = sending(open_relay, login="", password=None)
+        await send_email.function(context(account), Letter(to="ann@example.org", text="x"))
+        assert len(open_relay.mails) == 1
+        with pytest.raises(Permanent, match=r"No suitable authentication method"):
+            await send_email.function(context(sending(open_relay)), Letter(to="ann@example.org", text="x"))
+
+
+@pytest.mark.parametrize(
+    ("refuse", "error", "words"),
+    [
+        ({"a@x.org": "550 5.1.1 No such user here"}, Permanent, "a@x.org: 550 5.1.1 No such user here"),
+        ({"a@x.org": "451 4.7.1 Greylisted"}, Retry, "451 4.7.1 Greylisted"),
+        ({"MAIL": "553 5.7.1 Not your address"}, Permanent, "553 5.7.1 Not your address"),
+        ({"DATA": "452 4.3.1 Disk full"}, Retry, "452 4.3.1 Disk full"),
+        ({"DATA": "554 5.7.1 Spam"}, Permanent, "554 5.7.1 Spam"),
+    ],
+)
+async def test_refusals_are_told_in_the_servers_words(post, refuse, error, words):
+    post.refuse.update(refuse)
+    with pytest.raises(error) as caught:
+        await send_email.function(context(sending(post)), Letter(to="a@x.org", text="x"))
+    assert words in str(caught.value)
+
+
+async def test_one_refused_recipient_of_two_is_listed(post):
+    post.refuse["b@x.org"] = "550 No such user"
+    result = await send_email.function(context(sending(post)), Letter(to=["a@x.org", "b@x.org"], text="x"))
+    assert result.accepted == ["a@x.org"]
+    assert [(one.address, one.reason) for one in result.refused] == [("b@x.org", "550 No such user")]
+
+
+async def test_a_wrong_password_asks_for_a_new_connection(box, post):
+    with pytest.raises(AuthExpired, match=r"refuses the login of ann@example.org: 535"):
+        await send_email.function(context(sending(post, password="wrong")), Letter(to="a@x.org", text="x"))
+    for password in ("wrong", "pässword"):
+        with pytest.raises(AuthExpired, match=r"refuses the login of ann@example.org: .*AUTHENTICATIONFAILED"):
+            await anext(new_email.function(context(receiving(box, password=password)), Folder()))
+
+
+@pytest.mark.parametrize(
+    "to", ["", " , ", "nobody", "a@b@c", "a b@c.d", "a@x.org, x", "a@x.org\r\nBcc: b@x.org", "a@x.org b@x.org", 7]
+)
+def test_addresses_that_are_none(to):
+    with pytest.raises(ValidationError):
+        Letter(to=to, text="x")
+
+
+def test_addresses_are_read_liberally():
+    assert Letter(to="a@x.org,b@x.org,", text="x").to == "a@x.org, b@x.org"
+    assert Letter(to=["a@x.org"], text="x").to == "a@x.org"
+    assert Letter(to='"Müller, Jörg" <j@bücher.example>', text="x").to == '"Müller, Jörg" <j@xn--bcher-kva.example>'
+    assert Letter(to='Ann "A" \\\\ <a@x.org>; b@x.org\n', text="").to == '"Ann A" <a@x.org>, b@x.org'
+    assert Letter(to="a@x.org", cc="", text="x").cc == ""
+    with pytest.raises(ValidationError, match="text, an HTML text, or both"):
+        Letter(to="a@x.org")
+
+
+# the connection
+
+
+async def test_every_encryption_works_when_the_certificate_is_trusted(box, monkeypatch):
+    for security, port in (("tls", box.tls_port), ("starttls", box.port)):
+        with peers.smtp_server(security=security) as relay, trusting(monkeypatch, relay.ca):
+            await try_account(context(sending(relay)), sending(relay, smtp_security=security))
+            account = sending(relay, smtp_security=security)
+            await send_email.function(context(account), Letter(to="a@x.org", text=security))
+            assert len(relay.mails) == 1
+        with trusting(monkeypatch, box.ca):
+            account = receiving(box, imap_security=security, imap_port=port, imap_host="localhost")
+            await try_account(context(account), account)
+            folder = f"Over-{security}"
+            box.create(folder)
+            async with listening(context(account), folder=folder) as listener:
+                box.deliver(peers.mail(security), folder)
+                assert (await listener.next()).data.subject == security
+
+
+async def test_certificates_that_are_wrong(box, monkeypatch):
+    def accounts(peer, security, **hosts):
+        return sending(peer, smtp_security=security, **hosts)
+
+    imap_tls = receiving(box, imap_security="tls", imap_port=box.tls_port)
+    for account in (imap_tls, receiving(box, imap_security="starttls")):
+        with pytest.raises(Permanent, match=r"The IMAP server .* can't be trusted: self[- ]signed certificate"):
+            await try_account(context(account), account)
+    for security in ("tls", "starttls"):
+        with peers.smtp_server(security=security, names=["127.0.0.1"]) as relay:
+            with pytest.raises(Permanent, match=r"The SMTP server .* can't be trusted: self[- ]signed certificate"):
+                await try_account(context(sending(relay)), accounts(relay, security))
+            with trusting(monkeypatch, relay.ca), pytest.raises(Permanent, match="not valid for 'localhost'"):
+                await try_account(context(sending(relay)), accounts(relay, security, smtp_host="localhost"))
+            monkeypatch.undo()
+            server.tls_context.cache_clear()
+    with (
+        peers.smtp_server(security="tls", days=-1) as relay,
+        trusting(monkeypatch, relay.ca),
+        pytest.raises(Retry, match="certificate has expired"),
+    ):
+        await try_account(context(sending(relay)), accounts(relay, "tls"))
+
+
+async def test_addresses_that_are_wrong(box, monkeypatch):
+    async def said(account: Account, allow=ALLOWED) -> str:
+        with pytest.raises((Permanent, Retry)) as caught:
+            await try_account(context(account, allow=allow), account)
+        return str(caught.value)
+
+    port = peers.free_port()
+    for half in ({"imap_host": "127.0.0.1", "imap_port": port, "login": "a"}, sending_half(port)):
+        assert f"server 127.0.0.1:{port} refuses connections" in await said(Account(**half))
+    assert "127.0.0.1 is refused" in await said(receiving(box), allow=())
+    assert "can't be found" in await said(receiving(box, imap_host="no-such-host.invalid"))
+    assert "does not speak TLS from the start" in await said(receiving(box, imap_security="tls"))
+    assert "AUTHENTICATIONFAILED" in await said(receiving(box, password="wrong"))
+    monkeypatch.setattr(server, "TIMEOUT", 0.2)
+    monkeypatch.setattr(imap, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for security in ("none", "tls"):
+            account = receiving(box, imap_port=silent.getsockname()[1], imap_security=security)
+            assert "did not answer within 0.2 seconds" in await said(account)
+
+
+def sending_half(port: int) -> dict[str, Any]:
+    return {"smtp_host": "127.0.0.1", "smtp_port": port, "from_address": "ann@example.org"}
+
+
+def test_the_form_says_what_is_missing():
+    with pytest.raises(ValidationError, match="Give an IMAP server to receive, an SMTP server to send, or both"):
+        Account()
+    with pytest.raises(ValidationError, match="An SMTP server needs the address"):
+        Account(smtp_host="x.org")
+    with pytest.raises(ValidationError, match="control characters"):
+        Account(imap_host="x.org", login="a\r\nb")
+    assert "secret" not in repr(Account(imap_host="x.org", login="a", password="secret"))
+
+
+async def test_half_a_connection_says_which_half_is_missing(box, post):
+    with pytest.raises(Permanent, match="names no SMTP server"):
+        await send_email.function(context(receiving(box)), Letter(to="a@x.org", text="x"))
+    with pytest.raises(Permanent, match="names no IMAP server"):
+        await anext(new_email.function(context(sending(post)), Folder()))
+
+
+def test_the_sample_is_a_mail():
+    sample = orjson.loads((Path(__file__).parent / "fixtures" / "new_email.json").read_bytes())
+    assert Mail.model_validate(sample["data"]).attachments
+    assert service.actions["new_email"].returns is Mail

@@ -1,0 +1,275 @@
+"""HTTP: any API without a connector of its own: call it, or watch what it answers."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from area.connectors.http.fields import Form, Headers, Path, Statuses, Url, found, statuses
+from area.sdk import Context, Event, Permanent, Response, Service
+
+MAX_ITEMS = 1000
+MAX_KEPT = 65_536  # bytes of an answer, or of a watched value, that are kept
+FORM = "application/x-www-form-urlencoded"
+ID_FIELDS = ("id", "guid", "uuid", "key", "url")
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+service = Service("http", "HTTP", "Calls any web address, and watches the JSON that one answers.", quality="verified")
+
+_dates: TypeAdapter[datetime] = TypeAdapter(datetime)
+
+
+class Call(Form):
+    """A request to send."""
+
+    method: Annotated[Method, BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text)] = Field(
+        "POST", description="HTTP method", examples=["POST"]
+    )
+    url: Url = Field(description="Address to call", examples=["https://api.example.com/orders"])
+    headers: Headers | None = Field(
+        None, description="Headers: a JSON object, or one `Name: value` a line", examples=['{"X-Api-Key": "k-123"}']
+    )
+    body: Any = Field(
+        None, description="What to send: text, or a JSON object or list", examples=['{"title": "{{title}}"}']
+    )
+    content_type: str | None = Field(
+        None,
+        description="Type of the body; by default JSON if it looks like JSON, else plain text",
+        examples=["application/x-www-form-urlencoded"],
+    )
+    expected_status: Statuses = Field(
+        "200-399", description="Statuses that count as success", examples=["200", "200-299", "200,201"]
+    )
+    timeout_seconds: float = Field(30, ge=1, le=60, description="How long to wait for the answer", examples=[30])
+
+
+class Answer(BaseModel):
+    """What came back."""
+
+    status: int = Field(description="HTTP status", examples=[200])
+    headers: dict[str, str] = Field(
+        description="Headers of the answer, names in lower case, without cookies",
+        examples=[{"content-type": "application/json"}],
+    )
+    body: Any = Field(
+        None, description="Body of the answer: parsed JSON, or text; null if empty", examples=[{"id": 42}]
+    )
+    truncated: bool = Field(description="Whether the body was longer than 64 KB and was cut", examples=[False])
+
+
+@service.reaction("Send an HTTP request")
+async def request(ctx: Context, params: Call) -> Answer:
+    """Send a request to any address and keep the answer.
+
+    All attempts of one execution carry the same `Idempotency-Key` header, unless you set that header yourself.
+    """
+    headers = dict(params.headers or {})
+    names = {name.lower(): name for name in headers}
+    typed = names.get("content-type", "Content-Type")
+    body, kind = _payload(params.body, params.content_type or headers.get(typed, ""))
+    if body is not None:
+        headers[typed] = kind
+    if ctx.idempotency_key and "idempotency-key" not in names:
+        headers["Idempotency-Key"] = ctx.idempotency_key
+    response = await ctx.http.request(
+        params.method, params.url, headers=headers, body=body, timeout=params.timeout_seconds
+    )  # fmt: skip
+    if response.status not in statuses(params.expected_status):
+        ctx.http.check(response)
+        said = f": {response.excerpt()}" if response.body else ""
+        raise Permanent(
+            f"{response.host} answered {response.status}, where {params.expected_status} was expected{said}"
+        )
+    truncated = len(response.body) > MAX_KEPT
+    return Answer.model_construct(
+        status=response.status,
+        headers={name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"},
+        body=replace(response, body=response.body[:MAX_KEPT]).text if truncated else _json_or_text(response),
+        truncated=truncated,
+    )
+
+
+def _payload(body: Any, kind: str) -> tuple[bytes | None, str]:
+    """Return the bytes to send and their content type, which is guessed where `kind` is empty."""
+    if body is None:
+        return None, kind
+    form = kind.lower().startswith(FORM)
+    if isinstance(body, str):
+        data = _json_or_none(body) if form or not kind else None
+        if not (form and isinstance(data, dict)):
+            return body.encode(), kind or ("text/plain; charset=utf-8" if data is None else "application/json")
+        body = data
+    if form and isinstance(body, dict):
+        pairs = [(name, one) for name, value in body.items() for one in (value if isinstance(value, list) else [value])]
+        return urlencode([(name, _field_text(value)) for name, value in pairs]).encode(), kind
+    return orjson.dumps(body), kind or ("application/json" if isinstance(body, dict | list) else "text/plain")
+
+
+def _json_or_none(text: str) -> Any:
+    """Return the object or list that `text` is the JSON of, or None."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _field_text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
+
+
+def _json_or_text(response: Response) -> Any:
+    if not response.body:
+        return None
+    try:
+        return orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return response.text
+
+
+class Watched(Form):
+    """A value inside the JSON at an address."""
+
+    url: Url = Field(description="Address that answers JSON", examples=["https://api.example.com/status"])
+    path: Path = Field(description="JMESPath of the value to watch; @ for all of it", examples=["data.price"])
+    headers: Headers | None = Field(
+        None, description="Headers: a JSON object, or one `Name: value` a line", examples=['{"X-Api-Key": "k-123"}']
+    )
+
+
+class Change(BaseModel):
+    """A value that is another than before."""
+
+    value: Any = Field(None, description="The value now; null if there is none", examples=[19.9])
+    previous: Any = Field(None, description="The value before; null if there was none", examples=[24.9])
+    url: Url = Field(description="The address it comes from", examples=["https://api.example.com/status"])
+    changed_at: datetime = Field(description="When the change was noticed", examples=["2026-11-23T09:00:00Z"])
+
+
+@service.poll("A value changes", every=timedelta(minutes=1))
+async def value_changed(ctx: Context, params: Watched, since: datetime) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+    """A value in the JSON at an address becomes another one.
+
+    What the address answers when the AREA is switched on is where it starts from; that does not fire.
+    """
+    # The state changes only once all went well: else an ETag would hide what could not be read.
+    seen = dict(ctx.state)
+    response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
+    if response is not None:
+        value = found(response, params.path)
+        try:
+            written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        except TypeError as error:
+            raise Permanent(f"The value at {params.path} can't be stored: {error}; choose a part of it.") from error
+        if len(written) > MAX_KEPT:
+            raise Permanent(f"The value at {params.path} is larger than 64 KB; choose a part of it.")
+        digest = hashlib.sha256(written).hexdigest()
+        if digest != seen.get("digest"):
+            # the counter makes A, B, A three events; a hash alone would know the second A
+            seen["n"] = seen["n"] + 1 if "n" in seen else 0
+            seen["changed_at"] = datetime.now(UTC).isoformat()
+            seen["previous"], seen["value"], seen["digest"] = seen.get("value"), value, digest
+    ctx.state.update(seen)
+    if "n" in seen:
+        at = datetime.fromisoformat(seen["changed_at"])
+        data = Change.model_construct(value=seen["value"], previous=seen["previous"], url=params.url, changed_at=at)
+        yield Event(f"{seen['n']}:{seen['digest']}", data, at)
+
+
+class WatchedList(Form):
+    """A list inside the JSON at an address."""
+
+    url: Url = Field(description="Address that answers JSON", examples=["https://api.example.com/orders"])
+    path: Path | None = Field(
+        None, description="JMESPath of the list; not needed if the answer is one", examples=["data.orders"]
+    )
+    id_field: str | None = Field(
+        None, description="Field that names an item; by default id, guid, uuid, key or url", examples=["order_number"]
+    )
+    date_field: str | None = Field(
+        None, description="Field with the date of an item, if it has one", examples=["created_at"]
+    )
+    headers: Headers | None = Field(
+        None, description="Headers: a JSON object, or one `Name: value` a line", examples=['{"X-Api-Key": "k-123"}']
+    )
+
+
+class ListItem(BaseModel):
+    """An item of the list."""
+
+    item: Any = Field(description="The item", examples=[{"id": 42, "total": 19.9}])
+    id: str = Field(description="What names the item", examples=["42"])
+    url: Url = Field(description="The address it comes from", examples=["https://api.example.com/orders"])
+
+
+@service.poll("A list has a new item", every=timedelta(minutes=1))
+async def new_list_item(
+    ctx: Context, params: WatchedList, since: datetime  # noqa: ARG001
+) -> AsyncIterator[Event[ListItem]]:  # fmt: skip
+    """An item appears in a JSON list at an address.
+
+    The items that are there when the AREA is switched on do not fire.
+    """
+    seen = dict(ctx.state)
+    response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
+    items = [] if response is None else found(response, params.path or "@")
+    if not isinstance(items, list):
+        where = f"At the path {params.path}" if params.path else "In the answer"
+        raise Permanent(f"{where} there is no list, but {_kind(items)}.")
+    if len(items) > MAX_ITEMS:
+        raise Permanent(f"The list has {len(items)} items; cut it to the newest, as the path data[:{MAX_ITEMS}] does.")
+    if params.id_field and items and not any(_id(item, (params.id_field,)) for item in items):
+        raise Permanent(f"No item of the list has the field {params.id_field}; check its spelling.")
+    ctx.state.update(seen)
+    fields = (params.id_field,) if params.id_field else ID_FIELDS
+    for item in items:
+        identity = _id(item, fields) or _digest(item)
+        at = _date(item.get(params.date_field)) if params.date_field and isinstance(item, dict) else None
+        data = ListItem.model_construct(item=item, id=identity, url=params.url)
+        yield Event(identity if len(identity) <= 255 else _digest(identity), data, at)
+
+
+def _kind(value: Any) -> str:
+    """Say what `value` is, and where a list is to be found in it."""
+    if not isinstance(value, dict):
+        return {str: "a text", bool: "a boolean", type(None): "nothing"}.get(type(value), "a number")
+    lists = [name for name, content in value.items() if isinstance(content, list)]
+    hint = f"; try the path {lists[0]}" if lists else ""
+    return f"an object with the fields {', '.join(list(value)[:10]) or '(none)'}{hint}"
+
+
+def _id(item: Any, fields: tuple[str, ...]) -> str:
+    """Return the first of the fields that can name the item, or nothing."""
+    values = [item.get(name) for name in fields] if isinstance(item, dict) else []
+    return next((str(value) for value in values if type(value) in (str, int, float) and str(value).strip()), "")
+
+
+def _digest(value: Any) -> str:
+    try:
+        return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    except TypeError as error:
+        raise Permanent(f"An item of the list can't be stored: {error}; choose a part of it with the path.") from error
+
+
+def _date(value: Any) -> datetime | None:
+    """Read ISO 8601, seconds or milliseconds since 1970, or the dates of e-mail; None for anything else.
+
+    None for midnight too, which is a day without a time: taken as a time, what comes at noon would look hours late.
+    """
+    try:
+        date = _dates.validate_python(value)
+    except ValidationError:
+        try:
+            date = parsedate_to_datetime(value)
+        except (TypeError, ValueError, AttributeError):
+            return None
+    if date.time() == time.min:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,0 +1,132 @@
+"""Kinds of parameters that the components share, checked when they are entered."""
+
+import codecs
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from typing import Annotated, Any
+
+import jmespath
+import orjson
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
+from jmespath.functions import Functions
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function, str_schema
+
+from area.sdk import Permanent, Response
+
+MAX_GROWTH = 100
+# https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what else frames a message
+SET_BY_AREA = frozenset({
+    "connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
+    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+
+_compiled: Callable[[str], Any] = lru_cache(1024)(jmespath.compile)
+_functions: Any = Functions()
+
+
+def _growth(node: Any) -> int:
+    """How many times its input the result of a JMESPath node can be: multi-selects are what copies."""
+    if node["type"] == "function_expression":
+        with suppress(JMESPathTypeError):  # the name and the number of arguments are checked first
+            _functions.call_function(node["value"], [None] * len(node["children"]))
+    grown = [_growth(child) for child in node["children"] if isinstance(child, dict)]
+    return max(2, sum(grown)) if node["type"].startswith("multi_select") else math.prod(grown)
+
+
+def _jmespath(path: str) -> str:
+    try:
+        growth = _growth(_compiled(path).parsed)
+    except (JMESPathError, RecursionError) as error:
+        reason = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
+        raise ValueError(f"This is no JMESPath ({reason}); write one such as data.items[0].price.") from error
+    if growth > MAX_GROWTH:
+        raise ValueError("This JMESPath could multiply its input more than a hundred times; select fewer things.")
+    return path
+
+
+class Url(str):
+    """A whole http or https address, kept as it was written: pydantic's own type would rewrite what may be signed."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """Check the text and leave it a `str`."""
+        return no_info_after_validator_function(cls._checked, str_schema())
+
+    @staticmethod
+    def _checked(url: str) -> str:
+        if not re.match(r"https?://[^/?#\s]", url := url.strip(), re.IGNORECASE):
+            raise ValueError("Enter a whole address, beginning with https:// or http://.")
+        return url
+
+
+def _header_table(value: Any) -> Any:
+    """Headers from an object, from the text of one, or from lines `Name: value`."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"The headers begin like JSON and are none: {error}.") from error
+    elif isinstance(value, str):
+        lines = [line.partition(":") for line in value.splitlines() if line.strip()]
+        if any(not colon for _, colon, _ in lines):
+            raise ValueError("Write one header a line, such as Accept: text/plain, or a JSON object.")
+        value = {name.strip(): content.strip() for name, _, content in lines}
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
+            raise ValueError(f"{name!r} is no header name; write one such as X-Api-Key.")
+        if name.lower() in SET_BY_AREA:
+            raise ValueError(f"The header {name} is set by AREA itself; leave it out.")
+    return {
+        name: content if isinstance(content, str) else orjson.dumps(content).decode() for name, content in value.items()
+    }
+
+
+@lru_cache(256)
+def statuses(text: str) -> frozenset[int]:
+    """Return the statuses that `200`, `200-299` or `200,201` stands for."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not re.fullmatch(r"[1-5][0-9]{2}(-[1-5][0-9]{2})?", part.strip()):
+            raise ValueError("Write the statuses such as 200 or 200-299 or 200,201.")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
+def _status_text(text: str) -> str:
+    statuses(text)
+    return text
+
+
+Path = Annotated[str, Field(max_length=500), AfterValidator(_jmespath)]
+Headers = Annotated[dict[str, str], BeforeValidator(_header_table)]
+Statuses = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_status_text)]
+
+
+class Form(BaseModel):
+    """Parameters, of which a blank one counts as left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_left_out(cls, values: Any) -> Any:
+        return {k: v for k, v in values.items() if v is not None and v != ""} if isinstance(values, dict) else values
+
+
+def found(response: Response, path: str) -> Any:
+    """Return what the JMESPath finds in the JSON that came back."""
+    try:
+        return _compiled(path).search(orjson.loads(response.body.removeprefix(codecs.BOM_UTF8)))
+    except orjson.JSONDecodeError as error:
+        raise Permanent(f"{response.host} answered no JSON, but: {response.excerpt(100) or 'nothing'}") from error
+    except (JMESPathError, TypeError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise Permanent(f"The path {path} does not fit what {response.host} answered: {reason}") from error

@@ -1,0 +1,30 @@
+from typing import Any, cast
+
+import pytest
+from pydantic import ValidationError
+
+from area.connectors import inbox
+from area.sdk import Context
+
+
+class Posts:
+    def __init__(self):
+        self.posted = []
+
+    async def post_notice(self, title, body, level):
+        self.posted.append((title, body, level))
+        return len(self.posted)
+
+
+async def test_a_notice_is_posted_with_its_number_as_the_result():
+    platform = Posts()
+    context = Context(http=cast(Any, None), guard=cast(Any, None), platform=cast(Any, platform))
+    result = await inbox.post.function(context, inbox.Post(title="Hello", body="There", level="warning"))
+    assert result == inbox.Posted(notice_id=1)
+    assert platform.posted == [("Hello", "There", "warning")]
+
+
+@pytest.mark.parametrize("wrong", [{"title": ""}, {"title": "x" * 256}, {"title": "x", "level": "loud"}, {}])
+def test_what_can_not_be_posted_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        inbox.Post.model_validate(wrong)

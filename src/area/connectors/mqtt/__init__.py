@@ -1,0 +1,229 @@
+"""MQTT: messages of a broker in, messages to a broker out."""
+
+import base64
+import codecs
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+import orjson
+from paho.mqtt.client import MQTTMessage
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
+
+from area.connectors.mqtt.line import IN_FLIGHT, Address, Line, connected
+from area.sdk import AuthExpired, Context, Credentials, Event, Permanent, Service
+
+MAX_PAYLOAD = 1_000_000  # bytes
+MAX_DEPTH = 100  # levels of nested JSON
+REMEMBERED = 2 * IN_FLIGHT  # messages: more than a broker may offer a second time
+
+
+def _topic(text: str) -> str:
+    """The rules that topic names and filters share: MQTT 5, §4.7."""
+    if not text or "\0" in text or len(text.encode("utf-8", "replace")) > 65535:
+        raise ValueError("A topic has 1 to 65,535 bytes and no NUL character.")
+    return text
+
+
+def _topic_filter(text: str) -> str:
+    levels = _topic(text).split("/")
+    if any("#" in level and level != "#" for level in levels) or "#" in levels[:-1]:
+        raise ValueError("# stands for all that follows: it must be the last level, alone, as in home/#.")
+    if any("+" in level and level != "+" for level in levels):
+        raise ValueError("+ stands for one whole level, as in home/+/temperature.")
+    return text
+
+
+def _topic_name(text: str) -> str:
+    if "+" in _topic(text) or "#" in text:
+        raise ValueError("A message is published on one topic: + and # can't be part of it.")
+    return text
+
+
+class Broker(BaseModel):
+    """An MQTT broker and the login for it."""
+
+    host: str = Field(description="Host name or address of the broker", examples=["mqtt.example.org"], min_length=1)
+    port: int = Field(8883, description="Port: 8883 with tls, 1883 without", ge=1, le=65535, examples=[8883])
+    security: Literal["tls", "none"] = Field(
+        "tls", description="Encryption; with none the password is sent in clear", examples=["tls"]
+    )
+    version: Literal["5", "3.1.1"] = Field("5", description="MQTT version; 3.1.1 for older brokers", examples=["5"])
+    login: str = Field("", description="Login, if the broker wants one", examples=["ann"])
+    password: SecretStr | None = Field(None, description="Password", examples=["correct horse"])
+    client_id_prefix: str = Field(
+        "area", description="How our client ids begin", examples=["area"], pattern=r"^[0-9A-Za-z_-]{1,32}$"
+    )
+
+    def new_id(self) -> str:
+        """A client id that nobody else has; the oldest brokers take 23 characters."""
+        return f"{self.client_id_prefix}-{uuid4().hex[:16]}"
+
+    def connected(
+        self, ctx: Context, client_id: str = "", *, lasting: bool = False
+    ) -> AbstractAsyncContextManager[Line]:
+        """A connection that is logged in."""
+        address = Address(self.host, self.port, self.security == "tls", self.version)
+        password = self.password.get_secret_value() if self.password else ""
+        return connected(ctx.guard, address, client_id or self.new_id(), self.login, password, lasting=lasting)
+
+
+class Subscription(BaseModel):
+    """Which messages."""
+
+    topic: Annotated[str, AfterValidator(_topic_filter)] = Field(
+        description="Topic; + stands for one level, # at the end for all that follow", examples=["home/+/temperature"]
+    )
+    qos: int = Field(1, description="1: none is lost and none fires twice; 0: no promise", ge=0, le=1, examples=[1])
+    retained: bool = Field(
+        False, description="Also fire for messages that the broker had kept before the AREA was on", examples=[False]
+    )
+
+
+class Message(BaseModel):
+    """A message that was published."""
+
+    topic: str = Field(description="Topic", examples=["home/kitchen/temperature"])
+    parts: list[str] = Field(description="Levels of the topic", examples=[["home", "kitchen", "temperature"]])
+    payload: Any = Field(description="What was sent: parsed if it is JSON, else the text", examples=[{"celsius": 21.5}])
+    text: str = Field(description="What was sent, as text; in base64 if it is binary", examples=['{"celsius": 21.5}'])
+    binary: bool = Field(description="Whether it is no text", examples=[False])
+    size: int = Field(description="Size in bytes", examples=[17])
+    truncated: bool = Field(description="Whether it was cut, being over a million bytes", examples=[False])
+    qos: int = Field(description="Quality of service it came with", examples=[1])
+    retain: bool = Field(description="Whether the broker had kept it", examples=[False])
+
+
+class Publication(BaseModel):
+    """A message to publish."""
+
+    topic: Annotated[str, AfterValidator(_topic_name)] = Field(description="Topic", examples=["home/kitchen/light/set"])
+    payload: str | dict[str, Any] | list[Any] | bool | int | float | None = Field(
+        "", description="What to send: text as it is, anything else as JSON", examples=['{"state": "on"}']
+    )
+    qos: int = Field(1, description="1: the broker must confirm it; 0: it need not", ge=0, le=1, examples=[1])
+    retain: bool = Field(False, description="Whether the broker keeps it for later subscribers", examples=[False])
+
+
+class Published(BaseModel):
+    """What was published."""
+
+    topic: str = Field(description="Topic", examples=["home/kitchen/light/set"])
+    size: int = Field(description="Size in bytes", examples=[15])
+
+
+async def try_broker(ctx: Context, broker: Broker) -> None:
+    """Log in and out."""
+    try:
+        async with broker.connected(ctx):
+            pass
+    except AuthExpired as error:
+        raise Permanent(str(error)) from error
+
+
+service = Service(
+    "mqtt",
+    "MQTT",
+    "Fires when a message is published on an MQTT broker, and publishes messages",
+    docs="https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html",
+    auth=Credentials(Broker, try_broker),
+    quality="verified",
+)
+
+
+@service.listen("A message is published")
+async def message_received(ctx: Context, params: Subscription) -> AsyncIterator[Event[Message]]:
+    """Fires for each message on a topic, also for those published while AREA was away.
+
+    The broker keeps a session for us (seven days in version 5) and each message is acknowledged once its run is stored.
+    """
+    broker: Broker = ctx.credential
+    client_id = ctx.state.setdefault("client_id", broker.new_id())
+    async with broker.connected(ctx, client_id, lasting=True) as line:
+        if not line.resumed or "session" not in ctx.state:  # the broker begins to count anew, so do we
+            ctx.state.update(session=uuid4().hex[:12], count=0, recent=[])
+        await line.subscribe(params.topic, params.qos, retained=params.retained)
+        async for message in line.messages():
+            if params.retained or not message.retain:
+                yield Event(id=_event_id(ctx.state, message), data=_read(message))
+            line.acknowledge(message)
+
+
+@service.reaction("Publish a message")
+async def publish(ctx: Context, params: Publication) -> Published:
+    """Publishes a message and waits for the broker to confirm it.
+
+    Version 5 brokers get the run's idempotency key along, as the user property `idempotency-key`.
+    """
+    broker: Broker = ctx.credential
+    given = params.payload
+    text = given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
+    payload = text.encode("utf-8", "replace")
+    async with broker.connected(ctx) as line:
+        await line.publish(params.topic, payload, params.qos, retain=params.retain, key=ctx.idempotency_key)
+    return Published(topic=params.topic, size=len(payload))
+
+
+def _event_id(state: dict[str, Any], message: MQTTMessage) -> str:
+    """A name for the message that is the same when the broker offers it again.
+
+    MQTT has none: packet ids are reused. So messages are numbered as they come, and the numbers of the last ones are kept
+    with packet id and content. Offered again (marked so, with the packet id it had) a message gets the number it got.
+    """
+    content = hashlib.sha256(message.topic.encode() + b"\0" + message.payload).hexdigest()[:16]
+    if message.retain:
+        return f"retained:{content}"  # offered at each subscription anew
+    if message.qos == 0:
+        return uuid4().hex  # offered only once
+    recent: list[list[Any]] = state["recent"]
+    if message.dup:
+        for mid, number, known in reversed(recent):
+            if (mid, known) == (message.mid, content):
+                return f"{state['session']}:{number}"
+    state["count"] += 1
+    others = [one for one in recent if one[0] != message.mid]
+    state["recent"] = [*others[1 - REMEMBERED :], [message.mid, state["count"], content]]
+    return f"{state['session']}:{state['count']}"
+
+
+def _read(message: MQTTMessage) -> Message:
+    content = message.payload[:MAX_PAYLOAD]
+    truncated = len(content) < len(message.payload)
+    payload: Any
+    try:
+        # a character cut in two at the end is no sign of binary content; a NUL at the end is C's
+        text = codecs.getincrementaldecoder("utf-8")().decode(content, final=not truncated).replace("\0", "")
+        payload, binary = text, False
+    except UnicodeDecodeError:
+        payload = text = base64.b64encode(content).decode()
+        binary = True
+    if not binary and not truncated:
+        with suppress(ValueError):
+            payload = _storable(orjson.loads(text))
+    return Message(
+        topic=message.topic,
+        parts=message.topic.split("/"),
+        payload=payload,
+        text=text,
+        binary=binary,
+        size=len(message.payload),
+        truncated=truncated,
+        qos=message.qos,
+        retain=message.retain,
+    )
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """JSON without the NUL that PostgreSQL takes in no string. Raises `ValueError` when it is nested too deep to be handled."""
+    if depth > MAX_DEPTH:
+        raise ValueError
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_storable(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {key.replace("\0", ""): _storable(item, depth + 1) for key, item in value.items()}
+    return value

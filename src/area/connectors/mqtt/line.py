@@ -1,0 +1,332 @@
+"""An MQTT connection (versions 5 and 3.1.1) on asyncio: paho's client over a guarded socket, each message acknowledged by hand."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from typing_extensions import override
+
+from area.kit.net import Blocked, Guard
+from area.sdk import AuthExpired, ConnectorError, Permanent, Retry
+
+TIMEOUT = 30.0
+KEEPALIVE = 60  # seconds of silence until a ping is sent, and until it must be answered
+TICK = 5.0  # seconds between two looks at that
+LASTING = 7 * 86400  # seconds that the broker keeps a session whose client is away
+IN_FLIGHT = 50  # messages that the broker may send ahead of our acknowledgements
+WAITING = 100  # messages read ahead; then the line is left unread
+MAX_PACKET = 16_000_000
+
+_properties: Any = Properties  # paho gives its constructor no types
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+_LOGIN = {134, 135, 138, 140}  # reasons of CONNACK that mean the login: MQTT 5, §3.2.2.2
+_FOR_NOW = {136, 137, 139, 151, 159}
+_WRONG_VERSION = 132
+
+
+@dataclass(frozen=True)
+class Address:
+    """A broker as the connection names it."""
+
+    host: str
+    port: int
+    tls: bool
+    version: Literal["5", "3.1.1"]
+
+    @override
+    def __str__(self) -> str:
+        return f"The MQTT broker {self.host}:{self.port}"
+
+    def explain(self, error: OSError) -> ConnectorError:
+        """Say what a failed connection means: the address, the certificate, or the line."""
+        if isinstance(error, socket.gaierror):
+            return Retry(f"{self} can't be found: there is no host named {self.host!r}, or the name lookup failed.")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            said = f"{self} shows a certificate that can't be trusted: {error.verify_message.rstrip('.')}."
+            return Retry(said) if error.verify_code == _EXPIRED else Permanent(said)
+        if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+            return Permanent(f"{self} does not speak TLS on this port; port 1883 usually goes without.")
+        if isinstance(error, ConnectionRefusedError):
+            return Retry(f"{self} refuses connections: nothing listens on that port, or a firewall forbids it.")
+        if isinstance(error, TimeoutError):
+            return Retry(f"{self} did not answer within {TIMEOUT:g} seconds.")
+        return Retry(f"{self} broke the connection off: {error.strerror or error}.")
+
+    def refused(self, reason: ReasonCode, login: str) -> ConnectorError:
+        """Say what the broker's answer to the log-in means."""
+        said = f"{self} refuses the connection: {reason}."
+        if reason.value in _LOGIN:
+            return AuthExpired(f"{self} refuses the login{f' of {login}' if login else ' without a name'}: {reason}.")
+        if reason.value == _WRONG_VERSION:
+            return Permanent(f"{said} Try the other MQTT version.")
+        return Retry(said) if reason.value in _FOR_NOW else Permanent(said)
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The system's certificate authorities, or those of the file that SSL_CERT_FILE names."""
+    return ssl.create_default_context()
+
+
+class _Paho(Client):
+    """Paho's client, over a socket that is already connected."""
+
+    given: socket.socket | None = None
+
+    @override
+    def _create_socket(self) -> socket.socket:
+        if self.given is None:
+            raise OSError("not connected")
+        return self.given
+
+
+class Line:
+    """One connection. `resumed` tells whether the broker still knew the session."""
+
+    def __init__(self, address: Address, client_id: str, login: str, password: str, *, lasting: bool) -> None:
+        self._address, self._login, self._lasting = address, login, lasting
+        self._loop = asyncio.get_running_loop()
+        self._five = address.version == "5"
+        self._client = client = _Paho(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=None if self._five else not lasting,
+            protocol=MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        if login:
+            client.username_pw_set(login, password)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = lambda _client, _data, mid, reasons, _more: self._on_answer(mid, reasons[0])
+        client.on_publish = lambda _client, _data, mid, reason, _more: self._on_answer(mid, reason)
+        client.on_socket_open = lambda *_: self._watch(self._loop.add_reader, self._read)
+        client.on_socket_close = lambda *_: self._watch(self._loop.remove_reader)
+        client.on_socket_register_write = lambda *_: self._watch(self._loop.add_writer, self._write)
+        client.on_socket_unregister_write = lambda *_: self._watch(self._loop.remove_writer)
+        self._connected: asyncio.Future[bool] = self._loop.create_future()
+        self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
+        self._messages: asyncio.Queue[MQTTMessage | None] = asyncio.Queue()
+        self._sock: socket.socket | None = None
+        self._paused = False
+        self._lost: ConnectorError | None = None
+        self._closed = asyncio.Event()
+        self._ticks: asyncio.TimerHandle | None = None
+        self.resumed = False
+
+    async def connect(self, guard: Guard) -> None:
+        """Connect and log in. Raises one of the three errors, `AuthExpired` when the login is refused."""
+        address, client = self._address, self._client
+        try:
+            sock = await guard.open_socket(address.host, address.port, TIMEOUT)
+        except Blocked as error:
+            raise Permanent(str(error)) from error
+        try:
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # an acknowledgement would wait 40 ms for company
+            if address.tls:
+                sock = tls_context().wrap_socket(sock, server_hostname=address.host, do_handshake_on_connect=False)
+                async with asyncio.timeout(TIMEOUT):
+                    await _shake_hands(sock)
+        except ConnectionError as error:
+            sock.close()
+            raise Retry(f"{address} breaks the TLS handshake off; port 1883 usually goes without TLS.") from error
+        except BaseException:
+            sock.close()
+            raise
+        self._sock = client.given = sock
+        options: dict[str, Any] = {}
+        if self._five:
+            properties = _properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = LASTING if self._lasting else 0
+            properties.ReceiveMaximum = IN_FLIGHT
+            properties.MaximumPacketSize = MAX_PACKET
+            options = {"clean_start": not self._lasting, "properties": properties}
+        client.connect(address.host, address.port, KEEPALIVE, **options)
+        self._tick()
+        async with asyncio.timeout(TIMEOUT):
+            self.resumed = await self._connected
+
+    async def subscribe(self, topic: str, qos: int, *, retained: bool) -> None:
+        """Ask for a topic's messages; those retained only if wanted and, in version 5, not on a session that knew it."""
+        # https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html#_Toc3901169
+        options = SubscribeOptions(qos=qos, retainHandling=1 if retained else 2)
+        _, mid = self._client.subscribe(topic, options=options) if self._five else self._client.subscribe(topic, qos)
+        reason = await self._answer(mid)
+        if reason.is_failure:
+            raise Permanent(f"{self._address} refuses to subscribe to {topic}: {reason}.")
+
+    async def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool, key: str) -> None:
+        """Send a message and wait for the broker's acknowledgement, if the quality of service has one."""
+        properties = None
+        if self._five and key:
+            properties = _properties(PacketTypes.PUBLISH)
+            properties.UserProperty = ("idempotency-key", key)
+        info = self._client.publish(topic, payload, qos, retain, properties)
+        reason = await self._answer(info.mid)
+        if reason.is_failure:
+            error = Retry if reason.value in _FOR_NOW else Permanent
+            raise error(f"{self._address} refuses to publish on {topic}: {reason}.")
+
+    async def messages(self) -> AsyncIterator[MQTTMessage]:
+        """Yield what arrives. When the connection is lost, what had arrived comes first, then `Retry` is raised."""
+        while message := await self._messages.get():
+            yield message
+            if self._paused and self._messages.empty() and not self._lost:
+                self._paused = False
+                self._watch(self._loop.add_reader, self._read)
+                self._read()  # what TLS holds back makes no socket readable
+        raise self._lost or Retry(f"{self._address} broke the connection off.")
+
+    def acknowledge(self, message: MQTTMessage) -> None:
+        """Tell the broker that a message needs not be sent again."""
+        if not self._lost:
+            self._client.ack(message.mid, message.qos)
+
+    async def close(self) -> None:
+        """Say good-bye and hang up; a lasting session stays with the broker."""
+        if self._ticks:
+            self._ticks.cancel()
+        if (
+            self._connected.done()
+            and not self._connected.cancelled()
+            and not self._connected.exception()
+            and not self._lost
+        ):
+            self._client.disconnect()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), 2)
+        self._drop()
+
+    async def _answer(self, mid: int | None) -> ReasonCode:
+        if self._lost or mid is None:
+            raise self._lost or Retry(f"{self._address} is not connected.")
+        self._answers[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await self._answers[mid]
+        finally:
+            del self._answers[mid]
+
+    def _on_connect(self, _client: Client, _data: Any, flags: ConnectFlags, reason: ReasonCode, _more: Any) -> None:
+        if self._connected.done():
+            return
+        if reason.is_failure:
+            self._connected.set_exception(self._address.refused(reason, self._login))
+        else:
+            self._connected.set_result(bool(flags.session_present))
+
+    def _on_disconnect(
+        self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _more: Any
+    ) -> None:
+        said = f": {reason}" if flags.is_disconnect_packet_from_server else ""
+        if not self._connected.done():
+            said = " before it answered: port 8883 usually wants TLS, and an old broker MQTT version 3.1.1"
+        self._lose(Retry(f"{self._address} broke the connection off{said}."))
+
+    def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            message.topic  # noqa: B018 -- decodes it
+        except UnicodeDecodeError:
+            client.ack(message.mid, message.qos)  # no topic at all by MQTT's rules
+            return
+        self._messages.put_nowait(message)
+        if self._messages.qsize() >= WAITING and not self._paused:
+            self._paused = True
+            self._watch(self._loop.remove_reader)
+
+    def _on_answer(self, mid: int, reason: ReasonCode) -> None:
+        if (future := self._answers.get(mid)) and not future.done():
+            future.set_result(reason)
+
+    def _read(self) -> None:
+        sock = self._sock
+        try:
+            self._client.loop_read()
+            while not self._paused and not self._lost and isinstance(sock, ssl.SSLSocket) and sock.pending():
+                self._client.loop_read()
+        except (OSError, ValueError) as error:  # ValueError: what was sent is no MQTT
+            self._lose(Retry(f"{self._address} broke the connection off: {error}."))
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except OSError as error:
+            self._lose(self._address.explain(error))
+
+    def _tick(self) -> None:
+        """Send a ping when it is time, and notice when none was answered."""
+        self._client.loop_misc()
+        if not self._lost:
+            self._ticks = self._loop.call_later(TICK, self._tick)
+
+    def _lose(self, error: ConnectorError) -> None:
+        if not self._lost:
+            self._lost = error
+            if not self._connected.done():
+                self._connected.set_exception(error)
+            for future in self._answers.values():
+                if not future.done():
+                    future.set_exception(error)
+            self._messages.put_nowait(None)
+        self._drop()
+        self._closed.set()
+
+    def _drop(self) -> None:
+        for change in (self._loop.remove_reader, self._loop.remove_writer):
+            self._watch(change)
+        if self._sock:
+            self._sock.close()
+
+    def _watch(self, change: Callable[..., Any], *callback: Callable[[], None]) -> None:
+        """Add or remove a watcher of the socket, unless that is closed already."""
+        if self._sock and self._sock.fileno() >= 0:
+            change(self._sock.fileno(), *callback)
+
+
+async def _shake_hands(sock: ssl.SSLSocket) -> None:
+    """The TLS handshake on a non-blocking socket."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            sock.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as want:
+            reads = isinstance(want, ssl.SSLWantReadError)
+            add, remove = (loop.add_reader, loop.remove_reader) if reads else (loop.add_writer, loop.remove_writer)
+            ready = loop.create_future()
+            add(sock.fileno(), ready.cancel)
+            try:
+                await asyncio.wait([ready])
+            finally:
+                remove(sock.fileno())
+        else:
+            return
+
+
+@asynccontextmanager
+async def connected(
+    guard: Guard, address: Address, client_id: str, login: str, password: str, *, lasting: bool
+) -> AsyncIterator[Line]:
+    """A connection that is logged in; a `lasting` session keeps what arrives while the client is away."""
+    line = Line(address, client_id, login, password, lasting=lasting)
+    try:
+        await line.connect(guard)
+        yield line
+    except OSError as error:
+        raise address.explain(error) from error
+    finally:
+        await line.close()

@@ -1,0 +1,406 @@
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import ValidationError
+
+from area.connectors import rss
+from area.connectors.rss import Feed, Item, new_item
+from area.kit.http import Client
+from area.kit.net import Guard
+from area.sdk import Context, Event, Http, Permanent
+from area.sdk.dedupe import Seen, fresh
+
+START = datetime.now(UTC)
+
+
+class Peer:
+    """A server of one feed."""
+
+    def __init__(self, server: TestServer) -> None:
+        self.server = server
+        self.asked: list[dict[str, str]] = []
+        self.body, self.headers = b"", {}
+
+    @property
+    def url(self) -> str:
+        return str(self.server.make_url("/blog/feed.xml"))
+
+    def serves(self, body: str | bytes, content_type: str = "application/rss+xml", **headers: str) -> None:
+        self.body = body.encode() if isinstance(body, str) else body
+        self.headers = {"Content-Type": content_type} | {n.replace("_", "-"): v for n, v in headers.items()}
+
+    async def handle(self, incoming: web.Request) -> web.Response:
+        self.asked.append(dict(incoming.headers))
+        if "ETag" in self.headers and incoming.headers.get("If-None-Match") == self.headers["ETag"]:
+            return web.Response(status=304)
+        return web.Response(body=self.body, headers=self.headers)
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    application = web.Application()
+    server = TestServer(application)
+    it = Peer(server)
+    application.router.add_get("/{path:.*}", it.handle)
+    await server.start_server()
+    yield it
+    await server.close()
+
+
+@pytest.fixture
+async def ctx() -> AsyncIterator[Context]:
+    guard = Guard(allow=["127.0.0.1"])
+    client = Client(guard)
+    yield Context(http=Http(client), guard=guard, platform=cast(Any, None))
+    await client.close()
+
+
+async def look(ctx: Context, peer: Peer, **params: Any) -> list[Event[Item]]:
+    """Items in the order of the feed."""
+    params = {"url": peer.url} | params
+    events = [event async for event in new_item.function(ctx, Feed(**params), START)]
+    for event in events:
+        Item.model_validate(event.data.model_dump())
+    return events[::-1]
+
+
+def channel(*items: str) -> str:
+    return f'<?xml version="1.0"?><rss version="2.0"><channel><title>A &amp; B</title>{"".join(items)}</channel></rss>'
+
+
+async def test_rss_2(ctx, peer):
+    peer.serves(
+        """<?xml version="1.0" encoding="UTF-8"?>
+        <rss version="2.0" xmlns:content="http://purl.org/rss/1.0/modules/content/"
+             xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:media="http://search.yahoo.com/mrss/">
+        <channel><title>Caf&#233; &amp; more</title>
+        <item>
+          <title>Tom &amp;amp; Jerry</title><link>/posts/1?a=1&amp;b=2</link><guid isPermaLink="false">post-1</guid>
+          <pubDate>Mon, 23 Nov 2026 10:00:01 +0100</pubDate><dc:creator>Ada</dc:creator>
+          <category>cats</category><category>mice</category>
+          <description>&lt;p&gt;One&lt;/p&gt;two &lt;b&gt;bo&lt;/b&gt;ld</description>
+          <content:encoded><![CDATA[<p onclick="x()">Long <a href="/more">more</a><script>alert(1)</script></p>]]></content:encoded>
+          <media:thumbnail url="/thumb.png"/>
+        </item></channel></rss>"""
+    )
+    (event,) = await look(ctx, peer)
+    assert event.id == event.data.id == "post-1"
+    assert event.at == event.data.published == datetime(2026, 11, 23, 9, 0, 1, tzinfo=UTC)
+    base = str(peer.server.make_url("/"))
+    assert event.data.title == "Tom & Jerry"
+    assert event.data.link == f"{base}posts/1?a=1&b=2"
+    assert event.data.author == "Ada"
+    assert event.data.categories == ["cats", "mice"]
+    assert event.data.summary == "One two bold"
+    assert event.data.content == f'<p>Long <a href="{base}more">more</a></p>'
+    assert event.data.image == f"{base}thumb.png"
+    assert event.data.feed_title == "Café & more"
+    assert event.data.feed_url == peer.url
+
+
+async def test_atom(ctx, peer):
+    peer.serves(
+        """<feed xmlns="http://www.w3.org/2005/Atom" xml:base="https://example.org/blog/"><title>Atom</title>
+        <entry><id>tag:example.org,2026:1</id><title type="html">&lt;i&gt;One&lt;/i&gt;</title><link href="one.html"/>
+        <updated>2026-11-23T09:00:00.5Z</updated><author><name>Ada</name></author><category term="a"/>
+        <content type="xhtml"><div xmlns="http://www.w3.org/1999/xhtml"><p>x <img src="pic.png"/></p></div></content></entry>
+        <entry><id>tag:example.org,2026:2</id><title>1 &lt; 2</title><published>2026-11-22T09:00:00Z</published>
+        <updated>2026-11-23T09:00:00Z</updated><summary>short</summary></entry></feed>""",
+        "application/atom+xml",
+    )
+    one, two = await look(ctx, peer)
+    assert (one.id, one.data.title, one.data.link) == (
+        "tag:example.org,2026:1",
+        "One",
+        "https://example.org/blog/one.html",
+    )
+    assert one.data.published == datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    assert one.data.image == "https://example.org/blog/pic.png"
+    assert one.data.summary == "x"
+    assert (two.data.title, two.data.summary, two.data.content) == ("1 < 2", "short", "short")
+    assert two.data.published == datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    assert (two.data.link, two.data.author, two.data.image) == (None, None, None)
+
+
+async def test_rdf(ctx, peer):
+    peer.serves(
+        """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/"
+        xmlns:dc="http://purl.org/dc/elements/1.1/"><channel rdf:about="https://x/"><title>RDF</title></channel>
+        <item rdf:about="https://x/1"><title>One</title><link>https://x/1</link><dc:date>2026-11-23T09:00:01Z</dc:date></item>
+        </rdf:RDF>""",
+        "application/rdf+xml",
+    )
+    (event,) = await look(ctx, peer)
+    assert (event.id, event.data.title, event.data.feed_title) == ("https://x/1", "One", "RDF")
+    assert event.at == datetime(2026, 11, 23, 9, 0, 1, tzinfo=UTC)
+
+
+async def test_json_feed(ctx, peer):
+    items = [
+        {
+            "id": 1,
+            "url": "/one",
+            "title": "One",
+            "content_html": "<p>a<script>x</script> <b>b</b></p>",
+            "date_published": "2026-11-23T10:00:01+01:00",
+            "authors": [{"name": "Ada"}],
+            "tags": ["t"],
+            "image": "/one.png",
+        },
+        {"id": "2", "external_url": "https://e.org/2", "content_text": "1 < 2", "summary": "s"},
+        {"title": 5, "date_published": "soon", "authors": "Ada", "tags": {"a": 1}, "content_html": None},
+        "no item",
+    ]
+    feed = {"version": "https://jsonfeed.org/version/1.1", "title": "J", "items": items, "author": {"name": "Feed"}}
+    peer.serves("\ufeff" + json.dumps(feed), "application/feed+json")
+    one, two, three = await look(ctx, peer)
+    base = str(peer.server.make_url("/"))
+    assert (one.id, one.data.link, one.data.image) == ("1", f"{base}one", f"{base}one.png")
+    assert (one.data.content, one.data.summary) == ("<p>a <b>b</b></p>", "a b")
+    assert one.at == one.data.published == datetime(2026, 11, 23, 9, 0, 1, tzinfo=UTC)
+    assert (one.data.author, one.data.categories, one.data.feed_title) == ("Ada", ["t"], "J")
+    assert (two.id, two.data.link, two.data.summary, two.data.content) == ("2", "https://e.org/2", "s", "1 &lt; 2")
+    assert two.data.author == "Feed"
+    assert (three.data.title, three.data.published, three.data.categories, len(three.id)) == ("5", None, [], 64)
+
+
+@pytest.mark.parametrize(
+    ("item", "identity"),
+    [
+        ("<guid>g</guid><link>https://x/1</link>", "g"),
+        ("<guid>12345</guid>", "12345"),
+        ("<guid>https://x/1</guid>", "https://x/1"),
+        ("<link>https://x/1</link><title>t</title>", "https://x/1"),
+        ('<enclosure url="https://x/1.mp3" type="audio/mpeg" length="1"/>', "https://x/1.mp3"),
+    ],
+)
+async def test_what_names_an_item(ctx, peer, item, identity):
+    peer.serves(channel(f"<item>{item}</item>"))
+    (event,) = await look(ctx, peer)
+    assert event.id == identity
+    assert event.data.link == (None if identity == "12345" else f"https://x/1{'.mp3' * ('mp3' in identity)}")
+
+
+async def test_items_with_neither_guid_nor_link(ctx, peer):
+    one = "<item><title>t</title><pubDate>Mon, 23 Nov 2026 10:00:01 GMT</pubDate></item>"
+    peer.serves(channel(one, one.replace("10:", "11:"), "<item><description>d</description></item>", "<item/>"))
+    ids = [event.id for event in await look(ctx, peer)]
+    assert len(set(ids)) == 4
+    peer.serves(channel("<item><title>new</title></item>", one))
+    ctx.state.clear()
+    assert (await look(ctx, peer))[1].id == ids[0]
+
+
+async def test_long_ids_are_hashed(ctx, peer):
+    peer.serves(channel(f"<item><guid>{'x' * 300}</guid></item>"))
+    (event,) = await look(ctx, peer)
+    assert len(event.id) == 64
+    assert event.data.id == "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("stamp", "published", "at"),
+    [
+        ("", None, None),
+        ("soon", None, None),
+        ("Mon, 23 Nov 2026 10:00:01 +0100", "2026-11-23T09:00:01+00:00", "2026-11-23T09:00:01+00:00"),
+        # a day without a time: what comes at noon must not look twelve hours late
+        ("Mon, 23 Nov 2026 00:00:00 +0100", "2026-11-22T23:00:00+00:00", None),
+        ("2026-11-23", "2026-11-23T00:00:00+00:00", None),
+        ("Mon, 99 Nov 2026 10:00:01 +0100", None, None),
+    ],
+)
+async def test_dates(ctx, peer, stamp, published, at):
+    peer.serves(channel(f"<item><guid>g</guid><pubDate>{stamp}</pubDate></item>"))
+    (event,) = await look(ctx, peer)
+    assert event.data.published == (published and datetime.fromisoformat(published))
+    assert event.at == (at and datetime.fromisoformat(at))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"title_contains": "RELEASE"},
+        {"text_contains": "straße"},
+        {"text_contains": "in the content"},
+        {"title_contains": "release", "text_contains": "STRASSE"},
+        {"title_contains": "", "text_contains": None},
+    ],
+)
+async def test_filters_that_let_it_through(ctx, peer, params):
+    content = "<content:encoded>said &lt;b&gt;in&lt;/b&gt; the content</content:encoded>"
+    item = f"<item><guid>g</guid><title>Release 1</title><description>Straße</description>{content}</item>"
+    space = ' xmlns:content="http://purl.org/rss/1.0/modules/content/"'
+    peer.serves(channel(item).replace('"2.0"', f'"2.0"{space}'))
+    assert len(await look(ctx, peer, **params)) == 1
+
+
+@pytest.mark.parametrize(
+    "params", [{"title_contains": "straße"}, {"text_contains": "release"}, {"text_contains": "<b>"}]
+)
+async def test_filters_that_do_not(ctx, peer, params):
+    peer.serves(
+        channel("<item><guid>g</guid><title>Release 1</title><description>a &lt;b&gt; straße</description></item>")
+    )
+    assert await look(ctx, peer, **params) == []
+
+
+@pytest.mark.parametrize("title", ["Q&A", "<![CDATA[Q&A]]>", "Q&amp;A", "Q&amp;amp;A", "Q&#38;amp;A"])
+async def test_ampersands(ctx, peer, title):
+    peer.serves(channel(f"<item><guid>g</guid><title>{title}</title><link>https://x/?a=1&b=2</link></item>"))
+    (event,) = await look(ctx, peer)
+    assert (event.data.title, event.data.link) == ("Q&A", "https://x/?a=1&b=2")
+
+
+async def test_entities_of_html(ctx, peer):
+    peer.serves(channel("<item><guid>g</guid><title>&eacute;t&eacute;&nbsp;&mdash; &unknown; &</title></item>"))
+    (event,) = await look(ctx, peer)
+    assert event.data.title == "été — &unknown; &"
+
+
+async def test_what_is_cut_off_waits_for_the_whole(ctx, peer):
+    whole = channel("<item><guid>a</guid><title>A</title></item>", "<item><guid>b</guid><title>B</title></item>")
+    for cut, expected in (("<guid>b</guid><title>", ["a"]), ("<item><guid>b", ["a"]), ("</channel>", ["a", "b"])):
+        ctx.state.clear()
+        peer.serves(whole[: whole.rindex(cut) + len(cut) - 1])
+        assert [event.id for event in await look(ctx, peer)] == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (channel("<item><guid>é</guid></item>").encode(), "text/xml"),
+        (channel("<item><guid>é</guid></item>").encode("utf-16"), "application/xml"),
+        (channel("<item><guid>é</guid></item>").replace("?>", ' encoding="utf-8"?>').encode("latin-1"), "text/xml"),
+        (channel("<item><guid>é</guid></item>").replace("?>", ' encoding="x-none"?>').encode(), "application/xml"),
+        (channel("<item><guid>é</guid></item>").encode("windows-1252"), "text/xml; charset=windows-1252"),
+    ],
+)
+async def test_wrong_and_other_charsets(ctx, peer, body, content_type):
+    peer.serves(body, content_type)
+    assert [event.id for event in await look(ctx, peer)] == ["é"]
+
+
+async def test_billion_laughs(ctx, peer):
+    entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY l0 "lol">{entities}]>'
+    peer.serves(bomb + channel("<item><guid>g</guid><title>&l9;</title></item>").removeprefix('<?xml version="1.0"?>'))
+    (event,) = await look(ctx, peer)
+    assert len(event.data.title) < 100
+
+
+async def test_external_entities_are_not_read(ctx, peer, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret")
+    dtd = f'<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY x SYSTEM "file://{secret}">]>'
+    peer.serves(dtd + channel("<item><guid>g</guid><title>&x;</title></item>").removeprefix('<?xml version="1.0"?>'))
+    assert "s3cret" not in str(await look(ctx, peer))
+
+
+async def test_a_body_that_is_the_name_of_a_file_is_not_opened(ctx, peer, tmp_path):
+    feed = tmp_path / "feed.xml"
+    feed.write_text(channel("<item><guid>local</guid></item>"))
+    for body in (str(feed), feed.as_uri(), peer.url):
+        peer.serves(body, "text/plain")
+        with pytest.raises(Permanent, match="is no feed"):
+            await look(ctx, peer)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "said"),
+    [
+        ("<!doctype html><html><body>hi</body></html>", "text/html", "is a web page and no feed"),
+        (
+            '<html><head><link rel="alternate" type="application/rss+xml" href="/feed.xml"></head></html>',
+            "text/html",
+            r"is a web page; its feed is at http://127.0.0.1:\d+/feed.xml",
+        ),
+        ("", "application/rss+xml", "is empty"),
+        ("garbage", "text/plain", "is no feed"),
+        (b"\x89PNG\r\n\x00\xff" * 100, "image/png", "is no feed"),
+        ("{}", "application/json", "no JSON Feed"),
+        ("{", "application/json", "begins like JSON"),
+        ('{"version": "https://jsonfeed.org/version/1", "items": 5}', "application/json", "no JSON Feed"),
+        ("[" * 100, "application/json", "is no feed"),
+        ('{"a":' * 100_000, "application/json", "can't be read"),
+    ],
+)
+async def test_what_is_no_feed_is_named(ctx, peer, body, content_type, said):
+    peer.serves(body, content_type, ETag='"x"')
+    for _ in range(2):  # the second time too: the ETag must not hide it
+        with pytest.raises(Permanent, match=said):
+            await look(ctx, peer)
+
+
+@pytest.mark.parametrize("feed", [channel(), '<feed xmlns="http://www.w3.org/2005/Atom"><title>x</title></feed>'])
+async def test_an_empty_feed_is_a_feed(ctx, peer, feed):
+    peer.serves(feed)
+    assert await look(ctx, peer) == []
+
+
+async def test_a_huge_feed_is_refused(ctx, peer):
+    peer.serves(b"<rss>" + b" " * 50_000_000)
+    with pytest.raises(Permanent, match="larger than 10 MB"):
+        await look(ctx, peer)
+
+
+async def test_a_feed_that_takes_too_long_is_given_up(ctx, peer, monkeypatch):
+    monkeypatch.setattr(rss, "MAX_SECONDS", 2)
+    peer.serves(channel(f"<item><guid>g</guid><description><![CDATA[{'<!-- ' * 100_000}]]></description></item>"))
+    with pytest.raises(Permanent, match="takes more than 2 s"):
+        await look(ctx, peer)
+
+
+async def test_an_unchanged_feed_is_not_sent_again(ctx, peer):
+    peer.serves(channel("<item><guid>g</guid></item>"), ETag='"1"', Last_Modified="Mon, 23 Nov 2026 10:00:00 GMT")
+    assert [len(await look(ctx, peer)) for _ in range(3)] == [1, 0, 0]
+    assert peer.asked[1]["If-None-Match"] == '"1"'
+    assert peer.asked[1]["If-Modified-Since"] == "Mon, 23 Nov 2026 10:00:00 GMT"
+    peer.serves(channel("<item><guid>g</guid></item>"))  # the same without an ETag
+    assert await look(ctx, peer) == []
+    json.dumps(ctx.state)
+
+
+async def test_each_item_fires_once_and_the_oldest_first(ctx, peer):
+    def item(name: str, minutes: int | None) -> str:
+        stamp = "" if minutes is None else format_datetime(START - timedelta(minutes=minutes))
+        return f"<item><guid>{name}</guid><pubDate>{stamp}</pubDate></item>"
+
+    a, b, c, d, e, f = (
+        item("a", 9),
+        item("b", 5),
+        item("c", 4),
+        item("d", 3),
+        item("e", None),
+        item("f", None),
+    )
+    seen = Seen(START)
+    fired = []
+    for number, items in enumerate(([b, a], [b, a], [d, c, b, a], [d, d, c], [f, e, d, c])):
+        peer.serves(channel(*items, f"<!-- {number} -->"))
+        new, seen = fresh((await look(ctx, peer))[::-1], seen, datetime.now(UTC))
+        fired.append([event.id for event in new])
+    assert fired == [["a", "b"], [], ["c", "d"], [], ["e", "f"]]  # the first is the baseline
+
+
+@pytest.mark.parametrize("url", ["example.com/feed", "file:///etc/passwd", "ftp://example.com/feed", ""])
+def test_wrong_addresses_are_refused(url):
+    with pytest.raises(ValidationError):
+        Feed(url=url)
+
+
+def test_addresses_of_feed_readers():
+    assert Feed(url=" feed://example.com/rss ").url == "https://example.com/rss"
+
+
+def test_fixture_is_what_the_action_returns():
+    sample = json.loads(Path(__file__).with_name("fixtures").joinpath("new_item.json").read_text())
+    assert set(sample["data"]) == set(Item.model_fields)
+    Item.model_validate(sample["data"])

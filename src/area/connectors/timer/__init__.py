@@ -1,0 +1,336 @@
+"""Timer: the clock, the calendar days and the sun.
+
+Each action is a pure function of its parameters and an instant, so every process plans the same instants. Where clocks
+are put forward, a time that they skip happens at the first instant after the gap; where they are put back, a time that
+they show twice happens the first time.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from math import degrees
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from astral import SunDirection, julian, sun
+from cronsim import CronSim, CronSimError
+from pydantic import BeforeValidator, Field
+
+from area.sdk import Service, Timer
+
+service = Service(
+    "timer",
+    "Timer",
+    "At a time of day, on days of the week or month, at intervals, or with the sun.",
+    quality="verified",
+)
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+SHORTEST, LONGEST = 10, 366 * 86400  # seconds
+INTERVAL = re.compile(r"([0-9]{1,9})\s*(s|m|h|d|w|(?:sec|second|min|minute|hour|day|week)s?)(?![a-z])[\s,]*")
+ANCHOR = datetime(2024, 1, 1)  # noqa: DTZ001 - local: a Monday at midnight, which intervals are counted from
+CRON_FIELDS = {
+    "minute": "0-59",
+    "hour": "0-23",
+    "day-of-month": "1-31 or L for the last",
+    "month": "1-12 or jan-dec",
+    "day-of-week": "0-7 or sun-sat",
+}
+ZENITH = 90.833  # degrees: the sun's upper edge on the horizon, with refraction (https://gml.noaa.gov/grad/solcalc)
+NEAREST_TO_POLE = 89.8  # degrees, beyond which the formulas lose their meaning
+
+
+def _time(value: Any) -> str:
+    if isinstance(value, int) and 0 <= value < 1440:  # what YAML makes of an unquoted 10:30
+        value = f"{value // 60}:{value % 60:02}"
+    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::00)?", str(value).strip())
+    if not found:
+        raise ValueError(f"{value!r} is no time of day; write hours and minutes, such as 09:00 or 18:30.")
+    return f"{int(found[1]):02}:{found[2]}"
+
+
+def _words(value: Any) -> list[str]:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [word.lower() for item in items for word in re.split(r"[\s,;\[\]\"']+", str(item)) if word]
+
+
+def _weekdays(value: Any) -> str:
+    chosen = set()
+    for word in _words(value):
+        day = next((day for day in WEEKDAYS if len(word) > 2 and day.startswith(word)), None)
+        if day is None:
+            raise ValueError(f"{word!r} is no day of the week; write names such as monday, friday.")
+        chosen.add(day)
+    if not chosen:
+        raise ValueError("Write at least one day of the week, such as monday.")
+    return ", ".join(day for day in WEEKDAYS if day in chosen)
+
+
+def _monthdays(value: Any) -> str:
+    words = _words(value)
+    for word in words:
+        if not re.fullmatch(r"last|0?[1-9]|[12][0-9]|3[01]", word):
+            raise ValueError(f"{word!r} is no day of the month; write numbers from 1 to 31, or last.")
+    if not words:
+        raise ValueError("Write at least one day of the month, such as 1 or last.")
+    return ", ".join(sorted({word.lstrip("0") for word in words}, key=lambda word: int(word) if word != "last" else 32))
+
+
+def _interval(value: Any) -> str:
+    text = str(value).strip().lower()
+    if not re.fullmatch(f"(?:{INTERVAL.pattern})+", text):
+        raise ValueError(f"{value!r} is no interval; write a number with its unit, such as 30s, 15m, 2h, 1d or 1w.")
+    if not SHORTEST <= _seconds(text) <= LONGEST:
+        raise ValueError("The interval must be at least 10 seconds and at most 366 days.")
+    return text
+
+
+def _seconds(interval: str) -> int:
+    return sum(int(number) * SECONDS[unit[0]] for number, unit in INTERVAL.findall(interval))
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        return value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+    except ValueError:
+        raise ValueError(f"{value!r} is no date and time; write it as in 2026-12-24 18:00.") from None
+
+
+def _cron(value: Any) -> str:
+    text = " ".join(str(value).split())
+    fields = text.split()
+    if len(fields) != 5:
+        raise ValueError(
+            f"{text!r} has {len(fields)} fields instead of five; write minute, hour, day of month, month and day of week, "
+            "such as 30 9 * * mon-fri."
+        )
+    try:
+        _check_cron(text)
+    except CronSimError as error:
+        name = str(error).removeprefix("Bad ")
+        if name == "day-of-month" and _is_cron(" ".join([*fields[:3], "*", fields[4]])):
+            raise ValueError(f"{text!r} never comes: no such month has that day.") from None
+        raise ValueError(
+            f"The {name} field of {text!r} is not understood; it takes {CRON_FIELDS[name]}, lists such as 1,3, "
+            "ranges such as 1-5, steps such as */15, and * for any."
+        ) from None
+    except StopIteration:
+        raise ValueError(f"{text!r} never comes; give a date that exists.") from None
+    return text
+
+
+def _check_cron(text: str) -> None:
+    next(CronSim(text, ANCHOR))
+
+
+def _is_cron(text: str) -> bool:
+    try:
+        _check_cron(text)
+    except (CronSimError, StopIteration):
+        return False
+    return True
+
+
+TimeOfDay = Annotated[str, BeforeValidator(_time)]
+LocalTime = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class Daily(Timer):
+    """A time of day."""
+
+    time: TimeOfDay = Field(description="Time of day, hours and minutes", examples=["09:00"])
+
+
+class Weekly(Daily):
+    """A time on days of the week."""
+
+    days: Annotated[str, BeforeValidator(_weekdays)] = Field(
+        description="Days of the week, by their English names", examples=["monday, friday"]
+    )
+
+
+class Monthly(Daily):
+    """A time on days of the month."""
+
+    days: Annotated[str, BeforeValidator(_monthdays)] = Field(
+        description="Days of the month; last is its last day", examples=["1, 15, last"]
+    )
+
+
+class Interval(Timer):
+    """A length of time."""
+
+    interval: Annotated[str, BeforeValidator(_interval)] = Field(
+        description="Time from one firing to the next, at least 10 seconds: s, m, h, d or w", examples=["15m"]
+    )
+    starting: LocalTime | None = Field(
+        None, description="First firing, which the others are counted from", examples=["2026-12-01 08:00"]
+    )
+
+
+class Cron(Timer):
+    """A cron expression."""
+
+    expression: Annotated[str, Field(max_length=200), BeforeValidator(_cron)] = Field(
+        description="Minute, hour, day of month, month, day of week", examples=["30 9 * * mon-fri"]
+    )
+
+
+class Once(Timer):
+    """A date and time."""
+
+    at: LocalTime = Field(description="Date and time, in the time zone", examples=["2026-12-24 18:00"])
+
+
+class Place(Timer):
+    """Somewhere on Earth."""
+
+    latitude: float = Field(ge=-90, le=90, description="Degrees north; south is negative", examples=[48.8566])
+    longitude: float = Field(ge=-180, le=180, description="Degrees east; west is negative", examples=[2.3522])
+    offset_minutes: int = Field(0, ge=-720, le=720, description="Minutes later; earlier is negative", examples=[-30])
+
+
+@service.timer("Every day at a time")
+def daily_timer(params: Daily, after: datetime) -> datetime | None:
+    """Fires every day at the time of day you choose."""
+    return _on_days(params.time, params.zone, after, lambda _day: True)
+
+
+@service.timer("On days of the week at a time")
+def weekly_timer(params: Weekly, after: datetime) -> datetime | None:
+    """Fires at the time of day you choose on the days of the week you choose."""
+    return _on_days(params.time, params.zone, after, lambda day: WEEKDAYS[day.weekday()] in params.days)
+
+
+@service.timer("On days of the month at a time")
+def monthly_timer(params: Monthly, after: datetime) -> datetime | None:
+    """Fires on the days of the month you choose. A day that a month lacks is left out; `last` always comes."""
+    days = params.days.split(", ")
+
+    def wanted(day: date) -> bool:
+        return str(day.day) in days or ("last" in days and (day + timedelta(days=1)).day == 1)
+
+    return _on_days(params.time, params.zone, after, wanted)
+
+
+@service.timer("At an interval")
+def interval_timer(params: Interval, after: datetime) -> datetime | None:
+    """Fires again and again, always as much later, counted from `starting` or else from Monday, 1 January 2024, 00:00."""
+    step = timedelta(seconds=_seconds(params.interval))
+    anchor = _instant(params.starting or ANCHOR, params.zone)
+    if params.starting and after < anchor:
+        return anchor
+    return anchor + ((after - anchor) // step + 1) * step
+
+
+@service.timer("By a cron expression")
+def cron_timer(params: Cron, after: datetime) -> datetime | None:
+    """Fires when the five fields of a cron expression match, with clock changes as in Debian's cron.
+
+    With a time in the minute and hour fields each match happens once on its day. When one of the two begins with `*`, the
+    clock is followed as it runs: an hour that comes twice is served twice, and one that is left out is left out.
+    """
+    minute, hour, *_ = params.expression.split()
+    if minute.startswith("*") or hour.startswith("*"):
+        return _by_clock(params.expression, params.zone, after)
+    local = after.astimezone(params.zone).replace(tzinfo=None)
+    planned = (_instant(wall, params.zone) for wall in CronSim(params.expression, local))
+    return next((instant for instant in planned if instant > after), None)
+
+
+@service.timer("Once at a date and time")
+def once_at(params: Once, after: datetime) -> datetime | None:
+    """Fires a single time, and never again."""
+    planned = _instant(params.at, params.zone)
+    return planned if planned > after else None
+
+
+@service.timer("At sunrise")
+def sunrise(params: Place, after: datetime) -> datetime | None:
+    """Fires when the sun's upper edge appears. Days without a sunrise, near the poles, are left out."""
+    return _by_sun(params, after, SunDirection.RISING)
+
+
+@service.timer("At sunset")
+def sunset(params: Place, after: datetime) -> datetime | None:
+    """Fires when the sun's upper edge disappears. Days without a sunset, near the poles, are left out."""
+    return _by_sun(params, after, SunDirection.SETTING)
+
+
+def _instant(local: datetime, zone: ZoneInfo) -> datetime:
+    """Instant at which the clocks of `zone` first show `local` or, when they skip it, the first one after the gap."""
+    if local.tzinfo:
+        return local.astimezone(UTC)
+    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first if first <= second else _change(second, first, zone)
+
+
+def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
+    return instant.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime:
+    """Find the second after `start`, and not after `end`, at which the clocks of `zone` were changed."""
+    before = _offset(start, zone)
+    seconds = range(int((end - start).total_seconds()) + 1)
+    later = bisect_left(seconds, x=True, key=lambda second: _offset(start + timedelta(seconds=second), zone) != before)
+    return start + timedelta(seconds=later)
+
+
+def _on_days(clock: str, zone: ZoneInfo, after: datetime, wanted: Callable[[date], bool]) -> datetime:
+    day = after.astimezone(zone).date() - timedelta(days=1)
+    while True:
+        if wanted(day):
+            planned = _instant(datetime.combine(day, time.fromisoformat(clock)), zone)
+            if planned > after:
+                return planned
+        day += timedelta(days=1)
+
+
+def _by_clock(expression: str, zone: ZoneInfo, after: datetime) -> datetime | None:
+    """First instant after `after` at which the clocks of `zone` show a time that `expression` matches."""
+    start = after.astimezone(UTC).replace(microsecond=0)
+    offset = _offset(start, zone)
+    while True:
+        wall = next(CronSim(expression, start.replace(tzinfo=None) + offset), None)
+        if wall is None:
+            return None
+        planned = (wall - offset).replace(tzinfo=UTC)
+        if planned - start > timedelta(days=2):  # nothing matches until then, but the clocks may change
+            start = planned - timedelta(days=1)
+            offset = _offset(start, zone)
+        elif _offset(planned, zone) == offset:
+            return planned
+        else:  # look again from the change on
+            start = _change(start, planned, zone)
+            offset = _offset(start, zone)
+            start -= timedelta(seconds=1)
+
+
+def _by_sun(params: Place, after: datetime, direction: SunDirection) -> datetime | None:
+    shift = timedelta(minutes=params.offset_minutes)
+    first = (after.astimezone(UTC) - shift).date() - timedelta(days=2)
+    for number in range(400):
+        try:
+            planned = _crossing(params, first + timedelta(days=number), direction) + shift
+        except ValueError:  # polar day or night
+            continue
+        if planned > after:
+            return planned
+    return None
+
+
+def _crossing(place: Place, day: date, direction: SunDirection) -> datetime:
+    """Instant, to the minute, when the sun crosses the horizon before or after its noon of `day`; `ValueError` if never.
+
+    By solar days and not by astral's own `sunrise`, which near midnight UTC gives one crossing for two dates, or none.
+    """
+    latitude = max(-NEAREST_TO_POLE, min(NEAREST_TO_POLE, place.latitude))
+    minutes = 720 - 4 * place.longitude
+    for _ in range(4):
+        century = julian.julianday_to_juliancentury(julian.julianday(day) + minutes / 1440)
+        angle = degrees(sun.hour_angle(latitude, sun.sun_declination(century), ZENITH, direction))
+        minutes = 720 - 4 * (place.longitude + angle) - sun.eq_of_time(century)
+    return datetime.combine(day, time(), UTC) + timedelta(minutes=round(minutes))

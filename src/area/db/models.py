@@ -1,0 +1,418 @@
+"""The seed's ten tables, column by column (docs/reference/schema.md), then ours beside them.
+
+`timestamp` columns without a zone hold UTC, as the seed has them.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+AWARE = DateTime(timezone=True)
+NAIVE = DateTime(timezone=False)
+NOW = func.now()
+FALSE = text("false")
+TRUE = text("true")
+ZERO = text("0")
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can name them too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def _key(table: str, *, cascade: bool = False) -> ForeignKey:
+    return ForeignKey(f"{table}.id", ondelete="CASCADE" if cascade else "RESTRICT")
+
+
+# The seed's ten
+
+
+class User(Base):
+    """An account."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    email: Mapped[str] = mapped_column(String(255), unique=True)
+    username: Mapped[str] = mapped_column(String(100), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    icon_path: Mapped[str | None] = mapped_column(Text)
+    is_admin: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, onupdate=NOW)
+    last_connection_at: Mapped[datetime | None] = mapped_column(AWARE)
+
+
+class UserOAuth2Account(Base):
+    """A user's identity at a log-in provider."""
+
+    __tablename__ = "user_oauth2_accounts"
+
+    service_id: Mapped[int] = mapped_column(Integer, _key("services"), primary_key=True)
+    service_account_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    email: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class Service(Base):
+    """A service of the catalog."""
+
+    __tablename__ = "services"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    description: Mapped[str | None] = mapped_column(Text)
+    icon_path: Mapped[str | None] = mapped_column(Text)
+    requires_auth: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)
+
+
+class UserService(Base):
+    """A user's connection to a service; its credential is in `oauth_token`, encrypted."""
+
+    __tablename__ = "user_services"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    service_id: Mapped[int] = mapped_column(Integer, _key("services"), primary_key=True)
+    oauth_token: Mapped[str | None] = mapped_column(Text)
+    refresh_token: Mapped[str | None] = mapped_column(Text)
+    token_expires_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, onupdate=NOW)
+
+
+class Component(Base):
+    """An action or a reaction of a service."""
+
+    __tablename__ = "components"
+    __table_args__ = (UniqueConstraint("service_id", "type", "name"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    service_id: Mapped[int] = mapped_column(Integer, _key("services"))
+    type: Mapped[str] = mapped_column(Enum("action", "reaction", name="component_type"))
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str | None] = mapped_column(Text)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)
+    webhook_endpoint: Mapped[str | None] = mapped_column(String(255))
+    polling_interval: Mapped[int | None] = mapped_column(Integer)  # seconds
+
+
+class Variable(Base):
+    """A parameter or a return value of a component."""
+
+    __tablename__ = "variables"
+    __table_args__ = (UniqueConstraint("component_id", "kind", "name"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    component_id: Mapped[int] = mapped_column(Integer, _key("components"))
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Enum("parameter", "return_value", name="variable_kind"))
+    type: Mapped[str] = mapped_column(
+        Enum("string", "number", "boolean", "date", "email", "url", "json", name="variable_type")
+    )
+    nullable: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    placeholder: Mapped[str | None] = mapped_column(Text)
+    validation_regex: Mapped[str | None] = mapped_column(Text)
+    display_order: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+
+
+class Area(Base):
+    """A user's link of one action to one reaction."""
+
+    __tablename__ = "areas"
+    # its counters are updated with every event, and an update finds room beside the old row
+    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}  # noqa: RUF012 - as SQLAlchemy wants it
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    component_action_id: Mapped[int] = mapped_column(Integer, _key("components"), index=True)
+    component_reaction_id: Mapped[int] = mapped_column(Integer, _key("components"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str | None] = mapped_column(Text)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    last_triggered_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    triggered_count: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+
+
+class AreaParameter(Base):
+    """The text that a user gave for one parameter; a secret one is encrypted."""
+
+    __tablename__ = "area_parameters"
+
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
+    variable_id: Mapped[int] = mapped_column(Integer, _key("variables"), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class AreaExecution(Base):
+    """One run of an AREA. `execution_result` is `{"version", "result", "attempts": [{"at", "error", "ms"}]}`."""
+
+    __tablename__ = "area_executions"
+    __table_args__ = (
+        CheckConstraint(
+            "status in ('pending', 'running', 'success', 'failed', 'cancelled', 'skipped')", name="known_status"
+        ),
+        # a column that is updated stands in no index, so that finishing an execution stays a heap-only update
+        Index("ix_area_executions_area_id_id", "area_id", text("id desc")),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True))
+    status: Mapped[str] = mapped_column(String(20), server_default=text("'pending'"))
+    trigger_data: Mapped[Any | None] = mapped_column(JSONB)
+    execution_result: Mapped[Any | None] = mapped_column(JSONB)
+    error_message: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(NAIVE, server_default=text("timezone('utc', now())"))
+    completed_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    execution_time_ms: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class HookState(Base):
+    """What keeps an AREA's events from firing twice: one row for each known event, `event:<id>`."""
+
+    __tablename__ = "hook_states"
+
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
+    state_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    state_value: Mapped[str | None] = mapped_column(Text)
+    last_checked_at: Mapped[datetime | None] = mapped_column(AWARE)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+# Ours
+
+
+class Meta(Base):
+    """Facts about this installation, such as its instance id."""
+
+    __tablename__ = "meta"
+
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class UserSettings(Base):
+    """What a user chose beside the seed's columns."""
+
+    __tablename__ = "user_settings"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    timezone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
+    language: Mapped[str | None] = mapped_column(String(10))
+
+
+class AccessToken(Base):
+    """A session (of a browser or client) or an API token; only the hash is kept."""
+
+    __tablename__ = "access_tokens"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    kind: Mapped[str] = mapped_column(String(10))  # session | api
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(255))
+    address: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    last_used_at: Mapped[datetime | None] = mapped_column(AWARE)
+    expires_at: Mapped[datetime | None] = mapped_column(AWARE)
+
+
+class LoginAttempt(Base):
+    """A failed log-in, counted per account and address across processes."""
+
+    __tablename__ = "login_attempts"
+    __table_args__ = (
+        Index("ix_login_attempts_login_at", "login", "at"),
+        Index("ix_login_attempts_address_at", "address", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    login: Mapped[str] = mapped_column(String(255))
+    address: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class Invitation(Base):
+    """A way to register while `AREA_REGISTRATION` is `invite`."""
+
+    __tablename__ = "invitations"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    created_by: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True))
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    expires_at: Mapped[datetime] = mapped_column(AWARE)
+    used_at: Mapped[datetime | None] = mapped_column(AWARE)
+
+
+class SwitchedOff(Base):
+    """What an admin switched off in the catalog; survives a sync."""
+
+    __tablename__ = "switched_off"
+
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)  # service | component
+    row_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+
+
+class ConnectionState(Base):
+    """How a connection fares: `works` or `expired`, and until when its quota is used up."""
+
+    __tablename__ = "connection_states"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    service_id: Mapped[int] = mapped_column(Integer, _key("services"), primary_key=True)
+    status: Mapped[str] = mapped_column(String(20), server_default=text("'works'"))
+    parked_until: Mapped[datetime | None] = mapped_column(AWARE)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    checked_at: Mapped[datetime | None] = mapped_column(AWARE)
+
+
+class AreaVersion(Base):
+    """An AREA's components and parameters as they stood; an execution names the version it ran with."""
+
+    __tablename__ = "area_versions"
+
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    config: Mapped[Any] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class AreaHealth(Base):
+    """Permanent failures in a row, and why the system switched the AREA off, if it did."""
+
+    __tablename__ = "area_health"
+
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    switched_off_at: Mapped[datetime | None] = mapped_column(AWARE, index=True)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Source(Base):
+    """One thing to watch: an action with its parameters and account, shared by all AREAs that watch the same.
+
+    `due_at` is when it is next asked (poll), fires (timer) or is looked after (listen); null while nobody needs it. `seen`
+    is the dedupe window: `{"since": iso, "ids": {id: iso}}`. A worker holds it by `lease_owner` until `lease_until`.
+    """
+
+    __tablename__ = "sources"
+    __table_args__ = (Index("ix_sources_due_at", "due_at", postgresql_where=text("due_at is not null")),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    component_id: Mapped[int] = mapped_column(Integer, _key("components"), index=True)
+    user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    params: Mapped[Any] = mapped_column(JSONB)
+    state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"))
+    seen: Mapped[Any | None] = mapped_column(JSONB)
+    due_at: Mapped[datetime | None] = mapped_column(AWARE)
+    planned_at: Mapped[datetime | None] = mapped_column(AWARE)
+    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(AWARE)
+    checked_at: Mapped[datetime | None] = mapped_column(AWARE)
+    failures: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    failing_since: Mapped[datetime | None] = mapped_column(AWARE)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    noticed_at: Mapped[datetime | None] = mapped_column(AWARE)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class Trigger(Base):
+    """How an AREA gets its events: the source it watches, or the address that its webhooks come to."""
+
+    __tablename__ = "triggers"
+
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
+    source_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("sources.id", ondelete="SET NULL"), index=True)
+    baseline: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)  # the next look at the source fires nothing
+    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    token: Mapped[str | None] = mapped_column(Text)  # encrypted
+    secret: Mapped[str | None] = mapped_column(Text)  # encrypted
+    vendor_id: Mapped[str | None] = mapped_column(Text)  # what subscribe returned
+    since: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class ExecutionJob(Base):
+    """The job that an execution waits for by itself: a retry, a delay, a parked connection, a replay."""
+
+    __tablename__ = "execution_jobs"
+    __table_args__ = {"postgresql_with": {"fillfactor": "70"}}  # noqa: RUF012 - as SQLAlchemy wants it
+
+    execution_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("area_executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    job_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    reason: Mapped[str] = mapped_column(String(20))
+    due_at: Mapped[datetime] = mapped_column(AWARE)
+
+
+class Notice(Base):
+    """A message to the user, from the system or from `inbox.post`."""
+
+    __tablename__ = "notices"
+    __table_args__ = (
+        Index("ix_notices_user_id_id", "user_id", text("id desc")),
+        UniqueConstraint("user_id", "key"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True))
+    level: Mapped[str] = mapped_column(String(10))  # info | success | warning | error
+    title: Mapped[str] = mapped_column(String(255))
+    body: Mapped[str] = mapped_column(Text)
+    key: Mapped[str | None] = mapped_column(String(255))  # the same key is noticed once
+    area_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("areas.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    read_at: Mapped[datetime | None] = mapped_column(AWARE)
+    mailed_at: Mapped[datetime | None] = mapped_column(AWARE)
+
+
+class AuditEntry(Base):
+    """Who did what to accounts, connections and the catalog."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    user_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    action: Mapped[str] = mapped_column(String(100))
+    subject: Mapped[str] = mapped_column(String(255))
+    detail: Mapped[Any | None] = mapped_column(JSONB)
+    address: Mapped[str | None] = mapped_column(String(64))

@@ -1,0 +1,161 @@
+"""The schema's version: what the database has, what this code wants, and the way from one to the other.
+
+Alembic is imported only when there is something to migrate: a start on an up-to-date database pays one query.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+OLDEST_SERVER = 15
+
+_LOCK = 0x41524541  # "AREA": the advisory lock of those that migrate
+
+
+class SchemaError(RuntimeError):
+    """The database can't be used or migrated as it is; the message says why and what to do."""
+
+
+async def ensure(dsn: str) -> None:
+    """Bring the database at `dsn` to the revision that this code wants; at once done when it is there already.
+
+    Processes that start together wait for the one that migrates. Raises `SchemaError` when the database was made by a newer
+    AREA, holds another application's tables, or is of a PostgreSQL that is too old, and `OSError` or
+    `asyncpg.PostgresError` when it can't be reached.
+    """
+    connection = await asyncpg.connect(_libpq(dsn))
+    try:
+        await _check_server(connection)
+        if await _current(connection) == head():
+            return
+    finally:
+        await connection.close()
+    await upgrade(dsn)
+
+
+async def upgrade(dsn: str, revision: str = "head") -> None:
+    """Migrate the database at `dsn` up to `revision`. Raises what `ensure` raises."""
+    async with _alone(dsn) as connection:
+        current = await _current(connection)
+        _check_known(current)
+        if current is None and await _holds_something(connection):
+            raise SchemaError(
+                "The database holds tables that AREA didn't make. Give it an empty one: `create database area`, and set"
+                " AREA_DATABASE_URL."
+            )
+        await _run(dsn, "upgrade", revision)
+
+
+async def downgrade(dsn: str, revision: str) -> None:
+    """Migrate the database at `dsn` down to `revision` (`base`: empty). Loses what later revisions hold. Raises as `ensure`."""
+    async with _alone(dsn) as connection:
+        _check_known(await _current(connection))
+        await _run(dsn, "downgrade", revision)
+
+
+async def current(dsn: str) -> str | None:
+    """The revision of the database at `dsn`; None when it was never migrated."""
+    connection = await asyncpg.connect(_libpq(dsn))
+    try:
+        return await _current(connection)
+    finally:
+        await connection.close()
+
+
+def head() -> str:
+    """The revision that this code wants: the last of the migrations' files, each called by its revision."""
+    return _revisions()[-1]
+
+
+async def revise(dsn: str, message: str) -> None:
+    """Write a new migration with the differences between the models and the up-to-date database at `dsn`, to be tidied."""
+    await _run(dsn, "revision", message, rev_id=f"{len(_revisions()) + 1:04}", autogenerate=True)
+
+
+@cache
+def _revisions() -> list[str]:
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+async def _check_server(connection: asyncpg.Connection) -> None:
+    version = connection.get_server_version()
+    if version.major < OLDEST_SERVER:
+        raise SchemaError(f"The database is PostgreSQL {version.major}; AREA needs {OLDEST_SERVER} or later.")
+    encoding = connection.get_settings().server_encoding
+    if encoding != "UTF8":
+        raise SchemaError(f"The database's encoding is {encoding}; AREA needs one made with `encoding 'UTF8'`.")
+
+
+def _check_known(revision: str | None) -> None:
+    if revision is not None and revision not in _revisions():
+        raise SchemaError(
+            f"The database is at revision {revision}, made by a newer AREA; this one knows up to {head()}. Install the newer"
+            " AREA again, or restore a backup from before the update."
+        )
+
+
+async def _current(connection: asyncpg.Connection) -> str | None:
+    try:
+        value: str | None = await connection.fetchval("select version_num from alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    return value
+
+
+async def _holds_something(connection: asyncpg.Connection) -> bool:
+    found: bool = await connection.fetchval(
+        "select exists (select from pg_class c where relnamespace = current_schema()::regnamespace"
+        " and relkind in ('r', 'p') and relname <> 'alembic_version'"
+        " and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e'))"
+    )
+    return found
+
+
+@asynccontextmanager
+async def _alone(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that holds the lock of those that migrate; PostgreSQL frees it when the process is killed."""
+    connection = await asyncpg.connect(_libpq(dsn))
+    try:
+        await _check_server(connection)
+        await connection.execute("select pg_advisory_lock($1)", _LOCK)
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _run(dsn: str, command: str, *arguments: str, **options: Any) -> None:
+    """Run one of Alembic's commands."""
+    from alembic import command as commands
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    do: Callable[..., Any] = getattr(commands, command)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(_libpq(dsn)), poolclass=NullPool
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(lambda bind: do(_config(bind), *arguments, **options))
+    finally:
+        await engine.dispose()
+
+
+def _config(bind: Any = None) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = bind
+    return config
+
+
+def _libpq(dsn: str) -> str:
+    return dsn.replace("postgresql+asyncpg://", "postgresql://")

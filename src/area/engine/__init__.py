@@ -1,0 +1,1 @@
+"""What turns an event into a done reaction."""

@@ -1,0 +1,201 @@
+"""AREAs compiled and connections opened, kept in memory and forgotten when PostgreSQL says that they changed."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import orjson
+import structlog
+from pydantic import BaseModel
+
+from area import areas, connections
+from area.engine.state import State
+from area.kit.crypto import Undecryptable
+from area.kit.problems import Invalid
+from area.plans import Config, Plan, compile_config
+
+log = structlog.get_logger()
+
+TTL = 60.0  # seconds that a cached entry is believed without a word from the database
+LARGEST = 50_000  # entries
+
+LOAD = """
+select a.id, a.user_id, a.name, a.is_active and u.is_active as active,
+       ca.is_active and sa.is_active and cr.is_active and sr.is_active as available,
+       v.version, v.config, coalesce(us.timezone, 'UTC') as timezone, coalesce(h.failures, 0) as failures,
+       t.secret,
+       (select jsonb_object_agg(vr.component_id || ' ' || vr.name, vr.id) from variables vr
+        where vr.kind = 'parameter' and vr.component_id in (a.component_action_id, a.component_reaction_id)) as variables,
+       a.component_action_id, a.component_reaction_id
+from areas a
+join users u on u.id = a.user_id
+join components ca on ca.id = a.component_action_id join services sa on sa.id = ca.service_id
+join components cr on cr.id = a.component_reaction_id join services sr on sr.id = cr.service_id
+join lateral (select version, config from area_versions where area_id = a.id
+              and ($2::int is null or version = $2) order by version desc limit 1) v on true
+left join user_settings us on us.user_id = a.user_id
+left join area_health h on h.area_id = a.id
+left join triggers t on t.area_id = a.id
+where a.id = any($1::int[])
+"""
+CONNECTION_STATE = """
+select cs.status, cs.parked_until from connection_states cs join services s on s.id = cs.service_id
+where cs.user_id = $1 and s.name = $2
+"""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """An AREA as the engine runs it. `plan` is None, and `broken` says why, when its configuration can't be used."""
+
+    id: int
+    user_id: int
+    name: str
+    active: bool
+    available: bool
+    version: int
+    timezone: str
+    failures: int
+    secret: str
+    plan: Plan | None
+    broken: str = ""
+
+
+@dataclass(slots=True)
+class Connection:
+    """A user's connection to a service: the credential, or None, and until when its quota is used up."""
+
+    credential: BaseModel | None
+    status: str  # works | expired | missing
+    parked_until: datetime | None
+
+
+@dataclass
+class Cache:
+    """One process's memory of AREAs, webhook addresses and connections."""
+
+    state: State
+    _areas: dict[int, tuple[float, Loaded | None]] = field(default_factory=dict)
+    _tokens: dict[str, tuple[float, int | None]] = field(default_factory=dict)
+    _connections: dict[tuple[int, str], tuple[float, Connection]] = field(default_factory=dict)
+
+    async def area(self, area_id: int) -> Loaded | None:
+        """One AREA, or None when it is gone."""
+        return (await self.areas([area_id]))[area_id]
+
+    async def areas(self, ids: Iterable[int]) -> Mapping[int, Loaded | None]:
+        """Several, in one query for those that aren't known."""
+        moment = time.monotonic()
+        found: dict[int, Loaded | None] = {}
+        missing = []
+        for one in set(ids):
+            entry = self._areas.get(one)
+            if entry and entry[0] > moment:
+                found[one] = entry[1]
+            else:
+                missing.append(one)
+        if missing:
+            pool = await self.state.database.pool()
+            loaded = {row["id"]: self._load(row) for row in await pool.fetch(LOAD, missing, None)}
+            if len(self._areas) > LARGEST:
+                self._areas.clear()
+            for one in missing:
+                found[one] = loaded.get(one)
+                self._areas[one] = (moment + TTL, found[one])
+        return found
+
+    async def area_as_it_was(self, area_id: int, version: int) -> Loaded | None:
+        """An AREA with an earlier version of its configuration."""
+        pool = await self.state.database.pool()
+        row = await pool.fetchrow(LOAD, [area_id], version)
+        return self._load(row) if row else None
+
+    async def area_of_token(self, token_hash: str) -> int | None:
+        """Whose webhook address it is."""
+        moment = time.monotonic()
+        entry = self._tokens.get(token_hash)
+        if entry and entry[0] > moment:
+            return entry[1]
+        pool = await self.state.database.pool()
+        area_id: int | None = await pool.fetchval("select area_id from triggers where token_hash = $1", token_hash)
+        if len(self._tokens) > LARGEST:
+            self._tokens.clear()
+        if area_id is not None:  # unknown ones are not remembered: guessing must not fill the memory
+            self._tokens[token_hash] = (moment + TTL, area_id)
+        return area_id
+
+    async def connection(self, user_id: int, slug: str) -> Connection:
+        """The user's connection to a service that needs one."""
+        moment = time.monotonic()
+        entry = self._connections.get((user_id, slug))
+        if entry and entry[0] > moment:
+            return entry[1]
+        connection = await self._connection(user_id, slug)
+        if len(self._connections) > LARGEST:
+            self._connections.clear()
+        self._connections[user_id, slug] = (moment + TTL, connection)
+        return connection
+
+    async def _connection(self, user_id: int, slug: str) -> Connection:
+        service = self.state.registry.services[slug]
+        async with self.state.database.sessions() as session:
+            credential = await connections.credential(session, self.state.keyring, self.state.registry, user_id, slug)
+        pool = await self.state.database.pool()
+        row = await pool.fetchrow(CONNECTION_STATE, user_id, service.name)
+        if credential is None:
+            return Connection(None, "missing", None)
+        return Connection(credential, row["status"] if row else "works", row["parked_until"] if row else None)
+
+    def forget(self, channel: str, payload: str) -> None:
+        """What a notification says has changed."""
+        match channel:
+            case "area_changed":
+                self._areas.pop(int(payload), None)
+                self._tokens = {key: entry for key, entry in self._tokens.items() if entry[1] != int(payload)}
+            case "connection_changed":
+                user_id, _, slug = payload.partition(":")
+                self._connections.pop((int(user_id), slug), None)
+            case _:
+                self.forget_all()
+
+    def forget_all(self) -> None:
+        """Everything: the listening connection was lost, or the catalog changed."""
+        self._areas.clear()
+        self._tokens.clear()
+        self._connections.clear()
+
+    def _load(self, row: asyncpg.Record) -> Loaded:
+        loaded = Loaded(
+            id=row["id"],
+            user_id=row["user_id"],
+            name=row["name"],
+            active=row["active"],
+            available=row["available"],
+            version=row["version"],
+            timezone=row["timezone"],
+            failures=row["failures"],
+            secret="",
+            plan=None,
+        )
+        try:
+            if row["secret"]:
+                loaded.secret = self.state.keyring.decrypt(row["secret"], f"area:{loaded.id}|secret")
+            loaded.plan = compile_config(self.state.registry, self._config(row))
+        except Invalid as error:
+            loaded.broken = str(error)
+        except Undecryptable as error:
+            log.exception("area.undecryptable", area=loaded.id)
+            loaded.broken = str(error)
+        return loaded
+
+    def _config(self, row: asyncpg.Record) -> Config:
+        """The stored configuration with its secrets in clear."""
+        ids = {row["component_action_id"]: "action", row["component_reaction_id"]: "reaction"}
+        variables: dict[tuple[str, str], int] = {}
+        for key, variable_id in orjson.loads(row["variables"] or "{}").items():
+            component, _, name = key.partition(" ")
+            variables[ids[int(component)], name] = variable_id
+        stored = Config.from_json(orjson.loads(row["config"]))
+        return areas.open_secrets(self.state.keyring, row["id"], stored, variables)

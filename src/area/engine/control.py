@@ -1,0 +1,205 @@
+"""What people do to executions: run, replay, cancel, try without sending."""
+
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import areas
+from area.areas import AreaIn
+from area.db.models import Area, AreaExecution
+from area.engine.intake import LaterJob, enqueue_later
+from area.engine.samples import sample_of
+from area.engine.state import State
+from area.kit.clock import now
+from area.kit.problems import Conflict, Invalid, NotFound
+from area.kit.templating import RenderError
+from area.plans import Plan, compile_config, field_errors
+
+Mode = Literal["as_it_was", "present"]
+
+
+class Preview(BaseModel):
+    """An honest dry run: what the reaction would be given for `data`. Nothing was sent.
+
+    `runs` is false, and `why` says so, when `only_if` would have skipped it or a parameter can't be filled.
+    """
+
+    data: dict[str, Any]
+    sample: bool
+    runs: bool
+    why: str | None
+    due: str | None
+    reaction: str
+    parameters: dict[str, Any]
+    errors: list[dict[str, str]]
+
+
+def scope(state: State) -> areas.Scope:
+    """What the AREA functions need of a process."""
+    return areas.Scope(state.registry, state.keyring, state.settings.base_url, state.settings.max_areas)
+
+
+async def preview(
+    session: AsyncSession, state: State, user_id: int, wanted: AreaIn | int, data: dict[str, Any] | None = None
+) -> Preview:
+    """Fill an AREA (saved or not) with `data`, else with its last event, else with the action's sample; send nothing."""
+    if isinstance(wanted, int):
+        area = await _own_area(session, user_id, wanted)
+        plan = compile_config(state.registry, await areas.present_config(session, scope(state), area))
+        last = None if data is not None else await _last_event(session, area.id)
+    else:
+        plan, last = await areas.plan(session, scope(state), wanted), None
+    sample = data is None and last is None
+    event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
+    return _preview(plan, event, sample=sample, timezone=await _timezone(session, user_id))
+
+
+def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone: str) -> Preview:
+    runs, why = True, None
+    due = plan.due(now(), timezone)
+    errors: list[dict[str, str]] = []
+    values: dict[str, Any] = {}
+    if plan.only_if and not plan.only_if.evaluate(event):
+        runs, why = False, "Its condition (only_if) does not hold for this event."
+    try:
+        values = plan.values(event)
+        values = plan.reaction.params.model_validate(values).model_dump(mode="json")
+    except RenderError as error:
+        runs, why = False, str(error)
+    except ValidationError as error:
+        errors = [dict(one) for one in field_errors(error, "reaction.parameters")]  # type: ignore[arg-type]
+        runs, why = False, "The reaction would refuse what was filled in."
+    return Preview(
+        data=event,
+        sample=sample,
+        runs=runs,
+        why=why,
+        due=due.isoformat() if due else None,
+        reaction=plan.reaction.key,
+        parameters=values,
+        errors=errors,
+    )
+
+
+async def run(
+    session: AsyncSession, state: State, user_id: int, area_id: int, data: dict[str, Any] | None = None
+) -> int:
+    """Run an AREA once for real, also when it is switched off; with `data`, its last event, or the sample.
+
+    Returns the execution. It does not wait for `delay` nor ask `only_if`.
+    """
+    area = await _own_area(session, user_id, area_id)
+    if data is None:
+        data = await _last_event(session, area.id)
+    if data is None:
+        config = await areas.present_config(session, scope(state), area)
+        data = sample_of(state.registry, compile_config(state.registry, config).action)
+    return await _insert(session, area.id, data, {"forced": True}, "run")
+
+
+async def replay(
+    session: AsyncSession,
+    state: State,
+    user_id: int,
+    execution_id: int,
+    mode: Mode,
+    parameters: dict[str, Any] | None = None,
+) -> int:
+    """Run an execution's event again: with the parameters as they were, as they are now, or as given.
+
+    Returns the new execution. Raises `Conflict` while the old one is not over.
+    """
+    execution = await _own_execution(session, user_id, execution_id)
+    if execution.status in ("pending", "running"):
+        raise Conflict("This execution is not over yet; cancel it first, or wait.")
+    kept = execution.execution_result or {}
+    result: dict[str, Any] = {"forced": True, "replay_of": execution.id}
+    reason = "run"
+    if parameters is not None:
+        area = await _own_area(session, user_id, execution.area_id)
+        plan = compile_config(state.registry, await areas.present_config(session, scope(state), area))
+        try:
+            plan.reaction.params.model_validate(parameters)
+        except ValidationError as error:
+            raise Invalid(errors=field_errors(error, "parameters")) from error
+        result["parameters"], reason = parameters, "replay"
+    elif mode == "as_it_was":
+        if "version" in kept:
+            result["version"], reason = kept["version"], "replay"
+        if "parameters" in kept:
+            result["parameters"] = kept["parameters"]
+    return await _insert(session, execution.area_id, execution.trigger_data or {}, result, reason)
+
+
+async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> AreaExecution:
+    """Cancel an execution that waits or runs. Raises `Conflict` when it is over."""
+    execution = await _own_execution(session, user_id, execution_id, lock=True)
+    if execution.status not in ("pending", "running"):
+        raise Conflict(f"This execution is over already: {execution.status}.")
+    running = execution.status == "running"
+    execution.status = "cancelled"
+    execution.error_message = "Cancelled while it ran; it may have been done." if running else "Cancelled by you."
+    moment = now()
+    execution.completed_at = moment.replace(tzinfo=None)
+    execution.updated_at = moment
+    await session.execute(
+        text(
+            "delete from pgqueuer p using execution_jobs j"
+            " where j.execution_id = :id and p.id = j.job_id and p.status = 'queued'"
+        ),
+        {"id": execution_id},
+    )
+    await session.execute(text("select pg_notify('execution_cancelled', :id)"), {"id": str(execution_id)})
+    payload = orjson.dumps({"users": {str(user_id): [execution_id]}}).decode()
+    await session.execute(text("select pg_notify('executions_changed', :payload)"), {"payload": payload})
+    await session.flush()
+    return execution
+
+
+async def _insert(
+    session: AsyncSession, area_id: int, data: dict[str, Any], result: dict[str, Any], reason: str
+) -> int:
+    """An execution with a job of its own, in the session's transaction."""
+    execution = AreaExecution(area_id=area_id, trigger_data=data, execution_result=result)
+    session.add(execution)
+    await session.flush()
+    raw = await (await session.connection()).get_raw_connection()
+    assert raw.driver_connection is not None  # noqa: S101 - the session holds it
+    await enqueue_later(raw.driver_connection, [LaterJob(execution.id, now(), reason)])
+    return execution.id
+
+
+async def _own_area(session: AsyncSession, user_id: int, area_id: int) -> Area:
+    area = await session.get(Area, area_id)
+    if area is None or area.user_id != user_id:
+        raise NotFound(f"There is no AREA {area_id}.")
+    return area
+
+
+async def _own_execution(
+    session: AsyncSession, user_id: int, execution_id: int, *, lock: bool = False
+) -> AreaExecution:
+    execution = await session.get(AreaExecution, execution_id, with_for_update=lock or None)
+    owner = await session.get(Area, execution.area_id) if execution else None
+    if execution is None or owner is None or owner.user_id != user_id:
+        raise NotFound(f"There is no execution {execution_id}.")
+    return execution
+
+
+async def _last_event(session: AsyncSession, area_id: int) -> dict[str, Any] | None:
+    found = await session.scalar(
+        text(
+            "select trigger_data from area_executions where area_id = :id and trigger_data is not null"
+            " order by id desc limit 1"
+        ).columns(trigger_data=AreaExecution.trigger_data.type),
+        {"id": area_id},
+    )
+    return found if isinstance(found, dict) else None
+
+
+async def _timezone(session: AsyncSession, user_id: int) -> str:
+    found = await session.scalar(text("select timezone from user_settings where user_id = :id"), {"id": user_id})
+    return found or "UTC"

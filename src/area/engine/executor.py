@@ -1,0 +1,509 @@
+"""A job to done reactions: fill `{{…}}`, validate, call with the idempotency key, record.
+
+The members of a group run side by side. One that must wait (a retry, a delay, a parked connection) leaves the group with a
+job of its own, so that it holds nobody up. A group that is found again after a crash skips what is recorded already.
+"""
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+from pgqueuer.models import Job
+from pydantic import BaseModel, ValidationError
+
+from area.engine import metrics
+from area.engine.cache import Cache, Loaded
+from area.engine.intake import BULK, LaterJob
+from area.engine.platform import UserPlatform
+from area.engine.recorder import Outcome, Recorder
+from area.engine.state import State
+from area.kit.clock import now
+from area.kit.templating import RenderError
+from area.plans import field_errors
+from area.sdk import AuthExpired, Context, Http, Permanent, Retry
+
+log = structlog.get_logger()
+
+HEARTBEAT = timedelta(seconds=10)  # a job whose worker was silent for so long runs elsewhere
+FRESH = timedelta(seconds=1)  # a job this young can't have been cancelled, switched off or interrupted before
+ATTEMPT_LIMIT = 150.0  # seconds, whatever the reaction's own limits
+MAX_ATTEMPTS = 16
+LONGEST_PAUSE = timedelta(hours=4)
+MAX_INTERRUPTIONS = 5
+SHOW_RUNNING_AFTER = 0.25  # seconds; shorter runs go from pending to their end in one write
+HELD = 512  # executions that a worker holds in memory
+CROWDED_OUT_AFTER = 0.5  # seconds that one user's executions may fill the worker while others wait
+CONNECTION_RECHECK = timedelta(hours=6)
+MAX_RESULT = 64 * 1024  # bytes of a reaction's result that are kept
+
+RECHECK = "select id, status, execution_result, trigger_data from area_executions where id = any($1::bigint[])"
+PICKS = "select count(*) from pgqueuer_log where job_id = $1 and status = 'picked'"
+OWN = (
+    "select e.id, e.area_id, e.status, e.execution_result, e.trigger_data, j.reason from area_executions e"
+    " join execution_jobs j on j.execution_id = e.id where e.id = $1 and j.job_id = $2"
+)
+DATA = "select trigger_data from area_executions where id = $1"
+START = (
+    "update area_executions set status = 'running', started_at = timezone('utc', now()), updated_at = now()"
+    " where id = any($1::bigint[]) and status = 'pending' returning id"
+)
+PARK = (
+    "insert into connection_states (user_id, service_id, parked_until, last_error)"
+    " select $1, id, $3, $4 from services where name = $2"
+    " on conflict (user_id, service_id) do update set parked_until = excluded.parked_until, last_error = excluded.last_error"
+)
+
+
+@dataclass(slots=True)
+class Member:
+    """One execution to attempt. `kept` is what its `execution_result` held before; `own` when the job is its own."""
+
+    execution_id: int
+    area_id: int
+    data: Any
+    own: bool = False
+    reason: str = ""
+    kept: dict[str, Any] = field(default_factory=dict)
+    interruptions: int = 0
+    was_running: bool = False
+
+
+@dataclass
+class Executor:
+    """Runs jobs of one worker."""
+
+    state: State
+    cache: Cache
+    recorder: Recorder
+    held: int = 0
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: dict[int, asyncio.Task[Any]] = field(default_factory=dict)
+    _started: dict[int, float] = field(default_factory=dict)
+    _owners: dict[int, int] = field(default_factory=dict)
+    _cancelled: set[int] = field(default_factory=set)
+    _slots: dict[int, asyncio.Semaphore] = field(default_factory=dict)
+    _crowded_out: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self._room.set()
+
+    async def room(self) -> None:
+        """Wait until the worker may claim more."""
+        await self._room.wait()
+
+    # Jobs
+
+    async def execute(self, job: Job) -> None:
+        """A group of fresh executions."""
+        members = []
+        for line in (job.payload or b"").split(b"\n"):
+            execution_id, area_id, data = line.split(b" ", 2)
+            members.append(Member(int(execution_id), int(area_id), orjson.loads(data) if data else None))
+        if datetime.now(UTC) - job.created > FRESH:
+            members = await self._recheck(job, members)
+        await self._run_all(members)
+
+    async def later(self, job: Job) -> None:
+        """One execution that waited by itself."""
+        pool = await self.state.database.pool()
+        row = await pool.fetchrow(OWN, int(job.payload or b"0"), job.id)
+        if row is None or row["status"] not in ("pending", "running"):
+            return  # superseded by a newer job, cancelled, or over
+        kept = orjson.loads(row["execution_result"]) if row["execution_result"] else {}
+        member = Member(
+            execution_id=row["id"],
+            area_id=row["area_id"],
+            data=orjson.loads(row["trigger_data"]) if row["trigger_data"] else {},
+            own=True,
+            reason=row["reason"],
+            kept=kept,
+            was_running=row["status"] == "running",
+        )
+        picks = await pool.fetchval(PICKS, job.id)
+        member.interruptions = max(0, picks - 1) + sum(1 for one in kept.get("attempts", []) if one.get("interrupted"))
+        await self._run_all([member])
+
+    async def _recheck(self, job: Job, members: list[Member]) -> list[Member]:
+        """What of a group that waited, or was found again, is still to be done."""
+        pool = await self.state.database.pool()
+        picks = await pool.fetchval(PICKS, job.id)
+        rows = {row["id"]: row for row in await pool.fetch(RECHECK, [one.execution_id for one in members])}
+        left = []
+        for member in members:
+            row = rows.get(member.execution_id)
+            kept = orjson.loads(row["execution_result"]) if row and row["execution_result"] else {}
+            if row is None or row["status"] not in ("pending", "running") or kept.get("left"):
+                continue
+            member.was_running = row["status"] == "running"
+            member.interruptions = max(0, picks - 1)
+            left.append(member)
+        return left
+
+    async def _run_all(self, members: Sequence[Member]) -> None:
+        if not members:
+            return
+        self.held += len(members)
+        if self.held >= HELD:
+            self._room.clear()
+        try:
+            loaded = await self.cache.areas(member.area_id for member in members)
+            if len(members) == 1:
+                await self._run(members[0], loaded[members[0].area_id])
+            else:
+                await asyncio.gather(*(self._run(member, loaded[member.area_id]) for member in members))
+        finally:
+            self.held -= len(members)
+            if self.held < HELD:
+                self._room.set()
+
+    # One execution
+
+    async def _run(self, member: Member, area: Loaded | None) -> None:
+        if area is None:
+            return  # the AREA is deleted, and its log with it
+        task = asyncio.current_task()
+        if task is not None:
+            self._running[member.execution_id] = task
+            self._owners[member.execution_id] = area.user_id
+        try:
+            try:
+                outcome = await self._attempt(member, area)
+            except asyncio.CancelledError:
+                outcome = self._interrupted(member, area)
+            await self.recorder.record(outcome)
+        finally:
+            self._running.pop(member.execution_id, None)
+            self._owners.pop(member.execution_id, None)
+            self._started.pop(member.execution_id, None)
+            self._cancelled.discard(member.execution_id)
+
+    async def _attempt(self, member: Member, area: Loaded) -> Outcome:
+        started = now()
+        version = member.kept.get("version") if member.reason == "replay" else None
+        if version is not None and version != area.version:
+            area = await self.cache.area_as_it_was(area.id, version) or area
+        refusal = self._refusal(member, area)
+        if refusal:
+            return refusal
+        plan = area.plan
+        if plan is None:
+            return self._over(member, area, "failed", started, error=area.broken, permanent=True)
+        if member.data is None:
+            pool = await self.state.database.pool()
+            text = await pool.fetchval(DATA, member.execution_id)
+            member.data = orjson.loads(text) if text else {}
+        if not member.own:
+            if plan.only_if and not plan.only_if.evaluate(member.data):
+                return self._over(member, area, "skipped", started, error="Its condition (only_if) did not hold.")
+            due = plan.due(started, area.timezone)
+            if due:
+                return self._leave(member, area, due, "delay")
+        waits = await self._waits_for_connection(member, area)
+        if waits:
+            return waits
+        slot = self._slot(area.user_id)
+        if slot.locked():
+            crowded = await self._queue_up(slot, member, area)
+            if crowded:
+                return crowded
+        else:
+            await slot.acquire()
+        try:
+            return await self._call(member, area)
+        finally:
+            slot.release()
+
+    def _refusal(self, member: Member, area: Loaded) -> Outcome | None:
+        """Why it will not be attempted at all, if so."""
+        moment = now()
+        forced = member.kept.get("forced")
+        if not area.active and not forced:
+            return self._over(member, area, "skipped", moment, error="The AREA was switched off before this ran.")
+        if not area.available:
+            return self._over(member, area, "skipped", moment, error="Its action or reaction is switched off here.")
+        if member.interruptions:
+            attempts = member.kept.setdefault("attempts", [])
+            attempts.append(
+                {"at": moment.isoformat(), "error": "The worker stopped in the middle.", "interrupted": True}
+            )
+            fails = area.plan is not None and area.plan.reaction.on_crash == "fail" and member.was_running
+            if fails:
+                return self._over(
+                    member, area, "failed", moment, error="Interrupted; whether it was done is not known."
+                )
+            if member.interruptions >= MAX_INTERRUPTIONS:
+                error = f"Given up: the worker stopped {member.interruptions} times while this ran."
+                return self._over(member, area, "failed", moment, error=error, permanent=True)
+        return None
+
+    async def _waits_for_connection(self, member: Member, area: Loaded) -> Outcome | None:
+        service = area.plan.reaction.service if area.plan else None
+        if service is None or service.auth is None:
+            return None
+        connection = await self.cache.connection(area.user_id, service.slug)
+        if connection.status != "works":
+            error = f"Waits for the connection to {service.name}: connect it (again), and this runs."
+            return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=error)
+        if connection.parked_until and connection.parked_until > now():
+            jitter = timedelta(seconds=random.uniform(0, 2))  # noqa: S311 - spreads load, keeps no secret
+            error = f"Waits: {service.name} takes no more requests until {connection.parked_until:%H:%M:%S} UTC."
+            return self._leave(member, area, connection.parked_until + jitter, "parked", error=error)
+        return None
+
+    def _slot(self, user_id: int) -> asyncio.Semaphore:
+        slot = self._slots.get(user_id)
+        if slot is None:
+            slot = self._slots[user_id] = asyncio.Semaphore(self.state.settings.max_running)
+        return slot
+
+    async def _queue_up(self, slot: asyncio.Semaphore, member: Member, area: Loaded) -> Outcome | None:
+        """Wait for one of the user's slots; make room when the worker is full of one user's slow executions."""
+        while True:
+            try:
+                async with asyncio.timeout(CROWDED_OUT_AFTER):
+                    await slot.acquire()
+            except TimeoutError:
+                if self._room.is_set():
+                    continue
+                self._crowded_out[area.user_id] += 1
+                turn = self._crowded_out[area.user_id] % 600
+                due = now() + timedelta(seconds=1 + turn / 10 + random.random())  # noqa: S311 - spreads load
+                return self._leave(member, area, due, "crowded", priority=BULK - 1)
+            return None
+
+    async def _call(self, member: Member, area: Loaded) -> Outcome:
+        plan = area.plan
+        assert plan is not None  # noqa: S101 - _attempt has seen to it
+        started, clock = now(), time.perf_counter()
+        try:
+            params = self._params(member, area)
+        except (RenderError, ValidationError) as error:
+            return self._over(member, area, "failed", started, error=_sentence(error), permanent=True)
+        if plan.reaction.on_crash == "fail":
+            pool = await self.state.database.pool()
+            if not await pool.fetch(START, [member.execution_id]):
+                return self._over(member, area, "cancelled", started, error="Cancelled before it ran.")
+        self._started[member.execution_id] = clock
+        metrics.running.inc()
+        outcome = "error"
+        try:
+            context = await self._context(member, area)
+            async with asyncio.timeout(ATTEMPT_LIMIT):
+                result = await plan.reaction.function(context, params)
+            outcome = "success"
+        except Retry as error:
+            outcome = "retry"
+            return await self._again(member, area, started, clock, error)
+        except AuthExpired as error:
+            return await self._expired(member, area, error)
+        except Permanent as error:
+            return self._over(member, area, "failed", started, clock, error=str(error), permanent=True)
+        except TimeoutError:
+            return await self._again(member, area, started, clock, Retry(f"No answer within {ATTEMPT_LIMIT:.0f} s."))
+        except Exception as error:  # whatever else a connector raises is our bug, and is logged as one
+            log.exception("reaction.bug", execution=member.execution_id, area=area.id, reaction=plan.reaction.key)
+            text = f"{plan.reaction.key} met an error of its own ({type(error).__name__}); the server's log has it."
+            return self._over(member, area, "failed", started, clock, error=text, permanent=True)
+        finally:
+            metrics.running.dec()
+            metrics.attempts.labels(outcome).inc()
+        return self._over(member, area, "success", started, clock, result=_bounded(result), recovers=area.failures > 0)
+
+    def _params(self, member: Member, area: Loaded) -> BaseModel:
+        assert area.plan is not None  # noqa: S101 - as above
+        given = member.kept.get("parameters") if member.reason == "replay" else None
+        if given is not None:
+            return area.plan.reaction.params.model_validate(given)
+        return area.plan.fill(member.data)
+
+    async def _context(self, member: Member, area: Loaded) -> Context:
+        assert area.plan is not None  # noqa: S101 - as above
+        service = area.plan.reaction.service
+        credential = None
+        if service.auth is not None:
+            credential = (await self.cache.connection(area.user_id, service.slug)).credential
+        key = f"{self.state.instance}-{member.execution_id}"
+        chain = [*member.kept.get("chain", []), area.id]
+        return Context(
+            http=Http(self.state.client, service.base_url, connected=service.auth is not None),
+            guard=self.state.guard,
+            platform=UserPlatform(self.state, area.user_id, area.id, chain, key),
+            credential=credential,
+            idempotency_key=key,
+            log=log,
+        )
+
+    # What became of it
+
+    def _over(
+        self,
+        member: Member,
+        area: Loaded,
+        status: str,
+        started: datetime,
+        clock: float | None = None,
+        *,
+        error: str | None = None,
+        result: Any = None,
+        permanent: bool = False,
+        recovers: bool = False,
+    ) -> Outcome:
+        ms = round((time.perf_counter() - clock) * 1000) if clock is not None else 0
+        kept = _kept(member, area)
+        if result is not None:
+            kept["result"] = result
+        if error and status == "failed":
+            kept.setdefault("attempts", []).append({"at": started.isoformat(), "error": error, "ms": ms})
+        return Outcome(
+            execution_id=member.execution_id,
+            area_id=area.id,
+            user_id=area.user_id,
+            status=status,
+            result=kept,
+            error=error,
+            started=started,
+            completed=now(),
+            ms=ms,
+            own_job=member.own,
+            recovers=recovers,
+            permanent=permanent,
+        )
+
+    def _leave(
+        self, member: Member, area: Loaded, due: datetime, reason: str, *, error: str | None = None, priority: int = 0
+    ) -> Outcome:
+        """Wait with a job of its own."""
+        if member.reason == "replay":
+            reason = "replay"  # what is to be replayed must still be known then
+        return Outcome(
+            execution_id=member.execution_id,
+            area_id=area.id,
+            user_id=area.user_id,
+            status="pending",
+            result=_kept(member, area) | {"left": True},
+            error=error,
+            started=now(),
+            completed=None,
+            ms=None,
+            later=LaterJob(member.execution_id, due, reason, priority),
+        )
+
+    async def _again(self, member: Member, area: Loaded, started: datetime, clock: float, error: Retry) -> Outcome:
+        """Try again later, or give up after so many attempts; a used-up quota parks the whole connection."""
+        attempts = member.kept.setdefault("attempts", [])
+        number = sum(1 for one in attempts if not one.get("interrupted")) + 1
+        if number >= MAX_ATTEMPTS:
+            text = f"Given up after {number} attempts. The last one: {error}"
+            return self._over(member, area, "failed", started, clock, error=text, permanent=True)
+        ms = round((time.perf_counter() - clock) * 1000)
+        attempts.append({"at": started.isoformat(), "error": str(error), "ms": ms})
+        pause = pause_after(number, error.after)
+        due = now() + pause
+        if error.parks and area.plan is not None:
+            due = now() + (error.after or max(pause, timedelta(seconds=30)))
+            await self._park(area, due, str(error))
+        return self._leave(member, area, due, "retry", error=f"{error} Next attempt at {due:%Y-%m-%d %H:%M:%S} UTC.")
+
+    async def _park(self, area: Loaded, until: datetime, error: str) -> None:
+        assert area.plan is not None  # noqa: S101 - as above
+        service = area.plan.reaction.service
+        pool = await self.state.database.pool()
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute(PARK, area.user_id, service.name, until, error)
+            await conn.execute("select pg_notify('connection_changed', $1)", f"{area.user_id}:{service.slug}")
+
+    async def _expired(self, member: Member, area: Loaded, error: AuthExpired) -> Outcome:
+        assert area.plan is not None  # noqa: S101 - as above
+        service = area.plan.reaction.service
+        platform = UserPlatform(self.state, area.user_id, area.id, [], "")
+        await platform.connection_expired(service.slug, str(error))
+        return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=str(error))
+
+    def _interrupted(self, member: Member, area: Loaded) -> Outcome:
+        """It was cancelled by its user, or the worker stops and hands it back."""
+        moment = now()
+        if member.execution_id in self._cancelled:
+            return self._over(member, area, "cancelled", moment, error="Cancelled while it ran; it may have been done.")
+        if area.plan and area.plan.reaction.on_crash == "fail" and member.execution_id in self._started:
+            return self._over(member, area, "failed", moment, error="Interrupted; whether it was done is not known.")
+        return self._leave(member, area, moment, "handed_back")
+
+    # From outside
+
+    def cancel(self, execution_id: int) -> None:
+        """Its user cancelled it."""
+        task = self._running.get(execution_id)
+        if task is not None:
+            self._cancelled.add(execution_id)
+            task.cancel()
+
+    async def show_running(self) -> None:
+        """Every so often, mark in the log what has been running for a while."""
+        shown: set[int] = set()
+        while True:
+            await asyncio.sleep(SHOW_RUNNING_AFTER)
+            before = time.perf_counter() - SHOW_RUNNING_AFTER
+            slow = [one for one, clock in self._started.items() if clock < before and one not in shown]
+            shown &= set(self._started)
+            if not slow:
+                continue
+            try:
+                pool = await self.state.database.pool()
+                for row in await pool.fetch(START, slow):
+                    self.recorder.changed(self._owners.get(row[0], 0), row[0])
+            except OSError as error:
+                log.warning("show_running.failed", error=str(error))
+            shown.update(slow)
+
+    async def stop(self, grace: float) -> None:
+        """Let what runs finish for `grace` seconds, then hand the rest back."""
+        self.stopping = True
+        end = time.monotonic() + grace
+        while self._running and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        for task in list(self._running.values()):
+            task.cancel()
+        await _until(lambda: not self._running, 1.5)
+
+
+def pause_after(number: int, asked: timedelta | None) -> timedelta:
+    """Before the next attempt after `number` failed ones: what the vendor asked for, else full jitter from 1 s to hours."""
+    if asked:
+        return asked + timedelta(seconds=random.uniform(0, min(5, asked.total_seconds() / 10)))  # noqa: S311 - jitter
+    most = min(LONGEST_PAUSE.total_seconds(), 2.0**number)
+    return timedelta(seconds=max(1.0, random.uniform(0, most)))  # noqa: S311 - jitter
+
+
+def _kept(member: Member, area: Loaded) -> dict[str, Any]:
+    kept = {key: value for key, value in member.kept.items() if key not in ("result", "left")}
+    kept["version"] = area.version
+    return kept
+
+
+def _bounded(result: Any) -> Any:
+    value = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    if value is None:
+        return None
+    size = len(orjson.dumps(value, default=str))
+    return value if size <= MAX_RESULT else {"truncated": f"The result was {size:,} bytes, more than is kept."}
+
+
+def _sentence(error: RenderError | ValidationError) -> str:
+    if isinstance(error, ValidationError):
+        found = field_errors(error, "")
+        return " ".join(f"{one['field'].lstrip('.')}: {one['message']}." for one in found).replace("..", ".")
+    return str(error)
+
+
+async def _until(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        await asyncio.sleep(0.02)

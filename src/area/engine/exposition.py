@@ -1,0 +1,58 @@
+"""/metrics: this machine's processes together, and what only the database knows."""
+
+import hmac
+import ipaddress
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import REGISTRY as OWN
+
+from area.engine import metrics
+from area.engine.state import State
+from area.settings import Settings
+
+QUEUE = """
+select entrypoint, count(*) as n,
+       coalesce(extract(epoch from max(now() - execute_after) filter (where execute_after <= now())), 0) as age
+from pgqueuer where status = 'queued' group by entrypoint
+"""
+CONNECTIONS = """
+select coalesce(cs.status, 'works') as status, count(*) as n from user_services us
+left join connection_states cs on cs.user_id = us.user_id and cs.service_id = us.service_id group by 1
+"""
+
+
+def may_read(settings: Settings, scope: Mapping[str, Any]) -> bool:
+    """Whether the request may see the metrics: by the token when one is set, else from loopback only."""
+    if settings.metrics_token:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(given, b"Bearer " + settings.metrics_token.get_secret_value().encode())
+    client = scope.get("client") or ("", 0)
+    try:
+        forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
+        return not forwarded and ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return False
+
+
+async def exposition(state: State) -> tuple[str, bytes]:
+    """Content type and text."""
+    pool = await state.database.pool()
+    oldest = 0.0
+    for entrypoint in ("execute", "later"):
+        metrics.queue_depth.labels(entrypoint).set(0)
+    for row in await pool.fetch(QUEUE):
+        metrics.queue_depth.labels(row["entrypoint"]).set(row["n"])
+        oldest = max(oldest, float(row["age"]))
+    metrics.queue_age.set(oldest)
+    for status in ("works", "expired"):
+        metrics.connections.labels(status).set(0)
+    for row in await pool.fetch(CONNECTIONS):
+        metrics.connections.labels(row["status"]).set(row["n"])
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return CONTENT_TYPE_LATEST, generate_latest(OWN)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return CONTENT_TYPE_LATEST, generate_latest(registry)

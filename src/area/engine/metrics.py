@@ -1,0 +1,18 @@
+"""What /metrics shows of this process."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+accepted = Counter("area_events_accepted", "Events accepted, each an execution")
+executions = Counter("area_executions", "Executions ended, by status", ["status"])
+attempts = Counter("area_attempts", "Attempts of reactions, by outcome", ["outcome"])
+execution_seconds = Histogram("area_execution_seconds", "From the attempt's start to its end", buckets=SECONDS)
+running = Gauge("area_running", "Executions running now", multiprocess_mode="livesum")
+hook_seconds = Histogram("area_hook_seconds", "From a webhook's arrival to its answer", ["status"], buckets=SECONDS)
+polls = Counter("area_polls", "Sources looked at, by outcome", ["service", "outcome"])
+poll_lag = Histogram("area_poll_lag_seconds", "How much later than due a source was looked at", buckets=SECONDS)
+queue_depth = Gauge("area_queue_depth", "Jobs waiting, by kind", ["entrypoint"], multiprocess_mode="mostrecent")
+queue_age = Gauge("area_queue_age_seconds", "Age of the oldest job that is due", multiprocess_mode="mostrecent")
+upstream = Counter("area_upstream_requests", "Requests to other services, by host's answer", ["outcome"])
+connections = Gauge("area_connections", "Connections to services, by state", ["status"], multiprocess_mode="mostrecent")

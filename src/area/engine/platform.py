@@ -1,0 +1,146 @@
+"""What the built-in services may ask of AREA, always as the AREA's owner; and what a lost connection sets in motion."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from area.engine.intake import Offer, accept
+from area.engine.notices import notice
+from area.engine.state import State
+from area.kit.text import dump_json
+from area.sdk import Failure, Permanent
+
+LONGEST_CHAIN = 8  # AREAs that run one another
+
+FAILURES = """
+select e.id, e.completed_at at time zone 'utc' as at, a.id as area_id, a.name, e.error_message, e.execution_result
+from areas a
+join lateral (select * from area_executions x where x.area_id = a.id order by x.id desc limit 200) e on true
+where a.user_id = $1 and a.id <> all($2::int[]) and e.status = 'failed'
+  and e.completed_at >= $3 at time zone 'utc'
+"""
+SWITCHED_OFF = """
+select a.id, a.name, h.switched_off_at, h.reason from area_health h join areas a on a.id = h.area_id
+where a.user_id = $1 and h.switched_off_at >= $2
+"""
+EXPIRE = (
+    "insert into connection_states (user_id, service_id, status, last_error, checked_at)"
+    " select $1, id, 'expired', $3, now() from services where name = $2"
+    " on conflict (user_id, service_id) do update set status = 'expired', last_error = excluded.last_error, checked_at = now()"
+    " where connection_states.status <> 'expired' returning service_id"
+)
+
+
+@dataclass(slots=True)
+class UserPlatform:
+    """Implements `sdk.Platform` for one user; `chain` are the AREAs that led here, the present one last."""
+
+    state: State
+    user_id: int
+    area_id: int
+    chain: list[int] = field(default_factory=list)
+    key: str = ""
+
+    async def post_notice(self, title: str, body: str, level: str) -> int:
+        """Put a notice in the user's inbox; the same attempt's again is the same notice."""
+        pool = await self.state.database.pool()
+        key = f"execution:{self.key}" if self.key else None
+        async with pool.acquire() as conn, conn.transaction():
+            number = await notice(conn, self.user_id, level, title, body, key=key, area_id=self.area_id or None)
+            if number is None:
+                number = await conn.fetchval(
+                    "select id from notices where user_id = $1 and key = $2", self.user_id, key
+                )
+        return int(number)
+
+    async def run_area(self, area: int, data: dict[str, Any]) -> int:
+        """Run another AREA of the same user once. Raises `Permanent` when that would be a loop."""
+        if area in self.chain:
+            path = " → ".join(str(one) for one in [*self.chain, area])
+            raise Permanent(f"AREA {area} has led to this run itself ({path}), so running it again would never end.")
+        if len(self.chain) >= LONGEST_CHAIN:
+            raise Permanent(f"{LONGEST_CHAIN} AREAs have run one another already; the chain ends here.")
+        await self._own(area)
+        pool = await self.state.database.pool()
+        offer = Offer(
+            area_id=area,
+            event_id=f"run:{self.key}" if self.key else None,
+            data=dump_json(data),
+            result={"chain": self.chain},
+            reason="chain",
+        )
+        async with pool.acquire() as conn, conn.transaction():
+            (accepted,) = await accept(conn, [offer])
+        if accepted.execution_id is None:
+            raise Permanent(f"AREA {area} is switched off, so it can't be run. Switch it on first.")
+        return accepted.execution_id
+
+    async def switch_area(self, area: int, *, active: bool) -> None:
+        """Switch another AREA of the same user on or off."""
+        from area import areas
+
+        await self._own(area)
+        scope = areas.Scope(
+            self.state.registry, self.state.keyring, self.state.settings.base_url, self.state.settings.max_areas
+        )
+        async with self.state.database.transaction() as session:
+            await areas.set_active(session, scope, self.user_id, area, active=active)
+
+    async def failures(self, since: datetime) -> AsyncIterator[Failure]:
+        """Failed executions of the user's AREAs, but not of what these failures themselves set off."""
+        pool = await self.state.database.pool()
+        listening = await pool.fetch(
+            "select a.id from areas a join components c on c.id = a.component_action_id"
+            " join services s on s.id = c.service_id where a.user_id = $1 and s.name = 'AREA'",
+            self.user_id,
+        )
+        ours = [row["id"] for row in listening]
+        for row in await pool.fetch(FAILURES, self.user_id, ours, since):
+            kept = orjson.loads(row["execution_result"]) if row["execution_result"] else {}
+            if set(kept.get("chain", [])) & set(ours):
+                continue
+            yield Failure(
+                id=str(row["id"]),
+                at=row["at"],
+                area_id=row["area_id"],
+                area_name=row["name"],
+                reason=row["error_message"] or "",
+                execution_id=row["id"],
+            )
+
+    async def switched_off(self, since: datetime) -> AsyncIterator[Failure]:
+        """AREAs of the user that the system switched off."""
+        pool = await self.state.database.pool()
+        for row in await pool.fetch(SWITCHED_OFF, self.user_id, since):
+            yield Failure(
+                id=f"{row['id']}:{row['switched_off_at'].isoformat()}",
+                at=row["switched_off_at"],
+                area_id=row["id"],
+                area_name=row["name"],
+                reason=row["reason"] or "",
+                execution_id=None,
+            )
+
+    async def connection_expired(self, slug: str, error: str) -> None:
+        """Mark the user's connection, pause what needs it, and tell the user once."""
+        service = self.state.registry.services[slug]
+        pool = await self.state.database.pool()
+        async with pool.acquire() as conn, conn.transaction():
+            if await conn.fetchval(EXPIRE, self.user_id, service.name, error) is None:
+                return
+            await notice(
+                conn,
+                self.user_id,
+                "error",
+                f"{service.name} must be reconnected",
+                f"{error}\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
+            )
+            await conn.execute("select pg_notify('connection_changed', $1)", f"{self.user_id}:{slug}")
+
+    async def _own(self, area: int) -> None:
+        pool = await self.state.database.pool()
+        if await pool.fetchval("select user_id from areas where id = $1", area) != self.user_id:
+            raise Permanent(f"You have no AREA {area}.")

@@ -1,0 +1,219 @@
+"""What became of executions, written in batches: results, retries with their jobs, health of AREAs. One transaction each."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+
+from area.engine import metrics
+from area.engine.intake import LaterJob, enqueue_later, utc
+from area.engine.notices import switched_off
+from area.engine.state import State
+from area.kit.text import dump_json
+
+log = structlog.get_logger()
+
+BATCH = 500
+WINDOW = 0.002  # seconds to wait for more outcomes, once more than `CROWD` came together
+CROWD = 4
+PUBLISH_EVERY = 0.2  # seconds between notifications for live views
+PUBLISH_MOST = 200  # executions named in one of them
+GIVE_UP_AFTER = 20  # permanent failures in a row switch an AREA off
+
+FINISH = (
+    "update area_executions x set status = t.status, execution_result = t.result::jsonb, error_message = t.error,"
+    " started_at = t.started, completed_at = t.completed, execution_time_ms = t.ms, updated_at = now()"
+    " from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamp[], $6::timestamp[], $7::bigint[])"
+    " as t(id, status, result, error, started, completed, ms)"
+    " where x.id = t.id and x.status in ('pending', 'running') returning x.id"
+)
+FAILED = (
+    "insert into area_health (area_id, failures, reason)"
+    " select o.area, o.n, o.reason from unnest($1::int[], $2::int[], $3::text[]) as o(area, n, reason)"
+    " join areas a on a.id = o.area order by o.area"
+    " on conflict (area_id) do update set failures = area_health.failures + excluded.failures, reason = excluded.reason"
+    " returning area_id, failures"
+)
+RECOVERED = "update area_health set failures = 0, reason = null where area_id = any($1::int[]) and failures > 0"
+DONE_JOBS = "delete from execution_jobs where execution_id = any($1::bigint[])"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one execution in one attempt. `later` is the job that it waits for, when it is not over."""
+
+    execution_id: int
+    area_id: int
+    user_id: int
+    status: str
+    result: dict[str, Any] | None
+    error: str | None
+    started: datetime
+    completed: datetime | None
+    ms: int | None
+    own_job: bool = False
+    recovers: bool = False
+    permanent: bool = False
+    later: LaterJob | None = None
+
+
+@dataclass
+class Recorder:
+    """Takes outcomes from all groups of a worker and writes them together. `record` returns once they are durable."""
+
+    state: State
+    _waiting: list[Outcome] = field(default_factory=list)
+    _batch: "asyncio.Future[None] | None" = None
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _task: "asyncio.Task[None] | None" = None
+    _changed: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _publisher: "asyncio.Task[None] | None" = None
+
+    async def record(self, outcome: Outcome) -> None:
+        """Write it; waits as long as the database is away."""
+        if self._batch is None:
+            self._batch = asyncio.get_running_loop().create_future()
+        batch = self._batch
+        self._waiting.append(outcome)
+        self._wake.set()
+        await asyncio.shield(batch)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run(), name="recorder")
+        self._publisher = asyncio.create_task(self._publish(), name="publisher")
+
+    async def stop(self) -> None:
+        """Stop; whoever still waits in `record` is not answered, and its job is found again."""
+        for task in (self._task, self._publisher):
+            if task:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def changed(self, user_id: int, execution_id: int) -> None:
+        """Tell live views that an execution looks different now."""
+        mine = self._changed[user_id]
+        if len(mine) < PUBLISH_MOST:
+            mine.append(execution_id)
+
+    async def _run(self) -> None:
+        last = 0
+        while True:
+            await self._wake.wait()
+            if last > CROWD:
+                await asyncio.sleep(WINDOW)
+            self._wake.clear()
+            outcomes, batch = self._waiting, self._batch
+            self._waiting, self._batch = [], None
+            last = len(outcomes)
+            for start in range(0, len(outcomes), BATCH):
+                await self._write_until_done(outcomes[start : start + BATCH])
+            if batch and not batch.done():
+                batch.set_result(None)
+
+    async def _write_until_done(self, outcomes: list[Outcome]) -> None:
+        pause = 0.1
+        while True:
+            try:
+                await self._write(outcomes)
+            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.warning("recorder.waiting", outcomes=len(outcomes), error=str(error))
+            except asyncpg.DeadlockDetectedError:
+                log.info("recorder.deadlock", outcomes=len(outcomes))
+            except asyncpg.PostgresError as error:
+                if isinstance(error, asyncpg.OperatorInterventionError | asyncpg.InsufficientResourcesError):
+                    log.warning("recorder.waiting", outcomes=len(outcomes), error=str(error))
+                elif len(outcomes) > 1:  # one of them can't be written: find it, and let the others through
+                    log.exception("recorder.batch_refused", outcomes=len(outcomes))
+                    for outcome in outcomes:
+                        await self._write_until_done([outcome])
+                    return
+                else:
+                    log.exception("recorder.refused", execution=outcomes[0].execution_id)
+                    outcomes[0].result, outcomes[0].later = None, None
+                    outcomes[0].status, outcomes[0].error = "failed", f"The result could not be stored: {error}"
+            else:
+                for outcome in outcomes:
+                    self.changed(outcome.user_id, outcome.execution_id)
+                    if outcome.later is None:
+                        metrics.executions.labels(outcome.status).inc()
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    async def _write(self, outcomes: list[Outcome]) -> None:
+        pool = await self.state.database.pool()
+        simple = not any(one.later or one.own_job or one.permanent or one.recovers for one in outcomes)
+        if simple:
+            await self._finish(pool, outcomes)
+            return
+        async with pool.acquire(timeout=10) as conn, conn.transaction():
+            written = await self._finish(conn, outcomes)
+            later = [one.later for one in outcomes if one.later and one.execution_id in written]
+            if later:
+                await enqueue_later(conn, later)
+            done = [one.execution_id for one in outcomes if one.own_job and not one.later]
+            if done:
+                await conn.execute(DONE_JOBS, done)
+            await self._health(conn, [one for one in outcomes if one.execution_id in written])
+
+    async def _finish(self, conn: Any, outcomes: list[Outcome]) -> set[int]:
+        rows = await conn.fetch(
+            FINISH,
+            [one.execution_id for one in outcomes],
+            [one.status for one in outcomes],
+            [dump_json(one.result).decode() if one.result is not None else None for one in outcomes],
+            [one.error for one in outcomes],
+            [utc(one.started) for one in outcomes],
+            [utc(one.completed) if one.completed else None for one in outcomes],
+            [one.ms for one in outcomes],
+        )
+        return {row[0] for row in rows}
+
+    async def _health(self, conn: Any, outcomes: list[Outcome]) -> None:
+        """Count permanent failures in a row, and switch off what has too many."""
+        failures: dict[int, int] = defaultdict(int)
+        reasons: dict[int, str] = {}
+        recovered = set()
+        for one in outcomes:
+            if one.permanent:
+                failures[one.area_id] += 1
+                reasons[one.area_id] = one.error or ""
+            elif one.recovers:
+                recovered.add(one.area_id)
+        if recovered - set(failures):
+            await conn.execute(RECOVERED, sorted(recovered - set(failures)))
+            for area_id in recovered - set(failures):
+                await conn.execute("select pg_notify('area_changed', $1)", str(area_id))
+        if not failures:
+            return
+        areas = sorted(failures)
+        rows = await conn.fetch(FAILED, areas, [failures[one] for one in areas], [reasons[one] for one in areas])
+        for area_id, count in rows:
+            if count >= GIVE_UP_AFTER:
+                await switched_off(conn, area_id, count, reasons[area_id])
+            await conn.execute("select pg_notify('area_changed', $1)", str(area_id))
+
+    async def _publish(self) -> None:
+        """Tell live views what changed, at most five times a second and never in the way of the writing."""
+        while True:
+            await asyncio.sleep(PUBLISH_EVERY)
+            if not self._changed:
+                continue
+            changed, self._changed = self._changed, defaultdict(list)
+            started = time.monotonic()
+            try:
+                pool = await self.state.database.pool()
+                for user_id, ids in changed.items():
+                    payload = orjson.dumps({"users": {str(user_id): ids}}).decode()
+                    await pool.execute("select pg_notify('executions_changed', $1)", payload)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.warning("publish.failed", error=str(error), seconds=round(time.monotonic() - started, 3))

@@ -1,0 +1,237 @@
+"""Starts and stops the engine: the job queue, the sources, the recorder, the watch, and the ear on PostgreSQL's word."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+from pgqueuer import PgQueuer, Queries
+from pgqueuer.db import AsyncpgPoolDriver
+from pgqueuer.models import Job
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+from pgqueuer.types import QueueEntrypoint, QueueManagerId
+from typing_extensions import override
+
+from area.engine.cache import Cache
+from area.engine.executor import HEARTBEAT, Executor
+from area.engine.intake import EXECUTE, LATER
+from area.engine.recorder import Recorder
+from area.engine.sources import Sources
+from area.engine.state import State
+from area.engine.watch import Watch
+
+log = structlog.get_logger()
+
+GRACE = 7.0  # seconds that running executions get to finish; with what follows, under 10
+BATCH = 10
+IDLE = timedelta(seconds=5)  # at most, between looks into the queue without a notification
+PRUNE_EVERY = 60.0  # seconds
+PRUNE = "delete from pgqueuer_log where id in (select id from pgqueuer_log where created < now() - interval '1 hour' and aggregated limit 20000)"
+CHANNELS = (
+    "area_changed",
+    "catalog_changed",
+    "connection_changed",
+    "sources_changed",
+    "execution_cancelled",
+    "user_changed",
+)
+RESUME = """
+update pgqueuer p set execute_after = now() from execution_jobs j
+join area_executions e on e.id = j.execution_id join areas a on a.id = e.area_id
+join components c on c.id = a.component_reaction_id join services s on s.id = c.service_id
+where p.id = j.job_id and p.status = 'queued' and j.reason in ('connection', 'parked') and a.user_id = $1 and s.name = $2
+  and not exists (select from connection_states cs where cs.user_id = $1 and cs.service_id = s.id
+                  and (cs.status <> 'works' or cs.parked_until > now()))
+"""
+Heard = Callable[[str, str], None]
+
+
+class RoomyQueries(Queries):
+    """Claims jobs only while there is room: PgQueuer's own limit counts jobs whose end is not yet flushed, and throttles."""
+
+    executor: Executor
+
+    @override
+    async def dequeue(
+        self,
+        batch_size: int,
+        entrypoints: dict[QueueEntrypoint, EntrypointExecutionParameter],
+        queue_manager_id: QueueManagerId,
+        global_concurrency_limit: int | None,
+        heartbeat_timeout: timedelta,
+    ) -> list[Job]:
+        """As PgQueuer's, once the worker has room."""
+        await self.executor.room()
+        return await super().dequeue(
+            batch_size, entrypoints, queue_manager_id, global_concurrency_limit, heartbeat_timeout
+        )
+
+
+async def listen(dsn: str, channels: tuple[str, ...], heard: Heard, lost: Callable[[], None]) -> None:
+    """Hear notifications for ever; `lost` is called when some may have been missed."""
+    pause = 0.2
+    while True:
+        conn: asyncpg.Connection | None = None
+        try:
+            conn = await asyncpg.connect(dsn, timeout=5)
+            gone = asyncio.Event()
+            conn.add_termination_listener(lambda _, gone=gone: gone.set())
+            for channel in channels:
+                await conn.add_listener(channel, lambda _c, _p, name, payload: heard(name, payload))
+            lost()
+            pause = 0.2
+            while not gone.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(30):
+                        await gone.wait()
+                if not gone.is_set():
+                    await conn.execute("select 1", timeout=10)  # a dead connection is silent otherwise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            log.warning("listen.lost", error=str(error))
+        finally:
+            if conn is not None:
+                conn.terminate()
+        lost()
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5)
+
+
+class Worker:
+    """One worker: claims jobs, looks at sources, records."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.cache = Cache(state)
+        self.recorder = Recorder(state)
+        self.executor = Executor(state, self.cache, self.recorder)
+        self.sources = Sources(state, self.cache)
+        self.watch = Watch(state)
+        self._queue: PgQueuer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._chores: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish or hand back what runs, within 10 s."""
+        self.recorder.start()
+        self._tasks = [
+            asyncio.create_task(listen(self.state.database.dsn, CHANNELS, self._heard, self._lost), name="listen"),
+            asyncio.create_task(self._claim(), name="claim"),
+            asyncio.create_task(self.sources.run(), name="sources"),
+            asyncio.create_task(self.watch.run(), name="watch"),
+            asyncio.create_task(self.executor.show_running(), name="show-running"),
+            asyncio.create_task(self._prune(), name="prune"),
+        ]
+        log.info("worker.started", owner=self.sources.owner)
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopped}:
+            log.error("worker.task_ended", task=task.get_name(), error=repr(task.exception()))
+        await self._stop()
+        for task in done - {stopped}:
+            task.result()
+
+    async def _stop(self) -> None:
+        log.info("worker.stopping", held=self.executor.held)
+        self._stopping.set()
+        claim = next(task for task in self._tasks if task.get_name() == "claim")
+        others = [task for task in self._tasks if task is not claim]
+        if self._queue is not None:
+            self._queue.qm.shutdown.set()
+        stopping_sources = asyncio.create_task(self.sources.stop())
+        await self.executor.stop(GRACE)
+        await asyncio.gather(stopping_sources, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.gather(claim, return_exceptions=True)
+        for task in (*others, claim, *self._chores):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._chores, return_exceptions=True)
+        await self.recorder.stop()
+        log.info("worker.stopped")
+
+    async def _claim(self) -> None:
+        """Run the queue, and run it anew when the database was away."""
+        pause = 0.2
+        while not self._stopping.is_set():
+            pool: asyncpg.Pool | None = None
+            try:
+                pool = await asyncpg.create_pool(self.state.database.dsn, min_size=2, max_size=6, timeout=5)
+                driver = AsyncpgPoolDriver(pool)
+                queries = RoomyQueries(driver)
+                queries.executor = self.executor
+                self._queue = PgQueuer(driver, queries=queries)
+                self._queue.qm.entrypoint(EXECUTE)(self.executor.execute)
+                self._queue.qm.entrypoint(LATER)(self.executor.later)
+                pause = 0.2
+                await self._queue.qm.run(
+                    batch_size=BATCH,
+                    dequeue_timeout=IDLE,
+                    heartbeat_timeout=HEARTBEAT,
+                    shutdown_on_listener_failure=True,
+                )
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.warning("queue.waiting", error=str(error), kind=type(error).__name__)
+            except Exception:
+                if self._stopping.is_set():
+                    raise
+                log.exception("queue.restarted")
+            finally:
+                if pool is not None:
+                    pool.terminate()
+            if not self._stopping.is_set():
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 3)
+
+    async def _prune(self) -> None:
+        """Keep PgQueuer's log of what it did short."""
+        while True:
+            await asyncio.sleep(PRUNE_EVERY)
+            try:
+                pool = await self.state.database.pool()
+                await pool.execute(PRUNE)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("prune.failed", error=str(error))
+
+    def _heard(self, channel: str, payload: str) -> None:
+        match channel:
+            case "execution_cancelled":
+                self.executor.cancel(int(payload))
+            case "sources_changed":
+                self.sources.wake()
+            case _:
+                self.cache.forget(channel, payload)
+                if channel == "connection_changed":
+                    self._chore(self._reconnected(payload))
+
+    async def _reconnected(self, payload: str) -> None:
+        user_id, _, slug = payload.partition(":")
+        pool = await self.state.database.pool()
+        await pool.execute(RESUME, int(user_id), self.state.registry.services[slug].name)
+        await self.sources.reconnect(int(user_id), slug)
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    def _lost(self) -> None:
+        self.cache.forget_all()
+        self.sources.wake()
+
+
+@asynccontextmanager
+async def worker(state: State) -> AsyncIterator[Worker]:
+    """A running worker, for tests: started, and stopped gracefully at the end."""
+    stop = asyncio.Event()
+    one = Worker(state)
+    task = asyncio.create_task(one.run(stop))
+    try:
+        yield one
+    finally:
+        stop.set()
+        await task

@@ -1,0 +1,25 @@
+"""Each action's sample event: its fixture, so that an AREA can be tried before anything has happened."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from area.registry import Registry
+from area.sdk import Action
+from area.sdk.fields import fields
+
+
+def sample_of(registry: Registry, action: Action) -> dict[str, Any]:
+    """The data of the action's sample event; made of the fields' examples when there is no fixture."""
+    folder = registry.folders.get(action.service.slug)
+    if folder and (path := folder / "fixtures" / f"{action.name}.json").is_file():
+        return dict(_read(path)["data"])
+    return {one.name: one.placeholder for one in fields(action.returns)}
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    value = orjson.loads(path.read_bytes())
+    return dict(value)

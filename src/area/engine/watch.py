@@ -1,0 +1,143 @@
+"""Looks after the engine from outside: dead triggers, failing sources, retention, and mail for what matters."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from email.message import EmailMessage
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+import structlog
+
+from area import executions
+from area.db.session import Conn
+from area.engine.notices import notice
+from area.engine.state import State
+from area.kit.clock import now
+
+log = structlog.get_logger()
+
+WATCH_LOCK = 4_127_010  # advisory lock: one worker of all watches
+WATCH_EVERY = 30.0  # seconds
+PURGE_EVERY = timedelta(hours=1)
+OVERDUE_INTERVALS = 3
+LEAST_OVERDUE = timedelta(minutes=2)
+LEAST_KNOWN = timedelta(days=90)
+
+UNWATCHED = "delete from sources s where not exists (select from triggers t where t.source_id = s.id)"
+
+DEAD = """
+select x.id, x.due_at, x.failing_since, x.last_error, c.name as component, s.name as service,
+       coalesce(c.polling_interval, 60) as interval
+from sources x join components c on c.id = x.component_id join services s on s.id = c.service_id
+where x.noticed_at is null and x.due_at is not null and (
+    x.due_at < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval)
+    or x.failing_since < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval))
+"""
+OWNERS = "select a.id, a.name, a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active where t.source_id = $1"
+
+
+class Watch:
+    """Runs on every worker; the one that gets the lock watches."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._purged = now() - PURGE_EVERY + timedelta(minutes=2)
+
+    async def run(self) -> None:
+        """Look every so often, for ever."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            try:
+                await self.look()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.warning("watch.waiting", error=str(error))
+
+    async def look(self) -> None:
+        """Once: notice what is dead or failing, purge what is old, mail what is new."""
+        pool = await self._state.database.pool()
+        async with pool.acquire() as conn:
+            if not await conn.fetchval("select pg_try_advisory_lock($1)", WATCH_LOCK):
+                return
+            try:
+                await self._dead(conn)
+                await self._mail(conn)
+                if now() - self._purged > PURGE_EVERY:
+                    self._purged = now()
+                    await self._purge(conn)
+            finally:
+                with contextlib.suppress(asyncpg.InterfaceError):
+                    await conn.execute("select pg_advisory_unlock($1)", WATCH_LOCK)
+
+    async def _purge(self, conn: Conn) -> None:
+        """Delete what is older than the retention; event ids stay longer, for a source may still show an old event."""
+        keep = timedelta(days=self._state.settings.retention_days)
+        removed = await executions.purge(conn, now() - keep, now() - max(2 * keep, LEAST_KNOWN))
+        sources = await conn.execute(UNWATCHED)
+        log.info("retention.purged", sources=int(sources.split()[1]), **removed)
+
+    async def _dead(self, conn: Any) -> None:
+        for row in await conn.fetch(DEAD, OVERDUE_INTERVALS, LEAST_OVERDUE):
+            failing = row["failing_since"] is not None
+            why = (
+                f"It has failed since {row['failing_since']:%Y-%m-%d %H:%M} UTC: {row['last_error']}"
+                if failing
+                else f"It should have been looked at on {row['due_at']:%Y-%m-%d %H:%M} UTC and was not: is a worker running?"
+            )
+            log.error("source.dead", source=row["id"], component=row["component"], why=why)
+            async with conn.transaction():
+                for owner in await conn.fetch(OWNERS, row["id"]):
+                    await notice(
+                        conn,
+                        owner["user_id"],
+                        "warning",
+                        f"{owner['name']} gets no events",
+                        f"{row['service']}: {row['component']} can't be checked. {why}\n\nIt is tried again by itself, and"
+                        " what happens meanwhile is caught up where the service still shows it.",
+                        area_id=owner["id"],
+                    )
+                await conn.execute("update sources set noticed_at = now() where id = $1", row["id"])
+
+    async def _mail(self, conn: Any) -> None:
+        """Send warnings and errors by mail, where a mail server is set; each once."""
+        if self._state.settings.smtp_url is None:
+            return
+        rows = await conn.fetch(
+            "select n.id, n.title, n.body, u.email from notices n join users u on u.id = n.user_id"
+            " where n.level in ('warning', 'error') and n.mailed_at is null and n.created_at > now() - interval '1 day'"
+            " order by n.id limit 50"
+        )
+        for row in rows:
+            try:
+                await send_mail(self._state, row["email"], row["title"], row["body"])
+            except (OSError, TimeoutError, ValueError) as error:
+                log.warning("mail.failed", notice=row["id"], error=str(error))
+                return
+            await conn.execute("update notices set mailed_at = now() where id = $1", row["id"])
+
+
+async def send_mail(state: State, to: str, subject: str, text: str) -> None:
+    """Send a message through AREA_SMTP_URL. Raises `OSError`, `TimeoutError` or `ValueError` when that fails."""
+    import aiosmtplib
+
+    assert state.settings.smtp_url is not None  # noqa: S101 - the caller has seen to it
+    url = urlsplit(state.settings.smtp_url.get_secret_value())
+    if not url.hostname or url.scheme not in ("smtp", "smtps"):
+        raise ValueError("AREA_SMTP_URL must look like smtp://login:password@host:587?from=area@example.org")
+    message = EmailMessage()
+    message["From"] = parse_qs(url.query).get("from", [f"area@{url.hostname}"])[0]
+    message["To"], message["Subject"] = to, subject
+    message.set_content(f"{text}\n\n{state.settings.base_url}")
+    try:
+        await aiosmtplib.send(
+            message,
+            hostname=url.hostname,
+            port=url.port or (465 if url.scheme == "smtps" else 587),
+            username=unquote(url.username) if url.username else None,
+            password=unquote(url.password) if url.password else None,
+            use_tls=url.scheme == "smtps",
+            timeout=30,
+        )
+    except aiosmtplib.SMTPException as error:
+        raise OSError(str(error)) from error

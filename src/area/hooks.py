@@ -1,0 +1,188 @@
+"""POST /hooks/{token}: verify, hand to intake, answer once it is committed. Plain ASGI, for it is the hot path."""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import asyncpg
+import orjson
+import structlog
+
+from area.engine import metrics
+from area.engine.cache import Cache, Loaded
+from area.engine.intake import BULK, NORMAL, Intake, Offer
+from area.engine.platform import UserPlatform
+from area.engine.state import State
+from area.kit.clock import now
+from area.kit.crypto import hash_token
+from area.kit.text import dump_json
+from area.sdk import ConnectorError, Context, Headers, Http, Refused, Request
+
+log = structlog.get_logger()
+
+MAX_BODY = 1_000_000  # bytes
+BURST = 5  # seconds' worth of requests that an address takes at once
+FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
+FLOOD_BURST = 1000.0
+REMEMBERED = 20_000  # buckets
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class BodyTooLarge(Exception):
+    """More than `MAX_BODY`."""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket."""
+
+    level: float
+    at: float
+
+    def take(self, rate: float, burst: float) -> bool:
+        """Whether one more fits."""
+        moment = time.monotonic()
+        self.level = min(burst, self.level + (moment - self.at) * rate)
+        self.at = moment
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+@dataclass
+class Hooks:
+    """The ASGI application for `/hooks/…`."""
+
+    state: State
+    cache: Cache
+    intake: Intake
+    _addresses: dict[int, Bucket] = field(default_factory=dict)
+    _users: dict[int, Bucket] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begun = time.perf_counter()
+        try:
+            status, answer, headers = await self._answer(scope, receive)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
+            status, headers = 503, [(b"retry-after", b"5")]
+            answer = _problem(503, "Not accepted: the database can't be reached just now. Send it again in a moment.")
+        metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)
+        content_type = b"application/json" if status < 400 else b"application/problem+json"
+        head = [(b"content-type", content_type), (b"content-length", str(len(answer)).encode()), *headers]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": answer})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+        token = scope["path"].removeprefix("/hooks/")
+        area_id = await self.cache.area_of_token(hash_token(token)) if token else None
+        area = await self.cache.area(area_id) if area_id is not None else None
+        if area is None:
+            return 404, _problem(404, "Nobody has this address. It may have been renewed or deleted."), []
+        if not (area.active and area.available) or area.plan is None or area.plan.action.verify is None:
+            return 410, _problem(410, "The AREA behind this address is switched off."), []
+        rate = float(self.state.settings.webhook_rate)
+        if not _bucket(self._addresses, area.id, rate * BURST).take(rate, rate * BURST):
+            return 429, _problem(429, "Too many requests to this address."), [(b"retry-after", b"1")]
+        try:
+            body = await _body(scope, receive)
+        except BodyTooLarge:
+            return 413, _problem(413, f"At most {MAX_BODY:,} bytes are taken at once."), []
+        return await self._accept(area, _request(scope, body))
+
+    async def _accept(self, area: Loaded, request: Request) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+        plan = area.plan
+        assert plan is not None and plan.action.verify is not None  # noqa: S101, PT018 - _answer has seen to it
+        try:
+            plan.action.verify.check(request, area.secret, plan.params)
+        except Refused as error:
+            return 401, _problem(401, str(error)), []
+        service = plan.action.service
+        context = Context(
+            http=Http(self.state.client, service.base_url, connected=service.auth is not None),
+            guard=self.state.guard,
+            platform=UserPlatform(self.state, area.user_id, area.id),
+        )
+        flooding = not _bucket(self._users, area.user_id, FLOOD_BURST).take(FLOOD_RATE, FLOOD_BURST)
+        accepted = []
+        try:
+            async for event in plan.action.function(context, plan.params, request):
+                data = dump_json(event.data.model_dump(mode="json"))
+                offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL)
+                accepted.append(await self.intake.take(offer))
+        except ConnectorError as error:
+            return 400, _problem(400, str(error)), []
+        if any(one.execution_id is None and not one.known for one in accepted):
+            return 410, _problem(410, "The AREA behind this address is switched off."), []
+        if len(accepted) == 1:
+            one = accepted[0]
+            known = b"true" if one.known else b"false"
+            number = b"%d" % one.execution_id if one.execution_id is not None else b"null"
+            return (200 if one.known else 202), b'{"execution_id":%b,"duplicate":%b}' % (number, known), []
+        return 202, orjson.dumps({"execution_ids": [one.execution_id for one in accepted]}), []
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        headers=Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+        body=body,
+        received_at=now(),
+    )
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
+            raise BodyTooLarge
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > MAX_BODY:
+            raise BodyTooLarge
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("The sender closed the connection before the end of the body.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > MAX_BODY:
+            raise BodyTooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _bucket(buckets: dict[int, Bucket], key: int, level: float) -> Bucket:
+    found = buckets.get(key)
+    if found is None:
+        if len(buckets) > REMEMBERED:
+            buckets.clear()
+        found = buckets[key] = Bucket(level, time.monotonic())
+    return found
+
+
+def _problem(status: int, detail: str) -> bytes:
+    return orjson.dumps({"type": "about:blank", "title": TITLES[status], "status": status, "detail": detail})
+
+
+TITLES = {
+    400: "Bad request",
+    401: "Signature refused",
+    404: "Not found",
+    410: "Switched off",
+    413: "Too large",
+    429: "Too many requests",
+    503: "Not available",
+}

@@ -1,0 +1,186 @@
+"""Instants, durations and delays: what users write about time, and what it means in their time zone."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from area.kit.text import did_you_mean
+
+MAX_DURATION = timedelta(days=366)
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+_MAX_TEXT = 100
+_UNITS = {
+    "seconds": ("s", "sec", "secs", "second", "seconds"),
+    "minutes": ("m", "min", "mins", "minute", "minutes"),
+    "hours": ("h", "hr", "hrs", "hour", "hours"),
+    "days": ("d", "day", "days"),
+    "weeks": ("w", "week", "weeks"),
+}
+_UNIT = {word: unit for unit, words in _UNITS.items() for word in words}
+_NO_FIXED_LENGTH = {"mo", "month", "months", "y", "yr", "year", "years"}
+_PART = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?)(?![\d.])\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+_NUMBER = r"(\d{1,9}(?:[.,]\d{1,6})?)"
+_ISO = re.compile(
+    rf"P(?=.)(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T(?=.)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?", re.ASCII
+)
+_UNTIL = re.compile(r"until\s+(?:([a-z]+)\s+)?(\d{1,2}):(\d{2})(?:\s+(\S+))?", re.ASCII | re.IGNORECASE)
+
+
+class BadTime(ValueError):
+    """A duration, delay or time zone that can't be understood; the message says how to write it."""
+
+
+def now() -> datetime:
+    """The present instant, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@cache
+def _zone_names() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone called `name` in the IANA database, such as Europe/Paris. Raises `BadTime` when there is none."""
+    if name not in _zone_names():
+        raise BadTime(f'There is no time zone "{name[:_MAX_TEXT]}"{did_you_mean(name, _zone_names())}')
+    return ZoneInfo(name)
+
+
+def parse_duration(text: str) -> timedelta:
+    """A length of time from 0 to 366 days: `90` (seconds), `90s`, `5m`, `1h30m`, `2 days`, `1.5 hours` or ISO 8601 `PT5M`.
+
+    Units are seconds, minutes, hours, days and weeks, in full or short, each at most once. Months and years have no fixed
+    length and are refused. Raises `BadTime`.
+    """
+    given = text.strip()
+    if not given or len(given) > _MAX_TEXT:
+        raise BadTime("Write a duration such as 90s, 5m, 1h30m or 2 days.")
+    parts = _iso_parts(given) if given[0] in "Pp" else _plain_parts(given)
+    duration = timedelta(**parts)
+    if duration > MAX_DURATION:
+        raise BadTime(f'"{given}" is longer than the {MAX_DURATION.days} days that are possible.')
+    return duration
+
+
+def _iso_parts(given: str) -> dict[str, float]:
+    match = _ISO.fullmatch(given.upper())
+    if match is None:
+        raise BadTime(f'"{given}" is no ISO 8601 duration of weeks, days, hours, minutes and seconds, such as P1DT12H.')
+    units = ("weeks", "days", "hours", "minutes", "seconds")
+    return {unit: float(part.replace(",", ".")) for unit, part in zip(units, match.groups(), strict=True) if part}
+
+
+def _plain_parts(given: str) -> dict[str, float]:
+    parts: dict[str, float] = {}
+    position = 0
+    while position < len(given):
+        match = _PART.match(given, position)
+        if match is None:
+            raise BadTime(f'"{given}" is no duration; write one such as 90s, 5m, 1h30m or 2 days.')
+        number, word = match.groups()
+        unit = _UNIT.get(word.lower())
+        if not word and match.end() == len(given) and not parts:
+            unit = "seconds"
+        if unit is None:
+            raise BadTime(_no_unit(given, number, word))
+        if unit in parts:
+            raise BadTime(f'"{given}" has {unit} twice.')
+        parts[unit] = float(number)
+        position = match.end()
+    return parts
+
+
+def _no_unit(given: str, number: str, word: str) -> str:
+    if not word:
+        return f'"{given}": {number} needs a unit: s, m, h, d or w.'
+    if word.lower() in _NO_FIXED_LENGTH:
+        return f'"{given}": {word} has no fixed length; write it in days.'
+    return f'"{given}": "{word}" is no unit; use s, m, h, d or w.'
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long a reaction waits: a `duration`, or until the next `hour`:`minute` (on `weekday`, 0 is Monday) in `zone`."""
+
+    duration: timedelta = timedelta()
+    hour: int | None = None
+    minute: int = 0
+    weekday: int | None = None
+    zone: tzinfo = UTC
+
+    def due(self, after: datetime) -> datetime:
+        """When to go on, in UTC, for something that happened at `after` (aware). A time of day is strictly later."""
+        if self.hour is None:
+            return after.astimezone(UTC) + self.duration
+        return next_local_time(after, self.hour, self.minute, self.zone, self.weekday)
+
+
+def parse_delay(text: str, zone: tzinfo | str) -> Delay:
+    """A duration, `until HH:MM` or `until monday HH:MM`; the time is in `zone` unless one follows, as in `until 09:00 UTC`.
+
+    Raises `BadTime`.
+    """
+    given = text.strip()
+    if given[:5].lower() != "until":
+        return Delay(duration=parse_duration(given))
+    match = _UNTIL.fullmatch(given) if len(given) <= _MAX_TEXT else None
+    if match is None:
+        raise BadTime(
+            "Write until and a time of 24 hours, such as until 09:00, until monday 09:00, until 09:00 Europe/Paris."
+        )
+    day, hour, minute, named = match.groups()
+    if int(hour) > 23 or int(minute) > 59:
+        raise BadTime(f"{hour}:{minute} is no time of day; use 00:00 to 23:59.")
+    chosen = named or zone
+    return Delay(
+        hour=int(hour),
+        minute=int(minute),
+        weekday=None if day is None else _weekday(day),
+        zone=zone_named(chosen) if isinstance(chosen, str) else chosen,
+    )
+
+
+def _weekday(word: str) -> int:
+    for number, name in enumerate(WEEKDAYS):
+        if word.lower() in (name, name[:3]):
+            return number
+    raise BadTime(f'"{word}" is no day of the week{did_you_mean(word, WEEKDAYS)}')
+
+
+def next_local_time(after: datetime, hour: int, minute: int, zone: tzinfo, weekday: int | None = None) -> datetime:
+    """The first instant strictly after `after` (aware) at which clocks in `zone` show that time, in UTC.
+
+    A time that is skipped when clocks go forward counts as the first instant after the gap; one that comes twice when they
+    go back counts the first time only. `weekday`: 0 (Monday) to 6, or None for any day.
+    """
+    after = after.astimezone(UTC)
+    start = after.astimezone(zone).date()
+    # a week ahead, and one day more for when today's time is just over; a zone that skips a day needs another
+    for days in range(9):
+        day = start + timedelta(days=days)
+        if weekday is not None and day.weekday() != weekday:
+            continue
+        instant = _instant(datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone))
+        if instant > after:
+            return instant
+    raise AssertionError("a week has every day and every time of day")
+
+
+def _instant(local: datetime) -> datetime:
+    """The instant, in UTC, of a local time: the first of two, or the end of the gap that it falls into."""
+    instant = local.replace(fold=0).astimezone(UTC)
+    if instant.astimezone(local.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return instant
+    # in a gap: read with the offset after it we are before it, and the other way round
+    before, offset_after = local.replace(fold=1).astimezone(UTC), instant.astimezone(local.tzinfo).utcoffset()
+    while instant - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(instant - before) // timedelta(seconds=2))
+        if middle.astimezone(local.tzinfo).utcoffset() == offset_after:
+            instant = middle
+        else:
+            before = middle
+    return instant

@@ -1,0 +1,193 @@
+"""Secrets: encryption of what is stored, signatures of what is handed out, tokens, passwords.
+
+Stored values are AES-256-GCM (NIST SP 800-38D) under a key derived for that purpose with HKDF-SHA256 (RFC 5869). Each is
+bound to its place by a context, so that it can't be moved to another row, and names its key, so that keys can be rotated.
+"""
+
+import binascii
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from typing import NoReturn
+
+import bcrypt
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from area.kit import clock
+
+BCRYPT_COST = 12
+MAX_PASSWORD = 72  # bytes: bcrypt sees no more
+
+_VERSION = "v1"
+_NONCE = 12  # bytes, drawn at random; fit for 2**32 values under one key
+_TAG = 16
+# the hash of a password that nobody knows, so that checking against no account takes as long as against one
+_NOBODY = b"$2b$12$6BX4Uw9ENyw2m.r78cJm1uvYff5lQv3i.5KuDDF5p5eK9Nw6oxUYO"
+
+
+class Undecryptable(Exception):
+    """An encrypted value that can't be read; the message says whether the key is missing or the value is not authentic."""
+
+
+class BadSignature(ValueError):
+    """A signed value that we did not sign, not for this purpose, or that was altered."""
+
+
+class SignatureExpired(BadSignature):
+    """A signed value that was good once."""
+
+
+class UnusablePassword(ValueError):
+    """A password that bcrypt can't take; the message is for the person who chose it."""
+
+
+class PasswordTooLong(UnusablePassword):
+    """A password of more than `MAX_PASSWORD` bytes in UTF-8."""
+
+
+class Keyring:
+    """The installation's secrets: the first encrypts and signs, all of them decrypt and verify.
+
+    To rotate, put a new secret first, encrypt again what `needs_rotation`, then drop the old one. Raises `ValueError`
+    when there is no secret or one is empty; how strong they must be is for the settings to say.
+    """
+
+    def __init__(self, given: Sequence[str]) -> None:
+        if isinstance(given, str) or not given or not all(given):
+            raise ValueError("A keyring needs a list of one secret or more, none of them empty.")
+        self._secrets = tuple(dict.fromkeys(secret.encode() for secret in given))
+        self._ciphers = {_key_id(secret): AESGCM(_derive(secret, "credentials")) for secret in reversed(self._secrets)}
+        self._current = _key_id(self._secrets[0])
+
+    def encrypt(self, text: str, context: str) -> str:
+        """`text` as `v1.<key id>.<base64url>`, to be read again only with the same `context`, such as `7|github|token`."""
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = self._ciphers[self._current].encrypt(nonce, text.encode("utf-8", "surrogatepass"), context.encode())
+        return f"{_VERSION}.{self._current}.{_encode(nonce + sealed)}"
+
+    def decrypt(self, token: str, context: str) -> str:
+        """The text that `encrypt` was given. Raises `Undecryptable`."""
+        version, _, rest = token.partition(".")
+        key_id, _, body = rest.partition(".")
+        if version != _VERSION:
+            raise Undecryptable("This is no encrypted value, or one of a later version of the program.")
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise Undecryptable(
+                f"It was encrypted with a secret key that is not known here (key {key_id[:8]}): add that key after the present one."
+            )
+        data = _decode(body)
+        if data is None or len(data) < _NONCE + _TAG:
+            raise Undecryptable("The encrypted value is damaged.")
+        try:
+            text = cipher.decrypt(data[:_NONCE], data[_NONCE:], context.encode())
+        except InvalidTag as error:
+            raise Undecryptable("The encrypted value was altered, or it belongs to another place than this.") from error
+        return text.decode("utf-8", "surrogatepass")
+
+    def needs_rotation(self, token: str) -> bool:
+        """Whether `token` is not encrypted with the first secret."""
+        return not token.startswith(f"{_VERSION}.{self._current}.")
+
+    def sign(self, value: str, purpose: str, max_age_seconds: float) -> str:
+        """`value`, readable by anybody, with a proof that we gave it out for `purpose`, good for `max_age_seconds`."""
+        expires = int(clock.now().timestamp() + max_age_seconds)
+        payload = _encode(f"{expires}.{value}".encode())
+        return f"{payload}.{_encode(_mac(self._secrets[0], purpose, payload))}"
+
+    def unsign(self, signed: str, purpose: str) -> str:
+        """The value that `sign` was given. Raises `SignatureExpired` when its time is over, else `BadSignature`."""
+        payload, _, mac = signed.partition(".")
+        given = _decode(mac)
+        if given is None or not any(
+            hmac.compare_digest(given, _mac(secret, purpose, payload)) for secret in self._secrets
+        ):
+            raise BadSignature("This value was not made here for this purpose, or it was altered.")
+        expires, _, value = urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode().partition(".")
+        if clock.now().timestamp() >= int(expires):
+            raise SignatureExpired("This value is no longer valid: too much time has gone by.")
+        return value
+
+
+def _mac(secret: bytes, purpose: str, payload: str) -> bytes:
+    return hmac.digest(_derive(secret, f"sign {purpose}"), payload.encode("utf-8", "surrogatepass"), "sha256")
+
+
+def _derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
+    return HKDF(SHA256(), length, salt=None, info=f"area {_VERSION} {purpose}".encode()).derive(secret)
+
+
+def _key_id(secret: bytes) -> str:
+    """Eight hexadecimal digits that name a secret and tell nothing of the keys derived from it."""
+    return _derive(secret, "key id", 4).hex()
+
+
+def _encode(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes | None:
+    """The bytes, or None unless `text` is exactly how `_encode` writes them."""
+    try:
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):  # not ASCII, or a length that can't be
+        return None
+    return data if _encode(data) == text else None
+
+
+def hash_token(token: str) -> str:
+    """SHA-256 in hexadecimal, to store instead of a token. Only for random tokens: passwords need `hash_password`."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_token(prefix: str = "") -> str:
+    """A secret of 256 random bits in 43 url-safe characters, after `prefix`."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def hash_password(password: str) -> str:
+    """The bcrypt hash of a password. Takes a quarter of a second: call it in a thread.
+
+    Raises `PasswordTooLong` over 72 bytes in UTF-8, `UnusablePassword` when it is empty or can't be encoded, both
+    `ValueError`.
+    """
+    return bcrypt.hashpw(_password_bytes(password), bcrypt.gensalt(BCRYPT_COST)).decode()
+
+
+def check_password(password: str, stored: str | None) -> bool:
+    """Whether `stored` is the hash of `password`. Takes a quarter of a second, call it in a thread.
+
+    It takes as long when there is no hash (None) and when the password could never have been set, so that the time does not
+    tell which accounts exist. Raises `ValueError` when `stored` is no bcrypt hash.
+    """
+    try:
+        given = _password_bytes(password)
+    except UnusablePassword:
+        given, stored = b"-", None
+    matches = bcrypt.checkpw(given, _NOBODY if stored is None else stored.encode())
+    return matches and stored is not None
+
+
+def _password_bytes(password: str) -> bytes:
+    if not password:
+        _refuse("The password is empty.")
+    if "\0" in password:
+        _refuse("The password has a NUL character in it; leave it out.")
+    try:
+        data = password.encode()
+    except UnicodeEncodeError:
+        _refuse("The password has half a character (a lone surrogate) in it; leave it out.")
+    if len(data) > MAX_PASSWORD:
+        raise PasswordTooLong(
+            f"The password is {len(data)} bytes long in UTF-8; {MAX_PASSWORD} are allowed. Choose a shorter one."
+        )
+    return data
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UnusablePassword(message) from None

@@ -1,0 +1,70 @@
+"""A parameter's text as something to fill: plain text, or a JSON document whose strings are each filled by themselves."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+
+from area.kit import templating
+
+
+class Filling:
+    """Compiled once; `render` gives the value. `names` are the return values that it uses.
+
+    A text that is a JSON object or array (and `structured` is asked for) keeps its form: what is filled into one of its
+    strings can't break out of it.
+    """
+
+    __slots__ = ("_parts", "constant", "names")
+
+    def __init__(self, text: str, *, structured: bool) -> None:
+        document: Any = text
+        if structured and text[:1] in ("{", "[") and not text.startswith("{{"):
+            try:
+                document = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                document = text
+        self._parts = _compile(document)
+        found: list[templating.Template] = list(_templates(self._parts))
+        self.names = frozenset(name for template in found for name in template.names)
+        self.constant = not any(template.paths for template in found)
+
+    def render(self, data: Mapping[str, Any]) -> Any:
+        """Fill from `data`. Raises `templating.RenderError`."""
+        return _render(self._parts, data)
+
+    def check(self, names: Collection[str]) -> list[str]:
+        """Sentences for names that are not among `names`."""
+        return [
+            sentence for template in _templates(self._parts) for sentence in templating.check(template, names)
+        ]
+
+
+def _compile(document: Any) -> Any:
+    if isinstance(document, str):
+        return templating.compile(document)
+    if isinstance(document, dict):
+        return {key: _compile(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_compile(value) for value in document]
+    return document
+
+
+def _templates(parts: Any) -> list[templating.Template]:
+    if isinstance(parts, templating.Template):
+        return [parts]
+    if isinstance(parts, dict):
+        return [one for value in parts.values() for one in _templates(value)]
+    if isinstance(parts, list):
+        return [one for value in parts for one in _templates(value)]
+    return []
+
+
+def _render(parts: Any, data: Mapping[str, Any]) -> Any:
+    if isinstance(parts, templating.Template):
+        return parts.render(data)
+    if isinstance(parts, dict):
+        return {key: _render(value, data) for key, value in parts.items()}
+    if isinstance(parts, list):
+        return [_render(value, data) for value in parts]
+    return parts

@@ -1,0 +1,388 @@
+"""The one outgoing HTTP client: guarded against forgery, bounded in time and size, and sharing its connections."""
+
+import asyncio
+import base64
+import codecs
+import io
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
+from typing_extensions import override
+from yarl import URL
+
+from area import __version__
+from area.kit.net import Guard
+
+MAX_REDIRECTS = 5
+MAX_URL = 16_384
+# Above this aiohttp wants a file, which it sends in pieces instead of holding up the loop.
+LARGE_BODY = 1 << 20
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+_ENCODED = re.compile(r"(?:[!$&-;=?-Z_a-z~\[\]]|%[0-9A-Fa-f]{2})*")  # what RFC 3986 lets stand in a path and query
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)
+# Python's decoders that are no charsets of the web; some take quadratic time.
+_NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+
+# The client frames the message itself. Taken from a user they could make one request look like two to the server, and
+# the answer to the second would be read by whoever gets the pooled connection next.
+_FRAMING = {
+    "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade",
+}  # fmt: skip
+_KEPT_ACROSS_ORIGINS = {"accept", "content-type", "user-agent"}
+_ABOUT_THE_BODY = {"content-encoding", "content-language", "content-location", "content-type"}
+_REDIRECTS = {301, 302, 303, 307, 308}
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+
+
+class RequestFailed(Exception):
+    """No usable answer came. The message is a sentence; `permanent` says that trying again would not help."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer: `headers` are looked up in any case, `body` is decompressed, `url` is where redirects ended."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    url: str
+
+    @property
+    def host(self) -> str:
+        """The host that answered, with its port unless that is the usual one."""
+        return URL(self.url, encoded=True).host_port_subcomponent or ""
+
+    @property
+    def text(self) -> str:
+        """The body as text, by the charset that its Content-Type names, or else UTF-8; what is wrong becomes U+FFFD."""
+        return _decode(self.body, self.headers)
+
+    def json(self) -> Any:
+        """Parse the body as JSON (RFC 8259). Raises a permanent `RequestFailed` when it is none."""
+        try:
+            return orjson.loads(self.body.removeprefix(codecs.BOM_UTF8))
+        except orjson.JSONDecodeError as error:
+            said = f": {self.excerpt(80)}" if self.body else ", the body is empty."
+            raise RequestFailed(
+                f"{self.host} answered {self.status} with no valid JSON{said}", permanent=True
+            ) from error
+
+    def excerpt(self, limit: int = 200) -> str:
+        """Return the first `limit` characters of the body as one line, white space folded, unprintables left out."""
+        text = _decode(self.body[: limit * 8], self.headers)
+        line = " ".join("".join(c if c.isprintable() else " " for c in text).replace("\ufffd", " ").split())
+        return line if len(line) <= limit and len(self.body) <= limit * 8 else line[: limit - 1] + "…"
+
+    def retry_after(self) -> timedelta | None:
+        """How long the server asks to wait, in either form of RFC 9110 §10.2.3, or with decimals; None when it doesn't."""
+        value = self.headers.get("retry-after", "").strip()
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", value):
+            return timedelta(seconds=float(value))
+        try:
+            until = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):
+            return None
+        wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
+        return wait if wait >= timedelta(0) else None
+
+
+class Client:
+    """Sends requests over shared keep-alive connections, `limit` of them at most and half of that to one host.
+
+    Keeps no cookies, uses no proxy from the environment, and connects only where `guard` lets it, redirects included.
+    """
+
+    def __init__(self, guard: Guard, *, user_agent: str = f"AREA/{__version__}", limit: int = 200) -> None:
+        self._guard = guard
+        # A verdict depends on nothing but the host as written, its port and the exceptions, and parsing costs microseconds.
+        self._check = lru_cache(maxsize=1024)(guard.check)
+        self._user_agent = user_agent
+        self._limit = limit
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 30,
+        max_bytes: int = 10_000_000,
+        follow: bool = True,
+    ) -> Response:
+        """Send a request to an http or https address and return the answer, whatever its status.
+
+        `params` are added to the query; `data` is sent as a form, or `body` as it is. `timeout` is in seconds and covers
+        everything, from the name lookup over redirects to the last byte; `max_bytes` bounds the decompressed body. A user
+        and password in `url` are sent as basic authentication (RFC 7617).
+
+        At most 5 redirects are followed, as https://fetch.spec.whatwg.org/#http-redirect-fetch says: 303, and 301 and 302
+        after POST, become GET without a body; 307 and 308 repeat method and body. When one leads to another origin, only
+        Accept, Content-Type and User-Agent go along. From https to http none is followed.
+
+        Raises `Blocked` when the guard refuses a host, `RequestFailed` when no answer came or it can't be used.
+        """
+        if data is not None and body is not None:
+            raise ValueError("Only one of data and body can be sent.")
+        target = _parse(url)
+        if params:
+            target = target.extend_query(params)
+        sent = _headers(headers)
+        if target.raw_user is not None or target.raw_password is not None:
+            target = _authorize(target, sent)
+        if data is not None:
+            body = urlencode(data).encode()
+            if not any(name.lower() == "content-type" for name in sent):
+                sent["Content-Type"] = "application/x-www-form-urlencoded"
+        if not _TOKEN.fullmatch(method) or method.upper() in {"CONNECT", "TRACE"}:
+            raise RequestFailed(f"{method!r} is no method that can be sent.", permanent=True)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._follow(method.upper(), target, sent, body, max_bytes, follow=follow)
+        except TimeoutError as error:
+            raise RequestFailed(f"{_host(target)} did not answer within {timeout:g} s.") from error
+
+    async def close(self) -> None:
+        """Close the connections. The client can't be used any more."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _follow(
+        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int, *, follow: bool
+    ) -> Response:
+        """Send, and send again to where the answer points."""
+        for _ in range(MAX_REDIRECTS + 1):
+            url = self._admit(url)
+            response = await self._send(method, url, headers, body, max_bytes)
+            location = response.headers.get("location")
+            if not follow or location is None or response.status not in _REDIRECTS:
+                return response
+            target = _redirected(url, location)
+            if (response.status == 303 and method != "HEAD") or (response.status in (301, 302) and method == "POST"):
+                method, body = "GET", None
+                headers = {name: value for name, value in headers.items() if name.lower() not in _ABOUT_THE_BODY}
+            if target.origin() != url.origin():
+                headers = {name: value for name, value in headers.items() if name.lower() in _KEPT_ACROSS_ORIGINS}
+            url = target
+        raise RequestFailed(f"{_host(url)} redirects more than {MAX_REDIRECTS} times.", permanent=True)
+
+    def _admit(self, url: URL) -> URL:
+        """Check the host; aiohttp asks no resolver about one that is an address. Returns `url` with its canonical form."""
+        host = self._check(url.raw_host or "", url.port or 0)
+        return url if host == url.raw_host else url.with_host(host)
+
+    async def _send(
+        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int
+    ) -> Response:
+        """One request and its answer."""
+        payload = io.BytesIO(body) if body and len(body) > LARGE_BODY else body or None
+        try:
+            answer = await self._opened().request(
+                method, url, headers=headers, data=payload, allow_redirects=False, timeout=_NO_TIMEOUT
+            )
+            try:
+                content = await _read(answer, max_bytes)
+            finally:
+                answer.close()
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            raise RequestFailed(_sentence(_host(url), error)) from error
+        return Response(answer.status, answer.headers, content, str(url))
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            if self._closed:
+                raise RuntimeError("The client is closed.")
+            connector = aiohttp.TCPConnector(
+                resolver=_Resolver(self._guard),
+                use_dns_cache=False,
+                limit=self._limit,
+                limit_per_host=max(1, self._limit // 2),
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": self._user_agent},
+                max_line_size=32_768,
+                max_field_size=32_768,
+            )
+        return self._session
+
+
+class _Resolver(AbstractResolver):
+    """Lets aiohttp connect to the addresses that the guard returns, and to no other."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    @override
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in await self._guard.resolve(host, port)
+        ]
+
+    @override
+    async def close(self) -> None:
+        pass
+
+
+async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Whole decompressed body. Stops as soon as it is clear that it is too long."""
+    # Answers to HEAD, and 304, tell the length of a body that does not come.
+    if not answer.content.at_eof() and (answer.content_length or 0) > max_bytes:
+        raise _too_long(answer.url, max_bytes)
+    chunks = []
+    size = 0
+    async for chunk in answer.content.iter_any():
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_long(answer.url, max_bytes)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_long(url: URL, max_bytes: int) -> RequestFailed:
+    return RequestFailed(f"{_host(url)} sent an answer larger than {max_bytes / 1_000_000:g} MB.", permanent=True)
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> URL:
+    """Address to send to. What is validly encoded already stays as it is, byte by byte: it may be signed."""
+    if _CONTROL.search(text):
+        raise RequestFailed("The address holds a line break or another control character.", permanent=True)
+    if len(text) > MAX_URL:
+        raise RequestFailed(f"The address is longer than {MAX_URL} characters.", permanent=True)
+    try:
+        text.encode()  # a lone surrogate has no encoding
+        url = URL(text).with_fragment(None)
+        raw = URL(text, encoded=True)
+        if url.scheme not in ("http", "https"):
+            raise RequestFailed("The address must begin with http:// or https://.", permanent=True)
+        if not url.raw_host:
+            raise RequestFailed("The address names no host.", permanent=True)
+        if _ENCODED.fullmatch(raw.raw_path_qs):
+            url = URL.build(
+                scheme=url.scheme,
+                authority=url.raw_authority,
+                path=raw.raw_path,
+                query_string=raw.raw_query_string,
+                encoded=True,
+            )
+    except ValueError:
+        # The parser's own words may repeat the address, with the password in it.
+        raise RequestFailed("The address is malformed: its host or port can't be.", permanent=True) from None
+    return url
+
+
+def _redirected(url: URL, location: str) -> URL:
+    """Where `location` leads from `url` (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.2), credentials left out."""
+    host = _host(url)
+    try:
+        target = _parse(urljoin(str(url), location.strip()))
+    except (RequestFailed, ValueError) as error:
+        raise RequestFailed(f"{host} redirects to where no request can go. {error}", permanent=True) from error
+    if url.scheme == "https" and target.scheme == "http":
+        raise RequestFailed(f"{host} redirects from https to unencrypted http, which is refused.", permanent=True)
+    return target.with_user(None)
+
+
+def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Copy of the caller's headers; raises when one can't be sent as it is. The message never tells a value."""
+    sent = dict(headers or {})
+    for name, value in sent.items():
+        if not _TOKEN.fullmatch(name):
+            raise RequestFailed(f"{name!r} is no valid name of a header.", permanent=True)
+        if _CONTROL_BUT_TAB.search(value):
+            raise RequestFailed(f"The {name} header holds a line break or another control character.", permanent=True)
+        if name.lower() in _FRAMING:
+            raise RequestFailed(f"The {name} header is set by AREA itself and can't be given.", permanent=True)
+    return sent
+
+
+def _authorize(url: URL, headers: dict[str, str]) -> URL:
+    """Turn the user and password of `url` into a header."""
+    if any(name.lower() == "authorization" for name in headers):
+        raise RequestFailed(
+            "There are a password in the address and an Authorization header; give one.", permanent=True
+        )
+    pair = f"{url.user or ''}:{url.password or ''}"
+    headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return url.with_user(None)
+
+
+def _host(url: URL) -> str:
+    """The host as messages tell it; paths and queries may hold secrets."""
+    return url.host_port_subcomponent or ""
+
+
+def _sentence(host: str, error: Exception) -> str:
+    """Say what aiohttp raised. All of it may pass by itself: names, certificates and servers get repaired."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            said = f"{host} could not be found: its name does not resolve."
+        case aiohttp.ClientConnectorCertificateError(certificate_error=problem):
+            why = getattr(problem, "verify_message", "") or str(problem)
+            said = f"The TLS certificate of {host} is not valid: {why.rstrip('.')}."
+        case aiohttp.ClientConnectorSSLError(os_error=problem):
+            said = f"{host} could not agree on a TLS connection: {problem.strerror or problem}."
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            said = f"{host} refused the connection."
+        case aiohttp.ClientConnectorError(os_error=problem):
+            said = f"{host} could not be reached: {problem.strerror or problem}."
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            said = f"{host} sent an answer that is no valid HTTP."
+        case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
+            said = f"{host} sent a body that can't be decompressed."
+        case aiohttp.ClientPayloadError():
+            said = f"{host} closed the connection before the answer was complete."
+        case _:
+            said = f"{host} closed the connection without an answer."
+    return said
+
+
+def _decode(body: bytes, headers: Mapping[str, str]) -> str:
+    match = _CHARSET.search(headers.get("content-type", ""))
+    try:
+        codec = codecs.lookup(match[1]).name if match else "utf-8"
+        if codec != "utf-8" and codec not in _NO_CHARSETS:
+            return body.decode(codec, errors="replace")
+    except (LookupError, ValueError):
+        pass  # no charset that Python knows, so UTF-8 as if none were named
+    return body.decode("utf-8-sig", errors="replace")

@@ -1,0 +1,57 @@
+"""Structured logs: one event a line with its ids, and never a secret."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+SECRETS = ("password", "token", "secret", "authorization", "cookie", "credential", "api_key")
+MASK = "***"
+
+
+def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask every value whose key names a secret, at any depth."""
+    for key in event:
+        event[key] = _hidden(key, event[key])
+    return event
+
+
+def _hidden(key: str, value: Any) -> Any:
+    if any(word in key.lower() for word in SECRETS) and value not in (None, "") and not isinstance(value, bool | int):
+        return MASK
+    if isinstance(value, dict):
+        return {inner: _hidden(str(inner), one) for inner, one in value.items()}
+    return value
+
+
+def configure(form: Literal["auto", "json", "console"], level: str) -> None:
+    """Set the process's logs up, those of libraries too; `auto` is for people on a terminal and JSON elsewhere."""
+    people = form == "console" or (form == "auto" and sys.stderr.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    before: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide_secrets,
+    ]
+    # tracebacks without local variables: those may hold credentials
+    tracebacks: Any = structlog.dev.plain_traceback if people else None
+    after: list[Any] = [renderer] if people else [structlog.processors.format_exc_info, renderer]
+    if people:
+        after = [structlog.dev.ConsoleRenderer(exception_formatter=tracebacks)]
+    structlog.configure(
+        processors=[*before, *after],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *after]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)

@@ -1,0 +1,323 @@
+"""The guard against server-side request forgery: which hosts AREA may open a connection to on a user's behalf.
+
+A name is resolved once, every address it has must be public, and the connection goes to one of those very addresses, so
+that a name that answers differently the second time gains nothing. What counts as public follows the IANA registries of
+special-purpose addresses (https://www.iana.org/assignments/iana-ipv4-special-registry,
+https://www.iana.org/assignments/iana-ipv6-special-registry).
+"""
+
+import asyncio
+import ipaddress
+import re
+import socket
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+import idna
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+SETTING = "AREA_ALLOW_PRIVATE_NETWORK"
+
+# Its own threads, because uvloop resolves on four and asyncio on a pool shared with everything else: a few names whose
+# servers never answer would stop every other lookup of the process.
+LOOKUP_THREADS = 32
+
+_NOT_PUBLIC_V4 = [
+    (IPv4Network(network), kind)
+    for network, kind in (
+        ("127.0.0.0/8", "a loopback address, this machine itself"),
+        ("10.0.0.0/8", "a private network address"),
+        ("172.16.0.0/12", "a private network address"),
+        ("192.168.0.0/16", "a private network address"),
+        ("169.254.0.0/16", "a link-local address, where cloud providers keep credentials"),
+        ("100.64.0.0/10", "an address of a carrier's or provider's inner network"),
+        ("0.0.0.0/8", "an unspecified address, which means this machine"),
+        ("192.0.0.0/24", "a reserved address"),
+        ("192.0.2.0/24", "an address for documentation"),
+        ("198.51.100.0/24", "an address for documentation"),
+        ("203.0.113.0/24", "an address for documentation"),
+        ("192.88.99.0/24", "a reserved address"),
+        ("198.18.0.0/15", "an address for benchmarks"),
+        ("224.0.0.0/4", "a multicast address"),
+        ("255.255.255.255/32", "a broadcast address"),
+        ("240.0.0.0/4", "a reserved address"),
+        # Looks public, but inside Azure it hands out the machine's certificates and settings:
+        # https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
+        ("168.63.129.16/32", "the inner service address of a cloud provider"),
+    )
+]
+
+_NOT_PUBLIC_V6 = [
+    (IPv6Network(network), kind)
+    for network, kind in (
+        ("::1/128", "a loopback address, this machine itself"),
+        ("::/128", "an unspecified address, which means this machine"),
+        ("fc00::/7", "a private network address"),
+        ("fe80::/10", "a link-local address"),
+        ("fec0::/10", "a site-local address"),
+        ("ff00::/8", "a multicast address"),
+        ("2001:db8::/32", "an address for documentation"),
+        ("3fff::/20", "an address for documentation"),
+        ("64:ff9b:1::/48", "an address translated inside a private network"),
+        ("2001:2::/48", "an address for benchmarks"),
+    )
+]
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_PROTOCOL_ASSIGNMENTS = IPv6Network("2001::/23")
+_TEREDO = IPv6Network("2001::/32")
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+# A host whose last label is a number is an IPv4 address in one of its old spellings (2130706433, 0x7f.1, 127.1):
+# https://url.spec.whatwg.org/#ends-in-a-number-checker
+_ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+
+
+class Blocked(Exception):
+    """AREA refuses to connect there. The message says which host, why, and what an administrator can do."""
+
+
+def is_public(address: str) -> bool:
+    """Tell whether a numeric IPv4 or IPv6 address is a public one that anybody may be sent to.
+
+    An address that carries an IPv4 address inside (mapped, NAT64, 6to4, Teredo) is public only when that one is. Anything
+    that is no address is not public.
+    """
+    try:
+        return not _kind(ipaddress.ip_address(address))
+    except ValueError:
+        return False
+
+
+class Guard:
+    """Says which addresses may be connected to: public ones, and the administrator's exceptions.
+
+    `allow` holds `host`, `host:port`, an IPv4 or IPv6 address, `ip:port`, `[ipv6]:port` or a network such as `10.0.0.0/8`;
+    a malformed entry raises `ValueError`. A host allowed by its name may lead anywhere.
+    """
+
+    def __init__(self, allow: Iterable[str] = ()) -> None:
+        self._names: set[tuple[str, int | None]] = set()
+        self._networks: list[tuple[Network, int | None]] = []
+        for entry in allow:
+            where, port = _exception(entry)
+            if isinstance(where, str):
+                self._names.add((where, port))
+            else:
+                self._networks.append((where, port))
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="area-lookup")
+
+    def check(self, host: str, port: int) -> str:
+        """Return `host` in its canonical form: ASCII, lower case, no trailing dot, no brackets. Looks nothing up.
+
+        Raises `Blocked` when it is an address that is not allowed, no valid host name, or a port that can't be.
+        """
+        target = _parse(host)
+        if not 0 < port < 65536:
+            raise Blocked(f"{target} is refused: {port} is no port number, which goes from 1 to 65535.")
+        if not isinstance(target, str) and not self._allowed(target, port):
+            kind = _kind(target)
+            if kind:
+                raise Blocked(f"{target} is refused: it is {kind}. {_advice(str(target), port)}")
+        return str(target)
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """Return the numeric addresses of `host` that may be connected to, in the order to try them.
+
+        The name is looked up once; one address that is neither public nor allowed refuses the host. Raises `Blocked`, or
+        `OSError` (`socket.gaierror`) when the name does not resolve.
+        """
+        name = self.check(host, port)
+        if _is_address(name):
+            return [name]
+        loop = asyncio.get_running_loop()
+        return self._checked(name, port, await loop.run_in_executor(self._threads, _look_up, name, port))
+
+    def resolve_sync(self, host: str, port: int) -> list[str]:
+        """`resolve`, for threads."""
+        name = self.check(host, port)
+        return [name] if _is_address(name) else self._checked(name, port, _look_up(name, port))
+
+    async def open_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """Return a non-blocking TCP socket connected to `host`, within `timeout` seconds in all.
+
+        Its addresses are tried in turn. Raises `Blocked`, `TimeoutError`, or the `OSError` of the last address tried.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        try:
+            async with asyncio.timeout_at(deadline):
+                addresses = await self.resolve(host, port)
+        except TimeoutError as error:
+            raise TimeoutError(f"{host} could not be looked up within {timeout:g} s.") from error
+        problem: OSError | None = None
+        for position, address in enumerate(addresses):
+            share = (deadline - loop.time()) / (len(addresses) - position)
+            sock = socket.socket(_family(address), socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                async with asyncio.timeout(share):
+                    await loop.sock_connect(sock, (address, port))
+            except TimeoutError:
+                sock.close()
+                problem = TimeoutError(f"{host} did not accept a connection on port {port} within {timeout:g} s.")
+            except OSError as error:
+                sock.close()
+                problem = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise problem or OSError(f"{host} has no address.")
+
+    def open_socket_sync(self, host: str, port: int, timeout: float) -> socket.socket:
+        """`open_socket` for threads: a blocking socket, which keeps `timeout` for its reads and writes."""
+        deadline = time.monotonic() + timeout
+        try:
+            addresses = self._threads.submit(self.resolve_sync, host, port).result(timeout)
+        except TimeoutError as error:
+            raise TimeoutError(f"{host} could not be looked up within {timeout:g} s.") from error
+        problem: OSError | None = None
+        for position, address in enumerate(addresses):
+            share = (deadline - time.monotonic()) / (len(addresses) - position)
+            sock = socket.socket(_family(address), socket.SOCK_STREAM)
+            try:
+                sock.settimeout(max(share, 0.001))
+                sock.connect((address, port))
+                sock.settimeout(timeout)
+            except TimeoutError:
+                sock.close()
+                problem = TimeoutError(f"{host} did not accept a connection on port {port} within {timeout:g} s.")
+            except OSError as error:
+                sock.close()
+                problem = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise problem or OSError(f"{host} has no address.")
+
+    def _checked(self, name: str, port: int, addresses: list[str]) -> list[str]:
+        if (name, None) in self._names or (name, port) in self._names:
+            return addresses
+        for text in addresses:
+            address = ipaddress.ip_address(text)
+            kind = _kind(address)
+            if kind and not self._allowed(address, port):
+                raise Blocked(f"{name} is refused: it leads to {text}, which is {kind}. {_advice(name, port)}")
+        return addresses
+
+    def _allowed(self, address: Address, port: int) -> bool:
+        plain = _unmapped(address)
+        return any(
+            only in (None, port) and (address in network or plain in network) for network, only in self._networks
+        )
+
+
+def _advice(host: str, port: int) -> str:
+    entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"An administrator can allow it by adding {entry} to {SETTING}."
+
+
+def _look_up(name: str, port: int) -> list[str]:
+    infos: list[Any] = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _is_address(text: str) -> bool:
+    return ":" in text or _ENDS_IN_NUMBER.fullmatch(text) is not None
+
+
+def _parse(host: str) -> str | Address:
+    """Address that `host` is, or the canonical form of the name; raises `Blocked` when it is neither."""
+    invalid = f"{host[:100]!r} is refused: it is no valid host name or address."
+    if ":" in host:
+        try:
+            return IPv6Address(host[1:-1] if host[0] == "[" and host[-1] == "]" else host)
+        except ValueError:
+            raise Blocked(invalid) from None
+    if len(host) > 254:
+        raise Blocked(invalid)
+    try:
+        name = (host if host.isascii() else idna.encode(host, uts46=True).decode()).lower().removesuffix(".")
+    except idna.IDNAError:
+        raise Blocked(invalid) from None
+    if _ENDS_IN_NUMBER.fullmatch(name):
+        try:
+            return IPv4Address(name)
+        except ValueError:
+            raise Blocked(f"{host!r} is refused: an IPv4 address is written as four decimal numbers.") from None
+    if not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise Blocked(invalid)
+    return name
+
+
+def _exception(entry: str) -> tuple[str | Network, int | None]:
+    """One entry of `allow`: a name or a network, and the only port it is for, if there is one."""
+    text = entry.strip()
+    if "/" in text:
+        try:
+            return ipaddress.ip_network(text), None
+        except ValueError as error:
+            raise ValueError(f"{entry!r} in {SETTING} is no network such as 10.0.0.0/8: {error}.") from None
+    host, port = text, None
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})", text)
+    if match:
+        host, port = match[1], int(match[2])
+    try:
+        target = _parse(host)
+    except Blocked:
+        target = ""
+    if not target or (port is not None and not 0 < port < 65536):
+        raise ValueError(f"{entry!r} in {SETTING} is no host, host:port, address or network.")
+    return (target if isinstance(target, str) else ipaddress.ip_network(_unmapped(target))), port
+
+
+def _unmapped(address: Address) -> Address:
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
+def _kind(address: Address) -> str:
+    """Say what an address is that is not public; empty for a public one."""
+    if isinstance(address, IPv4Address):
+        return next((kind for network, kind in _NOT_PUBLIC_V4 if address in network), "")
+    kind = next((kind for network, kind in _NOT_PUBLIC_V6 if address in network), "")
+    if kind:
+        return kind
+    if address.scope_id:
+        return "an address bound to one network interface"
+    inner = _embedded(address)
+    if inner:
+        return next((kind for kind in map(_kind, inner) if kind), "")
+    if address not in _GLOBAL_UNICAST or address in _PROTOCOL_ASSIGNMENTS:
+        return "a reserved address"
+    return ""
+
+
+def _embedded(address: IPv6Address) -> list[IPv4Address]:
+    """IPv4 addresses that traffic to `address` ends up at.
+
+    Mapped (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056) and Teredo, its server and its client (RFC 4380). The
+    IPv4-compatible form (RFC 4291) and the translated one (RFC 2765) lie outside global unicast and are refused as reserved.
+    """
+    if address.ipv4_mapped:
+        return [address.ipv4_mapped]
+    if address in _NAT64:
+        return [IPv4Address(int(address) & 0xFFFFFFFF)]
+    if address.sixtofour:
+        return [address.sixtofour]
+    if address.teredo:
+        return list(address.teredo)
+    return []

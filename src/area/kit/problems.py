@@ -1,0 +1,99 @@
+"""What can be wrong with a request, told in sentences for the person who made it.
+
+The nouns raise these; the doors turn them into their own form (problem details, a page, an exit code).
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, TypedDict
+
+
+class FieldError(TypedDict):
+    """One field that was refused: its path, such as `reaction.parameters.url`, and why."""
+
+    field: str
+    message: str
+
+
+class Problem(Exception):  # noqa: N818 -- a door answers with it; it is no bug of ours
+    """Base of all of them; `str()` is the sentence, `code` a stable slug, `status` the number doors agree on."""
+
+    code: ClassVar[str] = "problem"
+    title: ClassVar[str] = "The request can't be fulfilled"
+    status: ClassVar[int] = 400
+    default: ClassVar[str] = "The request can't be fulfilled."
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.default)
+
+    @property
+    def message(self) -> str:
+        """The sentence for the user."""
+        return str(self)
+
+
+class Unauthenticated(Problem):
+    """Nobody is known to be asking, or not any more."""
+
+    code, title, status = "unauthenticated", "Not logged in", 401
+    default = "Log in first."
+
+
+class Forbidden(Problem):
+    """Known who asks, and not allowed."""
+
+    code, title, status = "forbidden", "Not allowed", 403
+    default = "You are not allowed to do this."
+
+
+class NotFound(Problem):
+    """There is no such thing, or it belongs to somebody else: the answer is the same."""
+
+    code, title, status = "not-found", "Not found", 404
+    default = "There is nothing at this address."
+
+
+class Conflict(Problem):
+    """The thing is not in a state that allows this, or the name is taken."""
+
+    code, title, status = "conflict", "Conflict", 409
+    default = "This does not fit the present state."
+
+
+class Gone(Problem):
+    """It was there once: an invitation already used, a sign-in that took too long."""
+
+    code, title, status = "gone", "No longer there", 410
+    default = "This is no longer there."
+
+
+class TooLarge(Problem):
+    """More than we take at once."""
+
+    code, title, status = "too-large", "Too large", 413
+    default = "This is too large."
+
+
+class Invalid(Problem):
+    """What was sent can't be used; `errors` says so field by field."""
+
+    code, title, status = "invalid", "Invalid", 422
+    default = "Some of the fields can't be used."
+
+    def __init__(self, message: str = "", *, errors: Sequence[FieldError] = ()) -> None:
+        self.errors: list[FieldError] = list(errors)
+        super().__init__(message or (self.errors[0]["message"] if len(self.errors) == 1 else ""))
+
+    @classmethod
+    def field(cls, field: str, message: str) -> "Invalid":
+        """For the common case of one wrong field."""
+        return cls(errors=[{"field": field, "message": message}])
+
+
+class TooMany(Problem):
+    """Too often; allowed again after `retry_after` seconds."""
+
+    code, title, status = "too-many", "Too many requests", 429
+
+    def __init__(self, message: str = "", *, retry_after: float = 60) -> None:
+        self.retry_after = max(1, round(retry_after))
+        super().__init__(message or f"Too many attempts. Try again in {self.retry_after} seconds.")

@@ -1,0 +1,138 @@
+"""Names that are nearly right, and JSON that PostgreSQL takes."""
+
+import difflib
+import math
+import re
+from base64 import b64encode
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+MAX_DEPTH = 100
+TOO_DEEP = f"[left out: nested more than {MAX_DEPTH} levels deep]"
+
+_REPLACEMENT = "\ufffd"
+_LONGEST_WORD = 100  # difflib takes quadratic time, and nobody mistypes more than this
+_MOST_NAMES = 1000
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # what orjson writes as a number
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def nearest(word: str, names: Collection[str]) -> str | None:
+    """The name that `word` probably stands for, whatever its case; None when none is close."""
+    if len(word) > _LONGEST_WORD:
+        return None
+    by_lower = {name.lower(): name for name in sorted(names)[:_MOST_NAMES]}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(word: str, names: Collection[str]) -> str:
+    """The end of a sentence: `; did you mean "title"?`, or a full stop when nothing is close."""
+    name = nearest(word, names)
+    return "." if name is None else f'; did you mean "{name}"?'
+
+
+def clean_text(text: str) -> str:
+    """`text` as UTF-8 and PostgreSQL can hold it: NUL and lone surrogates become U+FFFD, surrogate pairs one character."""
+    if not text.isascii() and _SURROGATE.search(text):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.replace("\0", _REPLACEMENT) if "\0" in text else text
+
+
+def clean_json(value: Any) -> Any:
+    """`value` as plain data that PostgreSQL's jsonb can store.
+
+    Texts go through `clean_text`; infinite floats and NaN become null, integers beyond 64 bits text. What is nested deeper
+    than `MAX_DEPTH` containers becomes the text `TOO_DEEP`. Dates and times become ISO 8601, durations seconds, bytes UTF-8
+    or else base64, enumerations their value, models and dataclasses objects, sets lists, keys text (of two keys that come
+    out the same the later one stays); anything else the text that it is shown as.
+    """
+    return _clean(value, 0)
+
+
+def _clean(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:
+        return clean_text(value)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        return value if _INT_MIN <= value <= _INT_MAX else _digits(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping | list | tuple | AbstractSet):
+        if depth >= MAX_DEPTH:
+            return TOO_DEEP
+        if isinstance(value, Mapping):
+            return {_key(key): _clean(item, depth + 1) for key, item in value.items()}
+        return [_clean(item, depth + 1) for item in value]
+    return _clean_other(value, depth)
+
+
+def _clean_other(value: Any, depth: int) -> Any:
+    """What JSON has no word for: turned into something that it has one for."""
+    for kind, plain in _PLAIN:
+        if isinstance(value, kind):
+            return _clean(plain(value), depth)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _clean({field.name: getattr(value, field.name) for field in fields(value)}, depth)
+    return clean_text(str(value))
+
+
+def _bytes(value: bytes | bytearray | memoryview) -> str:
+    data = bytes(value)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return b64encode(data).decode()
+
+
+def _digits(value: int) -> str:
+    """An integer of any size as text: in hexadecimal when it is too long for Python to write it in decimal."""
+    try:
+        return str(value)
+    except ValueError:
+        return hex(value)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return clean_text(str.__str__(key))
+    plain = _clean(key, 0)
+    return plain if isinstance(plain, str) else orjson.dumps(plain).decode()
+
+
+# in this order: an enumeration may be a str, a datetime is a date
+_PLAIN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: value.value),
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    ((datetime, date, time), lambda value: value.isoformat()),
+    (timedelta, timedelta.total_seconds),
+    ((bytes, bytearray, memoryview), _bytes),
+    (BaseModel, lambda value: dict(BaseModel.__iter__(value))),
+)
+
+
+def dump_json(value: Any) -> bytes:
+    """`value` as compact JSON in UTF-8 that PostgreSQL's jsonb takes.
+
+    What orjson writes as it is goes out at its speed (that may be nested up to 254 levels); the rest goes through
+    `clean_json` first.
+    """
+    try:
+        written = orjson.dumps(value)
+    except (
+        TypeError
+    ):  # orjson's JSONEncodeError: surrogates, big integers, keys that are no text, too deep, other types
+        return orjson.dumps(clean_json(value))
+    # an escaped backslash followed by u0000 looks the same here; cleaning it once more changes nothing
+    return orjson.dumps(clean_json(value)) if b"\\u0000" in written else written

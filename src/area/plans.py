@@ -1,0 +1,228 @@
+"""An AREA's configuration, checked field by field and compiled to what the engine runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from area.kit import condition, templating
+from area.kit.clock import BadTime, parse_delay
+from area.kit.filling import Filling
+from area.kit.problems import FieldError, Invalid
+from area.kit.text import did_you_mean, dump_json
+from area.registry import Registry
+from area.sdk import Action, Reaction
+from area.sdk.fields import Field, fields
+
+SECRET = "enc:"  # noqa: S105 - the mark of an encrypted value, no secret
+MASK = "••••••••"
+MAX_VALUE = 64 * 1024  # characters of one parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `area_versions.config` holds: components by key, and each parameter's text (secrets encrypted)."""
+
+    action: str
+    reaction: str
+    action_parameters: Mapping[str, str]
+    reaction_parameters: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that is stored."""
+        return {
+            "action": self.action,
+            "reaction": self.reaction,
+            "action_parameters": dict(self.action_parameters),
+            "reaction_parameters": dict(self.reaction_parameters),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Config":
+        """The inverse of `as_json`."""
+        return cls(value["action"], value["reaction"], value["action_parameters"], value["reaction_parameters"])
+
+
+@dataclass(slots=True)
+class Plan:
+    """A compiled configuration. `fillings` are the reaction's parameters that use return values, `constants` the others."""
+
+    action: Action
+    reaction: Reaction
+    params: BaseModel
+    fillings: dict[str, Filling]
+    optional: frozenset[str]
+    only_if: condition.Condition | None
+    delay: str | None
+    constants: dict[str, Any] = field(default_factory=dict)
+
+    def fill(self, data: Mapping[str, Any]) -> BaseModel:
+        """The reaction's parameters for one event. Raises `RenderError` or pydantic's `ValidationError`."""
+        return self.reaction.params.model_validate(self.values(data))
+
+    def due(self, after: datetime, timezone: str) -> datetime | None:
+        """When an event of `after` is to run, in the user's zone; None without a delay."""
+        return parse_delay(self.delay, timezone).due(after) if self.delay else None
+
+    def values(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Each parameter as filled, before validation; an optional one that came out empty is left out."""
+        values = dict(self.constants)
+        for name, filling in self.fillings.items():
+            value = filling.render(data)
+            if value in (None, "") and name in self.optional:
+                continue
+            values[name] = value
+        return values
+
+
+def to_text(value: Any) -> str:
+    """A parameter as it is stored: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else dump_json(value).decode()
+
+
+def parse(text: str, declared: Field) -> Any:
+    """A stored parameter as a value for its model: JSON where the variable is of type json and the text is JSON."""
+    if declared.type == "json":
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+    return text
+
+
+def secret_context(area_id: int, variable_id: int) -> str:
+    """What an encrypted parameter is bound to."""
+    return f"area:{area_id}|{variable_id}"
+
+
+def check_texts(
+    component: Action | Reaction, given: Mapping[str, Any], place: str, *, allow: str
+) -> tuple[dict[str, str], list[FieldError]]:
+    """Given parameters as texts, and what is wrong with their names and sizes. `allow` is the platform's own parameter."""
+    declared = {one.name: one for one in fields(component.params)}
+    known = {*declared, allow}
+    texts: dict[str, str] = {}
+    errors: list[FieldError] = []
+    for name, value in given.items():
+        if name not in known:
+            message = f"{component.key} has no parameter {name!r}.{did_you_mean(name, known)}"
+            errors.append({"field": f"{place}.{name}", "message": message})
+        elif value is None or value == "":
+            continue
+        else:
+            text = to_text(value)
+            if len(text) > MAX_VALUE:
+                errors.append({"field": f"{place}.{name}", "message": f"At most {MAX_VALUE:,} characters fit here."})
+            elif "\x00" in text:
+                errors.append({"field": f"{place}.{name}", "message": "The text holds a NUL character; remove it."})
+            else:
+                texts[name] = text
+    return texts, errors
+
+
+def compile_config(registry: Registry, config: Config) -> Plan:
+    """Check everything about a configuration whose secrets are in clear. Raises `Invalid` with every field's error."""
+    action, reaction = registry.action(config.action), registry.reaction(config.reaction)
+    if action is None:
+        raise Invalid.field("action.component", f"There is no action {config.action!r} any more.")
+    if reaction is None:
+        raise Invalid.field("reaction.component", f"There is no reaction {config.reaction!r} any more.")
+    errors: list[FieldError] = []
+    params = _action_params(action, config.action_parameters, errors)
+    names = {one.name for one in fields(action.returns)}
+    only_if = _only_if(config.action_parameters.get("only_if"), names, errors)
+    delay = _delay(config.reaction_parameters.get("delay"), errors)
+    fillings, constants, optional = _reaction_params(reaction, config.reaction_parameters, names, errors)
+    if errors or params is None:
+        raise Invalid(errors=errors)
+    return Plan(action, reaction, params, fillings, optional, only_if, delay, constants)
+
+
+def _action_params(action: Action, given: Mapping[str, str], errors: list[FieldError]) -> BaseModel | None:
+    declared = {one.name: one for one in fields(action.params)}
+    values = {name: parse(text, declared[name]) for name, text in given.items() if name in declared}
+    try:
+        return action.params.model_validate(values)
+    except ValidationError as error:
+        errors += field_errors(error, "action.parameters")
+        return None
+
+
+def _only_if(text: str | None, names: set[str], errors: list[FieldError]) -> condition.Condition | None:
+    if not text:
+        return None
+    try:
+        parsed = condition.parse(text)
+    except condition.ConditionError as error:
+        errors.append({"field": "action.parameters.only_if", "message": str(error)})
+        return None
+    errors += [
+        {"field": "action.parameters.only_if", "message": sentence} for sentence in condition.check(parsed, names)
+    ]
+    return parsed
+
+
+def _delay(text: str | None, errors: list[FieldError]) -> str | None:
+    if text:
+        try:
+            parse_delay(text, "UTC")
+        except BadTime as error:
+            errors.append({"field": "reaction.parameters.delay", "message": str(error)})
+    return text or None
+
+
+def _reaction_params(
+    reaction: Reaction, given: Mapping[str, str], names: set[str], errors: list[FieldError]
+) -> tuple[dict[str, Filling], dict[str, Any], frozenset[str]]:
+    """Fillings that use return values, and the values of those that don't."""
+    fillings: dict[str, Filling] = {}
+    constants: dict[str, Any] = {}
+    declared = fields(reaction.params)
+    for one in declared:
+        place = f"reaction.parameters.{one.name}"
+        text = given.get(one.name)
+        if text is None:
+            if not one.nullable:
+                errors.append({"field": place, "message": f"{one.name} is required: {one.description}."})
+            continue
+        try:
+            filling = Filling(text, structured=one.type == "json")
+        except templating.TemplateError as error:
+            errors.append({"field": place, "message": str(error)})
+            continue
+        errors += [{"field": place, "message": sentence} for sentence in filling.check(names)]
+        if filling.constant:
+            value = filling.render({})
+            constants[one.name] = parse(value, one) if isinstance(value, str) else value
+        else:
+            fillings[one.name] = filling
+    _check_constants(reaction, constants, complete=not fillings, errors=errors)
+    return fillings, constants, frozenset(one.name for one in declared if one.nullable)
+
+
+def _check_constants(
+    reaction: Reaction, constants: dict[str, Any], *, complete: bool, errors: list[FieldError]
+) -> None:
+    """Validate what is known before any event: everything when nothing is to be filled, else only the known fields."""
+    try:
+        reaction.params.model_validate(constants)
+    except ValidationError as error:
+        found = field_errors(error, "reaction.parameters")
+        if not complete:
+            found = [one for one in found if one["field"].split(".")[2:3] and one["field"].split(".")[2] in constants]
+        known = {one["field"] for one in errors}
+        errors += [one for one in found if one["field"] not in known]
+
+
+def field_errors(error: ValidationError, place: str) -> list[FieldError]:
+    """Pydantic's errors as ours; `Value error, ` is not for users."""
+    return [
+        {
+            "field": ".".join([place, *(str(part) for part in one["loc"])]),
+            "message": one["msg"].removeprefix("Value error, "),
+        }
+        for one in error.errors(include_url=False, include_context=False, include_input=False)
+    ]

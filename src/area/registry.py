@@ -1,0 +1,83 @@
+"""Finds the connectors: the folders of `area.connectors`, then third-party packages by the entry point `area.connectors`."""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from area import connectors
+from area.sdk import Action, Reaction, Service
+from area.sdk.fields import fields
+
+
+class Malformed(Exception):
+    """A connector can't be used as it is written; the message says which and why. It stops the start."""
+
+
+@dataclass
+class Registry:
+    """Every service, by its slug."""
+
+    services: dict[str, Service] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, service: Service, folder: Path | None = None) -> None:
+        """Take a service in. Raises `Malformed`."""
+        if service.slug in self.services:
+            raise Malformed(f"Two connectors call themselves {service.slug!r}.")
+        if any(service.name == other.name for other in self.services.values()):
+            raise Malformed(f"Two connectors have the name {service.name!r}.")
+        for component in (*service.actions.values(), *service.reactions.values()):
+            reserved = {"only_if"} if isinstance(component, Action) else {"delay"}
+            try:
+                names = {one.name for one in (*fields(component.params), *fields(component.returns))}
+            except TypeError as error:
+                raise Malformed(f"{component.key}: {error}") from error
+            if names & reserved:
+                raise Malformed(f"{component.key}: the name {', '.join(names & reserved)} is the platform's own.")
+        self.services[service.slug] = service
+        if folder:
+            self.folders[service.slug] = folder
+
+    def action(self, key: str) -> Action | None:
+        """The action `service.component`, or None."""
+        slug, _, name = key.partition(".")
+        service = self.services.get(slug)
+        return service.actions.get(name) if service else None
+
+    def reaction(self, key: str) -> Reaction | None:
+        """The reaction `service.component`, or None."""
+        slug, _, name = key.partition(".")
+        service = self.services.get(slug)
+        return service.reactions.get(name) if service else None
+
+
+def load() -> Registry:
+    """Import every connector. Raises `Malformed` when one can't be used."""
+    registry = Registry()
+    for module in pkgutil.iter_modules(connectors.__path__):
+        _load(registry, f"{connectors.__name__}.{module.name}", module.name)
+    for entry in metadata.entry_points(group="area.connectors"):
+        _load(registry, entry.value.partition(":")[0], None)
+    return registry
+
+
+def _load(registry: Registry, name: str, folder_name: str | None) -> None:
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise Malformed(f"The connector {name} can't be imported: {type(error).__name__}: {error}") from error
+    service = getattr(module, "service", None)
+    if not isinstance(service, Service):
+        raise Malformed(f"The connector {name} has no `service = Service(...)`.")
+    if folder_name and service.slug != folder_name:
+        raise Malformed(f"The connector in {folder_name}/ calls itself {service.slug!r}; the two must agree.")
+    registry.add(service, Path(module.__file__).parent if module.__file__ else None)
+
+
+@cache
+def registry() -> Registry:
+    """This process's connectors, loaded once."""
+    return load()

@@ -1,0 +1,39 @@
+"""All that a connector may import."""
+
+from area.sdk.context import Context, Failure, Platform
+from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
+from area.sdk.events import Event, Headers, Hook, Request
+from area.sdk.http import Http, Response
+from area.sdk.service import Action, Credentials, Firing, Nothing, Reaction, Service
+from area.sdk.timers import Timer
+from area.sdk.verify import Refused, Verify, hmac_sha1, hmac_sha256, shared_token, standard_webhooks, unsigned
+
+__all__ = [
+    "Action",
+    "AuthExpired",
+    "ConnectorError",
+    "Context",
+    "Credentials",
+    "Event",
+    "Failure",
+    "Firing",
+    "Headers",
+    "Hook",
+    "Http",
+    "Nothing",
+    "Permanent",
+    "Platform",
+    "Reaction",
+    "Refused",
+    "Request",
+    "Response",
+    "Retry",
+    "Service",
+    "Timer",
+    "Verify",
+    "hmac_sha1",
+    "hmac_sha256",
+    "shared_token",
+    "standard_webhooks",
+    "unsigned",
+]

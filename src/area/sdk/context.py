@@ -1,0 +1,66 @@
+"""What a connector is given: an HTTP client with the guard on, its connection, its memory, and a way to the platform."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from area.kit.net import Guard
+from area.sdk.http import Http
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An execution that failed, or an AREA that was switched off by the system, as the `area` service tells it."""
+
+    id: str
+    at: datetime
+    area_id: int
+    area_name: str
+    reason: str
+    execution_id: int | None
+
+
+class Platform(Protocol):
+    """What the built-in services may ask of AREA itself, always on behalf of the AREA's owner."""
+
+    async def post_notice(self, title: str, body: str, level: str) -> int:
+        """Put a notice in the user's inbox; returns its id."""
+        ...
+
+    async def run_area(self, area: int, data: dict[str, Any]) -> int:
+        """Run another AREA of the same user once with `data`; returns the execution. Raises `Permanent` on a loop."""
+        ...
+
+    async def switch_area(self, area: int, *, active: bool) -> None:
+        """Switch another AREA of the same user on or off."""
+        ...
+
+    def failures(self, since: datetime) -> AsyncIterator[Failure]:
+        """Failed executions of the user's other AREAs."""
+        ...
+
+    def switched_off(self, since: datetime) -> AsyncIterator[Failure]:
+        """AREAs of the user that the system switched off."""
+        ...
+
+
+@dataclass(slots=True)
+class Context:
+    """Handed to every connector function.
+
+    `http` carries auth, timeout, size limit and the SSRF guard; `guard` opens sockets for what is not HTTP. `credential` is
+    the connection's typed model, or None. `state` is a small dict of JSON values kept with the trigger and committed together
+    with the events it yields; for opaque vendor tokens (ETags, cursors), not for dedupe. `idempotency_key` is the same for
+    every attempt of one execution, and empty in a trigger.
+    """
+
+    http: Http
+    guard: Guard
+    platform: Platform
+    credential: Any = None
+    state: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str = ""
+    log: Any = field(default_factory=structlog.get_logger)

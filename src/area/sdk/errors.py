@@ -1,0 +1,27 @@
+"""The three errors that may cross a connector's border. Anything else is our bug, and is logged as one."""
+
+from datetime import timedelta
+
+
+class ConnectorError(Exception):
+    """Base of the three; its message is a sentence for the user: what failed, why, what to do."""
+
+
+class Retry(ConnectorError):
+    """It failed for now and may work later. `after` is what the vendor asked for (`Retry-After`), if it did.
+
+    `parks` says that the limit belongs to the whole connection (a 429): every job of it waits, not just this one.
+    """
+
+    def __init__(self, message: str, after: timedelta | None = None, *, parks: bool = False) -> None:
+        super().__init__(message)
+        self.after = after
+        self.parks = parks
+
+
+class Permanent(ConnectorError):
+    """It failed and will fail again as it stands: wrong parameters, gone, forbidden."""
+
+
+class AuthExpired(ConnectorError):
+    """The vendor no longer accepts the connection's credential: the user must reconnect."""

@@ -1,0 +1,62 @@
+"""What connectors receive and yield: events, requests, hooks."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+Data = TypeVar("Data", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[Data]):
+    """Something happened.
+
+    `id` is the source's own name for it (a vendor's id, a delivery id, a timer's planned instant) and is what keeps it from
+    firing twice; never a hash of "now". `at` is when it happened by the source's clock, aware, if the source says so.
+    """
+
+    id: str
+    data: Data
+    at: datetime | None = None
+
+
+class Headers(Mapping[str, str]):
+    """Header names compared without case; repeated headers are joined with a comma (RFC 9110 §5.3)."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            key = name.lower()
+            self._values[key] = f"{self._values[key]}, {value}" if key in self._values else value
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An incoming webhook request, its body unread and unparsed so that a signature can be checked on the raw bytes."""
+
+    method: str
+    path: str
+    headers: Headers
+    query: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where a vendor shall deliver an AREA's events: its own address and the secret to sign with."""
+
+    url: str
+    secret: str = field(repr=False)

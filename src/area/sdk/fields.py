@@ -1,0 +1,105 @@
+"""A pydantic model's fields as the seed's variables: name, description, type, nullable, placeholder, regex, order."""
+
+import enum
+import re
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AnyUrl, BaseModel, EmailStr, SecretStr
+from pydantic.fields import FieldInfo
+
+VariableType = Literal["string", "number", "boolean", "date", "email", "url", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One parameter or return value. `nullable` means that it may be left out; `choices` are all the values it may have."""
+
+    name: str
+    description: str
+    type: VariableType
+    nullable: bool
+    placeholder: str | None
+    validation_regex: str | None
+    display_order: int
+    secret: bool
+    default: Any
+    choices: tuple[str, ...] | None
+
+
+def fields(model: type[BaseModel]) -> list[Field]:
+    """The model's fields in order. Raises `TypeError` when one has no description."""
+    return [_field(name, info, order) for order, (name, info) in enumerate(model.model_fields.items())]
+
+
+def _field(name: str, info: FieldInfo, order: int) -> Field:
+    if not info.description:
+        raise TypeError(f"{name} has no description: users read it in the form.")
+    hints = list(_plain(info.annotation))
+    choices = _choices(hints)
+    pattern = next((p for item in info.metadata if (p := getattr(item, "pattern", None))), None)
+    example = info.examples[0] if info.examples else None
+    default = None if info.is_required() or info.default_factory else info.default
+    return Field(
+        name=name,
+        description=info.description,
+        type=_type(hints),
+        nullable=not info.is_required(),
+        placeholder=None if example is None else example if isinstance(example, str) else str(example),
+        validation_regex=pattern or ("^(" + "|".join(re.escape(c) for c in choices) + ")$" if choices else None),
+        display_order=order,
+        secret=SecretStr in hints,
+        default=default,
+        choices=choices,
+    )
+
+
+def _plain(hint: Any) -> Iterator[Any]:
+    """The types that a hint may be: unions and annotations taken apart, None left out."""
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        yield from _plain(typing.get_args(hint)[0])
+    elif origin in (typing.Union, types.UnionType):
+        for part in typing.get_args(hint):
+            yield from _plain(part)
+    elif hint is not type(None):
+        yield hint
+
+
+def _choices(hints: list[Any]) -> tuple[str, ...] | None:
+    for hint in hints:
+        if typing.get_origin(hint) is Literal:
+            return tuple(str(value) for value in typing.get_args(hint))
+        if isinstance(hint, type) and issubclass(hint, enum.Enum):
+            return tuple(str(member.value) for member in hint)
+    return None
+
+
+def _type(hints: list[Any]) -> VariableType:
+    kinds = {_one_type(hint) for hint in hints}
+    return kinds.pop() if len(kinds) == 1 else "string" if "string" in kinds else "json"
+
+
+def _one_type(hint: Any) -> VariableType:
+    if typing.get_origin(hint) is Literal:
+        return "string"
+    if hint is EmailStr:
+        return "email"
+    if not isinstance(hint, type):
+        return "json"
+    if issubclass(hint, bool):
+        return "boolean"
+    if issubclass(hint, int | float | Decimal):
+        return "number"
+    if issubclass(hint, datetime | date):
+        return "date"
+    if issubclass(hint, AnyUrl) or hint.__name__.endswith("Url"):
+        return "url"
+    if issubclass(hint, str | enum.Enum | SecretStr):
+        return "string"
+    return "json"

@@ -1,0 +1,226 @@
+"""How a connector declares itself: a `Service` and its components, read from the signatures of plain functions."""
+
+import inspect
+import re
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from area.sdk.context import Context
+from area.sdk.events import Event, Hook, Request
+from area.sdk.verify import Verify
+
+Quality = Literal["verified", "generated"]
+Kind = Literal["poll", "timer", "webhook", "listen"]
+OnCrash = Literal["retry", "fail"]
+
+Credential = TypeVar("Credential", bound=BaseModel)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Nothing(BaseModel):
+    """No parameters, or no return values."""
+
+
+class Firing(BaseModel):
+    """What every timer returns: the planned instant, seen from the AREA's time zone."""
+
+    time: datetime = Field(description="The planned instant, with its offset", examples=["2026-11-23T09:00:00+01:00"])
+    date: str = Field(description="Its date in the time zone", examples=["2026-11-23"])
+    hour: str = Field(description="Its time of day in the time zone", examples=["09:00"])
+    weekday: str = Field(description="Its day of the week in English", examples=["Monday"])
+    late_seconds: int = Field(description="How much later than planned it fired", examples=[0])
+
+
+@dataclass(frozen=True)
+class Credentials(Generic[Credential]):
+    """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tries it.
+
+    `test` returns nothing when the credential works, and raises `Permanent` or `Retry` with a sentence that says what was
+    wrong: address, certificate, login.
+    """
+
+    model: type[Credential]
+    test: Callable[[Context, Credential], Awaitable[None]]
+
+
+@dataclass(kw_only=True)
+class Action:
+    """A trigger: `kind` says how its events arrive, `function` yields them (or, a timer, returns its next instant)."""
+
+    service: "Service"
+    name: str
+    title: str
+    description: str
+    kind: Kind
+    params: type[BaseModel]
+    returns: type[BaseModel]
+    function: Callable[..., Any]
+    every: timedelta | None = None
+    verify: Verify | None = None
+    subscribe_function: Callable[[Context, Any, Hook], Awaitable[str]] | None = None
+    unsubscribe_function: Callable[[Context, Any, str], Awaitable[None]] | None = None
+
+    @property
+    def key(self) -> str:
+        """`service.component`, as it stands in addresses and in AREAs."""
+        return f"{self.service.slug}.{self.name}"
+
+    def subscribe(self, function: Function) -> Function:
+        """Decorate what is called when an AREA is switched on: it registers the hook and returns the vendor's id of it."""
+        self.subscribe_function = function
+        return function
+
+    def unsubscribe(self, function: Function) -> Function:
+        """Decorate what is called when an AREA is switched off, with the id that `subscribe` returned."""
+        self.unsubscribe_function = function
+        return function
+
+
+@dataclass(kw_only=True)
+class Reaction:
+    """Something to do. `on_crash="fail"`: an attempt cut off by a crash is recorded as failed rather than repeated."""
+
+    service: "Service"
+    name: str
+    title: str
+    description: str
+    params: type[BaseModel]
+    returns: type[BaseModel]
+    function: Callable[[Context, Any], Awaitable[Any]]
+    on_crash: OnCrash = "retry"
+
+    @property
+    def key(self) -> str:
+        """`service.component`, as it stands in addresses and in AREAs."""
+        return f"{self.service.slug}.{self.name}"
+
+
+@dataclass
+class Service:
+    """A service and what it offers. `slug` is its folder and its name in addresses, `name` is what people read.
+
+    A trigger is shared by all users who watch the same with the same parameters, unless the service has `auth` or is
+    `personal`: then each user has their own.
+    """
+
+    slug: str
+    name: str
+    description: str
+    docs: str = ""
+    base_url: str = ""
+    auth: Credentials[Any] | None = None
+    quality: Quality = "generated"
+    personal: bool = False
+    actions: dict[str, Action] = field(default_factory=dict)
+    reactions: dict[str, Reaction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.slug):
+            raise TypeError(f"Service {self.slug!r}: the slug must be lower case letters, digits and underscores.")
+
+    def poll(self, title: str, *, every: timedelta) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+        """Declare `async def f(ctx, params, since) -> AsyncIterator[Event[Model]]`, asked again `every` so often.
+
+        Yield what the source shows, in any order; the engine decides what is new. `since` (aware) only saves requests.
+        """
+        return lambda function: self._action(title, "poll", function, ("ctx", "params", "since"), every=every)
+
+    def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
+        """Declare `def f(params, after) -> datetime | None`: the first instant strictly after `after` (both aware), or never.
+
+        Its parameters should extend `sdk.timers.Timer`, which adds the time zone and what to do with a missed firing.
+        """
+        return lambda function: self._action(title, "timer", function, ("params", "after"))
+
+    def webhook(self, title: str, *, verify: Verify) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+        """Declare `async def f(ctx, params, request) -> AsyncIterator[Event[Model]]`, called once the request is verified."""
+        return lambda function: self._action(title, "webhook", function, ("ctx", "params", "request"), verify=verify)
+
+    def listen(self, title: str) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+        """Declare `async def f(ctx, params) -> AsyncIterator[Event[Model]]` that must not return.
+
+        It runs on one worker at a time and is restarted with back-off. When it resumes after a `yield`, that event is
+        committed: this is the moment to acknowledge it to the vendor.
+        """
+        return lambda function: self._action(title, "listen", function, ("ctx", "params"))
+
+    def reaction(
+        self, title: str, *, on_crash: OnCrash = "retry"
+    ) -> Callable[[Callable[..., Awaitable[Any]]], Reaction]:
+        """Declare `async def f(ctx, params) -> Model`. It may be attempted more than once, under one `ctx.idempotency_key`."""
+
+        def declare(function: Callable[..., Awaitable[Any]]) -> Reaction:
+            hints = _hints(function, ("ctx", "params"), self.slug)
+            returns = hints.get("return")
+            reaction = Reaction(
+                service=self,
+                name=function.__name__,
+                title=title,
+                description=inspect.getdoc(function) or title,
+                params=hints["params"],
+                returns=returns if _is_model(returns) else Nothing,
+                function=function,
+                on_crash=on_crash,
+            )
+            self._claim(reaction.name, self.reactions)
+            self.reactions[reaction.name] = reaction
+            return reaction
+
+        return declare
+
+    def _action(
+        self, title: str, kind: Kind, function: Callable[..., Any], names: tuple[str, ...], **more: Any
+    ) -> Action:
+        hints = _hints(function, names, self.slug)
+        returns: Any = Firing
+        if kind != "timer":
+            returns = _event_model(hints.get("return"), f"{self.slug}.{function.__name__}")
+        action = Action(
+            service=self,
+            name=function.__name__,
+            title=title,
+            description=inspect.getdoc(function) or title,
+            kind=kind,
+            params=hints["params"],
+            returns=returns,
+            function=function,
+            **more,
+        )
+        self._claim(action.name, self.actions)
+        self.actions[action.name] = action
+        return action
+
+    def _claim(self, name: str, taken: dict[str, Any]) -> None:
+        if name in taken:
+            raise TypeError(f"{self.slug}.{name} is declared twice.")
+
+
+def _is_model(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
+
+
+def _hints(function: Callable[..., Any], names: tuple[str, ...], slug: str) -> dict[str, Any]:
+    place = f"{slug}.{function.__name__}"
+    if tuple(inspect.signature(function).parameters) != names:
+        raise TypeError(f"{place}: the parameters must be ({', '.join(names)}).")
+    hints = typing.get_type_hints(function)
+    if not _is_model(hints.get("params")):
+        raise TypeError(f"{place}: `params` must be annotated with a pydantic model.")
+    return hints
+
+
+def _event_model(hint: Any, place: str) -> type[BaseModel]:
+    """Model of `AsyncIterator[Event[Model]]`."""
+    event = next(iter(typing.get_args(hint)), None)
+    model = next(iter(typing.get_args(event)), None)
+    if typing.get_origin(event) is not Event or not _is_model(model):
+        raise TypeError(f"{place}: the return must be annotated AsyncIterator[Event[Model]].")
+    return typing.cast(type[BaseModel], model)
+
+
+__all__ = ["Action", "Credentials", "Firing", "Nothing", "Reaction", "Request", "Service"]

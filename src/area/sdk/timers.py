@@ -1,0 +1,45 @@
+"""What all timers share: the time zone, and what becomes of a firing that was missed."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from area.sdk.service import Firing
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is no time zone; use a name such as Europe/Paris or UTC.")
+    return name
+
+
+ZoneName = Annotated[str, AfterValidator(_known_zone)]
+
+
+class Timer(BaseModel):
+    """Parameters that every timer has."""
+
+    timezone: ZoneName = Field("UTC", description="Time zone that the times are in", examples=["Europe/Paris"])
+    missed: Literal["late", "skip"] = Field(
+        "late", description="A firing missed while the server was down: fire once, late, or skip it", examples=["late"]
+    )
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone itself."""
+        return ZoneInfo(self.timezone)
+
+
+def firing(params: BaseModel, planned: datetime, now: datetime) -> Firing:
+    """Return values of the firing planned at `planned` and fired `now` (both aware)."""
+    zone = params.zone if isinstance(params, Timer) else ZoneInfo("UTC")
+    local = planned.astimezone(zone)
+    return Firing(
+        time=local,
+        date=local.date().isoformat(),
+        hour=local.strftime("%H:%M"),
+        weekday=local.strftime("%A"),
+        late_seconds=max(0, int((now - planned).total_seconds())),
+    )

@@ -1,0 +1,111 @@
+"""Webhook signatures. Every check is on the raw bytes, in constant time, and a missing secret refuses.
+
+A verifier is a function of the request, the secret (empty when none is set) and the AREA's parameters; it raises `Refused`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+from area.sdk.events import Request
+
+STANDARD_WEBHOOKS_TOLERANCE = 300  # seconds, both ways, as the specification advises
+LONGEST_TIMESTAMP = 12  # digits; Python refuses to read numbers of thousands of them
+
+
+class Refused(Exception):
+    """The request does not prove where it comes from. The message is for the sender, and says nothing of the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """A named check; `name` is shown in the catalog, `reason` only when the check is that there is none."""
+
+    name: str
+    check: Callable[[Request, str, BaseModel], None]
+    reason: str = ""
+
+
+def hmac_signature(
+    algorithm: Literal["sha256", "sha1"], header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex"
+) -> Verify:
+    """HMAC of the raw body in `header`, after an optional `prefix` such as `sha256=`, in hex or base64 (RFC 2104)."""
+
+    def check(request: Request, secret: str, _params: BaseModel) -> None:
+        if not secret:
+            raise Refused("This hook has no secret set, so nothing can be accepted.")
+        given = request.headers.get(header, "")
+        if not given.startswith(prefix) or len(given) == len(prefix):
+            raise Refused(f"The {header} header is missing or has another form.")
+        digest = hmac.new(secret.encode(), request.body, algorithm).digest()
+        expected = digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
+        sent = given[len(prefix) :]
+        if not hmac.compare_digest((sent.lower() if encoding == "hex" else sent).encode(), expected.encode()):
+            raise Refused("The signature does not fit the body.")
+
+    return Verify(f"HMAC-{algorithm.upper()} in {header}", check)
+
+
+def hmac_sha256(header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex") -> Verify:
+    """`hmac_signature` with SHA-256."""
+    return hmac_signature("sha256", header, prefix, encoding)
+
+
+def hmac_sha1(header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex") -> Verify:
+    """`hmac_signature` with SHA-1, for vendors that offer nothing better."""
+    return hmac_signature("sha1", header, prefix, encoding)
+
+
+def standard_webhooks() -> Verify:
+    """Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature` (https://www.standardwebhooks.com)."""
+
+    def check(request: Request, secret: str, _params: BaseModel) -> None:
+        if not secret:
+            raise Refused("This hook has no secret set, so nothing can be accepted.")
+        headers = request.headers
+        message_id, stamp, signatures = (
+            headers.get(f"webhook-{part}", "") for part in ("id", "timestamp", "signature")
+        )
+        if not (message_id and stamp and signatures):
+            raise Refused("The webhook-id, webhook-timestamp and webhook-signature headers are needed.")
+        if not stamp.isascii() or not stamp.isdigit() or len(stamp) > LONGEST_TIMESTAMP:
+            raise Refused("The webhook-timestamp header is no number of seconds.")
+        if abs(request.received_at.timestamp() - int(stamp)) > STANDARD_WEBHOOKS_TOLERANCE:
+            raise Refused("The webhook-timestamp is more than five minutes away from now.")
+        try:
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError):
+            key = secret.encode()
+        if not key:
+            raise Refused("This hook's secret is empty, so nothing can be accepted.")
+        signed = f"{message_id}.{stamp}.".encode() + request.body
+        expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+        if not any(hmac.compare_digest(one.encode(), expected) for one in signatures.split(" ")):
+            raise Refused("The signature does not fit the body.")
+
+    return Verify("Standard Webhooks", check)
+
+
+def shared_token(header: str) -> Verify:
+    """A fixed secret that the vendor repeats in `header` of each delivery."""
+
+    def check(request: Request, secret: str, _params: BaseModel) -> None:
+        if not secret:
+            raise Refused("This hook has no secret set, so nothing can be accepted.")
+        if not hmac.compare_digest(request.headers.get(header, "").encode(), secret.encode()):
+            raise Refused(f"The {header} header does not hold the agreed token.")
+
+    return Verify(f"token in {header}", check)
+
+
+def unsigned(reason: str) -> Verify:
+    """No check, because of `reason`: the AREA's unguessable address is all the proof there is."""
+    if not reason.strip():
+        raise ValueError("unsigned() needs the reason why nothing can be checked.")
+    return Verify("unsigned", lambda _request, _secret, _params: None, reason)

@@ -1,0 +1,360 @@
+"""An application in this process, with two small services of its own, and a client that talks to it without a socket."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import bcrypt
+import orjson
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from pydantic import BaseModel, Field, SecretStr
+
+from area import catalog
+from area.api import make_api
+from area.db.session import Database
+from area.engine.state import State
+from area.kit import crypto
+from area.kit.crypto import Keyring
+from area.kit.http import Client as HttpClient
+from area.registry import Registry
+from area.sdk import AuthExpired, Context, Credentials, Event, Nothing, Permanent, Request, Retry, Service, unsigned
+from area.settings import Settings
+
+KEY = "a-test-key-of-more-than-32-characters"
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Answer:
+    """A response."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body) if self.body else None
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name.lower()), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key == name.lower()]
+
+    def cookie(self) -> str:
+        """The session's cookie, as it is sent back."""
+        one = next(value for value in self.all("set-cookie") if value.startswith("area_session="))
+        return one.partition(";")[0]
+
+
+@dataclass
+class Client:
+    """Calls the application as a server would."""
+
+    app: Any
+    token: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    address: str = "192.0.2.1"
+
+    def as_(self, token: str) -> "Client":
+        return Client(self.app, token, self.headers, self.address)
+
+    def scope(self, method: str, path: str, headers: dict[str, str], params: Any) -> dict[str, Any]:
+        sent = {"host": "testserver", **self.headers, **headers}
+        if self.token:
+            sent.setdefault("authorization", f"Bearer {self.token}")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": quote(path).encode(),
+            "query_string": urlencode(params or {}, doseq=True).encode(),
+            "root_path": "",
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
+            "client": (self.address, 1234),
+            "server": ("testserver", 80),
+            "state": {},
+        }
+
+    async def request(
+        self, method: str, path: str, *, json: Any = None, body: bytes = b"", headers: Any = None, params: Any = None
+    ) -> Answer:
+        headers = dict(headers or {})
+        if json is not None:
+            body = orjson.dumps(json)
+            headers.setdefault("content-type", "application/json")
+        messages: list[dict[str, Any]] = []
+        given = [{"type": "http.request", "body": body, "more_body": False}]
+        forever = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if given:
+                return given.pop()
+            await forever.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            messages.append(message)
+
+        await self.app(self.scope(method, path, headers, params), receive, send)
+        start = next(one for one in messages if one["type"] == "http.response.start")
+        return Answer(
+            start["status"],
+            [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]],
+            b"".join(one.get("body", b"") for one in messages if one["type"] == "http.response.body"),
+        )
+
+    async def get(self, path: str, **more: Any) -> Answer:
+        return await self.request("GET", path, **more)
+
+    async def post(self, path: str, json: Any = None, **more: Any) -> Answer:
+        return await self.request("POST", path, json=json, **more)
+
+    async def patch(self, path: str, json: Any = None, **more: Any) -> Answer:
+        return await self.request("PATCH", path, json=json, **more)
+
+    async def delete(self, path: str, json: Any = None, **more: Any) -> Answer:
+        return await self.request("DELETE", path, json=json, **more)
+
+    @asynccontextmanager
+    async def stream(self, path: str, headers: dict[str, str] | None = None) -> AsyncIterator["Live"]:
+        """A response that is read while it is being sent."""
+        live = Live()
+        task = asyncio.create_task(self.app(self.scope("GET", path, headers or {}, None), live.receive, live.send))
+        live.task = task
+        try:
+            yield live
+        finally:
+            live.gone.set()
+            await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 5)
+
+
+@dataclass
+class Live:
+    """A server-sent stream, event by event."""
+
+    status: int = 0
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    parts: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+    text: str = ""
+    task: Any = None
+
+    async def receive(self) -> dict[str, Any]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            await self.parts.put(message.get("body", b""))
+            if not message.get("more_body"):
+                await self.parts.put(None)
+
+    async def next(self, kind: str = "execution", seconds: float = 5) -> dict[str, Any]:
+        """The next event of this kind, with its id."""
+        async with asyncio.timeout(seconds):
+            while True:
+                while "\n\n" not in self.text:
+                    part = await self.parts.get()
+                    if part is None:
+                        raise EOFError
+                    self.text += part.decode()
+                block, _, self.text = self.text.partition("\n\n")
+                fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+                if fields.get("event") == kind:
+                    return {"id": fields.get("id"), **orjson.loads(fields["data"])}
+                if kind == "comment" and block.startswith(":"):
+                    return {"comment": block}
+
+    async def ended(self, seconds: float = 5) -> bool:
+        """Whether the server ends the stream."""
+        try:
+            async with asyncio.timeout(seconds):
+                while await self.parts.get() is not None:
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+
+# Two services: one that needs a connection, one that doesn't
+
+
+class Door(BaseModel):
+    """What the locker's connection is made of."""
+
+    host: str = Field(description="Server", examples=["locker.example.org"], max_length=200)
+    port: int = Field(4000, description="Port", ge=1, le=65535)
+    login: str = Field(description="Login", examples=["ann"])
+    password: SecretStr = Field(description="Password")
+    mode: str = Field("works", description="How the pretended server fares")
+
+
+class Item(BaseModel):
+    item: str = Field(description="What to put in", examples=["{{title}}"])
+
+
+class Where(BaseModel):
+    place: str = Field("hall", description="Where to look", examples=["hall"])
+    code: SecretStr | None = Field(None, description="Code of the door")
+
+
+class Found(BaseModel):
+    title: str = Field(description="Its name", examples=["umbrella"])
+    size: int = Field(description="How large it is", examples=[3])
+
+
+async def try_door(ctx: Context, door: Door) -> None:
+    password = door.password.get_secret_value()
+    match door.mode:
+        case "refused":
+            raise Permanent(f"{door.host} refused the login {door.login} with {password}.")
+        case "expired":
+            raise AuthExpired("The login is no longer good.")
+        case "certificate":
+            raise Permanent(f"The certificate of {door.host} is not for it.")
+        case "away":
+            raise Retry(f"{door.host} can't be reached.")
+        case "slow":
+            await asyncio.sleep(60)
+        case "broken":
+            raise RuntimeError(f"boom {password}")
+        case "platform":
+            await ctx.platform.post_notice("a", "b", "info")
+
+
+def services() -> Registry:
+    registry = Registry()
+    locker = Service("locker", "Locker Room", "Lockers", auth=Credentials(Door, try_door))
+
+    @locker.poll("Something is put in", every=timedelta(minutes=1))
+    async def put_in(ctx: Context, params: Where, since: datetime) -> AsyncIterator[Event[Found]]:
+        yield Event(id="1", data=Found(title="umbrella", size=3))
+
+    @locker.reaction("Put something in")
+    async def put(ctx: Context, params: Item) -> Nothing:
+        return Nothing()
+
+    hall = Service("hall", "Hall", "The hall")
+
+    @hall.poll("Something is found", every=timedelta(minutes=1))
+    async def found(ctx: Context, params: Where, since: datetime) -> AsyncIterator[Event[Found]]:
+        yield Event(id="1", data=Found(title="umbrella", size=3))
+
+    @hall.webhook("Somebody rings", verify=unsigned("the bell has no key"))
+    async def rung(ctx: Context, params: Where, request: Request) -> AsyncIterator[Event[Found]]:
+        yield Event(id="1", data=Found(title="bell", size=1))
+
+    @hall.reaction("Say something")
+    async def say(ctx: Context, params: Item) -> Nothing:
+        return Nothing()
+
+    registry.add(locker)
+    registry.add(hall)
+    return registry
+
+
+@pytest.fixture(autouse=True)
+def cheap_bcrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crypto, "BCRYPT_COST", 4)
+    monkeypatch.setattr(crypto, "_NOBODY", bcrypt.hashpw(b"nobody", bcrypt.gensalt(4)))
+
+
+CLEAN = """
+delete from users; delete from login_attempts; delete from invitations; delete from audit; delete from sources;
+delete from switched_off; delete from pgqueuer; delete from user_services;
+"""
+
+
+@pytest_asyncio.fixture(scope="session")
+async def _api_dsn(postgres_dsn: str, _server: Any, _template: str) -> AsyncIterator[str]:
+    name = f"area_api_{uuid4().hex[:12]}"
+    await _server.execute(f"create database {name} template {_template}")
+    yield urlunsplit(urlsplit(postgres_dsn)._replace(path=f"/{name}"))
+    await _server.execute(f"drop database {name} with (force)")
+
+
+@pytest_asyncio.fixture
+async def dsn(_api_dsn: str) -> str:
+    """One database for these tests, emptied: to make one for each of some hundreds would take most of their time."""
+    connection = await asyncpg.connect(_api_dsn)
+    await connection.execute(CLEAN)
+    await connection.close()
+    return _api_dsn
+
+
+def settings(**more: Any) -> Settings:
+    return Settings(_env_file=None, **{"secret_key": KEY, "public_url": "http://testserver", **more})
+
+
+def make_state(database: Database, **more: Any) -> State:
+    chosen = settings(**more)
+    guard = chosen.guard()
+    return State(
+        settings=chosen,
+        database=database,
+        keyring=Keyring(chosen.secret_keys()),
+        guard=guard,
+        client=HttpClient(guard),
+        registry=services(),
+        instance="test",
+    )
+
+
+@pytest_asyncio.fixture
+async def state(database: Database) -> AsyncIterator[State]:
+    state = make_state(database)
+    async with database.transaction() as session:
+        await catalog.sync(session, state.registry)
+    yield state
+    await state.client.close()
+
+
+@pytest_asyncio.fixture
+async def app(state: State) -> AsyncIterator[FastAPI]:
+    app = make_api(state)
+    yield app
+    await app.state.hub.close()
+
+
+@pytest.fixture
+def nobody(app: FastAPI) -> Client:
+    return Client(app)
+
+
+@dataclass
+class People:
+    """Accounts, by role, each with a client that is logged in."""
+
+    admin: Client
+    user: Client
+    other: Client
+    ids: dict[str, int]
+
+
+async def register(client: Client, name: str) -> tuple[Client, int]:
+    answer = await client.post(
+        "/api/auth/register", {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
+    )
+    assert answer.status == 201, answer.body
+    return client.as_(answer.json()["token"]), answer.json()["user"]["id"]
+
+
+@pytest_asyncio.fixture
+async def people(nobody: Client) -> People:
+    clients, ids = {}, {}
+    for name in ("admin", "user", "other"):
+        clients[name], ids[name] = await register(nobody, name)
+    return People(**clients, ids=ids)

@@ -1,0 +1,111 @@
+"""What every test may ask for: one PostgreSQL for the whole run, and a migrated database of its own.
+
+`AREA_TEST_DATABASE_URL` names an external server to use instead of the embedded one; its user must be allowed to create
+databases.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from area.db import embedded, schema
+from area.db.session import Database
+
+# Nothing here must outlive a crash of the machine.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+
+
+def in_database(dsn: str, name: str) -> str:
+    """The address of another database of the same server."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def memory() -> Path:
+    """A place in memory if there is one with enough room: a database is copied in 20 ms there, and in 300 on a busy disk."""
+    shared = Path("/dev/shm")
+    if shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2 << 30:
+        return shared
+    return Path(tempfile.gettempdir())
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(memory: Path) -> Iterator[str]:
+    """The address of the server that all tests of this run share, those of other xdist workers too."""
+    if external := os.environ.get("AREA_TEST_DATABASE_URL"):
+        yield external
+        return
+    _clear(memory)
+    # The workers of a run find the same directory; who is first starts the server, who is last stops it.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)
+    directory = memory / f"area-tests-{os.geteuid()}-{run[:12]}"
+    server = embedded.start(directory, options=FAST)
+    yield server.dsn
+    if server.stop():
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _clear(memory: Path) -> None:
+    """End and remove the servers of runs that were killed: nobody holds their `postgres.users`."""
+    for directory in memory.glob(f"area-tests-{os.geteuid()}-*"):
+        with suppress(OSError, embedded.EmbeddedError):
+            if time.time() - directory.stat().st_mtime < 600:
+                continue
+            with (directory / "postgres.users").open() as users:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            embedded.start(directory).stop()
+            shutil.rmtree(directory)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def _server(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(postgres_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def _template(postgres_dsn: str, _server: asyncpg.Connection) -> AsyncIterator[str]:
+    """A migrated database to copy, this worker's own."""
+    name = f"area_template_{uuid4().hex[:12]}"
+    await _server.execute(f"create database {name} template template0 encoding 'UTF8'")
+    await schema.ensure(in_database(postgres_dsn, name))
+    yield name
+    await _server.execute(f"drop database {name} with (force)")
+
+
+@pytest_asyncio.fixture
+async def empty_dsn(postgres_dsn: str, _server: asyncpg.Connection) -> AsyncIterator[str]:
+    """The address of a database without any tables, dropped after the test."""
+    name = f"area_test_{uuid4().hex[:12]}"
+    await _server.execute(f"create database {name} template template0 encoding 'UTF8'")
+    yield in_database(postgres_dsn, name)
+    await _server.execute(f"drop database {name} with (force)")
+
+
+@pytest_asyncio.fixture
+async def dsn(postgres_dsn: str, _server: asyncpg.Connection, _template: str) -> AsyncIterator[str]:
+    """The address of a fresh, migrated database, dropped after the test."""
+    name = f"area_test_{uuid4().hex[:12]}"
+    await _server.execute(f"create database {name} template {_template} strategy file_copy")
+    yield in_database(postgres_dsn, name)
+    await _server.execute(f"drop database {name} with (force)")
+
+
+@pytest_asyncio.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    """A fresh, migrated database, closed and dropped after the test."""
+    database = Database(dsn)
+    yield database
+    await database.close()

@@ -1,0 +1,131 @@
+"""Who goes takes along what is theirs; what others use stays."""
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+ROWS = """
+    insert into services (name) values ('Timer'), ('Discord');
+    insert into components (service_id, type, name) values (1, 'action', 'daily_timer'), (2, 'reaction', 'post_message');
+    insert into variables (component_id, name, kind, type) values (1, 'at', 'parameter', 'string'), (2, 'text', 'parameter', 'string');
+    insert into users (email, username) values ('a@example.org', 'a'), ('b@example.org', 'b');
+    insert into user_oauth2_accounts (service_id, service_account_id, user_id) values (2, 'x', 1), (2, 'y', 2);
+    insert into user_services (user_id, service_id) values (1, 2), (2, 2);
+    insert into connection_states (user_id, service_id) values (1, 2), (2, 2);
+    insert into user_settings (user_id) values (1), (2);
+    insert into access_tokens (user_id, kind, token_hash, name) values (1, 'api', 'h1', 'n'), (2, 'api', 'h2', 'n');
+    insert into invitations (token_hash, created_by, expires_at) values ('i1', 1, now()), ('i2', 2, now());
+    insert into areas (user_id, component_action_id, component_reaction_id, name) values (1, 1, 2, 'one'), (2, 1, 2, 'two');
+    insert into area_parameters (area_id, variable_id, value) values (1, 1, '8:00'), (1, 2, 'hi'), (2, 1, '9:00'), (2, 2, 'ho');
+    insert into area_versions (area_id, version, config) values (1, 1, '{}'), (2, 1, '{}');
+    insert into area_health (area_id) values (1), (2);
+    insert into area_executions (area_id) values (1), (1), (2);
+    insert into execution_jobs (execution_id, job_id, reason, due_at) values (1, 1, 'retry', now()), (3, 3, 'retry', now());
+    insert into hook_states (area_id, state_key) values (1, 'event:1'), (2, 'event:1');
+    insert into sources (key, component_id, user_id, params) values ('k1', 1, 1, '{}'), ('k2', 1, 2, '{}'), ('all', 1, null, '{}');
+    insert into triggers (area_id, source_id) values (1, 1), (2, 2);
+    insert into notices (user_id, level, title, body, area_id) values (1, 'info', 't', 'b', 1), (2, 'info', 't', 'b', 2);
+    insert into login_attempts (login, address) values ('a', '127.0.0.1');
+    insert into switched_off (kind, row_id) values ('service', 1);
+    insert into meta (key, value) values ('k', 'v');
+    insert into audit (user_id, action, subject) values (1, 'login', 'a'), (2, 'login', 'b');
+"""
+
+OF_AREA = ["area_parameters", "area_versions", "area_health", "area_executions", "hook_states", "triggers"]
+OF_USER = [
+    "user_oauth2_accounts",
+    "user_services",
+    "connection_states",
+    "user_settings",
+    "access_tokens",
+    "areas",
+    "notices",
+    "sources",
+]
+
+
+@pytest_asyncio.fixture
+async def connection(dsn: str):
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(ROWS)
+    yield connection
+    await connection.close()
+
+
+async def count(connection: asyncpg.Connection, table: str, condition: str) -> int:
+    return await connection.fetchval(f"select count(*) from {table} where {condition}")
+
+
+async def test_a_user_takes_everything_along(connection: asyncpg.Connection):
+    await connection.execute("delete from users where id = 1")
+    for table in OF_USER:
+        assert await count(connection, table, "user_id = 1") == 0, table
+        assert await count(connection, table, "user_id = 2") == 1, table
+    for table in OF_AREA:
+        assert await count(connection, table, "area_id = 1") == 0, table
+        assert await count(connection, table, "area_id = 2") > 0, table
+    assert await connection.fetch("select execution_id from execution_jobs") == [(3,)]
+    assert await connection.fetch("select token_hash from invitations") == [("i2",)]
+    assert await count(connection, "sources", "key = 'all'") == 1
+    # what was done stays on record, without a name
+    assert await connection.fetch("select user_id from audit order by id") == [(None,), (2,)]
+
+
+async def test_a_users_source_that_another_area_watches(connection: asyncpg.Connection):
+    """Doesn't happen by the engine's rules; if it did, the other AREA would only lose its source."""
+    await connection.execute("update triggers set source_id = 1 where area_id = 2")
+    await connection.execute("delete from users where id = 1")
+    assert await connection.fetch("select area_id, source_id from triggers") == [(2, None)]
+
+
+async def test_an_area_takes_everything_along(connection: asyncpg.Connection):
+    await connection.execute("delete from areas where id = 1")
+    for table in OF_AREA:
+        assert await count(connection, table, "area_id = 1") == 0, table
+        assert await count(connection, table, "area_id = 2") > 0, table
+    assert await count(connection, "execution_jobs", "execution_id < 3") == 0
+    assert await connection.fetch("select area_id from notices order by id") == [(None,), (2,)]
+    assert await count(connection, "sources", "key = 'k1'") == 1  # the engine's to clear
+
+
+async def test_no_table_is_forgotten_here(connection: asyncpg.Connection):
+    tables = await connection.fetch(
+        "select relname::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
+    )
+    for (table,) in tables:
+        assert table.startswith("pgqueuer") or await count(connection, table, "true") > 0, table
+
+
+@pytest.mark.parametrize(
+    ("statement", "key"),
+    [
+        ("delete from components where id = 1", "fk_.*_component"),
+        ("delete from components where id = 2", "fk_.*_component"),
+        ("delete from services where id = 1", "fk_components_service_id"),
+        ("delete from services where id = 2", "fk_.*_service_id"),
+        ("delete from variables where id = 1", "fk_area_parameters_variable_id"),
+    ],
+)
+async def test_what_is_used_is_not_deleted(connection: asyncpg.Connection, statement: str, key: str):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=key):
+        await connection.execute(statement)
+
+
+async def test_every_reference_to_a_user_or_an_area_says_what_becomes_of_it(connection: asyncpg.Connection):
+    left = await connection.fetch(
+        "select conname from pg_constraint where contype = 'f' and confdeltype not in ('c', 'n')"
+        " and confrelid in ('users'::regclass, 'areas'::regclass, 'area_executions'::regclass)"
+    )
+    assert left == []
+
+
+async def test_deleting_finds_its_rows_by_an_index(connection: asyncpg.Connection):
+    """A reference without an index costs a scan of the whole table for each row deleted on the other side."""
+    missing = await connection.fetchval(
+        """
+        select array_agg(conname::text order by conname) from pg_constraint c where contype = 'f'
+        and confrelid in ('users'::regclass, 'areas'::regclass, 'area_executions'::regclass, 'sources'::regclass)
+        and not exists (select from pg_index i where i.indrelid = c.conrelid and i.indkey[0] = c.conkey[1])
+        """
+    )
+    assert missing == ["fk_invitations_created_by"]  # a handful of rows

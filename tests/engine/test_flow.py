@@ -1,0 +1,357 @@
+"""From an event to a done reaction: the promises one by one."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from area import areas
+from area.areas import AreaPatch
+from area.engine import control
+from area.engine.intake import Intake, Offer, accept
+from area.sdk import Permanent, Retry
+
+from .conftest import make_area, make_user, rows, statuses, until, worker
+
+
+async def first_look(state, world, topic="default"):
+    await until(lambda: world.polls[topic] >= 1)
+    await until(lambda: baselined(state))
+
+
+async def baselined(state):
+    return not await rows(state, "select 1 from triggers where baseline and source_id is not null")
+
+
+async def test_a_new_item_runs_the_reaction_once(state, user, world):
+    world.publish("old", "from before")
+    area = await make_area(state, user)
+    async with worker(state):
+        await first_look(state, world)
+        world.publish("a", "Hello")
+        await until(lambda: world.sent)
+        await asyncio.sleep(1.5)
+    assert [text for _, text in world.sent] == ["Hello"]
+    (execution,) = await rows(state)
+    assert execution["status"] == "success"
+    assert execution["area_id"] == area.id
+    (row,) = await rows(state, "select * from areas")
+    assert row["triggered_count"] == 1
+    assert row["last_triggered_at"] is not None
+    (known,) = await rows(state, "select * from hook_states")
+    assert (known["state_key"], known["state_value"]) == ("event:a", str(execution["id"]))
+
+
+async def test_areas_that_watch_the_same_share_one_fetch(state, user, world):
+    for _ in range(20):
+        await make_area(state, user)
+    other = await make_user(state, "bob")
+    await make_area(state, other)
+    async with worker(state):
+        await first_look(state, world)
+        world.publish("a", "Hello")
+        await until(lambda: len(world.sent) == 21)
+    assert len(await rows(state, "select * from sources")) == 1
+    assert world.polls["default"] <= 5
+
+
+async def test_an_area_that_joins_later_does_not_replay_the_past(state, user, world):
+    await make_area(state, user)
+    async with worker(state):
+        await first_look(state, world)
+        world.publish("a", "first")
+        await until(lambda: len(world.sent) == 1)
+        late = await make_area(state, user, text="late: {{title}}")
+        await until(lambda: baselined(state))
+        world.publish("b", "second")
+        await until(lambda: len(world.sent) == 3)
+    assert sorted(text for _, text in world.sent) == ["first", "late: second", "second"]
+    assert late.id
+
+
+async def test_switching_on_again_never_replays_the_past(state, user, world):
+    area = await make_area(state, user)
+    scope = control.scope(state)
+    async with worker(state):
+        await first_look(state, world)
+        async with state.database.transaction() as session:
+            await areas.set_active(session, scope, user, area.id, active=False)
+        world.publish("a", "while off")
+        await asyncio.sleep(0.2)
+        async with state.database.transaction() as session:
+            await areas.set_active(session, scope, user, area.id, active=True)
+        await until(lambda: baselined(state))
+        world.publish("b", "after")
+        await until(lambda: world.sent)
+        await asyncio.sleep(1.2)
+    assert [text for _, text in world.sent] == ["after"]
+
+
+async def test_editing_keeps_the_state_unless_the_action_changes(state, user, world):
+    area = await make_area(state, user)
+    scope = control.scope(state)
+    async with worker(state):
+        await first_look(state, world)
+        patch = AreaPatch.model_validate(
+            {"reaction": {"component": "probe.send", "parameters": {"text": "new: {{title}}"}}}
+        )
+        world.publish("a", "Hello")
+        async with state.database.transaction() as session:
+            changed = await areas.change(session, scope, user, area.id, patch)
+        await until(lambda: world.sent)
+    assert changed.version == 2
+    assert [text for _, text in world.sent] == ["new: Hello"]
+
+
+async def test_the_same_event_id_is_accepted_once(state, user):
+    area = await make_area(state, user)
+    intake = Intake(state.database.dsn)
+    intake.start()
+    offers = [Offer(area.id, "same", b'{"title": "x"}') for _ in range(50)]
+    outcome = await asyncio.gather(*(intake.take(offer) for offer in offers))
+    again = await intake.take(Offer(area.id, "same", b'{"title": "y"}'))
+    await intake.stop()
+    assert sum(not one.known for one in outcome) == 1
+    assert again.known
+    (execution,) = await rows(state)
+    assert again.execution_id == execution["id"]
+
+
+async def test_each_execution_gets_the_data_of_its_own_event(state, user, world):
+    areas_ = [await make_area(state, user, text=f"{number}:{{{{title}}}}") for number in range(3)]
+    pool = await state.database.pool()
+    offers = [Offer(areas_[n % 3].id, f"e{n}", b'{"title": "t%d"}' % n) for n in range(30)]
+    gone = [Offer(999_999, "x", b"{}"), *offers, Offer(999_999, None, b"{}")]
+    async with pool.acquire() as conn, conn.transaction():
+        outcome = await accept(conn, gone)
+    assert outcome[0].execution_id is None
+    assert outcome[-1].execution_id is None
+    for n, one in enumerate(outcome[1:-1]):
+        (row,) = await rows(state, "select area_id, trigger_data->>'title' as t from area_executions where id = $1", one.execution_id)
+        assert (row["area_id"], row["t"]) == (areas_[n % 3].id, f"t{n}")
+    async with worker(state):
+        await until(lambda: len(world.sent) == 30)
+    assert sorted(text for _, text in world.sent) == sorted(f"{n % 3}:t{n}" for n in range(30))
+
+
+async def test_a_retry_keeps_its_idempotency_key_and_shows_its_attempts(state, user, world):
+    async def fail_twice(ctx, params, attempt):
+        if attempt <= 2:
+            raise Retry(f"attempt {attempt} failed", timedelta(milliseconds=300))
+
+    world.behaviour = fail_twice
+    area = await make_area(state, user)
+    await offer(state, area, {"title": "Hello"})
+    async with worker(state):
+        await until(lambda: world.sent, 15)
+        await until(lambda: settled(state))
+    (execution,) = await rows(state)
+    assert execution["status"] == "success"
+    assert list(world.attempts.values()) == [3]
+    assert '"attempt 1 failed"' in execution["execution_result"]
+    assert '"attempt 2 failed"' in execution["execution_result"]
+    assert await rows(state, "select * from execution_jobs") == []
+
+
+async def settled(state):
+    return all(one not in ("pending", "running") for one in await statuses(state))
+
+
+async def offer(state, area, data, **options):
+    import orjson
+
+    pool = await state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        return (await accept(conn, [Offer(area.id, None, orjson.dumps(data), **options)]))[0]
+
+
+async def test_a_permanent_failure_says_why_and_twenty_in_a_row_switch_off(state, user, world):
+    async def refuse(ctx, params, attempt):
+        raise Permanent("example.org answered 404.")
+
+    world.behaviour = refuse
+    area = await make_area(state, user)
+    for _ in range(25):
+        await offer(state, area, {"title": "Hello"})
+    async with worker(state):
+        await until(lambda: settled(state))
+        await until(lambda: rows(state, "select 1 from areas where not is_active"))
+    executions = await rows(state)
+    assert {row["error_message"] for row in executions if row["status"] == "failed"} == {"example.org answered 404."}
+    (notice,) = await rows(state, "select * from notices")
+    assert notice["title"].endswith("was switched off")
+    async with state.database.sessions() as session:
+        view = await areas.get(session, control.scope(state), user, area.id)
+    assert (view.state, view.is_active) == ("switched_off", False)
+    assert "404" in view.reason
+
+
+async def test_only_if_skips(state, user, world):
+    area = await make_area(state, user, action_parameters={"only_if": "title contains 'yes'"})
+    for title in ("yes please", "no"):
+        await offer(state, area, {"title": title})
+    async with worker(state):
+        await until(lambda: settled(state))
+    assert await statuses(state) == ["success", "skipped"]
+
+
+async def test_what_can_not_be_filled_fails_with_a_sentence(state, user, world):
+    area = await make_area(state, user, text="{{title}}", count="{{number}}")
+    await offer(state, area, {"title": "x", "number": "many"})
+    async with worker(state):
+        await until(lambda: settled(state))
+    (execution,) = await rows(state)
+    assert execution["status"] == "failed"
+    assert "count" in execution["error_message"]
+
+
+async def test_a_delay_waits_and_survives_a_restart(state, user, world):
+    area = await make_area(state, user, text="{{title}}", delay="2s")
+    await offer(state, area, {"title": "later"})
+    async with worker(state):
+        await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'delay'"))
+    assert world.sent == []
+    async with worker(state):
+        await until(lambda: world.sent)
+    assert await until(lambda: settled(state))
+
+
+async def test_an_area_switched_off_before_it_ran_is_skipped(state, user, world):
+    area = await make_area(state, user)
+    await offer(state, area, {"title": "x"})
+    async with state.database.transaction() as session:
+        await areas.set_active(session, control.scope(state), user, area.id, active=False)
+    async with worker(state):
+        await until(lambda: settled(state))
+    assert await statuses(state) == ["skipped"]
+    assert world.sent == []
+
+
+async def test_cancel_waiting_and_running(state, user, world):
+    began = asyncio.Event()
+
+    async def hang(ctx, params, attempt):
+        began.set()
+        await asyncio.sleep(60)
+
+    world.behaviour = hang
+    area = await make_area(state, user)
+    waiting = await make_area(state, user, text="x", delay="1h")
+    one, two = await offer(state, area, {"title": "x"}), await offer(state, waiting, {"title": "x"})
+    async with worker(state):
+        await began.wait()
+        await until(lambda: rows(state, "select 1 from area_executions where status = 'running'"))
+        await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'delay'"))
+        for accepted in (one, two):
+            async with state.database.transaction() as session:
+                await control.cancel(session, user, accepted.execution_id)
+        await until(lambda: settled(state))
+        await asyncio.sleep(0.3)
+    assert await statuses(state) == ["cancelled", "cancelled"]
+    assert await rows(state, "select * from pgqueuer") == []
+
+
+async def test_replay_as_it_was_and_as_it_is(state, user, world):
+    area = await make_area(state, user, text="old {{title}}")
+    accepted = await offer(state, area, {"title": "x"})
+    async with worker(state):
+        await until(lambda: settled(state))
+        patch = AreaPatch.model_validate({"reaction": {"component": "probe.send", "parameters": {"text": "new {{title}}"}}})
+        async with state.database.transaction() as session:
+            await areas.change(session, control.scope(state), user, area.id, patch)
+        for mode, parameters in (("as_it_was", None), ("present", None), ("present", {"text": "edited"})):
+            async with state.database.transaction() as session:
+                await control.replay(session, state, user, accepted.execution_id, mode, parameters)
+        await until(lambda: len(world.sent) == 4)
+    assert sorted(text for _, text in world.sent[1:]) == ["edited", "new x", "old x"]
+    assert len({key for key, _ in world.sent}) == 4
+
+
+async def test_run_once_works_on_an_area_that_is_off_and_with_the_sample(state, user, world):
+    area = await make_area(state, user)
+    async with state.database.transaction() as session:
+        await areas.set_active(session, control.scope(state), user, area.id, active=False)
+        await control.run(session, state, user, area.id)
+    async with worker(state):
+        await until(lambda: world.sent)
+    assert world.sent[0][1] == "Hello"
+
+
+async def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(state, user, world):
+    area = await make_area(state, user, text="Re: {{title | upper}}", action_parameters={"only_if": "title contains 'h'"})
+    async with state.database.sessions() as session:
+        preview = await control.preview(session, state, user, area.id)
+        refused = await control.preview(session, state, user, area.id, {"title": "zzz"})
+    assert preview.parameters["text"] == "Re: HELLO"
+    assert (preview.runs, preview.sample) == (True, True)
+    assert (refused.runs, refused.why) == (False, "Its condition (only_if) does not hold for this event.")
+    assert await rows(state) == []
+
+
+async def test_a_timer_fires_each_planned_instant_once(state, user, world):
+    await make_area(state, user, action="probe.every_second", text="{{hour}}")
+    async with worker(state):
+        await until(lambda: len(world.sent) >= 3, 15)
+    known = [row["state_key"] for row in await rows(state, "select * from hook_states order by state_key")]
+    assert len(known) == len(set(known)) >= 3
+    instants = [datetime.fromisoformat(key.removeprefix("event:")) for key in known]
+    assert all(one.tzinfo == UTC and one.microsecond == 0 for one in instants)
+
+
+async def test_a_missed_timer_fires_once_late_or_is_skipped(state, user, world):
+    await make_area(state, user, action="probe.every_second", action_parameters={"missed": "late"}, text="late {{late_seconds}}")
+    await make_area(state, user, action="probe.every_second", action_parameters={"missed": "skip"}, text="skip {{late_seconds}}")
+    pool = await state.database.pool()
+    await pool.execute(
+        "update sources set planned_at = now() - interval '1 hour', due_at = now() - interval '1 hour';"
+        "update triggers set since = now() - interval '2 hours'"
+    )
+    async with worker(state):
+        await until(lambda: any(text.startswith("late 3") for _, text in world.sent))
+        await until(lambda: any(text == "skip 0" for _, text in world.sent))
+    late = [text for _, text in world.sent if text.split()[1] not in ("0", "1")]
+    assert len(late) == 1
+    assert late[0].startswith("late 36")
+
+
+async def test_a_listener_commits_each_event_before_it_goes_on(state, user, world):
+    await make_area(state, user, action="probe.heard")
+    async with worker(state):
+        for identity in ("a", "b", "b", "c"):
+            world.heard.put_nowait(identity)
+        await until(lambda: len(world.sent) == 3)
+        await until(lambda: len(world.resumed) == 4)
+    assert sorted(text for _, text in world.sent) == ["a", "b", "c"]
+    (source,) = await rows(state, "select state from sources")
+    assert source["state"] == '{"last": "c"}'
+
+
+async def test_a_listener_that_breaks_is_started_again(state, user, world):
+    await make_area(state, user, action="probe.heard")
+    async with worker(state):
+        world.heard.put_nowait(Retry("gone", timedelta(milliseconds=200)))
+        world.heard.put_nowait("a")
+        await until(lambda: world.sent, 15)
+    assert world.sent[0][1] == "a"
+
+
+async def test_a_source_that_fails_backs_off_and_catches_up(state, user, world):
+    area = await make_area(state, user)
+    async with worker(state):
+        await first_look(state, world)
+        world.poll_error = Retry("The feed answered 500.")
+        world.publish("a", "meanwhile")
+        await until(lambda: rows(state, "select 1 from sources where failures >= 1"))
+        async with state.database.sessions() as session:
+            view = await areas.get(session, control.scope(state), user, area.id)
+        assert (view.state, view.reason) == ("failing", "The feed answered 500.")
+        world.poll_error = None
+        await until(lambda: world.sent, 20)
+    assert world.sent[0][1] == "meanwhile"
+
+
+async def test_one_of_two_workers_runs_each_execution(state, user, world):
+    area = await make_area(state, user)
+    async with worker(state), worker(state):
+        for n in range(200):
+            await offer(state, area, {"title": str(n)})
+        await until(lambda: settled(state), 20)
+    assert sorted(int(text) for _, text in world.sent) == list(range(200))
