@@ -48,15 +48,16 @@ clean: ## Remove what the others made, .venv too; data/ stays
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --upgrade --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header --quiet
 
-# pip knows where this machine gets packages from, uv is ten times as fast: pip installs uv, uv the rest.
+# uv is ten times as fast as pip, and pip knows where this machine gets packages from: pip installs uv, uv the rest.
 # The package itself is installed from the checkout, offline, once the build group is there.
 define INSTALL
-	@index=$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || true)}; \
+	@index=$${PIP_INDEX_URL:-$$(python3 -m pip config get global.index-url 2>/dev/null || true)}; \
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
 	if [ -n "$$PIP_CERT" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; fi; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $(1) \
-	|| { echo "uv could not; trying pip, which is slower" >&2; \
-	     $(BIN)/python -m pip install --quiet --require-hashes --requirement $(1); }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $(1) || { \
+	    echo "uv could not; trying pip, which is slower." >&2; \
+	    $(BIN)/python -m ensurepip >/dev/null && \
+	    $(BIN)/python -m pip install --quiet --require-hashes --requirement $(1); }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
 endef
 
@@ -70,15 +71,21 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml | $(BIN)
 	$(call INSTALL,requirements-dev.txt)
 	@touch $@ $(VENV)/run.stamp
 
-$(BIN)/uv:
+# Python's own pip installs into the new environment when it can (22.3 or later); another pip in there takes seconds to make.
+$(BIN)/uv: | requirements.txt
 	@for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 python; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; python=; \
 	done; \
-	if [ -z "$$python" ]; then echo "AREA needs Python 3.11 or later. Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	if [ -z "$$python" ]; then \
+	    echo "AREA needs Python 3.11 or later. Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
 	echo "Making $(VENV) with $$($$python --version) ..."; \
-	$$python -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
-	@awk '/^[a-z]/ {ours = /^uv==/} ours' requirements.txt > $(VENV)/uv.txt
-	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement $(VENV)/uv.txt
+	{ $(BIN)/python -c '' 2>/dev/null || $$python -m venv --clear --without-pip $(VENV); } && \
+	awk '/^[a-z]/ {uv = /^uv==/} uv' requirements.txt > $(VENV)/uv.txt && \
+	{ $$python -m pip --quiet --python $(BIN)/python install --require-hashes --requirement $(VENV)/uv.txt 2>$(VENV)/pip.log || \
+	  { $(BIN)/python -m ensurepip >/dev/null && \
+	    $(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt; } || \
+	  { cat $(VENV)/pip.log >&2; echo "If venv or pip is missing, on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 
 # Real peers for the connectors' tests. Their services must not start; policy-rc.d is how Debian is told.
 apt:

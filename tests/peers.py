@@ -230,12 +230,13 @@ def dovecot(*, idle: bool = True, names: Sequence[str] = (HOST, "localhost"), da
                 extra="" if idle else "imap_capability = IMAP4rev1 LITERAL+",
             )
         )  # fmt: skip
-        process = subprocess.Popen([program, "-F", "-c", str(folder / "conf")])
+        process = subprocess.Popen([program, "-F", "-c", str(folder / "conf")], start_new_session=True)
         try:
             _wait(port, process, folder / "log")
             yield peer
         finally:
-            _end(process)
+            os.killpg(process.pid, signal.SIGKILL)  # with its children; asked kindly it takes a second
+            process.wait()
 
 
 @contextlib.contextmanager

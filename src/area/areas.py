@@ -1,43 +1,25 @@
 """AREAs: create, check against the catalog, switch on and off, change, delete, carry in and out."""
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Select, func, select, text, update
+from sqlalchemy import Select, func, select, text
 from sqlalchemy import delete as sql_delete
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.catalog import slug_of
-from area.db.models import (
-    Area,
-    AreaHealth,
-    AreaParameter,
-    AreaVersion,
-    Component,
-    ConnectionState,
-    Service,
-    Source,
-    Trigger,
-    User,
-    UserService,
-    Variable,
-)
+from area import area_views, parameters, triggers
+from area.area_views import AreaOut
+from area.db.models import Area, AreaVersion, Component, Service, Trigger, User, Variable
 from area.db.session import notify
 from area.kit.clock import now
-from area.kit.crypto import Keyring, hash_token, new_token
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
 from area.kit.text import did_you_mean
-from area.plans import MASK, SECRET, Config, Plan, check_texts, compile_config, parse, secret_context
+from area.parameters import Parts
+from area.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.registry import Registry
-from area.sdk import Action, Reaction
-from area.sdk.fields import fields
+
+__all__ = ["AreaIn", "AreaOut", "AreaPatch", "Part", "Scope"]
 
 
 class Part(BaseModel):
@@ -73,64 +55,6 @@ class AreaPatch(BaseModel):
     reaction: Part | None = None
 
 
-class PartOut(BaseModel):
-    """A component and its parameters as written; secrets are dots."""
-
-    component: str
-    component_id: int
-    title: str
-    service: str
-    parameters: dict[str, Any]
-
-
-State = Literal["healthy", "never_fired", "off", "switched_off", "waiting_for_connection", "failing", "unavailable"]
-
-
-class AreaOut(BaseModel):
-    """An AREA with the seed's columns, and how it fares. `webhook_url` is where its webhooks go, if it has one."""
-
-    id: int
-    user_id: int
-    component_action_id: int
-    component_reaction_id: int
-    name: str
-    description: str | None
-    is_active: bool
-    created_at: datetime
-    updated_at: datetime
-    last_triggered_at: datetime | None
-    triggered_count: int
-    action: PartOut
-    reaction: PartOut
-    webhook_url: str | None
-    version: int
-    state: State
-    reason: str | None
-    last_checked_at: datetime | None
-    next_due_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What the functions here need beside a session: made once per process."""
-
-    registry: Registry
-    keyring: Keyring
-    base_url: str
-    max_areas: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The rows and the code of an AREA's two components."""
-
-    action: Action
-    reaction: Reaction
-    action_row: Component
-    reaction_row: Component
-    variables: Mapping[tuple[int, str], int]  # (component, parameter) to variable id
-
-
 # Create, change, delete
 
 
@@ -154,9 +78,9 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     )
     session.add(area)
     await session.flush()
-    stored = await _store(session, scope.keyring, area.id, parts, config)
+    stored = await parameters.store(session, scope.keyring, area.id, parts, config)
     session.add(AreaVersion(area_id=area.id, version=1, config=stored.as_json()))
-    await _watch(session, scope, area, parts.action, config)
+    await triggers.watch(session, scope, area, parts.action, config)
     await _changed(session, area.id)
     await session.flush()
     await session.refresh(area)
@@ -186,7 +110,7 @@ async def change(session: AsyncSession, scope: Scope, user_id: int, area_id: int
 
 
 async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: AreaPatch, *, was_active: bool) -> None:
-    old = await present_config(session, scope, area)
+    old = await parameters.present(session, scope, area)
     parts = await _parts(
         session,
         scope.registry,
@@ -207,13 +131,13 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: 
     config = _texts(parts, given_action, given_reaction)
     compile_config(scope.registry, config)
     area.component_action_id, area.component_reaction_id = parts.action_row.id, parts.reaction_row.id
-    stored = await _store(session, scope.keyring, area.id, parts, config)
+    stored = await parameters.store(session, scope.keyring, area.id, parts, config)
     latest = await session.scalar(select(func.max(AreaVersion.version)).where(AreaVersion.area_id == area.id))
     session.add(AreaVersion(area_id=area.id, version=(latest or 0) + 1, config=stored.as_json()))
     watched = {key: value for key, value in config.action_parameters.items() if key != "only_if"}
     watched_before = {key: value for key, value in old.action_parameters.items() if key != "only_if"}
     if not same_action or watched != watched_before or area.is_active != was_active:
-        await _watch(session, scope, area, parts.action, config, renew=not same_action)
+        await triggers.watch(session, scope, area, parts.action, config, renew=not same_action)
 
 
 async def set_active(session: AsyncSession, scope: Scope, user_id: int, area_id: int, *, active: bool) -> AreaOut:
@@ -241,7 +165,7 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
     trigger = await session.get(Trigger, area.id)
     if trigger is None or trigger.token_hash is None:
         raise Conflict("This AREA's action has no webhook address.")
-    _new_address(scope.keyring, trigger)
+    triggers.new_address(scope.keyring, trigger)
     await _changed(session, area.id)
     await session.flush()
     return await get(session, scope, user_id, area_id)
@@ -253,7 +177,7 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
 async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
     """One AREA of the user. Raises `NotFound`, also when it is somebody else's."""
     area = await _own(session, user_id, area_id)
-    return (await _views(session, scope, [area]))[0]
+    return (await area_views.views(session, scope, [area]))[0]
 
 
 async def find(
@@ -278,38 +202,13 @@ async def find(
         statement = statement.where(Area.name.ilike(f"%{escaped}%"))
     if service:
         statement = _of_service(statement, scope.registry, service)
-    return await _views(session, scope, list(await session.scalars(statement)))
+    return await area_views.views(session, scope, list(await session.scalars(statement)))
 
 
-def _of_service(statement: Select[tuple[Area]], registry: Registry, slug: str) -> Select[tuple[Area]]:
+def _of_service(statement: Select[Area], registry: Registry, slug: str) -> Select[Area]:
     name = registry.services[slug].name if slug in registry.services else slug
     ids = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == name)
     return statement.where(Area.component_action_id.in_(ids) | Area.component_reaction_id.in_(ids))
-
-
-async def present_config(session: AsyncSession, scope: Scope, area: Area) -> Config:
-    """The AREA's present configuration with its secrets in clear."""
-    stored, variables = (await _configs(session, scope.registry, [area]))[area.id]
-    return open_secrets(scope.keyring, area.id, stored, variables)
-
-
-def open_secrets(keyring: Keyring, area_id: int, config: Config, variables: Mapping[tuple[str, str], int]) -> Config:
-    """The configuration with its encrypted values in clear; `variables` are ids by (kind of component, name)."""
-
-    def plain(kind: str, texts: Mapping[str, str]) -> dict[str, str]:
-        return {
-            name: keyring.decrypt(value.removeprefix(SECRET), secret_context(area_id, variables[kind, name]))
-            if value.startswith(SECRET) and (kind, name) in variables
-            else value
-            for name, value in texts.items()
-        }
-
-    return Config(
-        config.action,
-        config.reaction,
-        plain("action", config.action_parameters),
-        plain("reaction", config.reaction_parameters),
-    )
 
 
 async def plan(session: AsyncSession, scope: Scope, wanted: AreaIn) -> Plan:
@@ -326,7 +225,7 @@ async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequenc
     statement = select(Area).where(Area.user_id == user_id).order_by(Area.id)
     if ids is not None:
         statement = statement.where(Area.id.in_(ids))
-    views = await _views(session, scope, list(await session.scalars(statement)))
+    views = await area_views.views(session, scope, list(await session.scalars(statement)))
     return [
         AreaIn(
             name=view.name,
@@ -370,11 +269,11 @@ def _unmasked(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value != MASK}
 
 
-# How an AREA gets its events
+# Helpers
 
 
 async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:
-    config = await present_config(session, scope, area)
+    config = await parameters.present(session, scope, area)
     action = scope.registry.action(config.action)
     if action is None:
         if area.is_active:
@@ -382,72 +281,7 @@ async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:
         return
     if area.is_active:
         compile_config(scope.registry, config)
-    await _watch(session, scope, area, action, config)
-
-
-async def _watch(
-    session: AsyncSession, scope: Scope, area: Area, action: Action, config: Config, *, renew: bool = False
-) -> None:
-    """Make the AREA's trigger fit its action, parameters and switch. The first look at a source is the baseline."""
-    trigger = await session.get(Trigger, area.id)
-    if trigger is None:
-        trigger = Trigger(area_id=area.id)
-        session.add(trigger)
-    if action.kind == "webhook":
-        trigger.source_id = None
-        if renew or trigger.token_hash is None:
-            _new_address(scope.keyring, trigger)
-            trigger.secret = scope.keyring.encrypt(new_token(), f"area:{area.id}|secret")
-    else:
-        trigger.token_hash = trigger.token = trigger.secret = None
-        trigger.source_id = await _source(session, area, action, config)
-        trigger.baseline = action.kind == "poll"
-    trigger.since = now()
-    if area.is_active:
-        await session.execute(
-            update(AreaHealth)
-            .where(AreaHealth.area_id == area.id)
-            .values(failures=0, switched_off_at=None, reason=None)
-        )
-
-
-def _new_address(keyring: Keyring, trigger: Trigger) -> None:
-    token = new_token()
-    trigger.token_hash = hash_token(token)
-    trigger.token = keyring.encrypt(token, f"area:{trigger.area_id}|token")
-
-
-async def _source(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
-    """The source that this action, parameters and account share, asked at once when somebody begins to need it."""
-    plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
-    personal = action.service.auth is not None or action.service.personal
-    owner = area.user_id if personal else None
-    key = hashlib.sha256(orjson.dumps([action.key, plain, owner], option=orjson.OPT_SORT_KEYS)).hexdigest()
-    await session.execute(
-        insert(Source)
-        .values(key=key, component_id=area.component_action_id, user_id=owner, params=plain)
-        .on_conflict_do_nothing(index_elements=["key"])
-    )
-    source = (await session.scalars(select(Source).where(Source.key == key).with_for_update())).one()
-    if not area.is_active:
-        return source.id
-    others = await session.scalar(
-        select(func.count())
-        .select_from(Trigger)
-        .join(Area, Area.id == Trigger.area_id)
-        .where(Trigger.source_id == source.id, Area.is_active, Area.id != area.id)
-    )
-    if not others:  # nobody was watching: what it remembers is the past, and the past is not replayed
-        source.state, source.seen, source.planned_at = {}, None, None
-        source.failures, source.failing_since, source.last_error, source.noticed_at = 0, None, None, None
-        source.checked_at = None
-    if not others or action.kind == "poll":
-        source.due_at = now()
-    await notify(session, "sources_changed", str(source.id))
-    return source.id
-
-
-# Helpers
+    await triggers.watch(session, scope, area, action, config)
 
 
 async def _own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool = False) -> Area:
@@ -521,191 +355,3 @@ def _texts(parts: Parts, action: Mapping[str, Any], reaction: Mapping[str, Any])
 def _unmask(given: Mapping[str, Any], old: Mapping[str, str]) -> dict[str, Any]:
     """Dots stand for the secret that is there already."""
     return {name: old.get(name, "") if value == MASK else value for name, value in given.items()}
-
-
-async def _store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Parts, config: Config) -> Config:
-    """Replace the AREA's parameters; returns the configuration with its secrets encrypted."""
-    await session.execute(sql_delete(AreaParameter).where(AreaParameter.area_id == area_id))
-    stored: dict[str, dict[str, str]] = {"action": {}, "reaction": {}}
-    for kind, component, row, texts in (
-        ("action", parts.action, parts.action_row, config.action_parameters),
-        ("reaction", parts.reaction, parts.reaction_row, config.reaction_parameters),
-    ):
-        secrets = {one.name for one in fields(component.params) if one.secret}
-        for name, value in texts.items():
-            variable_id = parts.variables[row.id, name]
-            kept = value
-            if name in secrets:
-                kept = SECRET + keyring.encrypt(value, secret_context(area_id, variable_id))
-            stored[kind][name] = kept
-            session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=kept))
-    await session.flush()
-    return Config(config.action, config.reaction, stored["action"], stored["reaction"])
-
-
-Stored = tuple[Config, dict[tuple[str, str], int]]
-
-
-async def _configs(session: AsyncSession, registry: Registry, areas: Sequence[Area]) -> dict[int, Stored]:
-    """Present configurations as stored, with the variables' ids by (kind of component, name)."""
-    rows = await session.execute(
-        text(
-            "select a.id, c.type::text, c.name, s.name, v.name, p.value, v.id from areas a"
-            " join components c on c.id in (a.component_action_id, a.component_reaction_id)"
-            " join services s on s.id = c.service_id"
-            " left join (area_parameters p join variables v on v.id = p.variable_id)"
-            " on p.area_id = a.id and v.component_id = c.id"
-            " where a.id = any(:ids)"
-        ),
-        {"ids": [area.id for area in areas]},
-    )
-    slugs = {service.name: slug for slug, service in registry.services.items()}
-    texts: dict[int, dict[str, dict[str, str]]] = defaultdict(lambda: {"action": {}, "reaction": {}})
-    keys: dict[int, dict[str, str]] = defaultdict(dict)
-    variables: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
-    for area_id, kind, component, service, name, value, variable_id in rows:
-        keys[area_id][kind] = f"{slugs.get(service) or slug_of(service)}.{component}"
-        if name is not None:
-            texts[area_id][kind][name] = value
-            variables[area_id][kind, name] = variable_id
-    return {
-        area.id: (
-            Config(
-                keys[area.id]["action"], keys[area.id]["reaction"], texts[area.id]["action"], texts[area.id]["reaction"]
-            ),
-            variables[area.id],
-        )
-        for area in areas
-    }
-
-
-async def _views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> list[AreaOut]:
-    if not areas:
-        return []
-    ids = [area.id for area in areas]
-    configs = await _configs(session, scope.registry, areas)
-    triggers = {row.area_id: row for row in await session.scalars(select(Trigger).where(Trigger.area_id.in_(ids)))}
-    source_ids = [row.source_id for row in triggers.values() if row.source_id is not None]
-    sources = {row.id: row for row in await session.scalars(select(Source).where(Source.id.in_(source_ids)))}
-    health = {row.area_id: row for row in await session.scalars(select(AreaHealth).where(AreaHealth.area_id.in_(ids)))}
-    versions = dict(
-        (
-            await session.execute(
-                select(AreaVersion.area_id, func.max(AreaVersion.version))
-                .where(AreaVersion.area_id.in_(ids))
-                .group_by(AreaVersion.area_id)
-            )
-        ).all()
-    )
-    component_ids = {one for area in areas for one in (area.component_action_id, area.component_reaction_id)}
-    active = {
-        row[0]: row[1]
-        for row in await session.execute(
-            select(Component.id, Component.is_active & Service.is_active)
-            .join(Service, Service.id == Component.service_id)
-            .where(Component.id.in_(component_ids))
-        )
-    }
-    connections = await _connection_states(session, scope.registry, areas[0].user_id)
-    views = []
-    for area in areas:
-        config, _ = configs[area.id]
-        trigger = triggers.get(area.id)
-        source = sources.get(trigger.source_id) if trigger and trigger.source_id is not None else None
-        available = active[area.component_action_id] and active[area.component_reaction_id]
-        state, reason = _state(
-            area, scope.registry, config, source, health.get(area.id), connections, available=available
-        )
-        webhook_url = None
-        if trigger and trigger.token:
-            webhook_url = f"{scope.base_url}/hooks/{scope.keyring.decrypt(trigger.token, f'area:{area.id}|token')}"
-        views.append(
-            AreaOut(
-                id=area.id,
-                user_id=area.user_id,
-                component_action_id=area.component_action_id,
-                component_reaction_id=area.component_reaction_id,
-                name=area.name,
-                description=area.description,
-                is_active=area.is_active,
-                created_at=area.created_at,
-                updated_at=area.updated_at,
-                last_triggered_at=area.last_triggered_at.replace(tzinfo=UTC) if area.last_triggered_at else None,
-                triggered_count=area.triggered_count,
-                action=_part_view(
-                    scope.registry, "action", config.action, area.component_action_id, config.action_parameters
-                ),
-                reaction=_part_view(
-                    scope.registry, "reaction", config.reaction, area.component_reaction_id, config.reaction_parameters
-                ),
-                webhook_url=webhook_url,
-                version=versions.get(area.id, 1),
-                state=state,
-                reason=reason,
-                last_checked_at=source.checked_at if source else None,
-                next_due_at=source.due_at if source and area.is_active else None,
-            )
-        )
-    return views
-
-
-def _part_view(registry: Registry, kind: str, key: str, component_id: int, texts: Mapping[str, str]) -> PartOut:
-    component = registry.action(key) if kind == "action" else registry.reaction(key)
-    declared = {one.name: one for one in fields(component.params)} if component else {}
-    parameters: dict[str, Any] = {}
-    for name, value in texts.items():
-        if value.startswith(SECRET):
-            parameters[name] = MASK
-        else:
-            parameters[name] = parse(value, declared[name]) if name in declared else value
-    return PartOut(
-        component=key,
-        component_id=component_id,
-        title=component.title if component else key,
-        service=component.service.name if component else key.partition(".")[0],
-        parameters=parameters,
-    )
-
-
-def _state(
-    area: Area,
-    registry: Registry,
-    config: Config,
-    source: Source | None,
-    health: AreaHealth | None,
-    connections: Mapping[str, str],
-    *,
-    available: bool,
-) -> tuple[State, str | None]:
-    """How an AREA fares, and why, in the order of what its owner should mend first."""
-    if health and health.switched_off_at and not area.is_active:
-        return "switched_off", health.reason
-    if not area.is_active:
-        return "off", None
-    if not available or not registry.action(config.action) or not registry.reaction(config.reaction):
-        return "unavailable", "Its action or reaction is switched off on this server."
-    for key in (config.action, config.reaction):
-        service = registry.services[key.partition(".")[0]]
-        if service.auth is not None and connections.get(service.slug) != "works":
-            verb = "Reconnect" if service.slug in connections else "Connect"
-            return "waiting_for_connection", f"{verb} {service.name}; what happens meanwhile is caught up afterwards."
-    if source and source.failing_since:
-        return "failing", source.last_error
-    if health and health.failures:
-        return "failing", health.reason
-    return ("healthy", None) if area.triggered_count else ("never_fired", None)
-
-
-async def _connection_states(session: AsyncSession, registry: Registry, user_id: int) -> dict[str, str]:
-    slugs = {service.name: slug for slug, service in registry.services.items()}
-    rows = await session.execute(
-        select(Service.name, func.coalesce(ConnectionState.status, "works"))
-        .select_from(UserService)
-        .join(Service, Service.id == UserService.service_id)
-        .outerjoin(
-            ConnectionState,
-            (ConnectionState.user_id == UserService.user_id) & (ConnectionState.service_id == UserService.service_id),
-        )
-        .where(UserService.user_id == user_id)
-    )
-    return {slugs[name]: status for name, status in rows if name in slugs}

@@ -17,7 +17,7 @@ from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import hash_token
-from area.kit.text import dump_json
+from area.kit.text import dump_model
 from area.sdk import ConnectorError, Context, Headers, Http, Refused, Request
 
 log = structlog.get_logger()
@@ -114,7 +114,7 @@ class Hooks:
         accepted = []
         try:
             async for event in plan.action.function(context, plan.params, request):
-                data = dump_json(event.data.model_dump(mode="json"))
+                data = dump_model(event.data)
                 offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL)
                 accepted.append(await self.intake.take(offer))
         except ConnectorError as error:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from area.kit import condition, templating
 from area.kit.clock import BadTime, parse_delay
+from area.kit.crypto import Keyring
 from area.kit.filling import Filling
 from area.kit.problems import FieldError, Invalid
 from area.kit.text import did_you_mean, dump_json
@@ -20,6 +21,16 @@ from area.sdk.fields import Field, fields
 SECRET = "enc:"  # noqa: S105 - the mark of an encrypted value, no secret
 MASK = "••••••••"
 MAX_VALUE = 64 * 1024  # characters of one parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the functions here need beside a session: made once per process."""
+
+    registry: Registry
+    keyring: Keyring
+    base_url: str
+    max_areas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,7 @@ class Plan:
     params: BaseModel
     fillings: dict[str, Filling]
     optional: frozenset[str]
+    textual: frozenset[str]
     only_if: condition.Condition | None
     delay: str | None
     constants: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +86,8 @@ class Plan:
             value = filling.render(data)
             if value in (None, "") and name in self.optional:
                 continue
-            values[name] = value
+            # a lone placeholder keeps its type, but a number is welcome where text is wanted
+            values[name] = value if isinstance(value, str) or name not in self.textual else templating.as_text(value)
         return values
 
 
@@ -135,10 +148,21 @@ def compile_config(registry: Registry, config: Config) -> Plan:
     names = {one.name for one in fields(action.returns)}
     only_if = _only_if(config.action_parameters.get("only_if"), names, errors)
     delay = _delay(config.reaction_parameters.get("delay"), errors)
-    fillings, constants, optional = _reaction_params(reaction, config.reaction_parameters, names, errors)
+    fillings, constants = _reaction_params(reaction, config.reaction_parameters, names, errors)
+    declared = fields(reaction.params)
     if errors or params is None:
         raise Invalid(errors=errors)
-    return Plan(action, reaction, params, fillings, optional, only_if, delay, constants)
+    return Plan(
+        action=action,
+        reaction=reaction,
+        params=params,
+        fillings=fillings,
+        optional=frozenset(one.name for one in declared if one.nullable),
+        textual=frozenset(one.name for one in declared if one.type in ("string", "email", "url")),
+        only_if=only_if,
+        delay=delay,
+        constants=constants,
+    )
 
 
 def _action_params(action: Action, given: Mapping[str, str], errors: list[FieldError]) -> BaseModel | None:
@@ -176,7 +200,7 @@ def _delay(text: str | None, errors: list[FieldError]) -> str | None:
 
 def _reaction_params(
     reaction: Reaction, given: Mapping[str, str], names: set[str], errors: list[FieldError]
-) -> tuple[dict[str, Filling], dict[str, Any], frozenset[str]]:
+) -> tuple[dict[str, Filling], dict[str, Any]]:
     """Fillings that use return values, and the values of those that don't."""
     fillings: dict[str, Filling] = {}
     constants: dict[str, Any] = {}
@@ -200,7 +224,7 @@ def _reaction_params(
         else:
             fillings[one.name] = filling
     _check_constants(reaction, constants, complete=not fillings, errors=errors)
-    return fillings, constants, frozenset(one.name for one in declared if one.nullable)
+    return fillings, constants
 
 
 def _check_constants(

@@ -79,5 +79,5 @@ def _load(registry: Registry, name: str, folder_name: str | None) -> None:
 
 @cache
 def registry() -> Registry:
-    """This process's connectors, loaded once."""
+    """The process's connectors, loaded once."""
     return load()

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field, SecretStr
 
 from area import catalog
-from area.api import make_api
+from area.api import attach, make_api
 from area.db.session import Database
 from area.engine.state import State
 from area.kit import crypto
@@ -322,11 +322,16 @@ async def state(database: Database) -> AsyncIterator[State]:
     await state.client.close()
 
 
+@pytest.fixture(scope="session")
+def _app() -> FastAPI:
+    return make_api()
+
+
 @pytest_asyncio.fixture
-async def app(state: State) -> AsyncIterator[FastAPI]:
-    app = make_api(state)
-    yield app
-    await app.state.hub.close()
+async def app(_app: FastAPI, state: State) -> AsyncIterator[FastAPI]:
+    attach(_app, state)
+    yield _app
+    await _app.state.hub.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 
 from area import accounts
-from area.api import make_api
 from area.db.session import Database
 from area.kit.problems import TooMany
 
@@ -100,11 +99,9 @@ async def test_an_unknown_account_and_a_wrong_password_are_told_alike(nobody):
 
 
 async def test_registration_can_be_closed_but_for_the_first(state, nobody):
-    closed = make_api(state)
-    closed.state.area.settings = state.settings.model_copy(update={"registration": "closed"})
-    client = type(nobody)(closed)
-    assert (await client.post(REGISTER, form("ann"))).status == 201
-    answer = await client.post(REGISTER, form("bob"))
+    state.settings = state.settings.model_copy(update={"registration": "closed"})
+    assert (await nobody.post(REGISTER, form("ann"))).status == 201
+    answer = await nobody.post(REGISTER, form("bob"))
     assert (answer.status, answer.json()["code"]) == (403, "forbidden")
 
 

@@ -72,7 +72,9 @@ def build(world: World) -> Service:
         return None
 
     service = Service("probe", "Probe", "A service for tests.", auth=None)
-    locked = Service("locked", "Locked", "A service for tests that needs a connection.", auth=Credentials(Login, login_works))
+    locked = Service(
+        "locked", "Locked", "A service for tests that needs a connection.", auth=Credentials(Login, login_works)
+    )
 
     @service.poll("An item appears", every=timedelta(seconds=1))
     async def item(ctx: Context, params: Topic, since: datetime) -> AsyncIterator[Event[Item]]:
@@ -154,7 +156,9 @@ async def make_user(state, name):
         return one.id
 
 
-async def make_area(state, user_id, action="probe.item", reaction="probe.send", action_parameters=None, **reaction_parameters):
+async def make_area(
+    state, user_id, action="probe.item", reaction="probe.send", action_parameters=None, **reaction_parameters
+):
     wanted = AreaIn(
         name=f"{action} to {reaction}",
         action=Part(component=action, parameters=action_parameters or {}),

@@ -119,13 +119,15 @@ async def test_each_execution_gets_the_data_of_its_own_event(state, user, world)
     areas_ = [await make_area(state, user, text=f"{number}:{{{{title}}}}") for number in range(3)]
     pool = await state.database.pool()
     offers = [Offer(areas_[n % 3].id, f"e{n}", b'{"title": "t%d"}' % n) for n in range(30)]
-    gone = [Offer(999_999, "x", b"{}"), *offers, Offer(999_999, None, b"{}")]
+    gone = [Offer(999_999, "x", b"{}"), *offers, Offer(999_999, "", b"{}")]
     async with pool.acquire() as conn, conn.transaction():
         outcome = await accept(conn, gone)
     assert outcome[0].execution_id is None
     assert outcome[-1].execution_id is None
     for n, one in enumerate(outcome[1:-1]):
-        (row,) = await rows(state, "select area_id, trigger_data->>'title' as t from area_executions where id = $1", one.execution_id)
+        (row,) = await rows(
+            state, "select area_id, trigger_data->>'title' as t from area_executions where id = $1", one.execution_id
+        )
         assert (row["area_id"], row["t"]) == (areas_[n % 3].id, f"t{n}")
     async with worker(state):
         await until(lambda: len(world.sent) == 30)
@@ -160,7 +162,7 @@ async def offer(state, area, data, **options):
 
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
-        return (await accept(conn, [Offer(area.id, None, orjson.dumps(data), **options)]))[0]
+        return (await accept(conn, [Offer(area.id, "", orjson.dumps(data), **options)]))[0]
 
 
 async def test_a_permanent_failure_says_why_and_twenty_in_a_row_switch_off(state, user, world):
@@ -254,7 +256,9 @@ async def test_replay_as_it_was_and_as_it_is(state, user, world):
     accepted = await offer(state, area, {"title": "x"})
     async with worker(state):
         await until(lambda: settled(state))
-        patch = AreaPatch.model_validate({"reaction": {"component": "probe.send", "parameters": {"text": "new {{title}}"}}})
+        patch = AreaPatch.model_validate(
+            {"reaction": {"component": "probe.send", "parameters": {"text": "new {{title}}"}}}
+        )
         async with state.database.transaction() as session:
             await areas.change(session, control.scope(state), user, area.id, patch)
         for mode, parameters in (("as_it_was", None), ("present", None), ("present", {"text": "edited"})):
@@ -276,7 +280,9 @@ async def test_run_once_works_on_an_area_that_is_off_and_with_the_sample(state, 
 
 
 async def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(state, user, world):
-    area = await make_area(state, user, text="Re: {{title | upper}}", action_parameters={"only_if": "title contains 'h'"})
+    area = await make_area(
+        state, user, text="Re: {{title | upper}}", action_parameters={"only_if": "title contains 'h'"}
+    )
     async with state.database.sessions() as session:
         preview = await control.preview(session, state, user, area.id)
         refused = await control.preview(session, state, user, area.id, {"title": "zzz"})
@@ -297,8 +303,12 @@ async def test_a_timer_fires_each_planned_instant_once(state, user, world):
 
 
 async def test_a_missed_timer_fires_once_late_or_is_skipped(state, user, world):
-    await make_area(state, user, action="probe.every_second", action_parameters={"missed": "late"}, text="late {{late_seconds}}")
-    await make_area(state, user, action="probe.every_second", action_parameters={"missed": "skip"}, text="skip {{late_seconds}}")
+    await make_area(
+        state, user, action="probe.every_second", action_parameters={"missed": "late"}, text="late {{late_seconds}}"
+    )
+    await make_area(
+        state, user, action="probe.every_second", action_parameters={"missed": "skip"}, text="skip {{late_seconds}}"
+    )
     pool = await state.database.pool()
     await pool.execute(
         "update sources set planned_at = now() - interval '1 hour', due_at = now() - interval '1 hour';"
@@ -355,3 +365,18 @@ async def test_one_of_two_workers_runs_each_execution(state, user, world):
             await offer(state, area, {"title": str(n)})
         await until(lambda: settled(state), 20)
     assert sorted(int(text) for _, text in world.sent) == list(range(200))
+
+
+async def test_a_number_fills_text_and_json_keeps_its_form(state, user, world):
+    area = await make_area(state, user, text="{{number}}", extra={"say": '"{{title}}"', "n": "{{number}}"})
+    got = []
+
+    async def look(ctx, params, attempt):
+        got.append(params)
+
+    world.behaviour = look
+    await offer(state, area, {"title": 'a "quoted" one', "number": 7})
+    async with worker(state):
+        await until(lambda: settled(state))
+    assert got[0].text == "7"
+    assert got[0].extra == {"say": '"a "quoted" one"', "n": 7}

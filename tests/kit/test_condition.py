@@ -395,7 +395,7 @@ def test_it_takes_microseconds() -> None:
         for _ in range(1000):
             parsed.evaluate(DATA)
 
-    assert min(cpu_seconds(thousand) for _ in range(20)) < 0.02
+    assert min(cpu_seconds(thousand) for _ in range(20)) < 0.05
 
 
 def test_it_is_a_value() -> None:

@@ -72,7 +72,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             version=app.version,
             summary="When something happens in one service, do something in another.",
             description=app.description,
-            routes=[route for route in app.routes if getattr(route, "path", "").startswith("/api/")],
+            routes=app.routes,
         )
         schemas = document["components"]["schemas"]
         schema = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")

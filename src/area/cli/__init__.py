@@ -1,36 +1,30 @@
-"""The `area` command. Heavy modules are imported by the commands that need them."""
+"""The `area` command. Each noun has a file of its own, and heavy modules are imported by the commands that need them."""
 
-import sys
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from area.kit import logs
-from area.settings import Settings, settings
+from area.cli import areas, catalog, connector, console, db, doctor, keys, log, trial, users
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
-
-
-def configured() -> Settings:
-    """The settings, with logs set up; a wrong one ends the command with a sentence."""
-    try:
-        found = settings()
-    except ValidationError as error:
-        for one in error.errors(include_url=False, include_context=False, include_input=False):
-            name = "AREA_" + "_".join(str(part) for part in one["loc"]).upper()
-            typer.echo(f"{name}: {one['msg'].removeprefix('Value error, ')}", err=True)
-        raise typer.Exit(2) from error
-    logs.configure(found.log_format, found.log_level)
-    return found
+app = typer.Typer(
+    name="area",
+    cls=console.Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="AREA: when something happens in one service, do something in another.",
+)
 
 
 @app.command()
-def up(workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1) -> None:
+def up(
+    workers: Annotated[int, typer.Option("--workers", help="Worker processes.", min=1, max=64)] = 1,
+) -> None:
     """Run everything on this machine: the database (embedded, unless AREA_DATABASE_URL is set), web and workers."""
-    from area.cli.supervise import up as run_up
+    from area.cli import supervise
 
-    raise typer.Exit(run_up(configured(), workers=workers, say=lambda url: typer.echo(f"AREA runs at {url}")))
+    raise typer.Exit(supervise.up(console.configured(), workers=workers, say=typer.echo))
 
 
 @app.command()
@@ -38,9 +32,10 @@ def serve() -> None:
     """Run a web process: API, pages and webhooks."""
     from area import app as root
 
-    found = configured()
-    with root.database(found) as dsn:
-        root.run(lambda stop: root.serve(found, dsn, stop))
+    settings = console.configured()
+    console.check_port(settings.host, settings.port)
+    with console.database(settings) as dsn:
+        root.run(lambda stop: root.serve(settings, dsn, stop))
 
 
 @app.command()
@@ -48,32 +43,25 @@ def worker() -> None:
     """Run a worker process: it watches sources and runs reactions."""
     from area import app as root
 
-    found = configured()
-    with root.database(found) as dsn:
-        root.run(lambda stop: root.work(found, dsn, stop))
+    settings = console.configured()
+    with console.database(settings) as dsn:
+        root.run(lambda stop: root.work(settings, dsn, stop))
 
 
-db = typer.Typer(no_args_is_help=True, help="The database.")
-app.add_typer(db, name="db")
-
-
-@db.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the database's schema up to date."""
-    import asyncio
-
-    from area import app as root
-    from area.db import schema
-
-    with root.database(configured()) as dsn:
-        asyncio.run(schema.ensure(dsn))
-    typer.echo(f"The database is at {schema.head()}.")
+app.add_typer(db.app, name="db")
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(users.app, name="user")
+app.command("apply")(areas.apply)
+app.command("export")(areas.export)
+app.command("run")(log.run)
+app.command("replay")(log.replay)
+app.command("tail")(log.tail)
+app.command("try")(trial.try_)
+app.add_typer(keys.app, name="keys")
+app.command("new-connector")(connector.new)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
     """Entry point of the `area` command."""
     app()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

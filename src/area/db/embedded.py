@@ -47,6 +47,7 @@ _LEFTOVERS_TIMEOUT = 5.0
 _FAST_TIMEOUT = 10.0
 _IMMEDIATE_TIMEOUT = 8.0  # the postmaster itself kills what is left after 5
 _TICK = 0.005
+_PROC = Path("/proc") if Path("/proc/self/cmdline").exists() else Path("/nonexistent")  # macOS: `ps` then
 
 _CONFIGURATION = """\
 # Written by AREA at each start. Use `alter system`, or local.conf beside this file, for settings of your own.
@@ -333,14 +334,12 @@ def _tell_recovery(directory: Path, since: float, told: float) -> float:
 def _stop(directory: Path, process: "subprocess.Popen[bytes] | None") -> None:
     """Stop the server, whoever started it. Under the mutex, when nobody else uses it."""
     alive = _open(directory.parent / "postgres.alive")
+    pid = _pid(directory) or (process.pid if process else None)
+
+    def gone() -> bool:
+        return _try(alive, fcntl.LOCK_EX) and not (pid and _is_postmaster(pid, directory))
+
     try:
-
-        def gone() -> bool:
-            if process is not None:
-                process.poll()  # so that it leaves no zombie
-            return _try(alive, fcntl.LOCK_EX) and not (pid and _is_postmaster(pid, directory))
-
-        pid = _pid(directory) or (process.pid if process else None)
         if gone():
             return
         if pid is None or not _is_postmaster(pid, directory):
@@ -648,32 +647,34 @@ def _forget_stale_pid(directory: Path, socket_dir: Path) -> None:
 
 
 def _is_postmaster(pid: int, directory: Path) -> bool:
-    """Whether the process is a server of this directory; others can't be told from it by the pid alone."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-    except OSError:
-        if Path("/proc/self/cmdline").exists():
+    """Whether the process is a server of this directory: a pid alone may be anybody's. Its children have other titles."""
+    if _PROC.exists():
+        try:
+            command = _command(_PROC / str(pid))
+        except OSError:
             return False
-        command = [word.encode() for found, line in _processes() if found == pid for word in line.split()]
-    # its children have the same pid namespace and directory, but another title
-    return len(command) > 1 and os.fsencode(directory) in command and Path(os.fsdecode(command[0])).name == "postgres"
+    else:
+        command = next((command for found, command in _processes() if found == pid), "")
+    program, _, rest = f"{command} ".partition(" -D ")
+    return program.endswith("postgres") and rest.startswith(f"{directory} ")
 
 
 def _processes() -> Iterator[tuple[int, str]]:
     """Each process and its command line."""
-    if Path("/proc/self/cmdline").exists():
-        for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed
-            if entry.isdigit():
-                with suppress(OSError):
-                    yield (
-                        int(entry),
-                        Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"),
-                    )
+    if _PROC.exists():
+        for entry in _PROC.iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):  # it ended
+                    yield int(entry.name), _command(entry)
         return
-    listing = subprocess.run(["/bin/ps", "-axo", "pid=,command="], capture_output=True, text=True, check=False)
+    listing = subprocess.run(["/bin/ps", "-axwwo", "pid=,command="], capture_output=True, text=True, check=False)
     for line in listing.stdout.splitlines():
         pid, _, command = line.strip().partition(" ")
         yield int(pid), command.lstrip()
+
+
+def _command(process: Path) -> str:
+    return (process / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "surrogateescape")
 
 
 def _name(directory: Path) -> str:
@@ -884,7 +885,7 @@ def _client(command: Command, environment: Mapping[str, str], **options: Any) ->
 
 def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
     """The address without its password, which goes into the environment: command lines can be read by every user."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment = dict(os.environ)
     parts = urlsplit(dsn.replace("postgresql+asyncpg://", "postgresql://"))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     password = query.pop("password", None) or (unquote(parts.password) if parts.password else None)

@@ -365,7 +365,6 @@ class Trigger(Base):
     token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     token: Mapped[str | None] = mapped_column(Text)  # encrypted
     secret: Mapped[str | None] = mapped_column(Text)  # encrypted
-    vendor_id: Mapped[str | None] = mapped_column(Text)  # what subscribe returned
     since: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 

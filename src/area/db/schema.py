@@ -46,6 +46,8 @@ async def upgrade(dsn: str, revision: str = "head") -> None:
     async with _alone(dsn) as connection:
         current = await _current(connection)
         _check_known(current)
+        if revision == "head" and current == head():
+            return  # another did it while this one waited
         if current is None and await _holds_something(connection):
             raise SchemaError(
                 "The database holds tables that AREA didn't make. Give it an empty one: `create database area`, and set"

@@ -10,7 +10,7 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
-from area import areas, connections
+from area import connections, parameters
 from area.engine.state import State
 from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
@@ -198,4 +198,4 @@ class Cache:
             component, _, name = key.partition(" ")
             variables[ids[int(component)], name] = variable_id
         stored = Config.from_json(orjson.loads(row["config"]))
-        return areas.open_secrets(self.state.keyring, row["id"], stored, variables)
+        return parameters.open_secrets(self.state.keyring, row["id"], stored, variables)

@@ -16,6 +16,7 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, NotFound
 from area.kit.templating import RenderError
+from area.parameters import present as present_config
 from area.plans import Plan, compile_config, field_errors
 
 Mode = Literal["as_it_was", "present"]
@@ -48,7 +49,7 @@ async def preview(
     """Fill an AREA (saved or not) with `data`, else with its last event, else with the action's sample; send nothing."""
     if isinstance(wanted, int):
         area = await _own_area(session, user_id, wanted)
-        plan = compile_config(state.registry, await areas.present_config(session, scope(state), area))
+        plan = compile_config(state.registry, await present_config(session, scope(state), area))
         last = None if data is not None else await _last_event(session, area.id)
     else:
         plan, last = await areas.plan(session, scope(state), wanted), None
@@ -95,7 +96,7 @@ async def run(
     if data is None:
         data = await _last_event(session, area.id)
     if data is None:
-        config = await areas.present_config(session, scope(state), area)
+        config = await present_config(session, scope(state), area)
         data = sample_of(state.registry, compile_config(state.registry, config).action)
     return await _insert(session, area.id, data, {"forced": True}, "run")
 
@@ -120,7 +121,7 @@ async def replay(
     reason = "run"
     if parameters is not None:
         area = await _own_area(session, user_id, execution.area_id)
-        plan = compile_config(state.registry, await areas.present_config(session, scope(state), area))
+        plan = compile_config(state.registry, await present_config(session, scope(state), area))
         try:
             plan.reaction.params.model_validate(parameters)
         except ValidationError as error:

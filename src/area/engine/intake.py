@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import structlog
@@ -63,18 +63,17 @@ OWN_JOB = (
 
 @dataclass(slots=True)
 class Offer:
-    """One event for one AREA. `data` is JSON text; `event_id` None: there is nothing to know it by again.
+    """One event for one AREA. `data` is JSON text; an empty `event_id`: there is nothing to know it by again.
 
-    `due` (aware) delays it; `result` is what its execution begins with (a replay, a chain) and gives it a job of its own.
+    `result` is what its execution begins with (a chain), and gives it a job of its own for the `reason`.
     """
 
     area_id: int
-    event_id: str | None
+    event_id: str
     data: bytes
     priority: int = NORMAL
-    due: datetime | None = None
     result: dict[str, Any] | None = None
-    reason: str = "delay"
+    reason: str = "chain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +97,11 @@ class LaterJob:
     priority: int = NORMAL
 
 
+def _queries(conn: Conn) -> Queries:
+    """PgQueuer's statements on the caller's connection, inside its transaction."""
+    return Queries(AsyncpgDriver(cast("asyncpg.Connection[asyncpg.Record]", conn)))
+
+
 def state_key(event_id: str) -> str:
     """The event's key in `hook_states`; a long id is hashed."""
     key = f"event:{event_id}"
@@ -108,7 +112,7 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
     """Take offers in, in order; the caller holds the transaction. Returns what became of each."""
     outcome: list[Accepted] = [REFUSED] * len(offers)
     waiting = list(enumerate(offers))
-    if any(offer.event_id is not None for offer in offers):
+    if any(offer.event_id for offer in offers):
         waiting = await _drop_known(conn, waiting, outcome)
     if not waiting:
         return outcome
@@ -128,7 +132,7 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
         await conn.execute(
             REMEMBER,
             [offer.area_id for offer, _ in named],
-            [state_key(offer.event_id or "") for offer, _ in named],
+            [state_key(offer.event_id) for offer, _ in named],
             [str(execution_id) for _, execution_id in named],
         )
     await _enqueue(conn, [offer for _, offer in taken], ids)
@@ -139,12 +143,12 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
 async def _drop_known(conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted]) -> list[tuple[int, Offer]]:
     """Lock the AREAs, and leave out what they know already, and what is offered twice in one go."""
     await conn.fetch(SWITCHED_ON, sorted({offer.area_id for _, offer in offers}))
-    named = [(offer.area_id, state_key(offer.event_id)) for _, offer in offers if offer.event_id is not None]
+    named = [(offer.area_id, state_key(offer.event_id)) for _, offer in offers if offer.event_id]
     rows = await conn.fetch(KNOWN, [area for area, _ in named], [key for _, key in named])
     known: dict[tuple[int, str], str | None] = {(row[0], row[1]): row[2] for row in rows}
     fresh = []
     for place, offer in offers:
-        if offer.event_id is None:
+        if not offer.event_id:
             fresh.append((place, offer))
             continue
         key = (offer.area_id, state_key(offer.event_id))
@@ -160,13 +164,13 @@ async def _drop_known(conn: Conn, offers: list[tuple[int, Offer]], outcome: list
 async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
     """One job for each group of what runs now, and one for each execution that waits or is special."""
     later = [
-        LaterJob(execution_id, offer.due or now(), offer.reason, offer.priority)
+        LaterJob(execution_id, now(), offer.reason, offer.priority)
         for offer, execution_id in zip(offers, ids, strict=True)
-        if offer.due or offer.result
+        if offer.result
     ]
     lines: dict[int, list[bytes]] = {NORMAL: [], BULK: []}
     for offer, execution_id in zip(offers, ids, strict=True):
-        if not (offer.due or offer.result):
+        if not offer.result:
             data = offer.data if len(offer.data) <= CARRIED else b""
             lines[offer.priority].append(b"%d %d %b" % (execution_id, offer.area_id, data))
     jobs = [
@@ -175,7 +179,7 @@ async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
         for start in range(0, len(members), GROUP)
     ]
     if jobs:
-        queries = Queries(AsyncpgDriver(conn))
+        queries = _queries(conn)
         await queries.enqueue([EXECUTE] * len(jobs), [job[0] for job in jobs], [job[1] for job in jobs])
     if later:
         await enqueue_later(conn, later)
@@ -183,7 +187,7 @@ async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
 
 async def enqueue_later(conn: Conn, jobs: Sequence[LaterJob]) -> None:
     """Give executions jobs of their own, in the caller's transaction; a former one is superseded."""
-    queries = Queries(AsyncpgDriver(conn))
+    queries = _queries(conn)
     moment = now()
     job_ids = await queries.enqueue(
         [LATER] * len(jobs),

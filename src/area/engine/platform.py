@@ -67,10 +67,9 @@ class UserPlatform:
         pool = await self.state.database.pool()
         offer = Offer(
             area_id=area,
-            event_id=f"run:{self.key}" if self.key else None,
+            event_id=f"run:{self.key}" if self.key else "",
             data=dump_json(data),
             result={"chain": self.chain},
-            reason="chain",
         )
         async with pool.acquire() as conn, conn.transaction():
             (accepted,) = await accept(conn, [offer])

@@ -37,7 +37,6 @@ CHANNELS = (
     "connection_changed",
     "sources_changed",
     "execution_cancelled",
-    "user_changed",
 )
 RESUME = """
 update pgqueuer p set execute_after = now() from execution_jobs j
@@ -109,7 +108,7 @@ class Worker:
         self.recorder = Recorder(state)
         self.executor = Executor(state, self.cache, self.recorder)
         self.sources = Sources(state, self.cache)
-        self.watch = Watch(state)
+        self.watch = Watch(state, self.sources)
         self._queue: PgQueuer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._chores: set[asyncio.Task[None]] = set()
@@ -207,6 +206,8 @@ class Worker:
                 self.cache.forget(channel, payload)
                 if channel == "connection_changed":
                     self._chore(self._reconnected(payload))
+                if channel == "catalog_changed":
+                    self._chore(self.sources.revive())
 
     async def _reconnected(self, payload: str) -> None:
         user_id, _, slug = payload.partition(":")

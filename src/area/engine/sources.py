@@ -25,7 +25,7 @@ from area.engine.intake import BULK, NORMAL, Offer, accept
 from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
-from area.kit.text import dump_json
+from area.kit.text import dump_json, dump_model
 from area.plans import parse
 from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Http, Retry, Timer
 from area.sdk.dedupe import Seen, fresh
@@ -62,7 +62,22 @@ SUBSCRIBERS = """
 select t.area_id, t.baseline, t.since, a.user_id from triggers t
 join areas a on a.id = t.area_id and a.is_active
 join users u on u.id = a.user_id and u.is_active
+join components c on c.id = a.component_action_id and c.is_active
+join services s on s.id = c.service_id and s.is_active
 where t.source_id = $1 order by t.area_id
+"""
+# a source that rests although somebody watches it (its user, component or service was switched on again) begins anew
+REVIVE = """
+with needed as (
+    select x.id, c.polling_interval is not null as polled from sources x
+    join components c on c.id = x.component_id and c.is_active join services s on s.id = c.service_id and s.is_active
+    where x.due_at is null and (x.lease_until is null or x.lease_until < now()) and exists (
+        select from triggers t join areas a on a.id = t.area_id and a.is_active
+        join users u on u.id = a.user_id and u.is_active where t.source_id = x.id)
+), told as (
+    update triggers t set baseline = n.polled, since = now() from needed n where t.source_id = n.id
+)
+update sources x set due_at = now(), state = '{}', seen = null, planned_at = null from needed n where x.id = n.id
 """
 BASELINED = "update triggers set baseline = false where source_id = $1 and baseline and since <= $2"
 LOOKED = """
@@ -243,7 +258,7 @@ class Sources:
             context = await self._context(source)
             offered = await self._collect(source, context, begun)
             if offered or seen is None:
-                new, seen = fresh(offered, seen or Seen(begun), begun)
+                new, seen = fresh(offered, seen or Seen(begun), begun, source.action.overlap)
                 events = new if source.seen is not None else []
         else:
             await self._rest(source)
@@ -320,7 +335,7 @@ class Sources:
         priority = BULK if len(subscribers) * len(events) > FLOOD else NORMAL
         offers = []
         for event in events:
-            data = dump_json(event.data.model_dump(mode="json"))
+            data = dump_model(event.data)
             offers += [Offer(row["area_id"], event.id, data, priority) for row in subscribers]
         await accept(conn, offers)
 
@@ -380,6 +395,12 @@ class Sources:
             await conn.execute(HEARD, source.id, self.owner, dump_json(source.state).decode())
         source.failures = 0
         metrics.polls.labels(source.action.service.slug, "ok").inc()
+
+    async def revive(self) -> None:
+        """Look again at what rests although somebody watches it."""
+        pool = await self.state.database.pool()
+        await pool.execute(REVIVE)
+        self.wake()
 
     async def tidy(self) -> None:
         """End the listeners that nobody needs any more."""
@@ -442,8 +463,10 @@ class Sources:
         if service.auth is not None and source.user_id is not None:
             connection = await self.cache.connection(source.user_id, service.slug)
             credential = connection.credential
+            if connection.status == "missing":
+                raise Retry(f"Connect {service.name} first.", EXPIRED_RECHECK)
             if connection.status != "works":
-                raise AuthExpired(f"Connect {service.name} (again); what happens meanwhile is caught up afterwards.")
+                raise AuthExpired(f"Reconnect {service.name}; what happens meanwhile is caught up afterwards.")
         return Context(
             http=Http(self.state.client, service.base_url, connected=service.auth is not None),
             guard=self.state.guard,

@@ -13,6 +13,7 @@ import structlog
 from area import executions
 from area.db.session import Conn
 from area.engine.notices import notice
+from area.engine.sources import Sources
 from area.engine.state import State
 from area.kit.clock import now
 
@@ -41,8 +42,9 @@ OWNERS = "select a.id, a.name, a.user_id from triggers t join areas a on a.id = 
 class Watch:
     """Runs on every worker; the one that gets the lock watches."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, sources: Sources) -> None:
         self._state = state
+        self._sources = sources
         self._purged = now() - PURGE_EVERY + timedelta(minutes=2)
 
     async def run(self) -> None:
@@ -61,6 +63,7 @@ class Watch:
             if not await conn.fetchval("select pg_try_advisory_lock($1)", WATCH_LOCK):
                 return
             try:
+                await self._sources.revive()
                 await self._dead(conn)
                 await self._mail(conn)
                 if now() - self._purged > PURGE_EVERY:

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 MAX_DEPTH = 100
 TOO_DEEP = f"[left out: nested more than {MAX_DEPTH} levels deep]"
@@ -136,3 +137,18 @@ def dump_json(value: Any) -> bytes:
         return orjson.dumps(clean_json(value))
     # an escaped backslash followed by u0000 looks the same here; cleaning it once more changes nothing
     return orjson.dumps(clean_json(value)) if b"\\u0000" in written else written
+
+
+def dump_model(model: BaseModel) -> bytes:
+    """A model's fields as `dump_json` writes them; nested models are written by pydantic."""
+    try:
+        written = orjson.dumps(model.__dict__, default=_plain)
+    except TypeError:
+        return orjson.dumps(clean_json(model.model_dump(mode="json")))
+    return orjson.dumps(clean_json(orjson.loads(written))) if b"\\u0000" in written else written
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return to_jsonable_python(value)

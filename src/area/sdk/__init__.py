@@ -2,10 +2,10 @@
 
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
-from area.sdk.events import Event, Headers, Hook, Request
+from area.sdk.events import Event, Headers, Request
 from area.sdk.http import Http, Response
 from area.sdk.service import Action, Credentials, Firing, Nothing, Reaction, Service
-from area.sdk.timers import Timer
+from area.sdk.timers import Timer, ZoneName
 from area.sdk.verify import Refused, Verify, hmac_sha1, hmac_sha256, shared_token, standard_webhooks, unsigned
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Failure",
     "Firing",
     "Headers",
-    "Hook",
     "Http",
     "Nothing",
     "Permanent",
@@ -31,6 +30,7 @@ __all__ = [
     "Service",
     "Timer",
     "Verify",
+    "ZoneName",
     "hmac_sha1",
     "hmac_sha256",
     "shared_token",

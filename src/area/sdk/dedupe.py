@@ -1,7 +1,7 @@
 """The rule that says which rows of a polled list are new. Pure; the engine keeps `Seen` and applies it under a lock.
 
 An event is new when its id is unknown and its time is not before the window. The window overlaps the last one by
-`OVERLAP`, so that a row which appears late still fires; `KEEP` ids stay known beyond it, for sources without dates.
+`OVERLAP` (or what the trigger says), so that a row which appears late still fires; `KEEP` ids stay known beyond it, for sources without dates.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,12 +23,14 @@ class Seen:
     ids: Mapping[str, datetime] = field(default_factory=dict)
 
 
-def fresh(events: Iterable[Event[Any]], seen: Seen, now: datetime) -> tuple[list[Event[Any]], Seen]:
+def fresh(
+    events: Iterable[Event[Any]], seen: Seen, now: datetime, overlap: timedelta = OVERLAP
+) -> tuple[list[Event[Any]], Seen]:
     """Return the new events, oldest first, and what is known after them."""
     offered = {event.id: event for event in events}
     # a row dated tomorrow counts as now, and does not move the window past the rows that follow
     when = {event.id: min(event.at or now, now) for event in offered.values()}
-    window = seen.since - OVERLAP
+    window = seen.since - overlap
     new = [event for event in offered.values() if event.id not in seen.ids and when[event.id] >= window]
     since = max([seen.since, *(event.at for event in new if event.at and event.at <= now)])
     # what is shown but too old to fire is remembered too: edited later, it may be shown with a new date
@@ -39,6 +41,6 @@ def fresh(events: Iterable[Event[Any]], seen: Seen, now: datetime) -> tuple[list
     kept = {
         identity: at
         for place, (identity, at) in enumerate(newest)
-        if place < KEEP or since - OVERLAP <= at <= since or identity in offered
+        if place < KEEP or since - overlap <= at <= since or identity in offered
     }
     return sorted(new, key=lambda event: when[event.id]), Seen(since, kept)

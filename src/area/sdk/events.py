@@ -1,11 +1,12 @@
 """What connectors receive and yield: events, requests, hooks."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
+from typing_extensions import override
 
 Data = TypeVar("Data", bound=BaseModel)
 
@@ -15,7 +16,7 @@ class Event(Generic[Data]):
     """Something happened.
 
     `id` is the source's own name for it (a vendor's id, a delivery id, a timer's planned instant) and is what keeps it from
-    firing twice; never a hash of "now". `at` is when it happened by the source's clock, aware, if the source says so.
+    firing twice; never a hash of "now". An empty one says that each delivery is an event of its own. `at` is when it happened by the source's clock, aware, if the source says so.
     """
 
     id: str
@@ -32,12 +33,15 @@ class Headers(Mapping[str, str]):
             key = name.lower()
             self._values[key] = f"{self._values[key]}, {value}" if key in self._values else value
 
+    @override
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
 
+    @override
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
+    @override
     def __len__(self) -> int:
         return len(self._values)
 
@@ -52,11 +56,3 @@ class Request:
     query: Mapping[str, str]
     body: bytes
     received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """Where a vendor shall deliver an AREA's events: its own address and the secret to sign with."""
-
-    url: str
-    secret: str = field(repr=False)

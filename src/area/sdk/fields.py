@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AnyUrl, BaseModel, EmailStr, SecretStr
 from pydantic.fields import FieldInfo
 
+from area.kit.text import dump_json
+
 VariableType = Literal["string", "number", "boolean", "date", "email", "url", "json"]
 
 
@@ -50,7 +52,7 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
         description=info.description,
         type=_type(hints),
         nullable=not info.is_required(),
-        placeholder=None if example is None else example if isinstance(example, str) else str(example),
+        placeholder=example if example is None or isinstance(example, str) else dump_json(example).decode(),
         validation_regex=pattern or ("^(" + "|".join(re.escape(c) for c in choices) + ")$" if choices else None),
         display_order=order,
         secret=SecretStr in hints,

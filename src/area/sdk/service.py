@@ -11,7 +11,8 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from area.sdk.context import Context
-from area.sdk.events import Event, Hook, Request
+from area.sdk.dedupe import OVERLAP
+from area.sdk.events import Event, Request
 from area.sdk.verify import Verify
 
 Quality = Literal["verified", "generated"]
@@ -19,7 +20,6 @@ Kind = Literal["poll", "timer", "webhook", "listen"]
 OnCrash = Literal["retry", "fail"]
 
 Credential = TypeVar("Credential", bound=BaseModel)
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Nothing(BaseModel):
@@ -61,24 +61,13 @@ class Action:
     returns: type[BaseModel]
     function: Callable[..., Any]
     every: timedelta | None = None
+    overlap: timedelta = OVERLAP
     verify: Verify | None = None
-    subscribe_function: Callable[[Context, Any, Hook], Awaitable[str]] | None = None
-    unsubscribe_function: Callable[[Context, Any, str], Awaitable[None]] | None = None
 
     @property
     def key(self) -> str:
         """`service.component`, as it stands in addresses and in AREAs."""
         return f"{self.service.slug}.{self.name}"
-
-    def subscribe(self, function: Function) -> Function:
-        """Decorate what is called when an AREA is switched on: it registers the hook and returns the vendor's id of it."""
-        self.subscribe_function = function
-        return function
-
-    def unsubscribe(self, function: Function) -> Function:
-        """Decorate what is called when an AREA is switched off, with the id that `subscribe` returned."""
-        self.unsubscribe_function = function
-        return function
 
 
 @dataclass(kw_only=True)
@@ -123,12 +112,16 @@ class Service:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.slug):
             raise TypeError(f"Service {self.slug!r}: the slug must be lower case letters, digits and underscores.")
 
-    def poll(self, title: str, *, every: timedelta) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+    def poll(
+        self, title: str, *, every: timedelta, overlap: timedelta = OVERLAP
+    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
         """Declare `async def f(ctx, params, since) -> AsyncIterator[Event[Model]]`, asked again `every` so often.
 
-        Yield what the source shows, in any order; the engine decides what is new. `since` (aware) only saves requests.
+        Yield what the source shows, in any order; the engine decides what is new. `since` (aware) only saves requests. A
+        row that appears later than `overlap` after rows with a later date is taken for an old one.
         """
-        return lambda function: self._action(title, "poll", function, ("ctx", "params", "since"), every=every)
+        names = ("ctx", "params", "since")
+        return lambda function: self._action(title, "poll", function, names, every=every, overlap=overlap)
 
     def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
         """Declare `def f(params, after) -> datetime | None`: the first instant strictly after `after` (both aware), or never.
@@ -163,7 +156,7 @@ class Service:
                 title=title,
                 description=inspect.getdoc(function) or title,
                 params=hints["params"],
-                returns=returns if _is_model(returns) else Nothing,
+                returns=typing.cast(type[BaseModel], returns) if _is_model(returns) else Nothing,
                 function=function,
                 on_crash=on_crash,
             )

@@ -1,6 +1,7 @@
 """What all timers share: the time zone, and what becomes of a firing that was missed."""
 
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -9,8 +10,13 @@ from pydantic import AfterValidator, BaseModel, Field
 from area.sdk.service import Firing
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # 8 ms a time
+
+
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise ValueError(f"{name!r} is no time zone; use a name such as Europe/Paris or UTC.")
     return name
 

@@ -30,6 +30,7 @@ class Verify:
     name: str
     check: Callable[[Request, str, BaseModel], None]
     reason: str = ""
+    uses_secret: bool = False  # the one that AREA makes for each address, which the sender must be told
 
 
 def hmac_signature(
@@ -49,7 +50,7 @@ def hmac_signature(
         if not hmac.compare_digest((sent.lower() if encoding == "hex" else sent).encode(), expected.encode()):
             raise Refused("The signature does not fit the body.")
 
-    return Verify(f"HMAC-{algorithm.upper()} in {header}", check)
+    return Verify(f"HMAC-{algorithm.upper()} in {header}", check, uses_secret=True)
 
 
 def hmac_sha256(header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex") -> Verify:
@@ -89,7 +90,7 @@ def standard_webhooks() -> Verify:
         if not any(hmac.compare_digest(one.encode(), expected) for one in signatures.split(" ")):
             raise Refused("The signature does not fit the body.")
 
-    return Verify("Standard Webhooks", check)
+    return Verify("Standard Webhooks", check, uses_secret=True)
 
 
 def shared_token(header: str) -> Verify:
@@ -101,7 +102,7 @@ def shared_token(header: str) -> Verify:
         if not hmac.compare_digest(request.headers.get(header, "").encode(), secret.encode()):
             raise Refused(f"The {header} header does not hold the agreed token.")
 
-    return Verify(f"token in {header}", check)
+    return Verify(f"token in {header}", check, uses_secret=True)
 
 
 def unsigned(reason: str) -> Verify:

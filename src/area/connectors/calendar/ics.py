@@ -23,7 +23,7 @@ from typing_extensions import override
 
 SECONDS = 10.0  # of processor time at most: a rule such as "every second since 1970" would never come to its end
 MOST = 1000  # events within the span
-MOST_LINES = 50_000  # about events that repeat or are near it
+MOST_LINES = 50_000  # about events that repeat or are near it; a list of dates counts as so many
 SLACK = timedelta(days=2)  # dates are compared before their time zones are known
 
 TEXTS = {"SUMMARY", "DESCRIPTION", "LOCATION"}
@@ -138,13 +138,14 @@ def _header(text: str, name: str) -> str:
 
 def _relevant(text: str, first: date, last: date) -> str:
     """Build a calendar of what `text` says about events that may start between two dates."""
-    kept = ["BEGIN:VCALENDAR"]
+    kept, count = ["BEGIN:VCALENDAR"], 0
     for kind, lines in _blocks(text):
         if kind == "VTIMEZONE" or _matters(lines, f"{first:%Y%m%d}", f"{last:%Y%m%d}"):
             kept += [f"BEGIN:{kind}", *lines, f"END:{kind}"]
             if kind == "VEVENT" and not any(_name(line) == "UID" for line in lines):
                 kept.insert(-1, "UID:" + sha256("\n".join(lines).encode()).hexdigest()[:32])
-        if len(kept) > MOST_LINES:
+            count += sum(1 if _name(line) in TEXTS else 1 + line.count(",") for line in lines)
+        if count > MOST_LINES:
             raise Broken(
                 f"The calendar has more than {MOST_LINES:,} lines about events that repeat or are about to start."
             )
@@ -155,7 +156,7 @@ def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
     """Give the time zones, whole, and of each event the lines that are needed. Line by line: a pattern could be led astray."""
     kind, lines, depth, names = "", list[str](), 0, set[str]()
     for line in text.split("\n"):
-        name = line.partition(":")[0].partition(";")[0].upper()
+        name = _name(line)
         edge = line[len(name) + 1 :].strip().upper() if name in ("BEGIN", "END") else ""
         if not kind:
             if name == "BEGIN" and edge in ("VEVENT", "VTIMEZONE"):

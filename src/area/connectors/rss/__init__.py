@@ -18,6 +18,7 @@ from pydantic_core.core_schema import str_schema
 from area.sdk import Context, Event, Permanent, Response, Service
 
 MAX_BYTES = 10_000_000
+MAX_ITEMS = 1000  # no more are taken at one look
 MAX_SECONDS = 30  # for reading one feed
 ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.8"
 READER = str(Path(__file__).with_name("reader.py"))
@@ -92,7 +93,7 @@ class Item(BaseModel):
     id: str = Field(description="What the feed names it by", examples=["tag:blog.example.com,2026:3142"])
 
 
-@service.poll("A new item appears", every=timedelta(minutes=5))
+@service.poll("A new item appears", every=timedelta(minutes=5), overlap=timedelta(days=1))
 async def new_item(ctx: Context, params: Feed, since: datetime) -> AsyncIterator[Event[Item]]:  # noqa: ARG001
     """An item appears in a feed. What is in the feed when the AREA is switched on does not fire."""
     # The state changes only once all went well: else an ETag would hide what could not be read.
@@ -101,7 +102,7 @@ async def new_item(ctx: Context, params: Feed, since: datetime) -> AsyncIterator
     items = [] if response is None else await asyncio.get_running_loop().run_in_executor(_readers, _read, response)
     ctx.state.update(seen)
     title, text = (params.title_contains or "").casefold(), (params.text_contains or "").casefold()
-    for item in reversed(items):  # feeds begin with the newest, and those without dates fire in this order
+    for item in reversed(items[:MAX_ITEMS]):  # feeds begin with the newest, and those without dates fire in this order
         at, content = item.pop("at"), item.pop("text")
         if title in item["title"].casefold() and (text in item["summary"].casefold() or text in content.casefold()):
             identity = item["id"]

@@ -345,6 +345,11 @@ async def test_an_empty_feed_is_a_feed(ctx, peer, feed):
     assert await look(ctx, peer) == []
 
 
+async def test_of_a_long_feed_the_newest_are_taken(ctx, peer):
+    peer.serves(channel(*(f"<item><guid>{number}</guid></item>" for number in range(1200))))
+    assert [event.id for event in await look(ctx, peer)] == [str(number) for number in range(1000)]
+
+
 async def test_a_huge_feed_is_refused(ctx, peer):
     peer.serves(b"<rss>" + b" " * 50_000_000)
     with pytest.raises(Permanent, match="larger than 10 MB"):

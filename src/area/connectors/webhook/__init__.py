@@ -3,7 +3,6 @@
 import hashlib
 import math
 import re
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -101,7 +100,6 @@ class Received(BaseModel):
         description="The body: parsed JSON, a form as an object, text, binary as base64; null if empty",
         examples=[{"order": {"id": 42}}],
     )
-    text: str = Field(description="The body as text, as it came; empty if it is binary", examples=['{"order": 42}'])
     headers: dict[str, str] = Field(
         description="The headers, names in lower case, without cookies and passwords",
         examples=[{"content-type": "application/json"}],
@@ -137,12 +135,11 @@ async def received(ctx: Context, params: Incoming, request: Request) -> AsyncIte
     Each request is an event of its own, unless it names itself with `Idempotency-Key` or `webhook-id`: one name fires once.
     """
     headers = dict(request.headers)
-    body, text = read(request.body, headers.get("content-type", ""))
+    body = read(request.body, headers.get("content-type", ""))
     yield Event(
         _identity(headers, signed=params.signature == "standard_webhooks"),
         Received.model_construct(
             body=body,
-            text=text,
             headers={name: value for name, value in headers.items() if name not in LEFT_OUT},
             query=dict(request.query),
             method=request.method,
@@ -158,7 +155,7 @@ def _identity(headers: dict[str, str], *, signed: bool) -> str:
         if value := headers.get(name):
             identity = f"{name}:{value}"
             return identity if len(identity) <= 255 else f"{name}:sha256:{hashlib.sha256(value.encode()).hexdigest()}"
-    return uuid.uuid4().hex
+    return ""
 
 
 def _pick(path: str, body: Any) -> Any:

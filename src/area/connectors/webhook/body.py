@@ -28,31 +28,31 @@ NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
-def read(raw: bytes, content_type: str) -> tuple[Any, str]:
-    """Return the body as data, and as text.
+def read(raw: bytes, content_type: str) -> Any:
+    """Return the body as data.
 
     What looks like JSON is read as JSON whatever the sender calls it: `curl -d` calls it a form, Amazon SNS plain text.
     """
     if not raw:
-        return None, ""
+        return None
     kind, _, options = content_type.partition(";")
     kind = kind.strip().lower()
     if kind == "multipart/form-data":
-        return _multipart(raw, content_type), ""
+        return _multipart(raw, content_type)
     declared = kind.endswith(("/json", "+json"))
     try:
         text = _decoded(raw, options)
     except Permanent:
         if declared or kind == FORM or kind.startswith("text/"):
             raise
-        return base64.b64encode(raw).decode(), ""
+        return base64.b64encode(raw).decode()
     if declared or text.lstrip()[:1] in ("{", "["):
         try:
-            return _parsed(text), text
+            return _parsed(text)
         except orjson.JSONDecodeError as error:
             if declared:
                 raise Permanent(f"The body is declared as JSON, and is none: {error}.") from error
-    return (_form(text) if kind == FORM else text), text
+    return _form(text) if kind == FORM else text
 
 
 def _decoded(raw: bytes, options: str) -> str:

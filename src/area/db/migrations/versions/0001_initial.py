@@ -349,7 +349,6 @@ def upgrade() -> None:
         sa.Column("token_hash", sa.String(64)),
         sa.Column("token", sa.Text()),
         sa.Column("secret", sa.Text()),
-        sa.Column("vendor_id", sa.Text()),
         sa.Column("since", AWARE, server_default=NOW, nullable=False),
         sa.ForeignKeyConstraint(["area_id"], ["areas.id"], "fk_triggers_area_id", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], "fk_triggers_source_id", ondelete="SET NULL"),

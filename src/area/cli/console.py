@@ -1,0 +1,258 @@
+"""What the commands share: settings and the database opened, users found, tables printed, errors told as sentences."""
+
+import errno
+import json
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import click
+import typer
+from typer.core import TyperGroup
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from area.accounts import UserView
+    from area.engine.state import State
+    from area.settings import Settings
+
+Result = TypeVar("Result")
+
+REACH_TIMEOUT = 10  # seconds
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+User = Annotated[
+    str | None, typer.Option("--user", help="Whose: e-mail address, username or id. Left out: the only account's.")
+]
+
+# What a user or operator can set right: told as a sentence. Named, not imported: what was raised is loaded already.
+EXPLAINED = {
+    "area.cli.console.Failed",
+    "area.db.embedded.BackupError",
+    "area.db.embedded.EmbeddedError",
+    "area.db.schema.SchemaError",
+    "area.kit.crypto.Undecryptable",
+    "area.kit.net.Blocked",
+    "area.kit.problems.Problem",
+    "area.registry.Malformed",
+    "area.sdk.errors.ConnectorError",
+    "area.sdk.verify.Refused",
+}
+DATABASE = {"asyncpg.exceptions._base.PostgresError", "asyncpg.exceptions._base.InterfaceError", "sqlalchemy.exc.DBAPIError"}
+
+
+class Failed(Exception):
+    """A command that can't do what was asked; the message is a sentence for the user."""
+
+
+class Commands(click.Group if TYPE_CHECKING else TyperGroup):  # type: ignore[misc]
+    """The commands, with errors that users can set right as sentences on stderr and exit code 1."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            sentences = explain(error)
+            if not sentences:
+                raise
+            for sentence in sentences:
+                typer.echo(sentence, err=True)
+            raise typer.Exit(1) from error
+
+
+def explain(error: BaseException) -> list[str]:
+    """What to tell the user; nothing when it is a bug of ours, which keeps its traceback."""
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if fields := getattr(error, "errors", None) if "area.kit.problems.Invalid" in names else None:
+        return [f"{one['field']}: {one['message']}" for one in fields]
+    if names & EXPLAINED:
+        return [str(error)]
+    if names & DATABASE:
+        return [f"The database refused: {getattr(error, 'orig', None) or error}"]
+    if isinstance(error, OSError) and error.errno != errno.EPIPE:
+        reason = error.strerror or str(error)
+        return [f"{error.filename}: {reason}" if error.filename else reason]
+    return []
+
+
+# Settings and the database
+
+
+def configured(*, quiet: bool = False) -> "Settings":
+    """The settings, with logs set up (`quiet`: warnings only); a wrong one ends the command with exit code 2."""
+    from pydantic import ValidationError
+
+    from area.kit import logs
+    from area.settings import settings
+
+    try:
+        found = settings()
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_context=False, include_input=False):
+            name = "AREA_" + "_".join(str(part) for part in one["loc"]).upper()
+            typer.echo(f"{name}: {one['msg'].removeprefix('Value error, ')}", err=True)
+        raise typer.Exit(2) from error
+    logs.configure(found.log_format, "warning" if quiet and found.log_level in ("debug", "info") else found.log_level)
+    return found
+
+
+@contextmanager
+def database(settings: "Settings") -> Iterator[str]:
+    """The address of a database that answers. Raises `Failed` when it doesn't."""
+    import asyncio
+
+    from area import app as root
+
+    with root.database(settings) as dsn:
+        asyncio.run(reach(dsn))
+        yield dsn
+
+
+async def reach(dsn: str) -> None:
+    """Connect to the database once. Raises `Failed`."""
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect(dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=REACH_TIMEOUT)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = str(error).strip() or f"no answer within {REACH_TIMEOUT} seconds"
+        raise Failed(f"The database{_place(dsn)} can't be used: {reason}. Check AREA_DATABASE_URL.") from error
+    await connection.close()
+
+
+def _place(dsn: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        host = urlsplit(dsn).hostname
+    except ValueError:
+        host = None
+    return f" at {host}" if host else ""
+
+
+def with_state(work: "Callable[[State], Awaitable[Result]]") -> Result:
+    """Do `work` with everything open that a process needs. A new database is made ready; an older one must be upgraded."""
+    import asyncio
+
+    settings = configured(quiet=True)
+    with database(settings) as dsn:
+        return asyncio.run(_with_state(settings, dsn, work))
+
+
+async def _with_state(settings: "Settings", dsn: str, work: "Callable[[State], Awaitable[Result]]") -> Result:
+    from area import app as root
+    from area.db import schema
+    from area.engine.state import State
+
+    current = await schema.current(dsn)
+    if current is not None and current != schema.head():
+        raise Failed(f"The database is at revision {current}, and this AREA works with {schema.head()}: run `area db upgrade`.")
+    state = await State.open(settings, dsn) if current else await root.prepare(settings, dsn)
+    try:
+        return await work(state)
+    finally:
+        await state.close()
+
+
+async def find_user(session: "AsyncSession", login: str | None) -> "UserView":
+    """The account of an e-mail address, a username or an id; without one, the only account there is."""
+    from area import accounts
+    from area.kit.problems import NotFound
+
+    if login is None:
+        several = await accounts.users(session, limit=2)
+        if len(several) != 1:
+            found = "There are several accounts" if several else "There is no account yet"
+            raise Failed(f"{found}: say whose with --user." if several else f"{found}: make one with `area user create`.")
+        return several[0]
+    try:
+        return await accounts.find(session, login)
+    except NotFound:
+        if not (login.isascii() and login.isdigit() and len(login) < 10):
+            raise
+        return await accounts.user(session, int(login))
+
+
+def check_port(host: str, port: int) -> None:
+    """See that the port can be listened on. Raises `Failed`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(address)
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                reason = "another program uses it. Stop that one, or choose another port with AREA_PORT"
+            case errno.EACCES:
+                reason = "only root may use ports below 1024. Choose another one with AREA_PORT, and put a proxy in front"
+            case _:
+                reason = f"{error.strerror or error}. Check AREA_HOST"
+        raise Failed(f"AREA can't listen on {host}, port {port}: {reason}.") from error
+
+
+# Output
+
+
+def print_json(value: Any) -> None:
+    """Print a value, models and times included, as JSON for people and programs."""
+    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing: str) -> None:
+    """Print rows under headings, or the sentence `nothing`, which goes to stderr."""
+    if not rows:
+        typer.echo(nothing, err=True)
+        return
+    lines = [list(columns.values()), *([_cell(row[name]) for name in columns] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    from datetime import datetime
+
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case _:
+            return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split(" "))
+
+
+def read_text(path: str) -> str:
+    """The text of a file, or of standard input for `-`. Raises `Failed`."""
+    from pathlib import Path
+
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise Failed(f"{path} is no text in UTF-8.") from error
+
+
+def read_object(text: str, what: str) -> dict[str, Any]:
+    """The JSON object that `text` is. Raises `Failed`."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise Failed(f"{what} is no JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise Failed(f'{what} must be a JSON object, such as {{"title": "Hello"}}.')
+    return value

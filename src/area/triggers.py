@@ -1,0 +1,78 @@
+"""How an AREA gets its events: the source that it shares with others, or a webhook address of its own."""
+
+import hashlib
+
+import orjson
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import Area, AreaHealth, Source, Trigger
+from area.db.session import notify
+from area.kit.clock import now
+from area.kit.crypto import Keyring, hash_token, new_token
+from area.plans import Config, Scope
+from area.sdk import Action
+
+
+async def watch(
+    session: AsyncSession, scope: Scope, area: Area, action: Action, config: Config, *, renew: bool = False
+) -> None:
+    """Make the AREA's trigger fit its action, parameters and switch. The first look at a source is the baseline."""
+    trigger = await session.get(Trigger, area.id)
+    if trigger is None:
+        trigger = Trigger(area_id=area.id)
+        session.add(trigger)
+    if action.kind == "webhook":
+        trigger.source_id = None
+        if renew or trigger.token_hash is None:
+            new_address(scope.keyring, trigger)
+            trigger.secret = scope.keyring.encrypt(new_token(), f"area:{area.id}|secret")
+    else:
+        trigger.token_hash = trigger.token = trigger.secret = None
+        trigger.source_id = await _source(session, area, action, config)
+        trigger.baseline = action.kind == "poll"
+    trigger.since = now()
+    if area.is_active:
+        await session.execute(
+            update(AreaHealth)
+            .where(AreaHealth.area_id == area.id)
+            .values(failures=0, switched_off_at=None, reason=None)
+        )
+
+
+def new_address(keyring: Keyring, trigger: Trigger) -> None:
+    """A new unguessable webhook address; the old one is nobody's from now on."""
+    token = new_token()
+    trigger.token_hash = hash_token(token)
+    trigger.token = keyring.encrypt(token, f"area:{trigger.area_id}|token")
+
+
+async def _source(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
+    """The source that this action, parameters and account share, asked at once when somebody begins to need it."""
+    plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
+    personal = action.service.auth is not None or action.service.personal
+    owner = area.user_id if personal else None
+    key = hashlib.sha256(orjson.dumps([action.key, plain, owner], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    await session.execute(
+        insert(Source)
+        .values(key=key, component_id=area.component_action_id, user_id=owner, params=plain)
+        .on_conflict_do_nothing(index_elements=["key"])
+    )
+    source = (await session.scalars(select(Source).where(Source.key == key).with_for_update())).one()
+    if not area.is_active:
+        return source.id
+    others = await session.scalar(
+        select(func.count())
+        .select_from(Trigger)
+        .join(Area, Area.id == Trigger.area_id)
+        .where(Trigger.source_id == source.id, Area.is_active, Area.id != area.id)
+    )
+    if not others:  # nobody was watching: what it remembers is the past, and the past is not replayed
+        source.state, source.seen, source.planned_at = {}, None, None
+        source.failures, source.failing_since, source.last_error, source.noticed_at = 0, None, None, None
+        source.checked_at = None
+    if not others or action.kind == "poll":
+        source.due_at = now()
+    await notify(session, "sources_changed", str(source.id))
+    return source.id

@@ -1,0 +1,188 @@
+"""Connections that expire, are missing, or have their quota used up: executions wait and catch up."""
+
+import asyncio
+from datetime import timedelta
+
+from area import connections
+from area.engine import control
+from area.sdk import AuthExpired, Retry
+from area import areas
+
+from .conftest import make_area, rows, statuses, until, worker
+from .test_flow import offer, settled
+
+LOGIN = {"login": "ann", "password": "correct horse"}
+
+
+async def connect(state, user, login=LOGIN):
+    async with state.database.transaction() as session:
+        return await connections.connect(
+            session, state.keyring, state.client, state.guard, state.registry, user, "locked", login
+        )
+
+
+async def waiting(state, reason):
+    return await rows(state, "select * from execution_jobs where reason = $1", reason)
+
+
+async def test_without_a_connection_executions_wait_and_then_catch_up(state, user, world):
+    area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
+    async with state.database.sessions() as session:
+        view = await areas.get(session, control.scope(state), user, area.id)
+    assert view.state == "waiting_for_connection"
+    for number in range(3):
+        await offer(state, area, {"title": str(number)})
+    async with worker(state):
+        await until(lambda: _count(state, "connection", 3))
+        assert await statuses(state) == ["pending"] * 3
+        assert world.sent == []
+        await connect(state, user)
+        await until(lambda: settled(state))
+    assert sorted(text for _, text in world.sent) == ["0", "1", "2"]
+
+
+async def _count(state, reason, number):
+    return len(await waiting(state, reason)) == number
+
+
+async def test_an_expired_connection_pauses_tells_once_and_resumes(state, user, world):
+    async def expired(ctx, params, attempt):
+        if ctx.credential.password.get_secret_value() != "new password here":
+            raise AuthExpired("Locked answered 401. The connection must be renewed.")
+
+    world.behaviour = expired
+    await connect(state, user)
+    area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
+    for number in range(5):
+        await offer(state, area, {"title": str(number)})
+    async with worker(state):
+        await until(lambda: _count(state, "connection", 5))
+        (notice,) = await rows(state, "select * from notices")
+        assert notice["title"] == "Locked must be reconnected"
+        async with state.database.sessions() as session:
+            view = await areas.get(session, control.scope(state), user, area.id)
+        assert view.state == "waiting_for_connection"
+        await connect(state, user, LOGIN | {"password": "new password here"})
+        await until(lambda: settled(state))
+    assert sorted(text for _, text in world.sent) == ["0", "1", "2", "3", "4"]
+    assert set(await statuses(state)) == {"success"}
+
+
+async def test_a_used_up_quota_parks_the_whole_connection(state, user, world):
+    calls = 0
+
+    async def limited(ctx, params, attempt):
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise Retry("Locked answered 429.", timedelta(seconds=2), parks=True)
+
+    world.behaviour = limited
+    await connect(state, user)
+    area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
+    async with worker(state):
+        await offer(state, area, {"title": "first"})
+        await until(lambda: _count(state, "retry", 1))
+        for number in range(10):
+            await offer(state, area, {"title": str(number)})
+        await until(lambda: _count(state, "parked", 10))
+        assert calls == 1
+        await until(lambda: settled(state), 20)
+    assert calls == 12
+    assert len(world.sent) == 11
+
+
+async def test_credentials_are_nowhere_in_clear(state, user):
+    await connect(state, user, {"login": "ann", "password": "very secret words"})
+    (row,) = await rows(state, "select * from user_services")
+    assert row["oauth_token"].startswith("v1.")
+    for table in await rows(state, "select tablename from pg_tables where schemaname = 'public'"):
+        for one in await rows(state, f'select t::text as text from "{table["tablename"]}" t'):
+            assert "very secret words" not in one["text"]
+
+
+async def test_a_chain_that_comes_back_is_refused(state, user, world):
+    first = await make_area(state, user, text="{{title}}")
+    second = await make_area(
+        state, user, reaction="area.run", area_id=first.id, data={"title": "from the second: {{title}}"}
+    )
+    async with state.database.transaction() as session:
+        patch = areas.AreaPatch.model_validate(
+            {"reaction": {"component": "area.run", "parameters": {"area_id": second.id, "data": {"title": "back"}}}}
+        )
+        await areas.change(session, control.scope(state), user, first.id, patch)
+    await offer(state, second, {"title": "go"})
+    async with worker(state):
+        await until(lambda: settled_with(state, 2))
+    executions = await rows(state)
+    assert [row["status"] for row in executions] == ["success", "failed"]
+    assert "would never end" in executions[1]["error_message"]
+
+
+async def settled_with(state, number):
+    found = await statuses(state)
+    return len(found) == number and all(one not in ("pending", "running") for one in found)
+
+
+async def test_an_area_hears_of_failures_but_not_of_those_it_caused(state, user, world):
+    async def refuse(ctx, params, attempt):
+        from area.sdk import Permanent
+
+        raise Permanent("no")
+
+    world.behaviour = refuse
+    failing = await make_area(state, user, text="{{title}}")
+    await make_area(
+        state, user, action="area.area_failed", reaction="area.run", area_id=failing.id, data={"title": "again"}
+    )
+    pool = await state.database.pool()
+    async with worker(state):
+        await until(lambda: looked(state))
+        await offer(state, failing, {"title": "x"})
+        await until(lambda: settled(state))
+        for _ in range(3):
+            await pool.execute("update sources set due_at = now() where lease_owner is null")
+            await pool.execute("select pg_notify('sources_changed', '1')")
+            await asyncio.sleep(0.7)
+        await until(lambda: settled(state))
+    executions = await rows(
+        state, "select e.status, a.id from area_executions e join areas a on a.id = e.area_id order by e.id"
+    )
+    assert [(row["id"] == failing.id, row["status"]) for row in executions] == [
+        (True, "failed"),
+        (False, "success"),
+        (True, "failed"),
+    ]
+
+
+async def looked(state):
+    return await rows(state, "select 1 from sources where checked_at is not null") and not await rows(
+        state,
+        "select 1 from triggers t join sources s on s.id = t.source_id join components c on c.id = s.component_id"
+        " where baseline and c.name = 'area_failed'",
+    )
+
+
+async def test_a_component_that_is_switched_off_rests_and_begins_anew(state, user, world):
+    from area import catalog
+
+    await make_area(state, user)
+    async with worker(state):
+        await until(lambda: world.polls["default"] >= 1)
+        (row,) = await rows(state, "select component_action_id as id from areas")
+        async with state.database.transaction() as session:
+            await catalog.switch_component(session, row["id"], active=False)
+        await until(lambda: rows(state, "select 1 from sources where due_at is null"))
+        world.publish("a", "while off")
+        async with state.database.transaction() as session:
+            await catalog.switch_component(session, row["id"], active=True)
+        await until(lambda: looked_again(state))
+        world.publish("b", "after")
+        await until(lambda: world.sent)
+    assert [text for _, text in world.sent] == ["after"]
+
+
+async def looked_again(state):
+    return await rows(state, "select 1 from sources where seen is not null") and not await rows(
+        state, "select 1 from triggers where baseline"
+    )
