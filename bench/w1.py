@@ -41,6 +41,8 @@ def measure(port: int, path: str, load: tuple[str, ...], seconds: int, folder: P
         for key, times in json.load(urllib.request.urlopen(f"{SINK}/dump")).items():
             arrived.setdefault(key, []).extend(times)
     late = sorted(arrived[one[0]][0] - one[1] for one in accepted if one[0] in arrived)
+    if not late:
+        raise RuntimeError(f"nothing arrived of {len(accepted)} accepted and {len(sent)} sent: {sent[:3]}")
     last = max(times[-1] for times in arrived.values()) / 1e6
 
     def percentile(share: float) -> float:

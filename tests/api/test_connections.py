@@ -1,5 +1,6 @@
 """Connections: tried before they are kept, and never readable again."""
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
@@ -151,13 +152,11 @@ async def test_reconnecting_makes_an_expired_connection_work_and_says_so(people,
         await connections.mark_expired(session, state.registry, user_id, "locker", "no longer good")
     assert (await people.user.get(PATH)).json()["status"] == "expired"
     heard: list[str] = []
-    pool = await state.database.pool()
-    async with pool.acquire() as listening:
-        await listening.add_listener("connection_changed", lambda *given: heard.append(given[3]))
-        await people.user.post(PATH, DOOR)
-        await listening.execute("select 1")
-        await listening.reset_listeners() if hasattr(listening, "reset_listeners") else None
-        await listening.execute("unlisten *")
+    listening = await asyncpg.connect(state.database.dsn)
+    await listening.add_listener("connection_changed", lambda *given: heard.append(given[3]))
+    await people.user.post(PATH, DOOR)
+    await listening.execute("select 1")
+    await listening.close()
     assert f"{user_id}:locker" in heard
     shown = (await people.user.get(PATH)).json()
     assert (shown["status"], shown["last_error"]) == ("works", None)

@@ -71,6 +71,8 @@ def somewhere(memory: Path) -> Iterator[Path]:
             if cluster.is_dir():
                 for pid in processes(cluster):
                     os.kill(pid, signal.SIGKILL)
+                for elsewhere in Path("/tmp").glob(f"{embedded._name(cluster)}-*"):
+                    shutil.rmtree(elsewhere)
         shutil.rmtree(directory)
 
 

@@ -3,10 +3,9 @@
 import asyncio
 from datetime import timedelta
 
-from area import connections
+from area import areas, connections
 from area.engine import control
 from area.sdk import AuthExpired, Retry
-from area import areas
 
 from .conftest import make_area, rows, statuses, until, worker
 from .test_flow import offer, settled

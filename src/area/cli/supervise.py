@@ -1,27 +1,38 @@
 """`area up`: every role on this machine, started, watched and stopped together. It stays small, for it never works itself."""
 
-import contextlib
+import http.client
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
-from area.settings import Settings
+from area.cli import console
+
+if TYPE_CHECKING:
+    from area.settings import Settings
 
 log = structlog.get_logger()
 
 STOP_WITHIN = 12.0  # seconds
-LOOK_EVERY = 0.2
+LOOK_EVERY = 0.1
 QUICK_DEATH = 10.0  # seconds; a role that dies sooner is started again after a growing pause
 LONGEST_PAUSE = 30.0
+REFUSED = (1, 2)  # exit codes of a role that has told on stderr why it can't start
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
+FIRST_STEPS = """
+There is no account yet. The first one is the administrator's; this makes it, and answers with a token:
+
+  curl {url}/api/auth/register -H 'Content-Type: application/json' \\
+    -d '{{"email": "you@example.org", "username": "you", "password": "<8 characters or more>"}}'
+"""
 
 
 @dataclass
@@ -34,10 +45,16 @@ class Role:
     started: float = 0.0
     deaths: int = 0
     again_at: float = 0.0
+    code: int = 0
 
 
-def up(settings: Settings, *, workers: int, say: Callable[[str], None]) -> int:
-    """Run the database, a web process and `workers` workers until SIGTERM or SIGINT. Returns the exit code."""
+def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int:
+    """Run the database, a web process and `workers` workers until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises `Failed` or `EmbeddedError` when it can't start. A role that refuses to start ends it all with its exit code, as
+    long as AREA has never answered; later it is started again.
+    """
+    console.check_port(settings.host, settings.port)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signal_number, _frame: stopping.append(signal_number))
@@ -48,29 +65,41 @@ def up(settings: Settings, *, workers: int, say: Callable[[str], None]) -> int:
 
         server = embedded.start(settings.data_dir)
         dsn = server.dsn
-    environment = {**os.environ, "AREA_DATABASE_URL": dsn}
-    metrics = settings.data_dir / "metrics"
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(parents=True)
-    environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics.absolute())
-    roles = [Role("web", [sys.executable, "-m", "area.cli", "serve"])]
-    roles += [Role(f"worker-{number}", [sys.executable, "-m", "area.cli", "worker"]) for number in range(1, workers + 1)]
-    told = False
     try:
-        while not stopping:
-            if server is not None and server.revive():
-                log.error("supervisor.database_revived")
-            for role in roles:
-                _keep(role, environment)
-            if not told and _answers(settings.base_url, settings.port):
-                told = True
-                say(settings.base_url)
-            time.sleep(LOOK_EVERY)
+        environment = {**os.environ, "AREA_DATABASE_URL": dsn, "PROMETHEUS_MULTIPROC_DIR": _metrics(settings)}
+        roles = [_role("web", "serve"), *(_role(f"worker-{number}", "worker") for number in range(1, workers + 1))]
+        told = False
+        try:
+            while not stopping:
+                if server is not None and server.revive():
+                    log.error("supervisor.database_revived")
+                for role in roles:
+                    _keep(role, environment)
+                if not told:
+                    if code := next((role.code for role in roles if role.code in REFUSED), 0):
+                        return code
+                    if _answers(settings.host, settings.port):
+                        told = True
+                        _tell(settings, environment, say)
+                time.sleep(LOOK_EVERY)
+        finally:
+            _stop(roles)
     finally:
-        _stop(roles)
         if server is not None:
             server.stop()
     return 0
+
+
+def _role(name: str, command: str) -> Role:
+    return Role(name, [sys.executable, "-m", "area.cli", command])
+
+
+def _metrics(settings: "Settings") -> str:
+    """An empty directory where the processes count together."""
+    path = settings.data_dir.absolute() / "metrics"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return str(path)
 
 
 def _keep(role: Role, environment: dict[str, str]) -> None:
@@ -78,37 +107,46 @@ def _keep(role: Role, environment: dict[str, str]) -> None:
     moment = time.monotonic()
     if role.process is not None and role.process.poll() is not None:
         quick = moment - role.started < QUICK_DEATH
+        role.code = role.process.returncode
         role.deaths = role.deaths + 1 if quick else 0
-        pause = min(LONGEST_PAUSE, 0.5 * 2**role.deaths) if quick else 0.0
-        log.error("supervisor.role_died", role=role.name, code=role.process.returncode, again_in=pause)
+        pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(role.deaths, 10)) if quick else 0.0
+        log.error("supervisor.role_died", role=role.name, code=role.code, again_in=pause)
         role.process = None
         role.again_at = moment + pause
-    if role.process is None and moment >= role.again_at:
+    elif role.process is None and moment >= role.again_at:
         # its own session, so that a terminal's Ctrl-C reaches the supervisor alone, and the order of stopping is ours
         role.process = subprocess.Popen(role.command, env=environment, start_new_session=True)  # noqa: S603 - ourselves
         role.started = moment
 
 
-def _answers(base_url: str, port: int) -> bool:
-    del base_url
-    with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(  # noqa: S310 - our own address
-        f"http://127.0.0.1:{port}/healthz", timeout=1
-    ) as answer:
-        return bool(answer.status == 200)
-    return False
+def _answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _tell(settings: "Settings", environment: dict[str, str], say: Callable[[str], None]) -> None:
+    """Say where AREA is and, while it has no account, what comes next."""
+    say(f"AREA runs at {settings.base_url}")
+    look = [sys.executable, "-m", "area.cli.anybody"]  # in a process of its own, whose memory is given back
+    if subprocess.run(look, env=environment, check=False).returncode == 1:  # noqa: S603 - ourselves
+        say(FIRST_STEPS.format(url=settings.base_url))
 
 
 def _stop(roles: list[Role]) -> None:
-    running = [role for role in roles if role.process is not None and role.process.poll() is None]
-    for role in running:
-        assert role.process is not None  # noqa: S101 - just seen
-        role.process.terminate()
+    running = [role.process for role in roles if role.process is not None and role.process.poll() is None]
+    for process in running:
+        process.terminate()
     end = time.monotonic() + STOP_WITHIN
-    for role in running:
-        assert role.process is not None  # noqa: S101 - as above
+    for process in running:
         try:
-            role.process.wait(max(0.1, end - time.monotonic()))
+            process.wait(max(0.1, end - time.monotonic()))
         except subprocess.TimeoutExpired:
-            log.error("supervisor.killed", role=role.name)
-            role.process.kill()
-            role.process.wait()
+            log.warning("supervisor.killed", pid=process.pid)
+            process.kill()
+            process.wait()

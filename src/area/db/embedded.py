@@ -632,18 +632,34 @@ def _pid(directory: Path) -> int | None:
 
 
 def _forget_stale_pid(directory: Path, socket_dir: Path) -> None:
-    """Remove the `postmaster.pid` of a killed server.
+    """Remove the `postmaster.pid` of a killed server where PostgreSQL would not.
 
-    PostgreSQL does so itself when no process has that pid. When one has, it refuses to start: after a restart of a container,
-    where pids are small and repeat, that is the usual case.
+    It does so itself when no process has that pid, and cleans up after the killed one by what the file says. When a process
+    has it, or the file is damaged, it refuses to start: after a restart of a container, where pids are small and repeat, that
+    is the usual case.
     """
+    file = directory / "postmaster.pid"
+    if not file.exists():
+        return
     pid = _pid(directory)
-    if pid is None:  # damaged, by a full disk for example
-        pid = next((found for found, _ in _processes() if _is_postmaster(found, directory)), None)
-    if pid is not None and _is_postmaster(pid, directory):
-        return  # somebody started it by hand, and it doesn't answer: PostgreSQL will say so
-    (directory / "postmaster.pid").unlink(missing_ok=True)
-    (socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)  # holds the same pid, with the same consequence
+    if pid is None:
+        stale = not any(_is_postmaster(found, directory) for found, _ in _processes())
+    else:
+        stale = _exists(pid) and not _is_postmaster(pid, directory)
+    if stale:
+        log.info("removing what a killed PostgreSQL left behind", file=str(file))
+        file.unlink(missing_ok=True)
+        (socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)  # holds the same pid, with the same consequence
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _is_postmaster(pid: int, directory: Path) -> bool:

@@ -1,0 +1,265 @@
+"""`area doctor`: looks at everything that AREA needs, and says what to do about what is wrong."""
+
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from area.cli import console
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from area.settings import Settings
+
+LEAST_DISK = 1 << 30  # bytes
+OLDEST_JOB = 60.0  # seconds that a due job may wait
+MOST_SKEW = 5.0  # seconds
+PATIENCE = 5.0  # seconds for somebody else's server
+
+# A worker's queue listens on a connection of its own; the leases and heartbeats are what it has in its hands.
+WORKERS = """
+select (select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%pgqueuer%') as listening,
+       (select count(distinct lease_owner) from sources where lease_until > now()) as holding,
+       (select count(*) from pgqueuer where status = 'picked' and heartbeat > now() - interval '1 minute') as running
+"""
+QUEUE = """
+select count(*) as due, coalesce(extract(epoch from now() - min(execute_after)), 0)::float as oldest
+from pgqueuer where status = 'queued' and execute_after <= now()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `advice` says what to do when it is wrong."""
+
+    name: str
+    ok: bool
+    said: str
+    advice: str = ""
+
+
+def doctor(as_json: console.AsJson = False) -> None:
+    """Check settings, files, database, schema, catalog, workers, queue, clock, disk, mail and DNS.
+
+    Exit code 1 when something is wrong.
+    """
+    findings = list(_look(console.configured(quiet=True)))
+    if as_json:
+        console.print_json(findings)
+    else:
+        for one in findings:
+            typer.echo(f"{'✓' if one.ok else '✗'} {one.name}: {one.said}{f' {one.advice}' if not one.ok else ''}")
+    if not all(one.ok for one in findings):
+        raise typer.Exit(1)
+
+
+def _look(settings: "Settings") -> Iterator[Finding]:
+    import asyncio
+
+    yield Finding("Settings", ok=True, said=f"valid; AREA is reached at {settings.base_url}.")
+    yield _data_dir(settings.data_dir)
+    yield _secret_key(settings)
+    yield _disk(settings.data_dir)
+    yield _connectors()
+    try:
+        with console.database(settings) as dsn:
+            yield from asyncio.run(_database(settings, dsn))
+    except Exception as error:
+        sentences = console.explain(error)
+        if not sentences:
+            raise
+        yield Finding("Database", ok=False, said=" ".join(sentences))
+    yield _mail(settings)
+    yield _dns(settings)
+
+
+def _data_dir(path: Path) -> Finding:
+    name = "Data dir"
+    if not path.is_dir():
+        return Finding(name, ok=True, said=f"{path.absolute()} is made at the first start.")
+    if not os.access(path, os.W_OK | os.X_OK):
+        return Finding(
+            name,
+            ok=False,
+            said=f"{path.absolute()} can't be written.",
+            advice="Give it to the user that runs AREA, or set AREA_DATA_DIR.",
+        )
+    if path.stat().st_mode & stat.S_IWOTH:
+        return Finding(
+            name,
+            ok=False,
+            said=f"everybody may write into {path.absolute()}.",
+            advice=f"Run `chmod o-w {path.absolute()}`.",
+        )
+    return Finding(name, ok=True, said=f"{path.absolute()} can be written.")
+
+
+def _secret_key(settings: "Settings") -> Finding:
+    name, path = "Secret key", settings.data_dir / "secret_key"
+    if settings.secret_key is not None:
+        count = len(settings.secret_keys())
+        return Finding(name, ok=True, said=f"{count} key{'' if count == 1 else 's'} from AREA_SECRET_KEY.")
+    if not path.exists():
+        return Finding(name, ok=True, said="made at the first start.")
+    if not os.access(path, os.R_OK):
+        return Finding(name, ok=False, said=f"{path} can't be read.", advice="Give it to the user that runs AREA.")
+    if path.stat().st_mode & 0o077:
+        return Finding(name, ok=False, said=f"others may read {path}.", advice=f"Run `chmod 600 {path}`.")
+    keys = settings.secret_keys()
+    if not keys or any(len(key) < 32 for key in keys):
+        return Finding(
+            name,
+            ok=False,
+            said=f"{path} holds no key.",
+            advice="Restore it from a backup: credentials can't be read without it.",
+        )
+    return Finding(name, ok=True, said=f"{len(keys)} key{'' if len(keys) == 1 else 's'} in {path}, for its owner only.")
+
+
+def _disk(path: Path) -> Finding:
+    while not path.exists():
+        path = path.absolute().parent
+    usage = shutil.disk_usage(path)
+    said = f"{usage.free / (1 << 30):.1f} GB free where the data is."
+    return Finding("Disk", ok=usage.free >= LEAST_DISK, said=said, advice="Free some: a full disk stops the database.")
+
+
+def _connectors() -> Finding:
+    from area.registry import Malformed, registry
+
+    try:
+        services = registry().services
+    except Malformed as error:
+        return Finding("Connectors", ok=False, said=str(error), advice="Mend or remove it: AREA doesn't start with it.")
+    count = sum(len(one.actions) + len(one.reactions) for one in services.values())
+    return Finding("Connectors", ok=True, said=f"{len(services)} services with {count} components.")
+
+
+async def _database(settings: "Settings", dsn: str) -> list[Finding]:
+    import asyncpg
+
+    from area.db import schema
+
+    connection = await asyncpg.connect(
+        dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=console.REACH_TIMEOUT
+    )
+    try:
+        version = connection.get_server_version()
+        kind = "external" if settings.database_url else "embedded"
+        supported = version.major >= schema.OLDEST_SERVER
+        said = f"{kind} PostgreSQL {version.major}.{version.minor}."
+        found = [Finding("Database", ok=supported, said=said, advice=f"AREA needs {schema.OLDEST_SERVER} or later.")]
+        found.append(await _clock(connection))
+        current = await schema.current(dsn)
+        if current != schema.head():
+            said = f"{current or 'nothing yet'}, and this AREA wants {schema.head()}."
+            return [*found, Finding("Schema", ok=False, said=said, advice="Run `area db upgrade`.")]
+        found.append(Finding("Schema", ok=True, said=f"{current}."))
+        return [*found, await _catalog(connection), *await _engine(connection)]
+    finally:
+        await connection.close()
+
+
+async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
+    before = time.monotonic()
+    theirs: datetime = await connection.fetchval("select clock_timestamp()")
+    apart = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - before)
+    said = f"{max(0.0, apart):.1f} s apart from the database's."
+    return Finding("Clock", ok=apart < MOST_SKEW, said=said, advice="Have both set by NTP: timers go by this one.")
+
+
+async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
+    from area.registry import Malformed, registry
+
+    try:
+        services = registry().services.values()
+    except Malformed:
+        return Finding("Catalog", ok=False, said="can't be compared.", advice="Mend the connector first.")
+    code = {
+        (service.name, kind, one.name)
+        for service in services
+        for kind, components in (("action", service.actions), ("reaction", service.reactions))
+        for one in components.values()
+    }
+    rows = await connection.fetch(
+        "select s.name as service, c.type::text, c.name from components c join services s on s.id = c.service_id"
+    )
+    missing = len(code - {(row["service"], row["type"], row["name"]) for row in rows})
+    said = (
+        f"{missing} of {len(code)} components are not in the database."
+        if missing
+        else f"{len(code)} components, as in the code."
+    )
+    return Finding("Catalog", ok=not missing, said=said, advice="Run `area catalog sync`.")
+
+
+async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
+    (workers,) = await connection.fetch(WORKERS)
+    (queue,) = await connection.fetch(QUEUE)
+    alive = max(workers["listening"], workers["holding"])
+    said = f"{alive} at work, {workers['running']} jobs running." if alive else "none is at work."
+    waits = f", the oldest for {queue['oldest']:.0f} s" if queue["due"] else ""
+    return [
+        Finding("Workers", ok=alive > 0, said=said, advice="Start `area up`, or `area worker`."),
+        Finding(
+            "Queue",
+            ok=queue["oldest"] < OLDEST_JOB,
+            said=f"{queue['due']} jobs due{waits}.",
+            advice="Workers are too few or stuck: see their logs, or start more.",
+        ),
+    ]
+
+
+def _mail(settings: "Settings") -> Finding:
+    if settings.smtp_url is None:
+        return Finding("Mail", ok=True, said="AREA_SMTP_URL is not set, so notices are not mailed.")
+    url = urlsplit(settings.smtp_url.get_secret_value())
+    try:
+        host, port = url.hostname, url.port or (465 if url.scheme == "smtps" else 587)
+    except ValueError:
+        host, port = None, 0
+    if not host or url.scheme not in ("smtp", "smtps"):
+        return Finding(
+            "Mail",
+            ok=False,
+            said="AREA_SMTP_URL is no such address.",
+            advice="Write it as smtp://login:password@host:587?from=area@example.org.",
+        )
+    try:
+        with socket.create_connection((host, port), PATIENCE):
+            return Finding("Mail", ok=True, said=f"{host}:{port} answers.")
+    except OSError as error:
+        return Finding(
+            "Mail",
+            ok=False,
+            said=f"{host}:{port} can't be reached: {error}.",
+            advice="Check AREA_SMTP_URL and the firewall.",
+        )
+
+
+def _dns(settings: "Settings") -> Finding:
+    """The name that users and webhook senders know must be known here too; without one, any name will do."""
+    host = urlsplit(settings.public_url).hostname if settings.public_url else None
+    for name in (host,) if host else ("example.com", "iana.org"):
+        try:
+            address = socket.getaddrinfo(name, 443, type=socket.SOCK_STREAM)[0][4][0]
+        except OSError:
+            continue
+        return Finding("DNS", ok=True, said=f"{name} is {address}.")
+    asked = host or "names such as example.com"
+    return Finding(
+        "DNS",
+        ok=False,
+        said=f"{asked} can't be resolved.",
+        advice="Check the network, /etc/resolv.conf and AREA_PUBLIC_URL.",
+    )

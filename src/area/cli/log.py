@@ -1,0 +1,186 @@
+"""`area run`, `area replay`, `area tail`: the execution log from the command line."""
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from area.cli import console
+
+if TYPE_CHECKING:
+    from area.engine.state import State
+    from area.executions import ExecutionLine, ExecutionView
+
+LOOK_EVERY = 0.2  # seconds
+OWNER = "select user_id from areas where id = $1"
+OWNER_OF_EXECUTION = "select a.user_id from area_executions e join areas a on a.id = e.area_id where e.id = $1"
+NEWEST = (
+    "select e.id, a.user_id from area_executions e join areas a on a.id = e.area_id"
+    " where ($1::int is null or a.user_id = $1) and ($2::int is null or a.id = $2) order by e.id desc limit $3"
+)
+MARKS = {"success": "✓", "failed": "✗", "skipped": "-", "cancelled": "-", "pending": "…", "running": "…"}
+
+Wait = Annotated[
+    float, typer.Option("--wait", help="Seconds to wait for its end; 0 to go on at once.", min=0, max=3600)
+]
+
+
+def run(
+    area_id: Annotated[int, typer.Argument(metavar="ID", help="The AREA.")],
+    data: Annotated[str | None, typer.Option("--data", help="What the action would have returned, as JSON.")] = None,
+    wait: Wait = 30,
+    as_json: console.AsJson = False,
+) -> None:
+    """Run an AREA once, for real, also when it is switched off.
+
+    With --data, else with its last event, else with the action's sample. It doesn't ask only_if nor wait for a delay.
+    """
+    from area.engine import control
+
+    event = console.read_object(data, "--data") if data is not None else None
+
+    async def work(state: "State") -> "ExecutionView":
+        user_id = await _owner(state, OWNER, area_id, "AREA")
+        async with state.database.transaction() as session:
+            number = await control.run(session, state, user_id, area_id, event)
+        return await _until_over(state, user_id, number, wait)
+
+    _tell(console.with_state(work), waited=wait, as_json=as_json)
+
+
+def replay(
+    execution_id: Annotated[int, typer.Argument(metavar="EXECUTION_ID")],
+    present: Annotated[
+        bool, typer.Option("--present", help="With the AREA's parameters as they are now, not as they were.")
+    ] = False,
+    wait: Wait = 30,
+    as_json: console.AsJson = False,
+) -> None:
+    """Run an execution's event again, for real."""
+    from area.engine import control
+
+    async def work(state: "State") -> "ExecutionView":
+        user_id = await _owner(state, OWNER_OF_EXECUTION, execution_id, "execution")
+        async with state.database.transaction() as session:
+            number = await control.replay(session, state, user_id, execution_id, "present" if present else "as_it_was")
+        return await _until_over(state, user_id, number, wait)
+
+    _tell(console.with_state(work), waited=wait, as_json=as_json)
+
+
+async def _owner(state: "State", query: str, number: int, what: str) -> int:
+    from area.kit.problems import NotFound
+
+    pool = await state.database.pool()
+    found = await pool.fetchval(query, number) if number < 2**31 else None
+    if found is None:
+        raise NotFound(f"There is no {what} {number}.")
+    return int(found)
+
+
+async def _until_over(state: "State", user_id: int, execution_id: int, seconds: float) -> "ExecutionView":
+    """The execution, once it is over or the time is."""
+    import asyncio
+
+    from area import executions
+
+    end = time.monotonic() + seconds
+    while True:
+        async with state.database.sessions() as session:
+            view = await executions.get(session, user_id, execution_id)
+        if view.status not in ("pending", "running") or time.monotonic() > end:
+            return view
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _tell(view: "ExecutionView", *, waited: float, as_json: bool) -> None:
+    """Print what became of an execution; exit code 1 unless it succeeded or was not waited for."""
+    over = view.status not in ("pending", "running")
+    if as_json:
+        console.print_json(view)
+    else:
+        typer.echo(f"{MARKS[view.status]} execution {view.id} of {view.area_name}: {view.status}")
+        if view.error_message:
+            typer.echo(view.error_message)
+        if view.result is not None:
+            console.print_json(view.result)
+        if not over and waited:
+            hint = "is a worker running? `area doctor` tells" if not view.attempts else "it is tried again later"
+            typer.echo(f"It is not over after {waited:.0f} seconds: {hint}.", err=True)
+    if view.status == "failed" or (not over and waited):
+        raise typer.Exit(1)
+
+
+def tail(
+    user: Annotated[
+        str | None, typer.Option("--user", help="Only of this account: e-mail address, username or id.")
+    ] = None,
+    area: Annotated[int | None, typer.Option("--area", help="Only of this AREA.")] = None,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", help="How many of the past to begin with.", min=0, max=1000)
+    ] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+) -> None:
+    """Follow the execution log, live. Ctrl-C ends it."""
+
+    async def work(state: "State") -> None:
+        async with state.database.sessions() as session:
+            user_id = (await console.find_user(session, user)).id if user else None
+        await _follow(state, user_id, area, lines, as_json=as_json)
+
+    try:
+        console.with_state(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+async def _follow(state: "State", user_id: int | None, area_id: int | None, count: int, *, as_json: bool) -> None:
+    """Print the newest executions, then each as it changes; for ever."""
+    import asyncio
+
+    import asyncpg
+    import orjson
+
+    changed: asyncio.Queue[dict[int, list[int]] | None] = asyncio.Queue()
+
+    def heard(_connection: Any, _process: int, _channel: str, payload: object) -> None:
+        users = orjson.loads(str(payload))["users"]
+        changed.put_nowait({int(owner): ids for owner, ids in users.items()})
+
+    connection = await asyncpg.connect(state.database.dsn)
+    try:
+        connection.add_termination_listener(lambda _connection: changed.put_nowait(None))
+        await connection.add_listener("executions_changed", heard)
+        newest: dict[int, list[int]] = defaultdict(list)
+        for row in await connection.fetch(NEWEST, user_id, area_id, count):
+            newest[row["user_id"]].append(row["id"])
+        await _print(state, newest, area_id, as_json=as_json)
+        while (ids := await changed.get()) is not None:
+            mine = {owner: some for owner, some in ids.items() if user_id in (None, owner)}
+            await _print(state, mine, area_id, as_json=as_json)
+    finally:
+        connection.terminate()
+    raise console.Failed("The database closed the connection.")
+
+
+async def _print(state: "State", ids: dict[int, list[int]], area_id: int | None, *, as_json: bool) -> None:
+    from area import executions
+
+    found: list[ExecutionLine] = []
+    async with state.database.sessions() as session:
+        for owner, some in ids.items():
+            found += await executions.lines(session, owner, some)
+    for line in sorted(found, key=lambda one: one.id):
+        if area_id not in (None, line.area_id):
+            continue
+        if as_json:
+            typer.echo(line.model_dump_json())
+            continue
+        took = f"  {line.execution_time_ms} ms" if line.execution_time_ms is not None else ""
+        tries = f"  {line.attempts + 1} attempts" if line.attempts else ""
+        why = f"  {line.error_message}" if line.error_message else ""
+        typer.echo(
+            f"{line.updated_at.astimezone():%H:%M:%S}  {MARKS[line.status]} {line.status:<9}  {line.id}"
+            f"  {line.area_name} ({line.area_id}){took}{tries}{why}"
+        )

@@ -1,0 +1,477 @@
+"""The files of a new connector, one piece for each kind of component; they pass their tests as they are."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one component adds: its code, the names that the code and the test import, its sample, its page, its test."""
+
+    name: str
+    code: str
+    doc: str
+    test: str
+    imports: dict[str, set[str]] = field(default_factory=dict)
+    test_imports: dict[str, set[str]] = field(default_factory=dict)
+    uses: set[str] = field(default_factory=set)  # names that the test takes from the connector
+    fixture: dict[str, Any] | None = None
+
+
+ITEM = '''
+class Item(BaseModel):
+    """An item."""
+
+    id: str = Field(description="What names the item", examples=["42"])
+    title: str = Field(description="Title", examples=["Hello"])
+    created_at: datetime = Field(description="When it was made", examples=["2026-11-23T09:00:00Z"])
+'''
+
+PIECES = {
+    "poll": Piece(
+        name="new_item",
+        code='''
+class Topic(BaseModel):
+    """Which items count."""
+
+    topic: str = Field(min_length=1, description="Topic of the items", examples=["python"])
+
+
+@service.poll("A new item appears", every=timedelta(minutes=5))
+async def new_item(ctx: Context, params: Topic, since: datetime) -> AsyncIterator[Event[Item]]:
+    """An item appears under a topic. Those that are there when the AREA is switched on don't fire."""
+    query = {"topic": params.topic, "since": since.isoformat()}
+    for row in await ctx.http.get("/items", params=query):
+        item = Item.model_validate(row)
+        yield Event(item.id, item, item.created_at)
+''',
+        doc="""
+## Action `new_item`: a new item appears
+
+Looks every five minutes and fires for each item that was not there before, the oldest first.
+
+| parameter | | |
+|---|---|---|
+| `topic` | needed | Topic of the items, such as `python` |
+
+| return value | type | |
+|---|---|---|
+| `id` | string | What names the item |
+| `title` | string | Title |
+| `created_at` | date | When it was made |
+""",
+        test="""
+async def test_items_of_the_topic_are_seen(ctx, vendor):
+    vendor.items = [{"id": "1", "title": "Hello", "created_at": "2026-11-23T09:00:00Z"}]
+    seen = [event async for event in new_item.function(ctx, Topic(topic="python"), SINCE)]
+    assert [(event.id, event.data.title, event.at) for event in seen] == [("1", "Hello", SINCE)]
+    assert vendor.asked == [("GET", "/items", {"topic": "python", "since": SINCE.isoformat()})]
+
+
+async def test_a_vendor_that_is_away_is_asked_again(ctx, vendor):
+    vendor.status = 503
+    with pytest.raises(Retry, match="503"):
+        await anext(new_item.function(ctx, Topic(topic="python"), SINCE))
+""",
+        imports={
+            "collections.abc": {"AsyncIterator"},
+            "datetime": {"datetime", "timedelta"},
+            "pydantic": {"BaseModel", "Field"},
+            "area.sdk": {"Context", "Event"},
+        },
+        test_imports={"datetime": {"UTC", "datetime"}, "area.sdk": {"Retry"}},
+        uses={"Topic", "new_item"},
+        fixture={
+            "id": "42",
+            "at": "2026-11-23T09:00:00Z",
+            "data": {"id": "42", "title": "Hello", "created_at": "2026-11-23T09:00:00Z"},
+        },
+    ),
+    "webhook": Piece(
+        name="item_changed",
+        code='''
+class Change(BaseModel):
+    """An item that changed."""
+
+    id: str = Field(description="What names the item", examples=["42"])
+    title: str = Field(description="Its title now", examples=["Hello"])
+
+
+@service.webhook("An item changes", verify=hmac_sha256("X-Signature-256", prefix="sha256="))
+async def item_changed(ctx: Context, params: Nothing, request: Request) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+    """An item changes. Enter the AREA's address and secret in the service's own settings."""
+    delivery = request.headers.get("x-delivery-id")
+    if not delivery:
+        raise Permanent("The X-Delivery-Id header is missing, so a delivery could not be told from another.")
+    try:
+        change = Change.model_validate_json(request.body)
+    except ValidationError as error:
+        raise Permanent("The body is no item: it needs an id and a title.") from error
+    yield Event(delivery, change, request.received_at)
+''',
+        doc="""
+## Action `item_changed`: an item changes
+
+Enter the AREA's address in the service's settings, and its secret: deliveries are signed with it (HMAC with SHA-256, in
+`X-Signature-256`). What is not signed, or wrongly, is refused. `X-Delivery-Id` names a delivery; one that is repeated fires once.
+
+| return value | type | |
+|---|---|---|
+| `id` | string | What names the item |
+| `title` | string | Its title now |
+""",
+        test="""
+def delivery(body: bytes, **headers: str) -> Request:
+    pairs = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    return Request("POST", "/hooks/x", Headers(pairs), {}, body, datetime.now(UTC))
+
+
+async def test_a_delivery_is_an_event(ctx):
+    request = delivery(b'{"id": "42", "title": "Hello"}', x_delivery_id="d-1")
+    (event,) = [event async for event in item_changed.function(ctx, Nothing(), request)]
+    assert (event.id, event.data.title) == ("d-1", "Hello")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "sentence"),
+    [(b'{"id": "42", "title": "Hello"}', {}, "X-Delivery-Id"), (b"[]", {"x_delivery_id": "d-1"}, "no item")],
+)
+async def test_what_is_no_delivery_is_refused_with_a_sentence(ctx, body, headers, sentence):
+    with pytest.raises(Permanent, match=sentence):
+        await anext(item_changed.function(ctx, Nothing(), delivery(body, **headers)))
+
+
+def test_what_is_not_signed_is_refused():
+    with pytest.raises(Refused):
+        item_changed.verify.check(delivery(b"{}", x_signature_256="sha256=00"), "secret", Nothing())
+""",
+        imports={
+            "collections.abc": {"AsyncIterator"},
+            "pydantic": {"BaseModel", "Field", "ValidationError"},
+            "area.sdk": {"Context", "Event", "Nothing", "Permanent", "Request", "hmac_sha256"},
+        },
+        test_imports={
+            "datetime": {"UTC", "datetime"},
+            "area.sdk": {"Headers", "Nothing", "Permanent", "Refused", "Request"},
+        },
+        uses={"item_changed"},
+        fixture={
+            "id": "d-1",
+            "at": "2026-11-23T09:00:00Z",
+            "data": {"id": "42", "title": "Hello"},
+            "request": {
+                "headers": {
+                    "X-Delivery-Id": "d-1",
+                    "X-Signature-256": "sha256=f957ecbf68085ad0bdc4fb8bc86fe5ba90cfa1d9b7a4ea1ec4aa62f2ebd9f2bd",
+                },
+                "body": '{"id":"42","title":"Hello"}',
+                "secret": "a secret for this sample only",
+            },
+        },
+    ),
+    "timer": Piece(
+        name="every_hour",
+        code='''
+class Minute(Timer):
+    """When in the hour."""
+
+    minute: int = Field(0, ge=0, le=59, description="Minute of the hour", examples=[30])
+
+
+@service.timer("Every hour, at a minute")
+def every_hour(params: Minute, after: datetime) -> datetime:
+    """Fires every hour, at a minute of it."""
+    planned = after.replace(minute=params.minute, second=0, microsecond=0)
+    return planned if planned > after else planned + timedelta(hours=1)
+''',
+        doc="""
+## Action `every_hour`: every hour, at a minute
+
+| parameter | | |
+|---|---|---|
+| `minute` | optional | Minute of the hour; `0` unless you say otherwise |
+| `timezone` | optional | The time zone that the return values are in; `UTC` unless you say otherwise |
+| `missed` | optional | What happens to a firing that was missed while the server was down: `late` (the default) or `skip` |
+
+It returns the planned instant: `time`, `date`, `hour`, `weekday`, and how late it was in `late_seconds`.
+""",
+        test="""
+@pytest.mark.parametrize(
+    ("after", "planned"), [("09:00", "09:30"), ("09:30", "10:30"), ("09:31", "10:30")]
+)  # fmt: skip
+def test_the_next_instant_is_strictly_later(after, planned):
+    def at(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-11-23T{text}:00+00:00")
+
+    assert every_hour.function(Minute(minute=30), at(after)) == at(planned)
+""",
+        imports={"datetime": {"datetime", "timedelta"}, "pydantic": {"Field"}, "area.sdk": {"Timer"}},
+        test_imports={"datetime": {"datetime"}},
+        uses={"Minute", "every_hour"},
+        fixture={
+            "id": "2026-11-23T09:30:00+00:00",
+            "data": {
+                "time": "2026-11-23T09:30:00Z",
+                "date": "2026-11-23",
+                "hour": "09:30",
+                "weekday": "Monday",
+                "late_seconds": 0,
+            },
+        },
+    ),
+    "listen": Piece(
+        name="message_arrives",
+        code='''
+class Message(BaseModel):
+    """A message."""
+
+    id: str = Field(description="What names the message", examples=["7"])
+    text: str = Field(description="What it says", examples=["Hello"])
+
+
+@service.listen("A message arrives")
+async def message_arrives(ctx: Context, params: Nothing) -> AsyncIterator[Event[Message]]:  # noqa: ARG001
+    """A message arrives, at once: the service is asked again and again, and answers when it has something to tell."""
+    while True:
+        rows = await ctx.http.get("/messages", params={"after": ctx.state.get("last", "")}, timeout=90)
+        for row in rows:
+            message = Message.model_validate(row)
+            ctx.state["last"] = message.id  # kept together with the event that is yielded
+            yield Event(message.id, message)
+        if not rows:
+            await asyncio.sleep(1)
+''',
+        doc="""
+## Action `message_arrives`: a message arrives
+
+Fires as soon as there is a message: a request to the service is always open, and it answers when it has something to tell.
+
+| return value | type | |
+|---|---|---|
+| `id` | string | What names the message |
+| `text` | string | What it says |
+""",
+        test="""
+async def test_messages_are_heard_and_remembered(ctx, vendor):
+    vendor.messages = [{"id": "7", "text": "Hello"}, {"id": "8", "text": "There"}]
+    async with aclosing(message_arrives.function(ctx, Nothing())) as heard:
+        assert [(await anext(heard)).data.text, (await anext(heard)).data.text] == ["Hello", "There"]
+    assert ctx.state == {"last": "8"}
+""",
+        imports={
+            "": {"asyncio"},
+            "collections.abc": {"AsyncIterator"},
+            "pydantic": {"BaseModel", "Field"},
+            "area.sdk": {"Context", "Event", "Nothing"},
+        },
+        test_imports={"contextlib": {"aclosing"}, "area.sdk": {"Nothing"}},
+        uses={"message_arrives"},
+        fixture={"id": "7", "data": {"id": "7", "text": "Hello"}},
+    ),
+    "reaction": Piece(
+        name="create_item",
+        code='''
+class NewItem(BaseModel):
+    """An item to make."""
+
+    title: str = Field(min_length=1, max_length=200, description="Title of the item", examples=["{{title}}"])
+
+
+class Created(BaseModel):
+    """The item that was made."""
+
+    id: str = Field(description="What names the item", examples=["42"])
+
+
+@service.reaction("Make an item")
+async def create_item(ctx: Context, params: NewItem) -> Created:
+    """Make an item. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once."""
+    headers = {"Idempotency-Key": ctx.idempotency_key} if ctx.idempotency_key else {}
+    return Created.model_validate(await ctx.http.post("/items", json=params.model_dump(), headers=headers))
+''',
+        doc="""
+## Reaction `create_item`: make an item
+
+| parameter | | |
+|---|---|---|
+| `title` | needed | Title of the item; at most 200 characters |
+
+Result: `id`, what names the item. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once.
+""",
+        test="""
+async def test_an_item_is_made_once_however_often_it_is_tried(ctx, vendor):
+    assert await create_item.function(ctx, NewItem(title="Hello")) == Created(id="42")
+    assert vendor.asked == [("POST", "/items", {})]
+    assert vendor.got == [(b'{"title":"Hello"}', "execution-7")]
+""",
+        imports={"pydantic": {"BaseModel", "Field"}, "area.sdk": {"Context"}},
+        uses={"Created", "NewItem", "create_item"},
+    ),
+}
+
+VENDOR = '''
+
+class Vendor:
+    """A double of the service's API, on loopback."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.got: list[tuple[bytes, str | None]] = []
+        self.items: list[dict[str, str]] = []
+        self.messages: list[dict[str, str]] = []
+        self.status = 200
+
+    async def answer(self, incoming: web.Request) -> web.Response:
+        self.asked.append((incoming.method, incoming.path, dict(incoming.query)))
+        if incoming.method == "POST":
+            self.got.append((await incoming.read(), incoming.headers.get("Idempotency-Key")))
+            return web.json_response({"id": "42"}, status=self.status)
+        rows = self.items if incoming.path == "/items" else self.messages
+        return web.json_response(rows, status=self.status)
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[Vendor]:
+    it = Vendor()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", it.answer)
+    it.server = TestServer(application)
+    await it.server.start_server()
+    yield it
+    await it.server.close()
+
+
+@pytest.fixture
+async def ctx(vendor: Vendor) -> AsyncIterator[Context]:
+    guard = Guard(allow=["127.0.0.1"])
+    client = Client(guard)
+    http = Http(client, str(vendor.server.make_url("")))
+    yield Context(http=http, guard=guard, platform=cast(Any, None), idempotency_key="execution-7")
+    await client.close()
+'''
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "area-SLUG"
+version = "0.1.0"
+description = "TITLE for AREA"
+requires-python = ">=3.11"
+dependencies = ["area-server"]
+
+[project.entry-points."area.connectors"]
+SLUG = "area_SLUG"
+
+[tool.hatch.build.targets.wheel]
+packages = ["src/area_SLUG"]
+
+[tool.pytest.ini_options]
+asyncio_mode = "auto"
+"""
+
+
+def files(slug: str, title: str, kinds: Sequence[str], *, package: str) -> dict[str, str]:
+    """The connector's files by their names inside its folder; `package` is how the test imports it."""
+    pieces = [PIECES[kind] for kind in kinds]
+    made = {
+        "__init__.py": _code(slug, title, pieces),
+        "doc.md": f"# {title}\n\nDescribe here what {title} is for, and what is needed to use it.\n"
+        + "".join(one.doc for one in pieces),
+        "logo.svg": LOGO.format(title=_xml(title), letter=_xml(title[0].upper())),
+        f"test_{slug}.py": _test(pieces, package, kinds),
+    }
+    for piece in pieces:
+        if piece.fixture is not None:
+            made[f"fixtures/{piece.name}.json"] = json.dumps(piece.fixture, indent=2) + "\n"
+    return made
+
+
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="24" height="24"><title>{title}</title>'
+    '<rect x="2" y="2" width="20" height="20" rx="5" fill="#0284c7"/>'
+    '<text x="12" y="16.5" font-family="sans-serif" font-size="13" font-weight="700" text-anchor="middle" fill="#fff">'
+    "{letter}</text></svg>\n"
+)
+
+
+def _code(slug: str, title: str, pieces: Sequence[Piece]) -> str:
+    needs_item = any("Event[Item]" in piece.code for piece in pieces)
+    imports: dict[str, set[str]] = {"area.sdk": {"Service"}}
+    for piece in pieces:
+        _merge(imports, piece.imports)
+    service = (
+        f"service = Service(\n    {_quoted(slug)},\n    {_quoted(title)},\n    {_quoted(f'Items of {title}.')},\n"
+        f'    docs="https://api.example.com/docs",\n    base_url="https://api.example.com",\n)\n'
+    )
+    bodies = [*([ITEM] if needs_item else []), *(piece.code for piece in pieces)]
+    return f'"""{title}: say here what comes in, and what goes out."""\n\n{_imports(imports)}\n{service}\n' + "\n".join(
+        bodies
+    )
+
+
+def _test(pieces: Sequence[Piece], package: str, kinds: Sequence[str]) -> str:
+    imports: dict[str, set[str]] = {"": {"pytest"}, package: set()}
+    http = set(kinds) - {"timer"}
+    if http:
+        imports |= {
+            "collections.abc": {"AsyncIterator"},
+            "typing": {"Any", "cast"},
+            "aiohttp": {"web"},
+            "aiohttp.test_utils": {"TestServer"},
+            "area.kit.http": {"Client"},
+            "area.kit.net": {"Guard"},
+            "area.sdk": {"Context", "Http"},
+        }
+    for piece in pieces:
+        _merge(imports, piece.test_imports)
+        imports[package] |= piece.uses
+    since = "\nSINCE = datetime(2026, 11, 23, 9, tzinfo=UTC)\n" if "poll" in kinds else ""
+    return (
+        _imports(imports, package) + since + (VENDOR if http else "") + "".join(f"\n{piece.test}" for piece in pieces)
+    )
+
+
+def _merge(into: dict[str, set[str]], more: dict[str, set[str]]) -> None:
+    for module, names in more.items():
+        into[module] = into.get(module, set()) | names
+
+
+def _imports(wanted: dict[str, set[str]], package: str = "") -> str:
+    """Import lines in isort's order: the standard library, third parties, AREA's own."""
+    third, own = {"pydantic", "aiohttp", "aiohttp.test_utils", "pytest"}, {"area.sdk", "area.kit.http", "area.kit.net"}
+    if package.startswith("area."):
+        own.add(package)
+    elif package:
+        third |= {package, *own}
+        own = set()
+    plain = wanted.get("", set())
+    blocks = []
+    for place in (0, 1, 2):
+
+        def here(module: str, place: int = place) -> bool:
+            return place == (1 if module in third else 2 if module in own else 0)
+
+        lines = [f"import {name}" for name in sorted(plain) if here(name)]
+        modules = sorted(one for one in wanted if one and wanted[one] and here(one))
+        lines += [f"from {module} import {', '.join(sorted(wanted[module], key=_isort))}" for module in modules]
+        if lines:
+            blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def _isort(name: str) -> tuple[int, str]:
+    """Constants, classes, then functions."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _xml(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,395 @@
+"""`area try`: run a trigger or a reaction by hand, for real, and save nothing."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+
+import typer
+
+from area.cli import console
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from area.kit.condition import Condition
+    from area.registry import Registry
+    from area.sdk import Action, Context, Event, Platform, Reaction, Request, Service
+
+INSTANTS = 5
+
+
+def try_(
+    component: Annotated[str, typer.Argument(metavar="SERVICE.COMPONENT", help="Such as rss.new_item.")],
+    given: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its parameters.")] = None,
+    parameters: Annotated[
+        str | None,
+        typer.Option(
+            "--parameters", help="A JSON file with parameters, for long or secret ones; - for standard input."
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option("--user", help="Act for this account, with its connection: e-mail address, username or id."),
+    ] = None,
+    credential: Annotated[
+        str | None, typer.Option("--credential", help="A JSON file with what the service's connection form asks for.")
+    ] = None,
+    since: Annotated[str, typer.Option("--since", help="Polls: how far back to look.")] = "7d",
+    limit: Annotated[int, typer.Option("--limit", help="Polls and listeners: events to print at most.", min=1)] = 20,
+    seconds: Annotated[float, typer.Option("--seconds", help="Listeners: how long to listen.", min=0.1)] = 10,
+    request: Annotated[
+        str | None,
+        typer.Option("--request", help="Webhooks: a JSON file with method, headers, query, body (or json), secret."),
+    ] = None,
+    send: Annotated[bool, typer.Option("--send", help="Reactions: really do it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+) -> None:
+    """Try a trigger or a reaction with the parameters given, for real, and save nothing.
+
+    A poll prints the events that it sees, a timer its next five instants, a listener what it hears for --seconds, a webhook
+    what it makes of --request or else its sample event. A reaction prints its checked parameters; with --send it is called.
+    """
+    from area.kit.text import did_you_mean
+    from area.registry import registry
+
+    known = registry()
+    action, reaction = known.action(component), known.reaction(component)
+    trial = Trial(known, as_json=as_json)
+    if action is not None:
+        params, trial.only_if = _parameters(action, given or [], parameters)
+        match action.kind:
+            case "poll":
+                trial.poll(action, params, _duration(since), limit, user=user, credential=credential)
+            case "timer":
+                trial.timer(action, params)
+            case "listen":
+                trial.listen(action, params, seconds, limit, user=user, credential=credential)
+            case "webhook":
+                trial.webhook(action, params, request, user=user)
+    elif reaction is not None:
+        params, _ = _parameters(reaction, given or [], parameters)
+        trial.reaction(reaction, params, send=send, user=user, credential=credential)
+    else:
+        keys = [f"{slug}.{name}" for slug, one in known.services.items() for name in (*one.actions, *one.reactions)]
+        raise console.Failed(f"There is no component {component!r}{did_you_mean(component, keys)}")
+
+
+class Trial:
+    """One run of a component, and how it is printed."""
+
+    def __init__(self, registry: "Registry", *, as_json: bool) -> None:
+        self.registry = registry
+        self.as_json = as_json
+        self.only_if: Condition | None = None
+        self.count = 0
+
+    def poll(
+        self,
+        action: "Action",
+        params: "BaseModel",
+        back: timedelta,
+        limit: int,
+        user: str | None,
+        credential: str | None,
+    ) -> None:
+        """Look once, as the engine does."""
+        from area.kit.clock import now
+
+        async def work(context: "Context") -> None:
+            async with aclosing(action.function(context, params, now() - back)) as events:
+                async for event in events:
+                    self._event(event)
+                    if self.count >= limit:
+                        self._say(f"There may be more; --limit {limit} is reached.")
+                        return
+            self._say(
+                f"{self.count} event{'' if self.count == 1 else 's'}; an AREA fires for those that it has not seen."
+            )
+
+        self._run(action.service, work, user=user, credential=credential)
+
+    def listen(
+        self,
+        action: "Action",
+        params: "BaseModel",
+        seconds: float,
+        limit: int,
+        user: str | None,
+        credential: str | None,
+    ) -> None:
+        """Listen for some seconds."""
+        import asyncio
+
+        async def work(context: "Context") -> None:
+            try:
+                async with asyncio.timeout(seconds), aclosing(action.function(context, params)) as events:
+                    async for event in events:
+                        self._event(event)
+                        if self.count >= limit:
+                            return
+            except TimeoutError:
+                self._say(f"{self.count} event{'' if self.count == 1 else 's'} in {seconds:g} seconds.")
+
+        self._say(f"Listening for {seconds:g} seconds ...")
+        self._run(action.service, work, user=user, credential=credential)
+
+    def timer(self, action: "Action", params: "BaseModel") -> None:
+        """The next instants."""
+        from area.kit.clock import now
+        from area.sdk.timers import firing
+
+        after: datetime | None = now()
+        for _ in range(INSTANTS):
+            after = action.function(params, after)
+            if after is None:
+                self._say("It does not fire again after that." if self.count else "It never fires.")
+                return
+            self.count += 1
+            data = firing(params, after, after)
+            if self.as_json:
+                typer.echo(data.model_dump_json())
+            else:
+                typer.echo(f"{data.weekday:<9}  {data.time.isoformat()}")
+
+    def webhook(self, action: "Action", params: "BaseModel", file: str | None, *, user: str | None) -> None:
+        """Check a request's signature and say what it starts; without a request, print the sample event."""
+        from area.engine.samples import sample_of
+        from area.sdk import Refused
+
+        described = console.read_object(console.read_text(file), file) if file else self._fixture(action).get("request")
+        if described is None or action.verify is None:
+            self._say("This is the sample event; --request FILE runs the code on a request.")
+            self._print(sample_of(self.registry, action), {})
+            return
+        request, secret = _request(described)
+        try:
+            action.verify.check(request, secret, params)
+        except Refused as error:
+            raise console.Failed(f"Refused ({action.verify.name}): {error}") from error
+        self._say(f"Accepted ({action.verify.name}).")
+
+        async def work(context: "Context") -> None:
+            async for event in action.function(context, params, request):
+                self._event(event)
+            if not self.count:
+                self._say("It starts nothing.")
+
+        self._run(action.service, work, user=user, credential=None, connected=False)
+
+    def _fixture(self, action: "Action") -> dict[str, Any]:
+        folder = self.registry.folders.get(action.service.slug)
+        path = folder / "fixtures" / f"{action.name}.json" if folder else None
+        return console.read_object(path.read_text(), str(path)) if path and path.is_file() else {}
+
+    def reaction(
+        self, reaction: "Reaction", params: "BaseModel", *, send: bool, user: str | None, credential: str | None
+    ) -> None:
+        """Print the parameters or, with `send`, do it and print the result."""
+        if not send:
+            self._say("Nothing was sent. With --send, this would be:")
+            self._print(console.plain(params), {})
+            return
+
+        async def work(context: "Context") -> None:
+            from pydantic import BaseModel
+
+            result = await reaction.function(context, params)
+            self._print(console.plain(result) if isinstance(result, BaseModel) else {}, {})
+
+        self._run(reaction.service, work, user=user, credential=credential)
+
+    def _event(self, event: "Event[Any]") -> None:
+        self.count += 1
+        data = event.data.model_dump(mode="json")
+        head = {"id": event.id, "at": event.at.astimezone(UTC).isoformat() if event.at else None}
+        if self.only_if and not self.only_if.evaluate(data):
+            head["skipped"] = "only_if says no"
+        self._print(data, head)
+
+    def _print(self, data: Any, head: dict[str, Any]) -> None:
+        if self.as_json:
+            typer.echo(json.dumps({**head, "data": data} if head else data, ensure_ascii=False))
+            return
+        if head:
+            typer.echo("  ".join(f"{name} {value}" for name, value in head.items() if value is not None))
+        console.print_json(data)
+
+    def _say(self, sentence: str) -> None:
+        """Tell people; what programs read is on standard output."""
+        typer.echo(sentence, err=True)
+
+    def _run(
+        self,
+        service: "Service",
+        work: "Callable[[Context], Awaitable[None]]",
+        *,
+        user: str | None,
+        credential: str | None,
+        connected: bool = True,
+    ) -> None:
+        """Do `work` with a context: the user's, or one without an account."""
+        import asyncio
+
+        needs = connected and service.auth is not None
+        if needs and user is None and credential is None:
+            raise console.Failed(
+                f"{service.name} needs a connection: name whose with --user, or give a file with --credential:"
+                f" {_form(service)}"
+            )
+        typed = _credential(service, credential) if credential else None
+        begun = time.monotonic()
+        if user is None:
+            asyncio.run(_without_account(service, typed, work))
+        else:
+            _with_account(service, user, typed, work, needs=needs and typed is None)
+        self._say(f"It took {time.monotonic() - begun:.1f} s.")
+
+
+async def _without_account(service: "Service", credential: Any, work: "Callable[[Context], Awaitable[None]]") -> None:
+    from area.kit.http import Client
+    from area.sdk import Context, Http
+
+    guard = console.configured(quiet=True).guard()
+    client = Client(guard)
+    try:
+        http = Http(client, service.base_url, connected=service.auth is not None)
+        await work(Context(http=http, guard=guard, platform=cast("Platform", Nobody()), credential=credential))
+    finally:
+        await client.close()
+
+
+def _with_account(
+    service: "Service", login: str, credential: Any, work: "Callable[[Context], Awaitable[None]]", *, needs: bool
+) -> None:
+    from area import connections
+    from area.engine.platform import UserPlatform
+    from area.engine.state import State
+    from area.sdk import Context, Http
+
+    async def with_state(state: State) -> None:
+        kept = credential
+        async with state.database.sessions() as session:
+            user = await console.find_user(session, login)
+            if needs:
+                kept = await connections.credential(session, state.keyring, state.registry, user.id, service.slug)
+        if needs and kept is None:
+            raise console.Failed(
+                f"{user.username} has no connection to {service.name} that can be read; connect it first."
+            )
+        http = Http(state.client, service.base_url, connected=service.auth is not None)
+        await work(Context(http=http, guard=state.guard, platform=UserPlatform(state, user.id, 0), credential=kept))
+
+    console.with_state(with_state)
+
+
+class Nobody:
+    """Stands where AREA itself would be asked on behalf of an account."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse, whatever is asked."""
+        raise console.Failed("This is done for an account: name it with --user.")
+
+
+# What is given
+
+
+def _parameters(
+    component: "Action | Reaction", given: Sequence[str], file: str | None
+) -> "tuple[BaseModel, Condition | None]":
+    """The parameters, checked as those of an AREA are; and, of an action, its `only_if`."""
+    from pydantic import ValidationError
+
+    from area.kit import condition
+    from area.kit.problems import Invalid
+    from area.plans import check_texts, field_errors, parse
+    from area.sdk import Action
+    from area.sdk.fields import fields
+
+    values: dict[str, Any] = console.read_object(console.read_text(file), file) if file else {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise console.Failed(f"{one!r} is no parameter; write it as name=value.")
+        values[name] = value
+    texts, errors = check_texts(
+        component, values, "parameters", allow="only_if" if isinstance(component, Action) else ""
+    )
+    if errors:
+        raise Invalid(errors=errors)
+    only_if = None
+    if text := texts.pop("only_if", None):
+        try:
+            only_if = condition.parse(text)
+        except condition.ConditionError as error:
+            raise Invalid.field("parameters.only_if", str(error)) from error
+        if sentences := condition.check(only_if, {one.name for one in fields(component.returns)}):
+            raise Invalid(errors=[{"field": "parameters.only_if", "message": sentence} for sentence in sentences])
+    declared = {one.name: one for one in fields(component.params)}
+    try:
+        return component.params.model_validate(
+            {name: parse(text, declared[name]) for name, text in texts.items()}
+        ), only_if
+    except ValidationError as error:
+        raise Invalid(errors=field_errors(error, "parameters")) from error
+
+
+def _credential(service: "Service", file: str) -> "BaseModel":
+    from pydantic import ValidationError
+
+    from area.kit.problems import Invalid
+    from area.plans import field_errors
+
+    if service.auth is None:
+        raise console.Failed(f"{service.name} needs no connection, so leave --credential out.")
+    try:
+        checked: BaseModel = service.auth.model.model_validate(console.read_object(console.read_text(file), file))
+    except ValidationError as error:
+        raise Invalid(errors=field_errors(error, "credential")) from error
+    return checked
+
+
+def _form(service: "Service") -> str:
+    """What the connection's file must hold."""
+    from area.sdk.fields import fields
+
+    if service.auth is None:
+        return ""
+    return ", ".join(f"{one.name}{'' if one.nullable else ' (needed)'}" for one in fields(service.auth.model))
+
+
+def _request(described: Mapping[str, Any]) -> "tuple[Request, str]":
+    """A request as a file describes it, and the secret that it is signed with."""
+    from area.kit.clock import now
+    from area.sdk import Headers, Request
+
+    unknown = set(described) - {"method", "path", "headers", "query", "body", "json", "secret"}
+    if unknown:
+        raise console.Failed(
+            f"A request has no {', '.join(sorted(unknown))}; it has method, path, headers, query, body or json, secret."
+        )
+    headers = {str(name): str(value) for name, value in (described.get("headers") or {}).items()}
+    body = str(described.get("body") or "")
+    if "json" in described:
+        body = json.dumps(described["json"], separators=(",", ":"), ensure_ascii=False)
+        headers = {"content-type": "application/json", **headers}
+    request = Request(
+        method=str(described.get("method", "POST")).upper(),
+        path=str(described.get("path", "/")),
+        headers=Headers(headers.items()),
+        query={str(name): str(value) for name, value in (described.get("query") or {}).items()},
+        body=body.encode(),
+        received_at=now(),
+    )
+    return request, str(described.get("secret") or "")
+
+
+def _duration(text: str) -> timedelta:
+    from area.kit.clock import BadTime, parse_duration
+
+    try:
+        return parse_duration(text)
+    except BadTime as error:
+        raise console.Failed(f"--since: {error}") from error

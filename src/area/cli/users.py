@@ -1,0 +1,146 @@
+"""`area user`: accounts, from the command line, where nobody has to be logged in."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from area.cli import console
+
+if TYPE_CHECKING:
+    from area.accounts import InvitationView, UserView
+    from area.engine.state import State
+
+app = typer.Typer(no_args_is_help=True, help="Accounts.")
+
+Login = Annotated[str, typer.Argument(help="E-mail address, username or id.")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+@app.command()
+def create(
+    email: Annotated[str, typer.Argument()],
+    username: Annotated[str, typer.Argument()],
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Make it an administrator's; the first one always is.")
+    ] = False,
+    password_stdin: FromStdin = False,
+) -> None:
+    """Make an account, whatever the registration mode. Asks for the password."""
+    from area import accounts
+
+    async def work(state: "State") -> "UserView":
+        async with state.database.transaction() as session:
+            return await accounts.create(session, email=email, username=username, password=password, is_admin=admin)
+
+    password = _password(from_stdin=password_stdin)
+    user = console.with_state(work)
+    typer.echo(
+        f"Made the account {user.username} ({user.email}), id {user.id}{', an administrator' if user.is_admin else ''}."
+    )
+
+
+@app.command("list")
+def list_(
+    q: Annotated[str | None, typer.Option("--search", help="Part of the e-mail address or username.")] = None,
+    as_json: console.AsJson = False,
+) -> None:
+    """List the accounts, newest first."""
+    from area import accounts
+
+    async def work(state: "State") -> "list[UserView]":
+        found: list[UserView] = []
+        async with state.database.sessions() as session:
+            while page := await accounts.users(session, limit=500, before=found[-1].id if found else None, q=q):
+                found += page
+        return found
+
+    users = console.with_state(work)
+    if as_json:
+        console.print_json(users)
+        return
+    columns = {
+        "id": "ID",
+        "username": "USERNAME",
+        "email": "E-MAIL",
+        "is_admin": "ADMIN",
+        "is_active": "ACTIVE",
+        "last_connection_at": "LAST LOG-IN",
+    }
+    console.table(
+        [user.model_dump() for user in users], columns, "There is no such account." if q else "There is no account yet."
+    )
+
+
+@app.command()
+def set_admin(
+    login: Login, remove: Annotated[bool, typer.Option("--remove", help="Make it an ordinary account again.")] = False
+) -> None:
+    """Make an account an administrator's."""
+    user = _change(login, is_admin=not remove)
+    typer.echo(f"{user.username} is {'an administrator' if user.is_admin else 'no administrator'} now.")
+
+
+@app.command()
+def disable(login: Login) -> None:
+    """Lock an account out: its sessions end, its API tokens and AREAs rest."""
+    typer.echo(f"{_change(login, is_active=False).username} is disabled.")
+
+
+@app.command()
+def enable(login: Login) -> None:
+    """Let a disabled account in again."""
+    typer.echo(f"{_change(login, is_active=True).username} is enabled.")
+
+
+@app.command()
+def reset_password(login: Login, password_stdin: FromStdin = False) -> None:
+    """Give an account a new password; ends its sessions and API tokens. Asks for the password."""
+    user = _change(login, password=_password(from_stdin=password_stdin))
+    typer.echo(f"{user.username} has a new password; sessions and API tokens have ended.")
+
+
+@app.command()
+def invite(
+    days: Annotated[int, typer.Option("--days", help="How long it is good for.", min=1, max=365)] = 7,
+    as_json: console.AsJson = False,
+) -> None:
+    """Make an invitation for one registration, for use with AREA_REGISTRATION=invite."""
+    from area import accounts
+
+    async def work(state: "State") -> "tuple[str, InvitationView]":
+        async with state.database.transaction() as session:
+            return await accounts.invite(session, None, days=days)
+
+    token, view = console.with_state(work)
+    if as_json:
+        console.print_json({"invitation": token, **view.model_dump()})
+        return
+    typer.echo(token)
+    typer.echo(
+        f"Good for one registration until {view.expires_at:%Y-%m-%d %H:%M} UTC; it is not shown again.", err=True
+    )
+
+
+def _change(
+    login: str, *, is_admin: bool | None = None, is_active: bool | None = None, password: str | None = None
+) -> "UserView":
+    from area import accounts
+
+    async def work(state: "State") -> "UserView":
+        async with state.database.transaction() as session:
+            user = await console.find_user(session, login)
+            return await accounts.change_user(
+                session, None, user.id, is_admin=is_admin, is_active=is_active, password=password
+            )
+
+    return console.with_state(work)
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise console.Failed("There is no terminal to ask for the password on: give it with --password-stdin.")
+    asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return asked

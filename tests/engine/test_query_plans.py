@@ -1,0 +1,67 @@
+"""The hot path's queries use their indexes, with many rows around them."""
+
+import pytest
+
+from area.engine import cache, executor, intake, recorder, sources
+
+from .conftest import make_area
+
+
+@pytest.fixture
+async def filled(state, user):
+    """2,000 AREAs with sources, 50,000 executions, 50,000 known events."""
+    area = await make_area(state, user)
+    pool = await state.database.pool()
+    await pool.execute(
+        """
+        insert into areas (user_id, component_action_id, component_reaction_id, name)
+        select user_id, component_action_id, component_reaction_id, name from areas, generate_series(1, 2000);
+        insert into sources (key, component_id, params, due_at)
+        select md5(n::text), (select component_action_id from areas limit 1), '{}', now() + n * interval '1 minute'
+        from generate_series(1, 2000) n;
+        insert into triggers (area_id, source_id, token_hash)
+        select a.id, s.id, md5(a.id::text) from areas a join sources s on s.id = a.id where a.id > 1;
+        insert into area_versions (area_id, version, config)
+        select id, 1, (select config from area_versions limit 1) from areas where id > 1;
+        insert into area_executions (area_id, status) select 1 + n % 2000, 'success' from generate_series(1, 50000) n;
+        insert into hook_states (area_id, state_key) select 1 + n % 2000, 'event:' || n from generate_series(1, 50000) n;
+        insert into execution_jobs (execution_id, job_id, reason, due_at) select n, n, 'retry', now() from generate_series(1, 5000) n;
+        analyze
+        """
+    )
+    return area
+
+
+async def plan(state, query, *values):
+    pool = await state.database.pool()
+    async with pool.acquire() as conn:
+        await conn.execute("set plan_cache_mode = force_generic_plan")
+        try:
+            rows = await conn.fetch(f"explain {query}", *values)
+        finally:
+            await conn.execute("reset plan_cache_mode")
+    return "\n".join(row[0] for row in rows)
+
+
+LARGE = ("areas", "area_executions", "hook_states", "triggers", "execution_jobs", "area_versions", "sources")
+QUERIES = {
+    "what is due": (sources.CLAIM, ("me", sources.LEASE, 50)),
+    "who watches": (sources.SUBSCRIBERS, (5,)),
+    "is it switched on": (intake.SWITCHED_ON, ([1, 2, 3],)),
+    "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),
+    "take in": (intake.INSERT, ([1, 2], ["{}", "{}"], [None, None])),
+    "finish": (recorder.FINISH, ([1], ["success"], ["{}"], [None], [None], [None], [1])),
+    "own job": (executor.OWN, (5, 5)),
+    "what is left of a group": (executor.RECHECK, ([1, 2, 3],)),
+    "load AREAs": (cache.LOAD, ([1, 2, 3], None)),
+    "whose address": ("select area_id from triggers where token_hash = $1", ("x",)),
+    "an AREA's log": ("select * from area_executions where area_id = $1 order by id desc limit 50", (5,)),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_no_large_table_is_read_whole(state, filled, name):
+    query, values = QUERIES[name]
+    text = await plan(state, query, *values)
+    read_whole = [table for table in LARGE if f"Seq Scan on {table}" in text]
+    assert not read_whole, text

@@ -1,0 +1,104 @@
+"""The watchdog: dead triggers, failing sources, retention, and mail."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from area.engine.cache import Cache
+from area.engine.notices import notice
+from area.engine.sources import Sources
+from area.engine.watch import Watch
+from area.settings import Settings
+from tests.peers import smtp_server
+
+from .conftest import make_area, rows
+
+
+@pytest.fixture
+def watch(state):
+    return Watch(state, Sources(state, Cache(state)))
+
+
+async def test_a_trigger_that_nobody_looks_at_is_noticed_once(state, user, watch):
+    area = await make_area(state, user)
+    pool = await state.database.pool()
+    await pool.execute("update sources set due_at = now() - interval '5 minutes'")
+    await watch.look()
+    await watch.look()
+    (found,) = await rows(state, "select * from notices")
+    assert (found["user_id"], found["area_id"], found["level"]) == (user, area.id, "warning")
+    assert "is a worker running?" in found["body"]
+
+
+async def test_a_source_that_keeps_failing_is_noticed_with_its_reason(state, user, watch):
+    await make_area(state, user)
+    pool = await state.database.pool()
+    await pool.execute(
+        "update sources set due_at = now() + interval '1 hour', failing_since = now() - interval '10 minutes',"
+        " last_error = 'example.org answered 500.'"
+    )
+    await watch.look()
+    (found,) = await rows(state, "select * from notices")
+    assert "example.org answered 500." in found["body"]
+
+
+async def test_what_is_on_time_is_not_noticed(state, user, watch):
+    await make_area(state, user)
+    await watch.look()
+    assert await rows(state, "select * from notices") == []
+
+
+async def test_old_executions_and_events_go_and_the_rest_stays(state, user, watch):
+    area = await make_area(state, user)
+    pool = await state.database.pool()
+    await pool.execute(
+        "insert into area_executions (area_id, status, created_at)"
+        " select $1, s, now() - make_interval(days => d) from (values ('success', 40), ('pending', 40), ('success', 20)) v(s, d)",
+        area.id,
+    )
+    await pool.execute(
+        "insert into hook_states (area_id, state_key, updated_at)"
+        " select $1, 'event:' || d, now() - make_interval(days => d) from unnest(array[100, 50]) d",
+        area.id,
+    )
+    async with pool.acquire() as conn:
+        await watch._purge(conn)
+    assert [row["status"] for row in await rows(state)] == ["pending", "success"]
+    assert [row["state_key"] for row in await rows(state, "select * from hook_states")] == ["event:50"]
+
+
+async def test_sources_that_nobody_watches_go(state, user, watch):
+    area = await make_area(state, user)
+    pool = await state.database.pool()
+    await pool.execute("delete from areas where id = $1", area.id)
+    async with pool.acquire() as conn:
+        await watch._purge(conn)
+    assert await rows(state, "select * from sources") == []
+
+
+async def test_warnings_are_mailed_once(state, user, watch, tmp_path: Path):
+    with smtp_server(auth=False) as server:
+        url = f"smtp://127.0.0.1:{server.port}?from=a@x.org"
+        state.settings = Settings(_env_file=None, data_dir=tmp_path, smtp_url=SecretStr(url))
+        pool = await state.database.pool()
+        async with pool.acquire() as conn:
+            await notice(conn, user, "error", "It broke", "Because.")
+            await notice(conn, user, "info", "Hello", "Not mailed.")
+        await watch.look()
+        await watch.look()
+    (mail,) = server.mails
+    text = mail.content.decode()
+    assert "To: ann@example.org" in text
+    assert "Subject: It broke" in text
+    assert "Because." in text
+
+
+async def test_a_mail_server_that_is_away_loses_nothing(state, user, watch, tmp_path: Path):
+    state.settings = Settings(_env_file=None, data_dir=tmp_path, smtp_url=SecretStr("smtp://127.0.0.1:1"))
+    pool = await state.database.pool()
+    async with pool.acquire() as conn:
+        await notice(conn, user, "error", "It broke", "Because.")
+    await watch.look()
+    (found,) = await rows(state, "select * from notices")
+    assert found["mailed_at"] is None
