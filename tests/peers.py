@@ -56,6 +56,7 @@ default_internal_group = {group}
 first_valid_uid = 1
 mail_location = maildir:{folder}/mail
 mail_max_userip_connections = 100
+mailbox_idle_check_interval = 1s
 {extra}
 passdb {{
   driver = passwd-file

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,7 @@ def somewhere(memory: Path) -> Iterator[Path]:
     finally:
         for cluster in [directory / "postgres", *directory.glob("*/postgres")]:
             if cluster.is_dir():
-                for pid in processes(cluster):
-                    os.kill(pid, signal.SIGKILL)
+                kill_all(cluster)
                 for elsewhere in Path("/tmp").glob(f"{embedded._name(cluster)}-*"):
                     shutil.rmtree(elsewhere)
         shutil.rmtree(directory)
@@ -105,15 +104,26 @@ def processes(cluster: Path) -> list[int]:
 
 
 def kill(pid: int) -> None:
-    """Kill a process and wait until it is dead, as a zombie at least."""
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists() or not embedded._command(Path(f"/proc/{pid}")))
+    """Kill a process and wait until it has let go of everything."""
+
+    def dead() -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except FileNotFoundError:
+            return True
+
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    eventually(dead)
 
 
 def kill_all(cluster: Path) -> None:
-    for pid in processes(cluster):
-        os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not processes(cluster))
+    found = processes(cluster)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in found:
+        kill(pid)
 
 
 def eventually(condition: Callable[[], Any]) -> None:
@@ -364,6 +374,16 @@ def test_only_the_first_process_is_killed(data: Path):
         again.stop()
 
     asyncio.run(run())
+    assert server.stop()
+
+
+def test_it_is_started_in_the_moment_it_is_killed(data: Path):
+    server = embedded.start(data, options=FAST)
+    for _ in range(5):
+        for pid in processes(server.directory):
+            os.kill(pid, signal.SIGKILL)
+        with embedded.start(data, options=FAST) as again:
+            assert query(again.dsn, "select 1") == 1
     assert server.stop()
 
 

@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--feeds", type=int, default=50)
     parser.add_argument("--where", type=Path, help="directory for the data (default: the temporary one)")
     parser.add_argument("--json", type=Path, help="append the account as a line to this file")
+    parser.add_argument("--log", type=Path, help="keep the installation's log in this file")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     chance = random.Random(given.seed)
@@ -25,7 +26,7 @@ def main() -> int:
     rounds = [kinds[number % len(kinds)] for number in range(given.rounds)]
     chance.shuffle(rounds)
     rounds.insert(len(rounds) // 2, "freeze")
-    plan = Plan(seed=given.seed, rounds=rounds, rate=given.rate, feeds=given.feeds, where=given.where)
+    plan = Plan(seed=given.seed, rounds=rounds, rate=given.rate, feeds=given.feeds, where=given.where, log=given.log)
     account = asyncio.run(Trial(plan).run())
     print(account.table())
     for entry in account.errors[:30]:

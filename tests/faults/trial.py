@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import shutil
 import signal
 import statistics
 import time
@@ -60,6 +61,7 @@ class Plan:
     misbehaving: float = 0.15  # share of requests that the target fails, in the windows when it does
     drain: float = 120.0
     where: Path | None = None
+    log: Path | None = None  # where the installation's log is copied to
     hurry_leases: bool = False  # the leases of killed workers end at once, so that a short trial is short
 
 
@@ -146,6 +148,8 @@ class Trial:
                     await self._under_load(area, patient, addresses)
                 finally:
                     patient.close()
+                    if self.plan.log:
+                        shutil.copy(area.log, self.plan.log)
             self.account.numbers["graceful stop, s"] = round(area.stop(), 2)
             self.account.errors = area.logged()
         return self.account

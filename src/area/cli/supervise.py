@@ -25,6 +25,7 @@ LOOK_EVERY = 0.1
 QUICK_DEATH = 10.0  # seconds; a role that dies sooner is started again after a growing pause
 LONGEST_PAUSE = 30.0
 REFUSED = (1, 2)  # exit codes of a role that has told on stderr why it can't start
+NOBODY = 1  # what `area.cli.anybody` ends with when there is no account
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 FIRST_STEPS = """
@@ -40,7 +41,7 @@ class Role:
     """A child process that is to run."""
 
     name: str
-    command: list[str]
+    module: list[str]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     deaths: int = 0
@@ -68,7 +69,7 @@ def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int
     try:
         environment = {**os.environ, "AREA_DATABASE_URL": dsn, "PROMETHEUS_MULTIPROC_DIR": _metrics(settings)}
         roles = [_role("web", "serve"), *(_role(f"worker-{number}", "worker") for number in range(1, workers + 1))]
-        told = False
+        told, look = False, None
         try:
             while not stopping:
                 if server is not None and server.revive():
@@ -80,10 +81,15 @@ def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int
                         return code
                     if _answers(settings.host, settings.port):
                         told = True
-                        _tell(settings, environment, say)
+                        say(f"AREA runs at {settings.base_url}")
+                        look = _popen("area.cli.anybody", environment=environment)
+                if look is not None and look.poll() is not None:
+                    if look.returncode == NOBODY:
+                        say(FIRST_STEPS.format(url=settings.base_url))
+                    look = None
                 time.sleep(LOOK_EVERY)
         finally:
-            _stop(roles)
+            _stop([process for process in (look, *(role.process for role in roles)) if process is not None])
     finally:
         if server is not None:
             server.stop()
@@ -91,7 +97,12 @@ def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int
 
 
 def _role(name: str, command: str) -> Role:
-    return Role(name, [sys.executable, "-m", "area.cli", command])
+    return Role(name, ["area.cli", command])
+
+
+def _popen(*module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Run a module of ours. In its own session: a terminal's Ctrl-C is for the supervisor, and the order of stopping ours."""
+    return subprocess.Popen([sys.executable, "-m", *module], env=environment, start_new_session=True)  # noqa: S603
 
 
 def _metrics(settings: "Settings") -> str:
@@ -114,8 +125,7 @@ def _keep(role: Role, environment: dict[str, str]) -> None:
         role.process = None
         role.again_at = moment + pause
     elif role.process is None and moment >= role.again_at:
-        # its own session, so that a terminal's Ctrl-C reaches the supervisor alone, and the order of stopping is ours
-        role.process = subprocess.Popen(role.command, env=environment, start_new_session=True)  # noqa: S603 - ourselves
+        role.process = _popen(*role.module, environment=environment)
         role.started = moment
 
 
@@ -130,20 +140,11 @@ def _answers(host: str, port: int) -> bool:
         connection.close()
 
 
-def _tell(settings: "Settings", environment: dict[str, str], say: Callable[[str], None]) -> None:
-    """Say where AREA is and, while it has no account, what comes next."""
-    say(f"AREA runs at {settings.base_url}")
-    look = [sys.executable, "-m", "area.cli.anybody"]  # in a process of its own, whose memory is given back
-    if subprocess.run(look, env=environment, check=False).returncode == 1:  # noqa: S603 - ourselves
-        say(FIRST_STEPS.format(url=settings.base_url))
-
-
-def _stop(roles: list[Role]) -> None:
-    running = [role.process for role in roles if role.process is not None and role.process.poll() is None]
-    for process in running:
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
         process.terminate()
     end = time.monotonic() + STOP_WITHIN
-    for process in running:
+    for process in processes:
         try:
             process.wait(max(0.1, end - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -189,7 +189,8 @@ class Embedded:
 
         Blocks, in a moment when it runs. Raises `EmbeddedError`.
         """
-        if self._users < 0 or _running(self.directory):
+        running = _running(self.directory)
+        if self._users < 0 or (running and _answers(running)):
             return False
         with _mutex(self.directory.parent):
             _, process = _ensure_running(self.directory, _account(self.directory), {})
@@ -253,8 +254,9 @@ def _ensure_running(
             running = _running(directory)
             now = time.monotonic()
             if running and running.ready:
-                return running, None
-            if running:
+                if _answers(running):
+                    return running, None
+            elif running:
                 told = _tell_recovery(directory, since, told)
                 since_silent = now
             elif free:
@@ -269,7 +271,7 @@ def _ensure_running(
                 _end_leftovers(directory, kill=now - since_silent > 2 * _LEFTOVERS_TIMEOUT)
             time.sleep(0.02)
         socket_dir = _socket_dir(directory, account)
-        _forget_stale_pid(directory, socket_dir)
+        _forget_stale_pids(directory, socket_dir)
         process = _spawn(directory, socket_dir, account, alive, options)
         try:
             running = _until_ready(directory, process)
@@ -334,7 +336,7 @@ def _tell_recovery(directory: Path, since: float, told: float) -> float:
 def _stop(directory: Path, process: "subprocess.Popen[bytes] | None") -> None:
     """Stop the server, whoever started it. Under the mutex, when nobody else uses it."""
     alive = _open(directory.parent / "postgres.alive")
-    pid = _pid(directory) or (process.pid if process else None)
+    pid = _pid(directory / "postmaster.pid") or (process.pid if process else None)
 
     def gone() -> bool:
         return _try(alive, fcntl.LOCK_EX) and not (pid and _is_postmaster(pid, directory))
@@ -624,32 +626,46 @@ def _running(directory: Path) -> Postmaster | None:
     return Postmaster(abs(int(lines[0])), lines[4], len(lines) > 7 and lines[7].strip() == "ready")
 
 
-def _pid(directory: Path) -> int | None:
+def _answers(server: Postmaster) -> bool:
+    """Whether the server does more than listen: one that is just being killed does so until its last moment."""
+    with socket.socket(socket.AF_UNIX) as attempt:
+        attempt.settimeout(10)
+        try:
+            attempt.connect(f"{server.socket_dir}/.s.PGSQL.{PORT}")
+            attempt.sendall(b"\0\0\0\x08\x04\xd2\x16\x2f")  # "do you speak TLS?"
+            return bool(attempt.recv(1))  # yes or no
+        except (TimeoutError, BlockingIOError):
+            return True  # very busy
+        except OSError:
+            return False
+
+
+def _pid(file: Path) -> int | None:
+    """The pid in the first line of a lock file of PostgreSQL's."""
     try:
-        return abs(int((directory / "postmaster.pid").read_text().split("\n", 1)[0]))
+        return abs(int(file.read_text().split("\n", 1)[0]))
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _forget_stale_pid(directory: Path, socket_dir: Path) -> None:
-    """Remove the `postmaster.pid` of a killed server where PostgreSQL would not.
+def _forget_stale_pids(directory: Path, socket_dir: Path) -> None:
+    """Remove the lock files of a killed server where PostgreSQL would not.
 
-    It does so itself when no process has that pid, and cleans up after the killed one by what the file says. When a process
-    has it, or the file is damaged, it refuses to start: after a restart of a container, where pids are small and repeat, that
-    is the usual case.
+    It does so itself when no process has their pid, and cleans up after the killed one by what they say. When a process has
+    it, or a file is damaged, it refuses to start: after a restart of a container, where pids are small and repeat, that is
+    the usual case.
     """
-    file = directory / "postmaster.pid"
-    if not file.exists():
-        return
-    pid = _pid(directory)
-    if pid is None:
-        stale = not any(_is_postmaster(found, directory) for found, _ in _processes())
-    else:
-        stale = _exists(pid) and not _is_postmaster(pid, directory)
-    if stale:
-        log.info("removing what a killed PostgreSQL left behind", file=str(file))
-        file.unlink(missing_ok=True)
-        (socket_dir / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)  # holds the same pid, with the same consequence
+    for file in (directory / "postmaster.pid", socket_dir / f".s.PGSQL.{PORT}.lock"):
+        if not file.exists():
+            continue
+        pid = _pid(file)
+        if pid is None:
+            stale = not any(_is_postmaster(found, directory) for found, _ in _processes())
+        else:
+            stale = _exists(pid) and not _is_postmaster(pid, directory)
+        if stale:
+            log.info("removing what a killed PostgreSQL left behind", file=str(file))
+            file.unlink(missing_ok=True)
 
 
 def _exists(pid: int) -> bool:

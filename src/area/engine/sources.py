@@ -373,6 +373,7 @@ class Sources:
                 await self._rest(source)
                 return
             context = await self._context(source)
+            context.save = functools.partial(self._save, source)
             log.info("listener.started", source=source.id, action=source.action.key)
             async with contextlib.aclosing(source.action.function(context, source.params)) as events:
                 async for event in events:
@@ -385,6 +386,13 @@ class Sources:
         except Exception as error:  # whatever a connector raises must not end the worker
             metrics.polls.labels(source.action.service.slug, "failed").inc()
             await self._failed(source, error)
+
+    async def _save(self, source: Watched) -> None:
+        """Commit a listener's state by itself."""
+        pool = await self.state.database.pool()
+        async with pool.acquire() as conn, conn.transaction():
+            await self._still_ours(conn, source)
+            await conn.execute(HEARD, source.id, self.owner, dump_json(source.state).decode())
 
     async def _hear(self, source: Watched, event: Event[Any]) -> None:
         pool = await self.state.database.pool()

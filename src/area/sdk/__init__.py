@@ -5,6 +5,7 @@ from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Headers, Request
 from area.sdk.http import Http, Response
 from area.sdk.service import Action, Credentials, Firing, Nothing, Reaction, Service
+from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
 from area.sdk.verify import Refused, Verify, hmac_sha1, hmac_sha256, shared_token, standard_webhooks, unsigned
 
@@ -31,9 +32,11 @@ __all__ = [
     "Timer",
     "Verify",
     "ZoneName",
+    "explain",
     "hmac_sha1",
     "hmac_sha256",
     "shared_token",
     "standard_webhooks",
+    "tls_context",
     "unsigned",
 ]

@@ -1,6 +1,6 @@
 """What a connector is given: an HTTP client with the guard on, its connection, its memory, and a way to the platform."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -47,6 +47,10 @@ class Platform(Protocol):
         ...
 
 
+async def _nothing_to_save() -> None:
+    """Where no trigger's state is kept."""
+
+
 @dataclass(slots=True)
 class Context:
     """Handed to every connector function.
@@ -54,7 +58,8 @@ class Context:
     `http` carries auth, timeout, size limit and the SSRF guard; `guard` opens sockets for what is not HTTP. `credential` is
     the connection's typed model, or None. `state` is a small dict of JSON values kept with the trigger and committed together
     with the events it yields; for opaque vendor tokens (ETags, cursors), not for dedupe. `idempotency_key` is the same for
-    every attempt of one execution, and empty in a trigger.
+    every attempt of one execution, and empty in a trigger. A listener awaits `save` when its `state` must last although there
+    is no event yet: a baseline, a session's name.
     """
 
     http: Http
@@ -63,4 +68,5 @@ class Context:
     credential: Any = None
     state: dict[str, Any] = field(default_factory=dict)
     idempotency_key: str = ""
+    save: Callable[[], Awaitable[None]] = _nothing_to_save
     log: Any = field(default_factory=structlog.get_logger)

@@ -167,6 +167,7 @@ async def new_email(ctx: Context, params: Folder) -> AsyncIterator[Event[Mail]]:
         validity, following = await mailbox.open(params.folder)
         if ctx.state.get("uidvalidity") != validity:  # the first look, or the server has numbered the folder anew
             ctx.state.update(uidvalidity=validity, last_uid=following - 1)
+            await ctx.save()
         while True:
             for uid in await mailbox.newer(ctx.state["last_uid"]):
                 mail, arrived = await mailbox.fetch(uid)

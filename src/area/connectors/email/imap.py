@@ -17,9 +17,9 @@ from imap_tools.errors import MailboxFolderSelectError, MailboxFolderStatusError
 from typing_extensions import override
 
 from area.connectors.email.message import Mail, read
-from area.connectors.email.server import TIMEOUT, Server, tls_context, words
+from area.connectors.email.server import TIMEOUT, Server, words
 from area.kit.net import Guard
-from area.sdk import AuthExpired, ConnectorError, Permanent, Retry
+from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
 
 MAX_FETCH = 5_000_000  # bytes of one mail; text comes before the attachments, so this is what is read of a larger one
 MAX_LITERAL = MAX_FETCH + 1  # bytes that a server may send in one piece
@@ -151,9 +151,9 @@ class Mailbox:
             said = words(error.command_result[1][0])
             raise Permanent(f"{self._server} can't open the folder {folder!r}: {said}") from error
         self._folder = folder
-        following = status.get("UIDNEXT") or 1 + max(
-            await self.newer(0), default=0
-        )  # RFC 3501 lets a server leave it out
+        following = status.get("UIDNEXT")
+        if following is None:  # old servers leave it out
+            following = 1 + max(await self.newer(0), default=0)
         return status.get("UIDVALIDITY", 0), following
 
     async def newer(self, uid: int) -> list[int]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import aiosmtplib
 
-from area.connectors.email.server import TIMEOUT, Server, tls_context, words
+from area.connectors.email.server import TIMEOUT, Server, words
 from area.kit.net import Guard
-from area.sdk import AuthExpired, ConnectorError, Permanent, Retry
+from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
 
 _PIECE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,;"])+')
 _NAMED = re.compile(r"([^<>]*)<\s*([^<>\s]*)\s*>\s*")

@@ -19,7 +19,7 @@ from area.connectors.email import Account, Folder, Letter, imap, new_email, send
 from area.connectors.email.message import MAX_TEXT, Mail, read
 from area.kit.http import Client
 from area.kit.net import Guard
-from area.sdk import AuthExpired, Context, Http, Permanent, Retry
+from area.sdk import AuthExpired, Context, Http, Permanent, Retry, tls_context
 
 sys.path.append(str(Path(__file__).parents[4] / "tests"))
 peers = importlib.import_module("peers")
@@ -44,15 +44,15 @@ def post():
 def _clean(post):
     post.refuse.clear()
     post.mails.clear()
-    server.tls_context.cache_clear()
+    tls_context.cache_clear()
     yield
-    server.tls_context.cache_clear()
+    tls_context.cache_clear()
 
 
 @contextmanager
 def trusting(monkeypatch, ca):
     monkeypatch.setenv("SSL_CERT_FILE", str(ca))
-    server.tls_context.cache_clear()
+    tls_context.cache_clear()
     yield
 
 
@@ -482,7 +482,7 @@ async def test_certificates_that_are_wrong(box, monkeypatch):
             with trusting(monkeypatch, relay.ca), pytest.raises(Permanent, match="not valid for 'localhost'"):
                 await try_account(context(sending(relay)), accounts(relay, security, smtp_host="localhost"))
             monkeypatch.undo()
-            server.tls_context.cache_clear()
+            tls_context.cache_clear()
     with (
         peers.smtp_server(security="tls", days=-1) as relay,
         trusting(monkeypatch, relay.ca),

@@ -141,10 +141,14 @@ async def message_received(ctx: Context, params: Subscription) -> AsyncIterator[
     The broker keeps a session for us (seven days in version 5) and each message is acknowledged once its run is stored.
     """
     broker: Broker = ctx.credential
-    client_id = ctx.state.setdefault("client_id", broker.new_id())
+    if "client_id" not in ctx.state:
+        ctx.state["client_id"] = broker.new_id()
+        await ctx.save()  # the broker keeps what comes for this name
+    client_id = ctx.state["client_id"]
     async with broker.connected(ctx, client_id, lasting=True) as line:
         if not line.resumed or "session" not in ctx.state:  # the broker begins to count anew, so do we
             ctx.state.update(session=uuid4().hex[:12], count=0, recent=[])
+            await ctx.save()
         await line.subscribe(params.topic, params.qos, retained=params.retained)
         async for message in line.messages():
             if params.retained or not message.retain:

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -18,7 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from typing_extensions import override
 
 from area.kit.net import Blocked, Guard
-from area.sdk import AuthExpired, ConnectorError, Permanent, Retry
+from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, explain, tls_context
 
 TIMEOUT = 30.0
 KEEPALIVE = 60  # seconds of silence until a ping is sent, and until it must be answered
@@ -29,7 +28,6 @@ WAITING = 100  # messages read ahead; then the line is left unread
 MAX_PACKET = 16_000_000
 
 _properties: Any = Properties  # paho gives its constructor no types
-_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _LOGIN = {134, 135, 138, 140}  # reasons of CONNACK that mean the login: MQTT 5, §3.2.2.2
 _FOR_NOW = {136, 137, 139, 151, 159}
 _WRONG_VERSION = 132
@@ -50,18 +48,8 @@ class Address:
 
     def explain(self, error: OSError) -> ConnectorError:
         """Say what a failed connection means: the address, the certificate, or the line."""
-        if isinstance(error, socket.gaierror):
-            return Retry(f"{self} can't be found: there is no host named {self.host!r}, or the name lookup failed.")
-        if isinstance(error, ssl.SSLCertVerificationError):
-            said = f"{self} shows a certificate that can't be trusted: {error.verify_message.rstrip('.')}."
-            return Retry(said) if error.verify_code == _EXPIRED else Permanent(said)
-        if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-            return Permanent(f"{self} does not speak TLS on this port; port 1883 usually goes without.")
-        if isinstance(error, ConnectionRefusedError):
-            return Retry(f"{self} refuses connections: nothing listens on that port, or a firewall forbids it.")
-        if isinstance(error, TimeoutError):
-            return Retry(f"{self} did not answer within {TIMEOUT:g} seconds.")
-        return Retry(f"{self} broke the connection off: {error.strerror or error}.")
+        no_tls = "does not speak TLS on this port; port 1883 usually goes without."
+        return explain(error, str(self), self.host, timeout=TIMEOUT, no_tls=no_tls)
 
     def refused(self, reason: ReasonCode, login: str) -> ConnectorError:
         """Say what the broker's answer to the log-in means."""
@@ -71,12 +59,6 @@ class Address:
         if reason.value == _WRONG_VERSION:
             return Permanent(f"{said} Try the other MQTT version.")
         return Retry(said) if reason.value in _FOR_NOW else Permanent(said)
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """The system's certificate authorities, or those of the file that SSL_CERT_FILE names."""
-    return ssl.create_default_context()
 
 
 class _Paho(Client):

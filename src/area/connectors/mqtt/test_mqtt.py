@@ -27,7 +27,7 @@ from area.connectors.mqtt import (
 )
 from area.kit.http import Client
 from area.kit.net import Guard
-from area.sdk import AuthExpired, Context, Http, Permanent, Retry
+from area.sdk import AuthExpired, Context, Http, Permanent, Retry, tls_context
 
 sys.path.append(str(Path(__file__).parents[4] / "tests"))
 peers = importlib.import_module("peers")
@@ -55,9 +55,9 @@ def _watched(monkeypatch):
         subscribed.append(topic)
 
     monkeypatch.setattr(line.Line, "subscribe", noting)
-    line.tls_context.cache_clear()
+    tls_context.cache_clear()
     yield
-    line.tls_context.cache_clear()
+    tls_context.cache_clear()
 
 
 def broker(peer, **changes) -> Broker:
@@ -415,7 +415,7 @@ async def test_certificates(peer, monkeypatch):
     with pytest.raises(Permanent, match=r"can't be trusted: self[- ]signed certificate"):
         await try_broker(context(broker(peer)), broker(peer, security="tls", port=peer.tls_port))
     monkeypatch.setenv("SSL_CERT_FILE", str(peer.ca))
-    line.tls_context.cache_clear()
+    tls_context.cache_clear()
     for host in ("127.0.0.1", "localhost"):
         await try_broker(context(broker(peer)), broker(peer, security="tls", port=peer.tls_port, host=host))
     async with listening(peer, "tls", security="tls", port=peer.tls_port) as listener:
@@ -425,14 +425,14 @@ async def test_certificates(peer, monkeypatch):
             assert (await listener.next()).data.text.endswith(f"x{number}")
     with peers.mosquitto(names=["other.example"]) as wrong:
         monkeypatch.setenv("SSL_CERT_FILE", str(wrong.ca))
-        line.tls_context.cache_clear()
+        tls_context.cache_clear()
         with pytest.raises(Permanent, match="not valid for 'localhost'"):
             await try_broker(
                 context(broker(wrong)), broker(wrong, security="tls", port=wrong.tls_port, host="localhost")
             )
     with peers.mosquitto(days=-1) as expired:
         monkeypatch.setenv("SSL_CERT_FILE", str(expired.ca))
-        line.tls_context.cache_clear()
+        tls_context.cache_clear()
         with pytest.raises(Retry, match="certificate has expired"):
             await try_broker(context(broker(expired)), broker(expired, security="tls", port=expired.tls_port))
 

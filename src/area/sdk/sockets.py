@@ -1,0 +1,35 @@
+"""For connectors that speak another protocol than HTTP: TLS, and what to tell the user when the way to a server fails."""
+
+import socket
+import ssl
+from functools import cache
+
+from area.sdk.errors import ConnectorError, Permanent, Retry
+
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+
+
+def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: str) -> ConnectorError:
+    """The error to raise for a failed connection: it names the address, the certificate, or the line.
+
+    `server` begins the sentence (`The IMAP server mail.example.org:993`), `timeout` is what was waited for in seconds,
+    `no_tls` is the hint for a port that does not speak TLS.
+    """
+    if isinstance(error, socket.gaierror):
+        return Retry(f"{server} can't be found: there is no host named {host!r}, or the name lookup failed.")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = f"{server} shows a certificate that can't be trusted: {error.verify_message.rstrip('.')}."
+        return Retry(said) if error.verify_code == _EXPIRED else Permanent(said)
+    if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return Permanent(f"{server} {no_tls}")
+    if isinstance(error, ConnectionRefusedError):
+        return Retry(f"{server} refuses connections: nothing listens on that port, or a firewall forbids it.")
+    if isinstance(error, TimeoutError):
+        return Retry(f"{server} did not answer within {timeout:g} seconds.")
+    return Retry(f"{server} broke the connection off: {error.strerror or error}.")
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The system's certificate authorities, or those of the file that SSL_CERT_FILE names."""
+    return ssl.create_default_context()
