@@ -62,9 +62,9 @@ class Area:
             **self.settings,
         }
         begun = time.time()
-        log = (self.folder / "log").open("ab")
         command = [sys.executable, "-m", "area.cli", "up", "--workers", str(self.workers)]
-        self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.folder)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.folder)
         self.until_ready()
         self.started_in = time.time() - begun
         return self

@@ -5,6 +5,9 @@ import re
 
 import pytest
 from sqlalchemy import text
+from structlog.contextvars import merge_contextvars
+from structlog.processors import format_exc_info
+from structlog.testing import capture_logs
 
 from area import accounts
 from area.api import body, docs
@@ -73,17 +76,17 @@ async def test_too_large_a_body_is_a_413(people, monkeypatch):
     assert is_problem(await people.user.request("POST", "/api/me/tokens", body=sent, headers=lied), 413)
 
 
-async def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_name(people, monkeypatch, capsys):
+async def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_name(people, monkeypatch):
     async def broken(*_args, **_more):
         raise RuntimeError("the inner truth")
 
     monkeypatch.setattr(accounts, "access", broken)
-    answer = await people.user.get("/api/me/tokens")
+    with capture_logs(processors=[merge_contextvars, format_exc_info]) as logged:
+        answer = await people.user.get("/api/me/tokens")
     found = is_problem(answer, 500)
     assert "inner truth" not in answer.body.decode()
-    logged = "".join(capsys.readouterr())
-    assert "the inner truth" in logged
-    assert found["request_id"] in logged
+    assert "the inner truth" in logged[0]["exception"]
+    assert logged[0]["request_id"] == found["request_id"]
 
 
 async def test_a_failed_request_leaves_nothing_behind(people, state, monkeypatch):
@@ -94,7 +97,8 @@ async def test_a_failed_request_leaves_nothing_behind(people, state, monkeypatch
         raise RuntimeError
 
     monkeypatch.setattr(accounts, "audit", breaks_late)
-    assert (await people.user.post("/api/me/tokens", {"name": "x"})).status == 500
+    with capture_logs():
+        assert (await people.user.post("/api/me/tokens", {"name": "x"})).status == 500
     async with state.database.sessions() as session:
         assert await session.scalar(text("select count(*) from access_tokens where kind = 'api'")) == 0
 
@@ -122,7 +126,8 @@ async def test_a_commit_that_fails_is_not_told_as_a_success(people, state, monke
             )
         )
     try:
-        assert is_problem(await people.user.post("/api/me/tokens", {"name": "x"}), 500)
+        with capture_logs():
+            assert is_problem(await people.user.post("/api/me/tokens", {"name": "x"}), 500)
     finally:
         async with state.database.transaction() as session:
             await session.execute(text("drop trigger no on access_tokens"))

@@ -67,11 +67,8 @@ def somewhere(memory: Path) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        for cluster in [directory / "postgres", *directory.glob("*/postgres")]:
-            if cluster.is_dir():
-                kill_all(cluster)
-                for elsewhere in Path("/tmp").glob(f"{embedded._name(cluster)}-*"):
-                    shutil.rmtree(elsewhere)
+        for cluster in (path for depth in ("", "*/", "*/*/") for path in directory.glob(f"{depth}postgres")):
+            kill_all(cluster)
         shutil.rmtree(directory)
 
 
@@ -250,7 +247,7 @@ def test_a_path_that_no_socket_can_have(data: Path, name: str):
         with embedded.start(long) as second:
             assert second.dsn == server.dsn
         assert query(server.dsn, "select 1") == 1
-    shutil.rmtree(directory)
+    assert not directory.exists()
 
 
 def test_somebody_took_the_place_of_the_socket(data: Path, monkeypatch: pytest.MonkeyPatch):
@@ -266,9 +263,9 @@ def test_somebody_took_the_place_of_the_socket(data: Path, monkeypatch: pytest.M
         with embedded.start(long, options=FAST) as server:
             assert f"{taken}-1" in server.dsn
             assert query(server.dsn, "select 1") == 1
+        assert not Path(f"{taken}-1").exists()
     finally:
         taken.unlink()
-        shutil.rmtree(f"{taken}-1")
 
 
 def test_a_service_of_ones_own_configuration(data: Path):

@@ -154,6 +154,7 @@ class Embedded:
 
     dsn: str
     directory: Path
+    _socket_dir: Path
     _users: int
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
@@ -176,6 +177,9 @@ class Embedded:
                 last = _try(users, fcntl.LOCK_EX)
                 if last:
                     _stop(self.directory, self._process)
+                    if self._socket_dir != self.directory:
+                        with suppress(OSError):
+                            self._socket_dir.rmdir()
         finally:
             os.close(users)
             if self._process is not None:
@@ -239,7 +243,8 @@ def start(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embedd
             f"The embedded PostgreSQL in {data_dir} didn't start: {error}{_hint(str(error))}"
         ) from error
     query = urlencode({"host": server.socket_dir, "port": PORT, "sslmode": "disable"}, safe="/", quote_via=quote)
-    return Embedded(f"postgresql://{SUPERUSER}@/{DATABASE}?{query}", directory, users, process)
+    dsn = f"postgresql://{SUPERUSER}@/{DATABASE}?{query}"
+    return Embedded(dsn, directory, Path(server.socket_dir), users, process)
 
 
 def _ensure_running(

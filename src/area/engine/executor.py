@@ -19,6 +19,7 @@ from pgqueuer.models import Job
 from pydantic import BaseModel, ValidationError
 
 from area.engine import metrics
+from area.engine.away import DatabaseAwayError, asking, patiently
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, LaterJob
 from area.engine.platform import UserPlatform
@@ -113,8 +114,8 @@ class Executor:
 
     async def later(self, job: Job) -> None:
         """One execution that waited by itself."""
-        pool = await self.state.database.pool()
-        row = await pool.fetchrow(OWN, int(job.payload or b"0"), job.id)
+        pool = await patiently(self.state.database.pool)
+        row = await patiently(lambda: pool.fetchrow(OWN, int(job.payload or b"0"), job.id))
         if row is None or row["status"] not in ("pending", "running"):
             return  # superseded by a newer job, cancelled, or over
         kept = orjson.loads(row["execution_result"]) if row["execution_result"] else {}
@@ -127,15 +128,16 @@ class Executor:
             kept=kept,
             was_running=row["status"] == "running",
         )
-        picks = await pool.fetchval(PICKS, job.id)
+        picks = await patiently(lambda: pool.fetchval(PICKS, job.id))
         member.interruptions = max(0, picks - 1) + sum(1 for one in kept.get("attempts", []) if one.get("interrupted"))
         await self._run_all([member])
 
     async def _recheck(self, job: Job, members: list[Member]) -> list[Member]:
         """What of a group that waited, or was found again, is still to be done."""
-        pool = await self.state.database.pool()
-        picks = await pool.fetchval(PICKS, job.id)
-        rows = {row["id"]: row for row in await pool.fetch(RECHECK, [one.execution_id for one in members])}
+        pool = await patiently(self.state.database.pool)
+        picks = await patiently(lambda: pool.fetchval(PICKS, job.id))
+        ids = [one.execution_id for one in members]
+        rows = {row["id"]: row for row in await patiently(lambda: pool.fetch(RECHECK, ids))}
         left = []
         for member in members:
             row = rows.get(member.execution_id)
@@ -154,7 +156,7 @@ class Executor:
         if self.held >= HELD:
             self._room.clear()
         try:
-            loaded = await self.cache.areas(member.area_id for member in members)
+            loaded = await patiently(lambda: self.cache.areas([member.area_id for member in members]))
             if len(members) == 1:
                 await self._run(members[0], loaded[members[0].area_id])
             else:
@@ -178,6 +180,11 @@ class Executor:
                 outcome = await self._attempt(member, area)
             except asyncio.CancelledError:
                 outcome = self._interrupted(member, area)
+            except Exception as error:  # else the job would be dropped, and the execution would wait for ever
+                log.exception("executor.bug", execution=member.execution_id, area=area.id)
+                text = f"AREA met an error of its own ({type(error).__name__}); the server's log has it."
+                outcome = self._over(member, area, "failed", now(), error=text, permanent=True)
+            self._running.pop(member.execution_id, None)  # what became of it is written, whoever cancels
             await self.recorder.record(outcome)
         finally:
             self._running.pop(member.execution_id, None)
@@ -189,7 +196,8 @@ class Executor:
         started = now()
         version = member.kept.get("version") if member.reason == "replay" else None
         if version is not None and version != area.version:
-            area = await self.cache.area_as_it_was(area.id, version) or area
+            as_it_was = await patiently(lambda: self.cache.area_as_it_was(area.id, version))
+            area = as_it_was or area
         refusal = self._refusal(member, area)
         if refusal:
             return refusal
@@ -197,8 +205,8 @@ class Executor:
         if plan is None:
             return self._over(member, area, "failed", started, error=area.broken, permanent=True)
         if member.data is None:
-            pool = await self.state.database.pool()
-            text = await pool.fetchval(DATA, member.execution_id)
+            pool = await patiently(self.state.database.pool)
+            text = await patiently(lambda: pool.fetchval(DATA, member.execution_id))
             member.data = orjson.loads(text) if text else {}
         if not member.own:
             if plan.only_if and not plan.only_if.evaluate(member.data):
@@ -248,7 +256,7 @@ class Executor:
         service = area.plan.reaction.service if area.plan else None
         if service is None or service.auth is None:
             return None
-        connection = await self.cache.connection(area.user_id, service.slug)
+        connection = await patiently(lambda: self.cache.connection(area.user_id, service.slug))
         if connection.status != "works":
             error = f"Waits for the connection to {service.name}: connect it (again), and this runs."
             return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=error)
@@ -288,8 +296,8 @@ class Executor:
         except (RenderError, ValidationError) as error:
             return self._over(member, area, "failed", started, error=_sentence(error), permanent=True)
         if plan.reaction.on_crash == "fail":
-            pool = await self.state.database.pool()
-            if not await pool.fetch(START, [member.execution_id]):
+            pool = await patiently(self.state.database.pool)
+            if not await patiently(lambda: pool.fetch(START, [member.execution_id])):
                 return self._over(member, area, "cancelled", started, error="Cancelled before it ran.")
         self._started[member.execution_id] = clock
         metrics.running.inc()

@@ -1,0 +1,238 @@
+"""For each route and each role, the answer. A route that is not in the table fails the test.
+
+`user` owns what the addresses name: {area}, {done} and {waiting} executions, a {session}, a {token}, a connection to `locker`.
+`other` is another user, `script` an API token of `user`, `disabled` an account that was disabled while it was logged in.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import text
+
+PASSWORD = "correct horse battery"
+DOOR = {"host": "locker.example.org", "login": "ann", "password": "s3cret-of-the-door"}
+AREA = {
+    "name": "bell",
+    "action": {"component": "hall.rung"},
+    "reaction": {"component": "hall.say", "parameters": {"item": "{{title}}"}},
+}
+ROLES = ("nobody", "disabled", "other", "admin", "script", "user")
+
+
+@dataclass(frozen=True)
+class Row:
+    method: str
+    path: str
+    expected: dict[str, int]
+    body: Any = None
+
+    @property
+    def template(self) -> str:
+        return TEMPLATES.get(self.path, self.path)
+
+
+def public(status: int = 200, **more: int) -> dict[str, int]:
+    return dict.fromkeys(ROLES, status) | more
+
+
+def signed(status: int = 200, **more: int) -> dict[str, int]:
+    return public(status) | {"nobody": 401, "disabled": 401} | more
+
+
+def in_person(status: int = 200, **more: int) -> dict[str, int]:
+    return signed(status) | {"script": 403} | more
+
+
+def own(status: int = 200, **more: int) -> dict[str, int]:
+    return signed(status) | {"other": 404, "admin": 404} | more
+
+
+def admins(status: int = 200, **more: int) -> dict[str, int]:
+    return dict.fromkeys(ROLES, 403) | {"nobody": 401, "disabled": 401, "admin": status} | more
+
+
+LAST_ADMIN = {"admin": 409}
+
+TABLE = [
+    Row("GET", "/api/openapi.json", public()),
+    Row("GET", "/api/docs", public()),
+    Row("POST", "/api/auth/register", public(409), {"email": "user@example.org", "username": "x2", "password": PASSWORD}),
+    Row("POST", "/api/auth/login", public(), {"login": "user", "password": PASSWORD}),
+    Row("POST", "/api/auth/logout", in_person(204)),
+    Row("GET", "/api/me", signed()),
+    Row("PATCH", "/api/me", in_person(), {"timezone": "Europe/Paris"}),
+    Row("DELETE", "/api/me", in_person(204, **LAST_ADMIN), {"password": PASSWORD}),
+    Row(
+        "POST", "/api/me/password", in_person(204), {"current_password": PASSWORD, "new_password": "another password"}
+    ),
+    Row("GET", "/api/me/sessions", signed()),
+    Row("DELETE", "/api/me/sessions", in_person()),
+    Row("DELETE", "/api/me/sessions/{session}", own(204, script=403)),
+    Row("GET", "/api/me/tokens", signed()),
+    Row("POST", "/api/me/tokens", in_person(201), {"name": "x"}),
+    Row("DELETE", "/api/me/tokens/{token}", own(204, script=403)),
+    Row("GET", "/api/me/stats", signed()),
+    Row("GET", "/api/services", signed()),
+    Row("GET", "/api/services/hall", signed()),
+    Row("GET", "/api/components", signed()),
+    Row("GET", "/api/components/hall.say", signed()),
+    Row("GET", "/api/connections", signed()),
+    Row("GET", "/api/connections/locker", signed()),
+    Row("POST", "/api/connections/locker", signed(), DOOR),
+    Row("POST", "/api/connections/locker/test", own()),
+    Row("DELETE", "/api/connections/locker", own(user=404)),  # `user` comes after `script`, which has deleted it
+    Row("GET", "/api/areas", signed()),
+    Row("POST", "/api/areas", signed(201), AREA),
+    Row("POST", "/api/areas/test", signed(), {"area": AREA}),
+    Row("GET", "/api/areas/export", signed()),
+    Row("POST", "/api/areas/import", signed(), {"areas": [AREA]}),
+    Row("GET", "/api/areas/{area}", own()),
+    Row("PATCH", "/api/areas/{area}", own(), {"name": "x"}),
+    Row("DELETE", "/api/areas/{area}", own(204, user=404)),
+    Row("POST", "/api/areas/{area}/enable", own()),
+    Row("POST", "/api/areas/{area}/disable", own()),
+    Row("POST", "/api/areas/{area}/renew-address", own()),
+    Row("POST", "/api/areas/{area}/test", own(), {}),
+    Row("POST", "/api/areas/{area}/run", own(202), {}),
+    Row("GET", "/api/executions", signed()),
+    Row("GET", "/api/executions/stream", signed()),
+    Row("GET", "/api/executions/{done}", own()),
+    Row("POST", "/api/executions/{done}/replay", own(202), {}),
+    Row("POST", "/api/executions/{waiting}/cancel", own(user=409)),
+    Row("GET", "/api/notices", signed()),
+    Row("POST", "/api/notices/read", signed(), {}),
+    Row("GET", "/api/admin/users", admins()),
+    Row("PATCH", "/api/admin/users/{someone}", admins(), {"is_admin": False}),
+    Row("GET", "/api/admin/invitations", admins()),
+    Row("POST", "/api/admin/invitations", admins(201), {}),
+    Row("DELETE", "/api/admin/invitations/{invitation}", admins(204)),
+    Row("GET", "/api/admin/services", admins()),
+    Row("PATCH", "/api/admin/services/{service}", admins(), {"is_active": True}),
+    Row("GET", "/api/admin/components", admins()),
+    Row("PATCH", "/api/admin/components/{component}", admins(), {"is_active": True}),
+    Row("GET", "/api/admin/stats", admins()),
+    Row("GET", "/api/admin/audit", admins()),
+]
+TEMPLATES = {
+    "/api/me/sessions/{session}": "/api/me/sessions/{session_id}",
+    "/api/me/tokens/{token}": "/api/me/tokens/{token_id}",
+    "/api/services/hall": "/api/services/{name}",
+    "/api/components/hall.say": "/api/components/{name}",
+    "/api/connections/locker": "/api/connections/{service}",
+    "/api/connections/locker/test": "/api/connections/{service}/test",
+    "/api/executions/{done}": "/api/executions/{execution_id}",
+    "/api/executions/{done}/replay": "/api/executions/{execution_id}/replay",
+    "/api/executions/{waiting}/cancel": "/api/executions/{execution_id}/cancel",
+    "/api/admin/users/{someone}": "/api/admin/users/{user_id}",
+    "/api/admin/invitations/{invitation}": "/api/admin/invitations/{invitation_id}",
+    "/api/admin/services/{service}": "/api/admin/services/{service_id}",
+    "/api/admin/components/{component}": "/api/admin/components/{component_id}",
+} | {
+    f"/api/areas/{{area}}{rest}": f"/api/areas/{{area_id}}{rest}"
+    for rest in ("", "/enable", "/disable", "/renew-address", "/test", "/run")
+}
+
+
+def test_every_route_is_in_the_table(app):
+    there = {
+        (method, context.path)
+        for context in iter_route_contexts(app.routes)
+        for method in context.methods or ()
+        if method != "HEAD"
+    }
+    listed = [(row.method, row.template) for row in TABLE]
+    assert there == set(listed)
+    assert len(listed) == len(set(listed))
+
+
+@pytest_asyncio.fixture
+async def things(people, nobody, state) -> dict[str, Any]:
+    """What the addresses name."""
+    user = people.user
+    area = (await user.post("/api/areas", AREA)).json()["id"]
+    runs = [(await user.post(f"/api/areas/{area}/run")).json()["execution_id"] for _ in range(2)]
+    await user.post("/api/connections/locker", DOOR)
+    token = (await user.post("/api/me/tokens", {"name": "mine"})).json()["item"]["id"]
+    session = (await user.get("/api/me/sessions")).json()["items"][0]["id"]
+    invitation = (await people.admin.post("/api/admin/invitations", {})).json()["item"]["id"]
+    async with state.database.transaction() as db:
+        await db.execute(text("update area_executions set status = 'success' where id = :id"), {"id": runs[0]})
+        service, component = (
+            await db.execute(text("select s.id, c.id from services s join components c on c.service_id = s.id limit 1"))
+        ).one()
+    return {
+        "area": area,
+        "done": runs[0],
+        "waiting": runs[1],
+        "session": session,
+        "token": token,
+        "someone": people.ids["other"],
+        "invitation": invitation,
+        "service": service,
+        "component": component,
+    }
+
+
+@pytest_asyncio.fixture
+async def clients(people, nobody, state) -> dict[str, Any]:
+    registered = await nobody.post(
+        "/api/auth/register", {"email": "d@example.org", "username": "disabled", "password": PASSWORD}
+    )
+    # behind the back of the API, so that the session is still there and only the account is not active
+    async with state.database.transaction() as session:
+        await session.execute(text("update users set is_active = false where username = 'disabled'"))
+    script = (await people.user.post("/api/me/tokens", {"name": "script"})).json()["token"]
+    return {
+        "nobody": nobody,
+        "disabled": nobody.as_(registered.json()["token"]),
+        "other": people.other,
+        "admin": people.admin,
+        "script": people.user.as_(script),
+        "user": people.user,
+    }
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {row.template}")
+async def test_the_answer_to_each_role(row, clients, things):
+    path = row.path.format(**things)
+    seen = {}
+    for role in ROLES:
+        client = clients[role]
+        if path.endswith("/stream") and row.expected[role] == 200:
+            async with client.stream(path) as live:
+                await live.next("notices")
+                seen[role] = live.status
+            continue
+        answer = await client.request(row.method, path, json=row.body)
+        seen[role] = answer.status
+        if answer.status >= 400:
+            assert answer.header("content-type") == "application/problem+json"
+    assert seen == row.expected
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE if row.method != "GET" and "/auth/" not in row.path], ids=lambda row: f"{row.method} {row.template}"
+)
+async def test_a_foreign_page_changes_nothing_with_the_cookie(row, people, nobody, things):
+    who = people.admin if "/admin/" in row.path else people.user
+    headers = {"cookie": f"area_session={who.token}", "sec-fetch-site": "cross-site"}
+    answer = await nobody.request(row.method, row.path.format(**things), json=row.body, headers=headers)
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize("role", ["other", "admin"])
+async def test_what_is_somebody_elses_is_answered_as_if_it_were_not_there(role, people, things):
+    client = getattr(people, role)
+    for row in TABLE:
+        if row.expected.get("other") != 404 or row.expected["admin"] != 404 or "connections" in row.path:
+            continue
+        theirs = await client.request(row.method, row.path.format(**things), json=row.body)
+        nothing = await client.request(row.method, row.path.format(**dict.fromkeys(things, 999_999)), json=row.body)
+        assert (theirs.status, nothing.status) == (404, 404)
+        same = [answer.json()["detail"].replace("999999", "N") for answer in (theirs, nothing)]
+        for value in things.values():
+            same[0] = same[0].replace(f" {value}.", " N.")
+        assert same[0] == same[1]
