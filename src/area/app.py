@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from area.settings import Settings
 
 log = structlog.get_logger()
 
+COLLECT = (10_000, 50, 50)  # allocations between garbage collections of each generation
 DRAIN = 8.0  # seconds that requests get to finish
 
 Scope = MutableMapping[str, Any]
@@ -56,6 +58,10 @@ async def prepare(settings: Settings, dsn: str) -> State:
     async with state.database.transaction() as session:
         synced = await catalog.sync(session, state.registry)
     log.info("catalog.synced", **synced)
+    # what is here now stays: the collector need not look at it again, and may look at the rest less often
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
     return state
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-import asyncpg
 import orjson
 import structlog
 
 from area.engine import metrics
+from area.engine.away import is_away
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, NORMAL, Intake, Offer
 from area.engine.platform import UserPlatform
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 MAX_BODY = 1_000_000  # bytes
 BURST = 5  # seconds' worth of requests that an address takes at once
 FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
-FLOOD_BURST = 1000.0
+FLOOD_BURST = 300.0
 REMEMBERED = 20_000  # buckets
 
 Scope = MutableMapping[str, Any]
@@ -70,10 +70,17 @@ class Hooks:
         begun = time.perf_counter()
         try:
             status, answer, headers = await self._answer(scope, receive)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
-            status, headers = 503, [(b"retry-after", b"5")]
-            answer = _problem(503, "Not accepted: the database can't be reached just now. Send it again in a moment.")
+        except Exception as error:
+            if is_away(error):
+                log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
+                status, headers = 503, [(b"retry-after", b"5")]
+                answer = _problem(
+                    503, "Not accepted: the database can't be reached just now. Send it again in a moment."
+                )
+            else:
+                log.exception("hook.bug", path=scope["path"][:7])
+                status, headers = 500, []
+                answer = _problem(500, "Not accepted: AREA met an error of its own; the server's log has it.")
         metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)
         content_type = b"application/json" if status < 400 else b"application/problem+json"
         head = [(b"content-type", content_type), (b"content-length", str(len(answer)).encode()), *headers]
@@ -184,5 +191,6 @@ TITLES = {
     410: "Switched off",
     413: "Too large",
     429: "Too many requests",
+    500: "Error",
     503: "Not available",
 }

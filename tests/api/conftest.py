@@ -1,7 +1,7 @@
 """An application in this process, with two small services of its own, and a client that talks to it without a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -299,7 +299,7 @@ def settings(**more: Any) -> Settings:
     return Settings(_env_file=None, **{"secret_key": KEY, "public_url": "http://testserver", **more})
 
 
-def make_state(database: Database, **more: Any) -> State:
+def new_state(database: Database, **more: Any) -> State:
     chosen = settings(**more)
     guard = chosen.guard()
     return State(
@@ -313,9 +313,14 @@ def make_state(database: Database, **more: Any) -> State:
     )
 
 
+@pytest.fixture(scope="session")
+def make_state() -> Callable[..., State]:
+    return new_state
+
+
 @pytest_asyncio.fixture
 async def state(database: Database) -> AsyncIterator[State]:
-    state = make_state(database)
+    state = new_state(database)
     async with database.transaction() as session:
         await catalog.sync(session, state.registry)
     yield state

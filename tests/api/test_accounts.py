@@ -187,7 +187,9 @@ async def test_a_session_slides_and_ends_when_unused(people, state):
 
     async with state.database.transaction() as session:
         await session.execute(
-            text("update access_tokens set last_used_at = now() - interval '1 day', expires_at = now() + interval '1 day'")
+            text(
+                "update access_tokens set last_used_at = now() - interval '1 day', expires_at = now() + interval '1 day'"
+            )
         )
     await people.user.get("/api/me")
     slid = await expires()
@@ -279,7 +281,11 @@ async def test_a_new_email_address_needs_the_password(people):
 async def test_an_account_is_deleted_with_its_password_and_all_that_is_its_own(people, state, nobody):
     await people.user.post(
         "/api/areas",
-        {"name": "x", "action": {"component": "hall.found"}, "reaction": {"component": "hall.say", "parameters": {"item": "x"}}},
+        {
+            "name": "x",
+            "action": {"component": "hall.found"},
+            "reaction": {"component": "hall.say", "parameters": {"item": "x"}},
+        },
     )
     assert (await people.user.delete("/api/me", {"password": "wrong"})).status == 422
     assert (await people.user.delete("/api/me", {})).status == 422
@@ -306,7 +312,9 @@ async def test_the_last_admin_stays_while_others_are_there(people):
 
 async def test_two_admins_can_not_leave_at_the_same_time(people):
     await people.admin.patch(f"/api/admin/users/{people.ids['user']}", {"is_admin": True})
-    answers = await asyncio.gather(*(one.delete("/api/me", {"password": PASSWORD}) for one in (people.admin, people.user)))
+    answers = await asyncio.gather(
+        *(one.delete("/api/me", {"password": PASSWORD}) for one in (people.admin, people.user))
+    )
     assert sorted(answer.status for answer in answers) == [204, 409]
 
 
@@ -441,7 +449,9 @@ async def test_attempts_are_forgotten_after_a_while(people, nobody, state):
 
 async def test_purge_deletes_what_has_run_out(people, state):
     async with state.database.transaction() as session:
-        await session.execute(text("update access_tokens set expires_at = now() where user_id = :id"), {"id": people.ids["user"]})
+        await session.execute(
+            text("update access_tokens set expires_at = now() where user_id = :id"), {"id": people.ids["user"]}
+        )
         await session.execute(text("update login_attempts set at = now() - interval '1 hour'"))
         assert await accounts.purge(session) == 1 + 3  # a session, and three registrations
     assert (await people.other.get("/api/me")).status == 200

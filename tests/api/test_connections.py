@@ -34,14 +34,20 @@ async def test_it_is_tried_then_kept_encrypted_and_bound_to_its_place(people, st
     assert "locker.example.org" not in str(row)
     user_id = people.ids["user"]
     assert SECRET in state.keyring.decrypt(row.oauth_token, f"{user_id}|locker|oauth_token")
-    for elsewhere in (f"{user_id + 1}|locker|oauth_token", f"{user_id}|hall|oauth_token", f"{user_id}|locker|refresh_token"):
+    for elsewhere in (
+        f"{user_id + 1}|locker|oauth_token",
+        f"{user_id}|hall|oauth_token",
+        f"{user_id}|locker|refresh_token",
+    ):
         with pytest.raises(Exception, match="another place"):
             state.keyring.decrypt(row.oauth_token, elsewhere)
     async with state.database.sessions() as session:
         kept = await connections.credential(session, state.keyring, state.registry, user_id, "locker")
         assert kept is not None
         assert (kept.host, kept.port, kept.password.get_secret_value()) == ("locker.example.org", 4000, SECRET)
-        assert await connections.credential(session, state.keyring, state.registry, people.ids["other"], "locker") is None
+        assert (
+            await connections.credential(session, state.keyring, state.registry, people.ids["other"], "locker") is None
+        )
 
 
 async def test_nothing_of_it_comes_out_through_any_door(people, nobody):
@@ -76,7 +82,9 @@ async def test_nothing_of_it_comes_out_through_any_door(people, nobody):
         ("platform", "can't use AREA itself"),
     ],
 )
-async def test_what_is_wrong_is_said_without_the_password_and_nothing_is_kept(people, state, monkeypatch, capsys, mode, word):
+async def test_what_is_wrong_is_said_without_the_password_and_nothing_is_kept(
+    people, state, monkeypatch, capsys, mode, word
+):
     monkeypatch.setattr(connections, "TEST_TIMEOUT", 0.2)
     answer = await people.user.post(PATH, {**DOOR, "mode": mode})
     assert answer.status == 422
@@ -125,7 +133,8 @@ async def test_testing_again_notes_how_it_fares(people, state):
 
     async def become(mode: str) -> dict:
         token = state.keyring.encrypt(
-            f'{{"host":"h","login":"l","password":"{SECRET}","mode":"{mode}"}}', f"{people.ids['user']}|locker|oauth_token"
+            f'{{"host":"h","login":"l","password":"{SECRET}","mode":"{mode}"}}',
+            f"{people.ids['user']}|locker|oauth_token",
         )
         async with state.database.transaction() as session:
             await session.execute(text("update user_services set oauth_token = :token"), {"token": token})
@@ -197,12 +206,20 @@ async def test_a_credential_that_can_not_be_read_is_none(people, state):
 
 async def test_rotation_encrypts_everything_with_the_first_key(people, state):
     await people.user.post(PATH, DOOR)
-    webhook = {"name": "bell", "action": {"component": "hall.rung", "parameters": {"code": "c0de-of-bell"}}, "reaction": AREA["reaction"]}
+    webhook = {
+        "name": "bell",
+        "action": {"component": "hall.rung", "parameters": {"code": "c0de-of-bell"}},
+        "reaction": AREA["reaction"],
+    }
     made = (await people.user.post("/api/areas", webhook)).json()
     assert made["webhook_url"]
     changed = {"action": {"component": "hall.rung", "parameters": {"code": "c0de-again"}}}
     assert (await people.user.patch(f"/api/areas/{made['id']}", changed)).status == 200
-    text_that_looks_encrypted = {"name": "plain", "action": AREA["action"], "reaction": {"component": "hall.say", "parameters": {"item": "enc:nothing"}}}
+    text_that_looks_encrypted = {
+        "name": "plain",
+        "action": AREA["action"],
+        "reaction": {"component": "hall.say", "parameters": {"item": "enc:nothing"}},
+    }
     await people.user.post("/api/areas", text_that_looks_encrypted)
     old = state.keyring
     new = Keyring(["a-newer-key-of-more-than-32-characters", *state.settings.secret_keys()])

@@ -33,7 +33,15 @@ async def areas(people) -> dict[str, int]:
 
 @pytest.fixture
 def put(state):
-    async def put(area: int, status: str = "success", *, data: Any = None, error: str | None = None, result: Any = None, ago: timedelta = timedelta()) -> int:
+    async def put(
+        area: int,
+        status: str = "success",
+        *,
+        data: Any = None,
+        error: str | None = None,
+        result: Any = None,
+        ago: timedelta = timedelta(),
+    ) -> int:
         values = {
             "area": area,
             "status": status,
@@ -65,7 +73,9 @@ async def test_only_ones_own_are_listed_newest_first_page_by_page(people, areas,
     seen: list[int] = []
     cursor = None
     for size in (3, 3, 1):
-        page = (await people.user.get("/api/executions", params={"limit": 3} | ({"cursor": cursor} if cursor else {}))).json()
+        page = (
+            await people.user.get("/api/executions", params={"limit": 3} | ({"cursor": cursor} if cursor else {}))
+        ).json()
         assert len(page["items"]) == size
         seen += [one["id"] for one in page["items"]]
         cursor = page["next_cursor"]
@@ -275,7 +285,10 @@ async def test_the_stream_sends_what_changes_to_whom_it_concerns(people, areas, 
         assert (event["status"], event["area_id"]) == ("running", areas["user"])
         assert event["id"] == mine  # the row's own, which overlays the event's
         async with state.database.transaction() as session:
-            await session.execute(text("insert into notices (user_id, level, title, body) values (:id, 'info', 'x', 'x')"), {"id": people.ids["user"]})
+            await session.execute(
+                text("insert into notices (user_id, level, title, body) values (:id, 'info', 'x', 'x')"),
+                {"id": people.ids["user"]},
+            )
         await notify(state, "notices_changed", str(people.ids["user"]))
         assert (await live.next("notices"))["unread"] == 1
         for strange in ("{", "[]", '{"users": 1}', "x"):
@@ -351,7 +364,9 @@ async def test_a_lost_listening_connection_loses_no_change(people, areas, put, s
         await live.next("notices")
         async with state.database.transaction() as session:
             await session.execute(
-                text("select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen%' and datname = current_database()")
+                text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen%' and datname = current_database()"
+                )
             )
         number = await put(areas["user"], "failed")
         await notify(state, **changed(people.ids["user"], number))  # nobody listens now

@@ -115,9 +115,7 @@ async def test_a_database_that_is_away_is_a_503(people, state, monkeypatch):
 async def test_a_commit_that_fails_is_not_told_as_a_success(people, state, monkeypatch):
     async with state.database.transaction() as session:
         await session.execute(
-            text(
-                "create function no() returns trigger language plpgsql as $$ begin raise 'no commit'; end $$;"
-            )
+            text("create function no() returns trigger language plpgsql as $$ begin raise 'no commit'; end $$;")
         )
         await session.execute(
             text(
@@ -185,7 +183,14 @@ def test_the_reference_page_escapes(wrong):
     document = {
         "info": {"title": wrong, "version": "1", "description": wrong},
         "paths": {
-            wrong: {"get": {"tags": [wrong], "summary": wrong, "description": wrong, "parameters": [{"name": wrong, "in": "query", "schema": {"type": wrong}}]}}
+            wrong: {
+                "get": {
+                    "tags": [wrong],
+                    "summary": wrong,
+                    "description": wrong,
+                    "parameters": [{"name": wrong, "in": "query", "schema": {"type": wrong}}],
+                }
+            }
         },
         "components": {"schemas": {}},
     }

@@ -59,15 +59,15 @@ LAST_ADMIN = {"admin": 409}
 TABLE = [
     Row("GET", "/api/openapi.json", public()),
     Row("GET", "/api/docs", public()),
-    Row("POST", "/api/auth/register", public(409), {"email": "user@example.org", "username": "x2", "password": PASSWORD}),
+    Row(
+        "POST", "/api/auth/register", public(409), {"email": "user@example.org", "username": "x2", "password": PASSWORD}
+    ),
     Row("POST", "/api/auth/login", public(), {"login": "user", "password": PASSWORD}),
     Row("POST", "/api/auth/logout", in_person(204)),
     Row("GET", "/api/me", signed()),
     Row("PATCH", "/api/me", in_person(), {"timezone": "Europe/Paris"}),
     Row("DELETE", "/api/me", in_person(204, **LAST_ADMIN), {"password": PASSWORD}),
-    Row(
-        "POST", "/api/me/password", in_person(204), {"current_password": PASSWORD, "new_password": "another password"}
-    ),
+    Row("POST", "/api/me/password", in_person(204), {"current_password": PASSWORD, "new_password": "another password"}),
     Row("GET", "/api/me/sessions", signed()),
     Row("DELETE", "/api/me/sessions", in_person()),
     Row("DELETE", "/api/me/sessions/{session}", own(204, script=403)),
@@ -214,7 +214,9 @@ async def test_the_answer_to_each_role(row, clients, things):
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in TABLE if row.method != "GET" and "/auth/" not in row.path], ids=lambda row: f"{row.method} {row.template}"
+    "row",
+    [row for row in TABLE if row.method != "GET" and "/auth/" not in row.path],
+    ids=lambda row: f"{row.method} {row.template}",
 )
 async def test_a_foreign_page_changes_nothing_with_the_cookie(row, people, nobody, things):
     who = people.admin if "/admin/" in row.path else people.user

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 import asyncpg
@@ -116,7 +117,7 @@ class Installation:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def __enter__(self) -> "Installation":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

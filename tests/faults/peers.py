@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Self
 
 import aiohttp
 from aiohttp import web
@@ -160,7 +161,7 @@ class Load:
                 return
             if not one.named or time.monotonic() > give_up:
                 return
-            await asyncio.sleep(self._random.uniform(0.3, 1.0))
+            await asyncio.sleep(min(5.0, 0.5 * 2**one.tries) * self._random.uniform(0.5, 1.0))
 
     async def _post(self, address: str, body: dict[str, str], headers: dict[str, str]) -> str:
         assert self._session is not None
@@ -184,7 +185,7 @@ class Peers:
         self._feeds = feeds
         self.url = ""
 
-    async def __aenter__(self) -> "Peers":
+    async def __aenter__(self) -> Self:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             part = self._target if request.path == "/target" else self._feeds
             return await part.handle(request)

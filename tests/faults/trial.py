@@ -19,9 +19,6 @@ import psutil
 from .installation import Installation, NotThere, Patient
 from .peers import Feeds, Load, Peers, Target
 
-KINDS = ("web", "worker", "postgres")
-HELD_BACK = "pending or running"
-
 STATUSES = "select status, count(*) as n from area_executions group by status"
 IDS = """
 select coalesce(e.trigger_data->'body'->>'id', e.trigger_data->>'id') as id, e.id as execution, e.status, e.error_message
@@ -225,7 +222,8 @@ class Trial:
                 await patient.fetch("update sources set due_at = now() where due_at > now() and lease_until is null")
                 if self.plan.hurry_leases and (owners := area.owners()):
                     await patient.fetch(
-                        "update sources set lease_until = now() where lease_until > now() and lease_owner <> $1", owners[-1]
+                        "update sources set lease_until = now() where lease_until > now() and lease_owner <> $1",
+                        owners[-1],
                     )
 
     # Faults
@@ -310,7 +308,7 @@ class Trial:
         def check(sentence: str, found: set[str] | list[str]) -> None:
             if found:
                 some = ", ".join(sorted(found)[:5])
-                self.account.broken.append(f"{len(found)} × {sentence}: {some}")
+                self.account.broken.append(f"{len(found)} of: {sentence}: {some}")
 
         check("acknowledged webhook without an execution", acknowledged - set(executions))
         check("named webhook never acknowledged", named - acknowledged)
@@ -318,7 +316,9 @@ class Trial:
         check("more than one execution", {one for one, found in executions.items() if len(found) > 1})
         check("run with two idempotency keys", {one for one, found in keys.items() if len(found) > 1})
         check("execution of something that nobody sent", set(executions) - acknowledged - unknown - published)
-        check("execution still pending or running", {row["id"] for row in rows if row["status"] in ("pending", "running")})
+        check(
+            "execution still pending or running", {row["id"] for row in rows if row["status"] in ("pending", "running")}
+        )
         check(
             "execution that did not succeed",
             [f"{row['id']} {row['status']}: {row['error_message']}" for row in rows
@@ -365,8 +365,10 @@ class Trial:
             if ran:
                 fault.runs_again = round(min(ran) - fault.at, 2)
             caught_up = await patient.value(CAUGHT_UP, fault.epoch)
-            fault.caught_up = round(float(caught_up), 2) if isinstance(caught_up, (int, float)) else (
-                round(float(str(caught_up)), 2) if caught_up is not None else None
+            fault.caught_up = (
+                round(float(caught_up), 2)
+                if isinstance(caught_up, (int, float))
+                else (round(float(str(caught_up)), 2) if caught_up is not None else None)
             )
 
 

@@ -130,7 +130,7 @@ async def reach(dsn: str) -> None:
     try:
         connection = await asyncpg.connect(dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=REACH_TIMEOUT)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        reason = str(error).strip() or f"no answer within {REACH_TIMEOUT} seconds"
+        reason = getattr(error, "strerror", None) or str(error).strip() or f"no answer within {REACH_TIMEOUT} seconds"
         raise Failed(f"The database{_place(dsn)} can't be used: {reason}. Check AREA_DATABASE_URL.") from error
     await connection.close()
 

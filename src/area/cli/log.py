@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from area.executions import ExecutionLine, ExecutionView
 
 LOOK_EVERY = 0.2  # seconds
-OWNER = "select user_id from areas where id = $1"
+AREAS = "select id, user_id from areas where id = $1 or ($1 is null and name = $2) order by id limit 2"
 OWNER_OF_EXECUTION = "select a.user_id from area_executions e join areas a on a.id = e.area_id where e.id = $1"
 NEWEST = (
     "select e.id, a.user_id from area_executions e join areas a on a.id = e.area_id"
@@ -27,7 +27,7 @@ Wait = Annotated[
 
 
 def run(
-    area_id: Annotated[int, typer.Argument(metavar="ID", help="The AREA.")],
+    area: Annotated[str, typer.Argument(metavar="ID", help="The AREA's id, or its name when only one has it.")],
     data: Annotated[str | None, typer.Option("--data", help="What the action would have returned, as JSON.")] = None,
     wait: Wait = 30,
     as_json: console.AsJson = False,
@@ -41,7 +41,7 @@ def run(
     event = console.read_object(data, "--data") if data is not None else None
 
     async def work(state: "State") -> "ExecutionView":
-        user_id = await _owner(state, OWNER, area_id, "AREA")
+        area_id, user_id = await _area(state, area)
         async with state.database.transaction() as session:
             number = await control.run(session, state, user_id, area_id, event)
         return await _until_over(state, user_id, number, wait)
@@ -61,7 +61,7 @@ def replay(
     from area.engine import control
 
     async def work(state: "State") -> "ExecutionView":
-        user_id = await _owner(state, OWNER_OF_EXECUTION, execution_id, "execution")
+        user_id = await _owner(state, execution_id)
         async with state.database.transaction() as session:
             number = await control.replay(session, state, user_id, execution_id, "present" if present else "as_it_was")
         return await _until_over(state, user_id, number, wait)
@@ -69,13 +69,27 @@ def replay(
     _tell(console.with_state(work), waited=wait, as_json=as_json)
 
 
-async def _owner(state: "State", query: str, number: int, what: str) -> int:
+async def _area(state: "State", name: str) -> tuple[int, int]:
+    """An AREA's id, and whose it is."""
+    from area.kit.problems import Conflict, NotFound
+
+    number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else None
+    pool = await state.database.pool()
+    found = await pool.fetch(AREAS, number, name)
+    if not found:
+        raise NotFound(f"There is no AREA {name}.")
+    if len(found) > 1:
+        raise Conflict(f"Several AREAs have the name {name!r}: give the id, which `area tail` and the API show.")
+    return found[0]["id"], found[0]["user_id"]
+
+
+async def _owner(state: "State", execution_id: int) -> int:
     from area.kit.problems import NotFound
 
     pool = await state.database.pool()
-    found = await pool.fetchval(query, number) if number < 2**31 else None
+    found = await pool.fetchval(OWNER_OF_EXECUTION, execution_id) if execution_id < 2**63 else None
     if found is None:
-        raise NotFound(f"There is no {what} {number}.")
+        raise NotFound(f"There is no execution {execution_id}.")
     return int(found)
 
 

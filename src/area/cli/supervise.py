@@ -16,6 +16,7 @@ import structlog
 from area.cli import console
 
 if TYPE_CHECKING:
+    from area.db.embedded import Embedded
     from area.settings import Settings
 
 log = structlog.get_logger()
@@ -24,8 +25,9 @@ STOP_WITHIN = 12.0  # seconds
 LOOK_EVERY = 0.1
 QUICK_DEATH = 10.0  # seconds; a role that dies sooner is started again after a growing pause
 LONGEST_PAUSE = 30.0
+STARTING = 60.0  # seconds that a start takes at most, on a machine that is very busy
 REFUSED = (1, 2)  # exit codes of a role that has told on stderr why it can't start
-NOBODY = 1  # what `area.cli.anybody` ends with when there is no account
+NOBODY = 10  # what `area.cli.anybody` ends with when there is no account
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 FIRST_STEPS = """
@@ -47,13 +49,15 @@ class Role:
     deaths: int = 0
     again_at: float = 0.0
     code: int = 0
+    first: bool = True
+    refused: bool = False  # at its first start
 
 
 def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int:
     """Run the database, a web process and `workers` workers until SIGTERM or SIGINT. Returns the exit code.
 
-    Raises `Failed` or `EmbeddedError` when it can't start. A role that refuses to start ends it all with its exit code, as
-    long as AREA has never answered; later it is started again.
+    Raises `Failed` or `EmbeddedError` when it can't start. A role that refuses its first start ends it all with its exit
+    code; later it is started again.
     """
     console.check_port(settings.host, settings.port)
     stopping: list[int] = []
@@ -66,33 +70,42 @@ def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int
 
         server = embedded.start(settings.data_dir)
         dsn = server.dsn
+    roles = [_role("web", "serve"), *(_role(f"worker-{number}", "worker") for number in range(1, workers + 1))]
     try:
         environment = {**os.environ, "AREA_DATABASE_URL": dsn, "PROMETHEUS_MULTIPROC_DIR": _metrics(settings)}
-        roles = [_role("web", "serve"), *(_role(f"worker-{number}", "worker") for number in range(1, workers + 1))]
-        told, look = False, None
-        try:
-            while not stopping:
-                if server is not None and server.revive():
-                    log.error("supervisor.database_revived")
-                for role in roles:
-                    _keep(role, environment)
-                if not told:
-                    if code := next((role.code for role in roles if role.code in REFUSED), 0):
-                        return code
-                    if _answers(settings.host, settings.port):
-                        told = True
-                        say(f"AREA runs at {settings.base_url}")
-                        look = _popen("area.cli.anybody", environment=environment)
-                if look is not None and look.poll() is not None:
-                    if look.returncode == NOBODY:
-                        say(FIRST_STEPS.format(url=settings.base_url))
-                    look = None
-                time.sleep(LOOK_EVERY)
-        finally:
-            _stop([process for process in (look, *(role.process for role in roles)) if process is not None])
+        return _watch(settings, server, roles, environment, stopping, say)
     finally:
+        _stop([role.process for role in roles if role.process is not None])
         if server is not None:
             server.stop()
+
+
+def _watch(
+    settings: "Settings",
+    server: "Embedded | None",
+    roles: list[Role],
+    environment: dict[str, str],
+    stopping: list[int],
+    say: Callable[[str], None],
+) -> int:
+    """Keep what is to run running, until a signal."""
+    first_look = None
+    told = False
+    while not stopping:
+        if server is not None and server.revive():
+            log.error("supervisor.database_revived")
+        for role in roles:
+            _keep(role, environment)
+        if code := next((role.code for role in roles if role.refused), 0):
+            return code
+        if not told and (told := _answers(settings.host, settings.port)):
+            say(f"AREA runs at {settings.base_url}")
+            first_look = _popen("area.cli.anybody", environment=environment)
+        if first_look is not None and first_look.poll() is not None:
+            if first_look.returncode == NOBODY:
+                say(FIRST_STEPS.format(url=settings.base_url))
+            first_look = None
+        time.sleep(LOOK_EVERY)
     return 0
 
 
@@ -119,9 +132,12 @@ def _keep(role: Role, environment: dict[str, str]) -> None:
     if role.process is not None and role.process.poll() is not None:
         quick = moment - role.started < QUICK_DEATH
         role.code = role.process.returncode
+        role.refused = role.first and role.code in REFUSED and moment - role.started < STARTING
+        role.first = False
         role.deaths = role.deaths + 1 if quick else 0
         pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(role.deaths, 10)) if quick else 0.0
-        log.error("supervisor.role_died", role=role.name, code=role.code, again_in=pause)
+        if not role.refused:
+            log.error("supervisor.role_died", role=role.name, code=role.code, again_in=pause)
         role.process = None
         role.again_at = moment + pause
     elif role.process is None and moment >= role.again_at:

@@ -36,7 +36,7 @@ class Database:
     async def pool(self) -> asyncpg.Pool:
         """The engine's pool; jsonb goes in and out as text."""
         if self._pool is None:
-            self._pool = await asyncpg.create_pool(self.dsn, min_size=1, max_size=self._connections)
+            self._pool = await open_pool(self.dsn, 1, self._connections)
         return self._pool
 
     @asynccontextmanager
@@ -50,6 +50,17 @@ class Database:
         if self._pool is not None:
             await self._pool.close()
         await self.engine.dispose()
+
+
+async def open_pool(dsn: str, least: int, most: int) -> asyncpg.Pool:
+    """A pool whose connections are given back as they are: nothing here changes a session's settings, and asyncpg's own
+    reset would be one more round trip for each use.
+    """
+
+    async def leave_as_it_is(_connection: Conn) -> None:
+        return None
+
+    return await asyncpg.create_pool(dsn, min_size=least, max_size=most, reset=leave_as_it_is, timeout=5)
 
 
 async def notify(session: AsyncSession, channel: str, payload: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import orjson
 import structlog
 from pgqueuer.models import Job
@@ -27,6 +28,7 @@ from area.engine.recorder import Outcome, Recorder
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.templating import RenderError
+from area.kit.text import dump_json
 from area.plans import field_errors
 from area.sdk import AuthExpired, Context, Http, Permanent, Retry
 
@@ -40,9 +42,11 @@ LONGEST_PAUSE = timedelta(hours=4)
 MAX_INTERRUPTIONS = 5
 SHOW_RUNNING_AFTER = 0.25  # seconds; shorter runs go from pending to their end in one write
 HELD = 512  # executions that a worker holds in memory
-CROWDED_OUT_AFTER = 0.5  # seconds that one user's executions may fill the worker while others wait
+LOOK_FOR_ROOM = 0.25  # seconds between looks whether one user fills the worker while another waits
 CONNECTION_RECHECK = timedelta(hours=6)
 MAX_RESULT = 64 * 1024  # bytes of a reaction's result that are kept
+# looked up once: by label it costs as much as the counting
+ATTEMPTS = {outcome: metrics.attempts.labels(outcome) for outcome in ("success", "retry", "error")}
 
 RECHECK = "select id, status, execution_result, trigger_data from area_executions where id = any($1::bigint[])"
 PICKS = "select count(*) from pgqueuer_log where job_id = $1 and status = 'picked'"
@@ -54,6 +58,10 @@ DATA = "select trigger_data from area_executions where id = $1"
 START = (
     "update area_executions set status = 'running', started_at = timezone('utc', now()), updated_at = now()"
     " where id = any($1::bigint[]) and status = 'pending' returning id"
+)
+NEXT_IN_LINE = (
+    "select substring(payload for 40) as head from pgqueuer where status = 'queued' and entrypoint = 'execute'"
+    " and execute_after <= now() and priority >= 0 order by priority desc, id limit 200"
 )
 PARK = (
     "insert into connection_states (user_id, service_id, parked_until, last_error)"
@@ -90,7 +98,9 @@ class Executor:
     _owners: dict[int, int] = field(default_factory=dict)
     _cancelled: set[int] = field(default_factory=set)
     _slots: dict[int, asyncio.Semaphore] = field(default_factory=dict)
-    _crowded_out: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    _queued: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    _evicted: set[int] = field(default_factory=set)
+    _overdue: set[int] = field(default_factory=set)
     stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -158,9 +168,11 @@ class Executor:
         try:
             loaded = await patiently(lambda: self.cache.areas([member.area_id for member in members]))
             if len(members) == 1:
-                await self._run(members[0], loaded[members[0].area_id])
+                batches = [await self._run(members[0], loaded[members[0].area_id])]
             else:
-                await asyncio.gather(*(self._run(member, loaded[member.area_id]) for member in members))
+                batches = await asyncio.gather(*(self._run(member, loaded[member.area_id]) for member in members))
+            for batch in {one for one in batches if one is not None}:
+                await asyncio.shield(batch)
         finally:
             self.held -= len(members)
             if self.held < HELD:
@@ -168,9 +180,10 @@ class Executor:
 
     # One execution
 
-    async def _run(self, member: Member, area: Loaded | None) -> None:
+    async def _run(self, member: Member, area: Loaded | None) -> "asyncio.Future[None] | None":
+        """Attempt it; returns what is done once the outcome is durable."""
         if area is None:
-            return  # the AREA is deleted, and its log with it
+            return None  # the AREA is deleted, and its log with it
         task = asyncio.current_task()
         if task is not None:
             self._running[member.execution_id] = task
@@ -179,25 +192,26 @@ class Executor:
             try:
                 outcome = await self._attempt(member, area)
             except asyncio.CancelledError:
-                outcome = self._interrupted(member, area)
+                if task is not None:
+                    task.uncancel()  # what follows is to be done all the same
+                overdue = member.execution_id in self._overdue
+                outcome = await self._too_slow(member, area) if overdue else self._interrupted(member, area)
             except Exception as error:  # else the job would be dropped, and the execution would wait for ever
                 log.exception("executor.bug", execution=member.execution_id, area=area.id)
                 text = f"AREA met an error of its own ({type(error).__name__}); the server's log has it."
                 outcome = self._over(member, area, "failed", now(), error=text, permanent=True)
             self._running.pop(member.execution_id, None)  # what became of it is written, whoever cancels
-            await self.recorder.record(outcome)
+            return self.recorder.record(outcome)
         finally:
             self._running.pop(member.execution_id, None)
             self._owners.pop(member.execution_id, None)
             self._started.pop(member.execution_id, None)
             self._cancelled.discard(member.execution_id)
+            self._overdue.discard(member.execution_id)
 
     async def _attempt(self, member: Member, area: Loaded) -> Outcome:
         started = now()
-        version = member.kept.get("version") if member.reason == "replay" else None
-        if version is not None and version != area.version:
-            as_it_was = await patiently(lambda: self.cache.area_as_it_was(area.id, version))
-            area = as_it_was or area
+        area = await self._as_it_was(member, area)
         refusal = self._refusal(member, area)
         if refusal:
             return refusal
@@ -218,16 +232,23 @@ class Executor:
         if waits:
             return waits
         slot = self._slot(area.user_id)
-        if slot.locked():
-            crowded = await self._queue_up(slot, member, area)
-            if crowded:
-                return crowded
-        else:
+        queued = self._queued[area.user_id]
+        queued.add(member.execution_id)
+        try:
             await slot.acquire()
+        finally:
+            queued.discard(member.execution_id)
         try:
             return await self._call(member, area)
         finally:
             slot.release()
+
+    async def _as_it_was(self, member: Member, area: Loaded) -> Loaded:
+        """The AREA, for a replay with the configuration that it had then."""
+        version = member.kept.get("version") if member.reason == "replay" else None
+        if version is None or version == area.version:
+            return area
+        return await patiently(lambda: self.cache.area_as_it_was(area.id, version)) or area
 
     def _refusal(self, member: Member, area: Loaded) -> Outcome | None:
         """Why it will not be attempted at all, if so."""
@@ -272,21 +293,6 @@ class Executor:
             slot = self._slots[user_id] = asyncio.Semaphore(self.state.settings.max_running)
         return slot
 
-    async def _queue_up(self, slot: asyncio.Semaphore, member: Member, area: Loaded) -> Outcome | None:
-        """Wait for one of the user's slots; make room when the worker is full of one user's slow executions."""
-        while True:
-            try:
-                async with asyncio.timeout(CROWDED_OUT_AFTER):
-                    await slot.acquire()
-            except TimeoutError:
-                if self._room.is_set():
-                    continue
-                self._crowded_out[area.user_id] += 1
-                turn = self._crowded_out[area.user_id] % 600
-                due = now() + timedelta(seconds=1 + turn / 10 + random.random())  # noqa: S311 - spreads load
-                return self._leave(member, area, due, "crowded", priority=BULK - 1)
-            return None
-
     async def _call(self, member: Member, area: Loaded) -> Outcome:
         plan = area.plan
         assert plan is not None  # noqa: S101 - _attempt has seen to it
@@ -295,17 +301,13 @@ class Executor:
             params = self._params(member, area)
         except (RenderError, ValidationError) as error:
             return self._over(member, area, "failed", started, error=_sentence(error), permanent=True)
-        if plan.reaction.on_crash == "fail":
-            pool = await patiently(self.state.database.pool)
-            if not await patiently(lambda: pool.fetch(START, [member.execution_id])):
-                return self._over(member, area, "cancelled", started, error="Cancelled before it ran.")
+        if plan.reaction.on_crash == "fail" and (refusal := await self._mark(member, area)):
+            return refusal
         self._started[member.execution_id] = clock
-        metrics.running.inc()
         outcome = "error"
         try:
             context = await self._context(member, area)
-            async with asyncio.timeout(ATTEMPT_LIMIT):
-                result = await plan.reaction.function(context, params)
+            result = await plan.reaction.function(context, params)
             outcome = "success"
         except Retry as error:
             outcome = "retry"
@@ -314,16 +316,27 @@ class Executor:
             return await self._expired(member, area, error)
         except Permanent as error:
             return self._over(member, area, "failed", started, clock, error=str(error), permanent=True)
-        except TimeoutError:
-            return await self._again(member, area, started, clock, Retry(f"No answer within {ATTEMPT_LIMIT:.0f} s."))
+        except (TimeoutError, DatabaseAwayError) as error:
+            ours = isinstance(error, DatabaseAwayError)
+            said = "AREA's own database could not be reached." if ours else "It took too long."
+            return await self._again(member, area, started, clock, Retry(said))
         except Exception as error:  # whatever else a connector raises is our bug, and is logged as one
             log.exception("reaction.bug", execution=member.execution_id, area=area.id, reaction=plan.reaction.key)
             text = f"{plan.reaction.key} met an error of its own ({type(error).__name__}); the server's log has it."
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         finally:
-            metrics.running.dec()
-            metrics.attempts.labels(outcome).inc()
+            ATTEMPTS[outcome].inc()
         return self._over(member, area, "success", started, clock, result=_bounded(result), recovers=area.failures > 0)
+
+    async def _mark(self, member: Member, area: Loaded) -> Outcome | None:
+        """Mark as running what must not be repeated after a crash; what keeps it from running, if so."""
+        pool = await patiently(self.state.database.pool)
+        try:
+            with asking():
+                marked = await pool.fetch(START, [member.execution_id])
+        except DatabaseAwayError:  # whether it is marked is not known, so it begins anew
+            return self._leave(member, area, now(), "retry")
+        return None if marked else self._over(member, area, "cancelled", now(), error="Cancelled before it ran.")
 
     def _params(self, member: Member, area: Loaded) -> BaseModel:
         assert area.plan is not None  # noqa: S101 - as above
@@ -337,7 +350,8 @@ class Executor:
         service = area.plan.reaction.service
         credential = None
         if service.auth is not None:
-            credential = (await self.cache.connection(area.user_id, service.slug)).credential
+            connection = await patiently(lambda: self.cache.connection(area.user_id, service.slug))
+            credential = connection.credential
         key = f"{self.state.instance}-{member.execution_id}"
         chain = [*member.kept.get("chain", []), area.id]
         return Context(
@@ -423,21 +437,36 @@ class Executor:
     async def _park(self, area: Loaded, until: datetime, error: str) -> None:
         assert area.plan is not None  # noqa: S101 - as above
         service = area.plan.reaction.service
-        pool = await self.state.database.pool()
-        async with pool.acquire() as conn, conn.transaction():
-            await conn.execute(PARK, area.user_id, service.name, until, error)
-            await conn.execute("select pg_notify('connection_changed', $1)", f"{area.user_id}:{service.slug}")
+
+        async def park() -> None:
+            pool = await self.state.database.pool()
+            async with pool.acquire() as conn, conn.transaction():
+                await conn.execute(PARK, area.user_id, service.name, until, error)
+                await conn.execute("select pg_notify('connection_changed', $1)", f"{area.user_id}:{service.slug}")
+
+        await patiently(park)
 
     async def _expired(self, member: Member, area: Loaded, error: AuthExpired) -> Outcome:
         assert area.plan is not None  # noqa: S101 - as above
         service = area.plan.reaction.service
         platform = UserPlatform(self.state, area.user_id, area.id, [], "")
-        await platform.connection_expired(service.slug, str(error))
+        await patiently(lambda: platform.connection_expired(service.slug, str(error)))
         return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=str(error))
+
+    async def _too_slow(self, member: Member, area: Loaded) -> Outcome:
+        """The attempt took longer than any may."""
+        clock = self._started[member.execution_id]
+        started = now() - timedelta(seconds=time.perf_counter() - clock)
+        error = Retry(f"No answer within {ATTEMPT_LIMIT:.0f} seconds.")
+        return await self._again(member, area, started, clock, error)
 
     def _interrupted(self, member: Member, area: Loaded) -> Outcome:
         """It was cancelled by its user, or the worker stops and hands it back."""
         moment = now()
+        if member.execution_id in self._evicted:
+            self._evicted.discard(member.execution_id)
+            due = moment + timedelta(seconds=random.uniform(1, 30))  # noqa: S311 - spreads load
+            return self._leave(member, area, due, "crowded", priority=BULK - 1)
         if member.execution_id in self._cancelled:
             return self._over(member, area, "cancelled", moment, error="Cancelled while it ran; it may have been done.")
         if area.plan and area.plan.reaction.on_crash == "fail" and member.execution_id in self._started:
@@ -453,11 +482,38 @@ class Executor:
             self._cancelled.add(execution_id)
             task.cancel()
 
+    async def make_room(self) -> None:
+        """While one user's slow executions fill the worker and another user's wait to be claimed, send the former away."""
+        while True:
+            await asyncio.sleep(LOOK_FOR_ROOM)
+            if self._room.is_set() or not any(self._queued.values()):
+                continue
+            crowd = max(self._queued, key=lambda user_id: len(self._queued[user_id]))
+            try:
+                if not await self._somebody_else_waits(crowd):
+                    continue
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("make_room.failed", error=str(error))
+                continue
+            evicted = [one for one in self._queued[crowd] if one in self._running]
+            log.info("executor.crowded", user=crowd, executions=len(evicted))
+            for one in evicted:
+                self._evicted.add(one)
+                self._running[one].cancel()
+
+    async def _somebody_else_waits(self, user_id: int) -> bool:
+        pool = await self.state.database.pool()
+        heads = [bytes(row["head"]).split(b" ")[1] for row in await pool.fetch(NEXT_IN_LINE)]
+        waiting = await self.cache.areas({int(area_id) for area_id in heads})
+        return any(area is not None and area.user_id != user_id for area in waiting.values())
+
     async def show_running(self) -> None:
-        """Every so often, mark in the log what has been running for a while."""
+        """Every so often, mark in the log what has been running for a while, and end what runs too long."""
         shown: set[int] = set()
         while True:
             await asyncio.sleep(SHOW_RUNNING_AFTER)
+            metrics.running.set(len(self._started))
+            self._end_overdue()
             before = time.perf_counter() - SHOW_RUNNING_AFTER
             slow = [one for one, clock in self._started.items() if clock < before and one not in shown]
             shown &= set(self._started)
@@ -467,19 +523,29 @@ class Executor:
                 pool = await self.state.database.pool()
                 for row in await pool.fetch(START, slow):
                     self.recorder.changed(self._owners.get(row[0], 0), row[0])
-            except OSError as error:
-                log.warning("show_running.failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - they are marked at the next look
+                log.warning("show_running.failed", error=str(error), kind=type(error).__name__)
+                continue
             shown.update(slow)
+
+    def _end_overdue(self) -> None:
+        """One look at all of them is cheaper than a timer for each."""
+        latest = time.perf_counter() - ATTEMPT_LIMIT
+        for execution_id in [one for one, clock in self._started.items() if clock < latest]:
+            if execution_id in self._running and execution_id not in self._overdue:
+                self._overdue.add(execution_id)
+                self._running[execution_id].cancel()
 
     async def stop(self, grace: float) -> None:
         """Let what runs finish for `grace` seconds, then hand the rest back."""
         self.stopping = True
+        self._room.set()  # whoever waits for room is to see that it stops
         end = time.monotonic() + grace
         while self._running and time.monotonic() < end:
             await asyncio.sleep(0.05)
         for task in list(self._running.values()):
             task.cancel()
-        await _until(lambda: not self._running, 1.5)
+        await _until(lambda: not self._running and not self.held, 1.5)
 
 
 def pause_after(number: int, asked: timedelta | None) -> timedelta:
@@ -500,7 +566,7 @@ def _bounded(result: Any) -> Any:
     value = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
     if value is None:
         return None
-    size = len(orjson.dumps(value, default=str))
+    size = len(dump_json(value))
     return value if size <= MAX_RESULT else {"truncated": f"The result was {size:,} bytes, more than is kept."}
 
 

@@ -19,8 +19,9 @@ from pgqueuer.db import AsyncpgDriver
 
 from area.db.session import Conn
 from area.engine import metrics
+from area.engine.away import is_away
 from area.kit.clock import now
-from area.kit.text import dump_json
+from area.kit.text import clean_text, dump_json
 
 log = structlog.get_logger()
 
@@ -103,9 +104,9 @@ def _queries(conn: Conn) -> Queries:
 
 
 def state_key(event_id: str) -> str:
-    """The event's key in `hook_states`; a long id is hashed."""
-    key = f"event:{event_id}"
-    return key if len(key) <= 255 else f"event:sha256:{hashlib.sha256(event_id.encode()).hexdigest()}"
+    """The event's key in `hook_states`; a long id is hashed, and what PostgreSQL can't hold replaced."""
+    key = f"event:{clean_text(event_id)}"
+    return key if len(key) <= 255 else f"event:sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
@@ -217,9 +218,10 @@ class Intake:
         self._dsn = dsn
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._conn: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def take(self, offer: Offer) -> Accepted:
-        """Hand over one event. Raises `asyncpg.PostgresError` or `OSError` when it could not be committed."""
+        """Hand over one event. Raises the database's error when it could not be committed."""
         waiting = _Waiting(offer)
         self._queue.put_nowait(waiting)
         return await waiting.done
@@ -243,7 +245,6 @@ class Intake:
                 await self._task
 
     async def _run(self) -> None:
-        conn: asyncpg.Connection | None = None
         last = 0
         try:
             while True:
@@ -253,26 +254,34 @@ class Intake:
                 while len(group) < GATHER and not self._queue.empty():
                     group.append(self._queue.get_nowait())
                 last = len(group)
-                try:
-                    if conn is None or conn.is_closed():
-                        conn = await asyncpg.connect(self._dsn, timeout=5)
-                    outcome = await self._commit(conn, [waiting.offer for waiting in group])
-                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                    log.warning("intake.failed", events=len(group), error=str(error), kind=type(error).__name__)
-                    for waiting in group:
-                        _fail(waiting, error)
-                    if isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError) and conn:
-                        conn.terminate()
-                        conn = None
-                else:
-                    for waiting, accepted in zip(group, outcome, strict=True):
-                        if not waiting.done.done():
-                            waiting.done.set_result(accepted)
+                await self._settle(group)
         finally:
             while not self._queue.empty():
                 _fail(self._queue.get_nowait(), ConnectionError("The server is stopping."))
-            if conn is not None:
-                conn.terminate()
+            if self._conn is not None:
+                self._conn.terminate()
+
+    async def _settle(self, group: list[_Waiting]) -> None:
+        """Commit a group, and tell each what became of it."""
+        try:
+            if self._conn is None or self._conn.is_closed():
+                self._conn = await asyncpg.connect(self._dsn, timeout=5)
+            outcome = await self._commit(self._conn, [waiting.offer for waiting in group])
+        except Exception as error:  # noqa: BLE001 - this loop must not end: every webhook would wait for it
+            if len(group) > 1 and not is_away(error):
+                for waiting in group:  # one of them can't be stored: let the others through
+                    await self._settle([waiting])
+                return
+            log.warning("intake.failed", events=len(group), error=str(error), kind=type(error).__name__)
+            for waiting in group:
+                _fail(waiting, error)
+            if self._conn is not None:
+                self._conn.terminate()
+                self._conn = None
+            return
+        for waiting, accepted in zip(group, outcome, strict=True):
+            if not waiting.done.done():
+                waiting.done.set_result(accepted)
 
     async def _commit(self, conn: Conn, offers: list[Offer]) -> list[Accepted]:
         for attempt in range(RETRIES):

@@ -1,12 +1,15 @@
 """What the built-in services may ask of AREA, always as the AREA's owner; and what a lost connection sets in motion."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from area.db.session import Conn
+from area.engine.away import asking
 from area.engine.intake import Offer, accept
 from area.engine.notices import notice
 from area.engine.state import State
@@ -46,9 +49,8 @@ class UserPlatform:
 
     async def post_notice(self, title: str, body: str, level: str) -> int:
         """Put a notice in the user's inbox; the same attempt's again is the same notice."""
-        pool = await self.state.database.pool()
         key = f"execution:{self.key}" if self.key else None
-        async with pool.acquire() as conn, conn.transaction():
+        async with self._transaction() as conn:
             number = await notice(conn, self.user_id, level, title, body, key=key, area_id=self.area_id or None)
             if number is None:
                 number = await conn.fetchval(
@@ -64,14 +66,13 @@ class UserPlatform:
         if len(self.chain) >= LONGEST_CHAIN:
             raise Permanent(f"{LONGEST_CHAIN} AREAs have run one another already; the chain ends here.")
         await self._own(area)
-        pool = await self.state.database.pool()
         offer = Offer(
             area_id=area,
             event_id=f"run:{self.key}" if self.key else "",
             data=dump_json(data),
             result={"chain": self.chain},
         )
-        async with pool.acquire() as conn, conn.transaction():
+        async with self._transaction() as conn:
             (accepted,) = await accept(conn, [offer])
         if accepted.execution_id is None:
             raise Permanent(f"AREA {area} is switched off, so it can't be run. Switch it on first.")
@@ -85,19 +86,22 @@ class UserPlatform:
         scope = areas.Scope(
             self.state.registry, self.state.keyring, self.state.settings.base_url, self.state.settings.max_areas
         )
-        async with self.state.database.transaction() as session:
-            await areas.set_active(session, scope, self.user_id, area, active=active)
+        with asking():
+            async with self.state.database.transaction() as session:
+                await areas.set_active(session, scope, self.user_id, area, active=active)
 
     async def failures(self, since: datetime) -> AsyncIterator[Failure]:
         """Failed executions of the user's AREAs, but not of what these failures themselves set off."""
-        pool = await self.state.database.pool()
-        listening = await pool.fetch(
-            "select a.id from areas a join components c on c.id = a.component_action_id"
-            " join services s on s.id = c.service_id where a.user_id = $1 and s.name = 'AREA'",
-            self.user_id,
-        )
-        ours = [row["id"] for row in listening]
-        for row in await pool.fetch(FAILURES, self.user_id, ours, since):
+        with asking():
+            pool = await self.state.database.pool()
+            listening = await pool.fetch(
+                "select a.id from areas a join components c on c.id = a.component_action_id"
+                " join services s on s.id = c.service_id where a.user_id = $1 and s.name = 'AREA'",
+                self.user_id,
+            )
+            ours = [row["id"] for row in listening]
+            rows = await pool.fetch(FAILURES, self.user_id, ours, since)
+        for row in rows:
             kept = orjson.loads(row["execution_result"]) if row["execution_result"] else {}
             if set(kept.get("chain", [])) & set(ours):
                 continue
@@ -112,8 +116,10 @@ class UserPlatform:
 
     async def switched_off(self, since: datetime) -> AsyncIterator[Failure]:
         """AREAs of the user that the system switched off."""
-        pool = await self.state.database.pool()
-        for row in await pool.fetch(SWITCHED_OFF, self.user_id, since):
+        with asking():
+            pool = await self.state.database.pool()
+            rows = await pool.fetch(SWITCHED_OFF, self.user_id, since)
+        for row in rows:
             yield Failure(
                 id=f"{row['id']}:{row['switched_off_at'].isoformat()}",
                 at=row["switched_off_at"],
@@ -126,8 +132,7 @@ class UserPlatform:
     async def connection_expired(self, slug: str, error: str) -> None:
         """Mark the user's connection, pause what needs it, and tell the user once."""
         service = self.state.registry.services[slug]
-        pool = await self.state.database.pool()
-        async with pool.acquire() as conn, conn.transaction():
+        async with self._transaction() as conn:
             if await conn.fetchval(EXPIRE, self.user_id, service.name, error) is None:
                 return
             await notice(
@@ -140,6 +145,15 @@ class UserPlatform:
             await conn.execute("select pg_notify('connection_changed', $1)", f"{self.user_id}:{slug}")
 
     async def _own(self, area: int) -> None:
-        pool = await self.state.database.pool()
-        if await pool.fetchval("select user_id from areas where id = $1", area) != self.user_id:
+        with asking():
+            pool = await self.state.database.pool()
+            owner = await pool.fetchval("select user_id from areas where id = $1", area)
+        if owner != self.user_id:
             raise Permanent(f"You have no AREA {area}.")
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Conn]:
+        with asking():
+            pool = await self.state.database.pool()
+            async with pool.acquire() as conn, conn.transaction():
+                yield conn

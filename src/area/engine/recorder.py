@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,11 @@ import orjson
 import structlog
 
 from area.engine import metrics
+from area.engine.away import is_away
 from area.engine.intake import LaterJob, enqueue_later, utc
 from area.engine.notices import switched_off
 from area.engine.state import State
-from area.kit.text import dump_json
+from area.kit.text import clean_text, dump_json
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ class Outcome:
 
 @dataclass
 class Recorder:
-    """Takes outcomes from all groups of a worker and writes them together. `record` returns once they are durable."""
+    """Takes outcomes from all groups of a worker and writes them together. What `record` returns tells when they are durable."""
 
     state: State
     _waiting: list[Outcome] = field(default_factory=list)
@@ -76,14 +77,13 @@ class Recorder:
     _changed: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     _publisher: "asyncio.Task[None] | None" = None
 
-    async def record(self, outcome: Outcome) -> None:
-        """Write it; waits as long as the database is away."""
+    def record(self, outcome: Outcome) -> "asyncio.Future[None]":
+        """Have it written; the future, shared with others, is done once it is durable, however long the database is away."""
         if self._batch is None:
             self._batch = asyncio.get_running_loop().create_future()
-        batch = self._batch
         self._waiting.append(outcome)
         self._wake.set()
-        await asyncio.shield(batch)
+        return self._batch
 
     def start(self) -> None:
         """Begin to write."""
@@ -124,13 +124,11 @@ class Recorder:
         while True:
             try:
                 await self._write(outcomes)
-            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.warning("recorder.waiting", outcomes=len(outcomes), error=str(error))
             except asyncpg.DeadlockDetectedError:
                 log.info("recorder.deadlock", outcomes=len(outcomes))
-            except asyncpg.PostgresError as error:
-                if isinstance(error, asyncpg.OperatorInterventionError | asyncpg.InsufficientResourcesError):
-                    log.warning("recorder.waiting", outcomes=len(outcomes), error=str(error))
+            except Exception as error:  # the recorder must not end: everything would wait for it
+                if is_away(error):
+                    log.warning("recorder.waiting", outcomes=len(outcomes), error=str(error), kind=type(error).__name__)
                 elif len(outcomes) > 1:  # one of them can't be written: find it, and let the others through
                     log.exception("recorder.batch_refused", outcomes=len(outcomes))
                     for outcome in outcomes:
@@ -139,12 +137,12 @@ class Recorder:
                 else:
                     log.exception("recorder.refused", execution=outcomes[0].execution_id)
                     outcomes[0].result, outcomes[0].later = None, None
-                    outcomes[0].status, outcomes[0].error = "failed", f"The result could not be stored: {error}"
+                    outcomes[0].status, outcomes[0].error = "failed", clean_text(f"The result can't be stored: {error}")
             else:
                 for outcome in outcomes:
                     self.changed(outcome.user_id, outcome.execution_id)
-                    if outcome.later is None:
-                        metrics.executions.labels(outcome.status).inc()
+                for status, number in Counter(one.status for one in outcomes if one.later is None).items():
+                    metrics.executions.labels(status).inc(number)
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
@@ -171,7 +169,7 @@ class Recorder:
             [one.execution_id for one in outcomes],
             [one.status for one in outcomes],
             [dump_json(one.result).decode() if one.result is not None else None for one in outcomes],
-            [one.error for one in outcomes],
+            [clean_text(one.error) if one.error else one.error for one in outcomes],
             [utc(one.started) for one in outcomes],
             [utc(one.completed) if one.completed else None for one in outcomes],
             [one.ms for one in outcomes],
@@ -215,5 +213,5 @@ class Recorder:
                 for user_id, ids in changed.items():
                     payload = orjson.dumps({"users": {str(user_id): ids}}).decode()
                     await pool.execute("select pg_notify('executions_changed', $1)", payload)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - views are shown the next change
                 log.warning("publish.failed", error=str(error), seconds=round(time.monotonic() - started, 3))

@@ -8,14 +8,18 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import orjson
 import structlog
 from pgqueuer import PgQueuer, Queries
 from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.models import Job
+from pgqueuer.ports.driver import NotifyCallback
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.types import QueueEntrypoint, QueueManagerId
 from typing_extensions import override
 
+from area.db.session import open_pool
+from area.engine.away import is_away, patiently
 from area.engine.cache import Cache
 from area.engine.executor import HEARTBEAT, Executor
 from area.engine.intake import EXECUTE, LATER
@@ -23,6 +27,7 @@ from area.engine.recorder import Recorder
 from area.engine.sources import Sources
 from area.engine.state import State
 from area.engine.watch import Watch
+from area.kit.clock import now
 
 log = structlog.get_logger()
 
@@ -63,11 +68,65 @@ class RoomyQueries(Queries):
         global_concurrency_limit: int | None,
         heartbeat_timeout: timedelta,
     ) -> list[Job]:
-        """As PgQueuer's, once the worker has room."""
+        """As PgQueuer's, once the worker has room; nothing more once it stops."""
         await self.executor.room()
+        if self.executor.stopping:
+            return []
         return await super().dequeue(
             batch_size, entrypoints, queue_manager_id, global_concurrency_limit, heartbeat_timeout
         )
+
+
+class PatientDriver(AsyncpgPoolDriver):
+    """Waits while the database is away, so that PgQueuer goes on where it was: on an error it would first wait for every
+    reaction that runs, and claim nothing meanwhile.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", dsn: str) -> None:
+        super().__init__(pool)
+        self._dsn = dsn
+        self._ears: list[asyncio.Task[None]] = []
+
+    @override
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        ask = super().fetch
+        return await patiently(lambda: ask(query, *args))
+
+    @override
+    async def execute(self, query: str, *args: object) -> str:
+        ask = super().execute
+        return await patiently(lambda: ask(query, *args))
+
+    @override
+    async def notify(self, channel: str, payload: str) -> None:
+        ask = super().notify
+        await patiently(lambda: ask(channel, payload))
+
+    @override
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        """Hear the channel, on a connection that is made anew when it breaks; then there may be jobs that were not heard of."""
+
+        def heard(_: str, payload: str) -> None:
+            callback(payload)
+
+        def lost() -> None:
+            event = {
+                "channel": channel,
+                "operation": "insert",
+                "sent_at": now(),
+                "table": "",
+                "type": "table_changed_event",
+            }
+            callback(orjson.dumps(event).decode())
+
+        self._ears.append(asyncio.create_task(listen(self._dsn, (channel,), heard, lost), name="listen-jobs"))
+
+    @override
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._ears:
+            task.cancel()
+        await asyncio.gather(*self._ears, return_exceptions=True)
+        self._ears.clear()
 
 
 async def listen(dsn: str, channels: tuple[str, ...], heard: Heard, lost: Callable[[], None]) -> None:
@@ -89,8 +148,8 @@ async def listen(dsn: str, channels: tuple[str, ...], heard: Heard, lost: Callab
                         await gone.wait()
                 if not gone.is_set():
                     await conn.execute("select 1", timeout=10)  # a dead connection is silent otherwise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            log.warning("listen.lost", error=str(error))
+        except Exception as error:  # noqa: BLE001 - who is deaf listens anew, whatever it was
+            log.warning("listen.lost", error=str(error), kind=type(error).__name__)
         finally:
             if conn is not None:
                 conn.terminate()
@@ -123,6 +182,7 @@ class Worker:
             asyncio.create_task(self.sources.run(), name="sources"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.executor.show_running(), name="show-running"),
+            asyncio.create_task(self.executor.make_room(), name="make-room"),
             asyncio.create_task(self._prune(), name="prune"),
         ]
         log.info("worker.started", owner=self.sources.owner)
@@ -137,8 +197,9 @@ class Worker:
     async def _stop(self) -> None:
         log.info("worker.stopping", held=self.executor.held)
         self._stopping.set()
-        claim = next(task for task in self._tasks if task.get_name() == "claim")
-        others = [task for task in self._tasks if task is not claim]
+        claim, looking = (next(one for one in self._tasks if one.get_name() == name) for name in ("claim", "sources"))
+        looking.cancel()
+        await asyncio.wait([looking], timeout=0.5)
         if self._queue is not None:
             self._queue.qm.shutdown.set()
         stopping_sources = asyncio.create_task(self.sources.stop())
@@ -147,9 +208,13 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await asyncio.gather(claim, return_exceptions=True)
-        for task in (*others, claim, *self._chores):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._chores, return_exceptions=True)
+        everything = {*self._tasks, *self._chores}
+        for _ in range(3):  # the queue waits for its jobs when it is cancelled, and only then ends them
+            for task in everything:
+                task.cancel()
+            _, everything = await asyncio.wait(everything, timeout=0.3)
+            if not everything:
+                break
         await self.recorder.stop()
         log.info("worker.stopped")
 
@@ -159,8 +224,8 @@ class Worker:
         while not self._stopping.is_set():
             pool: asyncpg.Pool | None = None
             try:
-                pool = await asyncpg.create_pool(self.state.database.dsn, min_size=2, max_size=6, timeout=5)
-                driver = AsyncpgPoolDriver(pool)
+                pool = await open_pool(self.state.database.dsn, 2, 6)
+                driver = PatientDriver(pool, self.state.database.dsn)
                 queries = RoomyQueries(driver)
                 queries.executor = self.executor
                 self._queue = PgQueuer(driver, queries=queries)
@@ -171,14 +236,14 @@ class Worker:
                     batch_size=BATCH,
                     dequeue_timeout=IDLE,
                     heartbeat_timeout=HEARTBEAT,
-                    shutdown_on_listener_failure=True,
                 )
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                log.warning("queue.waiting", error=str(error), kind=type(error).__name__)
-            except Exception:
-                if self._stopping.is_set():
+            except Exception as error:
+                if is_away(error):
+                    log.warning("queue.waiting", error=str(error), kind=type(error).__name__)
+                elif self._stopping.is_set():
                     raise
-                log.exception("queue.restarted")
+                else:
+                    log.exception("queue.restarted")
             finally:
                 if pool is not None:
                     pool.terminate()
@@ -193,7 +258,7 @@ class Worker:
             try:
                 pool = await self.state.database.pool()
                 await pool.execute(PRUNE)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - it is pruned the next time
                 log.warning("prune.failed", error=str(error))
 
     def _heard(self, channel: str, payload: str) -> None:
@@ -212,8 +277,8 @@ class Worker:
     async def _reconnected(self, payload: str) -> None:
         user_id, _, slug = payload.partition(":")
         pool = await self.state.database.pool()
-        await pool.execute(RESUME, int(user_id), self.state.registry.services[slug].name)
-        await self.sources.reconnect(int(user_id), slug)
+        await patiently(lambda: pool.execute(RESUME, int(user_id), self.state.registry.services[slug].name))
+        await patiently(lambda: self.sources.reconnect(int(user_id), slug))
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

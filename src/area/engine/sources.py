@@ -20,12 +20,13 @@ import structlog
 
 from area.db.session import Conn
 from area.engine import metrics
+from area.engine.away import DatabaseAwayError, asking, is_away
 from area.engine.cache import Cache
 from area.engine.intake import BULK, NORMAL, Offer, accept
 from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
-from area.kit.text import dump_json, dump_model
+from area.kit.text import clean_text, dump_json, dump_model
 from area.plans import parse
 from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Http, Retry, Timer
 from area.sdk.dedupe import Seen, fresh
@@ -42,6 +43,7 @@ LISTENERS = 2000  # listeners that a worker runs
 LOOK_LIMIT = 60.0  # seconds for one poll
 MOST_EVENTS = 1000  # of one poll; more is a malformed source
 LONGEST_PAUSE = timedelta(hours=1)
+AWAY_PAUSE = 1.0  # seconds before a source is looked at again whose look the database's absence ended
 LATE = timedelta(seconds=60)  # a timer's firing later than this was missed
 EXPIRED_RECHECK = timedelta(hours=6)
 FLOOD = 100  # AREAs served by one look; what is beyond waits behind other users' events
@@ -105,6 +107,7 @@ AGAIN = (
     " from components c join services s on s.id = c.service_id"
     " where c.id = x.component_id and x.user_id = $1 and s.name = $2"
 )
+FREE = "update sources set lease_owner = null, lease_until = null where lease_owner = $1 and id <> all($2::int[])"
 RELEASE = (
     "update sources set lease_owner = null, lease_until = null, due_at = coalesce(due_at, now()) where lease_owner = $1"
 )
@@ -140,6 +143,7 @@ class Sources:
     _listeners: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     _held: dict[int, Watched] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _unsure: bool = False  # whether leases of ours may stand in the database that nobody here knows of
 
     def wake(self) -> None:
         """Something may be due earlier than thought."""
@@ -153,9 +157,11 @@ class Sources:
                 try:
                     busy = await self._claim()
                     pause = 0.05 if busy else await self._until_next()
-                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                except Exception as error:  # this loop must not end: nothing would be looked at any more
+                    if not is_away(error):
+                        log.exception("sources.bug")
                     log.warning("sources.waiting", error=str(error))
-                    pause = TICK
+                    pause, self._unsure = TICK, True
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._wake.wait()
@@ -172,7 +178,7 @@ class Sources:
         try:
             pool = await self.state.database.pool()
             await pool.execute(RELEASE, self.owner)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - they run out by themselves
             log.warning("sources.not_released", error=str(error))
 
     async def _claim(self) -> bool:
@@ -181,9 +187,18 @@ class Sources:
         if free <= 0:
             return True
         pool = await self.state.database.pool()
+        if self._unsure:
+            await pool.execute(FREE, self.owner, [*self._looks, *self._listeners])
+            self._unsure = False
         rows = await pool.fetch(CLAIM, self.owner, LEASE, free)
         for row in rows:
-            source = self._watched(row)
+            try:
+                source = self._watched(row)
+            except Exception as error:  # one that can't be read must not keep the others from being looked at
+                log.exception("source.unreadable", source=row["id"])
+                said = clean_text(f"What it is to watch can't be read any more: {error}")
+                await pool.execute(FAILED, row["id"], self.owner, now() + LONGEST_PAUSE, said)
+                continue
             if source is None:
                 await pool.execute(REST, row["id"], self.owner)
                 continue
@@ -237,32 +252,36 @@ class Sources:
         service = source.action.service.slug
         try:
             if source.action.kind == "timer":
-                await self._fire(source)
+                with asking():
+                    await self._fire(source)
             else:
                 await self._poll(source)
             metrics.polls.labels(service, "ok").inc()
         except Superseded:
             log.info("source.superseded", source=source.id)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
-            log.warning(
-                "source.database_away", source=source.id, error=str(error)
-            )  # the lease runs out, and it is redone
-        except Exception as error:  # whatever a connector raises must not end the worker
+        except DatabaseAwayError as error:
+            self._away(source, error)
+        except Exception as error:  # noqa: BLE001 - whatever a connector raises must not end the worker
             metrics.polls.labels(service, "failed").inc()
             await self._failed(source, error)
 
     async def _poll(self, source: Watched) -> None:
         begun = now()
         events, seen = [], source.seen
-        if await self._anybody(source):
+        with asking():
+            if not await self._anybody(source):
+                await self._rest(source)
+                return
             context = await self._context(source)
-            offered = await self._collect(source, context, begun)
-            if offered or seen is None:
-                new, seen = fresh(offered, seen or Seen(begun), begun, source.action.overlap)
-                events = new if source.seen is not None else []
-        else:
-            await self._rest(source)
-            return
+        offered = await self._collect(source, context, begun)
+        if offered or seen is None:
+            new, seen = fresh(offered, seen or Seen(begun), begun, source.action.overlap)
+            events = new if source.seen is not None else []
+        with asking():
+            await self._looked(source, begun, events, seen if seen is not source.seen else None)
+
+    async def _looked(self, source: Watched, begun: datetime, events: list[Event[Any]], seen: Seen | None) -> None:
+        """Commit what a look brought, with the source's memory (`seen` where it changed) and its next due time."""
         every = source.action.every or timedelta(minutes=5)
         due = begun + every * random.uniform(0.95, 1.05)  # noqa: S311 - spreads load
         pool = await self.state.database.pool()
@@ -274,13 +293,12 @@ class Sources:
             await conn.execute(BASELINED, source.id, begun)
             if any(row["baseline"] and row["since"] > begun for row in subscribers):
                 due = now()
-            changed = seen is not None and seen is not source.seen
             await conn.execute(
                 LOOKED,
                 source.id,
                 self.owner,
                 dump_json(source.state).decode(),
-                _seen_json(seen) if changed and seen is not None else None,
+                _seen_json(seen) if seen else None,
                 due,
                 None,
                 begun,
@@ -351,28 +369,40 @@ class Sources:
             pause = max(pause, error.after)
         if isinstance(error, AuthExpired):
             pause = EXPIRED_RECHECK
-            if source.user_id is not None:
-                await UserPlatform(self.state, source.user_id, 0).connection_expired(
-                    source.action.service.slug, str(error)
-                )
         log.warning(
             "source.failed", source=source.id, action=source.action.key, error=text, failures=source.failures + 1
         )
         try:
+            if isinstance(error, AuthExpired) and source.user_id is not None:
+                platform = UserPlatform(self.state, source.user_id, 0)
+                await platform.connection_expired(source.action.service.slug, str(error))
             pool = await self.state.database.pool()
-            await pool.execute(FAILED, source.id, self.owner, now() + max(pause, timedelta(seconds=1)), text)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
-            log.warning("source.database_away", source=source.id, error=str(failure))
+            due = now() + max(pause, timedelta(seconds=1))
+            await pool.execute(FAILED, source.id, self.owner, due, clean_text(text))
+        except Exception as failure:
+            if not is_away(failure):
+                raise
+            self._away(source, failure)
+
+    def _away(self, source: Watched, error: Exception) -> None:
+        """The database was away: what was seen is not known there, and is looked at again soon."""
+        log.warning("source.database_away", source=source.id, error=str(error))
+        asyncio.get_running_loop().call_later(AWAY_PAUSE, self._doubt)
+
+    def _doubt(self) -> None:
+        self._unsure = True
+        self.wake()
 
     # Listeners
 
     async def _listen(self, source: Watched) -> None:
         """Hold a listener open; each event is committed before it is asked for the next."""
         try:
-            if not await self._anybody(source):
-                await self._rest(source)
-                return
-            context = await self._context(source)
+            with asking():
+                if not await self._anybody(source):
+                    await self._rest(source)
+                    return
+                context = await self._context(source)
             context.save = functools.partial(self._save, source)
             log.info("listener.started", source=source.id, action=source.action.key)
             async with contextlib.aclosing(source.action.function(context, source.params)) as events:
@@ -381,26 +411,28 @@ class Sources:
             raise Retry("The listener ended; it is started again.")
         except Superseded:
             log.info("source.superseded", source=source.id)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            log.warning("source.database_away", source=source.id, error=str(error))
-        except Exception as error:  # whatever a connector raises must not end the worker
+        except DatabaseAwayError as error:
+            self._away(source, error)
+        except Exception as error:  # noqa: BLE001 - whatever a connector raises must not end the worker
             metrics.polls.labels(source.action.service.slug, "failed").inc()
             await self._failed(source, error)
 
     async def _save(self, source: Watched) -> None:
         """Commit a listener's state by itself."""
-        pool = await self.state.database.pool()
-        async with pool.acquire() as conn, conn.transaction():
-            await self._still_ours(conn, source)
-            await conn.execute(HEARD, source.id, self.owner, dump_json(source.state).decode())
+        with asking():
+            pool = await self.state.database.pool()
+            async with pool.acquire() as conn, conn.transaction():
+                await self._still_ours(conn, source)
+                await conn.execute(HEARD, source.id, self.owner, dump_json(source.state).decode())
 
     async def _hear(self, source: Watched, event: Event[Any]) -> None:
-        pool = await self.state.database.pool()
-        async with pool.acquire() as conn, conn.transaction():
-            await self._still_ours(conn, source)
-            subscribers = await conn.fetch(SUBSCRIBERS, source.id)
-            await self._accept(conn, subscribers, [event])
-            await conn.execute(HEARD, source.id, self.owner, dump_json(source.state).decode())
+        with asking():
+            pool = await self.state.database.pool()
+            async with pool.acquire() as conn, conn.transaction():
+                await self._still_ours(conn, source)
+                subscribers = await conn.fetch(SUBSCRIBERS, source.id)
+                await self._accept(conn, subscribers, [event])
+                await conn.execute(HEARD, source.id, self.owner, dump_json(source.state).decode())
         source.failures = 0
         metrics.polls.labels(source.action.service.slug, "ok").inc()
 
@@ -445,8 +477,8 @@ class Sources:
                 await pool.execute(STEADY, steady, self.owner)
                 before = set(self._listeners)
                 await self.tidy()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                log.warning("sources.not_renewed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - this loop must not end either
+                log.warning("sources.not_renewed", error=str(error), kind=type(error).__name__)
                 continue
             for number, task in held.items():
                 if number not in kept and not task.done():

@@ -1,5 +1,7 @@
 """What one process has open, made once at its start and handed to every door and loop."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from area.db.session import Database
@@ -8,6 +10,8 @@ from area.kit.http import Client
 from area.kit.net import Guard
 from area.registry import Registry, registry
 from area.settings import Settings
+
+CLOSE_WITHIN = 2.0  # seconds
 
 
 @dataclass
@@ -39,6 +43,8 @@ class State:
         return state
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close what is open; what is still asked of a database that is away is given up."""
         await self.client.close()
-        await self.database.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self.database.close()

@@ -12,6 +12,7 @@ import structlog
 
 from area import executions
 from area.db.session import Conn
+from area.engine.away import is_away
 from area.engine.notices import notice
 from area.engine.sources import Sources
 from area.engine.state import State
@@ -53,7 +54,9 @@ class Watch:
             await asyncio.sleep(WATCH_EVERY)
             try:
                 await self.look()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except Exception as error:  # this loop must not end: nobody else watches
+                if not is_away(error):
+                    log.exception("watch.bug")
                 log.warning("watch.waiting", error=str(error))
 
     async def look(self) -> None:
