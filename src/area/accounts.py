@@ -206,10 +206,10 @@ async def _free(session: AsyncSession, *, email: str | None, username: str | Non
 # Logging in
 
 
-async def attempt(session: AsyncSession, settings: Settings, login: str | int, address: str) -> None:
-    """Count a try to prove to be `login` (e-mail address, username or user id) from `address`.
+async def attempt(session: AsyncSession, settings: Settings, login: str | int, address: str) -> str:
+    """Count a try to prove to be `login` (e-mail address, username or user id) from `address`; returns whom it means.
 
-    Raises `TooMany` when the account or the address had its share of failures in the last 15 minutes. A try that succeeds is
+    That is `user 7`, or `nobody known`: what was typed is not repeated, as it may be a password in the wrong field. Raises `TooMany` when the account or the address had its share of failures in the last 15 minutes. A try that succeeds is
     taken back. To be committed before the password is looked at.
     """
     key = await _attempt_key(session, login)
@@ -224,6 +224,7 @@ async def attempt(session: AsyncSession, settings: Settings, login: str | int, a
             or_(LoginAttempt.login == key, LoginAttempt.address == network), LoginAttempt.at <= func.now() - WINDOW
         )
     )
+    return key.replace(":", " ") if key.startswith("user:") else "nobody known"
 
 
 async def log_in(session: AsyncSession, login: str, password: str, address: str) -> UserView:
@@ -654,7 +655,7 @@ async def audit_entries(
         statement = statement.where(AuditEntry.user_id == user_id)
     if action:
         statement = statement.where(func.starts_with(AuditEntry.action, action))
-    rows = (await session.execute(statement.order_by(AuditEntry.id.desc()).limit(limit)))
+    rows = await session.execute(statement.order_by(AuditEntry.id.desc()).limit(limit))
     return [
         AuditView(
             id=entry.id,

@@ -332,7 +332,7 @@ async def _component(session: AsyncSession, registry: Registry, type_: str, name
     row = (await session.execute(statement)).first()
     if row is None:
         every = [key for one in registry.services.values() for key in _keys(one, type_)]
-        raise Invalid.field(f"{type_}.component", f"There is no {type_} {name!r}.{did_you_mean(str(name), every)}")
+        raise Invalid.field(f"{type_}.component", f"There is no {type_} {name!r}{did_you_mean(str(name), every)}")
     component, service = row
     if not (component.is_active and service.is_active):
         raise Invalid.field(f"{type_}.component", f"{service.name}: {component.name} is switched off on this server.")

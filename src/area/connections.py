@@ -437,9 +437,12 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
         count += await _again(session, keyring, UserService.oauth_token, token, f"{place}|oauth_token", where)
         count += await _again(session, keyring, UserService.refresh_token, refresh, f"{place}|refresh_token", where)
     async for area_id, token, secret in _pages(session, (Trigger.area_id,), Trigger.token, Trigger.secret):
-        where = (Trigger.area_id == area_id,)
-        count += await _again(session, keyring, Trigger.token, token, f"area:{area_id}|token", where)
-        count += await _again(session, keyring, Trigger.secret, secret, f"area:{area_id}|secret", where)
+        count += await _again(
+            session, keyring, Trigger.token, token, f"area:{area_id}|token", (Trigger.area_id == area_id,)
+        )
+        count += await _again(
+            session, keyring, Trigger.secret, secret, f"area:{area_id}|secret", (Trigger.area_id == area_id,)
+        )
     parameter = (AreaParameter.area_id, AreaParameter.variable_id)
     async for area_id, variable_id, value in _pages(session, parameter, AreaParameter.value):
         renewed = _renewed(keyring, value, secret_context(area_id, variable_id))

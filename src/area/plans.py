@@ -121,7 +121,7 @@ def check_texts(
     errors: list[FieldError] = []
     for name, value in given.items():
         if name not in known:
-            message = f"{component.key} has no parameter {name!r}.{did_you_mean(name, known)}"
+            message = f"{component.key} has no parameter {name!r}{did_you_mean(name, known)}"
             errors.append({"field": f"{place}.{name}", "message": message})
         elif value is None or value == "":
             continue

@@ -165,7 +165,9 @@ async def test_an_admins_api_token_can_not_change_accounts(people):
 
 async def test_a_token_ends_when_it_says(people, state):
     past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-    assert (await people.user.post("/api/me/tokens", {"name": "x", "expires_at": past})).status == 422
+    beyond = "9999-12-31T23:59:59-14:00"  # no instant that UTC has a year for
+    for wrong in (past, beyond, "2030-01-01T00:00:00", "tomorrow"):
+        assert (await people.user.post("/api/me/tokens", {"name": "x", "expires_at": wrong})).status == 422
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     made = (await people.user.post("/api/me/tokens", {"name": "x", "expires_at": soon})).json()
     script = people.user.as_(made["token"])
@@ -357,13 +359,17 @@ async def test_admins_find_accounts(people):
 
 
 async def test_what_happened_stands_in_the_audit_without_secrets(people, nobody):
+    await log_in(nobody, PASSWORD, "user")  # typed into the wrong field
     await log_in(nobody, "user", "wrong password!")
     await people.user.post("/api/me/password", {"current_password": PASSWORD, "new_password": "another password"})
     entries = (await people.admin.get("/api/admin/audit")).json()["items"]
     actions = [one["action"] for one in entries]
     assert actions[:2] == ["account.password_changed", "login.failed"]
     assert entries[1]["address"] == "192.0.2.1"
+    assert entries[1]["subject"] == f"user {people.ids['user']}"
+    assert entries[2]["subject"] == "nobody known"
     assert "wrong password!" not in str(entries)
+    assert PASSWORD not in str(entries)
     failed = (await people.admin.get("/api/admin/audit", params={"action": "login."})).json()["items"]
     assert {one["action"] for one in failed} == {"login.failed"}
 

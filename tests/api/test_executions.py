@@ -135,7 +135,8 @@ async def test_filters(people, areas, put):
     assert await ids(until=(now - timedelta(days=1)).isoformat()) == [old]
     assert await ids(since=(now - timedelta(days=1)).isoformat()) == [other, failed]
     assert (await people.user.get("/api/executions", params={"status": "lost"})).status == 422
-    assert (await people.user.get("/api/executions", params={"since": "yesterday"})).status == 422
+    for wrong in ("yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"):
+        assert (await people.user.get("/api/executions", params={"since": wrong})).status == 422
 
 
 async def test_a_search_that_takes_too_long_is_a_422(people, areas, put, state, monkeypatch):

@@ -48,6 +48,9 @@ class Installation:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AREA_", "PG"))}
         environment = {
             **kept,
+            # compiled modules, wherever the tests run: a restart takes as long as it does when installed
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / f"area-tests-pycache-{os.geteuid()}"),
             "AREA_DATA_DIR": str(self.data),
             "AREA_PORT": str(self.port),
             "AREA_ALLOW_PRIVATE_NETWORK": "127.0.0.1",

@@ -88,13 +88,13 @@ async def log_in(
 ) -> LoggedIn:
     """Begin a session by e-mail address or username."""
     async with state.database.transaction() as counting:
-        await accounts.attempt(counting, state.settings, form.login, address)
+        meant = await accounts.attempt(counting, state.settings, form.login, address)
     try:
         user = await accounts.log_in(session, form.login, form.password, address)
     except (Unauthenticated, Forbidden) as error:
         await session.rollback()  # gives its connection back before another one is taken
         async with state.database.transaction() as noting:
-            await accounts.audit(noting, None, "login.failed", form.login, {"reason": error.code}, address)
+            await accounts.audit(noting, None, "login.failed", meant, {"reason": error.code}, address)
         raise
     token = await accounts.open_session(session, state.settings, user.id, name=client_name(request), address=address)
     await accounts.audit(session, user.id, "login.succeeded", f"user {user.id}", None, address)

@@ -2,13 +2,14 @@
 
 import ipaddress
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Path, Request, Response
 from fastapi.security import APIKeyCookie, HTTPBearer
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, areas
@@ -21,6 +22,16 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
 Line = Annotated[str, StringConstraints(pattern=PRINTABLE)]
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the last hours of the year 9999, seen from the other side of the world
+        raise ValueError("This is beyond the calendar.") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 BigId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Slug = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, examples=["rss"])]

@@ -3,13 +3,13 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from area import executions
 from area.api import stream
 from area.api.body import Route
-from area.api.deps import BigId, In, Line, SessionDep, Someone, StateDep, token_of
+from area.api.deps import BigId, In, Line, Moment, SessionDep, Someone, StateDep, token_of
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.engine import control
@@ -38,8 +38,8 @@ async def read(
     area_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     status: Annotated[list[executions.Status], Query(max_length=6, description="May be given several times")] = [],  # noqa: B006
     q: Annotated[Line | None, Query(max_length=200, description="Part of what came in, or of the error")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Created at this time or later")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Created before this time")] = None,
+    since: Annotated[Moment | None, Query(description="Created at this time or later")] = None,
+    until: Annotated[Moment | None, Query(description="Created before this time")] = None,
 ) -> Page[executions.ExecutionLine]:
     """What my AREAs did, newest first."""
     rows = await executions.find(

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from area import accounts, executions
 from area.api.auth import Password
 from area.api.body import Route
-from area.api.deps import COOKIE, Address, BigId, In, InPerson, Line, SessionDep, Someone, StateDep
+from area.api.deps import COOKIE, Address, BigId, In, InPerson, Line, Moment, SessionDep, Someone, StateDep
 from area.api.paging import Page
 from area.api.problems import answers
 
@@ -44,7 +44,7 @@ class NewToken(In):
     """An API token to make."""
 
     name: Line = Field(min_length=1, max_length=255, examples=["backup script"])
-    expires_at: AwareDatetime | None = Field(None, description="When it ends; null: never", examples=[None])
+    expires_at: Moment | None = Field(None, description="When it ends; null: never", examples=[None])
 
 
 class MadeToken(BaseModel):

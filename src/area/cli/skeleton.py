@@ -164,7 +164,7 @@ def test_what_is_not_signed_is_refused():
             "request": {
                 "headers": {
                     "X-Delivery-Id": "d-1",
-                    "X-Signature-256": "sha256=f957ecbf68085ad0bdc4fb8bc86fe5ba90cfa1d9b7a4ea1ec4aa62f2ebd9f2bd",
+                    "X-Signature-256": "sha256=66b59f324dede426810269074bcd955e3278079e1216e4e8aea82a143156eaeb",
                 },
                 "body": '{"id":"42","title":"Hello"}',
                 "secret": "a secret for this sample only",
@@ -372,6 +372,7 @@ packages = ["src/area_SLUG"]
 
 [tool.pytest.ini_options]
 asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "function"
 """
 
 
@@ -458,10 +459,15 @@ def _imports(wanted: dict[str, set[str]], package: str = "") -> str:
 
         lines = [f"import {name}" for name in sorted(plain) if here(name)]
         modules = sorted(one for one in wanted if one and wanted[one] and here(one))
-        lines += [f"from {module} import {', '.join(sorted(wanted[module], key=_isort))}" for module in modules]
+        lines += [_from(module, sorted(wanted[module], key=_isort)) for module in modules]
         if lines:
             blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def _from(module: str, names: list[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    return line if len(line) <= 120 else f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
 
 
 def _isort(name: str) -> tuple[int, str]:

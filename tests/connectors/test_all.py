@@ -1,0 +1,171 @@
+"""What holds for every connector. A new one is found by its folder and has to pass all of this."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from pydantic import BaseModel
+
+from area.kit.clock import now
+from area.registry import registry
+from area.sdk import Action, Headers, Reaction, Refused, Request, Service
+from area.sdk.fields import fields
+
+LONGEST = 400  # lines of one file; what needs more is several files, or several connectors
+
+SERVICES = list(registry().services.values())
+ACTIONS = [action for service in SERVICES for action in service.actions.values()]
+WEBHOOKS = [action for action in ACTIONS if action.kind == "webhook"]
+COMPONENTS = [*ACTIONS, *(reaction for service in SERVICES for reaction in service.reactions.values())]
+
+every_service = pytest.mark.parametrize("service", SERVICES, ids=lambda one: one.slug)
+every_action = pytest.mark.parametrize("action", ACTIONS, ids=lambda one: one.key)
+every_webhook = pytest.mark.parametrize("action", WEBHOOKS, ids=lambda one: one.key)
+every_component = pytest.mark.parametrize("component", COMPONENTS, ids=lambda one: one.key)
+
+
+def folder(service: Service) -> Path:
+    return registry().folders[service.slug]
+
+
+def fixture_of(action: Action) -> dict:
+    path = folder(action.service) / "fixtures" / f"{action.name}.json"
+    assert path.is_file(), f"{action.key} has no sample event: write {path}"
+    return json.loads(path.read_text())
+
+
+@every_service
+def test_its_names_are_of_the_usual_form(service):
+    assert re.fullmatch(r"[a-z][a-z0-9_]{0,49}", service.slug)
+    assert service.name == service.name.strip()
+    assert 0 < len(service.name) <= 100
+    assert len(service.description.split()) >= 3, "the description says what the service is for"
+    for component in (*service.actions.values(), *service.reactions.values()):
+        assert re.fullmatch(r"[a-z][a-z0-9_]{0,99}", component.name), component.name
+        assert component.title[0].isupper(), component.title
+        assert not component.title.endswith("."), component.title
+    assert service.actions or service.reactions
+
+
+@every_service
+def test_its_page_names_all_that_it_offers(service):
+    page = folder(service) / "doc.md"
+    assert page.is_file(), f"write {page}"
+    text = page.read_text("utf-8")
+    assert text.startswith("# "), "the page begins with a heading"
+    missing = [one.name for one in (*service.actions.values(), *service.reactions.values()) if one.name not in text]
+    assert not missing, f"{page} says nothing of {', '.join(missing)}"
+    components = [*service.actions.values(), *service.reactions.values()]
+    missing = [
+        f"{one.key}: {name}" for one in components for name in one.params.model_fields if f"`{name}`" not in text
+    ]
+    assert not missing, f"{page} says nothing of the parameters {', '.join(missing)}"
+    if service.auth:
+        missing = [name for name in service.auth.model.model_fields if f"`{name}`" not in text]
+        assert not missing, f"{page} does not say what to enter for {', '.join(missing)}"
+
+
+@every_service
+def test_its_logo_is_a_picture_and_no_program(service):
+    path = folder(service) / "logo.svg"
+    assert path.is_file(), f"draw {path}"
+    text = path.read_text("utf-8")
+    assert len(text) <= 16_384
+    assert "<!" not in text, "no doctype, no entities"
+    root = ET.fromstring(text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    _, _, width, height = (float(number) for number in root.attrib["viewBox"].split())
+    assert width == height > 0, "a square"
+    for element in root.iter():
+        name = element.tag.rpartition("}")[2].lower()
+        assert name not in ("script", "foreignobject", "iframe", "image", "style", "a", "animate", "set"), name
+        for attribute, value in element.attrib.items():
+            assert not attribute.lower().startswith("on"), attribute
+            assert not re.search(r"(?i)javascript:|https?:|data:|url\((?!#)", value), value
+
+
+@every_component
+def test_each_field_is_described_with_an_example(component: Action | Reaction):
+    models: list[type[BaseModel]] = [component.params, component.returns]
+    for model in models:
+        assert model.__doc__, f"{model.__name__} has no docstring"
+        for one in fields(model):  # raises when a description is missing
+            assert not one.description.endswith("."), f"{model.__name__}.{one.name}: a phrase, without a full stop"
+            assert model.model_fields[one.name].examples, f"{model.__name__}.{one.name} has no example"
+
+
+@every_service
+def test_each_field_of_the_connection_is_described(service):
+    if service.auth:
+        assert fields(service.auth.model)
+
+
+@every_action
+def test_the_sample_event_is_one_that_the_action_could_return(action: Action):
+    sample = fixture_of(action)
+    assert isinstance(sample["id"], str)
+    assert sample["id"]
+    assert set(sample) <= {"id", "at", "data", "request"}
+    action.returns.model_validate(sample["data"])
+    assert set(sample["data"]) == set(action.returns.model_fields), "the sample has every return value"
+
+
+@every_service
+def test_there_is_no_sample_of_what_is_not_there(service):
+    samples = {path.stem for path in (folder(service) / "fixtures").glob("*.json")}
+    assert samples <= set(service.actions)
+
+
+def request(**headers: str) -> Request:
+    pairs = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    return Request("POST", "/hooks/x", Headers(pairs), {}, b'{"a": 1}', now())
+
+
+def signed_params(action: Action) -> Iterator[BaseModel]:
+    """Parameters under which requests are signed: the usual ones, or each signature that the user may choose."""
+    chosen = action.params.model_fields.get("signature")
+    if chosen is None:
+        yield action.params.model_construct()
+        return
+    for choice in next(one.choices for one in fields(action.params) if one.name == "signature") or ():
+        if choice != "none":
+            yield action.params.model_validate({"signature": choice, "secret": "a secret that nobody signed with"})
+
+
+@every_webhook
+def test_what_is_not_signed_or_wrongly_is_refused(action: Action):
+    verify = action.verify
+    assert verify is not None
+    if verify.reason and "signature" not in action.params.model_fields:
+        assert len(verify.reason.split()) >= 3, "`unsigned` has a reason that users can read"
+        return
+    stamp = str(int(now().timestamp()))
+    wrong = {"webhook_id": "1", "webhook_timestamp": stamp, "webhook_signature": "v1,AAAA"}
+    if " in " in verify.name:
+        wrong[verify.name.rpartition(" in ")[2]] = "sha256=" + "0" * 64
+    empty = dict.fromkeys(wrong, "")
+    for params in signed_params(action):
+        for headers in (wrong, {}, empty):
+            for secret in ("a secret that nobody signed with", ""):
+                with pytest.raises(Refused):
+                    verify.check(request(**headers), secret, params)
+
+
+@every_service
+def test_it_imports_no_other_connector_and_no_file_is_long(service):
+    for path in folder(service).glob("*.py"):
+        text = path.read_text("utf-8")
+        count = len(text.splitlines())
+        print(f"{path.parent.name}/{path.name}: {count} lines")
+        if not path.name.startswith("test_"):
+            assert count <= LONGEST, f"{path} has {count} lines; split it"
+        for node in ast.walk(ast.parse(text)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name.startswith("area.connectors."):
+                    assert name.split(".")[2] == service.slug, f"{path} imports {name}"

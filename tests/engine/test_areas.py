@@ -1,0 +1,181 @@
+"""AREAs: what is refused and how it is said, secrets, limits, carrying in and out."""
+
+import asyncio
+
+import pytest
+
+from area import areas
+from area.areas import AreaIn, AreaPatch
+from area.engine import control
+from area.kit.problems import Invalid, NotFound, TooMany
+from area.plans import MASK, Scope
+
+from .conftest import make_area, make_user, rows
+
+GOOD = {
+    "name": "x",
+    "action": {"component": "probe.item", "parameters": {}},
+    "reaction": {"component": "probe.send", "parameters": {"text": "{{title}}"}},
+}
+
+
+def changed(part, **values):
+    return GOOD | {part: GOOD[part] | values}
+
+
+WRONG = {
+    "unknown action": (changed("action", component="probe.itm"), "action.component", 'did you mean "probe.item"?'),
+    "a reaction as an action": (changed("action", component="probe.send"), "action.component", "There is no action"),
+    "unknown parameter": (
+        changed("action", parameters={"topi": "x"}),
+        "action.parameters.topi",
+        'did you mean "topic"?',
+    ),
+    "unknown variable": (changed("reaction", parameters={"text": "{{titel}}"}), "reaction.parameters.text", "title"),
+    "unknown filter": (
+        changed("reaction", parameters={"text": "{{title | uper}}"}),
+        "reaction.parameters.text",
+        "upper",
+    ),
+    "unclosed": (changed("reaction", parameters={"text": "{{title"}), "reaction.parameters.text", "}}"),
+    "missing": (changed("reaction", parameters={}), "reaction.parameters.text", "required"),
+    "wrong type": (
+        changed("reaction", parameters={"text": "x", "count": "many"}),
+        "reaction.parameters.count",
+        "integer",
+    ),
+    "wrong type beside a placeholder": (
+        changed("reaction", parameters={"text": "{{title}}", "count": "many"}),
+        "reaction.parameters.count",
+        "integer",
+    ),
+    "bad condition": (changed("action", parameters={"only_if": "title contains"}), "action.parameters.only_if", ""),
+    "condition on nothing": (
+        changed("action", parameters={"only_if": "titel == 'x'"}),
+        "action.parameters.only_if",
+        "title",
+    ),
+    "bad delay": (
+        changed("reaction", parameters={"text": "x", "delay": "soon"}),
+        "reaction.parameters.delay",
+        "",
+    ),
+    "a NUL": (changed("reaction", parameters={"text": "a\x00b"}), "reaction.parameters.text", "NUL"),
+    "too long": (changed("reaction", parameters={"text": "x" * 70_000}), "reaction.parameters.text", "65,536"),
+    "a megabyte of braces": (changed("reaction", parameters={"text": "{" * 60_000}), "reaction.parameters.text", ""),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_is_wrong_is_said_field_by_field(state, user, name):
+    given, field, words = WRONG[name]
+    with pytest.raises(Invalid) as refused:
+        async with state.database.transaction() as session:
+            await areas.create(session, control.scope(state), user, AreaIn.model_validate(given))
+    messages = [one["message"] for one in refused.value.errors if one["field"] == field]
+    assert messages, refused.value.errors
+    assert words in messages[0]
+    assert await rows(state, "select * from areas") == []
+
+
+async def test_a_component_can_be_named_by_its_id(state, user):
+    made = await make_area(state, user)
+    again = await make_area(state, user, action=made.component_action_id, reaction=str(made.component_reaction_id))
+    assert (again.action.component, again.reaction.component) == ("probe.item", "probe.send")
+
+
+async def test_secrets_are_encrypted_masked_and_kept_by_dots(state, user):
+    made = await make_area(
+        state,
+        user,
+        action="webhook.received",
+        action_parameters={"signature": "hmac_sha256", "secret": "a very secret word"},
+        text="{{method}}",
+    )
+    assert made.action.parameters["secret"] == MASK
+    stored = await rows(state, "select value from area_parameters")
+    assert not any("a very secret word" in row["value"] for row in stored)
+    patch = AreaPatch.model_validate(
+        {"action": {"component": "webhook.received", "parameters": made.action.parameters}}
+    )
+    async with state.database.transaction() as session:
+        await areas.change(session, control.scope(state), user, made.id, patch)
+        exported = await areas.export(session, control.scope(state), user)
+    assert "secret" not in exported[0].action.parameters
+    from area.engine.cache import Cache
+
+    loaded = await Cache(state).area(made.id)
+    assert loaded.plan.params.secret.get_secret_value() == "a very secret word"
+
+
+async def test_another_users_area_is_not_there(state, user):
+    made = await make_area(state, user)
+    other = await make_user(state, "bob")
+    scope = control.scope(state)
+    for attempt in (
+        lambda session: areas.get(session, scope, other, made.id),
+        lambda session: areas.change(session, scope, other, made.id, AreaPatch(name="mine")),
+        lambda session: areas.remove(session, other, made.id),
+        lambda session: areas.renew_address(session, scope, other, made.id),
+        lambda session: control.preview(session, state, other, made.id),
+        lambda session: control.run(session, state, other, made.id),
+    ):
+        with pytest.raises(NotFound):
+            async with state.database.transaction() as session:
+                await attempt(session)
+
+
+async def test_the_limit_holds_also_when_many_are_created_at_once(state, user):
+    scope = Scope(state.registry, state.keyring, "http://x", 3)
+
+    async def one():
+        async with state.database.transaction() as session:
+            return await areas.create(session, scope, user, AreaIn.model_validate(GOOD))
+
+    outcomes = await asyncio.gather(*(one() for _ in range(8)), return_exceptions=True)
+    assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == 5
+    assert len(await rows(state, "select * from areas")) == 3
+
+
+async def test_apply_creates_changes_and_leaves_alone(state, user):
+    scope = control.scope(state)
+
+    async def apply(*wanted):
+        async with state.database.transaction() as session:
+            return await areas.apply(session, scope, user, [AreaIn.model_validate(one) for one in wanted])
+
+    other = GOOD | {"name": "y"}
+    assert await apply(GOOD, other) == {"created": ["x", "y"], "changed": [], "same": []}
+    different = changed("reaction", parameters={"text": "new {{title}}"})
+    assert await apply(different, other) == {"created": [], "changed": ["x"], "same": ["y"]}
+    async with state.database.sessions() as session:
+        exported = await areas.export(session, scope, user)
+    assert [one.model_dump(mode="json")["reaction"]["parameters"] for one in exported] == [
+        {"text": "new {{title}}"},
+        {"text": "{{title}}"},
+    ]
+
+
+async def test_a_new_address_replaces_the_old_one(state, user):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    async with state.database.transaction() as session:
+        renewed = await areas.renew_address(session, control.scope(state), user, made.id)
+    assert renewed.webhook_url != made.webhook_url
+    assert len(renewed.webhook_url.rpartition("/")[2]) >= 43
+
+
+async def test_deleting_takes_everything_along(state, user):
+    made = await make_area(state, user)
+    async with state.database.transaction() as session:
+        await control.run(session, state, user, made.id)
+        await areas.remove(session, user, made.id)
+    for table in (
+        "areas",
+        "area_parameters",
+        "area_versions",
+        "area_executions",
+        "triggers",
+        "execution_jobs",
+        "pgqueuer",
+    ):
+        assert await rows(state, f"select * from {table}") == [], table

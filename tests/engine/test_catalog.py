@@ -1,0 +1,130 @@
+"""The catalog: from the code to rows, again and again, by several processes."""
+
+import asyncio
+
+import pytest
+
+from area import catalog
+from area.db.models import Component, Service, SwitchedOff, Variable
+from area.engine.state import State
+from area.kit.problems import NotFound
+from area.registry import Malformed, Registry
+from area.sdk import Service as Connector
+from area.settings import Settings
+
+from .conftest import Item, Send, make_area, rows
+
+
+async def snapshot(state):
+    found = {}
+    for table in ("services", "components", "variables"):
+        found[table] = await rows(state, f"select * from {table} order by id")
+    return found
+
+
+async def sync(state, registry=None):
+    async with state.database.transaction() as session:
+        return await catalog.sync(session, registry or state.registry)
+
+
+async def test_a_sync_again_changes_nothing(state):
+    before = await snapshot(state)
+    await sync(state)
+    assert await snapshot(state) == before
+
+
+async def test_processes_that_start_together_do_not_clash(state, dsn, tmp_path):
+    pool = await state.database.pool()
+    await pool.execute("truncate services, components, variables restart identity cascade")
+    others = [await State.open(Settings(_env_file=None, data_dir=tmp_path), dsn) for _ in range(4)]
+    try:
+        counts = await asyncio.gather(*(sync(other, state.registry) for other in others))
+    finally:
+        for other in others:
+            await other.close()
+    assert len({str(count) for count in counts}) == 1
+    found = await snapshot(state)
+    assert len(found["services"]) == counts[0]["services"]
+    assert len(found["variables"]) == counts[0]["variables"]
+
+
+async def test_what_left_the_code_becomes_inactive_and_keeps_its_id(state, user):
+    await make_area(state, user)
+    before = {row["name"]: row["id"] for row in await rows(state, "select * from services")}
+    without = Registry({slug: one for slug, one in state.registry.services.items() if slug != "probe"})
+    await sync(state, without)
+    (gone,) = await rows(state, "select * from services where name = 'Probe'")
+    assert (gone["id"], gone["is_active"]) == (before["Probe"], False)
+    assert {
+        row["is_active"] for row in await rows(state, "select * from components where service_id = $1", gone["id"])
+    } == {False}
+    await sync(state)
+    (back,) = await rows(state, "select * from services where name = 'Probe'")
+    assert (back["id"], back["is_active"]) == (before["Probe"], True)
+
+
+async def test_an_admins_switches_survive_a_sync(state):
+    async with state.database.transaction() as session:
+        service = await catalog.service(session, state.registry, "rss")
+        component = await catalog.component(session, state.registry, "http.request")
+        await catalog.switch_service(session, service.id, active=False)
+        await catalog.switch_component(session, component.id, active=False)
+    await sync(state)
+    (row,) = await rows(state, "select is_active from services where name = 'RSS and Atom feeds'")
+    assert row["is_active"] is False
+    (row,) = await rows(state, "select is_active from components where id = $1", component.id)
+    assert row["is_active"] is False
+    async with state.database.transaction() as session:
+        assert "rss" not in {one.slug for one in await catalog.services(session, state.registry)}
+        await catalog.switch_service(session, service.id, active=True)
+    await sync(state)
+    (row,) = await rows(state, "select is_active from services where name = 'RSS and Atom feeds'")
+    assert row["is_active"] is True
+    with pytest.raises(NotFound):
+        async with state.database.transaction() as session:
+            await catalog.switch_component(session, 999_999, active=False)
+
+
+async def test_rows_say_what_the_code_says(state):
+    async with state.database.sessions() as session:
+        item = await catalog.component(session, state.registry, "probe.item")
+        send = await catalog.component(session, state.registry, "probe.send")
+        polled = await session.get(Component, item.id)
+    assert [one.name for one in item.parameters] == ["topic", "only_if"]
+    assert [(one.name, one.type) for one in item.return_values] == [("title", "string"), ("number", "number")]
+    assert [(one.name, one.nullable) for one in send.parameters] == [
+        ("text", False),
+        ("count", True),
+        ("extra", True),
+        ("delay", True),
+    ]
+    assert polled.polling_interval == 1
+    assert (polled.webhook_endpoint, item.kind) == (None, "poll")
+
+
+@pytest.mark.parametrize("model", [Service, Component, Variable, SwitchedOff])
+def test_models_are_the_seeds_names(model):
+    assert model.__tablename__ in ("services", "components", "variables", "switched_off")
+
+
+def test_a_malformed_connector_stops_the_start():
+    registry = Registry()
+    registry.add(Connector("one", "One", "A service."))
+    with pytest.raises(Malformed, match="call themselves 'one'"):
+        registry.add(Connector("one", "Another", "A service."))
+    with pytest.raises(Malformed, match="have the name 'One'"):
+        registry.add(Connector("two", "One", "A service."))
+    with pytest.raises(TypeError, match="lower case"):
+        Connector("Bad Slug", "Bad", "A service.")
+    service = Connector("three", "Three", "A service.")
+    with pytest.raises(TypeError, match="AsyncIterator"):
+
+        @service.listen("No return annotation")
+        async def heard(ctx, params: Send):
+            yield None
+
+    with pytest.raises(TypeError, match="parameters must be"):
+
+        @service.reaction("Wrong parameters")
+        async def send(params: Item) -> Item:
+            return params

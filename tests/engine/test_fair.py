@@ -1,0 +1,88 @@
+"""One user's flood does not delay another's events by more than a second."""
+
+import asyncio
+import time
+
+import pytest
+
+from area.engine.intake import BULK, NORMAL, Offer, accept
+from area.hooks import FLOOD_BURST
+
+from .conftest import make_area, make_user, until, worker
+
+FLOOD = 10_000
+PROMISED = 1.0  # seconds
+
+
+async def offer(state, area, number, priority=NORMAL, text="flood"):
+    pool = await state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        await accept(conn, [Offer(area.id, "", b'{"title": "%b"}' % text.encode(), priority)] * number)
+
+
+async def flood(state, area):
+    """As the webhooks take it in: what comes faster than a user may goes behind everybody else's."""
+    for start in range(0, FLOOD, 250):
+        await offer(state, area, 250, NORMAL if start < FLOOD_BURST else BULK)
+
+
+async def waits(state, world, area, times=5, pause=0.7):
+    """How long another's events take, from their commit to their reaction, while the flood is worked off."""
+    took = []
+    for number in range(times):
+        begun = time.perf_counter()
+        await offer(state, area, 1, text=f"mine {number}")
+        await until(lambda number=number: any(text == f"mine {number}" for _, text in world.sent), 20)
+        took.append(round(time.perf_counter() - begun, 3))
+        await asyncio.sleep(pause)
+    return took
+
+
+@pytest.mark.parametrize("seconds", [0, 2, 60], ids=["quick", "slow", "stuck"])
+async def test_a_flood_holds_nobody_else_up(state, world, user, seconds, capsys):
+    theirs = await make_area(state, user)
+    mine = await make_area(state, await make_user(state, "bob"))
+
+    async def behave(ctx, params, attempt):
+        if params.text == "flood":
+            await asyncio.sleep(seconds)
+
+    world.behaviour = behave
+    async with worker(state) as one:
+        await offer(state, mine, 1, text="warm")
+        await until(lambda: world.sent)
+        flooding = asyncio.create_task(flood(state, theirs))
+        await asyncio.sleep(0.3)
+        took = await waits(state, world, mine)
+        await flooding
+        took += await waits(state, world, mine, times=2)
+        with capsys.disabled():
+            print(f"\n  flood of {FLOOD:,}, {seconds} s each: another user's events took {took} s")
+        assert max(took) < PROMISED
+        if seconds:  # they would not end in time; what is left of them is handed back
+            for task in list(one.executor._running.values()):
+                task.cancel()
+
+
+async def test_a_flood_from_one_poll_holds_nobody_else_up(state, world, user, capsys):
+    theirs = [await make_area(state, user) for _ in range(20)]
+    mine = await make_area(state, await make_user(state, "bob"), action_parameters={"topic": "other"})
+    assert theirs
+
+    async def behave(ctx, params, attempt):
+        if params.text == "flood":
+            await asyncio.sleep(2)
+
+    world.behaviour = behave
+    async with worker(state) as one:
+        await until(lambda: world.polls["default"] and world.polls["other"])
+        await asyncio.sleep(0.3)
+        for number in range(500):
+            world.publish(f"item {number}", "flood")
+        await until(lambda: one.executor.held > 50)
+        took = await waits(state, world, mine)
+        with capsys.disabled():
+            print(f"\n  one look that brings 10,000: another user's events took {took} s")
+        assert max(took) < PROMISED
+        for task in list(one.executor._running.values()):
+            task.cancel()
