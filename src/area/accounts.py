@@ -10,7 +10,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel
-from sqlalchemy import Row, Select, and_, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -44,8 +44,6 @@ PREFIX: Mapping[Kind, str] = {"session": "area_s_", "api": "area_t_"}
 
 # Advisory locks, in the order in which they may be taken
 _ACCOUNTS, _LOGIN, _ADDRESS = 4_127_011, 4_127_012, 4_127_013
-
-_WRONG = "This login and password do not belong together."
 
 
 class UserView(BaseModel):
@@ -109,6 +107,15 @@ class Identity:
     renewed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A counted try to prove to be an account, or, without a `user_id`, one that there is not."""
+
+    user_id: int | None
+    password_hash: str | None = field(repr=False)
+    address: str
+
+
 # Registering
 
 
@@ -128,14 +135,12 @@ async def register(
     registration is closed or the invitation is missing or no longer good.
     """
     values = _checked({"email": email, "username": username, "password": password})
-    if await _anybody(session):
-        await _let_in(session, settings, invitation, use=False)
-    hashed = await _hash(values["password"])
+    hashed = await _hash(values["password"])  # before the session has a connection, which it would hold meanwhile
     await _lock(session, _ACCOUNTS)
     first = not await _anybody(session)  # under the lock: of two that come first at the same time, one is
     if not first:
-        await _let_in(session, settings, invitation, use=True)
-    user = await _insert(session, values["email"], values["username"], hashed, is_admin=first)
+        await _let_in(session, settings, invitation)
+    user = await _insert(session, values["email"], values["username"], hashed, is_admin=first, logs_in=True)
     await audit(session, user.id, "account.registered", f"user {user.id}", {"admin": first}, address)
     return user
 
@@ -164,32 +169,31 @@ async def _anybody(session: AsyncSession) -> bool:
     return await session.scalar(select(User.id).limit(1)) is not None
 
 
-async def _let_in(session: AsyncSession, settings: Settings, invitation: str | None, *, use: bool) -> None:
+async def _let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> None:
+    """Use up the invitation, where one is needed. Raises `Forbidden`."""
     if settings.registration == "open":
         return
     if settings.registration == "closed":
         raise Forbidden("Registration is closed here. Ask an administrator for an account.")
+    if not invitation:
+        raise Forbidden("Registration needs an invitation. Ask an administrator for one.")
     good = and_(
-        Invitation.token_hash == crypto.hash_token(invitation or ""),
+        Invitation.token_hash == crypto.hash_token(invitation),
         Invitation.used_at.is_(None),
         Invitation.expires_at > func.now(),
     )
-    found = (
-        await session.scalar(update(Invitation).where(good).values(used_at=func.now()).returning(Invitation.token_hash))
-        if use
-        else await session.scalar(select(Invitation.token_hash).where(good))
-    )
-    if found is None:
-        raise Forbidden(
-            "Registration needs an invitation, and this one is unknown, used or too old. Ask an administrator for another."
-            if invitation
-            else "Registration needs an invitation. Ask an administrator for one."
-        )
+    used = update(Invitation).where(good).values(used_at=func.now()).returning(Invitation.token_hash)
+    if await session.scalar(used) is None:
+        raise Forbidden("This invitation is unknown, used or too old. Ask an administrator for another.")
 
 
-async def _insert(session: AsyncSession, email: str, username: str, hashed: str, *, is_admin: bool) -> UserView:
+async def _insert(
+    session: AsyncSession, email: str, username: str, hashed: str, *, is_admin: bool, logs_in: bool = False
+) -> UserView:
     await _free(session, email=email, username=username)
     values = {"email": email, "username": username, "password_hash": hashed, "is_admin": is_admin}
+    if logs_in:
+        values["last_connection_at"] = func.now()
     user_id = (await session.execute(insert(User).values(values).returning(User.id))).scalar_one()
     return await user(session, user_id)
 
@@ -206,13 +210,16 @@ async def _free(session: AsyncSession, *, email: str | None, username: str | Non
 # Logging in
 
 
-async def attempt(session: AsyncSession, settings: Settings, login: str | int, address: str) -> str:
-    """Count a try to prove to be `login` (e-mail address, username or user id) from `address`; returns whom it means.
+async def attempt(session: AsyncSession, settings: Settings, login: str | int, address: str) -> Attempt:
+    """Count a try to prove to be `login` (e-mail address, username or user id) from `address`; returns it, to go on with.
 
-    That is `user 7`, or `nobody known`: what was typed is not repeated, as it may be a password in the wrong field. Raises `TooMany` when the account or the address had its share of failures in the last 15 minutes. A try that succeeds is
-    taken back. To be committed before the password is looked at.
+    Raises `TooMany` when the account or the address had its share of failures in the last 15 minutes. To be committed before
+    the password is looked at; what succeeds takes it back.
     """
-    key = await _attempt_key(session, login)
+    who = User.id == login if isinstance(login, int) else _is_called(login)
+    row = (await session.execute(select(User.id, User.password_hash).where(who).limit(1))).one_or_none()
+    # by the account, however it is called, or else by the unknown name itself
+    key = f"user:{row.id}" if row else f"name:{crypto.hash_token(str(login).lower())}"
     network = _network(address)
     await _lock(session, _LOGIN, key)
     await _lock(session, _ADDRESS, network)
@@ -224,53 +231,53 @@ async def attempt(session: AsyncSession, settings: Settings, login: str | int, a
             or_(LoginAttempt.login == key, LoginAttempt.address == network), LoginAttempt.at <= func.now() - WINDOW
         )
     )
-    return key.replace(":", " ") if key.startswith("user:") else "nobody known"
+    return Attempt(row.id if row else None, row.password_hash if row else None, address)
 
 
-async def log_in(session: AsyncSession, login: str, password: str, address: str) -> UserView:
-    """The account of an e-mail address or username, after `attempt` was committed.
+async def check(attempt: Attempt, password: str) -> None:
+    """Compare the password, which takes a quarter of a second and no connection.
 
-    Raises `Unauthenticated`, with the same words and after the same work whether the account exists or not, and `Forbidden`
-    when the account is disabled and the password right.
+    Raises `Unauthenticated`, with the same words and after the same work whether there is such an account or not.
     """
-    row = (await session.execute(_by_login(login, User.id, User.password_hash, User.is_active))).one_or_none()
-    right = await _same(password, row.password_hash if row else None)
-    if row is None or not right:
-        raise Unauthenticated(_WRONG)
-    if not row.is_active:
+    if not await asyncio.to_thread(crypto.check_password, password, attempt.password_hash):
+        raise Unauthenticated("This login and password do not belong together.")
+
+
+async def prove(attempt: Attempt, password: str | None, field: str = "password") -> None:
+    """`check` for somebody who is logged in: raises `Invalid`, naming `field`.
+
+    An account without a password (it logs in with a provider) has nothing to prove.
+    """
+    if attempt.password_hash is None:
+        return
+    try:
+        await check(attempt, password or "")
+    except Unauthenticated:
+        sentence = "This is not your present password." if password else "Give your present password."
+        raise Invalid.field(field, sentence) from None
+
+
+async def log_in(session: AsyncSession, attempt: Attempt) -> UserView:
+    """The account, once `check` found the password right. Raises `Forbidden` when it is disabled."""
+    found = await user(session, attempt.user_id or 0)
+    if not found.is_active:
         raise Forbidden("This account is disabled. Ask an administrator.")
-    await _succeeded(session, row.id, address)
+    await forgive(session, attempt)
     # a log-in is no change of the account, so `updated_at` stays
     await session.execute(
-        update(User).where(User.id == row.id).values(last_connection_at=func.now(), updated_at=User.updated_at)
+        update(User).where(User.id == found.id).values(last_connection_at=func.now(), updated_at=User.updated_at)
     )
-    return await user(session, row.id)
+    return await user(session, found.id)
 
 
-async def prove(
-    session: AsyncSession, user_id: int, password: str | None, address: str, field: str = "password"
-) -> None:
-    """Check the password of somebody who is logged in, after `attempt` was committed.
-
-    Raises `Invalid` naming `field`. An account without a password (it logs in with a provider) has nothing to prove.
-    """
-    hashed = await session.scalar(select(User.password_hash).where(User.id == user_id))
-    if hashed is not None and not await _same(password or "", hashed):
-        raise Invalid.field(field, "This is not your present password." if password else "Give your present password.")
-    await _succeeded(session, user_id, address)
+async def forgive(session: AsyncSession, attempt: Attempt) -> None:
+    """Take back the attempts of this account from this address; those from elsewhere may be somebody else's guesses."""
+    mine = (LoginAttempt.login == f"user:{attempt.user_id}", LoginAttempt.address == _network(attempt.address))
+    await session.execute(delete(LoginAttempt).where(*mine))
 
 
-def _by_login(login: str, *columns: Any) -> Select[Any]:
-    by = User.email == login.lower() if "@" in login else func.lower(User.username) == func.lower(literal(login))
-    return select(*columns).where(by)
-
-
-async def _attempt_key(session: AsyncSession, login: str | int) -> str:
-    """What attempts are counted by: the account, however it is called, or else the unknown name itself."""
-    if isinstance(login, int):
-        return f"user:{login}"
-    found = await session.scalar(_by_login(login, User.id))
-    return f"user:{found}" if found else f"name:{crypto.hash_token(login.lower())}"
+def _is_called(login: str) -> ColumnElement[bool]:
+    return User.email == login.lower() if "@" in login else func.lower(User.username) == func.lower(literal(login))
 
 
 async def _limit(session: AsyncSession, column: Any, value: str, most: int) -> None:
@@ -284,13 +291,6 @@ async def _limit(session: AsyncSession, column: Any, value: str, most: int) -> N
             f"Too many failed attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}.",
             retry_after=float(left),
         )
-
-
-async def _succeeded(session: AsyncSession, user_id: int, address: str) -> None:
-    """Take back the attempts of this account from this address; those from elsewhere may be somebody else's guesses."""
-    await session.execute(
-        delete(LoginAttempt).where(LoginAttempt.login == f"user:{user_id}", LoginAttempt.address == _network(address))
-    )
 
 
 def _network(address: str) -> str:
@@ -453,7 +453,7 @@ async def user(session: AsyncSession, user_id: int) -> UserView:
 
 async def find(session: AsyncSession, login: str) -> UserView:
     """The account of an e-mail address or username. Raises `NotFound`."""
-    user_id = await session.scalar(_by_login(login, User.id))
+    user_id = await session.scalar(select(User.id).where(_is_called(login)).limit(1))
     if user_id is None:
         raise NotFound(f"There is no account {login!r}.")
     return await user(session, user_id)
@@ -787,10 +787,6 @@ def _view(row: Sequence[Any] | Row[Any]) -> UserView:
 
 async def _hash(password: str) -> str:
     return await asyncio.to_thread(crypto.hash_password, password)
-
-
-async def _same(password: str, hashed: str | None) -> bool:
-    return await asyncio.to_thread(crypto.check_password, password, hashed)
 
 
 async def _lock(session: AsyncSession, lock: int, name: str = "") -> None:

@@ -26,6 +26,7 @@ async def test_the_first_account_is_the_admin_and_the_second_is_not(nobody):
     first = (await nobody.post(REGISTER, form("ann"))).json()["user"]
     second = (await nobody.post(REGISTER, form("bob"))).json()["user"]
     assert (first["is_admin"], second["is_admin"]) == (True, False)
+    assert first["last_connection_at"] is not None
 
 
 async def test_of_many_first_registrations_at_once_exactly_one_is_the_admin(state, dsn):

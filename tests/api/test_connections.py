@@ -237,6 +237,7 @@ async def test_rotation_encrypts_everything_with_the_first_key(people, state):
     assert (await people.user.post(f"{PATH}/test")).json()["works"] is True
     shown = (await people.user.get(f"/api/areas/{made['id']}")).json()
     assert shown["webhook_url"] == made["webhook_url"]
+    assert (await people.user.get("/api/areas")).status == 200
 
 
 async def test_the_real_mail_service_says_what_is_wrong(people, state):

@@ -64,6 +64,28 @@ async def test_a_flood_holds_nobody_else_up(state, world, user, seconds, capsys)
                 task.cancel()
 
 
+async def test_an_event_committed_together_with_a_flood_is_seen_among_it(state, world, user):
+    theirs = await make_area(state, user)
+    mine = await make_area(state, await make_user(state, "bob"))
+
+    async def behave(ctx, params, attempt):
+        if params.text == "flood":
+            await asyncio.sleep(60)
+
+    world.behaviour = behave
+    pool = await state.database.pool()
+    flooding = [Offer(theirs.id, "", b'{"title": "flood"}')] * 2000
+    async with pool.acquire() as conn, conn.transaction():
+        await accept(conn, [*flooding, Offer(mine.id, "", b'{"title": "mine"}'), *flooding[:50]])
+    async with worker(state) as one:
+        await until(lambda: one.executor.held > 500)
+        begun = time.perf_counter()
+        await until(lambda: world.sent, 20)
+        assert time.perf_counter() - begun < PROMISED
+        for task in list(one.executor._running.values()):
+            task.cancel()
+
+
 async def test_a_flood_from_one_poll_holds_nobody_else_up(state, world, user, capsys):
     theirs = [await make_area(state, user) for _ in range(20)]
     mine = await make_area(state, await make_user(state, "bob"), action_parameters={"topic": "other"})

@@ -231,7 +231,7 @@ class Patient:
                             self._conn = await asyncpg.connect(self._installation.dsn, timeout=5)
                         return await self._conn.fetch(query, *values)
                 except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError,
-                        OSError, IndexError) as error:  # fmt: skip
+                        asyncpg.InternalClientError, OSError, IndexError) as error:  # fmt: skip
                     self.close()
                     if time.monotonic() > end:
                         raise TimeoutError("PostgreSQL stayed away.") from error

@@ -88,13 +88,16 @@ async def log_in(
 ) -> LoggedIn:
     """Begin a session by e-mail address or username."""
     async with state.database.transaction() as counting:
-        meant = await accounts.attempt(counting, state.settings, form.login, address)
+        attempt = await accounts.attempt(counting, state.settings, form.login, address)
     try:
-        user = await accounts.log_in(session, form.login, form.password, address)
+        await accounts.check(attempt, form.password)
+        user = await accounts.log_in(session, attempt)
     except (Unauthenticated, Forbidden) as error:
         await session.rollback()  # gives its connection back before another one is taken
+        # not what was typed: it may be a password in the wrong field
+        subject = f"user {attempt.user_id}" if attempt.user_id else "nobody known"
         async with state.database.transaction() as noting:
-            await accounts.audit(noting, None, "login.failed", meant, {"reason": error.code}, address)
+            await accounts.audit(noting, None, "login.failed", subject, {"reason": error.code}, address)
         raise
     token = await accounts.open_session(session, state.settings, user.id, name=client_name(request), address=address)
     await accounts.audit(session, user.id, "login.succeeded", f"user {user.id}", None, address)

@@ -129,7 +129,7 @@ def _operation(document: Mapping[str, Any], method: str, path: str, operation: M
         parts.append(f"<h3>Body <small>{html.escape(kind)}</small></h3>{_schema(document, content.get('schema', {}))}")
     parts.append("<h3>Answers</h3><table>")
     for status, answer in operation.get("responses", {}).items():
-        described = html.escape(answer.get("description", ""))
+        described = _words(answer.get("description", ""))
         content = answer.get("content", {})
         shown = "".join(
             _schema(document, one.get("schema", {})) for kind, one in content.items() if kind == "application/json"
@@ -164,15 +164,19 @@ def _rows(document: Mapping[str, Any], schema: Mapping[str, Any], prefix: str, l
 
 def _row(name: str, schema: Mapping[str, Any], description: str | None, note: str) -> str:
     words = html.escape(", ".join(word for word in (_type(schema), note) if word))
-    return f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(description or '')} <small>{words}</small></td></tr>"
+    return (
+        f"<tr><td><code>{html.escape(name)}</code></td><td>{_words(description or '')} <small>{words}</small></td></tr>"
+    )
 
 
 def _prose(text: str) -> str:
     """Paragraphs, `code` and **strong** words; all that our descriptions use of Markdown."""
-    escaped = html.escape(text, quote=False)
-    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
-    escaped = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", escaped)
-    return "".join(f"<p>{one}</p>" for one in escaped.split("\n\n") if one.strip())
+    return "".join(f"<p>{one}</p>" for one in _words(text).split("\n\n") if one.strip())
+
+
+def _words(text: str) -> str:
+    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", escaped)
 
 
 def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 from pgqueuer.models import Job
@@ -59,10 +58,14 @@ START = (
     "update area_executions set status = 'running', started_at = timezone('utc', now()), updated_at = now()"
     " where id = any($1::bigint[]) and status = 'pending' returning id"
 )
+# the AREAs of each job; of a very large one they are not looked up
 NEXT_IN_LINE = (
-    "select substring(payload for 40) as head from pgqueuer where status = 'queued' and entrypoint = 'execute'"
-    " and execute_after <= now() and priority >= 0 order by priority desc, id limit 200"
+    "select p.id, case when octet_length(p.payload) < 200000 then (select array_agg(distinct found[1]::int)"
+    " from regexp_matches(convert_from(p.payload, 'UTF8'), '^[0-9]+ ([0-9]+) ', 'gn') as found) end as areas"
+    " from (select id, payload from pgqueuer where status = 'queued' and entrypoint = 'execute' and priority >= 0"
+    " and execute_after <= now() order by priority desc, id limit 200) p"
 )
+STEP_BACK = "update pgqueuer set priority = $2 where id = any($1::bigint[]) and status = 'queued'"
 PARK = (
     "insert into connection_states (user_id, service_id, parked_until, last_error)"
     " select $1, id, $3, $4 from services where name = $2"
@@ -80,6 +83,7 @@ class Member:
     own: bool = False
     reason: str = ""
     kept: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
     interruptions: int = 0
     was_running: bool = False
 
@@ -139,7 +143,9 @@ class Executor:
             was_running=row["status"] == "running",
         )
         picks = await patiently(lambda: pool.fetchval(PICKS, job.id))
-        member.interruptions = max(0, picks - 1) + sum(1 for one in kept.get("attempts", []) if one.get("interrupted"))
+        before = sum(1 for one in kept.get("attempts", []) if one.get("interrupted"))
+        member.interrupted = picks > 1 or member.was_running
+        member.interruptions = before + max(picks - 1, int(member.was_running))
         await self._run_all([member])
 
     async def _recheck(self, job: Job, members: list[Member]) -> list[Member]:
@@ -155,7 +161,8 @@ class Executor:
             if row is None or row["status"] not in ("pending", "running") or kept.get("left"):
                 continue
             member.was_running = row["status"] == "running"
-            member.interruptions = max(0, picks - 1)
+            member.interrupted = picks > 1 or member.was_running
+            member.interruptions = max(picks - 1, int(member.was_running))
             left.append(member)
         return left
 
@@ -258,7 +265,7 @@ class Executor:
             return self._over(member, area, "skipped", moment, error="The AREA was switched off before this ran.")
         if not area.available:
             return self._over(member, area, "skipped", moment, error="Its action or reaction is switched off here.")
-        if member.interruptions:
+        if member.interrupted:
             attempts = member.kept.setdefault("attempts", [])
             attempts.append(
                 {"at": moment.isoformat(), "error": "The worker stopped in the middle.", "interrupted": True}
@@ -492,8 +499,8 @@ class Executor:
             try:
                 if not await self._somebody_else_waits(crowd):
                     continue
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                log.warning("make_room.failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - it is looked again in a moment
+                log.warning("make_room.failed", error=str(error), kind=type(error).__name__)
                 continue
             evicted = [one for one in self._queued[crowd] if one in self._running]
             log.info("executor.crowded", user=crowd, executions=len(evicted))
@@ -502,10 +509,15 @@ class Executor:
                 self._running[one].cancel()
 
     async def _somebody_else_waits(self, user_id: int) -> bool:
+        """Whether another user's events wait; what waits of this user alone steps back behind them."""
         pool = await self.state.database.pool()
-        heads = [bytes(row["head"]).split(b" ")[1] for row in await pool.fetch(NEXT_IN_LINE)]
-        waiting = await self.cache.areas({int(area_id) for area_id in heads})
-        return any(area is not None and area.user_id != user_id for area in waiting.values())
+        jobs = await pool.fetch(NEXT_IN_LINE)
+        areas = await self.cache.areas({area_id for job in jobs for area_id in job["areas"] or ()})
+        theirs = {area_id for area_id, area in areas.items() if area is None or area.user_id == user_id}
+        crowd = [job["id"] for job in jobs if job["areas"] and theirs.issuperset(job["areas"])]
+        if crowd:
+            await pool.execute(STEP_BACK, crowd, BULK)
+        return len(crowd) < len(jobs)
 
     async def show_running(self) -> None:
         """Every so often, mark in the log what has been running for a while, and end what runs too long."""

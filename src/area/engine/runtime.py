@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 
 GRACE = 7.0  # seconds that running executions get to finish; with what follows, under 10
 BATCH = 10
+LOOK_AHEAD = timedelta(milliseconds=250)  # between looks for deferred jobs while others come and go
 IDLE = timedelta(seconds=5)  # at most, between looks into the queue without a notification
 PRUNE_EVERY = 60.0  # seconds
 PRUNE = "delete from pgqueuer_log where id in (select id from pgqueuer_log where created < now() - interval '1 hour' and aggregated limit 20000)"
@@ -58,6 +60,16 @@ class RoomyQueries(Queries):
     """Claims jobs only while there is room: PgQueuer's own limit counts jobs whose end is not yet flushed, and throttles."""
 
     executor: Executor
+    _asked: float = 0.0
+
+    @override
+    async def next_deferred_eta(self, entrypoints: list[QueueEntrypoint]) -> timedelta | None:
+        """When the next deferred job is due; asked of the database only now and then, for it is asked after every job."""
+        moment = time.monotonic()
+        if moment - self._asked < LOOK_AHEAD.total_seconds():
+            return LOOK_AHEAD
+        self._asked = moment
+        return await super().next_deferred_eta(entrypoints)
 
     @override
     async def dequeue(

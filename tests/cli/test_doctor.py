@@ -1,0 +1,93 @@
+import asyncio
+import json
+import socket
+import threading
+
+import pytest
+from structlog.testing import capture_logs
+
+from area.engine.runtime import worker
+from area.engine.state import State
+from area.settings import settings
+
+
+def finding(area, name):
+    return next(one for one in area_json(area) if one["name"] == name)
+
+
+def area_json(area):
+    return json.loads(area("doctor", "--json").stdout)
+
+
+def test_each_line_says_what_was_seen_and_what_to_do(area):
+    result = area("doctor")
+    assert result.exit_code == 1
+    assert "✗ Workers: none is at work. Start `area up`, or `area worker`." in result.stdout
+    for name in ("Settings", "Data dir", "Secret key", "Disk", "Connectors", "Database", "Clock", "Schema", "Catalog"):
+        assert f"✓ {name}: " in result.stdout, result.stdout
+    assert [one["name"] for one in area_json(area)][-2:] == ["Mail", "DNS"]
+
+
+async def test_a_worker_is_seen(area, dsn):
+    state = await State.open(settings(), dsn)
+    try:
+        with capture_logs():  # they would be taken for what the command prints
+            async with worker(state):
+                for _ in range(50):
+                    found = await asyncio.to_thread(finding, area, "Workers")
+                    if found["ok"]:
+                        break
+    finally:
+        await state.close()
+    assert found["said"].startswith("1 at work")
+
+
+def test_a_key_that_others_may_read(area, tmp_path):
+    key = tmp_path / "data" / "secret_key"
+    key.chmod(0o644)
+    assert not finding(area, "Secret key")["ok"]
+    assert "chmod 600" in finding(area, "Secret key")["advice"]
+    key.chmod(0o600)
+    assert finding(area, "Secret key")["ok"]
+
+
+def test_a_data_dir_that_everybody_may_write_into(area, tmp_path):
+    (tmp_path / "data").chmod(0o777)
+    assert not finding(area, "Data dir")["ok"]
+
+
+async def test_a_job_that_waits_too_long_and_a_catalog_that_is_behind(area, database):
+    pool = await database.pool()
+    await pool.execute(
+        "insert into pgqueuer (priority, entrypoint, payload, status, execute_after)"
+        " values (0, 'execute', null, 'queued', now() - interval '5 minutes')"
+    )
+    await pool.execute("delete from components where name = 'once_at'")
+    queue = await asyncio.to_thread(finding, area, "Queue")
+    assert not queue["ok"]
+    assert "the oldest for 30" in queue["said"]
+    catalog = await asyncio.to_thread(finding, area, "Catalog")
+    assert "area catalog sync" in catalog["advice"]
+    assert not catalog["ok"]
+
+
+@pytest.mark.parametrize(
+    ("url", "ok"), [("smtp://127.0.0.1:{port}", True), ("smtp://127.0.0.1:1", False), ("mail", False)]
+)
+def test_the_mail_server(area, monkeypatch, url, ok):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepting = threading.Thread(target=server.accept, daemon=True)
+        accepting.start()
+        monkeypatch.setenv("AREA_SMTP_URL", url.format(port=server.getsockname()[1]))
+        found = finding(area, "Mail")
+        socket.create_connection(server.getsockname()).close()
+    assert found["ok"] is ok
+    assert ok or found["advice"]
+
+
+def test_a_wrong_setting_is_told_by_its_name(no_database, monkeypatch):
+    monkeypatch.setenv("AREA_PORT", "eighty")
+    monkeypatch.setenv("AREA_SECRET_KEY", "changeme")
+    sentences = no_database.refuses("doctor", code=2)
+    assert "AREA_PORT: " in sentences
+    assert "AREA_SECRET_KEY: each secret key needs 32 characters" in sentences

@@ -1,0 +1,94 @@
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from area.cli import skeleton
+
+ROOT = Path(__file__).parents[2]
+KINDS = list(skeleton.PIECES)
+
+
+def run(*command, cwd, **environment):
+    import os
+
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what a connector needs of the checkout."""
+    source = tmp_path / "src" / "area"
+    for part in ("__init__.py", "registry.py", "settings.py", "kit", "sdk", "engine", "cli"):
+        target = source / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(ROOT / "src" / "area" / part)
+    (source / "connectors").mkdir()
+    (source / "connectors" / "__init__.py").touch()
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    return tmp_path
+
+
+def test_each_kind_passes_the_checks_and_its_tests_as_written(checkout):
+    area = (sys.executable, "-m", "area.cli", "new-connector")
+    for kind in KINDS:
+        run(*area, f"only_{kind}", f"--{kind}", cwd=checkout, PYTHONPATH="src")
+    said = run(
+        *area, "all_of_it", *(f"--{kind}" for kind in KINDS), "--title", "All & more", cwd=checkout, PYTHONPATH="src"
+    )
+    assert "wrote src/area/connectors/all_of_it/fixtures/item_changed.json" in said
+    connectors = "src/area/connectors"
+    run(sys.executable, "-m", "ruff", "format", "--check", connectors, cwd=checkout)
+    run(sys.executable, "-m", "ruff", "check", connectors, cwd=checkout)
+    everywhere = str(ROOT / "tests" / "connectors" / "test_all.py")
+    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml")
+    said = run(*tests, "--rootdir=.", connectors, everywhere, cwd=checkout, PYTHONPATH="src")
+    assert "passed" in said
+    assert "all_of_it" in run(*tests, "--rootdir=.", "--collect-only", everywhere, cwd=checkout, PYTHONPATH="src")
+    tried = run(sys.executable, "-m", "area.cli", "try", "all_of_it.item_changed", cwd=checkout, PYTHONPATH="src")
+    assert '"title": "Hello"' in tried
+
+
+@pytest.mark.parametrize("kinds", [kinds for count in (1, 2, 3) for kinds in combinations(KINDS, count)], ids="-".join)
+def test_any_choice_of_kinds_is_formatted_and_imports_what_it_uses(tmp_path, kinds):
+    for name, text in skeleton.files("shop", "A shop", kinds, package="area.connectors.shop").items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    ruff = (sys.executable, "-m", "ruff")
+    config = f"--config={ROOT / 'pyproject.toml'}"
+    run(*ruff, "format", "--check", config, ".", cwd=tmp_path)
+    run(*ruff, "check", config, "--select=F,I", ".", cwd=tmp_path)
+
+
+def test_a_package_of_its_own_passes_its_tests_and_is_found_by_its_entry_point(tmp_path):
+    area = (sys.executable, "-m", "area.cli")
+    run(*area, "new-connector", "my_shop", "--path", "area-my-shop", "--webhook", "--poll", cwd=tmp_path)
+    package = tmp_path / "area-my-shop"
+    source = str(package / "src")
+    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=package, PYTHONPATH=source)
+    # what installing it would write
+    metadata = package / "src" / "area_my_shop-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: area-my-shop\nVersion: 0.1.0\n")
+    (metadata / "entry_points.txt").write_text("[area.connectors]\nmy_shop = area_my_shop\n")
+    assert '"title": "Hello"' in run(*area, "try", "my_shop.item_changed", cwd=tmp_path, PYTHONPATH=source)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("My-Shop",), "is no slug"),
+        (("inbox",), "already"),
+        (("shop", "--title", 'a "b"'), "no quotes"),
+        (("shop", "--path", "."), "name a new folder"),
+    ],
+)
+def test_what_can_not_be_written_is_said(no_database, tmp_path, arguments, sentence):
+    (tmp_path / "something").touch()
+    assert sentence in no_database.refuses("new-connector", *arguments)

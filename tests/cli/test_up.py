@@ -1,0 +1,82 @@
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+HEAVY = ("asyncio", "aiohttp", "asyncpg", "fastapi", "pydantic", "rich", "sqlalchemy", "structlog", "yaml")
+
+
+def test_the_help_comes_without_loading_anything_heavy():
+    program = f"import sys, area.cli; print([one for one in {HEAVY} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_started(no_database, monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("AREA_PORT", str(taken.getsockname()[1]))
+        for command in ("up", "serve"):
+            assert "another program uses it" in no_database.refuses(command)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_host_that_is_not_ours(no_database, monkeypatch):
+    monkeypatch.setenv("AREA_HOST", "192.0.2.1")
+    assert "Check AREA_HOST" in no_database.refuses("up")
+
+
+def test_a_wrong_setting_ends_it_with_a_sentence(no_database, monkeypatch):
+    monkeypatch.setenv("AREA_PUBLIC_URL", "area.example.org")
+    assert "AREA_PUBLIC_URL: the public URL must begin" in no_database.refuses("up", code=2)
+
+
+def test_a_role_that_can_not_start_ends_it_with_its_sentence(clean, start, free_port):
+    process = start("up", AREA_DATABASE_URL="postgresql://x@127.0.0.1:1/x", AREA_PORT=str(free_port))
+    assert process.wait(60) == 1
+    said = process.stdout.read()
+    assert "The database at 127.0.0.1 can't be used: " in said
+    assert "Traceback" not in said
+
+
+def register(port):
+    body = {"email": "ann@example.org", "username": "ann", "password": "correct horse battery"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/auth/register",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    return json.load(urllib.request.urlopen(request, timeout=30))
+
+
+def until(process, text):
+    said = ""
+    for line in process.stdout:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(said)
+
+
+@pytest.mark.slow
+def test_everything_runs_says_what_to_do_next_and_stops_on_ctrl_c(clean, start, free_port, tmp_path):
+    process = start("up", AREA_PORT=str(free_port))
+    said = until(process, "password")
+    assert f"AREA runs at http://127.0.0.1:{free_port}" in said
+    assert f"curl http://127.0.0.1:{free_port}/api/auth/register" in said
+    assert register(free_port)["user"]["is_admin"]
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert process.wait(30) == 0, process.stdout.read()
+    assert time.monotonic() - began < 15
+    assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
+
+    process = start("up", AREA_PORT=str(free_port))
+    until(process, "AREA runs at")
+    process.send_signal(signal.SIGTERM)
+    assert "no account" not in process.stdout.read()
+    assert process.wait(30) == 0

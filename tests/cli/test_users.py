@@ -1,0 +1,98 @@
+import asyncio
+import os
+import pty
+import sys
+
+import pytest
+from tests.cli.conftest import PASSWORD
+
+from area import accounts
+from area.kit.problems import Unauthenticated
+
+
+def test_the_first_account_is_the_administrators_and_later_ones_are_not(area):
+    area.user("ann")
+    area.user("bob")
+    area.user("eve", "--admin")
+    users = area.json("user", "list")
+    assert [(one["username"], one["is_admin"]) for one in users] == [("eve", True), ("bob", False), ("ann", True)]
+    assert "ann@example.org" in area.ok("user", "list", "--search", "ANN")
+    assert "There is no such account" in area("user", "list", "--search", "nobody").stderr
+
+
+@pytest.mark.parametrize(
+    ("email", "name", "password", "sentence"),
+    [
+        ("ann", "ann", PASSWORD, "email: This is no e-mail address"),
+        ("ann@example.org", "a", PASSWORD, "username: "),
+        ("ann@example.org", "ann", "short", "password: A password has at least 8"),
+        ("ann@example.org", "ann", "", "password: "),
+        ("bob@example.org", "ann", PASSWORD, "already an account"),
+        ("ann@example.org", "bob", PASSWORD, "username is taken"),
+    ],
+)
+def test_what_can_not_be_an_account_is_told_in_a_sentence(area, email, name, password, sentence):
+    area.user("bob")
+    assert sentence in area.refuses("user", "create", email, name, "--password-stdin", typed=f"{password}\n")
+
+
+def test_administrators_are_made_and_unmade_but_for_the_last(area):
+    area.user("ann")
+    area.user("bob")
+    assert "bob is an administrator" in area.ok("user", "set-admin", "bob@example.org")
+    assert "ann is no administrator" in area.ok("user", "set-admin", "ann", "--remove")
+    assert "last active administrator" in area.refuses("user", "set-admin", "bob", "--remove")
+
+
+def test_accounts_are_locked_out_and_let_in_again(area):
+    area.user("ann")
+    area.user("bob")
+    area.ok("user", "disable", "bob")
+    assert [one["username"] for one in area.json("user", "list") if not one["is_active"]] == ["bob"]
+    area.ok("user", "enable", "2")
+    assert all(one["is_active"] for one in area.json("user", "list"))
+    assert "no account 'zoe'" in area.refuses("user", "disable", "zoe")
+    assert "no such account" in area.refuses("user", "disable", "99")
+
+
+async def test_a_new_password_is_good_and_the_old_one_is_not(area, database):
+    await asyncio.to_thread(area.user, "ann")
+    await asyncio.to_thread(area.ok, "user", "reset-password", "ann", "--password-stdin", typed="another one\n")
+    async with database.sessions() as session:
+        with pytest.raises(Unauthenticated):
+            await accounts.log_in(session, "ann", PASSWORD, "127.0.0.1")
+        assert (await accounts.log_in(session, "ann", "another one", "127.0.0.1")).username == "ann"
+
+
+def test_an_invitation_is_printed_once_and_lets_register(area):
+    area.user("ann")
+    token = area.ok("user", "invite", "--days", "2").strip()
+    assert token.startswith("area_i_")
+    assert area.json("user", "invite")["invitation"].startswith("area_i_")
+
+
+def test_without_a_terminal_the_password_is_not_asked_for(area):
+    assert "--password-stdin" in area.refuses("user", "create", "ann@example.org", "ann")
+
+
+def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(area):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "area.cli", "user", "create", "ann@example.org", "ann"])
+    said = b""
+    for _ in range(2):
+        while not said.rstrip().endswith(b":"):
+            said += os.read(terminal, 1000)
+        os.write(terminal, PASSWORD.encode() + b"\n")
+        said += b"|"
+    while True:
+        try:
+            part = os.read(terminal, 1000)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        said += part
+    assert os.waitpid(pid, 0)[1] == 0, said
+    assert b"Made the account ann" in said
+    assert PASSWORD.encode() not in said
