@@ -20,6 +20,8 @@ from area.db.models import (
     Trigger,
     UserService,
 )
+from area.kit.crypto import Undecryptable
+from area.parameters import open_value
 from area.plans import MASK, SECRET, Config, Scope, parse
 from area.registry import Registry
 from area.sdk.fields import fields
@@ -96,16 +98,18 @@ async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> l
     connections = await _connection_states(session, scope.registry, areas[0].user_id)
     views = []
     for area in areas:
-        config, _ = configs[area.id]
+        config, variables = configs[area.id]
         trigger = triggers.get(area.id)
         source = sources.get(trigger.source_id) if trigger and trigger.source_id is not None else None
         available = active[area.component_action_id] and active[area.component_reaction_id]
         state, reason = _state(
             area, scope.registry, config, source, health.get(area.id), connections, available=available
         )
-        webhook_url = None
-        if trigger and trigger.token:
-            webhook_url = f"{scope.base_url}/hooks/{scope.keyring.decrypt(trigger.token, f'area:{area.id}|token')}"
+        try:
+            webhook_url, webhook_secret = _webhook(scope, config, trigger)
+        except Undecryptable as error:
+            webhook_url = webhook_secret = None
+            state, reason = "failing", f"Its webhook address can't be read: {error}"
         views.append(
             AreaOut(
                 id=area.id,
@@ -119,14 +123,10 @@ async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> l
                 updated_at=area.updated_at,
                 last_triggered_at=area.last_triggered_at.replace(tzinfo=UTC) if area.last_triggered_at else None,
                 triggered_count=area.triggered_count,
-                action=_part_view(
-                    scope.registry, "action", config.action, area.component_action_id, config.action_parameters
-                ),
-                reaction=_part_view(
-                    scope.registry, "reaction", config.reaction, area.component_reaction_id, config.reaction_parameters
-                ),
+                action=_part_view(scope, area, "action", config, variables),
+                reaction=_part_view(scope, area, "reaction", config, variables),
                 webhook_url=webhook_url,
-                webhook_secret=_webhook_secret(scope, config, trigger),
+                webhook_secret=webhook_secret,
                 version=versions.get(area.id, 1),
                 state=state,
                 reason=reason,
@@ -137,23 +137,39 @@ async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> l
     return views
 
 
-def _webhook_secret(scope: Scope, config: Config, trigger: Trigger | None) -> str | None:
-    """What the sender must sign with, where the action uses the secret that was made for the address."""
+def _webhook(scope: Scope, config: Config, trigger: Trigger | None) -> tuple[str | None, str | None]:
+    """Where the AREA's webhooks go, and what they are signed with where the action uses the secret that AREA made."""
+    if trigger is None or trigger.token is None:
+        return None, None
     action = scope.registry.action(config.action)
-    if trigger is None or trigger.secret is None or not (action and action.verify and action.verify.uses_secret):
-        return None
-    return scope.keyring.decrypt(trigger.secret, f"area:{trigger.area_id}|secret")
+    secret = None
+    if trigger.secret and action and action.verify and action.verify.uses_secret:
+        secret = scope.keyring.decrypt(trigger.secret, f"area:{trigger.area_id}|secret")
+    token = scope.keyring.decrypt(trigger.token, f"area:{trigger.area_id}|token")
+    return f"{scope.base_url}/hooks/{token}", secret
 
 
-def _part_view(registry: Registry, kind: str, key: str, component_id: int, texts: Mapping[str, str]) -> PartOut:
-    component = registry.action(key) if kind == "action" else registry.reaction(key)
+def _part_view(
+    scope: Scope,
+    area: Area,
+    kind: Literal["action", "reaction"],
+    config: Config,
+    variables: Mapping[tuple[str, str], int],
+) -> PartOut:
+    if kind == "action":
+        key, component_id, texts = config.action, area.component_action_id, config.action_parameters
+    else:
+        key, component_id, texts = config.reaction, area.component_reaction_id, config.reaction_parameters
+    component = scope.registry.action(key) if kind == "action" else scope.registry.reaction(key)
     declared = {one.name: one for one in fields(component.params)} if component else {}
     parameters: dict[str, Any] = {}
     for name, value in texts.items():
-        if value.startswith(SECRET):
+        secret = declared[name].secret if name in declared else value.startswith(SECRET)
+        if secret:
             parameters[name] = MASK
-        else:
-            parameters[name] = parse(value, declared[name]) if name in declared else value
+            continue
+        plain = open_value(scope.keyring, area.id, variables.get((kind, name)), value)
+        parameters[name] = parse(plain, declared[name]) if name in declared else plain
     return PartOut(
         component=key,
         component_id=component_id,

@@ -158,20 +158,20 @@ async def _sync_components(
     session: AsyncSession, registry: Registry, service_ids: dict[str, int]
 ) -> dict[tuple[str, str], int]:
     """Ids by (type, key)."""
-    rows = []
-    for service in registry.services.values():
-        for action in service.actions.values():
-            rows.append(
-                _component_row(service_ids, action, "action")
-                | {
-                    "webhook_endpoint": "/hooks/{token}" if action.kind == "webhook" else None,
-                    "polling_interval": int(action.every.total_seconds()) if action.every else None,
-                }
-            )
-        rows += [
-            _component_row(service_ids, reaction, "reaction") | {"webhook_endpoint": None, "polling_interval": None}
-            for reaction in service.reactions.values()
-        ]
+    rows = [
+        _component_row(service_ids, action, "action")
+        | {
+            "webhook_endpoint": "/hooks/{token}" if action.kind == "webhook" else None,
+            "polling_interval": int(action.every.total_seconds()) if action.every else None,
+        }
+        for service in registry.services.values()
+        for action in service.actions.values()
+    ]
+    rows += [
+        _component_row(service_ids, reaction, "reaction") | {"webhook_endpoint": None, "polling_interval": None}
+        for service in registry.services.values()
+        for reaction in service.reactions.values()
+    ]
     if rows:
         statement = insert(Component).values(rows)
         await session.execute(

@@ -1,7 +1,7 @@
 """The log: what ran, what came in, what was sent, what came back; the inbox of notices; figures; and what is deleted when."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import asyncpg
@@ -20,7 +20,6 @@ SEARCH_SECONDS = 10
 CAUGHT_UP = 500  # executions that a live view is told of at once after it was away
 BATCH = 5000  # rows deleted in one transaction
 PAGES = 2000  # pages of `hook_states` looked through in one transaction
-KNOWN_DAYS = 90
 
 
 class ExecutionLine(BaseModel):
@@ -375,19 +374,11 @@ async def mark_read(session: AsyncSession, user_id: int, ids: Collection[int] | 
 # Retention
 
 
-def known_until(now: datetime, retention_days: int) -> datetime:
-    """Event ids from before this moment may be forgotten.
-
-    They are kept twice as long as executions and for 90 days at least: an id must outlive whatever its source may still
-    show, or an old event would look new and fire again.
-    """
-    return now - timedelta(days=max(2 * retention_days, KNOWN_DAYS))
-
-
 async def purge(conn: Conn, before: datetime, known_before: datetime) -> dict[str, int]:
-    """Delete executions that were over and created before `before`, and event ids from before `known_before`.
+    """Delete executions that are over and were created before `before`, and event ids from before `known_before`.
 
-    In short transactions of its own, so `conn` is in none; returns how many of each went.
+    The ids are kept longer, twice the retention and 90 days at least: an id must outlive whatever its source may still show,
+    or an old event would look new and fire again. In short transactions of its own, so `conn` is in none; returns how many of each went.
     """
     return {"executions": await _purge_executions(conn, before), "events": await _purge_events(conn, known_before)}
 

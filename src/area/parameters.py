@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.catalog import slug_of
 from area.db.models import Area, AreaParameter, Component
-from area.kit.crypto import Keyring
+from area.kit.crypto import Keyring, Undecryptable
+from area.kit.problems import Conflict
 from area.plans import SECRET, Config, Scope, secret_context
 from area.registry import Registry
 from area.sdk import Action, Reaction
@@ -31,21 +32,26 @@ Stored = tuple[Config, dict[tuple[str, str], int]]
 
 
 async def present(session: AsyncSession, scope: Scope, area: Area) -> Config:
-    """The AREA's present configuration with its secrets in clear."""
+    """The AREA's present configuration with its secrets in clear. Raises `Conflict` when the key is gone."""
     stored, variables = (await configs(session, scope.registry, [area]))[area.id]
-    return open_secrets(scope.keyring, area.id, stored, variables)
+    try:
+        return open_secrets(scope.keyring, area.id, stored, variables)
+    except Undecryptable as error:
+        raise Conflict(f"A secret of this AREA can't be read: {error} Make the AREA anew.") from error
+
+
+def open_value(keyring: Keyring, area_id: int, variable_id: int | None, value: str) -> str:
+    """A stored value in clear. Raises `Undecryptable`."""
+    if variable_id is None or not value.startswith(SECRET):
+        return value
+    return keyring.decrypt(value.removeprefix(SECRET), secret_context(area_id, variable_id))
 
 
 def open_secrets(keyring: Keyring, area_id: int, config: Config, variables: Mapping[tuple[str, str], int]) -> Config:
     """The configuration with its encrypted values in clear; `variables` are ids by (kind of component, name)."""
 
     def plain(kind: str, texts: Mapping[str, str]) -> dict[str, str]:
-        return {
-            name: keyring.decrypt(value.removeprefix(SECRET), secret_context(area_id, variables[kind, name]))
-            if value.startswith(SECRET) and (kind, name) in variables
-            else value
-            for name, value in texts.items()
-        }
+        return {name: open_value(keyring, area_id, variables.get((kind, name)), value) for name, value in texts.items()}
 
     return Config(
         config.action,
@@ -67,7 +73,7 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
         for name, value in texts.items():
             variable_id = parts.variables[row.id, name]
             kept = value
-            if name in secrets:
+            if name in secrets or value.startswith(SECRET):  # so that the mark always means what it says
                 kept = SECRET + keyring.encrypt(value, secret_context(area_id, variable_id))
             stored[kind][name] = kept
             session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=kept))

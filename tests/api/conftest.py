@@ -1,7 +1,7 @@
 """An application in this process, with two small services of its own, and a client that talks to it without a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ import bcrypt
 import orjson
 import pytest
 import pytest_asyncio
+import structlog
 from fastapi import FastAPI
 from pydantic import BaseModel, Field, SecretStr
 
@@ -293,6 +294,17 @@ async def dsn(_api_dsn: str) -> str:
     await connection.execute(CLEAN)
     await connection.close()
     return _api_dsn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_traces() -> Iterator[None]:
+    """structlog's own traces show every local variable, which takes a minute for an exception in a route."""
+    before = structlog.get_config()["processors"]
+    structlog.configure(
+        processors=[*before[:-1], structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    )
+    yield
+    structlog.configure(processors=before)
 
 
 def settings(**more: Any) -> Settings:

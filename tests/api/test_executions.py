@@ -258,17 +258,11 @@ async def test_purge_deletes_what_is_old_and_over_in_batches(people, areas, put,
     now = datetime.now(UTC)
     pool = await state.database.pool()
     async with pool.acquire() as connection:
-        gone = await executions.purge(connection, now - 30 * days, executions.known_until(now, 30))
+        gone = await executions.purge(connection, now - 30 * days, now - 90 * days)
     assert gone == {"executions": 8, "events": 1}
     async with state.database.sessions() as session:
         assert list(await session.scalars(text("select id from area_executions order by id"))) == waiting + fresh
         assert set(await session.scalars(text("select state_key from hook_states"))) == {"event:middle", "cursor"}
-
-
-def test_known_ids_outlive_what_a_source_may_still_show():
-    now = datetime(2026, 11, 23, tzinfo=UTC)
-    assert now - executions.known_until(now, 1) == timedelta(days=90)
-    assert now - executions.known_until(now, 60) == timedelta(days=120)
 
 
 # The stream

@@ -7,7 +7,6 @@ import time
 import urllib.request
 
 import pytest
-
 from bench.stack import Area
 from tests import peers
 
@@ -111,7 +110,9 @@ def test_a_webhook_that_names_itself_fires_once(area, world):
 
 
 def test_a_timer_posts_to_the_inbox(area):
-    made = area.create("timer.interval_timer", "inbox.post", {"interval": "10s"}, title="It is {{hour}}", body="{{date}}")
+    made = area.create(
+        "timer.interval_timer", "inbox.post", {"interval": "10s"}, title="It is {{hour}}", body="{{date}}"
+    )
     until(lambda: executions(area, made), 25)
     notices = until(
         lambda: [one for one in area.call("GET", "/api/notices")["items"] if one["title"].startswith("It is")]

@@ -108,6 +108,17 @@ async def test_secrets_are_encrypted_masked_and_kept_by_dots(state, user):
     assert loaded.plan.params.secret.get_secret_value() == "a very secret word"
 
 
+async def test_a_value_that_looks_encrypted_is_just_a_value(state, user):
+    made = await make_area(state, user, text="enc:nothing {{title}}", extra={"a": "enc:x"})
+    assert made.reaction.parameters["text"] == "enc:nothing {{title}}"
+    patch = AreaPatch.model_validate({"reaction": {"component": "probe.send", "parameters": made.reaction.parameters}})
+    async with state.database.transaction() as session:
+        again = await areas.change(session, control.scope(state), user, made.id, patch)
+        preview = await control.preview(session, state, user, made.id, {"title": "x"})
+    assert again.reaction.parameters == made.reaction.parameters
+    assert preview.parameters["text"] == "enc:nothing x"
+
+
 async def test_another_users_area_is_not_there(state, user):
     made = await make_area(state, user)
     other = await make_user(state, "bob")

@@ -26,7 +26,7 @@ async def flood(state, area):
         await offer(state, area, 250, NORMAL if start < FLOOD_BURST else BULK)
 
 
-async def waits(state, world, area, times=5, pause=0.7):
+async def waits(state, world, area, times=4, pause=0.5):
     """How long another's events take, from their commit to their reaction, while the flood is worked off."""
     took = []
     for number in range(times):
@@ -38,7 +38,7 @@ async def waits(state, world, area, times=5, pause=0.7):
     return took
 
 
-@pytest.mark.parametrize("seconds", [0, 2, 60], ids=["quick", "slow", "stuck"])
+@pytest.mark.parametrize("seconds", [0, 2], ids=["quick", "slow"])
 async def test_a_flood_holds_nobody_else_up(state, world, user, seconds, capsys):
     theirs = await make_area(state, user)
     mine = await make_area(state, await make_user(state, "bob"))

@@ -96,6 +96,7 @@ class Executor:
     cache: Cache
     recorder: Recorder
     held: int = 0
+    _claims: dict[int, int] = field(default_factory=dict)  # how many executions each job holds
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _running: dict[int, asyncio.Task[Any]] = field(default_factory=dict)
     _started: dict[int, float] = field(default_factory=dict)
@@ -114,10 +115,37 @@ class Executor:
         """Wait until the worker may claim more."""
         await self._room.wait()
 
+    def claimed(self, jobs: Sequence[Job]) -> None:
+        """Count what these jobs hold, at once: before they begin the worker would claim far more than it has room for."""
+        for job in jobs:
+            if job.id not in self._claims:
+                self._claims[job.id] = (job.payload or b"").count(b"\n") + 1
+                self.held += self._claims[job.id]
+        if self.held >= HELD:
+            self._room.clear()
+
+    def _let_go(self, job: Job) -> None:
+        self.held -= self._claims.pop(job.id, 0)
+        if self.held < HELD:
+            self._room.set()
+
     # Jobs
 
     async def execute(self, job: Job) -> None:
         """A group of fresh executions."""
+        try:
+            await self._execute(job)
+        finally:
+            self._let_go(job)
+
+    async def later(self, job: Job) -> None:
+        """One execution that waited by itself."""
+        try:
+            await self._later(job)
+        finally:
+            self._let_go(job)
+
+    async def _execute(self, job: Job) -> None:
         members = []
         for line in (job.payload or b"").split(b"\n"):
             execution_id, area_id, data = line.split(b" ", 2)
@@ -126,8 +154,7 @@ class Executor:
             members = await self._recheck(job, members)
         await self._run_all(members)
 
-    async def later(self, job: Job) -> None:
-        """One execution that waited by itself."""
+    async def _later(self, job: Job) -> None:
         pool = await patiently(self.state.database.pool)
         row = await patiently(lambda: pool.fetchrow(OWN, int(job.payload or b"0"), job.id))
         if row is None or row["status"] not in ("pending", "running"):
@@ -169,21 +196,13 @@ class Executor:
     async def _run_all(self, members: Sequence[Member]) -> None:
         if not members:
             return
-        self.held += len(members)
-        if self.held >= HELD:
-            self._room.clear()
-        try:
-            loaded = await patiently(lambda: self.cache.areas([member.area_id for member in members]))
-            if len(members) == 1:
-                batches = [await self._run(members[0], loaded[members[0].area_id])]
-            else:
-                batches = await asyncio.gather(*(self._run(member, loaded[member.area_id]) for member in members))
-            for batch in {one for one in batches if one is not None}:
-                await asyncio.shield(batch)
-        finally:
-            self.held -= len(members)
-            if self.held < HELD:
-                self._room.set()
+        loaded = await patiently(lambda: self.cache.areas([member.area_id for member in members]))
+        if len(members) == 1:
+            batches = [await self._run(members[0], loaded[members[0].area_id])]
+        else:
+            batches = await asyncio.gather(*(self._run(member, loaded[member.area_id]) for member in members))
+        for batch in {one for one in batches if one is not None}:
+            await asyncio.shield(batch)
 
     # One execution
 

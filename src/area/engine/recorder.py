@@ -1,7 +1,6 @@
 """What became of executions, written in batches: results, retries with their jobs, health of AREAs. One transaction each."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -92,11 +91,10 @@ class Recorder:
 
     async def stop(self) -> None:
         """Stop; whoever still waits in `record` is not answered, and its job is found again."""
-        for task in (self._task, self._publisher):
-            if task:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self._task, self._publisher) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0.5)
 
     def changed(self, user_id: int, execution_id: int) -> None:
         """Tell live views that an execution looks different now."""

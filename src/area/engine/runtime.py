@@ -32,7 +32,7 @@ from area.kit.clock import now
 
 log = structlog.get_logger()
 
-GRACE = 7.0  # seconds that running executions get to finish; with what follows, under 10
+GRACE = 6.0  # seconds that running executions get to finish; with what follows, under 10
 BATCH = 10
 LOOK_AHEAD = timedelta(milliseconds=250)  # between looks for deferred jobs while others come and go
 IDLE = timedelta(seconds=5)  # at most, between looks into the queue without a notification
@@ -84,9 +84,11 @@ class RoomyQueries(Queries):
         await self.executor.room()
         if self.executor.stopping:
             return []
-        return await super().dequeue(
+        jobs = await super().dequeue(
             batch_size, entrypoints, queue_manager_id, global_concurrency_limit, heartbeat_timeout
         )
+        self.executor.claimed(jobs)
+        return jobs
 
 
 class PatientDriver(AsyncpgPoolDriver):
@@ -210,25 +212,26 @@ class Worker:
         log.info("worker.stopping", held=self.executor.held)
         self._stopping.set()
         claim, looking = (next(one for one in self._tasks if one.get_name() == name) for name in ("claim", "sources"))
-        looking.cancel()
-        await asyncio.wait([looking], timeout=0.5)
         if self._queue is not None:
             self._queue.qm.shutdown.set()
-        stopping_sources = asyncio.create_task(self.sources.stop())
+        stopping_sources = asyncio.create_task(self._stop_sources(looking))
         await self.executor.stop(GRACE)
-        await asyncio.gather(stopping_sources, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await asyncio.gather(claim, return_exceptions=True)
-        everything = {*self._tasks, *self._chores}
+        # from here on nothing is waited for that a database could keep waiting which does not answer
+        await asyncio.wait([claim, stopping_sources], timeout=0.5)
+        await self.recorder.stop()
+        everything = {*self._tasks, *self._chores, stopping_sources}
         for _ in range(3):  # the queue waits for its jobs when it is cancelled, and only then ends them
             for task in everything:
                 task.cancel()
             _, everything = await asyncio.wait(everything, timeout=0.3)
             if not everything:
                 break
-        await self.recorder.stop()
         log.info("worker.stopped")
+
+    async def _stop_sources(self, looking: asyncio.Task[None]) -> None:
+        looking.cancel()
+        await asyncio.wait([looking])
+        await self.sources.stop()
 
     async def _claim(self) -> None:
         """Run the queue, and run it anew when the database was away."""

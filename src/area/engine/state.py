@@ -11,7 +11,7 @@ from area.kit.net import Guard
 from area.registry import Registry, registry
 from area.settings import Settings
 
-CLOSE_WITHIN = 2.0  # seconds
+CLOSE_WITHIN = 1.0  # seconds
 
 
 @dataclass

@@ -14,7 +14,7 @@ class FieldError(TypedDict):
     message: str
 
 
-class Problem(Exception):  # noqa: N818 -- a door answers with it; it is no bug of ours
+class Problem(Exception):
     """Base of all of them; `str()` is the sentence, `code` a stable slug, `status` the number doors agree on."""
 
     code: ClassVar[str] = "problem"
