@@ -118,15 +118,16 @@ async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
     service_ids = await _sync_services(session, registry)
     component_ids = await _sync_components(session, registry, service_ids)
     count = await _sync_variables(session, registry, component_ids)
-    for model, kind, present in (
+    kinds: tuple[tuple[type[Service] | type[Component], str, set[int]], ...] = (
         (Service, "service", set(service_ids.values())),
         (Component, "component", set(component_ids.values())),
-    ):
+    )
+    for model, kind, present in kinds:
         active = {one for one in present if (kind, one) not in off}
         await session.execute(
-            update(model)  # type: ignore[arg-type]
-            .where(model.is_active != model.id.in_(active))  # type: ignore[attr-defined]
-            .values(is_active=model.id.in_(active))  # type: ignore[attr-defined]
+            update(model)
+            .where(model.is_active != model.id.in_(active))
+            .values(is_active=model.id.in_(active))
         )
     await notify(session, "catalog_changed", "")
     return {"services": len(service_ids), "components": len(component_ids), "variables": count}
@@ -399,10 +400,9 @@ async def switch_component(session: AsyncSession, row_id: int, *, active: bool) 
 async def _switch(
     session: AsyncSession, model: type[Service] | type[Component], kind: str, row_id: int, *, active: bool
 ) -> None:
-    row = await session.get(model, row_id)
-    if row is None:
+    found = await session.execute(update(model).where(model.id == row_id).values(is_active=active).returning(model.id))
+    if found.first() is None:
         raise NotFound(f"There is no {kind} {row_id}.")
-    row.is_active = active
     if active:
         await session.execute(delete(SwitchedOff).where(SwitchedOff.kind == kind, SwitchedOff.row_id == row_id))
     else:

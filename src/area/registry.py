@@ -29,7 +29,8 @@ class Registry:
             raise Malformed(f"Two connectors call themselves {service.slug!r}.")
         if any(service.name == other.name for other in self.services.values()):
             raise Malformed(f"Two connectors have the name {service.name!r}.")
-        for component in (*service.actions.values(), *service.reactions.values()):
+        components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+        for component in components:
             reserved = {"only_if"} if isinstance(component, Action) else {"delay"}
             try:
                 names = {one.name for one in (*fields(component.params), *fields(component.returns))}

@@ -35,9 +35,7 @@ class Filling:
 
     def check(self, names: Collection[str]) -> list[str]:
         """Sentences for names that are not among `names`."""
-        return [
-            sentence for template in _templates(self._parts) for sentence in templating.check(template, names)
-        ]
+        return [sentence for template in _templates(self._parts) for sentence in templating.check(template, names)]
 
 
 def _compile(document: Any) -> Any:

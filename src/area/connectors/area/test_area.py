@@ -32,7 +32,10 @@ def context(platform=None):
 
 async def test_failures_are_told_by_the_number_of_their_execution():
     events = [event async for event in area.area_failed.function(context(), area.Which(), AT)]
-    assert [(event.id, event.data.area_id, event.data.execution_id) for event in events] == [("1", 1, 101), ("2", 2, 102)]
+    assert [(event.id, event.data.area_id, event.data.execution_id) for event in events] == [
+        ("1", 1, 101),
+        ("2", 2, 102),
+    ]
     assert events[0].at == AT
 
 
@@ -43,7 +46,9 @@ async def test_one_area_alone_can_be_watched():
 
 async def test_areas_that_the_system_switched_off_are_told():
     events = [event async for event in area.area_switched_off.function(context(), area.Which(), AT)]
-    assert [(event.id, event.data.reason, event.data.execution_id) for event in events] == [("7:x", "Twenty times.", None)]
+    assert [(event.id, event.data.reason, event.data.execution_id) for event in events] == [
+        ("7:x", "Twenty times.", None)
+    ]
 
 
 async def test_reactions_act_on_the_named_area():

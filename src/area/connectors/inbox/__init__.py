@@ -7,7 +7,10 @@ from pydantic import BaseModel, Field
 from area.sdk import Context, Service
 
 service = Service(
-    "inbox", "Inbox", "A notice in your AREA inbox: the simplest thing to do when something happens.", quality="verified"
+    "inbox",
+    "Inbox",
+    "A notice in your AREA inbox: the simplest thing to do when something happens.",
+    quality="verified",
 )
 
 
