@@ -378,7 +378,8 @@ async def purge(conn: Conn, before: datetime, known_before: datetime) -> dict[st
     """Delete executions that are over and were created before `before`, and event ids from before `known_before`.
 
     The ids are kept longer, twice the retention and 90 days at least: an id must outlive whatever its source may still show,
-    or an old event would look new and fire again. In short transactions of its own, so `conn` is in none; returns how many of each went.
+    or an old event would look new and fire again. In short transactions of its own, so `conn` is in none; returns how many
+    of each went.
     """
     return {"executions": await _purge_executions(conn, before), "events": await _purge_events(conn, known_before)}
 

@@ -36,6 +36,12 @@ class Registry:
                 names = {one.name for one in (*fields(component.params), *fields(component.returns))}
             except TypeError as error:
                 raise Malformed(f"{component.key}: {error}") from error
+            if isinstance(component, Action) and component.kind != "webhook":
+                secret = [one.name for one in fields(component.params) if one.secret]
+                if secret:  # a source is shared and kept as it is; a connection is the place for secrets
+                    raise Malformed(
+                        f"{component.key}: {secret[0]} is a secret; make it part of the connection (`auth`)."
+                    )
             if names & reserved:
                 raise Malformed(f"{component.key}: the name {', '.join(names & reserved)} is the platform's own.")
         self.services[service.slug] = service

@@ -190,9 +190,9 @@ class Peers:
             part = self._target if request.path == "/target" else self._feeds
             return await part.handle(request)
 
-        self._runner = web.ServerRunner(web.Server(handle, access_log=None))
+        self._runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self

@@ -187,6 +187,7 @@ class AreaExecution(Base):
         ),
         # a column that is updated stands in no index, so that finishing an execution stays a heap-only update
         Index("ix_area_executions_area_id_id", "area_id", text("id desc")),
+        Index("ix_area_executions_created_at", "created_at", postgresql_using="brin"),
         {"postgresql_with": {"fillfactor": "70"}},
     )
 

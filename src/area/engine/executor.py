@@ -286,15 +286,16 @@ class Executor:
             return self._over(member, area, "skipped", moment, error="Its action or reaction is switched off here.")
         if member.interrupted:
             attempts = member.kept.setdefault("attempts", [])
-            attempts.append(
-                {"at": moment.isoformat(), "error": "The worker stopped in the middle.", "interrupted": True}
-            )
+            listed = sum(1 for one in attempts if one.get("interrupted"))
+            said = {"at": moment.isoformat(), "error": "The worker stopped in the middle.", "interrupted": True}
+            attempts += [said] * (member.interruptions - listed)
             fails = area.plan is not None and area.plan.reaction.on_crash == "fail" and member.was_running
             if fails:
                 return self._over(
                     member, area, "failed", moment, error="Interrupted; whether it was done is not known."
                 )
-            if member.interruptions >= MAX_INTERRUPTIONS:
+            # one that is not marked as running may have been held by a worker that stopped because of another
+            if member.interruptions >= MAX_INTERRUPTIONS * (1 if member.was_running else 4):
                 error = f"Given up: the worker stopped {member.interruptions} times while this ran."
                 return self._over(member, area, "failed", moment, error=error, permanent=True)
         return None

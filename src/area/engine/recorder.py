@@ -94,7 +94,8 @@ class Recorder:
         tasks = [task for task in (self._task, self._publisher) if task]
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=0.5)
+        if tasks:
+            await asyncio.wait(tasks, timeout=0.5)
 
     def changed(self, user_id: int, execution_id: int) -> None:
         """Tell live views that an execution looks different now."""

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 import structlog
 
-from area import executions
+from area import accounts, executions
 from area.db.session import Conn
 from area.engine.away import is_away
 from area.engine.notices import notice
@@ -81,7 +81,9 @@ class Watch:
         keep = timedelta(days=self._state.settings.retention_days)
         removed = await executions.purge(conn, now() - keep, now() - max(2 * keep, LEAST_KNOWN))
         sources = await conn.execute(UNWATCHED)
-        log.info("retention.purged", sources=int(sources.split()[1]), **removed)
+        async with self._state.database.transaction() as session:
+            access = await accounts.purge(session)
+        log.info("retention.purged", sources=int(sources.split()[1]), access=access, **removed)
 
     async def _dead(self, conn: Any) -> None:
         for row in await conn.fetch(DEAD, OVERDUE_INTERVALS, LEAST_OVERDUE):

@@ -281,6 +281,7 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "70"},
     )
     op.create_index("ix_area_executions_area_id_id", "area_executions", ["area_id", sa.text("id desc")])
+    op.create_index("ix_area_executions_created_at", "area_executions", ["created_at"], postgresql_using="brin")
     op.create_table(
         "area_health",
         sa.Column("area_id", sa.Integer(), nullable=False),
