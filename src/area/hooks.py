@@ -37,6 +37,10 @@ class BodyTooLarge(Exception):
     """More than `MAX_BODY`."""
 
 
+class BodyCutOff(Exception):
+    """The sender went away before the end of the body."""
+
+
 @dataclass(slots=True)
 class Bucket:
     """A token bucket."""
@@ -102,6 +106,8 @@ class Hooks:
             body = await _body(scope, receive)
         except BodyTooLarge:
             return 413, _problem(413, f"At most {MAX_BODY:,} bytes are taken at once."), []
+        except BodyCutOff:
+            return 400, _problem(400, "The connection was closed before the end of the body."), []
         return await self._accept(area, _request(scope, body))
 
     async def _accept(self, area: Loaded, request: Request) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
@@ -150,25 +156,22 @@ def _request(scope: Scope, body: bytes) -> Request:
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
+        # Python refuses to read numbers of thousands of digits
+        if name == b"content-length" and value.isdigit() and (len(value) > 12 or int(value) > MAX_BODY):
             raise BodyTooLarge
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > MAX_BODY:
-            raise BodyTooLarge
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ConnectionError("The sender closed the connection before the end of the body.")
+            raise BodyCutOff
         part = message.get("body", b"")
         size += len(part)
         if size > MAX_BODY:
             raise BodyTooLarge
         parts.append(part)
-    return b"".join(parts)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _bucket(buckets: dict[int, Bucket], key: int, level: float) -> Bucket:

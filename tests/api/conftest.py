@@ -209,6 +209,9 @@ class Item(BaseModel):
 
 class Where(BaseModel):
     place: str = Field("hall", description="Where to look", examples=["hall"])
+
+
+class Bell(Where):
     code: SecretStr | None = Field(None, description="Code of the door")
 
 
@@ -255,7 +258,7 @@ def services() -> Registry:
         yield Event(id="1", data=Found(title="umbrella", size=3))
 
     @hall.webhook("Somebody rings", verify=unsigned("the bell has no key"))
-    async def rung(ctx: Context, params: Where, request: Request) -> AsyncIterator[Event[Found]]:
+    async def rung(ctx: Context, params: Bell, request: Request) -> AsyncIterator[Event[Found]]:
         yield Event(id="1", data=Found(title="bell", size=1))
 
     @hall.reaction("Say something")

@@ -77,7 +77,7 @@ async def test_the_log_is_followed_until_ctrl_c(doorbell, dsn, start):
     tail = start("tail", "-n", "1", "--json", "--user", "ann", "--area", "1")
     first = json.loads(await asyncio.to_thread(tail.stdout.readline))
     assert (first["id"], first["status"]) == (1, "success")
-    await with_worker(dsn, doorbell_run)
+    await with_worker(dsn, doorbell_run, lambda: time.sleep(0.5))  # live views are told five times a second
     second = json.loads(await asyncio.to_thread(tail.stdout.readline))
     assert (second["id"], second["status"]) == (2, "success")
     tail.send_signal(signal.SIGINT)

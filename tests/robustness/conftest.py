@@ -1,0 +1,110 @@
+"""The engine's fixtures, and a whole AREA that hostile things are sent to."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest_asyncio
+from aiohttp import web
+
+from ..engine.conftest import state, user, world  # noqa: F401 - fixtures
+from ..faults.installation import Installation, Patient
+
+
+class Site:
+    """An installation, a user of it, a place that its reactions send to, and a canary AREA that must go on running."""
+
+    def __init__(self, area: Installation, session: aiohttp.ClientSession, here: str):
+        self.area = area
+        self.session = session
+        self.here = here
+        self.database = Patient(area)
+        self.arrived: dict[str, list[bytes]] = {}
+        self.canary = ""
+        self.token = ""
+
+    async def api(self, method: str, path: str, **options) -> tuple[int, dict]:
+        """An answer of the API."""
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        async with self.session.request(method, path, headers=headers, **options) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def make(self, action: str, action_parameters: dict, reaction: str, **parameters) -> dict:
+        """A new AREA."""
+        body = {
+            "name": "hostile",
+            "action": {"component": action, "parameters": action_parameters},
+            "reaction": {"component": reaction, "parameters": parameters},
+        }
+        status, made = await self.api("POST", "/api/areas", json=body)
+        assert status == 201, made
+        return made
+
+    async def lives(self, seconds: float = 5) -> float:
+        """Fire the canary; returns how long it took to arrive."""
+        begun = time.monotonic()
+        before = len(self.arrived.get("/canary", []))
+        async with self.session.post(self.canary, json={"id": "x"}) as answer:
+            assert answer.status == 202, await answer.text()
+        while len(self.arrived.get("/canary", [])) == before:
+            assert time.monotonic() - begun < seconds, f"the worker is stuck:\n{self.area.tail()}"
+            await asyncio.sleep(0.02)
+        return time.monotonic() - begun
+
+    async def ended(self, execution: int, seconds: float = 10) -> dict:
+        """An execution once it is over, or waits for a retry, which it says."""
+        end = time.monotonic() + seconds
+        while True:
+            rows = await self.database.fetch(
+                "select e.status, e.error_message, j.reason from area_executions e"
+                " left join execution_jobs j on j.execution_id = e.id where e.id = $1",
+                execution,
+            )
+            if rows and (rows[0]["status"] not in ("pending", "running") or rows[0]["reason"] == "retry"):
+                return dict(rows[0])
+            assert time.monotonic() < end, f"stuck: {rows}\n{self.area.tail()}"
+            await asyncio.sleep(0.02)
+
+    def memory(self) -> tuple[int, int]:
+        """MB that the worker holds, and the programs that it started."""
+        worker = self.area.worker
+        children = 0
+        for one in worker.children(recursive=True):
+            try:
+                children += one.memory_info().rss
+            except psutil.Error:
+                continue
+        return worker.memory_info().rss >> 20, children >> 20
+
+
+@pytest_asyncio.fixture(scope="session")
+async def site(memory: Path) -> AsyncIterator[Site]:
+    """One for all tests here: what one of them does must not hurt the others."""
+    arrived: dict[str, list[bytes]] = {}
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        arrived.setdefault(request.path, []).append(await request.read())
+        return web.Response(text="ok")
+
+    runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    here = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    with Installation(memory, AREA_WEBHOOK_RATE="100000") as area:
+        await area.ready()
+        timeout = aiohttp.ClientTimeout(total=30)
+        async with aiohttp.ClientSession(area.url, timeout=timeout) as session:
+            one = Site(area, session, here)
+            one.arrived = arrived
+            account = {"email": "eve@example.org", "username": "eve", "password": "correct horse battery"}
+            status, answer = await one.api("POST", "/api/auth/register", json=account)
+            assert status == 201, answer
+            one.token = answer["token"]
+            made = await one.make("webhook.received", {}, "http.request", url=f"{here}/canary", body="{{body.id}}")
+            one.canary = made["webhook_url"]
+            yield one
+            one.database.close()
+    await runner.cleanup()
