@@ -23,6 +23,7 @@ from area.sdk import ConnectorError, Context, Headers, Http, Refused, Request
 log = structlog.get_logger()
 
 MAX_BODY = 1_000_000  # bytes
+MOST_READ = 10_000_000  # of a body that is too large: a sender that is still sending would not see the answer
 BURST = 5  # seconds' worth of requests that an address takes at once
 FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
 FLOOD_BURST = 300.0
@@ -157,7 +158,7 @@ def _request(scope: Scope, body: bytes) -> Request:
 async def _body(scope: Scope, receive: Receive) -> bytes:
     for name, value in scope["headers"]:
         # Python refuses to read numbers of thousands of digits
-        if name == b"content-length" and value.isdigit() and (len(value) > 12 or int(value) > MAX_BODY):
+        if name == b"content-length" and value.isdigit() and (len(value) > 12 or int(value) > MOST_READ):
             raise BodyTooLarge
     parts: list[bytes] = []
     size, more = 0, True
@@ -167,10 +168,15 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
             raise BodyCutOff
         part = message.get("body", b"")
         size += len(part)
-        if size > MAX_BODY:
+        if size > MOST_READ:
             raise BodyTooLarge
-        parts.append(part)
+        if size > MAX_BODY:
+            parts.clear()
+        else:
+            parts.append(part)
         more = message.get("more_body", False)
+    if size > MAX_BODY:
+        raise BodyTooLarge
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -78,6 +78,6 @@ def test_an_older_schema_is_not_touched_by_a_look(area, dsn, monkeypatch):
 def test_the_embedded_database_is_started_for_a_command_and_stopped_after(no_database, tmp_path):
     result = no_database("db", "url")
     assert result.exit_code == 0
-    assert result.stdout.startswith("postgresql://postgres@/area?host=")
+    assert result.stdout.splitlines()[-1].startswith("postgresql://postgres@/area?host=")
     assert "while AREA runs" in result.stderr
     assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()

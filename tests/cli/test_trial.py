@@ -34,7 +34,7 @@ async def test_a_poll_prints_the_events_that_it_sees(no_database, peer):
     url = f"url={peer.make_url('/feed')}"
     printed = await asyncio.to_thread(no_database.ok, "try", "rss.new_item", url, "--json")
     events = [json.loads(line) for line in printed.splitlines()]
-    assert [(one["id"], one["data"]["title"]) for one in events] == [("1", "One"), ("2", "Two")]
+    assert [(one["id"], one["data"]["title"]) for one in events[::-1]] == [("1", "One"), ("2", "Two")]
     result = await asyncio.to_thread(no_database, "try", "rss.new_item", url, "only_if=title == 'Two'", "--limit", "2")
     assert result.stdout.count("skipped only_if says no") == 1
     assert "There may be more" in result.stderr
@@ -97,7 +97,7 @@ def test_parameters_from_a_file(no_database, tmp_path):
         (("inbox.post", "title=x", "--send"), "name it with --user"),
         (("inbox.post", "title=x", "--send", "--credential", "c.json"), "needs no connection"),
         (("email.new_email",), "needs a connection"),
-        (("email.new_email", "--credential", "c.json"), "credential."),
+        (("email.new_email", "--credential", "c.json"), "credential: Give an IMAP server"),
         (("email.new_email", "--credential", "none.json"), "No such file"),
         (("inbox.post", "--parameters", "none.json"), "No such file"),
     ],

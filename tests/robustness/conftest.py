@@ -10,8 +10,8 @@ import psutil
 import pytest_asyncio
 from aiohttp import web
 
-from ..engine.conftest import state, user, world  # noqa: F401 - fixtures
-from ..faults.installation import Installation, Patient
+from tests.engine.conftest import state, user, world  # noqa: F401 - fixtures
+from tests.faults.installation import Installation, Patient
 
 
 class Site:

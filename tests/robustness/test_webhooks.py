@@ -1,6 +1,7 @@
 """Hostile webhooks: each gets a clear 4xx, or an execution that ends; never a 5xx, and the worker goes on."""
 
 import asyncio
+import io
 import json
 import socket
 
@@ -103,9 +104,9 @@ async def addresses(site):
     """Webhooks whose reactions do something with all that comes in."""
     to = f"{site.here}/sink"
     templates = [
-        {"url": to, "body": '{"body": "{{body}}", "id": "{{body.id}}", "text": "{{text}}", "query": "{{query}}"}'},
+        {"url": to, "body": '{"body": "{{body}}", "id": "{{body.id}}", "query": "{{query}}"}'},
         {"url": to, "body": "{{body}}", "headers": '{"X-Id": "{{body.id}}", "X-Q": "{{query.q}}"}'},
-        {"url": to + "/{{body.id}}?q={{query.q}}", "body": "{{text | truncate:100 | upper}}{{body | json}}"},
+        {"url": to + "/{{body.id}}?q={{query.q}}", "body": "{{body | truncate:100 | upper}}{{body | json}}"},
         {"url": "{{body.id}}", "method": "{{method}}", "timeout_seconds": "{{body.id}}"},
     ]
     made = [
@@ -114,9 +115,9 @@ async def addresses(site):
     made.append(
         await site.make(
             "webhook.received",
-            {"only_if": 'body.id == "x" or text matches "(a+)+$" or body.id > 10'},
+            {"only_if": 'body.id == "x" or body matches "(a+)+$" or body.id > 10'},
             "inbox.post",
-            title="{{text}}",
+            title="{{picked}}",
             body="{{body}}",
         )
     )
@@ -143,7 +144,7 @@ async def check(site, address, status, answer):
 async def test_bodies(site, addresses, name):
     body, headers = BODIES[name]
     for address in addresses:
-        async with site.session.post(address, data=body, headers=headers) as answer:
+        async with site.session.post(address, data=io.BytesIO(body), headers=headers) as answer:
             await check(site, address, answer.status, await answer.read())
     await site.lives()
 
@@ -198,6 +199,7 @@ def orjson_or_none(answer):
         return None
 
 
+CUT_OFF = ("length without a body", "less than the length", "half a chunk", "no last chunk")
 WIRE = {
     "length without a body": b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n",
     "less than the length": b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{}",
@@ -223,23 +225,26 @@ async def test_the_wire(site, name):
     """A request that ends too early is no event, and one that is malformed hurts nobody."""
     made = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{body}}")
     path = made["webhook_url"].removeprefix(site.area.url).encode()
-    answer = await asyncio.to_thread(exchange, site.area.port, WIRE[name].replace(b"%b", path))
+    cut_off = name in CUT_OFF
+    answer = await asyncio.to_thread(exchange, site.area.port, WIRE[name].replace(b"%b", path), cut_off=cut_off)
     assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), answer
     await site.lives()
-    if not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")):
+    if cut_off:
+        assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")), answer
         assert not await site.database.fetch("select id from area_executions where area_id = $1", made["id"])
 
 
-def exchange(port, request):
-    """Send it, close our side, and return what comes back."""
-    with socket.create_connection(("127.0.0.1", port), 5) as conn:
-        conn.sendall(request)
-        conn.shutdown(socket.SHUT_WR)
+def exchange(port, request, *, cut_off=False):
+    """Send it, close our side if it is to be `cut_off`, and return what comes back."""
+    with socket.create_connection(("127.0.0.1", port), 3) as conn:
         answer = b""
         try:
+            conn.sendall(request)
+            if cut_off:
+                conn.shutdown(socket.SHUT_WR)
             while part := conn.recv(65536):
                 answer += part
-        except (ConnectionResetError, TimeoutError):
+        except (ConnectionError, TimeoutError):
             pass
         return answer
 
@@ -328,7 +333,7 @@ async def saved_or_refused(site, reaction):
         assert answer["detail"], answer
         return
     for sent in (b'{"id":1}', b"x" * 100_000):
-        async with site.session.post(answer["webhook_url"], data=sent) as hook:
+        async with site.session.post(answer["webhook_url"], data=io.BytesIO(sent)) as hook:
             assert hook.status == 202, await hook.text()
             end = await site.ended((await hook.json())["execution_id"])
         if end["status"] != "success":
@@ -357,6 +362,6 @@ RAW = {
 @pytest.mark.parametrize("name", RAW)
 @pytest.mark.parametrize("path", ["/api/areas", "/api/auth/login", "/api/auth/register"])
 async def test_the_api_refuses_it_with_a_sentence(site, path, name):
-    status, answer = await site.api("POST", path, data=RAW[name], headers=JSON)
+    status, answer = await site.api("POST", path, data=io.BytesIO(RAW[name]), headers=JSON)
     assert status in (400, 413, 422), (status, answer)
     assert answer["detail"], answer

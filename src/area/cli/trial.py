@@ -124,6 +124,7 @@ class Trial:
         import asyncio
 
         async def work(context: "Context") -> None:
+            self._say(f"Listening for {seconds:g} seconds ...")
             try:
                 async with asyncio.timeout(seconds), aclosing(action.function(context, params)) as events:
                     async for event in events:
@@ -133,7 +134,6 @@ class Trial:
             except TimeoutError:
                 self._say(f"{self.count} event{'' if self.count == 1 else 's'} in {seconds:g} seconds.")
 
-        self._say(f"Listening for {seconds:g} seconds ...")
         self._run(action.service, work, user=user, credential=credential)
 
     def timer(self, action: "Action", params: "BaseModel") -> None:

@@ -309,7 +309,8 @@ class Sources:
             )
 
     async def _collect(self, source: Watched, context: Context, begun: datetime) -> list[Event[Any]]:
-        since = source.seen.since if source.seen else begun
+        # a vendor that filters by it must still show what appears late
+        since = (source.seen.since if source.seen else begun) - source.action.overlap
         offered: list[Event[Any]] = []
         async with (
             asyncio.timeout(LOOK_LIMIT),

@@ -117,8 +117,8 @@ class Service:
     ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
         """Declare `async def f(ctx, params, since) -> AsyncIterator[Event[Model]]`, asked again `every` so often.
 
-        Yield what the source shows, in any order; the engine decides what is new. `since` (aware) only saves requests. A
-        row that appears later than `overlap` after rows with a later date is taken for an old one.
+        Yield what the source shows, in any order; the engine decides what is new. `since` (aware), the begin of the window,
+        only saves requests. A row that appears later than `overlap` after rows with a later date is taken for an old one.
         """
         names = ("ctx", "params", "since")
         return lambda function: self._action(title, "poll", function, names, every=every, overlap=overlap)

@@ -77,14 +77,14 @@ async def _troubles(failures: AsyncIterator[Failure], params: Which) -> AsyncIte
 @service.poll("An AREA failed", every=timedelta(seconds=10))
 async def area_failed(ctx: Context, params: Which, since: datetime) -> AsyncIterator[Event[Trouble]]:
     """An execution of one of your AREAs failed for good. What this sets off and fails in turn is left out: no loops."""
-    async for event in _troubles(ctx.platform.failures(since - timedelta(minutes=1)), params):
+    async for event in _troubles(ctx.platform.failures(since), params):
         yield event
 
 
 @service.poll("An AREA was switched off by the system", every=timedelta(seconds=30))
 async def area_switched_off(ctx: Context, params: Which, since: datetime) -> AsyncIterator[Event[Trouble]]:
     """One of your AREAs failed so many times in a row that it was switched off."""
-    async for event in _troubles(ctx.platform.switched_off(since - timedelta(minutes=1)), params):
+    async for event in _troubles(ctx.platform.switched_off(since), params):
         yield event
 
 

@@ -409,3 +409,12 @@ def test_fixture_is_what_the_action_returns():
     sample = json.loads(Path(__file__).with_name("fixtures").joinpath("new_item.json").read_text())
     assert set(sample["data"]) == set(Item.model_fields)
     Item.model_validate(sample["data"])
+
+
+def test_an_item_may_appear_a_day_late():
+    action = new_item
+    assert action.overlap == timedelta(days=1)
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    late: list[Event[Any]] = [Event(id="late", at=now - timedelta(hours=20), data=cast(Any, None))]
+    assert [event.id for event in fresh(late, Seen(now), now, action.overlap)[0]] == ["late"]
+    assert fresh(late, Seen(now), now)[0] == []
