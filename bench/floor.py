@@ -8,6 +8,10 @@ import time
 from pathlib import Path
 from typing import Self
 
+import psutil
+
+from bench.stack import cpu
+
 FOLDER = Path(os.environ.get("AREA_FLOOR", Path(__file__).parents[2] / "shared" / "floor"))
 PORT = 9913
 
@@ -35,6 +39,13 @@ class Floor:
         ]
         time.sleep(3)
         return self
+
+    def cpu(self) -> float:
+        """CPU seconds so far, its database's included."""
+        own = [psutil.Process(one.pid) for one in self.processes]
+        own += [child for one in own for child in one.children(recursive=True)]
+        postmaster = psutil.Process(self.server.get_pid())
+        return cpu([*own, postmaster, *postmaster.children(recursive=True)])
 
     def __exit__(self, *_: object) -> None:
         for one in self.processes:

@@ -135,10 +135,10 @@ class Area:
             "select xact_commit + xact_rollback as n from pg_stat_database where datname = 'area'"
         )
         return Cost(
-            cpu=_cpu(own),
-            cpu_database=_cpu(database),
-            memory=_memory(own),
-            memory_database=_memory(database),
+            cpu=cpu(own),
+            cpu_database=cpu(database),
+            memory=memory(own),
+            memory_database=memory(database),
             transactions=transactions[0]["n"],
         )
 
@@ -155,7 +155,7 @@ class Area:
         self.stop()
 
 
-def _cpu(processes) -> float:
+def cpu(processes) -> float:
     total = 0.0
     for one in processes:
         with contextlib.suppress(psutil.Error):
@@ -165,7 +165,7 @@ def _cpu(processes) -> float:
     return total
 
 
-def _memory(processes) -> float:
+def memory(processes) -> float:
     total = 0
     for one in processes:
         with contextlib.suppress(psutil.Error):

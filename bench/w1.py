@@ -86,7 +86,7 @@ def run(seconds: int = 20, loads=LOADS, workers: int = 1) -> list[dict]:
     lines = []
     with ExitStack() as stack:
         stack.enter_context(sink())
-        stack.enter_context(Floor())
+        bare = stack.enter_context(Floor())
         area = stack.enter_context(Area(workers=workers))
         path = prepare(area)
         measure(area.port, path, ("-c", "16"), 3, area.folder, "warm")
@@ -94,12 +94,15 @@ def run(seconds: int = 20, loads=LOADS, workers: int = 1) -> list[dict]:
         for load in loads:
             name = " ".join(load)
             tag = "".join(load).replace("-", "")
+            before = bare.cpu()
             floor = measure(PORT, "/hook", load, seconds, area.folder, f"f{tag}")
+            floor["cpu_per_1000"] = round((bare.cpu() - before) * 1000 / max(1, floor["accepted"]), 2)
             ours = measured(area, path, load, seconds, f"a{tag}")
             ratio = {
                 "done": round(ours["done_s"] / floor["done_s"], 2),
                 "p50": round(ours["ms"][0] / floor["ms"][0], 2),
                 "p99": round(ours["ms"][2] / floor["ms"][2], 2),
+                "cpu": round((ours["cpu_per_1000"] + ours["cpu_db_per_1000"]) / floor["cpu_per_1000"], 2),
             }
             line = {"bench": "w1", "load": name, "area": ours, "floor": floor, "ratio": ratio}
             lines.append(line)

@@ -41,7 +41,7 @@ TICK = 1.0  # seconds between looks for what is due, at most
 AT_ONCE = 50  # sources that a worker looks at at the same time
 LISTENERS = 2000  # listeners that a worker runs
 LOOK_LIMIT = 60.0  # seconds for one poll
-MOST_EVENTS = 1000  # of one poll; more is a malformed source
+MOST_EVENTS = 10_000  # of one poll, the known ones among them; more is a malformed source
 LONGEST_PAUSE = timedelta(hours=1)
 AWAY_PAUSE = 1.0  # seconds before a source is looked at again whose look the database's absence ended
 LATE = timedelta(seconds=60)  # a timer's firing later than this was missed
