@@ -88,13 +88,14 @@ $(BIN)/uv: | requirements.txt
 	  { cat $(VENV)/pip.log >&2; echo "If venv or pip is missing, on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 
 # Real peers for the connectors' tests. Their services must not start; policy-rc.d is how Debian is told.
+PEERS := dovecot-imapd mosquitto
 apt:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s dovecot-imapd mosquitto >/dev/null 2>&1; then \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
 	    policy=/usr/sbin/policy-rc.d; kept=; \
 	    if [ -e $$policy ]; then kept=$$(mktemp) && cp -p $$policy $$kept; fi; \
 	    printf '#!/bin/sh\nexit 101\n' > $$policy && chmod 755 $$policy; \
-	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-	        dovecot-imapd mosquitto </dev/null >/dev/null; } \
-	    || echo "dovecot-imapd and mosquitto could not be installed; the tests that need them say so." >&2; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(PEERS) \
+	        </dev/null >/dev/null; } \
+	    || echo "$(PEERS) could not be installed; the tests that need them are skipped and say so." >&2; \
 	    if [ -n "$$kept" ]; then cp -p $$kept $$policy && rm $$kept; else rm -f $$policy; fi; \
 	fi

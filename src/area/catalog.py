@@ -118,7 +118,7 @@ async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
     service_ids = await _sync_services(session, registry)
     component_ids = await _sync_components(session, registry, service_ids)
     count = await _sync_variables(session, registry, component_ids)
-    kinds: tuple[tuple[type[Service] | type[Component], str, set[int]], ...] = (
+    kinds: tuple[tuple[type[Service | Component], str, set[int]], ...] = (
         (Service, "service", set(service_ids.values())),
         (Component, "component", set(component_ids.values())),
     )

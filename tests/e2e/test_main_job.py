@@ -197,6 +197,8 @@ def test_it_says_what_it_is_and_how_it_fares(area):
         text = answer.read().decode()
     assert 'area_executions_total{status="success"}' in text
     assert "area_queue_depth" in text
+    assert 'area_upstream_requests_total{outcome="2xx"}' in text
+    assert "area_poll_lag_seconds_bucket" in text
     assert "area_hook_seconds_bucket" in text
 
 

@@ -237,6 +237,7 @@ async def test_what_a_killed_worker_held_is_repeated_or_failed(state, folder, ca
     await silent(state)
     async with a_worker(state, folder) as second:
         await until(lambda: folder.said("begin")[key(state, repeated)] == 2)
+        await until(lambda: over(state, 1))
         log = await log_of(state)
         assert log[lost]["status"] == "failed"
         assert log[lost]["error_message"] == "Interrupted; whether it was done is not known."

@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass
 
 from area.db.session import Database
+from area.engine import metrics
 from area.kit.crypto import Keyring
 from area.kit.http import Client
 from area.kit.net import Guard
@@ -30,12 +31,14 @@ class State:
     async def open(cls, settings: Settings, dsn: str) -> "State":
         """Connect, and read the instance id. The schema must be in place."""
         guard = settings.guard()
+        client = Client(guard)
+        client.observe = lambda outcome: metrics.upstream.labels(outcome).inc()
         state = cls(
             settings=settings,
             database=Database(dsn),
             keyring=Keyring(settings.secret_keys()),
             guard=guard,
-            client=Client(guard),
+            client=client,
             registry=registry(),
         )
         pool = await state.database.pool()

@@ -6,7 +6,7 @@ import codecs
 import io
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -119,6 +119,7 @@ class Client:
         self._limit = limit
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self.observe: Callable[[str], None] = _nobody_counts
 
     async def request(
         self,
@@ -231,6 +232,10 @@ class Client:
                 max_field_size=32_768,
             )
         return self._session
+
+
+def _nobody_counts(_outcome: str) -> None:
+    """What `Client.observe` is until somebody counts: called with `1xx` to `5xx`, `failed` or `blocked` for each request."""
 
 
 class _Resolver(AbstractResolver):

@@ -56,14 +56,18 @@ class Http:
             sent.setdefault("Content-Type", "application/json")
         target = self._base_url + url if url.startswith("/") else url
         try:
-            return await self._client.request(
+            response = await self._client.request(
                 method, target, params=params, headers=sent, data=data, body=body,
                 timeout=timeout, max_bytes=max_bytes, follow=follow,
             )  # fmt: skip
         except Blocked as error:
+            self._client.observe("blocked")
             raise Permanent(str(error)) from error
         except RequestFailed as error:
+            self._client.observe("failed")
             raise (Permanent if error.permanent else Retry)(str(error)) from error
+        self._client.observe(f"{response.status // 100}xx")
+        return response
 
     async def call(self, method: str, url: str, **options: Any) -> Response:
         """`request`, with a status from 400 turned into one of the three errors."""

@@ -1,0 +1,76 @@
+"""The documentation is whole, and true to the code where it is made from it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from area.api import make_api
+from area.cli import app, reference
+from area.registry import registry
+from area.settings import Settings
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    return reference.pages()
+
+
+@pytest.mark.parametrize("name", ["settings.md", "cli.md", "api.md", "components.md"])
+def test_the_reference_is_up_to_date(made, name):
+    page = DOCS / "reference" / name
+    assert page.is_file(), "run `make docs`"
+    assert page.read_text("utf-8") == made[name], f"{name} is out of date: run `make docs`"
+
+
+def test_every_setting_is_documented(made):
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"{name} has no description"
+        assert f"`AREA_{name.upper()}`" in made["settings.md"]
+
+
+def test_every_command_and_option_is_documented(made):
+    def walk(command, words):
+        if hasattr(command, "commands"):
+            assert command.help, f"{' '.join(words)} says nothing"
+            for name, inner in command.commands.items():
+                walk(inner, [*words, name])
+            return
+        assert command.help, f"{' '.join(words)} says nothing"
+        assert f"## `{' '.join(words)}" in made["cli.md"]
+        for option in command.params:
+            if option.param_type_name == "option":
+                assert option.help, f"{' '.join(words)} {option.name} says nothing"
+                assert option.opts[0] in made["cli.md"]
+
+    walk(get_command(app), ["area"])
+
+
+def test_every_address_is_documented(made):
+    for path, methods in make_api().openapi()["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("summary"), f"{method} {path} has no summary"
+            assert f"### `{method.upper()} {path}`" in made["api.md"]
+
+
+def test_every_component_is_documented(made):
+    for service in registry().services.values():
+        assert f"## {service.name}\n" in made["components.md"]
+        for component in (*service.actions.values(), *service.reactions.values()):
+            assert f"`{component.key}`" in made["components.md"]
+            for name in component.params.model_fields:
+                assert f"`{name}`" in made["components.md"]
+
+
+def test_decisions_have_their_form():
+    decisions = sorted((DOCS / "adr").glob("*.md"))
+    assert [one.name[:4] for one in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    for one in decisions:
+        text = one.read_text("utf-8")
+        assert len(text.splitlines()) <= 40, f"{one.name} is longer than 40 lines"
+        assert re.match(rf"# {one.name[:4]}: \S", text), one.name
+        headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Kept by"], one.name
