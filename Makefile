@@ -18,10 +18,9 @@ test: $(VENV)/dev.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for s
 	$(BIN)/pytest -n 2 $(ARGS)
 
 check: $(VENV)/dev.stamp ## Check format, style, import direction and types
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/lint-imports
-	$(BIN)/mypy
+	@failed=; for one in "ruff format --check" "ruff check" lint-imports mypy; do \
+	    echo "$$one"; $(BIN)/$$one || failed="$$failed, $$one"; \
+	done; if [ -n "$$failed" ]; then echo "failed:$${failed#,}" >&2; exit 1; fi
 
 format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format
@@ -54,7 +53,7 @@ define INSTALL
 	@index=$${PIP_INDEX_URL:-$$(python3 -m pip config get global.index-url 2>/dev/null || true)}; \
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
 	if [ -n "$$PIP_CERT" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; fi; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $(1) || { \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement $(1) || { \
 	    echo "uv could not; trying pip, which is slower." >&2; \
 	    $(BIN)/python -m ensurepip >/dev/null && \
 	    $(BIN)/python -m pip install --quiet --require-hashes --requirement $(1); }

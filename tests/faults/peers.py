@@ -1,6 +1,7 @@
 """The world around AREA: feeds to poll, a target to call that misbehaves on request, and a client that sends webhooks."""
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -14,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 SHOWN = 60  # items that a feed shows
+PATIENCE = 120  # seconds after the load that what names itself is still sent again
 
 
 @dataclass
@@ -42,11 +44,11 @@ class Target:
             case "early":
                 return _abort(request)
             case "half":
-                response = web.StreamResponse(headers={"Content-Length": "100"})
-                await response.prepare(request)
-                await response.write(b"half")
-                _abort(request)
-                return response
+                with contextlib.suppress(ConnectionError):  # killed meanwhile
+                    response = web.StreamResponse(headers={"Content-Length": "100"})
+                    await response.prepare(request)
+                    await response.write(b"half")
+                return _abort(request)
         self.fulfilled.setdefault(identity, time.monotonic())
         return web.Response(text="ok")
 
@@ -120,6 +122,8 @@ class Load:
         self.outcomes: Counter = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
+        self._ended = 0.0
+        self._again = asyncio.Semaphore(20)  # a sender that repeats what was not taken does not make it worse
         self._session: aiohttp.ClientSession | None = None
 
     async def run(self) -> None:
@@ -142,6 +146,7 @@ class Load:
 
     def stop(self) -> None:
         """No new ones."""
+        self._ended = time.monotonic()
         self._stop.set()
 
     async def _send(self, number: int) -> None:
@@ -149,19 +154,19 @@ class Load:
         self.sent.append(one)
         address = self._random.choice(self._addresses)
         headers = {"Idempotency-Key": one.identity} if one.named else {}
-        give_up = time.monotonic() + 120
         while True:
             one.tries += 1
             one.begun = time.monotonic()
-            outcome = await self._post(address, {"id": one.identity}, headers)
+            async with self._again if one.tries > 1 else contextlib.nullcontext():
+                outcome = await self._post(address, {"id": one.identity}, headers)
             self.outcomes[outcome] += 1
             if outcome in ("200", "202"):
                 one.acknowledged = time.monotonic()
                 one.took = one.acknowledged - one.begun
                 return
-            if not one.named or time.monotonic() > give_up:
+            if not one.named or (self._ended and time.monotonic() > self._ended + PATIENCE):
                 return
-            await asyncio.sleep(min(5.0, 0.5 * 2**one.tries) * self._random.uniform(0.5, 1.0))
+            await asyncio.sleep(min(10.0, 0.5 * 2**one.tries) * self._random.uniform(0.5, 1.0))
 
     async def _post(self, address: str, body: dict[str, str], headers: dict[str, str]) -> str:
         assert self._session is not None

@@ -361,7 +361,7 @@ class Trial:
             later = [one for one in load.sent if one.begun > fault.at and one.acknowledged]
             if later:
                 fault.accepts_again = round(min(one.acknowledged for one in later if one.acknowledged) - fault.at, 2)
-            ran = [when for one in later if (when := first[one.identity])]
+            ran = [when for one in later if one.tries == 1 and (when := first[one.identity])]
             if ran:
                 fault.runs_again = round(min(ran) - fault.at, 2)
             caught_up = await patient.value(CAUGHT_UP, fault.epoch)

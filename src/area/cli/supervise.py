@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+MIGRATIONS = Path(__file__).parents[1] / "db" / "migrations" / "versions"
 STOP_WITHIN = 12.0  # seconds
 LOOK_EVERY = 0.1
 QUICK_DEATH = 10.0  # seconds; a role that dies sooner is started again after a growing pause
@@ -73,11 +75,24 @@ def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int
     roles = [_role("web", "serve"), *(_role(f"worker-{number}", "worker") for number in range(1, workers + 1))]
     try:
         environment = {**os.environ, "AREA_DATABASE_URL": dsn, "PROMETHEUS_MULTIPROC_DIR": _metrics(settings)}
+        _migrate_once(settings, environment)
         return _watch(settings, server, roles, environment, stopping, say)
     finally:
         _stop([role.process for role in roles if role.process is not None])
         if server is not None:
             server.stop()
+
+
+def _migrate_once(settings: "Settings", environment: dict[str, str]) -> None:
+    """Bring the schema up to date once, rather than have each role do it; a failure is told by the roles, which look too."""
+    marker = settings.data_dir / "schema"
+    newest = max(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
+    if marker.is_file() and marker.read_text() == newest:
+        return
+    command = [sys.executable, "-m", "area.cli", "db", "upgrade"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - ourselves
+    if done.returncode == 0:
+        marker.write_text(newest)
 
 
 def _watch(
@@ -92,8 +107,8 @@ def _watch(
     first_look = None
     told = False
     while not stopping:
-        if server is not None and server.revive():
-            log.error("supervisor.database_revived")
+        if server is not None:
+            _revive(server, roles)
         for role in roles:
             _keep(role, environment)
         if code := next((role.code for role in roles if role.refused), 0):
@@ -107,6 +122,21 @@ def _watch(
             first_look = None
         time.sleep(LOOK_EVERY)
     return 0
+
+
+def _revive(server: "Embedded", roles: list[Role]) -> None:
+    """Start the database again if it died; who died for want of it starts at once."""
+    from area.db.embedded import EmbeddedError
+
+    try:
+        if not server.revive():
+            return
+    except EmbeddedError as error:  # what runs waits for it, and it is tried again
+        log.error("supervisor.database_not_revived", error=str(error))  # noqa: TRY400 - the message says it all
+        return
+    log.error("supervisor.database_revived")
+    for role in roles:
+        role.deaths, role.again_at = 0, 0.0
 
 
 def _role(name: str, command: str) -> Role:

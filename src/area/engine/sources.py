@@ -392,7 +392,6 @@ class Sources:
 
     def _doubt(self) -> None:
         self._unsure = True
-        self.wake()
 
     # Listeners
 
