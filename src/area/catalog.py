@@ -125,9 +125,7 @@ async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
     for model, kind, present in kinds:
         active = {one for one in present if (kind, one) not in off}
         await session.execute(
-            update(model)
-            .where(model.is_active != model.id.in_(active))
-            .values(is_active=model.id.in_(active))
+            update(model).where(model.is_active != model.id.in_(active)).values(is_active=model.id.in_(active))
         )
     await notify(session, "catalog_changed", "")
     return {"services": len(service_ids), "components": len(component_ids), "variables": count}
