@@ -19,7 +19,9 @@ def table(lines: list[dict]) -> str:
                  one.get("tx_per_execution", ""), one.get("memory_mb", ""))
             )  # fmt: skip
         ratio = line.get("ratio", {})
-        rows.append(("", "ratio", ratio.get("done"), ratio.get("p50"), "", ratio.get("p99"), "", "", ratio.get("cpu"), "", ""))
+        rows.append(
+            ("", "ratio", ratio.get("done"), ratio.get("p50"), "", ratio.get("p99"), "", "", ratio.get("cpu"), "", "")
+        )
     widths = [max(len(str(row[n])) for row in rows) for n in range(len(rows[0]))]
     return "\n".join("  ".join(str(cell).rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 

@@ -156,12 +156,12 @@ def _request(scope: Scope, body: bytes) -> Request:
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
+    declared = 0
     for name, value in scope["headers"]:
-        # Python refuses to read numbers of thousands of digits
-        if name == b"content-length" and value.isdigit() and (len(value) > 12 or int(value) > MOST_READ):
-            raise BodyTooLarge
+        if name == b"content-length" and value.isdigit():  # Python refuses to read numbers of thousands of digits
+            declared = int(value) if len(value) < 12 else MOST_READ + 1
     parts: list[bytes] = []
-    size, more = 0, True
+    size, more = 0, declared <= MOST_READ
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -175,7 +175,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
         else:
             parts.append(part)
         more = message.get("more_body", False)
-    if size > MAX_BODY:
+    if max(size, declared) > MAX_BODY:
         raise BodyTooLarge
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
