@@ -303,6 +303,7 @@ class Worker:
     def _lost(self) -> None:
         self.cache.forget_all()
         self.sources.wake()
+        self._chore(patiently(self.watch.catch_up))
 
 
 @asynccontextmanager

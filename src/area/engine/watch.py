@@ -37,6 +37,23 @@ where x.noticed_at is null and x.due_at is not null and (
     x.due_at < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval)
     or x.failing_since < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval))
 """
+# what waits for a connection that works, because nobody heard that it was renewed: executions, and sources that failed
+CONNECTED = """
+update pgqueuer p set execute_after = now() from execution_jobs j
+join area_executions e on e.id = j.execution_id join areas a on a.id = e.area_id
+join components c on c.id = a.component_reaction_id
+join user_services us on us.user_id = a.user_id and us.service_id = c.service_id
+where p.id = j.job_id and p.status = 'queued' and p.execute_after > now() and j.reason = 'connection'
+  and not exists (select from connection_states cs where cs.user_id = a.user_id and cs.service_id = c.service_id
+                  and (cs.status <> 'works' or cs.parked_until > now()))
+"""
+RENEWED = """
+update sources x set due_at = now() from components c, user_services us
+where c.id = x.component_id and us.user_id = x.user_id and us.service_id = c.service_id
+  and x.failures > 0 and x.due_at > now() and x.lease_until is null and us.updated_at > x.checked_at
+  and not exists (select from connection_states cs where cs.user_id = us.user_id and cs.service_id = us.service_id
+                  and cs.status <> 'works')
+"""
 OWNERS = "select a.id, a.name, a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active where t.source_id = $1"
 
 
@@ -66,7 +83,7 @@ class Watch:
             if not await conn.fetchval("select pg_try_advisory_lock($1)", WATCH_LOCK):
                 return
             try:
-                await self._sources.revive()
+                await self.catch_up()
                 await self._dead(conn)
                 await self._mail(conn)
                 if now() - self._purged > PURGE_EVERY:
@@ -75,6 +92,13 @@ class Watch:
             finally:
                 with contextlib.suppress(asyncpg.InterfaceError):
                     await conn.execute("select pg_advisory_unlock($1)", WATCH_LOCK)
+
+    async def catch_up(self) -> None:
+        """Begin what a notification would have begun that nobody heard."""
+        pool = await self._state.database.pool()
+        await pool.execute(CONNECTED)
+        await pool.execute(RENEWED)
+        await self._sources.revive()
 
     async def _purge(self, conn: Conn) -> None:
         """Delete what is older than the retention; event ids stay longer, for a source may still show an old event."""

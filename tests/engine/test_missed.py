@@ -1,0 +1,36 @@
+"""What happens while no worker hears notifications is caught up when one does."""
+
+from area import catalog
+
+from .conftest import make_area, rows, until, worker
+from .test_connections import LOGIN, connect, waiting
+from .test_flow import offer, settled
+
+
+async def test_a_connection_renewed_while_no_worker_runs(state, user, world):
+    area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
+    await offer(state, area, {"title": "Hello"})
+    async with worker(state):
+        await until(lambda: waiting(state, "connection"))
+    await connect(state, user, LOGIN)
+    async with worker(state):
+        await until(lambda: settled(state))
+    assert [text for _, text in world.sent] == ["Hello"]
+
+
+async def test_a_component_switched_on_while_the_worker_is_deaf(state, user, world):
+    await make_area(state, user)
+    async with worker(state) as one:
+        await until(lambda: world.polls["default"])
+        (row,) = await rows(state, "select component_action_id as id from areas")
+        async with state.database.transaction() as session:
+            await catalog.switch_component(session, row["id"], active=False)
+        await until(lambda: rows(state, "select 1 from sources where due_at is null"))
+        heard = one._heard
+        one._heard = lambda *_: None
+        deaf = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'LISTEN%' and datname = current_database()"
+        async with state.database.transaction() as session:
+            await catalog.switch_component(session, row["id"], active=True)
+        await rows(state, deaf)
+        one._heard = heard
+        await until(lambda: rows(state, "select 1 from sources where due_at is not null"))
