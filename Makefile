@@ -30,7 +30,7 @@ bench: $(VENV)/dev.stamp ## Measure speed (ARGS are the benchmark's)
 	$(BIN)/python -m bench $(ARGS)
 
 faults: $(VENV)/dev.stamp ## Kill, freeze and cut off parts of a running AREA, and count what was lost or done twice
-	$(BIN)/pytest tests/faults $(ARGS)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 docs: $(VENV)/dev.stamp ## Write docs/reference/ from the code
 	$(BIN)/python -m area.cli.reference

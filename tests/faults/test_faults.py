@@ -26,4 +26,4 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(memory: Path, capsys):
     account = await Trial(plan).run()
     with capsys.disabled():
         print(f"\n{account.table()}\n{account.line()}")
-    assert not account.broken, f"seed {seed}"
+    assert not account.broken, (seed, account.errors[:20])

@@ -193,6 +193,7 @@ class Trial:
             polling = tasks.create_task(self._keep_due(area, due))
             publishing = tasks.create_task(self._publish())
             try:
+                self.target.share = self.feeds.share = self.plan.misbehaving
                 await asyncio.sleep(self.plan.lead)
                 for kind in self.plan.rounds:
                     await self._one_fault(area, kind)

@@ -178,11 +178,10 @@ async def find_user(session: "AsyncSession", login: str | None) -> "UserView":
 
     if login is None:
         several = await accounts.users(session, limit=2)
-        if len(several) != 1:
-            found = "There are several accounts" if several else "There is no account yet"
-            raise Failed(
-                f"{found}: say whose with --user." if several else f"{found}: make one with `area user create`."
-            )
+        if not several:
+            raise Failed("There is no account yet: make one with `area user create`.")
+        if len(several) > 1:
+            raise Failed("There are several accounts: say whose with --user.")
         return several[0]
     try:
         return await accounts.find(session, login)

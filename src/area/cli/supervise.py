@@ -75,7 +75,8 @@ def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int
     roles = [_role("web", "serve"), *(_role(f"worker-{number}", "worker") for number in range(1, workers + 1))]
     try:
         environment = {**os.environ, "AREA_DATABASE_URL": dsn, "PROMETHEUS_MULTIPROC_DIR": _metrics(settings)}
-        _migrate_once(settings, environment)
+        if refused := _migrate_once(settings, environment):
+            return refused
         return _watch(settings, server, roles, environment, stopping, say)
     finally:
         _stop([role.process for role in roles if role.process is not None])
@@ -83,16 +84,17 @@ def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int
             server.stop()
 
 
-def _migrate_once(settings: "Settings", environment: dict[str, str]) -> None:
-    """Bring the schema up to date once, rather than have each role do it; a failure is told by the roles, which look too."""
+def _migrate_once(settings: "Settings", environment: dict[str, str]) -> int:
+    """Bring the schema up to date once, rather than have each role do it. Returns the exit code when that is refused."""
     marker = settings.data_dir / "schema"
     newest = max(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
     if marker.is_file() and marker.read_text() == newest:
-        return
+        return 0
     command = [sys.executable, "-m", "area.cli", "db", "upgrade"]
     done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - ourselves
     if done.returncode == 0:
         marker.write_text(newest)
+    return done.returncode if done.returncode in REFUSED else 0
 
 
 def _watch(
