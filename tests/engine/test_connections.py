@@ -173,6 +173,8 @@ async def test_a_component_that_is_switched_off_rests_and_begins_anew(state, use
             await catalog.switch_component(session, row["id"], active=False)
         await until(lambda: rows(state, "select 1 from sources where due_at is null"))
         world.publish("a", "while off")
+        pool = await state.database.pool()
+        await pool.execute("update triggers set since = '2020-01-01'")  # so that beginning anew can be seen
         async with state.database.transaction() as session:
             await catalog.switch_component(session, row["id"], active=True)
         await until(lambda: looked_again(state))
@@ -183,5 +185,5 @@ async def test_a_component_that_is_switched_off_rests_and_begins_anew(state, use
 
 async def looked_again(state):
     return await rows(state, "select 1 from sources where seen is not null") and not await rows(
-        state, "select 1 from triggers where baseline"
+        state, "select 1 from triggers where baseline or since < '2021-01-01'"
     )

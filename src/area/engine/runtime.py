@@ -296,9 +296,16 @@ class Worker:
         await patiently(lambda: self.sources.reconnect(int(user_id), slug))
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(self._patient(work))
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+    async def _patient(self, work: Coroutine[Any, Any, None]) -> None:
+        """What a notification asks for; while the database is away it is left to the watch, which looks at the same things."""
+        try:
+            await work
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning("chore.failed", error=str(error))
 
     def _lost(self) -> None:
         self.cache.forget_all()

@@ -92,6 +92,7 @@ update sources set due_at = $3, checked_at = now(), failures = failures + 1, las
     failing_since = coalesce(failing_since, now()), lease_owner = null, lease_until = null
 where id = $1 and lease_owner = $2
 """
+LET_GO = "update sources set lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
 REST = "update sources set due_at = null, lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
 HEARD = (
     "update sources set state = $3, checked_at = now(), failures = 0, failing_since = null, last_error = null,"
@@ -205,6 +206,8 @@ class Sources:
             metrics.poll_lag.observe(max(0.0, (now() - source.due_at).total_seconds()))
             tasks = self._listeners if source.action.kind == "listen" else self._looks
             if source.id in tasks:
+                if tasks is self._looks:  # the last look is just ending; its successor is claimed in a moment
+                    await pool.execute(LET_GO, source.id, self.owner)
                 continue
             work = self._listen(source) if source.action.kind == "listen" else self._look(source)
             task = asyncio.create_task(work, name=f"source-{source.id}")
