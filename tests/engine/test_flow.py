@@ -3,9 +3,12 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from area import areas
 from area.areas import AreaPatch
 from area.engine import control
+from area.engine.executor import Executor
 from area.engine.intake import Intake, Offer, accept
 from area.sdk import Permanent, Retry
 
@@ -365,6 +368,29 @@ async def test_one_of_two_workers_runs_each_execution(state, user, world):
             await offer(state, area, {"title": str(n)})
         await until(lambda: settled(state), 20)
     assert sorted(int(text) for _, text in world.sent) == list(range(200))
+
+
+@pytest.mark.parametrize("what", [RuntimeError("a bug of ours"), asyncio.CancelledError()])
+async def test_a_job_that_broke_or_was_cut_off_stays_in_the_queue(state, user, world, monkeypatch, what):
+    area = await make_area(state, user)
+    run_all, broken = Executor._run_all, []
+
+    async def break_once(self, members):
+        if not broken:
+            broken.append(members)
+            raise what
+        await run_all(self, members)
+
+    monkeypatch.setattr(Executor, "_run_all", break_once)
+    await offer(state, area, {"title": "Hello"})
+    async with worker(state):
+        await until(lambda: broken)
+        await asyncio.sleep(0.5)  # PgQueuer writes down together what happened in a tenth of a second
+        assert await statuses(state) == ["pending"]
+        pool = await state.database.pool()
+        await pool.execute("update pgqueuer set heartbeat = now() - interval '11 s' where status = 'picked'")
+        await until(lambda: settled(state), 15)
+    assert [text for _, text in world.sent] == ["Hello"]
 
 
 async def test_a_number_fills_text_and_json_keeps_its_form(state, user, world):

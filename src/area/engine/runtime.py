@@ -13,10 +13,10 @@ import orjson
 import structlog
 from pgqueuer import PgQueuer, Queries
 from pgqueuer.db import AsyncpgPoolDriver
-from pgqueuer.models import Job
+from pgqueuer.models import Job, TracebackRecord
 from pgqueuer.ports.driver import NotifyCallback
 from pgqueuer.ports.repository import EntrypointExecutionParameter
-from pgqueuer.types import QueueEntrypoint, QueueManagerId
+from pgqueuer.types import JOB_STATUS, QueueEntrypoint, QueueManagerId
 from typing_extensions import override
 
 from area.db.session import open_pool
@@ -56,8 +56,10 @@ where p.id = j.job_id and p.status = 'queued' and j.reason in ('connection', 'pa
 Heard = Callable[[str, str], None]
 
 
-class RoomyQueries(Queries):
-    """Claims jobs only while there is room: PgQueuer's own limit counts jobs whose end is not yet flushed, and throttles."""
+class CarefulQueries(Queries):
+    """Claims jobs only while there is room, for PgQueuer's own limit counts jobs whose end is not yet flushed, and throttles;
+    removes none but those that are done.
+    """
 
     executor: Executor
     _asked: float = 0.0
@@ -89,6 +91,18 @@ class RoomyQueries(Queries):
         )
         self.executor.claimed(jobs)
         return jobs
+
+    @override
+    async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
+        """Remove what succeeded. A job that was cut off while the worker stops, or broke, is found again by its heartbeat:
+        its executions are not over before the recorder has written so.
+        """
+        done = [one for one in job_status if one[1] == "successful"]
+        if done:
+            await super().log_jobs(done)
+        for job, status, trace in job_status:
+            if status == "exception":
+                log.error("queue.job_broke", job=job.id, entrypoint=job.entrypoint, trace=str(trace))
 
 
 class PatientDriver(AsyncpgPoolDriver):
@@ -241,7 +255,7 @@ class Worker:
             try:
                 pool = await open_pool(self.state.database.dsn, 2, 6)
                 driver = PatientDriver(pool, self.state.database.dsn)
-                queries = RoomyQueries(driver)
+                queries = CarefulQueries(driver)
                 queries.executor = self.executor
                 self._queue = PgQueuer(driver, queries=queries)
                 self._queue.qm.entrypoint(EXECUTE)(self.executor.execute)
@@ -304,8 +318,11 @@ class Worker:
         """What a notification asks for; while the database is away it is left to the watch, which looks at the same things."""
         try:
             await work
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            log.warning("chore.failed", error=str(error))
+        except Exception as error:
+            if is_away(error):
+                log.warning("chore.failed", error=str(error))
+            else:
+                log.exception("chore.failed")
 
     def _lost(self) -> None:
         self.cache.forget_all()
