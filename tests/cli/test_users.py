@@ -1,7 +1,10 @@
 import asyncio
 import os
 import pty
+import select
 import sys
+import termios
+import time
 
 import pytest
 from tests.cli.conftest import PASSWORD
@@ -83,19 +86,28 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(area):
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-m", "area.cli", "user", "create", "ann@example.org", "ann"])
     said = b""
-    for _ in range(2):
-        while not said.rstrip().endswith(b":"):
-            said += os.read(terminal, 1000)
-        os.write(terminal, PASSWORD.encode() + b"\n")
-        said += b"|"
-    while True:
+
+    def hear() -> bool:
+        nonlocal said
+        readable, _, _ = select.select([terminal], [], [], 30)
+        assert readable, f"it says nothing more after {said!r}"
         try:
             part = os.read(terminal, 1000)
         except OSError:  # the other end is closed
-            break
-        if not part:
-            break
+            part = b""
         said += part
+        return bool(part)
+
+    for prompt in (b"Password:", b"confirmation:"):
+        # the prompt is shown before the echo is switched off, and what was typed until then is thrown away
+        while prompt not in said or termios.tcgetattr(terminal)[3] & termios.ECHO:
+            if prompt not in said:
+                assert hear(), said
+            else:
+                time.sleep(0.01)
+        os.write(terminal, PASSWORD.encode() + b"\n")
+    while hear():
+        pass
     assert os.waitpid(pid, 0)[1] == 0, said
     assert b"Made the account ann" in said
     assert PASSWORD.encode() not in said
