@@ -19,7 +19,7 @@ from area.sdk import Context, Event, Permanent, Response, Service
 
 MAX_BYTES = 10_000_000
 MAX_ITEMS = 1000  # no more are taken at one look
-MAX_SECONDS = 30  # for reading one feed
+MAX_SECONDS = 10  # for reading one feed; a large one takes one
 ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.8"
 READER = str(Path(__file__).with_name("reader.py"))
 
