@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ import uvloop
 
 from area import catalog
 from area.db import schema
+from area.engine.away import is_away
 from area.engine.state import State
 from area.settings import Settings
 
@@ -26,6 +28,7 @@ log = structlog.get_logger()
 
 COLLECT = (10_000, 50, 50)  # allocations between garbage collections of each generation
 DRAIN = 8.0  # seconds that requests get to finish
+PATIENCE = 30.0  # seconds that a start waits for a database that is away
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,7 +49,25 @@ def database(settings: Settings) -> Iterator[str]:
 
 
 async def prepare(settings: Settings, dsn: str) -> State:
-    """Bring the schema and the catalog up to date, and open what the process needs."""
+    """Bring the schema and the catalog up to date, and open what the process needs; wait a while for the database."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            state = await _prepared(settings, dsn)
+        except Exception as error:
+            if not is_away(error) or isinstance(error, PermissionError) or time.monotonic() > end:
+                raise
+            log.warning("start.waiting", error=str(error), kind=type(error).__name__)
+        else:
+            # what is here now stays: the collector need not look at it again, and may look at the rest less often
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*COLLECT)
+            return state
+        await asyncio.sleep(0.5)
+
+
+async def _prepared(settings: Settings, dsn: str) -> State:
     if await schema.current(dsn) != schema.head():
         # in a process of its own, whose memory is given back
         environment = {**os.environ, "AREA_DATABASE_URL": dsn}
@@ -55,13 +76,13 @@ async def prepare(settings: Settings, dsn: str) -> State:
         if await migration.wait() != 0:
             raise schema.SchemaError("The database could not be brought up to date; the lines above say why.")
     state = await State.open(settings, dsn)
-    async with state.database.transaction() as session:
-        synced = await catalog.sync(session, state.registry)
+    try:
+        async with state.database.transaction() as session:
+            synced = await catalog.sync(session, state.registry)
+    except BaseException:
+        await state.close()
+        raise
     log.info("catalog.synced", **synced)
-    # what is here now stays: the collector need not look at it again, and may look at the rest less often
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT)
     return state
 
 

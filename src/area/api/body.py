@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from typing_extensions import override
 
 MAX_BODY = 2_000_000  # bytes
+MOST_READ = 16_000_000  # bytes of a body that is too long; who is cut off while sending does not hear why
 MAX_DEPTH = 64  # containers in one another
 
 
@@ -18,17 +19,21 @@ class BoundedRequest(Request):
 
     @override
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces. Raises 413 as soon as it is clear that it is too long."""
+        """The body in pieces. Raises 413 when it is too long, once the sender is ready to hear it."""
         declared = self.headers.get("content-length", "")
         size = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0
-        if size > MAX_BODY:
-            raise HTTPException(413, f"A request may have {MAX_BODY:,} bytes; this one has {size:,}.")
+        too_long = HTTPException(413, f"A request may have {MAX_BODY:,} bytes; this one has more.")
+        if size > MOST_READ:
+            raise too_long
         size = 0
         async for chunk in super().stream():
             size += len(chunk)
-            if size > MAX_BODY:
-                raise HTTPException(413, f"A request may have {MAX_BODY:,} bytes; this one has more.")
-            yield chunk
+            if size > MOST_READ:
+                raise too_long
+            if size <= MAX_BODY:
+                yield chunk
+        if size > MAX_BODY:
+            raise too_long
 
     @override
     async def json(self) -> Any:

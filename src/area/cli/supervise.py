@@ -51,7 +51,7 @@ class Role:
     deaths: int = 0
     again_at: float = 0.0
     code: int = 0
-    first: bool = True
+    first: bool = True  # until all has started once
     refused: bool = False  # at its first start
 
 
@@ -117,6 +117,8 @@ def _watch(
             return code
         if not told and (told := _answers(settings.host, settings.port)):
             say(f"AREA runs at {settings.base_url}")
+            for role in roles:
+                role.first = False
             first_look = _popen("area.cli.anybody", environment=environment)
         if first_look is not None and first_look.poll() is not None:
             if first_look.returncode == NOBODY:

@@ -35,8 +35,8 @@ from area.sdk.timers import firing
 
 log = structlog.get_logger()
 
-LEASE = timedelta(seconds=60)
-RENEW_EVERY = 15.0  # seconds
+LEASE = timedelta(seconds=30)
+RENEW_EVERY = 8.0  # seconds
 TICK = 1.0  # seconds between looks for what is due, at most
 AT_ONCE = 50  # sources that a worker looks at at the same time
 LISTENERS = 2000  # listeners that a worker runs
