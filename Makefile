@@ -60,12 +60,14 @@ define INSTALL
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
 endef
 
-$(VENV)/run.stamp: requirements.txt pyproject.toml | $(BIN)/uv
+WEB := package-lock.json hatch_build.py src/area/web/icons.txt
+
+$(VENV)/run.stamp: requirements.txt pyproject.toml $(WEB) | $(BIN)/uv
 	@echo "Installing into $(VENV) ..."
 	$(call INSTALL,requirements.txt)
 	@touch $@
 
-$(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml | $(BIN)/uv
+$(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml $(WEB) | $(BIN)/uv
 	@echo "Installing into $(VENV), with what the tests need ..."
 	$(call INSTALL,requirements-dev.txt)
 	@touch $@ $(VENV)/run.stamp
@@ -87,7 +89,7 @@ $(BIN)/uv: | requirements.txt
 	  { cat $(VENV)/pip.log >&2; echo "If venv or pip is missing, on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 
 # Real peers for the connectors' tests. Their services must not start; policy-rc.d is how Debian is told.
-PEERS := dovecot-imapd mosquitto
+PEERS := dovecot-imapd mosquitto chromium
 apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
 	    policy=/usr/sbin/policy-rc.d; kept=; \

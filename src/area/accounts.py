@@ -32,6 +32,7 @@ from area.settings import Settings
 
 Kind = Literal["session", "api"]
 
+LANGUAGES = ("en", "fr")
 MIN_PASSWORD = 8  # characters
 WINDOW = timedelta(minutes=15)
 ADDRESS_FACTOR = 5  # an address may fail this much more often than an account: a household or office shares it
@@ -40,6 +41,7 @@ MAX_SESSIONS = 100  # of one user; the oldest gives way
 MAX_TOKENS = 100
 INVITATION_DAYS = 7
 ACCESS_CHANGED = "access_changed"  # NOTIFY with the user's id: sessions ended, so streams look again who is there
+UPLOADED = re.compile(r"/avatars/[0-9a-f]{32}\.webp")  # the address of a picture that was uploaded here
 PREFIX: Mapping[Kind, str] = {"session": "area_s_", "api": "area_t_"}
 
 # Advisory locks, in the order in which they may be taken
@@ -59,6 +61,7 @@ class UserView(BaseModel):
     updated_at: datetime
     last_connection_at: datetime | None
     timezone: str
+    language: str | None
     has_password: bool
 
 
@@ -119,6 +122,11 @@ class Attempt:
 # Registering
 
 
+async def anybody(session: AsyncSession) -> bool:
+    """Whether there is an account at all."""
+    return await session.scalar(select(User.id).limit(1)) is not None
+
+
 async def register(
     session: AsyncSession,
     settings: Settings,
@@ -137,7 +145,7 @@ async def register(
     values = _checked({"email": email, "username": username, "password": password})
     hashed = await _hash(values["password"])  # before the session has a connection, which it would hold meanwhile
     await _lock(session, _ACCOUNTS)
-    first = not await _anybody(session)  # under the lock: of two that come first at the same time, one is
+    first = not await anybody(session)  # under the lock: of two that come first at the same time, one is
     if not first:
         await _let_in(session, settings, invitation)
     user = await _insert(session, values["email"], values["username"], hashed, is_admin=first, logs_in=True)
@@ -152,7 +160,7 @@ async def create(
     values = _checked({"email": email, "username": username, "password": password})
     hashed = await _hash(values["password"])
     await _lock(session, _ACCOUNTS)
-    first = not await _anybody(session)
+    first = not await anybody(session)
     user = await _insert(session, values["email"], values["username"], hashed, is_admin=is_admin or first)
     await audit(session, None, "account.created", f"user {user.id}", {"admin": user.is_admin})
     return user
@@ -163,10 +171,6 @@ async def limit_registrations(session: AsyncSession, settings: Settings, address
     await _lock(session, _ADDRESS, _network(address))
     await _limit(session, LoginAttempt.address, _network(address), settings.login_attempts * ADDRESS_FACTOR)
     await session.execute(insert(LoginAttempt).values(login="register", address=_network(address)))
-
-
-async def _anybody(session: AsyncSession) -> bool:
-    return await session.scalar(select(User.id).limit(1)) is not None
 
 
 async def _let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> None:
@@ -462,15 +466,15 @@ async def find(session: AsyncSession, login: str) -> UserView:
 async def change_profile(
     session: AsyncSession, user_id: int, changes: Mapping[str, Any], address: str | None = None
 ) -> UserView:
-    """Change any of `email`, `username`, `icon_path` and `timezone`; a new e-mail address needs `prove` first.
+    """Change any of `email`, `username`, `icon_path`, `timezone` and `language`; a new e-mail address needs `prove` first.
 
     Raises `Invalid` or `Conflict`.
     """
     values = _checked(changes)
-    zone = values.pop("timezone", None)
-    if zone:
-        row = upsert(UserSettings).values(user_id=user_id, timezone=zone)
-        await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_={"timezone": zone}))
+    own = {name: values.pop(name) for name in ("timezone", "language") if name in values}
+    if own:
+        row = upsert(UserSettings).values(user_id=user_id, **own)
+        await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=own))
     if values:
         await _lock(session, _ACCOUNTS)
         await _free(session, email=values.get("email"), username=values.get("username"), but=user_id)
@@ -478,6 +482,11 @@ async def change_profile(
     if changes:
         await audit(session, user_id, "account.changed", f"user {user_id}", {"fields": sorted(changes)}, address)
     return await user(session, user_id)
+
+
+async def shows_icon(session: AsyncSession, icon_path: str) -> bool:
+    """Whether the picture is anybody's: one that is nobody's may go."""
+    return await session.scalar(select(User.id).where(User.icon_path == icon_path).limit(1)) is not None
 
 
 async def change_password(
@@ -714,9 +723,9 @@ def check_password(value: str) -> str:
 
 
 def check_icon(value: str | None) -> str | None:
-    """An https address, or None. Raises `ValueError` with a sentence."""
-    if value is None:
-        return None
+    """An https address, a picture that was uploaded here, or None. Raises `ValueError` with a sentence."""
+    if value is None or UPLOADED.fullmatch(value):
+        return value
     try:
         parts = urlsplit(value)
         host = parts.hostname
@@ -724,6 +733,13 @@ def check_icon(value: str | None) -> str | None:
         host = None
     if not host or parts.scheme != "https" or len(value) > 2000 or re.search(r"[\x00-\x20\x7f\\\"'<>]", value):
         raise ValueError("An icon is the https:// address of a picture.")
+    return value
+
+
+def check_language(value: str | None) -> str | None:
+    """A language of the pages; `None` for the browser's. Raises `ValueError`."""
+    if value not in (None, *LANGUAGES):
+        raise ValueError(f"The pages are there in {', '.join(LANGUAGES)}.")
     return value
 
 
@@ -741,6 +757,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "new_password": check_password,
     "icon_path": check_icon,
     "timezone": check_timezone,
+    "language": check_language,
 }
 
 
@@ -776,6 +793,7 @@ _USER = (
     User.updated_at,
     User.last_connection_at,
     func.coalesce(UserSettings.timezone, "UTC"),
+    UserSettings.language,
     User.password_hash.is_not(None),
 )
 _NAMES = tuple(UserView.model_fields)

@@ -23,6 +23,7 @@ from area.db import schema
 from area.engine.away import is_away
 from area.engine.state import State
 from area.settings import Settings
+from area.web.assets import serve as serve_asset
 
 log = structlog.get_logger()
 
@@ -154,11 +155,16 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
 
 
 def make_site(state: State) -> tuple[App, Callable[[], Awaitable[None]]]:
-    """The API, and what ends its streams."""
+    """The API and the pages, and what ends the API's streams."""
     from area.api import make_api
+    from area.web import make_web
 
-    api = make_api(state)
-    return api, api.state.hub.close
+    api, web = make_api(state), make_web(state)
+
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        await (api if scope["path"].startswith("/api/") else web)(scope, receive, send)
+
+    return site, api.state.hub.close
 
 
 class Root:
@@ -183,6 +189,9 @@ class Root:
         path = scope["path"]
         if path.startswith("/hooks/"):
             await self._hooks(scope, receive, send)
+            return
+        if path.startswith("/static/"):
+            await serve_asset(scope, send)
             return
         answer = self._small.get(path)
         if answer is None and path.startswith("/icons/"):

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, func, select, text
 from sqlalchemy import delete as sql_delete
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import area_views, parameters, triggers
@@ -203,6 +204,28 @@ async def find(
     if service:
         statement = _of_service(statement, scope.registry, service)
     return await area_views.views(session, scope, list(await session.scalars(statement)))
+
+
+async def services_in_use(session: AsyncSession, registry: Registry, user_id: int) -> list[tuple[str, str]]:
+    """The services of the user's AREAs: slug and name, by name."""
+    components = select(func.unnest(array([Area.component_action_id, Area.component_reaction_id]))).where(
+        Area.user_id == user_id
+    )
+    statement = (
+        select(Service.name).join(Component).where(Component.id.in_(components)).distinct().order_by(Service.name)
+    )
+    slugs = {service.name: slug for slug, service in registry.services.items()}
+    return [(slugs[name], name) for name in await session.scalars(statement) if name in slugs]
+
+
+async def in_use(session: AsyncSession) -> dict[int, int]:
+    """How many AREAs of everybody that are on use each component, by its id."""
+    used = select(func.unnest(array([Area.component_action_id, Area.component_reaction_id])).label("id")).where(
+        Area.is_active
+    )
+    found = used.subquery()
+    rows = await session.execute(select(found.c.id, func.count()).group_by(found.c.id))
+    return {component_id: number for component_id, number in rows}
 
 
 def _of_service(statement: Select[Area], registry: Registry, slug: str) -> Select[Area]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import Area, AreaExecution, Notice
-from area.db.session import Conn
+from area.db.session import WORKER, Conn, notify
 from area.kit.problems import Invalid, NotFound
 
 Status = Literal["pending", "running", "success", "failed", "cancelled", "skipped"]
@@ -19,7 +19,18 @@ Status = Literal["pending", "running", "success", "failed", "cancelled", "skippe
 SEARCH_SECONDS = 10
 CAUGHT_UP = 500  # executions that a live view is told of at once after it was away
 BATCH = 5000  # rows deleted in one transaction
+MOST_COUNTED = 240  # executions of one AREA that its bars on the home page count
 PAGES = 2000  # pages of `hook_states` looked through in one transaction
+
+
+BY_HOUR = text("""
+select e.area_id, cast(floor(extract(epoch from now() - e.created_at) / 3600) as int) as hour, count(*),
+  count(*) filter (where e.status = 'failed')
+from unnest(cast(:ids as int[])) as mine(id), lateral (
+  select area_id, created_at, status from area_executions
+  where area_id = mine.id and created_at > now() - make_interval(hours => :hours) order by id desc limit :most
+) e
+group by 1, 2""")
 
 
 class ExecutionLine(BaseModel):
@@ -125,7 +136,29 @@ class SystemStats(Stats):
     queue: Queue
 
 
+class WorkerView(BaseModel):
+    """A worker that is connected to the database: on which machine, under which process id, and when it last asked."""
+
+    machine: str
+    process: int
+    since: datetime
+    seen_at: datetime
+
+
 # The log
+
+
+async def by_hour(
+    session: AsyncSession, area_ids: Sequence[int], *, hours: int = 24
+) -> dict[int, list[tuple[int, int]]]:
+    """For each AREA that ran in the last hours: how many executions were created in each hour, oldest first, and how many
+    of those failed. Of each AREA the newest `MOST_COUNTED` are counted.
+    """
+    rows = await session.execute(BY_HOUR, {"ids": list(area_ids), "hours": hours, "most": MOST_COUNTED})
+    found: dict[int, list[tuple[int, int]]] = {}
+    for area_id, hour, number, failed in rows:
+        found.setdefault(area_id, [(0, 0)] * hours)[max(0, hours - 1 - max(0, hour))] = (number, failed)
+    return found
 
 
 async def find(
@@ -307,6 +340,12 @@ from pgqueuer
 """
 
 
+_WORKERS = """
+select application_name, min(backend_start) as since, max(state_change) as seen_at from pg_stat_activity
+where datname = current_database() and starts_with(application_name, :prefix) group by 1 order by 2
+"""
+
+
 async def stats(session: AsyncSession, user_id: int) -> Stats:
     """Figures of one user's AREAs."""
     return Stats(**await _stats(session, user_id))
@@ -318,6 +357,17 @@ async def system_stats(session: AsyncSession) -> SystemStats:
     queue = dict((await session.execute(text(_QUEUE))).one()._mapping)  # noqa: SLF001 - Row's public API
     queue["oldest_seconds"] = max(0.0, float(queue["oldest_seconds"]))
     return SystemStats(**await _stats(session, None), **system._mapping, queue=Queue(**queue))  # noqa: SLF001 - as above
+
+
+async def workers(session: AsyncSession) -> list[WorkerView]:
+    """The workers, oldest first; one that is gone is no longer connected."""
+    rows = await session.execute(text(_WORKERS), {"prefix": WORKER})
+    found = []
+    for row in rows:
+        machine, _, process = row.application_name.removeprefix(WORKER).rpartition(" ")
+        if process.isdigit():
+            found.append(WorkerView(machine=machine, process=int(process), since=row.since, seen_at=row.seen_at))
+    return found
 
 
 async def _stats(session: AsyncSession, user_id: int | None) -> dict[str, Any]:
@@ -368,7 +418,10 @@ async def mark_read(session: AsyncSession, user_id: int, ids: Collection[int] | 
     statement = update(Notice).where(Notice.user_id == user_id, Notice.read_at.is_(None))
     if ids is not None:
         statement = statement.where(Notice.id.in_(ids))
-    return len((await session.scalars(statement.values(read_at=func.now()).returning(Notice.id))).all())
+    marked = (await session.scalars(statement.values(read_at=func.now()).returning(Notice.id))).all()
+    if marked:  # the user's other tabs count anew
+        await notify(session, "notices_changed", str(user_id))
+    return len(marked)
 
 
 # Retention

@@ -10,7 +10,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from area import executions
-from area.api import stream
+from area.doors import stream
 
 AREA = {
     "name": "hello",

@@ -10,7 +10,8 @@ from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
 from area import accounts
-from area.api import body, docs
+from area.api import docs
+from area.doors import body
 
 NAME = "AREA"
 

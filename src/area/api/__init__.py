@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from area import __version__
 from area.api import admin, areas, auth, connections, docs, executions, me, notices, problems, services
 from area.api.problems import ProblemOut
-from area.api.stream import Hub
+from area.doors.stream import Hub
 from area.engine.state import State
 
 ABOUT = """\

@@ -7,10 +7,10 @@ from pydantic import BaseModel, Field
 
 from area import accounts, catalog, executions
 from area.api.auth import Password
-from area.api.body import Route
-from area.api.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, StateDep
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
+from area.doors.body import Route
+from area.doors.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, StateDep
 
 router = APIRouter(prefix="/admin", tags=["admin"], route_class=Route)
 

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from area import areas
-from area.api.body import Route
-from area.api.deps import Id, In, Line, ScopeDep, SessionDep, Someone, StateDep
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.areas import AreaIn
+from area.doors.body import Route
+from area.doors.deps import Id, In, Line, ScopeDep, SessionDep, Someone, StateDep
 from area.engine import control
 
 router = APIRouter(prefix="/areas", tags=["areas"], route_class=Route)

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from area import accounts
-from area.api.body import Route
-from area.api.deps import (
+from area.api.problems import answers
+from area.doors import login
+from area.doors.body import Route
+from area.doors.deps import (
     COOKIE,
     Address,
     In,
@@ -19,8 +21,6 @@ from area.api.deps import (
     not_foreign,
     set_cookie,
 )
-from area.api.problems import answers
-from area.kit.problems import Forbidden, Unauthenticated
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
@@ -61,18 +61,16 @@ async def register(
     form: Register, request: Request, response: Response, state: StateDep, session: SessionDep, address: Address
 ) -> LoggedIn:
     """Make an account and log in. The first account is the administrator's, whatever the registration mode."""
-    async with state.database.transaction() as counting:
-        await accounts.limit_registrations(counting, state.settings, address)
-    user = await accounts.register(
+    token, user = await login.register(
+        state,
         session,
-        state.settings,
         email=form.email,
         username=form.username,
         password=form.password,
         invitation=form.invitation,
+        client=client_name(request),
         address=address,
     )
-    token = await accounts.open_session(session, state.settings, user.id, name=client_name(request), address=address)
     set_cookie(response, request, state, token)
     return LoggedIn(token=token, user=user)
 
@@ -87,20 +85,9 @@ async def log_in(
     form: LogIn, request: Request, response: Response, state: StateDep, session: SessionDep, address: Address
 ) -> LoggedIn:
     """Begin a session by e-mail address or username."""
-    async with state.database.transaction() as counting:
-        attempt = await accounts.attempt(counting, state.settings, form.login, address)
-    try:
-        await accounts.check(attempt, form.password)
-        user = await accounts.log_in(session, attempt)
-    except (Unauthenticated, Forbidden) as error:
-        await session.rollback()  # gives its connection back before another one is taken
-        # not what was typed: it may be a password in the wrong field
-        subject = f"user {attempt.user_id}" if attempt.user_id else "nobody known"
-        async with state.database.transaction() as noting:
-            await accounts.audit(noting, None, "login.failed", subject, {"reason": error.code}, address)
-        raise
-    token = await accounts.open_session(session, state.settings, user.id, name=client_name(request), address=address)
-    await accounts.audit(session, user.id, "login.succeeded", f"user {user.id}", None, address)
+    token, user = await login.log_in(
+        state, session, login=form.login, password=form.password, client=client_name(request), address=address
+    )
     set_cookie(response, request, state, token)
     return LoggedIn(token=token, user=user)
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel
 
 from area import connections
-from area.api.body import Route
-from area.api.deps import SessionDep, Slug, Someone, StateDep
 from area.api.paging import Page
 from area.api.problems import answers
+from area.doors.body import Route
+from area.doors.deps import SessionDep, Slug, Someone, StateDep
 from area.kit.problems import NotFound
 
 router = APIRouter(prefix="/connections", tags=["connections"], route_class=Route)

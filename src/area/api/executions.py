@@ -7,11 +7,11 @@ from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from area import executions
-from area.api import stream
-from area.api.body import Route
-from area.api.deps import BigId, In, Line, Moment, SessionDep, Someone, StateDep, token_of
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
+from area.doors import stream
+from area.doors.body import Route
+from area.doors.deps import BigId, In, Line, Moment, SessionDep, Someone, StateDep, token_of
 from area.engine import control
 
 router = APIRouter(prefix="/executions", tags=["executions"], route_class=Route)

@@ -1,18 +1,17 @@
 """One's own account: profile, password, sessions, API tokens."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, executions
 from area.api.auth import Password
-from area.api.body import Route
-from area.api.deps import COOKIE, Address, BigId, In, InPerson, Line, Moment, SessionDep, Someone, StateDep
 from area.api.paging import Page
 from area.api.problems import answers
-from area.engine.state import State
+from area.doors import login
+from area.doors.body import Route
+from area.doors.deps import COOKIE, Address, BigId, In, InPerson, Line, Moment, SessionDep, Someone, StateDep
 
 router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
 
@@ -26,6 +25,7 @@ class ProfilePatch(In):
         None, description="https:// address of a picture, or null", examples=["https://example.org/ann.png"]
     )
     timezone: Line = Field("", max_length=64, examples=["Europe/Paris"])
+    language: Literal["en", "fr"] | None = Field(None, description="Of the pages; null: the browser's")
     password: Password | None = Field(None, description="The present one, for a new e-mail address")
 
 
@@ -62,16 +62,6 @@ class Ended(BaseModel):
     ended: int
 
 
-async def _prove(
-    state: State, session: AsyncSession, user_id: int, password: str | None, address: str, field: str = "password"
-) -> None:
-    """Ask for the password again, as limited as log-in is."""
-    async with state.database.transaction() as counting:
-        attempt = await accounts.attempt(counting, state.settings, user_id, address)
-    await accounts.prove(attempt, password, field)
-    await accounts.forgive(session, attempt)
-
-
 @router.get("", responses=answers(401), summary="My profile")
 async def read(identity: Someone) -> accounts.UserView:
     """Who I am."""
@@ -86,7 +76,7 @@ async def change(
     changes = form.model_dump(exclude_unset=True, exclude={"password"})
     user_id = identity.user.id
     if "email" in changes:
-        await _prove(state, session, user_id, form.password, address)
+        await login.prove(state, session, user_id, form.password, address)
     return await accounts.change_profile(session, user_id, changes, address)
 
 
@@ -96,7 +86,7 @@ async def delete(
 ) -> None:
     """Delete the account with all that belongs to it: AREAs, connections, the log."""
     user_id = identity.user.id
-    await _prove(state, session, user_id, form.password, address)
+    await login.prove(state, session, user_id, form.password, address)
     await accounts.delete_account(session, user_id, address)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
 
@@ -109,7 +99,7 @@ async def change_password(
 ) -> None:
     """Set a new password. All other sessions end; API tokens stay."""
     user_id = identity.user.id
-    await _prove(state, session, user_id, form.current_password, address, "current_password")
+    await login.prove(state, session, user_id, form.current_password, address, "current_password")
     await accounts.change_password(session, user_id, form.new_password, keep=identity.token_id, address=address)
 
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from area import executions
-from area.api.body import Route
-from area.api.deps import In, SessionDep, Someone
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
+from area.doors.body import Route
+from area.doors.deps import In, SessionDep, Someone
 
 router = APIRouter(prefix="/notices", tags=["notices"], route_class=Route)
 

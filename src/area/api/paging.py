@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from area.api.deps import Line, StateDep
+from area.doors.deps import Line, StateDep
 from area.kit.crypto import BadSignature, Keyring
 from area.kit.problems import Invalid
 

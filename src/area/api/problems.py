@@ -3,22 +3,18 @@
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from area.api.deps import PRINTABLE
-from area.kit.crypto import new_token
+from area.doors.deps import PRINTABLE
+from area.doors.edge import Edge
 from area.kit.problems import FieldError, Invalid, Problem, TooMany
 
 MEDIA_TYPE = "application/problem+json"
-
-log = structlog.get_logger(__name__)
+HEADERS = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 
 
 class FieldProblem(BaseModel):
@@ -88,7 +84,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, respond=_broke, headers=HEADERS)
 
 
 def _problem(request: Request, error: Exception) -> Response:
@@ -140,62 +136,6 @@ def _http(request: Request, error: Exception) -> Response:
     return respond(request, error.status_code, detail, headers=dict(error.headers or {}))
 
 
-class Edge:
-    """The outermost layer: a name for each request, headers for each answer, and the last word on what nobody expected."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = scope["area.request_id"] = new_token()[:16]
-        started = False
-
-        async def named(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                if scope["path"].startswith("/api/"):
-                    headers.setdefault("Cache-Control", "no-store")
-                    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, named)
-            except Exception as error:
-                away = _away(error)
-                if away:
-                    log.warning("request.database_away", path=scope["path"], error=str(error))
-                else:
-                    log.exception("request.broke", method=scope["method"], path=scope["path"])
-                if started:
-                    raise
-                request = Request(scope)
-                if away:
-                    detail = "The database can't be reached at the moment. Try again soon."
-                    response = respond(request, 503, detail, headers={"Retry-After": "5"}, retry_after=5)
-                else:
-                    detail = f"Something broke, and it is AREA's fault. The log tells more under {request_id}."
-                    response = respond(request, 500, detail)
-                await response(scope, receive, named)
-
-
-def _away(error: Exception) -> bool:
-    """Whether the database is away or too busy, rather than that something is wrong with what it was asked."""
-    import asyncpg
-    from sqlalchemy import exc
-
-    if isinstance(error, exc.TimeoutError):
-        return True  # no connection of the pool got free in time
-    origin = getattr(error, "orig", None)
-    cause = getattr(origin, "__cause__", None) or origin or error
-    gone = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
-    return isinstance(cause, (*gone, asyncpg.AdminShutdownError, ConnectionError)) or (
-        isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    )
+def _broke(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    more: dict[str, Any] = {"retry_after": int(headers["Retry-After"])} if headers else {}
+    return respond(request, status, detail, headers=headers, **more)

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 
 from area import catalog
-from area.api.body import Route
-from area.api.deps import Line, SessionDep, Someone, StateDep
 from area.api.paging import Page
 from area.api.problems import answers
+from area.doors.body import Route
+from area.doors.deps import Line, SessionDep, Someone, StateDep
 
 router = APIRouter(tags=["catalog"], route_class=Route)
 

@@ -1,0 +1,76 @@
+"""The outermost layer of a door: a name for each request, headers for each answer, and the last word on what nobody expected."""
+
+from collections.abc import Callable, Mapping
+
+import asyncpg
+import structlog
+from sqlalchemy import exc
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from area.kit.crypto import new_token
+
+log = structlog.get_logger(__name__)
+
+Respond = Callable[[Request, int, str, dict[str, str] | None], Response]
+
+
+class Edge:
+    """ASGI middleware; `respond` makes the door's own answer of a status, a sentence and headers."""
+
+    def __init__(self, app: ASGIApp, *, respond: Respond, headers: Mapping[str, str]) -> None:
+        self.app = app
+        self._respond = respond
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = scope["area.request_id"] = new_token()[:16]
+        started = False
+
+        async def named(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, named)
+            except Exception as error:
+                away = _away(error)
+                if away:
+                    log.warning("request.database_away", path=scope["path"], error=str(error))
+                else:
+                    log.exception("request.broke", method=scope["method"], path=scope["path"])
+                if started:
+                    raise
+                request = Request(scope)
+                if away:
+                    sentence = "The database can't be reached at the moment. Try again soon."
+                    response = self._respond(request, 503, sentence, {"Retry-After": "5"})
+                else:
+                    sentence = f"Something broke, and it is AREA's fault. The log tells more under {request_id}."
+                    response = self._respond(request, 500, sentence, None)
+                await response(scope, receive, named)
+
+
+def _away(error: Exception) -> bool:
+    """Whether the database is away or too busy, rather than that something is wrong with what it was asked."""
+    if isinstance(error, exc.TimeoutError):
+        return True  # no connection of the pool got free in time
+    origin = getattr(error, "orig", None)
+    cause = getattr(origin, "__cause__", None) or origin or error
+    gone = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+    return isinstance(cause, (*gone, asyncpg.AdminShutdownError, ConnectionError)) or (
+        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    )

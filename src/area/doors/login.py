@@ -1,0 +1,66 @@
+"""Registering and logging in, as every door does it: with what counts attempts and what notes them kept whatever follows."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import accounts
+from area.accounts import UserView
+from area.engine.state import State
+from area.kit.problems import Forbidden, Unauthenticated
+
+
+async def register(
+    state: State,
+    session: AsyncSession,
+    *,
+    email: str,
+    username: str,
+    password: str,
+    invitation: str | None,
+    client: str,
+    address: str,
+) -> tuple[str, UserView]:
+    """Make an account and begin a session: its token, and whose it is. Raises as `accounts.register` does, and `TooMany`."""
+    async with state.database.transaction() as counting:
+        await accounts.limit_registrations(counting, state.settings, address)
+    user = await accounts.register(
+        session,
+        state.settings,
+        email=email,
+        username=username,
+        password=password,
+        invitation=invitation,
+        address=address,
+    )
+    token = await accounts.open_session(session, state.settings, user.id, name=client, address=address)
+    return token, user
+
+
+async def log_in(
+    state: State, session: AsyncSession, *, login: str, password: str, client: str, address: str
+) -> tuple[str, UserView]:
+    """Begin a session: its token, and whose it is. Raises `Unauthenticated`, `Forbidden` and `TooMany`."""
+    async with state.database.transaction() as counting:
+        attempt = await accounts.attempt(counting, state.settings, login, address)
+    try:
+        await accounts.check(attempt, password)
+        user = await accounts.log_in(session, attempt)
+    except (Unauthenticated, Forbidden) as error:
+        await session.rollback()  # gives its connection back before another one is taken
+        # not what was typed: it may be a password in the wrong field
+        subject = f"user {attempt.user_id}" if attempt.user_id else "nobody known"
+        async with state.database.transaction() as noting:
+            await accounts.audit(noting, None, "login.failed", subject, {"reason": error.code}, address)
+        raise
+    token = await accounts.open_session(session, state.settings, user.id, name=client, address=address)
+    await accounts.audit(session, user.id, "login.succeeded", f"user {user.id}", None, address)
+    return token, user
+
+
+async def prove(
+    state: State, session: AsyncSession, user_id: int, password: str | None, address: str, field: str = "password"
+) -> None:
+    """Ask for the password again, as limited as log-in is. Raises `Invalid`, naming `field`, and `TooMany`."""
+    async with state.database.transaction() as counting:
+        attempt = await accounts.attempt(counting, state.settings, user_id, address)
+    await accounts.prove(attempt, password, field)
+    await accounts.forgive(session, attempt)

@@ -1,0 +1,41 @@
+"""The pages: server-rendered, with htmx for the parts that change. Beside the REST API, over the same functions."""
+
+from fastapi import APIRouter, FastAPI
+
+from area.doors.edge import Edge
+from area.engine.state import State
+from area.web import errors, home, sign_in
+from area.web.compress import Compress
+
+
+def make_web(state: State) -> FastAPI:
+    """The application with the pages' routes."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.area = state
+    errors.install(app)
+    pages = APIRouter()
+    for one in (sign_in, home):
+        pages.include_router(one.router)
+    app.include_router(pages)
+    app.add_middleware(Compress)
+    app.add_middleware(Edge, respond=errors.respond, headers=headers(state))
+    return app
+
+
+def headers(state: State) -> dict[str, str]:
+    """What every answer carries: nothing comes from anywhere else, nothing inline runs, nobody frames it."""
+    found = {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+            "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'"
+        ),
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Cache-Control": "no-store",
+        "Vary": "Cookie, Accept-Language, HX-Request",
+    }
+    if state.settings.base_url.startswith("https://"):
+        found["Strict-Transport-Security"] = "max-age=31536000"
+    return found

@@ -1,0 +1,77 @@
+"""What went wrong, as a page, or as the sentence that htmx puts where it happened."""
+
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from area.kit.problems import Problem, TooMany, Unauthenticated
+from area.web import language
+from area.web.pages import SignInNeeded, environment
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception."""
+    app.add_exception_handler(SignInNeeded, _sign_in)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def respond(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    """A page that says what went wrong and where to go; only the sentence, when htmx asked."""
+    lang = language.choose(None, request.headers.get("accept-language", ""))
+    template = "_problem.html" if "hx-request" in request.headers else "problem.html"
+    html = environment(lang).get_template(template).render(
+        page=None,
+        me=None,
+        path=request.url.path,
+        settings=request.app.state.area.settings,
+        unread=0,
+        nav="",
+        lang=lang,
+        flash="",
+        status=status,
+        sentence=language.gettext(lang)(sentence),
+        request_id=request.scope.get("area.request_id", ""),
+    )  # fmt: skip
+    return HTMLResponse(html, status, headers)
+
+
+def _sign_in(request: Request, _error: Exception) -> Response:
+    if "hx-request" in request.headers:
+        return respond(request, 401, "Your session has ended. What you typed is still here: sign in, and try again.")
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    back = f"?next={quote(here)}" if request.method == "GET" and here != "/" else ""
+    return RedirectResponse(f"/sign-in{back}", 303)
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    if isinstance(error, Unauthenticated):
+        return _sign_in(request, error)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+    return respond(request, error.status, error.message, headers)
+
+
+def _validation(request: Request, error: Exception) -> Response:
+    """An address that can't be: `/areas/abc`."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return respond(request, 404, "There is nothing at this address.")
+
+
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take this method.",
+    400: "The request can't be read.",
+}
+
+
+def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return respond(request, error.status_code, _SENTENCES.get(error.status_code) or str(error.detail))

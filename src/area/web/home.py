@@ -1,0 +1,192 @@
+"""The user's AREAs as cards, the recipes to begin with, and what makes the site installable."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
+
+from area import accounts, areas, catalog, executions
+from area.area_views import AreaOut
+from area.doors.deps import Id, ScopeDep, SessionDep
+from area.web import sign_in
+from area.web.assets import asset
+from area.web.pages import Fields, Page, SignedIn, Visit
+from area.web.recipes import RECIPES
+from area.web.sentences import Sentence, sentences
+
+router = APIRouter()
+
+MOST = 1000  # cards
+HOURS = 24
+TROUBLE = ("switched_off", "failing", "waiting_for_connection", "unavailable")
+ORDERS = ("newest", "name", "last_run", "trouble")
+
+
+class Card(BaseModel):
+    """An AREA as its owner sees it on the home page."""
+
+    area: AreaOut
+    sentence: Sentence
+    hours: list[tuple[int, int]]
+
+
+class Filter(BaseModel):
+    """What is looked for, as the address has it."""
+
+    q: str = ""
+    service: str = ""
+    state: str = ""
+    order: str = "newest"
+
+    @property
+    def any(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.q or self.service or self.state)
+
+
+@router.get("/")
+async def home(
+    page: Visit,
+    scope: ScopeDep,
+    session: SessionDep,
+    q: str = "",
+    service: str = "",
+    state: str = "",
+    order: str = "newest",
+) -> Response:
+    """Home; the set-up page where there is no account yet."""
+    if page.identity is None:
+        if not await accounts.anybody(session):
+            return await sign_in.first_run(page)
+        return page.to("/sign-in")
+    wanted = Filter(q=q.strip()[:255].replace("\0", ""), service=service[:100], state=state, order=order)
+    return await _show(page, session, scope, wanted)
+
+
+@router.post("/areas/{area_id}/switch")
+async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
+    """Switch an AREA on or off; answers with its card."""
+    area = await areas.set_active(session, scope, page.user.id, area_id, active=form.get("on") == "1")
+    return await page.show("_card.html", card=(await _cards(session, scope, [area]))[0])
+
+
+@router.post("/areas/bulk")
+async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: SessionDep) -> Response:
+    """Switch on, switch off or delete all the AREAs that are marked; all of them, or none."""
+    async with request.form(max_fields=MOST + 10) as form:
+        ids = sorted({int(str(one)) for one in form.getlist("area") if str(one).isdigit() and len(str(one)) < 10})
+        verb = str(form.get("do"))
+    for area_id in ids:
+        if verb == "delete":
+            await areas.remove(session, page.user.id, area_id)
+        elif verb in ("on", "off"):
+            await areas.set_active(session, scope, page.user.id, area_id, active=verb == "on")
+    done = {
+        "on": page.say("Switched on: %(number)s.", number=len(ids)),
+        "off": page.say("Switched off: %(number)s.", number=len(ids)),
+        "delete": page.say("Deleted: %(number)s.", number=len(ids)),
+    }
+    return page.to("/", said=done.get(verb, ""))
+
+
+async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) -> Response:
+    user_id = page.user.id
+    found = await areas.find(session, scope, user_id, limit=MOST, q=wanted.q or None, service=wanted.service or None)
+    if wanted.state:
+        states = TROUBLE if wanted.state == "trouble" else (wanted.state,)
+        found = [area for area in found if area.state in states]
+    if wanted.order == "name":
+        found.sort(key=lambda area: area.name.casefold())
+    elif wanted.order == "last_run":
+        found.sort(key=lambda area: (area.last_triggered_at is None, -_stamp(area)))
+    elif wanted.order == "trouble":
+        found.sort(key=lambda area: area.state not in TROUBLE)
+    cards = await _cards(session, scope, found)
+    if page.partial:
+        return await page.show("_cards.html", cards=cards, wanted=wanted)
+    mine = await areas.services_in_use(session, scope.registry, user_id)
+    services = {one.slug: one for one in await catalog.services(session, scope.registry)} if not cards else {}
+    return await page.show(
+        "home.html", nav="home", cards=cards, wanted=wanted, mine=mine, recipes=RECIPES, services=services
+    )
+
+
+def _stamp(area: AreaOut) -> float:
+    return area.last_triggered_at.timestamp() if area.last_triggered_at else 0.0
+
+
+async def _cards(session: Any, scope: areas.Scope, found: Sequence[AreaOut]) -> list[Card]:
+    ids = [area.id for area in found]
+    bars = await executions.by_hour(session, ids, hours=HOURS)
+    said = sentences(scope.registry, found)
+    return [
+        Card(area=area, sentence=sentence, hours=bars.get(area.id) or [(0, 0)] * HOURS)
+        for area, sentence in zip(found, said, strict=True)
+    ]
+
+
+# Installable
+
+
+@router.get("/manifest.webmanifest")
+async def manifest(page: Visit) -> Response:
+    """What a phone needs to know to keep AREA among its apps (https://www.w3.org/TR/appmanifest/)."""
+    icons = [{"src": asset(f"icon-{size}.png"), "sizes": f"{size}x{size}", "type": "image/png"} for size in (192, 512)]
+    content = {
+        "name": "AREA",
+        "short_name": "AREA",
+        "description": page.say("When something happens in one service, do something in another."),
+        "start_url": "/",
+        "scope": "/",
+        "display": "standalone",
+        "background_color": "#f7f7f5",
+        "theme_color": "#0b6e63",
+        "icons": [*icons, icons[-1] | {"purpose": "maskable"}],
+    }
+    return JSONResponse(content, media_type="application/manifest+json")
+
+
+@router.get("/offline")
+async def offline(page: Visit) -> Response:
+    """What is shown when the server can't be reached."""
+    page.identity = None
+    return await page.show("offline.html")
+
+
+@router.get("/service-worker.js")
+async def service_worker() -> Response:
+    """The script that keeps the offline page and what it needs; it keeps nothing of anybody's."""
+    kept = [
+        "/offline",
+        *(asset(name) for name in ("theme.js", "tabler.css", "app.css", "app.js", "htmx.js", "icons.svg")),
+    ]
+    script = SERVICE_WORKER.replace("VERSION", asset("app.js").split("/")[2]).replace(
+        "FILES", ", ".join(f'"{one}"' for one in kept)
+    )
+    headers = {"Cache-Control": "no-cache", "Service-Worker-Allowed": "/"}
+    return Response(script, media_type="text/javascript", headers=headers)
+
+
+SERVICE_WORKER = """\
+const CACHE = "area-VERSION";
+const KEPT = [FILES];
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(KEPT)).then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => {
+  const old = (names) => Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name)));
+  event.waitUntil(caches.keys().then(old).then(() => self.clients.claim()));
+});
+
+self.addEventListener("fetch", (event) => {
+  if (event.request.mode === "navigate") {
+    event.respondWith(fetch(event.request).catch(() => caches.match("/offline")));
+  } else if (new URL(event.request.url).pathname.startsWith("/static/")) {
+    event.respondWith(caches.match(event.request).then((kept) => kept || fetch(event.request)));
+  }
+});
+"""

@@ -1,0 +1,177 @@
+"""How a page is made: who looks at it, in which language, from which template."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from area import __version__, accounts, executions
+from area.accounts import Identity
+from area.doors.deps import COOKIE, StateDep, same_origin, set_cookie
+from area.engine.state import State
+from area.kit.problems import Forbidden
+from area.web import language, show
+from area.web.assets import asset
+
+TEMPLATES = Path(__file__).with_name("templates")
+SAFE = frozenset({"GET", "HEAD"})
+TOP = ("home", "runs", "services", "inbox", "admin", "profile")  # what the navigation may mark as current
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in, or no longer."""
+
+
+@dataclass
+class Page:
+    """One request for a page."""
+
+    request: Request
+    state: State
+    identity: Identity | None
+    language: str
+
+    @property
+    def user(self) -> accounts.UserView:
+        """Who looks. Raises `SignInNeeded`."""
+        if self.identity is None:
+            raise SignInNeeded
+        return self.identity.user
+
+    @property
+    def partial(self) -> bool:
+        """Whether htmx asks, for a part of a page."""
+        return "hx-request" in self.request.headers
+
+    @property
+    def say(self) -> Callable[..., str]:
+        """Translate: `page.say("Saved.")`; with `%(name)s` filled from keywords."""
+        return language.gettext(self.language)
+
+    async def show(self, template: str, status: int = 200, *, nav: str = "", **values: Any) -> Response:
+        """The page, or a part of it (templates that begin with "_"). `nav` is one of `TOP`."""
+        unread = 0
+        if self.identity is not None and not template.startswith("_"):
+            async with self.state.database.sessions() as session:
+                unread = await executions.unread(session, self.identity.user.id)
+        html = environment(self.language).get_template(template).render(
+            page=self,
+            me=self.identity.user if self.identity else None,
+            path=self.request.url.path,
+            settings=self.state.settings,
+            unread=unread,
+            nav=nav,
+            lang=self.language,
+            flash=self.request.cookies.get(FLASH, ""),
+            **values,
+        )  # fmt: skip
+        return self.finish(HTMLResponse(html, status))
+
+    def to(self, address: str, *, said: str = "") -> Response:
+        """Go to another page of ours (303), which then shows `said`, a translated sentence, once."""
+        if self.partial:
+            response = Response(status_code=200, headers={"HX-Redirect": address})
+        else:
+            response = RedirectResponse(address, 303)
+        if said:
+            response.set_cookie(FLASH, quote(said), max_age=30, path="/", samesite="lax", httponly=True)
+        return self.finish(response)
+
+    def finish(self, response: Response) -> Response:
+        """Renew the session's cookie if it is time, and forget what was said."""
+        if self.identity is not None and self.identity.renewed:
+            set_cookie(response, self.request, self.state, self.request.cookies[COOKIE])
+        if FLASH in self.request.cookies and isinstance(response, HTMLResponse) and not self.partial:
+            response.delete_cookie(FLASH, path="/")
+        return response
+
+
+FLASH = "area_said"
+
+
+async def visit(request: Request, state: StateDep) -> Page:
+    """Anybody's visit."""
+    token = request.cookies.get(COOKIE, "")[:500]
+    identity = None
+    if token:
+        async with state.database.transaction() as session:
+            identity = await accounts.authenticate(session, state.settings, token)
+    if identity is not None and identity.kind != "session":
+        identity = None  # an API token is for programs: here it could make what outlives its own revocation
+    if request.method not in SAFE and not same_origin(request, state):
+        raise Forbidden("This request does not come from AREA's own pages.")
+    chosen = identity.user.language if identity else None
+    return Page(request, state, identity, language.choose(chosen, request.headers.get("accept-language", "")))
+
+
+async def signed_in(page: Annotated[Page, Depends(visit)]) -> Page:
+    """The visit of somebody who is signed in."""
+    if page.identity is None:
+        raise SignInNeeded
+    return page
+
+
+async def admins(page: Annotated[Page, Depends(signed_in)]) -> Page:
+    """The visit of an administrator."""
+    if not page.user.is_admin:
+        raise Forbidden("Only administrators may see this.")
+    return page
+
+
+Visit = Annotated[Page, Depends(visit)]
+SignedIn = Annotated[Page, Depends(signed_in)]
+AdminPage = Annotated[Page, Depends(admins)]
+
+
+def local(address: str | None, default: str = "/") -> str:
+    """The address if it is a path of ours, else `default`: what comes in by `?next=` must not lead anywhere else."""
+    if not address or not address.startswith("/") or address[1:2] in ("/", "\\") or not address.isprintable():
+        return default
+    parts = urlsplit(address)
+    return default if parts.scheme or parts.netloc else address
+
+
+async def fields(request: Request) -> dict[str, str]:
+    """What was sent in a form, without its files; of a name sent twice, the last."""
+    async with request.form(max_fields=300, max_part_size=1_000_000) as form:
+        return {name: value.replace("\r\n", "\n") for name, value in form.multi_items() if isinstance(value, str)}
+
+
+Fields = Annotated[dict[str, str], Depends(fields)]
+Action = Callable[[], Awaitable[Any]]
+
+
+@cache
+def environment(lang: str) -> Environment:
+    """The templates, in one language."""
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+    )
+    env.install_gettext_translations(language.translations(lang), newstyle=True)  # type: ignore[attr-defined] # the extension's
+    env.globals.update(asset=asset, language_names=language.NAMES, version=__version__)
+    env.filters.update(_filters(lang))
+    return env
+
+
+def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
+    return {
+        "ago": lambda moment: show.ago(moment, lang),
+        "moment": lambda moment, zone="UTC": show.moment(moment, lang, zone),
+        "ms": lambda number: show.milliseconds(number, lang),
+        "number": lambda number: show.number(number, lang),
+        "size": lambda number: show.size(number, lang),
+        "pretty": show.pretty,
+        "initials": show.initials,
+        "unquoted": show.unquoted,
+    }

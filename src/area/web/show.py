@@ -1,0 +1,80 @@
+"""How times, numbers and data look on a page."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
+
+import orjson
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_decimal
+from markupsafe import Markup
+
+from area.kit.clock import now
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def ago(moment: datetime | None, lang: str) -> Markup:
+    """How long ago, or until when; kept true by app.js."""
+    if moment is None:
+        return Markup("")
+    moment = _aware(moment)
+    said = format_timedelta(moment - now(), add_direction=True, locale=lang, format="short")
+    return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
+        moment.isoformat(), format_datetime(moment, "medium", locale=lang), said
+    )
+
+
+def moment(when: datetime | None, lang: str, zone: str) -> Markup:
+    """A date and time in somebody's time zone."""
+    if when is None:
+        return Markup("")
+    when = _aware(when).astimezone(ZoneInfo(zone))
+    return Markup('<time datetime="{}">{}</time>').format(
+        when.isoformat(), format_datetime(when, "d MMM y, HH:mm:ss", locale=lang)
+    )
+
+
+def milliseconds(number: int | None, lang: str) -> str:
+    """A duration, in the unit that fits."""
+    if number is None:
+        return ""
+    if number < 1000:
+        return f"{number} ms"
+    if number < 60_000:
+        return f"{format_decimal(round(number / 1000, 1), locale=lang)} s"
+    return f"{number // 60_000} min {number % 60_000 // 1000} s"
+
+
+def number(value: float, lang: str) -> str:
+    """A number with its separators."""
+    return str(format_decimal(value, locale=lang))
+
+
+def size(value: int, lang: str) -> str:
+    """Bytes, in the unit that fits."""
+    amount = float(value)
+    for unit in ("B", "KB", "MB"):
+        if amount < 1000:
+            return f"{format_decimal(round(amount, 1 if unit != 'B' else 0), locale=lang)} {unit}"
+        amount /= 1000
+    return f"{format_decimal(round(amount, 1), locale=lang)} GB"
+
+
+def pretty(value: Any) -> str:
+    """Data as indented JSON; a text as it is."""
+    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+
+
+def initials(name: str) -> str:
+    """Up to two letters that stand for a name."""
+    words = [word for word in name.replace("_", " ").replace(".", " ").split() if word[:1].isalnum()]
+    return "".join(word[0] for word in words[:2]).upper() or "?"
+
+
+def unquoted(text: str) -> str:
+    """What was percent-encoded for a cookie."""
+    return unquote(text)

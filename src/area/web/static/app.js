@@ -1,0 +1,230 @@
+// What every page does beyond links and forms. Texts come from the page: <body data-say-…>.
+
+const say = (name) => document.body.dataset[name] || "";
+
+/* Errors show where they happened, and can be tried again. */
+
+const box = (source) => source.closest("[data-errors-here]") || source.closest("form, .card, section, main") || document.body;
+
+function clearError(source) {
+  box(source).querySelectorAll(":scope > .call-error").forEach((one) => one.remove());
+}
+
+function showError(source, sentence, link, again) {
+  clearError(source);
+  const alert = document.createElement("div");
+  alert.className = "alert alert-danger call-error";
+  alert.setAttribute("role", "alert");
+  const text = document.createElement("p");
+  text.textContent = sentence;
+  alert.append(text);
+  if (link) {
+    const anchor = document.createElement("a");
+    anchor.href = link;
+    anchor.className = "btn btn-sm";
+    anchor.textContent = say("saySignIn");
+    alert.append(anchor, " ");
+  }
+  if (again) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "btn btn-sm";
+    button.textContent = say("sayAgain");
+    button.addEventListener("click", () => {
+      alert.remove();
+      again();
+    });
+    alert.append(button);
+  }
+  box(source).prepend(alert);
+  alert.scrollIntoView({ block: "nearest" });
+}
+
+function againWith(ctx) {
+  const source = ctx.sourceElement;
+  const event = ctx.sourceEvent;
+  return () => {
+    if (event && event.type === "submit") source.requestSubmit(event.submitter || undefined);
+    else htmx.trigger(source, event ? event.type : "click");
+  };
+}
+
+document.addEventListener("htmx:before:request", (event) => clearError(event.detail.ctx.sourceElement));
+
+document.addEventListener("htmx:response:error", (event) => {
+  const { ctx } = event.detail;
+  if (ctx.response.status === 422) return; // a form that says what is wrong takes the place of the form
+  const answer = new DOMParser().parseFromString(ctx.text || "", "text/html");
+  const said = answer.querySelector("[data-problem]");
+  const ended = ctx.response.status === 401;
+  const here = encodeURIComponent(location.pathname + location.search);
+  showError(ctx.sourceElement, said ? said.textContent.trim() : say("sayFailed"), ended && `/sign-in?next=${here}`, againWith(ctx));
+});
+
+document.addEventListener("htmx:error", (event) => {
+  const ctx = event.detail.ctx;
+  if (!ctx || !ctx.sourceElement || (ctx.response && ctx.response.status)) return;
+  if (event.detail.error && event.detail.error.name === "AbortError") return;
+  showError(ctx.sourceElement, say("sayAway"), null, againWith(ctx));
+});
+
+/* A form is sent once, however often its button is pressed; coming back by the back button it can be sent again. */
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method === "dialog" || form.matches("[hx-post], [hx-get], [hx-delete], [hx-patch], [hx-put]")) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => form.classList.add("is-sending"), 300);
+});
+
+window.addEventListener("pageshow", () => {
+  document.querySelectorAll("form[data-sent]").forEach((form) => {
+    delete form.dataset.sent;
+    form.classList.remove("is-sending");
+  });
+});
+
+/* "Are you sure?", for buttons and forms with data-confirm, plain or htmx's. */
+
+function ask(element) {
+  const dialog = document.getElementById("confirm");
+  dialog.querySelector("[data-text]").textContent = element.dataset.confirm;
+  dialog.querySelector("[value=yes]").textContent = element.dataset.confirmYes || say("sayYes");
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+document.addEventListener(
+  "click",
+  async (event) => {
+    const element = event.target.closest("[data-confirm]");
+    if (!element || element.dataset.confirmed) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (await ask(element)) {
+      element.dataset.confirmed = "yes";
+      element.click();
+      delete element.dataset.confirmed;
+    }
+  },
+  true,
+);
+
+/* Small things. */
+
+document.addEventListener("click", async (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    const from = document.querySelector(copy.dataset.copy);
+    await navigator.clipboard.writeText("value" in from ? from.value : from.textContent);
+    const status = document.getElementById("status");
+    status.textContent = say("sayCopied");
+    copy.classList.add("is-copied");
+    setTimeout(() => copy.classList.remove("is-copied"), 1500);
+  }
+  const theme = event.target.closest("[data-set-theme]");
+  if (theme) window.setTheme(theme.dataset.setTheme);
+  document.querySelectorAll("details.menu[open]").forEach((menu) => {
+    if (!menu.contains(event.target) || event.target.closest("[data-closes]")) menu.open = false;
+  });
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    document.querySelectorAll("details.menu[open]").forEach((menu) => {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  }
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+    const search = document.querySelector("input[type=search]");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+    }
+  }
+});
+
+/* Times go on being true. */
+
+const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+function tellTimes() {
+  const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto", style: "short" });
+  document.querySelectorAll("time[data-ago]").forEach((time) => {
+    const seconds = (new Date(time.dateTime) - Date.now()) / 1000;
+    const [unit, size] = UNITS.find(([, length]) => Math.abs(seconds) >= length) || UNITS.at(-1);
+    time.textContent = words.format(Math.round(seconds / size), unit);
+  });
+}
+
+setInterval(tellTimes, 15000);
+document.addEventListener("DOMContentLoaded", tellTimes);
+document.addEventListener("htmx:after:swap", tellTimes);
+
+/* What happens on the server is told by one stream for each page that is looked at; parts of the page that wait for
+   `runs-changed` or `notices-changed` from:body then ask for themselves anew. */
+
+let stream = null;
+let due = null;
+
+function tell(name) {
+  htmx.trigger(document.body, name);
+}
+
+function runsChanged() {
+  if (due) return;
+  due = setTimeout(() => {
+    due = null;
+    tell("runs-changed");
+  }, 400);
+}
+
+function listen() {
+  if (stream || document.hidden || !document.body.hasAttribute("data-live")) return;
+  stream = new EventSource("/api/executions/stream");
+  stream.addEventListener("execution", runsChanged);
+  stream.addEventListener("notices", (event) => {
+    const { unread } = JSON.parse(event.data);
+    document.querySelectorAll("[data-unread]").forEach((badge) => {
+      if (badge.dataset.unread !== String(unread)) tell("notices-changed");
+      badge.dataset.unread = unread;
+      badge.textContent = unread > 99 ? "99+" : unread;
+      badge.hidden = unread === 0;
+    });
+  });
+}
+
+function deafen() {
+  if (stream) stream.close();
+  stream = null;
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return deafen();
+  listen();
+  runsChanged(); // something may have happened meanwhile
+});
+document.addEventListener("DOMContentLoaded", listen);
+window.addEventListener("pagehide", deafen);
+window.addEventListener("pageshow", listen);
+
+/* Installable. */
+
+if ("serviceWorker" in navigator && window.isSecureContext) navigator.serviceWorker.register("/service-worker.js");
+
+/* Marking several AREAs or runs shows what can be done with them. */
+
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form");
+  const bar = form && form.querySelector(".bulk");
+  if (!bar || event.target.type !== "checkbox") return;
+  const picked = form.querySelectorAll(".pick input:checked").length;
+  bar.hidden = picked === 0;
+  bar.querySelector("[data-picked]").textContent = say("sayPicked").replace("%", picked);
+});

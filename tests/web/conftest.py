@@ -1,0 +1,210 @@
+"""Pages in a real Chromium, served by a real `area up` with its embedded database: one for the tests of a worker."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+PASSWORD = "correct horse battery"
+CHROMIUM = os.environ.get("AREA_TEST_CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+
+@dataclass
+class Server:
+    """A running installation."""
+
+    url: str
+    folder: Path
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+
+@contextmanager
+def installation(folder: Path, **environment: str) -> Iterator[Server]:
+    """`area up` in a folder of its own, until the end of the block."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "AREA_DATA_DIR": str(folder / "data"),
+        "AREA_PORT": str(port),
+        "AREA_HOST": "127.0.0.1",
+        "AREA_ALLOW_PRIVATE_NETWORK": "127.0.0.1",
+        "AREA_REGISTRATION": "open",
+        "AREA_LOGIN_ATTEMPTS": "1000",
+    }
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AREA_")}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "area.cli", "up"],
+            env={**own, **settings, **environment},
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    server = Server(f"http://127.0.0.1:{port}", folder)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            with suppress(OSError), urllib.request.urlopen(f"{server.url}/readyz", timeout=2) as answer:
+                if answer.status == 200:
+                    break
+            assert process.poll() is None, server.log()
+            assert time.monotonic() < end, server.log()
+            time.sleep(0.1)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def server(memory: Path) -> Iterator[Server]:
+    """One installation for all tests of this worker; its administrator is called `root`."""
+    folder = memory / f"area-web-{os.getpid()}-{uuid4().hex[:8]}"
+    try:
+        with installation(folder) as one:
+            yield one
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"not run: there is no Chromium at {CHROMIUM}")
+    async with async_playwright() as playwright:
+        one = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield one
+        await one.close()
+
+
+@dataclass
+class Person:
+    """Somebody with a browser. Whatever their pages complain of is in `complaints`, and must stay empty."""
+
+    server: Server
+    context: BrowserContext
+    page: Page
+    name: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def go(self, path: str) -> None:
+        """Open a page of ours and wait until its scripts ran."""
+        await self.page.goto(self.server.url + path)
+        await self.page.wait_for_load_state("load")
+
+    async def api(self, method: str, path: str, body: Any = None, *, status: int | None = None) -> Any:
+        """Ask the REST API as this person."""
+        answer = await self.context.request.fetch(
+            self.server.url + path, method=method, data=body, headers={"Origin": self.server.url}
+        )
+        assert answer.ok if status is None else answer.status == status, (answer.status, await answer.text())
+        return await answer.json() if await answer.body() else None
+
+    async def make(self, action: str, reaction: str, name: str = "", **parts: Any) -> dict[str, Any]:
+        """Make an AREA; `parts` may hold `action_parameters`, `reaction_parameters` and `is_active`."""
+        wanted = {
+            "name": name or f"{action} to {reaction}",
+            "is_active": parts.get("is_active", True),
+            "action": {"component": action, "parameters": parts.get("action_parameters", {})},
+            "reaction": {"component": reaction, "parameters": parts.get("reaction_parameters", {})},
+        }
+        return await self.api("POST", "/api/areas", wanted)
+
+
+def listen(person: Person, page: Page, *, answers: tuple[int, ...] = ()) -> None:
+    """Note what the page complains of: errors in the console, broken promises of its policy, requests to anybody else.
+    `answers` are statuses that the test itself provokes: the console tells of them, too.
+    """
+
+    def said(message: Any) -> None:
+        if message.type in ("error", "warning") and not any(
+            f"status of {status}" in message.text for status in answers
+        ):
+            person.complaints.append(f"console: {message.text}")
+
+    def asked(request: Any) -> None:
+        if not request.url.startswith((person.server.url, "data:", "blob:")):
+            person.complaints.append(f"a request to {request.url}")
+
+    page.on("console", said)
+    page.on("pageerror", lambda error: person.complaints.append(f"error: {error}"))
+    page.on("request", asked)
+
+
+async def arrive(server: Server, browser: Browser, name: str = "", **options: Any) -> Person:
+    """A new person with an account, signed in, at the home page. The caller closes `person.context`."""
+    name = name or f"u{uuid4().hex[:10]}"
+    context = await browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+    context.set_default_timeout(10_000)
+    person = Person(server, context, await context.new_page(), name)
+    listen(person, person.page)
+    form = {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
+    answer = await context.request.post(f"{server.url}/api/auth/register", data=form, headers={"Origin": server.url})
+    if answer.status == 409:
+        form = {"login": name, "password": PASSWORD}
+        answer = await context.request.post(f"{server.url}/api/auth/login", data=form, headers={"Origin": server.url})
+    assert answer.ok, await answer.text()
+    return person
+
+
+@pytest_asyncio.fixture
+async def person(server: Server, browser: Browser) -> AsyncIterator[Person]:
+    """Somebody who is no administrator, signed in."""
+    await _root(server, browser)
+    one = await arrive(server, browser)
+    yield one
+    await one.context.close()
+    assert not one.complaints
+
+
+@pytest_asyncio.fixture
+async def root(server: Server, browser: Browser) -> AsyncIterator[Person]:
+    """The administrator."""
+    one = await _root(server, browser, keep=True)
+    assert one is not None
+    yield one
+    await one.context.close()
+    assert not one.complaints
+
+
+_made: set[str] = set()
+
+
+async def _root(server: Server, browser: Browser, *, keep: bool = False) -> Person | None:
+    """Have the first account made: it is the administrator's."""
+    if server.url in _made and not keep:
+        return None
+    one = await arrive(server, browser, "root")
+    _made.add(server.url)
+    if keep:
+        return one
+    await one.context.close()
+    return None
