@@ -2,19 +2,19 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench faults docs lock clean apt
+.PHONY: help run test check format bench bench-web screenshots faults docs lock clean apt
 
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## Tell what there is to do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127.0.0.1:8080
 	@exec $(BIN)/area up
 
-test: $(VENV)/dev.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for some of them)
+test: $(VENV)/dev.stamp $(VENV)/npm.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for some of them)
 	$(BIN)/pytest -n 2 $(ARGS)
 
 check: $(VENV)/dev.stamp ## Check format, style, import direction and types
@@ -28,6 +28,12 @@ format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 
 bench: $(VENV)/dev.stamp ## Measure speed (ARGS are the benchmark's)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-web: $(VENV)/dev.stamp ## Measure the pages in Chromium: bytes, server time, LCP, CLS
+	$(BIN)/python -m bench.web $(ARGS)
+
+screenshots: $(VENV)/dev.stamp ## Take pictures of every page into screenshots/
+	$(BIN)/python -m tests.web.screenshots $(ARGS)
 
 faults: $(VENV)/dev.stamp ## Kill, freeze and cut off parts of a running AREA, and count what was lost or done twice
 	$(BIN)/python -m tests.faults $(ARGS)
@@ -71,6 +77,9 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml $(WEB) |
 	@echo "Installing into $(VENV), with what the tests need ..."
 	$(call INSTALL,requirements-dev.txt)
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/npm.stamp: tests/npm/package-lock.json $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.npm && touch $@ || echo "npm did not bring what some tests need; they are skipped and say so." >&2
 
 # Python's own pip installs into the new environment when it can (22.3 or later); another pip in there takes seconds to make.
 $(BIN)/uv: | requirements.txt

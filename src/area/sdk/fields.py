@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AnyUrl, BaseModel, EmailStr, SecretStr
@@ -34,9 +35,14 @@ class Field:
     choices: tuple[str, ...] | None
 
 
-def fields(model: type[BaseModel]) -> list[Field]:
+def fields(model: type[BaseModel]) -> tuple[Field, ...]:
     """The model's fields in order. Raises `TypeError` when one has no description."""
-    return [_field(name, info, order) for order, (name, info) in enumerate(model.model_fields.items())]
+    return _fields(model)
+
+
+@lru_cache(4096)  # a page with 200 AREAs asks 400 times
+def _fields(model: type[BaseModel]) -> tuple[Field, ...]:
+    return tuple(_field(name, info, order) for order, (name, info) in enumerate(model.model_fields.items()))
 
 
 def _field(name: str, info: FieldInfo, order: int) -> Field:

@@ -47,7 +47,8 @@ class Page:
     @property
     def partial(self) -> bool:
         """Whether htmx asks, for a part of a page."""
-        return "hx-request" in self.request.headers
+        headers = self.request.headers  # going back, htmx asks for the whole page
+        return "hx-request" in headers and "hx-history-restore-request" not in headers
 
     @property
     def say(self) -> Callable[..., str]:
@@ -173,5 +174,6 @@ def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
         "size": lambda number: show.size(number, lang),
         "pretty": show.pretty,
         "initials": show.initials,
+        "bars": show.bars,
         "unquoted": show.unquoted,
     }
