@@ -395,6 +395,11 @@ async def switch_component(session: AsyncSession, row_id: int, *, active: bool) 
     await _switch(session, Component, "component", row_id, active=active)
 
 
+async def switched_off(session: AsyncSession) -> set[int]:
+    """The components that an admin switched off by themselves, by their ids."""
+    return set(await session.scalars(select(SwitchedOff.row_id).where(SwitchedOff.kind == "component")))
+
+
 async def _switch(
     session: AsyncSession, model: type[Service] | type[Component], kind: str, row_id: int, *, active: bool
 ) -> None:
