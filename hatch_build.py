@@ -22,8 +22,6 @@ VENDOR = Path("src/area/web/vendor")
 FILES = {
     "tabler.css": "@tabler/core/dist/css/tabler.min.css",
     "htmx.js": "htmx.org/dist/htmx.min.js",
-    "htmx-alpine.js": "htmx.org/dist/ext/hx-alpine-compat.min.js",
-    "alpine.js": "@alpinejs/csp/dist/cdn.min.js",
     "uplot.js": "uplot/dist/uPlot.iife.min.js",
     "uplot.css": "uplot/dist/uPlot.min.css",
     "inter-latin.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
