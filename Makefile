@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-web screenshots faults docs lock clean apt
+.PHONY: help run test check format bench bench-web screenshots translations faults docs lock clean apt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,9 @@ faults: $(VENV)/dev.stamp ## Kill, freeze and cut off parts of a running AREA, a
 
 docs: $(VENV)/dev.stamp ## Write docs/reference/ from the code
 	$(BIN)/python -m area.cli.reference
+
+translations: $(VENV)/dev.stamp ## Collect the pages' sentences for their translators
+	$(BIN)/python -m area.web.translate
 
 lock: $(VENV)/dev.stamp ## Resolve the newest versions that pyproject.toml allows into requirements*.txt
 	$(LOCK) --group build --output-file requirements.txt

@@ -99,7 +99,7 @@ class ServiceView(BaseModel):
 def component_fields(component: Action | Reaction) -> tuple[list[Field], list[Field]]:
     """Parameters (with the platform's own) and return values of a component."""
     own = ONLY_IF if isinstance(component, Action) else DELAY
-    return [*fields(component.params), own], fields(component.returns)
+    return [*fields(component.params), own], list(fields(component.returns))
 
 
 def slug_of(name: str) -> str:

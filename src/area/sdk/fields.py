@@ -60,7 +60,8 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
         type=_type(hints),
         nullable=not info.is_required(),
         placeholder=example if example is None or isinstance(example, str) else dump_json(example).decode(),
-        validation_regex=pattern or ("^(" + "|".join(SPECIAL.sub(r"\\\g<0>", c) for c in choices) + ")$" if choices else None),
+        validation_regex=pattern
+        or ("^(" + "|".join(SPECIAL.sub(r"\\\g<0>", c) for c in choices) + ")$" if choices else None),
         display_order=order,
         secret=SecretStr in hints,
         default=default,

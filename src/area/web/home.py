@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from area import accounts, areas, catalog, executions
 from area.area_views import AreaOut
+from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.web import sign_in
 from area.web.assets import asset
@@ -84,7 +85,7 @@ async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, ses
 @router.post("/areas/bulk")
 async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: SessionDep) -> Response:
     """Switch on, switch off or delete all the AREAs that are marked; all of them, or none."""
-    async with request.form(max_fields=MOST + 10) as form:
+    async with BoundedRequest(request.scope, request.receive).form(max_fields=MOST + 10) as form:
         ids = sorted({int(str(one)) for one in form.getlist("area") if str(one).isdigit() and len(str(one)) < 10})
         verb = str(form.get("do"))
     for area_id in ids:

@@ -36,7 +36,8 @@ def missing(lang: str) -> Iterator[str]:
         if not message.id:
             continue
         translated = known.get(message.id)
-        if translated is None or not translated.string or translated.fuzzy:
+        said = translated.string if translated else ""
+        if translated is None or translated.fuzzy or not all([said] if isinstance(said, str) else said):
             yield f"has no translation: {message.id!r}"
         else:
             translated.flags |= message.flags
