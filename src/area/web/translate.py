@@ -37,7 +37,7 @@ def missing(lang: str) -> Iterator[str]:
             continue
         translated = known.get(message.id)
         said = translated.string if translated else ""
-        if translated is None or translated.fuzzy or not all([said] if isinstance(said, str) else said):
+        if translated is None or translated.fuzzy or not all([said] if isinstance(said, str) else said or [""]):
             yield f"has no translation: {message.id!r}"
         else:
             translated.flags |= message.flags
