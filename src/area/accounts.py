@@ -7,6 +7,7 @@ sent at the same moment would all pass the limit.
 
 import asyncio
 import ipaddress
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
-from area.db.models import AccessToken, Area, AuditEntry, Invitation, LoginAttempt, User, UserSettings
+from area.db.models import AccessToken, Area, AuditEntry, Consent, Invitation, LoginAttempt, User, UserSettings
 from area.db.session import notify
 from area.kit import crypto
 from area.kit.problems import Conflict, FieldError, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
@@ -166,6 +167,49 @@ async def create(
     return user
 
 
+async def register_provided(
+    session: AsyncSession,
+    settings: Settings,
+    *,
+    email: str,
+    name: str,
+    invitation: str | None = None,
+    address: str | None = None,
+) -> UserView:
+    """`register` for somebody who comes from a log-in provider, without a password; `name` becomes the username if it can."""
+    email = _checked({"email": email})["email"]
+    await alone(session)
+    first = not await anybody(session)
+    if not first:
+        await _let_in(session, settings, invitation)
+    username = await _free_username(session, name, email)
+    user = await _insert(session, email, username, None, is_admin=first, logs_in=True)
+    await audit(session, user.id, "account.registered", f"user {user.id}", {"admin": first, "provider": True}, address)
+    return user
+
+
+async def _free_username(session: AsyncSession, *wishes: str) -> str:
+    """The first of the wishes that can be a username, with a number when it is taken."""
+    for wish in (*wishes, "user"):
+        try:
+            name = check_username(wish.partition("@")[0][:90])
+        except ValueError:
+            continue
+        taken = set(
+            await session.scalars(
+                select(func.lower(User.username)).where(func.starts_with(func.lower(User.username), func.lower(name)))
+            )
+        )
+        numbers = (f"{name}{number}" for number in itertools.count(2))
+        return next(one for one in itertools.chain([name], numbers) if one.lower() not in taken)
+    raise AssertionError("`user` can be a username")
+
+
+async def alone(session: AsyncSession) -> None:
+    """Until the transaction ends, nobody else adds an account, or a way into one."""
+    await _lock(session, _ACCOUNTS)
+
+
 async def limit_registrations(session: AsyncSession, settings: Settings, address: str) -> None:
     """Count a registration from `address`. Raises `TooMany`. To be committed before `register`, which costs a bcrypt."""
     await _lock(session, _ADDRESS, _network(address))
@@ -192,10 +236,10 @@ async def _let_in(session: AsyncSession, settings: Settings, invitation: str | N
 
 
 async def _insert(
-    session: AsyncSession, email: str, username: str, hashed: str, *, is_admin: bool, logs_in: bool = False
+    session: AsyncSession, email: str, username: str, hashed: str | None, *, is_admin: bool, logs_in: bool = False
 ) -> UserView:
     await _free(session, email=email, username=username)
-    values = {"email": email, "username": username, "password_hash": hashed, "is_admin": is_admin}
+    values: dict[str, Any] = {"email": email, "username": username, "password_hash": hashed, "is_admin": is_admin}
     if logs_in:
         values["last_connection_at"] = func.now()
     user_id = (await session.execute(insert(User).values(values).returning(User.id))).scalar_one()
@@ -437,6 +481,7 @@ async def purge(session: AsyncSession) -> int:
         (AccessToken, AccessToken.expires_at <= func.now()),
         (LoginAttempt, LoginAttempt.at <= func.now() - WINDOW),
         (Invitation, Invitation.expires_at <= func.now() - timedelta(days=INVITATION_DAYS)),
+        (Consent, Consent.expires_at <= func.now()),
     ):
         result = await session.execute(delete(model).where(old))
         count += getattr(result, "rowcount", 0)
