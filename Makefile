@@ -14,7 +14,7 @@ help: ## Tell what there is to do
 run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127.0.0.1:8080
 	@exec $(BIN)/area up
 
-test: $(VENV)/dev.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for some of them)
+test: $(VENV)/dev.stamp $(VENV)/npm.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for some of them)
 	$(BIN)/pytest -n 2 $(ARGS)
 
 check: $(VENV)/dev.stamp ## Check format, style, import direction and types
@@ -71,6 +71,14 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml $(WEB) |
 	@echo "Installing into $(VENV), with what the tests need ..."
 	$(call INSTALL,requirements-dev.txt)
 	@touch $@ $(VENV)/run.stamp
+
+# Peers of the tests that come from npm, by their lock file; without them the tests that need them are skipped and say so.
+CI_OPTIONS := "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"
+$(VENV)/npm.stamp: tests/npm/package.json tests/npm/package-lock.json | $(VENV)/dev.stamp
+	@mkdir -p $(VENV)/npm && cp $^ $(VENV)/npm/ && \
+	$(BIN)/python -c 'import subprocess, sys, hatch_build; \
+	sys.exit(subprocess.call([*hatch_build._node()[1], $(CI_OPTIONS)], cwd="$(VENV)/npm", stdout=sys.stderr))' \
+	&& touch $@ || echo "oidc-provider could not be installed; the tests that need it are skipped and say so." >&2
 
 # Python's own pip installs into the new environment when it can (22.3 or later); another pip in there takes seconds to make.
 $(BIN)/uv: | requirements.txt

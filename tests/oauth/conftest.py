@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,9 +192,11 @@ def logs():
     def keep(_logger, _method, event):
         lines.append(repr(event))
         if error := event.get("exc_info"):
-            import traceback
-
-            lines.append("".join(traceback.format_exception(error)) if isinstance(error, BaseException) else traceback.format_exc())
+            lines.append(
+                "".join(traceback.format_exception(error))
+                if isinstance(error, BaseException)
+                else traceback.format_exc()
+            )
         raise structlog.DropEvent
 
     before = structlog.get_config()["processors"]

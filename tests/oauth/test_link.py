@@ -151,7 +151,11 @@ async def test_the_server_wants_pkce_and_the_exact_address(ann, server):
 
 async def test_a_client_that_receives_the_code_itself(ann, server, state, logs):
     verifier = oauth2.verifier()
-    asked = {"redirect_uri": "https://app.example.org/back", "code_challenge": oauth2.challenge(verifier), "state": "mine"}
+    asked = {
+        "redirect_uri": "https://app.example.org/back",
+        "code_challenge": oauth2.challenge(verifier),
+        "state": "mine",
+    }
     back = await server.browse(await away(ann, **asked))
     assert (back["address"], back["state"]) == ("https://app.example.org/back", "mine")
     given = {"code": back["code"], "redirect_uri": back["address"], "code_verifier": verifier}

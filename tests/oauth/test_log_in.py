@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from area import providers
 from tests.api.conftest import PASSWORD
 from tests.engine.conftest import rows
 from tests.oauth.conftest import nowhere, register
@@ -59,11 +60,7 @@ async def test_sign_up_and_log_in(nobody, server, state, logs, provider):
     assert len(await rows(state, "select * from users")) == 1
     assert not await rows(state, "select * from consents")
     seen = await server.set()
-    await nowhere(state, await no_tokens(nobody, again), logs, SECRET, *filter(None, seen["tokens"]))
-
-
-async def no_tokens(client, _answer):
-    return client
+    await nowhere(state, nobody, logs, SECRET, *filter(None, seen["tokens"]))
 
 
 async def test_a_browser_is_logged_in_and_goes_on(nobody, server):
@@ -134,7 +131,9 @@ async def test_an_email_address_that_both_have_verified_is_one_persons(nobody, s
     second = await arrive(nobody, server, provider="oidc")
     assert first.json()["user"]["id"] == second.json()["user"]["id"]
     assert len(await rows(state, "select * from user_oauth2_accounts")) == 2
-    assert (await arrive(nobody, server, "ann2")).status == 409, "another account of the same provider is another person"
+    assert (await arrive(nobody, server, "ann2")).status == 409, (
+        "another account of the same provider is another person"
+    )
 
 
 async def test_an_email_address_that_was_changed_afterwards_is_no_proof(nobody, server):
@@ -233,8 +232,6 @@ async def test_a_taken_username_gets_a_number(nobody, server):
 
 
 async def test_an_issuer_that_is_not_what_it_says(nobody, state, monkeypatch):
-    from area import providers
-
     monkeypatch.setattr(providers, "_discovered", {})
     object.__setattr__(state.settings, "oidc_issuer", "http://127.0.0.1:9")
     answer = await nobody.get("/api/auth/oidc/authorize")

@@ -5,15 +5,27 @@ import os
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from area import connections, grants
+from area.engine import access
+from area.engine.access import Bearer, Tokens
+from area.engine.platform import UserPlatform
 from area.engine.runtime import worker
+from area.grants import Kept
+from area.kit.clock import now
+from area.kit.crypto import Keyring
+from area.kit.http import Response
+from area.sdk import Access, AuthExpired, Quirks
 from tests.engine.conftest import make_area, rows, statuses, until
 from tests.engine.test_flow import offer, settled
 from tests.oauth.conftest import link, nowhere
-from tests.oauth.vendor import SECRET
+from tests.oauth.vendor import KEY, SECRET
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,8 +117,6 @@ async def test_fifty_runs_in_two_processes_refresh_once(ann, server, state, area
 
 async def test_two_processes_memories_refresh_once(ann, server, state):
     """The same without workers, where it can be seen that both really asked at the same time."""
-    from area.engine.access import Tokens
-
     await link(ann, server)
     service = state.registry.services["vendor"]
     one, other = Tokens(state), Tokens(state)
@@ -163,8 +173,6 @@ async def _waiting(state, number):
 
 
 async def test_a_vendor_that_is_down_for_a_moment_is_tried_again(ann, server, state, area_of, monkeypatch):
-    from area.engine import access
-
     monkeypatch.setattr(access, "REST", 0.5)
     await link(ann, server)
     area = await area_of(ann)
@@ -198,8 +206,6 @@ async def test_a_token_that_is_still_good_is_used_while_the_vendor_is_down(ann, 
 @asynccontextmanager
 async def refreshing(state, ann, server):
     """In the middle of a refresh: the vendor has the question."""
-    from area.engine.access import Tokens
-
     await over(state)
     await server.set(slow=600)
     tokens = Tokens(state)
@@ -225,10 +231,6 @@ async def _changed(state, before):
 
 
 async def test_keys_may_be_rotated_in_the_middle_of_a_refresh(ann, server, state):
-    from area import connections
-    from area.kit.crypto import Keyring
-    from tests.oauth.vendor import KEY
-
     await link(ann, server)
     new = "another-key-of-more-than-32-characters!"
     async with refreshing(state, ann, server) as task:
@@ -241,8 +243,6 @@ async def test_keys_may_be_rotated_in_the_middle_of_a_refresh(ann, server, state
 
 
 async def test_reconnecting_in_the_middle_of_a_refresh_wins(ann, server, state):
-    from area import grants
-
     await link(ann, server)
     url = (await ann.get("/api/connections/vendor/authorize")).json()["url"]
     back = await server.browse(url)
@@ -259,8 +259,6 @@ async def test_reconnecting_in_the_middle_of_a_refresh_wins(ann, server, state):
 
 
 async def test_disconnecting_in_the_middle_of_a_refresh_leaves_nothing(ann, server, state):
-    from area.sdk import AuthExpired
-
     await link(ann, server)
     async with refreshing(state, ann, server) as task:
         await server.set(slow=0)
@@ -273,8 +271,6 @@ async def test_disconnecting_in_the_middle_of_a_refresh_leaves_nothing(ann, serv
 
 
 async def test_a_lease_of_a_process_that_died_runs_out(ann, server, state):
-    from area.engine.access import Tokens
-
     await link(ann, server)
     await over(state)
     pool = await state.database.pool()
@@ -284,11 +280,69 @@ async def test_a_lease_of_a_process_that_died_runs_out(ann, server, state):
 
 
 async def test_a_late_word_of_an_old_token_does_not_end_a_new_connection(ann, server, state):
-    from area.engine.platform import UserPlatform
-
     await link(ann, server)
     (old,) = await rows(state, "select updated_at from user_services")
     await link(ann, server)
     await UserPlatform(state, ann.id, 0).connection_expired("vendor", "Vendor answered 401.", old["updated_at"])
     assert not await rows(state, "select * from notices")
     assert (await ann.get("/api/connections/vendor")).json()["status"] == "works"
+
+
+class Stub:
+    """Tokens as a `Bearer` finds them."""
+
+    def __init__(self, granted_at):
+        self.kept = Kept(
+            SecretStr("old"), SecretStr("refresh"), None, None, granted_at, now(), status="works", last_error=None
+        )
+        self.renewals = []
+
+    async def current(self, user_id, service):
+        return self.kept
+
+    async def renewed(self, user_id, service, stale):
+        self.renewals.append(stale)
+        return replace(self.kept, access=SecretStr("new"))
+
+
+def answer(status, body=b""):
+    return Response(status, {}, body, "https://a.example/x")
+
+
+async def test_vendors_that_say_otherwise_that_a_token_has_ended(state):
+    service = state.registry.services["vendor"]
+    quirks = Quirks(
+        expired_statuses=frozenset({401, 403}), expired_field="error", expired_codes=frozenset({"token_expired"})
+    )
+    auth = replace(service.auth, quirks=quirks)
+    old, young = Stub(now() - timedelta(hours=1)), Stub(now() - timedelta(seconds=5))
+    refused = Access(secrets=("old",))
+    for stub in (old, young):
+        bearer = Bearer(state, stub, service, auth, 1)
+        assert bearer.refuses(answer(403))
+        assert bearer.refuses(answer(200, b'{"ok": false, "error": "token_expired"}'))
+        assert not bearer.refuses(answer(200, b'{"ok": false, "error": "channel_not_found"}'))
+        for body in (b"", b"<html>", b"[]", b'"token_expired"'):
+            assert not bearer.refuses(answer(200, body))
+        assert not bearer.refuses(answer(404))
+        other = await bearer.renewed(refused, 403)
+        assert (other is None) == (stub is young), "a new token is not to blame for a 403"
+        assert (await bearer.renewed(refused, 401)).headers == {"Authorization": "Bearer new"}
+    assert (old.renewals, young.renewals) == (["old", "old"], ["old"])
+
+
+async def test_a_source_waits_for_its_connection_and_goes_on(ann, server, state, area_of):
+    await link(ann, server)
+    await make_area(state, ann.id, action="vendor.seen", reaction="vendor.tell", text="{{title}}")
+    pool = await state.database.pool()
+    failures = "select * from sources where component_id in (select id from components where name = 'seen')"
+    async with worker(state):
+        await until(lambda: rows(state, f"{failures} and checked_at is not null and failures = 0"))
+        await server.end()
+        await pool.execute("update sources set due_at = now()")
+        await pool.execute("select pg_notify('sources_changed', '1')")
+        await until(lambda: rows(state, f"{failures} and failures > 0"))
+        assert (await ann.get("/api/connections/vendor")).json()["status"] == "expired"
+        await link(ann, server)
+        await until(lambda: rows(state, f"{failures} and failures = 0"))
+    assert len(await rows(state, "select * from notices")) == 1

@@ -67,6 +67,10 @@ def registry(issuer: str) -> Registry:
         assert ctx.credential is None
         return Told(sub=(await ctx.http.get("/me"))["sub"])
 
+    @vendor.poll("Somebody is seen", every=timedelta(hours=1))
+    async def seen(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Item]]:
+        yield Event(id="1", data=Item(title=(await ctx.http.get("/me"))["sub"]))
+
     probe = Service("probe", "Probe", "Fires when it is told to")
 
     @probe.poll("An item appears", every=timedelta(hours=1))
