@@ -212,9 +212,9 @@ async def alone(session: AsyncSession) -> None:
 
 async def limit_registrations(session: AsyncSession, settings: Settings, address: str) -> None:
     """Count a registration from `address`. Raises `TooMany`. To be committed before `register`, which costs a bcrypt."""
-    await _lock(session, _ADDRESS, _network(address))
-    await _limit(session, LoginAttempt.address, _network(address), settings.login_attempts * ADDRESS_FACTOR)
-    await session.execute(insert(LoginAttempt).values(login="register", address=_network(address)))
+    await _lock(session, _ADDRESS, network(address))
+    await _limit(session, LoginAttempt.address, network(address), settings.login_attempts * ADDRESS_FACTOR)
+    await session.execute(insert(LoginAttempt).values(login="register", address=network(address)))
 
 
 async def _let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> None:
@@ -268,15 +268,15 @@ async def attempt(session: AsyncSession, settings: Settings, login: str | int, a
     row = (await session.execute(select(User.id, User.password_hash).where(who).limit(1))).one_or_none()
     # by the account, however it is called, or else by the unknown name itself
     key = f"user:{row.id}" if row else f"name:{crypto.hash_token(str(login).lower())}"
-    network = _network(address)
+    here = network(address)
     await _lock(session, _LOGIN, key)
-    await _lock(session, _ADDRESS, network)
+    await _lock(session, _ADDRESS, here)
     await _limit(session, LoginAttempt.login, key, settings.login_attempts)
-    await _limit(session, LoginAttempt.address, network, settings.login_attempts * ADDRESS_FACTOR)
-    await session.execute(insert(LoginAttempt).values(login=key, address=network))
+    await _limit(session, LoginAttempt.address, here, settings.login_attempts * ADDRESS_FACTOR)
+    await session.execute(insert(LoginAttempt).values(login=key, address=here))
     await session.execute(
         delete(LoginAttempt).where(
-            or_(LoginAttempt.login == key, LoginAttempt.address == network), LoginAttempt.at <= func.now() - WINDOW
+            or_(LoginAttempt.login == key, LoginAttempt.address == here), LoginAttempt.at <= func.now() - WINDOW
         )
     )
     return Attempt(row.id if row else None, row.password_hash if row else None, address)
@@ -320,7 +320,7 @@ async def log_in(session: AsyncSession, attempt: Attempt) -> UserView:
 
 async def forgive(session: AsyncSession, attempt: Attempt) -> None:
     """Take back the attempts of this account from this address; those from elsewhere may be somebody else's guesses."""
-    mine = (LoginAttempt.login == f"user:{attempt.user_id}", LoginAttempt.address == _network(attempt.address))
+    mine = (LoginAttempt.login == f"user:{attempt.user_id}", LoginAttempt.address == network(attempt.address))
     await session.execute(delete(LoginAttempt).where(*mine))
 
 
@@ -341,7 +341,7 @@ async def _limit(session: AsyncSession, column: Any, value: str, most: int) -> N
         )
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """What counts as one address: IPv6 is handed out by /64, so whoever has one address has them all."""
     try:
         parsed = ipaddress.ip_address(address)

@@ -10,19 +10,20 @@ from typing import Any, Literal
 
 import orjson
 from pydantic import SecretStr
-from sqlalchemy import delete, func, insert
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import Consent
 from area.kit import oauth2
 from area.kit.crypto import BadSignature, Keyring, SignatureExpired, Undecryptable, hash_token, new_token
 from area.kit.oauth2 import Keys, Server
-from area.kit.problems import Gone, Invalid
+from area.kit.problems import Gone, Invalid, TooMany
 from area.kit.text import dump_json
 
 Purpose = Literal["connect", "log_in"]
 
 GOOD_FOR = timedelta(minutes=10)
+MOST_UNDER_WAY = 100  # of people who are not signed in, from one address
 LOST = "This way of signing in is used up, took longer than ten minutes, or began in another browser. Begin again."
 
 
@@ -52,8 +53,12 @@ async def begin(
     next: str,  # noqa: A002 - as it is called in addresses
     user_id: int | None = None,
     invitation: str | None = None,
+    address: str | None = None,
 ) -> str:
-    """Set out; returns the address of the page of consent. Only who has `bound_to` can come back."""
+    """Set out; returns the address of the page of consent. Only who has `bound_to` can come back.
+
+    `address` is that of somebody unknown: raises `TooMany` when many have set out from there and are not back.
+    """
     nonce, verifier = new_token(), oauth2.verifier()
     kept: dict[str, Any] = {
         "verifier": verifier,
@@ -64,6 +69,10 @@ async def begin(
     }
     number = hash_token(nonce)
     await session.execute(delete(Consent).where(Consent.expires_at <= func.now()))
+    if address is not None:
+        here = select(func.count()).where(Consent.address == address)
+        if (await session.scalar(here) or 0) >= MOST_UNDER_WAY:
+            raise TooMany("Too many log-ins were begun from here and not finished.", retry_after=60)
     await session.execute(
         insert(Consent).values(
             state_hash=number,
@@ -71,6 +80,7 @@ async def begin(
             service=slug,
             user_id=user_id,
             bound_to=hash_token(bound_to),
+            address=address,
             kept=keyring.encrypt(dump_json(kept).decode(), f"consent|{number}"),
             expires_at=func.now() + GOOD_FOR,
         )

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from area import providers
+from area import consent, providers
 from tests.api.conftest import PASSWORD
 from tests.engine.conftest import rows
 from tests.oauth.conftest import nowhere, register
@@ -244,3 +244,13 @@ async def test_log_in_asks_for_little(nobody):
     query = parse_qs(urlsplit(url).query)
     assert query["scope"] == ["openid email profile"]
     assert query["redirect_uri"] == ["http://testserver/api/auth/vendor/callback"]
+
+
+async def test_who_sets_out_again_and_again_is_stopped(nobody, state, monkeypatch):
+    monkeypatch.setattr(consent, "MOST_UNDER_WAY", 3)
+    for _ in range(3):
+        await away(nobody)
+    answer = await nobody.get("/api/auth/vendor/authorize")
+    assert (answer.status, answer.header("retry-after")) == (429, "60")
+    elsewhere = type(nobody)(nobody.app, address="192.0.2.77", told=nobody.told)
+    assert (await elsewhere.get("/api/auth/vendor/authorize")).status == 200

@@ -346,3 +346,74 @@ async def test_a_source_waits_for_its_connection_and_goes_on(ann, server, state,
         await link(ann, server)
         await until(lambda: rows(state, f"{failures} and failures = 0"))
     assert len(await rows(state, "select * from notices")) == 1
+
+
+async def test_a_crash_between_the_answer_and_the_commit_is_told(ann, server, state, monkeypatch):
+    """What rotation punishes: the vendor gave a new refresh token, and nobody kept it."""
+    await link(ann, server)
+    await over(state)
+
+    async def crash(*_, **__):
+        raise SystemError
+
+    service = state.registry.services["vendor"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokens, "_store", crash)
+        with pytest.raises(SystemError):
+            await Tokens(state).good(ann.id, service)
+    with pytest.raises(AuthExpired, match="Connect it again"):
+        await Tokens(state).good(ann.id, service)
+    assert (await ann.get("/api/connections/vendor")).json()["status"] == "expired"
+    assert len(await rows(state, "select * from notices")) == 1
+
+
+class Pool:
+    """A pool whose answers to `fetchval` may get lost."""
+
+    def __init__(self, pool, fetchval):
+        self._pool = pool
+        self._fetchval = fetchval
+
+    def __getattr__(self, name):
+        return getattr(self._pool, name)
+
+    async def fetchval(self, query, *values):
+        return await self._fetchval(self._pool.fetchval, query, *values)
+
+
+async def test_new_tokens_outlast_a_database_that_is_away(ann, server, state, monkeypatch):
+    await link(ann, server)
+    await over(state)
+    away = []
+
+    async def fetchval(ask, query, *values):
+        if query == access.STORE and len(away) < 3:
+            away.append(query)
+            raise ConnectionResetError("gone")
+        return await ask(query, *values)
+
+    monkeypatch.setattr(state.database, "_pool", Pool(await state.database.pool(), fetchval))
+    kept = await Tokens(state).good(ann.id, state.registry.services["vendor"])
+    assert len(away) == 3
+    assert kept.access.get_secret_value() == (await server.set())["tokens"][-2]
+    assert (await ann.post("/api/connections/vendor/test")).json()["works"]
+
+
+async def test_tokens_that_were_stored_without_a_word_of_it_are_not_revoked(ann, server, state, monkeypatch):
+    """The commit arrived, its confirmation did not: asked again, the lease is gone, and the tokens are there."""
+    await link(ann, server)
+    await over(state)
+    away = []
+
+    async def fetchval(ask, query, *values):
+        found = await ask(query, *values)
+        if query == access.STORE and not away:
+            away.append(query)
+            raise ConnectionResetError("gone")
+        return found
+
+    monkeypatch.setattr(state.database, "_pool", Pool(await state.database.pool(), fetchval))
+    revoked = (await server.set())["revoked"]
+    await Tokens(state).good(ann.id, state.registry.services["vendor"])
+    assert (await server.set())["revoked"] == revoked
+    assert (await ann.post("/api/connections/vendor/test")).json()["works"]

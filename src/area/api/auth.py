@@ -116,7 +116,7 @@ async def read_providers(state: StateDep) -> Page[providers.ProviderView]:
 @router.get(
     "/{provider}/authorize",
     response_model=Elsewhere,
-    responses=answers(401, 403, 404, 409, 422) | PAGES,
+    responses=answers(403, 404, 409, 422, 429) | PAGES,
     dependencies=[Depends(not_foreign)],
     summary="Log in with a provider",
 )
@@ -126,6 +126,7 @@ async def authorize(
     response: Response,
     state: StateDep,
     session: SessionDep,
+    address: Address,
     next: Annotated[Line, Query(max_length=2000, description="Where a browser goes afterwards")] = "/",  # noqa: A002
     link: Annotated[bool, Query(description="Add the provider to the account that is signed in")] = False,  # noqa: FBT002
     invitation: Annotated[Line | None, Query(max_length=100, description="Where registration needs one")] = None,
@@ -136,7 +137,14 @@ async def authorize(
         raise Forbidden("Log in first, with a password or another provider; an API token can't do this.")
     secret = consent.new_secret()
     url = await consent.log_in_address(
-        state, session, provider, secret=secret, next=consent.local(next), identity=identity, invitation=invitation
+        state,
+        session,
+        provider,
+        secret=secret,
+        next=consent.local(next),
+        identity=identity,
+        invitation=invitation,
+        address=address,
     )
     if not consent.wants_page(request):
         consent.remember(response, request, state, secret)

@@ -324,6 +324,7 @@ class Consent(Base):
     service: Mapped[str] = mapped_column(String(100))
     user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True), index=True)
     bound_to: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str | None] = mapped_column(String(64))  # of who is not signed in
     kept: Mapped[str] = mapped_column(Text)
     expires_at: Mapped[datetime] = mapped_column(AWARE, index=True)
 

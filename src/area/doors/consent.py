@@ -126,6 +126,7 @@ async def log_in_address(
     next: str,  # noqa: A002 - as it is called in addresses
     identity: Identity | None,
     invitation: str | None,
+    address: str,
 ) -> str:
     """The address of a provider's page; `identity` wants to log in with it from now on, nobody wants to log in now."""
     connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
@@ -142,6 +143,7 @@ async def log_in_address(
         next=next,
         user_id=identity.user.id if identity else None,
         invitation=invitation,
+        address=None if identity else accounts.network(address),
     )
 
 

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("service", sa.String(100), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=True),
         sa.Column("bound_to", sa.String(64), nullable=False),
+        sa.Column("address", sa.String(64), nullable=True),
         sa.Column("kept", sa.Text(), nullable=False),
         sa.Column("expires_at", AWARE, nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], "fk_consents_user_id", ondelete="CASCADE"),
