@@ -22,7 +22,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts
+from area import accounts, grants
 from area.accounts import UserView
 from area.db.models import Service, User, UserOAuth2Account
 from area.kit.http import Client, RequestFailed
@@ -57,7 +57,47 @@ class LoginView(BaseModel):
     created_at: datetime
 
 
+class ClientView(BaseModel):
+    """What an administrator does so that a service can be used: register AREA at `docs`, paste the addresses, set the variables."""
+
+    service: str
+    name: str
+    configured: bool
+    docs: str | None
+    redirect_uris: list[str]
+    variables: list[str]
+
+
 # Which
+
+
+def clients(registry: Registry, settings: Settings) -> list[ClientView]:
+    """Every service that this server has to be registered at, by name, and the issuer."""
+    found = [
+        ClientView(
+            service=one.slug,
+            name=one.name,
+            configured=settings.client(one.slug) is not None,
+            docs=one.docs or None,
+            redirect_uris=[
+                grants.redirect_uri(settings, one.slug),
+                *([redirect_uri(settings, one.slug)] if one.auth.login_scopes is not None else ()),
+            ],
+            variables=[f"AREA_{one.slug.upper()}_CLIENT_{part}" for part in ("ID", "SECRET")],
+        )
+        for one in registry.services.values()
+        if isinstance(one.auth, OAuth2)
+    ]
+    found.sort(key=lambda one: one.name.lower())
+    issuer = ClientView(
+        service=OIDC,
+        name=OIDC_ROW,
+        configured=settings.client(OIDC) is not None,
+        docs=None,
+        redirect_uris=[redirect_uri(settings, OIDC)],
+        variables=[f"AREA_OIDC_{part}" for part in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME")],
+    )
+    return [*found, issuer]
 
 
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
@@ -99,7 +139,7 @@ async def _issuer(client: Client, settings: Settings) -> Connector:
     userinfo = document["userinfo_endpoint"]
 
     async def account(ctx: Context) -> Account:
-        """Who it is. The token came from the issuer itself over TLS, so userinfo tells as much as an ID token (Core §5.3)."""
+        """Who it is, by userinfo (Core §5.3). The token came from the issuer itself, so no ID token has to be checked."""
         claims = await ctx.http.get(userinfo)
         subject = str(claims.get("sub") or "")
         if not subject:

@@ -239,6 +239,18 @@ async def test_an_issuer_that_is_not_what_it_says(nobody, state, monkeypatch):
     assert "can't be used just now" in answer.json()["detail"]
 
 
+async def test_administrators_see_what_to_register(ann, nobody, server):
+    vendor, issuer = (await ann.get("/api/admin/clients")).json()["items"]
+    assert vendor["redirect_uris"] == [
+        "http://testserver/api/connections/vendor/callback",
+        "http://testserver/api/auth/vendor/callback",
+    ]
+    assert vendor["variables"] == ["AREA_VENDOR_CLIENT_ID", "AREA_VENDOR_CLIENT_SECRET"]
+    assert (vendor["configured"], issuer["configured"]) == (True, True)
+    other = await register(nobody, "other@example.org")
+    assert (await other.get("/api/admin/clients")).status == 403
+
+
 async def test_log_in_asks_for_little(nobody):
     url, _ = await away(nobody)
     query = parse_qs(urlsplit(url).query)
