@@ -34,6 +34,7 @@ from area.db.session import notify
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
 from area.kit.net import Blocked, Guard
+from area.kit.oauth2 import Keys
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
 from area.plans import MASK, SECRET, secret_context
@@ -375,7 +376,17 @@ async def _service(session: AsyncSession, connector: Connector) -> Service:
 
 
 def _available(connector: Connector, settings: Settings) -> bool:
-    return not isinstance(connector.auth, OAuth2) or settings.client(connector.slug) is not None
+    return not isinstance(connector.auth, OAuth2) or keys_of(connector, settings) is not None
+
+
+def client_of(connector: Connector) -> str:
+    """What a service's client id is called in the settings."""
+    return (isinstance(connector.auth, OAuth2) and connector.auth.client) or connector.slug
+
+
+def keys_of(connector: Connector, settings: Settings) -> Keys | None:
+    """What the vendor knows this installation by; None when it was not set."""
+    return settings.client(client_of(connector))
 
 
 def _form(connector: Connector) -> list[FieldView]:

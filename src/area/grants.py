@@ -75,7 +75,7 @@ def connectable(registry: Registry, slug: str) -> tuple[Connector, OAuth2]:
 
 def keys_of(settings: Settings, connector: Connector) -> Keys:
     """What the vendor knows this installation by. Raises `Conflict` when it was not set."""
-    keys = settings.client(connector.slug)
+    keys = connections.keys_of(connector, settings)
     if keys is None:
         raise Conflict(
             f"{connector.name} can't be used on this server yet: its administrator has to register AREA there."

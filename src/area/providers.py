@@ -22,7 +22,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, grants
+from area import accounts, connections, grants
 from area.accounts import UserView
 from area.db.models import Service, User, UserOAuth2Account
 from area.kit.http import Client, RequestFailed
@@ -77,13 +77,13 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
         ClientView(
             service=one.slug,
             name=one.name,
-            configured=settings.client(one.slug) is not None,
+            configured=connections.keys_of(one, settings) is not None,
             docs=one.docs or None,
             redirect_uris=[
                 grants.redirect_uri(settings, one.slug),
                 *([redirect_uri(settings, one.slug)] if one.auth.login_scopes is not None else ()),
             ],
-            variables=[f"AREA_{one.slug.upper()}_CLIENT_{part}" for part in ("ID", "SECRET")],
+            variables=[f"AREA_{connections.client_of(one).upper()}_CLIENT_{part}" for part in ("ID", "SECRET")],
         )
         for one in registry.services.values()
         if isinstance(one.auth, OAuth2)
@@ -105,7 +105,7 @@ def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
     found = [
         ProviderView(provider=one.slug, name=one.name, icon_path=f"/icons/{one.slug}.svg")
         for one in registry.services.values()
-        if isinstance(one.auth, OAuth2) and one.auth.login_scopes is not None and settings.client(one.slug)
+        if isinstance(one.auth, OAuth2) and one.auth.login_scopes is not None and connections.keys_of(one, settings)
     ]
     found.sort(key=lambda one: one.name.lower())
     if settings.client(OIDC):

@@ -1,10 +1,13 @@
 """What lets a connector's requests in goes to the service's own hosts, and into nothing else."""
 
+from dataclasses import replace
+
 import pytest
 import pytest_asyncio
 from aiohttp import web
 from pydantic import SecretStr
 
+from area import connections
 from area.kit.http import Client
 from area.kit.net import Guard
 from area.kit.oauth2 import Quirks
@@ -185,5 +188,7 @@ async def test_how_it_is_declared(client, hosts):
     async def do(ctx: Context, params: Nothing) -> Nothing:
         return params
 
+    assert connections.client_of(service) == "b"
+    assert connections.client_of(replace(service, auth=replace(auth, client="a"))) == "a"
     assert service.reactions["do"].scopes == ("write",)
     assert (auth.server.token_url, auth.server.quirks.pkce) == ("https://a.example/token", False)

@@ -111,7 +111,9 @@ async def revoked(state: State, user_id: int, slug: str) -> None:
     async with state.database.transaction() as reading:
         kept = await grants.kept(reading, state.keyring, connector, user_id)
     if kept is not None:
-        await grants.revoke(state.client, connector, connector.auth, state.settings.client(slug), kept)
+        await grants.revoke(
+            state.client, connector, connector.auth, connections.keys_of(connector, state.settings), kept
+        )
 
 
 # Log in

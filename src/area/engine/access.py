@@ -184,7 +184,7 @@ class Tokens:
             return await self._lost(
                 user_id, service, kept, f"The access to {service.name} has ended. Connect it again."
             )
-        keys = self._state.settings.client(service.slug)
+        keys = connections.keys_of(service, self._state.settings)
         try:
             if keys is None:
                 raise GrantFailed("this server has no client id for it any more. Tell an administrator.")
@@ -272,7 +272,7 @@ class Bearer:
         return isinstance(body, dict) and str(body.get(quirks.expired_field)) in quirks.expired_codes
 
     def _access(self, kept: Kept) -> Access:
-        keys = self._state.settings.client(self._service.slug)
+        keys = connections.keys_of(self._service, self._state.settings)
         return grants.bearer(self._auth, keys.id if keys else "", kept.access)
 
 
