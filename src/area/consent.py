@@ -1,6 +1,6 @@
 """The way to a vendor's page of consent and back: a `state` that is signed, bound to who set out, and good once, for ten minutes.
 
-`begin` and `come_back` are transactions of the caller's own: what came back is used up whatever follows.
+`set_out` and `come_back` are transactions of the caller's own: what came back is used up whatever follows.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Came:
     invitation: SecretStr | None = field(default=None, repr=False)
 
 
-async def begin(
+async def set_out(
     session: AsyncSession,
     keyring: Keyring,
     purpose: Purpose,

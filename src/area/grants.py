@@ -136,7 +136,7 @@ async def authorize(
 ) -> str:
     """The address of the vendor's page of consent, from where the user comes back to `redirect_uri`."""
     connector, auth = connectable(registry, slug)
-    return await consent.begin(
+    return await consent.set_out(
         session,
         keyring,
         "connect",

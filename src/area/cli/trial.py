@@ -364,7 +364,8 @@ def _credential(service: "Service", file: str) -> "BaseModel":
     from area.sdk import Credentials
 
     if not isinstance(service.auth, Credentials):
-        raise console.Failed(f"{service.name} takes no credential of a form, so leave --credential out.")
+        why = "is connected at its own site" if service.auth else "needs no connection"
+        raise console.Failed(f"{service.name} {why}, so leave --credential out.")
     try:
         checked: BaseModel = service.auth.model.model_validate(console.read_object(console.read_text(file), file))
     except ValidationError as error:

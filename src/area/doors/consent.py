@@ -132,7 +132,7 @@ async def log_in_address(
 ) -> str:
     """The address of a provider's page; `identity` wants to log in with it from now on, nobody wants to log in now."""
     connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
-    return await consent.begin(
+    return await consent.set_out(
         session,
         state.keyring,
         "log_in",
