@@ -2,14 +2,14 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench faults docs lock clean apt
+.PHONY: help run test check format bench bench-web screenshots translations faults docs lock clean apt
 
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## Tell what there is to do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127.0.0.1:8080
 	@exec $(BIN)/area up
@@ -29,11 +29,20 @@ format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 bench: $(VENV)/dev.stamp ## Measure speed (ARGS are the benchmark's)
 	$(BIN)/python -m bench $(ARGS)
 
+bench-web: $(VENV)/dev.stamp ## Measure the pages in Chromium: bytes, server time, LCP, CLS
+	$(BIN)/python -m bench.web $(ARGS)
+
+screenshots: $(VENV)/dev.stamp ## Take pictures of every page into screenshots/
+	$(BIN)/python -m tests.web.screenshots $(ARGS)
+
 faults: $(VENV)/dev.stamp ## Kill, freeze and cut off parts of a running AREA, and count what was lost or done twice
 	$(BIN)/python -m tests.faults $(ARGS)
 
 docs: $(VENV)/dev.stamp ## Write docs/reference/ from the code
 	$(BIN)/python -m area.cli.reference
+
+translations: $(VENV)/dev.stamp ## Collect the pages' sentences for their translators
+	$(BIN)/python -m area.web.translate
 
 lock: $(VENV)/dev.stamp ## Resolve the newest versions that pyproject.toml allows into requirements*.txt
 	$(LOCK) --group build --output-file requirements.txt
@@ -72,13 +81,8 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml $(WEB) |
 	$(call INSTALL,requirements-dev.txt)
 	@touch $@ $(VENV)/run.stamp
 
-# Peers of the tests that come from npm, by their lock file; without them the tests that need them are skipped and say so.
-CI_OPTIONS := "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"
-$(VENV)/npm.stamp: tests/npm/package.json tests/npm/package-lock.json | $(VENV)/dev.stamp
-	@mkdir -p $(VENV)/npm && cp $^ $(VENV)/npm/ && \
-	$(BIN)/python -c 'import subprocess, sys, hatch_build; \
-	sys.exit(subprocess.call([*hatch_build._node()[1], $(CI_OPTIONS)], cwd="$(VENV)/npm", stdout=sys.stderr))' \
-	&& touch $@ || echo "oidc-provider could not be installed; the tests that need it are skipped and say so." >&2
+$(VENV)/npm.stamp: tests/npm/package-lock.json $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.npm && touch $@ || echo "npm did not bring what some tests need; they are skipped and say so." >&2
 
 # Python's own pip installs into the new environment when it can (22.3 or later); another pip in there takes seconds to make.
 $(BIN)/uv: | requirements.txt

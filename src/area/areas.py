@@ -218,14 +218,20 @@ async def services_in_use(session: AsyncSession, registry: Registry, user_id: in
     return [(slugs[name], name) for name in await session.scalars(statement) if name in slugs]
 
 
-async def in_use(session: AsyncSession) -> dict[int, int]:
-    """How many AREAs of everybody that are on use each component, by its id."""
-    used = select(func.unnest(array([Area.component_action_id, Area.component_reaction_id])).label("id")).where(
-        Area.is_active
+async def in_use(session: AsyncSession) -> tuple[dict[int, int], dict[int, int]]:
+    """How many AREAs of everybody that are on need each component, and each service, by their ids."""
+    used = (
+        select(Area.id, func.unnest(array([Area.component_action_id, Area.component_reaction_id])).label("component"))
+        .where(Area.is_active)
+        .cte("used")
     )
-    found = used.subquery()
-    rows = await session.execute(select(found.c.id, func.count()).group_by(found.c.id))
-    return {component_id: number for component_id, number in rows}
+    number = func.count(used.c.id.distinct())
+    by_component = select(used.c.component, number).group_by(used.c.component)
+    by_service = (
+        select(Component.service_id, number).join(used, used.c.component == Component.id).group_by(Component.service_id)
+    )
+    components, services = await session.execute(by_component), await session.execute(by_service)
+    return dict(components.tuples().all()), dict(services.tuples().all())
 
 
 def _of_service(statement: Select[Area], registry: Registry, slug: str) -> Select[Area]:

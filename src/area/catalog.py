@@ -99,7 +99,7 @@ class ServiceView(BaseModel):
 def component_fields(component: Action | Reaction) -> tuple[list[Field], list[Field]]:
     """Parameters (with the platform's own) and return values of a component."""
     own = ONLY_IF if isinstance(component, Action) else DELAY
-    return [*fields(component.params), own], fields(component.returns)
+    return [*fields(component.params), own], list(fields(component.returns))
 
 
 def slug_of(name: str) -> str:
@@ -393,6 +393,11 @@ async def switch_service(session: AsyncSession, row_id: int, *, active: bool) ->
 async def switch_component(session: AsyncSession, row_id: int, *, active: bool) -> None:
     """An admin's switch of a component. Raises `NotFound`."""
     await _switch(session, Component, "component", row_id, active=active)
+
+
+async def switched_off(session: AsyncSession) -> set[int]:
+    """The components that an admin switched off by themselves, by their ids."""
+    return set(await session.scalars(select(SwitchedOff.row_id).where(SwitchedOff.kind == "component")))
 
 
 async def _switch(

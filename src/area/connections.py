@@ -218,6 +218,12 @@ async def disconnect(session: AsyncSession, registry: Registry, user_id: int, sl
     )
     await notify(session, CONNECTION_CHANGED, f"{user_id}:{slug}")
     await accounts.audit(session, user_id, "connection.disconnected", slug)
+    return await dependents(session, registry, user_id, slug)
+
+
+async def dependents(session: AsyncSession, registry: Registry, user_id: int, slug: str) -> list[Dependent]:
+    """The user's AREAs that need the connection. Raises `NotFound`."""
+    row = await _service(session, connectable(registry, slug)[0])
     components = select(Component.id).where(Component.service_id == row.id)
     needing = or_(Area.component_action_id.in_(components), Area.component_reaction_id.in_(components))
     rows = await session.execute(
@@ -305,7 +311,7 @@ async def views(
             parked_until=row.parked_until,
             expires_at=row.token_expires_at.replace(tzinfo=UTC) if row.token_expires_at else None,
             connected_at=row.created_at,
-            fields=_form(by_name[row.name]),
+            fields=form(by_name[row.name]),
         )
         for row in rows
         if row.name in by_name
@@ -389,7 +395,8 @@ def keys_of(connector: Connector, settings: Settings) -> Keys | None:
     return settings.client(client_of(connector))
 
 
-def _form(connector: Connector) -> list[FieldView]:
+def form(connector: Connector) -> list[FieldView]:
+    """The fields that connect a service; none when it takes no form."""
     if not isinstance(connector.auth, Credentials):
         return []
     return [

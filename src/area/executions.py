@@ -1,7 +1,7 @@
 """The log: what ran, what came in, what was sent, what came back; the inbox of notices; figures; and what is deleted when."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import asyncpg
@@ -10,7 +10,7 @@ from sqlalchemy import Text, cast, func, literal, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.db.models import Area, AreaExecution, Notice
+from area.db.models import Area, AreaExecution, Component, Notice, Service
 from area.db.session import WORKER, Conn, notify
 from area.kit.problems import Invalid, NotFound
 
@@ -143,6 +143,7 @@ class WorkerView(BaseModel):
     process: int
     since: datetime
     seen_at: datetime
+    silent_seconds: float
 
 
 # The log
@@ -168,12 +169,13 @@ async def find(
     limit: int,
     before: int | None = None,
     area_id: int | None = None,
+    service: str | None = None,
     status: Collection[Status] = (),
     q: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[ExecutionLine]:
-    """The user's executions, newest first, with an id below `before`.
+    """The user's executions, newest first, with an id below `before`; `service` is the name of one that the AREA uses.
 
     `q` is searched in what the action returned and in the error; `since` and `until` (aware) bound the time of creation.
     Raises `Invalid` when a search takes longer than ten seconds.
@@ -200,6 +202,9 @@ async def find(
     mine = select(newest.c.id).select_from(Area).join(newest, literal(True)).where(Area.user_id == user_id)
     if area_id is not None:
         mine = mine.where(Area.id == area_id)
+    if service is not None:
+        of_it = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == service)
+        mine = mine.where(Area.component_action_id.in_(of_it) | Area.component_reaction_id.in_(of_it))
     mine = mine.order_by(newest.c.id.desc()).limit(limit)
     # filters that no index answers may have to read much: they get so long and no longer
     await session.execute(text(f"set local statement_timeout = '{SEARCH_SECONDS}s'"))
@@ -341,7 +346,8 @@ from pgqueuer
 
 
 _WORKERS = """
-select application_name, min(backend_start) as since, max(state_change) as seen_at from pg_stat_activity
+select application_name, min(backend_start) as since, max(state_change) as seen_at,
+       extract(epoch from clock_timestamp() - max(state_change)) as silent_seconds from pg_stat_activity
 where datname = current_database() and starts_with(application_name, :prefix) group by 1 order by 2
 """
 
@@ -359,6 +365,12 @@ async def system_stats(session: AsyncSession) -> SystemStats:
     return SystemStats(**await _stats(session, None), **system._mapping, queue=Queue(**queue))  # noqa: SLF001 - as above
 
 
+async def last_minute(session: AsyncSession) -> int:
+    """How many executions of everybody were created in the last minute."""
+    recent = AreaExecution.created_at > func.now() - timedelta(minutes=1)
+    return await session.scalar(select(func.count()).select_from(AreaExecution).where(recent)) or 0
+
+
 async def workers(session: AsyncSession) -> list[WorkerView]:
     """The workers, oldest first; one that is gone is no longer connected."""
     rows = await session.execute(text(_WORKERS), {"prefix": WORKER})
@@ -366,7 +378,14 @@ async def workers(session: AsyncSession) -> list[WorkerView]:
     for row in rows:
         machine, _, process = row.application_name.removeprefix(WORKER).rpartition(" ")
         if process.isdigit():
-            found.append(WorkerView(machine=machine, process=int(process), since=row.since, seen_at=row.seen_at))
+            view = WorkerView(
+                machine=machine,
+                process=int(process),
+                since=row.since,
+                seen_at=row.seen_at,
+                silent_seconds=float(row.silent_seconds),
+            )
+            found.append(view)
     return found
 
 

@@ -165,6 +165,14 @@ def compile_config(registry: Registry, config: Config) -> Plan:
     )
 
 
+def action_errors(action: Action, given: Mapping[str, Any]) -> list[FieldError]:
+    """What is wrong with an action's parameters while no reaction is chosen yet."""
+    texts, errors = check_texts(action, given, "action.parameters", allow="only_if")
+    _action_params(action, texts, errors)
+    _only_if(texts.get("only_if"), {one.name for one in fields(action.returns)}, errors)
+    return errors
+
+
 def _action_params(action: Action, given: Mapping[str, str], errors: list[FieldError]) -> BaseModel | None:
     declared = {one.name: one for one in fields(action.params)}
     values = {name: parse(text, declared[name]) for name, text in given.items() if name in declared}

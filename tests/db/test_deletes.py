@@ -13,6 +13,7 @@ ROWS = """
     insert into user_services (user_id, service_id) values (1, 2), (2, 2);
     insert into connection_states (user_id, service_id) values (1, 2), (2, 2);
     insert into user_settings (user_id) values (1), (2);
+    insert into drafts (user_id, key, content) values (1, 'new', '{}'), (2, 'new', '{}');
     insert into access_tokens (user_id, kind, token_hash, name) values (1, 'api', 'h1', 'n'), (2, 'api', 'h2', 'n');
     insert into invitations (token_hash, created_by, expires_at) values ('i1', 1, now()), ('i2', 2, now());
     insert into areas (user_id, component_action_id, component_reaction_id, name) values (1, 1, 2, 'one'), (2, 1, 2, 'two');
@@ -40,6 +41,7 @@ OF_USER = [
     "connection_states",
     "consents",
     "user_settings",
+    "drafts",
     "access_tokens",
     "areas",
     "notices",

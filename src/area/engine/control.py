@@ -16,8 +16,10 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, NotFound
 from area.kit.templating import RenderError
+from area.parameters import configs
 from area.parameters import present as present_config
 from area.plans import Plan, compile_config, field_errors
+from area.sdk import Action
 
 Mode = Literal["as_it_was", "present"]
 
@@ -56,6 +58,19 @@ async def preview(
     sample = data is None and last is None
     event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
     return _preview(plan, event, sample=sample, timezone=await _timezone(session, user_id))
+
+
+async def event_of(
+    session: AsyncSession, state: State, user_id: int, action: Action, area_id: int | None = None
+) -> tuple[dict[str, Any], bool]:
+    """What to try an action's values on, and whether it is its sample: the last event of the AREA if that has this action."""
+    if area_id is not None:
+        area = await _own_area(session, user_id, area_id)
+        config = (await configs(session, state.registry, [area]))[area.id][0]
+        last = await _last_event(session, area.id) if config.action == action.key else None
+        if last is not None:
+            return last, False
+    return sample_of(state.registry, action), True
 
 
 def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone: str) -> Preview:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -19,7 +21,7 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.types import JOB_STATUS, QueueEntrypoint, QueueManagerId
 from typing_extensions import override
 
-from area.db.session import open_pool
+from area.db.session import WORKER, open_pool
 from area.engine.away import is_away, patiently
 from area.engine.cache import Cache
 from area.engine.executor import HEARTBEAT, Executor
@@ -186,6 +188,11 @@ async def listen(dsn: str, channels: tuple[str, ...], heard: Heard, lost: Callab
         pause = min(pause * 2, 5)
 
 
+def _name() -> str:
+    """What the database calls this worker's connections; PostgreSQL keeps 63 bytes of it."""
+    return f"{WORKER}{socket.gethostname().encode()[:40].decode(errors='ignore')} {os.getpid()}"
+
+
 class Worker:
     """One worker: claims jobs, looks at sources, records."""
 
@@ -254,7 +261,7 @@ class Worker:
         while not self._stopping.is_set():
             pool: asyncpg.Pool | None = None
             try:
-                pool = await open_pool(self.state.database.dsn, 2, 6)
+                pool = await open_pool(self.state.database.dsn, 2, 6, name=_name())
                 driver = PatientDriver(pool, self.state.database.dsn)
                 queries = CarefulQueries(driver)
                 queries.executor = self.executor

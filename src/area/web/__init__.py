@@ -4,7 +4,8 @@ from fastapi import APIRouter, FastAPI
 
 from area.doors.edge import Edge
 from area.engine.state import State
-from area.web import errors, home, sign_in
+from area.web import admin, avatars, details, editor, errors, home, inbox, profile, runs, services, sign_in
+from area.web import help as help_pages
 from area.web.compress import Compress
 
 
@@ -14,7 +15,7 @@ def make_web(state: State) -> FastAPI:
     app.state.area = state
     errors.install(app)
     pages = APIRouter()
-    for one in (sign_in, home):
+    for one in (sign_in, editor, home, services, help_pages, details, runs, inbox, profile, avatars, admin):
         pages.include_router(one.router)
     app.include_router(pages)
     app.add_middleware(Compress)

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from area import __version__, accounts, executions
 from area.accounts import Identity
+from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, set_cookie
 from area.engine.state import State
 from area.kit.problems import Forbidden
@@ -47,7 +48,8 @@ class Page:
     @property
     def partial(self) -> bool:
         """Whether htmx asks, for a part of a page."""
-        return "hx-request" in self.request.headers
+        headers = self.request.headers  # going back, htmx asks for the whole page
+        return "hx-request" in headers and "hx-history-restore-request" not in headers
 
     @property
     def say(self) -> Callable[..., str]:
@@ -139,7 +141,7 @@ def local(address: str | None, default: str = "/") -> str:
 
 async def fields(request: Request) -> dict[str, str]:
     """What was sent in a form, without its files; of a name sent twice, the last."""
-    async with request.form(max_fields=300, max_part_size=1_000_000) as form:
+    async with BoundedRequest(request.scope, request.receive).form(max_fields=300, max_part_size=1_000_000) as form:
         return {name: value.replace("\r\n", "\n") for name, value in form.multi_items() if isinstance(value, str)}
 
 
@@ -173,5 +175,6 @@ def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
         "size": lambda number: show.size(number, lang),
         "pretty": show.pretty,
         "initials": show.initials,
+        "bars": show.bars,
         "unquoted": show.unquoted,
     }

@@ -1,5 +1,6 @@
 """How times, numbers and data look on a page."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
@@ -62,6 +63,19 @@ def size(value: int, lang: str) -> str:
             return f"{format_decimal(round(amount, 1 if unit != 'B' else 0), locale=lang)} {unit}"
         amount /= 1000
     return f"{format_decimal(round(amount, 1), locale=lang)} GB"
+
+
+def bars(hours: Sequence[tuple[int, int]]) -> Markup:
+    """Bars of 24 pixels at most, four pixels from one to the next: all runs of an hour, red when some failed."""
+    most = max((number for number, _ in hours), default=0) or 1
+    idle = "".join(f"M{at * 4} 23h3" for at, (number, _) in enumerate(hours) if not number)
+    drawn = [f'<path class="idle" d="{idle}"/>'] if idle else []
+    for at, (number, failed) in enumerate(hours):
+        if number:
+            height = max(4, round(22 * number / most))
+            kind = "bad" if failed else "good"
+            drawn.append(f'<rect class="{kind}" x="{at * 4}" y="{24 - height}" width="3" height="{height}" rx="1"/>')
+    return Markup("".join(drawn))  # noqa: S704 - numbers only
 
 
 def pretty(value: Any) -> str:

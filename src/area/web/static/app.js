@@ -90,7 +90,9 @@ window.addEventListener("pageshow", () => {
 function ask(element) {
   const dialog = document.getElementById("confirm");
   dialog.querySelector("[data-text]").textContent = element.dataset.confirm;
-  dialog.querySelector("[value=yes]").textContent = element.dataset.confirmYes || say("sayYes");
+  const yes = dialog.querySelector("[value=yes]");
+  yes.textContent = element.dataset.confirmYes || say("sayYes");
+  yes.className = element.matches(".btn-bad, .btn-danger, .text-danger") ? "btn btn-danger" : "btn btn-primary";
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -204,6 +206,14 @@ function deafen() {
   if (stream) stream.close();
   stream = null;
 }
+
+// Who leaves the page wants nothing of it anew: what it shows may just be deleted. A download leaves nowhere.
+window.addEventListener("beforeunload", () => {
+  deafen();
+  clearTimeout(due);
+  due = null;
+  setTimeout(listen, 3000);
+});
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return deafen();

@@ -1,0 +1,251 @@
+"""Against a double made from the documentation of both APIs; never run against Hacker News itself."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import ValidationError
+
+from area.connectors.hacker_news import api, service
+from area.kit.http import Client
+from area.kit.net import Guard
+from area.sdk import Context, Event, Http, Permanent, Retry
+from area.sdk.dedupe import Seen, fresh
+
+NOW = int(datetime.now(UTC).timestamp())
+
+
+class Double:
+    """HN Search and the official API: answers as documented, and refuses what is not."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, str]] = []
+        self.posts: list[dict[str, Any]] = []
+        self.jobs: list[int] = []
+        self.items: dict[int, Any] = {}
+        self.broken: web.Response | None = None
+
+    def post(self, number: int, *tags: str, ago: int = 0, **more: Any) -> None:
+        values = {"author": "pg", "points": 1, "num_comments": 0, "story_text": None, "comment_text": None}
+        created = {"created_at_i": NOW - ago, "created_at": "2026-11-23T09:00:00Z"}
+        post = {"objectID": str(number), "_tags": list(tags), "_highlightResult": {}, **values, **created, **more}
+        self.posts.append(post | {"_tags": [*tags, f"author_{post['author']}"]})
+
+    async def search(self, request: web.Request) -> web.Response:
+        query = dict(request.query)
+        self.asked.append(query)
+        if self.broken is not None:
+            return self.copy()
+        known = {"query", "tags", "numericFilters", "page", "hitsPerPage", "advancedSyntax", "typoTolerance"}
+        assert set(query) <= known
+        found = [one for one in self.posts if self.fits(one, query)]
+        found.sort(key=lambda one: -one["created_at_i"])
+        size, page = int(query.get("hitsPerPage", 20)), int(query.get("page", 0))
+        shown = found[page * size : (page + 1) * size]
+        pages = -(-len(found) // size)
+        return web.json_response(
+            {"hits": shown, "nbHits": len(found), "page": page, "nbPages": pages, "hitsPerPage": size}
+        )
+
+    def fits(self, one: dict[str, Any], query: dict[str, str]) -> bool:
+        for condition in query["numericFilters"].split(","):
+            match = re.fullmatch(r"(created_at_i|points|num_comments)(<=|>=|<|>|=)([0-9]+)", condition)
+            assert match, condition
+            assert match[2] == ">="
+            if (one[match[1]] or 0) < int(match[3]):
+                return False
+        text = " ".join(str(one.get(name) or "") for name in ("title", "story_text", "comment_text", "author")).lower()
+        words = query.get("query", "").lower().split()
+        return set(query["tags"].split(",")) <= set(one["_tags"]) and all(word in text for word in words)
+
+    async def official(self, request: web.Request) -> web.Response:
+        if self.broken is not None:
+            return self.copy()
+        if request.path == "/v0/jobstories.json":
+            return web.json_response(self.jobs)
+        return web.json_response(self.items.get(int(request.match_info["number"])))
+
+    def fails(self, status: int, body: bytes = b"{}", **headers: str) -> None:
+        self.broken = web.Response(
+            status=status, body=body, headers={n.replace("_", "-"): v for n, v in headers.items()}
+        )
+
+    def copy(self) -> web.Response:
+        assert self.broken is not None
+        return web.Response(status=self.broken.status, body=self.broken.body, headers=self.broken.headers)
+
+
+@pytest.fixture
+async def double(monkeypatch) -> AsyncIterator[Double]:
+    it, application = Double(), web.Application()
+    application.router.add_get("/api/v1/search_by_date", it.search)
+    application.router.add_get("/v0/jobstories.json", it.official)
+    application.router.add_get("/v0/item/{number}.json", it.official)
+    server = TestServer(application)
+    await server.start_server()
+    monkeypatch.setattr(api, "SEARCH", str(server.make_url("/api/v1/search_by_date")))
+    monkeypatch.setattr(api, "OFFICIAL", str(server.make_url("/v0")))
+    yield it
+    await server.close()
+
+
+@pytest.fixture
+async def ctx() -> AsyncIterator[Context]:
+    guard = Guard(allow=["127.0.0.1"])
+    client = Client(guard)
+    yield Context(http=Http(client), guard=guard, platform=cast(Any, None))
+    await client.close()
+
+
+class Watch:
+    """What the engine does with a poll: the first look is the baseline, a failed one leaves no trace."""
+
+    def __init__(self, ctx: Context, name: str, **params: Any) -> None:
+        self.ctx, self.action = ctx, service.actions[name]
+        self.params = self.action.params(**params)
+        self.seen: Seen | None = None
+        self.state: dict[str, Any] = {}
+
+    async def look(self) -> list[Event[Any]]:
+        moment, self.ctx.state = datetime.now(UTC), dict(self.state)
+        since = (self.seen.since if self.seen else moment) - self.action.overlap
+        offered = [event async for event in self.action.function(self.ctx, self.params, since)]
+        new, seen = fresh(offered, self.seen or Seen(moment), moment, self.action.overlap)
+        baseline, self.seen, self.state = self.seen is None, seen, json.loads(json.dumps(self.ctx.state))
+        for event in offered:
+            self.action.returns.model_validate(event.data.model_dump(mode="json"))
+        return [] if baseline else new
+
+    async def ids(self) -> list[str]:
+        return [event.id for event in await self.look()]
+
+
+POLLS = [
+    ("new_story_matching", {"words": "Postgres fast"}, ("story",), {"title": "Fast Postgres"}),
+    ("new_story_by_user", {"user": "whoishiring"}, ("story",), {"author": "whoishiring", "title": "Who is hiring?"}),
+    ("new_ask_hn", {}, ("story", "ask_hn"), {"title": "Ask HN: why?"}),
+    ("new_ask_hn", {"words": "why"}, ("story", "ask_hn"), {"title": "Ask HN: why?"}),
+    ("new_show_hn", {}, ("story", "show_hn"), {"title": "Show HN: it"}),
+    ("new_comment_matching", {"words": "area"}, ("comment",), {"comment_text": "I use AREA."}),
+    ("new_comment_by_user", {"user": "norvig"}, ("comment",), {"author": "norvig", "comment_text": "ok"}),
+    ("new_comment_on_story", {"story": 8863}, ("comment", "story_8863"), {"comment_text": "ok"}),
+]
+
+
+@pytest.mark.parametrize(("action", "params", "tags", "more"), POLLS)
+async def test_what_is_new_fires_once(ctx, double, action, params, tags, more):
+    watch = Watch(ctx, action, **params)
+    double.post(1, *tags, ago=600, **more)
+    double.post(2, "poll", title="something else")
+    assert not await watch.look()
+    double.post(3, *tags, ago=-1, **more)
+    double.post(4, *tags, ago=120, **more)  # found later than it was posted
+    double.post(5, "story", title="something else", author="nobody")
+    assert sorted(await watch.ids()) == ["3", "4"]
+    assert not await watch.look()
+
+
+async def test_a_story_and_a_comment_are_told_whole(ctx, double):
+    double.post(8863, "story", title="Dropbox", url="https://d.example", author="dhouston", points=111, num_comments=71)
+    double.post(
+        9, "comment", comment_text="<i>hi</i>", author="a", story_title="T", story_url="https://t.example", points=None
+    )
+    double.post(10, "story", "ask_hn", title="Ask HN", url="", story_text="why?")
+    since = datetime.fromtimestamp(NOW - 60, UTC)
+    one = {hit.id: hit for tags in ("story", "comment") async for hit in api.search(ctx, tags, since)}
+    dropbox = api.story(one["8863"])
+    assert (dropbox.title, dropbox.url, dropbox.author) == ("Dropbox", "https://d.example", "dhouston")
+    assert (dropbox.points, dropbox.comments, dropbox.text) == (111, 71, "")
+    assert dropbox.link == "https://news.ycombinator.com/item?id=8863"
+    assert dropbox.created_at == datetime.fromtimestamp(NOW, UTC)
+    assert (api.story(one["10"]).url, api.story(one["10"]).text) == (None, "why?")
+    comment = api.comment(one["9"])
+    assert (comment.text, comment.story_title, comment.story_url) == ("<i>hi</i>", "T", "https://t.example")
+
+
+async def test_a_story_fires_when_it_reaches_the_points(ctx, double):
+    watch = Watch(ctx, "story_reaches_points", points=100)
+    double.post(1, "story", title="already there", points=150, ago=3600)
+    double.post(2, "story", title="on its way", points=99, ago=7200)
+    double.post(3, "story", title="too old", points=500, ago=4 * 86400)
+    assert not await watch.look()
+    double.posts[1]["points"] = 100
+    (event,) = await watch.look()
+    assert (event.id, event.data.points) == ("2", 100)
+    double.posts[1]["points"] = 99
+    assert not await watch.look()
+    double.posts[1]["points"] = 300
+    assert not await watch.look(), "once for each story"
+
+
+async def test_all_pages_are_read(ctx, double):
+    watch = Watch(ctx, "new_ask_hn")
+    await watch.look()
+    for number in range(250):
+        double.post(number, "ask_hn", title="Ask HN")
+    assert len(await watch.look()) == 250
+    assert [query["page"] for query in double.asked[-3:]] == ["0", "1", "2"]
+    assert not await watch.look()
+
+
+async def test_jobs(ctx, double):
+    watch = Watch(ctx, "new_job")
+    job = {"by": "justin", "id": 5, "score": 6, "text": "x", "time": NOW, "title": "Engineer", "type": "job", "url": ""}
+    double.jobs = [4, 3]
+    assert not await watch.look()
+    double.jobs = [7, 6, 5, 4]
+    double.items = {5: job, 6: job | {"id": 6, "deleted": True}}  # 7 is not there yet: null
+    (event,) = await watch.look()
+    assert (event.id, event.data.title, event.data.url) == ("5", "Engineer", None)
+    assert event.data.created_at == datetime.fromtimestamp(NOW, UTC)
+    assert not await watch.look()
+    double.jobs = [8, *double.jobs]
+    double.fails(503)
+    with pytest.raises(Retry):
+        await watch.look()
+    double.broken = None
+    double.items[8] = job | {"id": 8, "url": "https://j.example"}
+    assert [one.data.url for one in await watch.look()] == ["https://j.example"]
+
+
+async def test_many_jobs_are_read_in_turns(ctx, double):
+    watch = Watch(ctx, "new_job")
+    await watch.look()
+    double.jobs = list(range(100, 0, -1))
+    double.items = {number: {"id": number, "time": NOW, "title": "t"} for number in double.jobs}
+    assert [len(await watch.look()) for _ in range(5)] == [30, 30, 30, 10, 0]
+
+
+@pytest.mark.parametrize(("action", "params"), [("new_story_matching", {"words": "x"}), ("new_job", {})])
+async def test_errors(ctx, double, action, params):
+    watch = Watch(ctx, action, **params)
+    for status in (400, 401, 403, 404, 422):
+        double.fails(status, b'{"message": "Bad filter"}')
+        with pytest.raises(Permanent, match="Bad filter"):
+            await watch.look()
+    double.fails(429, b"slow down", Retry_After="90")
+    with pytest.raises(Retry, match="slow down") as error:
+        await watch.look()
+    assert error.value.after == timedelta(seconds=90)
+    for status in (500, 503):
+        double.fails(status)
+        with pytest.raises(Retry):
+            await watch.look()
+    for body in (b"{", b"<html>", b"null", b'{"hits": [{}], "nbPages": 1}', b'["a"]'):
+        double.fails(200, body)
+        with pytest.raises(Permanent):
+            await watch.look()
+
+
+def test_parameters():
+    for name in ("pg,story", "a b", "", "(x"):
+        with pytest.raises(ValidationError):
+            service.actions["new_story_by_user"].params(user=name)
+    with pytest.raises(ValidationError):
+        service.actions["story_reaches_points"].params(points=1)
+    assert service.quality == "generated"

@@ -1,0 +1,384 @@
+"""Against a double made from the documentation of MediaWiki and Wikifeeds' spec.yaml; never run against Wikipedia itself."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import ValidationError
+
+from area.connectors import wikipedia
+from area.connectors.wikipedia import api, service
+from area.kit.http import Client
+from area.kit.net import Guard
+from area.sdk import Context, Event, Http, Permanent, Retry
+from area.sdk.dedupe import Seen, fresh
+
+START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+COMMON = {"action", "format", "formatversion", "maxlag", "continue"}
+# the parameters that the help pages of the four modules list
+KNOWN = {
+    "revisions": {"prop", "titles", "redirects", "rvprop", "rvdir", "rvstart", "rvlimit", "rvcontinue"},
+    "usercontribs": {"list", "ucuser", "ucprop", "ucdir", "ucstart", "uclimit", "uccontinue"},
+    "recentchanges": {
+        "list", "rcdir", "rcstart", "rcnamespace", "rcshow", "rctype", "rcprop", "rclimit", "rccontinue",
+    },
+    "categorymembers": {"list", "cmtitle", "cmsort", "cmdir", "cmstart", "cmprop", "cmlimit", "cmcontinue"},
+}  # fmt: skip
+PROPS = {
+    "rvprop": {"ids", "flags", "timestamp", "user", "userid", "size", "comment", "parsedcomment", "tags", "sha1"},
+    "ucprop": {
+        "ids",
+        "title",
+        "timestamp",
+        "comment",
+        "parsedcomment",
+        "size",
+        "sizediff",
+        "flags",
+        "patrolled",
+        "tags",
+    },
+    "rcprop": {
+        "comment",
+        "flags",
+        "ids",
+        "loginfo",
+        "redirect",
+        "sizes",
+        "tags",
+        "timestamp",
+        "title",
+        "user",
+        "userid",
+    },
+    "cmprop": {"ids", "sortkey", "sortkeyprefix", "timestamp", "title", "type"},
+}
+
+
+def stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Double:
+    """The Wikipedias: rows of the four modules with continuation, and the feed of a day."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, str], str]] = []
+        self.rows: list[dict[str, Any]] = []
+        self.size = 2  # rows of one answer
+        self.feeds: dict[str, Any] = {}
+        self.broken: web.Response | None = None
+
+    def row(self, revid: int, at: datetime, **more: Any) -> None:
+        row = {"revid": revid, "parentid": revid - 1, "pageid": 7, "ns": 0, "title": "Ada Lovelace", "user": "Jimbo"}
+        self.rows.append({**row, "timestamp": stamp(at), "comment": "a source", "minor": False, **more})
+
+    async def handle(self, request: web.Request) -> web.Response:
+        query = dict(request.query)
+        self.asked.append((request.path, query, request.headers["User-Agent"]))
+        if self.broken is not None:
+            return web.Response(status=self.broken.status, body=self.broken.body, headers=self.broken.headers)
+        if "/feed/featured/" in request.path:
+            feed = self.feeds.get(request.path.partition("/feed/featured/")[2])
+            return web.json_response(
+                feed or {"type": "Internal error", "title": "Not found"}, status=200 if feed else 404
+            )
+        module = query.get("list") or query["prop"]
+        prefix = {"revisions": "rv", "usercontribs": "uc", "recentchanges": "rc", "categorymembers": "cm"}[module]
+        assert set(query) <= COMMON | KNOWN[module]
+        assert set(query[f"{prefix}prop"].split("|")) <= PROPS[f"{prefix}prop"]
+        assert (query["action"], query["format"], query["formatversion"], query["maxlag"]) == (
+            "query",
+            "json",
+            "2",
+            "5",
+        )
+        assert query[f"{prefix}dir"] == ("asc" if prefix == "cm" else "newer")
+        rows = sorted(self.rows, key=lambda row: row["timestamp"])
+        rows = [row for row in rows if row["timestamp"] >= query[f"{prefix}start"]]
+        if module == "recentchanges":
+            rows = [row for row in rows if row["type"] in query["rctype"].split("|") and "bot" not in row]
+        begin = int(query.get(f"{prefix}continue", 0))
+        shown: Any = rows[begin : begin + self.size]
+        if module == "revisions":
+            page = {"pageid": 7, "ns": 0, "title": "Ada Lovelace", "revisions": shown}
+            shown = [page if query["titles"] != "Nowhere" else {"ns": 0, "title": "Nowhere", "missing": True}]
+        answer = {"batchcomplete": True, "query": {"pages" if module == "revisions" else module: shown}}
+        if begin + self.size < len(rows):
+            answer["continue"] = {f"{prefix}continue": str(begin + self.size), "continue": "-||"}
+        return web.json_response(answer)
+
+    def fails(self, status: int, body: bytes = b"{}", **headers: str) -> None:
+        self.broken = web.Response(
+            status=status, body=body, headers={n.replace("_", "-"): v for n, v in headers.items()}
+        )
+
+
+@pytest.fixture
+async def double(monkeypatch) -> AsyncIterator[Double]:
+    it, application = Double(), web.Application()
+    application.router.add_get("/{path:.*}", it.handle)
+    server = TestServer(application)
+    await server.start_server()
+    monkeypatch.setattr(api, "SITE", str(server.make_url("/")) + "{language}")
+    yield it
+    await server.close()
+
+
+@pytest.fixture
+async def ctx() -> AsyncIterator[Context]:
+    guard = Guard(allow=["127.0.0.1"])
+    client = Client(guard)
+    yield Context(http=Http(client), guard=guard, platform=cast(Any, None))
+    await client.close()
+
+
+class Clock(datetime):
+    """A `datetime` whose now is `at`."""
+
+    at = START
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return cls.at.astimezone(tz)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch) -> type[Clock]:
+    Clock.at = START
+    monkeypatch.setattr(wikipedia, "datetime", Clock)
+    return Clock
+
+
+class Watch:
+    """What the engine does with a poll: the first look is the baseline, a failed one leaves no trace."""
+
+    def __init__(self, ctx: Context, name: str, **params: Any) -> None:
+        self.ctx, self.action = ctx, service.actions[name]
+        self.params = self.action.params(**params)
+        self.seen: Seen | None = None
+        self.state: dict[str, Any] = {}
+
+    async def look(self) -> list[Event[Any]]:
+        moment, self.ctx.state = Clock.at, dict(self.state)
+        since = (self.seen.since if self.seen else moment) - self.action.overlap
+        offered = [event async for event in self.action.function(self.ctx, self.params, since)]
+        new, seen = fresh(offered, self.seen or Seen(moment), moment, self.action.overlap)
+        baseline, self.seen, self.state = self.seen is None, seen, json.loads(json.dumps(self.ctx.state))
+        for event in offered:
+            self.action.returns.model_validate(event.data.model_dump(mode="json"))
+        return [] if baseline else new
+
+    async def ids(self) -> list[str]:
+        return [event.id for event in await self.look()]
+
+
+@pytest.mark.parametrize(
+    ("action", "params", "more"),
+    [
+        ("page_edited", {"title": "Ada Lovelace"}, {"size": 5}),
+        ("edit_by_user", {"user": "Jimbo Wales"}, {"sizediff": 5, "new": False}),
+        ("change_matching", {"words": "ADA source"}, {"type": "edit", "oldlen": 5, "newlen": 10}),
+    ],
+)
+async def test_edits_fire_once(ctx, double, clock, action, params, more):
+    watch = Watch(ctx, action, **params)
+    double.row(1, START - timedelta(minutes=5), **more)
+    assert not await watch.look()
+    for revid in range(2, 9):  # four answers
+        double.row(revid, START + timedelta(minutes=revid), **more)
+    clock.at = START + timedelta(minutes=20)
+    assert await watch.ids() == [str(revid) for revid in range(2, 9)]
+    assert not await watch.look()
+    clock.at += timedelta(minutes=5)
+    double.row(9, clock.at, **more)
+    assert await watch.ids() == ["9"]
+
+
+async def test_an_edit_is_told_whole(ctx, double):
+    since = START - timedelta(minutes=1)
+    double.row(10, START, size=120, minor=True)
+    double.row(9, START - timedelta(seconds=30), size=100, parentid=0, userhidden=True)
+    double.rows[1].pop("user")
+    double.size = 1
+    oldest, newest = [edit async for edit in api.revisions(ctx, "fr", "Ada Lovelace", since)]
+    assert (newest.id, newest.size_change, newest.minor, newest.new) == ("10", 20, True, False)
+    assert newest.url == "https://fr.wikipedia.org/wiki/Ada_Lovelace"
+    assert newest.diff_url == "https://fr.wikipedia.org/wiki/Special:Diff/10"
+    assert newest.edited_at == START
+    assert (oldest.user, oldest.size_change, oldest.new) == ("", 100, True)
+    path, query, agent = double.asked[0]
+    assert path == "/fr/w/api.php"
+    assert (query["titles"], query["rvstart"]) == ("Ada Lovelace", "2026-11-23T08:59:00Z")
+    assert agent.startswith("AREA/")
+    assert "bot" in agent
+
+
+async def test_addresses():
+    assert api._address("de", "C# / Größe?") == "https://de.wikipedia.org/wiki/C%23_/_Gr%C3%B6%C3%9Fe%3F"
+
+
+async def test_a_page_that_does_not_exist(ctx, double):
+    with pytest.raises(Permanent, match="has no page 'Nowhere'"):
+        await Watch(ctx, "page_edited", title="Nowhere").look()
+
+
+async def test_which_changes_match(ctx, double, clock):
+    every = Watch(ctx, "change_matching", words="#women physics")
+    created = Watch(ctx, "change_matching", words="physics", kind="new")
+    for watch in (every, created):
+        await watch.look()
+    clock.at = START + timedelta(minutes=3)
+    for revid, (title, comment, kind, bot) in enumerate(
+        [
+            ("Physics", "more #Women", "edit", False),
+            ("Physics", "a source", "edit", False),
+            ("Physics of cats", "created", "new", False),
+            ("Physics", "#women", "edit", True),
+        ]
+    ):
+        more = {"bot": True} if bot else {}
+        double.row(revid, clock.at, title=title, comment=comment, type=kind, oldlen=10, newlen=4, **more)
+    (event,) = await every.look()
+    assert (event.id, event.data.size_change, event.data.new) == ("0", -6, False)
+    assert [one.data.title for one in await created.look()] == ["Physics of cats"]
+    assert double.asked[-1][1]["rctype"] == "new"
+
+
+async def test_no_change_is_left_out_when_there_are_too_many(ctx, double, clock):
+    watch = Watch(ctx, "change_matching", words="ada")
+    await watch.look()
+    for revid in range(30):  # ten answers of two are read at one look
+        double.row(revid, START + timedelta(minutes=2 * revid + 1), type="edit")
+    clock.at = START + timedelta(minutes=70)
+    found = await watch.ids() + await watch.ids() + await watch.ids()
+    assert found == [str(revid) for revid in range(30)]
+
+
+async def test_a_look_that_is_cut_off_is_continued(ctx, double):
+    double.size = 500
+    for revid in range(300):
+        double.row(revid, START + timedelta(minutes=revid), type="edit")
+    read: list[str] = []
+    for _ in range(4):
+        changes = api.recent_changes(ctx, "en", "any", START)
+        for _ in range(100):
+            edit = await anext(changes, None)
+            read += [edit.id] if edit else []
+        await changes.aclose()
+    assert set(read) == {str(revid) for revid in range(300)}
+
+
+async def test_categories(ctx, double, clock):
+    watch = Watch(ctx, "page_added_to_category", category="category:Physics", language="es")
+    double.row(0, START - timedelta(days=1), title="Old", type="page")
+    assert not await watch.look()
+    clock.at = START + timedelta(minutes=5)
+    double.row(1, clock.at, title="New", type="subcat", pageid=8)
+    (event,) = await watch.look()
+    assert (event.data.id, event.data.title, event.data.kind) == ("8", "New", "subcat")
+    assert event.at == clock.at
+    assert double.asked[-1][0] == "/es/w/api.php"
+    assert double.asked[-1][1]["cmtitle"] == "Category:Physics"
+    assert not await watch.look()
+    clock.at += timedelta(minutes=5)
+    double.row(2, clock.at, title="New", type="subcat", pageid=8)
+    assert len(await watch.look()) == 1, "put in again"
+
+
+TFA = {
+    "type": "standard", "title": "Ada", "titles": {"canonical": "Ada_L", "normalized": "Ada L", "display": "<b>Ada</b>"},
+    "content_urls": {"desktop": {"page": "https://en.wikipedia.org/wiki/Ada_L"}, "mobile": {}}, "extract": "Ada was.",
+    "description": "mathematician", "thumbnail": {"source": "https://u.example/a.jpg", "width": 1, "height": 1},
+}  # fmt: skip
+IMAGE = {
+    "title": "File:Moon.jpg", "image": {"source": "https://u.example/m.jpg"}, "thumbnail": {"source": "x"},
+    "file_page": "https://commons.example/Moon", "description": {"html": "<i>m</i>", "text": "moon"},
+    "artist": {"html": "<b>A</b>", "text": "A"}, "license": {"type": "CC0"}, "structured": {},
+}  # fmt: skip
+
+
+async def test_the_article_and_picture_of_the_day(ctx, double, clock):
+    article, picture = Watch(ctx, "article_of_the_day"), Watch(ctx, "picture_of_the_day")
+    double.feeds = {"2026/11/23": {"tfa": TFA, "image": IMAGE}, "2026/11/24": {"tfa": TFA, "image": IMAGE}}
+    for watch in (article, picture):
+        assert not await watch.look()
+        asked = len(double.asked)
+        assert not await watch.look()
+        assert len(double.asked) == asked, "asked once a day"
+    clock.at += timedelta(days=1)
+    (event,) = await article.look()
+    assert event.data == api.Article(
+        date="2026-11-24", title="Ada L", description="mathematician", extract="Ada was.",
+        url="https://en.wikipedia.org/wiki/Ada_L", image="https://u.example/a.jpg",
+    )  # fmt: skip
+    (event,) = await picture.look()
+    assert (event.data.title, event.data.description, event.data.image) == (
+        "File:Moon.jpg",
+        "moon",
+        "https://u.example/m.jpg",
+    )
+    assert (event.data.artist, event.data.license, event.data.url) == ("A", "CC0", "https://commons.example/Moon")
+    assert not await article.look()
+
+
+async def test_a_day_without_an_article(ctx, double):
+    double.feeds = {"2026/11/23": {"image": IMAGE}}
+    with pytest.raises(Permanent, match="'is' has no article of the day for 2026-11-23"):
+        await Watch(ctx, "article_of_the_day", language="is").look()
+    with pytest.raises(Permanent, match="404"):
+        await api.of_the_day(ctx, "en", date(2026, 1, 1), api.Article)
+
+
+@pytest.mark.parametrize(
+    ("action", "params"),
+    [("page_edited", {"title": "Ada"}), ("edit_by_user", {"user": "A"}), ("article_of_the_day", {})],
+)
+async def test_errors(ctx, double, action, params):
+    watch = Watch(ctx, action, **params)
+    for status in (400, 401, 403, 404, 422):
+        double.fails(status, b"Please set a user-agent")
+        with pytest.raises(Permanent, match="Please set a user-agent"):
+            await watch.look()
+    double.fails(429, b"too many", Retry_After="7")
+    with pytest.raises(Retry, match="too many") as error:
+        await watch.look()
+    assert error.value.after == timedelta(seconds=7)
+    double.fails(503)
+    with pytest.raises(Retry):
+        await watch.look()
+    for body in (b"{", b"<html>", b"[]", b'{"query": [], "tfa": []}', b"{}"):
+        double.fails(200, body)
+        with pytest.raises(Permanent):
+            await watch.look()
+
+
+async def test_errors_that_come_with_status_200(ctx, double):
+    watch = Watch(ctx, "edit_by_user", user="A")
+    lag = {"code": "maxlag", "info": "Waiting for db1: 6 seconds lagged", "host": "db1", "lag": 6}
+    double.fails(200, json.dumps({"error": lag}).encode(), Retry_After="5")
+    with pytest.raises(Retry, match="6 seconds lagged") as error:
+        await watch.look()
+    assert error.value.after == timedelta(seconds=5)
+    double.fails(200, b'{"error": {"code": "internal_api_error_DBQueryError", "info": "Caught"}}')
+    with pytest.raises(Retry):
+        await watch.look()
+    double.fails(200, b'{"error": {"code": "baduser", "info": "Invalid value for user parameter"}}')
+    with pytest.raises(Permanent, match="Invalid value for user"):
+        await watch.look()
+
+
+def test_parameters():
+    for language in ("EN", "en.evil.example/", "e", "en-", "../x", ""):
+        with pytest.raises(ValidationError):
+            service.actions["article_of_the_day"].params(language=language)
+    for language in ("en", "simple", "zh-min-nan", "be-tarask"):
+        assert service.actions["article_of_the_day"].params(language=language)
+    for title in ("A|B", "", "[[A]]"):
+        with pytest.raises(ValidationError):
+            service.actions["page_edited"].params(title=title)
+    assert service.quality == "generated"

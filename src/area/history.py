@@ -1,0 +1,191 @@
+"""What pages show of runs beside the log: figures of one AREA, a run's neighbours and replays, its parameters then."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import parameters
+from area.db.models import Area, AreaVersion
+from area.executions import ExecutionView
+from area.kit.clock import now
+from area.kit.crypto import Undecryptable
+from area.kit.problems import Invalid
+from area.kit.templating import RenderError
+from area.plans import MASK, SECRET, Config, Scope, compile_config, parse
+from area.registry import Registry
+from area.sdk import Action, Reaction
+from area.sdk.fields import fields
+
+By = Literal["hour", "day"]
+
+SPANS: Mapping[By, int] = {"hour": 24, "day": 30}
+MOST_COUNTED = 10_000  # of the newest runs of an AREA: what a chart may read, however many there are
+MOST_LOOKED_AT = 2_000  # of the newest runs of an AREA, to find replays among them
+
+FIGURES = text("""
+select date_trunc(:by, e.created_at at time zone :zone) as start,
+  count(*) filter (where e.status = 'success'), count(*) filter (where e.status = 'failed'),
+  count(*) filter (where e.status not in ('success', 'failed')),
+  percentile_disc(array[0.5, 0.95]) within group (order by e.execution_time_ms)
+    filter (where e.status in ('success', 'failed'))
+from (select created_at, status, execution_time_ms from area_executions
+      where area_id = :id order by id desc limit :most) e
+where e.created_at > cast(:since as timestamptz)
+group by 1""")
+AROUND = text("""
+select (select id from area_executions where area_id = :area_id and id < :id order by id desc limit 1),
+       (select id from area_executions where area_id = :area_id and id > :id order by id limit 1)""")
+REPLAYS = text("""
+select e.id, cast(e.execution_result ->> 'replay_of' as bigint) as replay_of
+from unnest(cast(:area_ids as int[])) as mine(id), lateral (
+  select id, execution_result from area_executions
+  where area_id = mine.id and id > :after order by id desc limit :most
+) e
+where cast(e.execution_result ->> 'replay_of' as bigint) = any(:ids) order by e.id desc""")
+SERVICES = text("""
+select a.id, sa.name, sr.name from areas a
+join components ca on ca.id = a.component_action_id join services sa on sa.id = ca.service_id
+join components cr on cr.id = a.component_reaction_id join services sr on sr.id = cr.service_id
+where a.id = any(:ids)""")
+VARIABLES = text("""
+select cast(c.type as text), v.name, v.id from variables v
+join components c on c.id = v.component_id join services s on s.id = c.service_id
+where v.kind = 'parameter' and ((c.type = 'action' and s.name = :action_service and c.name = :action)
+  or (c.type = 'reaction' and s.name = :reaction_service and c.name = :reaction))""")
+
+
+class Bucket(BaseModel):
+    """The runs of an hour or a day (`start` is local, without a zone), and how long those took that were attempted."""
+
+    start: datetime
+    success: int = 0
+    failed: int = 0
+    other: int = 0
+    median_ms: int | None = None
+    slow_ms: int | None = None
+
+
+class Then(BaseModel):
+    """An AREA's parameters as written when a run took them, and the reaction's as filled: None, and `why`, if they can't be."""
+
+    version: int
+    created_at: datetime
+    action: str
+    reaction: str
+    action_parameters: dict[str, Any]
+    reaction_parameters: dict[str, Any]
+    filled: dict[str, Any] | None
+    why: str | None = None
+
+
+async def figures(session: AsyncSession, area_id: int, by: By, zone: str) -> list[Bucket]:
+    """The AREA's last 24 hours or 30 days, oldest first; of its newest 10,000 runs."""
+    length = timedelta(hours=1) if by == "hour" else timedelta(days=1)
+    local = now().astimezone(ZoneInfo(zone)).replace(tzinfo=None, minute=0, second=0, microsecond=0)
+    last = local if by == "hour" else local.replace(hour=0)
+    starts = [last - length * number for number in reversed(range(SPANS[by]))]
+    rows = await session.execute(
+        FIGURES,
+        {"id": area_id, "by": by, "zone": zone, "since": now() - length * SPANS[by], "most": MOST_COUNTED},
+    )
+    found = {
+        start: Bucket(start=start, success=good, failed=bad, other=other, median_ms=times[0], slow_ms=times[1])
+        for start, good, bad, other, times in ((*row[:4], row[4] or (None, None)) for row in rows)
+    }
+    return [found.get(start) or Bucket(start=start) for start in starts]
+
+
+async def around(session: AsyncSession, area_id: int, execution_id: int) -> tuple[int | None, int | None]:
+    """The runs of the same AREA before and after this one."""
+    older, newer = (await session.execute(AROUND, {"area_id": area_id, "id": execution_id})).one()
+    return older, newer
+
+
+async def replays(session: AsyncSession, area_ids: Collection[int], ids: Sequence[int]) -> dict[int, int]:
+    """Which of these runs were run again, and by which run, looked for among each AREA's newest 2,000."""
+    if not ids:
+        return {}
+    values = {"area_ids": list(area_ids), "after": min(ids), "ids": list(ids), "most": MOST_LOOKED_AT}
+    return {row.replay_of: row.id for row in reversed((await session.execute(REPLAYS, values)).all())}
+
+
+async def services_of(session: AsyncSession, registry: Registry, area_ids: Collection[int]) -> dict[int, list[str]]:
+    """The slugs of each AREA's two services: where its events come from, and where they lead."""
+    slugs = {service.name: slug for slug, service in registry.services.items()}
+    rows = await session.execute(SERVICES, {"ids": list(area_ids)})
+    return {area_id: [slugs.get(name, name) for name in names] for area_id, *names in rows}
+
+
+async def names(session: AsyncSession, user_id: int) -> list[tuple[int, str]]:
+    """The user's AREAs by name: ids and names."""
+    rows = await session.execute(select(Area.id, Area.name).where(Area.user_id == user_id).order_by(Area.name, Area.id))
+    return [(row[0], row[1]) for row in rows]
+
+
+async def then(session: AsyncSession, scope: Scope, view: ExecutionView) -> Then | None:
+    """What the run's AREA said when it ran (or says, when it has not run), filled with what came in; None if it is not kept."""
+    statement = select(AreaVersion).where(AreaVersion.area_id == view.area_id)
+    if view.version is not None:
+        statement = statement.where(AreaVersion.version == view.version)
+    row = await session.scalar(statement.order_by(AreaVersion.version.desc()).limit(1))
+    if row is None:
+        return None
+    config = Config.from_json(row.config)
+    action, reaction = scope.registry.action(config.action), scope.registry.reaction(config.reaction)
+    written = _shown(reaction, config.reaction_parameters)
+    filled, why = view.parameters, None
+    if filled is None:
+        filled, why = await _filled(session, scope, view, config)
+    return Then(
+        version=row.version,
+        created_at=row.created_at,
+        action=config.action,
+        reaction=config.reaction,
+        action_parameters=_shown(action, config.action_parameters),
+        reaction_parameters=written,
+        filled=None if filled is None else _masked(reaction, filled),
+        why=why,
+    )
+
+
+async def _filled(
+    session: AsyncSession, scope: Scope, view: ExecutionView, config: Config
+) -> tuple[dict[str, Any] | None, str | None]:
+    """Filling is a pure function of the version and the event, so it need not be kept with every run."""
+    data = view.trigger_data if isinstance(view.trigger_data, dict) else {}
+    try:
+        variables = await _variables(session, scope.registry, config)
+        plain = parameters.open_secrets(scope.keyring, view.area_id, config, variables)
+        return compile_config(scope.registry, plain).values(data), None
+    except (Invalid, RenderError, Undecryptable) as error:
+        return None, str(error)
+
+
+async def _variables(session: AsyncSession, registry: Registry, config: Config) -> dict[tuple[str, str], int]:
+    values: dict[str, str] = {}
+    for kind, key in (("action", config.action), ("reaction", config.reaction)):
+        slug, _, name = key.partition(".")
+        service = registry.services.get(slug)
+        values |= {kind: name, f"{kind}_service": service.name if service else slug}
+    return {(row[0], row[1]): row[2] for row in await session.execute(VARIABLES, values)}
+
+
+def _shown(component: Action | Reaction | None, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Stored texts as written; secrets are dots."""
+    declared = {one.name: one for one in fields(component.params)} if component else {}
+    shown: dict[str, Any] = {}
+    for name in [*(one for one in declared if one in texts), *(one for one in texts if one not in declared)]:
+        value = texts[name]
+        secret = value.startswith(SECRET) or (name in declared and declared[name].secret)
+        shown[name] = MASK if secret else parse(value, declared[name]) if name in declared else value
+    return shown
+
+
+def _masked(component: Reaction | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    secrets = {one.name for one in fields(component.params) if one.secret} if component else set()
+    return {name: MASK if name in secrets else value for name, value in values.items()}

@@ -1,0 +1,254 @@
+"""For administrators: accounts and invitations, the catalog's switches, health, the audit."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from area import accounts, areas, catalog, executions
+from area.catalog import ComponentView, ServiceView
+from area.doors.deps import Address, Id, SessionDep
+from area.kit.problems import Conflict, Invalid, NotFound, Problem
+from area.web.pages import AdminPage, Fields, Page
+
+router = APIRouter(prefix="/admin")
+
+LIMIT = 50  # rows of a page
+OVERDUE = 60  # seconds that a job may wait before it is pointed out
+LOST = 60  # seconds without a sign after which a worker is pointed out
+SHOWN = 20  # invitations
+
+Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
+Text = Annotated[str, Query(max_length=255, pattern=r"^[^\x00]*$")]
+
+
+class Switch(BaseModel):
+    """A service with its components, and how many AREAs that are on need each."""
+
+    service: ServiceView
+    components: list[tuple[ComponentView, int]]
+    needed: int
+
+
+@router.get("")
+async def overview(page: AdminPage, session: SessionDep) -> Response:
+    """The figures that matter, and what happened last."""
+    return await page.show(
+        "admin.html",
+        nav="admin",
+        tab="overview",
+        stats=await executions.system_stats(session),
+        workers=await executions.workers(session),
+        entries=await accounts.audit_entries(session, limit=6),
+    )
+
+
+@router.get("/health")
+async def health(page: AdminPage, session: SessionDep) -> Response:
+    """How the installation fares; asks for itself anew."""
+    return await page.show(
+        "_admin_health.html" if page.partial else "admin_health.html",
+        nav="admin",
+        tab="health",
+        stats=await executions.system_stats(session),
+        minute=await executions.last_minute(session),
+        workers=await executions.workers(session),
+        overdue=OVERDUE,
+        lost=LOST,
+    )
+
+
+# Accounts
+
+
+@router.get("/users")
+async def users(page: AdminPage, session: SessionDep, q: Text = "", before: Before = None) -> Response:
+    """All accounts, newest first, and the invitations."""
+    return await _users(page, session, q=q, before=before)
+
+
+@router.get("/users/{user_id}")
+async def user_page(page: AdminPage, user_id: Id, session: SessionDep) -> Response:
+    """One account."""
+    return await _user(page, session, user_id)
+
+
+@router.post("/users/{user_id}")
+async def change_user(page: AdminPage, user_id: Id, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Make or unmake an administrator, disable or enable, set a new password."""
+    verb = form.get("do", "")
+    changes = {"admin": ("is_admin", True), "unadmin": ("is_admin", False), "enable": ("is_active", True)}
+    changes["disable"] = ("is_active", False)
+    wanted: dict[str, bool] = dict([changes[verb]]) if verb in changes else {}
+    password = form.get("password", "")[:1024] if verb == "password" else None
+    if not wanted and password is None:
+        raise Invalid("There is nothing to change.")
+    try:
+        user = await accounts.change_user(
+            session,
+            page.user.id,
+            user_id,
+            is_admin=wanted.get("is_admin"),
+            is_active=wanted.get("is_active"),
+            password=password,
+            address=address,
+        )
+    except (Conflict, Invalid) as error:  # before anything was changed
+        return await _user(page, session, user_id, error)
+    name = user.username
+    said = {
+        "admin": page.say("%(name)s is an administrator now.", name=name),
+        "unadmin": page.say("%(name)s is no longer an administrator.", name=name),
+        "enable": page.say("%(name)s can sign in again.", name=name),
+        "disable": page.say(
+            "%(name)s is signed out everywhere, and can no longer sign in. Their AREAs stand still.", name=name
+        ),
+        "password": page.say("%(name)s has a new password, and is signed out everywhere.", name=name),
+    }
+    return page.to(f"/admin/users/{user_id}", said=said[verb])
+
+
+@router.post("/invitations")
+async def invite(page: AdminPage, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Make an invitation, which is shown in this answer and never again."""
+    days = form.get("days", "")
+    number = int(days) if days.isdigit() and len(days) < 4 else accounts.INVITATION_DAYS
+    token, _ = await accounts.invite(session, page.user.id, days=min(max(number, 1), 365), address=address)
+    return await _users(page, session, made=f"{page.state.settings.base_url}/sign-up?invitation={token}")
+
+
+@router.post("/invitations/{invitation_id}/withdraw")
+async def withdraw(
+    page: AdminPage,
+    invitation_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")],
+    session: SessionDep,
+    address: Address,
+) -> Response:
+    """Make an unused invitation worthless."""
+    await accounts.withdraw_invitation(session, page.user.id, invitation_id, address)
+    return page.to("/admin/users", said=page.say("The invitation is withdrawn."))
+
+
+async def _users(
+    page: Page, session: AsyncSession, *, q: str = "", before: int | None = None, made: str = ""
+) -> Response:
+    invitations = (await accounts.invitations(session))[:SHOWN]
+    shared: dict[str, Any] = {"made": made, "invitations": invitations, "days": accounts.INVITATION_DAYS}
+    if made and page.partial:
+        return await page.show("_admin_invitations.html", **shared)
+    rows = await accounts.users(session, limit=LIMIT + 1, before=before, q=q.strip() or None)
+    following = rows[LIMIT - 1].id if len(rows) > LIMIT else None
+    found: dict[str, Any] = {"users": rows[:LIMIT], "next": following, "q": q, "before": before}
+    if page.partial:
+        return await page.show("_admin_users.html", **found)
+    return await page.show("admin_users.html", nav="admin", tab="users", **shared, **found)
+
+
+async def _user(page: Page, session: AsyncSession, user_id: int, error: Problem | None = None) -> Response:
+    errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+    return await page.show(
+        "admin_user.html",
+        error.status if error else 200,
+        nav="admin",
+        tab="users",
+        user=await accounts.user(session, user_id),
+        stats=await executions.stats(session, user_id),
+        entries=await accounts.audit_entries(session, limit=6, user_id=user_id),
+        errors=errors,
+        problem=page.say(error.message) if error and not errors else "",
+    )
+
+
+# The catalog's switches
+
+
+@router.get("/services")
+async def services(page: AdminPage, session: SessionDep) -> Response:
+    """All services with their components, also those whose code is gone."""
+    switches = await _switches(page, session)
+    return await page.show("admin_services.html", nav="admin", tab="services", switches=switches)
+
+
+@router.post("/services/{service_id}/switch")
+async def switch_service(
+    page: AdminPage, service_id: Id, form: Fields, session: SessionDep, address: Address
+) -> Response:
+    """Switch a service on or off, for everybody; answers with its card."""
+    active = form.get("on") == "1"
+    await catalog.switch_service(session, service_id, active=active)
+    subject = f"service {service_id}"
+    await accounts.audit(session, page.user.id, "admin.service_switched", subject, {"is_active": active}, address)
+    return await _switched(page, session, service_id)
+
+
+@router.post("/components/{component_id}/switch")
+async def switch_component(
+    page: AdminPage, component_id: Id, form: Fields, session: SessionDep, address: Address
+) -> Response:
+    """Switch an action or reaction on or off, for everybody; answers with its service's card."""
+    active = form.get("on") == "1"
+    await catalog.switch_component(session, component_id, active=active)
+    subject = f"component {component_id}"
+    await accounts.audit(session, page.user.id, "admin.component_switched", subject, {"is_active": active}, address)
+    for one in await _switches(page, session):
+        if any(component.id == component_id for component, _ in one.components):
+            return await page.show("_admin_service.html", one=one, opened=True)
+    raise NotFound
+
+
+async def _switched(page: Page, session: AsyncSession, service_id: int) -> Response:
+    one = next(one for one in await _switches(page, session) if one.service.id == service_id)
+    return await page.show("_admin_service.html", one=one, opened=False)
+
+
+async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
+    by_component, by_service = await areas.in_use(session)
+    own, registry = await catalog.switched_off(session), page.state.registry
+    return [
+        Switch(
+            service=view,
+            # a component is off by itself, or only with its service: its own switch tells the first
+            components=[
+                (one.model_copy(update={"is_active": one.id not in own}), by_component.get(one.id, 0))
+                for one in [*view.actions, *view.reactions]
+                if registry.action(one.key) or registry.reaction(one.key)
+            ],
+            needed=by_service.get(view.id, 0),
+        )
+        for view in await catalog.services(session, registry, include_inactive=True)
+    ]
+
+
+# The audit
+
+
+@router.get("/audit")
+async def audit(
+    page: AdminPage, session: SessionDep, user: Text = "", action: Text = "", before: Before = None
+) -> Response:
+    """Who did what to accounts, connections and the catalog, newest first."""
+    problem, user_id = "", None
+    if user.strip():
+        try:
+            user_id = (await accounts.find(session, user.strip())).id
+        except NotFound:
+            problem = page.say("There is no account of this name or address.")
+    rows: Sequence[accounts.AuditView] = []
+    if not problem:
+        rows = await accounts.audit_entries(
+            session, limit=LIMIT + 1, before=before, user_id=user_id, action=action.strip() or None
+        )
+    return await page.show(
+        "_admin_audit.html" if page.partial else "admin_audit.html",
+        nav="admin",
+        tab="audit",
+        entries=rows[:LIMIT],
+        next=rows[LIMIT - 1].id if len(rows) > LIMIT else None,
+        user=user,
+        action=action,
+        before=before,
+        problem=problem,
+    )

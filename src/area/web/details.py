@@ -1,0 +1,262 @@
+"""One AREA: how it fares, what it says, its runs live, its figures; try it, run it, carry it out, delete it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+import yaml
+from babel.dates import format_date, format_time
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from area import areas, executions, history
+from area.area_views import AreaOut, PartOut
+from area.doors.deps import Id, ScopeDep, SessionDep, StateDep
+from area.engine import control
+from area.kit.problems import Invalid
+from area.plans import MASK
+from area.registry import Registry
+from area.sdk import Action, Reaction
+from area.sdk.fields import fields
+from area.web.pages import Fields, Page, SignedIn
+from area.web.sentences import sentences
+from area.web.show import pretty
+
+router = APIRouter()
+
+RUNS = 100
+PLACEHOLDER = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
+MOST_DATA = 200_000  # characters of an event that somebody writes
+
+CURL = """\
+curl '{url}' \\
+  -H 'Content-Type: application/json' \\
+  -d '{{"hello": "world"}}'"""
+CURL_HMAC = """\
+SECRET='…' BODY='{{"hello": "world"}}'
+curl '{url}' \\
+  -H 'Content-Type: application/json' \\
+  -H "{header}: sha256=$(printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d' ' -f1)" \\
+  -d "$BODY\""""
+CURL_STANDARD = """\
+SECRET='whsec_…' BODY='{{"hello": "world"}}' ID="msg_$(date +%s)" NOW="$(date +%s)"
+KEY="$(printf %s "${{SECRET#whsec_}}" | base64 -d | od -An -vtx1 | tr -d ' \\n')"
+SIGNATURE="$(printf %s "$ID.$NOW.$BODY" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | base64)"
+curl '{url}' \\
+  -H 'Content-Type: application/json' \\
+  -H "webhook-id: $ID" -H "webhook-timestamp: $NOW" -H "webhook-signature: v1,$SIGNATURE" \\
+  -d "$BODY\""""
+
+
+class Parameter(BaseModel):
+    """A parameter as its owner wrote it: `pieces` are its text, each with whether it is a placeholder."""
+
+    name: str
+    label: str
+    pieces: list[tuple[str, bool]]
+    secret: bool = False
+
+
+class Known(BaseModel):
+    """What the page tells of an AREA beside the AREA itself."""
+
+    kind: str  # how its events arrive; nothing when the action is gone
+    connect: str | None  # the service to connect, when it waits for that
+    verify: str  # how its webhooks are signed, where AREA made the secret
+
+
+@router.get("/areas/{area_id:int}")
+async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, by: history.By = "hour") -> Response:
+    """The page of one AREA."""
+    area = await areas.get(session, scope, page.user.id, area_id)
+    runs = await executions.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    return await page.show(
+        "details.html",
+        nav="home",
+        area=area,
+        known=known(scope.registry, area),
+        sentence=sentences(scope.registry, [area])[0],
+        action_parameters=parameters(scope.registry, area.action, "action"),
+        reaction_parameters=parameters(scope.registry, area.reaction, "reaction"),
+        curl=curl(area),
+        runs=runs,
+        chart=await _chart(page, session, area_id, by),
+        by=by,
+    )
+
+
+@router.get("/areas/{area_id:int}/state")
+async def state_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
+    """How it fares, as it changes."""
+    return await _state(page, await areas.get(session, scope, page.user.id, area_id), scope.registry)
+
+
+@router.get("/areas/{area_id:int}/runs")
+async def runs_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
+    """Its last runs, as they change."""
+    area = await areas.get(session, scope, page.user.id, area_id)
+    runs = await executions.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    return await page.show(
+        "_details_runs.html", area=area, runs=runs, known=known(scope.registry, area), curl=curl(area)
+    )
+
+
+@router.get("/areas/{area_id:int}/chart")
+async def chart_part(
+    page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, by: history.By = "hour"
+) -> Response:
+    """Its figures, as they change."""
+    area = await areas.get(session, scope, page.user.id, area_id)
+    return await page.show("_details_chart.html", area=area, chart=await _chart(page, session, area_id, by), by=by)
+
+
+@router.post("/areas/{area_id:int}/power")
+async def power(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
+    """Switch it on or off."""
+    area = await areas.set_active(session, scope, page.user.id, area_id, active=form.get("on") == "1")
+    if not page.partial:
+        return page.to(f"/areas/{area_id}")
+    return await _state(page, area, scope.registry)
+
+
+@router.post("/areas/{area_id:int}/try")
+async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, session: SessionDep) -> Response:
+    """A dry run: what would be sent. Nothing is."""
+    try:
+        data = event(page, form["data"]) if form.get("data", "").strip() else None
+        preview = await control.preview(session, state, page.user.id, area_id, data)
+    except Invalid as error:
+        sentences = [one["message"] for one in error.errors] or [error.message]
+        return await page.show("_details_try.html", area_id=area_id, preview=None, problems=sentences, form=form)
+    reaction = state.registry.reaction(preview.reaction)
+    named = labels(reaction)
+    return await page.show(
+        "_details_try.html", area_id=area_id, preview=preview, problems=[], form=form, labels=named,
+        title=reaction.title if reaction else preview.reaction,
+    )  # fmt: skip
+
+
+@router.post("/areas/{area_id:int}/run")
+async def run(page: SignedIn, area_id: Id, form: Fields, state: StateDep, session: SessionDep) -> Response:
+    """Run it once, for real."""
+    data = event(page, form["data"]) if form.get("data", "").strip() else None
+    await control.run(session, state, page.user.id, area_id, data)
+    return page.to(f"/areas/{area_id}", said=page.say("It runs once, for real: see the newest run."))
+
+
+@router.post("/areas/{area_id:int}/renew")
+async def renew(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
+    """Give it a new webhook address."""
+    await areas.renew_address(session, scope, page.user.id, area_id)
+    return page.to(f"/areas/{area_id}", said=page.say("This AREA has a new address. The old one works no more."))
+
+
+@router.get("/areas/{area_id:int}/export")
+async def export(
+    page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, form: Literal["yaml", "json"] = "yaml"
+) -> Response:
+    """The AREA as a file that `area apply -f` takes, secrets left out."""
+    await areas.get(session, scope, page.user.id, area_id)
+    found = await areas.export(session, scope, page.user.id, [area_id])
+    bundle = {"areas": [one.model_dump(mode="json") for one in found]}
+    if form == "json":
+        content, kind = orjson.dumps(bundle, option=orjson.OPT_INDENT_2), "application/json"
+    else:
+        content = yaml.safe_dump(bundle, sort_keys=False, allow_unicode=True, width=120).encode()
+        kind = "application/yaml"
+    word = re.sub(r"[^a-z0-9]+", "-", found[0].name.lower()).strip("-")[:60] or "area"
+    headers = {"Content-Disposition": f'attachment; filename="{word}.{form}"', "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=kind, headers=headers)
+
+
+@router.post("/areas/{area_id:int}/delete")
+async def delete(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
+    """Delete it with its runs."""
+    area = await areas.get(session, scope, page.user.id, area_id)
+    await areas.remove(session, page.user.id, area_id)
+    return page.to("/", said=page.say("“%(name)s” is deleted.", name=area.name))
+
+
+async def _state(page: Page, area: AreaOut, registry: Registry) -> Response:
+    return await page.show("_details_state.html", area=area, known=known(registry, area))
+
+
+async def _chart(page: Page, session: Any, area_id: int, by: history.By) -> dict[str, Any]:
+    """What the script draws and the table says; the labels are in the reader's time zone and language."""
+    buckets = await history.figures(session, area_id, by, page.user.timezone)
+    if by == "hour":
+        labels = [format_time(one.start, "HH:mm", locale=page.language) for one in buckets]
+    else:
+        labels = [format_date(one.start, "d MMM", locale=page.language) for one in buckets]
+    names = ("success", "failed", "other", "median_ms", "slow_ms")
+    return {"labels": labels, **{name: [getattr(one, name) for one in buckets] for name in names}}
+
+
+# Used for runs, too
+
+
+def known(registry: Registry, area: AreaOut) -> Known:
+    """What the registry adds to an AREA."""
+    action = registry.action(area.action.component)
+    connect = None
+    if area.state == "waiting_for_connection":
+        for part in (area.action, area.reaction):
+            service = registry.services.get(part.component.partition(".")[0])
+            if service and service.auth and f" {service.name};" in (area.reason or ""):
+                connect = service.slug
+                break
+    verify = action.verify.name if action and action.verify and area.webhook_secret else ""
+    return Known(kind=action.kind if action else "", connect=connect, verify=verify)
+
+
+def parameters(registry: Registry, part: PartOut, kind: Literal["action", "reaction"]) -> list[Parameter]:
+    """A side's parameters as written."""
+    component = registry.action(part.component) if kind == "action" else registry.reaction(part.component)
+    named = labels(component)
+    order = [*(one for one in named if one in part.parameters), *(one for one in part.parameters if one not in named)]
+    return written({name: part.parameters[name] for name in order}, named)
+
+
+def written(values: Mapping[str, Any], named: Mapping[str, str]) -> list[Parameter]:
+    """Parameters with their labels, their placeholders apart from the text around them."""
+    return [
+        Parameter(name=name, label=named.get(name, ""), pieces=pieces(pretty(value)), secret=value == MASK)
+        for name, value in values.items()
+    ]
+
+
+def labels(component: Action | Reaction | None) -> dict[str, str]:
+    """What the component's parameters are called."""
+    return {one.name: one.description for one in fields(component.params)} if component else {}
+
+
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """The text cut at its placeholders."""
+    return [(piece, place % 2 == 1) for place, piece in enumerate(PLACEHOLDER.split(text)) if piece]
+
+
+def event(page: Page, text: str) -> dict[str, Any]:
+    """An event's data as somebody wrote it. Raises `Invalid` with where it is wrong."""
+    if len(text) > MOST_DATA:
+        raise Invalid.field("data", page.say("This is too long."))
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        where = {"line": error.lineno, "column": error.colno}
+        said = page.say("This is no JSON: see line %(line)s, column %(column)s.", **where)
+        raise Invalid.field("data", said) from None
+    if not isinstance(value, dict):
+        raise Invalid.field("data", page.say("Write a JSON object: names and values between { and }."))
+    return value
+
+
+def curl(area: AreaOut) -> str:
+    """A command that fires the AREA, signed as its parameters say; nothing for an AREA without an address."""
+    if not area.webhook_url:
+        return ""
+    given = area.action.parameters if area.action.component == "webhook.received" else {}
+    signature = given.get("signature")
+    form = {"hmac_sha256": CURL_HMAC, "standard_webhooks": CURL_STANDARD}.get(str(signature), CURL)
+    return form.format(url=area.webhook_url, header=given.get("signature_header") or "X-Signature-256")

@@ -1,0 +1,37 @@
+"""What people typed into the editor and have not saved: kept on the server, so that it survives a reload and a session."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import Draft
+
+LARGEST = 500_000  # bytes; what is larger is not kept
+MOST = 50  # drafts of one user; the oldest go
+
+
+async def find(session: AsyncSession, user_id: int, key: str) -> tuple[dict[str, Any], datetime] | None:
+    """The draft and when it was last typed on."""
+    draft = await session.get(Draft, (user_id, key))
+    return (draft.content, draft.updated_at) if draft else None
+
+
+async def save(session: AsyncSession, user_id: int, key: str, content: Mapping[str, Any]) -> None:
+    """Keep the draft, in place of the one before."""
+    if len(orjson.dumps(content)) > LARGEST:
+        return
+    statement = insert(Draft).values(user_id=user_id, key=key, content=content)
+    changed = {"content": statement.excluded.content, "updated_at": func.now()}
+    await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "key"], set_=changed))
+    newest = select(Draft.key).where(Draft.user_id == user_id).order_by(Draft.updated_at.desc()).limit(MOST)
+    await session.execute(delete(Draft).where(Draft.user_id == user_id, Draft.key.not_in(newest)))
+
+
+async def remove(session: AsyncSession, user_id: int, key: str) -> None:
+    """Forget the draft, if there is one."""
+    await session.execute(delete(Draft).where(Draft.user_id == user_id, Draft.key == key))

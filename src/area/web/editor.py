@@ -1,0 +1,299 @@
+"""Create and edit an AREA: one page, one form, sent whole with every change; the answer is the form with what it means."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from area import areas, catalog
+from area.area_views import AreaOut
+from area.areas import AreaIn, AreaPatch
+from area.catalog import ComponentView, ServiceView
+from area.doors.deps import Id, ScopeDep, SessionDep
+from area.engine import control
+from area.kit.problems import Invalid, NotFound, Problem
+from area.plans import MASK, Scope, action_errors
+from area.web import drafts, forms, rows, sides
+from area.web.forms import Chip, Form, Shown, Side
+from area.web.pages import Fields, Page, SignedIn
+from area.web.recipes import RECIPES
+from area.web.sides import SIDES, Half, Sight, read_sight
+
+router = APIRouter()
+
+
+class Origin(BaseModel):
+    """What is edited: a saved AREA, or a new one, which may begin as a recipe or as another AREA."""
+
+    key: str
+    address: str
+    area: AreaOut | None = None
+    start: Form
+    secrets_left_out: bool = False
+
+    def kept(self, form: Form) -> dict[Side, set[str]]:
+        """Names of the secrets that are stored, of the components that are still the same."""
+        parts = {} if self.area is None else {"action": self.area.action, "reaction": self.area.reaction}
+        return {
+            side: {name for name, value in parts[side].parameters.items() if value == MASK}
+            if side in parts and parts[side].component == form.component(side)
+            else set()
+            for side in SIDES
+        }
+
+
+@router.get("/areas/new")
+async def new(
+    page: SignedIn,
+    scope: ScopeDep,
+    session: SessionDep,
+    recipe: str = "",
+    copy: str = "",
+    action: str = "",
+    reaction: str = "",
+) -> Response:
+    """A new AREA, which may begin as a recipe, as another AREA, or with one side chosen."""
+    given = {"recipe": recipe, "copy": copy, "action": action, "reaction": reaction}
+    key = next((f"{name}:{value[:80]}" for name, value in given.items() if value), "new")
+    return await _open(page, session, scope, key)
+
+
+@router.get("/areas/{area_id}/edit")
+async def edit(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
+    """A saved AREA."""
+    return await _open(page, session, scope, str(area_id))
+
+
+async def _open(page: Page, session: AsyncSession, scope: Scope, key: str) -> Response:
+    origin = await _origin(page, session, scope, key)
+    found = await drafts.find(session, page.user.id, key)
+    form, sight = origin.start, Sight()
+    if found:
+        try:
+            form, sight.restored = Form.model_validate(found[0]), True
+            sight.stale = origin.area is not None and origin.area.updated_at > found[1]
+        except ValidationError:  # of a version of AREA that kept something else
+            await drafts.remove(session, page.user.id, key)
+    return await _show(page, session, scope, origin, form, sight)
+
+
+@router.post("/areas/editor")
+async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: SessionDep) -> Response:
+    """Something was typed or chosen: keep it as a draft, and say what it means."""
+    origin = await _origin(page, session, scope, posted.get("key", ""))
+    form, sight = forms.read(posted), read_sight(posted)
+    verb, _, rest = posted.get("do", "").partition(" ")
+    if verb == "discard":
+        await drafts.remove(session, page.user.id, origin.key)
+        return page.to(origin.address)
+    if verb == "run" and origin.area:
+        sight.run = await control.run(session, page.state, page.user.id, origin.area.id)
+    sight.tried = sight.tried or verb in ("save", "try")
+    sight.trying = sight.trying or verb == "try"
+    await sides.press(session, scope.registry, form, sight, verb, rest)
+    return await _show(page, session, scope, origin, form, sight, save=verb == "save")
+
+
+async def _origin(page: Page, session: AsyncSession, scope: Scope, key: str) -> Origin:
+    """What `key` names. Raises `NotFound`."""
+    word, _, rest = key.partition(":")
+    if key == "new":
+        return Origin(key=key, address="/areas/new", start=Form())
+    if word == "recipe" and rest in RECIPES:
+        start = forms.of_recipe(RECIPES[rest], page.say)
+        return Origin(key=key, address=f"/areas/new?recipe={rest}", start=start)
+    chosen = scope.registry.action(rest) if word == "action" else scope.registry.reaction(rest)
+    if word in SIDES and chosen:
+        return Origin(key=key, address=f"/areas/new?{word}={rest}", start=Form.model_validate({word: rest}))
+    number = rest if word == "copy" else key
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        area = await areas.get(session, scope, page.user.id, int(number))
+        if word != "copy":
+            return Origin(key=number, address=f"/areas/{area.id}/edit", area=area, start=forms.of_area(area))
+        name = page.say("Copy of %(name)s", name=area.name)[:255]
+        left_out = MASK in (*area.action.parameters.values(), *area.reaction.parameters.values())
+        return Origin(
+            key=f"copy:{area.id}",
+            address=f"/areas/new?copy={area.id}",
+            start=forms.of_area(area, name=name),
+            secrets_left_out=left_out,
+        )
+    raise NotFound
+
+
+# Show
+
+
+async def _show(
+    page: Page, session: AsyncSession, scope: Scope, origin: Origin, form: Form, sight: Sight, *, save: bool = False
+) -> Response:
+    services = await catalog.services(session, scope.registry, include_inactive=True)
+    halves = {side: sides.half(scope.registry, services, form, side) for side in SIDES}
+    action, reaction = halves["action"].view, halves["reaction"].view
+    for side in SIDES:
+        if view := halves[side].view:
+            forms.tidy(form, view, side)
+            forms.tidy(origin.start, view, side)
+    kept = origin.kept(form)
+    asked = forms.wanted(form, action, reaction, kept) if action and reaction else None
+    errors = await _errors(page, session, scope, form, action, asked, kept)
+    changed = _differs(form, origin.start)
+    if save and asked and (not errors or (origin.area and not changed & PARTS)):
+        try:
+            async with session.begin_nested():
+                area = await _save(page, session, scope, origin, asked, parts=bool(changed & PARTS))
+            await drafts.remove(session, page.user.id, origin.key)
+            return page.to(f"/areas/{area.id}", said=page.say("Saved."))
+        except Invalid as error:
+            errors = sides.by_field(error.errors)
+        except Problem as error:
+            sight.problem = error.message
+    if page.request.method == "POST":
+        await _keep(session, page, origin, form, halves, changed=bool(changed))
+    await sides.note_connections(page, session, scope.registry, halves)
+    _fill(halves, services, form, sight, kept, errors)
+    preview = await _preview(page, session, halves, form, origin, asked if not errors else None)
+    if save:
+        sight.focus = "errors"
+    elif sight.focus.startswith("first-"):
+        sight.focus = sides.first_field(halves, sight.focus.removeprefix("first-"))
+    return await page.show(
+        "_editor.html" if page.partial else "editor.html",
+        422 if save else 200,
+        nav="home",
+        origin=origin,
+        form=form,
+        sight=sight,
+        sides=halves,
+        summary=sides.summary(halves, errors, form) if sight.tried else [],
+        suggested=forms.suggested(action, reaction),
+        operators=rows.OPERATORS,
+        alone=rows.ALONE,
+        next=quote(origin.address, safe="/"),
+        changed=bool(changed),
+        simple=form.condition is not None or rows.read(form.only_if) is not None,
+        row_errors=sides.row_errors(page, form) if sight.tried else {},
+        **preview,
+    )
+
+
+def _fill(
+    halves: Mapping[Side, Half],
+    services: Sequence[ServiceView],
+    form: Form,
+    sight: Sight,
+    kept: Mapping[Side, set[str]],
+    errors: Mapping[str, list[str]],
+) -> None:
+    """Give both halves their fields with what is wrong, and their choice where it is open."""
+    shown = sides.visible(form, sight, errors)
+    for side, half in halves.items():
+        half.errors = shown.get(side[0], [])
+        if half.view:
+            half.fields = forms.field_views(form, half.view, side, kept[side], shown)
+        if not half.view or sight.open.get(side):
+            half.picker = sides.picker(services, side, sight)
+
+
+async def _errors(
+    page: Page,
+    session: AsyncSession,
+    scope: Scope,
+    form: Form,
+    action: ComponentView | None,
+    asked: AreaIn | None,
+    kept: Mapping[Side, set[str]],
+) -> dict[str, list[str]]:
+    """Everything that is wrong, by field: `a.url`; `a` for what is wrong with all of a side."""
+    errors: dict[str, list[str]] = {}
+    if asked:
+        try:
+            await areas.plan(session, scope, asked)
+        except Invalid as error:
+            errors = sides.by_field(error.errors)
+    elif action and (code := scope.registry.action(action.key)):
+        errors = sides.by_field(action_errors(code, forms.parameters(form, action, "action", kept["action"])))
+    if sides.row_errors(page, form):
+        errors["a.only_if"] = [page.say("A line of the condition is not complete.")]
+    if not form.action:
+        errors["a"] = [page.say("Choose what happens.")]
+    elif not form.reaction:
+        errors["r"] = [page.say("Choose what is done then.")]
+    return errors
+
+
+async def _preview(
+    page: Page,
+    session: AsyncSession,
+    halves: Mapping[Side, Half],
+    form: Form,
+    origin: Origin,
+    asked: AreaIn | None,
+) -> dict[str, Any]:
+    """What the reaction would be given, on the last event of this AREA or else on the action's sample."""
+    action, reaction = halves["action"].view, halves["reaction"].view
+    registry = page.state.registry
+    code = registry.action(action.key) if action else None
+    if action is None or code is None:
+        none: list[Shown] = []
+        return {"chips": list[Chip](), "event": None, "sample": True, "filled": none, "dry": None, "due": None}
+    event, sample = await control.event_of(
+        session, page.state, page.user.id, code, origin.area.id if origin.area else None
+    )
+    dry = await control.preview(session, page.state, page.user.id, asked, event) if asked else None
+    return {
+        "chips": forms.chips(action, event),
+        "event": event,
+        "sample": sample,
+        "filled": forms.filled(registry, form, action, reaction, event) if reaction else [],
+        "dry": dry,
+        "due": datetime.fromisoformat(dry.due) if dry and dry.due else None,
+    }
+
+
+# Save
+
+
+async def _keep(
+    session: AsyncSession, page: Page, origin: Origin, form: Form, halves: Mapping[Side, Half], *, changed: bool
+) -> None:
+    """Keep the draft, without its secrets; what is as it was in the beginning is none."""
+    if not changed:
+        await drafts.remove(session, page.user.id, origin.key)
+        return
+    secrets: dict[Side, set[str]] = {side: set() for side in SIDES}
+    for side, half in halves.items():
+        if half.view:
+            secrets[side] = {one.name for one in half.view.parameters if one.secret}
+    await drafts.save(session, page.user.id, origin.key, form.without(secrets))
+
+
+def _differs(form: Form, start: Form) -> set[str]:
+    """Names of what is not as it was in the beginning."""
+    return {name for name in Form.model_fields if getattr(form, name) != getattr(start, name)} - {"named", "long"}
+
+
+PARTS = frozenset({"action", "reaction", "action_values", "reaction_values", "condition", "removed"})
+
+
+async def _save(
+    page: Page, session: AsyncSession, scope: Scope, origin: Origin, asked: AreaIn, *, parts: bool
+) -> AreaOut:
+    """Create or change. Parts that did not change are not given: they may stay even if they are switched off now."""
+    if origin.area is None:
+        return await areas.create(session, scope, page.user.id, asked)
+    patch = AreaPatch(name=asked.name, description=asked.description, is_active=asked.is_active)
+    if parts:
+        patch = AreaPatch(
+            name=asked.name,
+            description=asked.description,
+            is_active=asked.is_active,
+            action=asked.action,
+            reaction=asked.reaction,
+        )
+    return await areas.change(session, scope, page.user.id, origin.area.id, patch)

@@ -1,0 +1,131 @@
+"""How AREA works, and each service's own page of documentation, which its connector brings as Markdown."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+
+from fastapi import APIRouter
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markupsafe import Markup
+from starlette.responses import Response
+
+from area import catalog
+from area.doors.deps import SessionDep, Slug
+from area.kit.problems import NotFound
+from area.web.pages import Visit
+
+router = APIRouter()
+
+
+@router.get("/help")
+async def overview(page: Visit, session: SessionDep) -> Response:
+    """How AREA works, on one page."""
+    services = [
+        one for one in await catalog.services(session, page.state.registry) if one.slug in page.state.registry.folders
+    ]
+    return await page.show("help.html", services=services)
+
+
+@router.get("/help/{slug}")
+async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response:
+    """What a service does, component by component."""
+    registry = page.state.registry
+    folder = registry.folders.get(slug)
+    path = folder / "doc.md" if folder else None
+    if path is None or not path.is_file():
+        raise NotFound("There is no such service here.")
+    view = await catalog.service(session, registry, slug)
+    parts = [*view.actions, *view.reactions]
+    html, found = rendered(path.read_text("utf-8"), tuple(dict.fromkeys(one.name for one in parts)), page.say("Table"))
+    return await page.show("help_service.html", service=view, components=parts, found=found, html=html)
+
+
+@lru_cache(maxsize=500)
+def rendered(text: str, components: tuple[str, ...], table: str) -> tuple[Markup, frozenset[str]]:
+    """Markdown as HTML that holds no HTML of its author's and no script; headings that name components can be linked to by
+    their names. The title is left out: the page has its own. Returns also which components have such a heading.
+    """
+    parser = _parser()
+    tokens = parser.parse(text)
+    found: set[str] = set()
+    tokens = list(_wrapped(_headed(tokens, components, found), table))
+    return Markup(parser.renderer.render(tokens, parser.options, {})), frozenset(found)  # noqa: S704 - made from tokens, escaped
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable("table").disable("image")
+
+
+class Renderer(RendererHTML):
+    """Knows what Markdown has not: anchors, and what scrolls."""
+
+    def anchor(self, tokens: Sequence[Token], at: int, *_: object) -> str:
+        """A place that can be linked to."""
+        return Markup('<span id="{}"></span>').format(tokens[at].content)
+
+    def scrolls_open(self, tokens: Sequence[Token], at: int, *_: object) -> str:
+        """The begin of what may be wider than a phone."""
+        return Markup('<div class="scrolls" tabindex="0" role="group" aria-label="{}">').format(tokens[at].content)
+
+    def scrolls_close(self, *_: object) -> str:
+        """Its end."""
+        return "</div>"
+
+
+def _headed(tokens: list[Token], components: Sequence[str], found: set[str]) -> Iterator[Token]:
+    """The tokens without the title, with anchors, and nothing that the pages' policy would refuse."""
+    skipping, slugs = False, {""}
+    for at, token in enumerate(tokens):
+        if token.type == "heading_open":
+            skipping = token.tag == "h1"
+            if not skipping:
+                names = [one for one in _named(tokens[at + 1], components) if one not in found]
+                found.update(names)
+                yield from (Token("anchor", "", 0, content=name) for name in names)
+                slug = "" if names else _slug(tokens[at + 1].content)
+                if slug not in slugs:
+                    slugs.add(slug)
+                    yield Token("anchor", "", 0, content=f"h-{slug}")
+        if not skipping:
+            yield _harmless(token, tokens[at + 1] if at + 1 < len(tokens) else token)
+        if token.type == "heading_close":
+            skipping = False
+
+
+def _named(heading: Token, components: Sequence[str]) -> list[str]:
+    """The components whose names stand in a heading as code, alone or after their service's."""
+    code = [one.content.rpartition(".")[2] for one in heading.children or () if one.type == "code_inline"]
+    return [one for one in code if one in components]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _harmless(token: Token, following: Token) -> Token:
+    token.attrs.pop("style", None)  # the alignment of a table's column
+    if token.type in ("th_open", "th_close"):
+        heading = token.type == "th_close" or following.content.strip()
+        token.tag = "th" if heading else "td"
+    for one in token.children or ():
+        if one.type == "link_open" and re.match(r"(?i)https?:|//", str(one.attrs.get("href", ""))):
+            one.attrs["rel"] = "noopener noreferrer"
+    return token
+
+
+def _wrapped(tokens: Iterator[Token], table: str) -> Iterator[Token]:
+    """Tables inside of what can be scrolled: they are the only thing that may be wider than a phone. Empty headings are cells."""
+    empty = False
+    for token in tokens:
+        if token.type == "th_open":
+            empty = token.tag == "td"
+        if token.type == "th_close" and empty:
+            token.tag = "td"
+        if token.type == "table_open":
+            yield Token("scrolls_open", "", 0, content=table)
+        yield token
+        if token.type == "table_close":
+            yield Token("scrolls_close", "", 0)

@@ -1,0 +1,324 @@
+"""One's own account: picture, name, language, e-mail address, password, sessions, API tokens, and leaving."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo, available_timezones
+
+import orjson
+from fastapi import APIRouter, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from area import accounts, areas
+from area.doors import login
+from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
+from area.kit.problems import Invalid, Problem
+from area.web import avatars, language
+from area.web.pages import Fields, Page, SignedIn
+
+router = APIRouter()
+
+BROWSERS = (
+    ("Edg", "Edge"), ("OPR", "Opera"), ("Vivaldi", "Vivaldi"), ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("HeadlessChrome", "Chrome"), ("Chrome", "Chrome"),
+    ("Safari", "Safari"), ("curl", "curl"), ("python", "Python"), ("aiohttp", "Python"), ("area", "area"),
+)  # fmt: skip
+SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("CrOS", "ChromeOS"), ("Windows", "Windows"),
+    ("Macintosh", "macOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+# You
+
+
+@router.get("/profile")
+async def profile(page: SignedIn) -> Response:
+    """Picture, name, time zone, language, theme, e-mail address."""
+    return await _you(page)
+
+
+@router.post("/profile")
+async def change(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Change username, time zone and language."""
+    chosen = form.get("language") or None
+    changes = {"username": form.get("username", ""), "timezone": form.get("timezone", ""), "language": chosen}
+    try:
+        await accounts.change_profile(session, page.user.id, changes, address)
+    except Problem as error:
+        await session.rollback()
+        field = "username" if error.code == "conflict" else ""
+        return await _you(page, error, field, you=form)
+    said = language.gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
+    return page.to("/profile", said=said("Saved."))
+
+
+@router.post("/profile/email")
+async def change_email(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Change the e-mail address, which needs the password."""
+    user_id = page.user.id
+    try:
+        await login.prove(page.state, session, user_id, form.get("password"), address)
+        await accounts.change_profile(session, user_id, {"email": form.get("email", "")[:320]}, address)
+    except Problem as error:
+        await session.rollback()
+        return await _you(page, error, "email" if error.code == "conflict" else "", email=form)
+    return page.to("/profile", said=page.say("Your e-mail address is changed."))
+
+
+@router.post("/profile/picture")
+async def change_picture(page: SignedIn, request: Request, session: SessionDep, address: Address) -> Response:
+    """Upload a picture; what was there before is removed."""
+    try:
+        content = await avatars.received(request, "picture")
+        made = await avatars.keep(page.state.settings, content)
+    except Problem as error:
+        return await _you(page, error, "picture")
+    return await _set_picture(page, session, made, address, page.say("This is your picture now."))
+
+
+@router.post("/profile/picture/remove")
+async def remove_picture(page: SignedIn, session: SessionDep, address: Address) -> Response:
+    """Be shown by initials again."""
+    return await _set_picture(page, session, None, address, page.say("Your picture is removed."))
+
+
+async def _set_picture(page: Page, session: AsyncSession, made: str | None, address: str, said: str) -> Response:
+    user, settings = page.user, page.state.settings
+    await accounts.change_profile(session, user.id, {"icon_path": made}, address)
+    response = page.to("/profile", said=said)
+    if user.icon_path and not await accounts.shows_icon(session, user.icon_path):
+        # once the answer is sent, and so the new one saved
+        response.background = BackgroundTask(avatars.forget, settings, user.icon_path)
+    return response
+
+
+async def _you(
+    page: Page,
+    error: Problem | None = None,
+    field: str = "",
+    *,
+    you: Mapping[str, str] | None = None,
+    email: Mapping[str, str] | None = None,
+) -> Response:
+    errors = _errors(page, error, field)
+    user = page.user
+    return await page.show(
+        "profile.html",
+        _status(error),
+        nav="profile",
+        tab="you",
+        errors=errors,
+        problem=page.say(error.message) if error and not errors else "",
+        you=you or {"username": user.username, "timezone": user.timezone, "language": user.language or ""},
+        email=(email or {}).get("email", user.email),
+        zones=_zones(),
+    )
+
+
+def _zones() -> dict[str, list[str]]:
+    """Names of time zones by their part of the world."""
+    found: dict[str, list[str]] = {"": ["UTC"]}
+    for name in sorted(available_timezones()):
+        region, slash, _ = name.partition("/")
+        if slash and region in ZONES:
+            found.setdefault(region, []).append(name)
+    return found
+
+
+ZONES = (
+    "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific",
+)  # fmt: skip
+
+
+# Password and sessions
+
+
+@router.get("/profile/security")
+async def security(page: SignedIn, session: SessionDep) -> Response:
+    """The password, and where one is signed in."""
+    return await _security(page, session)
+
+
+@router.post("/profile/password")
+async def change_password(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Change the password, or set a first one. All other sessions end."""
+    user = page.user
+    keep = page.identity.token_id if page.identity else 0
+    try:
+        await login.prove(page.state, session, user.id, form.get("current_password"), address, "current_password")
+        await accounts.change_password(
+            session, user.id, form.get("new_password", "")[:1024], keep=keep, address=address
+        )
+    except Problem as error:  # before anything was changed
+        return await _security(page, session, error)
+    return page.to("/profile/security", said=page.say("Your password is changed. Everywhere else you are signed out."))
+
+
+@router.post("/profile/sessions/end")
+async def end_others(page: SignedIn, session: SessionDep) -> Response:
+    """End all sessions but this one."""
+    keep = page.identity.token_id if page.identity else 0
+    ended = await accounts.end_sessions(session, page.user.id, keep=keep)
+    return page.to("/profile/security", said=page.say("Ended: %(number)s.", number=ended))
+
+
+@router.post("/profile/sessions/{session_id}/end")
+async def end_session(page: SignedIn, session_id: BigId, session: SessionDep, address: Address) -> Response:
+    """End one session."""
+    await accounts.revoke(session, page.user.id, "session", session_id, address)
+    return page.to("/profile/security", said=page.say("That session is ended."))
+
+
+async def _security(page: Page, session: AsyncSession, error: Problem | None = None) -> Response:
+    errors = _errors(page, error, "")
+    rows = await accounts.access(session, page.user.id, "session", page.identity.token_id if page.identity else 0)
+    return await page.show(
+        "profile_security.html",
+        _status(error),
+        nav="profile",
+        tab="security",
+        errors=errors,
+        problem=page.say(error.message) if error and not errors else "",
+        sessions=[(one, device(page, one.name)) for one in sorted(rows, key=lambda one: not one.current)],
+    )
+
+
+def device(page: Page, agent: str) -> str:
+    """What a program calls itself, as people say it: `Firefox on Linux`."""
+    named = next((name for sign, name in BROWSERS if re.search(rf"\b{sign}[a-zA-Z]*/", agent)), "")
+    system = next((name for sign, name in SYSTEMS if sign in agent), "")
+    if named and system:
+        return page.say("%(program)s on %(system)s", program=named, system=system)
+    return named or system or agent[:60]
+
+
+# API tokens
+
+
+@router.get("/profile/tokens")
+async def tokens(page: SignedIn, session: SessionDep) -> Response:
+    """The API tokens."""
+    return await _tokens(page, session)
+
+
+@router.post("/profile/tokens")
+async def make_token(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Make an API token, which is shown in this answer and never again."""
+    name, end = form.get("name", "").strip(), form.get("expires_at", "")
+    try:
+        if not name or len(name) > 255 or not name.isprintable():
+            raise Invalid.field("name", "Give it a name of 1 to 255 characters, such as the program that uses it.")
+        made, _ = await accounts.create_token(
+            session, page.user.id, name=name, expires_at=_end_of(end, page.user.timezone), address=address
+        )
+    except Problem as error:
+        return await _tokens(page, session, error, typed=form)
+    return await _tokens(page, session, made=made)
+
+
+@router.post("/profile/tokens/{token_id}/revoke")
+async def revoke_token(page: SignedIn, token_id: BigId, session: SessionDep, address: Address) -> Response:
+    """Revoke an API token."""
+    await accounts.revoke(session, page.user.id, "api", token_id, address)
+    return page.to("/profile/tokens", said=page.say("The token is revoked: it no longer works."))
+
+
+async def _tokens(
+    page: Page,
+    session: AsyncSession,
+    error: Problem | None = None,
+    *,
+    typed: Mapping[str, str] | None = None,
+    made: str = "",
+) -> Response:
+    errors = _errors(page, error, "")
+    return await page.show(
+        "_profile_tokens.html" if page.partial else "profile_tokens.html",
+        _status(error),
+        nav="profile",
+        tab="tokens",
+        errors=errors,
+        problem=page.say(error.message) if error and not errors else "",
+        typed=typed or {},
+        made=made,
+        tokens=await accounts.access(session, page.user.id, "api"),
+        today=datetime.now(ZoneInfo(page.user.timezone)).date().isoformat(),
+    )
+
+
+def _end_of(day: str, zone: str) -> datetime | None:
+    """The last second of a day in the user's time zone; nothing for no day."""
+    if not day:
+        return None
+    try:
+        found = datetime.combine(datetime.fromisoformat(day).date(), time(23, 59, 59), ZoneInfo(zone))
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid.field("expires_at", "This is no date.") from None
+
+
+# Taking things along, and leaving
+
+
+@router.get("/profile/data")
+async def data(page: SignedIn) -> Response:
+    """Export, and the end of the account."""
+    return await _data(page)
+
+
+@router.get("/profile/export")
+async def export(page: SignedIn, scope: ScopeDep, session: SessionDep) -> Response:
+    """All AREAs as a file that can be taken in elsewhere; secrets are left out."""
+    bundle = {"areas": [one.model_dump(mode="json") for one in await areas.export(session, scope, page.user.id)]}
+    headers = {"Content-Disposition": 'attachment; filename="areas.json"'}
+    return Response(orjson.dumps(bundle, option=orjson.OPT_INDENT_2), media_type="application/json", headers=headers)
+
+
+@router.post("/profile/delete")
+async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Delete the account, with all that belongs to it."""
+    user = page.user
+    try:
+        if form.get("username", "").strip() != user.username:
+            raise Invalid.field("username", "Type your username exactly as it is shown.")
+        await login.prove(page.state, session, user.id, form.get("password"), address)
+        await accounts.delete_account(session, user.id, address)
+    except Problem as error:
+        await session.rollback()
+        return await _data(page, error)
+    page.identity = None
+    response = page.to("/sign-in")
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
+    if user.icon_path and not await accounts.shows_icon(session, user.icon_path):
+        response.background = BackgroundTask(avatars.forget, page.state.settings, user.icon_path)
+    return response
+
+
+async def _data(page: Page, error: Problem | None = None) -> Response:
+    errors = _errors(page, error, "")
+    return await page.show(
+        "profile_data.html",
+        _status(error),
+        nav="profile",
+        tab="data",
+        errors=errors,
+        problem=page.say(error.message) if error and not errors else "",
+    )
+
+
+# Small things
+
+
+def _errors(page: Page, error: Problem | None, field: str) -> dict[str, str]:
+    """What is wrong with which field; a problem that names none is told at `field`, if that is given."""
+    if error is None:
+        return {}
+    named = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+    return named or ({field: page.say(error.message)} if field else {})
+
+
+def _status(error: Problem | None) -> int:
+    return error.status if error else 200

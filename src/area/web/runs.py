@@ -1,0 +1,315 @@
+"""The log of all runs: looked through, live, run again; and one run opened."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, get_args
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from area import areas, executions, history
+from area.doors.body import BoundedRequest
+from area.doors.deps import BigId, ScopeDep, SessionDep, StateDep
+from area.engine import control
+from area.executions import ExecutionLine, Status
+from area.kit.clock import now
+from area.kit.problems import Conflict, Invalid
+from area.registry import Registry
+from area.web.details import event, labels, written
+from area.web.pages import Fields, Page, SignedIn
+from area.web.show import pretty
+
+router = APIRouter()
+
+PAGE = 50
+BULK = 500  # runs that are run again at once
+OPEN = 200  # rows that aren't over and are asked after
+LARGEST = 200_000  # characters of JSON that are shown foldable
+STATUSES: tuple[Status, ...] = get_args(Status)
+OVER = ("success", "failed", "cancelled", "skipped")
+LAST = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+
+class Filter(BaseModel):
+    """What is looked for, as the address has it; `from_` and `to` are in the user's time zone."""
+
+    status: list[Status] = []
+    area: int | None = None
+    service: str = ""
+    time: str = ""
+    from_: str = ""
+    to: str = ""
+    q: str = ""
+
+    @property
+    def any(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.pairs())
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """What the address says, without what is empty."""
+        found = [("status", one) for one in self.status]
+        given = {"area": self.area or "", "service": self.service, "time": self.time, "q": self.q}
+        if self.time == "between":
+            given |= {"from": self.from_, "to": self.to}
+        return found + [(name, str(value)) for name, value in given.items() if value]
+
+    def address(self, **more: object) -> str:
+        """Where the list is found; `more` goes into the address as well."""
+        query = urlencode([*self.pairs(), *((name, str(value)) for name, value in more.items())])
+        return f"/runs?{query}" if query else "/runs"
+
+
+class Logos(BaseModel):
+    """The two services of an AREA: names and icons."""
+
+    name: str
+    icon_path: str | None
+
+
+def wanted(request: Request) -> Filter:
+    """The filters of the address; what makes no sense is left out."""
+    given = request.query_params
+    return read(given.getlist("status"), {name: given.get(name, "") for name in given})
+
+
+def read(statuses: Sequence[str], given: dict[str, str]) -> Filter:
+    """Filters from an address or a form."""
+    area = given.get("area", "")
+    return Filter(
+        status=[one for one in STATUSES if one in statuses],
+        area=int(area) if area.isascii() and area.isdigit() and 0 < int(area[:10]) < 2**31 else None,
+        service=given.get("service", "")[:64],
+        time=given.get("time", "") if given.get("time") in (*LAST, "between") else "",
+        from_=given.get("from", "")[:20],
+        to=given.get("to", "")[:20],
+        q=given.get("q", "").strip()[:200].replace("\0", ""),
+    )
+
+
+Wanted = Annotated[Filter, Depends(wanted)]
+
+
+@router.get("/runs")
+async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
+    """All runs; parts of the list, when htmx asks for them."""
+    before = _number(request.query_params.get("before", ""))
+    again = request.query_params.get("again") == "1"
+    problem, rows = "", []
+    try:
+        async with session.begin_nested():
+            rows = await _find(session, scope.registry, page, found, limit=PAGE + 1, before=None if again else before)
+    except Invalid as error:
+        problem = error.message
+    more = rows[PAGE - 1].id if len(rows) > PAGE else None
+    values = await _with_logos(session, scope.registry, rows[:PAGE])
+    values |= {"wanted": found, "more": more, "first": before is None or again, "problem": problem}
+    if page.partial:
+        if before is not None and not again:
+            return await page.show("_runs_rows.html", **values)
+        response = await page.show("_runs.html", **values)
+        response.headers["HX-Push-Url"] = found.address()
+        return response
+    mine = await history.names(session, page.user.id)
+    services = await areas.services_in_use(session, scope.registry, page.user.id)
+    ask = None
+    if again and not problem:
+        ask = await _fitting(session, scope.registry, page, found, before)
+    return await page.show(
+        "runs.html", nav="runs", mine=mine, services=services, ask=ask, ask_before=before, bulk=BULK, **values
+    )
+
+
+@router.get("/runs/changes")
+async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
+    """The newest rows that fit, and those of the given ones that were not over: runs.js puts them where they belong."""
+    given = [_number(one) for one in request.query_params.getlist("open")[:OPEN]]
+    try:
+        async with session.begin_nested():
+            rows = await _find(session, scope.registry, page, found, limit=PAGE)
+    except Invalid:
+        rows = []
+    fresh = {row.id for row in rows}
+    rows += await executions.lines(session, page.user.id, [one for one in given if one and one not in fresh])
+    return await page.show("_runs_changes.html", fresh=fresh, **await _with_logos(session, scope.registry, rows))
+
+
+@router.post("/runs/replay")
+async def replay_many(
+    page: SignedIn, request: Request, scope: ScopeDep, state: StateDep, session: SessionDep
+) -> Response:
+    """Run again those that are marked, or all failed ones that fit the filters: with their AREAs' present parameters."""
+    async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
+        fitting = form.get("do") == "fitting"
+        given = {name: value for name, value in form.items() if isinstance(value, str)}
+        found = read([str(one) for one in form.getlist("status")], given)
+        marked = [one for one in (_number(str(one)) for one in form.getlist("run")) if one]
+    oldest, left = None, 0
+    if fitting:
+        rows, left, oldest = await _fitting(session, scope.registry, page, found, _number(given.get("before", "")))
+    else:
+        rows = [row for row in await executions.lines(session, page.user.id, marked[:BULK]) if row.status in OVER]
+    for row in reversed(rows):
+        await control.replay(session, state, page.user.id, row.id, "present")
+    said = [page.say("Run again: %(number)s.", number=len(rows))]
+    if not fitting and len(rows) < min(len(marked), BULK):
+        waiting = min(len(marked), BULK) - len(rows)
+        said.append(page.say("Left out, as they are not over: %(number)s.", number=waiting))
+    if len(marked) > BULK:
+        said.append(page.say("At most %(number)s go at once; mark the others again.", number=BULK))
+    if left:
+        said.append(page.say("Left out, as they were run again already: %(number)s.", number=left))
+    address = found.address(again=1, before=oldest) if oldest else "/runs"
+    return page.to(address, said=" ".join(said))
+
+
+@router.post("/runs/cancel")
+async def cancel_many(page: SignedIn, request: Request, session: SessionDep) -> Response:
+    """Cancel those that are marked and not over."""
+    async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
+        marked = [one for one in (_number(str(one)) for one in form.getlist("run")) if one]
+        back = str(form.get("back", "/runs"))
+    rows = await executions.lines(session, page.user.id, marked[:BULK])
+    cancelled = 0
+    for row in rows:
+        if row.status not in OVER:
+            try:
+                await control.cancel(session, page.user.id, row.id)
+            except Conflict:
+                continue  # it ended in between
+            cancelled += 1
+    address = back if back.startswith("/runs") else "/runs"
+    return page.to(address, said=page.say("Cancelled: %(number)s.", number=cancelled))
+
+
+# One run
+
+
+@router.get("/runs/{run_id:int}")
+async def one(page: SignedIn, run_id: BigId, scope: ScopeDep, session: SessionDep) -> Response:
+    """One run opened; live while it is not over."""
+    return await _show(page, session, scope, run_id)
+
+
+@router.post("/runs/{run_id:int}/replay")
+async def replay(page: SignedIn, run_id: BigId, form: Fields, state: StateDep, session: SessionDep) -> Response:
+    """Run it again: as it was, or with the AREA's present parameters."""
+    mode: control.Mode = "as_it_was" if form.get("mode") == "as_it_was" else "present"
+    number = await control.replay(session, state, page.user.id, run_id, mode)
+    return page.to(f"/runs/{number}", said=page.say("This is the new run."))
+
+
+@router.post("/runs/{run_id:int}/edited")
+async def edited(
+    page: SignedIn, run_id: BigId, form: Fields, scope: ScopeDep, state: StateDep, session: SessionDep
+) -> Response:
+    """Run the AREA with this run's data, changed by hand."""
+    view = await executions.get(session, page.user.id, run_id)
+    try:
+        data = event(page, form.get("data", ""))
+    except Invalid as error:
+        return await _show(page, session, scope, run_id, 422, typed=form.get("data", ""), problem=error.message)
+    number = await control.run(session, state, page.user.id, view.area_id, data)
+    return page.to(f"/runs/{number}", said=page.say("This is the new run, with the data that you changed."))
+
+
+@router.post("/runs/{run_id:int}/cancel")
+async def cancel(page: SignedIn, run_id: BigId, session: SessionDep) -> Response:
+    """Cancel it while it waits or runs."""
+    await control.cancel(session, page.user.id, run_id)
+    return page.to(f"/runs/{run_id}")
+
+
+async def _show(
+    page: Page, session: Any, scope: areas.Scope, run_id: int, status: int = 200, *, typed: str = "", problem: str = ""
+) -> Response:
+    view = await executions.get(session, page.user.id, run_id)
+    area = await areas.get(session, scope, page.user.id, view.area_id)
+    then = await history.then(session, scope, view)
+    older, newer = await history.around(session, view.area_id, run_id)
+    replays = await history.replays(session, [view.area_id], [run_id])
+    values: dict[str, Any] = {"run": view, "area": area, "then": then, "older": older, "newer": newer}
+    values |= {"replayed": replays.get(run_id), "over": view.status in OVER, "typed": typed, "problem": problem}
+    values["data_text"] = pretty(view.trigger_data if view.trigger_data is not None else {})
+    values |= {"largest": LARGEST, "key": f"{page.state.instance}-{run_id}"}
+    if then:
+        named = labels(scope.registry.reaction(then.reaction))
+        reaction = scope.registry.reaction(then.reaction)
+        values["title"] = reaction.title if reaction else then.reaction
+        values["written"] = written(then.reaction_parameters, named)
+        values["changed"] = [
+            name
+            for name in {**then.reaction_parameters, **area.reaction.parameters}
+            if then.reaction_parameters.get(name) != area.reaction.parameters.get(name)
+        ]
+    values |= await _with_logos(session, scope.registry, [view])
+    return await page.show("_run.html" if page.partial else "run.html", status, nav="runs", **values)
+
+
+# Helpers
+
+
+async def _find(
+    session: Any, registry: Registry, page: Page, found: Filter, *, limit: int, before: int | None = None
+) -> list[ExecutionLine]:
+    since, until = _times(found, page.user.timezone)
+    service = registry.services.get(found.service)
+    return await executions.find(
+        session,
+        page.user.id,
+        limit=limit,
+        before=before,
+        area_id=found.area,
+        service=(service.name if service else found.service) or None,
+        status=found.status,
+        q=found.q or None,
+        since=since,
+        until=until,
+    )
+
+
+async def _fitting(
+    session: Any, registry: Registry, page: Page, found: Filter, before: int | None
+) -> tuple[list[ExecutionLine], int, int | None]:
+    """The failed runs that fit and were not run again yet, as many as go at once; how many of those were left out; and where
+    to go on, when there are more.
+    """
+    failed = found.model_copy(update={"status": ["failed"]})
+    rows = await _find(session, registry, page, failed, limit=BULK + 1, before=before)
+    oldest = rows[BULK - 1].id if len(rows) > BULK else None
+    rows = rows[:BULK]
+    known = await history.replays(session, {row.area_id for row in rows}, [row.id for row in rows])
+    return [row for row in rows if row.id not in known], len(known), oldest
+
+
+def _times(found: Filter, zone: str) -> tuple[datetime | None, datetime | None]:
+    if found.time in LAST:
+        return now() - LAST[found.time], None
+    if found.time != "between":
+        return None, None
+
+    def aware(text: str) -> datetime | None:
+        try:
+            return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+
+    return aware(found.from_), aware(found.to)
+
+
+async def _with_logos(session: Any, registry: Registry, rows: Sequence[Any]) -> dict[str, Any]:
+    slugs = await history.services_of(session, registry, {row.area_id for row in rows})
+    return {"rows": rows, "logos": {key: [_logo(registry, slug) for slug in both] for key, both in slugs.items()}}
+
+
+def _logo(registry: Registry, slug: str) -> Logos:
+    service = registry.services.get(slug)
+    icon = f"/icons/{slug}.svg" if slug in registry.folders else None
+    return Logos(name=service.name if service else slug, icon_path=icon)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

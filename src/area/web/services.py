@@ -1,0 +1,243 @@
+"""The services: what each can do, and the user's connections to those that need one."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+import orjson
+from babel.dates import format_timedelta
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from area import catalog, connections
+from area.catalog import ComponentView, ServiceView
+from area.connections import ConnectionView, Dependent, FieldView
+from area.doors.deps import SessionDep, Slug
+from area.kit.clock import now
+from area.kit.problems import Invalid, NotFound
+from area.web.pages import Fields, Page, SignedIn, local
+
+router = APIRouter()
+
+Text = Annotated[str, Query(max_length=2000)]
+
+
+class Tile(BaseModel):
+    """A service as it stands in the gallery. `state` is None where nothing needs to be connected."""
+
+    service: ServiceView
+    connection: ConnectionView | None
+    state: Literal["none", "works", "parked", "expired"] | None
+
+    def fits(self, words: str) -> bool:
+        """Whether it has to do with what is looked for."""
+        service = self.service
+        parts = [service.name, service.description or "", *(one.title for one in service.actions + service.reactions)]
+        text = " ".join(parts).casefold()
+        return all(word in text for word in words.casefold().split())
+
+
+@router.get("/services")
+async def gallery(page: SignedIn, session: SessionDep, q: Text = "", show: Text = "") -> Response:
+    """All services that are switched on."""
+    tiles = await _tiles(page, session)
+    found = [tile for tile in tiles if tile.fits(q) and (show != "connected" or tile.state not in (None, "none"))]
+    values: dict[str, Any] = {"tiles": found, "q": q, "show": show}
+    if page.partial:
+        return await page.show("_services.html", **values)
+    return await page.show("services.html", nav="services", **values)
+
+
+@router.get("/services/{slug}")
+async def service_page(page: SignedIn, slug: Slug, session: SessionDep, next: Text = "") -> Response:  # noqa: A002 - the address says so
+    """One service, with the form that connects it."""
+    return await _show(page, session, slug, back=local(next, ""))
+
+
+@router.post("/services/{slug}")
+async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
+    """Try what was typed in, and keep it if it works; else say what was wrong, field by field or in a sentence."""
+    state = page.state
+    back = local(form.get("next"), "")
+    connector, _ = connections.connectable(state.registry, slug)
+    declared = connections.form(connector)
+    given, errors = _given(page, declared, form)
+    problem = ""
+    if not errors:
+        try:
+            view = await connections.connect(
+                session, state.keyring, state.client, state.guard, state.registry, page.user.id, slug, given
+            )
+        except Invalid as error:  # before anything was written
+            examples = {one.name: one.placeholder for one in declared}
+            errors = {
+                one["field"]: _plainly(page, one["message"], examples.get(one["field"]))
+                for one in error.errors
+                if one["field"] in examples
+            }
+            loose = [_plainly(page, one["message"], None) for one in error.errors if one["field"] not in examples]
+            problem = " ".join(loose) or ("" if errors else page.say(error.message))
+        else:
+            return page.to(back or f"/services/{slug}", said=page.say("%(name)s is connected.", name=view.name))
+    typed = {one.name: form.get(one.name, "") for one in declared if not one.secret}
+    return await _show(page, session, slug, 422, back=back, errors=errors, problem=problem, typed=typed)
+
+
+@router.post("/services/{slug}/test")
+async def test(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
+    """Try the connection as it is kept."""
+    state, user_id = page.state, page.user.id
+    connector, _ = connections.connectable(state.registry, slug)
+    async with state.database.transaction() as reading:  # over before somebody else's server is waited for
+        kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug)
+    if kept is None:
+        sentence = page.say("There is no connection that can be read. Connect again.")
+        return await _show(page, session, slug, 404, problem=sentence)
+    tested = await connections.try_out(state.client, state.guard, connector, kept)
+    await connections.note(session, state.registry, user_id, slug, tested)
+    if tested.works:
+        return page.to(f"/services/{slug}", said=page.say("Tried just now: %(name)s works.", name=connector.name))
+    return page.to(f"/services/{slug}")
+
+
+@router.post("/services/{slug}/disconnect")
+async def disconnect(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
+    """Forget the connection."""
+    needing = await connections.disconnect(session, page.state.registry, page.user.id, slug)
+    name = page.state.registry.services[slug].name
+    waiting = _names(needing)
+    if not waiting:
+        return page.to(f"/services/{slug}", said=page.say("%(name)s is disconnected.", name=name))
+    said = page.say(
+        "%(name)s is disconnected. Until you connect again, these wait: %(areas)s.", name=name, areas=waiting
+    )
+    return page.to(f"/services/{slug}", said=said)
+
+
+async def _tiles(page: Page, session: AsyncSession) -> list[Tile]:
+    registry = page.state.registry
+    mine = {one.service: one for one in await connections.views(session, registry, page.user.id)}
+    return [
+        Tile(service=one, connection=mine.get(one.slug), state=_state(mine.get(one.slug)))
+        for one in await catalog.services(session, registry)
+    ]
+
+
+def _state(view: ConnectionView | None) -> Literal["none", "works", "parked", "expired"] | None:
+    if view is None:
+        return None
+    if not view.connected:
+        return "none"
+    if view.status == "expired":
+        return "expired"
+    return "parked" if view.parked_until and view.parked_until > now() else "works"
+
+
+async def _show(
+    page: Page,
+    session: AsyncSession,
+    slug: str,
+    status: int = 200,
+    *,
+    back: str = "",
+    errors: Mapping[str, str] | None = None,
+    problem: str = "",
+    typed: Mapping[str, str] | None = None,
+) -> Response:
+    registry = page.state.registry
+    view = await catalog.service(session, registry, slug)
+    mine = {one.service: one for one in await connections.views(session, registry, page.user.id)}.get(slug)
+    if view.slug != slug or not (view.is_active or (mine and mine.connected)):
+        raise NotFound("There is no such service here, or an administrator has switched it off.")
+    needing: list[Dependent] = []
+    if mine:
+        needing = await connections.dependents(session, registry, page.user.id, slug)
+    actions = [one for one in view.actions if one.is_active]
+    return await page.show(
+        "service.html",
+        status,
+        nav="services",
+        service=view,
+        actions=actions,
+        reactions=[one for one in view.reactions if one.is_active],
+        how={one.key: _how(page, one) for one in actions},
+        connection=mine,
+        state=_state(mine),
+        needing=needing,
+        pausing=_names(needing),
+        back=back,
+        errors=errors or {},
+        problem=problem,
+        typed=typed,
+        labels={one.name: _label(one.description) for one in mine.fields} if mine else {},
+    )
+
+
+def _names(needing: list[Dependent]) -> str:
+    """The AREAs that are on, to be read in a sentence; not more than one wants to read."""
+    names = [one.name for one in needing if one.is_active]
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _how(page: Page, component: ComponentView) -> str:
+    """How its events arrive, as a sentence."""
+    if component.kind == "poll" and component.polling_interval:
+        length = timedelta(seconds=component.polling_interval)
+        time = format_timedelta(length, locale=page.language, threshold=1.5)
+        return page.say("Looks for something new every %(time)s.", time=time)
+    return {
+        "timer": page.say("Fires by the clock."),
+        "webhook": page.say("Fires at once: others send to an address of its own."),
+        "listen": page.say("Fires at once: it keeps listening."),
+    }.get(component.kind or "", "")
+
+
+def _label(description: str) -> tuple[str, str]:
+    """A field's description as its label and, after a semicolon or colon, its hint."""
+    for sign in ("; ", ": "):
+        label, found, hint = description.partition(sign)
+        if found:
+            return label, hint[:1].upper() + hint[1:]
+    return description, ""
+
+
+def _given(page: Page, declared: list[FieldView], form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was typed in, in the fields' types, what is empty left out; and what can't be used."""
+    given: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for one in declared:
+        text = form.get(one.name, "")
+        text = text if one.secret else text.strip()
+        if one.type == "boolean":
+            given[one.name] = text == "1"
+        elif not text:
+            if one.required:
+                errors[one.name] = page.say("This is needed.")
+        elif one.type == "number":
+            with suppress(ValueError):
+                given[one.name] = float(text) if "." in text else int(text)
+            if one.name not in given:
+                errors[one.name] = page.say("This is no number.")
+        elif one.type == "json":
+            try:
+                given[one.name] = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                errors[one.name] = page.say("This is no JSON.")
+        else:
+            given[one.name] = text
+    return given, errors
+
+
+def _plainly(page: Page, message: str, example: str | None) -> str:
+    """What pydantic said, for people."""
+    if message.startswith("String should match pattern"):
+        if example:
+            return page.say("This does not look as it should: for example, %(example)s.", example=example)
+        return page.say("This does not look as it should.")
+    message = message.replace("value is not a valid email address:", "This is no e-mail address:")
+    for begin in ("Input should", "String should", "Value should"):
+        message = message.replace(begin, "It should")
+    return page.say(message if message.endswith((".", "!", "?")) else f"{message}.")

@@ -1,0 +1,235 @@
+// The editor: sends the form whenever something changed, never while an answer is awaited, and never lets an answer that is
+// older than what was typed since take its place.
+
+(() => {
+  const WAIT = 450; // ms after the last key
+  const FIND = 180; // in a search
+  const form = () => document.getElementById("editor");
+
+  let changed = false; // since it was last sent
+  let timer = null;
+  let busy = false;
+  let asked = null; // a button that was pressed while an answer was awaited
+  let saving = false;
+  let verb = "";
+
+  htmx.config.morphIgnore.push("open"); // who folded something out wants it to stay
+
+  function send(what) {
+    clearTimeout(timer);
+    timer = null;
+    if (busy || saving) {
+      if (what !== undefined) asked = what;
+      else changed = true;
+      return;
+    }
+    const one = form();
+    verb = what || "";
+    one.elements.do.value = verb;
+    changed = false;
+    busy = true;
+    htmx.trigger(one, "refresh");
+  }
+
+  function later(wait) {
+    changed = true;
+    clearTimeout(timer);
+    timer = setTimeout(() => send(), wait);
+  }
+
+  function touch(input) {
+    const touched = form().elements.touched;
+    const names = new Set(touched.value.split(" ").filter(Boolean));
+    if (input.name) names.add(input.name);
+    touched.value = [...names].join(" ");
+  }
+
+  document.addEventListener("input", (event) => {
+    if (!event.target.closest("#editor") || !event.target.name) return;
+    touch(event.target);
+    later(event.target.dataset.find ? FIND : event.target.matches("select, [type=checkbox]") ? 0 : WAIT);
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.closest("#editor") && changed) later(0);
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("#editor [data-do]");
+    if (button) send(button.dataset.do);
+    const chip = event.target.closest("#editor [data-insert]");
+    if (chip) insert(chip.dataset.insert);
+    const link = event.target.closest("#errors a");
+    if (link) {
+      event.preventDefault();
+      show(document.getElementById(link.hash.slice(1)));
+    }
+  });
+
+  /* Saving: once, and not while an answer is awaited. */
+
+  document.addEventListener(
+    "submit",
+    (event) => {
+      if (event.target !== form()) return;
+      if (saving || busy) {
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        if (!saving) asked = "save";
+        return;
+      }
+      clearTimeout(timer);
+      form().elements.do.value = verb = "save";
+      changed = false;
+      saving = busy = true;
+    },
+    true,
+  );
+
+  const ours = (event) => event.detail.ctx && event.detail.ctx.sourceElement && event.detail.ctx.sourceElement.id === "editor";
+
+  document.addEventListener("htmx:before:swap", (event) => {
+    if (!ours(event)) return;
+    if (changed && !verb) event.preventDefault(); // what was typed meanwhile is on its way, with a newer answer
+  });
+
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (!ours(event) || !verb) return;
+    if (verb.startsWith("choose") || verb.startsWith("service")) zones();
+    const id = form().dataset.focus || (verb === "try" ? "dry" : "");
+    const found = (id && document.getElementById(id)) || document.querySelector("#editor [aria-invalid]");
+    if (id || verb === "try") show(found);
+  });
+
+  document.addEventListener("htmx:finally:request", (event) => {
+    if (!ours(event)) return;
+    const leaves = event.detail.ctx.hx && event.detail.ctx.hx.redirect;
+    busy = false;
+    if (leaves) {
+      forget();
+      saving = true; // until the next page is there
+      return;
+    }
+    saving = false;
+    verb = "";
+    if (form().elements.do) form().elements.do.value = "";
+    if (asked !== null) {
+      const what = asked;
+      asked = null;
+      if (what === "save") form().requestSubmit();
+      else send(what);
+    } else if (changed) {
+      later(100);
+    }
+  });
+
+  window.addEventListener("pageshow", () => {
+    saving = busy = false;
+  });
+
+  function show(found) {
+    if (!found) return;
+    const folded = found.closest("details:not([open])");
+    if (folded) folded.open = true;
+    found.focus({ preventScroll: true });
+    found.scrollIntoView({ block: "nearest" });
+  }
+
+  /* Values are inserted where the caret was. */
+
+  let last = null;
+
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("#editor [data-fill]")) last = event.target.id;
+  });
+
+  function insert(text) {
+    const field = (last && document.getElementById(last)) || document.querySelector("#editor [data-fill]");
+    if (!field) return;
+    field.focus();
+    if (document.execCommand("insertText", false, text)) return; // this can be undone by its keys
+    field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  }
+
+  /* Keys: down from the search into what was found, and Enter takes the first; Enter in a field saves nothing. */
+
+  document.addEventListener("keydown", (event) => {
+    const here = event.target;
+    if (!here.closest || !here.closest("#editor") || event.isComposing) return;
+    const picker = here.closest(".picker");
+    if (event.key === "Enter" && here.matches("input:not([type=checkbox])")) {
+      event.preventDefault();
+      if (!here.dataset.find) return send();
+      if (changed || busy) enter = here.dataset.find;
+      else take(here.dataset.find);
+    } else if (picker && ["ArrowDown", "ArrowUp", "ArrowRight", "ArrowLeft"].includes(event.key)) {
+      const buttons = [...picker.querySelectorAll(".found button, .tiles button")];
+      const at = buttons.indexOf(here);
+      if (at < 0 && event.key !== "ArrowDown") return;
+      const step = at < 0 ? 1 : columns(buttons, event.key);
+      event.preventDefault();
+      if (at + step < 0) picker.querySelector("[data-find]").focus();
+      else (buttons[at + step] || here).focus();
+    } else if (event.key === "Escape" && picker) {
+      const close = picker.querySelector("[data-do^=close]");
+      if (close) close.click();
+    }
+  });
+
+  function columns(buttons, key) {
+    if (key === "ArrowRight") return 1;
+    if (key === "ArrowLeft") return -1;
+    const across = buttons.filter((one) => one.offsetTop === buttons[0].offsetTop).length || 1;
+    return key === "ArrowDown" ? across : -across;
+  }
+
+  let enter = ""; // Enter was pressed before the answer was there
+
+  function take(side) {
+    const first = document.querySelector(`#found-${side} .found button`);
+    if (first) first.click();
+  }
+
+  document.addEventListener("htmx:finally:request", (event) => {
+    if (!ours(event) || !enter || changed || busy) return;
+    const side = enter;
+    enter = "";
+    take(side);
+  });
+
+  /* The session has ended: what could not be sent waits in this tab until somebody, the same one, has signed in. */
+
+  const place = () => `area-draft/${form().dataset.draft}`;
+
+  function forget() {
+    if (form()) sessionStorage.removeItem(place());
+  }
+
+  document.addEventListener("htmx:response:error", (event) => {
+    if (!ours(event) || event.detail.ctx.response.status !== 401) return;
+    const secret = new Set([...form().querySelectorAll("[type=password]")].map((one) => one.name));
+    const typed = [...new FormData(form())].filter(([name]) => !secret.has(name) && name !== "do");
+    sessionStorage.setItem(place(), JSON.stringify(typed));
+  });
+
+  /* Times are meant in the time zone of whoever writes them. */
+
+  function zones() {
+    document.querySelectorAll("#editor [data-zone]").forEach((one) => {
+      const zone = one.dataset.zone || Intl.DateTimeFormat().resolvedOptions().timeZone;
+      if (!one.value && zone && zone !== "UTC") one.value = zone;
+    });
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!form()) return;
+    zones();
+    const kept = sessionStorage.getItem(place());
+    if (!kept) return;
+    forget();
+    const blank = [...form().querySelectorAll("[type=checkbox]")].map((one) => [one.name, ""]);
+    const values = { ...Object.fromEntries([...blank, ...JSON.parse(kept)]), restored: "1" };
+    htmx.ajax("POST", "/areas/editor", { source: form(), target: "#editor", swap: "outerHTML", values });
+  });
+})();

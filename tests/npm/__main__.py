@@ -1,0 +1,3 @@
+from tests.npm import fetch
+
+fetch()

@@ -1,0 +1,202 @@
+"""The page of one AREA: its runs live, its figures, what to do about it, and what can be done with it."""
+
+import asyncio
+import json
+import re
+
+import yaml
+from playwright.async_api import expect
+
+from tests.web.conftest import NARROW, arrive, listen
+
+
+async def hook(person, name="Orders", **parts):
+    """An AREA that is fired by a request."""
+    given = {"reaction_parameters": {"title": "Order {{body.id}}"}, **parts}
+    return await person.make("webhook.received", "inbox.post", name, **given)
+
+
+async def fire(person, area, body):
+    answer = await person.context.request.post(area["webhook_url"], data=body)
+    assert answer.ok, await answer.text()
+
+
+async def over(person, area, number=1):
+    """Its runs, once there are so many and all of them are over."""
+    for _ in range(80):
+        items = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
+        if len(items) >= number and all(one["status"] not in ("pending", "running") for one in items):
+            return items
+        await asyncio.sleep(0.1)
+    raise AssertionError(items)
+
+
+async def test_it_says_how_to_fire_and_the_run_appears_without_a_reload(person):
+    area = await hook(person)
+    page = person.page
+    await person.go(f"/areas/{area['id']}")
+    await expect(page.get_by_role("heading", name="It has not run yet")).to_be_visible()
+    await expect(page.locator("#curl-empty")).to_contain_text(area["webhook_url"])
+    await expect(page.get_by_label("Webhook address")).to_have_value(area["webhook_url"])
+    await page.evaluate("window.here = true")
+    await fire(person, area, {"id": 7})
+    await expect(page.locator("#area-runs .run")).to_have_count(1)
+    await expect(page.locator("#area-runs .run").get_by_text("Success")).to_be_visible()
+    await expect(page.locator("#state")).to_contain_text("1 time")
+    await expect(page.locator("[data-plot=runs] canvas")).to_be_visible()
+    await fire(person, area, {"id": 8})
+    await expect(page.locator("#area-runs .run")).to_have_count(2)
+    assert await page.evaluate("window.here")
+    await page.get_by_text("As a table").click()
+    await expect(page.locator(".figures-table tbody tr")).to_have_count(1)
+    await page.get_by_role("link", name="30 days").click()
+    await expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "true")
+    await page.evaluate("setTheme('dark')")
+    await expect(page.locator("[data-plot=runs] canvas")).to_have_count(1)
+    await page.locator("#area-runs .run a").first.click()
+    await expect(page).to_have_url(re.compile(r"/runs/\d+$"))
+
+
+async def test_trying_sends_nothing_and_running_once_does(person):
+    area = await hook(person, is_active=False)
+    page = person.page
+    await person.go(f"/areas/{area['id']}")
+    await page.get_by_role("button", name="Try it").click()
+    await expect(page.locator("#tried")).to_contain_text("Nothing was sent")
+    await page.locator("#tried summary").last.click()
+    await page.get_by_label("Data, as JSON").fill('{"body": {"id": ')
+    await page.get_by_role("button", name="Try it").click()
+    await expect(page.locator("#tried").get_by_role("alert")).to_contain_text("line 1")
+    await page.get_by_label("Data, as JSON").fill('{"body": {"id": 42}}')
+    await page.get_by_role("button", name="Try it").click()
+    await expect(page.locator("#tried pre").get_by_text("Order 42")).to_be_visible()
+    assert (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"] == []
+    await page.get_by_role("button", name="Run it once for real").click()
+    await page.locator("#confirm").get_by_role("button", name="Run it once").click()
+    await expect(page.get_by_text("It runs once, for real")).to_be_visible()
+    await expect(page.locator("#area-runs .run").get_by_text("Success")).to_be_visible()
+    notices = (await person.api("GET", "/api/notices"))["items"]
+    assert [one["title"] for one in notices] == ["Order 42"]
+
+
+async def test_the_switch_the_parameters_and_what_it_waits_for(person):
+    area = await hook(
+        person,
+        "Guarded",
+        action_parameters={
+            "signature": "hmac_sha256",
+            "secret": "hidden-from-everybody",
+            "only_if": "method == 'POST'",
+        },
+    )
+    page = person.page
+    await person.go(f"/areas/{area['id']}")
+    await page.get_by_role("switch", name="Guarded is on").click()
+    await expect(page.locator("#state")).to_contain_text("nothing until you switch it on")
+    assert (await person.api("GET", f"/api/areas/{area['id']}"))["is_active"] is False
+    await page.get_by_role("switch", name="Guarded is on").click()
+    await expect(page.get_by_role("switch", name="Guarded is on")).to_have_attribute("aria-checked", "true")
+    await expect(page.locator("mark", has_text="{{body.id}}")).to_be_visible()
+    await expect(page.get_by_text("method == 'POST'", exact=True)).to_be_visible()
+    await expect(page.get_by_text("••••••••")).to_be_visible()
+    assert "hidden-from-everybody" not in await page.content()
+    await expect(page.locator("#curl-empty")).to_contain_text("openssl")
+    timer = await person.make("timer.interval_timer", "inbox.post", "Tick", action_parameters={"interval": "1h"},
+                              reaction_parameters={"title": "tick"})  # fmt: skip
+    await person.go(f"/areas/{timer['id']}")
+    await expect(page.locator("#state")).to_contain_text("Next firing")
+    await expect(page.get_by_text("It fires by the clock.")).to_be_visible()
+
+
+async def test_it_says_what_to_connect_and_leads_there(person):
+    area = await person.make(
+        "webhook.received",
+        "email.send_email",
+        "By mail",
+        reaction_parameters={"to": "ann@example.org", "subject": "{{method}}", "text": "hi"},
+    )
+    await person.go(f"/areas/{area['id']}")
+    await expect(person.page.locator("#state")).to_contain_text("Waits for a connection")
+    link = person.page.get_by_role("link", name="Connect it")
+    await expect(link).to_have_attribute("href", f"/services/email?next=/areas/{area['id']}")
+    await fire(person, area, {})
+    await person.page.locator("#area-runs .run a").first.click()
+    await expect(person.page.get_by_text("It waits for a connection, and runs as soon as that works.")).to_be_visible()
+
+
+async def test_what_area_switched_off_is_switched_on_again(person):
+    area = await person.make(
+        "webhook.received", "http.request", "Hopeless", reaction_parameters={"method": "POST", "url": "{{body.url}}"}
+    )
+    for _ in range(20):
+        await fire(person, area, {"url": "nowhere"})
+    page = person.page
+    await person.go(f"/areas/{area['id']}")
+    await expect(page.locator("#state")).to_contain_text("Switched off by AREA")
+    await expect(page.locator("#state")).to_contain_text("It failed 20 times in a row")
+    await page.get_by_role("button", name="Switch on again").click()
+    await expect(page.get_by_role("switch", name="Hopeless is on")).to_have_attribute("aria-checked", "true")
+    assert (await person.api("GET", f"/api/areas/{area['id']}"))["is_active"] is True
+
+
+async def test_a_new_address_a_file_to_carry_out_and_the_end(person):
+    area = await hook(person, "Short-lived")
+    page = person.page
+    await person.go(f"/areas/{area['id']}")
+    await page.get_by_role("button", name="Renew the address").click()
+    await page.locator("#confirm").get_by_role("button", name="Make a new address").click()
+    await expect(page.get_by_text("This AREA has a new address")).to_be_visible()
+    new = await page.get_by_label("Webhook address").input_value()
+    assert new != area["webhook_url"]
+    assert (await person.context.request.post(area["webhook_url"], data="x")).status == 404
+    assert (await person.context.request.post(new, data="x")).ok
+    for kind, parse in (("YAML", yaml.safe_load), ("JSON", json.loads)):
+        await page.get_by_label("More").click()
+        async with page.expect_download() as waiting:
+            await page.get_by_role("link", name=f"Export as {kind}").click()
+        download = await waiting.value
+        assert download.suggested_filename == f"short-lived.{kind.lower()}"
+        bundle = parse((await download.path()).read_text())
+        assert (await person.api("POST", "/api/areas/import", bundle))["same"] == ["Short-lived"]
+    await page.get_by_label("More").click()
+    await expect(page.get_by_role("link", name="Duplicate")).to_have_attribute("href", f"/areas/new?copy={area['id']}")
+    await page.get_by_role("button", name="Delete").click()
+    await page.locator("#confirm").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("“Short-lived” is deleted.")).to_be_visible()
+    # the page may have been asking after the AREA, as a run had just ended, in the moment in which it went
+    person.complaints[:] = [one for one in person.complaints if "status of 404" not in one]
+    await person.api("GET", f"/api/areas/{area['id']}", status=404)
+
+
+async def test_somebody_elses_is_not_there(person, browser):
+    area = await hook(person)
+    await fire(person, area, {"id": 1})
+    run = (await over(person, area))[0]["id"]
+    other = await arrive(person.server, browser)
+    page = await other.context.new_page()
+    listen(other, page, answers=(404,))
+    for path in (f"/areas/{area['id']}", f"/runs/{run}", "/areas/99999999999", "/runs/0"):
+        answer = await page.goto(person.server.url + path)
+        assert answer, path
+        assert answer.status == 404, path
+        await expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+    for path in ("power", "try", "run", "renew", "delete"):
+        answer = await other.context.request.post(
+            f"{person.server.url}/areas/{area['id']}/{path}", headers={"Origin": person.server.url}
+        )
+        assert answer.status == 404, path
+    for path in ("state", "runs", "chart", "export"):
+        assert (await other.context.request.get(f"{person.server.url}/areas/{area['id']}/{path}")).status == 404
+    assert not other.complaints
+    await other.context.close()
+
+
+async def test_nothing_is_cut_off_on_a_phone(person):
+    long = "A name that is as long as names of AREAs sometimes are " + "x" * 60
+    area = await hook(person, long, reaction_parameters={"title": "{{body.text}}", "body": "y" * 300})
+    await fire(person, area, {"text": "z" * 2000, "list": [{"deep": {"deeper": ["w" * 200]}}]})
+    run = (await over(person, area))[0]["id"]
+    await person.page.set_viewport_size(NARROW)
+    for path in (f"/areas/{area['id']}", "/runs", "/runs?time=between", f"/runs/{run}"):
+        await person.go(path)
+        assert await person.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path

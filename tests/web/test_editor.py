@@ -1,0 +1,395 @@
+"""Making and editing an AREA: choose, fill, see what would be sent, save; drafts that outlive a reload and a session."""
+
+import hashlib
+import hmac
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from area.web import rows
+from tests.web.conftest import NARROW, PASSWORD, WIDE, arrive
+
+SAVED = re.compile(r"/areas/\d+$")
+
+
+async def settled(page):
+    """Wait until nothing is on its way to the server."""
+    await page.wait_for_timeout(550)
+    await page.wait_for_load_state("networkidle")
+
+
+def box(page, name):
+    return page.get_by_role("textbox", name=name, exact=True)
+
+
+async def only_area(person):
+    (area,) = (await person.api("GET", "/api/areas"))["items"]
+    return area
+
+
+async def new(person, action, reaction):
+    """Open the editor with both parts chosen by search."""
+    page = person.page
+    await person.go("/areas/new")
+    await choose(page, "happens", action)
+    await choose(page, "is done", reaction)
+
+
+async def choose(page, what, title):
+    await page.get_by_label(f"Search for what {what}").fill(title)
+    await page.locator(".found button").filter(has_text=title).first.click()
+    await expect(page.locator(".chosen").filter(has_text=title)).to_be_visible()
+
+
+async def test_a_recipe_is_saved_as_it_is_by_one_click(person):
+    page = person.page
+    await person.go("/areas/new?recipe=feed")
+    await expect(page.locator(".filled")).to_contain_text("Python 3.14.2 is out")
+    await expect(page.get_by_text("Filled with a sample event")).to_be_visible()
+    await page.get_by_role("button", name="Save").dblclick()
+    await expect(page).to_have_url(SAVED)
+    area = await only_area(person)
+    assert area["name"] == "Follow a blog or a release feed"
+    assert area["is_active"] is True
+    assert area["action"]["component"] == "rss.new_item"
+    assert area["action"]["parameters"] == {"url": "https://github.com/python/cpython/releases.atom"}
+    assert area["reaction"]["parameters"] == {"title": "{{title}}", "body": "{{summary | truncate:400}}\n{{link}}"}
+
+
+async def test_from_nothing_by_keyboard_alone(person):
+    page, keys = person.page, person.page.keyboard
+    await person.go("/areas/new")
+    await page.get_by_label("Search for what happens").focus()
+    await keys.type("every day", delay=20)
+    await keys.press("Enter")
+    await expect(box(page, "Time")).to_be_focused()
+    await box(page, "Time").fill("07:30")
+    await page.get_by_label("Search for what is done").focus()
+    await keys.type("inbox", delay=20)
+    await expect(page.locator(".found button")).to_have_count(1)
+    await keys.press("ArrowDown")
+    await keys.press("Enter")
+    await expect(box(page, "Title")).to_be_focused()
+    await keys.type("Up! It is {{weekday}}", delay=5)
+    await keys.press("Enter")  # saves nothing
+    await expect(page.locator(".filled")).to_contain_text("Up! It is")
+    await expect(box(page, "Name")).to_have_value("Every day at a time → Post a notice to your inbox")
+    await page.get_by_role("button", name="Save").focus()
+    await keys.press("Enter")
+    await expect(page).to_have_url(SAVED)
+    area = await only_area(person)
+    assert area["action"]["component"] == "timer.daily_timer"
+    assert area["action"]["parameters"] == {"time": "07:30"}
+    assert area["reaction"]["parameters"] == {"title": "Up! It is {{weekday}}"}
+
+
+async def test_services_are_tiles_that_lead_to_what_they_offer(person):
+    page = person.page
+    await person.go("/areas/new")
+    await page.get_by_role("button", name="Timer").click()
+    await expect(page.locator(".found button").first).to_be_focused()
+    await page.get_by_role("button", name="All services").click()
+    await page.get_by_role("button", name="Webhook").click()  # it offers one thing, which is chosen
+    await expect(page.locator("#chosen-action")).to_contain_text("A request arrives")
+    await page.get_by_role("button", name="Change").click()
+    await expect(page.get_by_label("Search for what happens")).to_be_focused()
+    await page.get_by_role("button", name="Keep it").click()
+    await expect(page.get_by_role("button", name="Change")).to_be_focused()
+
+
+async def test_what_is_wrong_is_said_while_typing_and_at_saving(person):
+    page = person.page
+    await new(person, "A new item appears", "Post a notice")
+    await expect(page.locator(".field-error")).to_have_count(0)  # nothing was typed yet
+    await box(page, "URL").fill("nonsense")
+    await expect(page.locator("#part-action .field-error")).to_be_visible()
+    await page.get_by_role("button", name="Save").click()
+    summary = page.locator("#errors")
+    await expect(summary).to_be_focused()
+    await expect(summary.get_by_role("link")).to_have_count(2)
+    await summary.get_by_role("link", name="Title").click()
+    await expect(box(page, "Title")).to_be_focused()
+    await expect(box(page, "URL")).to_have_value("nonsense")
+    person.complaints = [one for one in person.complaints if "422" not in one]  # the browser tells of the answer
+    assert (await person.api("GET", "/api/areas"))["items"] == []
+    await box(page, "Title").fill("hi")
+    await box(page, "URL").fill("https://example.org/feed.xml")
+    await expect(summary).to_have_count(0)
+    await page.get_by_role("button", name="Save").click()
+    await expect(page).to_have_url(SAVED)
+
+
+async def test_chips_insert_at_the_caret_and_unknown_names_are_marked(person):
+    page = person.page
+    await new(person, "A new item appears", "Post a notice")
+    title = box(page, "Title")
+    await title.fill("New:  by them")
+    await title.evaluate("one => one.setSelectionRange(5, 5)")
+    await page.locator(".chip", has_text="author").click()
+    await expect(title).to_have_value("New: {{author}} by them")
+    await expect(title).to_be_focused()
+    assert await title.evaluate("one => one.selectionStart") == 15
+    await expect(page.locator(".filled")).to_contain_text("New: Ada Lovelace by them")
+    await box(page, "Body").fill("{{sumary}}")
+    await expect(page.locator("#part-reaction .field-error")).to_contain_text('did you mean "summary"?')
+    await box(page, "Body").focus()
+    await page.locator(".chip", has_text="link").focus()
+    await page.keyboard.press("Enter")
+    await expect(box(page, "Body")).to_have_value("{{sumary}}{{link}}")
+
+
+async def test_quick_typing_is_never_lost_while_answers_are_under_way(person):
+    page = person.page
+    await new(person, "A new item appears", "Post a notice")
+
+    async def slowly(route):
+        await page.wait_for_timeout(300)
+        await route.continue_()
+
+    await page.route("**/areas/editor", slowly)
+    text = "A rather long title that takes its time"
+    title, body = box(page, "Title"), box(page, "Body")
+    await title.focus()
+    for part in (text[:12], text[12:25], text[25:]):
+        await page.keyboard.type(part, delay=15)
+        await page.wait_for_timeout(480)  # an answer begins to be on its way, and typing goes on
+    await title.evaluate("one => one.setSelectionRange(2, 2)")
+    await page.keyboard.type("very, ")
+    await body.focus()
+    await page.keyboard.type("and the body", delay=15)
+    await settled(page)
+    await page.wait_for_timeout(800)
+    await expect(title).to_have_value("A very, rather long title that takes its time")
+    await expect(body).to_have_value("and the body")
+    await expect(body).to_be_focused()
+    await page.unroute("**/areas/editor")
+
+
+async def test_a_condition_is_built_from_lines_or_written_as_text(person):
+    page = person.page
+    await new(person, "A new item appears", "Post a notice")
+    await box(page, "URL").fill("https://example.org/feed.xml")
+    await box(page, "Title").fill("hi")
+    await page.get_by_text("Only if").click()
+    await page.get_by_role("button", name="Add a line").click()
+    await page.get_by_label("Value to look at").select_option("title")
+    await box(page, "What to compare it with").fill("urgent")
+    await page.get_by_role("button", name="Add a line").click()
+    await page.get_by_label("Value to look at").nth(1).select_option("author")
+    await page.get_by_label("Comparison").nth(1).select_option("not empty")
+    await page.get_by_label("How many of the lines must hold").select_option("or")
+    await expect(page.get_by_text('title contains "urgent" or author not empty')).to_be_visible()
+    await page.get_by_role("button", name="Write it as text").click()
+    await expect(box(page, "Condition")).to_have_value('title contains "urgent" or author not empty')
+    await box(page, "Condition").fill('title contains "urgent" and not (author == "bot")')
+    await expect(page.get_by_text("so it stays text")).to_be_visible()
+    await expect(page.get_by_text("does not hold for this event")).to_be_visible()
+    await box(page, "Condition").fill('titel contains "x"')
+    await expect(page.locator("#part-action .field-error")).to_contain_text('did you mean "title"?')
+    await box(page, "Condition").fill('title contains "x"')
+    await page.get_by_role("button", name="Build it from lines").click()
+    await box(page, "What to compare it with").fill("Python")
+    await settled(page)
+    await page.get_by_role("button", name="Save").click()
+    await expect(page).to_have_url(SAVED)
+    assert (await only_area(person))["action"]["parameters"]["only_if"] == 'title contains "Python"'
+
+
+async def test_trying_shows_exactly_what_would_be_sent(person):
+    page = person.page
+    await new(person, "A request arrives", "Send an HTTP request")
+    await box(page, "URL").fill("https://example.org/{{method}}")
+    await box(page, "Body").fill('{"order": "{{body.order.id}}"}')
+    await page.get_by_role("button", name="Try it").click()
+    await expect(page.locator("#dry")).to_contain_text("Nothing was sent.")
+    await expect(page.locator("#dry pre")).to_contain_text('"url": "https://example.org/POST"')
+    await expect(page.locator("#dry pre")).to_contain_text('"order": 42')
+    assert (await person.api("GET", "/api/areas"))["items"] == []
+
+
+async def test_a_draft_survives_a_reload_and_can_be_discarded(person):
+    page = person.page
+    await new(person, "A request arrives", "Post a notice")
+    await page.get_by_label("Secret").fill("not to be kept")
+    await box(page, "Title").fill("Half written")
+    await expect(page.get_by_text("Kept as a draft")).to_be_visible()
+    await settled(page)
+    await page.reload()
+    await expect(page.get_by_text("Draft restored")).to_be_visible()
+    await expect(box(page, "Title")).to_have_value("Half written")
+    await expect(page.get_by_label("Secret")).to_have_value("")
+    await page.get_by_role("button", name="Discard the draft").click()
+    await page.locator("#confirm").get_by_role("button", name="Discard").click()
+    await expect(page.get_by_role("button", name="Webhook")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_text("Draft restored")).to_have_count(0)
+
+
+async def test_a_draft_survives_the_end_of_the_session(person):
+    page = person.page
+    await new(person, "A request arrives", "Post a notice")
+    await box(page, "Title").fill("Before")
+    await settled(page)
+    await person.context.clear_cookies()
+    await box(page, "Title").fill("Typed after the session had ended")
+    await expect(page.get_by_role("alert")).to_contain_text("Your session has ended")
+    await expect(box(page, "Title")).to_have_value("Typed after the session had ended")
+    await page.get_by_role("alert").get_by_role("link", name="Sign in").click()
+    await page.get_by_label("E-mail address or username").fill(person.name)
+    await page.get_by_label("Password", exact=False).fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_text("Draft restored")).to_be_visible()
+    await expect(box(page, "Title")).to_have_value("Typed after the session had ended")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page).to_have_url(SAVED)
+    assert (await only_area(person))["reaction"]["parameters"] == {"title": "Typed after the session had ended"}
+    person.complaints = [one for one in person.complaints if "401" not in one]
+
+
+async def test_editing_keeps_secrets_that_are_not_touched(person):
+    page = person.page
+    area = await person.make(
+        "webhook.received",
+        "inbox.post",
+        "Signed",
+        action_parameters={"signature": "hmac_sha256", "secret": "known only here"},
+        reaction_parameters={"title": "{{method}}"},
+    )
+    await person.go(f"/areas/{area['id']}/edit")
+    await expect(page.get_by_label("Secret")).to_have_value("")
+    await box(page, "Title").fill("{{method}} again")
+    await box(page, "Name").fill("Signed, too")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page).to_have_url(SAVED)
+    changed = await only_area(person)
+    assert changed["name"] == "Signed, too"
+    assert changed["reaction"]["parameters"] == {"title": "{{method}} again"}
+    assert changed["webhook_url"] == area["webhook_url"]
+    body = b"{}"
+    signature = hmac.new(b"known only here", body, hashlib.sha256).hexdigest()
+    answer = await person.context.request.post(
+        area["webhook_url"], data=body, headers={"X-Signature-256": f"sha256={signature}"}
+    )
+    assert answer.ok
+    await person.go(f"/areas/{area['id']}/edit")
+    await expect(page.get_by_text("Filled with the last event of this AREA.")).to_be_visible()
+    await page.get_by_label("Signature", exact=True).select_option("")
+    await page.get_by_label("Remove it").check()
+    await page.get_by_role("button", name="Save").click()
+    await expect(page).to_have_url(SAVED)
+    assert (await only_area(person))["action"]["parameters"] == {}
+
+
+async def test_running_once_for_real_leads_to_the_run(person):
+    page = person.page
+    area = await person.make("webhook.received", "inbox.post", "Once", reaction_parameters={"title": "{{method}}"})
+    await person.go(f"/areas/{area['id']}/edit")
+    await page.get_by_role("button", name="Run it once for real").click()
+    await page.locator("#confirm").get_by_role("button", name="Run it").click()
+    link = page.get_by_role("link", name="See the run")
+    await expect(link).to_be_visible()
+    (execution,) = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
+    assert await link.get_attribute("href") == f"/runs/{execution['id']}"
+
+
+async def test_a_copy_is_another_area(person):
+    page = person.page
+    area = await person.make(
+        "webhook.received", "inbox.post", "First", reaction_parameters={"title": "a\nb {{method}}"}
+    )
+    await person.go(f"/areas/new?copy={area['id']}")
+    await expect(box(page, "Name")).to_have_value("Copy of First")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page).to_have_url(SAVED)
+    one, other = (await person.api("GET", "/api/areas"))["items"]
+    assert (one["name"], other["name"]) == ("Copy of First", "First")
+    assert one["reaction"]["parameters"] == other["reaction"]["parameters"]
+
+
+async def test_a_missing_connection_leads_there_and_back(person):
+    page = person.page
+    await new(person, "A request arrives", "Send a mail")
+    box = page.get_by_role("link", name=re.compile("^Connect"))
+    await expect(box).to_be_visible()
+    assert await box.get_attribute("href") == "/services/email?next=/areas/new"
+
+
+async def test_a_time_is_meant_where_the_browser_is(server, browser, person):
+    traveller = await arrive(server, browser, timezone_id="Europe/Paris")
+    await traveller.go("/areas/new?recipe=reminder")
+    await expect(box(traveller.page, "Timezone")).to_have_value("Europe/Paris")
+    await traveller.page.get_by_role("button", name="Save").click()
+    await expect(traveller.page).to_have_url(SAVED)
+    assert (await only_area(traveller))["action"]["parameters"] == {"time": "08:00", "timezone": "Europe/Paris"}
+    await traveller.context.close()
+    assert not traveller.complaints
+
+
+async def test_somebody_elses_area_is_nobodys(person, root):
+    area = await root.make("webhook.received", "inbox.post", "Mine", reaction_parameters={"title": "hi"})
+    for path in (f"/areas/{area['id']}/edit", f"/areas/new?copy={area['id']}", "/areas/new?recipe=none"):
+        assert (await person.context.request.get(person.server.url + path)).status == 404
+    await root.api("DELETE", f"/api/areas/{area['id']}")
+
+
+async def test_what_is_switched_off_is_not_offered(person, root):
+    page = person.page
+    area = await person.make("webhook.received", "inbox.post", "Was on", reaction_parameters={"title": "hi"})
+    services = (await root.api("GET", "/api/services"))["items"]
+    webhook = next(one for one in services if one["slug"] == "webhook")
+    await root.api("PATCH", f"/api/admin/services/{webhook['id']}", {"is_active": False})
+    try:
+        await person.go("/areas/new")
+        await expect(page.get_by_role("button", name="Timer")).to_be_visible()
+        await expect(page.get_by_role("button", name="Webhook")).to_have_count(0)
+        await person.go(f"/areas/{area['id']}/edit")
+        await expect(page.get_by_text("switched off on this server")).to_be_visible()
+        await box(page, "Name").fill("Renamed meanwhile")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page).to_have_url(SAVED)
+    finally:
+        await root.api("PATCH", f"/api/admin/services/{webhook['id']}", {"is_active": True})
+    assert (await only_area(person))["name"] == "Renamed meanwhile"
+
+
+async def test_nothing_sticks_out_on_a_telephone(person):
+    page = person.page
+    await page.set_viewport_size(NARROW)
+    await new(person, "A request arrives", "Send an HTTP request")
+    await page.get_by_text("Only if").click()
+    await page.get_by_role("button", name="Add a line").click()
+    await expect(page.get_by_label("Comparison")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    await page.set_viewport_size(WIDE)
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ('title contains "urgent"', 'title contains "urgent"'),
+        ("body.total >= 19.5 and tag not empty", "body.total >= 19.5 and tag not empty"),
+        ("a == 'it\\'s' or b not contains \"q\"", 'a == "it\'s" or b not contains "q"'),
+        (r'tag matches "^v\d+"', r'tag matches "^v\d+"'),
+        ("", ""),
+    ],
+)
+def test_a_simple_condition_is_lines(text, again):
+    found = rows.read(text)
+    assert found is not None
+    assert rows.write(found) == again
+
+
+@pytest.mark.parametrize(
+    "text", ["not (a == 1)", 'a in ["b"]', "a and b", "a == 1 and b == 2 or c == 3", "a == null", "a ==", "a"]
+)
+def test_a_condition_that_lines_cannot_say_stays_text(text):
+    assert rows.read(text) is None
+
+
+async def test_a_service_page_leads_here_with_its_side_chosen(person):
+    await person.go("/services/inbox")
+    await person.page.get_by_role("link", name="Use it: Post a notice to your inbox").click()
+    await person.page.get_by_role("button", name="Webhook").click()  # it has one action
+    await expect(person.page.locator("#change-action")).to_be_visible()
+    await expect(person.page.locator("#change-reaction")).to_be_visible()

@@ -1,0 +1,172 @@
+"""What holds for all pages: who may send what, where `next` leads, languages, headers, files, and going without a network."""
+
+import gzip
+import re
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from area.web import assets, language, pages, translate
+from tests.web.conftest import PASSWORD, arrive
+
+
+@pytest_asyncio.fixture
+async def http(server, browser):
+    await (await arrive(server, browser, "root")).context.close()
+    async with aiohttp.ClientSession(server.url, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {},  # no browser of this decade says nothing
+    ],
+)
+@pytest.mark.parametrize("path", ["/areas/1/switch", "/areas/bulk", "/sign-out"])
+async def test_a_foreign_page_changes_nothing(http, headers, path):
+    mine = await cookie_of(http)
+    async with http.post(path, data={"on": "0", "do": "delete"}, headers={"Cookie": mine, **headers}) as answer:
+        assert answer.status == 403
+    async with http.get("/", headers={"Cookie": mine}, allow_redirects=False) as answer:
+        assert answer.status == 200  # still signed in
+
+
+async def cookie_of(http) -> str:
+    form = {"login": "root", "password": PASSWORD}
+    async with http.post(
+        "/sign-in", data=form, headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 303, await answer.text()
+        said = answer.headers.getall("Set-Cookie")[0]
+    assert "httponly" in said.lower()
+    assert "samesite=lax" in said.lower()
+    return said.partition(";")[0]
+
+
+async def test_nobody_is_led_to_sign_in_and_htmx_is_told(http):
+    async with http.get("/runs?status=failed", allow_redirects=False) as answer:
+        assert answer.status == 303
+        assert answer.headers["Location"] == "/sign-in?next=/runs%3Fstatus%3Dfailed"
+    async with http.post("/areas/1/switch", headers={"HX-Request": "true", "Sec-Fetch-Site": "same-origin"}) as answer:
+        assert answer.status == 401
+        assert b"data-problem" in await answer.read()
+
+
+async def test_every_answer_forbids_what_is_not_ours(http):
+    for path in ("/sign-in", "/offline", "/nothing/here"):
+        async with http.get(path) as answer:
+            policy = answer.headers["Content-Security-Policy"]
+            assert "unsafe" not in policy
+            assert "default-src 'none'" in policy
+            assert not re.search(r"https?:", policy)
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "Strict-Transport-Security" not in answer.headers  # its public address is plain http
+
+
+async def test_pages_go_compressed_and_files_for_ever(http):
+    async with http.get("/sign-in", headers={"Accept-Encoding": "gzip"}) as answer:
+        page = gzip.decompress(await answer.read()).decode()
+        assert answer.headers["Content-Encoding"] == "gzip"
+    async with http.get("/sign-in", headers={"Accept-Encoding": "identity"}) as answer:
+        assert "Content-Encoding" not in answer.headers
+    for address in set(re.findall(r'(?:href|src)="(/static/[^"#]+)', page)):
+        async with http.get(address, headers={"Accept-Encoding": "br, gzip"}) as answer:
+            assert answer.status == 200, address
+            assert "immutable" in answer.headers["Cache-Control"]
+        async with http.head(address) as answer:
+            assert answer.status == 200
+            assert int(answer.headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/x/nothing.js", "/static/../settings.py", "/static/x/static/%2e%2e/home.py", "/static/x/", "/static"],
+)
+async def test_no_other_file_is_served(http, path):
+    async with http.get(path, skip_auto_headers=()) as answer:
+        assert answer.status == 404
+
+
+async def test_it_can_be_installed(http):
+    async with http.get("/manifest.webmanifest") as answer:
+        manifest = await answer.json(content_type=None)
+    assert manifest["display"] == "standalone"
+    for icon in manifest["icons"]:
+        async with http.get(icon["src"]) as answer:
+            assert answer.content_type == "image/png"
+    async with http.get("/service-worker.js") as answer:
+        script = await answer.text()
+    for kept in re.findall(r'"(/[^"]+)"', script.partition("];")[0]):
+        async with http.get(kept) as answer:
+            assert answer.status == 200, kept
+
+
+async def test_without_a_network_there_is_a_page_that_says_so(person):
+    await person.go("/")
+    await person.page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
+    await person.page.reload()  # so that the worker has the page
+    await person.context.set_offline(True)
+    await person.page.goto(f"{person.server.url}/")
+    await person.page.get_by_role("heading", name="No connection").wait_for()
+    await person.context.set_offline(False)
+    person.complaints.clear()  # of the stream that was cut off
+
+
+@pytest.mark.parametrize(
+    ("address", "leads"),
+    [
+        ("/areas/1?x=2", "/areas/1?x=2"),
+        ("", "/"),
+        (None, "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/\tevil", "/"),
+        ("areas", "/"),
+    ],
+)
+def test_where_next_leads(address, leads):
+    assert pages.local(address) == leads
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "spoken"),
+    [
+        ("fr", "en", "fr"),
+        (None, "fr-CH, fr;q=0.9, en;q=0.8", "fr"),
+        (None, "en;q=0.5, fr;q=0.9", "fr"),
+        (None, "de, fr;q=0", "en"),
+        (None, "de-DE,de", "en"),
+        (None, "", "en"),
+        (None, "fr;q=2, ;;;,\x00", "en"),
+        ("xx", "fr", "fr"),
+    ],
+)
+def test_which_language_is_spoken(chosen, accepted, spoken):
+    assert language.choose(chosen, accepted) == spoken
+
+
+@pytest.mark.parametrize("lang", [one for one in language.NAMES if one != "en"])
+def test_everything_is_translated(lang):
+    assert list(translate.missing(lang)) == []
+
+
+def test_a_file_that_is_not_there_is_an_error_at_once():
+    with pytest.raises(LookupError, match=r"hatch_build\.py"):
+        assets.asset("nothing.js")
+
+
+async def test_in_french(person):
+    await person.page.set_extra_http_headers({"Accept-Language": "fr"})
+    await person.go("/")
+    assert await person.page.locator("html").get_attribute("lang") == "fr"
+    assert "AREA" in await person.page.locator("h1").inner_text()
+    assert "Your" not in await person.page.locator("h1").inner_text()

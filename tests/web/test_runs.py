@@ -1,0 +1,193 @@
+"""The log of runs: live, looked through, run again, cancelled; and one run opened."""
+
+import re
+
+from playwright.async_api import expect
+
+from tests.web.test_details import fire, hook, over
+
+CLOSED = "http://127.0.0.1:9/"
+
+
+async def broken(person, name="Broken"):
+    """An AREA whose reaction refuses what it is given, for good."""
+    return await person.make(
+        "webhook.received", "http.request", name, reaction_parameters={"method": "POST", "url": "{{body.url}}"}
+    )
+
+
+async def waiting(person, name="Waiting"):
+    """An AREA whose runs wait for the next attempt."""
+    return await person.make(
+        "webhook.received", "http.request", name, reaction_parameters={"method": "POST", "url": CLOSED}
+    )
+
+
+async def test_runs_come_on_top_and_leave_marks_and_place_alone(person):
+    area = await hook(person, "Live")
+    page = person.page
+    await person.go("/runs")
+    await expect(page.get_by_role("heading", name="Nothing has run yet")).to_be_visible()
+    await fire(person, area, {"id": 1})
+    await expect(page.locator("#runs .run")).to_have_count(1)
+    await expect(page.locator("#runs .run").get_by_text("Success")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Nothing has run yet")).to_have_count(0)
+    await page.get_by_role("checkbox", name=re.compile("Mark run")).check()
+    await fire(person, area, {"id": 2})
+    await expect(page.locator("#runs .run")).to_have_count(2)
+    numbers = await page.locator("#runs .run").evaluate_all("rows => rows.map(row => Number(row.dataset.run))")
+    assert numbers == sorted(numbers, reverse=True)
+    boxes = page.get_by_role("checkbox", name=re.compile("Mark run"))
+    await expect(boxes.nth(0)).not_to_be_checked()
+    await expect(boxes.nth(1)).to_be_checked()
+    await expect(page.get_by_text("Marked: 1")).to_be_visible()
+
+
+async def test_older_ones_are_loaded_and_many_new_ones_are_offered(person):
+    area = await hook(person, "Many")
+    for number in range(60):
+        await fire(person, area, {"id": number})
+    await over(person, area, 50)
+    page = person.page
+    await person.go("/runs")
+    await expect(page.locator("#runs .run")).to_have_count(50)
+    await page.get_by_role("link", name="Load more").click()
+    await expect(page.locator("#runs .run")).to_have_count(60)
+    await expect(page.get_by_role("link", name="Load more")).to_have_count(0)
+    numbers = await page.locator("#runs .run").evaluate_all("rows => rows.map(row => Number(row.dataset.run))")
+    assert numbers == sorted(set(numbers), reverse=True)
+
+
+async def test_filters_and_search_stand_in_the_address(person):
+    good, bad = await hook(person, "Good one"), await broken(person, "Bad one")
+    await fire(person, good, {"id": "needle-in-data"})
+    await fire(person, bad, {"url": "nowhere"})
+    await over(person, good)
+    await over(person, bad)
+    page = person.page
+    rows = page.locator("#runs .run")
+    await person.go("/runs")
+    await expect(rows).to_have_count(2)
+    await page.get_by_label("Failed").check()
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("Bad one")
+    await expect(rows).to_contain_text("Enter a whole address")
+    await expect(page).to_have_url(re.compile(r"/runs\?status=failed$"))
+    await page.get_by_label("Success").check()
+    await expect(rows).to_have_count(2)
+    await page.get_by_role("searchbox").fill("NEEDLE")
+    await expect(rows).to_have_count(1)
+    await expect(page).to_have_url(re.compile(r"status=success&status=failed&q=NEEDLE$"))
+    await page.reload()
+    await expect(rows).to_have_count(1)
+    await expect(page.get_by_role("searchbox")).to_have_value("NEEDLE")
+    await page.get_by_role("searchbox").fill("whole address")
+    await expect(rows).to_contain_text("Bad one")
+    await page.go_back()
+    await expect(rows).to_contain_text("Good one")
+    await expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    await person.go("/runs")
+    await page.get_by_label("Service").select_option("http")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("Bad one")
+    await page.get_by_label("AREA", exact=True).select_option(str(good["id"]))
+    await expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+    await person.go("/runs?time=hour")
+    await expect(rows).to_have_count(2)
+    await person.go("/runs?time=between&to=2001-01-01T10:00")
+    await expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+    await page.get_by_label("To", exact=True).fill("2101-01-01T10:00")
+    await expect(rows).to_have_count(2)
+    await person.go("/runs?area=x&status=nonsense&time=never&before=-1&q=%00")
+    await expect(rows).to_have_count(2)
+
+
+async def test_one_run_opened_and_run_again(person):
+    area = await hook(person, "Opened", reaction_parameters={"title": "Order {{body.id}}"})
+    await fire(person, area, {"id": 5, "text": "v" * 900, "items": [{"sku": "A-1"}]})
+    first = (await over(person, area))[0]["id"]
+    page = person.page
+    await person.go(f"/runs/{first}")
+    await expect(page.locator(".page-head")).to_contain_text("Success")
+    await expect(page.get_by_text("Show all (900 characters)")).to_be_visible()
+    await expect(page.locator(".beside mark")).to_have_text("{{body.id}}")
+    await expect(page.locator(".beside").get_by_text("Order 5")).to_be_visible()
+    await expect(page.locator("#data-out-box")).to_contain_text("notice_id")
+    await person.api("PATCH", f"/api/areas/{area['id']}",
+                     {"reaction": {"component": "inbox.post", "parameters": {"title": "New {{body.id}}"}}})  # fmt: skip
+    await page.reload()
+    await expect(page.get_by_text("1 then, 2 now")).to_be_visible()
+    await expect(page.locator(".now")).to_contain_text("New {{body.id}}")
+    await page.get_by_role("button", name="As it was").click()
+    await expect(page.get_by_text("This is the new run.")).to_be_visible()
+    await expect(page.locator(".page-head")).to_contain_text("Success")  # live
+    await expect(page.locator(".beside").get_by_text("Order 5")).to_be_visible()
+    await expect(page.get_by_role("link", name=f"Run {first}")).to_be_visible()
+    await page.get_by_role("link", name="Older").click()
+    await expect(page).to_have_url(re.compile(rf"/runs/{first}$"))
+    await expect(page.get_by_text("Repeated by")).to_be_visible()
+    await page.get_by_role("button", name="With the present parameters").click()
+    await expect(page.locator(".beside").get_by_text("New 5")).to_be_visible()
+    await page.get_by_text("After changing the data").click()
+    await page.get_by_label("Data, as JSON").fill('{"body": {"id": 6}')
+    await page.get_by_role("button", name="Run with this data").click()
+    await expect(page.get_by_role("alert")).to_contain_text("no JSON")
+    await page.get_by_label("Data, as JSON").fill('{"body": {"id": 6}}')
+    person.complaints.clear()  # the browser tells of the 422, as it was to
+    await page.get_by_role("button", name="Run with this data").click()
+    await expect(page.locator(".beside").get_by_text("New 6")).to_be_visible()
+    await over(person, area, 4)
+    titles = {one["title"] for one in (await person.api("GET", "/api/notices"))["items"]}
+    assert titles == {"Order 5", "New 5", "New 6"}
+
+
+async def test_failed_ones_say_why_and_are_run_again_together(person):
+    area = await broken(person)
+    for _ in range(3):
+        await fire(person, area, {"url": "nowhere"})
+    runs = await over(person, area, 3)
+    page = person.page
+    await person.go(f"/runs/{runs[0]['id']}")
+    await expect(page.get_by_text("Why it failed:")).to_be_visible()
+    await expect(page.locator(".alert-danger")).to_contain_text("Enter a whole address")
+    await expect(page.locator(".time-line")).to_contain_text("Attempt 1 failed")
+    await person.go("/runs")
+    await page.get_by_label("Mark run").nth(0).check()
+    await page.get_by_role("button", name="Run again").click()
+    await expect(page.locator("#confirm")).to_contain_text("Number of runs: 1.")
+    await page.locator("#confirm").get_by_role("button", name="Run again").click()
+    await expect(page.get_by_text("Run again: 1.")).to_be_visible()
+    await over(person, area, 4)
+    await person.go(f"/runs?area={area['id']}")
+    await page.get_by_role("link", name="Run all failed ones again").click()
+    await expect(page.get_by_role("heading", name="Run 3 failed runs again?")).to_be_visible()  # one was already
+    await page.get_by_role("button", name="Run them again").click()
+    await expect(page.get_by_text("Run again: 3.")).to_be_visible()
+    again = await over(person, area, 7)
+    assert len(again) == 7
+    await page.get_by_label("Mark all that are shown").check()
+    await expect(page.get_by_text("Marked: 7")).to_be_visible()
+
+
+async def test_what_waits_is_cancelled_one_by_one_and_together(person):
+    area = await waiting(person)
+    for _ in range(3):
+        await fire(person, area, {})
+    page = person.page
+    await person.go("/runs")
+    await expect(page.locator("#runs .run")).to_have_count(3)
+    await expect(page.locator("#runs .run").nth(0)).to_contain_text("refused the connection")
+    await page.locator("#runs .run a").first.click()
+    await expect(page.get_by_text("It is tried again by itself.")).to_be_visible()
+    await expect(page.locator(".time-line")).to_contain_text("Attempt 1 failed")
+    await page.get_by_role("button", name="Cancel the run").click()
+    await page.locator("#confirm").get_by_role("button", name="Cancel the run").click()
+    await expect(page.locator(".page-head")).to_contain_text("Cancelled")
+    await person.go("/runs?status=pending")
+    await expect(page.locator("#runs .run")).to_have_count(2)
+    await page.get_by_label("Mark all that are shown").check()
+    await page.get_by_role("button", name="Cancel the runs").click()
+    await page.locator("#confirm").get_by_role("button", name="Cancel the runs").click()
+    await expect(page.get_by_text("Cancelled: 2.")).to_be_visible()
+    items = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
+    assert {one["status"] for one in items} == {"cancelled"}
