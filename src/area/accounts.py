@@ -7,6 +7,7 @@ sent at the same moment would all pass the limit.
 
 import asyncio
 import ipaddress
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
-from area.db.models import AccessToken, Area, AuditEntry, Invitation, LoginAttempt, User, UserSettings
+from area.db.models import AccessToken, Area, AuditEntry, Consent, Invitation, LoginAttempt, User, UserSettings
 from area.db.session import notify
 from area.kit import crypto
 from area.kit.problems import Conflict, FieldError, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
@@ -166,11 +167,54 @@ async def create(
     return user
 
 
+async def register_provided(
+    session: AsyncSession,
+    settings: Settings,
+    *,
+    email: str,
+    name: str,
+    invitation: str | None = None,
+    address: str | None = None,
+) -> UserView:
+    """`register` for somebody who comes from a log-in provider, without a password; `name` becomes the username if it can."""
+    email = _checked({"email": email})["email"]
+    await alone(session)
+    first = not await anybody(session)
+    if not first:
+        await _let_in(session, settings, invitation)
+    username = await _free_username(session, name, email)
+    user = await _insert(session, email, username, None, is_admin=first, logs_in=True)
+    await audit(session, user.id, "account.registered", f"user {user.id}", {"admin": first, "provider": True}, address)
+    return user
+
+
+async def _free_username(session: AsyncSession, *wishes: str) -> str:
+    """The first of the wishes that can be a username, with a number when it is taken."""
+    for wish in (*wishes, "user"):
+        try:
+            name = check_username(wish.partition("@")[0][:90])
+        except ValueError:
+            continue
+        taken = set(
+            await session.scalars(
+                select(func.lower(User.username)).where(func.starts_with(func.lower(User.username), func.lower(name)))
+            )
+        )
+        numbers = (f"{name}{number}" for number in itertools.count(2))
+        return next(one for one in itertools.chain([name], numbers) if one.lower() not in taken)
+    raise AssertionError("`user` can be a username")
+
+
+async def alone(session: AsyncSession) -> None:
+    """Until the transaction ends, nobody else adds an account, or a way into one."""
+    await _lock(session, _ACCOUNTS)
+
+
 async def limit_registrations(session: AsyncSession, settings: Settings, address: str) -> None:
     """Count a registration from `address`. Raises `TooMany`. To be committed before `register`, which costs a bcrypt."""
-    await _lock(session, _ADDRESS, _network(address))
-    await _limit(session, LoginAttempt.address, _network(address), settings.login_attempts * ADDRESS_FACTOR)
-    await session.execute(insert(LoginAttempt).values(login="register", address=_network(address)))
+    await _lock(session, _ADDRESS, network(address))
+    await _limit(session, LoginAttempt.address, network(address), settings.login_attempts * ADDRESS_FACTOR)
+    await session.execute(insert(LoginAttempt).values(login="register", address=network(address)))
 
 
 async def _let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> None:
@@ -192,10 +236,10 @@ async def _let_in(session: AsyncSession, settings: Settings, invitation: str | N
 
 
 async def _insert(
-    session: AsyncSession, email: str, username: str, hashed: str, *, is_admin: bool, logs_in: bool = False
+    session: AsyncSession, email: str, username: str, hashed: str | None, *, is_admin: bool, logs_in: bool = False
 ) -> UserView:
     await _free(session, email=email, username=username)
-    values = {"email": email, "username": username, "password_hash": hashed, "is_admin": is_admin}
+    values: dict[str, Any] = {"email": email, "username": username, "password_hash": hashed, "is_admin": is_admin}
     if logs_in:
         values["last_connection_at"] = func.now()
     user_id = (await session.execute(insert(User).values(values).returning(User.id))).scalar_one()
@@ -224,15 +268,15 @@ async def attempt(session: AsyncSession, settings: Settings, login: str | int, a
     row = (await session.execute(select(User.id, User.password_hash).where(who).limit(1))).one_or_none()
     # by the account, however it is called, or else by the unknown name itself
     key = f"user:{row.id}" if row else f"name:{crypto.hash_token(str(login).lower())}"
-    network = _network(address)
+    here = network(address)
     await _lock(session, _LOGIN, key)
-    await _lock(session, _ADDRESS, network)
+    await _lock(session, _ADDRESS, here)
     await _limit(session, LoginAttempt.login, key, settings.login_attempts)
-    await _limit(session, LoginAttempt.address, network, settings.login_attempts * ADDRESS_FACTOR)
-    await session.execute(insert(LoginAttempt).values(login=key, address=network))
+    await _limit(session, LoginAttempt.address, here, settings.login_attempts * ADDRESS_FACTOR)
+    await session.execute(insert(LoginAttempt).values(login=key, address=here))
     await session.execute(
         delete(LoginAttempt).where(
-            or_(LoginAttempt.login == key, LoginAttempt.address == network), LoginAttempt.at <= func.now() - WINDOW
+            or_(LoginAttempt.login == key, LoginAttempt.address == here), LoginAttempt.at <= func.now() - WINDOW
         )
     )
     return Attempt(row.id if row else None, row.password_hash if row else None, address)
@@ -276,7 +320,7 @@ async def log_in(session: AsyncSession, attempt: Attempt) -> UserView:
 
 async def forgive(session: AsyncSession, attempt: Attempt) -> None:
     """Take back the attempts of this account from this address; those from elsewhere may be somebody else's guesses."""
-    mine = (LoginAttempt.login == f"user:{attempt.user_id}", LoginAttempt.address == _network(attempt.address))
+    mine = (LoginAttempt.login == f"user:{attempt.user_id}", LoginAttempt.address == network(attempt.address))
     await session.execute(delete(LoginAttempt).where(*mine))
 
 
@@ -297,7 +341,7 @@ async def _limit(session: AsyncSession, column: Any, value: str, most: int) -> N
         )
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """What counts as one address: IPv6 is handed out by /64, so whoever has one address has them all."""
     try:
         parsed = ipaddress.ip_address(address)
@@ -437,6 +481,7 @@ async def purge(session: AsyncSession) -> int:
         (AccessToken, AccessToken.expires_at <= func.now()),
         (LoginAttempt, LoginAttempt.at <= func.now() - WINDOW),
         (Invitation, Invitation.expires_at <= func.now() - timedelta(days=INVITATION_DAYS)),
+        (Consent, Consent.expires_at <= func.now()),
     ):
         result = await session.execute(delete(model).where(old))
         count += getattr(result, "rowcount", 0)

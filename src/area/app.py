@@ -151,6 +151,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     for task in (hearing, stopped, serving):
         task.cancel()
     await asyncio.gather(hearing, stopped, serving, return_exceptions=True)
+    await cache.tokens.finish(1)
     await state.close()
 
 

@@ -34,13 +34,16 @@ from area.db.session import notify
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
 from area.kit.net import Blocked, Guard
-from area.kit.problems import FieldError, Invalid, NotFound
+from area.kit.oauth2 import Keys
+from area.kit.problems import Conflict, FieldError, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
 from area.plans import MASK, SECRET, secret_context
 from area.registry import Registry
-from area.sdk import AuthExpired, Context, Credentials, Http, Permanent, Retry
+from area.sdk import AuthExpired, Context, Credentials, Http, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 from area.sdk.fields import fields
+from area.sdk.http import Fixed
+from area.settings import Settings
 
 TEST_TIMEOUT = 20  # seconds
 CONNECTION_CHANGED = "connection_changed"  # NOTIFY with "user_id:slug"
@@ -64,10 +67,18 @@ class FieldView(BaseModel):
 
 
 class ConnectionView(BaseModel):
-    """A service that needs a connection, and how the user's fares; the form to connect it, never what was filled in."""
+    """A service that needs a connection, and how the user's fares; the form to connect it, never what was filled in.
+
+    `kind` says whether it takes a form or is agreed to at its own site (OAuth2); then `account` is who agreed, `scopes` to what.
+    It is not `available` while this server has no client id for it.
+    """
 
     service: str
     name: str
+    kind: Literal["form", "oauth2"]
+    available: bool
+    account: str | None
+    scopes: list[str]
     icon_path: str | None
     connected: bool
     status: Literal["works", "expired"] | None
@@ -141,6 +152,8 @@ async def connect(
     The database is not touched before the credential works, so that no transaction waits for somebody else's server.
     """
     connector, auth = connectable(registry, slug)
+    if isinstance(auth, OAuth2):
+        raise Conflict(f"{connector.name} is connected at its own site: begin at /api/connections/{slug}/authorize.")
     tested = await try_out(client, guard, connector, _validated(connector, auth, given))
     if not tested.works:
         raise Invalid(tested.message or "")
@@ -159,9 +172,10 @@ async def connect(
 async def try_out(client: Client, guard: Guard, connector: Connector, credential: BaseModel) -> Tested:
     """Try a credential for at most 20 seconds. Never raises; the message never holds the credential's secrets."""
     auth = connector.auth
-    if auth is None:
+    if not isinstance(auth, Credentials):
         return Tested(works=True)
-    http = Http(client, connector.base_url)
+    authority = Fixed(auth.access(credential)) if auth.access else None
+    http = Http(client, connector.base_url, authority=authority, hosts=connector.hosts)
     context = Context(http=http, guard=guard, platform=NoPlatform(), credential=credential)
     secrets = list(_secrets(credential))
     try:
@@ -253,8 +267,13 @@ async def _mark(
 # Read
 
 
-async def views(session: AsyncSession, registry: Registry, user_id: int) -> list[ConnectionView]:
-    """Every service that needs a connection, by name, and how the user's fares."""
+async def views(
+    session: AsyncSession, registry: Registry, user_id: int, settings: Settings | None = None
+) -> list[ConnectionView]:
+    """Every service that needs a connection, by name, and how the user's fares.
+
+    Without the `settings` those that are agreed to at their own site count as available.
+    """
     mine = (UserService.service_id == Service.id) & (UserService.user_id == user_id)
     state = (ConnectionState.service_id == Service.id) & (ConnectionState.user_id == user_id)
     rows = await session.execute(
@@ -267,6 +286,8 @@ async def views(session: AsyncSession, registry: Registry, user_id: int) -> list
             ConnectionState.last_error,
             ConnectionState.checked_at,
             ConnectionState.parked_until,
+            ConnectionState.account,
+            ConnectionState.scopes,
         )
         .outerjoin(UserService, mine)
         .outerjoin(ConnectionState, state)
@@ -278,6 +299,10 @@ async def views(session: AsyncSession, registry: Registry, user_id: int) -> list
         ConnectionView(
             service=by_name[row.name].slug,
             name=row.name,
+            kind="oauth2" if isinstance(by_name[row.name].auth, OAuth2) else "form",
+            available=settings is None or _available(by_name[row.name], settings),
+            account=row.account,
+            scopes=(row.scopes or "").split(),
             icon_path=row.icon_path,
             connected=row.created_at is not None,
             status=None if row.created_at is None else "expired" if row.status == "expired" else "works",
@@ -293,10 +318,12 @@ async def views(session: AsyncSession, registry: Registry, user_id: int) -> list
     ]
 
 
-async def view(session: AsyncSession, registry: Registry, user_id: int, slug: str) -> ConnectionView:
+async def view(
+    session: AsyncSession, registry: Registry, user_id: int, slug: str, settings: Settings | None = None
+) -> ConnectionView:
     """One service that needs a connection. Raises `NotFound`."""
     connector, _ = connectable(registry, slug)
-    for one in await views(session, registry, user_id):
+    for one in await views(session, registry, user_id, settings):
         if one.service == slug:
             return one
     raise NotFound(f"{connector.name} is switched off on this server.")
@@ -310,7 +337,7 @@ async def credential(
     None when there is none, and when what is there can't be read: encrypted with a key that is gone, or of an older form.
     """
     connector = registry.services.get(slug)
-    if connector is None or connector.auth is None:
+    if connector is None or not isinstance(connector.auth, Credentials):
         return None
     kept = await session.scalar(
         select(UserService.oauth_token)
@@ -332,8 +359,8 @@ async def credential(
     return read
 
 
-def connectable(registry: Registry, slug: str) -> tuple[Connector, Credentials[Any]]:
-    """A service that is connected with a form, and what it needs. Raises `NotFound`."""
+def connectable(registry: Registry, slug: str) -> tuple[Connector, Credentials[Any] | OAuth2]:
+    """A service that needs a connection, and of what kind. Raises `NotFound`."""
     connector = registry.services.get(slug)
     if connector is None:
         raise NotFound(f"There is no service {slug!r}{did_you_mean(slug, registry.services)}")
@@ -354,9 +381,23 @@ async def _service(session: AsyncSession, connector: Connector) -> Service:
     return row
 
 
+def _available(connector: Connector, settings: Settings) -> bool:
+    return not isinstance(connector.auth, OAuth2) or keys_of(connector, settings) is not None
+
+
+def client_of(connector: Connector) -> str:
+    """What a service's client id is called in the settings."""
+    return (isinstance(connector.auth, OAuth2) and connector.auth.client) or connector.slug
+
+
+def keys_of(connector: Connector, settings: Settings) -> Keys | None:
+    """What the vendor knows this installation by; None when it was not set."""
+    return settings.client(client_of(connector))
+
+
 def form(connector: Connector) -> list[FieldView]:
-    """The fields that connect a service."""
-    if connector.auth is None:
+    """The fields that connect a service; none when it takes no form."""
+    if not isinstance(connector.auth, Credentials):
         return []
     return [
         FieldView(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import orjson
 import structlog
 
-from area.engine import metrics
+from area.engine import access, metrics
 from area.engine.away import is_away
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, NORMAL, Intake, Offer
@@ -18,7 +18,7 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import hash_token
 from area.kit.text import dump_model
-from area.sdk import ConnectorError, Context, Headers, Http, Refused, Request
+from area.sdk import ConnectorError, Context, Headers, Refused, Request
 
 log = structlog.get_logger()
 
@@ -120,7 +120,7 @@ class Hooks:
             return 401, _problem(401, str(error)), []
         service = plan.action.service
         context = Context(
-            http=Http(self.state.client, service.base_url, connected=service.auth is not None),
+            http=access.http(self.state, self.cache.tokens, service, area.user_id, None),
             guard=self.state.guard,
             platform=UserPlatform(self.state, area.user_id, area.id),
         )

@@ -1,16 +1,22 @@
 """Every setting, from the environment or `.env`, with the prefix `AREA_`."""
 
 import os
+import re
 import secrets
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
 
 from area.kit.net import Guard
+from area.kit.oauth2 import Keys
 
+OIDC = "oidc"  # the log-in provider of AREA_OIDC_*
 WEAK_KEYS = {"secret", "changeme", "change-me", "password", "area", "default", "development", "test"}
 
 
@@ -69,6 +75,32 @@ class Settings(BaseSettings):
         None, description="Bearer token that /metrics asks for. Unset: /metrics answers to loopback addresses only."
     )
 
+    oidc_issuer: str | None = Field(
+        None, description="An OpenID Connect issuer that people may log in with, such as https://id.example.org."
+    )
+    oidc_client_id: str | None = Field(None, description="The client id that the issuer knows AREA by.")
+    oidc_client_secret: SecretStr | None = Field(None, description="The client secret that goes with it.")
+    oidc_name: str = Field("Single sign-on", description="What the button for logging in with the issuer says.")
+    clients: dict[str, Keys] = Field(
+        default_factory=dict,
+        description="By service, the client id and secret that its vendor knows AREA by; set each service's own variables,"
+        " `AREA_<SERVICE>_CLIENT_ID` and `AREA_<SERVICE>_CLIENT_SECRET`, such as AREA_GITHUB_CLIENT_ID.",
+    )
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The usual ones, and what names a service."""
+        named = Clients(settings_cls, (dotenv_settings, env_settings))
+        return init_settings, named, env_settings, dotenv_settings, file_secret_settings
+
     @field_validator("secret_key")
     @classmethod
     def _strong(cls, value: SecretStr | None) -> SecretStr | None:
@@ -92,6 +124,21 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("the public URL must begin with http:// or https://")
         return value.rstrip("/") if value else None
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("the issuer must begin with https://")
+        return value or None
+
+    def client(self, slug: str) -> Keys | None:
+        """What the vendor of a service knows this installation by; None when it was not set."""
+        if slug != OIDC:
+            return self.clients.get(slug)
+        if not (self.oidc_issuer and self.oidc_client_id and self.oidc_client_secret):
+            return None
+        return Keys(self.oidc_client_id, self.oidc_client_secret)
 
     @property
     def base_url(self) -> str:
@@ -127,6 +174,30 @@ class Settings(BaseSettings):
             finally:
                 temporary.unlink()
             return path.read_text().split()
+
+
+class Clients(PydanticBaseSettingsSource):
+    """`AREA_<SERVICE>_CLIENT_ID` and `_CLIENT_SECRET`, whatever the service; the later of `sources` goes first."""
+
+    def __init__(self, settings_cls: type[BaseSettings], sources: Sequence[PydanticBaseSettingsSource]) -> None:
+        super().__init__(settings_cls)
+        self._variables: dict[str, str | None] = {}
+        for one in sources:
+            self._variables |= {name.lower(): value for name, value in getattr(one, "env_vars", {}).items()}
+
+    @override
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # all of it is done below
+
+    @override
+    def __call__(self) -> dict[str, Any]:
+        found = {}
+        for name, value in self._variables.items():
+            match = re.fullmatch(r"area_([a-z][a-z0-9_]*)_client_id", name)
+            secret = self._variables.get(f"{name.removesuffix('_id')}_secret")
+            if match and match[1] != OIDC and value and secret:
+                found[match[1]] = Keys(value, SecretStr(secret))
+        return {"clients": found} if found else {}
 
 
 def _split(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from area.kit.clock import now
 from area.registry import registry
-from area.sdk import Action, Headers, Reaction, Refused, Request, Service
+from area.sdk import Action, Credentials, Headers, Reaction, Refused, Request, Service
 from area.sdk.fields import fields
 
 LONGEST = 400  # lines of one file; what needs more is several files, or several connectors
@@ -64,7 +64,7 @@ def test_its_page_names_all_that_it_offers(service):
         f"{one.key}: {name}" for one in components for name in one.params.model_fields if f"`{name}`" not in text
     ]
     assert not missing, f"{page} says nothing of the parameters {', '.join(missing)}"
-    if service.auth:
+    if isinstance(service.auth, Credentials):
         missing = [name for name in service.auth.model.model_fields if f"`{name}`" not in text]
         assert not missing, f"{page} does not say what to enter for {', '.join(missing)}"
 
@@ -100,7 +100,7 @@ def test_each_field_is_described_with_an_example(component: Action | Reaction):
 
 @every_service
 def test_each_field_of_the_connection_is_described(service):
-    if service.auth:
+    if isinstance(service.auth, Credentials):
         assert fields(service.auth.model)
 
 

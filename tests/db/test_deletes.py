@@ -29,6 +29,8 @@ ROWS = """
     insert into login_attempts (login, address) values ('a', '127.0.0.1');
     insert into switched_off (kind, row_id) values ('service', 1);
     insert into meta (key, value) values ('k', 'v');
+    insert into consents (state_hash, purpose, service, user_id, bound_to, kept, expires_at)
+        values ('s1', 'connect', 'a', 1, 'b', 'k', now()), ('s2', 'connect', 'a', 2, 'b', 'k', now());
     insert into audit (user_id, action, subject) values (1, 'login', 'a'), (2, 'login', 'b');
 """
 
@@ -37,6 +39,7 @@ OF_USER = [
     "user_oauth2_accounts",
     "user_services",
     "connection_states",
+    "consents",
     "user_settings",
     "drafts",
     "access_tokens",

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
-from area import accounts, catalog, executions
+from area import accounts, catalog, executions, providers
 from area.api.auth import Password
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
@@ -40,6 +40,12 @@ class MadeInvitation(BaseModel):
 
     token: str
     item: accounts.InvitationView
+
+
+@router.get("/clients", responses=answers(401, 403), summary="Registrations at services")
+async def clients(_: Admin, state: StateDep) -> Page[providers.ClientView]:
+    """The services that AREA has to be registered at, with the exact addresses to paste there and the variables to set."""
+    return Page(items=providers.clients(state.registry, state.settings))
 
 
 @router.get("/users", responses=answers(401, 403, 422), summary="Accounts")

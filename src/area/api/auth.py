@@ -1,14 +1,17 @@
-"""Register, log in, log out."""
+"""Register, log in, log in with a provider, log out."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from area import accounts
+from area import accounts, providers
+from area.api.connections import PAGES, Code, Elsewhere
+from area.api.paging import Page
 from area.api.problems import answers
-from area.doors import login
+from area.doors import consent, login
 from area.doors.body import Route
+from area.doors.consent import NotDone
 from area.doors.deps import (
     COOKIE,
     Address,
@@ -16,11 +19,13 @@ from area.doors.deps import (
     InPerson,
     Line,
     SessionDep,
+    Slug,
     StateDep,
     client_name,
     not_foreign,
     set_cookie,
 )
+from area.kit.problems import Forbidden, Problem
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
@@ -97,3 +102,94 @@ async def log_out(identity: InPerson, response: Response, session: SessionDep) -
     """End this session."""
     await accounts.log_out(session, identity)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
+
+
+# Log-in providers
+
+
+@router.get("/providers", responses=answers(), summary="Log-in providers")
+async def read_providers(state: StateDep) -> Page[providers.ProviderView]:
+    """The providers that one may log in or sign up with on this server."""
+    return Page(items=providers.offered(state.registry, state.settings))
+
+
+@router.get(
+    "/{provider}/authorize",
+    response_model=Elsewhere,
+    responses=answers(403, 404, 409, 422, 429) | PAGES,
+    dependencies=[Depends(not_foreign)],
+    summary="Log in with a provider",
+)
+async def authorize(
+    provider: Slug,
+    request: Request,
+    response: Response,
+    state: StateDep,
+    session: SessionDep,
+    address: Address,
+    next: Annotated[Line, Query(max_length=2000, description="Where a browser goes afterwards")] = "/",  # noqa: A002
+    link: Annotated[bool, Query(description="Add the provider to the account that is signed in")] = False,  # noqa: FBT002
+    invitation: Annotated[Line | None, Query(max_length=100, description="Where registration needs one")] = None,
+) -> Elsewhere | Response:
+    """The provider's page. Who set out must come back with the cookie of this answer, within ten minutes."""
+    identity = await consent.signed_in(request, state) if link else None
+    if link and (identity is None or identity.kind != "session"):
+        raise Forbidden("Log in first, with a password or another provider; an API token can't do this.")
+    secret = consent.new_secret()
+    url = await consent.log_in_address(
+        state,
+        session,
+        provider,
+        secret=secret,
+        next=consent.local(next),
+        identity=identity,
+        invitation=invitation,
+        address=address,
+    )
+    if not consent.wants_page(request):
+        consent.remember(response, request, state, secret)
+        return Elsewhere(url=url)
+    answer = consent.to(url)
+    consent.remember(answer, request, state, secret)
+    return answer
+
+
+@router.get(
+    "/{provider}/callback",
+    response_model=LoggedIn,
+    responses=answers(401, 403, 404, 409, 410, 422, 429) | PAGES,
+    summary="Come back from a provider",
+)
+async def callback(
+    provider: Slug,
+    request: Request,
+    response: Response,
+    state: StateDep,
+    session: SessionDep,
+    address: Address,
+    code: Code = "",
+    given: Annotated[str, Query(alias="state", max_length=4096)] = "",
+    error: Code = "",
+) -> LoggedIn | Response:
+    """Where the provider sends people back to: they are logged in, to a new account if they have none.
+
+    When the provider was only added to an account, the `token` is empty: the session goes on.
+    """
+    page = consent.wants_page(request)
+    try:
+        token, user, came = await consent.arrived(
+            state, session, provider,
+            code=code, given=given, error=error, secret=request.cookies.get(consent.COOKIE, ""),
+            identity=await consent.signed_in(request, state), client=client_name(request), address=address,
+        )  # fmt: skip
+    except (NotDone, Problem) as failure:
+        problem = failure.problem if isinstance(failure, NotDone) else failure
+        await session.rollback()
+        if page:
+            return consent.to(failure.next if isinstance(failure, NotDone) else "/", said=problem.message)
+        raise problem from None
+    answer = consent.to(came.next) if page else response
+    answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")
+    if token:
+        set_cookie(answer, request, state, token)
+    return answer if page else LoggedIn(token=token, user=user)

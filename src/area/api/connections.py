@@ -1,16 +1,19 @@
-"""A user's connections to services that take a form."""
+"""A user's connections to services: those that take a form, and those that are agreed to at the service's own site."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
-from pydantic import BaseModel
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
 
-from area import connections
+from area import connections, grants
 from area.api.paging import Page
 from area.api.problems import answers
+from area.doors import consent
 from area.doors.body import Route
-from area.doors.deps import SessionDep, Slug, Someone, StateDep
-from area.kit.problems import NotFound
+from area.doors.consent import NotDone
+from area.doors.deps import Line, SessionDep, Slug, Someone, StateDep, not_foreign
+from area.kit.problems import Invalid, NotFound, Problem
+from area.sdk import OAuth2
 
 router = APIRouter(prefix="/connections", tags=["connections"], route_class=Route)
 
@@ -18,10 +21,23 @@ Credential = Annotated[
     dict[str, Any],
     Body(
         max_length=50,
-        description="The fields that `GET /api/connections` names for the service",
+        description="The fields that `GET /api/connections` names for the service; of one with `kind` `oauth2`, the `code`"
+        " that the client received, the `redirect_uri` that it received it at, and its `code_verifier` (PKCE)",
         examples=[{"host": "broker.example.org", "login": "ann", "password": "…"}],
     ),
 ]
+
+
+class Elsewhere(BaseModel):
+    """Where to send the user."""
+
+    url: str
+
+
+# what a vendor adds to the address: nothing of it is told on
+Code = Annotated[str, Query(max_length=4096)]
+Components = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=20)]
+PAGES: dict[int | str, dict[str, Any]] = {303: {"description": "For a browser (`Accept: text/html`): go there."}}
 
 
 class Disconnected(BaseModel):
@@ -33,7 +49,7 @@ class Disconnected(BaseModel):
 @router.get("", responses=answers(401), summary="My connections")
 async def read(identity: Someone, state: StateDep, session: SessionDep) -> Page[connections.ConnectionView]:
     """Every service that needs a connection: the fields of its form, and how mine fares. Never what was filled in."""
-    return Page(items=await connections.views(session, state.registry, identity.user.id))
+    return Page(items=await connections.views(session, state.registry, identity.user.id, state.settings))
 
 
 @router.get("/{service}", responses=answers(401, 404, 422), summary="A connection")
@@ -41,14 +57,93 @@ async def read_one(
     service: Slug, identity: Someone, state: StateDep, session: SessionDep
 ) -> connections.ConnectionView:
     """One service that needs a connection."""
-    return await connections.view(session, state.registry, identity.user.id, service)
+    return await connections.view(session, state.registry, identity.user.id, service, state.settings)
 
 
-@router.post("/{service}", responses=answers(400, 401, 403, 404, 413, 422), summary="Connect")
+@router.get(
+    "/{service}/authorize",
+    response_model=Elsewhere,
+    responses=answers(401, 403, 404, 409, 422) | PAGES,
+    dependencies=[Depends(not_foreign)],
+    summary="Ask for consent",
+)
+async def authorize(
+    service: Slug,
+    request: Request,
+    identity: Someone,
+    state: StateDep,
+    session: SessionDep,
+    next: Annotated[Line, Query(max_length=2000, description="Where a browser goes afterwards")] = "/",  # noqa: A002
+    component: Annotated[Components, Query(description="`service.component` that is to be used")] = [],  # noqa: B006
+    redirect_uri: Annotated[
+        Line | None, Query(max_length=2000, description="For a client that receives the code itself")
+    ] = None,
+    code_challenge: Annotated[
+        str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$", description="Its PKCE challenge (S256)")
+    ] = None,
+    client_state: Annotated[
+        Line, Query(alias="state", max_length=1000, description="Given back to such a client as it is")
+    ] = "",
+) -> Elsewhere | Response:
+    """The service's page where the user agrees. It asks for what the chosen components need, and what was granted before.
+
+    A browser comes back to AREA, within ten minutes and with the session that it began with. A client that gives its own
+    `redirect_uri`, registered at the service, and a `code_challenge` gets the code itself, for `POST /api/connections/{service}`.
+    """
+    user_id = identity.user.id
+    if redirect_uri is not None or code_challenge is not None:
+        if redirect_uri is None or code_challenge is None:
+            missing = "redirect_uri" if redirect_uri is None else "code_challenge"
+            raise Invalid.field(missing, "A client that receives the code itself gives both of them.")
+        url = await grants.own_address(
+            session, state.settings, state.registry, user_id, service,
+            redirect=redirect_uri, challenge=code_challenge, state=client_state, components=component,
+        )  # fmt: skip
+        return Elsewhere(url=url)
+    url = await grants.authorize(
+        session, state.keyring, state.settings, state.registry, user_id, service,
+        bound_to=consent.bound(identity), next=consent.local(next), components=component,
+    )  # fmt: skip
+    return consent.to(url) if consent.wants_page(request) else Elsewhere(url=url)
+
+
+@router.get(
+    "/{service}/callback",
+    response_model=connections.ConnectionView,
+    responses=answers(401, 403, 404, 409, 410, 422) | PAGES,
+    summary="Come back with consent",
+)
+async def callback(
+    service: Slug,
+    request: Request,
+    identity: Someone,
+    state: StateDep,
+    session: SessionDep,
+    code: Code = "",
+    given: Annotated[str, Query(alias="state", max_length=4096)] = "",
+    error: Code = "",
+) -> connections.ConnectionView | Response:
+    """Where the service sends the user back to. The code is exchanged, and what waited for the connection goes on."""
+    page = consent.wants_page(request)
+    try:
+        view, came = await consent.connected(state, session, identity, service, code=code, given=given, error=error)
+    except (NotDone, Problem) as failure:
+        problem = failure.problem if isinstance(failure, NotDone) else failure
+        await session.rollback()
+        if page:
+            return consent.to(failure.next if isinstance(failure, NotDone) else "/", said=problem.message)
+        raise problem from None
+    return consent.to(came.next, said=f"{view.name} is connected.") if page else view
+
+
+@router.post("/{service}", responses=answers(400, 401, 403, 404, 409, 413, 422), summary="Connect")
 async def connect(
     service: Slug, credential: Credential, identity: Someone, state: StateDep, session: SessionDep
 ) -> connections.ConnectionView:
     """Try a credential, for at most 20 seconds, and keep it if it works; what was kept before is replaced."""
+    _, auth = connections.connectable(state.registry, service)
+    if isinstance(auth, OAuth2):
+        return await consent.connected_by_client(state, session, identity.user.id, service, credential)
     return await connections.connect(
         session, state.keyring, state.client, state.guard, state.registry, identity.user.id, service, credential
     )
@@ -58,7 +153,13 @@ async def connect(
 async def test(service: Slug, identity: Someone, state: StateDep, session: SessionDep) -> connections.Tested:
     """Try the connection as it is kept."""
     user_id = identity.user.id
-    connector, _ = connections.connectable(state.registry, service)
+    connector, auth = connections.connectable(state.registry, service)
+    if isinstance(auth, OAuth2):
+        tested = await consent.tested(state, user_id, service)
+        if tested is None:
+            raise NotFound(f"You have no connection to {connector.name}, or it can't be read any more. Connect again.")
+        await connections.note(session, state.registry, user_id, service, tested)
+        return tested
     async with state.database.transaction() as reading:  # over before somebody else's server is waited for
         kept = await connections.credential(reading, state.keyring, state.registry, user_id, service)
     if kept is None:
@@ -70,6 +171,7 @@ async def test(service: Slug, identity: Someone, state: StateDep, session: Sessi
 
 @router.delete("/{service}", responses=answers(401, 403, 404, 422), summary="Disconnect")
 async def disconnect(service: Slug, identity: Someone, state: StateDep, session: SessionDep) -> Disconnected:
-    """Forget a connection."""
+    """Forget a connection; the service is told that its tokens are to be worthless, where it takes that."""
+    await consent.revoked(state, identity.user.id, service)
     areas = await connections.disconnect(session, state.registry, identity.user.id, service)
     return Disconnected(areas=areas)

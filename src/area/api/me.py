@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from area import accounts, executions
+from area import accounts, executions, providers
 from area.api.auth import Password
 from area.api.paging import Page
 from area.api.problems import answers
 from area.doors import login
 from area.doors.body import Route
-from area.doors.deps import COOKIE, Address, BigId, In, InPerson, Line, Moment, SessionDep, Someone, StateDep
+from area.doors.deps import COOKIE, Address, BigId, In, InPerson, Line, Moment, SessionDep, Slug, Someone, StateDep
 
 router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
 
@@ -145,6 +145,25 @@ async def make_token(form: NewToken, identity: InPerson, session: SessionDep, ad
 async def revoke_token(token_id: BigId, identity: InPerson, session: SessionDep, address: Address) -> None:
     """Revoke one API token."""
     await accounts.revoke(session, identity.user.id, "api", token_id, address)
+
+
+@router.get("/logins", responses=answers(401), summary="My log-in providers")
+async def logins(identity: Someone, state: StateDep, session: SessionDep) -> Page[providers.LoginView]:
+    """The providers that I may log in with. To add one, begin at `GET /api/auth/{provider}/authorize?link=true`."""
+    return Page(items=await providers.logins(session, state.registry, state.settings, identity.user.id))
+
+
+@router.delete(
+    "/logins/{provider}",
+    status_code=204,
+    responses=answers(401, 403, 404, 409, 422),
+    summary="Remove a log-in provider",
+)
+async def remove_login(
+    provider: Slug, identity: InPerson, state: StateDep, session: SessionDep, address: Address
+) -> None:
+    """Log in with this provider no more. The last way in can't be removed."""
+    await providers.detach(session, state.registry, state.settings, identity.user.id, provider, address)
 
 
 @router.get("/stats", responses=answers(401), summary="My figures")

@@ -45,6 +45,7 @@ _DESCRIBED = {
     403: "Not allowed.",
     404: "No such thing, or it belongs to somebody else.",
     409: "It does not fit the present state.",
+    410: "No longer there.",
     413: "More than 2 MB.",
     422: "Some of what was sent can't be used.",
     429: "Too often; `Retry-After` says when again.",

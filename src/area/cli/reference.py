@@ -175,6 +175,7 @@ def _kind(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
 
 def _components() -> Iterator[str]:
     from area.registry import registry
+    from area.sdk import OAuth2
     from area.sdk.fields import fields
 
     yield "# Services\n"
@@ -191,7 +192,9 @@ def _components() -> Iterator[str]:
         yield f"## {service.name}\n"
         needs = "Needs a connection." if service.auth else "Needs no connection."
         yield f"{service.description} *{service.quality.title()}.* {needs}\n"
-        if service.auth:
+        if isinstance(service.auth, OAuth2):
+            yield "It is connected at its own site (OAuth2).\n"
+        elif service.auth:
             yield "The connection asks for:\n"
             yield from _fields(fields(service.auth.model), given=True)
         for action in service.actions.values():

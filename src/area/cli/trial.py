@@ -250,12 +250,20 @@ class Trial:
 
 async def _without_account(service: "Service", credential: Any, work: "Callable[[Context], Awaitable[None]]") -> None:
     from area.kit.http import Client
-    from area.sdk import Context, Http
+    from area.sdk import Context, Credentials, Http
+    from area.sdk.http import Fixed
 
     guard = console.configured(quiet=True).guard()
     client = Client(guard)
     try:
-        http = Http(client, service.base_url, connected=service.auth is not None)
+        authority = (
+            Fixed(service.auth.access(credential))
+            if isinstance(service.auth, Credentials) and service.auth.access and credential
+            else None
+        )
+        http = Http(
+            client, service.base_url, authority=authority, hosts=service.hosts, connected=service.auth is not None
+        )
         await work(Context(http=http, guard=guard, platform=cast("Platform", Nobody()), credential=credential))
     finally:
         await client.close()
@@ -265,22 +273,34 @@ def _with_account(
     service: "Service", login: str, credential: Any, work: "Callable[[Context], Awaitable[None]]", *, needs: bool
 ) -> None:
     from area import connections
+    from area.engine.access import Tokens, http
     from area.engine.platform import UserPlatform
     from area.engine.state import State
-    from area.sdk import Context, Http
+    from area.sdk import Context, OAuth2
 
     async def with_state(state: State) -> None:
         kept = credential
         async with state.database.sessions() as session:
             user = await console.find_user(session, login)
-            if needs:
+            if needs and not isinstance(service.auth, OAuth2):
                 kept = await connections.credential(session, state.keyring, state.registry, user.id, service.slug)
-        if needs and kept is None:
+        tokens = Tokens(state)
+        if needs and isinstance(service.auth, OAuth2):
+            there = await tokens.current(user.id, service) is not None
+        else:
+            there = kept is not None or not needs
+        if not there:
             raise console.Failed(
                 f"{user.username} has no connection to {service.name} that can be read; connect it first."
             )
-        http = Http(state.client, service.base_url, connected=service.auth is not None)
-        await work(Context(http=http, guard=state.guard, platform=UserPlatform(state, user.id, 0), credential=kept))
+        await work(
+            Context(
+                http=http(state, tokens, service, user.id, kept),
+                guard=state.guard,
+                platform=UserPlatform(state, user.id, 0),
+                credential=kept,
+            )
+        )
 
     console.with_state(with_state)
 
@@ -341,9 +361,11 @@ def _credential(service: "Service", file: str) -> "BaseModel":
 
     from area.kit.problems import Invalid
     from area.plans import field_errors
+    from area.sdk import Credentials
 
-    if service.auth is None:
-        raise console.Failed(f"{service.name} needs no connection, so leave --credential out.")
+    if not isinstance(service.auth, Credentials):
+        why = "is connected at its own site" if service.auth else "needs no connection"
+        raise console.Failed(f"{service.name} {why}, so leave --credential out.")
     try:
         checked: BaseModel = service.auth.model.model_validate(console.read_object(console.read_text(file), file))
     except ValidationError as error:
@@ -353,10 +375,11 @@ def _credential(service: "Service", file: str) -> "BaseModel":
 
 def _form(service: "Service") -> str:
     """What the connection's file must hold."""
+    from area.sdk import Credentials
     from area.sdk.fields import fields
 
-    if service.auth is None:
-        return ""
+    if not isinstance(service.auth, Credentials):
+        return "it is connected at its own site, so name whose with --user"
     return ", ".join(f"{one.name}{'' if one.nullable else ' (needed)'}" for one in fields(service.auth.model))
 
 

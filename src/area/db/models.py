@@ -302,6 +302,31 @@ class ConnectionState(Base):
     parked_until: Mapped[datetime | None] = mapped_column(AWARE)
     last_error: Mapped[str | None] = mapped_column(Text)
     checked_at: Mapped[datetime | None] = mapped_column(AWARE)
+    # of an OAuth2 connection: who agreed, to what, and from when on to refresh; `refreshing_until` is the lease of who does
+    account: Mapped[str | None] = mapped_column(String(255))
+    scopes: Mapped[str | None] = mapped_column(Text)
+    granted_at: Mapped[datetime | None] = mapped_column(AWARE)
+    refresh_at: Mapped[datetime | None] = mapped_column(AWARE)
+    refreshing_until: Mapped[datetime | None] = mapped_column(AWARE)
+
+
+class Consent(Base):
+    """A way to a vendor's page of consent that somebody is on: its `state`, which comes back once and within ten minutes.
+
+    `purpose` is `connect` or `log_in`; `bound_to` is the hash of what only that browser or session has; `kept` is encrypted
+    JSON: the PKCE verifier, and where to go afterwards.
+    """
+
+    __tablename__ = "consents"
+
+    state_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(10))
+    service: Mapped[str] = mapped_column(String(100))
+    user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    bound_to: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str | None] = mapped_column(String(64))  # of who is not signed in
+    kept: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[datetime] = mapped_column(AWARE, index=True)
 
 
 class AreaVersion(Base):

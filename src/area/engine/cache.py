@@ -11,10 +11,12 @@ import structlog
 from pydantic import BaseModel
 
 from area import connections, parameters
+from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
 from area.plans import Config, Plan, compile_config
+from area.sdk import OAuth2
 
 log = structlog.get_logger()
 
@@ -41,8 +43,9 @@ left join triggers t on t.area_id = a.id
 where a.id = any($1::int[])
 """
 CONNECTION_STATE = """
-select cs.status, cs.parked_until from connection_states cs join services s on s.id = cs.service_id
-where cs.user_id = $1 and s.name = $2
+select cs.status, cs.parked_until, us.updated_at from user_services us join services s on s.id = us.service_id
+left join connection_states cs on cs.user_id = us.user_id and cs.service_id = us.service_id
+where us.user_id = $1 and s.name = $2
 """
 
 
@@ -65,11 +68,12 @@ class Loaded:
 
 @dataclass(slots=True)
 class Connection:
-    """A user's connection to a service: the credential, or None, and until when its quota is used up."""
+    """A user's connection to a service: the credential, if it is a form's, and until when its quota is used up."""
 
     credential: BaseModel | None
     status: str  # works | expired | missing
     parked_until: datetime | None
+    since: datetime | None = None  # when its credential or tokens were last written
 
 
 @dataclass
@@ -80,6 +84,10 @@ class Cache:
     _areas: dict[int, tuple[float, Loaded | None]] = field(default_factory=dict)
     _tokens: dict[str, tuple[float, int | None]] = field(default_factory=dict)
     _connections: dict[tuple[int, str], tuple[float, Connection]] = field(default_factory=dict)
+    tokens: Tokens = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = Tokens(self.state)
 
     async def area(self, area_id: int) -> Loaded | None:
         """One AREA, or None when it is gone."""
@@ -140,13 +148,20 @@ class Cache:
 
     async def _connection(self, user_id: int, slug: str) -> Connection:
         service = self.state.registry.services[slug]
-        async with self.state.database.sessions() as session:
-            credential = await connections.credential(session, self.state.keyring, self.state.registry, user_id, slug)
+        credential = None
+        if isinstance(service.auth, OAuth2):
+            there = await self.tokens.current(user_id, service) is not None
+        else:
+            async with self.state.database.sessions() as session:
+                credential = await connections.credential(
+                    session, self.state.keyring, self.state.registry, user_id, slug
+                )
+            there = credential is not None
         pool = await self.state.database.pool()
         row = await pool.fetchrow(CONNECTION_STATE, user_id, service.name)
-        if credential is None:
+        if not there or row is None:
             return Connection(None, "missing", None)
-        return Connection(credential, row["status"] if row else "works", row["parked_until"] if row else None)
+        return Connection(credential, row["status"] or "works", row["parked_until"], row["updated_at"])
 
     def forget(self, channel: str, payload: str) -> None:
         """What a notification says has changed."""
@@ -157,6 +172,7 @@ class Cache:
             case "connection_changed":
                 user_id, _, slug = payload.partition(":")
                 self._connections.pop((int(user_id), slug), None)
+                self.tokens.forget(int(user_id), slug)
             case _:
                 self.forget_all()
 
@@ -165,6 +181,7 @@ class Cache:
         self._areas.clear()
         self._tokens.clear()
         self._connections.clear()
+        self.tokens.forget_all()
 
     def _load(self, row: asyncpg.Record) -> Loaded:
         loaded = Loaded(

@@ -18,7 +18,7 @@ import structlog
 from pgqueuer.models import Job
 from pydantic import BaseModel, ValidationError
 
-from area.engine import metrics
+from area.engine import access, metrics
 from area.engine.away import DatabaseAwayError, asking, patiently
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, LaterJob
@@ -29,7 +29,7 @@ from area.kit.clock import now
 from area.kit.templating import RenderError
 from area.kit.text import dump_json
 from area.plans import field_errors
-from area.sdk import AuthExpired, Context, Http, Permanent, Retry
+from area.sdk import AuthExpired, Context, Permanent, Retry
 
 log = structlog.get_logger()
 
@@ -332,7 +332,11 @@ class Executor:
             return refusal
         self._started[member.execution_id] = clock
         outcome = "error"
+        since: datetime | None = None
         try:
+            if plan.reaction.service.auth is not None:
+                slug = plan.reaction.service.slug
+                since = (await patiently(lambda: self.cache.connection(area.user_id, slug))).since
             context = await self._context(member, area)
             result = await plan.reaction.function(context, params)
             outcome = "success"
@@ -340,7 +344,7 @@ class Executor:
             outcome = "retry"
             return await self._again(member, area, started, clock, error)
         except AuthExpired as error:
-            return await self._expired(member, area, error)
+            return await self._expired(member, area, error, since)
         except Permanent as error:
             return self._over(member, area, "failed", started, clock, error=str(error), permanent=True)
         except (TimeoutError, DatabaseAwayError) as error:
@@ -382,7 +386,7 @@ class Executor:
         key = f"{self.state.instance}-{member.execution_id}"
         chain = [*member.kept.get("chain", []), area.id]
         return Context(
-            http=Http(self.state.client, service.base_url, connected=service.auth is not None),
+            http=access.http(self.state, self.cache.tokens, service, area.user_id, credential),
             guard=self.state.guard,
             platform=UserPlatform(self.state, area.user_id, area.id, chain, key),
             credential=credential,
@@ -473,11 +477,11 @@ class Executor:
 
         await patiently(park)
 
-    async def _expired(self, member: Member, area: Loaded, error: AuthExpired) -> Outcome:
+    async def _expired(self, member: Member, area: Loaded, error: AuthExpired, since: datetime | None) -> Outcome:
         assert area.plan is not None  # noqa: S101 - as above
         service = area.plan.reaction.service
         platform = UserPlatform(self.state, area.user_id, area.id, [], "")
-        await patiently(lambda: platform.connection_expired(service.slug, str(error)))
+        await patiently(lambda: platform.connection_expired(service.slug, str(error), since))
         return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=str(error))
 
     async def _too_slow(self, member: Member, area: Loaded) -> Outcome:

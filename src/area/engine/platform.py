@@ -35,6 +35,10 @@ EXPIRE = (
     " on conflict (user_id, service_id) do update set status = 'expired', last_error = excluded.last_error, checked_at = now()"
     " where connection_states.status <> 'expired' returning service_id"
 )
+RENEWED_SINCE = (
+    "select exists (select from user_services us join services s on s.id = us.service_id"
+    " where us.user_id = $1 and s.name = $2 and us.updated_at > $3)"
+)
 
 
 @dataclass(slots=True)
@@ -129,10 +133,15 @@ class UserPlatform:
                 execution_id=None,
             )
 
-    async def connection_expired(self, slug: str, error: str) -> None:
-        """Mark the user's connection, pause what needs it, and tell the user once."""
+    async def connection_expired(self, slug: str, error: str, since: datetime | None = None) -> None:
+        """Mark the user's connection, pause what needs it, and tell the user once.
+
+        Nothing is done when the connection that was found expired is that of `since`, and was renewed after it.
+        """
         service = self.state.registry.services[slug]
         async with self._transaction() as conn:
+            if since is not None and await conn.fetchval(RENEWED_SINCE, self.user_id, service.name, since):
+                return
             if await conn.fetchval(EXPIRE, self.user_id, service.name, error) is None:
                 return
             await notice(

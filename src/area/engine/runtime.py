@@ -239,6 +239,7 @@ class Worker:
         await self.executor.stop(GRACE)
         # from here on nothing is waited for that a database could keep waiting which does not answer
         await asyncio.wait([claim, stopping_sources], timeout=0.5)
+        await self.cache.tokens.finish(1)
         await self.recorder.stop()
         everything = {*self._tasks, *self._chores, stopping_sources}
         for _ in range(3):  # the queue waits for its jobs when it is cancelled, and only then ends them

@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from area.db.session import Conn
-from area.engine import metrics
+from area.engine import access, metrics
 from area.engine.away import DatabaseAwayError, asking, is_away
 from area.engine.cache import Cache
 from area.engine.intake import BULK, NORMAL, Offer, accept
@@ -28,7 +28,7 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.text import clean_text, dump_json, dump_model
 from area.plans import parse
-from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Http, Retry, Timer
+from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry, Timer
 from area.sdk.dedupe import Seen, fresh
 from area.sdk.fields import fields
 from area.sdk.timers import firing
@@ -131,6 +131,7 @@ class Watched:
     due_at: datetime
     planned_at: datetime | None
     failures: int
+    since: datetime | None = None  # of the connection that it is looked at with
 
 
 @dataclass
@@ -379,7 +380,7 @@ class Sources:
         try:
             if isinstance(error, AuthExpired) and source.user_id is not None:
                 platform = UserPlatform(self.state, source.user_id, 0)
-                await platform.connection_expired(source.action.service.slug, str(error))
+                await platform.connection_expired(source.action.service.slug, str(error), source.since)
             pool = await self.state.database.pool()
             due = now() + max(pause, timedelta(seconds=1))
             await pool.execute(FAILED, source.id, self.owner, due, clean_text(text))
@@ -506,12 +507,13 @@ class Sources:
         if service.auth is not None and source.user_id is not None:
             connection = await self.cache.connection(source.user_id, service.slug)
             credential = connection.credential
+            source.since = connection.since
             if connection.status == "missing":
                 raise Retry(f"Connect {service.name} first.", EXPIRED_RECHECK)
             if connection.status != "works":
                 raise AuthExpired(f"Reconnect {service.name}; what happens meanwhile is caught up afterwards.")
         return Context(
-            http=Http(self.state.client, service.base_url, connected=service.auth is not None),
+            http=access.http(self.state, self.cache.tokens, service, source.user_id, credential),
             guard=self.state.guard,
             platform=UserPlatform(self.state, source.user_id or 0, 0),
             credential=credential,

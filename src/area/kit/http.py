@@ -287,6 +287,11 @@ def _too_long(url: URL, max_bytes: int) -> RequestFailed:
     return RequestFailed(f"{_host(url)} sent an answer larger than {max_bytes / 1_000_000:g} MB.", permanent=True)
 
 
+def origin(address: str) -> str:
+    """Scheme, host and port that a request to `address` is sent to. Raises `RequestFailed` when there are none."""
+    return str(_parse(address).origin())
+
+
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> URL:
     """Address to send to. What is validly encoded already stays as it is, byte by byte: it may be signed."""

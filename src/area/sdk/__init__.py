@@ -3,13 +3,16 @@
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Headers, Request
-from area.sdk.http import Http, Response
+from area.sdk.http import Access, Http, Response
+from area.sdk.oauth2 import Account, OAuth2, Quirks
 from area.sdk.service import Action, Credentials, Firing, Nothing, Reaction, Service
 from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
 from area.sdk.verify import Refused, Verify, hmac_sha1, hmac_sha256, shared_token, standard_webhooks, unsigned
 
 __all__ = [
+    "Access",
+    "Account",
     "Action",
     "AuthExpired",
     "ConnectorError",
@@ -21,8 +24,10 @@ __all__ = [
     "Headers",
     "Http",
     "Nothing",
+    "OAuth2",
     "Permanent",
     "Platform",
+    "Quirks",
     "Reaction",
     "Refused",
     "Request",

@@ -1,35 +1,110 @@
 """The client that connectors call the world with: guarded, bounded, and mapping answers to the three errors."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from area.kit.http import Client, RequestFailed, Response
+from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
 from area.sdk.errors import AuthExpired, Permanent, Retry
 
-__all__ = ["Http", "Response"]
+__all__ = ["Access", "Authority", "Fixed", "Http", "Response"]
 
 MAX_RETRY_AFTER = timedelta(hours=24)
+MASK = "•••"
+SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word would stay whole
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What lets a request in: headers, or parameters of the query, and the address of the user's own server if there is one.
+
+    `secrets` are taken out of every message; the values of headers and parameters are.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    base_url: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def without_secrets(self, message: str) -> str:
+        """The message with dots where a secret stood."""
+        values = {*self.secrets, *self.headers.values(), *self.params.values()}
+        values |= {value.rpartition(" ")[2] for value in self.headers.values()}  # without `Bearer`
+        for secret in sorted(values, key=len, reverse=True):
+            if len(secret) >= SHORTEST_SECRET:
+                message = message.replace(secret, MASK)
+        return message
+
+
+class Authority(Protocol):
+    """Lets the requests of one connection in. Never seen by a connector."""
+
+    base_url: str
+
+    async def access(self) -> Access:
+        """What to send along. Raises `AuthExpired` when there is nothing that could be good, `Retry` when not just now."""
+        ...
+
+    async def renewed(self, refused: Access, status: int) -> Access | None:
+        """What to send along instead of what was refused with `status`; None when there is nothing else. Raises as `access`."""
+        ...
+
+    def refuses(self, response: Response) -> bool:
+        """Whether this answer says that the access is not, or no longer, good."""
+        ...
+
+
+class Fixed:
+    """A credential that can't be renewed."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self.base_url = access.base_url
+
+    async def access(self) -> Access:
+        """The same each time."""
+        return self._access
+
+    async def renewed(self, refused: Access, status: int) -> Access | None:  # noqa: ARG002 - the protocol's
+        """There is no other."""
+        return None
+
+    def refuses(self, response: Response) -> bool:
+        """By the status alone."""
+        return response.status == 401
 
 
 class Http:
-    """Requests on behalf of one connection. `headers` (its authentication) are added to requests to `base_url` only.
+    """Requests on behalf of one connection; its `authority` is asked for requests to the service's own hosts, and to no other.
+
+    Those are `base_url`'s (or that of the user's own server) and `hosts`: names, reached by https, or whole origins. A redirect to
+    another host takes nothing along.
 
     Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with its
     `Retry-After`), `AuthExpired` on 401 when there is a connection, and `Permanent` on any other status from 400.
     """
 
     def __init__(
-        self, client: Client, base_url: str = "", headers: Mapping[str, str] | None = None, *, connected: bool = False
+        self,
+        client: Client,
+        base_url: str = "",
+        *,
+        authority: Authority | None = None,
+        hosts: Sequence[str] = (),
+        connected: bool = False,
     ) -> None:
         self._client = client
-        self._base_url = base_url
-        self._headers = dict(headers or {})
-        self._connected = connected
+        self._base_url = (authority.base_url if authority else "") or base_url
+        self._authority = authority
+        self._connected = connected or authority is not None
+        addresses = [self._base_url, *(one if "://" in one else f"https://{one}" for one in hosts)]
+        self._origins = frozenset(found for one in addresses if (found := _origin(one)))
+        self._masks: Callable[[str], str] = str
 
     async def request(
         self,
@@ -50,16 +125,44 @@ class Http:
         A longer answer than `max_bytes` raises `Permanent`. Raises `Retry` when no answer came, `Permanent` when the address
         is refused by the guard or malformed.
         """
-        sent = {**(self._headers if self._base_url and url.startswith("/") else {}), **(headers or {})}
         if json is not None:
             body = orjson.dumps(json)
-            sent.setdefault("Content-Type", "application/json")
+        options: dict[str, Any] = {
+            "params": params, "data": data, "body": body, "timeout": timeout, "max_bytes": max_bytes, "follow": follow,
+        }  # fmt: skip
+        given = dict(headers or {})
+        if json is not None and not any(name.lower() == "content-type" for name in given):
+            given["Content-Type"] = "application/json"
         target = self._base_url + url if url.startswith("/") else url
+        authority = self._authority
+        if authority is None or not self._is_ours(target):
+            return await self._send(method, target, given, options)
+        access = await authority.access()
+        response = await self._send_with(access, method, target, given, options)
+        if authority.refuses(response) and self._is_ours(response.url):
+            other = await authority.renewed(access, response.status)
+            if other is not None:
+                response = await self._send_with(other, method, target, given, options)
+        return response
+
+    async def _send_with(
+        self, access: Access, method: str, target: str, headers: Mapping[str, str], options: Mapping[str, Any]
+    ) -> Response:
+        self._masks = access.without_secrets
+        names = {name.lower() for name in access.headers}
+        sent = {name: value for name, value in headers.items() if name.lower() not in names} | dict(access.headers)
+        if not access.params:
+            return await self._send(method, target, sent, options)
+        # what is in the address would go along with a redirect, and into what is told of the answer
+        params = {**(options["params"] or {}), **access.params}
+        response = await self._send(method, target, sent, {**options, "params": params, "follow": False})
+        if options["follow"] and 300 <= response.status < 400 and "location" in response.headers:
+            raise Permanent(f"{response.host} redirects, which is not followed with a key in the address.")
+        return replace(response, url=target)
+
+    async def _send(self, method: str, target: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> Response:
         try:
-            response = await self._client.request(
-                method, target, params=params, headers=sent, data=data, body=body,
-                timeout=timeout, max_bytes=max_bytes, follow=follow,
-            )  # fmt: skip
+            response = await self._client.request(method, target, headers=headers, **options)
         except Blocked as error:
             self._client.observe("blocked")
             raise Permanent(str(error)) from error
@@ -68,6 +171,10 @@ class Http:
             raise (Permanent if error.permanent else Retry)(str(error)) from error
         self._client.observe(f"{response.status // 100}xx")
         return response
+
+    def _is_ours(self, address: str) -> bool:
+        """Whether the address is at one of the service's own hosts, by the parser that also decides where it is sent."""
+        return _origin(address) in self._origins
 
     async def call(self, method: str, url: str, **options: Any) -> Response:
         """`request`, with a status from 400 turned into one of the three errors."""
@@ -112,15 +219,26 @@ class Http:
     def check(self, response: Response) -> None:
         """Raise the error that the status stands for; nothing below 400."""
         status = response.status
+        ours = self._connected and (not self._origins or self._is_ours(response.url))
+        if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
+            raise AuthExpired(f"{response.host} no longer takes the connection's access. Connect it again.")
         if status < 400:
             return
-        said = f"{response.host} answered {status}{': ' + response.excerpt() if response.body else '.'}"
-        if status == 401 and self._connected:
+        said = self._masks(f"{response.host} answered {status}{': ' + response.excerpt() if response.body else '.'}")
+        if status == 401 and ours:
             raise AuthExpired(f"{said} The connection must be renewed.")
         if status in (408, 425, 429) or status >= 500:
             after = response.retry_after()
             raise Retry(said, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self._connected)
         raise Permanent(said)
+
+
+def _origin(address: str) -> str:
+    """Where a request to `address` goes, or nothing when it can't be sent: the client says so, once it is to."""
+    try:
+        return origin(address) if address else ""
+    except RequestFailed:
+        return ""
 
 
 def _json(response: Response) -> Any:

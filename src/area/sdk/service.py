@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field
 from area.sdk.context import Context
 from area.sdk.dedupe import OVERLAP
 from area.sdk.events import Event, Request
+from area.sdk.http import Access
+from area.sdk.oauth2 import OAuth2
 from area.sdk.verify import Verify
 
 Quality = Literal["verified", "generated"]
@@ -41,11 +43,13 @@ class Credentials(Generic[Credential]):
     """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tries it.
 
     `test` returns nothing when the credential works, and raises `Permanent` or `Retry` with a sentence that says what was
-    wrong: address, certificate, login.
+    wrong: address, certificate, login. `access` says what of it `ctx.http` sends to the service's own hosts, and where the user's
+    own server is.
     """
 
     model: type[Credential]
     test: Callable[[Context, Credential], Awaitable[None]]
+    access: Callable[[Credential], Access] | None = None
 
 
 @dataclass(kw_only=True)
@@ -63,6 +67,7 @@ class Action:
     every: timedelta | None = None
     overlap: timedelta = OVERLAP
     verify: Verify | None = None
+    scopes: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -82,6 +87,7 @@ class Reaction:
     returns: type[BaseModel]
     function: Callable[[Context, Any], Awaitable[Any]]
     on_crash: OnCrash = "retry"
+    scopes: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -94,7 +100,9 @@ class Service:
     """A service and what it offers. `slug` is its folder and its name in addresses, `name` is what people read.
 
     A trigger is shared by all users who watch the same with the same parameters, unless the service has `auth` or is
-    `personal`: then each user has their own.
+    `personal`: then each user has their own. `ctx.http` lets requests in at the host of `base_url` and at `hosts`.
+
+    With OAuth2, a component names the `scopes` that it needs beside those of every connection.
     """
 
     slug: str
@@ -102,7 +110,8 @@ class Service:
     description: str
     docs: str = ""
     base_url: str = ""
-    auth: Credentials[Any] | None = None
+    auth: Credentials[Any] | OAuth2 | None = None
+    hosts: tuple[str, ...] = ()
     quality: Quality = "generated"
     personal: bool = False
     actions: dict[str, Action] = field(default_factory=dict)
@@ -113,7 +122,7 @@ class Service:
             raise TypeError(f"Service {self.slug!r}: the slug must be lower case letters, digits and underscores.")
 
     def poll(
-        self, title: str, *, every: timedelta, overlap: timedelta = OVERLAP
+        self, title: str, *, every: timedelta, overlap: timedelta = OVERLAP, scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
         """Declare `async def f(ctx, params, since) -> AsyncIterator[Event[Model]]`, asked again `every` so often.
 
@@ -121,7 +130,9 @@ class Service:
         only saves requests. A row that appears later than `overlap` after rows with a later date is taken for an old one.
         """
         names = ("ctx", "params", "since")
-        return lambda function: self._action(title, "poll", function, names, every=every, overlap=overlap)
+        return lambda function: self._action(
+            title, "poll", function, names, every=every, overlap=overlap, scopes=scopes
+        )
 
     def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
         """Declare `def f(params, after) -> datetime | None`: the first instant strictly after `after` (both aware), or never.
@@ -130,20 +141,25 @@ class Service:
         """
         return lambda function: self._action(title, "timer", function, ("params", "after"))
 
-    def webhook(self, title: str, *, verify: Verify) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+    def webhook(
+        self, title: str, *, verify: Verify, scopes: tuple[str, ...] = ()
+    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
         """Declare `async def f(ctx, params, request) -> AsyncIterator[Event[Model]]`, called once the request is verified."""
-        return lambda function: self._action(title, "webhook", function, ("ctx", "params", "request"), verify=verify)
+        names = ("ctx", "params", "request")
+        return lambda function: self._action(title, "webhook", function, names, verify=verify, scopes=scopes)
 
-    def listen(self, title: str) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+    def listen(
+        self, title: str, *, scopes: tuple[str, ...] = ()
+    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
         """Declare `async def f(ctx, params) -> AsyncIterator[Event[Model]]` that must not return.
 
         It runs on one worker at a time and is restarted with back-off. When it resumes after a `yield`, that event is
         committed: this is the moment to acknowledge it to the vendor.
         """
-        return lambda function: self._action(title, "listen", function, ("ctx", "params"))
+        return lambda function: self._action(title, "listen", function, ("ctx", "params"), scopes=scopes)
 
     def reaction(
-        self, title: str, *, on_crash: OnCrash = "retry"
+        self, title: str, *, on_crash: OnCrash = "retry", scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., Awaitable[Any]]], Reaction]:
         """Declare `async def f(ctx, params) -> Model`. It may be attempted more than once, under one `ctx.idempotency_key`."""
 
@@ -159,6 +175,7 @@ class Service:
                 returns=typing.cast(type[BaseModel], returns) if _is_model(returns) else Nothing,
                 function=function,
                 on_crash=on_crash,
+                scopes=scopes,
             )
             self._claim(reaction.name, self.reactions)
             self.reactions[reaction.name] = reaction

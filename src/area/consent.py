@@ -1,0 +1,129 @@
+"""The way to a vendor's page of consent and back: a `state` that is signed, bound to who set out, and good once, for ten minutes.
+
+`set_out` and `come_back` are transactions of the caller's own: what came back is used up whatever follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+import orjson
+from pydantic import SecretStr
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import Consent
+from area.kit import oauth2
+from area.kit.crypto import BadSignature, Keyring, SignatureExpired, Undecryptable, hash_token, new_token
+from area.kit.oauth2 import Keys, Server
+from area.kit.problems import Gone, Invalid, TooMany
+from area.kit.text import dump_json
+
+Purpose = Literal["connect", "log_in"]
+
+GOOD_FOR = timedelta(minutes=10)
+MOST_UNDER_WAY = 100  # of people who are not signed in, from one address
+LOST = "This way of signing in is used up, took longer than ten minutes, or began in another browser. Begin again."
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What was kept for somebody who is back from the page of consent."""
+
+    user_id: int | None
+    verifier: SecretStr
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    next: str
+    invitation: SecretStr | None = field(default=None, repr=False)
+
+
+async def set_out(
+    session: AsyncSession,
+    keyring: Keyring,
+    purpose: Purpose,
+    slug: str,
+    server: Server,
+    keys: Keys,
+    *,
+    bound_to: str,
+    redirect_uri: str,
+    scopes: Sequence[str],
+    next: str,  # noqa: A002 - as it is called in addresses
+    user_id: int | None = None,
+    invitation: str | None = None,
+    address: str | None = None,
+) -> str:
+    """Set out; returns the address of the page of consent. Only who has `bound_to` can come back.
+
+    `address` is that of somebody unknown: raises `TooMany` when many have set out from there and are not back.
+    """
+    nonce, verifier = new_token(), oauth2.verifier()
+    kept: dict[str, Any] = {
+        "verifier": verifier,
+        "redirect_uri": redirect_uri,
+        "scopes": list(scopes),
+        "next": next,
+        "invitation": invitation,
+    }
+    number = hash_token(nonce)
+    await session.execute(delete(Consent).where(Consent.expires_at <= func.now()))
+    if address is not None:
+        here = select(func.count()).where(Consent.address == address)
+        if (await session.scalar(here) or 0) >= MOST_UNDER_WAY:
+            raise TooMany("Too many log-ins were begun from here and not finished.", retry_after=60)
+    await session.execute(
+        insert(Consent).values(
+            state_hash=number,
+            purpose=purpose,
+            service=slug,
+            user_id=user_id,
+            bound_to=hash_token(bound_to),
+            address=address,
+            kept=keyring.encrypt(dump_json(kept).decode(), f"consent|{number}"),
+            expires_at=func.now() + GOOD_FOR,
+        )
+    )
+    return oauth2.authorization_address(
+        server,
+        keys.id,
+        redirect_uri=redirect_uri,
+        state=keyring.sign(nonce, f"{purpose} {slug}", GOOD_FOR.total_seconds()),
+        challenge=oauth2.challenge(verifier),
+        scopes=scopes,
+    )
+
+
+async def come_back(
+    session: AsyncSession, keyring: Keyring, purpose: Purpose, slug: str, *, state: str, bound_to: str
+) -> Came:
+    """What was kept, once. Raises `Invalid` for a state that is none of ours, `Gone` for one that is no longer good."""
+    try:
+        nonce = keyring.unsign(state, f"{purpose} {slug}")
+    except SignatureExpired:
+        raise Gone(LOST) from None
+    except BadSignature:
+        raise Invalid.field("state", LOST) from None
+    mine = (
+        Consent.state_hash == hash_token(nonce),
+        Consent.bound_to == hash_token(bound_to),
+        Consent.purpose == purpose,
+        Consent.service == slug,
+        Consent.expires_at > func.now(),
+    )
+    row = (await session.execute(delete(Consent).where(*mine).returning(Consent.user_id, Consent.kept))).one_or_none()
+    if row is None:
+        raise Gone(LOST)
+    try:
+        kept = orjson.loads(keyring.decrypt(row.kept, f"consent|{hash_token(nonce)}"))
+    except Undecryptable:
+        raise Gone(LOST) from None
+    return Came(
+        user_id=row.user_id,
+        verifier=SecretStr(kept["verifier"]),
+        redirect_uri=kept["redirect_uri"],
+        scopes=tuple(kept["scopes"]),
+        next=kept["next"],
+        invitation=SecretStr(kept["invitation"]) if kept["invitation"] else None,
+    )

@@ -1,0 +1,263 @@
+"""Going to a vendor's page of consent and coming back, as every door does it: to connect a service, and to log in.
+
+What came back is used up in a transaction of its own, whatever follows, and no transaction waits for the vendor.
+"""
+
+import asyncio
+from urllib.parse import quote, urlsplit
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import accounts, connections, consent, grants, providers
+from area.accounts import Identity, UserView
+from area.connections import ConnectionView, Tested
+from area.consent import Came
+from area.doors.deps import token_of
+from area.engine.access import Tokens, http
+from area.engine.platform import UserPlatform
+from area.engine.state import State
+from area.kit.crypto import new_token
+from area.kit.problems import Forbidden, Invalid, Problem
+from area.sdk import AuthExpired, Context, OAuth2, Permanent, Retry
+
+COOKIE = "area_consent"  # what binds a log-in to the browser that began it
+SAID = "area_said"  # a sentence that the next page shows once
+
+
+# Connect a service
+
+
+def bound(identity: Identity) -> str:
+    """What a way to consent is bound to for somebody who is signed in."""
+    return f"session {identity.token_id}"
+
+
+async def connected(
+    state: State, session: AsyncSession, identity: Identity, slug: str, *, code: str, given: str, error: str
+) -> tuple[ConnectionView, Came]:
+    """Somebody is back from a vendor: exchange the code and keep the tokens. Raises `Invalid`, `Gone`, `Refused`."""
+    connector, auth = grants.connectable(state.registry, slug)
+    keys = grants.keys_of(state.settings, connector)
+    async with state.database.transaction() as using:
+        came = await consent.come_back(using, state.keyring, "connect", slug, state=given, bound_to=bound(identity))
+    _agreed(connector.name, code, error, came)
+    try:
+        linked = await grants.exchange(
+            state.client, state.guard, connector, auth, keys,
+            code=code, redirect_uri=came.redirect_uri, verifier=came.verifier.get_secret_value(), asked=came.scopes,
+        )  # fmt: skip
+        view = await grants.keep(session, state.keyring, state.registry, identity.user.id, slug, linked)
+    except Problem as problem:
+        raise NotDone(problem, came.next) from problem
+    return view, came
+
+
+async def connected_by_client(
+    state: State, session: AsyncSession, user_id: int, slug: str, given: dict[str, object]
+) -> ConnectionView:
+    """A client received the code itself: exchange it and keep the tokens. Raises `Invalid`."""
+    connector, auth = grants.connectable(state.registry, slug)
+    keys = grants.keys_of(state.settings, connector)
+    wanted = ("code", "redirect_uri", "code_verifier")
+    values = {name: value for name in wanted if isinstance(value := given.get(name), str) and value}
+    if set(values) != set(wanted) or set(given) - set(wanted):
+        raise Invalid(
+            errors=[
+                {"field": name, "message": "Give it as text." if name in wanted else "There is no such field."}
+                for name in [*(name for name in wanted if name not in values), *(set(given) - set(wanted))]
+            ]
+        )
+    async with state.database.transaction() as reading:
+        asked = await grants.wanted_scopes(reading, state.registry, user_id, slug)
+    linked = await grants.exchange(
+        state.client, state.guard, connector, auth, keys,
+        code=values["code"], redirect_uri=values["redirect_uri"], verifier=values["code_verifier"], asked=asked,
+    )  # fmt: skip
+    return await grants.keep(session, state.keyring, state.registry, user_id, slug, linked)
+
+
+async def tested(state: State, user_id: int, slug: str) -> Tested | None:
+    """How the tokens fare that are kept, refreshed if need be; None when there are none."""
+    connector, auth = grants.connectable(state.registry, slug)
+    tokens = Tokens(state)
+    if await tokens.current(user_id, connector) is None:
+        return None
+    context = Context(
+        http=http(state, tokens, connector, user_id, None),
+        guard=state.guard,
+        platform=UserPlatform(state, user_id, 0),
+    )
+    try:
+        async with asyncio.timeout(connections.TEST_TIMEOUT):
+            await auth.account(context)
+    except AuthExpired as error:
+        return Tested(works=False, expired=True, message=str(error))
+    except (Permanent, Retry) as error:
+        return Tested(works=False, message=str(error))
+    except TimeoutError:
+        return Tested(
+            works=False, message=f"{connector.name} did not answer within {connections.TEST_TIMEOUT} seconds."
+        )
+    return Tested(works=True)
+
+
+async def revoked(state: State, user_id: int, slug: str) -> None:
+    """Before a connection is forgotten, make its tokens worthless where the vendor takes that."""
+    connector = state.registry.services.get(slug)
+    if connector is None or not isinstance(connector.auth, OAuth2):
+        return
+    async with state.database.transaction() as reading:
+        kept = await grants.kept(reading, state.keyring, connector, user_id)
+    if kept is not None:
+        await grants.revoke(
+            state.client, connector, connector.auth, connections.keys_of(connector, state.settings), kept
+        )
+
+
+# Log in
+
+
+async def log_in_address(
+    state: State,
+    session: AsyncSession,
+    slug: str,
+    *,
+    secret: str,
+    next: str,  # noqa: A002 - as it is called in addresses
+    identity: Identity | None,
+    invitation: str | None,
+    address: str,
+) -> str:
+    """The address of a provider's page; `identity` wants to log in with it from now on, nobody wants to log in now."""
+    connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
+    return await consent.set_out(
+        session,
+        state.keyring,
+        "log_in",
+        slug,
+        auth.server,
+        grants.keys_of(state.settings, connector),
+        bound_to=secret,
+        redirect_uri=providers.redirect_uri(state.settings, slug),
+        scopes=auth.login_scopes or (),
+        next=next,
+        user_id=identity.user.id if identity else None,
+        invitation=invitation,
+        address=None if identity else accounts.network(address),
+    )
+
+
+async def arrived(
+    state: State,
+    session: AsyncSession,
+    slug: str,
+    *,
+    code: str,
+    given: str,
+    error: str,
+    secret: str,
+    identity: Identity | None,
+    client: str,
+    address: str,
+) -> tuple[str, UserView, Came]:
+    """Somebody is back from a provider: the token of the session that begins (none when one was there), and whose it is.
+
+    Raises `Invalid`, `Gone`, `Forbidden`, `Conflict` and `TooMany`.
+    """
+    connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
+    keys = grants.keys_of(state.settings, connector)
+    async with state.database.transaction() as using:
+        came = await consent.come_back(using, state.keyring, "log_in", slug, state=given, bound_to=secret)
+    _agreed(connector.name, code, error, came)
+    try:
+        linked = await grants.exchange(
+            state.client, state.guard, connector, auth, keys,
+            code=code, redirect_uri=came.redirect_uri, verifier=came.verifier.get_secret_value(), asked=came.scopes,
+        )  # fmt: skip
+        if came.user_id is not None:
+            if identity is None or identity.kind != "session" or identity.user.id != came.user_id:
+                raise Forbidden("You are no longer signed in as you were when this began. Begin again.")
+            await providers.attach(session, came.user_id, connector, linked.account, address)
+            return "", await accounts.user(session, came.user_id), came
+        async with state.database.transaction() as counting:
+            if await providers.known(counting, connector, linked.account) is None:
+                await accounts.limit_registrations(counting, state.settings, address)
+        invitation = came.invitation.get_secret_value() if came.invitation else None
+        user = await providers.arrive(
+            session, state.settings, connector, linked.account, invitation=invitation, address=address
+        )
+        token = await accounts.open_session(session, state.settings, user.id, name=client, address=address)
+    except Problem as problem:
+        raise NotDone(problem, came.next) from problem
+    return token, user, came
+
+
+async def signed_in(request: Request, state: State) -> Identity | None:
+    """Whoever asks, if anybody is signed in."""
+    token, _ = token_of(request)
+    if not token:
+        return None
+    async with state.database.transaction() as session:
+        return await accounts.authenticate(session, state.settings, token)
+
+
+# Browsers
+
+
+class NotDone(Exception):
+    """It came to nothing, because of `problem`; a browser goes back to `next`."""
+
+    def __init__(self, problem: Problem, next: str) -> None:  # noqa: A002 - as it is called in addresses
+        super().__init__(str(problem))
+        self.problem = problem
+        self.next = next
+
+
+def _agreed(name: str, code: str, error: str, came: Came) -> None:
+    if error == "access_denied":
+        raise NotDone(Forbidden(f"You did not let AREA in at {name}, so nothing has changed."), came.next)
+    if error or not code:
+        raise NotDone(
+            Invalid(f"{name} did not let AREA in. Try again; if it stays so, tell an administrator."), came.next
+        )
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks, rather than a program."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def to(address: str, *, said: str = "") -> Response:
+    """Send a browser to a page of ours, which then shows `said` once."""
+    response = RedirectResponse(address, 303)
+    if said:
+        response.set_cookie(SAID, quote(said), max_age=30, path="/", samesite="lax", httponly=True)
+    return response
+
+
+def local(address: str | None, default: str = "/") -> str:
+    """The address if it is a path of ours, else `default`: what comes in by `?next=` must not lead anywhere else."""
+    if not address or not address.startswith("/") or address[1:2] in ("/", "\\") or not address.isprintable():
+        return default
+    parts = urlsplit(address)
+    return default if parts.scheme or parts.netloc else address
+
+
+def new_secret() -> str:
+    """What only this browser will have."""
+    return new_token()
+
+
+def remember(response: Response, request: Request, state: State, secret: str) -> None:
+    """Bind the browser to the log-in that it begins."""
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=int(consent.GOOD_FOR.total_seconds()),
+        path="/api/auth",
+        secure=state.settings.base_url.startswith("https://") or request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )

@@ -1,0 +1,293 @@
+"""Lets a connector's requests in: the bearer token of an OAuth2 connection, refreshed in time and by one at a time.
+
+A refresh is claimed by a lease in the database, so that of all processes on all machines one asks the vendor; whoever comes
+later waits and reads what that one wrote. No database connection is held while the vendor is waited for. Within a process
+those who need the same refresh await one task, which ends even when they are cancelled.
+
+Where refresh tokens are good once, what must not happen is that the vendor has given a new one and it is not kept. It is
+committed before the answer is used by anybody, in one statement that waits for a database that is away; what remains is a
+process that is killed between the vendor's answer and that commit, some milliseconds. Then the next refresh is refused, and the
+user is told to reconnect.
+"""
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from area import connections, grants
+from area.engine.away import asking, patiently
+from area.engine.platform import UserPlatform
+from area.engine.state import State
+from area.grants import Kept
+from area.kit import oauth2
+from area.kit.clock import now
+from area.kit.http import Response
+from area.kit.oauth2 import Grant, GrantFailed, Keys
+from area.sdk import Access, AuthExpired, Credentials, Http, OAuth2, Retry, Service
+from area.sdk.http import Fixed
+
+log = structlog.get_logger()
+
+TTL = 60.0  # seconds that tokens read from the database are believed without a word from it
+LARGEST = 50_000  # connections whose tokens are remembered
+LEASE = timedelta(seconds=60)  # longer than a vendor may take to answer
+WAIT = 30.0  # seconds to wait for somebody else's refresh
+LOOK_AGAIN = 0.05  # seconds
+REST = 10.0  # seconds after a refresh that failed for now before it is tried again
+YOUNG = timedelta(seconds=60)  # a token so new has not expired, whatever a vendor's 403 may mean
+
+CLAIM = """
+update connection_states cs set refreshing_until = clock_timestamp() + $3 from services s
+where s.id = cs.service_id and s.name = $2 and cs.user_id = $1
+  and (cs.refreshing_until is null or cs.refreshing_until < clock_timestamp()) returning cs.refreshing_until
+"""
+RELEASE = """
+update connection_states cs set refreshing_until = null from services s
+where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.refreshing_until = $3
+"""
+# only under the lease: whoever connected anew or disconnected meanwhile has taken it away
+STORE = """
+with mine as (
+    update connection_states cs set refreshing_until = null, granted_at = clock_timestamp(), refresh_at = $7,
+        scopes = coalesce($8, cs.scopes)
+    from services s where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.refreshing_until = $3
+    returning cs.service_id
+)
+update user_services us set oauth_token = $4, refresh_token = coalesce($5, us.refresh_token), token_expires_at = $6,
+    updated_at = clock_timestamp()
+from mine where us.user_id = $1 and us.service_id = mine.service_id returning true
+"""
+
+
+class Tokens:
+    """One process's memory of the tokens of OAuth2 connections, and the refreshes that it is doing."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._kept: dict[tuple[int, str], tuple[float, Kept]] = {}
+        self._renewing: dict[tuple[int, str], asyncio.Task[Kept]] = {}
+        self._resting: dict[tuple[int, str], tuple[float, str]] = {}
+
+    async def current(self, user_id: int, service: Service) -> Kept | None:
+        """The user's tokens; None when there are none."""
+        entry = self._kept.get((user_id, service.slug))
+        if entry and entry[0] > time.monotonic():
+            return entry[1]
+        return await self._read(user_id, service)
+
+    async def good(self, user_id: int, service: Service) -> Kept:
+        """Tokens that are good as far as is known, refreshed if it is time. Raises `AuthExpired` or `Retry`."""
+        kept = await self.current(user_id, service)
+        if kept is None:
+            raise AuthExpired(f"Connect {service.name} first.")
+        if (kept.refresh_at and kept.refresh_at <= now()) or _is_over(kept):
+            return await self.renewed(user_id, service, kept.access.get_secret_value(), needed=_is_over(kept))
+        return kept
+
+    async def renewed(self, user_id: int, service: Service, stale: str, *, needed: bool = True) -> Kept:
+        """Other tokens than `stale`. Unless `needed`, the old ones when others could not be had just now.
+
+        Raises `AuthExpired` when the vendor refuses, `Retry` when it can't be asked.
+        """
+        key = (user_id, service.slug)
+        rest = self._resting.get(key)
+        if rest and rest[0] > time.monotonic():
+            kept = await self.current(user_id, service)
+            if kept is not None and (kept.access.get_secret_value() != stale or not needed):
+                return kept
+            raise Retry(rest[1], timedelta(seconds=REST))
+        task = self._renewing.get(key)
+        if task is None:
+            task = asyncio.create_task(self._renew(user_id, service, stale, needed=needed), name="refresh")
+            self._renewing[key] = task
+            task.add_done_callback(lambda done: self._done(key, done))
+        kept = await asyncio.shield(task)
+        if needed and kept.access.get_secret_value() == stale:  # it was asked for by who could do with the old ones
+            raise Retry(f"The access to {service.name} could not be renewed just now.", timedelta(seconds=REST))
+        return kept
+
+    def forget(self, user_id: int, slug: str) -> None:
+        """The connection changed."""
+        self._kept.pop((user_id, slug), None)
+        self._resting.pop((user_id, slug), None)
+
+    def forget_all(self) -> None:
+        """All of them."""
+        self._kept.clear()
+        self._resting.clear()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the refreshes that are under way."""
+        if self._renewing:
+            await asyncio.wait(list(self._renewing.values()), timeout=seconds)
+
+    def _done(self, key: tuple[int, str], task: asyncio.Task[Kept]) -> None:
+        if self._renewing.get(key) is task:
+            del self._renewing[key]
+        if not task.cancelled():
+            task.exception()  # whoever awaits it is told; if nobody does any more, it is no news
+
+    async def _read(self, user_id: int, service: Service) -> Kept | None:
+        with asking():
+            async with self._state.database.sessions() as session:
+                kept = await grants.kept(session, self._state.keyring, service, user_id)
+        if kept is None:
+            self._kept.pop((user_id, service.slug), None)
+            return None
+        if len(self._kept) > LARGEST:
+            self._kept.clear()
+        self._kept[user_id, service.slug] = (time.monotonic() + TTL, kept)
+        return kept
+
+    async def _renew(self, user_id: int, service: Service, stale: str, *, needed: bool) -> Kept:
+        """Claim the refresh and do it, or wait for who has claimed it."""
+        pool = await self._state.database.pool()
+        end = time.monotonic() + WAIT
+        while True:
+            kept = self._usable(await self._read(user_id, service), service)
+            if kept.access.get_secret_value() != stale:
+                return kept
+            with asking():
+                lease = await pool.fetchval(CLAIM, user_id, service.name, LEASE)
+            if lease is not None:
+                break
+            if not needed and not _is_over(kept):
+                return kept
+            if time.monotonic() > end:
+                raise Retry(f"The access to {service.name} is being renewed; this takes longer than usual.")
+            await asyncio.sleep(LOOK_AGAIN)
+        try:
+            # read again under the lease: it may have been given back just before it was claimed
+            kept = self._usable(await self._read(user_id, service), service)
+            if kept.access.get_secret_value() != stale:
+                return kept
+            return await self._refresh(user_id, service, kept, lease, needed=needed)
+        finally:
+            with contextlib.suppress(Exception):  # it runs out by itself
+                await pool.execute(RELEASE, user_id, service.name, lease)
+
+    def _usable(self, kept: Kept | None, service: Service) -> Kept:
+        if kept is None:
+            raise AuthExpired(f"Connect {service.name} first.")
+        if kept.status == "expired":
+            raise AuthExpired(kept.last_error or f"Reconnect {service.name}.")
+        return kept
+
+    async def _refresh(self, user_id: int, service: Service, kept: Kept, lease: datetime, *, needed: bool) -> Kept:
+        auth = service.auth
+        assert isinstance(auth, OAuth2)  # noqa: S101 - only these have tokens
+        if kept.refresh is None:
+            return await self._lost(
+                user_id, service, kept, f"The access to {service.name} has ended. Connect it again."
+            )
+        keys = connections.keys_of(service, self._state.settings)
+        try:
+            if keys is None:
+                raise GrantFailed("this server has no client id for it any more. Tell an administrator.")
+            grant = await oauth2.refresh(self._state.client, auth.server, keys, kept.refresh)
+        except GrantFailed as error:
+            log.warning("token.not_refreshed", user=user_id, service=service.slug, error=str(error))
+            if error.refused:
+                said = f"{service.name} does not let AREA in any more ({error.code}). Connect it again."
+                return await self._lost(user_id, service, kept, said)
+            said = f"The access to {service.name} could not be renewed: {error}"
+            self._resting[user_id, service.slug] = (time.monotonic() + REST, said)
+            if not needed and not _is_over(kept):
+                return kept
+            raise Retry(said) from None
+        return await self._store(user_id, service, auth, keys, grant, lease)
+
+    async def _store(
+        self, user_id: int, service: Service, auth: OAuth2, keys: Keys, grant: Grant, lease: datetime
+    ) -> Kept:
+        """Commit the new tokens, however long the database is away: the old ones are worthless now."""
+        keyring, slug = self._state.keyring, service.slug
+        expires, refresh_at = grants.refresh_moment(grant, now())
+        values: list[Any] = [
+            keyring.encrypt(grant.access.get_secret_value(), connections.token_context(user_id, slug)),
+            grant.refresh and keyring.encrypt(grant.refresh.get_secret_value(), grants.refresh_context(user_id, slug)),
+            expires and expires.astimezone(UTC).replace(tzinfo=None),
+            refresh_at,
+            " ".join(grant.scopes) if grant.scopes else None,
+        ]
+        pool = await self._state.database.pool()
+        stored = await patiently(lambda: pool.fetchval(STORE, user_id, service.name, lease, *values))
+        log.info("token.refreshed", user=user_id, service=slug, stored=bool(stored))
+        found = await patiently(lambda: self._read(user_id, service))
+        if not stored and (found is None or found.access != grant.access):
+            # connected anew or disconnected meanwhile, so nobody will ever use these
+            await grants.revoke(self._state.client, service, auth, keys, grant)
+        return self._usable(found, service)
+
+    async def _lost(self, user_id: int, service: Service, kept: Kept, said: str) -> Kept:
+        """Nothing but the user can help: mark the connection, pause what needs it, tell once."""
+        platform = UserPlatform(self._state, user_id, 0)
+        await patiently(lambda: platform.connection_expired(service.slug, said, kept.since))
+        found = await self._read(user_id, service)
+        if found is not None and found.since > kept.since:
+            return self._usable(found, service)  # connected again just now
+        raise AuthExpired(said)
+
+
+class Bearer:
+    """The `Authority` of an OAuth2 connection."""
+
+    base_url = ""
+
+    def __init__(self, state: State, tokens: Tokens, service: Service, auth: OAuth2, user_id: int) -> None:
+        self._state = state
+        self._tokens = tokens
+        self._service = service
+        self._auth = auth
+        self._user_id = user_id
+
+    async def access(self) -> Access:
+        """The present token, refreshed if it is time."""
+        return self._access(await self._tokens.good(self._user_id, self._service))
+
+    async def renewed(self, refused: Access, status: int) -> Access | None:
+        """Another token than the one that was refused."""
+        if status != 401:  # a status that may mean something else: the token is to blame only if it is not new
+            kept = await self._tokens.current(self._user_id, self._service)
+            if kept is None or kept.refresh is None or (kept.granted_at and kept.granted_at > now() - YOUNG):
+                return None
+        (stale,) = refused.secrets
+        return self._access(await self._tokens.renewed(self._user_id, self._service, stale))
+
+    def refuses(self, response: Response) -> bool:
+        """By the status, or by what a 200 says."""
+        quirks = self._auth.quirks
+        if response.status in quirks.expired_statuses:
+            return True
+        if response.status != 200 or not quirks.expired_field or len(response.body) > 10_000:
+            return False
+        try:
+            body = response.json()
+        except Exception:  # noqa: BLE001 - no JSON, no refusal
+            return False
+        return isinstance(body, dict) and str(body.get(quirks.expired_field)) in quirks.expired_codes
+
+    def _access(self, kept: Kept) -> Access:
+        keys = connections.keys_of(self._service, self._state.settings)
+        return grants.bearer(self._auth, keys.id if keys else "", kept.access)
+
+
+def http(state: State, tokens: Tokens, service: Service, user_id: int | None, credential: Any) -> Http:
+    """The client for a connector that acts for this user."""
+    auth = service.auth
+    authority: Bearer | Fixed | None = None
+    if isinstance(auth, OAuth2) and user_id is not None:
+        authority = Bearer(state, tokens, service, auth, user_id)
+    elif isinstance(auth, Credentials) and auth.access is not None and credential is not None:
+        authority = Fixed(auth.access(credential))
+    return Http(
+        state.client, service.base_url, authority=authority, hosts=service.hosts, connected=service.auth is not None
+    )
+
+
+def _is_over(kept: Kept) -> bool:
+    return kept.expires_at is not None and kept.expires_at <= now()

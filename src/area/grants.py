@@ -1,0 +1,352 @@
+"""What users granted AREA at vendors with OAuth2: asked for, exchanged for tokens, kept encrypted, revoked.
+
+The tokens stand where the seed has them (`user_services`), each encrypted and bound to user, service and column; who agreed, to
+what and until when stands in `connection_states`. `engine/access.py` refreshes them.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+import structlog
+from pydantic import SecretStr
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import accounts, connections, consent
+from area.db.models import Area, Component, ConnectionState, Service, UserService
+from area.db.session import notify
+from area.kit import oauth2
+from area.kit.clock import now
+from area.kit.crypto import Keyring, Undecryptable
+from area.kit.http import Client
+from area.kit.net import Guard
+from area.kit.oauth2 import Grant, GrantFailed, Keys
+from area.kit.problems import Conflict, Invalid, NotFound
+from area.registry import Registry
+from area.sdk import Access, Account, AuthExpired, Context, Http, OAuth2, Permanent, Retry
+from area.sdk import Service as Connector
+from area.sdk.http import Fixed
+from area.settings import Settings
+
+LONGEST_EARLY = 600  # seconds before its end that a token is refreshed, at most
+REVOKE_WITHIN = 10  # seconds
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A connection's tokens. `since` changes with each of them; `status` is `works` or `expired`."""
+
+    access: SecretStr
+    refresh: SecretStr | None
+    expires_at: datetime | None
+    refresh_at: datetime | None
+    granted_at: datetime | None
+    since: datetime
+    status: str
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Fresh tokens, whose they are, and the scopes that were granted."""
+
+    grant: Grant
+    account: Account
+    scopes: tuple[str, ...]
+
+
+# Ask
+
+
+def connectable(registry: Registry, slug: str) -> tuple[Connector, OAuth2]:
+    """A service that is connected at its vendor. Raises `NotFound`, and `Conflict` for one that takes a form."""
+    connector, auth = connections.connectable(registry, slug)
+    if not isinstance(auth, OAuth2):
+        raise Conflict(f"{connector.name} is connected with a form, not at its vendor.")
+    return connector, auth
+
+
+def keys_of(settings: Settings, connector: Connector) -> Keys:
+    """What the vendor knows this installation by. Raises `Conflict` when it was not set."""
+    keys = connections.keys_of(connector, settings)
+    if keys is None:
+        raise Conflict(
+            f"{connector.name} can't be used on this server yet: its administrator has to register AREA there."
+        )
+    return keys
+
+
+def redirect_uri(settings: Settings, slug: str) -> str:
+    """The address that a vendor sends users back to, to be pasted as it is into the vendor's form."""
+    return f"{settings.base_url}/api/connections/{slug}/callback"
+
+
+async def wanted_scopes(
+    session: AsyncSession, registry: Registry, user_id: int, slug: str, components: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """What to ask for: what every connection has, was granted before, and what the user's AREAs and `components` need.
+
+    Raises `Invalid` for a component that is not the service's.
+    """
+    connector, auth = connectable(registry, slug)
+    own = {one.key: one.scopes for one in connector.actions.values()}
+    own |= {one.key: one.scopes for one in connector.reactions.values()}
+    found = dict.fromkeys(auth.scopes)
+    granted = await session.scalar(
+        select(ConnectionState.scopes)
+        .join(Service, Service.id == ConnectionState.service_id)
+        .where(ConnectionState.user_id == user_id, Service.name == connector.name)
+    )
+    found |= dict.fromkeys((granted or "").split())
+    used = await session.scalars(
+        select(Component.name)
+        .join(Service, Service.id == Component.service_id)
+        .join(Area, (Area.component_action_id == Component.id) | (Area.component_reaction_id == Component.id))
+        .where(Area.user_id == user_id, Service.name == connector.name)
+        .distinct()
+        .order_by(Component.name)
+    )
+    for key in [f"{slug}.{name}" for name in used]:
+        found |= dict.fromkeys(own.get(key, ()))
+    for key in components:
+        if key not in own:
+            raise Invalid.field("component", f"{connector.name} has no component {key!r}.")
+        found |= dict.fromkeys(own[key])
+    return tuple(found)
+
+
+async def authorize(
+    session: AsyncSession,
+    keyring: Keyring,
+    settings: Settings,
+    registry: Registry,
+    user_id: int,
+    slug: str,
+    *,
+    bound_to: str,
+    next: str = "/",  # noqa: A002 - as it is called in addresses
+    components: Sequence[str] = (),
+) -> str:
+    """The address of the vendor's page of consent, from where the user comes back to `redirect_uri`."""
+    connector, auth = connectable(registry, slug)
+    return await consent.set_out(
+        session,
+        keyring,
+        "connect",
+        slug,
+        auth.server,
+        keys_of(settings, connector),
+        bound_to=bound_to,
+        redirect_uri=redirect_uri(settings, slug),
+        scopes=await wanted_scopes(session, registry, user_id, slug, components),
+        next=next,
+        user_id=user_id,
+    )
+
+
+async def own_address(
+    session: AsyncSession,
+    settings: Settings,
+    registry: Registry,
+    user_id: int,
+    slug: str,
+    *,
+    redirect: str,
+    challenge: str,
+    state: str,
+    components: Sequence[str] = (),
+) -> str:
+    """As `authorize`, for a client that receives the code itself, and has the verifier of this `challenge`."""
+    connector, auth = connectable(registry, slug)
+    scopes = await wanted_scopes(session, registry, user_id, slug, components)
+    return oauth2.authorization_address(
+        auth.server,
+        keys_of(settings, connector).id,
+        redirect_uri=redirect,
+        state=state,
+        challenge=challenge,
+        scopes=scopes,
+    )
+
+
+# Exchange
+
+
+def bearer(auth: OAuth2, client_id: str, token: SecretStr) -> Access:
+    """What lets a request in with this token."""
+    value = token.get_secret_value()
+    headers = {"Authorization": f"{auth.quirks.token_type} {value}"}
+    if auth.quirks.client_id_header:
+        headers[auth.quirks.client_id_header] = client_id
+    return Access(headers=headers, secrets=(value,))
+
+
+async def exchange(
+    client: Client,
+    guard: Guard,
+    connector: Connector,
+    auth: OAuth2,
+    keys: Keys,
+    *,
+    code: str,
+    redirect_uri: str,
+    verifier: str,
+    asked: Sequence[str],
+) -> Linked:
+    """Tokens for a code, and whose they are. Raises `Invalid`. To be called outside of a transaction: vendors take their time."""
+    try:
+        grant = await oauth2.exchange(
+            client, auth.server, keys, code=code, redirect_uri=redirect_uri, verifier=verifier
+        )
+    except GrantFailed as error:
+        hint = "The code is wrong, used or too old; begin again." if error.refused else "Try again."
+        raise Invalid(f"{connector.name} was not connected: {error} {hint}") from None
+    return Linked(
+        grant,
+        await who(client, guard, connector, auth, bearer(auth, keys.id, grant.access)),
+        grant.scopes or tuple(asked),
+    )
+
+
+async def who(client: Client, guard: Guard, connector: Connector, auth: OAuth2, access: Access) -> Account:
+    """Whose access this is, as the vendor says. Raises `Invalid`."""
+    http = Http(client, connector.base_url, authority=Fixed(access), hosts=connector.hosts)
+    context = Context(http=http, guard=guard, platform=connections.NoPlatform())
+    try:
+        async with asyncio.timeout(connections.TEST_TIMEOUT):
+            account = await auth.account(context)
+    except (Permanent, AuthExpired, Retry) as error:
+        raise Invalid(f"{connector.name} did not say who you are: {access.without_secrets(str(error))}") from None
+    except TimeoutError:
+        raise Invalid(f"{connector.name} did not say who you are within {connections.TEST_TIMEOUT} seconds.") from None
+    except Exception as error:  # noqa: BLE001 - the connector's bug; its words may hold the token
+        _broke(connector, error)
+    if not account.id:
+        raise Invalid(f"{connector.name} did not say who you are.")
+    return account
+
+
+def _broke(connector: Connector, error: Exception) -> NoReturn:
+    log.error("grant.account_broke", service=connector.slug, kind=type(error).__name__)
+    raise Invalid(
+        f"{connector.name} could not be asked who you are: its connector broke ({type(error).__name__})."
+    ) from None
+
+
+# Keep
+
+
+def refresh_moment(grant: Grant, moment: datetime) -> tuple[datetime | None, datetime | None]:
+    """When the token ends, and from when on it is refreshed: early, and not all at the same instant."""
+    if grant.lifetime is None:
+        return None, None
+    early = min(grant.lifetime * random.uniform(0.1, 0.25), random.uniform(LONGEST_EARLY / 2, LONGEST_EARLY))  # noqa: S311 - jitter
+    return moment + timedelta(seconds=grant.lifetime), moment + timedelta(seconds=grant.lifetime - early)
+
+
+async def keep(
+    session: AsyncSession, keyring: Keyring, registry: Registry, user_id: int, slug: str, linked: Linked
+) -> connections.ConnectionView:
+    """Keep the tokens; what was kept before is replaced. What waited for the connection goes on."""
+    connector, _ = connectable(registry, slug)
+    row = await session.scalar(select(Service).where(Service.name == connector.name))
+    if row is None or not row.is_active:
+        raise NotFound(f"{connector.name} is switched off on this server.")
+    grant = linked.grant
+    expires, refresh_at = refresh_moment(grant, now())
+    where = {"user_id": user_id, "service_id": row.id}
+    tokens: dict[str, Any] = {
+        "oauth_token": keyring.encrypt(grant.access.get_secret_value(), connections.token_context(user_id, slug)),
+        "refresh_token": grant.refresh
+        and keyring.encrypt(grant.refresh.get_secret_value(), refresh_context(user_id, slug)),
+        "token_expires_at": expires and expires.astimezone(UTC).replace(tzinfo=None),
+        "updated_at": func.clock_timestamp(),
+    }
+    state: dict[str, Any] = {
+        "status": "works",
+        "last_error": None,
+        "parked_until": None,
+        "checked_at": func.now(),
+        "account": (linked.account.name or linked.account.id)[:255],
+        "scopes": " ".join(linked.scopes),
+        "granted_at": func.now(),
+        "refresh_at": refresh_at if grant.refresh else None,
+        "refreshing_until": None,
+    }
+    for model, values in ((UserService, tokens), (ConnectionState, state)):
+        statement = insert(model).values(**where, **values)
+        await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=values))
+    await notify(session, connections.CONNECTION_CHANGED, f"{user_id}:{slug}")
+    await accounts.audit(session, user_id, "connection.connected", slug, {"scopes": list(linked.scopes)})
+    return await connections.view(session, registry, user_id, slug)
+
+
+async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int) -> Kept | None:
+    """The user's tokens for a service; None when there are none, or none that can be read."""
+    row = (
+        await session.execute(
+            select(
+                UserService.oauth_token,
+                UserService.refresh_token,
+                UserService.token_expires_at,
+                UserService.updated_at,
+                ConnectionState.status,
+                ConnectionState.last_error,
+                ConnectionState.refresh_at,
+                ConnectionState.granted_at,
+            )
+            .join(Service, Service.id == UserService.service_id)
+            .outerjoin(
+                ConnectionState,
+                (ConnectionState.user_id == UserService.user_id)
+                & (ConnectionState.service_id == UserService.service_id),
+            )
+            .where(UserService.user_id == user_id, Service.name == connector.name)
+        )
+    ).one_or_none()
+    if row is None or row.oauth_token is None:
+        return None
+    slug = connector.slug
+    try:
+        access = keyring.decrypt(row.oauth_token, connections.token_context(user_id, slug))
+        refresh = row.refresh_token and keyring.decrypt(row.refresh_token, refresh_context(user_id, slug))
+    except Undecryptable as error:
+        log.error("grant.unreadable", user=user_id, service=slug, error=str(error))  # noqa: TRY400
+        return None
+    return Kept(
+        access=SecretStr(access),
+        refresh=SecretStr(refresh) if refresh else None,
+        expires_at=row.token_expires_at.replace(tzinfo=UTC) if row.token_expires_at else None,
+        refresh_at=row.refresh_at,
+        granted_at=row.granted_at,
+        since=row.updated_at,
+        status=row.status or "works",
+        last_error=row.last_error,
+    )
+
+
+async def revoke(client: Client, connector: Connector, auth: OAuth2, keys: Keys | None, tokens: Kept | Grant) -> bool:
+    """Make the tokens worthless at the vendor, if it takes that; whether it did. Never raises."""
+    if keys is None or auth.revoke_url is None:
+        return False
+    try:
+        async with asyncio.timeout(REVOKE_WITHIN):
+            if tokens.refresh:
+                await oauth2.revoke(client, auth.server, keys, tokens.refresh, "refresh_token")
+            await oauth2.revoke(client, auth.server, keys, tokens.access, "access_token")
+    except (GrantFailed, TimeoutError) as error:
+        log.warning("grant.not_revoked", service=connector.slug, error=str(error))
+        return False
+    return True
+
+
+def refresh_context(user_id: int, slug: str) -> str:
+    """What a stored refresh token is bound to."""
+    return f"{user_id}|{slug}|refresh_token"

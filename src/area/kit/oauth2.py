@@ -1,0 +1,209 @@
+"""What a client says to an OAuth 2 authorization server: where to send the user, a code or a refresh token for tokens, revoke.
+
+RFC 6749 with PKCE (RFC 7636) and revocation (RFC 7009). Vendors differ in small things; `Quirks` names them. No message of an
+error holds more of an answer than the server's error code: descriptions may repeat the code, the token or the secret.
+"""
+
+import hashlib
+import re
+import secrets
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
+
+import orjson
+from pydantic import SecretStr
+
+from area.kit.http import Client, RequestFailed, Response
+from area.kit.net import Blocked
+
+TIMEOUT = 20  # seconds
+MAX_ANSWER = 1_000_000  # bytes
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """How a vendor differs from the plain protocol.
+
+    A refresh that answers with a new refresh token replaces the old one, so rotation needs no entry.
+    """
+
+    client_auth: Literal["basic", "post"] = "basic"  # how the client proves itself to the token endpoint
+    scope_separator: str = " "
+    pkce: bool = True  # False for a server that refuses parameters it does not know
+    authorize_params: Mapping[str, str] = field(default_factory=dict)  # such as access_type=offline
+    token_params: Mapping[str, str] = field(default_factory=dict)
+    token_headers: Mapping[str, str] = field(default_factory=dict)
+    error_field: str = "error"  # a token answer with this field is a refusal, whatever its status
+    refused: frozenset[str] = frozenset(
+        {"invalid_grant"}
+    )  # codes that say: this refresh token will never be good again
+    lifetime: int | None = None  # seconds, where the server does not say `expires_in`; None: until it is refused
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
+    client_id_header: str = ""  # a header of API requests that takes the client id
+    expired_statuses: frozenset[int] = frozenset({401})  # of API answers that may mean: the access token is over
+    expired_field: str = ""  # the field of an API answer with status 200 that holds an error code, and
+    expired_codes: frozenset[str] = frozenset()  # the codes in it that mean the same
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An authorization server's addresses, and its quirks."""
+
+    authorize_url: str
+    token_url: str
+    revoke_url: str | None = None
+    quirks: Quirks = field(default_factory=Quirks)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a server knows this installation by."""
+
+    id: str
+    secret: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a server answers. `scopes` is None when it says nothing: then they are those that were asked for."""
+
+    access: SecretStr
+    refresh: SecretStr | None
+    lifetime: float | None
+    scopes: tuple[str, ...] | None
+
+
+class GrantFailed(Exception):
+    """The server gave no tokens. `refused`: it never will for this code or refresh token; else it may later."""
+
+    def __init__(self, message: str, *, code: str = "", refused: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.refused = refused
+
+
+def verifier() -> str:
+    """A new PKCE verifier."""
+    return secrets.token_urlsafe(48)
+
+
+def challenge(verifier: str) -> str:
+    """The S256 challenge of a verifier."""
+    return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def authorization_address(
+    server: Server, client_id: str, *, redirect_uri: str, state: str, challenge: str, scopes: Sequence[str]
+) -> str:
+    """Where the user says yes or no."""
+    quirks = server.quirks
+    params = {"response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri, "state": state}
+    if scopes:
+        params["scope"] = quirks.scope_separator.join(scopes)
+    if quirks.pkce:
+        params |= {"code_challenge": challenge, "code_challenge_method": "S256"}
+    parts = urlsplit(server.authorize_url)
+    query = [*parse_qsl(parts.query), *(params | dict(quirks.authorize_params)).items()]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+async def exchange(client: Client, server: Server, keys: Keys, *, code: str, redirect_uri: str, verifier: str) -> Grant:
+    """Tokens for a code. Raises `GrantFailed`."""
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+    if server.quirks.pkce:
+        form["code_verifier"] = verifier
+    return await _grant(client, server, keys, form)
+
+
+async def refresh(client: Client, server: Server, keys: Keys, token: SecretStr) -> Grant:
+    """New tokens for a refresh token, which may be worthless afterwards. Raises `GrantFailed`."""
+    form = {"grant_type": "refresh_token", "refresh_token": token.get_secret_value()}
+    return await _grant(client, server, keys, form)
+
+
+async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, hint: str) -> None:
+    """Make a token worthless; `hint` is `access_token` or `refresh_token`. Raises `GrantFailed`."""
+    if server.revoke_url:
+        form = {"token": token.get_secret_value(), "token_type_hint": hint}
+        answer = await _post(client, server, server.revoke_url, keys, form)
+        if answer.status >= 400:
+            raise GrantFailed(f"{answer.host} answered {answer.status} to the revocation.")
+
+
+async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str]) -> Grant:
+    quirks = server.quirks
+    answer = await _post(client, server, server.token_url, keys, form | dict(quirks.token_params))
+    body = _body(answer)
+    code = _error_code(body, quirks.error_field)
+    if answer.status >= 300 or code or not isinstance(body.get("access_token"), str) or not body["access_token"]:
+        raise _failure(answer, code, quirks)
+    refresh = body.get("refresh_token")
+    return Grant(
+        access=SecretStr(body["access_token"]),
+        refresh=SecretStr(refresh) if isinstance(refresh, str) and refresh else None,
+        lifetime=_seconds(body.get("expires_in")) or quirks.lifetime,
+        scopes=split_scopes(body.get("scope")),
+    )
+
+
+async def _post(client: Client, server: Server, url: str, keys: Keys, form: dict[str, str]) -> Response:
+    """Ask as the client that we are; no redirect is followed, for it would take the secrets along."""
+    headers = {"Accept": "application/json", **server.quirks.token_headers}
+    secret = keys.secret.get_secret_value()
+    if server.quirks.client_auth == "basic":  # each part form-encoded first, RFC 6749 §2.3.1
+        pair = f"{quote_plus(keys.id)}:{quote_plus(secret)}"
+        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    else:
+        form = form | {"client_id": keys.id, "client_secret": secret}
+    try:
+        return await client.request(
+            "POST", url, headers=headers, data=form, timeout=TIMEOUT, max_bytes=MAX_ANSWER, follow=False
+        )
+    except (RequestFailed, Blocked) as error:
+        raise GrantFailed(str(error)) from error
+
+
+def _failure(answer: Response, code: str, quirks: Quirks) -> GrantFailed:
+    refused = code in quirks.refused
+    said = f"{answer.host} answered {answer.status}" + (f" ({code})" if code else "")
+    if code in ("invalid_client", "unauthorized_client"):
+        said += ": it does not take the client id and secret that are set here. Tell an administrator."
+    return GrantFailed(said if said.endswith(".") else f"{said}.", code=code, refused=refused)
+
+
+def _body(answer: Response) -> dict[str, Any]:
+    """The answer's fields: JSON, or the form that some servers still send."""
+    try:
+        value = orjson.loads(answer.body or b"null")
+    except orjson.JSONDecodeError:
+        return dict(parse_qsl(answer.text)) if "form-urlencoded" in answer.headers.get("content-type", "") else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _error_code(body: Mapping[str, Any], name: str) -> str:
+    """The server's word for what is wrong, if it is a word."""
+    value = body.get(name)
+    if isinstance(value, str) and value:
+        return value if _CODE.fullmatch(value) else "error"
+    return "error" if value else ""
+
+
+def _seconds(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < 10**9 else None
+
+
+def split_scopes(value: Any) -> tuple[str, ...] | None:
+    """Scopes as a server writes them, whichever way: separated by blanks or commas, or a list."""
+    if isinstance(value, str) and value.strip():
+        return tuple(re.split(r"[\s,]+", value.strip()))
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    return None

@@ -1,0 +1,363 @@
+"""Log-in providers: who may log in or sign up with which, and what of them belongs to an account.
+
+Whose account it is, is decided by the provider's own id of the person, `(service_id, service_account_id)`, never by a name. Only
+when that is unknown, and nobody is signed in, does the e-mail address say anything, and then:
+
+- The provider must say that it has verified the address. What it has not verified, anybody may have written there.
+- The account that has the address must have proven it too, which only an account can that is linked to a provider which verified
+  the same address. Anybody may have registered with somebody else's address and a password of their own, and would wait in there.
+- Else nothing is linked: who owns the account signs in to it, and links the provider from there.
+
+An address is kept in `user_oauth2_accounts.email` only when the provider had verified it, so that it is such a proof.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import accounts, connections, grants
+from area.accounts import UserView
+from area.db.models import Service, User, UserOAuth2Account
+from area.kit.http import Client, RequestFailed
+from area.kit.net import Blocked
+from area.kit.oauth2 import Quirks
+from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
+from area.registry import Registry
+from area.sdk import Account, Context, OAuth2, Permanent
+from area.sdk import Service as Connector
+from area.settings import OIDC, Settings
+
+OIDC_ROW = "OpenID Connect"  # what the issuer is called in `services`, whatever its button says
+DISCOVERY_FOR = 3600.0  # seconds
+
+_discovered: dict[str, tuple[float, Mapping[str, Any]]] = {}
+
+
+class ProviderView(BaseModel):
+    """A way to log in without a password."""
+
+    provider: str
+    name: str
+    icon_path: str | None
+
+
+class LoginView(BaseModel):
+    """A provider that the account may be entered with. `email` is the address that it has verified, if any."""
+
+    provider: str
+    name: str
+    email: str | None
+    created_at: datetime
+
+
+class ClientView(BaseModel):
+    """What an administrator does so that a service can be used: register AREA at `docs`, paste the addresses, set the variables."""
+
+    service: str
+    name: str
+    configured: bool
+    docs: str | None
+    redirect_uris: list[str]
+    variables: list[str]
+
+
+# Which
+
+
+def clients(registry: Registry, settings: Settings) -> list[ClientView]:
+    """Every service that this server has to be registered at, by name, and the issuer."""
+    found = [
+        ClientView(
+            service=one.slug,
+            name=one.name,
+            configured=connections.keys_of(one, settings) is not None,
+            docs=one.docs or None,
+            redirect_uris=[
+                grants.redirect_uri(settings, one.slug),
+                *([redirect_uri(settings, one.slug)] if one.auth.login_scopes is not None else ()),
+            ],
+            variables=[f"AREA_{connections.client_of(one).upper()}_CLIENT_{part}" for part in ("ID", "SECRET")],
+        )
+        for one in registry.services.values()
+        if isinstance(one.auth, OAuth2)
+    ]
+    found.sort(key=lambda one: one.name.lower())
+    issuer = ClientView(
+        service=OIDC,
+        name=OIDC_ROW,
+        configured=settings.client(OIDC) is not None,
+        docs=None,
+        redirect_uris=[redirect_uri(settings, OIDC)],
+        variables=[f"AREA_OIDC_{part}" for part in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME")],
+    )
+    return [*found, issuer]
+
+
+def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
+    """The providers that this server is registered at."""
+    found = [
+        ProviderView(provider=one.slug, name=one.name, icon_path=f"/icons/{one.slug}.svg")
+        for one in registry.services.values()
+        if isinstance(one.auth, OAuth2) and one.auth.login_scopes is not None and connections.keys_of(one, settings)
+    ]
+    found.sort(key=lambda one: one.name.lower())
+    if settings.client(OIDC):
+        found.append(ProviderView(provider=OIDC, name=settings.oidc_name, icon_path=None))
+    return found
+
+
+async def provider(client: Client, registry: Registry, settings: Settings, slug: str) -> tuple[Connector, OAuth2]:
+    """A provider, ready to be used. Raises `NotFound`, and `Conflict` when the issuer can't be asked what it offers."""
+    if all(one.provider != slug for one in offered(registry, settings)):
+        raise NotFound(f"Nobody can log in with {slug!r} here.")
+    connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
+    assert isinstance(connector.auth, OAuth2)  # noqa: S101 - what is offered has it
+    return connector, connector.auth
+
+
+def redirect_uri(settings: Settings, slug: str) -> str:
+    """The address that a provider sends people back to, to be pasted as it is into the provider's form."""
+    return f"{settings.base_url}/api/auth/{slug}/callback"
+
+
+async def _issuer(client: Client, settings: Settings) -> Connector:
+    """The OpenID Connect issuer of the settings, by its discovery document (OpenID Connect Discovery 1.0 §4)."""
+    issuer = (settings.oidc_issuer or "").rstrip("/")
+    entry = _discovered.get(issuer)
+    if entry is None or entry[0] < time.monotonic():
+        entry = time.monotonic() + DISCOVERY_FOR, await _discover(client, issuer)
+        _discovered[issuer] = entry
+    document = entry[1]
+    methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    userinfo = document["userinfo_endpoint"]
+
+    async def account(ctx: Context) -> Account:
+        """Who it is, by userinfo (Core §5.3). The token came from the issuer itself, so no ID token has to be checked."""
+        claims = await ctx.http.get(userinfo)
+        subject = str(claims.get("sub") or "")
+        if not subject:
+            raise Permanent("It names no subject.")
+        return Account(
+            id=_bounded(f"{issuer} {subject}"),
+            name=str(claims.get("preferred_username") or claims.get("name") or subject),
+            email=claims.get("email"),
+            email_verified=claims.get("email_verified") in (True, "true"),
+        )
+
+    return Connector(
+        OIDC,
+        settings.oidc_name,
+        "",
+        base_url=userinfo,
+        auth=OAuth2(
+            document["authorization_endpoint"],
+            document["token_endpoint"],
+            account,
+            login_scopes=("openid", "profile", "email"),
+            quirks=Quirks(client_auth="basic" if "client_secret_basic" in methods else "post"),
+        ),
+    )
+
+
+async def _discover(client: Client, issuer: str) -> Mapping[str, Any]:
+    try:
+        answer = await client.request("GET", f"{issuer}/.well-known/openid-configuration", max_bytes=1_000_000)
+        document = answer.json() if answer.status == 200 else None
+    except (RequestFailed, Blocked) as error:
+        raise Conflict(f"The log-in provider can't be used just now: {error}") from None
+    if not isinstance(document, dict) or str(document.get("issuer", "")).rstrip("/") != issuer:
+        raise Conflict("The log-in provider can't be used: AREA_OIDC_ISSUER is not what its discovery document says.")
+    for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint"):
+        if not isinstance(document.get(name), str):
+            raise Conflict(f"The log-in provider can't be used: its discovery document has no {name}.")
+    return document
+
+
+# Who
+
+
+async def known(session: AsyncSession, connector: Connector, account: Account) -> int | None:
+    """The user that the provider's account belongs to, if any."""
+    found: int | None = await session.scalar(
+        select(UserOAuth2Account.user_id).where(
+            UserOAuth2Account.service_id == await _row(session, connector),
+            UserOAuth2Account.service_account_id == _bounded(account.id),
+        )
+    )
+    return found
+
+
+async def arrive(
+    session: AsyncSession,
+    settings: Settings,
+    connector: Connector,
+    account: Account,
+    *,
+    invitation: str | None = None,
+    address: str | None = None,
+) -> UserView:
+    """The account of somebody who comes from a provider, made if need be; see above for what the e-mail address is worth.
+
+    Raises `Forbidden` when it is disabled or registration is not open to them, `Conflict` when the e-mail address is another
+    account's, `Invalid` when the provider tells none.
+    """
+    await accounts.alone(session)
+    user_id = await known(session, connector, account)
+    if user_id is None:
+        user_id = await _by_email(session, connector, account)
+        if user_id is None:
+            if not account.email:
+                raise Invalid(
+                    f"{connector.name} tells no e-mail address. Register with one, then link {connector.name} in your profile."
+                )
+            user = await accounts.register_provided(
+                session, settings, email=account.email, name=account.name, invitation=invitation, address=address
+            )
+            user_id = user.id
+        await _link(session, user_id, connector, account, address)
+    user = await accounts.user(session, user_id)
+    if not user.is_active:
+        raise Forbidden("This account is disabled. Ask an administrator.")
+    await session.execute(
+        update(User).where(User.id == user_id).values(last_connection_at=func.now(), updated_at=User.updated_at)
+    )
+    await accounts.audit(session, user_id, "login.succeeded", f"user {user_id}", {"provider": connector.slug}, address)
+    return await accounts.user(session, user_id)
+
+
+async def _by_email(session: AsyncSession, connector: Connector, account: Account) -> int | None:
+    """Whom the verified e-mail address belongs to. Raises `Conflict` when that can't be relied upon."""
+    email = _email(account)
+    if email is None:
+        return None
+    user_id = await session.scalar(select(User.id).where(User.email == email))
+    if user_id is None:
+        return None
+    proven = select(UserOAuth2Account.user_id).where(
+        UserOAuth2Account.user_id == user_id, UserOAuth2Account.email == email
+    )
+    same = proven.where(UserOAuth2Account.service_id == await _row(session, connector))
+    # another account at the same provider with the same verified address is another person, later or at the same time
+    if (
+        not account.email_verified
+        or await session.scalar(proven.limit(1)) is None
+        or await session.scalar(same.limit(1))
+    ):
+        raise Conflict(
+            f"There is already an account with this e-mail address. Log in to it first, then link {connector.name} in your"
+            " profile."
+        )
+    return int(user_id)
+
+
+async def attach(
+    session: AsyncSession, user_id: int, connector: Connector, account: Account, address: str | None = None
+) -> None:
+    """Let somebody who is signed in log in with this provider from now on. Raises `Conflict`."""
+    await accounts.alone(session)
+    owner = await known(session, connector, account)
+    if owner == user_id:
+        return
+    if owner is not None:
+        raise Conflict(f"This {connector.name} account belongs to another account here.")
+    other = select(UserOAuth2Account.user_id).where(
+        UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == await _row(session, connector)
+    )
+    if await session.scalar(other):
+        raise Conflict(f"You log in with another {connector.name} account already; remove it first.")
+    await _link(session, user_id, connector, account, address)
+
+
+async def logins(session: AsyncSession, registry: Registry, settings: Settings, user_id: int) -> list[LoginView]:
+    """The providers that the user may log in with."""
+    rows = await session.execute(
+        select(Service.name, UserOAuth2Account.email, UserOAuth2Account.created_at)
+        .join(Service, Service.id == UserOAuth2Account.service_id)
+        .where(UserOAuth2Account.user_id == user_id)
+        .order_by(UserOAuth2Account.created_at)
+    )
+    slugs = {one.name: slug for slug, one in registry.services.items()} | {OIDC_ROW: OIDC}
+    names = {OIDC: settings.oidc_name}
+    return [
+        LoginView(
+            provider=slugs[row.name],
+            name=names.get(slugs[row.name], row.name),
+            email=row.email,
+            created_at=row.created_at,
+        )
+        for row in rows
+        if row.name in slugs
+    ]
+
+
+async def detach(
+    session: AsyncSession,
+    registry: Registry,
+    settings: Settings,
+    user_id: int,
+    slug: str,
+    address: str | None = None,
+) -> None:
+    """Log in with this provider no more. Raises `NotFound`, and `Conflict` for the last way in."""
+    await accounts.alone(session)
+    mine = await logins(session, registry, settings, user_id)
+    one = next((one for one in mine if one.provider == slug), None)
+    if one is None:
+        raise NotFound(f"You do not log in with {slug!r}.")
+    usable = {one.provider for one in offered(registry, settings)} - {slug}
+    user = await accounts.user(session, user_id)
+    if not user.has_password and not any(one.provider in usable for one in mine):
+        raise Conflict(f"{one.name} is your only way in. Set a password first, or link another provider.")
+    name = OIDC_ROW if slug == OIDC else registry.services[slug].name
+    service = select(Service.id).where(Service.name == name).scalar_subquery()
+    await session.execute(
+        delete(UserOAuth2Account).where(UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == service)
+    )
+    await accounts.audit(session, user_id, "login.removed", slug, None, address)
+
+
+async def _link(
+    session: AsyncSession, user_id: int, connector: Connector, account: Account, address: str | None
+) -> None:
+    await session.execute(
+        insert(UserOAuth2Account).values(
+            service_id=await _row(session, connector),
+            service_account_id=_bounded(account.id),
+            user_id=user_id,
+            email=_email(account) if account.email_verified else None,
+        )
+    )
+    await accounts.audit(session, user_id, "login.added", connector.slug, None, address)
+
+
+async def _row(session: AsyncSession, connector: Connector) -> int:
+    """The provider's row; that of an issuer, which offers nothing else, is made when it is first needed."""
+    name = OIDC_ROW if connector.slug == OIDC else connector.name
+    found: int | None = await session.scalar(select(Service.id).where(Service.name == name))
+    if found is None and connector.slug == OIDC:
+        row = insert(Service).values(name=name, description="Log in with it", requires_auth=True, is_active=False)
+        await session.execute(row.on_conflict_do_nothing())
+        found = await session.scalar(select(Service.id).where(Service.name == name))
+    if found is None:
+        raise NotFound(f"{connector.name} is not in the catalog yet.")
+    return found
+
+
+def _email(account: Account) -> str | None:
+    """The address as accounts have it; None when it is none."""
+    try:
+        return accounts.check_email(account.email) if account.email else None
+    except ValueError:
+        return None
+
+
+def _bounded(identity: str) -> str:
+    """The provider's id as the column takes it."""
+    return identity if len(identity) <= 255 else f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"

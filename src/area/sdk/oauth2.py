@@ -1,0 +1,47 @@
+"""A connection that is made at the vendor: where the user agrees, where tokens come from, and who it was."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from area.kit.oauth2 import Quirks, Server
+
+if TYPE_CHECKING:
+    from area.sdk.context import Context
+
+__all__ = ["Account", "OAuth2", "Quirks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who agreed, as the vendor knows them. `id` never changes and is never given to somebody else; names and addresses are."""
+
+    id: str
+    name: str
+    email: str | None = None
+    email_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth2:
+    """Declare where the vendor's users agree and where tokens come from; AREA does the rest (RFC 6749 with PKCE).
+
+    `scopes` are asked for whenever the service is connected; components add theirs. `account` asks the vendor who agreed, with
+    a `ctx.http` that already carries the token. With `login_scopes` people may log in to AREA with it; these must suffice for
+    `account`, which should then tell the e-mail address and whether the vendor has verified it. Services of one vendor name the
+    same `client`, so that AREA is registered there once: `AREA_<CLIENT>_CLIENT_ID`; else it is the service's own.
+    """
+
+    authorize_url: str
+    token_url: str
+    account: Callable[["Context"], Awaitable[Account]]
+    scopes: tuple[str, ...] = ()
+    login_scopes: tuple[str, ...] | None = None
+    revoke_url: str | None = None
+    client: str = ""
+    quirks: Quirks = field(default_factory=Quirks)
+
+    @property
+    def server(self) -> Server:
+        """The vendor's authorization server."""
+        return Server(self.authorize_url, self.token_url, self.revoke_url, self.quirks)

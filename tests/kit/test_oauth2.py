@@ -1,0 +1,181 @@
+"""How vendors differ, each difference against a server that has it."""
+
+import base64
+import hashlib
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from pydantic import SecretStr
+
+from area.kit import oauth2
+from area.kit.http import Client
+from area.kit.net import Guard
+from area.kit.oauth2 import GrantFailed, Keys, Quirks, Server
+
+KEYS = Keys("the id", SecretStr("s:e/c r+e%t"))
+GOOD = {"access_token": "new-access-token", "token_type": "bearer"}
+
+
+class Vendor:
+    """Answers what it is told to, and remembers what it was asked."""
+
+    def __init__(self):
+        self.status, self.answer, self.headers = 200, GOOD, {}
+        self.form, self.asked = {}, {}
+
+    async def token(self, request):
+        self.form, self.asked = dict(parse_qsl(await request.text())), dict(request.headers)
+        if isinstance(self.answer, str):
+            return web.Response(status=self.status, text=self.answer, headers=self.headers)
+        return web.json_response(self.answer, status=self.status, headers=self.headers)
+
+
+@pytest_asyncio.fixture
+async def vendor():
+    vendor = Vendor()
+    app = web.Application()
+    app.router.add_post("/token", vendor.token)
+    app.router.add_post("/revoke", vendor.token)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    vendor.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    vendor.client = Client(Guard(["127.0.0.1"]))
+    yield vendor
+    await vendor.client.close()
+    await runner.cleanup()
+
+
+async def refresh(vendor, **quirks):
+    server = Server("https://a.example/go", f"{vendor.url}/token", f"{vendor.url}/revoke", Quirks(**quirks))
+    return await oauth2.refresh(vendor.client, server, KEYS, SecretStr("old-refresh-token"))
+
+
+async def test_a_client_proves_itself_in_the_header(vendor):
+    grant = await refresh(vendor)
+    assert vendor.form == {"grant_type": "refresh_token", "refresh_token": "old-refresh-token"}
+    kind, _, value = vendor.asked["Authorization"].partition(" ")
+    assert (kind, base64.b64decode(value)) == ("Basic", b"the+id:s%3Ae%2Fc+r%2Be%25t")
+    assert vendor.asked["Accept"] == "application/json"
+    assert (grant.access.get_secret_value(), grant.refresh, grant.lifetime, grant.scopes) == (
+        "new-access-token",
+        None,
+        None,
+        None,
+    )
+
+
+async def test_or_in_the_form(vendor):
+    await refresh(vendor, client_auth="post", token_params={"audience": "x"}, token_headers={"X-Version": "2"})
+    assert "Authorization" not in vendor.asked
+    assert vendor.form["client_id"], vendor.form["client_secret"] == (KEYS.id, KEYS.secret.get_secret_value())
+    assert (vendor.form["audience"], vendor.asked["X-Version"]) == ("x", "2")
+
+
+@pytest.mark.parametrize(
+    ("given", "lifetime"),
+    [(3600, 3600), ("3600", 3600), (None, None), (0, None), (-1, None), ("soon", None), (1e300, None)],
+)
+async def test_how_long_it_lasts(vendor, given, lifetime):
+    vendor.answer = GOOD | {"expires_in": given}
+    assert (await refresh(vendor)).lifetime == lifetime
+    assert (await refresh(vendor, lifetime=60)).lifetime == (lifetime or 60)
+
+
+@pytest.mark.parametrize("given", ["a b", "a,b", "a, b", ["a", "b"]])
+async def test_scopes_however_they_are_written(vendor, given):
+    vendor.answer = GOOD | {"scope": given, "refresh_token": "next"}
+    grant = await refresh(vendor)
+    assert grant.scopes == ("a", "b")
+    assert grant.refresh.get_secret_value() == "next"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "quirks", "code", "refused"),
+    [
+        (400, {"error": "invalid_grant"}, {}, "invalid_grant", True),
+        (401, {"error": "invalid_client"}, {}, "invalid_client", False),
+        (200, {"error": "bad_refresh_token"}, {"refused": frozenset({"bad_refresh_token"})}, "bad_refresh_token", True),
+        (200, {"ok": False, "error": "ratelimited"}, {}, "ratelimited", False),
+        (200, {"error": {"type": "x"}}, {}, "error", False),
+        (200, {"err": "gone"}, {"error_field": "err", "refused": frozenset({"gone"})}, "gone", True),
+        (503, "come back later", {}, "", False),
+        (200, "<html>", {}, "", False),
+        (200, {"access_token": ""}, {}, "", False),
+        (200, {"access_token": 7}, {}, "", False),
+        (200, ["x"], {}, "", False),
+        (302, GOOD, {}, "", False),
+    ],
+)
+async def test_refusals(vendor, status, answer, quirks, code, refused):
+    vendor.status, vendor.answer, vendor.headers = status, answer, {"location": "/elsewhere"} if status == 302 else {}
+    with pytest.raises(GrantFailed) as caught:
+        await refresh(vendor, **quirks)
+    assert (caught.value.code, caught.value.refused) == (code, refused)
+    assert str(caught.value).startswith("127.0.0.1")
+
+
+async def test_no_message_repeats_what_the_vendor_says(vendor):
+    said = "old-refresh-token is not good for s:e/c r+e%t"
+    for answer in (
+        {"error": said, "error_description": said},
+        {"error": "invalid_grant", "error_description": said},
+        said,
+    ):
+        vendor.status, vendor.answer = 400, answer
+        with pytest.raises(GrantFailed) as caught:
+            await refresh(vendor)
+        assert "old-refresh-token" not in str(caught.value)
+        assert "s:e/c" not in str(caught.value)
+
+
+async def test_a_form_as_an_answer(vendor):
+    vendor.answer, vendor.headers = (
+        "access_token=abc&expires_in=60",
+        {"content-type": "application/x-www-form-urlencoded"},
+    )
+    grant = await refresh(vendor)
+    assert (grant.access.get_secret_value(), grant.lifetime) == ("abc", 60)
+
+
+async def test_a_vendor_that_is_away(vendor):
+    server = Server("https://a.example/go", "http://127.0.0.1:9/token")
+    with pytest.raises(GrantFailed, match="refused the connection") as caught:
+        await oauth2.refresh(vendor.client, server, KEYS, SecretStr("x"))
+    assert not caught.value.refused
+    with pytest.raises(GrantFailed):
+        await oauth2.refresh(vendor.client, Server("x", "http://10.0.0.1/token"), KEYS, SecretStr("x"))
+
+
+async def test_revocation(vendor):
+    server = Server("https://a.example/go", f"{vendor.url}/token", f"{vendor.url}/revoke")
+    await oauth2.revoke(vendor.client, server, KEYS, SecretStr("a-token"), "refresh_token")
+    assert vendor.form == {"token": "a-token", "token_type_hint": "refresh_token"}
+    vendor.status = 503
+    with pytest.raises(GrantFailed):
+        await oauth2.revoke(vendor.client, server, KEYS, SecretStr("a-token"), "refresh_token")
+
+
+def test_where_the_user_agrees():
+    quirks = Quirks(scope_separator=",", authorize_params={"access_type": "offline"})
+    verifier = oauth2.verifier()
+    address = oauth2.authorization_address(
+        Server("https://a.example/go?tenant=1", "x", quirks=quirks), "the id",
+        redirect_uri="https://b.example/back", state="s", challenge=oauth2.challenge(verifier), scopes=("a", "b"),
+    )  # fmt: skip
+    query = {name: value[0] for name, value in parse_qs(urlsplit(address).query).items()}
+    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+    assert query == {
+        "tenant": "1", "response_type": "code", "client_id": "the id", "redirect_uri": "https://b.example/back",
+        "state": "s", "scope": "a,b", "code_challenge": digest, "code_challenge_method": "S256", "access_type": "offline",
+    }  # fmt: skip
+    assert 43 <= len(verifier) <= 128
+    plain = oauth2.authorization_address(
+        Server("https://a.example/go", "x", quirks=Quirks(pkce=False)), "i",
+        redirect_uri="r", state="s", challenge="c", scopes=(),
+    )  # fmt: skip
+    assert "challenge" not in plain
+    assert "scope" not in plain
+    assert KEYS.secret.get_secret_value() not in repr(KEYS)

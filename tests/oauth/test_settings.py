@@ -1,0 +1,42 @@
+"""Client ids and secrets, whatever the service, from the environment and `.env`."""
+
+import pytest
+from pydantic import ValidationError
+
+from area.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_by_service(somewhere, monkeypatch):
+    (somewhere / ".env").write_text(
+        "AREA_GOOGLE_CALENDAR_CLIENT_ID=from the file\nAREA_GOOGLE_CALENDAR_CLIENT_SECRET=a secret\n"
+        "AREA_GITHUB_CLIENT_ID=overridden\nAREA_GITHUB_CLIENT_SECRET=kept\n"
+    )
+    monkeypatch.setenv("AREA_GITHUB_CLIENT_ID", "from the environment")
+    monkeypatch.setenv("AREA_HALF_CLIENT_ID", "without a secret")
+    settings = Settings()
+    assert sorted(settings.clients) == ["github", "google_calendar"]
+    github = settings.client("github")
+    assert (github.id, github.secret.get_secret_value()) == ("from the environment", "kept")
+    assert settings.client("google_calendar").id == "from the file"
+    assert settings.client("half") is settings.client("other") is settings.client("oidc") is None
+    assert "a secret" not in repr(settings)
+
+
+def test_an_issuer(monkeypatch):
+    monkeypatch.setenv("AREA_OIDC_ISSUER", "https://id.example.org/realms/home")
+    monkeypatch.setenv("AREA_OIDC_CLIENT_ID", "area")
+    assert Settings().client("oidc") is None
+    monkeypatch.setenv("AREA_OIDC_CLIENT_SECRET", "a secret")
+    settings = Settings()
+    assert settings.client("oidc").id == "area"
+    assert settings.clients == {}, "it is no service"
+    assert "a secret" not in repr(settings)
+    monkeypatch.setenv("AREA_OIDC_ISSUER", "id.example.org")
+    with pytest.raises(ValidationError, match="must begin with https"):
+        Settings()
