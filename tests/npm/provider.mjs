@@ -2,7 +2,8 @@
 // refresh token that is used twice ends the whole grant, as RFC 9700 wants it.
 //
 // It takes its settings as JSON in argv, prints {"port": …} once it listens, and answers under /test: what it counted, how long
-// tokens last, whether the token endpoint is down. Whoever logs in is named by ?account=…, and agrees unless ?deny=1.
+// tokens last, whether the token endpoint is down. Whoever logs in is named by ?account=… (or, for browsers, by /test/set), and
+// agrees unless ?deny=1.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
@@ -11,7 +12,7 @@ const { Provider } = await import(require.resolve("oidc-provider"));
 
 const settings = JSON.parse(process.argv[2]);
 const seen = { refresh: 0, code: 0, refused: 0, revoked: 0, tokens: [] };
-const control = { ttl: 3600, down: false, slow: 0, grants: [] };
+const control = { ttl: 3600, down: false, slow: 0, grants: [], account: "", deny: false };
 const accounts = settings.accounts;
 
 const server = createServer();
@@ -47,11 +48,11 @@ const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 async function interact(req, res, url) {
   const { prompt, params, session, grantId } = await provider.interactionDetails(req, res);
-  if (url.searchParams.get("deny")) {
+  if (url.searchParams.get("deny") || control.deny) {
     return provider.interactionFinished(req, res, { error: "access_denied", error_description: "no" });
   }
   if (prompt.name === "login") {
-    const result = { login: { accountId: url.searchParams.get("account") } };
+    const result = { login: { accountId: url.searchParams.get("account") || control.account } };
     return provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
   }
   const grant = grantId

@@ -43,12 +43,17 @@ class Server:
         return (self.folder / "log").read_text()
 
 
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
 @contextmanager
 def installation(folder: Path, **environment: str) -> Iterator[Server]:
     """`area up` in a folder of its own, until the end of the block."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = int(environment.get("AREA_PORT") or free_port())
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "AREA_DATA_DIR": str(folder / "data"),

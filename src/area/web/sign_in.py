@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from area import accounts
+from area import accounts, providers
 from area.doors import login
 from area.doors.deps import COOKIE, Address, SessionDep, client_name, set_cookie
 from area.kit.problems import Forbidden, Problem, Unauthenticated
@@ -14,7 +14,14 @@ router = APIRouter()
 
 async def first_run(page: Page) -> Response:
     """The page that an empty installation begins with."""
-    return await page.show("sign_up.html", first=True, values={}, errors={}, problem="", invitation="", next="/")
+    return await page.show(
+        "sign_up.html", first=True, values={}, errors={}, problem="", invitation="", next="/", ways=_ways(page)
+    )
+
+
+def _ways(page: Page) -> list[providers.ProviderView]:
+    """The providers that one may come in with."""
+    return providers.offered(page.state.registry, page.state.settings)
 
 
 @router.get("/sign-in")
@@ -24,7 +31,7 @@ async def sign_in_page(page: Visit, session: SessionDep, next: str = "/") -> Res
         return page.to(local(next))
     if not await accounts.anybody(session):
         return page.to("/")
-    return await page.show("sign_in.html", values={}, problem="", next=local(next))
+    return await page.show("sign_in.html", values={}, problem="", next=local(next), ways=_ways(page))
 
 
 @router.post("/sign-in")
@@ -41,9 +48,11 @@ async def sign_in(page: Visit, form: Fields, request: Request, session: SessionD
             address=address,
         )
     except (Unauthenticated, Forbidden) as error:
-        return await page.show("sign_in.html", 422, values=form, problem=error.message, next=back)
+        return await page.show("sign_in.html", 422, values=form, problem=error.message, next=back, ways=_ways(page))
     except Problem as error:
-        return await page.show("sign_in.html", error.status, values=form, problem=error.message, next=back)
+        return await page.show(
+            "sign_in.html", error.status, values=form, problem=error.message, next=back, ways=_ways(page)
+        )
     response = page.to(back)
     set_cookie(response, request, page.state, token)
     return response
@@ -55,7 +64,14 @@ async def sign_up_page(page: Visit, session: SessionDep, invitation: str = "", n
     if page.identity is not None or not await accounts.anybody(session):
         return page.to("/")
     return await page.show(
-        "sign_up.html", first=False, values={}, errors={}, problem="", invitation=invitation, next=local(next)
+        "sign_up.html",
+        first=False,
+        values={},
+        errors={},
+        problem="",
+        invitation=invitation,
+        next=local(next),
+        ways=_ways(page),
     )
 
 
@@ -87,6 +103,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             problem="" if errors else page.say(error.message),
             invitation=form.get("invitation", ""),
             next=back,
+            ways=_ways(page),
         )
     response = page.to(back)
     set_cookie(response, request, page.state, token)
