@@ -164,9 +164,10 @@ def test_a_file_that_is_not_there_is_an_error_at_once():
         assets.asset("nothing.js")
 
 
-async def test_in_french(person):
-    await person.page.set_extra_http_headers({"Accept-Language": "fr"})
+async def test_in_french(server, browser, http):
+    person = await arrive(server, browser, locale="fr-FR")
     await person.go("/")
     assert await person.page.locator("html").get_attribute("lang") == "fr"
-    assert "AREA" in await person.page.locator("h1").inner_text()
-    assert "Your" not in await person.page.locator("h1").inner_text()
+    assert await person.page.locator("h1").inner_text() == "Votre première AREA"
+    await person.context.close()
+    assert not person.complaints
