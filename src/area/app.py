@@ -21,6 +21,7 @@ import uvloop
 from area import catalog
 from area.db import schema
 from area.engine.away import is_away
+from area.engine.cache import Cache
 from area.engine.state import State
 from area.settings import Settings
 from area.web.assets import serve as serve_asset
@@ -117,7 +118,6 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
-    from area.engine.cache import Cache
     from area.engine.intake import Intake
     from area.engine.runtime import CHANNELS, listen
     from area.hooks import Hooks
@@ -126,7 +126,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     cache, intake = Cache(state), Intake(dsn)
     intake.start()
     hearing = asyncio.create_task(listen(dsn, CHANNELS, cache.forget, cache.forget_all), name="listen")
-    api, close_api = make_site(state)
+    api, close_api = make_site(state, cache)
     root = Root(state, Hooks(state, cache, intake), api)
     server = Server(
         root,
@@ -155,12 +155,12 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     await state.close()
 
 
-def make_site(state: State) -> tuple[App, Callable[[], Awaitable[None]]]:
+def make_site(state: State, cache: Cache) -> tuple[App, Callable[[], Awaitable[None]]]:
     """The API and the pages, and what ends the API's streams."""
     from area.api import make_api
     from area.web import make_web
 
-    api, web = make_api(state), make_web(state)
+    api, web = make_api(state, cache), make_web(state, cache)
 
     async def site(scope: Scope, receive: Receive, send: Send) -> None:
         await (api if scope["path"].startswith("/api/") else web)(scope, receive, send)

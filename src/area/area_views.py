@@ -131,7 +131,7 @@ async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> l
                 state=state,
                 reason=reason,
                 last_checked_at=source.checked_at if source else None,
-                next_due_at=source.due_at if source and area.is_active else None,
+                next_due_at=source.due_at if source and area.is_active and trigger and not trigger.token else None,
             )
         )
     return views
@@ -142,6 +142,8 @@ def _webhook(scope: Scope, config: Config, trigger: Trigger | None) -> tuple[str
     if trigger is None or trigger.token is None:
         return None, None
     action = scope.registry.action(config.action)
+    if action and action.on_subscribe:  # AREA tells the vendor itself
+        return None, None
     secret = None
     if trigger.secret and action and action.verify and action.verify.uses_secret:
         secret = scope.keyring.decrypt(trigger.secret, f"area:{trigger.area_id}|secret")

@@ -150,6 +150,7 @@ async def remove(session: AsyncSession, user_id: int, area_id: int) -> None:
     """Delete an AREA with its log."""
     area = await _own(session, user_id, area_id, lock=True)
     await session.execute(text(CANCEL_JOBS), {"area_id": area.id})
+    await triggers.unsubscribed(session, area.id)
     await session.execute(sql_delete(Area).where(Area.id == area.id))
     await _changed(session, area_id)
 
@@ -166,7 +167,7 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
     trigger = await session.get(Trigger, area.id)
     if trigger is None or trigger.token_hash is None:
         raise Conflict("This AREA's action has no webhook address.")
-    triggers.new_address(scope.keyring, trigger)
+    await triggers.readdress(session, scope, trigger)
     await _changed(session, area.id)
     await session.flush()
     return await get(session, scope, user_id, area_id)

@@ -46,7 +46,9 @@ DELAY = Field(
 
 
 class VariableView(BaseModel):
-    """A parameter or return value. `choices`, `secret` and `default` come from the code, the rest from the row."""
+    """A parameter or return value. `choices`, `secret`, `default` and `picker` (whether options can be listed from the user's
+    account) come from the code, the rest from the row.
+    """
 
     id: int
     name: str
@@ -59,6 +61,7 @@ class VariableView(BaseModel):
     secret: bool = False
     default: Any = None
     choices: list[str] | None = None
+    picker: bool = False
 
 
 class ComponentView(BaseModel):
@@ -362,6 +365,7 @@ def _variable_view(row: Variable, declared: Field | None) -> VariableView:
         secret=declared.secret if declared else False,
         default=default if isinstance(default, str | int | float | bool) else None,
         choices=list(declared.choices) if declared and declared.choices else None,
+        picker=bool(declared and declared.picker),
     )
 
 

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 import structlog
 
+from area.connections import keys_of
 from area.engine import access, metrics
 from area.engine.away import is_away
 from area.engine.cache import Cache, Loaded
@@ -18,7 +20,7 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import hash_token
 from area.kit.text import dump_model
-from area.sdk import ConnectorError, Context, Headers, Refused, Request
+from area.sdk import AuthExpired, ConnectorError, Context, Headers, Refused, Request, Retry, Service
 
 log = structlog.get_logger()
 
@@ -28,6 +30,7 @@ BURST = 5  # seconds' worth of requests that an address takes at once
 FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
 FLOOD_BURST = 300.0
 REMEMBERED = 20_000  # buckets
+RETRY_AFTER = timedelta(seconds=30)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -87,10 +90,12 @@ class Hooks:
                 status, headers = 500, []
                 answer = _problem(500, "Not accepted: AREA met an error of its own; the server's log has it.")
         metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)
-        content_type = b"application/json" if status < 400 else b"application/problem+json"
-        head = [(b"content-type", content_type), (b"content-length", str(len(answer)).encode()), *headers]
+        head = [(b"content-length", str(len(answer)).encode()), *headers]
+        if all(name != b"content-type" for name, _ in headers):
+            head.append((b"content-type", b"application/json" if status < 400 else b"application/problem+json"))
+        head.append((b"x-content-type-options", b"nosniff"))
         await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         token = scope["path"].removeprefix("/hooks/")
@@ -109,20 +114,30 @@ class Hooks:
             return 413, _problem(413, f"At most {MAX_BODY:,} bytes are taken at once."), []
         except BodyCutOff:
             return 400, _problem(400, "The connection was closed before the end of the body."), []
-        return await self._accept(area, _request(scope, body))
+        request = _request(scope, body, self.state.settings.base_url)
+        reply = area.plan.action.handshake(request) if area.plan.action.handshake else None
+        if reply is not None:
+            return reply.status, reply.body.encode(), [(b"content-type", reply.content_type.encode())]
+        return await self._accept(area, request)
 
     async def _accept(self, area: Loaded, request: Request) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         plan = area.plan
         assert plan is not None and plan.action.verify is not None  # noqa: S101, PT018 - _answer has seen to it
+        verify, service = plan.action.verify, plan.action.service
         try:
-            plan.action.verify.check(request, area.secret, plan.params)
+            verify.check(
+                request, self._client_secret(service) if verify.uses_client_secret else area.secret, plan.params
+            )
         except Refused as error:
             return 401, _problem(401, str(error)), []
-        service = plan.action.service
+        credential = None
+        if service.auth is not None:
+            credential = (await self.cache.connection(area.user_id, service.slug)).credential
         context = Context(
-            http=access.http(self.state, self.cache.tokens, service, area.user_id, None),
+            http=access.http(self.state, self.cache.tokens, service, area.user_id, credential),
             guard=self.state.guard,
             platform=UserPlatform(self.state, area.user_id, area.id),
+            credential=credential,
         )
         flooding = not _bucket(self._users, area.user_id, FLOOD_BURST).take(FLOOD_RATE, FLOOD_BURST)
         accepted = []
@@ -131,6 +146,9 @@ class Hooks:
                 data = dump_model(event.data)
                 offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL)
                 accepted.append(await self.intake.take(offer))
+        except (Retry, AuthExpired) as error:  # the vendor is to send it again
+            after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
+            return 503, _problem(503, str(error)), [(b"retry-after", b"%d" % after.total_seconds())]
         except ConnectorError as error:
             return 400, _problem(400, str(error)), []
         if any(one.execution_id is None and not one.known for one in accepted):
@@ -142,8 +160,13 @@ class Hooks:
             return (200 if one.known else 202), b'{"execution_id":%b,"duplicate":%b}' % (number, known), []
         return 202, orjson.dumps({"execution_ids": [one.execution_id for one in accepted]}), []
 
+    def _client_secret(self, service: Service) -> str:
+        """That of AREA's registration at the vendor; empty, which refuses, when it is not registered there."""
+        keys = keys_of(service, self.state.settings)
+        return keys.secret.get_secret_value() if keys else ""
 
-def _request(scope: Scope, body: bytes) -> Request:
+
+def _request(scope: Scope, body: bytes, base_url: str) -> Request:
     query = scope.get("query_string", b"").decode("latin-1")
     return Request(
         method=scope["method"],
@@ -152,6 +175,7 @@ def _request(scope: Scope, body: bytes) -> Request:
         query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
         body=body,
         received_at=now(),
+        url=base_url + scope["path"],
     )
 
 

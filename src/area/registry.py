@@ -31,19 +31,7 @@ class Registry:
             raise Malformed(f"Two connectors have the name {service.name!r}.")
         components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
         for component in components:
-            reserved = {"only_if"} if isinstance(component, Action) else {"delay"}
-            try:
-                names = {one.name for one in (*fields(component.params), *fields(component.returns))}
-            except TypeError as error:
-                raise Malformed(f"{component.key}: {error}") from error
-            if isinstance(component, Action) and component.kind != "webhook":
-                secret = [one.name for one in fields(component.params) if one.secret]
-                if secret:  # a source is shared and kept as it is; a connection is the place for secrets
-                    raise Malformed(
-                        f"{component.key}: {secret[0]} is a secret; make it part of the connection (`auth`)."
-                    )
-            if names & reserved:
-                raise Malformed(f"{component.key}: the name {', '.join(names & reserved)} is the platform's own.")
+            _examine(component)
         self.services[service.slug] = service
         if folder:
             self.folders[service.slug] = folder
@@ -59,6 +47,28 @@ class Registry:
         slug, _, name = key.partition(".")
         service = self.services.get(slug)
         return service.reactions.get(name) if service else None
+
+
+def _examine(component: Action | Reaction) -> None:
+    """Raises `Malformed` when the component can't be used as it is declared."""
+    reserved = {"only_if"} if isinstance(component, Action) else {"delay"}
+    try:
+        parameters, returns = fields(component.params), fields(component.returns)
+    except TypeError as error:
+        raise Malformed(f"{component.key}: {error}") from error
+    if own := {one.name for one in (*parameters, *returns)} & reserved:
+        raise Malformed(f"{component.key}: the name {', '.join(own)} is the platform's own.")
+    for one in parameters:
+        if one.picker and one.picker not in component.service.pickers:
+            raise Malformed(f"{component.key}: there is no picker {one.picker!r} for {one.name}.")
+    if isinstance(component, Reaction):
+        return
+    if bool(component.on_subscribe) != bool(component.on_unsubscribe):
+        raise Malformed(f"{component.key}: what is subscribed must be unsubscribed, too.")
+    secret = [one.name for one in parameters if one.secret]
+    if secret and (component.kind != "webhook" or component.on_subscribe):
+        # a source is shared and kept as it is; a connection is the place for secrets
+        raise Malformed(f"{component.key}: {secret[0]} is a secret; make it part of the connection (`auth`).")
 
 
 def load() -> Registry:

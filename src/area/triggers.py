@@ -1,9 +1,10 @@
 """How an AREA gets its events: the source that it shares with others, or a webhook address of its own."""
 
 import hashlib
+from typing import Any
 
 import orjson
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,11 +24,15 @@ async def watch(
     if trigger is None:
         trigger = Trigger(area_id=area.id)
         session.add(trigger)
+    if trigger.source_id is not None:
+        await unsubscribed(session, area.id)
     if action.kind == "webhook":
         trigger.source_id = None
         if renew or trigger.token_hash is None:
             new_address(scope.keyring, trigger)
             trigger.secret = scope.keyring.encrypt(new_token(), f"area:{area.id}|secret")
+        if action.on_subscribe is not None:
+            trigger.source_id = await _subscription(session, area, action, config)
     else:
         trigger.token_hash = trigger.token = trigger.secret = None
         trigger.source_id = await _source(session, area, action, config)
@@ -48,12 +53,50 @@ def new_address(keyring: Keyring, trigger: Trigger) -> None:
     trigger.token = keyring.encrypt(token, f"area:{trigger.area_id}|token")
 
 
+async def unsubscribed(session: AsyncSession, area_id: int) -> None:
+    """Have a worker look whether the vendor still has to send this AREA anything: it was changed, switched off or deleted."""
+    statement = text(
+        "update sources x set due_at = now() from triggers t"
+        " where t.area_id = :area_id and x.id = t.source_id and x.state ? 'subscription' returning x.id"
+    )
+    for number in await session.scalars(statement, {"area_id": area_id}):
+        await notify(session, "sources_changed", str(number))
+
+
+async def readdress(session: AsyncSession, scope: Scope, trigger: Trigger) -> None:
+    """A new address for the AREA's webhooks, also at the vendor that was told the old one."""
+    new_address(scope.keyring, trigger)
+    await session.flush()
+    await unsubscribed(session, trigger.area_id)
+
+
+async def _subscription(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
+    """The source that looks after what the vendor was asked for on behalf of this AREA alone."""
+    plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
+    key = _key([action.key, plain, area.user_id, area.id])
+    values = {"key": key, "component_id": area.component_action_id, "user_id": area.user_id, "params": plain}
+    again = {"due_at": now(), "failures": 0, "failing_since": None, "last_error": None, "noticed_at": None}
+    if not area.is_active:
+        again = {"key": key}
+    statement = insert(Source).values(**values, **again) if area.is_active else insert(Source).values(**values)
+    found = await session.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_=again).returning(Source.id)
+    )
+    number = found.scalar_one()
+    await notify(session, "sources_changed", str(number))
+    return number
+
+
+def _key(what: list[Any]) -> str:
+    return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 async def _source(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
     """The source that this action, parameters and account share, asked at once when somebody begins to need it."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
     personal = action.service.auth is not None or action.service.personal
     owner = area.user_id if personal else None
-    key = hashlib.sha256(orjson.dumps([action.key, plain, owner], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    key = _key([action.key, plain, owner])
     await session.execute(
         insert(Source)
         .values(key=key, component_id=area.component_action_id, user_id=owner, params=plain)

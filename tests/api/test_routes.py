@@ -84,6 +84,7 @@ TABLE = [
     Row("GET", "/api/services/hall", signed()),
     Row("GET", "/api/components", signed()),
     Row("GET", "/api/components/hall.say", signed()),
+    Row("POST", "/api/components/hall.say/options/text", signed(404), {}),  # it has no list to choose from
     Row("GET", "/api/connections", signed()),
     Row("GET", "/api/connections/locker", signed()),
     Row("POST", "/api/connections/locker", signed(), DOOR),
@@ -129,6 +130,7 @@ TEMPLATES = {
     "/api/me/tokens/{token}": "/api/me/tokens/{token_id}",
     "/api/services/hall": "/api/services/{name}",
     "/api/components/hall.say": "/api/components/{name}",
+    "/api/components/hall.say/options/text": "/api/components/{name}/options/{parameter}",
     "/api/connections/locker": "/api/connections/{service}",
     "/api/auth/locker/authorize": "/api/auth/{provider}/authorize",
     "/api/auth/locker/callback": "/api/auth/{provider}/callback",

@@ -11,6 +11,7 @@ from area import __version__
 from area.api import admin, areas, auth, connections, docs, executions, me, notices, problems, services
 from area.api.problems import ProblemOut
 from area.doors.stream import Hub
+from area.engine.cache import Cache
 from area.engine.state import State
 
 ABOUT = """\
@@ -28,7 +29,7 @@ and `errors` field by field. What belongs to somebody else is answered with 404,
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def make_api(state: State | None = None, *, lifespan: Lifespan | None = None) -> FastAPI:
+def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan: Lifespan | None = None) -> FastAPI:
     """The application with the API's routes. Without a `state`, `attach` one before the first request."""
     app = FastAPI(
         title="AREA",
@@ -48,13 +49,14 @@ def make_api(state: State | None = None, *, lifespan: Lifespan | None = None) ->
     app.include_router(docs.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's documented way
     if state is not None:
-        attach(app, state)
+        attach(app, state, cache)
     return app
 
 
-def attach(app: FastAPI, state: State) -> None:
+def attach(app: FastAPI, state: State, cache: Cache | None = None) -> None:
     """Give the application what the process has open. Call `app.state.hub.close()` as soon as the server is to stop."""
     app.state.area = state
+    app.state.cache = cache or Cache(state)
     app.state.hub = Hub(state.database)
 
 

@@ -3,12 +3,15 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
 
 from area import catalog
 from area.api.paging import Page
 from area.api.problems import answers
 from area.doors.body import Route
-from area.doors.deps import Line, SessionDep, Someone, StateDep
+from area.doors.deps import CacheDep, In, Line, SessionDep, Someone, StateDep
+from area.engine import pickers
+from area.kit.problems import NotFound
 
 router = APIRouter(tags=["catalog"], route_class=Route)
 
@@ -37,6 +40,36 @@ async def components(
 ) -> Page[catalog.ComponentView]:
     """Actions and reactions that are switched on. They are one page."""
     return Page(items=await catalog.components(session, state.registry, type=type, service=service))
+
+
+class FormIn(In):
+    """What the form holds so far: an option may depend on it, a channel on its server."""
+
+    parameters: dict[str, str] = Field(default_factory=dict, examples=[{"owner": "octocat"}])
+
+
+class OptionOut(BaseModel):
+    """One thing to choose: `value` is what the parameter is given, `label` what people read, `hint` tells namesakes apart."""
+
+    value: str
+    label: str
+    hint: str = ""
+
+
+@router.post(
+    "/components/{name}/options/{parameter}",
+    responses=answers(401, 404, 409, 422),
+    summary="What may be chosen for a parameter",
+)
+async def options(
+    name: Name, parameter: Name, form: FormIn, state: StateDep, cache: CacheDep, someone: Someone
+) -> Page[OptionOut]:
+    """Options loaded from the user's own account, for a parameter of `service.name` whose `picker` is true. They are one page."""
+    component = state.registry.action(name) or state.registry.reaction(name)
+    if component is None:
+        raise NotFound(f"There is no component {name!r}.")
+    found = await pickers.options(state, cache, someone.user.id, component, parameter, form.parameters)
+    return Page(items=[OptionOut(value=one.value, label=one.label, hint=one.hint) for one in found])
 
 
 @router.get("/components/{name}", responses=answers(401, 404, 422), summary="A component")

@@ -1,9 +1,9 @@
 """What the routes ask for: the process's state, a session, who is asking, and from where."""
 
+import functools
 import ipaddress
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, areas
 from area.accounts import Identity
+from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.problems import Forbidden, Unauthenticated
 
@@ -50,6 +51,15 @@ def state(request: Request) -> State:
 
 
 StateDep = Annotated[State, Depends(state)]
+
+
+def cache(request: Request) -> Cache:
+    """The process's memory of connections."""
+    found: Cache = request.app.state.cache
+    return found
+
+
+CacheDep = Annotated[Cache, Depends(cache)]
 
 
 async def session(state: StateDep) -> AsyncIterator[AsyncSession]:
@@ -90,7 +100,7 @@ def address(request: Request, state: StateDep) -> str:
 Address = Annotated[str, Depends(address)]
 
 
-@cache
+@functools.cache
 def _networks(proxies: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     return tuple(ipaddress.ip_network(one.strip(), strict=False) for one in proxies.split(",") if one.strip())
 

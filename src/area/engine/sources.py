@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from area.db.session import Conn
-from area.engine import access, metrics
+from area.engine import access, metrics, subscriptions
 from area.engine.away import DatabaseAwayError, asking, is_away
 from area.engine.cache import Cache
 from area.engine.intake import BULK, NORMAL, Offer, accept
@@ -258,6 +258,8 @@ class Sources:
             if source.action.kind == "timer":
                 with asking():
                     await self._fire(source)
+            elif source.action.kind == "webhook":
+                await self._subscribe(source)
             else:
                 await self._poll(source)
             metrics.polls.labels(service, "ok").inc()
@@ -326,6 +328,40 @@ class Sources:
                     log.warning("source.cut", source=source.id, action=source.action.key, events=MOST_EVENTS)
                     break
         return offered
+
+    async def _subscribe(self, source: Watched) -> None:
+        """See to it that the vendor sends what one AREA waits for, or no longer does."""
+        with asking():
+            pool = await self.state.database.pool()
+            need = await subscriptions.wanted(pool, self.state, source.id)
+            if need is None and "subscription" not in source.state:
+                await self._rest(source)
+                return
+            try:
+                context = await self._context(source)
+            except (Retry, AuthExpired):
+                if need is not None:
+                    raise
+                await self._rest(
+                    source
+                )  # without a connection it can't be ended; the vendor is answered with 404 or 410
+                return
+        public = self.state.settings.public_url is not None
+        async with asyncio.timeout(LOOK_LIMIT):
+            made, due = await subscriptions.settle(
+                context, source.action, source.params, need, public=public, failures=source.failures
+            )
+        with asking():
+            async with pool.acquire() as conn, conn.transaction():
+                await self._still_ours(conn, source)
+                if need is not None and made is not None:
+                    await subscriptions.keep_secret(conn, self.state, need, made)
+                kept = dump_json(source.state).decode()
+                changed = await subscriptions.wanted(conn, self.state, source.id) != need
+                due = now() if changed else due
+                await conn.execute(
+                    LOOKED, source.id, self.owner, kept, None, due if need or changed else None, None, now()
+                )
 
     async def _fire(self, source: Watched) -> None:
         """Fire what was planned, and plan the next. What was missed fires once, late, or is skipped, as the user chose."""

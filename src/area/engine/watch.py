@@ -27,7 +27,10 @@ OVERDUE_INTERVALS = 3
 LEAST_OVERDUE = timedelta(minutes=2)
 LEAST_KNOWN = timedelta(days=90)
 
-UNWATCHED = "delete from sources s where not exists (select from triggers t where t.source_id = s.id)"
+UNWATCHED = (
+    "delete from sources s where not exists (select from triggers t where t.source_id = s.id)"
+    " and not (s.state ? 'subscription' and s.due_at is not null)"  # it is being ended
+)
 
 DEAD = """
 select x.id, x.due_at, x.failing_since, x.last_error, c.name as component, s.name as service,

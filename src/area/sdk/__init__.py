@@ -2,7 +2,8 @@
 
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
-from area.sdk.events import Event, Headers, Request
+from area.sdk.events import Event, Headers, Hook, Reply, Request, Subscription
+from area.sdk.fields import Option, Pick
 from area.sdk.http import Access, Http, Response
 from area.sdk.oauth2 import Account, OAuth2, Quirks
 from area.sdk.service import Action, Credentials, Firing, Nothing, Reaction, Service
@@ -22,18 +23,23 @@ __all__ = [
     "Failure",
     "Firing",
     "Headers",
+    "Hook",
     "Http",
     "Nothing",
     "OAuth2",
+    "Option",
     "Permanent",
+    "Pick",
     "Platform",
     "Quirks",
     "Reaction",
     "Refused",
+    "Reply",
     "Request",
     "Response",
     "Retry",
     "Service",
+    "Subscription",
     "Timer",
     "Verify",
     "ZoneName",

@@ -1,12 +1,15 @@
 """What connectors receive and yield: events, requests, hooks."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import orjson
 from pydantic import BaseModel
 from typing_extensions import override
+
+from area.sdk.errors import Permanent
 
 Data = TypeVar("Data", bound=BaseModel)
 
@@ -48,7 +51,10 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An incoming webhook request, its body unread and unparsed so that a signature can be checked on the raw bytes."""
+    """An incoming webhook request, its body unread and unparsed so that a signature can be checked on the raw bytes.
+
+    `url` is the address that the sender was told, for vendors that sign it, too.
+    """
 
     method: str
     path: str
@@ -56,3 +62,37 @@ class Request:
     query: Mapping[str, str]
     body: bytes
     received_at: datetime
+    url: str = ""
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `Permanent` when it is none."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise Permanent(f"The body is no JSON: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a vendor wants to hear before it sends events: a challenge, given back."""
+
+    body: str = ""
+    content_type: str = "text/plain"
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where a vendor is to send an AREA's events, and what it is to sign them with (or to repeat, where it only repeats)."""
+
+    url: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a vendor made of it: the id that it is renewed and ended by, when it ends by itself, and the vendor's own secret."""
+
+    id: str
+    expires_at: datetime | None = None
+    secret: str | None = field(default=None, repr=False)

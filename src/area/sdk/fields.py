@@ -21,8 +21,27 @@ VariableType = Literal["string", "number", "boolean", "date", "email", "url", "j
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """Says in `Annotated[str, Pick("channels")]` that the service's picker of this name lists what may be chosen."""
+
+    picker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing to choose: what the parameter is given, what people read, and what tells it from others of that name."""
+
+    value: str
+    label: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
-    """One parameter or return value. `nullable` means that it may be left out; `choices` are all the values it may have."""
+    """One parameter or return value. `nullable` means that it may be left out; `choices` are all the values it may have.
+
+    `picker` names the service's function that lists values from the user's account.
+    """
 
     name: str
     description: str
@@ -34,6 +53,7 @@ class Field:
     secret: bool
     default: Any
     choices: tuple[str, ...] | None
+    picker: str | None = None
 
 
 def fields(model: type[BaseModel]) -> tuple[Field, ...]:
@@ -66,6 +86,9 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
         secret=SecretStr in hints,
         default=default,
         choices=choices,
+        picker=next(
+            (one.picker for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, Pick)), None
+        ),
     )
 
 
@@ -79,6 +102,14 @@ def _plain(hint: Any) -> Iterator[Any]:
             yield from _plain(part)
     elif hint is not type(None):
         yield hint
+
+
+def _annotations(hint: Any) -> Iterator[Any]:
+    """What is said in `Annotated` of any of the types that a hint may be."""
+    if typing.get_origin(hint) is Annotated:
+        yield from typing.get_args(hint)[1:]
+    for part in typing.get_args(hint):
+        yield from _annotations(part)
 
 
 def _choices(hints: list[Any]) -> tuple[str, ...] | None:

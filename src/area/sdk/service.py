@@ -3,7 +3,7 @@
 import inspect
 import re
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from area.sdk.context import Context
 from area.sdk.dedupe import OVERLAP
-from area.sdk.events import Event, Request
+from area.sdk.events import Event, Hook, Reply, Request, Subscription
+from area.sdk.fields import Option
 from area.sdk.http import Access
 from area.sdk.oauth2 import OAuth2
 from area.sdk.verify import Verify
@@ -20,8 +21,13 @@ from area.sdk.verify import Verify
 Quality = Literal["verified", "generated"]
 Kind = Literal["poll", "timer", "webhook", "listen"]
 OnCrash = Literal["retry", "fail"]
+Handshake = Callable[[Request], Reply | None]
 
 Credential = TypeVar("Credential", bound=BaseModel)
+Subscribe = TypeVar("Subscribe", bound=Callable[..., Awaitable[Subscription]])
+Renew = TypeVar("Renew", bound=Callable[..., Awaitable[Subscription]])
+Unsubscribe = TypeVar("Unsubscribe", bound=Callable[..., Awaitable[None]])
+Picking = TypeVar("Picking", bound=Callable[..., Awaitable[Any]])
 
 
 class Nothing(BaseModel):
@@ -67,12 +73,38 @@ class Action:
     every: timedelta | None = None
     overlap: timedelta = OVERLAP
     verify: Verify | None = None
+    handshake: Handshake | None = None
     scopes: tuple[str, ...] = ()
+    on_subscribe: Callable[[Context, Any, Hook], Awaitable[Subscription]] | None = None
+    on_renew: Callable[[Context, Any, Hook, str], Awaitable[Subscription]] | None = None
+    on_unsubscribe: Callable[[Context, Any, Hook, str], Awaitable[None]] | None = None
 
     @property
     def key(self) -> str:
         """`service.component`, as it stands in addresses and in AREAs."""
         return f"{self.service.slug}.{self.name}"
+
+    def subscribe(self, function: Subscribe) -> Subscribe:
+        """Declare `async def f(ctx, params, hook) -> Subscription`: ask the vendor to send the AREA's events to `hook.url`.
+
+        Called when the AREA is switched on, and again after a crash in between: what exists for this address is to be found
+        rather than made twice. Without it users enter the address at the vendor by themselves.
+        """
+        self.on_subscribe = _of_webhook(self, function, ("ctx", "params", "hook"))
+        return function
+
+    def renew(self, function: Renew) -> Renew:
+        """Declare `async def f(ctx, params, hook, subscription) -> Subscription`: prolong it, called in its last third.
+
+        Without it a subscription that ends is made anew, and the old one ended.
+        """
+        self.on_renew = _of_webhook(self, function, ("ctx", "params", "hook", "subscription"))
+        return function
+
+    def unsubscribe(self, function: Unsubscribe) -> Unsubscribe:
+        """Declare `async def f(ctx, params, hook, subscription) -> None`, called when the AREA is switched off, changed or deleted."""
+        self.on_unsubscribe = _of_webhook(self, function, ("ctx", "params", "hook", "subscription"))
+        return function
 
 
 @dataclass(kw_only=True)
@@ -116,6 +148,7 @@ class Service:
     personal: bool = False
     actions: dict[str, Action] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
+    pickers: dict[str, Callable[[Context, Mapping[str, str]], Awaitable[list[Option]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.slug):
@@ -142,11 +175,16 @@ class Service:
         return lambda function: self._action(title, "timer", function, ("params", "after"))
 
     def webhook(
-        self, title: str, *, verify: Verify, scopes: tuple[str, ...] = ()
+        self, title: str, *, verify: Verify, handshake: Handshake | None = None, scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
-        """Declare `async def f(ctx, params, request) -> AsyncIterator[Event[Model]]`, called once the request is verified."""
+        """Declare `async def f(ctx, params, request) -> AsyncIterator[Event[Model]]`, called once the request is verified.
+
+        `handshake` is asked before, also about requests that nobody signed: what it returns is answered, and nothing happened.
+        """
         names = ("ctx", "params", "request")
-        return lambda function: self._action(title, "webhook", function, names, verify=verify, scopes=scopes)
+        return lambda function: self._action(
+            title, "webhook", function, names, verify=verify, handshake=handshake, scopes=scopes
+        )
 
     def listen(
         self, title: str, *, scopes: tuple[str, ...] = ()
@@ -183,6 +221,16 @@ class Service:
 
         return declare
 
+    def picker(self, function: Picking) -> Picking:
+        """Declare `async def f(ctx, form) -> list[Option]`: what the user may choose from, for fields with `Pick("f")`.
+
+        `form` holds what the other fields of the form hold so far, as text. Raises the three errors.
+        """
+        _named(function, ("ctx", "form"), self.slug)
+        self._claim(function.__name__, self.pickers)
+        self.pickers[function.__name__] = function
+        return function
+
     def _action(
         self, title: str, kind: Kind, function: Callable[..., Any], names: tuple[str, ...], **more: Any
     ) -> Action:
@@ -214,10 +262,22 @@ def _is_model(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
-def _hints(function: Callable[..., Any], names: tuple[str, ...], slug: str) -> dict[str, Any]:
+def _of_webhook(action: Action, function: Any, names: tuple[str, ...]) -> Any:
+    if action.kind != "webhook":
+        raise TypeError(f"{action.key}: only a webhook has subscriptions.")
+    _named(function, names, action.key)
+    return function
+
+
+def _named(function: Callable[..., Any], names: tuple[str, ...], slug: str) -> str:
     place = f"{slug}.{function.__name__}"
     if tuple(inspect.signature(function).parameters) != names:
         raise TypeError(f"{place}: the parameters must be ({', '.join(names)}).")
+    return place
+
+
+def _hints(function: Callable[..., Any], names: tuple[str, ...], slug: str) -> dict[str, Any]:
+    place = _named(function, names, slug)
     hints = typing.get_type_hints(function)
     if not _is_model(hints.get("params")):
         raise TypeError(f"{place}: `params` must be annotated with a pydantic model.")

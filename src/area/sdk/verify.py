@@ -31,12 +31,21 @@ class Verify:
     check: Callable[[Request, str, BaseModel], None]
     reason: str = ""
     uses_secret: bool = False  # the one that AREA makes for each address, which the sender must be told
+    uses_client_secret: bool = False  # that of AREA's registration at the vendor, instead
 
 
 def hmac_signature(
-    algorithm: Literal["sha256", "sha1"], header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex"
+    algorithm: Literal["sha256", "sha1"],
+    header: str,
+    prefix: str = "",
+    encoding: Literal["hex", "base64"] = "hex",
+    *,
+    client: bool = False,
 ) -> Verify:
-    """HMAC of the raw body in `header`, after an optional `prefix` such as `sha256=`, in hex or base64 (RFC 2104)."""
+    """HMAC of the raw body in `header`, after an optional `prefix` such as `sha256=`, in hex or base64 (RFC 2104).
+
+    With `client`, by the client secret of AREA's registration at the vendor; else by the secret of the AREA's address.
+    """
 
     def check(request: Request, secret: str, _params: BaseModel) -> None:
         if not secret:
@@ -50,12 +59,14 @@ def hmac_signature(
         if not hmac.compare_digest((sent.lower() if encoding == "hex" else sent).encode(), expected.encode()):
             raise Refused("The signature does not fit the body.")
 
-    return Verify(f"HMAC-{algorithm.upper()} in {header}", check, uses_secret=True)
+    return Verify(f"HMAC-{algorithm.upper()} in {header}", check, uses_secret=not client, uses_client_secret=client)
 
 
-def hmac_sha256(header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex") -> Verify:
+def hmac_sha256(
+    header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex", *, client: bool = False
+) -> Verify:
     """`hmac_signature` with SHA-256."""
-    return hmac_signature("sha256", header, prefix, encoding)
+    return hmac_signature("sha256", header, prefix, encoding, client=client)
 
 
 def hmac_sha1(header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex") -> Verify:

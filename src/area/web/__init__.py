@@ -3,16 +3,18 @@
 from fastapi import APIRouter, FastAPI
 
 from area.doors.edge import Edge
+from area.engine.cache import Cache
 from area.engine.state import State
 from area.web import admin, avatars, details, editor, errors, home, inbox, profile, runs, services, sign_in
 from area.web import help as help_pages
 from area.web.compress import Compress
 
 
-def make_web(state: State) -> FastAPI:
+def make_web(state: State, cache: Cache) -> FastAPI:
     """The application with the pages' routes."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.area = state
+    app.state.cache = cache
     errors.install(app)
     pages = APIRouter()
     for one in (sign_in, editor, home, services, help_pages, details, runs, inbox, profile, avatars, admin):

@@ -1,0 +1,45 @@
+"""What a user may choose from for a parameter, asked of their own account while they fill the form."""
+
+from collections.abc import Mapping
+
+from area.engine import access
+from area.engine.cache import Cache
+from area.engine.platform import UserPlatform
+from area.engine.state import State
+from area.kit.problems import Conflict, NotFound
+from area.sdk import Action, AuthExpired, ConnectorError, Context, Option, Reaction
+from area.sdk.fields import fields
+
+MOST = 1000  # options that a form shows
+
+
+async def options(
+    state: State, cache: Cache, user_id: int, component: Action | Reaction, parameter: str, form: Mapping[str, str]
+) -> list[Option]:
+    """The options for one parameter. `form` holds what the other fields hold so far, as text.
+
+    Raises `NotFound` when nothing can be listed for it, `Conflict` when the service is not connected, refuses or does not answer.
+    """
+    service = component.service
+    declared = next((one for one in fields(component.params) if one.name == parameter), None)
+    if declared is None or declared.picker is None:
+        raise NotFound(f"{component.key} has no list to choose {parameter!r} from.")
+    credential = None
+    if service.auth is not None:
+        connection = await cache.connection(user_id, service.slug)
+        credential = connection.credential
+        if connection.status == "missing":
+            raise Conflict(f"Connect {service.name} first; then you can choose from what is there.")
+    context = Context(
+        http=access.http(state, cache.tokens, service, user_id, credential),
+        guard=state.guard,
+        platform=UserPlatform(state, user_id, 0),
+        credential=credential,
+    )
+    try:
+        found = await service.pickers[declared.picker](context, form)
+    except AuthExpired as error:
+        raise Conflict(f"{error} Reconnect {service.name}; then you can choose from what is there.") from error
+    except ConnectorError as error:
+        raise Conflict(str(error)) from error
+    return found[:MOST]

@@ -1,0 +1,137 @@
+"""Webhooks that a vendor is asked for: subscribed when an AREA is switched on, renewed in time, ended when nobody needs them.
+
+Each is a source with one AREA. A look at it compares what the vendor has been told (`state["subscription"]`) with what is wanted,
+and mends the difference; the source's lease, its retries and its notices are those of a poll.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+
+from area.db.session import Conn
+from area.engine.state import State
+from area.kit.clock import now
+from area.kit.crypto import hash_token
+from area.sdk import Action, AuthExpired, Context, Hook, Permanent, Retry, Subscription
+
+log = structlog.get_logger()
+
+EVERY = timedelta(days=1)  # between looks at what needs none
+LEAST = timedelta(minutes=1)
+GIVE_UP = 10  # failures to end a subscription, before it is left to the vendor
+
+WANTED = """
+select t.area_id, t.token, t.secret from triggers t
+join areas a on a.id = t.area_id and a.is_active join users u on u.id = a.user_id and u.is_active
+join components c on c.id = a.component_action_id and c.is_active
+join services s on s.id = c.service_id and s.is_active
+where t.source_id = $1 and t.token is not null
+"""
+KEEP_SECRET = "update triggers set secret = $2 where area_id = $1"  # noqa: S105 - a statement
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The AREA that a vendor is to send its events to, and where."""
+
+    area_id: int
+    hook: Hook
+    address: str  # the hash of its token
+
+
+async def wanted(conn: "Conn | asyncpg.Pool", state: State, source: int) -> Wanted | None:
+    """Who needs the subscription; None when nobody does any more."""
+    row = await conn.fetchrow(WANTED, source)
+    if row is None:
+        return None
+    area_id = row["area_id"]
+    token = state.keyring.decrypt(row["token"], f"area:{area_id}|token")
+    secret = state.keyring.decrypt(row["secret"], f"area:{area_id}|secret") if row["secret"] else ""
+    return Wanted(area_id, Hook(f"{state.settings.base_url}/hooks/{token}", secret), hash_token(token))
+
+
+async def settle(
+    context: Context, action: Action, params: Any, need: Wanted | None, *, public: bool, failures: int
+) -> tuple[Subscription | None, datetime]:
+    """Bring the vendor to what is needed. Returns a subscription where it is new or prolonged, and when to look again.
+
+    `context.state` remembers what there is. Raises the three errors.
+    """
+    kept = context.state.get("subscription")
+    if kept and (need is None or kept["address"] != need.address):
+        await end(context, action, params, kept, failures)
+        kept = None
+    if need is None:
+        return None, now() + EVERY
+    made = None
+    if kept is None or _is_due(kept):
+        if not public:
+            raise Permanent(
+                f"{action.service.name} can't reach this server at {need.hook.url.partition('/hooks/')[0]}. An administrator"
+                " has to set AREA_PUBLIC_URL to its address on the internet."
+            )
+        made = await _made(context, action, params, need.hook, kept)
+        expires = made.expires_at
+        context.state["subscription"] = kept = {
+            "id": made.id,
+            "address": need.address,
+            "since": now().isoformat(),
+            "expires_at": expires.isoformat() if expires else None,
+        }
+        log.info("hook.subscribed", area=need.area_id, action=action.key, expires=kept["expires_at"])
+    return made, min(now() + EVERY, max(now() + LEAST, _due(kept) or now() + EVERY))
+
+
+async def _made(context: Context, action: Action, params: Any, hook: Hook, kept: dict[str, Any] | None) -> Subscription:
+    assert action.on_subscribe is not None  # noqa: S101 - others have no such source
+    if kept is None:
+        return await action.on_subscribe(context, params, hook)
+    if action.on_renew is not None:
+        try:
+            return await action.on_renew(context, params, hook, kept["id"])
+        except Permanent as error:  # it is gone: what was renewed too late is made anew
+            log.warning("hook.not_renewed", action=action.key, error=str(error))
+            return await action.on_subscribe(context, params, hook)
+    made = await action.on_subscribe(context, params, hook)
+    if made.id != kept["id"]:
+        await end(context, action, params, kept, 0)
+    return made
+
+
+async def end(context: Context, action: Action, params: Any, kept: dict[str, Any], failures: int) -> None:
+    """Unsubscribe. What can't be ended any more is left to the vendor: its deliveries are answered with 404 or 410."""
+    assert action.on_unsubscribe is not None  # noqa: S101 - the registry has seen to it
+    try:
+        await action.on_unsubscribe(context, params, Hook("", ""), kept["id"])
+        log.info("hook.unsubscribed", action=action.key)
+    except (Permanent, AuthExpired) as error:
+        log.warning("hook.not_unsubscribed", action=action.key, error=str(error))
+    except Retry as error:
+        if failures < GIVE_UP:
+            raise
+        log.warning("hook.not_unsubscribed", action=action.key, error=str(error))
+    context.state.pop("subscription", None)
+
+
+async def keep_secret(conn: Conn, state: State, need: Wanted, made: Subscription) -> None:
+    """Keep the secret that the vendor made, in place of ours."""
+    if made.secret is not None:
+        secret = state.keyring.encrypt(made.secret, f"area:{need.area_id}|secret")
+        await conn.execute(KEEP_SECRET, need.area_id, secret)
+        await conn.execute("select pg_notify('area_changed', $1)", str(need.area_id))
+
+
+def _due(kept: dict[str, Any]) -> datetime | None:
+    """When to renew: in the last third of its life."""
+    if kept["expires_at"] is None:
+        return None
+    since, expires = datetime.fromisoformat(kept["since"]), datetime.fromisoformat(kept["expires_at"])
+    return since + (expires - since) * 2 / 3
+
+
+def _is_due(kept: dict[str, Any]) -> bool:
+    due = _due(kept)
+    return due is not None and due <= now()
