@@ -124,6 +124,10 @@ class NoPlatform:
         """Refuse."""
         self._refuse()
 
+    async def areas(self) -> Any:
+        """Refuse."""
+        self._refuse()
+
     def failures(self, since: datetime) -> Any:  # noqa: ARG002
         """Refuse."""
         self._refuse()

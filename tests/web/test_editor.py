@@ -393,3 +393,53 @@ async def test_a_service_page_leads_here_with_its_side_chosen(person):
     await person.page.get_by_role("button", name="Webhook").click()  # it has one action
     await expect(person.page.locator("#change-action")).to_be_visible()
     await expect(person.page.locator("#change-reaction")).to_be_visible()
+
+
+async def test_what_is_in_the_account_is_chosen_from_a_list(person):
+    page, keys = person.page, person.page.keyboard
+    for name in ("Alpha", "Beta <b>", "Gamma"):
+        await person.make(
+            "timer.weekly_timer",
+            "inbox.post",
+            name,
+            action_parameters={"time": "07:00", "days": "monday"},
+            reaction_parameters={"title": "x"},
+        )
+    await person.go("/areas/new?reaction=area.disable")
+    await choose(page, "happens", "Every day")
+    await page.get_by_role("button", name="Choose: Area ID").click()
+    dialog = page.get_by_role("dialog", name="Area ID")
+    await expect(dialog.locator(".found li")).to_have_count(3)
+    await expect(dialog.get_by_label("Search in the list")).to_be_focused()
+    await keys.type("nothing like it")
+    await expect(dialog.get_by_text("Nothing here is called like that.")).to_be_visible()
+    await keys.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_role("button", name="Choose: Area ID")).to_be_focused()
+    await keys.press("Enter")
+    await keys.type("bet")
+    await keys.press("ArrowDown")
+    await expect(dialog.locator(".found button:focus")).to_contain_text("Beta <b>")
+    await keys.press("Enter")
+    await expect(page.locator(".chosen-name")).to_contain_text("Beta <b>")
+    beta = next(one for one in (await person.api("GET", "/api/areas"))["items"] if one["name"].startswith("Beta"))
+    await expect(box(page, "Area ID")).to_have_value(str(beta["id"]))
+    await page.reload()
+    await expect(page.locator(".chosen-name")).to_contain_text("Beta <b>")
+    await box(page, "Area ID").fill("7")
+    await settled(page)
+    await expect(page.locator(".chosen-name")).to_have_count(0)
+
+
+async def test_a_list_that_could_not_be_had_says_so_and_is_asked_for_again(person):
+    page = person.page
+    await person.go("/areas/new?reaction=area.disable")
+    failing = "**/areas/options/**"
+    await page.route(failing, lambda route: route.abort())
+    await page.get_by_role("button", name="Choose: Area ID").click()
+    await expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("be reached")
+    await page.unroute(failing)
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("nothing to choose from")
+    await page.get_by_role("button", name="Close").click()
+    person.complaints.clear()

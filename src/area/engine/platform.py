@@ -94,6 +94,13 @@ class UserPlatform:
             async with self.state.database.transaction() as session:
                 await areas.set_active(session, scope, self.user_id, area, active=active)
 
+    async def areas(self) -> list[tuple[int, str]]:
+        """Numbers and names of the user's AREAs, newest first."""
+        with asking():
+            pool = await self.state.database.pool()
+            rows = await pool.fetch("select id, name from areas where user_id = $1 order by id desc", self.user_id)
+        return [(row["id"], row["name"]) for row in rows]
+
     async def failures(self, since: datetime) -> AsyncIterator[Failure]:
         """Failed executions of the user's AREAs, but not of what these failures themselves set off."""
         with asking():

@@ -1,6 +1,6 @@
 """What a connector is given: an HTTP client with the guard on, its connection, its memory, and a way to the platform."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -36,6 +36,10 @@ class Platform(Protocol):
 
     async def switch_area(self, area: int, *, active: bool) -> None:
         """Switch another AREA of the same user on or off."""
+        ...
+
+    async def areas(self) -> Sequence[tuple[int, str]]:
+        """Numbers and names of the user's AREAs, newest first."""
         ...
 
     def failures(self, since: datetime) -> AsyncIterator[Failure]:

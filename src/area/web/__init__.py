@@ -5,7 +5,7 @@ from fastapi import APIRouter, FastAPI
 from area.doors.edge import Edge
 from area.engine.cache import Cache
 from area.engine.state import State
-from area.web import admin, avatars, details, editor, errors, home, inbox, profile, runs, services, sign_in
+from area.web import admin, avatars, details, editor, errors, home, inbox, pick, profile, runs, services, sign_in
 from area.web import help as help_pages
 from area.web.compress import Compress
 
@@ -17,7 +17,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
     app.state.cache = cache
     errors.install(app)
     pages = APIRouter()
-    for one in (sign_in, editor, home, services, help_pages, details, runs, inbox, profile, avatars, admin):
+    for one in (sign_in, editor, pick, home, services, help_pages, details, runs, inbox, profile, avatars, admin):
         pages.include_router(one.router)
     app.include_router(pages)
     app.add_middleware(Compress)

@@ -275,7 +275,11 @@ async def _keep(
 
 def _differs(form: Form, start: Form) -> set[str]:
     """Names of what is not as it was in the beginning."""
-    return {name for name in Form.model_fields if getattr(form, name) != getattr(start, name)} - {"named", "long"}
+    return {name for name in Form.model_fields if getattr(form, name) != getattr(start, name)} - {
+        "named",
+        "long",
+        "names",
+    }
 
 
 PARTS = frozenset({"action", "reaction", "action_values", "reaction_values", "condition", "removed"})

@@ -39,6 +39,9 @@ class Form(BaseModel):
     is_active: bool = True
     removed: list[str] = Field(default_factory=list)  # secrets that are no longer wanted, such as `a.secret`
     long: list[str] = Field(default_factory=list)  # fields that hold several lines
+    names: dict[str, list[str]] = Field(
+        default_factory=dict
+    )  # of fields: a value that was chosen from a list, and its name
 
     def component(self, side: Side) -> str:
         """The key of what is chosen, or nothing."""
@@ -83,6 +86,8 @@ class FieldView(BaseModel):
     several_lines: bool
     errors: list[str]
     fillable: bool
+    options: str = ""  # where to ask what may be chosen
+    chosen: str = ""  # how what was chosen there is called
 
 
 class Shown(BaseModel):
@@ -134,6 +139,11 @@ def read(posted: Mapping[str, str]) -> Form:
         is_active=texts.get("is_active") == "1",
         removed=sorted(key.removeprefix("x.") for key, value in texts.items() if key.startswith("x.") and value),
         long=sorted(key.removeprefix("l.") for key, value in texts.items() if key.startswith("l.") and value),
+        names={
+            key.removeprefix("n."): [part[:500] for part in value.split("\n", 1)]
+            for key, value in texts.items()
+            if key.startswith("n.") and "\n" in value
+        },
     )
 
 
@@ -284,6 +294,8 @@ def _field_view(
         several_lines=name in form.long,
         errors=list(errors),
         fillable=side == "reaction" and kind in ("text", "long", "json") and one.name != "delay",
+        options=f"/areas/options/{view.key}/{one.name}" if one.picker and kind in ("text", "number") else "",
+        chosen=form.names[name][1] if form.names.get(name, [""])[0] == value != "" else "",
     )
 
 

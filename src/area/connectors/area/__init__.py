@@ -1,12 +1,12 @@
 """AREA itself: react to AREAs that fail, and run or switch others."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from area.sdk import Context, Event, Failure, Service
+from area.sdk import Context, Event, Failure, Option, Pick, Service
 
 service = Service(
     "area",
@@ -20,7 +20,9 @@ service = Service(
 class Which(BaseModel):
     """Which AREA to hear of."""
 
-    area_id: int | None = Field(None, ge=1, description="Only this AREA; any of yours when left out", examples=[12])
+    area_id: Annotated[int, Pick("areas")] | None = Field(
+        None, ge=1, description="Only this AREA; any of yours when left out", examples=[12]
+    )
 
 
 class Trouble(BaseModel):
@@ -36,7 +38,7 @@ class Trouble(BaseModel):
 class Target(BaseModel):
     """Which AREA to act on."""
 
-    area_id: int = Field(ge=1, description="Number of the AREA, one of yours", examples=[12])
+    area_id: Annotated[int, Pick("areas")] = Field(ge=1, description="Number of the AREA, one of yours", examples=[12])
 
 
 class Run(Target):
@@ -59,6 +61,12 @@ class Switched(Target):
     """The AREA as it is now."""
 
     is_active: bool = Field(description="Whether it is switched on now", examples=[True])
+
+
+@service.picker
+async def areas(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+    """The user's AREAs."""
+    return [Option(str(number), name, f"{number}") for number, name in await ctx.platform.areas()]
 
 
 async def _troubles(failures: AsyncIterator[Failure], params: Which) -> AsyncIterator[Event[Trouble]]:

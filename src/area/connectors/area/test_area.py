@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from area.connectors import area
-from area.sdk import Context, Failure
+from area.sdk import Context, Failure, Option
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
@@ -22,12 +22,19 @@ class Platform:
         self.done.append(("run", area_id, data))
         return 99
 
+    async def areas(self):
+        return [(12, "New posts")]
+
     async def switch_area(self, area_id, *, active):
         self.done.append(("switch", area_id, active))
 
 
 def context(platform=None):
     return Context(http=cast(Any, None), guard=cast(Any, None), platform=cast(Any, platform or Platform()))
+
+
+async def test_areas_to_choose_from():
+    assert await area.areas(context(), {}) == [Option("12", "New posts", "12")]
 
 
 async def test_failures_are_told_by_the_number_of_their_execution():

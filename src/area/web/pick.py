@@ -1,0 +1,34 @@
+"""What may be chosen for a field of the editor: loaded from the user's own account, when they ask for it."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from area.doors.deps import CacheDep
+from area.engine import pickers
+from area.kit.problems import NotFound, Problem
+from area.web import forms
+from area.web.pages import Fields, SignedIn
+
+router = APIRouter()
+
+
+@router.post("/areas/options/{component}/{parameter}")
+async def options(component: str, parameter: str, page: SignedIn, posted: Fields, cache: CacheDep) -> Response:
+    """The list to choose from, for what the form holds so far."""
+    registry = page.state.registry
+    form = forms.read(posted)
+    if code := registry.action(component) if component == form.action else None:
+        values = form.action_values
+    elif code := registry.reaction(component) if component == form.reaction else None:  # type: ignore[assignment]
+        values = form.reaction_values
+    if code is None:
+        raise NotFound
+    found, problem = [], ""
+    try:
+        found = await pickers.options(page.state, cache, page.user.id, code, parameter, values)
+    except NotFound:
+        raise
+    except Problem as error:
+        problem = error.message
+    chosen = values.get(parameter, "")
+    return await page.show("_options.html", options=found, problem=problem, chosen=chosen, most=pickers.MOST)
