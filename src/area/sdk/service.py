@@ -60,12 +60,16 @@ class Credentials(Generic[Credential]):
 
 @dataclass(kw_only=True)
 class Action:
-    """A trigger: `kind` says how its events arrive, `function` yields them (or, a timer, returns its next instant)."""
+    """A trigger: `kind` says how its events arrive, `function` yields them (or, a timer, returns its next instant).
+
+    Translators are spared what is not `translated`: what a vendor's description says by the hundreds.
+    """
 
     service: "Service"
     name: str
     title: str
     description: str
+    translated: bool = True
     kind: Kind
     params: type[BaseModel]
     returns: type[BaseModel]
@@ -109,12 +113,16 @@ class Action:
 
 @dataclass(kw_only=True)
 class Reaction:
-    """Something to do. `on_crash="fail"`: an attempt cut off by a crash is recorded as failed rather than repeated."""
+    """Something to do. `on_crash="fail"`: an attempt cut off by a crash is recorded as failed rather than repeated.
+
+    Translators are spared what is not `translated`: what a vendor's description says by the hundreds.
+    """
 
     service: "Service"
     name: str
     title: str
     description: str
+    translated: bool = True
     params: type[BaseModel]
     returns: type[BaseModel]
     function: Callable[[Context, Any], Awaitable[Any]]

@@ -5,7 +5,7 @@ from fastapi import APIRouter, FastAPI
 from area.doors.edge import Edge
 from area.engine.cache import Cache
 from area.engine.state import State
-from area.web import admin, avatars, details, editor, errors, home, inbox, pick, profile, runs, services, sign_in
+from area.web import admin, avatars, details, editor, errors, home, inbox, language, pick, profile, runs, services, sign_in
 from area.web import help as help_pages
 from area.web.compress import Compress
 
@@ -20,6 +20,9 @@ def make_web(state: State, cache: Cache) -> FastAPI:
     for one in (sign_in, editor, pick, home, services, help_pages, details, runs, inbox, profile, avatars, admin):
         pages.include_router(one.router)
     app.include_router(pages)
+    for lang in language.NAMES:  # read now rather than while somebody waits
+        for folder in state.registry.folders.values():
+            language.words(lang, folder)
     app.add_middleware(Compress)
     app.add_middleware(Edge, respond=errors.respond, headers=headers(state))
     return app

@@ -12,6 +12,7 @@ from area import accounts, areas, catalog, executions
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Address, Id, SessionDep
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
+from area.web import offers
 from area.web.pages import AdminPage, Fields, Page
 
 router = APIRouter(prefix="/admin")
@@ -218,7 +219,7 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
             ],
             needed=by_service.get(view.id, 0),
         )
-        for view in await catalog.services(session, registry, include_inactive=True)
+        for view in await offers.services(page, session, include_inactive=True)
     ]
 
 

@@ -77,9 +77,9 @@ async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep,
         nav="home",
         area=area,
         known=known(scope.registry, area),
-        sentence=sentences(scope.registry, [area])[0],
-        action_parameters=parameters(scope.registry, area.action, "action"),
-        reaction_parameters=parameters(scope.registry, area.reaction, "reaction"),
+        sentence=sentences(scope.registry, [area], page.language)[0],
+        action_parameters=parameters(page, area.action, "action"),
+        reaction_parameters=parameters(page, area.reaction, "reaction"),
         curl=curl(area),
         runs=runs,
         chart=await _chart(page, session, area_id, by),
@@ -131,10 +131,10 @@ async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, se
         sentences = [one["message"] for one in error.errors] or [error.message]
         return await page.show("_details_try.html", area_id=area_id, preview=None, problems=sentences, form=form)
     reaction = state.registry.reaction(preview.reaction)
-    named = labels(reaction)
+    named = labels(page, reaction)
     return await page.show(
         "_details_try.html", area_id=area_id, preview=preview, problems=[], form=form, labels=named,
-        title=reaction.title if reaction else preview.reaction,
+        title=page.words(reaction.service.slug)(reaction.title) if reaction else preview.reaction,
     )  # fmt: skip
 
 
@@ -211,10 +211,11 @@ def known(registry: Registry, area: AreaOut) -> Known:
     return Known(kind=action.kind if action else "", connect=connect, verify=verify)
 
 
-def parameters(registry: Registry, part: PartOut, kind: Literal["action", "reaction"]) -> list[Parameter]:
+def parameters(page: Page, part: PartOut, kind: Literal["action", "reaction"]) -> list[Parameter]:
     """A side's parameters as written."""
+    registry = page.state.registry
     component = registry.action(part.component) if kind == "action" else registry.reaction(part.component)
-    named = labels(component)
+    named = labels(page, component)
     order = [*(one for one in named if one in part.parameters), *(one for one in part.parameters if one not in named)]
     return written({name: part.parameters[name] for name in order}, named)
 
@@ -227,9 +228,12 @@ def written(values: Mapping[str, Any], named: Mapping[str, str]) -> list[Paramet
     ]
 
 
-def labels(component: Action | Reaction | None) -> dict[str, str]:
+def labels(page: Page, component: Action | Reaction | None) -> dict[str, str]:
     """What the component's parameters are called."""
-    return {one.name: one.description for one in fields(component.params)} if component else {}
+    if component is None:
+        return {}
+    say = page.words(component.service.slug)
+    return {one.name: say(one.description) for one in fields(component.params)}
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:

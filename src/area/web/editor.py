@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import areas, catalog
+from area import areas
 from area.area_views import AreaOut
 from area.areas import AreaIn, AreaPatch
 from area.catalog import ComponentView, ServiceView
@@ -18,7 +18,7 @@ from area.doors.deps import Id, ScopeDep, SessionDep
 from area.engine import control
 from area.kit.problems import Invalid, NotFound, Problem
 from area.plans import MASK, Scope, action_errors
-from area.web import drafts, forms, rows, sides
+from area.web import drafts, forms, offers, rows, sides
 from area.web.forms import Chip, Form, Shown, Side
 from area.web.pages import Fields, Page, SignedIn
 from area.web.recipes import RECIPES
@@ -132,7 +132,7 @@ async def _origin(page: Page, session: AsyncSession, scope: Scope, key: str) -> 
 async def _show(
     page: Page, session: AsyncSession, scope: Scope, origin: Origin, form: Form, sight: Sight, *, save: bool = False
 ) -> Response:
-    services = await catalog.services(session, scope.registry, include_inactive=True)
+    services = await offers.services(page, session, include_inactive=True)
     halves = {side: sides.half(scope.registry, services, form, side) for side in SIDES}
     action, reaction = halves["action"].view, halves["reaction"].view
     for side in SIDES:
@@ -156,7 +156,7 @@ async def _show(
     if page.request.method == "POST":
         await _keep(session, page, origin, form, halves, changed=bool(changed))
     await sides.note_connections(page, session, scope.registry, halves)
-    _fill(halves, services, form, sight, kept, errors)
+    _fill(page, halves, services, form, sight, kept, errors)
     preview = await _preview(page, session, halves, form, origin, asked if not errors else None)
     if save:
         sight.focus = "errors"
@@ -183,6 +183,7 @@ async def _show(
 
 
 def _fill(
+    page: Page,
     halves: Mapping[Side, Half],
     services: Sequence[ServiceView],
     form: Form,
@@ -195,9 +196,9 @@ def _fill(
     for side, half in halves.items():
         half.errors = shown.get(side[0], [])
         if half.view:
-            half.fields = forms.field_views(form, half.view, side, kept[side], shown)
+            half.fields = forms.field_views(form, half.view, side, kept[side], shown, page.words(half.view.service))
         if not half.view or sight.open.get(side):
-            half.picker = sides.picker(services, side, sight)
+            half.picker = sides.picker(page.state.registry, services, side, sight)
 
 
 async def _errors(
@@ -250,7 +251,9 @@ async def _preview(
         "chips": forms.chips(action, event),
         "event": event,
         "sample": sample,
-        "filled": forms.filled(registry, form, action, reaction, event) if reaction else [],
+        "filled": forms.filled(registry, form, action, reaction, event, page.words(reaction.service))
+        if reaction
+        else [],
         "dry": dry,
         "due": datetime.fromisoformat(dry.due) if dry and dry.due else None,
     }

@@ -1,6 +1,6 @@
 """The editor's form: made from an AREA, a recipe, a draft or what was posted; turned into an AREA and into fields to show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -79,7 +79,7 @@ class FieldView(BaseModel):
     hint: str
     placeholder: str
     required: bool
-    choices: list[str]
+    choices: dict[str, str]  # each as it is and as it is read
     default: str
     kept: bool  # there is a secret already
     removed: bool
@@ -261,17 +261,30 @@ def readable(name: str) -> str:
 
 
 def field_views(
-    form: Form, view: ComponentView, side: Side, kept: set[str], errors: Mapping[str, Sequence[str]]
+    form: Form,
+    view: ComponentView,
+    side: Side,
+    kept: set[str],
+    errors: Mapping[str, Sequence[str]],
+    say: Callable[[str], str],
 ) -> list[FieldView]:
-    """The inputs of a component, in their order."""
-    return [
-        _field_view(form, one, view, side, kept=one.name in kept, errors=errors.get(f"{side[0]}.{one.name}", ()))
-        for one in view.parameters
-    ]
+    """The inputs of a component, in their order; `say` translates what the service says."""
+    found = []
+    for one in view.parameters:
+        wrong = errors.get(f"{side[0]}.{one.name}", ())
+        found.append(_field_view(form, one, view, side, say, kept=one.name in kept, errors=wrong))
+    return found
 
 
 def _field_view(
-    form: Form, one: VariableView, view: ComponentView, side: Side, *, kept: bool, errors: Sequence[str]
+    form: Form,
+    one: VariableView,
+    view: ComponentView,
+    side: Side,
+    say: Callable[[str], str],
+    *,
+    kept: bool,
+    errors: Sequence[str],
 ) -> FieldView:
     name = f"{side[0]}.{one.name}"
     value = form.values(side).get(one.name, "")
@@ -281,13 +294,13 @@ def _field_view(
         id=f"{side[0]}{view.id}-{one.name}",
         name=name,
         variable=one.name,
-        label=readable(one.name),
+        label=say(readable(one.name)),
         kind=kind,
         value="" if kind == "secret" else (value or default) if kind == "switch" else value,
         hint=one.description or "",
         placeholder=default or one.placeholder or "",
         required=not one.nullable,
-        choices=one.choices or [],
+        choices={choice: say(choice) for choice in one.choices or ()},
         default=default,
         kept=kept,
         removed=name in form.removed,
@@ -358,7 +371,12 @@ def _short(value: Any) -> str:
 
 
 def filled(
-    registry: Registry, form: Form, action: ComponentView, view: ComponentView, event: Mapping[str, Any]
+    registry: Registry,
+    form: Form,
+    action: ComponentView,
+    view: ComponentView,
+    event: Mapping[str, Any],
+    say: Callable[[str], str],
 ) -> list[Shown]:
     """Each parameter of the reaction as filled, or why not, also while others are wrong."""
     names = {*event, *(one.name for one in action.return_values)}
@@ -368,14 +386,15 @@ def filled(
         text = form.reaction_values.get(one.name, "")
         if not text or one.name == "delay" or one.secret:
             continue
+        label = say(readable(one.name))
         try:
             filling = Filling(text, structured=one.type == "json")
             wrong = filling.check(names)
             value = filling.render(event)
         except (TemplateError, RenderError) as error:
-            found.append(Shown(label=readable(one.name), value=text, error=str(error)))
+            found.append(Shown(label=label, value=text, error=str(error)))
             continue
-        found.append(Shown(label=readable(one.name), value=shown(value), error=" ".join(wrong)))
+        found.append(Shown(label=label, value=shown(value), error=" ".join(wrong)))
     return found
 
 

@@ -11,9 +11,9 @@ from markdown_it.token import Token
 from markupsafe import Markup
 from starlette.responses import Response
 
-from area import catalog
 from area.doors.deps import SessionDep, Slug
 from area.kit.problems import NotFound
+from area.web import offers
 from area.web.pages import Visit
 
 router = APIRouter()
@@ -22,9 +22,7 @@ router = APIRouter()
 @router.get("/help")
 async def overview(page: Visit, session: SessionDep) -> Response:
     """How AREA works, on one page."""
-    services = [
-        one for one in await catalog.services(session, page.state.registry) if one.slug in page.state.registry.folders
-    ]
+    services = [one for one in await offers.services(page, session) if one.slug in page.state.registry.folders]
     return await page.show("help.html", services=services)
 
 
@@ -36,7 +34,7 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
     path = folder / "doc.md" if folder else None
     if path is None or not path.is_file():
         raise NotFound("There is no such service here.")
-    view = await catalog.service(session, registry, slug)
+    view = await offers.service(page, session, slug)
     parts = [*view.actions, *view.reactions]
     html, found = rendered(path.read_text("utf-8"), tuple(dict.fromkeys(one.name for one in parts)), page.say("Table"))
     return await page.show("help_service.html", service=view, components=parts, found=found, html=html)

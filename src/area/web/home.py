@@ -10,11 +10,11 @@ from markupsafe import Markup
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from area import accounts, areas, catalog, executions
+from area import accounts, areas, executions
 from area.area_views import AreaOut
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
-from area.web import sign_in
+from area.web import offers, sign_in
 from area.web.assets import asset
 from area.web.pages import Fields, Page, SignedIn, Visit, environment
 from area.web.recipes import RECIPES
@@ -79,7 +79,7 @@ async def home(
 async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
     """Switch an AREA on or off; answers with its card."""
     area = await areas.set_active(session, scope, page.user.id, area_id, active=form.get("on") == "1")
-    return await page.show("_card.html", card=(await _cards(session, scope, [area]))[0])
+    return await page.show("_card.html", card=(await _cards(page, session, scope, [area]))[0])
 
 
 @router.post("/areas/bulk")
@@ -113,12 +113,12 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
         found.sort(key=lambda area: (area.last_triggered_at is None, -_stamp(area)))
     elif wanted.order == "trouble":
         found.sort(key=lambda area: area.state not in TROUBLE)
-    cards = await _cards(session, scope, found)
+    cards = await _cards(page, session, scope, found)
     drawn = [_drawn(page.language, card) for card in cards]
     if page.partial:
         return await page.show("_cards.html", cards=cards, drawn=drawn, wanted=wanted)
-    mine = await areas.services_in_use(session, scope.registry, user_id)
-    services = {one.slug: one for one in await catalog.services(session, scope.registry)} if not cards else {}
+    mine = offers.named(page, await areas.services_in_use(session, scope.registry, user_id))
+    services = {one.slug: one for one in await offers.services(page, session)} if not cards else {}
     return await page.show(
         "home.html", nav="home", cards=cards, drawn=drawn, wanted=wanted, mine=mine, recipes=RECIPES, services=services
     )
@@ -128,10 +128,10 @@ def _stamp(area: AreaOut) -> float:
     return area.last_triggered_at.timestamp() if area.last_triggered_at else 0.0
 
 
-async def _cards(session: Any, scope: areas.Scope, found: Sequence[AreaOut]) -> list[Card]:
+async def _cards(page: Page, session: Any, scope: areas.Scope, found: Sequence[AreaOut]) -> list[Card]:
     ids = [area.id for area in found]
     bars = await executions.by_hour(session, ids, hours=HOURS)
-    said = sentences(scope.registry, found)
+    said = sentences(scope.registry, found, page.language)
     return [
         Card(area=area, sentence=sentence, hours=bars.get(area.id) or [(0, 0)] * HOURS)
         for area, sentence in zip(found, said, strict=True)

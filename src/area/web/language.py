@@ -4,7 +4,7 @@ import gettext as _gettext
 import io
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from babel.messages.mofile import write_mo
@@ -32,7 +32,11 @@ def choose(chosen: str | None, accepted: str) -> str:
 @cache
 def translations(lang: str) -> _gettext.NullTranslations:
     """The words of a language, read from locales/<language>.po; English is what is written in the code."""
-    path = LOCALES / f"{lang}.po"
+    return _read(LOCALES, lang)
+
+
+def _read(folder: Path, lang: str) -> _gettext.NullTranslations:
+    path = folder / f"{lang}.po"
     if not path.is_file():
         return _gettext.NullTranslations()
     with path.open("rb") as file:
@@ -52,3 +56,22 @@ def gettext(lang: str) -> Callable[..., str]:
         return words.gettext(message) % values if values else words.gettext(message)
 
     return say
+
+
+@cache
+def words(lang: str, folder: Path | None) -> Callable[[str], str]:
+    """What translates what a connector says, by <language>.po in its folder, else by the pages' own words, else not at all."""
+    known = _read(folder, lang) if folder else _gettext.NullTranslations()
+    known.add_fallback(translations(lang))
+
+    @lru_cache(5000)
+    def say(text: str) -> str:
+        text = joined(text)
+        return known.gettext(text) if text else ""
+
+    return say
+
+
+def joined(text: str) -> str:
+    """A docstring's paragraphs, each as one line."""
+    return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip()))

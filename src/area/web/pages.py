@@ -56,6 +56,10 @@ class Page:
         """Translate: `page.say("Saved.")`; with `%(name)s` filled from keywords."""
         return language.gettext(self.language)
 
+    def words(self, slug: str) -> Callable[[str], str]:
+        """Translate what a connector says: `page.words("rss")(component.title)`."""
+        return language.words(self.language, self.state.registry.folders.get(slug))
+
     async def show(self, template: str, status: int = 200, *, nav: str = "", **values: Any) -> Response:
         """The page, or a part of it (templates that begin with "_"). `nav` is one of `TOP`."""
         unread = 0

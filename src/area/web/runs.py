@@ -18,6 +18,7 @@ from area.executions import ExecutionLine, Status
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid
 from area.registry import Registry
+from area.web import offers
 from area.web.details import event, labels, written
 from area.web.pages import Fields, Page, SignedIn
 from area.web.show import pretty
@@ -105,7 +106,7 @@ async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDe
     except Invalid as error:
         problem = error.message
     more = rows[PAGE - 1].id if len(rows) > PAGE else None
-    values = await _with_logos(session, scope.registry, rows[:PAGE])
+    values = await _with_logos(page, session, rows[:PAGE])
     values |= {"wanted": found, "more": more, "first": before is None or again, "problem": problem}
     if page.partial:
         if before is not None and not again:
@@ -114,7 +115,7 @@ async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDe
         response.headers["HX-Push-Url"] = found.address()
         return response
     mine = await history.names(session, page.user.id)
-    services = await areas.services_in_use(session, scope.registry, page.user.id)
+    services = offers.named(page, await areas.services_in_use(session, scope.registry, page.user.id))
     ask = None
     if again and not problem:
         ask = await _fitting(session, scope.registry, page, found, before)
@@ -134,7 +135,7 @@ async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeD
         rows = []
     fresh = {row.id for row in rows}
     rows += await executions.lines(session, page.user.id, [one for one in given if one and one not in fresh])
-    return await page.show("_runs_changes.html", fresh=fresh, **await _with_logos(session, scope.registry, rows))
+    return await page.show("_runs_changes.html", fresh=fresh, **await _with_logos(page, session, rows))
 
 
 @router.post("/runs/replay")
@@ -236,16 +237,16 @@ async def _show(
     values["data_text"] = pretty(view.trigger_data if view.trigger_data is not None else {})
     values |= {"largest": LARGEST, "key": f"{page.state.instance}-{run_id}"}
     if then:
-        named = labels(scope.registry.reaction(then.reaction))
         reaction = scope.registry.reaction(then.reaction)
-        values["title"] = reaction.title if reaction else then.reaction
+        named = labels(page, reaction)
+        values["title"] = page.words(reaction.service.slug)(reaction.title) if reaction else then.reaction
         values["written"] = written(then.reaction_parameters, named)
         values["changed"] = [
             name
             for name in {**then.reaction_parameters, **area.reaction.parameters}
             if then.reaction_parameters.get(name) != area.reaction.parameters.get(name)
         ]
-    values |= await _with_logos(session, scope.registry, [view])
+    values |= await _with_logos(page, session, [view])
     return await page.show("_run.html" if page.partial else "run.html", status, nav="runs", **values)
 
 
@@ -300,15 +301,15 @@ def _times(found: Filter, zone: str) -> tuple[datetime | None, datetime | None]:
     return aware(found.from_), aware(found.to)
 
 
-async def _with_logos(session: Any, registry: Registry, rows: Sequence[Any]) -> dict[str, Any]:
-    slugs = await history.services_of(session, registry, {row.area_id for row in rows})
-    return {"rows": rows, "logos": {key: [_logo(registry, slug) for slug in both] for key, both in slugs.items()}}
+async def _with_logos(page: Page, session: Any, rows: Sequence[Any]) -> dict[str, Any]:
+    slugs = await history.services_of(session, page.state.registry, {row.area_id for row in rows})
+    return {"rows": rows, "logos": {key: [_logo(page, slug) for slug in both] for key, both in slugs.items()}}
 
 
-def _logo(registry: Registry, slug: str) -> Logos:
-    service = registry.services.get(slug)
-    icon = f"/icons/{slug}.svg" if slug in registry.folders else None
-    return Logos(name=service.name if service else slug, icon_path=icon)
+def _logo(page: Page, slug: str) -> Logos:
+    service = page.state.registry.services.get(slug)
+    icon = f"/icons/{slug}.svg" if slug in page.state.registry.folders else None
+    return Logos(name=page.words(slug)(service.name) if service else slug, icon_path=icon)
 
 
 def _number(text: str) -> int | None:

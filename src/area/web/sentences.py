@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from area.area_views import AreaOut, PartOut
 from area.registry import Registry
+from area.web import language
 
 LONGEST = 60  # characters of what a part is about
 
@@ -30,22 +31,27 @@ class Sentence(BaseModel):
     reaction: Half
 
 
-def sentences(registry: Registry, areas: Sequence[AreaOut]) -> list[Sentence]:
+def sentences(registry: Registry, areas: Sequence[AreaOut], lang: str) -> list[Sentence]:
     """The AREAs as sentences, in their order."""
-    return [Sentence(action=half(registry, area.action), reaction=half(registry, area.reaction)) for area in areas]
+    return [
+        Sentence(action=half(registry, area.action, lang), reaction=half(registry, area.reaction, lang))
+        for area in areas
+    ]
 
 
-def half(registry: Registry, part: PartOut) -> Half:
+def half(registry: Registry, part: PartOut, lang: str) -> Half:
     """One side of an AREA."""
     slug = part.component.partition(".")[0]
     action = registry.action(part.component)
     timer = action is not None and action.kind == "timer"
     known = slug in registry.folders
+    say = language.words(lang, registry.folders.get(slug))
+    title = say(part.title)
     return Half(
-        service=part.service,
+        service=say(part.service),
         slug=slug,
         icon_path=f"/icons/{slug}.svg" if known else None,
-        title=part.title if timer else part.title[:1].lower() + part.title[1:],
+        title=title if timer else title[:1].lower() + title[1:],
         about=about(part.parameters),
         timer=timer,
     )

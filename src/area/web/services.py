@@ -12,13 +12,15 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import catalog, connections
+from area import connections
 from area.catalog import ComponentView, ServiceView
 from area.connections import ConnectionView, Dependent, FieldView
 from area.doors.deps import SessionDep, Slug
 from area.kit.clock import now
 from area.kit.problems import Invalid, NotFound
+from area.web import offers
 from area.web.pages import Fields, Page, SignedIn, local
+from area.web.show import folded
 
 router = APIRouter()
 
@@ -36,8 +38,8 @@ class Tile(BaseModel):
         """Whether it has to do with what is looked for."""
         service = self.service
         parts = [service.name, service.description or "", *(one.title for one in service.actions + service.reactions)]
-        text = " ".join(parts).casefold()
-        return all(word in text for word in words.casefold().split())
+        text = folded(" ".join(parts))
+        return all(word in text for word in folded(words).split())
 
 
 @router.get("/services")
@@ -81,7 +83,9 @@ async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep)
             loose = [_plainly(page, one["message"], None) for one in error.errors if one["field"] not in examples]
             problem = " ".join(loose) or ("" if errors else page.say(error.message))
         else:
-            return page.to(back or f"/services/{slug}", said=page.say("%(name)s is connected.", name=view.name))
+            return page.to(
+                back or f"/services/{slug}", said=page.say("%(name)s is connected.", name=page.words(slug)(view.name))
+            )
     typed = {one.name: form.get(one.name, "") for one in declared if not one.secret}
     return await _show(page, session, slug, 422, back=back, errors=errors, problem=problem, typed=typed)
 
@@ -99,7 +103,9 @@ async def test(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
     tested = await connections.try_out(state.client, state.guard, connector, kept)
     await connections.note(session, state.registry, user_id, slug, tested)
     if tested.works:
-        return page.to(f"/services/{slug}", said=page.say("Tried just now: %(name)s works.", name=connector.name))
+        return page.to(
+            f"/services/{slug}", said=page.say("Tried just now: %(name)s works.", name=page.words(slug)(connector.name))
+        )
     return page.to(f"/services/{slug}")
 
 
@@ -107,7 +113,7 @@ async def test(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
 async def disconnect(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
     """Forget the connection."""
     needing = await connections.disconnect(session, page.state.registry, page.user.id, slug)
-    name = page.state.registry.services[slug].name
+    name = page.words(slug)(page.state.registry.services[slug].name)
     waiting = _names(needing)
     if not waiting:
         return page.to(f"/services/{slug}", said=page.say("%(name)s is disconnected.", name=name))
@@ -122,7 +128,7 @@ async def _tiles(page: Page, session: AsyncSession) -> list[Tile]:
     mine = {one.service: one for one in await connections.views(session, registry, page.user.id)}
     return [
         Tile(service=one, connection=mine.get(one.slug), state=_state(mine.get(one.slug)))
-        for one in await catalog.services(session, registry)
+        for one in await offers.services(page, session)
     ]
 
 
@@ -148,7 +154,7 @@ async def _show(
     typed: Mapping[str, str] | None = None,
 ) -> Response:
     registry = page.state.registry
-    view = await catalog.service(session, registry, slug)
+    view = await offers.service(page, session, slug)
     mine = {one.service: one for one in await connections.views(session, registry, page.user.id)}.get(slug)
     if view.slug != slug or not (view.is_active or (mine and mine.connected)):
         raise NotFound("There is no such service here, or an administrator has switched it off.")
@@ -156,6 +162,7 @@ async def _show(
     if mine:
         needing = await connections.dependents(session, registry, page.user.id, slug)
     actions = [one for one in view.actions if one.is_active]
+    say = page.words(slug)
     return await page.show(
         "service.html",
         status,
@@ -172,7 +179,8 @@ async def _show(
         errors=errors or {},
         problem=problem,
         typed=typed,
-        labels={one.name: _label(one.description) for one in mine.fields} if mine else {},
+        labels={one.name: _label(say(one.description)) for one in mine.fields} if mine else {},
+        shown=say,
     )
 
 
@@ -200,7 +208,7 @@ def _label(description: str) -> tuple[str, str]:
     for sign in ("; ", ": "):
         label, found, hint = description.partition(sign)
         if found:
-            return label, hint[:1].upper() + hint[1:]
+            return label.strip(), hint[:1].upper() + hint[1:]
     return description, ""
 
 

@@ -1,5 +1,6 @@
 """How times, numbers and data look on a page."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -92,3 +93,8 @@ def initials(name: str) -> str:
 def unquoted(text: str) -> str:
     """What was percent-encoded for a cookie."""
     return unquote(text)
+
+
+def folded(text: str) -> str:
+    """Without case and accents, as texts are looked for and put in order."""
+    return "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))

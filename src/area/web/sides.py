@@ -14,6 +14,7 @@ from area.web import rows
 from area.web.forms import FieldView, Form, Side
 from area.web.pages import Page
 from area.web.rows import Row, Rows
+from area.web.show import folded
 
 SIDES: tuple[Side, Side] = ("action", "reaction")
 MOST_FOUND = 30
@@ -193,7 +194,7 @@ def summary(halves: Mapping[Side, Half], errors: Mapping[str, list[str]], form: 
     return found + [("f-name", "", sentence) for key in errors if key not in known for sentence in errors[key]]
 
 
-def picker(services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
+def picker(registry: Registry, services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
     """The services that offer something, and what fits the search or belongs to the service that is looked at."""
 
     def offers(service: ServiceView) -> list[ComponentView]:
@@ -203,13 +204,13 @@ def picker(services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
     q = sight.q.get(side, "")
     found = Picker(q=q, services=offered)
     if q:
-        words = q.casefold().split()
+        words = folded(q).split()
         scored = []
         for service in offered:
             for one in offers(service):
-                text = f"{one.title} {one.description or ''} {service.name} {one.key}".casefold()
+                near = folded(f"{one.title} {service.name}")
+                text = f"{near} {folded(one.description or '')} {folded(_as_written(registry, one))}"
                 if all(word in text for word in words):
-                    near = f"{one.title} {service.name}".casefold()
                     scored.append((-sum(word in near for word in words), service, one))
         scored.sort(key=lambda three: three[0])
         found.found = [(service, one) for _, service, one in scored[:MOST_FOUND]]
@@ -217,6 +218,12 @@ def picker(services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
         found.within = next((one for one in offered if one.slug == within), None)
         found.found = [(found.within, one) for one in offers(found.within)] if found.within else None
     return found
+
+
+def _as_written(registry: Registry, view: ComponentView) -> str:
+    """What a component is called in the code, whatever language it is shown in."""
+    code = registry.action(view.key) if view.type == "action" else registry.reaction(view.key)
+    return f"{view.key} {code.title} {code.description} {code.service.name}" if code else view.key
 
 
 async def note_connections(page: Page, session: AsyncSession, registry: Registry, halves: Mapping[Side, Half]) -> None:

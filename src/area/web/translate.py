@@ -1,37 +1,99 @@
-"""Collects the sentences of the pages into locales/*.po, where what is new waits for its translation: `make translations`."""
+"""Collects sentences into files where what is new waits for its translation: those of the pages into locales/*.po, those of
+each connector into its own folder. `make translations` does it for what is built in, `python -m area.web.translate SLUG` for
+the connector of a package.
+"""
 
 import io
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from area import catalog, connectors
+from area.registry import Registry, registry
+from area.sdk import Action, Credentials, Firing, Reaction, Service
+from area.sdk.fields import Field, fields
+from area.sdk.timers import Timer
 from area.web import language
+from area.web.forms import readable
 
 HERE = Path(__file__).parent
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
 OPTIONS = {"**/templates/**.html": {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
 KEYWORDS = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
+# of the headers: what nobody filled in, and dates, which would make every run a change
+UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
+OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
 
 
 def sentences() -> Catalog:
-    """All that the pages say, as a catalog without translations."""
-    found = Catalog(project="AREA", charset="utf-8", fuzzy=False)
+    """All that the pages say, with the platform's own fields, as a catalog without translations."""
+    found = Catalog(charset="utf-8", fuzzy=False)
     for file, _line, message, _comments, context in extract_from_dir(
         str(HERE), METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=()
     ):
         if file != Path(__file__).name:
             found.add(message, context=context)
+    for text in platform():
+        found.add(text)
     return found
 
 
+def platform() -> dict[str, bool]:
+    """What the platform says in every connector."""
+    return {
+        text: True
+        for text, _ in (*_fields((catalog.ONLY_IF, catalog.DELAY, *fields(Timer))), *_described(fields(Firing)))
+    }
+
+
+def offered(service: Service) -> dict[str, bool]:
+    """What a connector says, in its order, and whether it must be translated: names and choices may stay as they are."""
+    own = platform()
+    found: dict[str, bool] = {}
+    for text, needed in _said(service):
+        text = language.joined(text)  # noqa: PLW2901 - the same text
+        if text and text not in own:
+            found[text] = found.get(text, False) or needed
+    return found
+
+
+def _said(service: Service) -> Iterator[tuple[str, bool]]:
+    yield service.name, False
+    yield service.description, True
+    components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+    for component in components:
+        if component.translated:
+            yield component.title, True
+            yield component.description, True
+            yield from _fields(fields(component.params))
+            yield from _described(fields(component.returns))
+    if isinstance(service.auth, Credentials):
+        yield from _described(fields(service.auth.model))
+
+
+def _fields(declared: Iterable[Field]) -> Iterator[tuple[str, bool]]:
+    for one in declared:
+        yield readable(one.name), True
+        yield from _described((one,))
+
+
+def _described(declared: Iterable[Field]) -> Iterator[tuple[str, bool]]:
+    for one in declared:
+        yield one.description, True
+        yield from ((choice, False) for choice in one.choices or ())
+
+
+# What is missing
+
+
 def missing(lang: str) -> Iterator[str]:
-    """The sentences that have no translation, or one that drops or invents a placeholder."""
-    path = language.LOCALES / f"{lang}.po"
-    with path.open("rb") as file:
-        known = read_po(file, locale=lang)
+    """The pages' sentences that have no translation, or one that drops or invents a placeholder."""
+    known = _read(language.LOCALES / f"{lang}.po", lang)
     for message in sentences():
         if not message.id:
             continue
@@ -44,28 +106,75 @@ def missing(lang: str) -> Iterator[str]:
             yield from (f"{message.id!r}: {error}" for error in translated.check())
 
 
+def missing_in(service: Service, folder: Path, lang: str) -> Iterator[str]:
+    """What a connector says without a translation, or with one that has lost or invented what is written as code."""
+    known = _read(folder / f"{lang}.po", lang)
+    said = offered(service)
+    for text, needed in said.items():
+        message = known.get(text)
+        translated = str(message.string) if message and not message.fuzzy else ""
+        if needed and not translated:
+            yield f"has no translation: {text!r}"
+        elif translated and sorted(re.findall(r"`[^`]*`", text)) != sorted(re.findall(r"`[^`]*`", translated)):
+            yield f"{text!r}: `code` is not the same in the translation"
+    yield from (f"is said no more: {message.id!r}" for message in known if message.id and message.id not in said)
+
+
+# Update
+
+
 def update(lang: str) -> None:
-    """Bring the file of a language up to date: new sentences empty, those that are gone left out."""
+    """Bring the pages' file of a language up to date: new sentences empty, those that are gone left out."""
     path = language.LOCALES / f"{lang}.po"
     path.parent.mkdir(exist_ok=True)
-    known = Catalog(locale=lang)
-    if path.is_file():
-        with path.open("rb") as file:
-            known = read_po(file, locale=lang)
-    fresh = Catalog(locale=lang, project="AREA", header_comment="# AREA's pages.", fuzzy=False)
+    fresh = Catalog(locale=lang, header_comment="# AREA's pages.", fuzzy=False)
     for message in sentences():
         if message.id:
-            old = known.get(message.id)
-            fresh.add(message.id, old.string if old else "", flags=message.flags)
+            fresh.add(message.id, flags=message.flags)
+    _write(path, fresh, lang, sort=True)
+
+
+def update_in(service: Service, folder: Path, lang: str) -> None:
+    """Bring a connector's file of a language up to date, in the order of its code."""
+    comment = f"# What the connector {service.slug} says. Names and choices left empty stay as they are."
+    fresh = Catalog(locale=lang, header_comment=comment, fuzzy=False)
+    for text in offered(service):
+        fresh.add(text).flags.clear()  # a percent sign is one
+    _write(folder / f"{lang}.po", fresh, lang, sort=False)
+
+
+def _read(path: Path, lang: str) -> Catalog:
+    if not path.is_file():
+        return Catalog(locale=lang)
+    with path.open("rb") as file:
+        return read_po(file, locale=lang)
+
+
+def _write(path: Path, fresh: Catalog, lang: str, *, sort: bool) -> None:
+    known = _read(path, lang)
+    for message in fresh:
+        old = known.get(message.id) if message.id else None
+        if old and old.string:
+            message.string = old.string
     buffer = io.BytesIO()
-    write_po(buffer, fresh, width=0, sort_output=True, omit_header=False, no_location=True)
+    write_po(buffer, fresh, width=0, sort_output=sort, omit_header=False, no_location=True)
     lines = buffer.getvalue().decode().splitlines()
-    # dates would make every run a change
-    path.write_text("\n".join(line for line in lines if "-Date:" not in line and "Generated-By" not in line) + "\n")
+    path.write_text("\n".join(line for line in lines if not line.startswith(UNSAID)) + "\n")
+
+
+def main(found: Registry, slugs: list[str]) -> None:
+    """Bring all files up to date: those of the named connectors, or of the pages and all connectors that are built in."""
+    built_in = [slug for slug, folder in found.folders.items() if str(folder.parent) in connectors.__path__]
+    for lang in OTHERS:
+        if not slugs:
+            update(lang)
+            print(f"{lang}: {len(list(missing(lang)))} sentences of the pages wait for their translation")  # noqa: T201 - a command
+        for slug in slugs or built_in:
+            service, folder = found.services[slug], found.folders[slug]
+            update_in(service, folder, lang)
+            if waiting := len(list(missing_in(service, folder, lang))):
+                print(f"{lang}: {waiting} of {slug} wait for theirs")  # noqa: T201 - a command
 
 
 if __name__ == "__main__":
-    for one in language.NAMES:
-        if one != "en":
-            update(one)
-            print(f"{one}: {sum(1 for _ in missing(one))} sentences wait for their translation")  # noqa: T201 - a command
+    main(registry(), sys.argv[1:])

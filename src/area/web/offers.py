@@ -1,0 +1,56 @@
+"""What the services offer, in the reader's language: the catalog as the pages show it. The API's stays as it is written."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import catalog
+from area.catalog import ComponentView, ServiceView, VariableView
+from area.web.pages import Page
+from area.web.show import folded
+
+
+async def services(page: Page, session: AsyncSession, *, include_inactive: bool = False) -> list[ServiceView]:
+    """Every service with its components, by the name that is read."""
+    found = await catalog.services(session, page.state.registry, include_inactive=include_inactive)
+    said = [_service(one, page.words(one.slug)) for one in found]
+    return sorted(said, key=lambda one: folded(one.name))
+
+
+async def service(page: Page, session: AsyncSession, slug: str) -> ServiceView:
+    """One service by slug, name or id. Raises `NotFound`."""
+    found = await catalog.service(session, page.state.registry, slug)
+    return _service(found, page.words(found.slug))
+
+
+def named(page: Page, mine: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Slugs and names of services, by the name that is read."""
+    said = [(slug, page.words(slug)(name)) for slug, name in mine]
+    return sorted(said, key=lambda pair: folded(pair[1]))
+
+
+def _service(view: ServiceView, say: Callable[[str], str]) -> ServiceView:
+    described = view.description or ""
+    update = {
+        "name": say(view.name),
+        "description": say(described),
+        "actions": [_component(one, say) for one in view.actions],
+        "reactions": [_component(one, say) for one in view.reactions],
+    }
+    return view.model_copy(update=update)
+
+
+def _component(view: ComponentView, say: Callable[[str], str]) -> ComponentView:
+    described = view.description or ""
+    update = {
+        "title": say(view.title),
+        "description": say(described),
+        "parameters": [_variable(one, say) for one in view.parameters],
+        "return_values": [_variable(one, say) for one in view.return_values],
+    }
+    return view.model_copy(update=update)
+
+
+def _variable(view: VariableView, say: Callable[[str], str]) -> VariableView:
+    described = view.description or ""
+    return view.model_copy(update={"description": say(described)})
