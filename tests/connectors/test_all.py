@@ -14,6 +14,7 @@ from area.kit.clock import now
 from area.registry import registry
 from area.sdk import Action, Credentials, Headers, Reaction, Refused, Request, Service
 from area.sdk.fields import fields
+from area.web import logos
 
 LONGEST = 400  # lines of one file; what needs more is several files, or several connectors
 
@@ -71,10 +72,13 @@ def test_its_page_names_all_that_it_offers(service):
 
 @every_service
 def test_its_logo_is_a_picture_and_no_program(service):
-    path = folder(service) / "logo.svg"
-    assert path.is_file(), f"draw {path}"
-    text = path.read_text("utf-8")
-    assert len(text) <= 16_384
+    own, named = folder(service) / "logo.svg", folder(service) / "logo.txt"
+    assert own.is_file() != named.is_file(), f"draw {own}, or name the vendor's in {named}"
+    if named.is_file():
+        assert logos.NAMED.fullmatch(named.read_text("utf-8").strip()), "such as simple-icons:github"
+        assert logos.vendor(folder(service)), "run `python hatch_build.py`"
+    text = logos.logo(service, folder(service)).decode()
+    assert len(text) <= (16_384 if own.is_file() else 65_536)
     assert "<!" not in text, "no doctype, no entities"
     root = ET.fromstring(text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
