@@ -103,7 +103,7 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
     """The providers that this server is registered at."""
     found = [
-        ProviderView(provider=one.slug, name=one.name, icon_path=f"/icons/{one.slug}.svg")
+        ProviderView(provider=one.slug, name=called(one), icon_path=f"/icons/{one.slug}.svg")
         for one in registry.services.values()
         if isinstance(one.auth, OAuth2) and one.auth.login_scopes is not None and connections.keys_of(one, settings)
     ]
@@ -120,6 +120,11 @@ async def provider(client: Client, registry: Registry, settings: Settings, slug:
     connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
     assert isinstance(connector.auth, OAuth2)  # noqa: S101 - what is offered has it
     return connector, connector.auth
+
+
+def called(connector: Connector) -> str:
+    """What people read when they log in with it."""
+    return (connector.auth.login_name if isinstance(connector.auth, OAuth2) else "") or connector.name
 
 
 def redirect_uri(settings: Settings, slug: str) -> str:
@@ -215,7 +220,7 @@ async def arrive(
         if user_id is None:
             if not account.email:
                 raise Invalid(
-                    f"{connector.name} tells no e-mail address. Register with one, then link {connector.name} in your profile."
+                    f"{called(connector)} tells no e-mail address. Register with one, then link {called(connector)} in your profile."
                 )
             user = await accounts.register_provided(
                 session, settings, email=account.email, name=account.name, invitation=invitation, address=address
@@ -251,8 +256,8 @@ async def _by_email(session: AsyncSession, connector: Connector, account: Accoun
         or await session.scalar(same.limit(1))
     ):
         raise Conflict(
-            f"There is already an account with this e-mail address. Log in to it first, then link {connector.name} in your"
-            " profile."
+            f"There is already an account with this e-mail address. Log in to it first, then link {called(connector)} in"
+            " your profile."
         )
     return int(user_id)
 
@@ -266,12 +271,12 @@ async def attach(
     if owner == user_id:
         return
     if owner is not None:
-        raise Conflict(f"This {connector.name} account belongs to another account here.")
+        raise Conflict(f"This {called(connector)} account belongs to another account here.")
     other = select(UserOAuth2Account.user_id).where(
         UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == await _row(session, connector)
     )
     if await session.scalar(other):
-        raise Conflict(f"You log in with another {connector.name} account already; remove it first.")
+        raise Conflict(f"You log in with another {called(connector)} account already; remove it first.")
     await _link(session, user_id, connector, account, address)
 
 
@@ -284,11 +289,11 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
         .order_by(UserOAuth2Account.created_at)
     )
     slugs = {one.name: slug for slug, one in registry.services.items()} | {OIDC_ROW: OIDC}
-    names = {OIDC: settings.oidc_name}
+    names = {slug: called(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
     return [
         LoginView(
             provider=slugs[row.name],
-            name=names.get(slugs[row.name], row.name),
+            name=names[slugs[row.name]],
             email=row.email,
             created_at=row.created_at,
         )

@@ -1,6 +1,7 @@
 """Logging in and signing up with a provider, and whose account it is."""
 
 import asyncio
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -182,6 +183,18 @@ async def test_the_last_way_in_stays(nobody, server):
     assert (await me.delete(f"/api/me/logins/{left['provider']}")).status == 404
     again = await nobody.post("/api/auth/login", {"login": "ann@example.org", "password": PASSWORD})
     assert again.status == 200
+
+
+async def test_a_provider_is_called_otherwise_than_its_service(nobody, server, state):
+    connector = state.registry.services["vendor"]
+    connector.auth = replace(connector.auth, login_name="Vendors & Sons")
+    assert (await nobody.get("/api/auth/providers")).json()["items"][0]["name"] == "Vendors & Sons"
+    assert "Vendors & Sons tells no e-mail address" in (await arrive(nobody, server, "nomail")).json()["detail"]
+    assert "in at Vendors & Sons" in (await arrive(nobody, server, deny=True)).json()["detail"]
+    me = nobody.as_((await arrive(nobody, server)).json()["token"])
+    (login,) = (await me.get("/api/me/logins")).json()["items"]
+    assert (login["provider"], login["name"]) == ("vendor", "Vendors & Sons")
+    assert "Vendors & Sons is your only way in" in (await me.delete("/api/me/logins/vendor")).json()["detail"]
 
 
 async def test_a_provider_that_is_no_longer_there_is_no_way_in(nobody, server, state):

@@ -170,7 +170,7 @@ async def arrived(
     keys = grants.keys_of(state.settings, connector)
     async with state.database.transaction() as using:
         came = await consent.come_back(using, state.keyring, "log_in", slug, state=given, bound_to=secret)
-    _agreed(connector.name, code, error, came)
+    _agreed(providers.called(connector), code, error, came)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,

@@ -28,8 +28,9 @@ class OAuth2:
 
     `scopes` are asked for whenever the service is connected; components add theirs. `account` asks the vendor who agreed, with
     a `ctx.http` that already carries the token. With `login_scopes` people may log in to AREA with it; these must suffice for
-    `account`, which should then tell the e-mail address and whether the vendor has verified it. Services of one vendor name the
-    same `client`, so that AREA is registered there once: `AREA_<CLIENT>_CLIENT_ID`; else it is the service's own.
+    `account`, which should then tell the e-mail address and whether the vendor has verified it; `login_name` is what the button
+    says where that is not the service's name. Services of one vendor name the same `client`, so that AREA is registered there
+    once: `AREA_<CLIENT>_CLIENT_ID`; else it is the service's own. One of them at most has `login_scopes`.
     """
 
     authorize_url: str
@@ -37,6 +38,7 @@ class OAuth2:
     account: Callable[["Context"], Awaitable[Account]]
     scopes: tuple[str, ...] = ()
     login_scopes: tuple[str, ...] | None = None
+    login_name: str = ""
     revoke_url: str | None = None
     client: str = ""
     quirks: Quirks = field(default_factory=Quirks)
