@@ -5,7 +5,21 @@ from fastapi import APIRouter, FastAPI
 from area.doors.edge import Edge
 from area.engine.cache import Cache
 from area.engine.state import State
-from area.web import admin, avatars, details, editor, errors, home, inbox, language, pick, profile, runs, services, sign_in
+from area.web import (
+    admin,
+    avatars,
+    details,
+    editor,
+    errors,
+    home,
+    inbox,
+    language,
+    pick,
+    profile,
+    runs,
+    services,
+    sign_in,
+)
 from area.web import help as help_pages
 from area.web.compress import Compress
 
