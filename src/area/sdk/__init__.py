@@ -4,7 +4,7 @@ from area.sdk.context import Context, Failure, Platform
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Headers, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option, Pick
-from area.sdk.http import Access, Http, Response
+from area.sdk.http import Access, Http, Response, parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks
 from area.sdk.service import Action, Credentials, Firing, Nothing, Reaction, Service
 from area.sdk.sockets import explain, tls_context
@@ -46,6 +46,7 @@ __all__ = [
     "explain",
     "hmac_sha1",
     "hmac_sha256",
+    "parse",
     "shared_token",
     "standard_webhooks",
     "tls_context",

@@ -4,15 +4,17 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Protocol
+from functools import cache
+from typing import Any, Protocol, TypeVar, overload
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
 from area.sdk.errors import AuthExpired, Permanent, Retry
 
-__all__ = ["Access", "Authority", "Fixed", "Http", "Response"]
+__all__ = ["Access", "Authority", "Fixed", "Http", "Response", "parse"]
 
 MAX_RETRY_AFTER = timedelta(hours=24)
 MASK = "•••"
@@ -101,7 +103,7 @@ class Http:
         self._client = client
         self._base_url = (authority.base_url if authority else "") or base_url
         self._authority = authority
-        self._connected = connected or authority is not None
+        self.connected = connected or authority is not None
         addresses = [self._base_url, *(one if "://" in one else f"https://{one}" for one in hosts)]
         self._origins = frozenset(found for one in addresses if (found := _origin(one)))
         self._masks: Callable[[str], str] = str
@@ -219,7 +221,7 @@ class Http:
     def check(self, response: Response) -> None:
         """Raise the error that the status stands for; nothing below 400."""
         status = response.status
-        ours = self._connected and (not self._origins or self._is_ours(response.url))
+        ours = self.connected and (not self._origins or self._is_ours(response.url))
         if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
             raise AuthExpired(f"{response.host} no longer takes the connection's access. Connect it again.")
         if status < 400:
@@ -229,7 +231,7 @@ class Http:
             raise AuthExpired(f"{said} The connection must be renewed.")
         if status in (408, 425, 429) or status >= 500:
             after = response.retry_after()
-            raise Retry(said, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self._connected)
+            raise Retry(said, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self.connected)
         raise Permanent(said)
 
 
@@ -246,3 +248,29 @@ def _json(response: Response) -> Any:
         return response.json()
     except RequestFailed as error:
         raise Permanent(str(error)) from error
+
+
+Parsed = TypeVar("Parsed")
+
+
+@overload
+def parse(kind: type[Parsed], values: Any, vendor: str) -> Parsed: ...
+@overload
+def parse(kind: Any, values: Any, vendor: str) -> Any: ...
+def parse(kind: Any, values: Any, vendor: str) -> Any:
+    """What `vendor` answered (a `Response`, JSON as bytes, or parsed JSON) as a model, or another type such as `list[Row]`.
+
+    Raises `Permanent`, with the name of the field, for what is not as the vendor documents it.
+    """
+    values = values.body if isinstance(values, Response) else values
+    adapter = _adapter(kind)
+    try:
+        return adapter.validate_json(values) if isinstance(values, bytes) else adapter.validate_python(values)
+    except ValidationError as error:
+        what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
+        raise Permanent(f"{vendor} answered something else than it documents: {what}.") from error
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
