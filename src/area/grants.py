@@ -179,15 +179,6 @@ async def own_address(
 # Exchange
 
 
-def bearer(auth: OAuth2, client_id: str, token: SecretStr) -> Access:
-    """What lets a request in with this token."""
-    value = token.get_secret_value()
-    headers = {"Authorization": f"{auth.quirks.token_type} {value}"}
-    if auth.quirks.client_id_header:
-        headers[auth.quirks.client_id_header] = client_id
-    return Access(headers=headers, secrets=(value,))
-
-
 async def exchange(
     client: Client,
     guard: Guard,
@@ -210,7 +201,7 @@ async def exchange(
         raise Invalid(f"{connector.name} was not connected: {error} {hint}") from None
     return Linked(
         grant,
-        await who(client, guard, connector, auth, bearer(auth, keys.id, grant.access)),
+        await who(client, guard, connector, auth, auth.access(keys.id, grant.access)),
         grant.scopes or tuple(asked),
     )
 

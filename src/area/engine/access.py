@@ -260,20 +260,11 @@ class Bearer:
 
     def refuses(self, response: Response) -> bool:
         """By the status, or by what a 200 says."""
-        quirks = self._auth.quirks
-        if response.status in quirks.expired_statuses:
-            return True
-        if response.status != 200 or not quirks.expired_field or len(response.body) > 10_000:
-            return False
-        try:
-            body = response.json()
-        except Exception:  # noqa: BLE001 - no JSON, no refusal
-            return False
-        return isinstance(body, dict) and str(body.get(quirks.expired_field)) in quirks.expired_codes
+        return self._auth.refuses(response)
 
     def _access(self, kept: Kept) -> Access:
         keys = connections.keys_of(self._service, self._state.settings)
-        return grants.bearer(self._auth, keys.id if keys else "", kept.access)
+        return self._auth.access(keys.id if keys else "", kept.access)
 
 
 def http(state: State, tokens: Tokens, service: Service, user_id: int | None, credential: Any) -> Http:

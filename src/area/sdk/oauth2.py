@@ -4,7 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
+from area.kit.http import RequestFailed, Response
 from area.kit.oauth2 import Quirks, Server
+from area.sdk.http import Access
 
 if TYPE_CHECKING:
     from area.sdk.context import Context
@@ -47,3 +51,23 @@ class OAuth2:
     def server(self) -> Server:
         """The vendor's authorization server."""
         return Server(self.authorize_url, self.token_url, self.revoke_url, self.quirks)
+
+    def access(self, client_id: str, token: SecretStr) -> Access:
+        """What lets a request in with this token."""
+        value = token.get_secret_value()
+        headers = {"Authorization": f"{self.quirks.token_type} {value}"}
+        if self.quirks.client_id_header:
+            headers[self.quirks.client_id_header] = client_id
+        return Access(headers=headers, secrets=(value,))
+
+    def refuses(self, response: Response) -> bool:
+        """Whether an answer says that the token is over: by the status, or by what a 200 says."""
+        if response.status in self.quirks.expired_statuses:
+            return True
+        if response.status != 200 or not self.quirks.expired_field or len(response.body) > 10_000:
+            return False
+        try:
+            body = response.json()
+        except RequestFailed:  # no JSON, no refusal
+            return False
+        return isinstance(body, dict) and str(body.get(self.quirks.expired_field)) in self.quirks.expired_codes
