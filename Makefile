@@ -81,7 +81,7 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml $(WEB) |
 	$(call INSTALL,requirements-dev.txt)
 	@touch $@ $(VENV)/run.stamp
 
-$(VENV)/npm.stamp: tests/npm/package-lock.json $(VENV)/dev.stamp
+$(VENV)/npm.stamp: tests/npm/package-lock.json tests/npm/documents/package-lock.json tests/npm/__init__.py $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.npm && touch $@ || echo "npm did not bring what some tests need; they are skipped and say so." >&2
 
 # Python's own pip installs into the new environment when it can (22.3 or later); another pip in there takes seconds to make.
