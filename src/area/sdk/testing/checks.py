@@ -1,0 +1,161 @@
+"""What a description says about a request, checked on one that came."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from area.sdk.http import Access
+from area.sdk.testing.descriptions import Operation, Parameter
+from area.sdk.testing.schemas import Schemas
+
+if TYPE_CHECKING:
+    from area.sdk.testing.double import Asked
+
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+MOST = 5  # problems that are told of one request
+_NOT_PARAMETERS = {"accept", "content-type", "authorization"}  # https://spec.openapis.org/oas/v3.0.3#fixed-fields-9
+
+
+class Broken(Exception):
+    """A request that the vendor would refuse with `status`. `ours`: no vendor's state explains it, it is a mistake in the test or the code."""
+
+    def __init__(self, status: int, message: str, *, ours: bool = True) -> None:
+        super().__init__(message)
+        self.status = status
+        self.ours = ours
+
+
+def check(schemas: Schemas, operation: Operation, asked: "Asked", access: Access | None) -> None:
+    """Raise `Broken` when the request is not one that the operation takes, or comes without the right credential."""
+    let_in = check_access(operation, asked, access)
+    problems = [*_parameter_problems(schemas, operation, asked, let_in)]
+    if problems:
+        raise Broken(400, "; ".join(problems[:MOST]))
+    problems = _body_problems(schemas, operation, asked)
+    if problems:
+        raise Broken(422, "; ".join(problems[:MOST]))
+
+
+def check_access(operation: Operation, asked: "Asked", access: Access | None) -> set[tuple[str, str]]:
+    """The places where a credential came. Raises `Broken` with 401 when one is missing, or not the right one."""
+    expected = {("header", name.lower()): value for name, value in (access.headers if access else {}).items()}
+    expected |= {("query", name): value for name, value in (access.params if access else {}).items()}
+    alternatives = operation.security if operation.security is not None else [set(expected)]
+    came = {
+        place for place in {*expected, *(one for each in alternatives for one in each)} if _at(asked, place) is not None
+    }
+    if alternatives and not any(each <= came for each in alternatives):
+        wanted = " or ".join(" and ".join(f"{where} {name}" for where, name in sorted(each)) for each in alternatives)
+        raise Broken(401, f"it comes without a credential: {wanted}")
+    for place, value in expected.items():
+        if place in came and _at(asked, place) != value:
+            raise Broken(401, f"the {place[0]} {place[1]} is not the credential that was given", ours=False)
+    return came
+
+
+def _at(asked: "Asked", place: tuple[str, str]) -> str | None:
+    where, name = place
+    return asked.headers.get(name) if where == "header" else asked.query.get(name)
+
+
+def _parameter_problems(
+    schemas: Schemas, operation: Operation, asked: "Asked", let_in: set[tuple[str, str]]
+) -> list[str]:
+    problems = []
+    known = {name for where, name in let_in if where == "query"}
+    for one in operation.parameters:
+        if one.where == "header" and one.name.lower() in _NOT_PARAMETERS:
+            continue
+        names = _query_names(one, asked) if one.where == "query" else set()
+        known |= names
+        given = _given(one, asked, names)
+        if given is None:
+            # Slack lists its bearer token as a parameter
+            if one.required and not (one.name == "token" and let_in):
+                problems.append(f"the {one.where} parameter {one.name} is missing")
+            continue
+        told = schemas.problems(one.schema, schemas.plain(given, one.schema), "request")
+        problems += [f"the {one.where} parameter {one.name}: {problem}" for problem in told]
+    unknown = [name for name in dict.fromkeys(asked.query) if name not in known]
+    return problems + [f"the query parameter {name} is not known" for name in unknown]
+
+
+def _query_names(parameter: Parameter, asked: "Asked") -> set[str]:
+    name = parameter.name
+    return {one for one in asked.query if one in (name, f"{name}[]") or one.startswith(f"{name}[")}
+
+
+def _given(parameter: Parameter, asked: "Asked", names: set[str]) -> Any:
+    """The parameter's value: text, a list or a mapping of it, or None."""
+    if parameter.where == "path":
+        value: Any = asked.params.get(parameter.name)
+    elif parameter.where == "header":
+        value = asked.headers.get(parameter.name)
+    elif not names:
+        return None
+    elif names == {parameter.name}:
+        values = asked.query.getall(parameter.name)
+        value = values[0] if len(values) == 1 else values
+    else:
+        pairs = [(name, value) for name, value in asked.query.items() if name in names]
+        return nested(pairs).get(parameter.name)
+    if isinstance(value, str) and not parameter.explode:
+        separator = {"spaceDelimited": " ", "pipeDelimited": "|"}.get(parameter.style, ",")
+        if separator in value and "array" in str(parameter.schema):
+            return value.split(separator)
+    return value
+
+
+def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """`a[b]=1`, `a[]=2` and `a[0]=3` as mappings and lists; a name that comes twice is a list."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        base, *keys = [name] if "[" not in name else [name.partition("[")[0], *re.findall(r"\[([^\]]*)\]", name)]
+        level, last = found, base
+        for key in keys:
+            step = level.setdefault(last, {})
+            if not isinstance(step, dict):
+                break
+            level, last = step, key or str(len(step))
+        level[last] = (
+            value if last not in level else [*(level[last] if isinstance(level[last], list) else [level[last]]), value]
+        )
+    return found
+
+
+def _body_problems(schemas: Schemas, operation: Operation, asked: "Asked") -> list[str]:
+    if not asked.body:
+        return ["it has no body"] if operation.body_required else []
+    kind = asked.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not operation.bodies:
+        return ["it takes no body"]
+    if kind not in operation.bodies:
+        pattern = next(
+            (one for one in operation.bodies if one == "*/*" or (one.endswith("/*") and kind.startswith(one[:-1]))),
+            None,
+        )
+        if pattern is None:
+            return [f"the body is {kind or 'of no type'}, and must be {' or '.join(operation.bodies)}"]
+    else:
+        pattern = kind
+    schema = operation.bodies[pattern]
+    if schema is None:
+        return []
+    if kind in FORMS:
+        pairs = list(asked.form.items())
+        literal = schemas.resolved(schema).get("properties") or {}
+        values = nested([pair for pair in pairs if pair[0] not in literal])
+        values |= {name: _one(asked.form.getall(name)) for name in dict.fromkeys(asked.form) if name in literal}
+        return [f"the form: {one}" for one in schemas.problems(schema, schemas.plain(values, schema), "request")]
+    if "json" in kind:
+        try:
+            value = orjson.loads(asked.body)
+        except orjson.JSONDecodeError as error:
+            return [f"the body is no JSON: {error}"]
+        return [f"the body: {one}" for one in schemas.problems(schema, value, "request")]
+    return []
+
+
+def _one(values: list[str]) -> Any:
+    return values[0] if len(values) == 1 else values

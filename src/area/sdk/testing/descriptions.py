@@ -1,0 +1,364 @@
+"""What vendors publish of their APIs, as operations: OpenAPI 3, Swagger 2.0, and Google's discovery documents.
+
+None of these documents is kept here: OpenAPI comes from npm packages in .venv/npm (`python -m tests.npm`), Google's from the package
+google-api-python-client.
+"""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import orjson
+import pytest
+from typing_extensions import override
+
+from area.sdk.testing.schemas import Schemas
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+JSON = "application/json"
+
+Mend = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a path, query or header. `style` and `explode` say how more than one value is written."""
+
+    name: str
+    where: str
+    required: bool
+    schema: Any
+    style: str = "form"
+    explode: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What may be asked and answered. `bodies` and the content of `answers` go by media type; a schema may be None.
+
+    `security` lists alternatives, each the places (`header` or `query`, and the name) that hold a credential; None: not told.
+    """
+
+    method: str
+    route: str
+    parameters: list[Parameter]
+    bodies: dict[str, Any]
+    body_required: bool
+    answers: dict[str, dict[str, Mapping[str, Any]]]
+    security: list[set[tuple[str, str]]] | None
+
+    def answer(self, status: int) -> dict[str, Mapping[str, Any]] | None:
+        """The content described for a status; None when it is not described."""
+        for name in (str(status), f"{status // 100}XX", "default"):
+            if name in self.answers:
+                return self.answers[name]
+        return None
+
+    @property
+    def success(self) -> int:
+        """The first status below 300 that is described."""
+        return next((int(name) for name in sorted(self.answers) if name.isdigit() and int(name) < 300), 200)
+
+
+@dataclass
+class Description:
+    """A vendor's document, read when it is first needed. `mend` corrects in it what is known to be wrong or out of date."""
+
+    name: str
+    read: Callable[[], bytes]
+    mend: Mend | None = None
+    _operations: dict[tuple[str, str], Operation] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The parsed document. Skips the test when it is not there."""
+        document: dict[str, Any] = orjson.loads(self.read())
+        if self.mend is not None:
+            self.mend(document)
+        return document
+
+    @cached_property
+    def schemas(self) -> Schemas:
+        """Its schemas."""
+        document = self.document
+        return Schemas(document, document.get("components", document).get("schemas") or document.get("definitions", {}))
+
+    @property
+    def server(self) -> str:
+        """The base address that it names first."""
+        raise NotImplementedError
+
+    @cached_property
+    def routes(self) -> dict[str, dict[str, Any]]:
+        """By path template and method, what the document says of it."""
+        raise NotImplementedError
+
+    def operation(self, method: str, route: str) -> Operation:
+        """Raises `KeyError` when there is none."""
+        known = self._operations.get((method, route))
+        if known is None:
+            known = self._operations[method, route] = self._operation(method, route, self.routes[route][method])
+        return known
+
+    def _operation(self, method: str, route: str, told: Any) -> Operation:
+        raise NotImplementedError
+
+    def find(self, path: str) -> tuple[str, dict[str, str]] | None:
+        """The path template that a path below the server's address fits, and what its parameters are."""
+        return self._finder.find(path)
+
+    @cached_property
+    def _finder(self) -> "Finder":
+        return Finder(self.routes, self._long)
+
+    def _long(self, route: str) -> set[str]:  # noqa: ARG002 - for those whose templates do not say it
+        return set()
+
+    def sample(self, name: str, **changes: Any) -> Any:
+        """A small value of the schema of this name, its fields changed."""
+        made = self.schemas.sample(self.schemas.names[name])
+        return {**made, **changes} if changes else made
+
+
+class Finder:
+    """Path templates. `{name}` is a segment or part of one; `{+name}`, or a name in `long` of the route, any number of them."""
+
+    def __init__(self, routes: Iterable[str], long: Callable[[str], set[str]] = lambda _route: set()) -> None:
+        self._by_length: dict[int, list[str]] = {}
+        self._long: list[str] = []
+        self._patterns: dict[str, re.Pattern[str]] = {}
+        for route in sorted(routes, key=_literal, reverse=True):  # the more of it is literal, the better it fits
+            names = long(route)
+            if names or "{+" in route:
+                self._patterns[route] = _pattern(route, names)
+                self._long.append(route)
+            else:
+                self._by_length.setdefault(route.count("/"), []).append(route)
+
+    def find(self, path: str) -> tuple[str, dict[str, str]] | None:
+        """The best template for a path as it is on the wire, and the values of its parameters."""
+        for route in (*self._by_length.get(path.count("/"), ()), *self._long):
+            if not path.startswith(route.partition("{")[0]):
+                continue
+            pattern = self._patterns.get(route) or self._patterns.setdefault(route, _pattern(route, set()))
+            if found := pattern.fullmatch(path):
+                names = re.findall(r"\{\+?([^}]*)\}", route)
+                return route, dict(zip(names, map(unquote, found.groups()), strict=True))
+        return None
+
+
+def _literal(route: str) -> int:
+    return len(re.sub(r"\{[^}]*\}", "", route))
+
+
+def _pattern(route: str, long: set[str]) -> re.Pattern[str]:
+    def group(part: str) -> str:
+        return "(.+)" if part.startswith("{+") or part[1:-1] in long else "([^/]+)"
+
+    parts = re.split(r"(\{[^}]*\})", route)
+    return re.compile("".join(group(one) if one.startswith("{") else re.escape(one) for one in parts))
+
+
+class OpenAPI(Description):
+    """OpenAPI 3.0 and 3.1, and Swagger 2.0."""
+
+    @property
+    @override
+    def server(self) -> str:
+        document = self.document
+        if "swagger" in document:
+            scheme = next(iter(document.get("schemes", ["https"])))
+            return f"{scheme}://{document.get('host', '')}{document.get('basePath', '')}".rstrip("/")
+        return str(document["servers"][0]["url"]).rstrip("/")
+
+    @cached_property
+    @override
+    def routes(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for path, item in self.document["paths"].items():
+            told = self.schemas.resolved(item)
+            found[path] = {name: (told, told[name.lower()]) for name in METHODS if name.lower() in told}
+        return found
+
+    @override
+    def _long(self, route: str) -> set[str]:
+        told = [one for item, operation in self.routes[route].values() for one in _parameters(item, operation)]
+        return {one["name"] for one in map(self.schemas.resolved, told) if one.get("x-multi-segment")}
+
+    @override
+    def _operation(self, method: str, route: str, told: Any) -> Operation:
+        item, operation = told
+        resolved = self.schemas.resolved
+        merged: dict[tuple[str, str], Any] = {}
+        for one in _parameters(item, operation):
+            parameter = resolved(one)
+            merged[parameter["in"], parameter["name"]] = parameter
+        content, required = self._body(operation, merged)
+        answers = {
+            status: self._content(resolved(one), operation) for status, one in operation.get("responses", {}).items()
+        }
+        parameters = [_parameter(one) for (where, _), one in merged.items() if where in ("path", "query", "header")]
+        security = self._security(operation.get("security", self.document.get("security")))
+        return Operation(method, route, parameters, content, required, answers, security)
+
+    def _body(self, operation: Any, parameters: dict[tuple[str, str], Any]) -> tuple[dict[str, Any], bool]:
+        told = self.schemas.resolved(operation.get("requestBody") or {})
+        if told:
+            content = {_media(name): one.get("schema") for name, one in told.get("content", {}).items()}
+            return content, told.get("required") is True
+        body = next((one for (where, _), one in parameters.items() if where == "body"), None)
+        form = {name: one for (where, name), one in parameters.items() if where == "formData"}
+        consumes = operation.get("consumes") or self.document.get("consumes") or [JSON]
+        if body is not None:
+            return {_media(name): body.get("schema") for name in consumes}, body.get("required") is True
+        if form:
+            needed = [name for name, one in form.items() if one.get("required")]
+            schema = {"type": "object", "required": needed, "properties": {n: _bare(one) for n, one in form.items()}}
+            kinds = [one for one in consumes if "form" in one] or ["application/x-www-form-urlencoded"]
+            return {_media(name): schema for name in kinds}, bool(needed)
+        return {}, False
+
+    def _content(self, told: Any, operation: Any) -> dict[str, Mapping[str, Any]]:
+        if "content" in told:
+            return {_media(name): one for name, one in told["content"].items()}
+        if "schema" not in told:
+            return {}
+        produces = operation.get("produces") or self.document.get("produces") or [JSON]
+        examples = told.get("examples", {})
+        return {
+            _media(name): {"schema": told["schema"], **({"example": examples[name]} if name in examples else {})}
+            for name in produces
+        }
+
+    def _security(self, told: Any) -> list[set[tuple[str, str]]] | None:
+        schemes = self.document.get("components", {}).get("securitySchemes") or self.document.get("securityDefinitions")
+        if told is None or not schemes:
+            return None
+        return [{_place(self.schemas.resolved(schemes[name])) for name in one if name in schemes} for one in told]
+
+
+class Discovery(Description):
+    """Google's discovery documents (https://developers.google.com/discovery/v1/reference/apis)."""
+
+    @property
+    @override
+    def server(self) -> str:
+        return str(self.document["rootUrl"]).rstrip("/")
+
+    @cached_property
+    @override
+    def routes(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        base = "/" + self.document["servicePath"].lstrip("/")
+        for method in _methods(self.document):
+            found.setdefault(base + method["path"], {})[method["httpMethod"]] = method
+            upload = method.get("mediaUpload", {}).get("protocols", {}).get("simple")
+            if upload:
+                found.setdefault(upload["path"], {})[method["httpMethod"]] = {**method, "upload": True}
+        return found
+
+    @override
+    def _operation(self, method: str, route: str, told: Any) -> Operation:
+        parameters = [
+            Parameter(name, one["location"], one.get("required") is True, _repeated(one))
+            for name, one in (*self.document.get("parameters", {}).items(), *told.get("parameters", {}).items())
+        ]
+        if told.get("upload"):
+            parameters.append(Parameter("uploadType", "query", required=True, schema={"enum": ["media", "multipart"]}))
+        bodies = {"*/*": None} if told.get("upload") else {JSON: told["request"]} if "request" in told else {}
+        answer: dict[str, Mapping[str, Any]] = {JSON: {"schema": told["response"]}} if "response" in told else {}
+        if told.get("supportsMediaDownload"):
+            answer["*/*"] = {}
+        security = [{("header", "authorization")}] if told.get("scopes") else None
+        return Operation(method, route, parameters, bodies, "request" in told, {"200": answer}, security)
+
+
+def _parameters(item: Any, operation: Any) -> list[Any]:
+    return [*item.get("parameters", ()), *operation.get("parameters", ())]
+
+
+def _methods(resource: Mapping[str, Any]) -> Iterator[Any]:
+    yield from resource.get("methods", {}).values()
+    for one in resource.get("resources", {}).values():
+        yield from _methods(one)
+
+
+def _repeated(told: Any) -> Any:
+    schema = _bare(told)
+    return {"type": "array", "items": schema} if told.get("repeated") else schema
+
+
+def _bare(told: Any) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if name not in ("required", "name", "in")}
+
+
+def _parameter(told: Any) -> Parameter:
+    where = told["in"]
+    schema = told.get("schema")
+    if schema is None:
+        schema = next((one.get("schema", {}) for one in told.get("content", {}).values()), None) or _bare(told)
+    style = told.get("style") or {"query": "form", "cookie": "form"}.get(where, "simple")
+    collection = told.get("collectionFormat")
+    if collection:
+        style = {"ssv": "spaceDelimited", "pipes": "pipeDelimited"}.get(collection, style)
+    explode = told.get("explode", style in ("form", "deepObject")) if collection is None else collection == "multi"
+    if "schema" not in told and collection is None and told.get("type") == "array":
+        explode = False
+    return Parameter(told["name"], where, told.get("required") is True, schema, style, explode)
+
+
+def _place(scheme: Mapping[str, Any]) -> tuple[str, str]:
+    if scheme["type"] == "apiKey":
+        return (scheme["in"], scheme["name"].lower() if scheme["in"] == "header" else scheme["name"])
+    return ("header", "authorization")
+
+
+def _media(name: str) -> str:
+    return name.partition(";")[0].strip().lower()
+
+
+_described: dict[str, Description] = {}
+
+
+def described(name: str, *, mend: Mend | None = None) -> Description:
+    """The OpenAPI or Swagger document `package/path` of an npm package of the tests, or of a file of this path.
+
+    `mend(document)` corrects what is known to be wrong in it; say there why, with the vendor's page. Nothing is read before it is
+    needed; then a test is skipped, by name, when the document is not there.
+    """
+    if mend is None and name in _described:
+        return _described[name]
+    made = OpenAPI(name, lambda: _file(name, Path(sys.prefix) / "npm" / "node_modules" / name), mend)
+    return made if mend else _described.setdefault(name, made)
+
+
+def discovered(name: str, *, mend: Mend | None = None) -> Description:
+    """Google's discovery document of this name, such as `gmail.v1`; otherwise as `described`."""
+    if mend is None and name in _described:
+        return _described[name]
+
+    def read() -> bytes:
+        found = importlib.util.find_spec("googleapiclient")
+        places = list(found.submodule_search_locations or ()) if found else [""]
+        return _file(name, Path(places[0], "discovery_cache", "documents", f"{name}.json"))
+
+    made = Discovery(name, read, mend)
+    return made if mend else _described.setdefault(name, made)
+
+
+def _file(name: str, path: Path) -> bytes:
+    for one in (path, Path(name)):
+        if one.is_file():
+            return one.read_bytes()
+    return pytest.skip(f"not run: the vendor's description {name} is not here; `make test` fetches it")
+
+
+def base_path(address: str) -> str:
+    """The path of a base address, without the slash at its end."""
+    return urlsplit(address).path.rstrip("/")

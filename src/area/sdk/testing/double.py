@@ -1,0 +1,288 @@
+"""A server on loopback that plays a vendor, and refuses what the vendor's own description does not allow."""
+
+import contextlib
+import inspect
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
+from multidict import CIMultiDictProxy, MultiDict, MultiMapping
+
+from area.kit.text import did_you_mean
+from area.sdk.http import Access
+from area.sdk.testing.checks import Broken, check
+from area.sdk.testing.descriptions import JSON, Description, Finder, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that came. `route` is the path template, `params` what stood for its names; `json` and `form` are parsed."""
+
+    method: str
+    host: str
+    path: str
+    route: str
+    params: Mapping[str, str]
+    query: MultiMapping[str]
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    json: Any = None
+    form: MultiDict[str] = field(default_factory=MultiDict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer. Without `status` it is the first success that the description has.
+
+    `unchecked` says why this answer need not be one that the description allows.
+    """
+
+    status: int = 0
+    json: Any = None
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    unchecked: str = ""
+
+
+class Double:
+    """Plays the vendor of `description` at its addresses `at`, where `*` stands for part of a host or path.
+
+    `async with` starts it, and raises `AssertionError` at the end if a request or an answer broke the description. Without a
+    description every request needs an answer by `on`. `token` is the bearer token that must come, `access` the headers or parameters;
+    of neither, `connector` says what its service sends.
+    """
+
+    def __init__(
+        self,
+        description: Description | None,
+        at: str | tuple[str, ...] = "",
+        *,
+        token: str | None = None,
+        access: Access | None = None,
+    ) -> None:
+        self.description = description
+        self.access = access or (Access(headers={"Authorization": f"Bearer {token}"}) if token else None)
+        self.asked: list[Asked] = []
+        self.broken: list[str] = []
+        self.url = ""
+        self._at = at
+        self._handlers: dict[tuple[str, str], Any] = {}
+        self._failing: Answer | None = None
+        self._server: RawTestServer | None = None
+
+    @property
+    def at(self) -> tuple[str, ...]:
+        """The vendor's base addresses."""
+        if self._at:
+            return (self._at,) if isinstance(self._at, str) else self._at
+        assert self.description is not None, "say where the vendor is: at=…"
+        return (self.description.server,)
+
+    def on(self, method: str, route: str, answer: Any) -> None:
+        """Answer requests to a path template with JSON, an `Answer`, or what a (coroutine) function of `Asked` returns.
+
+        The latest for a route counts. Raises `AssertionError` for a route that the description does not have.
+        """
+        if self.description is not None:
+            routes = self.description.routes
+            hint = (
+                did_you_mean(route, list(routes))
+                if route not in routes
+                else f" It has {', '.join(routes.get(route, ()))}."
+            )
+            assert method in routes.get(route, ()), f"{self.description.name} has no {method} {route}{hint}"
+        self._handlers[method, route] = answer
+
+    def fails(self, status: int, body: Any = None, **headers: str) -> None:
+        """Answer everything so from now on, until `works`; `Retry_After="7"` is a header."""
+        raw = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else b""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._failing = Answer(status, body=raw, headers=named)
+
+    def works(self) -> None:
+        """Answer as before `fails`."""
+        self._failing = None
+
+    def example(self, method: str, route: str, status: int = 0) -> Any:
+        """A copy of the description's own example of an answer, or a small one made from its schema."""
+        assert self.description is not None, "there is no description to take an example from"
+        operation = self.description.operation(method, route)
+        content = operation.answer(status or operation.success) or {}
+        media = next((told for name, told in content.items() if "json" in name or name == "*/*"), None)
+        return None if media is None else self._example(media)
+
+    def _example(self, media: Mapping[str, Any]) -> Any:
+        """The first example that is as the schema says; not all are. Else one made from the schema."""
+        assert self.description is not None
+        schemas = self.description.schemas
+        given = [media["example"]] if "example" in media else []
+        given += [schemas.resolved(one).get("value") for one in media.get("examples", {}).values()]
+        for value in map(_read, given):
+            if "schema" not in media or not schemas.problems(media["schema"], value, "response"):
+                return deepcopy(value)
+        return schemas.sample(media["schema"]) if "schema" in media else None
+
+    async def __aenter__(self) -> Self:
+        if self.description is not None:
+            _ = self.description.document  # a test without it is skipped here
+        self._server = RawTestServer(self._handle)
+        await self._server.start_server()
+        self.url = str(self._server.make_url("/")).rstrip("/")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert self._server is not None
+        await self._server.close()
+        if self.broken and kind is None:
+            raise AssertionError(self.told())
+
+    def told(self) -> str:
+        """What was broken, a line each."""
+        name = self.description.name if self.description else "the double"
+        return "\n".join([f"Not as {name} has it:", *(f"- {one}" for one in self.broken)])
+
+    def plays(self, url: str) -> bool:
+        """Whether a request to this address is for this vendor."""
+        return self._below(url) is not None
+
+    def _below(self, url: str) -> str | None:
+        """The path below the vendor's base address."""
+        for base in (*self.at, self.url):
+            pattern = re.escape(base.rstrip("/")).replace(r"\*", "[^/]+")
+            if found := re.match(rf"{pattern}(?=/|$)", url):
+                return url[found.end() :] or "/"
+        return None
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        scheme = "http" if request.headers.get("Host") == urlsplit(self.url).netloc else "https"
+        path = self._below(f"{scheme}://{request.headers.get('Host')}{request.rel_url.raw_path}")
+        path = path or request.rel_url.raw_path
+        what = f"{request.method} {path}"
+        try:
+            return await self._answer(request, path)
+        except Broken as error:
+            if error.ours:
+                self.broken.append(f"{what}: {error}")
+            body = {"message": str(error)}
+            return web.json_response(body, status=error.status)
+        except Exception as error:  # noqa: BLE001 - told at the end, where it is seen
+            self.broken.append(f"{what}: the test's handler failed: {type(error).__name__}: {error}")
+            return web.json_response({"message": "The test's handler failed."}, status=500)
+
+    async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
+        body = await request.read()
+        route, params, operation = self._route(request.method, path)
+        asked = await _asked(request, path, route, params, body)
+        self.asked.append(asked)
+        if operation is not None:
+            assert self.description is not None
+            check(self.description.schemas, operation, asked, self.access)
+        elif self.access is not None:
+            _let_in(asked, self.access)
+        if self._failing is not None:
+            return _sent(self._failing, self._failing.body or b"")
+        made = await self._made(asked, operation)
+        answer = made if isinstance(made, Answer) else Answer(json=made)
+        status = answer.status or (operation.success if operation else 200)
+        answer = Answer(status, answer.json, answer.body, answer.headers, answer.unchecked)
+        raw = answer.body if answer.body is not None else orjson.dumps(answer.json) if answer.json is not None else b""
+        if operation is not None and not answer.unchecked and made is not None:
+            self._check_answer(operation, answer)
+        return _sent(answer, raw)
+
+    def _route(self, method: str, path: str) -> tuple[str, dict[str, str], Operation | None]:
+        if self.description is None:
+            own = [route for verb, route in self._handlers if verb == method]
+            found = Finder(own).find(path)
+            if found is None:
+                raise Broken(404, f"nothing answers it; the test has {', '.join(own) or 'nothing'}")
+            return *found, None
+        found = self.description.find(path)
+        if found is None:
+            raise Broken(404, f"there is no such path{did_you_mean(path, list(self.description.routes))}")
+        methods = self.description.routes[found[0]]
+        if method not in methods:
+            raise Broken(405, f"{found[0]} takes {', '.join(methods)}")
+        return *found, self.description.operation(method, found[0])
+
+    async def _made(self, asked: Asked, operation: Operation | None) -> Any:
+        """What the test answers, or else the description's example."""
+        given = self._handlers.get((asked.method, asked.route), self)
+        if given is self:
+            assert operation is not None
+            content = operation.answer(operation.success)
+            if content and (made := self.example(asked.method, asked.route)) is not None:
+                return Answer(json=made, unchecked="the description's own")
+            if content == {}:
+                return None
+            raise Broken(501, "the description has no example of an answer: say one with `on`")
+        if callable(given):
+            given = given(asked)
+            if inspect.isawaitable(given):
+                given = await given
+        return given
+
+    def _check_answer(self, operation: Operation, answer: Answer) -> None:
+        assert self.description is not None
+        content = operation.answer(answer.status)
+        if content is None:
+            raise Broken(500, f"the test answers {answer.status}, which is not described for it")
+        media = content.get(JSON) or next((one for name, one in content.items() if "json" in name), None)
+        if answer.body is not None or media is None or "schema" not in media:
+            return
+        problems = self.description.schemas.problems(media["schema"], answer.json, "response")
+        if problems:
+            raise Broken(500, f"the test answers {answer.status} otherwise than described: {'; '.join(problems[:5])}")
+
+
+def _let_in(asked: Asked, access: Access) -> None:
+    for name, value in access.headers.items():
+        if asked.headers.get(name) != value:
+            raise Broken(401, f"the header {name} must be {value!r}", ours=name not in asked.headers)
+    for name, value in access.params.items():
+        if asked.query.get(name) != value:
+            raise Broken(401, f"the parameter {name} must be {value!r}", ours=name not in asked.query)
+
+
+async def _asked(request: web.BaseRequest, path: str, route: str, params: dict[str, str], body: bytes) -> Asked:
+    parsed: Any = None
+    form: MultiDict[str] = MultiDict()
+    kind = request.content_type
+    if "json" in kind:
+        with contextlib.suppress(orjson.JSONDecodeError):
+            parsed = orjson.loads(body)
+    elif kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        for name, value in (await request.post()).items():
+            form.add(name, value if isinstance(value, str) else "(a file)")
+    return Asked(
+        request.method,
+        request.headers.get("Host", ""),
+        path,
+        route,
+        params,
+        request.query,
+        request.headers,
+        body,
+        parsed,
+        form,
+    )
+
+
+def _read(example: Any) -> Any:
+    """An example, which some (Atlassian's) write as a text that holds JSON."""
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return orjson.loads(example) if isinstance(example, str) else example
+    return example
+
+
+def _sent(answer: Answer, raw: bytes) -> web.Response:
+    headers = dict(answer.headers)
+    if raw and not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = JSON
+    return web.Response(status=answer.status, body=raw, headers=headers)

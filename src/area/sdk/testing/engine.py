@@ -1,0 +1,199 @@
+"""What the engine does with a connector's functions, in a test: a context, looks at a poll, deliveries to a webhook."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+import orjson
+import pytest
+from pydantic import SecretStr
+from typing_extensions import override
+from yarl import URL
+
+from area.kit.clock import now
+from area.kit.http import Client, Response
+from area.kit.net import Guard
+from area.sdk.context import Context
+from area.sdk.dedupe import Seen, fresh
+from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
+from area.sdk.events import Event, Headers, Request
+from area.sdk.http import Access, Fixed, Http
+from area.sdk.oauth2 import OAuth2
+from area.sdk.service import Action, Credentials, Service
+from area.sdk.testing.double import Double
+
+CLIENT_ID = "client"
+
+
+class _Elsewhere(Client):
+    """Sends to the doubles what is for their vendors, and nothing to anybody else."""
+
+    def __init__(self, guard: Guard, doubles: tuple[Double, ...]) -> None:
+        super().__init__(guard)
+        self._doubles = doubles
+
+    @override
+    async def _send(
+        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int
+    ) -> Response:
+        double = next((one for one in self._doubles if one.plays(str(url))), None)
+        if double is None:
+            raise AssertionError(f"{method} {url}: no double plays {url.origin()}")
+        there = URL(double.url + url.raw_path_qs, encoded=True)
+        sent = {**headers, "Host": url.host_port_subcomponent or ""}
+        answer = await super()._send(method, there, sent, body, max_bytes)
+        return Response(answer.status, answer.headers, answer.body, str(url))
+
+
+class _Granted(Fixed):
+    """The token of an OAuth2 connection, which can't be refreshed."""
+
+    def __init__(self, auth: OAuth2, token: str) -> None:
+        super().__init__(auth.access(CLIENT_ID, SecretStr(token)))
+        self._auth = auth
+
+    @override
+    def refuses(self, response: Response) -> bool:
+        return self._auth.refuses(response)
+
+
+class _Alone:
+    """A platform for those that need none."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AssertionError(f"ctx.platform.{name}: there is no platform in this test")
+
+
+@contextlib.asynccontextmanager
+async def connector(
+    service: Service,
+    *doubles: Double,
+    credential: Any = None,
+    access: Access | None = None,
+    token: str = "t0ken",  # noqa: S107 - of a test
+) -> AsyncIterator[Context]:
+    """A context whose `http` reaches the doubles under their vendors' addresses, connected as a user's would be.
+
+    With OAuth2 it carries `token`, otherwise what the service makes of `credential`, or `access`. Doubles that were not told
+    what to expect expect that.
+    """
+    auth, authority = service.auth, None
+    if access is not None:
+        authority = Fixed(access)
+    elif isinstance(auth, OAuth2):
+        authority = _Granted(auth, token)
+    elif isinstance(auth, Credentials) and auth.access is not None:
+        assert credential is not None, f"{service.name} is connected with a form: say credential=…"
+        authority = Fixed(auth.access(credential))
+    for double in doubles:
+        if double.access is None and authority is not None:
+            double.access = await authority.access()
+    guard = Guard(allow=["127.0.0.1"])
+    client = _Elsewhere(guard, doubles)
+    http = Http(client, service.base_url, authority=authority, hosts=service.hosts, connected=service.auth is not None)
+    try:
+        yield Context(http=http, guard=guard, platform=_Alone(), credential=credential)
+    finally:
+        await client.close()
+
+
+class Watch:
+    """Looks at a poll as the engine does: the first look is the baseline, a failed one leaves no trace."""
+
+    def __init__(self, ctx: Context, action: Action, **params: Any) -> None:
+        self.ctx = ctx
+        self.action = action
+        self.params = action.params(**params)
+        self.seen: Seen | None = None
+        self.state: dict[str, Any] = {}
+
+    async def look(self, at: datetime | None = None) -> list[Event[Any]]:
+        """The new events, oldest first, as seen at this moment or at `at`. Each has to be one that the action may return."""
+        moment = at or now()
+        self.ctx.state = orjson.loads(orjson.dumps(self.state))
+        since = (self.seen.since if self.seen else moment) - self.action.overlap
+        offered = [event async for event in self.action.function(self.ctx, self.params, since)]
+        _check_events(self.action, offered)
+        new, seen = fresh(offered, self.seen or Seen(moment), moment, self.action.overlap)
+        baseline = self.seen is None
+        self.seen, self.state = seen, orjson.loads(orjson.dumps(self.ctx.state))
+        return [] if baseline else new
+
+    async def ids(self, at: datetime | None = None) -> list[str]:
+        """The ids of the new events."""
+        return [event.id for event in await self.look(at)]
+
+
+async def deliver(
+    ctx: Context,
+    action: Action,
+    params: Any = None,
+    *,
+    body: bytes | None = None,
+    json: Any = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    secret: str = "",
+    method: str = "POST",
+) -> list[Event[Any]]:
+    """What a webhook makes of a delivery. Raises `Refused` for one that is not signed with `secret`.
+
+    `params` is the action's model, or its fields.
+    """
+    assert action.verify is not None, f"{action.key} is no webhook"
+    raw = orjson.dumps(json) if json is not None else body or b""
+    given = {"Content-Type": "application/json"} if json is not None else {}
+    pairs = [*(given | dict(headers or {})).items()]
+    request = Request(method, "/hooks/x", Headers(pairs), dict(query or {}), raw, now())
+    asked = params if isinstance(params, action.params) else action.params.model_validate(params or {})
+    action.verify.check(request, secret, asked)
+    events = [event async for event in action.function(ctx, asked, request)]
+    _check_events(action, events)
+    return events
+
+
+def _check_events(action: Action, events: list[Event[Any]]) -> None:
+    for event in events:
+        action.returns.model_validate_json(event.data.model_dump_json())
+        assert event.at is None or event.at.tzinfo is not None, f"{action.key}: the time of {event.id} has no offset"
+
+
+async def outcomes(
+    ctx: Context,
+    double: Double,
+    call: Callable[[], Awaitable[Any]],
+    *,
+    body: Any = None,
+    said: str = "The vendor says no",
+    garbage: bool = True,
+) -> None:
+    """Check how `call` takes the vendor's refusals: each raises the one of the three errors that it stands for.
+
+    `body` is a refusal as this vendor writes it, with the sentence `said` in it, which the user must get to read. Without
+    `garbage` an answer that is no JSON is not tried: for calls that read none.
+    """
+    refusal = {"message": said} if body is None else body
+    expired: type[ConnectorError] = AuthExpired if ctx.http.connected else Permanent
+    cases: list[tuple[int, Any, dict[str, str], type[ConnectorError]]] = [
+        (401, refusal, {}, expired),
+        *((status, refusal, {}, Permanent) for status in (403, 404, 422)),
+        (429, refusal, {"Retry_After": "7"}, Retry),
+        *((status, refusal, {}, Retry) for status in (500, 503)),
+    ]
+    if garbage:
+        cases.append((200, b"<html>It works!</html>", {}, Permanent))
+    try:
+        for status, told, headers, wanted in cases:
+            double.fails(status, told, **headers)
+            with pytest.raises(ConnectorError) as caught:
+                await call()
+            error = caught.value
+            assert type(error) is wanted, f"{status} became {type(error).__name__}: {error}"
+            if status in (403, 404, 422):
+                assert said in str(error), f"of {status} the user reads nothing that the vendor said: {error}"
+            if status == 429:
+                assert isinstance(error, Retry)
+                assert error.after == timedelta(seconds=7), f"Retry-After was 7 s, and became {error.after}"
+    finally:
+        double.works()

