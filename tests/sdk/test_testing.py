@@ -206,7 +206,7 @@ async def test_a_key_in_the_address_is_looked_for_where_the_description_has_it()
         assert answer.status == 200
         assert double.asked[0].route == "/boards/{idBoard}"
         async with connector(service, double, access=Access(params={"key": "k3y"})) as half:
-            assert "query key and query token" in await refused(double, half, "GET", "/members/me")
+            assert "query key and query token" in await refused(double, half, "GET", "/boards/5abbe4b7ddc1b351ef961414")
 
 
 async def test_nested_forms_are_read_as_described():

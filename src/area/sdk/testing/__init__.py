@@ -2,9 +2,10 @@
 
 from area.sdk.testing.descriptions import Description, described, discovered
 from area.sdk.testing.double import Answer, Asked, Double
-from area.sdk.testing.engine import Watch, connector, deliver, outcomes
+from area.sdk.testing.engine import HOOK, Watch, connector, deliver, delivery, outcomes
 
 __all__ = [
+    "HOOK",
     "Answer",
     "Asked",
     "Description",
@@ -12,6 +13,7 @@ __all__ = [
     "Watch",
     "connector",
     "deliver",
+    "delivery",
     "described",
     "discovered",
     "outcomes",

@@ -41,11 +41,11 @@ def check_access(operation: Operation, asked: "Asked", access: Access | None) ->
     """The places where a credential came. Raises `Broken` with 401 when one is missing, or not the right one."""
     expected = {("header", name.lower()): value for name, value in (access.headers if access else {}).items()}
     expected |= {("query", name): value for name, value in (access.params if access else {}).items()}
-    alternatives = operation.security if operation.security is not None else [set(expected)]
-    came = {
-        place for place in {*expected, *(one for each in alternatives for one in each)} if _at(asked, place) is not None
-    }
-    if alternatives and not any(each <= came for each in alternatives):
+    told = [set[tuple[str, str]]()] if operation.security is None else operation.security
+    alternatives = [each | set(expected) for each in told]  # whoever is let in sends all of it
+    came = {place for each in alternatives for place in each if _at(asked, place) is not None}
+    optional = operation.security is not None and not all(operation.security)
+    if not optional and alternatives and not any(each <= came for each in alternatives):
         wanted = " or ".join(" and ".join(f"{where} {name}" for where, name in sorted(each)) for each in alternatives)
         raise Broken(401, f"it comes without a credential: {wanted}")
     for place, value in expected.items():

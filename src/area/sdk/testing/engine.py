@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -24,6 +25,7 @@ from area.sdk.service import Action, Credentials, Service
 from area.sdk.testing.double import Double
 
 CLIENT_ID = "client"
+HOOK = "https://area.example/hooks/t0ken"  # an AREA's address
 
 
 class _Elsewhere(Client):
@@ -125,28 +127,34 @@ class Watch:
         return [event.id for event in await self.look(at)]
 
 
-async def deliver(
-    ctx: Context,
-    action: Action,
-    params: Any = None,
+def delivery(
     *,
-    body: bytes | None = None,
+    body: bytes = b"",
     json: Any = None,
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
-    secret: str = "",
     method: str = "POST",
-) -> list[Event[Any]]:
-    """What a webhook makes of a delivery. Raises `Refused` for one that is not signed with `secret`.
-
-    `params` is the action's model, or its fields.
-    """
-    assert action.verify is not None, f"{action.key} is no webhook"
-    raw = orjson.dumps(json) if json is not None else body or b""
+) -> Request:
+    """What a vendor sends to an AREA's address."""
+    raw = orjson.dumps(json) if json is not None else body
     given = {"Content-Type": "application/json"} if json is not None else {}
     pairs = [*(given | dict(headers or {})).items()]
-    request = Request(method, "/hooks/x", Headers(pairs), dict(query or {}), raw, now())
+    return Request(method, urlsplit(HOOK).path, Headers(pairs), dict(query or {}), raw, now(), HOOK)
+
+
+async def deliver(
+    ctx: Context, action: Action, params: Any = None, *, secret: str = "", request: Request | None = None, **sent: Any
+) -> list[Event[Any]]:
+    """The events that a webhook makes of a `request`, or of what `delivery` makes of `body`, `json`, `headers`, `query`, `method`.
+
+    `params` is the action's model, or its fields; `secret` is what deliveries have to be signed with. Raises `Refused` for one
+    that is not. There are none of a vendor's challenge; `action.handshake(delivery(…))` is what it is answered.
+    """
+    assert action.verify is not None, f"{action.key} is no webhook"
+    request = request or delivery(**sent)
     asked = params if isinstance(params, action.params) else action.params.model_validate(params or {})
+    if action.handshake is not None and action.handshake(request) is not None:
+        return []
     action.verify.check(request, secret, asked)
     events = [event async for event in action.function(ctx, asked, request)]
     _check_events(action, events)
