@@ -70,7 +70,7 @@ class ConnectionView(BaseModel):
     """A service that needs a connection, and how the user's fares; the form to connect it, never what was filled in.
 
     `kind` says whether it takes a form or is agreed to at its own site (OAuth2); then `account` is who agreed, `scopes` to what.
-    It is not `available` while this server has no client id for it.
+    It is not `available` while this server has no client id for it. What `renews` is renewed before it `expires_at`.
     """
 
     service: str
@@ -86,6 +86,7 @@ class ConnectionView(BaseModel):
     checked_at: datetime | None
     parked_until: datetime | None
     expires_at: datetime | None
+    renews: bool
     connected_at: datetime | None
     fields: list[FieldView]
 
@@ -292,6 +293,7 @@ async def views(
             ConnectionState.parked_until,
             ConnectionState.account,
             ConnectionState.scopes,
+            ConnectionState.refresh_at,
         )
         .outerjoin(UserService, mine)
         .outerjoin(ConnectionState, state)
@@ -304,7 +306,7 @@ async def views(
             service=by_name[row.name].slug,
             name=row.name,
             kind="oauth2" if isinstance(by_name[row.name].auth, OAuth2) else "form",
-            available=settings is None or _available(by_name[row.name], settings),
+            available=settings is None or available(by_name[row.name], settings),
             account=row.account,
             scopes=(row.scopes or "").split(),
             icon_path=row.icon_path,
@@ -314,6 +316,7 @@ async def views(
             checked_at=row.checked_at,
             parked_until=row.parked_until,
             expires_at=row.token_expires_at.replace(tzinfo=UTC) if row.token_expires_at else None,
+            renews=row.refresh_at is not None,
             connected_at=row.created_at,
             fields=form(by_name[row.name]),
         )
@@ -385,7 +388,8 @@ async def _service(session: AsyncSession, connector: Connector) -> Service:
     return row
 
 
-def _available(connector: Connector, settings: Settings) -> bool:
+def available(connector: Connector, settings: Settings) -> bool:
+    """Whether it can be connected here: what is agreed to at the service's own site needs a client id of this server."""
     return not isinstance(connector.auth, OAuth2) or keys_of(connector, settings) is not None
 
 

@@ -43,7 +43,9 @@ class Nothing(BaseModel):
     """No parameters."""
 
 
-def registry(issuer: str) -> Registry:
+def service(issuer: str) -> Service:
+    """A service that is connected at the authorization server."""
+
     async def account(ctx: Context) -> Account:
         claims = await ctx.http.get("/me")
         return Account(
@@ -71,6 +73,10 @@ def registry(issuer: str) -> Registry:
     async def seen(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Item]]:
         yield Event(id="1", data=Item(title=(await ctx.http.get("/me"))["sub"]))
 
+    return vendor
+
+
+def registry(issuer: str) -> Registry:
     probe = Service("probe", "Probe", "Fires when it is told to")
 
     @probe.poll("An item appears", every=timedelta(hours=1))
@@ -79,7 +85,7 @@ def registry(issuer: str) -> Registry:
             yield one
 
     found = Registry()
-    found.add(vendor)
+    found.add(service(issuer))
     found.add(probe)
     return found
 

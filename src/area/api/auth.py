@@ -25,7 +25,7 @@ from area.doors.deps import (
     not_foreign,
     set_cookie,
 )
-from area.kit.problems import Forbidden, Problem
+from area.kit.problems import Forbidden, Problem, Unauthenticated
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
@@ -132,21 +132,24 @@ async def authorize(
     invitation: Annotated[Line | None, Query(max_length=100, description="Where registration needs one")] = None,
 ) -> Elsewhere | Response:
     """The provider's page. Who set out must come back with the cookie of this answer, within ten minutes."""
+    page, back = consent.wants_page(request), consent.local(next)
     identity = await consent.signed_in(request, state) if link else None
-    if link and (identity is None or identity.kind != "session"):
-        raise Forbidden("Log in first, with a password or another provider; an API token can't do this.")
+    if link and page and identity is None:
+        raise Unauthenticated
     secret = consent.new_secret()
-    url = await consent.log_in_address(
-        state,
-        session,
-        provider,
-        secret=secret,
-        next=consent.local(next),
-        identity=identity,
-        invitation=invitation,
-        address=address,
-    )
-    if not consent.wants_page(request):
+    try:
+        if link and (identity is None or identity.kind != "session"):
+            raise Forbidden("Log in first, with a password or another provider; an API token can't do this.")
+        url = await consent.log_in_address(
+            state, session, provider,
+            secret=secret, next=back, identity=identity, invitation=invitation, address=address,
+        )  # fmt: skip
+    except Problem as problem:
+        await session.rollback()
+        if page:
+            return consent.to(back, said=problem.message)
+        raise
+    if not page:
         consent.remember(response, request, state, secret)
         return Elsewhere(url=url)
     answer = consent.to(url)

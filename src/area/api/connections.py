@@ -100,11 +100,18 @@ async def authorize(
             redirect=redirect_uri, challenge=code_challenge, state=client_state, components=component,
         )  # fmt: skip
         return Elsewhere(url=url)
-    url = await grants.authorize(
-        session, state.keyring, state.settings, state.registry, user_id, service,
-        bound_to=consent.bound(identity), next=consent.local(next), components=component,
-    )  # fmt: skip
-    return consent.to(url) if consent.wants_page(request) else Elsewhere(url=url)
+    page, back = consent.wants_page(request), consent.local(next)
+    try:
+        url = await grants.authorize(
+            session, state.keyring, state.settings, state.registry, user_id, service,
+            bound_to=consent.bound(identity), next=back, components=component,
+        )  # fmt: skip
+    except Problem as problem:
+        await session.rollback()
+        if page:
+            return consent.to(back, said=problem.message)
+        raise
+    return consent.to(url) if page else Elsewhere(url=url)
 
 
 @router.get(

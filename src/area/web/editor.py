@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
@@ -155,7 +154,7 @@ async def _show(
             sight.problem = error.message
     if page.request.method == "POST":
         await _keep(session, page, origin, form, halves, changed=bool(changed))
-    await sides.note_connections(page, session, scope.registry, halves)
+    await sides.note_connections(page, session, halves, origin.address)
     _fill(page, halves, services, form, sight, kept, errors)
     preview = await _preview(page, session, halves, form, origin, asked if not errors else None)
     if save:
@@ -174,7 +173,6 @@ async def _show(
         suggested=forms.suggested(action, reaction),
         operators=rows.OPERATORS,
         alone=rows.ALONE,
-        next=quote(origin.address, safe="/"),
         changed=bool(changed),
         simple=form.condition is not None or rows.read(form.only_if) is not None,
         row_errors=sides.row_errors(page, form) if sight.tried else {},

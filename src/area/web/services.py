@@ -1,9 +1,10 @@
 """The services: what each can do, and the user's connections to those that need one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 import orjson
 from babel.dates import format_timedelta
@@ -12,12 +13,14 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import connections
+from area import connections, providers
 from area.catalog import ComponentView, ServiceView
 from area.connections import ConnectionView, Dependent, FieldView
+from area.doors import consent
 from area.doors.deps import SessionDep, Slug
 from area.kit.clock import now
 from area.kit.problems import Invalid, NotFound
+from area.sdk import OAuth2
 from area.web import offers
 from area.web.pages import Fields, Page, SignedIn, local
 from area.web.show import folded
@@ -25,6 +28,8 @@ from area.web.show import folded
 router = APIRouter()
 
 Text = Annotated[str, Query(max_length=2000)]
+Keys = Annotated[list[str], Query(max_length=20)]
+Fares = Literal["none", "unavailable", "works", "parked", "expired"] | None
 
 
 class Tile(BaseModel):
@@ -32,7 +37,7 @@ class Tile(BaseModel):
 
     service: ServiceView
     connection: ConnectionView | None
-    state: Literal["none", "works", "parked", "expired"] | None
+    state: Fares
 
     def fits(self, words: str) -> bool:
         """Whether it has to do with what is looked for."""
@@ -46,7 +51,11 @@ class Tile(BaseModel):
 async def gallery(page: SignedIn, session: SessionDep, q: Text = "", show: Text = "") -> Response:
     """All services that are switched on."""
     tiles = await _tiles(page, session)
-    found = [tile for tile in tiles if tile.fits(q) and (show != "connected" or tile.state not in (None, "none"))]
+    found = [
+        tile
+        for tile in tiles
+        if tile.fits(q) and (show != "connected" or tile.state not in (None, "none", "unavailable"))
+    ]
     values: dict[str, Any] = {"tiles": found, "q": q, "show": show}
     if page.partial:
         return await page.show("_services.html", **values)
@@ -54,9 +63,15 @@ async def gallery(page: SignedIn, session: SessionDep, q: Text = "", show: Text 
 
 
 @router.get("/services/{slug}")
-async def service_page(page: SignedIn, slug: Slug, session: SessionDep, next: Text = "") -> Response:  # noqa: A002 - the address says so
-    """One service, with the form that connects it."""
-    return await _show(page, session, slug, back=local(next, ""))
+async def service_page(
+    page: SignedIn,
+    slug: Slug,
+    session: SessionDep,
+    next: Text = "",  # noqa: A002 - the address says so
+    component: Keys = [],  # noqa: B006
+) -> Response:
+    """One service, with what connects it; `component` is what is to be used, as what is asked for depends on it."""
+    return await _show(page, session, slug, back=local(next, ""), components=component)
 
 
 @router.post("/services/{slug}")
@@ -94,13 +109,18 @@ async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep)
 async def test(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
     """Try the connection as it is kept."""
     state, user_id = page.state, page.user.id
-    connector, _ = connections.connectable(state.registry, slug)
-    async with state.database.transaction() as reading:  # over before somebody else's server is waited for
-        kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug)
-    if kept is None:
+    connector, auth = connections.connectable(state.registry, slug)
+    tested = None
+    if isinstance(auth, OAuth2):
+        tested = await consent.tested(state, user_id, slug)
+    else:
+        async with state.database.transaction() as reading:  # over before somebody else's server is waited for
+            kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug)
+        if kept is not None:
+            tested = await connections.try_out(state.client, state.guard, connector, kept)
+    if tested is None:
         sentence = page.say("There is no connection that can be read. Connect again.")
         return await _show(page, session, slug, 404, problem=sentence)
-    tested = await connections.try_out(state.client, state.guard, connector, kept)
     await connections.note(session, state.registry, user_id, slug, tested)
     if tested.works:
         return page.to(
@@ -111,7 +131,8 @@ async def test(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
 
 @router.post("/services/{slug}/disconnect")
 async def disconnect(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
-    """Forget the connection."""
+    """Forget the connection; the service is told that AREA no longer may, where it takes that."""
+    await consent.revoked(page.state, page.user.id, slug)
     needing = await connections.disconnect(session, page.state.registry, page.user.id, slug)
     name = page.words(slug)(page.state.registry.services[slug].name)
     waiting = _names(needing)
@@ -125,18 +146,18 @@ async def disconnect(page: SignedIn, slug: Slug, session: SessionDep) -> Respons
 
 async def _tiles(page: Page, session: AsyncSession) -> list[Tile]:
     registry = page.state.registry
-    mine = {one.service: one for one in await connections.views(session, registry, page.user.id)}
+    mine = {one.service: one for one in await connections.views(session, registry, page.user.id, page.state.settings)}
     return [
         Tile(service=one, connection=mine.get(one.slug), state=_state(mine.get(one.slug)))
         for one in await offers.services(page, session)
     ]
 
 
-def _state(view: ConnectionView | None) -> Literal["none", "works", "parked", "expired"] | None:
+def _state(view: ConnectionView | None) -> Fares:
     if view is None:
         return None
     if not view.connected:
-        return "none"
+        return "none" if view.available else "unavailable"
     if view.status == "expired":
         return "expired"
     return "parked" if view.parked_until and view.parked_until > now() else "works"
@@ -149,13 +170,15 @@ async def _show(
     status: int = 200,
     *,
     back: str = "",
+    components: Sequence[str] = (),
     errors: Mapping[str, str] | None = None,
     problem: str = "",
     typed: Mapping[str, str] | None = None,
 ) -> Response:
-    registry = page.state.registry
+    registry, settings = page.state.registry, page.state.settings
     view = await offers.service(page, session, slug)
-    mine = {one.service: one for one in await connections.views(session, registry, page.user.id)}.get(slug)
+    found = await connections.views(session, registry, page.user.id, settings)
+    mine = next((one for one in found if one.service == slug), None)
     if view.slug != slug or not (view.is_active or (mine and mine.connected)):
         raise NotFound("There is no such service here, or an administrator has switched it off.")
     needing: list[Dependent] = []
@@ -163,6 +186,7 @@ async def _show(
         needing = await connections.dependents(session, registry, page.user.id, slug)
     actions = [one for one in view.actions if one.is_active]
     say = page.words(slug)
+    known = {one.key for one in (*view.actions, *view.reactions)}
     return await page.show(
         "service.html",
         status,
@@ -176,12 +200,19 @@ async def _show(
         needing=needing,
         pausing=_names(needing),
         back=back,
+        consent=consent_address(slug, back or f"/services/{slug}", [one for one in components if one in known]),
+        client=next((one for one in providers.clients(registry, settings) if one.service == slug), None),
         errors=errors or {},
         problem=problem,
         typed=typed,
         labels={one.name: _label(say(one.description)) for one in mine.fields} if mine else {},
         shown=say,
     )
+
+
+def consent_address(slug: str, back: str, components: Sequence[str]) -> str:
+    """Where somebody begins who agrees at the service's own site, to come `back` afterwards."""
+    return f"/api/connections/{slug}/authorize?" + urlencode({"next": back, "component": components}, doseq=True)
 
 
 def _names(needing: list[Dependent]) -> str:

@@ -2,18 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import catalog, connections
 from area.catalog import ComponentView, ServiceView
+from area.connections import ConnectionView
 from area.kit.problems import FieldError
 from area.registry import Registry
 from area.web import rows
 from area.web.forms import FieldView, Form, Side
 from area.web.pages import Page
 from area.web.rows import Row, Rows
+from area.web.services import consent_address
 from area.web.show import folded
 
 SIDES: tuple[Side, Side] = ("action", "reaction")
@@ -36,7 +39,8 @@ class Half(BaseModel):
     view: ComponentView | None = None
     service: ServiceView | None = None
     available: bool = True
-    connection: str = ""  # "missing" or "expired", if the service needs one
+    connection: str = ""  # what is missing: "unavailable", "missing", "expired", or "more" permissions than were given
+    connect: str = ""  # the address where that is mended
     fields: list[FieldView] = []
     errors: list[str] = []
     picker: Picker | None = None
@@ -226,15 +230,32 @@ def _as_written(registry: Registry, view: ComponentView) -> str:
     return f"{view.key} {code.title} {code.description} {code.service.name}" if code else view.key
 
 
-async def note_connections(page: Page, session: AsyncSession, registry: Registry, halves: Mapping[Side, Half]) -> None:
-    """Note which services still need to be connected."""
-    needing = [one for one in halves.values() if one.service and one.service.requires_auth]
-    if not needing:
+async def note_connections(page: Page, session: AsyncSession, halves: Mapping[Side, Half], back: str) -> None:
+    """Note which services still need to be connected, and where; from there one comes `back`."""
+    registry, settings = page.state.registry, page.state.settings
+    chosen = [(one.view.key, one) for one in halves.values() if one.view and one.service and one.service.requires_auth]
+    if not chosen:
         return
-    mine = {one.service: one.status for one in await connections.views(session, registry, page.user.id)}
-    for one in needing:
-        status = mine.get(one.service.slug if one.service else "")
-        one.connection = "" if status == "works" else status or "missing"
+    mine = {one.service: one for one in await connections.views(session, registry, page.user.id, settings)}
+    for key, one in chosen:
+        slug = key.partition(".")[0]
+        if view := mine.get(slug):
+            together = [other for other, _ in chosen if other.startswith(f"{slug}.")]
+            one.connection = _missing(registry, view, key)
+            one.connect = f"/services/{slug}?" + urlencode({"next": back})
+            if view.kind == "oauth2" and view.available:
+                one.connect = consent_address(slug, back, together)
+
+
+def _missing(registry: Registry, view: ConnectionView, key: str) -> str:
+    """What a component still needs of its service's connection."""
+    if not view.connected:
+        return "missing" if view.available else "unavailable"
+    if view.status == "expired":
+        return "expired"
+    component = registry.action(key) or registry.reaction(key)
+    granted = set(view.scopes)
+    return "more" if component and view.kind == "oauth2" and not granted.issuperset(component.scopes) else ""
 
 
 def first_field(halves: Mapping[Side, Half], name: str) -> str:

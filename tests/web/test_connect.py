@@ -1,0 +1,146 @@
+"""Connecting a service at its own site, in the browser, against a real authorization server (npm's oidc-provider)."""
+
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.web.conftest import PASSWORD, Person, Server, arrive, free_port, installation
+from tests.web.provider import Provider, authorization_server, connector, registered
+
+
+@dataclass
+class World:
+    """AREA, the vendor, and an administrator."""
+
+    server: Server
+    vendor: Provider
+
+
+@pytest.fixture(scope="module")
+def _world(memory, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("connect")
+    with authorization_server(port := free_port(), ["/api/connections/vendor/callback"]) as vendor:
+        settings = connector(vendor.issuer, folder / "package") | registered()
+        with installation(folder / "area", AREA_PORT=str(port), **settings) as server:
+            yield World(server, vendor)
+
+
+@pytest_asyncio.fixture
+async def world(_world, browser):
+    await (await arrive(_world.server, browser, "root")).context.close()
+    await _world.vendor.set(account="eve", deny=False, ttl=3600)
+    return _world
+
+
+@pytest_asyncio.fixture
+async def person(world, browser):
+    one = await arrive(world.server, browser)
+    yield one
+    await one.context.close()
+    at_the_vendor = f"a request to {world.vendor.issuer}"
+    assert not [said for said in one.complaints if not said.startswith(at_the_vendor)]
+
+
+async def scopes(person: Person) -> list[str]:
+    return sorted((await person.api("GET", "/api/connections/vendor"))["scopes"])
+
+
+async def test_connecting_in_the_middle_of_the_editor_returns_to_the_same_place(world, person):
+    page = person.page
+    await person.go("/areas/new?reaction=vendor.tell")
+    await expect(page.get_by_text("Vendor needs a connection to your account.")).to_be_visible()
+    await page.get_by_role("textbox", name="Text").fill("It is so")
+    await expect(page.locator("#draft-state")).to_have_text("Kept as a draft")
+    await page.get_by_role("link", name="Connect Vendor", exact=True).click()
+    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    await expect(page).to_have_url(f"{world.server.url}/areas/new?reaction=vendor.tell")
+    await expect(page.get_by_role("textbox", name="Text")).to_have_value("It is so")
+    await expect(page.locator("#part-reaction .connect")).to_have_count(0)
+    assert await scopes(person) == ["offline_access", "openid", "profile", "write"]
+
+
+async def test_what_was_not_allowed_yet_is_asked_for_when_it_is_needed(person):
+    page = person.page
+    await person.go("/services/vendor")
+    await page.get_by_role("link", name="Connect Vendor", exact=True).click()
+    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    assert await scopes(person) == ["offline_access", "openid", "profile"]
+    await person.go("/areas/new?action=vendor.seen")
+    await expect(page.locator("#part-action .connect")).to_have_count(0)
+    await person.go("/areas/new?reaction=vendor.tell")
+    await expect(page.get_by_text("Vendor has to allow AREA this, too.")).to_be_visible()
+    await page.get_by_role("link", name="Allow it at Vendor").click()
+    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    await expect(page.locator("#part-reaction .connect")).to_have_count(0)
+    assert await scopes(person) == ["offline_access", "openid", "profile", "write"]
+
+
+async def test_connect_test_connect_again_and_disconnect(world, person):
+    page = person.page
+    await person.go("/services")
+    card = page.locator(".service-card", has=page.get_by_role("link", name="Vendor", exact=True))
+    await expect(card).to_contain_text("Not connected")
+    await card.get_by_role("link", name="Vendor", exact=True).click()
+    await world.vendor.set(deny=True)
+    await page.get_by_role("link", name="Connect Vendor", exact=True).click()
+    await expect(page.get_by_text("You did not let AREA in at Vendor, so nothing has changed.")).to_be_visible()
+    assert not (await person.api("GET", "/api/connections/vendor"))["connected"]
+    await world.vendor.set(deny=False)
+    await page.get_by_role("link", name="Connect Vendor", exact=True).click()
+    connection = page.locator("#connection")
+    await expect(connection).to_contain_text("Connected")
+    await expect(connection).to_contain_text("Eve")
+    await expect(connection).to_contain_text("offline_access")
+    await page.get_by_role("button", name="Test it now").click()
+    await expect(page.get_by_text("Tried just now: Vendor works.")).to_be_visible()
+    await world.vendor.set(account="ann")
+    await page.context.clear_cookies(name="_session")
+    await page.get_by_role("link", name="Connect again").click()
+    await expect(connection).to_contain_text("Ann")
+    await page.get_by_role("button", name="Disconnect").click()
+    await expect(page.locator("#confirm")).to_contain_text("AREA gives back what you let it do there.")
+    await page.locator("#confirm").get_by_role("button", name="Disconnect").click()
+    await expect(page.get_by_text("Vendor is disconnected.")).to_be_visible()
+    assert not (await person.api("GET", "/api/connections/vendor"))["connected"]
+
+
+async def test_a_service_that_area_is_not_registered_at(world, person, browser):
+    page = person.page
+    await person.go("/services/stranger")
+    await expect(page.locator("#connection")).to_contain_text("Not available here yet")
+    await expect(page.locator("#connection")).to_contain_text("An administrator can do that.")
+    await expect(page.locator("#connection a.btn")).to_have_count(0)
+    await expect(page.get_by_text("STRANGER_CLIENT_ID")).to_have_count(0)
+    await person.go("/areas/new?reaction=stranger.say")
+    await expect(page.get_by_text("be connected on this server yet")).to_be_visible()
+    await page.get_by_role("link", name="What can be done").click()
+    await expect(page.get_by_role("link", name="Back to where you were")).to_be_visible()
+    await page.goto(f"{world.server.url}/api/connections/stranger/authorize?next=/services/stranger")
+    await expect(page.get_by_text("Stranger can't be used on this server yet")).to_be_visible()
+
+    root = await arrive(world.server, browser, "root")
+    await root.go("/services/stranger")
+    for text in (
+        f"{world.server.url}/api/connections/stranger/callback",
+        f"{world.server.url}/api/auth/stranger/callback",
+        "AREA_STRANGER_CLIENT_ID=",
+        "AREA_STRANGER_CLIENT_SECRET=",
+    ):
+        await expect(root.page.locator("#connection")).to_contain_text(text)
+    await root.context.close()
+    assert not root.complaints
+
+
+async def test_a_session_that_has_ended_leads_to_signing_in(world, person):
+    page = person.page
+    await person.go("/services/vendor")
+    await person.api("POST", "/api/auth/logout")
+    await page.get_by_role("link", name="Connect Vendor", exact=True).click()
+    await page.get_by_label("E-mail address or username").fill(person.name)
+    await page.locator("[name=password]").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("link", name="Connect Vendor", exact=True)).to_be_visible()
+    await expect(page).to_have_url(f"{world.server.url}/services/vendor")
+    person.complaints[:] = [said for said in person.complaints if "status of 401" not in said]
