@@ -49,11 +49,16 @@ class ProviderView(BaseModel):
 
 
 class LoginView(BaseModel):
-    """A provider that the account may be entered with. `email` is the address that it has verified, if any."""
+    """A provider that the account may be entered with. `email` is the address that it has verified, if any.
+
+    The `only_way_in` can't be removed.
+    """
 
     provider: str
     name: str
+    icon_path: str | None
     email: str | None
+    only_way_in: bool
     created_at: datetime
 
 
@@ -290,15 +295,19 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
     )
     slugs = {one.name: slug for slug, one in registry.services.items()} | {OIDC_ROW: OIDC}
     names = {slug: called(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
+    found = [(slugs[row.name], row) for row in rows if row.name in slugs]
+    usable = {one.provider for one in offered(registry, settings)} & {slug for slug, _ in found}
+    has_password = (await accounts.user(session, user_id)).has_password
     return [
         LoginView(
-            provider=slugs[row.name],
-            name=names[slugs[row.name]],
+            provider=slug,
+            name=names[slug],
+            icon_path=None if slug == OIDC else f"/icons/{slug}.svg",
             email=row.email,
+            only_way_in=not has_password and not usable - {slug},
             created_at=row.created_at,
         )
-        for row in rows
-        if row.name in slugs
+        for slug, row in found
     ]
 
 
@@ -316,9 +325,7 @@ async def detach(
     one = next((one for one in mine if one.provider == slug), None)
     if one is None:
         raise NotFound(f"You do not log in with {slug!r}.")
-    usable = {one.provider for one in offered(registry, settings)} - {slug}
-    user = await accounts.user(session, user_id)
-    if not user.has_password and not any(one.provider in usable for one in mine):
+    if one.only_way_in:
         raise Conflict(f"{one.name} is your only way in. Set a password first, or link another provider.")
     name = OIDC_ROW if slug == OIDC else registry.services[slug].name
     service = select(Service.id).where(Service.name == name).scalar_subquery()

@@ -76,7 +76,7 @@ def installation(folder: Path, **environment: str) -> Iterator[Server]:
         )
     server = Server(f"http://127.0.0.1:{port}", folder)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 150
         while True:
             with suppress(OSError), urllib.request.urlopen(f"{server.url}/readyz", timeout=2) as answer:
                 if answer.status == 200:
@@ -90,15 +90,21 @@ def installation(folder: Path, **environment: str) -> Iterator[Server]:
         process.wait(30)
 
 
+@contextmanager
+def room(memory: Path) -> Iterator[Path]:
+    """A folder of one's own, until the end of the block."""
+    folder = memory / f"area-web-{os.getpid()}-{uuid4().hex[:8]}"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def server(memory: Path) -> Iterator[Server]:
     """One installation for all tests of this worker; its administrator is called `root`."""
-    folder = memory / f"area-web-{os.getpid()}-{uuid4().hex[:8]}"
-    try:
-        with installation(folder) as one:
-            yield one
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with room(memory) as folder, installation(folder) as one:
+        yield one
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -13,7 +13,7 @@ async def confirm(page, name):
 
 
 async def test_others_are_not_let_in(person):
-    for path in ("", "/users", "/services", "/health", "/audit", "/users/1"):
+    for path in ("", "/users", "/services", "/clients", "/health", "/audit", "/users/1"):
         answer = await person.context.request.get(f"{person.server.url}/admin{path}")
         assert answer.status == 403, path
     await person.go("/admin")
@@ -140,6 +140,6 @@ async def test_health_tells_of_the_workers_and_asks_anew(root):
 async def test_nothing_is_cut_off_on_a_phone(root):
     await root.page.set_viewport_size(NARROW)
     me = await root.api("GET", "/api/me")
-    for path in ("", "/users", f"/users/{me['id']}", "/services", "/health", "/audit"):
+    for path in ("", "/users", f"/users/{me['id']}", "/services", "/clients", "/health", "/audit"):
         await root.go(f"/admin{path}")
         assert await root.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.web.conftest import PASSWORD, Person, Server, arrive, free_port, installation
+from tests.web.conftest import PASSWORD, Person, Server, arrive, free_port, installation, room
 from tests.web.provider import Provider, authorization_server, connector, registered
 
 
@@ -19,9 +19,9 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def _world(memory, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("connect")
-    with authorization_server(port := free_port(), ["/api/connections/vendor/callback"]) as vendor:
+def _world(memory):
+    callback = "/api/connections/vendor/callback"
+    with room(memory) as folder, authorization_server(port := free_port(), [callback]) as vendor:
         settings = connector(vendor.issuer, folder / "package") | registered()
         with installation(folder / "area", AREA_PORT=str(port), **settings) as server:
             yield World(server, vendor)
@@ -129,6 +129,13 @@ async def test_a_service_that_area_is_not_registered_at(world, person, browser):
         "AREA_STRANGER_CLIENT_SECRET=",
     ):
         await expect(root.page.locator("#connection")).to_contain_text(text)
+    await root.page.get_by_role("link", name="All services that AREA is registered at").click()
+    await expect(root.page.locator("#client-vendor")).to_contain_text("Registered")
+    stranger = root.page.locator("#client-stranger")
+    await expect(stranger).to_contain_text("Not registered")
+    await stranger.get_by_text("How to register AREA at Stranger").click()
+    await expect(stranger.get_by_text(f"{world.server.url}/api/auth/stranger/callback", exact=True)).to_be_visible()
+    await expect(root.page.locator("#client-oidc")).to_contain_text("AREA_OIDC_ISSUER=")
     await root.context.close()
     assert not root.complaints
 

@@ -5,19 +5,20 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.web.conftest import PASSWORD, arrive, free_port, installation
-from tests.web.provider import authorization_server, issuer
+from tests.web.conftest import PASSWORD, arrive, free_port, installation, room
+from tests.web.provider import authorization_server, connector, issuer, registered
 
 
 @pytest.fixture
-def provider():
-    with authorization_server(port := free_port(), ["/api/auth/oidc/callback"]) as one:
-        yield one, issuer(one, port)
+def provider(memory):
+    callbacks = ["/api/auth/oidc/callback", "/api/auth/vendor/callback"]
+    with room(memory) as folder, authorization_server(port := free_port(), callbacks) as one:
+        yield one, folder, issuer(one, port) | connector(one.issuer, folder / "package") | registered()
 
 
-async def test_sign_up_sign_in_and_refuse(browser, tmp_path, provider):
-    vendor, settings = provider
-    with installation(tmp_path / "new", **settings) as server:
+async def test_sign_up_refuse_link_remove_and_sign_in(browser, provider):
+    vendor, folder, settings = provider
+    with installation(folder / "area", **settings) as server:
         await (await arrive(server, browser, "root")).context.close()
         context = await browser.new_context(locale="en-GB", reduced_motion="reduce")
         page = await context.new_page()
@@ -37,10 +38,25 @@ async def test_sign_up_sign_in_and_refuse(browser, tmp_path, provider):
         assert not me["has_password"]
 
         await page.goto(f"{server.url}/profile/security")
+        logins = page.locator("section", has=page.get_by_role("heading", name="Providers you sign in with"))
+        await expect(logins).to_contain_text("Example Login")
+        await expect(logins).to_contain_text("eve@example.org")
+        await expect(logins).to_contain_text("Your only way in")
+        await expect(logins.get_by_role("button")).to_have_count(0)
+        refused = await context.request.delete(f"{server.url}/api/me/logins/oidc", headers={"Origin": server.url})
+        assert refused.status == 409
+        await logins.get_by_role("link", name="Link Vendor").click()
+        await expect(logins.get_by_role("button")).to_have_count(2)
+        await expect(logins.get_by_role("link")).to_have_count(0)
+        await logins.get_by_role("button", name="Remove Vendor").click()
+        await page.locator("#confirm").get_by_role("button", name="Remove it").click()
+        await expect(page.get_by_text("You no longer sign in with it.")).to_be_visible()
+        await expect(logins).to_contain_text("Your only way in")
         await page.get_by_role("textbox", name="New password").fill(PASSWORD)
         await page.get_by_role("button", name="Set the password").click()
         me = await (await context.request.get(f"{server.url}/api/me")).json()
         assert me["has_password"]
+        await expect(logins.get_by_role("button", name="Remove Example Login")).to_be_visible()
 
         await page.locator("summary[aria-label='Your account']").click()
         await page.get_by_role("button", name="Sign out").click()

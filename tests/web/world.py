@@ -40,6 +40,9 @@ class World:
             "service-connect": "/services/email",
             "inbox": "/inbox",
             "profile": "/profile",
+            "profile-security": "/profile/security",
+            "profile-tokens": "/profile/tokens",
+            "profile-data": "/profile/data",
             "help": "/help",
             "help-service": "/help/rss",
         }
@@ -49,6 +52,7 @@ ADMIN = {
     "admin": "/admin",
     "admin-users": "/admin/users",
     "admin-services": "/admin/services",
+    "admin-clients": "/admin/clients",
     "admin-health": "/admin/health",
     "admin-audit": "/admin/audit",
 }

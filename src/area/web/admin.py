@@ -1,4 +1,4 @@
-"""For administrators: accounts and invitations, the catalog's switches, health, the audit."""
+"""For administrators: accounts and invitations, the catalog's switches, registrations at services, health, the audit."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, areas, catalog, executions
+from area import accounts, areas, catalog, executions, providers
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Address, Id, SessionDep
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
@@ -221,6 +221,16 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
         )
         for view in await offers.services(page, session, include_inactive=True)
     ]
+
+
+# Registrations at services
+
+
+@router.get("/clients")
+async def clients(page: AdminPage) -> Response:
+    """The services that AREA has to be registered at, with what to paste there and what to set here."""
+    found = providers.clients(page.state.registry, page.state.settings)
+    return await page.show("admin_clients.html", nav="admin", tab="clients", clients=found)
 
 
 # The audit

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from area import accounts, areas
+from area import accounts, areas, providers
 from area.doors import login
-from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
-from area.kit.problems import Invalid, Problem
+from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep, Slug
+from area.kit.problems import Conflict, Invalid, Problem
 from area.web import avatars, language
 from area.web.pages import Fields, Page, SignedIn
 
@@ -133,12 +133,12 @@ ZONES = (
 )  # fmt: skip
 
 
-# Password and sessions
+# Password, providers and sessions
 
 
 @router.get("/profile/security")
 async def security(page: SignedIn, session: SessionDep) -> Response:
-    """The password, and where one is signed in."""
+    """The password, the providers, and where one is signed in."""
     return await _security(page, session)
 
 
@@ -155,6 +155,17 @@ async def change_password(page: SignedIn, form: Fields, session: SessionDep, add
     except Problem as error:  # before anything was changed
         return await _security(page, session, error)
     return page.to("/profile/security", said=page.say("Your password is changed. Everywhere else you are signed out."))
+
+
+@router.post("/profile/logins/{provider}/remove")
+async def remove_login(page: SignedIn, provider: Slug, session: SessionDep, address: Address) -> Response:
+    """Sign in with this provider no more."""
+    state = page.state
+    try:
+        await providers.detach(session, state.registry, state.settings, page.user.id, provider, address)
+    except Conflict as error:  # before anything was changed; the page has no button for it
+        return page.to("/profile/security", said=page.say(error.message))
+    return page.to("/profile/security", said=page.say("You no longer sign in with it."))
 
 
 @router.post("/profile/sessions/end")
@@ -174,6 +185,9 @@ async def end_session(page: SignedIn, session_id: BigId, session: SessionDep, ad
 
 async def _security(page: Page, session: AsyncSession, error: Problem | None = None) -> Response:
     errors = _errors(page, error, "")
+    registry, settings = page.state.registry, page.state.settings
+    logins = await providers.logins(session, registry, settings, page.user.id)
+    linked = {one.provider for one in logins}
     rows = await accounts.access(session, page.user.id, "session", page.identity.token_id if page.identity else 0)
     return await page.show(
         "profile_security.html",
@@ -182,6 +196,8 @@ async def _security(page: Page, session: AsyncSession, error: Problem | None = N
         tab="security",
         errors=errors,
         problem=page.say(error.message) if error and not errors else "",
+        logins=logins,
+        others=[one for one in providers.offered(registry, settings) if one.provider not in linked],
         sessions=[(one, device(page, one.name)) for one in sorted(rows, key=lambda one: not one.current)],
     )
 
