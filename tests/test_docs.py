@@ -19,7 +19,7 @@ def made() -> dict[str, str]:
     return reference.pages()
 
 
-@pytest.mark.parametrize("name", ["settings.md", "cli.md", "api.md", "components.md"])
+@pytest.mark.parametrize("name", ["settings.md", "cli.md", "api.md", "components.md", "../services.md"])
 def test_the_reference_is_up_to_date(made, name):
     page = DOCS / "reference" / name
     assert page.is_file(), "run `make docs`"

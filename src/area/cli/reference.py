@@ -18,6 +18,7 @@ def pages() -> dict[str, str]:
         "cli.md": _cli,
         "api.md": _api,
         "components.md": _components,
+        "../services.md": _verified,
     }
     return {name: "\n".join([NOTE, *maker()]).rstrip() + "\n" for name, maker in makers.items()}
 
@@ -210,6 +211,13 @@ def _components() -> Iterator[str]:
             yield f"{_flat(reaction.description)}\n"
             yield from _fields(fields(reaction.params), given=True)
             yield from _fields(fields(reaction.returns), given=False)
+
+
+def _verified() -> Iterator[str]:
+    from area.cli import verified
+    from area.registry import registry
+
+    yield from verified.page(registry())
 
 
 def _fields(declared: Sequence[Any], *, given: bool) -> Iterator[str]:

@@ -1,3 +1,5 @@
+"""AREA's own components, against a platform that notes what it is asked; with the engine itself in tests/engine."""
+
 from datetime import UTC, datetime
 from typing import Any, cast
 

@@ -1,3 +1,5 @@
+"""Requests to a real HTTP server on loopback, the guard switched on."""
+
 import hashlib
 import json
 from collections.abc import AsyncIterator

@@ -1,3 +1,5 @@
+"""The notice that is posted; that it reaches the page is in tests/web."""
+
 from typing import Any, cast
 
 import pytest

@@ -1,3 +1,5 @@
+"""Feeds as blogs and release pages write them, served by a real HTTP server, looked at before and after."""
+
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -1,3 +1,5 @@
+"""Requests signed in each way that can be chosen, rightly and wrongly; through the real door in tests/robustness."""
+
 import base64
 import hashlib
 import hmac

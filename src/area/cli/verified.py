@@ -1,0 +1,115 @@
+"""docs/services.md: every component, and how it was verified. `python -m area.cli.verified` prints the lines of each connector.
+
+What is said comes from the connectors' tests: the description that a test's double enforces is named in its source, and a
+component that no test names is shown as such.
+"""
+
+import ast
+import re
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from area.registry import Registry
+from area.sdk import Action, Reaction, Service
+
+ENFORCING = ("described", "discovered", "graphql_described")
+PLACES = {"described": "npm ", "graphql_described": "npm ", "discovered": "Google's discovery document "}
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """What a connector's tests say of themselves."""
+
+    about: str
+    documents: tuple[str, ...]
+    text: str
+
+    def name(self, component: Action | Reaction) -> bool:
+        """Whether a test names the component."""
+        return re.search(rf"\b{component.name}\b", self.text) is not None
+
+
+def page(registry: Registry) -> Iterator[str]:
+    """The page's lines."""
+    counts = lines(registry)
+    services = sorted(registry.services.values(), key=lambda one: one.name.lower())
+    components = sum(len(one.actions) + len(one.reactions) for one in services)
+    yield "# Services\n"
+    yield f"{len(services)} services with {components} components, and how each was verified. *Verified*: exercised against a real"
+    yield "peer, or against a double that refuses whatever the vendor's own published description does not allow and that answers"
+    yield "nothing that it does not. *Generated*: written from the vendor's documentation, never run against it or its description."
+    yield "None of the vendors' own servers was ever called.\n"
+    yield f"A connector has {statistics.median(counts.values()):.0f} lines (median, without its tests).\n"
+    yield "| service | quality | lines | verified by |"
+    yield "|---|---|---|---|"
+    found = {one.slug: tests(registry.folders[one.slug]) for one in services}
+    for one in services:
+        by = "; ".join(found[one.slug].documents) or found[one.slug].about
+        yield f"| [{one.name}](#{one.slug}) | {one.quality} | {counts[one.slug]} | {_cell(by)} |"
+    for one in services:
+        yield f'\n## <a id="{one.slug}"></a>{one.name}\n'
+        yield f"{_cell(found[one.slug].about)}\n"
+        yield from _components(one, found[one.slug])
+
+
+def _components(service: Service, said: Tests) -> Iterator[str]:
+    yield "| component | | exercised by |"
+    yield "|---|---|---|"
+    every: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+    by = "; ".join(said.documents) or "its tests"
+    generated = [one for one in every if getattr(one, "generated", False)]
+    for one in every:
+        if one in generated:
+            continue
+        kind = one.kind if isinstance(one, Action) else "reaction"
+        yield f"| `{one.name}` | {kind} | {_cell(by) if said.name(one) else 'no test of its own'} |"
+    if generated:
+        yield f"| {len(generated)} made from the vendor's description | webhook | {_cell(by)}: each with the description's sample |"
+
+
+def tests(folder: Path) -> Tests:
+    """Read a connector's tests."""
+    about, documents, text = "", [], ""
+    for path in sorted(folder.glob("test_*.py")):
+        source = path.read_text("utf-8")
+        tree = ast.parse(source)
+        about = about or " ".join((ast.get_docstring(tree) or "").split())
+        text += source
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ENFORCING
+                and node.args
+            ):
+                argument = node.args[0]
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                    documents.append(f"{PLACES[node.func.id]}`{argument.value}`")
+    return Tests(about, tuple(dict.fromkeys(documents)), text)
+
+
+def lines(registry: Registry) -> dict[str, int]:
+    """Lines of each connector's code, its docstrings among them, by slug."""
+    return {
+        slug: sum(
+            len(path.read_text("utf-8").splitlines())
+            for path in folder.glob("*.py")
+            if not path.name.startswith("test_")
+        )
+        for slug, folder in registry.folders.items()
+    }
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    from area.registry import registry
+
+    numbers = lines(registry())
+    for name, number in sorted(numbers.items(), key=lambda one: one[1]):
+        print(f"{number:5} {name}")
+    print(f"median {statistics.median(numbers.values()):.0f} lines of {len(numbers)} connectors")
