@@ -31,6 +31,10 @@ class Vendor:
             return web.Response(status=self.status, text=self.answer, headers=self.headers)
         return web.json_response(self.answer, status=self.status, headers=self.headers)
 
+    async def deleted(self, request):
+        self.form, self.asked = await request.json(), dict(request.headers)
+        return web.Response(status=self.status)
+
 
 @pytest_asyncio.fixture
 async def vendor():
@@ -38,6 +42,7 @@ async def vendor():
     app = web.Application()
     app.router.add_post("/token", vendor.token)
     app.router.add_post("/revoke", vendor.token)
+    app.router.add_delete("/clients/{client_id}/token", vendor.deleted)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -179,3 +184,21 @@ def test_where_the_user_agrees():
     assert "challenge" not in plain
     assert "scope" not in plain
     assert KEYS.secret.get_secret_value() not in repr(KEYS)
+
+
+async def test_github_is_told_with_delete_that_a_token_is_over(vendor):
+    server = Server("https://a.example/go", f"{vendor.url}/token", vendor.url + "/clients/{client_id}/token")
+    keys, vendor.status = Keys("id", SecretStr("secret")), 204
+    await oauth2.revoke(vendor.client, server, keys, SecretStr("a-token"), "access_token")
+    assert vendor.form == {"access_token": "a-token"}
+    assert base64.b64decode(vendor.asked["Authorization"].partition(" ")[2]) == b"id:secret"
+    vendor.status = 422
+    with pytest.raises(GrantFailed, match="422"):
+        await oauth2.revoke(vendor.client, server, keys, SecretStr("a-token"), "access_token")
+
+
+async def test_a_scope_may_stand_for_others(vendor):
+    vendor.answer = GOOD | {"scope": "repo,gist"}
+    implied = {"repo": ("public_repo",), "user": ("user:email",)}
+    assert (await refresh(vendor, implied=implied)).scopes == ("repo", "gist", "public_repo")
+    assert (await refresh(vendor)).scopes == ("repo", "gist")

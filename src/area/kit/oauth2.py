@@ -33,6 +33,7 @@ class Quirks:
 
     client_auth: Literal["basic", "post"] = "basic"  # how the client proves itself to the token endpoint
     scope_separator: str = " "
+    implied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # scopes that a granted one names no more
     pkce: bool = True  # False for a server that refuses parameters it does not know
     authorize_params: Mapping[str, str] = field(default_factory=dict)  # such as access_type=offline
     token_params: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class Quirks:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An authorization server's addresses, and its quirks."""
+    """An authorization server's addresses, and its quirks. A `revoke_url` with `{client_id}` in it takes GitHub's DELETE."""
 
     authorize_url: str
     token_url: str
@@ -127,11 +128,17 @@ async def refresh(client: Client, server: Server, keys: Keys, token: SecretStr) 
 
 async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, hint: str) -> None:
     """Make a token worthless; `hint` is `access_token` or `refresh_token`. Raises `GrantFailed`."""
-    if server.revoke_url:
+    if server.revoke_url and "{client_id}" in server.revoke_url:
+        url = server.revoke_url.replace("{client_id}", quote_plus(keys.id))
+        body = orjson.dumps({"access_token": token.get_secret_value()})
+        answer = await _send(client, "DELETE", url, _basic(keys) | {"Content-Type": "application/json"}, body=body)
+    elif server.revoke_url:
         form = {"token": token.get_secret_value(), "token_type_hint": hint}
         answer = await _post(client, server, server.revoke_url, keys, form)
-        if answer.status >= 400:
-            raise GrantFailed(f"{answer.host} answered {answer.status} to the revocation.")
+    else:
+        return
+    if answer.status >= 400:
+        raise GrantFailed(f"{answer.host} answered {answer.status} to the revocation.")
 
 
 async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str]) -> Grant:
@@ -146,22 +153,32 @@ async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str
         access=SecretStr(body["access_token"]),
         refresh=SecretStr(refresh) if isinstance(refresh, str) and refresh else None,
         lifetime=_seconds(body.get("expires_in")) or quirks.lifetime,
-        scopes=split_scopes(body.get("scope")),
+        scopes=_with_implied(split_scopes(body.get("scope")), quirks.implied),
     )
 
 
 async def _post(client: Client, server: Server, url: str, keys: Keys, form: dict[str, str]) -> Response:
-    """Ask as the client that we are; no redirect is followed, for it would take the secrets along."""
-    headers = {"Accept": "application/json", **server.quirks.token_headers}
-    secret = keys.secret.get_secret_value()
-    if server.quirks.client_auth == "basic":  # each part form-encoded first, RFC 6749 §2.3.1
-        pair = f"{quote_plus(keys.id)}:{quote_plus(secret)}"
-        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    """Ask as the client that we are."""
+    headers = dict(server.quirks.token_headers)
+    if server.quirks.client_auth == "basic":
+        headers |= _basic(keys)
     else:
-        form = form | {"client_id": keys.id, "client_secret": secret}
+        form = form | {"client_id": keys.id, "client_secret": keys.secret.get_secret_value()}
+    return await _send(client, "POST", url, headers, data=form)
+
+
+def _basic(keys: Keys) -> dict[str, str]:
+    """The client in a header, each part form-encoded first (RFC 6749 §2.3.1)."""
+    pair = f"{quote_plus(keys.id)}:{quote_plus(keys.secret.get_secret_value())}"
+    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+async def _send(client: Client, method: str, url: str, headers: Mapping[str, str], **what: Any) -> Response:
+    """No redirect is followed, for it would take the secrets along. Raises `GrantFailed`."""
+    headers = {"Accept": "application/json", **headers}
     try:
         return await client.request(
-            "POST", url, headers=headers, data=form, timeout=TIMEOUT, max_bytes=MAX_ANSWER, follow=False
+            method, url, headers=headers, timeout=TIMEOUT, max_bytes=MAX_ANSWER, follow=False, **what
         )
     except (RequestFailed, Blocked) as error:
         raise GrantFailed(str(error)) from error
@@ -198,6 +215,12 @@ def _seconds(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if 0 < number < 10**9 else None
+
+
+def _with_implied(scopes: tuple[str, ...] | None, implied: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    if scopes is None:
+        return None
+    return tuple(dict.fromkeys([*scopes, *(more for one in scopes for more in implied.get(one, ()))]))
 
 
 def split_scopes(value: Any) -> tuple[str, ...] | None:
