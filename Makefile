@@ -69,7 +69,7 @@ define INSTALL
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
 endef
 
-WEB := package-lock.json hatch_build.py src/area/web/icons.txt $(wildcard src/area/connectors/*/logo.txt)
+WEB := package-lock.json hatch_build.py src/area/web/icons.txt $(wildcard src/area/connectors/*/logo.txt src/area/connectors/*/build.py)
 
 $(VENV)/run.stamp: requirements.txt pyproject.toml $(WEB) | $(BIN)/uv
 	@echo "Installing into $(VENV) ..."

