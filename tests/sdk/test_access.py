@@ -1,5 +1,7 @@
 """What lets a connector's requests in goes to the service's own hosts, and into nothing else."""
 
+import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,7 +13,19 @@ from area import connections
 from area.kit.http import Client
 from area.kit.net import Guard
 from area.kit.oauth2 import Quirks
-from area.sdk import Access, Account, AuthExpired, Context, Credentials, Http, Nothing, OAuth2, Permanent, Service
+from area.sdk import (
+    Access,
+    Account,
+    AuthExpired,
+    Context,
+    Credentials,
+    Http,
+    Nothing,
+    OAuth2,
+    Permanent,
+    Retry,
+    Service,
+)
 from area.sdk.http import Fixed
 
 KEY = "k3y-that-nobody-may-see"
@@ -36,6 +50,10 @@ async def refuse(request):
     return web.Response(status=int(request.match_info["status"]), text=f"no good: {sent}")
 
 
+async def limit(request):
+    return web.Response(status=403, text=request.query.get("said", ""), headers=json.loads(request.query["headers"]))
+
+
 @pytest_asyncio.fixture
 async def hosts():
     """Two servers, the service's own and a foreign one."""
@@ -45,6 +63,7 @@ async def hosts():
         app.router.add_get("/echo", echo)
         app.router.add_get("/redirect", redirect)
         app.router.add_get("/refuse/{status}", refuse)
+        app.router.add_get("/limit", limit)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -192,3 +211,24 @@ async def test_how_it_is_declared(client, hosts):
     assert connections.client_of(replace(service, auth=replace(auth, client="a"))) == "a"
     assert service.reactions["do"].scopes == ("write",)
     assert (auth.server.token_url, auth.server.quirks.pkce) == ("https://a.example/token", False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "said", "seconds"),
+    [
+        ({"Retry-After": "7"}, "", 7),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 600)}, "", 600),
+        ({"X-RateLimit-Remaining": "0"}, "", 60),
+        ({"X-RateLimit-Remaining": "14"}, "You have exceeded a secondary rate limit.", 60),
+        ({"X-RateLimit-Remaining": "14"}, "You may not.", None),
+    ],
+)
+async def test_a_403_may_stand_for_a_rate_limit(client, hosts, headers, said, seconds):
+    http = Http(client, hosts[0], authority=Fixed(BEARER))
+    with pytest.raises((Retry, Permanent)) as caught:
+        await http.get("/limit", params={"headers": json.dumps(headers), "said": said})
+    if seconds is None:
+        assert isinstance(caught.value, Permanent)
+    else:
+        assert caught.value.after.total_seconds() == pytest.approx(seconds, abs=30 if seconds > 60 else 0)
+        assert caught.value.parks

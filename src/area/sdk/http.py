@@ -1,6 +1,8 @@
 """The client that connectors call the world with: guarded, bounded, and mapping answers to the three errors."""
 
 import hashlib
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -18,6 +20,7 @@ __all__ = ["Access", "Authority", "Fixed", "Http", "Response", "parse"]
 
 MAX_RETRY_AFTER = timedelta(hours=24)
 MASK = "•••"
+LIMITED = timedelta(minutes=1)  # where a vendor that limits requests does not say for how long
 SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word would stay whole
 
 
@@ -88,7 +91,8 @@ class Http:
     another host takes nothing along.
 
     Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with its
-    `Retry-After`), `AuthExpired` on 401 when there is a connection, and `Permanent` on any other status from 400.
+    `Retry-After`) or a 403 that says so much, `AuthExpired` on 401 when there is a connection, and `Permanent` on any other status
+    from 400.
     """
 
     def __init__(
@@ -232,7 +236,23 @@ class Http:
         if status in (408, 425, 429) or status >= 500:
             after = response.retry_after()
             raise Retry(said, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self.connected)
+        if status == 403 and (wait := _quota(response)):
+            raise Retry(said, min(wait, MAX_RETRY_AFTER), parks=self.connected)
         raise Permanent(said)
+
+
+def _quota(response: Response) -> timedelta | None:
+    """How long to wait where a 403 stands for too many requests, as it does at GitHub and Google; None where it does not.
+
+    https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
+    """
+    if after := response.retry_after():
+        return after
+    if response.headers.get("x-ratelimit-remaining") == "0":
+        reset = response.headers.get("x-ratelimit-reset", "")
+        seconds = int(reset) - time.time() if re.fullmatch(r"[0-9]{10}", reset) else LIMITED.total_seconds()
+        return timedelta(seconds=max(1, seconds))
+    return LIMITED if "rate limit" in response.excerpt(1000).lower() else None
 
 
 def _origin(address: str) -> str:
