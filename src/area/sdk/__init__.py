@@ -1,5 +1,6 @@
 """All that a connector may import."""
 
+from area.sdk.answers import Row, found
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Headers, Hook, Reply, Request, Subscription
@@ -38,12 +39,14 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
+    "Row",
     "Service",
     "Subscription",
     "Timer",
     "Verify",
     "ZoneName",
     "explain",
+    "found",
     "hmac_sha1",
     "hmac_sha256",
     "parse",

@@ -1,0 +1,42 @@
+"""What vendors answer becomes flat models by the paths of their fields."""
+
+import pytest
+
+from area.sdk import Permanent, Row, found, parse
+from area.sdk.fields import fields
+
+
+class Message(Row):
+    """A message."""
+
+    id: str = found("id", "What names it", "1")
+    author: str | None = found("from.user.name from.bot.name", "Who wrote it", "Ada", None)
+    first: str | None = found("files.0.name", "Its first file", "a.txt", None)
+
+
+@pytest.mark.parametrize(
+    ("values", "author", "first"),
+    [
+        ({"id": "1", "from": {"user": {"name": "Ada"}, "bot": {"name": "Bot"}}}, "Ada", None),
+        ({"id": "1", "from": {"user": None, "bot": {"name": "Bot"}}, "files": [{"name": "a.txt"}]}, "Bot", "a.txt"),
+        ({"id": "1", "from": None, "files": []}, None, None),
+        ({"id": "1", "author": "Ada", "first": "a.txt"}, "Ada", "a.txt"),  # its own names, as it is kept
+    ],
+)
+def test_fields_are_found_by_path(values, author, first):
+    message = parse(Message, values, "Notes")
+    assert (message.author, message.first) == (author, first)
+    assert Message.model_validate_json(message.model_dump_json()) == message
+
+
+def test_what_has_no_default_has_to_be_there():
+    with pytest.raises(Permanent, match="Notes answered something else than it documents: id"):
+        parse(Message, {"from": {}}, "Notes")
+
+
+def test_they_are_described_as_other_fields():
+    assert [(one.name, one.description, one.placeholder, one.nullable) for one in fields(Message)] == [
+        ("id", "What names it", "1", False),
+        ("author", "Who wrote it", "Ada", True),
+        ("first", "Its first file", "a.txt", True),
+    ]
