@@ -266,6 +266,7 @@ async def keep(
         "parked_until": None,
         "checked_at": func.now(),
         "account": (linked.account.name or linked.account.id)[:255],
+        "account_id": linked.account.id[:255],
         "scopes": " ".join(linked.scopes),
         "granted_at": func.now(),
         "refresh_at": refresh_at if grant.refresh else None,

@@ -1,4 +1,7 @@
-"""POST /hooks/{token}: verify, hand to intake, answer once it is committed. Plain ASGI, for it is the hot path."""
+"""POST /hooks/{token}: verify, hand to intake, answer once it is committed. Plain ASGI, for it is the hot path.
+
+POST /webhooks/{service}: verify, have what is polled for the accounts that it names asked at once.
+"""
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -11,7 +14,7 @@ import orjson
 import structlog
 
 from area.connections import keys_of
-from area.engine import access, metrics
+from area.engine import access, metrics, nudges
 from area.engine.away import is_away
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, NORMAL, Intake, Offer
@@ -20,7 +23,7 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import hash_token
 from area.kit.text import dump_model
-from area.sdk import AuthExpired, ConnectorError, Context, Headers, Refused, Request, Retry, Service
+from area.sdk import AuthExpired, ConnectorError, Context, Headers, Nothing, Refused, Reply, Request, Retry, Service
 
 log = structlog.get_logger()
 
@@ -35,6 +38,7 @@ RETRY_AFTER = timedelta(seconds=30)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
 
 
 class BodyTooLarge(Exception):
@@ -65,7 +69,7 @@ class Bucket:
 
 @dataclass
 class Hooks:
-    """The ASGI application for `/hooks/…`."""
+    """The ASGI application for `/hooks/…` and `/webhooks/…`."""
 
     state: State
     cache: Cache
@@ -97,7 +101,40 @@ class Hooks:
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        try:
+            if scope["path"].startswith("/webhooks/"):
+                return await self._of_vendor(scope, receive)
+            return await self._of_area(scope, receive)
+        except BodyTooLarge:
+            return 413, _problem(413, f"At most {MAX_BODY:,} bytes are taken at once."), []
+        except BodyCutOff:
+            return 400, _problem(400, "The connection was closed before the end of the body."), []
+
+    async def _of_vendor(self, scope: Scope, receive: Receive) -> Answer:
+        """A vendor says at the one address of its service that there is news of some accounts: they are asked now."""
+        service = self.state.registry.services.get(scope["path"].removeprefix("/webhooks/"))
+        if service is None or service.inbound is None:
+            return 404, _problem(404, "No service takes webhooks at this address."), []
+        request = _request(scope, await _body(scope, receive), self.state.settings.base_url)
+        reply = service.inbound.handshake(request) if service.inbound.handshake else None
+        if reply is not None:
+            return _reply(reply)
+        verify = service.inbound.verify
+        try:
+            verify.check(request, self._secret(service, client=verify.uses_client_secret), Nothing())
+        except Refused as error:
+            return 401, _problem(401, str(error)), []
+        try:
+            accounts = service.inbound.accounts(request)
+        except ConnectorError as error:
+            return 400, _problem(400, str(error)), []
+        nudged = await nudges.nudge(self.state, service, accounts)
+        log.info("webhook.nudged", service=service.slug, sources=nudged)
+        return 202, b'{"nudged":%d}' % nudged, []
+
+    async def _of_area(self, scope: Scope, receive: Receive) -> Answer:
+        """Something happened that one AREA waits for."""
         token = scope["path"].removeprefix("/hooks/")
         area_id = await self.cache.area_of_token(hash_token(token)) if token else None
         area = await self.cache.area(area_id) if area_id is not None else None
@@ -108,26 +145,19 @@ class Hooks:
         rate = float(self.state.settings.webhook_rate)
         if not _bucket(self._addresses, area.id, rate * BURST).take(rate, rate * BURST):
             return 429, _problem(429, "Too many requests to this address."), [(b"retry-after", b"1")]
-        try:
-            body = await _body(scope, receive)
-        except BodyTooLarge:
-            return 413, _problem(413, f"At most {MAX_BODY:,} bytes are taken at once."), []
-        except BodyCutOff:
-            return 400, _problem(400, "The connection was closed before the end of the body."), []
-        request = _request(scope, body, self.state.settings.base_url)
+        request = _request(scope, await _body(scope, receive), self.state.settings.base_url)
         reply = area.plan.action.handshake(request) if area.plan.action.handshake else None
         if reply is not None:
-            return reply.status, reply.body.encode(), [(b"content-type", reply.content_type.encode())]
+            return _reply(reply)
         return await self._accept(area, request)
 
-    async def _accept(self, area: Loaded, request: Request) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    async def _accept(self, area: Loaded, request: Request) -> Answer:
         plan = area.plan
         assert plan is not None and plan.action.verify is not None  # noqa: S101, PT018 - _answer has seen to it
         verify, service = plan.action.verify, plan.action.service
         try:
-            verify.check(
-                request, self._client_secret(service) if verify.uses_client_secret else area.secret, plan.params
-            )
+            secret = self._secret(service, client=True) if verify.uses_client_secret else area.secret
+            verify.check(request, secret, plan.params)
         except Refused as error:
             return 401, _problem(401, str(error)), []
         credential = None
@@ -160,10 +190,15 @@ class Hooks:
             return (200 if one.known else 202), b'{"execution_id":%b,"duplicate":%b}' % (number, known), []
         return 202, orjson.dumps({"execution_ids": [one.execution_id for one in accepted]}), []
 
-    def _client_secret(self, service: Service) -> str:
-        """That of AREA's registration at the vendor; empty, which refuses, when it is not registered there."""
+    def _secret(self, service: Service, *, client: bool) -> str:
+        """A secret of AREA's registration at the vendor: the client's, or that for signing; empty, which refuses, without it."""
         keys = keys_of(service, self.state.settings)
-        return keys.secret.get_secret_value() if keys else ""
+        secret = keys and (keys.secret if client else keys.signing)
+        return secret.get_secret_value() if secret else ""
+
+
+def _reply(reply: Reply) -> Answer:
+    return reply.status, reply.body.encode(), [(b"content-type", reply.content_type.encode())]
 
 
 def _request(scope: Scope, body: bytes, base_url: str) -> Request:

@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     clients: dict[str, Keys] = Field(
         default_factory=dict,
         description="By service, the client id and secret that its vendor knows AREA by; set each service's own variables,"
-        " `AREA_<SERVICE>_CLIENT_ID` and `AREA_<SERVICE>_CLIENT_SECRET`, such as AREA_GITHUB_CLIENT_ID.",
+        " `AREA_<SERVICE>_CLIENT_ID` and `AREA_<SERVICE>_CLIENT_SECRET`, such as AREA_GITHUB_CLIENT_ID; and, where it signs"
+        " webhooks with another secret, `AREA_<SERVICE>_SIGNING_SECRET`.",
     )
 
     @classmethod
@@ -177,7 +178,7 @@ class Settings(BaseSettings):
 
 
 class Clients(PydanticBaseSettingsSource):
-    """`AREA_<SERVICE>_CLIENT_ID` and `_CLIENT_SECRET`, whatever the service; the later of `sources` goes first."""
+    """`AREA_<SERVICE>_CLIENT_ID`, `_CLIENT_SECRET` and `_SIGNING_SECRET`, whatever the service; the later of `sources` goes first."""
 
     def __init__(self, settings_cls: type[BaseSettings], sources: Sequence[PydanticBaseSettingsSource]) -> None:
         super().__init__(settings_cls)
@@ -196,7 +197,8 @@ class Clients(PydanticBaseSettingsSource):
             match = re.fullmatch(r"area_([a-z][a-z0-9_]*)_client_id", name)
             secret = self._variables.get(f"{name.removesuffix('_id')}_secret")
             if match and match[1] != OIDC and value and secret:
-                found[match[1]] = Keys(value, SecretStr(secret))
+                signing = self._variables.get(f"area_{match[1]}_signing_secret")
+                found[match[1]] = Keys(value, SecretStr(secret), SecretStr(signing) if signing else None)
         return {"clients": found} if found else {}
 
 

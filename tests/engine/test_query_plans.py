@@ -2,7 +2,7 @@
 
 import pytest
 
-from area.engine import cache, executor, intake, recorder, sources
+from area.engine import cache, executor, intake, nudges, recorder, sources
 
 from .conftest import make_area
 
@@ -46,6 +46,7 @@ async def plan(state, query, *values):
 LARGE = ("areas", "area_executions", "hook_states", "triggers", "execution_jobs", "area_versions", "sources")
 QUERIES = {
     "what is due": (sources.CLAIM, ("me", sources.LEASE, 50)),
+    "what a vendor has news of": (nudges.NUDGE, ("Probe", ["T1"], nudges.PAUSE)),
     "who watches": (sources.SUBSCRIBERS, (5,)),
     "is it switched on": (intake.SWITCHED_ON, ([1, 2, 3],)),
     "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from area.cli.verified import anchor
+
 FOLDER = Path("docs/reference")
 NOTE = "<!-- Made by `make docs` from the code: don't edit. -->\n"
 
@@ -186,7 +188,7 @@ def _components() -> Iterator[str]:
     services = sorted(registry().services.values(), key=lambda one: one.name.lower())
     rows = [
         (
-            f"[{one.name}](#{_anchor(one.name)})",
+            f"[{one.name}](#{anchor(one.name)})",
             one.description,
             ", ".join(name for name, action in one.actions.items() if action.translated),
             ", ".join(one.reactions),
@@ -261,10 +263,6 @@ def _cell(text: str) -> str:
 
 def _flat(text: str) -> str:
     return " ".join(text.split())
-
-
-def _anchor(heading: str) -> str:
-    return "".join(letter for letter in heading.lower().replace(" ", "-") if letter.isalnum() or letter == "-")
 
 
 def main() -> None:

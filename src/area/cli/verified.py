@@ -47,9 +47,9 @@ def page(registry: Registry) -> Iterator[str]:
     found = {one.slug: tests(registry.folders[one.slug]) for one in services}
     for one in services:
         by = "; ".join(found[one.slug].documents) or found[one.slug].about
-        yield f"| [{one.name}](#{one.slug}) | {one.quality} | {counts[one.slug]} | {_cell(by)} |"
+        yield f"| [{one.name}](#{anchor(one.name)}) | {one.quality} | {counts[one.slug]} | {_cell(by)} |"
     for one in services:
-        yield f'\n## <a id="{one.slug}"></a>{one.name}\n'
+        yield f"\n## {one.name}\n"
         yield f"{_cell(found[one.slug].about)}\n"
         yield from _components(one, found[one.slug])
 
@@ -100,6 +100,11 @@ def lines(registry: Registry) -> dict[str, int]:
         )
         for slug, folder in registry.folders.items()
     }
+
+
+def anchor(heading: str) -> str:
+    """How a heading is linked to."""
+    return "".join(letter for letter in heading.lower().replace(" ", "-") if letter.isalnum() or letter == "-")
 
 
 def _cell(text: str) -> str:

@@ -304,6 +304,7 @@ class ConnectionState(Base):
     checked_at: Mapped[datetime | None] = mapped_column(AWARE)
     # of an OAuth2 connection: who agreed, to what, and from when on to refresh; `refreshing_until` is the lease of who does
     account: Mapped[str | None] = mapped_column(String(255))
+    account_id: Mapped[str | None] = mapped_column(String(255), index=True)  # as the vendor knows them
     scopes: Mapped[str | None] = mapped_column(Text)
     granted_at: Mapped[datetime | None] = mapped_column(AWARE)
     refresh_at: Mapped[datetime | None] = mapped_column(AWARE)
@@ -377,6 +378,7 @@ class Source(Base):
     failing_since: Mapped[datetime | None] = mapped_column(AWARE)
     last_error: Mapped[str | None] = mapped_column(Text)
     noticed_at: Mapped[datetime | None] = mapped_column(AWARE)
+    nudged_at: Mapped[datetime | None] = mapped_column(AWARE)  # when the vendor said last that there is news
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 

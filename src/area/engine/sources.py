@@ -83,7 +83,8 @@ update sources x set due_at = now(), state = '{}', seen = null, planned_at = nul
 """
 BASELINED = "update triggers set baseline = false where source_id = $1 and baseline and since <= $2"
 LOOKED = """
-update sources set state = $3, seen = coalesce($4, seen), due_at = $5, planned_at = $6, checked_at = $7,
+update sources set state = $3, seen = coalesce($4, seen), planned_at = $6, checked_at = $7,
+    due_at = case when nudged_at > $7 then now() else $5 end, -- there was news while it was looked at
     lease_owner = null, lease_until = null, failures = 0, failing_since = null, last_error = null, noticed_at = null
 where id = $1 and lease_owner = $2
 """

@@ -66,6 +66,7 @@ class Keys:
 
     id: str
     secret: SecretStr
+    signing: SecretStr | None = None  # what it signs its webhooks with, where that is another one
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from area.sdk.events import Event, Headers, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option, Pick
 from area.sdk.http import Access, Http, Response, parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks
-from area.sdk.service import Action, Credentials, Firing, Nothing, Reaction, Service
+from area.sdk.service import Action, Credentials, Firing, Inbound, Nothing, Reaction, Service
 from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
 from area.sdk.verify import Refused, Verify, hmac_sha1, hmac_sha256, shared_token, standard_webhooks, unsigned
@@ -26,6 +26,7 @@ __all__ = [
     "Headers",
     "Hook",
     "Http",
+    "Inbound",
     "Nothing",
     "OAuth2",
     "Option",

@@ -3,7 +3,7 @@
 import inspect
 import re
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
@@ -56,6 +56,20 @@ class Credentials(Generic[Credential]):
     model: type[Credential]
     test: Callable[[Context, Credential], Awaitable[None]]
     access: Callable[[Credential], Access] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One address for all accounts, `/webhooks/{slug}`, that a vendor calls when something changed: it is entered at the vendor
+    when AREA is registered there.
+
+    `accounts` tells whose account it is, by the ids that are in `Account.id`; their polls are then asked at once. `verify` is
+    given the signing secret of AREA's registration (`AREA_<CLIENT>_SIGNING_SECRET`), or its client secret.
+    """
+
+    verify: Verify
+    accounts: Callable[[Request], Sequence[str]]
+    handshake: Handshake | None = None
 
 
 @dataclass(kw_only=True)
@@ -156,6 +170,7 @@ class Service:
     hosts: tuple[str, ...] = ()
     quality: Quality = "generated"
     personal: bool = False
+    inbound: Inbound | None = None
     actions: dict[str, Action] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
     pickers: dict[str, Callable[[Context, Mapping[str, str]], Awaitable[list[Option]]]] = field(default_factory=dict)

@@ -1,0 +1,32 @@
+"""A vendor said that there is news of some accounts: what is polled with them is asked at once, rather than when it is due.
+
+A nudge is a hint and no event: what happened is read by the poll, which would have found it anyway. So nothing is lost when a
+nudge is, and nothing fires twice when it comes twice.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from area.engine.state import State
+from area.sdk import Service
+
+PAUSE = timedelta(seconds=2)  # between two looks, however many nudges come
+
+NUDGE = """
+update sources x set nudged_at = clock_timestamp(), due_at = greatest(now(), coalesce(x.checked_at + $3, now()))
+from connection_states cs, services s, components c
+where cs.account_id = any($2::text[]) and s.id = cs.service_id and s.name = $1 and cs.status = 'works'
+  and x.user_id = cs.user_id and c.id = x.component_id and c.service_id = s.id and c.polling_interval is not null
+  and x.due_at is not null and x.failures = 0
+returning x.id
+"""
+
+
+async def nudge(state: State, service: Service, accounts: Sequence[str]) -> int:
+    """Have the polls of these accounts (ids as in `Account.id`) asked now; returns how many. What fails keeps its pause."""
+    pool = await state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        found = await conn.fetch(NUDGE, service.name, [one[:255] for one in accounts], PAUSE)
+        if found:
+            await conn.execute("select pg_notify('sources_changed', '')")
+    return len(found)
