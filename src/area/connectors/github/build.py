@@ -1,0 +1,169 @@
+"""Makes made.json, GitHub's webhook events as this connector declares them, from the description that GitHub publishes.
+
+hatch_build.py runs `make` when AREA is built, with the npm package below.
+"""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "@octokit/openapi-webhooks"
+DESCRIPTION = "generated/api.github.com.json"
+TYPES = {"boolean": "boolean", "integer": "number", "number": "number", "array": "list", "object": "object"}
+# what a GitHub App, the Marketplace or the user's page of sponsors is sent can't be asked for by the API of hooks
+PLACES = ("repository", "organization", "app", "marketplace", "sponsors_listing")
+LEVELS = 3  # of objects in a sample
+LONGEST = 100  # characters of an example
+INSIDE = 10  # of an object's values that its description names: first those that most people look for
+FIRST = ("number", "title", "full_name", "name", "login", "html_url", "state", "body", "id")
+
+Schema = Mapping[str, Any]
+Schemas = Mapping[str, Schema]
+Known = Mapping[tuple[str, str], Any]
+
+
+def make(package: Path, target: Path) -> None:
+    """Write the events to `target`, from the npm package unpacked at `package`: each one's values by their number in `values`."""
+    found = list(events(json.loads((package / DESCRIPTION).read_text("utf-8"))))
+    values: dict[str, int] = {}  # most events have the same repository, sender and organization
+    for one in found:
+        one["values"] = [
+            values.setdefault(json.dumps(value, ensure_ascii=False), len(values)) for value in one["values"]
+        ]
+    made = {"values": [json.loads(one) for one in values], "events": found}
+    target.write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")), "utf-8")
+
+
+def events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each event: name, header `event`, `action` of the body, title, description, places, docs and top-level values."""
+    schemas = document["components"]["schemas"]
+    known = examples(document)
+    for described in document["webhooks"].values():
+        post = described["post"]
+        event, _, action = post["operationId"].replace("-", "_").partition("/")
+        if "." in action:  # one of the names that senders of repository_dispatch make up
+            action = ""
+        schema = resolved(post["requestBody"]["content"]["application/json"]["schema"], schemas)
+        fields = schema.get("properties", {})
+        own = words(event).capitalize()
+        yield {
+            "name": f"{event}_{action}" if action else event,
+            "event": event,
+            "action": action,
+            "title": f"{own}: {words(action)}" if action else own,
+            "description": plain(post.get("description") or first_sentence(post["summary"])),
+            "places": [one for one in PLACES if one in post["x-github"]["supported-webhook-types"]],
+            "docs": post["externalDocs"]["url"],
+            "values": [top(name, one, schemas, known) for name, one in fields.items()],
+        }
+
+
+def top(name: str, schema: Schema, schemas: Schemas, known: Known) -> dict[str, Any]:
+    """One top-level value: its name, type, description and a sample; the description of an object tells what is inside."""
+    one = resolved(schema, schemas)
+    said = plain(first_sentence(one.get("description", ""))) or f"The {words(name)}"
+    inside = [key for key, value in one.get("properties", {}).items() if is_told(key, resolved(value, schemas))]
+    inside.sort(key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST))
+    if inside:
+        said += f": {', '.join(f'{name}.{key}' for key in inside[:INSIDE])}{' …' if len(inside) > INSIDE else ''}"
+    return {"name": name, "type": kind(one), "description": said, "sample": sample(name, one, schemas, known)}
+
+
+def is_told(name: str, schema: Schema) -> bool:
+    """Whether people read it: neither an object, nor an address or id that only programs use."""
+    return (
+        kind(schema) not in ("object", "list")
+        and not (name.endswith("url") and name != "html_url")
+        and (name not in ("node_id", "gravatar_id"))
+    )
+
+
+def kind(schema: Schema) -> str:
+    """The type that the SDK knows."""
+    of = schema.get("type")
+    names = [one for one in (of if isinstance(of, list) else [of]) if one not in (None, "null")]
+    if len(names) > 1 or (not names and "properties" not in schema):
+        return "any"
+    name = TYPES.get(names[0] if names else "object", "string")
+    formats = {"date-time": "date", "uri": "url"}
+    return formats.get(schema.get("format", ""), name) if name == "string" else name
+
+
+def resolved(schema: Schema, schemas: Schemas) -> Schema:
+    """The schema itself: references followed, the parts of `allOf` put together, of a choice the first that is not null."""
+    while "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    if "allOf" in schema:
+        parts = [resolved(one, schemas) for one in schema["allOf"]]
+        properties = {name: one for part in parts for name, one in part.get("properties", {}).items()}
+        first = next((part for part in parts if part.get("type")), {})
+        return {**first, **schema, "properties": properties}
+    for choice in ("oneOf", "anyOf"):
+        for one in schema.get(choice, ()):
+            found = resolved(one, schemas)
+            if found.get("type") != "null":
+                return {**found, **{key: value for key, value in schema.items() if key == "description"}}
+    return schema
+
+
+def examples(document: Any) -> dict[tuple[str, str], Any]:
+    """The examples that the description gives anywhere, by the property's name and type: the most frequent."""
+    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+
+    def look(value: Any) -> None:
+        if isinstance(value, list):
+            for one in value:
+                look(one)
+        elif isinstance(value, dict):
+            properties = value.get("properties")
+            for name, one in properties.items() if isinstance(properties, dict) else ():
+                if isinstance(one, dict) and one.get("examples") and len(str(one["examples"][0])) <= LONGEST:
+                    found[name, kind(one)][json.dumps(one["examples"][0])] += 1
+            for one in value.values():
+                look(one)
+
+    look(document)
+    return {key: json.loads(counted.most_common(1)[0][0]) for key, counted in found.items()}
+
+
+def sample(name: str, schema: Schema, schemas: Schemas, known: Known, level: int = 1) -> Any:
+    """A value as it might be: the description's own example, one of a property called like that, or one of the type."""
+    one = resolved(schema, schemas)
+    of = kind(one)
+    given = [*one.get("enum", ()), *one.get("examples", ())]
+    if given and given[0] is not None and of not in ("object", "list"):
+        return given[0].strip('"') if isinstance(given[0], str) else given[0]
+    if of == "object":
+        inner = one.get("properties", {})
+        return {
+            key: sample(key, value, schemas, known, level + 1)
+            for key, value in inner.items()
+            if is_told(key, resolved(value, schemas)) or (level < LEVELS and kind(resolved(value, schemas)) == "object")
+        }
+    if of == "list":
+        items = resolved(one.get("items", {}), schemas)
+        return [sample(name, items, schemas, known, level + 1)] if level < LEVELS and items else []
+    if (name, of) in known and not isinstance(known[name, of], dict | list):
+        return known[name, of]
+    plain_ones = {"boolean": False, "number": 1, "date": "2026-11-23T09:00:00Z", "url": "https://github.com/octocat"}
+    return plain_ones.get(of, words(name))
+
+
+def words(name: str) -> str:
+    """`pull_request` as people write it."""
+    return name.replace("_", " ")
+
+
+def plain(text: str) -> str:
+    """Markdown as a phrase: without links, without "For more information, see …", without the last full stop."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(text.split()))
+    text = re.sub(r"\s*For (more )?information (about|on) [^.]*\.|\s*For more information,? see [^.]*\.?\"?$", "", text)
+    return text.strip().removesuffix(".")
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a sentence."""
+    return re.split(r"(?<=\.)\s", text.strip(), maxsplit=1)[0]

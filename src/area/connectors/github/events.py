@@ -1,0 +1,96 @@
+"""GitHub's webhook events as actions, of made.json, which build.py makes of GitHub's own description when AREA is built."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, create_model
+
+from area.connectors.github.hooks import (
+    ORGANIZATION_HOOKS,
+    REPOSITORY_HOOKS,
+    SIGNED,
+    Organization,
+    Place,
+    asked_for,
+    brought,
+    delivery,
+)
+from area.sdk import Action, Context, Event, Nothing, Request, Service, parse
+
+MADE = Path(__file__).parent / "made.json"
+TYPES: dict[str, Any] = {
+    "string": str, "number": int | float, "boolean": bool, "date": datetime, "url": HttpUrl,
+    "object": dict[str, Any], "list": list[Any], "any": Any,
+}  # fmt: skip
+BY_HAND = (
+    " GitHub sends it to {} only: enter the AREA's address and secret there, with the content type application/json."
+)
+SENDERS = {
+    "app": "the webhook of a GitHub App",
+    "marketplace": "the webhook of a Marketplace listing",
+    "sponsors_listing": "the webhook of your page of sponsors",
+}
+
+
+class Value(BaseModel):
+    """What a webhook event brings."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+def declare(service: Service) -> None:
+    """Add an action for each event. Raises `RuntimeError` when AREA was not built."""
+    if not MADE.is_file():
+        raise RuntimeError(f"{MADE.name} was not made: run `python hatch_build.py`, which needs npm.")
+    made = json.loads(MADE.read_bytes())
+    models: dict[Any, type[BaseModel]] = {}  # half of the events have the values of another, and models take time
+    for event in made["events"]:
+        values = [made["values"][number] for number in event["values"]]
+        anywhere = "repository" in event["places"]
+        hooked = anywhere or "organization" in event["places"]
+        told = tuple((one["name"], one["type"], one["description"]) for one in values)
+        returns = models[told] = models.get(told) or _returns(event["event"], values)
+        action = Action(
+            service=service,
+            name=event["name"],
+            title=event["title"],
+            description=event["description"] + "." + ("" if hooked else BY_HAND.format(SENDERS[event["places"][0]])),
+            translated=False,
+            sample={one["name"]: one["sample"] for one in values},
+            kind="webhook",
+            params=Place if anywhere else Organization if hooked else Nothing,
+            returns=returns,
+            function=_receiver(event, returns),
+            verify=SIGNED,
+            scopes=(*((REPOSITORY_HOOKS,) if anywhere else ()), *((ORGANIZATION_HOOKS,) if hooked else ())),
+        )
+        if hooked:
+            asked_for(action, event["event"])
+        service.add(action)
+
+
+def _returns(event: str, values: list[dict[str, Any]]) -> type[BaseModel]:
+    """A model of the top-level values. GitHub leaves out what does not apply, so that each may be missing."""
+    given: dict[str, Any] = {
+        one["name"]: (
+            TYPES[one["type"]] | None,
+            Field(None, description=one["description"], examples=[one["sample"]]),
+        )
+        for one in values
+    }
+    return create_model(event, __base__=Value, __doc__=f"What GitHub sends of {event}.", **given)
+
+
+def _receiver(
+    event: dict[str, Any], returns: type[BaseModel]
+) -> Callable[[Context, BaseModel, Request], AsyncIterator[Event[Any]]]:
+    actions = [event["action"]] if event["action"] else []
+
+    async def receive(ctx: Context, params: BaseModel, request: Request) -> AsyncIterator[Event[Any]]:  # noqa: ARG001
+        if body := brought(request, event["event"], *actions):
+            yield Event(delivery(request), parse(returns, body, "GitHub"))
+
+    return receive
