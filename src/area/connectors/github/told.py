@@ -3,65 +3,62 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, BeforeValidator, Field, HttpUrl
+
+from area.sdk import Row, found
 
 Names = Annotated[
     list[str], BeforeValidator(lambda rows: [one["name"] if isinstance(one, dict) else one for one in rows])
 ]
 
 
-def at(path: str, description: str, example: Any, default: Any = ...) -> Any:
-    """A field that stands at this path of GitHub's JSON."""
-    return Field(default, validation_alias=AliasPath(*path.split(".")), description=description, examples=[example])
-
-
-class Told(BaseModel):
+class Told(Row):
     """Something of a repository."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
-    repository: str = at("repository.full_name", "Repository", "octocat/hello-world")
+    repository: str = found("repository.full_name", "Repository", "octocat/hello-world")
 
 
 class Issue(Told):
     """An issue."""
 
-    number: int = at("issue.number", "Number in the repository", 42)
-    title: str = at("issue.title", "Title", "It crashes on start")
-    body: str | None = at("issue.body", "Text, in Markdown", "Since the last release …", None)
-    html_url: HttpUrl = at("issue.html_url", "Address of its page", "https://github.com/octocat/hello-world/issues/42")
-    author: str | None = at("issue.user.login", "Login of who opened it", "octocat", None)
-    labels: Names = at("issue.labels", "Labels", ["bug"], [])
-    created_at: datetime = at("issue.created_at", "When it was opened", "2026-11-23T09:00:00Z")
+    number: int = found("issue.number", "Number in the repository", 42)
+    title: str = found("issue.title", "Title", "It crashes on start")
+    body: str | None = found("issue.body", "Text, in Markdown", "Since the last release …", None)
+    html_url: HttpUrl = found(
+        "issue.html_url", "Address of its page", "https://github.com/octocat/hello-world/issues/42"
+    )
+    author: str | None = found("issue.user.login", "Login of who opened it", "octocat", None)
+    labels: Names = found("issue.labels", "Labels", ["bug"], [])
+    created_at: datetime = found("issue.created_at", "When it was opened", "2026-11-23T09:00:00Z")
 
 
 class PullRequest(Told):
     """A pull request."""
 
-    number: int = at("pull_request.number", "Number in the repository", 43)
-    title: str = at("pull_request.title", "Title", "Mend the start")
-    body: str | None = at("pull_request.body", "Text, in Markdown", "Closes #42", None)
-    html_url: HttpUrl = at(
+    number: int = found("pull_request.number", "Number in the repository", 43)
+    title: str = found("pull_request.title", "Title", "Mend the start")
+    body: str | None = found("pull_request.body", "Text, in Markdown", "Closes #42", None)
+    html_url: HttpUrl = found(
         "pull_request.html_url", "Address of its page", "https://github.com/octocat/hello-world/pull/43"
     )
-    author: str | None = at("pull_request.user.login", "Login of who opened it", "octocat", None)
-    branch: str = at("pull_request.head.ref", "Branch with the changes", "mend-start")
-    base: str = at("pull_request.base.ref", "Branch that they are for", "main")
-    draft: bool = at("pull_request.draft", "Whether it is a draft", False, False)
-    merged_by: str | None = at("pull_request.merged_by.login", "Login of who merged it", "hubot", None)
+    author: str | None = found("pull_request.user.login", "Login of who opened it", "octocat", None)
+    branch: str = found("pull_request.head.ref", "Branch with the changes", "mend-start")
+    base: str = found("pull_request.base.ref", "Branch that they are for", "main")
+    draft: bool = found("pull_request.draft", "Whether it is a draft", False, False)
+    merged_by: str | None = found("pull_request.merged_by.login", "Login of who merged it", "hubot", None)
 
 
 class Comment(Told):
     """A comment on an issue or a pull request."""
 
-    number: int = at("issue.number", "Number of the issue or pull request", 42)
-    title: str = at("issue.title", "Title of the issue or pull request", "It crashes on start")
-    body: str = at("comment.body", "Text, in Markdown", "Me too", "")
-    html_url: HttpUrl = at(
+    number: int = found("issue.number", "Number of the issue or pull request", 42)
+    title: str = found("issue.title", "Title of the issue or pull request", "It crashes on start")
+    body: str = found("comment.body", "Text, in Markdown", "Me too", "")
+    html_url: HttpUrl = found(
         "comment.html_url", "Address of the comment", "https://github.com/octocat/hello-world/issues/42#issuecomment-1"
     )
-    author: str | None = at("comment.user.login", "Login of who wrote it", "octocat", None)
-    on_pull_request: Annotated[bool, BeforeValidator(bool)] = at(
+    author: str | None = found("comment.user.login", "Login of who wrote it", "octocat", None)
+    on_pull_request: Annotated[bool, BeforeValidator(bool)] = found(
         "issue.pull_request", "Whether it is on a pull request", False, False
     )
 
@@ -69,15 +66,17 @@ class Comment(Told):
 class Push(Told):
     """Commits pushed to a branch."""
 
-    branch: Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads/"))] = at("ref", "Branch", "main")
-    pusher: str = at("pusher.name", "Who pushed", "octocat")
+    branch: Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads/"))] = found(
+        "ref", "Branch", "main"
+    )
+    pusher: str = found("pusher.name", "Who pushed", "octocat")
     count: int = Field(description="How many commits", examples=[1])
-    message: str = at("head_commit.message", "Message of the newest commit", "Mend the start", "")
-    commit: str = at("after", "SHA of the newest commit", "6dcb09b5b57875f334f61aebed695e2e4193db5e")
-    compare_url: HttpUrl = at(
+    message: str = found("head_commit.message", "Message of the newest commit", "Mend the start", "")
+    commit: str = found("after", "SHA of the newest commit", "6dcb09b5b57875f334f61aebed695e2e4193db5e")
+    compare_url: HttpUrl = found(
         "compare", "Address of what changed", "https://github.com/octocat/hello-world/compare/6dcb09b5b578...main"
     )
-    commits: list[dict[str, Any]] = at(
+    commits: list[dict[str, Any]] = found(
         "commits",
         "The commits, each with id, message, author, added, removed, modified",
         [{"message": "Mend the start"}],
@@ -87,35 +86,35 @@ class Push(Told):
 class Release(Told):
     """A release."""
 
-    name: str | None = at("release.name", "Name", "Version 1.0", None)
-    tag: str = at("release.tag_name", "Tag", "v1.0")
-    body: str | None = at("release.body", "Notes, in Markdown", "Mends the start", None)
-    html_url: HttpUrl = at(
+    name: str | None = found("release.name", "Name", "Version 1.0", None)
+    tag: str = found("release.tag_name", "Tag", "v1.0")
+    body: str | None = found("release.body", "Notes, in Markdown", "Mends the start", None)
+    html_url: HttpUrl = found(
         "release.html_url", "Address of its page", "https://github.com/octocat/hello-world/releases/tag/v1.0"
     )
-    author: str | None = at("release.author.login", "Login of who published it", "octocat", None)
-    prerelease: bool = at("release.prerelease", "Whether it is a pre-release", False)
+    author: str | None = found("release.author.login", "Login of who published it", "octocat", None)
+    prerelease: bool = found("release.prerelease", "Whether it is a pre-release", False)
 
 
 class Star(Told):
     """A star."""
 
-    user: str = at("sender.login", "Login of who starred it", "octocat")
-    user_url: HttpUrl = at("sender.html_url", "Address of their page", "https://github.com/octocat")
-    stars: int = at("repository.stargazers_count", "How many stars it has", 80)
+    user: str = found("sender.login", "Login of who starred it", "octocat")
+    user_url: HttpUrl = found("sender.html_url", "Address of their page", "https://github.com/octocat")
+    stars: int = found("repository.stargazers_count", "How many stars it has", 80)
 
 
 class Notification(Told):
     """A notification."""
 
-    title: str = at("subject.title", "Title of what it is about", "It crashes on start")
-    kind: str = at("subject.type", "What it is about: Issue, PullRequest, Release …", "Issue")
-    reason: str = at("reason", "Why you are notified", "mention")
+    title: str = found("subject.title", "Title of what it is about", "It crashes on start")
+    kind: str = found("subject.type", "What it is about: Issue, PullRequest, Release …", "Issue")
+    reason: str = found("reason", "Why you are notified", "mention")
     html_url: HttpUrl = Field(
         description="Address of its page, or of its repository",
         examples=["https://github.com/octocat/hello-world/issues/42"],
     )
-    updated_at: datetime = at("updated_at", "When something happened", "2026-11-23T09:00:00Z")
+    updated_at: datetime = found("updated_at", "When something happened", "2026-11-23T09:00:00Z")
 
 
 class NewRepository(BaseModel):
