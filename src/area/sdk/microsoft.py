@@ -81,7 +81,7 @@ async def rows(
         url, query, left = page.next_link or "", None, left - len(page.value)
 
 
-async def changes(ctx: Context, path: str, params: Mapping[str, str], kind: type[Kind]) -> AsyncIterator[Kind]:
+async def changes(ctx: Context, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
     """What was made or changed since the last look; what was deleted is left out. Raises the three errors.
 
     The first look begins as `params` say. When Graph has forgotten where the last one ended, all is shown again.
@@ -99,7 +99,7 @@ async def changes(ctx: Context, path: str, params: Mapping[str, str], kind: type
         page = parse(_Page, response, NAME)
         for row in page.value:
             if "@removed" not in row and "deleted" not in row:
-                yield parse(kind, row, NAME)
+                yield row
         ctx.state["delta"] = page.delta_link
         url, query = page.next_link or "", None
 

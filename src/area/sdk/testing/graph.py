@@ -40,7 +40,7 @@ def _mend(document: dict[str, Any]) -> None:
         "requestBody": {"required": True, "content": {"text/plain": {}, "application/octet-stream": {}}},
         "responses": {"201": paths[ITEM]["get"]["responses"]["2XX"]},
     }
-    paths[ITEM + ":/{filename}:/content"] = {"put": put}
+    paths[ITEM + ":/{filename}:/content"] = paths["/me/drive/root:/{filename}:/content"] = {"put": put}
     document["paths"] = paths
 
 
