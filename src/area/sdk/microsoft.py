@@ -17,7 +17,7 @@ MOST = 500  # rows of a collection that are read at a time
 _SERVER = "https://login.microsoftonline.com/common/oauth2/v2.0"
 
 
-Kind = TypeVar("Kind", bound=BaseModel)
+Kind = TypeVar("Kind")
 
 
 class _Me(BaseModel):
@@ -71,11 +71,8 @@ async def rows(
     # https://learn.microsoft.com/graph/paging
     url, query, left = path, params or None, most
     while url and left > 0:
-        page = parse(
-            _Page,
-            await ctx.http.call("GET", url, params=query, headers={"Prefer": prefer} if prefer else None),
-            NAME,
-        )
+        answer = await ctx.http.call("GET", url, params=query, headers={"Prefer": prefer} if prefer else None)
+        page = parse(_Page, answer, NAME)
         for row in page.value[:left]:
             yield parse(kind, row, NAME)
         url, query, left = page.next_link or "", None, left - len(page.value)
