@@ -85,13 +85,13 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
             configured=connections.keys_of(one, settings) is not None,
             docs=one.docs or None,
             redirect_uris=[
-                grants.redirect_uri(settings, one.slug),
-                *([redirect_uri(settings, one.slug)] if one.auth.login_scopes is not None else ()),
+                *([grants.redirect_uri(settings, one.slug)] if isinstance(one.auth, OAuth2) else ()),
+                *([redirect_uri(settings, one.slug)] if login_of(one) else ()),
             ],
             variables=[f"AREA_{connections.client_of(one).upper()}_CLIENT_{part}" for part in ("ID", "SECRET")],
         )
         for one in registry.services.values()
-        if isinstance(one.auth, OAuth2)
+        if isinstance(one.auth, OAuth2) or login_of(one)
     ]
     found.sort(key=lambda one: one.name.lower())
     issuer = ClientView(
@@ -110,7 +110,7 @@ def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
     found = [
         ProviderView(provider=one.slug, name=called(one), icon_path=f"/icons/{one.slug}.svg")
         for one in registry.services.values()
-        if isinstance(one.auth, OAuth2) and one.auth.login_scopes is not None and connections.keys_of(one, settings)
+        if login_of(one) and connections.keys_of(one, settings)
     ]
     found.sort(key=lambda one: one.name.lower())
     if settings.client(OIDC):
@@ -123,13 +123,21 @@ async def provider(client: Client, registry: Registry, settings: Settings, slug:
     if all(one.provider != slug for one in offered(registry, settings)):
         raise NotFound(f"Nobody can log in with {slug!r} here.")
     connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
-    assert isinstance(connector.auth, OAuth2)  # noqa: S101 - what is offered has it
-    return connector, connector.auth
+    login = login_of(connector)
+    assert login is not None  # noqa: S101 - what is offered has it
+    return connector, login
+
+
+def login_of(connector: Connector) -> OAuth2 | None:
+    """How people log in with a service, if they can."""
+    declared = connector.login or connector.auth
+    return declared if isinstance(declared, OAuth2) and declared.login_scopes is not None else None
 
 
 def called(connector: Connector) -> str:
     """What people read when they log in with it."""
-    return (connector.auth.login_name if isinstance(connector.auth, OAuth2) else "") or connector.name
+    login = login_of(connector)
+    return (login.login_name if login else "") or connector.name
 
 
 def redirect_uri(settings: Settings, slug: str) -> str:

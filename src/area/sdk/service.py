@@ -158,7 +158,8 @@ class Service:
     A trigger is shared by all users who watch the same with the same parameters, unless the service has `auth` or is
     `personal`: then each user has their own. `ctx.http` lets requests in at the host of `base_url` and at `hosts`.
 
-    With OAuth2, a component names the `scopes` that it needs beside those of every connection.
+    With OAuth2, a component names the `scopes` that it needs beside those of every connection. `login` is for a service that is
+    connected otherwise than people log in with it: by a form, say.
     """
 
     slug: str
@@ -167,6 +168,7 @@ class Service:
     docs: str = ""
     base_url: str = ""
     auth: Credentials[Any] | OAuth2 | None = None
+    login: OAuth2 | None = None
     hosts: tuple[str, ...] = ()
     quality: Quality = "generated"
     personal: bool = False
