@@ -127,7 +127,6 @@ service = Service(
     "Messages and commands that a bot gets in its chats, and messages and photos that it sends.",
     docs="https://core.telegram.org/bots/api",
     auth=Credentials(Bot, works, access),
-    quality="verified",
 )
 
 
