@@ -7,6 +7,7 @@ from area.sdk.events import Event, Headers, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option, Pick
 from area.sdk.http import Access, Http, Response, parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks
+from area.sdk.polls import daily, entered
 from area.sdk.service import Action, Credentials, Firing, Inbound, Nothing, Reaction, Service
 from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
@@ -46,6 +47,8 @@ __all__ = [
     "Timer",
     "Verify",
     "ZoneName",
+    "daily",
+    "entered",
     "explain",
     "found",
     "hmac_sha1",

@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 
-from area.sdk import Context, Permanent
+from area.sdk import Context, parse
 
 SEARCH = "https://hn.algolia.com/api/v1/search_by_date"
 OFFICIAL = "https://hacker-news.firebaseio.com/v0"
@@ -102,7 +101,7 @@ async def search(
     if words:
         asked["query"] = words
     for page in range(PAGES):
-        answer = _read(_Hits, await ctx.http.get(SEARCH, params={**asked, "page": str(page)}), "HN Search")
+        answer = parse(_Hits, await ctx.http.get(SEARCH, params={**asked, "page": str(page)}), "HN Search")
         for hit in answer.hits:
             yield hit
         if page + 1 >= answer.nb_pages:
@@ -112,12 +111,12 @@ async def search(
 async def jobs(ctx: Context) -> AsyncIterator[Job]:
     """The jobs that were not listed at the last look; none at the first one."""
     # https://github.com/HackerNews/API#ask-show-and-job-stories
-    listed = _read(list[int], await ctx.http.get(f"{OFFICIAL}/jobstories.json"), "Hacker News")
+    listed = parse(list[int], await ctx.http.get(f"{OFFICIAL}/jobstories.json"), "Hacker News")
     known = set(ctx.state.get("jobs", listed))
     fresh = sorted(one for one in listed if one not in known)[:MOST_JOBS]
     for number in fresh:
         # https://github.com/HackerNews/API#items
-        item = _read(_Item | None, await ctx.http.get(f"{OFFICIAL}/item/{number}.json"), "Hacker News")
+        item = parse(_Item | None, await ctx.http.get(f"{OFFICIAL}/item/{number}.json"), "Hacker News")
         if item is not None and not (item.deleted or item.dead):
             yield Job(
                 id=str(item.id),
@@ -156,11 +155,3 @@ def comment(hit: Hit) -> Comment:
         link=f"{DISCUSSION}{hit.id}",
         created_at=hit.at,
     )
-
-
-def _read(kind: Any, values: Any, vendor: str) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
-        raise Permanent(f"{vendor} answered something else than it documents: {what}.") from error

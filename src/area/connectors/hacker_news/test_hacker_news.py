@@ -1,34 +1,32 @@
 """Against a double made from the documentation of both APIs; never run against Hacker News itself."""
 
-import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
+import orjson
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from area.connectors.hacker_news import api, service
-from area.kit.http import Client
-from area.kit.net import Guard
-from area.sdk import Context, Event, Http, Permanent, Retry
-from area.sdk.dedupe import Seen, fresh
+from area.sdk import Context, Permanent, Retry
+from area.sdk.testing import Answer, Asked, Double, Watch, connector
 
 NOW = int(datetime.now(UTC).timestamp())
 
 
-class Double:
+class Vendors(Double):
     """HN Search and the official API: answers as documented, and refuses what is not."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, str]] = []
+        super().__init__(None, ("https://hn.algolia.com/api/v1", "https://hacker-news.firebaseio.com/v0"))
+        self.on("GET", "/search_by_date", self.search)
+        self.on("GET", "/jobstories.json", lambda _asked: self.jobs)
+        self.on("GET", "/item/{number}.json", self.item)
         self.posts: list[dict[str, Any]] = []
         self.jobs: list[int] = []
         self.items: dict[int, Any] = {}
-        self.broken: web.Response | None = None
 
     def post(self, number: int, *tags: str, ago: int = 0, **more: Any) -> None:
         values = {"author": "pg", "points": 1, "num_comments": 0, "story_text": None, "comment_text": None}
@@ -36,11 +34,8 @@ class Double:
         post = {"objectID": str(number), "_tags": list(tags), "_highlightResult": {}, **values, **created, **more}
         self.posts.append(post | {"_tags": [*tags, f"author_{post['author']}"]})
 
-    async def search(self, request: web.Request) -> web.Response:
-        query = dict(request.query)
-        self.asked.append(query)
-        if self.broken is not None:
-            return self.copy()
+    def search(self, asked: Asked) -> Any:
+        query = asked.query
         known = {"query", "tags", "numericFilters", "page", "hitsPerPage", "advancedSyntax", "typoTolerance"}
         assert set(query) <= known
         found = [one for one in self.posts if self.fits(one, query)]
@@ -48,11 +43,9 @@ class Double:
         size, page = int(query.get("hitsPerPage", 20)), int(query.get("page", 0))
         shown = found[page * size : (page + 1) * size]
         pages = -(-len(found) // size)
-        return web.json_response(
-            {"hits": shown, "nbHits": len(found), "page": page, "nbPages": pages, "hitsPerPage": size}
-        )
+        return {"hits": shown, "nbHits": len(found), "page": page, "nbPages": pages, "hitsPerPage": size}
 
-    def fits(self, one: dict[str, Any], query: dict[str, str]) -> bool:
+    def fits(self, one: dict[str, Any], query: Mapping[str, str]) -> bool:
         for condition in query["numericFilters"].split(","):
             match = re.fullmatch(r"(created_at_i|points|num_comments)(<=|>=|<|>|=)([0-9]+)", condition)
             assert match, condition
@@ -63,66 +56,20 @@ class Double:
         words = query.get("query", "").lower().split()
         return set(query["tags"].split(",")) <= set(one["_tags"]) and all(word in text for word in words)
 
-    async def official(self, request: web.Request) -> web.Response:
-        if self.broken is not None:
-            return self.copy()
-        if request.path == "/v0/jobstories.json":
-            return web.json_response(self.jobs)
-        return web.json_response(self.items.get(int(request.match_info["number"])))
-
-    def fails(self, status: int, body: bytes = b"{}", **headers: str) -> None:
-        self.broken = web.Response(
-            status=status, body=body, headers={n.replace("_", "-"): v for n, v in headers.items()}
-        )
-
-    def copy(self) -> web.Response:
-        assert self.broken is not None
-        return web.Response(status=self.broken.status, body=self.broken.body, headers=self.broken.headers)
+    def item(self, asked: Asked) -> Any:
+        return Answer(body=orjson.dumps(self.items.get(int(asked.params["number"]))))
 
 
 @pytest.fixture
-async def double(monkeypatch) -> AsyncIterator[Double]:
-    it, application = Double(), web.Application()
-    application.router.add_get("/api/v1/search_by_date", it.search)
-    application.router.add_get("/v0/jobstories.json", it.official)
-    application.router.add_get("/v0/item/{number}.json", it.official)
-    server = TestServer(application)
-    await server.start_server()
-    monkeypatch.setattr(api, "SEARCH", str(server.make_url("/api/v1/search_by_date")))
-    monkeypatch.setattr(api, "OFFICIAL", str(server.make_url("/v0")))
-    yield it
-    await server.close()
+async def double() -> AsyncIterator[Vendors]:
+    async with Vendors() as double:
+        yield double
 
 
 @pytest.fixture
-async def ctx() -> AsyncIterator[Context]:
-    guard = Guard(allow=["127.0.0.1"])
-    client = Client(guard)
-    yield Context(http=Http(client), guard=guard, platform=cast(Any, None))
-    await client.close()
-
-
-class Watch:
-    """What the engine does with a poll: the first look is the baseline, a failed one leaves no trace."""
-
-    def __init__(self, ctx: Context, name: str, **params: Any) -> None:
-        self.ctx, self.action = ctx, service.actions[name]
-        self.params = self.action.params(**params)
-        self.seen: Seen | None = None
-        self.state: dict[str, Any] = {}
-
-    async def look(self) -> list[Event[Any]]:
-        moment, self.ctx.state = datetime.now(UTC), dict(self.state)
-        since = (self.seen.since if self.seen else moment) - self.action.overlap
-        offered = [event async for event in self.action.function(self.ctx, self.params, since)]
-        new, seen = fresh(offered, self.seen or Seen(moment), moment, self.action.overlap)
-        baseline, self.seen, self.state = self.seen is None, seen, json.loads(json.dumps(self.ctx.state))
-        for event in offered:
-            self.action.returns.model_validate(event.data.model_dump(mode="json"))
-        return [] if baseline else new
-
-    async def ids(self) -> list[str]:
-        return [event.id for event in await self.look()]
+async def ctx(double) -> AsyncIterator[Context]:
+    async with connector(service, double) as ctx:
+        yield ctx
 
 
 POLLS = [
@@ -139,7 +86,7 @@ POLLS = [
 
 @pytest.mark.parametrize(("action", "params", "tags", "more"), POLLS)
 async def test_what_is_new_fires_once(ctx, double, action, params, tags, more):
-    watch = Watch(ctx, action, **params)
+    watch = Watch(ctx, service.actions[action], **params)
     double.post(1, *tags, ago=600, **more)
     double.post(2, "poll", title="something else")
     assert not await watch.look()
@@ -169,7 +116,7 @@ async def test_a_story_and_a_comment_are_told_whole(ctx, double):
 
 
 async def test_a_story_fires_when_it_reaches_the_points(ctx, double):
-    watch = Watch(ctx, "story_reaches_points", points=100)
+    watch = Watch(ctx, service.actions["story_reaches_points"], points=100)
     double.post(1, "story", title="already there", points=150, ago=3600)
     double.post(2, "story", title="on its way", points=99, ago=7200)
     double.post(3, "story", title="too old", points=500, ago=4 * 86400)
@@ -184,17 +131,17 @@ async def test_a_story_fires_when_it_reaches_the_points(ctx, double):
 
 
 async def test_all_pages_are_read(ctx, double):
-    watch = Watch(ctx, "new_ask_hn")
+    watch = Watch(ctx, service.actions["new_ask_hn"])
     await watch.look()
     for number in range(250):
         double.post(number, "ask_hn", title="Ask HN")
     assert len(await watch.look()) == 250
-    assert [query["page"] for query in double.asked[-3:]] == ["0", "1", "2"]
+    assert [one.query["page"] for one in double.asked[-3:]] == ["0", "1", "2"]
     assert not await watch.look()
 
 
 async def test_jobs(ctx, double):
-    watch = Watch(ctx, "new_job")
+    watch = Watch(ctx, service.actions["new_job"])
     job = {"by": "justin", "id": 5, "score": 6, "text": "x", "time": NOW, "title": "Engineer", "type": "job", "url": ""}
     double.jobs = [4, 3]
     assert not await watch.look()
@@ -208,13 +155,13 @@ async def test_jobs(ctx, double):
     double.fails(503)
     with pytest.raises(Retry):
         await watch.look()
-    double.broken = None
+    double.works()
     double.items[8] = job | {"id": 8, "url": "https://j.example"}
     assert [one.data.url for one in await watch.look()] == ["https://j.example"]
 
 
 async def test_many_jobs_are_read_in_turns(ctx, double):
-    watch = Watch(ctx, "new_job")
+    watch = Watch(ctx, service.actions["new_job"])
     await watch.look()
     double.jobs = list(range(100, 0, -1))
     double.items = {number: {"id": number, "time": NOW, "title": "t"} for number in double.jobs}
@@ -223,7 +170,7 @@ async def test_many_jobs_are_read_in_turns(ctx, double):
 
 @pytest.mark.parametrize(("action", "params"), [("new_story_matching", {"words": "x"}), ("new_job", {})])
 async def test_errors(ctx, double, action, params):
-    watch = Watch(ctx, action, **params)
+    watch = Watch(ctx, service.actions[action], **params)
     for status in (400, 401, 403, 404, 422):
         double.fails(status, b'{"message": "Bad filter"}')
         with pytest.raises(Permanent, match="Bad filter"):

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, StringConstraints
 
 from area.connectors.money.api import Quote, coin_price, exchange_rate
-from area.sdk import Context, Event, Service, ZoneName
+from area.sdk import Context, Event, Service, ZoneName, daily, entered
 
 service = Service(
     "money",
@@ -114,10 +113,9 @@ async def exchange_rate_changes(ctx: Context, params: PairMove, since: datetime)
 @service.poll("The daily exchange rate", every=SOON)
 async def daily_exchange_rate(ctx: Context, params: PairTime, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
     """Every day at a time: an exchange rate."""
-    day = _latest(params)
-    if ctx.state.get("told", day) < day:
-        yield Event(day, await exchange_rate(ctx, params.base, params.quote, params.source))
-    ctx.state["told"] = day
+    if planned := daily(ctx.state, params.time, params.timezone):
+        told = await exchange_rate(ctx, params.base, params.quote, params.source)
+        yield Event(planned.date().isoformat(), told, planned)
 
 
 @service.poll("A crypto price rises above or drops below", every=LIVE)
@@ -133,7 +131,7 @@ async def crypto_price_changes(ctx: Context, params: CoinMove, since: datetime) 
     """The price of a coin changes by some percent, within 24 hours or since it fired last."""
     now = await coin_price(ctx, params.coin, params.currency)
     if params.over == "day":
-        if now.change_percent is not None and _entered(ctx.state, inside=abs(now.change_percent) >= params.percent):
+        if now.change_percent is not None and entered(ctx.state, inside=abs(now.change_percent) >= params.percent):
             yield Event(now.id, now)
     elif moved := _moved(ctx.state, now, params.percent):
         yield Event(now.id, moved)
@@ -142,21 +140,13 @@ async def crypto_price_changes(ctx: Context, params: CoinMove, since: datetime) 
 @service.poll("The daily crypto price", every=SOON)
 async def daily_crypto_price(ctx: Context, params: CoinTime, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
     """Every day at a time: the price of a coin."""
-    day = _latest(params)
-    if ctx.state.get("told", day) < day:
-        yield Event(day, await coin_price(ctx, params.coin, params.currency))
-    ctx.state["told"] = day
-
-
-def _entered(state: dict[str, Any], *, inside: bool) -> bool:
-    """Whether it is so now and was not at the last look; the first look only remembers."""
-    before, state["inside"] = state.get("inside"), inside
-    return inside and before is False
+    if planned := daily(ctx.state, params.time, params.timezone):
+        yield Event(planned.date().isoformat(), await coin_price(ctx, params.coin, params.currency), planned)
 
 
 def _crossed(state: dict[str, Any], now: Quote, params: Threshold) -> bool:
     above, below = now.rate > params.threshold, now.rate < params.threshold
-    return _entered(state, inside=above if params.direction == "above" else below)
+    return entered(state, inside=above if params.direction == "above" else below)
 
 
 def _moved(state: dict[str, Any], now: Quote, percent: float) -> Quote | None:
@@ -167,10 +157,3 @@ def _moved(state: dict[str, Any], now: Quote, percent: float) -> Quote | None:
         return None
     state["start"] = now.rate
     return now.model_copy(update={"before": start, "change_percent": change})
-
-
-def _latest(params: Time) -> str:
-    """The last day on which the time has come."""
-    now = datetime.now(ZoneInfo(params.timezone))
-    day = now.date() if now.strftime("%H:%M") >= params.time else now.date() - timedelta(days=1)
-    return day.isoformat()

@@ -1,11 +1,10 @@
 """What is asked of Frankfurter and CoinGecko."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 
-from area.sdk import Context, Permanent
+from area.sdk import Context, Permanent, parse
 
 FRANKFURTER = "https://api.frankfurter.dev/v2"
 COINGECKO = "https://api.coingecko.com/api/v3"
@@ -45,7 +44,7 @@ async def exchange_rate(ctx: Context, base: str, quote: str, source: str) -> Quo
         asked["providers"] = "ECB"
     answer = await ctx.http.get(f"{FRANKFURTER}/rates", params=asked)
     rows = sorted(
-        (row for row in _read(list[_Rate], answer, "Frankfurter") if row.quote == quote), key=lambda row: row.date
+        (row for row in parse(list[_Rate], answer, "Frankfurter") if row.quote == quote), key=lambda row: row.date
     )
     if not rows:
         raise Permanent(f"Frankfurter has no rate of {base} in {quote}.")
@@ -71,7 +70,7 @@ async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
         "precision": "full",
     }
     answer = await ctx.http.get(f"{COINGECKO}/simple/price", params=asked)
-    found = _read(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
+    found = parse(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
     if found is None:
         raise Permanent(
             f"CoinGecko knows no coin {coin!r}. Take the API ID that the coin's page tells, such as bitcoin."
@@ -88,11 +87,3 @@ async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
         change_percent=None if change is None else round(change, 4),
         as_of=datetime.fromtimestamp(updated, UTC),
     )
-
-
-def _read(kind: Any, values: Any, vendor: str) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
-        raise Permanent(f"{vendor} answered something else than it documents: {what}.") from error

@@ -1,14 +1,13 @@
 """Weather: conditions and forecasts of any place, from Open-Meteo."""
 
 from collections.abc import AsyncIterator
-from datetime import date, datetime, timedelta
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
+from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from area.connectors.open_meteo.api import COORDINATES, Conditions, Forecast, Units, conditions, forecast, hours
-from area.sdk import Context, Event, Service, ZoneName
+from area.sdk import Context, Event, Service, ZoneName, daily, entered
 
 service = Service(
     "open_meteo",
@@ -124,7 +123,7 @@ async def rain_expected(ctx: Context, params: Rain, since: datetime) -> AsyncIte
     """Rain or snow is forecast for the next hours, and was not before."""
     place, coming = await hours(ctx, params.place, params.units, params.hours)
     wet = [one for one in coming if one[1] >= params.amount and one[2] >= params.probability]
-    if _entered(ctx.state, inside=bool(wet)):
+    if entered(ctx.state, inside=bool(wet)):
         at, amount, chance = wet[0]
         rain = RainExpected(place=place, starts=at, precipitation=amount, probability=chance)
         yield Event(at.isoformat(), rain)
@@ -150,25 +149,14 @@ async def _crosses(ctx: Context, params: Level, name: str) -> AsyncIterator[Even
     if value is None:
         return
     beyond = value > params.threshold if params.direction == "above" else value < params.threshold
-    if _entered(ctx.state, inside=beyond):
+    if entered(ctx.state, inside=beyond):
         yield Event(now.time.isoformat(), now, now.time)
 
 
-def _entered(state: dict[str, Any], *, inside: bool) -> bool:
-    """Whether it is so now and was not at the last look; the first look only remembers."""
-    before, state["inside"] = state.get("inside"), inside
-    return inside and before is False
-
-
 async def _daily(ctx: Context, params: Daily, ahead: timedelta) -> AsyncIterator[Event[Forecast]]:
-    now = datetime.now(ZoneInfo(params.timezone))
-    hour, minute = map(int, params.time.split(":"))
-    planned = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if planned > now:
-        planned -= timedelta(days=1)
-    before = ctx.state.get("told")
-    if before is not None and date.fromisoformat(before) < planned.date():
-        told = await forecast(ctx, params.place, params.units, params.timezone, now.date() + ahead)
+    planned = daily(ctx.state, params.time, params.timezone)
+    if planned is not None:
+        today = datetime.now(planned.tzinfo).date()  # also when it is told late
+        told = await forecast(ctx, params.place, params.units, params.timezone, today + ahead)
         if params.condition in ("any", told.condition):
             yield Event(planned.date().isoformat(), told, planned)
-    ctx.state["told"] = planned.date().isoformat()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from area.sdk import Context, Permanent
+from area.sdk import Context, Permanent, parse
 
 FORECAST = "https://api.open-meteo.com/v1/forecast"
 GEOCODING = "https://geocoding-api.open-meteo.com/v1/search"
@@ -160,7 +160,7 @@ async def _look_up(ctx: Context, place: str) -> dict[str, Any]:
     name, *areas = (part.strip() for part in place.split(","))
     # https://open-meteo.com/en/docs/geocoding-api
     search = {"name": name, "count": "20", "language": "en", "format": "json"}
-    every = _read(_Search, await ctx.http.get(GEOCODING, params=search)).results
+    every = parse(_Search, await ctx.http.get(GEOCODING, params=search), "Open-Meteo").results
     found = [one for one in every if all(one.lies_in(area) for area in areas)]
     found = [one for one in found if one.name.casefold() == name.casefold()] or found
     found.sort(key=lambda one: one.population, reverse=True)
@@ -190,7 +190,7 @@ async def conditions(ctx: Context, place: str, units: Units) -> Conditions:
         "forecast_hours": "1",
         "timeformat": "unixtime",
     }
-    answer = _read(_CurrentAnswer, await _forecast(ctx, spot, units, asked))
+    answer = parse(_CurrentAnswer, await _forecast(ctx, spot, units, asked), "Open-Meteo")
     now, uv = answer.current, answer.hourly.uv_index
     condition, description = _weather(now.weather_code)
     return Conditions(
@@ -218,7 +218,7 @@ async def forecast(ctx: Context, place: str, units: Units, zone: str, day: date)
         "forecast_days": "3",
         "timezone": zone,
     }
-    daily = _read(_DailyAnswer, await _forecast(ctx, spot, units, asked)).daily
+    daily = parse(_DailyAnswer, await _forecast(ctx, spot, units, asked), "Open-Meteo").daily
     place_of_day = next((i for i, one in enumerate(daily.get("time", [])) if one == day.isoformat()), None)
     if place_of_day is None:
         raise Permanent(f"Open-Meteo gave no forecast for {day}.")
@@ -238,7 +238,7 @@ async def forecast(ctx: Context, place: str, units: Units, zone: str, day: date)
         "sunrise": str(row.get("sunrise") or "").partition("T")[2],
         "sunset": str(row.get("sunset") or "").partition("T")[2],
     }
-    return _read(Forecast, values)
+    return parse(Forecast, values, "Open-Meteo")
 
 
 async def hours(ctx: Context, place: str, units: Units, count: int) -> tuple[str, list[tuple[datetime, float, float]]]:
@@ -250,7 +250,7 @@ async def hours(ctx: Context, place: str, units: Units, count: int) -> tuple[str
         "forecast_hours": str(count),
         "timeformat": "unixtime",
     }
-    hourly = _read(_HourlyAnswer, await _forecast(ctx, spot, units, asked)).hourly
+    hourly = parse(_HourlyAnswer, await _forecast(ctx, spot, units, asked), "Open-Meteo").hourly
     rows = zip(hourly.time, hourly.precipitation, hourly.precipitation_probability, strict=False)
     return spot.name, [  # not every weather model tells a probability
         (datetime.fromtimestamp(at, UTC), amount or 0, 100 if chance is None else chance)
@@ -265,11 +265,3 @@ async def _forecast(ctx: Context, spot: Spot, units: Units, asked: Mapping[str, 
 
 def _weather(code: Any) -> tuple[str, str]:
     return WEATHER.get(code, ("unknown", "Unknown"))
-
-
-def _read(model: type[Answer], values: Any) -> Answer:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
-        raise Permanent(f"Open-Meteo answered something else than it documents: {what}.") from error

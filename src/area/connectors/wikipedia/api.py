@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import AliasPath, BaseModel, Field, ValidationError
+from pydantic import AliasPath, BaseModel, Field
 
-from area.sdk import Context, Permanent, Retry
+from area.sdk import Context, Permanent, Retry, parse
 
 SITE = "https://{language}.wikipedia.org"
 LIMIT, PAGES = 500, 10  # rows of one answer, and answers of one look
@@ -143,7 +143,7 @@ async def revisions(ctx: Context, language: str, title: str, since: datetime) ->
     }  # fmt: skip
     sizes: dict[int, int | None] = {0: 0}
     async for query in _query(ctx, language, asked):
-        for page in (_read(_Page, one) for one in query.get("pages", [])):
+        for page in (parse(_Page, one, "Wikipedia") for one in query.get("pages", [])):
             if page.missing or page.invalid:
                 raise Permanent(f"The Wikipedia in {language!r} has no page {title!r}.")
             for row in page.revisions:
@@ -160,7 +160,7 @@ async def contributions(ctx: Context, language: str, user: str, since: datetime)
         "ucdir": "newer", "ucstart": _stamp(since), "uclimit": str(LIMIT),
     }  # fmt: skip
     async for query in _query(ctx, language, asked):
-        for row in (_read(_Row, one) for one in query.get("usercontribs", [])):
+        for row in (parse(_Row, one, "Wikipedia") for one in query.get("usercontribs", [])):
             yield _edit(language, row, row.title, row.sizediff, new=row.new)
 
 
@@ -176,7 +176,7 @@ async def recent_changes(
         "rclimit": str(LIMIT),
     }  # fmt: skip
     async for query in _query(ctx, language, asked):
-        for row in (_read(_Row, one) for one in query.get("recentchanges", [])):
+        for row in (parse(_Row, one, "Wikipedia") for one in query.get("recentchanges", [])):
             ctx.state["read"] = row.timestamp.isoformat()  # before it is yielded: a look may be cut off
             grown = None if row.newlen is None or row.oldlen is None else row.newlen - row.oldlen
             yield _edit(language, row, row.title, grown, new=row.type == "new")
@@ -191,7 +191,7 @@ async def members(ctx: Context, language: str, category: str, since: datetime) -
         "cmstart": _stamp(since), "cmprop": "ids|title|timestamp|type", "cmlimit": str(LIMIT),
     }  # fmt: skip
     async for query in _query(ctx, language, asked):
-        for row in (_read(_Member, one) for one in query.get("categorymembers", [])):
+        for row in (parse(_Member, one, "Wikipedia") for one in query.get("categorymembers", [])):
             url = _address(language, row.title)
             yield Member(id=str(row.pageid), title=row.title, url=url, kind=row.type, added_at=row.timestamp)
 
@@ -200,7 +200,7 @@ async def of_the_day(ctx: Context, language: str, day: date, what: type[Answer])
     """The article or picture of a day. Raises `Permanent` when there is none."""
     # https://www.mediawiki.org/wiki/Wikifeeds_API "Get featured content"
     address = f"{SITE.format(language=language)}/api/rest_v1/feed/featured/{day:%Y/%m/%d}"
-    feed = _read(_Feed, await ctx.http.get(address, headers=_headers()))
+    feed = parse(_Feed, await ctx.http.get(address, headers=_headers()), "Wikipedia")
     found = feed.tfa if what is Article else feed.image
     if found is None:
         name = what.__name__.lower()
@@ -216,7 +216,7 @@ async def _query(ctx: Context, language: str, asked: Mapping[str, str]) -> Async
     for _ in range(PAGES):
         address = f"{SITE.format(language=language)}/w/api.php"
         response = await ctx.http.call("GET", address, params={**params, **more}, headers=_headers())
-        answer = _read(_Answer, response.body)
+        answer = parse(_Answer, response.body, "Wikipedia")
         if answer.error:  # with status 200: https://www.mediawiki.org/wiki/API:Errors_and_warnings
             said = f"Wikipedia refuses: {answer.error.info or answer.error.code}"
             if answer.error.code.startswith(PASSING):
@@ -261,11 +261,3 @@ def _headers() -> dict[str, str]:
     except PackageNotFoundError:
         number = "0"
     return {"User-Agent": f"AREA/{number} (self-hosted automation bot)"}
-
-
-def _read(model: type[Answer], values: Any) -> Answer:
-    try:
-        return model.model_validate_json(values) if isinstance(values, bytes) else model.model_validate(values)
-    except ValidationError as error:
-        what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
-        raise Permanent(f"Wikipedia answered something else than it documents: {what}.") from error

@@ -1,21 +1,18 @@
 """Against a double made from the documentation of MediaWiki and Wikifeeds' spec.yaml; never run against Wikipedia itself."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+import time_machine
 from pydantic import ValidationError
 
-from area.connectors import wikipedia
 from area.connectors.wikipedia import api, service
-from area.kit.http import Client
-from area.kit.net import Guard
-from area.sdk import Context, Event, Http, Permanent, Retry
-from area.sdk.dedupe import Seen, fresh
+from area.kit.clock import now
+from area.sdk import Context, Permanent, Retry
+from area.sdk.testing import Answer, Asked, Double, Watch, connector
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 COMMON = {"action", "format", "formatversion", "maxlag", "continue"}
@@ -63,30 +60,27 @@ def stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Double:
+class Wikipedia(Double):
     """The Wikipedias: rows of the four modules with continuation, and the feed of a day."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, str], str]] = []
+        super().__init__(None, "https://*.wikipedia.org")
+        self.on("GET", "/w/api.php", self.query)
+        self.on("GET", "/api/rest_v1/feed/featured/{year}/{month}/{day}", self.featured)
         self.rows: list[dict[str, Any]] = []
         self.size = 2  # rows of one answer
         self.feeds: dict[str, Any] = {}
-        self.broken: web.Response | None = None
 
     def row(self, revid: int, at: datetime, **more: Any) -> None:
         row = {"revid": revid, "parentid": revid - 1, "pageid": 7, "ns": 0, "title": "Ada Lovelace", "user": "Jimbo"}
         self.rows.append({**row, "timestamp": stamp(at), "comment": "a source", "minor": False, **more})
 
-    async def handle(self, request: web.Request) -> web.Response:
-        query = dict(request.query)
-        self.asked.append((request.path, query, request.headers["User-Agent"]))
-        if self.broken is not None:
-            return web.Response(status=self.broken.status, body=self.broken.body, headers=self.broken.headers)
-        if "/feed/featured/" in request.path:
-            feed = self.feeds.get(request.path.partition("/feed/featured/")[2])
-            return web.json_response(
-                feed or {"type": "Internal error", "title": "Not found"}, status=200 if feed else 404
-            )
+    def featured(self, asked: Asked) -> Any:
+        feed = self.feeds.get("/".join(asked.params.values()))
+        return feed or Answer(404, {"type": "Internal error", "title": "Not found"})
+
+    def query(self, asked: Asked) -> Any:
+        query = asked.query
         module = query.get("list") or query["prop"]
         prefix = {"revisions": "rv", "usercontribs": "uc", "recentchanges": "rc", "categorymembers": "cm"}[module]
         assert set(query) <= COMMON | KNOWN[module]
@@ -110,71 +104,25 @@ class Double:
         answer = {"batchcomplete": True, "query": {"pages" if module == "revisions" else module: shown}}
         if begin + self.size < len(rows):
             answer["continue"] = {f"{prefix}continue": str(begin + self.size), "continue": "-||"}
-        return web.json_response(answer)
-
-    def fails(self, status: int, body: bytes = b"{}", **headers: str) -> None:
-        self.broken = web.Response(
-            status=status, body=body, headers={n.replace("_", "-"): v for n, v in headers.items()}
-        )
+        return answer
 
 
 @pytest.fixture
-async def double(monkeypatch) -> AsyncIterator[Double]:
-    it, application = Double(), web.Application()
-    application.router.add_get("/{path:.*}", it.handle)
-    server = TestServer(application)
-    await server.start_server()
-    monkeypatch.setattr(api, "SITE", str(server.make_url("/")) + "{language}")
-    yield it
-    await server.close()
+async def double() -> AsyncIterator[Wikipedia]:
+    async with Wikipedia() as double:
+        yield double
 
 
 @pytest.fixture
-async def ctx() -> AsyncIterator[Context]:
-    guard = Guard(allow=["127.0.0.1"])
-    client = Client(guard)
-    yield Context(http=Http(client), guard=guard, platform=cast(Any, None))
-    await client.close()
-
-
-class Clock(datetime):
-    """A `datetime` whose now is `at`."""
-
-    at = START
-
-    @classmethod
-    def now(cls, tz: Any = None) -> datetime:
-        return cls.at.astimezone(tz)
+async def ctx(double) -> AsyncIterator[Context]:
+    async with connector(service, double) as ctx:
+        yield ctx
 
 
 @pytest.fixture(autouse=True)
-def clock(monkeypatch) -> type[Clock]:
-    Clock.at = START
-    monkeypatch.setattr(wikipedia, "datetime", Clock)
-    return Clock
-
-
-class Watch:
-    """What the engine does with a poll: the first look is the baseline, a failed one leaves no trace."""
-
-    def __init__(self, ctx: Context, name: str, **params: Any) -> None:
-        self.ctx, self.action = ctx, service.actions[name]
-        self.params = self.action.params(**params)
-        self.seen: Seen | None = None
-        self.state: dict[str, Any] = {}
-
-    async def look(self) -> list[Event[Any]]:
-        moment, self.ctx.state = Clock.at, dict(self.state)
-        since = (self.seen.since if self.seen else moment) - self.action.overlap
-        offered = [event async for event in self.action.function(self.ctx, self.params, since)]
-        new, seen = fresh(offered, self.seen or Seen(moment), moment, self.action.overlap)
-        baseline, self.seen, self.state = self.seen is None, seen, json.loads(json.dumps(self.ctx.state))
-        for event in offered:
-            self.action.returns.model_validate(event.data.model_dump(mode="json"))
-        return [] if baseline else new
-
-    async def ids(self) -> list[str]:
-        return [event.id for event in await self.look()]
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(START, tick=False) as clock:
+        yield clock
 
 
 @pytest.mark.parametrize(
@@ -186,16 +134,16 @@ class Watch:
     ],
 )
 async def test_edits_fire_once(ctx, double, clock, action, params, more):
-    watch = Watch(ctx, action, **params)
+    watch = Watch(ctx, service.actions[action], **params)
     double.row(1, START - timedelta(minutes=5), **more)
     assert not await watch.look()
     for revid in range(2, 9):  # four answers
         double.row(revid, START + timedelta(minutes=revid), **more)
-    clock.at = START + timedelta(minutes=20)
+    clock.move_to(START + timedelta(minutes=20))
     assert await watch.ids() == [str(revid) for revid in range(2, 9)]
     assert not await watch.look()
-    clock.at += timedelta(minutes=5)
-    double.row(9, clock.at, **more)
+    clock.shift(timedelta(minutes=5))
+    double.row(9, now(), **more)
     assert await watch.ids() == ["9"]
 
 
@@ -211,8 +159,8 @@ async def test_an_edit_is_told_whole(ctx, double):
     assert newest.diff_url == "https://fr.wikipedia.org/wiki/Special:Diff/10"
     assert newest.edited_at == START
     assert (oldest.user, oldest.size_change, oldest.new) == ("", 100, True)
-    path, query, agent = double.asked[0]
-    assert path == "/fr/w/api.php"
+    host, query, agent = double.asked[0].host, double.asked[0].query, double.asked[0].headers["User-Agent"]
+    assert host == "fr.wikipedia.org"
     assert (query["titles"], query["rvstart"]) == ("Ada Lovelace", "2026-11-23T08:59:00Z")
     assert agent.startswith("AREA/")
     assert "bot" in agent
@@ -224,15 +172,15 @@ async def test_addresses():
 
 async def test_a_page_that_does_not_exist(ctx, double):
     with pytest.raises(Permanent, match="has no page 'Nowhere'"):
-        await Watch(ctx, "page_edited", title="Nowhere").look()
+        await Watch(ctx, service.actions["page_edited"], title="Nowhere").look()
 
 
 async def test_which_changes_match(ctx, double, clock):
-    every = Watch(ctx, "change_matching", words="#women physics")
-    created = Watch(ctx, "change_matching", words="physics", kind="new")
+    every = Watch(ctx, service.actions["change_matching"], words="#women physics")
+    created = Watch(ctx, service.actions["change_matching"], words="physics", kind="new")
     for watch in (every, created):
         await watch.look()
-    clock.at = START + timedelta(minutes=3)
+    clock.move_to(START + timedelta(minutes=3))
     for revid, (title, comment, kind, bot) in enumerate(
         [
             ("Physics", "more #Women", "edit", False),
@@ -242,19 +190,19 @@ async def test_which_changes_match(ctx, double, clock):
         ]
     ):
         more = {"bot": True} if bot else {}
-        double.row(revid, clock.at, title=title, comment=comment, type=kind, oldlen=10, newlen=4, **more)
+        double.row(revid, now(), title=title, comment=comment, type=kind, oldlen=10, newlen=4, **more)
     (event,) = await every.look()
     assert (event.id, event.data.size_change, event.data.new) == ("0", -6, False)
     assert [one.data.title for one in await created.look()] == ["Physics of cats"]
-    assert double.asked[-1][1]["rctype"] == "new"
+    assert double.asked[-1].query["rctype"] == "new"
 
 
 async def test_no_change_is_left_out_when_there_are_too_many(ctx, double, clock):
-    watch = Watch(ctx, "change_matching", words="ada")
+    watch = Watch(ctx, service.actions["change_matching"], words="ada")
     await watch.look()
     for revid in range(30):  # ten answers of two are read at one look
         double.row(revid, START + timedelta(minutes=2 * revid + 1), type="edit")
-    clock.at = START + timedelta(minutes=70)
+    clock.move_to(START + timedelta(minutes=70))
     found = await watch.ids() + await watch.ids() + await watch.ids()
     assert found == [str(revid) for revid in range(30)]
 
@@ -274,19 +222,19 @@ async def test_a_look_that_is_cut_off_is_continued(ctx, double):
 
 
 async def test_categories(ctx, double, clock):
-    watch = Watch(ctx, "page_added_to_category", category="category:Physics", language="es")
+    watch = Watch(ctx, service.actions["page_added_to_category"], category="category:Physics", language="es")
     double.row(0, START - timedelta(days=1), title="Old", type="page")
     assert not await watch.look()
-    clock.at = START + timedelta(minutes=5)
-    double.row(1, clock.at, title="New", type="subcat", pageid=8)
+    clock.move_to(START + timedelta(minutes=5))
+    double.row(1, now(), title="New", type="subcat", pageid=8)
     (event,) = await watch.look()
     assert (event.data.id, event.data.title, event.data.kind) == ("8", "New", "subcat")
-    assert event.at == clock.at
-    assert double.asked[-1][0] == "/es/w/api.php"
-    assert double.asked[-1][1]["cmtitle"] == "Category:Physics"
+    assert event.at == now()
+    assert double.asked[-1].host == "es.wikipedia.org"
+    assert double.asked[-1].query["cmtitle"] == "Category:Physics"
     assert not await watch.look()
-    clock.at += timedelta(minutes=5)
-    double.row(2, clock.at, title="New", type="subcat", pageid=8)
+    clock.shift(timedelta(minutes=5))
+    double.row(2, now(), title="New", type="subcat", pageid=8)
     assert len(await watch.look()) == 1, "put in again"
 
 
@@ -303,14 +251,17 @@ IMAGE = {
 
 
 async def test_the_article_and_picture_of_the_day(ctx, double, clock):
-    article, picture = Watch(ctx, "article_of_the_day"), Watch(ctx, "picture_of_the_day")
+    article, picture = (
+        Watch(ctx, service.actions["article_of_the_day"]),
+        Watch(ctx, service.actions["picture_of_the_day"]),
+    )
     double.feeds = {"2026/11/23": {"tfa": TFA, "image": IMAGE}, "2026/11/24": {"tfa": TFA, "image": IMAGE}}
     for watch in (article, picture):
         assert not await watch.look()
         asked = len(double.asked)
         assert not await watch.look()
         assert len(double.asked) == asked, "asked once a day"
-    clock.at += timedelta(days=1)
+    clock.shift(timedelta(days=1))
     (event,) = await article.look()
     assert event.data == api.Article(
         date="2026-11-24", title="Ada L", description="mathematician", extract="Ada was.",
@@ -329,7 +280,7 @@ async def test_the_article_and_picture_of_the_day(ctx, double, clock):
 async def test_a_day_without_an_article(ctx, double):
     double.feeds = {"2026/11/23": {"image": IMAGE}}
     with pytest.raises(Permanent, match="'is' has no article of the day for 2026-11-23"):
-        await Watch(ctx, "article_of_the_day", language="is").look()
+        await Watch(ctx, service.actions["article_of_the_day"], language="is").look()
     with pytest.raises(Permanent, match="404"):
         await api.of_the_day(ctx, "en", date(2026, 1, 1), api.Article)
 
@@ -339,7 +290,7 @@ async def test_a_day_without_an_article(ctx, double):
     [("page_edited", {"title": "Ada"}), ("edit_by_user", {"user": "A"}), ("article_of_the_day", {})],
 )
 async def test_errors(ctx, double, action, params):
-    watch = Watch(ctx, action, **params)
+    watch = Watch(ctx, service.actions[action], **params)
     for status in (400, 401, 403, 404, 422):
         double.fails(status, b"Please set a user-agent")
         with pytest.raises(Permanent, match="Please set a user-agent"):
@@ -358,7 +309,7 @@ async def test_errors(ctx, double, action, params):
 
 
 async def test_errors_that_come_with_status_200(ctx, double):
-    watch = Watch(ctx, "edit_by_user", user="A")
+    watch = Watch(ctx, service.actions["edit_by_user"], user="A")
     lag = {"code": "maxlag", "info": "Waiting for db1: 6 seconds lagged", "host": "db1", "lag": 6}
     double.fails(200, json.dumps({"error": lag}).encode(), Retry_After="5")
     with pytest.raises(Retry, match="6 seconds lagged") as error:

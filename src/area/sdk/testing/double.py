@@ -136,10 +136,12 @@ class Double:
         self.url = str(self._server.make_url("/")).rstrip("/")
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         assert self._server is not None
         await self._server.close()
-        if self.broken and kind is None:
+        if self.broken and error is not None:
+            error.add_note(self.told())
+        elif self.broken:
             raise AssertionError(self.told())
 
     def told(self) -> str:
