@@ -336,8 +336,7 @@ async def _limit(session: AsyncSession, column: Any, value: str, most: int) -> N
     if left is not None:
         minutes = max(1, round(float(left) / 60))
         raise TooMany(
-            f"Too many failed attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}.",
-            retry_after=float(left),
+            "Too many failed attempts. Try again in %(minutes)s min.", retry_after=float(left), minutes=minutes
         )
 
 
@@ -384,7 +383,7 @@ async def create_token(
         raise Invalid.field("expires_at", "This moment has passed.")
     of_user = select(func.count()).where(AccessToken.user_id == user_id, AccessToken.kind == "api")
     if (await session.scalar(of_user) or 0) >= MAX_TOKENS:
-        raise Conflict(f"You have {MAX_TOKENS} API tokens. Revoke one that you no longer need.")
+        raise Conflict("You have %(number)s API tokens. Revoke one that you no longer need.", number=MAX_TOKENS)
     token, token_id = await _add_token(session, user_id, "api", name=name, address=address, expires_at=expires_at)
     await audit(session, user_id, "token.created", f"token {token_id}", {"name": name}, address)
     view = next(one for one in await access(session, user_id, "api") if one.id == token_id)
@@ -504,7 +503,7 @@ async def find(session: AsyncSession, login: str) -> UserView:
     """The account of an e-mail address or username. Raises `NotFound`."""
     user_id = await session.scalar(select(User.id).where(_is_called(login)).limit(1))
     if user_id is None:
-        raise NotFound(f"There is no account {login!r}.")
+        raise NotFound("There is no account %(name)s.", name=repr(login))
     return await user(session, user_id)
 
 

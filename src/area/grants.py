@@ -69,7 +69,7 @@ def connectable(registry: Registry, slug: str) -> tuple[Connector, OAuth2]:
     """A service that is connected at its vendor. Raises `NotFound`, and `Conflict` for one that takes a form."""
     connector, auth = connections.connectable(registry, slug)
     if not isinstance(auth, OAuth2):
-        raise Conflict(f"{connector.name} is connected with a form, not at its vendor.")
+        raise Conflict("%(name)s is connected with a form, not at its vendor.", name=connector.name)
     return connector, auth
 
 
@@ -78,7 +78,8 @@ def keys_of(settings: Settings, connector: Connector) -> Keys:
     keys = connections.keys_of(connector, settings)
     if keys is None:
         raise Conflict(
-            f"{connector.name} can't be used on this server yet: its administrator has to register AREA there."
+            "%(name)s can't be used on this server yet: its administrator has to register AREA there.",
+            name=connector.name,
         )
     return keys
 
@@ -197,8 +198,13 @@ async def exchange(
             client, auth.server, keys, code=code, redirect_uri=redirect_uri, verifier=verifier
         )
     except GrantFailed as error:
-        hint = "The code is wrong, used or too old; begin again." if error.refused else "Try again."
-        raise Invalid(f"{connector.name} was not connected: {error} {hint}") from None
+        if error.refused:
+            raise Invalid(
+                "%(name)s was not connected: %(error)s The code is wrong, used or too old; begin again.",
+                name=connector.name,
+                error=error,
+            ) from None
+        raise Invalid("%(name)s was not connected: %(error)s Try again.", name=connector.name, error=error) from None
     return Linked(
         grant,
         await who(client, guard, connector, auth, auth.access(keys.id, grant.access)),
@@ -214,20 +220,30 @@ async def who(client: Client, guard: Guard, connector: Connector, auth: OAuth2, 
         async with asyncio.timeout(connections.TEST_TIMEOUT):
             account = await auth.account(context)
     except (Permanent, AuthExpired, Retry) as error:
-        raise Invalid(f"{connector.name} did not say who you are: {access.without_secrets(str(error))}") from None
+        raise Invalid(
+            "%(name)s did not say who you are: %(error)s",
+            name=connector.name,
+            error=access.without_secrets(str(error)),
+        ) from None
     except TimeoutError:
-        raise Invalid(f"{connector.name} did not say who you are within {connections.TEST_TIMEOUT} seconds.") from None
+        raise Invalid(
+            "%(name)s did not say who you are within %(seconds)s seconds.",
+            name=connector.name,
+            seconds=connections.TEST_TIMEOUT,
+        ) from None
     except Exception as error:  # noqa: BLE001 - the connector's bug; its words may hold the token
         _broke(connector, error)
     if not account.id:
-        raise Invalid(f"{connector.name} did not say who you are.")
+        raise Invalid("%(name)s did not say who you are.", name=connector.name)
     return account
 
 
 def _broke(connector: Connector, error: Exception) -> NoReturn:
     log.error("grant.account_broke", service=connector.slug, kind=type(error).__name__)
     raise Invalid(
-        f"{connector.name} could not be asked who you are: its connector broke ({type(error).__name__})."
+        "%(name)s could not be asked who you are: its connector broke (%(kind)s).",
+        name=connector.name,
+        kind=type(error).__name__,
     ) from None
 
 
@@ -249,7 +265,7 @@ async def keep(
     connector, _ = connectable(registry, slug)
     row = await session.scalar(select(Service).where(Service.name == connector.name))
     if row is None or not row.is_active:
-        raise NotFound(f"{connector.name} is switched off on this server.")
+        raise NotFound("%(name)s is switched off on this server.", name=connector.name)
     grant = linked.grant
     expires, refresh_at = refresh_moment(grant, now())
     where = {"user_id": user_id, "service_id": row.id}

@@ -121,7 +121,7 @@ def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
 async def provider(client: Client, registry: Registry, settings: Settings, slug: str) -> tuple[Connector, OAuth2]:
     """A provider, ready to be used. Raises `NotFound`, and `Conflict` when the issuer can't be asked what it offers."""
     if all(one.provider != slug for one in offered(registry, settings)):
-        raise NotFound(f"Nobody can log in with {slug!r} here.")
+        raise NotFound("Nobody can log in with %(name)s here.", name=repr(slug))
     connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
     login = login_of(connector)
     assert login is not None  # noqa: S101 - what is offered has it
@@ -189,12 +189,12 @@ async def _discover(client: Client, issuer: str) -> Mapping[str, Any]:
         answer = await client.request("GET", f"{issuer}/.well-known/openid-configuration", max_bytes=1_000_000)
         document = answer.json() if answer.status == 200 else None
     except (RequestFailed, Blocked) as error:
-        raise Conflict(f"The log-in provider can't be used just now: {error}") from None
+        raise Conflict("The log-in provider can't be used just now: %(error)s", error=error) from None
     if not isinstance(document, dict) or str(document.get("issuer", "")).rstrip("/") != issuer:
         raise Conflict("The log-in provider can't be used: AREA_OIDC_ISSUER is not what its discovery document says.")
     for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint"):
         if not isinstance(document.get(name), str):
-            raise Conflict(f"The log-in provider can't be used: its discovery document has no {name}.")
+            raise Conflict("The log-in provider can't be used: its discovery document has no %(name)s.", name=name)
     return document
 
 
@@ -233,7 +233,8 @@ async def arrive(
         if user_id is None:
             if not account.email:
                 raise Invalid(
-                    f"{called(connector)} tells no e-mail address. Register with one, then link {called(connector)} in your profile."
+                    "%(name)s tells no e-mail address. Register with one, then link %(name)s in your profile.",
+                    name=called(connector),
                 )
             user = await accounts.register_provided(
                 session, settings, email=account.email, name=account.name, invitation=invitation, address=address
@@ -269,8 +270,8 @@ async def _by_email(session: AsyncSession, connector: Connector, account: Accoun
         or await session.scalar(same.limit(1))
     ):
         raise Conflict(
-            f"There is already an account with this e-mail address. Log in to it first, then link {called(connector)} in"
-            " your profile."
+            "There is already an account with this e-mail address. Log in to it first, then link %(name)s in your profile.",
+            name=called(connector),
         )
     return int(user_id)
 
@@ -284,12 +285,12 @@ async def attach(
     if owner == user_id:
         return
     if owner is not None:
-        raise Conflict(f"This {called(connector)} account belongs to another account here.")
+        raise Conflict("This %(name)s account belongs to another account here.", name=called(connector))
     other = select(UserOAuth2Account.user_id).where(
         UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == await _row(session, connector)
     )
     if await session.scalar(other):
-        raise Conflict(f"You log in with another {called(connector)} account already; remove it first.")
+        raise Conflict("You log in with another %(name)s account already; remove it first.", name=called(connector))
     await _link(session, user_id, connector, account, address)
 
 
@@ -332,9 +333,9 @@ async def detach(
     mine = await logins(session, registry, settings, user_id)
     one = next((one for one in mine if one.provider == slug), None)
     if one is None:
-        raise NotFound(f"You do not log in with {slug!r}.")
+        raise NotFound("You do not log in with %(name)s.", name=repr(slug))
     if one.only_way_in:
-        raise Conflict(f"{one.name} is your only way in. Set a password first, or link another provider.")
+        raise Conflict("%(name)s is your only way in. Set a password first, or link another provider.", name=one.name)
     name = OIDC_ROW if slug == OIDC else registry.services[slug].name
     service = select(Service.id).where(Service.name == name).scalar_subquery()
     await session.execute(
@@ -366,7 +367,7 @@ async def _row(session: AsyncSession, connector: Connector) -> int:
         await session.execute(row.on_conflict_do_nothing())
         found = await session.scalar(select(Service.id).where(Service.name == name))
     if found is None:
-        raise NotFound(f"{connector.name} is not in the catalog yet.")
+        raise NotFound("%(name)s is not in the catalog yet.", name=connector.name)
     return found
 
 

@@ -1,11 +1,14 @@
 """Connecting a service at its own site, in the browser, against a real authorization server (npm's oidc-provider)."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
+from starlette.requests import Request
 
+from area.doors import browser as said
 from tests.web.conftest import PASSWORD, Person, Server, arrive, free_port, installation, room
 from tests.web.provider import Provider, authorization_server, connector, registered
 
@@ -138,6 +141,40 @@ async def test_a_service_that_area_is_not_registered_at(world, person, browser):
     await expect(root.page.locator("#client-oidc")).to_contain_text("AREA_OIDC_ISSUER=")
     await root.context.close()
     assert not root.complaints
+
+
+async def test_what_came_of_it_is_told_in_the_readers_language(world, browser):
+    person = await arrive(world.server, browser, locale="fr-FR")
+    await world.vendor.set(deny=True)
+    await person.go("/services/vendor")
+    await person.page.get_by_role("link", name="Connecter Vendor", exact=True).click()
+    await expect(person.page.get_by_text("Vous n\u2019avez pas donné accès à AREA chez Vendor")).to_be_visible()
+    await world.vendor.set(deny=False)
+    await person.page.get_by_role("link", name="Connecter Vendor", exact=True).click()
+    await expect(person.page.get_by_text("connexion établie")).to_be_visible()
+    await person.page.reload()
+    await expect(person.page.get_by_text("connexion établie")).to_have_count(0)
+    await person.context.close()
+
+
+@pytest.mark.parametrize(
+    ("cookie", "shown"),
+    [
+        ("", ("", {})),
+        ("Hello", ("", {})),
+        ("%5B1%2C2%5D", ("", {})),
+        ("%7B%22a%22%3A1%7D", ("", {})),
+        (quote('["%(name)s works.", {"name": 1}]'), ("%(name)s works.", {"name": "1"})),
+    ],
+)
+def test_a_sentence_in_a_cookie_is_read_or_it_is_none(cookie, shown):
+    headers = [(b"cookie", f"{said.SAID}={cookie}".encode())]
+    assert said.said(Request({"type": "http", "headers": headers})) == shown
+
+
+def test_a_cookie_fills_in_values_and_does_nothing_else():
+    assert said.filled("%(name)s: 100 %, %(other)s", {"name": "Ann"}) == "Ann: 100 %, %(other)s"
+    assert said.filled("%(name)99999999s", {"name": "Ann"}) == "%(name)99999999s"
 
 
 async def test_a_session_that_has_ended_leads_to_signing_in(world, person):

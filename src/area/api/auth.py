@@ -9,7 +9,7 @@ from area import accounts, providers
 from area.api.connections import PAGES, Code, Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
-from area.doors import consent, login
+from area.doors import browser, consent, login
 from area.doors.body import Route
 from area.doors.consent import NotDone
 from area.doors.deps import (
@@ -132,7 +132,7 @@ async def authorize(
     invitation: Annotated[Line | None, Query(max_length=100, description="Where registration needs one")] = None,
 ) -> Elsewhere | Response:
     """The provider's page. Who set out must come back with the cookie of this answer, within ten minutes."""
-    page, back = consent.wants_page(request), consent.local(next)
+    page, back = browser.wants_page(request), browser.local(next)
     identity = await consent.signed_in(request, state) if link else None
     if link and page and identity is None:
         raise Unauthenticated
@@ -147,12 +147,12 @@ async def authorize(
     except Problem as problem:
         await session.rollback()
         if page:
-            return consent.to(back, said=problem.message)
+            return browser.to(back, said=problem.sentence, values=problem.values)
         raise
     if not page:
         consent.remember(response, request, state, secret)
         return Elsewhere(url=url)
-    answer = consent.to(url)
+    answer = browser.to(url)
     consent.remember(answer, request, state, secret)
     return answer
 
@@ -178,7 +178,7 @@ async def callback(
 
     When the provider was only added to an account, the `token` is empty: the session goes on.
     """
-    page = consent.wants_page(request)
+    page = browser.wants_page(request)
     try:
         token, user, came = await consent.arrived(
             state, session, provider,
@@ -189,9 +189,11 @@ async def callback(
         problem = failure.problem if isinstance(failure, NotDone) else failure
         await session.rollback()
         if page:
-            return consent.to(failure.next if isinstance(failure, NotDone) else "/", said=problem.message)
+            return browser.to(
+                failure.next if isinstance(failure, NotDone) else "/", said=problem.sentence, values=problem.values
+            )
         raise problem from None
-    answer = consent.to(came.next) if page else response
+    answer = browser.to(came.next) if page else response
     answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")
     if token:
         set_cookie(answer, request, state, token)

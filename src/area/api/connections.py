@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from area import connections, grants
 from area.api.paging import Page
 from area.api.problems import answers
-from area.doors import consent
+from area.doors import browser, consent
 from area.doors.body import Route
 from area.doors.consent import NotDone
 from area.doors.deps import Line, SessionDep, Slug, Someone, StateDep, not_foreign
@@ -100,7 +100,7 @@ async def authorize(
             redirect=redirect_uri, challenge=code_challenge, state=client_state, components=component,
         )  # fmt: skip
         return Elsewhere(url=url)
-    page, back = consent.wants_page(request), consent.local(next)
+    page, back = browser.wants_page(request), browser.local(next)
     try:
         url = await grants.authorize(
             session, state.keyring, state.settings, state.registry, user_id, service,
@@ -109,9 +109,9 @@ async def authorize(
     except Problem as problem:
         await session.rollback()
         if page:
-            return consent.to(back, said=problem.message)
+            return browser.to(back, said=problem.sentence, values=problem.values)
         raise
-    return consent.to(url) if page else Elsewhere(url=url)
+    return browser.to(url) if page else Elsewhere(url=url)
 
 
 @router.get(
@@ -131,16 +131,18 @@ async def callback(
     error: Code = "",
 ) -> connections.ConnectionView | Response:
     """Where the service sends the user back to. The code is exchanged, and what waited for the connection goes on."""
-    page = consent.wants_page(request)
+    page = browser.wants_page(request)
     try:
         view, came = await consent.connected(state, session, identity, service, code=code, given=given, error=error)
     except (NotDone, Problem) as failure:
         problem = failure.problem if isinstance(failure, NotDone) else failure
         await session.rollback()
         if page:
-            return consent.to(failure.next if isinstance(failure, NotDone) else "/", said=problem.message)
+            return browser.to(
+                failure.next if isinstance(failure, NotDone) else "/", said=problem.sentence, values=problem.values
+            )
         raise problem from None
-    return consent.to(came.next, said=f"{view.name} is connected.") if page else view
+    return browser.to(came.next, said="%(name)s is connected.", values={"name": view.name}) if page else view
 
 
 @router.post("/{service}", responses=answers(400, 401, 403, 404, 409, 413, 422), summary="Connect")

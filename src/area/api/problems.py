@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from area.doors import consent
+from area.doors import browser
 from area.doors.deps import PRINTABLE
 from area.doors.edge import Edge
 from area.kit.problems import FieldError, Invalid, Problem, TooMany
@@ -93,9 +93,9 @@ def install(app: FastAPI) -> None:
 def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    if error.status == 401 and request.url.path.endswith(("/authorize", "/callback")) and consent.wants_page(request):
+    if error.status == 401 and request.url.path.endswith(("/authorize", "/callback")) and browser.wants_page(request):
         # not to this address itself: the policy of pages lets no form lead elsewhere, not even by redirection
-        return consent.to(f"/sign-in?next={quote(consent.local(request.query_params.get('next')))}")
+        return browser.to(f"/sign-in?next={quote(browser.local(request.query_params.get('next')))}")
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
     if isinstance(error, Invalid) and error.errors:

@@ -4,10 +4,8 @@ What came back is used up in a transaction of its own, whatever follows, and no 
 """
 
 import asyncio
-from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
-from fastapi.responses import RedirectResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, connections, consent, grants, providers
@@ -23,7 +21,6 @@ from area.kit.problems import Forbidden, Invalid, Problem
 from area.sdk import AuthExpired, Context, OAuth2, Permanent, Retry
 
 COOKIE = "area_consent"  # what binds a log-in to the browser that began it
-SAID = "area_said"  # a sentence that the next page shows once
 
 
 # Connect a service
@@ -217,32 +214,12 @@ class NotDone(Exception):
 
 def _agreed(name: str, code: str, error: str, came: Came) -> None:
     if error == "access_denied":
-        raise NotDone(Forbidden(f"You did not let AREA in at {name}, so nothing has changed."), came.next)
+        raise NotDone(Forbidden("You did not let AREA in at %(name)s, so nothing has changed.", name=name), came.next)
     if error or not code:
         raise NotDone(
-            Invalid(f"{name} did not let AREA in. Try again; if it stays so, tell an administrator."), came.next
+            Invalid("%(name)s did not let AREA in. Try again; if it stays so, tell an administrator.", name=name),
+            came.next,
         )
-
-
-def wants_page(request: Request) -> bool:
-    """Whether a browser asks, rather than a program."""
-    return "text/html" in request.headers.get("accept", "")
-
-
-def to(address: str, *, said: str = "") -> Response:
-    """Send a browser to a page of ours, which then shows `said` once."""
-    response = RedirectResponse(address, 303)
-    if said:
-        response.set_cookie(SAID, quote(said), max_age=30, path="/", samesite="lax", httponly=True)
-    return response
-
-
-def local(address: str | None, default: str = "/") -> str:
-    """The address if it is a path of ours, else `default`: what comes in by `?next=` must not lead anywhere else."""
-    if not address or not address.startswith("/") or address[1:2] in ("/", "\\") or not address.isprintable():
-        return default
-    parts = urlsplit(address)
-    return default if parts.scheme or parts.netloc else address
 
 
 def new_secret() -> str:

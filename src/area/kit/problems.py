@@ -15,15 +15,20 @@ class FieldError(TypedDict):
 
 
 class Problem(Exception):
-    """Base of all of them; `str()` is the sentence, `code` a stable slug, `status` the number doors agree on."""
+    """Base of all of them; `str()` is the sentence, `code` a stable slug, `status` the number doors agree on.
+
+    Of what people read in their own language, the sentence is given with `%(name)s` where `values` are to be filled in.
+    """
 
     code: ClassVar[str] = "problem"
     title: ClassVar[str] = "The request can't be fulfilled"
     status: ClassVar[int] = 400
     default: ClassVar[str] = "The request can't be fulfilled."
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message or self.default)
+    def __init__(self, message: str = "", **values: object) -> None:
+        self.sentence = message or self.default
+        self.values = {name: str(value) for name, value in values.items()}
+        super().__init__(self.sentence % self.values if values else self.sentence)
 
     @property
     def message(self) -> str:
@@ -79,9 +84,9 @@ class Invalid(Problem):
     code, title, status = "invalid", "Invalid", 422
     default = "Some of the fields can't be used."
 
-    def __init__(self, message: str = "", *, errors: Sequence[FieldError] = ()) -> None:
+    def __init__(self, message: str = "", *, errors: Sequence[FieldError] = (), **values: object) -> None:
         self.errors: list[FieldError] = list(errors)
-        super().__init__(message or (self.errors[0]["message"] if len(self.errors) == 1 else ""))
+        super().__init__(message or (self.errors[0]["message"] if len(self.errors) == 1 else ""), **values)
 
     @classmethod
     def field(cls, field: str, message: str) -> "Invalid":
@@ -94,6 +99,8 @@ class TooMany(Problem):
 
     code, title, status = "too-many", "Too many requests", 429
 
-    def __init__(self, message: str = "", *, retry_after: float = 60) -> None:
+    default = "Too many attempts. Try again in %(seconds)s seconds."
+
+    def __init__(self, message: str = "", *, retry_after: float = 60, **values: object) -> None:
         self.retry_after = max(1, round(retry_after))
-        super().__init__(message or f"Too many attempts. Try again in {self.retry_after} seconds.")
+        super().__init__(message, **(values if message else {"seconds": self.retry_after}))

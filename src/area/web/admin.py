@@ -159,7 +159,7 @@ async def _user(page: Page, session: AsyncSession, user_id: int, error: Problem 
         stats=await executions.stats(session, user_id),
         entries=await accounts.audit_entries(session, limit=6, user_id=user_id),
         errors=errors,
-        problem=page.say(error.message) if error and not errors else "",
+        problem=page.tell(error) if error and not errors else "",
     )
 
 

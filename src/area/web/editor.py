@@ -151,7 +151,7 @@ async def _show(
         except Invalid as error:
             errors = sides.by_field(error.errors)
         except Problem as error:
-            sight.problem = error.message
+            sight.problem = page.tell(error)
     if page.request.method == "POST":
         await _keep(session, page, origin, form, halves, changed=bool(changed))
     await sides.note_connections(page, session, halves, origin.address)

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from area.doors import browser
 from area.kit.problems import Problem, TooMany, Unauthenticated
 from area.web import language
 from area.web.pages import SignInNeeded, environment
@@ -54,7 +55,8 @@ def _problem(request: Request, error: Exception) -> Response:
     if isinstance(error, Unauthenticated):
         return _sign_in(request, error)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
-    return respond(request, error.status, error.message, headers)
+    say = language.gettext(language.choose(None, request.headers.get("accept-language", "")))
+    return respond(request, error.status, browser.filled(say(error.sentence), error.values), headers)
 
 
 def _validation(request: Request, error: Exception) -> Response:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,10 +12,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from area import __version__, accounts, executions
 from area.accounts import Identity
+from area.doors import browser
 from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, set_cookie
 from area.engine.state import State
-from area.kit.problems import Forbidden
+from area.kit.problems import Forbidden, Problem
 from area.web import language, show
 from area.web.assets import asset
 
@@ -60,6 +60,16 @@ class Page:
         """Translate what a connector says: `page.words("rss")(component.title)`."""
         return language.words(self.language, self.state.registry.folders.get(slug))
 
+    def tell(self, problem: Problem) -> str:
+        """What is wrong, translated."""
+        return browser.filled(self.say(problem.sentence), problem.values)
+
+    @property
+    def flash(self) -> str:
+        """The sentence that is shown once, translated."""
+        sentence, values = browser.said(self.request)
+        return browser.filled(self.say(sentence), values) if sentence else ""
+
     async def show(self, template: str, status: int = 200, *, nav: str = "", **values: Any) -> Response:
         """The page, or a part of it (templates that begin with "_"). `nav` is one of `TOP`."""
         unread = 0
@@ -74,7 +84,7 @@ class Page:
             unread=unread,
             nav=nav,
             lang=self.language,
-            flash=self.request.cookies.get(FLASH, ""),
+            flash=self.flash,
             **values,
         )  # fmt: skip
         return self.finish(HTMLResponse(html, status))
@@ -86,19 +96,16 @@ class Page:
         else:
             response = RedirectResponse(address, 303)
         if said:
-            response.set_cookie(FLASH, quote(said), max_age=30, path="/", samesite="lax", httponly=True)
+            browser.say_once(response, said)
         return self.finish(response)
 
     def finish(self, response: Response) -> Response:
         """Renew the session's cookie if it is time, and forget what was said."""
         if self.identity is not None and self.identity.renewed:
             set_cookie(response, self.request, self.state, self.request.cookies[COOKIE])
-        if FLASH in self.request.cookies and isinstance(response, HTMLResponse) and not self.partial:
-            response.delete_cookie(FLASH, path="/")
+        if browser.SAID in self.request.cookies and isinstance(response, HTMLResponse) and not self.partial:
+            response.delete_cookie(browser.SAID, path="/")
         return response
-
-
-FLASH = "area_said"
 
 
 async def visit(request: Request, state: StateDep) -> Page:
@@ -133,14 +140,6 @@ async def admins(page: Annotated[Page, Depends(signed_in)]) -> Page:
 Visit = Annotated[Page, Depends(visit)]
 SignedIn = Annotated[Page, Depends(signed_in)]
 AdminPage = Annotated[Page, Depends(admins)]
-
-
-def local(address: str | None, default: str = "/") -> str:
-    """The address if it is a path of ours, else `default`: what comes in by `?next=` must not lead anywhere else."""
-    if not address or not address.startswith("/") or address[1:2] in ("/", "\\") or not address.isprintable():
-        return default
-    parts = urlsplit(address)
-    return default if parts.scheme or parts.netloc else address
 
 
 async def fields(request: Request) -> dict[str, str]:
@@ -180,5 +179,4 @@ def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
         "pretty": show.pretty,
         "initials": show.initials,
         "bars": show.bars,
-        "unquoted": show.unquoted,
     }

@@ -29,6 +29,6 @@ async def options(component: str, parameter: str, page: SignedIn, posted: Fields
     except NotFound:
         raise
     except Problem as error:
-        problem = error.message
+        problem = page.tell(error)
     chosen = values.get(parameter, "")
     return await page.show("_options.html", options=found, problem=problem, chosen=chosen, most=pickers.MOST)

@@ -111,7 +111,7 @@ async def _you(
         nav="profile",
         tab="you",
         errors=errors,
-        problem=page.say(error.message) if error and not errors else "",
+        problem=page.tell(error) if error and not errors else "",
         you=you or {"username": user.username, "timezone": user.timezone, "language": user.language or ""},
         email=(email or {}).get("email", user.email),
         zones=_zones(),
@@ -164,7 +164,7 @@ async def remove_login(page: SignedIn, provider: Slug, session: SessionDep, addr
     try:
         await providers.detach(session, state.registry, state.settings, page.user.id, provider, address)
     except Conflict as error:  # before anything was changed; the page has no button for it
-        return page.to("/profile/security", said=page.say(error.message))
+        return page.to("/profile/security", said=page.tell(error))
     return page.to("/profile/security", said=page.say("You no longer sign in with it."))
 
 
@@ -195,7 +195,7 @@ async def _security(page: Page, session: AsyncSession, error: Problem | None = N
         nav="profile",
         tab="security",
         errors=errors,
-        problem=page.say(error.message) if error and not errors else "",
+        problem=page.tell(error) if error and not errors else "",
         logins=logins,
         others=[one for one in providers.offered(registry, settings) if one.provider not in linked],
         sessions=[(one, device(page, one.name)) for one in sorted(rows, key=lambda one: not one.current)],
@@ -257,7 +257,7 @@ async def _tokens(
         nav="profile",
         tab="tokens",
         errors=errors,
-        problem=page.say(error.message) if error and not errors else "",
+        problem=page.tell(error) if error and not errors else "",
         typed=typed or {},
         made=made,
         tokens=await accounts.access(session, page.user.id, "api"),
@@ -321,7 +321,7 @@ async def _data(page: Page, error: Problem | None = None) -> Response:
         nav="profile",
         tab="data",
         errors=errors,
-        problem=page.say(error.message) if error and not errors else "",
+        problem=page.tell(error) if error and not errors else "",
     )
 
 
@@ -333,7 +333,7 @@ def _errors(page: Page, error: Problem | None, field: str) -> dict[str, str]:
     if error is None:
         return {}
     named = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
-    return named or ({field: page.say(error.message)} if field else {})
+    return named or ({field: page.tell(error)} if field else {})
 
 
 def _status(error: Problem | None) -> int:

@@ -104,7 +104,7 @@ async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDe
         async with session.begin_nested():
             rows = await _find(session, scope.registry, page, found, limit=PAGE + 1, before=None if again else before)
     except Invalid as error:
-        problem = error.message
+        problem = page.tell(error)
     more = rows[PAGE - 1].id if len(rows) > PAGE else None
     values = await _with_logos(page, session, rows[:PAGE])
     values |= {"wanted": found, "more": more, "first": before is None or again, "problem": problem}
@@ -212,7 +212,7 @@ async def edited(
     try:
         data = event(page, form.get("data", ""))
     except Invalid as error:
-        return await _show(page, session, scope, run_id, 422, typed=form.get("data", ""), problem=error.message)
+        return await _show(page, session, scope, run_id, 422, typed=form.get("data", ""), problem=page.tell(error))
     number = await control.run(session, state, page.user.id, view.area_id, data)
     return page.to(f"/runs/{number}", said=page.say("This is the new run, with the data that you changed."))
 

@@ -17,12 +17,13 @@ from area import connections, providers
 from area.catalog import ComponentView, ServiceView
 from area.connections import ConnectionView, Dependent, FieldView
 from area.doors import consent
+from area.doors.browser import local
 from area.doors.deps import SessionDep, Slug
 from area.kit.clock import now
 from area.kit.problems import Invalid, NotFound
 from area.sdk import OAuth2
 from area.web import offers
-from area.web.pages import Fields, Page, SignedIn, local
+from area.web.pages import Fields, Page, SignedIn
 from area.web.show import folded
 
 router = APIRouter()
@@ -96,7 +97,7 @@ async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep)
                 if one["field"] in examples
             }
             loose = [_plainly(page, one["message"], None) for one in error.errors if one["field"] not in examples]
-            problem = " ".join(loose) or ("" if errors else page.say(error.message))
+            problem = " ".join(loose) or ("" if errors else page.tell(error))
         else:
             return page.to(
                 back or f"/services/{slug}", said=page.say("%(name)s is connected.", name=page.words(slug)(view.name))

@@ -4,7 +4,6 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -88,11 +87,6 @@ def initials(name: str) -> str:
     """Up to two letters that stand for a name."""
     words = [word for word in name.replace("_", " ").replace(".", " ").split() if word[:1].isalnum()]
     return "".join(word[0] for word in words[:2]).upper() or "?"
-
-
-def unquoted(text: str) -> str:
-    """What was percent-encoded for a cookie."""
-    return unquote(text)
 
 
 def folded(text: str) -> str:

@@ -5,9 +5,10 @@ from starlette.responses import Response
 
 from area import accounts, providers
 from area.doors import login
+from area.doors.browser import local
 from area.doors.deps import COOKIE, Address, SessionDep, client_name, set_cookie
 from area.kit.problems import Forbidden, Problem, Unauthenticated
-from area.web.pages import Fields, Page, Visit, local
+from area.web.pages import Fields, Page, Visit
 
 router = APIRouter()
 
@@ -48,10 +49,10 @@ async def sign_in(page: Visit, form: Fields, request: Request, session: SessionD
             address=address,
         )
     except (Unauthenticated, Forbidden) as error:
-        return await page.show("sign_in.html", 422, values=form, problem=error.message, next=back, ways=_ways(page))
+        return await page.show("sign_in.html", 422, values=form, problem=page.tell(error), next=back, ways=_ways(page))
     except Problem as error:
         return await page.show(
-            "sign_in.html", error.status, values=form, problem=error.message, next=back, ways=_ways(page)
+            "sign_in.html", error.status, values=form, problem=page.tell(error), next=back, ways=_ways(page)
         )
     response = page.to(back)
     set_cookie(response, request, page.state, token)
@@ -100,7 +101,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             first=first,
             values={name: value for name, value in form.items() if name != "password"},
             errors=errors,
-            problem="" if errors else page.say(error.message),
+            problem="" if errors else page.tell(error),
             invitation=form.get("invitation", ""),
             next=back,
             ways=_ways(page),

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from area import catalog, connectors
+from area.kit.problems import Problem
 from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
 from area.sdk.fields import Field, fields
@@ -25,19 +26,34 @@ HERE = Path(__file__).parent
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
 OPTIONS = {"**/templates/**.html": {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
 KEYWORDS = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
+# what nouns and doors raise, in the files whose sentences people read on pages
+PROBLEMS = {
+    **dict.fromkeys(("Conflict", "Forbidden", "Gone", "Invalid", "NotFound", "TooMany", "Unauthenticated")),
+    "field": (2,),
+}
+NOUNS = ("accounts.py", "consent.py", "doors/consent.py", "grants.py", "kit/problems.py", "providers.py")
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
 
 
 def sentences() -> Catalog:
-    """All that the pages say, with the platform's own fields, as a catalog without translations."""
+    """All that the pages say, with the platform's own fields and what can be wrong with an account or a connection, as a
+    catalog without translations.
+    """
     found = Catalog(charset="utf-8", fuzzy=False)
     for file, _line, message, _comments, context in extract_from_dir(
         str(HERE), METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=()
     ):
         if file != Path(__file__).name:
             found.add(message, context=context)
+    for name in NOUNS:
+        for _line, message, _comments, context in extract_from_file("python", HERE.parent / name, PROBLEMS):
+            if " " in message:  # else it is the name of a field
+                found.add(message, context=context)
+    kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
+    for kind in kinds:
+        found.add(kind.default)
     for text in platform():
         found.add(text)
     return found
