@@ -5,16 +5,18 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import parameters
 from area.db.models import (
     Area,
+    AreaExecution,
     AreaHealth,
     AreaVersion,
     Component,
     ConnectionState,
+    ExecutionJob,
     Service,
     Source,
     Trigger,
@@ -24,6 +26,7 @@ from area.kit.crypto import Undecryptable
 from area.parameters import open_value
 from area.plans import MASK, SECRET, Config, Scope, parse
 from area.registry import Registry
+from area.sdk import Service as Connector
 from area.sdk.fields import fields
 
 
@@ -37,12 +40,14 @@ class PartOut(BaseModel):
     parameters: dict[str, Any]
 
 
-State = Literal["healthy", "never_fired", "off", "switched_off", "waiting_for_connection", "failing", "unavailable"]
+State = Literal[
+    "healthy", "never_fired", "off", "switched_off", "waiting_for_connection", "retrying", "failing", "unavailable"
+]
 
 
 class AreaOut(BaseModel):
     """An AREA with the seed's columns, and how it fares. `webhook_url` is where its webhooks go, if it has one, and
-    `webhook_secret` what they are signed with, where AREA made that secret.
+    `webhook_secret` what they are signed with, where AREA made that secret. `waits_for` is the service to connect.
     """
 
     id: int
@@ -63,6 +68,7 @@ class AreaOut(BaseModel):
     version: int
     state: State
     reason: str | None
+    waits_for: str | None
     last_checked_at: datetime | None
     next_due_at: datetime | None
 
@@ -96,15 +102,19 @@ async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> l
         )
     }
     connections = await _connection_states(session, scope.registry, areas[0].user_id)
+    retried = await _retried(session, [area.id for area in areas if area.is_active and area.triggered_count])
     views = []
     for area in areas:
         config, variables = configs[area.id]
         trigger = triggers.get(area.id)
         source = sources.get(trigger.source_id) if trigger and trigger.source_id is not None else None
         available = active[area.component_action_id] and active[area.component_reaction_id]
+        waits_for = _waits_for(scope.registry, config, connections) if available else None
         state, reason = _state(
-            area, scope.registry, config, source, health.get(area.id), connections, available=available
+            area, scope.registry, config, source, health.get(area.id), waits_for, connections, available=available
         )
+        if state == "healthy" and area.id in retried:
+            state, reason = "retrying", retried[area.id]
         try:
             webhook_url, webhook_secret = _webhook(scope, config, trigger)
         except Undecryptable as error:
@@ -130,6 +140,7 @@ async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> l
                 version=versions.get(area.id, 1),
                 state=state,
                 reason=reason,
+                waits_for=waits_for.slug if waits_for and state == "waiting_for_connection" else None,
                 last_checked_at=source.checked_at if source else None,
                 next_due_at=source.due_at if source and area.is_active and trigger and not trigger.token else None,
             )
@@ -187,6 +198,7 @@ def _state(
     config: Config,
     source: Source | None,
     health: AreaHealth | None,
+    waits_for: Connector | None,
     connections: Mapping[str, str],
     *,
     available: bool,
@@ -198,16 +210,43 @@ def _state(
         return "off", None
     if not available or not registry.action(config.action) or not registry.reaction(config.reaction):
         return "unavailable", "Its action or reaction is switched off on this server."
-    for key in (config.action, config.reaction):
-        service = registry.services[key.partition(".")[0]]
-        if service.auth is not None and connections.get(service.slug) != "works":
-            verb = "Reconnect" if service.slug in connections else "Connect"
-            return "waiting_for_connection", f"{verb} {service.name}; what happens meanwhile is caught up afterwards."
+    if waits_for:
+        verb = "Reconnect" if waits_for.slug in connections else "Connect"
+        return "waiting_for_connection", f"{verb} {waits_for.name}; what happens meanwhile is caught up afterwards."
     if source and source.failing_since:
         return "failing", source.last_error
     if health and health.failures:
         return "failing", health.reason
     return ("healthy", None) if area.triggered_count else ("never_fired", None)
+
+
+def _waits_for(registry: Registry, config: Config, connections: Mapping[str, str]) -> Connector | None:
+    """The first service of the two that is not connected, or no longer."""
+    for key in (config.action, config.reaction):
+        service = registry.services.get(key.partition(".")[0])
+        if service and service.auth is not None and connections.get(service.slug) != "works":
+            return service
+    return None
+
+
+async def _retried(session: AsyncSession, ids: Sequence[int]) -> dict[int, str | None]:
+    """The AREAs whose newest run is to be tried again, and why."""
+    newest = (
+        select(AreaExecution.id, AreaExecution.error_message)
+        .where(AreaExecution.area_id == Area.id)
+        .order_by(AreaExecution.id.desc())
+        .limit(1)
+        .lateral()
+    )
+    if not ids:
+        return {}
+    rows = await session.execute(
+        select(Area.id, newest.c.error_message)
+        .join(newest, true())
+        .join(ExecutionJob, ExecutionJob.execution_id == newest.c.id)
+        .where(Area.id.in_(ids), ExecutionJob.reason == "retry", ExecutionJob.due_at > func.now())
+    )
+    return dict(rows.all())
 
 
 async def _connection_states(session: AsyncSession, registry: Registry, user_id: int) -> dict[str, str]:

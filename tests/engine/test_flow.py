@@ -156,6 +156,27 @@ async def test_a_retry_keeps_its_idempotency_key_and_shows_its_attempts(state, u
     assert await rows(state, "select * from execution_jobs") == []
 
 
+async def test_an_area_whose_newest_run_is_tried_again_says_so(state, user, world):
+    async def away(ctx, params, attempt):
+        if attempt == 1:
+            raise Retry("The other side is away.", timedelta(seconds=2))
+
+    async def look():
+        async with state.database.sessions() as session:
+            return await areas.get(session, control.scope(state), user, area.id)
+
+    world.behaviour = away
+    area = await make_area(state, user)
+    await offer(state, area, {"title": "Hello"})
+    async with worker(state):
+        await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'retry'"))
+        view = await look()
+        assert view.state == "retrying"
+        assert view.reason.startswith("The other side is away.")
+        await until(lambda: settled(state))
+    assert (await look()).state == "healthy"
+
+
 async def settled(state):
     return all(one not in ("pending", "running") for one in await statuses(state))
 

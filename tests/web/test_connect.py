@@ -1,6 +1,11 @@
 """Connecting a service at its own site, in the browser, against a real authorization server (npm's oidc-provider)."""
 
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -107,6 +112,54 @@ async def test_connect_test_connect_again_and_disconnect(world, person):
     await page.locator("#confirm").get_by_role("button", name="Disconnect").click()
     await expect(page.get_by_text("Vendor is disconnected.")).to_be_visible()
     assert not (await person.api("GET", "/api/connections/vendor"))["connected"]
+
+
+async def test_connection_lost_and_back(world, person):
+    page = person.page
+    await person.go("/services/vendor")
+    await page.get_by_role("link", name="Connect Vendor", exact=True).click()
+    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    area = await person.make("webhook.received", "vendor.tell", "Tell them", reaction_parameters={"text": "{{method}}"})
+    statuses = functools.partial(_statuses, person, area)
+
+    async def fire() -> None:
+        assert (await page.request.post(area["webhook_url"], data={"number": 1})).ok
+
+    await fire()
+    await eventually(statuses, ["success"])
+    await person.go(f"/areas/{area['id']}")
+    await expect(page.locator("#state")).to_contain_text("Works")
+
+    await world.vendor.end()
+    await fire()
+    await expect(page.locator("#state")).to_contain_text("Waits for a connection")  # without a reload
+    await expect(page.locator("#state").get_by_role("link", name="Connect Vendor")).to_be_visible()
+    await fire()
+    await eventually(statuses, ["pending", "pending", "success"])
+    await expect(page.locator("[data-unread]").first).to_have_text("1")  # told once
+    await person.go("/?state=waiting_for_connection")
+    card = page.locator(".area-card", has=page.get_by_role("link", name="Tell them"))
+    await expect(card).to_contain_text("Waits for a connection")
+    await card.get_by_role("link", name="Connect Vendor").click()
+    await expect(page.get_by_text("Vendor no longer takes this connection")).to_be_visible()
+    await page.get_by_role("link", name="Connect Vendor again").click()
+    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    await expect(card).to_contain_text("Works")
+    await eventually(statuses, ["success"] * 3)
+    await fire()
+    await eventually(statuses, ["success"] * 4)
+
+
+async def _statuses(person: Person, area: dict[str, Any]) -> list[str]:
+    rows = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
+    return [one["status"] for one in rows]
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    end = time.monotonic() + 20
+    while (found := await look()) != wanted:
+        assert time.monotonic() < end, found
+        await asyncio.sleep(0.1)
 
 
 async def test_a_service_that_area_is_not_registered_at(world, person, browser):

@@ -63,7 +63,6 @@ class Known(BaseModel):
     """What the page tells of an AREA beside the AREA itself."""
 
     kind: str  # how its events arrive; nothing when the action is gone
-    connect: str | None  # the service to connect, when it waits for that
     verify: str  # how its webhooks are signed, where AREA made the secret
 
 
@@ -200,15 +199,8 @@ async def _chart(page: Page, session: Any, area_id: int, by: history.By) -> dict
 def known(registry: Registry, area: AreaOut) -> Known:
     """What the registry adds to an AREA."""
     action = registry.action(area.action.component)
-    connect = None
-    if area.state == "waiting_for_connection":
-        for part in (area.action, area.reaction):
-            service = registry.services.get(part.component.partition(".")[0])
-            if service and service.auth and f" {service.name};" in (area.reason or ""):
-                connect = service.slug
-                break
     verify = action.verify.name if action and action.verify and area.webhook_secret else ""
-    return Known(kind=action.kind if action else "", connect=connect, verify=verify)
+    return Known(kind=action.kind if action else "", verify=verify)
 
 
 def parameters(page: Page, part: PartOut, kind: Literal["action", "reaction"]) -> list[Parameter]:

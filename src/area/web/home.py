@@ -25,7 +25,7 @@ router = APIRouter()
 MOST = 1000  # cards
 MOST_DRAWN = 5000  # kept, of all users: some 7 MB
 HOURS = 24
-TROUBLE = ("switched_off", "failing", "waiting_for_connection", "unavailable")
+TROUBLE = ("switched_off", "failing", "waiting_for_connection", "retrying", "unavailable")
 ORDERS = ("newest", "name", "last_run", "trouble")
 
 
