@@ -268,6 +268,7 @@ async def test_log_in_asks_for_little(nobody):
     url, _ = await away(nobody)
     query = parse_qs(urlsplit(url).query)
     assert query["scope"] == ["openid email profile"]
+    assert "prompt" not in query, "it is for connections, to get tokens that last"
     assert query["redirect_uri"] == ["http://testserver/api/auth/vendor/callback"]
 
 

@@ -134,7 +134,7 @@ async def log_in_address(
         state.keyring,
         "log_in",
         slug,
-        auth.server,
+        auth.login_server,
         grants.keys_of(state.settings, connector),
         bound_to=secret,
         redirect_uri=providers.redirect_uri(state.settings, slug),

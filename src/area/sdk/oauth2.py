@@ -1,7 +1,7 @@
 """A connection that is made at the vendor: where the user agrees, where tokens come from, and who it was."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -71,3 +71,8 @@ class OAuth2:
         except RequestFailed:  # no JSON, no refusal
             return False
         return isinstance(body, dict) and str(body.get(self.quirks.expired_field)) in self.quirks.expired_codes
+
+    @property
+    def login_server(self) -> Server:
+        """The same for a log-in, which asks for no tokens that last and no consent that was given before."""
+        return replace(self.server, quirks=replace(self.quirks, authorize_params={}))
