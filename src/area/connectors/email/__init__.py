@@ -7,13 +7,13 @@ from email.message import EmailMessage
 from email.utils import format_datetime, getaddresses, localtime, make_msgid
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, EmailStr, Field, SecretStr, model_validator
 
 from area.connectors.email import imap, smtp
 from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server, words
-from area.connectors.email.smtp import addresses, ascii_domain
 from area.sdk import AuthExpired, Context, Credentials, Event, Permanent, Service
+from area.sdk.mail import Letter, ascii_domain, compose
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -25,7 +25,6 @@ def _one_line(text: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
-Addresses = Annotated[str, BeforeValidator(addresses)]
 
 
 class Account(BaseModel):
@@ -92,27 +91,6 @@ class Folder(BaseModel):
         """Apply the two filters, in any case."""
         sender, subject = (self.sender_contains or "").casefold(), (self.subject_contains or "").casefold()
         return sender in f"{mail.sender_name} <{mail.sender}>".casefold() and subject in mail.subject.casefold()
-
-
-class Letter(BaseModel):
-    """A mail to send."""
-
-    to: Addresses = Field(
-        description="One or several addresses, separated by commas", examples=["ann@example.org, Bob <bob@example.com>"],
-        min_length=1,
-    )  # fmt: skip
-    subject: str = Field("", description="Subject", examples=["New issue: {{title}}"])
-    text: str | None = Field(None, description="Plain text; this or the HTML is needed", examples=["{{body}}"])
-    html: str | None = Field(None, description="HTML text", examples=["<p>{{body}}</p>"])
-    cc: Addresses | None = Field(None, description="Addresses that get a copy", examples=["carol@example.com"])
-    bcc: Addresses | None = Field(None, description="Addresses that get a hidden copy", examples=["dave@example.com"])
-    reply_to: Addresses | None = Field(None, description="Address that answers go to", examples=["help@example.org"])
-
-    @model_validator(mode="after")
-    def _some_body(self) -> Self:
-        if self.text is None and self.html is None:  # one that a template left empty is fine
-            raise ValueError("Give the mail a text, an HTML text, or both.")
-        return self
 
 
 class Refusal(BaseModel):
@@ -202,22 +180,7 @@ async def send_email(ctx: Context, params: Letter) -> Sent:
 
 
 def _compose(ctx: Context, sender: str, params: Letter) -> EmailMessage:
-    """Write the mail; `EmailMessage` refuses line breaks in headers, so that none can be smuggled in."""
-    message = EmailMessage()
     domain = sender.rpartition("@")[2]
     digest = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32]
-    message["Message-ID"] = f"<{digest}@{domain}>" if ctx.idempotency_key else make_msgid(domain=domain)
-    message["Date"] = format_datetime(localtime())
-    message["From"] = sender
-    for name, value in (("To", params.to), ("Cc", params.cc), ("Reply-To", params.reply_to)):
-        if value:
-            message[name] = value
-    message["Subject"] = " ".join(_CONTROL.sub(" ", params.subject).split())
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply, please
-    if params.text or not params.html:
-        message.set_content(params.text or "")
-    if params.html and params.text:
-        message.add_alternative(params.html, subtype="html")
-    elif params.html:
-        message.set_content(params.html, subtype="html")
-    return message
+    own = f"<{digest}@{domain}>" if ctx.idempotency_key else make_msgid(domain=domain)
+    return compose(params, Message_ID=own, Date=format_datetime(localtime()), From=sender)

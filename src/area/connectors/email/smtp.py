@@ -1,44 +1,13 @@
-"""Sending over SMTP (RFC 5321), and addresses as they are written for it."""
+"""Sending over SMTP (RFC 5321)."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiosmtplib
 
 from area.connectors.email.server import TIMEOUT, Server, words
 from area.kit.net import Guard
 from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
-
-_PIECE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,;"])+')
-_NAMED = re.compile(r"([^<>]*)<\s*([^<>\s]*)\s*>\s*")
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
-
-
-def addresses(given: Any) -> Any:
-    """Addresses separated by commas, as they stand in a header; semicolons and a list of them are taken too."""
-    text = ", ".join(map(str, given)) if isinstance(given, list | tuple) else given
-    if not isinstance(text, str):
-        return text
-    written = []
-    for piece in filter(str.strip, _PIECE.findall(text)):
-        match = _NAMED.fullmatch(piece)
-        name, address = match.groups() if match else ("", piece.strip())
-        if not _ADDRESS.fullmatch(address):
-            raise ValueError(f"{piece.strip()!r} is no e-mail address; write name@example.com.")
-        name = " ".join("".join(c if c.isprintable() and c not in '"\\' else " " for c in name).split())
-        written.append(f'"{name}" <{ascii_domain(address)}>' if name else ascii_domain(address))
-    return ", ".join(written)
-
-
-def ascii_domain(address: str) -> str:
-    """The address with its domain as the name servers know it (RFC 3492)."""
-    local, at, domain = address.rpartition("@")
-    try:
-        return f"{local}{at}{domain if domain.isascii() else domain.encode('idna').decode()}"
-    except UnicodeError:
-        return address
 
 
 @asynccontextmanager
