@@ -1,0 +1,196 @@
+"""Gmail, against a double that enforces its discovery document.
+
+That Gmail fills in the sender of a mail that names none is not said there.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+
+import pytest
+from pydantic import ValidationError
+
+from area.connectors.gmail import OneLabel, Reply, service
+from area.sdk import Permanent
+from area.sdk.mail import Letter
+from area.sdk.testing import Answer, Double, Watch, connector, discovered, outcomes
+
+gmail = discovered("gmail.v1")
+ME = "/gmail/v1/users/{userId}"
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+async def vendor():
+    async with Double(gmail) as double:
+        yield double
+
+
+@pytest.fixture
+async def ctx(vendor):
+    async with connector(service, vendor) as ctx:
+        yield ctx
+
+
+def part(kind, text="", **more):
+    data = text if isinstance(text, bytes) else text.encode()
+    return {"mimeType": kind, "body": {"data": urlsafe_b64encode(data).decode().rstrip("="), "size": len(data)}} | more
+
+
+def mail(name, minutes=0, *, labels=("INBOX",), parts=None, **headers):
+    told = {"From": "Ann <ann@example.org>", "To": "me@example.com, Bob <bob@example.com>", "Subject": name, **headers}
+    payload = {"mimeType": "multipart/mixed", "parts": parts or [part("text/plain", "Hello"), part("text/html", "<p>")]}
+    payload["headers"] = [{"name": key.replace("_", "-"), "value": value} for key, value in told.items()]
+    moment = NOW + timedelta(minutes=minutes)
+    return {
+        "id": name, "threadId": f"t{name}", "labelIds": list(labels), "snippet": "Hel", "payload": payload,
+        "internalDate": str(int(moment.timestamp() * 1000)),
+    }  # fmt: skip
+
+
+class Box:
+    """A mailbox of two pages."""
+
+    def __init__(self, vendor, *mails):
+        self.mails = {one["id"]: one for one in mails}
+        vendor.on("GET", f"{ME}/messages", self.list)
+        vendor.on("GET", f"{ME}/messages/{{id}}", self.get)
+
+    def list(self, asked):
+        ids = [{"id": one, "threadId": "t"} for one in self.mails]
+        return {"messages": ids[1:]} if "pageToken" in asked.query else {"messages": ids[:1], "nextPageToken": "2"}
+
+    def get(self, asked):
+        return self.mails.get(asked.params["id"]) or Answer(404, unchecked="an error is not described")
+
+
+async def test_a_mail_arrives_once(ctx, vendor):
+    box = Box(vendor, mail("old", -5), mail("older", -6))
+    watch = Watch(ctx, service.actions["mail_received"], query="from:ann OR from:bob")
+    assert await watch.ids() == []
+    box.mails = {"new": mail("new", 1), **box.mails}
+    (event,) = await watch.look()
+    assert (event.id, event.at, event.data.sender, event.data.sender_name) == (
+        "new", NOW + timedelta(minutes=1), "ann@example.org", "Ann",
+    )  # fmt: skip
+    assert (event.data.text, event.data.html, event.data.to) == ("Hello", "<p>", ["me@example.com", "bob@example.com"])
+    assert await watch.ids() == []
+    asked = next(one for one in vendor.asked if one.route == f"{ME}/messages")
+    assert asked.query["q"].startswith("(from:ann OR from:bob) after:1")
+    assert asked.query.getall("labelIds") == ["INBOX"]
+
+
+async def test_each_file_fires(ctx, vendor):
+    files = [
+        part("text/plain", "Bonjour \xe9".encode("latin-1")),
+        {"mimeType": "application/pdf", "filename": "a.pdf", "partId": "1", "body": {"attachmentId": "x", "size": 9}},
+        {"mimeType": "image/png", "filename": "b.png", "partId": "2", "body": {"size": 3}},
+    ]
+    box = Box(vendor, mail("old", -5))
+    watch = Watch(ctx, service.actions["attachment_received"], label="")
+    await watch.look()
+    box.mails["new"] = mail("new", 1, parts=files)
+    events = await watch.look()
+    assert [(one.id, one.data.file_name, one.data.file_size) for one in events] == [
+        ("new 1", "a.pdf", 9), ("new 2", "b.png", 3),
+    ]  # fmt: skip
+    assert events[0].data.text == "Bonjour é"
+    assert events[0].data.attachments == ["a.pdf", "b.png"]
+    assert await watch.ids() == []
+    asked = next(one for one in vendor.asked if one.route == f"{ME}/messages")
+    assert asked.query["q"].startswith("(has:attachment) after:")
+    assert "labelIds" not in asked.query
+
+
+async def test_a_label_is_given(ctx, vendor):
+    Box(vendor, mail("a"), mail("b"))
+    vendor.on("GET", f"{ME}/profile", {"historyId": "7"})
+    starred = Watch(ctx, service.actions["mail_starred"])
+    labelled = Watch(ctx, service.actions["mail_labelled"], label="Label_1")
+    assert [await starred.ids(), await labelled.ids()] == [[], []]
+    history = [
+        {"id": "8", "labelsAdded": [{"message": {"id": "a"}, "labelIds": ["STARRED", "Label_1"]}]},
+        {"id": "9", "labelsAdded": [{"message": {"id": "gone"}, "labelIds": ["STARRED"]}]},
+        {"id": "10", "messagesAdded": [{"message": {"id": "b", "labelIds": ["Label_1"]}}]},
+    ]
+    first = {"history": history[:1], "historyId": "10", "nextPageToken": "2"}
+    rest = {"history": history[1:], "historyId": "10"}
+    vendor.on("GET", f"{ME}/history", lambda asked: rest if "pageToken" in asked.query else first)
+    assert await starred.ids() == ["a 8"]
+    assert await labelled.ids() == ["a 8", "b 10"]
+    assert [one.query["startHistoryId"] for one in vendor.asked if "history" in one.route] == ["7"] * 4
+    vendor.on("GET", f"{ME}/history", {"historyId": "10"})
+    assert await starred.ids() == []
+    assert vendor.asked[-1].query["startHistoryId"] == "10"
+    vendor.on("GET", f"{ME}/history", Answer(404, unchecked="an error is not described"))
+    assert await starred.ids() == []
+    assert starred.state == {"history": "7"}, "the history does not go back so far: it begins anew"
+
+
+def sent(asked, *path):
+    value = asked.json
+    for name in path:
+        value = value[name]
+    return message_from_bytes(urlsafe_b64decode(value["raw"]), policy=policy.default)
+
+
+async def test_send_and_draft(ctx, vendor):
+    letter = Letter(
+        to="Ann <ann@example.org>", bcc="c@example.com", subject="Hi\r\nBcc: x@evil.example", html="<b>é</b>"
+    )
+    vendor.on("POST", f"{ME}/messages/send", {"id": "1", "threadId": "2", "labelIds": ["SENT"]})
+    done = await service.reactions["send_mail"].function(ctx, letter)
+    assert done.model_dump() == {"id": "1", "thread_id": "2", "label_ids": ["SENT"]}
+    message = sent(vendor.asked[-1])
+    assert (message["To"], message["Bcc"], message["Subject"]) == (
+        "Ann <ann@example.org>", "c@example.com", "Hi Bcc: x@evil.example",
+    )  # fmt: skip
+    assert message.get_content().strip() == "<b>é</b>"
+    vendor.on("POST", f"{ME}/drafts", {"id": "d", "message": {"id": "1", "threadId": "2"}})
+    assert (await service.reactions["create_draft"].function(ctx, Letter(to="a@b.example", text="x"))).label_ids == []
+    assert sent(vendor.asked[-1], "message").get_content().strip() == "x"
+    for wrong in ("ann", "a@b.example\r\nBcc: c@d.example", ""):
+        with pytest.raises(ValidationError):
+            Letter(to=wrong, text="x")
+    assert {service.reactions[name].on_crash for name in ("send_mail", "reply_to_mail")} == {"fail"}
+
+
+async def test_answer(ctx, vendor):
+    asked = mail("m", Message_ID="<1@x>", References="<0@x>", Cc="cc@example.com", Reply_To="Desk <desk@example.org>")
+    Box(vendor, asked)
+    vendor.on("POST", f"{ME}/messages/send", {"id": "1", "threadId": "tm"})
+    reply = service.reactions["reply_to_mail"].function
+    await reply(ctx, Reply(message_id="m", text="Thanks", to_all=True))
+    message = sent(vendor.asked[-1])
+    assert vendor.asked[-1].json["threadId"] == "tm"
+    assert (message["To"], message["Subject"]) == ("Desk <desk@example.org>", "Re: m")
+    assert message["Cc"] == "me@example.com, Bob <bob@example.com>, cc@example.com"
+    assert (message["In-Reply-To"], message["References"]) == ("<1@x>", "<0@x> <1@x>")
+    await reply(ctx, Reply(message_id="m", text="Thanks"))
+    assert sent(vendor.asked[-1])["Cc"] is None
+    Box(vendor, mail("m", From="nobody at all"))
+    with pytest.raises(Permanent, match="can't be answered"):
+        await reply(ctx, Reply(message_id="m", text="Thanks"))
+
+
+async def test_labels(ctx, vendor):
+    vendor.on("POST", f"{ME}/messages/{{id}}/modify", {"id": "m", "threadId": "t", "labelIds": []})
+    for name, field in (("add_label", "addLabelIds"), ("remove_label", "removeLabelIds")):
+        await service.reactions[name].function(ctx, OneLabel(message_id="m", label="INBOX"))
+        assert vendor.asked[-1].json == {field: ["INBOX"]}
+    told = [{"id": "INBOX", "name": "INBOX", "type": "system"}, {"id": "Label_1", "name": "Work", "type": "user"}]
+    vendor.on("GET", f"{ME}/labels", {"labels": told})
+    assert [(one.value, one.label) for one in await service.pickers["labels"](ctx, {})] == [
+        ("Label_1", "Work"), ("INBOX", "INBOX"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mail_received", "mail_starred"])
+async def test_refusals_of_a_look(ctx, vendor, name):
+    await outcomes(ctx, vendor, Watch(ctx, service.actions[name]).look)
+
+
+async def test_refusals(ctx, vendor):
+    letter = Letter(to="a@b.example", text="x")
+    await outcomes(ctx, vendor, lambda: service.reactions["send_mail"].function(ctx, letter))
+    await outcomes(ctx, vendor, lambda: service.pickers["labels"](ctx, {}))

@@ -1,0 +1,107 @@
+"""What Google's services share: who it is, what is asked for, and what a refusal means."""
+
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from area.kit.oauth2 import authorization_address
+from area.sdk import Permanent, Retry, Service
+from area.sdk.google import HOSTS, Gone, call, google, pages, scope
+from area.sdk.testing import Double, connector
+
+service = Service(
+    "one", "One", "One of Google's.", base_url="https://one.googleapis.com", auth=google(login=True), hosts=HOSTS
+)
+
+
+@pytest.fixture
+async def vendor():
+    async with Double(None, at="https://*.googleapis.com") as double:
+        yield double
+
+
+def refusal(*reasons, info=""):
+    """As https://developers.google.com/workspace/drive/api/guides/handle-errors and https://google.aip.dev/193 have it."""
+    error = {"code": 403, "message": "No.", "errors": [{"domain": "usageLimits", "reason": one} for one in reasons]}
+    if info:
+        error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": info}]
+    return {"error": error}
+
+
+async def test_who_it_is(vendor):
+    vendor.on("GET", "/v1/userinfo", {"sub": "1", "name": "Ada", "email": "ada@example.com", "email_verified": True})
+    async with connector(service, vendor) as ctx:
+        account = await service.auth.account(ctx)
+        assert (account.id, account.name, account.email, account.email_verified) == (
+            "1", "ada@example.com", "ada@example.com", True,
+        )  # fmt: skip
+        vendor.on("GET", "/v1/userinfo", {"sub": "1", "name": "Ada", "email": "x@example.com", "email_verified": "no"})
+        assert not (await service.auth.account(ctx)).email_verified
+        vendor.on("GET", "/v1/userinfo", {})
+        with pytest.raises(Permanent, match="does not say who you are"):
+            await service.auth.account(ctx)
+    assert vendor.asked[0].headers["Authorization"] == "Bearer t0ken"
+
+
+def test_what_is_asked_for():
+    auth = service.auth
+
+    def asked(server, scopes):
+        url = authorization_address(server, "id", redirect_uri="https://a/b", state="s", challenge="c", scopes=scopes)
+        return parse_qs(urlsplit(url).query)
+
+    connecting = asked(auth.server, auth.scopes)
+    assert (connecting["access_type"], connecting["prompt"]) == (["offline"], ["consent"])
+    assert connecting["scope"] == [f"openid {scope('userinfo.email')} {scope('userinfo.profile')}"]
+    assert "include_granted_scopes" not in connecting
+    assert not {"access_type", "prompt"} & set(asked(auth.login_server, auth.login_scopes))
+    assert (auth.client, auth.login_name, google().login_scopes) == ("google", "Google", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "after"),
+    [
+        (refusal("rateLimitExceeded"), Retry, None),
+        (refusal("userRateLimitExceeded"), Retry, None),
+        (refusal(info="RATE_LIMIT_EXCEEDED"), Retry, None),
+        (refusal("quotaExceeded"), Retry, timedelta(hours=1)),
+        (refusal("dailyLimitExceeded"), Retry, timedelta(hours=1)),
+        (refusal("insufficientPermissions"), Permanent, "Connect it again"),
+        (refusal(info="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), Permanent, "Connect it again"),
+        (refusal("accessNotConfigured", info="SERVICE_DISABLED"), Permanent, "its administrator"),
+        (refusal("forbidden"), Permanent, "No."),
+        ({"error": "no"}, Permanent, "403"),
+        ([], Permanent, "403"),
+        (b"<html>", Permanent, "403"),
+    ],
+)
+async def test_what_a_403_means(vendor, body, error, after):
+    vendor.on("GET", "/x", {})
+    vendor.fails(403, body)
+    async with connector(service, vendor) as ctx:
+        with pytest.raises(error) as caught:
+            await call(ctx, "GET", "/x")
+    if error is Retry:
+        assert caught.value.after == after
+        assert caught.value.parks
+    else:
+        assert after in str(caught.value)
+
+
+async def test_pages(vendor):
+    found = {None: {"items": [{"id": "1"}, {"id": "2"}], "nextPageToken": "b"}, "b": {"items": [{"id": "3"}]}}
+    vendor.on("GET", "/list", lambda asked: found[asked.query.get("pageToken")])
+    async with connector(service, vendor) as ctx:
+        for most, wanted in ((9, "123"), (3, "123"), (2, "12"), (1, "1")):
+            seen = [one["id"] async for one in pages(ctx, "/list", "items", params={"q": "x"}, most=most)]
+            assert "".join(seen) == wanted
+        assert {asked.query["q"] for asked in vendor.asked} == {"x"}
+        vendor.on("GET", "/list", [])
+        with pytest.raises(Permanent, match="something else than it documents"):
+            await call(ctx, "GET", "/list")
+        vendor.fails(404)
+        with pytest.raises(Gone):
+            await call(ctx, "GET", "/list", gone=404)
+        with pytest.raises(Permanent):
+            await call(ctx, "GET", "/list", gone=410)
