@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from area.sdk.events import Headers, Request
 from area.sdk.service import Nothing
-from area.sdk.verify import Refused, Verify, hmac_sha1, hmac_sha256, shared_token, standard_webhooks, unsigned
+from area.sdk.verify import (
+    Refused,
+    Verify,
+    hmac_sha1,
+    hmac_sha256,
+    hmac_timestamped,
+    shared_token,
+    standard_webhooks,
+    unsigned,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECRET = "It's a Secret to Everybody"
@@ -107,6 +116,37 @@ def test_sha1() -> None:
     assert not accepts(verify, request(x_hub_signature=f"sha1={digest('sha256').hex()}"))
     assert not accepts(verify, request(x_hub_signature="sha1="))
     assert accepts(hmac_sha1("X-S", encoding="base64"), request(x_s=base64.b64encode(digest("sha1")).decode()))
+
+
+@pytest.mark.parametrize(
+    ("stamp", "signature", "good"),
+    [
+        (0, "v1={0}", True),
+        (-300, "v1={0}", True),
+        (0, "v1=00, v1={0},v0=11", True),
+        (-301, "v1={0}", False),
+        (301, "v1={0}", False),
+        (0, "v0={0}", False),
+        (0, "v1=", False),
+        (0, "v1={0}0", False),
+        (0, "{0}", False),
+        (0, "", False),
+    ],
+)
+def test_timestamped(stamp: int, signature: str, good: bool) -> None:
+    seconds = int(NOW.timestamp()) + stamp
+    digest_of = hmac.new(SECRET.encode(), f"{seconds}.".encode() + BODY, "sha256").hexdigest()
+    one = request(stripe_signature=f"t={seconds},{signature.format(digest_of)}")
+    assert accepts(hmac_timestamped("Stripe-Signature"), one) is good
+    assert not accepts(hmac_timestamped("Stripe-Signature"), one, "")
+    assert not accepts(hmac_timestamped("Stripe-Signature"), one, "another")
+
+
+@pytest.mark.parametrize("stamp", ["", "now", "-1", "1.0", "٣", "9" * 5000])
+def test_timestamped_by_no_time(stamp: str) -> None:
+    digest_of = hmac.new(SECRET.encode(), f"{stamp}.".encode() + BODY, "sha256").hexdigest()
+    assert not accepts(hmac_timestamped("X-S"), request(x_s=f"t={stamp},v1={digest_of}"))
+    assert not accepts(hmac_timestamped("X-S"), request(x_s=f"v1={digest_of}"))
 
 
 def test_shared_token() -> None:

@@ -11,7 +11,16 @@ from area.sdk.polls import daily, entered
 from area.sdk.service import Action, Credentials, Firing, Inbound, Nothing, Reaction, Service
 from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
-from area.sdk.verify import Refused, Verify, hmac_sha1, hmac_sha256, shared_token, standard_webhooks, unsigned
+from area.sdk.verify import (
+    Refused,
+    Verify,
+    hmac_sha1,
+    hmac_sha256,
+    hmac_timestamped,
+    shared_token,
+    standard_webhooks,
+    unsigned,
+)
 
 __all__ = [
     "Access",
@@ -53,6 +62,7 @@ __all__ = [
     "found",
     "hmac_sha1",
     "hmac_sha256",
+    "hmac_timestamped",
     "parse",
     "shared_token",
     "standard_webhooks",

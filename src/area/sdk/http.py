@@ -3,7 +3,7 @@
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -182,10 +182,10 @@ class Http:
         """Whether the address is at one of the service's own hosts, by the parser that also decides where it is sent."""
         return _origin(address) in self._origins
 
-    async def call(self, method: str, url: str, **options: Any) -> Response:
-        """`request`, with a status from 400 turned into one of the three errors."""
+    async def call(self, method: str, url: str, *, retry: Collection[int] = (), **options: Any) -> Response:
+        """`request`, with a status from 400 turned into one of the three errors; those in `retry` into `Retry`, too."""
         response = await self.request(method, url, **options)
-        self.check(response)
+        self.check(response, retry)
         return response
 
     async def get(self, url: str, **options: Any) -> Any:
@@ -222,8 +222,8 @@ class Http:
         )
         return None if same else response
 
-    def check(self, response: Response) -> None:
-        """Raise the error that the status stands for; nothing below 400."""
+    def check(self, response: Response, retry: Collection[int] = ()) -> None:
+        """Raise the error that the status stands for (`Retry` for those in `retry`, too); nothing below 400."""
         status = response.status
         ours = self.connected and (not self._origins or self._is_ours(response.url))
         if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
@@ -233,7 +233,7 @@ class Http:
         said = self._masks(f"{response.host} answered {status}{': ' + response.excerpt() if response.body else '.'}")
         if status == 401 and ours:
             raise AuthExpired(f"{said} The connection must be renewed.")
-        if status in (408, 425, 429) or status >= 500:
+        if status in (408, 425, 429, *retry) or status >= 500:
             after = response.retry_after()
             raise Retry(said, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self.connected)
         if status == 403 and (wait := _quota(response)):
