@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
@@ -26,7 +27,8 @@ class Vendor:
         self.form, self.asked = {}, {}
 
     async def token(self, request):
-        self.form, self.asked = dict(parse_qsl(await request.text())), dict(request.headers)
+        body, self.asked = await request.text(), dict(request.headers)
+        self.form = json.loads(body) if request.content_type == "application/json" else dict(parse_qsl(body))
         if isinstance(self.answer, str):
             return web.Response(status=self.status, text=self.answer, headers=self.headers)
         return web.json_response(self.answer, status=self.status, headers=self.headers)
@@ -77,6 +79,16 @@ async def test_or_in_the_form(vendor):
     assert "Authorization" not in vendor.asked
     assert vendor.form["client_id"], vendor.form["client_secret"] == (KEYS.id, KEYS.secret.get_secret_value())
     assert (vendor.form["audience"], vendor.asked["X-Version"]) == ("x", "2")
+
+
+async def test_or_as_json(vendor):
+    await refresh(vendor, token_json=True)
+    assert vendor.asked["Content-Type"] == "application/json"
+    assert vendor.asked["Authorization"].startswith("Basic ")
+    assert vendor.form == {"grant_type": "refresh_token", "refresh_token": "old-refresh-token"}
+    server = Server("https://a.example/go", f"{vendor.url}/token", f"{vendor.url}/revoke", Quirks(token_json=True))
+    await oauth2.revoke(vendor.client, server, KEYS, SecretStr("old"), "access_token")
+    assert vendor.form == {"token": "old"}
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class Quirks:
     authorize_params: Mapping[str, str] = field(default_factory=dict)  # such as access_type=offline
     token_params: Mapping[str, str] = field(default_factory=dict)
     token_headers: Mapping[str, str] = field(default_factory=dict)
+    token_json: bool = False  # whether the token and revocation endpoints are told in JSON rather than by a form
     error_field: str = "error"  # a token answer with this field is a refusal, whatever its status
     refused: frozenset[str] = frozenset(
         {"invalid_grant"}
@@ -135,6 +136,8 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
         answer = await _send(client, "DELETE", url, _basic(keys) | {"Content-Type": "application/json"}, body=body)
     elif server.revoke_url:
         form = {"token": token.get_secret_value(), "token_type_hint": hint}
+        if server.quirks.token_json:  # beside the standard, and then without what it leaves to choice
+            del form["token_type_hint"]
         answer = await _post(client, server, server.revoke_url, keys, form)
     else:
         return
@@ -165,6 +168,9 @@ async def _post(client: Client, server: Server, url: str, keys: Keys, form: dict
         headers |= _basic(keys)
     else:
         form = form | {"client_id": keys.id, "client_secret": keys.secret.get_secret_value()}
+    if server.quirks.token_json:
+        headers["Content-Type"] = "application/json"
+        return await _send(client, "POST", url, headers, body=orjson.dumps(form))
     return await _send(client, "POST", url, headers, data=form)
 
 
