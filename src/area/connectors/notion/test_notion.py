@@ -1,0 +1,191 @@
+"""Notion, against a double written from its documentation: of its OpenAPI only an old part is published as a package."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from area.connectors.notion import service
+from area.connectors.notion.values import plain, written
+from area.sdk import Permanent, Retry
+from area.sdk.testing import Double, Watch, connector, outcomes
+
+DATABASE = "248104cd-477e-80af-bc30-000bd28de8f9"
+SCHEMA = {"Name": {"type": "title"}, "Status": {"type": "status"}, "Tags": {"type": "multi_select"}}
+SAID = {"object": "error", "status": 400, "code": "validation_error", "message": "The vendor says no"}
+
+
+def text(value: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "plain_text": value, "text": {"content": value}}]
+
+
+def page(number: int, created: str, edited: str = "") -> dict[str, Any]:
+    return {
+        "object": "page",
+        "id": f"page-{number}",
+        "created_time": created,
+        "last_edited_time": edited or created,
+        "url": f"https://www.notion.so/page-{number}",
+        "properties": {
+            "Name": {"id": "title", "type": "title", "title": text("Kale")},
+            "Tags": {"id": "t", "type": "multi_select", "multi_select": [{"name": "a"}, {"name": "b"}]},
+            "Price": {"id": "p", "type": "formula", "formula": {"type": "number", "number": 2.5}},
+            "Notes": {"id": "n", "type": "rich_text", "rich_text": []},
+            "Due": {"id": "d", "type": "date", "date": {"start": "2026-11-23", "end": None}},
+        },
+    }
+
+
+def found(*rows: Mapping[str, Any], more: str | None = None) -> dict[str, Any]:
+    return {"object": "list", "results": list(rows), "has_more": more is not None, "next_cursor": more}
+
+
+@pytest.fixture
+async def notion():
+    async with Double(None, at="https://api.notion.com", token="t0ken") as double:
+        double.on("GET", "/v1/data_sources/{id}", {"object": "data_source", "properties": SCHEMA})
+        double.on("GET", "/v1/pages/{id}", {"properties": SCHEMA})
+        for method, path in (("POST", "/v1/pages"), ("PATCH", "/v1/pages/{id}")):
+            double.on(method, path, page(1, "2026-11-23T09:00:00.000Z"))
+        double.on("PATCH", "/v1/blocks/{id}/children", found({"object": "block", "id": "block-1"}))
+        double.on("POST", "/v1/comments", {"object": "comment", "id": "comment-1"})
+        yield double
+    assert all(one.headers["Notion-Version"] == "2025-09-03" for one in double.asked)
+
+
+@pytest.fixture
+async def ctx(notion):
+    async with connector(service, notion) as ctx:
+        yield ctx
+
+
+@pytest.mark.parametrize("name", ["page_added", "page_updated"])
+async def test_each_page_is_told_once(ctx, notion, name):
+    watch = Watch(ctx, service.actions[name], database=DATABASE)
+    old, new = page(1, "2026-11-23T09:00:00.000Z"), page(2, "2099-11-23T09:05:00.000Z")
+    notion.on("POST", "/v1/data_sources/{id}/query", found(old))
+    assert await watch.look() == []
+    notion.on(
+        "POST",
+        "/v1/data_sources/{id}/query",
+        lambda asked: found(old) if "start_cursor" in asked.json else found(new, more="next"),
+    )
+    (event,) = await watch.look()
+    assert (event.data.id, event.data.title, event.data.properties["Tags"]) == ("page-2", "Kale", ["a", "b"])
+    assert event.data.properties == {"Name": "Kale", "Tags": ["a", "b"], "Price": 2.5, "Notes": "", "Due": "2026-11-23"}
+    assert await watch.ids() == []
+    stamp = "created_time" if name == "page_added" else "last_edited_time"
+    asked = notion.asked[-1].json
+    assert asked["sorts"] == [{"timestamp": stamp, "direction": "descending"}]
+    assert asked["filter"]["timestamp"] == stamp
+    new["last_edited_time"] = "2099-11-23T09:06:00.000Z"
+    assert len(await watch.ids()) == (name == "page_updated")
+    await outcomes(ctx, notion, watch.look, body=SAID)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "method", "path", "body"),
+    [
+        (
+            "create_page",
+            {"database": DATABASE, "title": "Kale", "properties": {"Tags": ["a", "b"], "Status": "Done"}, "content": "x" * 2001},
+            "POST",
+            "/v1/pages",
+            {
+                "parent": {"type": "data_source_id", "data_source_id": DATABASE},
+                "properties": {
+                    "Name": {"title": [{"type": "text", "text": {"content": "Kale"}}]},
+                    "Tags": {"multi_select": [{"name": "a"}, {"name": "b"}]},
+                    "Status": {"status": {"name": "Done"}},
+                },
+                "children": [
+                    {
+                        "type": "paragraph",
+                        "paragraph": {
+                            "rich_text": [
+                                {"type": "text", "text": {"content": "x" * 2000}},
+                                {"type": "text", "text": {"content": "x"}},
+                            ]
+                        },
+                    }
+                ],
+            },
+        ),
+        (
+            "append_text", {"page": "p", "text": "Hi"}, "PATCH", "/v1/blocks/p/children",
+            {"children": [{"type": "paragraph", "paragraph": {"rich_text": [{"type": "text", "text": {"content": "Hi"}}]}}]},
+        ),
+        (
+            "update_property", {"page": "p", "name": "Status", "value": "Done"}, "PATCH", "/v1/pages/p",
+            {"properties": {"Status": {"status": {"name": "Done"}}}},
+        ),
+        (
+            "comment", {"page": "p", "text": "Hi"}, "POST", "/v1/comments",
+            {"parent": {"page_id": "p"}, "rich_text": [{"type": "text", "text": {"content": "Hi"}}]},
+        ),
+    ],
+)  # fmt: skip
+async def test_reactions(ctx, notion, name, params, method, path, body):
+    reaction = service.reactions[name]
+
+    async def call():
+        return await reaction.function(ctx, reaction.params(**params))
+
+    assert (await call()).id
+    asked = notion.asked[-1]
+    assert (asked.method, asked.path, asked.json) == (method, path, body)
+    await outcomes(ctx, notion, call, body=SAID)
+    notion.fails(409, SAID)
+    with pytest.raises(Retry):
+        await call()
+    notion.works()
+
+
+async def test_a_property_that_is_not_there(ctx):
+    reaction = service.reactions["update_property"]
+    with pytest.raises(Permanent, match="no property 'Colour'; it has Name, Status, Tags"):
+        await reaction.function(ctx, reaction.params(page="p", name="Colour", value="red"))
+
+
+async def test_pickers_turn_pages(ctx, notion):
+    row = {"id": DATABASE, "title": text("Recipes")}
+    rows = {"databases": (row, row), "pages": (page(1, "2026-11-23T09:00:00Z"), page(2, "2026-11-23T09:00:00Z"))}
+    for name, (first, second) in rows.items():
+        notion.on(
+            "POST",
+            "/v1/search",
+            lambda asked, a=first, b=second: found(b) if "start_cursor" in asked.json else found(a, more="c"),
+        )
+        options = await service.pickers[name](ctx, {})
+        assert [(one.value, one.label) for one in options] == [
+            (first["id"], options[0].label),
+            (second["id"], options[1].label),
+        ]
+        assert {one.label for one in options} == {"Recipes" if name == "databases" else "Kale"}
+
+
+async def test_who_agreed(ctx, notion):
+    notion.on(
+        "GET", "/v1/users/me", {"object": "user", "id": "bot-1", "type": "bot", "bot": {"workspace_name": "Home"}}
+    )
+    account = await service.auth.account(ctx)
+    assert (account.id, account.name, account.email_verified) == ("bot-1", "Home", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "made"),
+    [
+        ("number", "2.5", 2.5), ("checkbox", "Yes", True), ("checkbox", False, False), ("date", "2026-11-23", {"start": "2026-11-23"}),
+        ("url", "", None), ("select", "a", {"name": "a"}), ("relation", "x, y", [{"id": "x"}, {"id": "y"}]),
+    ],
+)  # fmt: skip
+def test_values_are_written_by_kind(kind, value, made):
+    assert written(kind, "P", value) == {kind: made}
+    json.dumps(plain({"type": kind, kind: made}))
+
+
+@pytest.mark.parametrize(("kind", "value"), [("number", "many"), ("formula", "1"), ("files", "x")])
+def test_values_that_can_not_be_written(kind, value):
+    with pytest.raises(Permanent, match="'P'"):
+        written(kind, "P", value)

@@ -1,0 +1,55 @@
+"""Values of Notion's properties and texts, as people write them (https://developers.notion.com/reference/property-value-object)."""
+
+from typing import Any
+
+from area.sdk import Permanent
+
+LONGEST = 2000  # characters of one piece of text, https://developers.notion.com/reference/request-limits
+TRUE = ("true", "yes", "1", "on")
+
+
+def plain(value: Any) -> Any:
+    """Text, number, yes or no, or a list of such."""
+    if isinstance(value, list):
+        values = [plain(one) for one in value]
+        return "".join(values) if value and all("plain_text" in one for one in value) else values
+    if not isinstance(value, dict):
+        return value
+    for name in ("plain_text", "name", "start", value.get("type"), "id"):
+        if name in value:
+            inner = value[name]
+            return "" if inner == [] and name in ("title", "rich_text") else plain(inner)
+    return value
+
+
+def rich(text: str) -> list[dict[str, Any]]:
+    """Text in the pieces that Notion takes."""
+    return [
+        {"type": "text", "text": {"content": text[start : start + LONGEST]}} for start in range(0, len(text), LONGEST)
+    ]
+
+
+def written(kind: str, name: str, value: Any) -> dict[str, Any]:
+    """What makes a property of this kind this value. Raises `Permanent` when it can't be."""
+    text = str(value)
+    several = [str(one) for one in value] if isinstance(value, list) else [one.strip() for one in text.split(",")]
+    if kind in ("title", "rich_text"):
+        return {kind: rich(text)}
+    if kind in ("select", "status"):
+        return {kind: {"name": text}}
+    if kind == "multi_select":
+        return {kind: [{"name": one} for one in several if one]}
+    if kind in ("people", "relation"):
+        return {kind: [{"id": one} for one in several if one]}
+    if kind == "date":
+        return {kind: {"start": text}}
+    if kind == "checkbox":
+        return {kind: text.lower() in TRUE}
+    if kind in ("url", "email", "phone_number"):
+        return {kind: text or None}
+    if kind == "number":
+        try:
+            return {kind: float(text)}
+        except ValueError:
+            raise Permanent(f"The property {name!r} is a number, and {text!r} is none.") from None
+    raise Permanent(f"The property {name!r} is of the kind {kind}, which can't be written.")
