@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -147,6 +148,15 @@ def test_timestamped_by_no_time(stamp: str) -> None:
     digest_of = hmac.new(SECRET.encode(), f"{stamp}.".encode() + BODY, "sha256").hexdigest()
     assert not accepts(hmac_timestamped("X-S"), request(x_s=f"t={stamp},v1={digest_of}"))
     assert not accepts(hmac_timestamped("X-S"), request(x_s=f"v1={digest_of}"))
+
+
+def test_an_address_that_is_signed_too() -> None:
+    verify = hmac_sha1("X-Trello-Webhook", encoding="base64", with_url=True)
+    signature = base64.b64encode(digest("sha1", body=BODY + b"https://area.example/hooks/x")).decode()
+    here = replace(request(x_trello_webhook=signature), url="https://area.example/hooks/x")
+    assert accepts(verify, here)
+    assert not accepts(verify, replace(here, url="https://area.example/hooks/y"))
+    assert not accepts(verify, replace(here, url=""))
 
 
 def test_shared_token() -> None:

@@ -41,10 +41,12 @@ def hmac_signature(
     encoding: Literal["hex", "base64"] = "hex",
     *,
     client: bool = False,
+    with_url: bool = False,
 ) -> Verify:
     """HMAC of the raw body in `header`, after an optional `prefix` such as `sha256=`, in hex or base64 (RFC 2104).
 
     With `client`, by the client secret of AREA's registration at the vendor; else by the secret of the AREA's address.
+    `with_url` is for vendors that sign the address that they were told, too, right after the body.
     """
 
     def check(request: Request, secret: str, _params: BaseModel) -> None:
@@ -53,7 +55,8 @@ def hmac_signature(
         given = request.headers.get(header, "")
         if not given.startswith(prefix) or len(given) == len(prefix):
             raise Refused(f"The {header} header is missing or has another form.")
-        digest = hmac.new(secret.encode(), request.body, algorithm).digest()
+        signed = request.body + request.url.encode() if with_url else request.body
+        digest = hmac.new(secret.encode(), signed, algorithm).digest()
         expected = digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
         sent = given[len(prefix) :]
         if not hmac.compare_digest((sent.lower() if encoding == "hex" else sent).encode(), expected.encode()):
@@ -69,9 +72,11 @@ def hmac_sha256(
     return hmac_signature("sha256", header, prefix, encoding, client=client)
 
 
-def hmac_sha1(header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex") -> Verify:
+def hmac_sha1(
+    header: str, prefix: str = "", encoding: Literal["hex", "base64"] = "hex", *, with_url: bool = False
+) -> Verify:
     """`hmac_signature` with SHA-1, for vendors that offer nothing better."""
-    return hmac_signature("sha1", header, prefix, encoding)
+    return hmac_signature("sha1", header, prefix, encoding, with_url=with_url)
 
 
 def standard_webhooks() -> Verify:

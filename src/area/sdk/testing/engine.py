@@ -134,12 +134,13 @@ def delivery(
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
     method: str = "POST",
+    url: str = HOOK,
 ) -> Request:
-    """What a vendor sends to an AREA's address."""
+    """What a vendor sends to an AREA's address, `url`."""
     raw = orjson.dumps(json) if json is not None else body
     given = {"Content-Type": "application/json"} if json is not None else {}
     pairs = [*(given | dict(headers or {})).items()]
-    return Request(method, urlsplit(HOOK).path, Headers(pairs), dict(query or {}), raw, now(), HOOK)
+    return Request(method, urlsplit(url).path, Headers(pairs), dict(query or {}), raw, now(), url)
 
 
 async def deliver(
