@@ -19,6 +19,7 @@ from area.sdk.errors import AuthExpired, Permanent, Retry
 __all__ = ["Access", "Authority", "Fixed", "Http", "Response", "parse"]
 
 MAX_RETRY_AFTER = timedelta(hours=24)
+MAX_SAID = 500  # characters of a vendor's message
 MASK = "•••"
 LIMITED = timedelta(minutes=1)  # where a vendor that limits requests does not say for how long
 SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word would stay whole
@@ -197,6 +198,38 @@ class Http:
         response = await self.call("POST", url, **options)
         return _json(response) if response.body else None
 
+    async def graphql(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        path: str = "/graphql",
+        limited: Collection[str] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """What a GraphQL server answers as `data` (https://spec.graphql.org/October2021/#sec-Response-Format).
+
+        An error, whatever the status, raises `Permanent` with its message, or `Retry` for the whole connection if its code or type
+        in `extensions` is one of `limited`; else the status counts.
+        """
+        response = await self.request(
+            "POST", path, json={"query": query, "variables": variables or {}}, headers=headers
+        )
+        if response.status in (401, 408, 425, 429) or response.status >= 500:
+            self.check(response)
+        body = parse(dict[str, Any], response, response.host) if response.status < 400 else _maybe(response)
+        errors = body.get("errors")
+        if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+            first = errors[0]
+            more = first.get("extensions")
+            codes = {more.get("code"), more.get("type")} if isinstance(more, dict) else set()
+            said = self._masks(f"{response.host} answered: {str(first.get('message'))[:MAX_SAID]}")
+            if codes & set(limited):
+                raise Retry(said, response.retry_after(), parks=self.connected)
+            raise Permanent(said)
+        self.check(response)
+        return parse(dict[str, Any], body.get("data"), response.host)
+
     async def get_if_changed(self, url: str, state: dict[str, Any], **options: Any) -> Response | None:
         """GET with the ETag and Last-Modified that `state` remembers; None when nothing changed (RFC 9110 §13).
 
@@ -261,6 +294,15 @@ def _origin(address: str) -> str:
         return origin(address) if address else ""
     except RequestFailed:
         return ""
+
+
+def _maybe(response: Response) -> dict[str, Any]:
+    """A refusal's JSON; nothing when it is none, for then the status says it all."""
+    try:
+        body = response.json()
+    except RequestFailed:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _json(response: Response) -> Any:

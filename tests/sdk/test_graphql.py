@@ -1,0 +1,52 @@
+"""What GraphQL servers answer, and which of the three errors it is."""
+
+import pytest
+
+from area.sdk import AuthExpired, Credentials, Nothing, Permanent, Retry, Service
+from area.sdk.http import Access
+from area.sdk.testing import Answer, Double, connector
+
+
+async def fine(ctx, key):
+    pass
+
+
+SERVICE = Service(
+    "some", "Some", "A GraphQL service.", base_url="https://api.example.com", auth=Credentials(Nothing, fine)
+)
+KEY = Access(headers={"Authorization": "Bearer s3cret-token"})
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "raised", "said"),
+    [
+        (200, {"data": {"a": 1}}, None, ""),
+        (200, {"errors": [{"message": "no such field"}], "data": None}, Permanent, "no such field"),
+        (400, {"errors": [{"message": "bad s3cret-token"}]}, Permanent, "bad •••"),
+        (400, {"errors": [{"message": "slow", "extensions": {"code": "RATELIMITED"}}]}, Retry, "slow"),
+        (200, {"errors": [{"message": "slow", "extensions": {"type": "ratelimited"}}]}, Retry, "slow"),
+        (200, {"errors": ["?"]}, Permanent, "documents"),
+        (200, {}, Permanent, "documents"),
+        (200, [], Permanent, "documents"),
+        (400, [], Permanent, "400"),
+        (403, {"message": "forbidden"}, Permanent, "forbidden"),
+        (401, {"errors": [{"message": "who?"}]}, AuthExpired, "who?"),
+        (429, {"errors": [{"message": "slow"}]}, Retry, "slow"),
+        (502, {}, Retry, "502"),
+    ],
+)
+async def test_answers(status, answer, raised, said):
+    async with (
+        Double(None, at="https://api.example.com", access=KEY) as double,
+        connector(SERVICE, double, access=KEY) as ctx,
+    ):
+        double.on("POST", "/graphql", Answer(status, json=answer))
+        asked = ctx.http.graphql("query ($a: Int) { a }", {"a": 1}, limited=("RATELIMITED", "ratelimited"))
+        if raised is None:
+            assert await asked == {"a": 1}
+            assert double.asked[0].json == {"query": "query ($a: Int) { a }", "variables": {"a": 1}}
+            return
+        with pytest.raises(raised, match=said) as caught:
+            await asked
+        if raised is Retry and status < 500:
+            assert caught.value.parks
