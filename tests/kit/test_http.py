@@ -966,10 +966,10 @@ def test_text(body, content_type, text):
 
 @pytest.mark.parametrize("codec", sorted({*aliases.values(), "idna", "punycode", "undefined", "raw_unicode_escape"}))
 def test_no_decoder_of_python_breaks_or_stalls(codec):
-    began = time.monotonic()
+    began = time.thread_time()
     for body in (b"", b"a-\\u-\xff\x00" * 50_000):
         assert isinstance(answer(body, f"text/plain; charset={codec}").text, str)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1  # of a processor's time, however busy the machine is
 
 
 def test_json():
