@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -225,21 +226,31 @@ async def _sync_variables(session: AsyncSession, registry: Registry, component_i
                 for one in declared
             ]
     columns = ("description", "type", "nullable", "placeholder", "validation_regex", "display_order")
-    for start in range(0, len(rows), 2000):  # a statement takes 32,767 parameters
-        statement = insert(Variable).values(rows[start : start + 2000])
+    kept = await session.execute(
+        select(
+            Variable.component_id,
+            Variable.kind,
+            Variable.name,
+            Variable.id,
+            *(getattr(Variable, one) for one in columns),
+        ).where(Variable.component_id.in_(component_ids.values()))
+    )
+    existing = {tuple(row[:3]): row for row in kept}
+    declared = {(row["component_id"], row["kind"], row["name"]): row for row in rows}
+    fresh = [
+        row
+        for key, row in declared.items()
+        if key not in existing or tuple(existing[key][4:]) != tuple(row[one] for one in columns)
+    ]
+    for start in range(0, len(fresh), 2000):  # a statement takes 32,767 parameters
+        statement = insert(Variable).values(fresh[start : start + 2000])
         await session.execute(
             statement.on_conflict_do_update(
                 index_elements=["component_id", "kind", "name"],
                 set_={name: statement.excluded[name] for name in columns},
             )
         )
-    declared_keys = {(row["component_id"], row["kind"], row["name"]) for row in rows}
-    existing = await session.execute(
-        select(Variable.id, Variable.component_id, Variable.kind, Variable.name).where(
-            Variable.component_id.in_(component_ids.values())
-        )
-    )
-    gone = [row.id for row in existing if (row.component_id, row.kind, row.name) not in declared_keys]
+    gone = [row.id for key, row in existing.items() if key not in declared]
     if gone:
         await session.execute(
             delete(Variable).where(
@@ -250,13 +261,19 @@ async def _sync_variables(session: AsyncSession, registry: Registry, component_i
     return len(rows)
 
 
-async def services(session: AsyncSession, registry: Registry, *, include_inactive: bool = False) -> list[ServiceView]:
-    """Every service with its components, by name."""
+async def services(
+    session: AsyncSession,
+    registry: Registry,
+    *,
+    include_inactive: bool = False,
+    variables_of: Collection[str] | None = None,
+) -> list[ServiceView]:
+    """Every service with its components, by name; with the variables of all of them, or only those that are named by key."""
     condition = None if include_inactive else Service.is_active
     statement = select(Service).order_by(func.lower(Service.name))
     rows = list(await session.scalars(statement if condition is None else statement.where(condition)))
     grouped: dict[str, list[ComponentView]] = defaultdict(list)
-    for view in await components(session, registry, include_inactive=include_inactive):
+    for view in await components(session, registry, include_inactive=include_inactive, variables_of=variables_of):
         grouped[view.service].append(view)
     by_name = {service.name: service for service in registry.services.values()}
     return [_service_view(row, by_name.get(row.name), grouped) for row in rows]
@@ -281,9 +298,11 @@ def _service_view(row: Service, connector: Connector | None, grouped: dict[str, 
 
 async def service(session: AsyncSession, registry: Registry, name: str) -> ServiceView:
     """One service by slug, name or id. Raises `NotFound`."""
-    for view in await services(session, registry, include_inactive=True):
+    for view in await services(session, registry, include_inactive=True, variables_of=()):
         if name in (view.slug, view.name, str(view.id)):
-            return view
+            own = await components(session, registry, service=view.slug, include_inactive=True)
+            by_type = {kind: [one for one in own if one.type == kind] for kind in ("action", "reaction")}
+            return view.model_copy(update={"actions": by_type["action"], "reactions": by_type["reaction"]})
     raise NotFound(f"There is no service {name!r}. GET /api/services lists those there are.")
 
 
@@ -294,8 +313,9 @@ async def components(
     type: Literal["action", "reaction"] | None = None,  # noqa: A002 - the API's own word
     service: str | None = None,
     include_inactive: bool = False,
+    variables_of: Collection[str] | None = None,
 ) -> list[ComponentView]:
-    """Components with their variables, in the order of the code; `service` is a slug."""
+    """Components in the order of the code, with the variables of all, or only those named by key; `service` is a slug."""
     statement = select(Component, Service).join(Service, Service.id == Component.service_id).order_by(Component.id)
     if type:
         statement = statement.where(Component.type == type)
@@ -308,8 +328,9 @@ async def components(
     ]
     rows = [row for row in rows if service is None or row[1] == service]
     variables: dict[int, list[Variable]] = defaultdict(list)
-    query = select(Variable).where(Variable.component_id.in_([row[0].id for row in rows]))
-    for variable in await session.scalars(query.order_by(Variable.display_order, Variable.id)):
+    wanted = [row[0].id for row in rows if variables_of is None or f"{row[1]}.{row[0].name}" in variables_of]
+    query = select(Variable).where(Variable.component_id.in_(wanted))
+    for variable in await session.scalars(query.order_by(Variable.display_order, Variable.id)) if wanted else ():
         variables[variable.component_id].append(variable)
     return [_component_view(row, slug, owner, variables[row.id], registry) for row, slug, owner in rows]
 
@@ -371,9 +392,12 @@ def _variable_view(row: Variable, declared: Field | None) -> VariableView:
 
 async def component(session: AsyncSession, registry: Registry, name: str) -> ComponentView:
     """One component by id or `service.name`. Raises `NotFound`."""
-    for view in await components(session, registry, include_inactive=True):
+    for view in await components(session, registry, include_inactive=True, variables_of=()):
         if name in (view.key, str(view.id)):
-            return view
+            own = await components(
+                session, registry, type=view.type, service=view.service, include_inactive=True, variables_of=(view.key,)
+            )
+            return next(one for one in own if one.id == view.id)
     raise NotFound(f"There is no component {name!r}. GET /api/components lists those there are.")
 
 
@@ -385,7 +409,7 @@ async def about(session: AsyncSession, registry: Registry) -> list[dict[str, Any
             "actions": [{"name": one.name, "description": one.title} for one in view.actions],
             "reactions": [{"name": one.name, "description": one.title} for one in view.reactions],
         }
-        for view in await services(session, registry)
+        for view in await services(session, registry, variables_of=())
     ]
 
 

@@ -33,6 +33,18 @@ async def test_a_sync_again_changes_nothing(state):
     assert await snapshot(state) == before
 
 
+async def test_variables_are_loaded_of_what_is_asked_for(state):
+    async with state.database.sessions() as session:
+        whole = await catalog.components(session, state.registry)
+        some = {one.key: one for one in await catalog.components(session, state.registry, variables_of=("probe.send",))}
+        one = await catalog.component(session, state.registry, "probe.send")
+        service = await catalog.service(session, state.registry, "probe")
+    assert one == some["probe.send"] == next(view for view in whole if view.key == "probe.send")
+    assert one.parameters
+    assert not any(view.parameters or view.return_values for key, view in some.items() if key != "probe.send")
+    assert [*service.actions, *service.reactions] == [view for view in whole if view.service == "probe"]
+
+
 async def test_processes_that_start_together_do_not_clash(state, dsn, tmp_path):
     pool = await state.database.pool()
     await pool.execute("truncate services, components, variables restart identity cascade")

@@ -131,7 +131,8 @@ async def _origin(page: Page, session: AsyncSession, scope: Scope, key: str) -> 
 async def _show(
     page: Page, session: AsyncSession, scope: Scope, origin: Origin, form: Form, sight: Sight, *, save: bool = False
 ) -> Response:
-    services = await offers.services(page, session, include_inactive=True)
+    chosen = [form.component(side) for side in SIDES]
+    services = await offers.services(page, session, include_inactive=True, variables_of=chosen)
     halves = {side: sides.half(scope.registry, services, form, side) for side in SIDES}
     action, reaction = halves["action"].view, halves["reaction"].view
     for side in SIDES:

@@ -1,6 +1,6 @@
 """What the services offer, in the reader's language: the catalog as the pages show it. The API's stays as it is written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,9 +10,13 @@ from area.web.pages import Page
 from area.web.show import folded
 
 
-async def services(page: Page, session: AsyncSession, *, include_inactive: bool = False) -> list[ServiceView]:
-    """Every service with its components, by the name that is read."""
-    found = await catalog.services(session, page.state.registry, include_inactive=include_inactive)
+async def services(
+    page: Page, session: AsyncSession, *, include_inactive: bool = False, variables_of: Collection[str] = ()
+) -> list[ServiceView]:
+    """Every service with its components, by the name that is read; parameters and return values of those named by key."""
+    found = await catalog.services(
+        session, page.state.registry, include_inactive=include_inactive, variables_of=variables_of
+    )
     said = [_service(one, page.words(one.slug)) for one in found]
     return sorted(said, key=lambda one: folded(one.name))
 

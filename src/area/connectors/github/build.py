@@ -66,7 +66,7 @@ def top(name: str, schema: Schema, schemas: Schemas, known: Known) -> dict[str, 
     one = resolved(schema, schemas)
     said = plain(first_sentence(one.get("description", ""))) or f"The {words(name)}"
     inside = [key for key, value in one.get("properties", {}).items() if is_told(key, resolved(value, schemas))]
-    inside.sort(key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST))
+    inside.sort(key=place)
     if inside:
         said += f": {', '.join(f'{name}.{key}' for key in inside[:INSIDE])}{' …' if len(inside) > INSIDE else ''}"
     return {"name": name, "type": kind(one), "description": said, "sample": sample(name, one, schemas, known)}
@@ -140,7 +140,7 @@ def sample(name: str, schema: Schema, schemas: Schemas, known: Known, level: int
         inner = one.get("properties", {})
         return {
             key: sample(key, value, schemas, known, level + 1)
-            for key, value in inner.items()
+            for key, value in sorted(inner.items(), key=lambda pair: place(pair[0]))
             if is_told(key, resolved(value, schemas)) or (level < LEVELS and kind(resolved(value, schemas)) == "object")
         }
     if of == "list":
@@ -150,6 +150,11 @@ def sample(name: str, schema: Schema, schemas: Schemas, known: Known, level: int
         return known[name, of]
     plain_ones = {"boolean": False, "number": 1, "date": "2026-11-23T09:00:00Z", "url": "https://github.com/octocat"}
     return plain_ones.get(of, words(name))
+
+
+def place(name: str) -> int:
+    """Where it comes among the values of an object."""
+    return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 def words(name: str) -> str:

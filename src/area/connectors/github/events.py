@@ -77,11 +77,18 @@ def _returns(event: str, values: list[dict[str, Any]]) -> type[BaseModel]:
     given: dict[str, Any] = {
         one["name"]: (
             TYPES[one["type"]] | None,
-            Field(None, description=one["description"], examples=[one["sample"]]),
+            Field(None, description=one["description"], examples=[_short(one["sample"])]),
         )
         for one in values
     }
     return create_model(event, __base__=Value, __doc__=f"What GitHub sends of {event}.", **given)
+
+
+def _short(sample: Any) -> Any:
+    """An example that fits beside a field: of an object its first values, of a list none."""
+    if isinstance(sample, dict):
+        return dict([pair for pair in sample.items() if not isinstance(pair[1], dict | list)][:2])
+    return [] if isinstance(sample, list) else sample
 
 
 def _receiver(
