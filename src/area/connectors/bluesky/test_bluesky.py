@@ -1,0 +1,293 @@
+"""Bluesky against a double that enforces its lexicons (@atproto/api), records among them. They do not tell which requests need a session."""
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from area.connectors.bluesky import Login, One, Person, Whose, Write, _facets, service, session, works
+from area.sdk import AuthExpired, Permanent
+from area.sdk.testing import Answer, Asked, Double, Watch, connector, lexicons, outcomes
+
+bluesky = lexicons()
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+LOGIN = Login(handle="@me.bsky.social", app_password="abcd-efgh")
+ME, ADA = "did:plc:me", "did:plc:ada"
+FEED, SEARCH = "/xrpc/app.bsky.feed.getAuthorFeed", "/xrpc/app.bsky.feed.searchPosts"
+TOLD, LIKES = "/xrpc/app.bsky.notification.listNotifications", "/xrpc/app.bsky.feed.getActorLikes"
+CREATE, REFRESH = "/xrpc/com.atproto.server.createSession", "/xrpc/com.atproto.server.refreshSession"
+PUT, POSTS = "/xrpc/com.atproto.repo.putRecord", "/xrpc/app.bsky.feed.getPosts"
+EXPIRED = Answer(400, json={"error": "ExpiredToken", "message": "Token has expired"}, unchecked="an error")
+
+
+class Server:
+    """Gives sessions, and takes only the newest."""
+
+    def __init__(self) -> None:
+        self.number, self.refreshable = 0, True
+
+    def begin(self, asked: Asked):
+        assert asked.json == {"identifier": "me.bsky.social", "password": "abcd-efgh"}
+        return self.session()
+
+    def refresh(self, asked: Asked):
+        assert asked.headers["Authorization"] == f"Bearer refresh{self.number}"
+        return self.session() if self.refreshable else EXPIRED
+
+    def session(self):
+        self.number += 1
+        return {
+            "accessJwt": f"access{self.number}",
+            "refreshJwt": f"refresh{self.number}",
+            "handle": "me.bsky.social",
+            "did": ME,
+        }
+
+    def only(self, answer):
+        """Lets nobody in without the session that is good now."""
+
+        def answered(asked: Asked):
+            if asked.headers.get("Authorization") != f"Bearer access{self.number}":
+                return EXPIRED
+            return answer(asked) if callable(answer) else answer
+
+        return answered
+
+
+@pytest.fixture
+def server():
+    session._sessions.clear()
+    return Server()
+
+
+@pytest.fixture
+async def vendor(server):
+    async with Double(bluesky, at="https://bsky.social") as double:
+        double.on("POST", CREATE, server.begin)
+        double.on("POST", REFRESH, server.refresh)
+        double.on(
+            "POST",
+            PUT,
+            server.only(
+                lambda asked: {"uri": f"at://{ME}/{asked.json['collection']}/{asked.json['rkey']}", "cid": "c"}
+            ),
+        )
+        double.on("GET", "/xrpc/com.atproto.identity.resolveHandle", server.only(resolved))
+        yield double
+
+
+@pytest.fixture
+async def ctx(vendor):
+    async with connector(service, vendor, credential=LOGIN) as context:
+        context.idempotency_key = "here-7"
+        yield context
+
+
+def resolved(asked: Asked):
+    if asked.query["handle"] == "ada.bsky.social":
+        return {"did": ADA}
+    return Answer(400, json={"error": "HandleNotFound", "message": "Unable to resolve handle"}, unchecked="an error")
+
+
+def view(number: int, minutes: float, **more) -> dict:
+    at = (START + timedelta(minutes=minutes)).isoformat()
+    record = {"$type": "app.bsky.feed.post", "text": f"post {number}", "createdAt": at}
+    author = {"did": ADA, "handle": "ada.bsky.social"}
+    return {
+        "uri": f"at://{ADA}/app.bsky.feed.post/{number}",
+        "cid": f"c{number}",
+        "author": author,
+        "record": record,
+        "indexedAt": at,
+        **more,
+    }
+
+
+def paged(key: str, rows: list[dict]):
+    """The newest first, two at once."""
+
+    def answer(asked: Asked):
+        begin = int(asked.query.get("cursor", 0))
+        return {key: rows[::-1][begin : begin + 2], **({"cursor": str(begin + 2)} if begin + 2 < len(rows) else {})}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "key", "params"),
+    [
+        ("post_published", FEED, "feed", {"actor": "@ada.bsky.social"}),
+        ("post_found", SEARCH, "posts", {"query": "#python"}),
+        ("post_liked", LIKES, "feed", {}),
+    ],
+)
+async def test_a_post_fires_once(vendor, ctx, server, name, path, key, params):
+    rows = [view(1, 0)]
+
+    def answer(asked: Asked):
+        shown = [{"post": row} for row in rows] if key == "feed" else rows
+        return {key: shown[::-1]} if name == "post_liked" else paged(key, shown)(asked)
+
+    vendor.on("GET", path, server.only(answer))
+    watch = Watch(ctx, service.actions[name], **params)
+    assert await watch.ids() == []
+    rows += [view(number, number) for number in (2, 3, 4)]
+    events = await watch.look()
+    assert [one.id for one in events] == [row["uri"] for row in rows[1:]]
+    assert (events[0].data.text, events[0].data.author) == ("post 2", "ada.bsky.social")
+    assert events[0].data.link == f"https://bsky.app/profile/{ADA}/post/2"
+    assert await watch.ids() == []
+    wanted = {
+        "post_published": ("actor", "ada.bsky.social"),
+        "post_found": ("q", "#python"),
+        "post_liked": ("actor", ME),
+    }[name]
+    assert vendor.asked[-1].query[wanted[0]] == wanted[1]
+    assert server.number == 1, "one session does for all"
+
+
+async def test_reposts_and_notifications_fire_once(vendor, ctx, server):
+    by = {"did": ADA, "handle": "ada.bsky.social", "displayName": "Ada"}
+    reason = {"$type": "app.bsky.feed.defs#reasonRepost", "by": by, "indexedAt": START.isoformat()}
+    feed, told = (
+        [{"post": view(1, -900), "reason": reason}],
+        [{**view(1, 0), "author": by, "reason": "follow", "isRead": False, "record": {}}],
+    )
+    vendor.on("GET", FEED, server.only(paged("feed", feed)))
+    vendor.on("GET", TOLD, server.only(paged("notifications", told)))
+    reposts = Watch(ctx, service.actions["post_published"], actor="ada.bsky.social", reposts=True)
+    without = Watch(ctx, service.actions["post_published"], actor="ada.bsky.social")
+    notified = Watch(ctx, service.actions["notification_received"])
+    assert await reposts.ids() == await without.ids() == await notified.ids() == []
+    feed.append({"post": view(2, -900), "reason": {**reason, "indexedAt": (START + timedelta(minutes=1)).isoformat()}})
+    mention = view(7, 1, author=by, reason="mention", isRead=False, reasonSubject=f"at://{ME}/app.bsky.feed.post/1")
+    told.append(mention)
+    (event,) = await reposts.look()
+    assert (event.data.text, event.data.reposted_by) == ("post 2", "ada.bsky.social")
+    assert await without.ids() == []
+    (event,) = await notified.look()
+    assert (event.id, event.data.text, event.data.author) == (f"mention:{mention['uri']}", "post 7", "Ada")
+    assert await reposts.ids() == await notified.ids() == []
+    await Watch(ctx, service.actions["notification_received"], reason="mention").look()
+    assert vendor.asked[-1].query["reasons"] == "mention"
+
+
+def written(asked: Asked) -> dict:
+    """What was written, at a key of the form of a TID; that the record is one of its collection, the double sees to."""
+    body = asked.json
+    assert re.fullmatch("[2-7a-j][2-7a-z]{12}", body["rkey"])
+    assert (body["repo"], body["record"]["$type"]) == (ME, body["collection"])
+    return body
+
+
+async def test_what_is_written(vendor, ctx, server):
+    root = {"uri": f"at://{ADA}/app.bsky.feed.post/0", "cid": "c0"}
+    parent = view(1, 0)
+    parent["record"]["reply"] = {"root": root, "parent": root}
+    vendor.on("GET", POSTS, server.only({"posts": [parent]}))
+    made = await service.reactions["create_post"].function(
+        ctx, Write(text="hi", language="en", reply_to="https://bsky.app/profile/ada.bsky.social/post/1")
+    )
+    first = written(vendor.asked[-1])
+    assert first["record"]["reply"] == {"root": root, "parent": {"uri": parent["uri"], "cid": "c1"}}
+    assert (first["record"]["text"], first["record"]["langs"]) == ("hi", ["en"])
+    assert (made.uri, vendor.asked[-2].query["uris"]) == (
+        f"at://{ME}/app.bsky.feed.post/{first['rkey']}",
+        parent["uri"],
+    )
+    await service.reactions["create_post"].function(ctx, Write(text="hi"))
+    assert written(vendor.asked[-1])["rkey"] == first["rkey"], "the same run writes to the same place"
+    ctx.idempotency_key = "here-8"
+    await service.reactions["create_post"].function(ctx, Write(text="hi"))
+    assert written(vendor.asked[-1])["rkey"] != first["rkey"]
+    for name, what in (("like_post", "like"), ("repost", "repost")):
+        await service.reactions[name].function(ctx, One(post=parent["uri"]))
+        body = written(vendor.asked[-1])
+        assert (body["collection"], body["record"]["subject"]) == (
+            f"app.bsky.feed.{what}",
+            {"uri": parent["uri"], "cid": "c1"},
+        )
+        already = f"at://{ME}/app.bsky.feed.{what}/3k"
+        vendor.on("GET", POSTS, server.only({"posts": [{**parent, "viewer": {what: already}}]}))
+        assert (await service.reactions[name].function(ctx, One(post=parent["uri"]))).uri == already
+        assert vendor.asked[-1].route == POSTS
+    await service.reactions["follow"].function(ctx, Person(actor="@ada.bsky.social"))
+    assert written(vendor.asked[-1])["record"]["subject"] == ADA
+    vendor.on("GET", POSTS, server.only({"posts": []}))
+    for post, said in ((parent["uri"], "no post"), ("https://example.com/", "neither")):
+        with pytest.raises(Permanent, match=said):
+            await service.reactions["repost"].function(ctx, One(post=post))
+
+
+async def test_facets_count_bytes(ctx):
+    text = "Été 👍 @ada.bsky.social (see https://x.example/é?a=1). #café #1 a@b.example @nobody.example"
+    raw = text.encode()
+    found = await _facets(ctx, text)
+    told = [(raw[f["index"]["byteStart"] : f["index"]["byteEnd"]].decode(), f["features"][0]) for f in found]
+    kind = "app.bsky.richtext.facet#"
+    assert told == [
+        ("https://x.example/é?a=1", {"$type": f"{kind}link", "uri": "https://x.example/é?a=1"}),
+        ("#café", {"$type": f"{kind}tag", "tag": "café"}),
+        ("@ada.bsky.social", {"$type": f"{kind}mention", "did": ADA}),
+    ]
+
+
+async def test_a_session_is_refreshed_once_and_begun_anew_when_that_is_over(vendor, ctx, server):
+    vendor.on("GET", FEED, server.only({"feed": []}))
+
+    async def look():
+        return await Watch(ctx, service.actions["post_published"], actor="ada.bsky.social").look()
+
+    await asyncio.gather(*(look() for _ in range(20)))
+    server.number = 2  # elsewhere, so that ours is over
+    session._sessions.update(
+        {
+            key: one.model_copy(update={"refresh": one.refresh.__class__("refresh2")})
+            for key, one in session._sessions.items()
+        }
+    )
+    await asyncio.gather(*(look() for _ in range(20)))
+    assert [one.route for one in vendor.asked if one.method == "POST"] == [CREATE, REFRESH]
+    server.number, server.refreshable = 9, False
+    session._sessions.update(
+        {
+            key: one.model_copy(update={"refresh": one.refresh.__class__("refresh9")})
+            for key, one in session._sessions.items()
+        }
+    )
+    await look()
+    assert [one.route for one in vendor.asked if one.method == "POST"][2:] == [REFRESH, CREATE]
+    vendor.on("GET", FEED, EXPIRED)
+    with pytest.raises(AuthExpired, match="no longer takes the session"):
+        await look()
+
+
+async def test_refusals(vendor, ctx, server):
+    await works(ctx, LOGIN)
+    await service.reactions["follow"].function(ctx, Person(actor=ADA))
+
+    async def follow():
+        return await service.reactions["follow"].function(ctx, Person(actor=ADA))
+
+    await outcomes(
+        ctx, vendor, follow, body={"error": "InvalidRequest", "message": "Record too long"}, said="Record too long"
+    )
+    vendor.fails(401, {"error": "AuthenticationRequired", "message": "Invalid identifier or password"})
+    with pytest.raises(Permanent, match="does not take this handle and app password") as caught:
+        await works(ctx, LOGIN)
+    assert "abcd-efgh" not in str(caught.value)
+    assert server.number == 2
+
+
+def test_names_and_addresses():
+    assert (LOGIN.server, Login(handle="a.b", app_password="x", server="pds.example/x").server) == (
+        "https://bsky.social",
+        "https://pds.example",
+    )
+    for server in ("ftp://pds.example", "https://"):
+        with pytest.raises(ValidationError):
+            Login(handle="a.b", app_password="x", server=server)
+    with pytest.raises(ValidationError):
+        Whose(actor="ada")
