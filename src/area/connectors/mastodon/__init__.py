@@ -169,7 +169,8 @@ async def notification_received(ctx: Context, params: About, since: datetime) ->
 async def status_favourited(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Status]]:  # noqa: ARG001
     """Fires for each post that you favourite."""
     # https://docs.joinmastodon.org/methods/favourites/#get
-    for row in await ctx.http.get("/api/v1/favourites", params={"limit": "40"}):
+    rows = await ctx.http.get("/api/v1/favourites", params={"limit": "40"})
+    for row in reversed(rows):  # oldest first, for nothing is told of when
         yield Event(row["id"], _status(row))
 
 
