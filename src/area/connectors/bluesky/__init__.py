@@ -175,7 +175,7 @@ async def post_liked(ctx: Context, params: Nothing, since: datetime) -> AsyncIte
         yield Event(row["post"]["uri"], _post(row["post"]))
 
 
-@service.reaction("Post")
+@service.reaction("Publish a post")
 async def create_post(ctx: Context, params: Write) -> Post:
     """Publishes a post. However often it is tried, it is published once."""
     record: dict[str, Any] = {"text": params.text, "facets": await _facets(ctx, params.text)}

@@ -174,7 +174,7 @@ async def status_favourited(ctx: Context, params: Nothing, since: datetime) -> A
         yield Event(row["id"], _status(row))
 
 
-@service.reaction("Post")
+@service.reaction("Publish a post")
 async def post_status(ctx: Context, params: Post) -> Status:
     """Publishes a post. Tried again within an hour, it is published once."""
     body: dict[str, Any] = {"status": params.text, "visibility": params.visibility}
