@@ -46,6 +46,7 @@ service = Service(
     "Issues and comments as they are written or change state; new issues and comments.",
     docs="https://linear.app/developers",
     base_url="https://api.linear.app",
+    quality="verified",
     auth=OAuth2(  # https://linear.app/developers/oauth-2-0-authentication
         "https://linear.app/oauth/authorize",
         "https://api.linear.app/oauth/token",

@@ -1,4 +1,4 @@
-"""Linear, against a double written from its documentation and the types of its SDK: its schema is in no package.
+"""Linear, against a double that enforces its GraphQL schema, read back from the types of its SDK.
 
 That a token is revoked by a form with the client's id and secret, as RFC 7009 has it, was found in no text of Linear's.
 """
@@ -12,8 +12,9 @@ import pytest
 from area.connectors.linear import service
 from area.kit.clock import now
 from area.sdk import Hook, Permanent, Refused, Retry
-from area.sdk.testing import Answer, Double, Watch, connector, deliver, outcomes
+from area.sdk.testing import Answer, Double, Watch, connector, deliver, graphed, outcomes
 
+LINEAR = graphed("@linear/sdk/dist/index-D2pH4Pk9.d.mts")
 HOOK = Hook("https://area.example/hooks/x", "our-secret")
 TEAM, DONE = "team-1", "state-done"
 ISSUE = {
@@ -26,6 +27,7 @@ COMMENT = {
     "issue": {"identifier": "ENG-42", "title": "Login fails"},
     "user": {"name": "Ada"},
 }
+TOLD = {name: value for name, value in ISSUE.items() if name != "stateId"}  # what a query is answered
 SAID = {"errors": [{"message": "The vendor says no"}]}
 HAPPENED = {
     "issue_created": {"type": "Issue", "action": "create", "data": ISSUE},
@@ -37,7 +39,7 @@ every_webhook = pytest.mark.parametrize("name", HAPPENED)
 
 @pytest.fixture
 async def linear():
-    async with Double(None, at="https://api.linear.app", token="t0ken") as double:
+    async with Double(LINEAR, at="https://api.linear.app", token="t0ken") as double:
         yield double
 
 
@@ -101,9 +103,15 @@ async def test_it_subscribes_once(ctx, linear, name):
     action = service.actions[name]
     params = action.params(team=TEAM)
     there: list[dict[str, str]] = []
-    linear.on("POST", "/graphql", lambda asked: {"data": {
-        "webhooks": {"nodes": there}, "webhookCreate": {"webhook": {"id": "hook-1"}}, "webhookDelete": {"success": True},
-    }})  # fmt: skip
+
+    def answer(asked):
+        if "webhookCreate(" in asked.json["query"]:
+            return {"data": {"webhookCreate": {"webhook": {"id": "hook-1"}}}}
+        if "webhookDelete(" in asked.json["query"]:
+            return {"data": {"webhookDelete": {"success": True}}}
+        return {"data": {"webhooks": {"nodes": there}}}
+
+    linear.on("POST", "/graphql", answer)
     assert (await action.on_subscribe(ctx, params, HOOK)).id == "hook-1"
     wanted = linear.asked[-1].json["variables"]["input"]
     assert (wanted["url"], wanted["secret"], wanted["teamId"]) == (HOOK.url, HOOK.secret, TEAM)
@@ -117,10 +125,10 @@ async def test_it_subscribes_once(ctx, linear, name):
 
 async def test_an_assignment_is_told_once(ctx, linear):
     watch = Watch(ctx, service.actions["issue_assigned"])
-    nodes = [ISSUE]
+    nodes = [TOLD]
     linear.on("POST", "/graphql", lambda asked: {"data": {"viewer": {"assignedIssues": {"nodes": nodes}}}})
     assert await watch.ids() == []
-    nodes.append(ISSUE | {"id": "issue-2", "assignee": None})
+    nodes.append(TOLD | {"id": "issue-2", "assignee": None})
     (event,) = await watch.look()
     assert (event.id, event.data.assignee) == ("issue-2", None)
     assert await watch.ids() == []
@@ -140,8 +148,9 @@ async def test_an_assignment_is_told_once(ctx, linear):
 )  # fmt: skip
 async def test_reactions(ctx, linear, name, params, variables):
     reaction = service.reactions[name]
-    made = {"issueCreate": {"issue": ISSUE}, "issueUpdate": {"issue": ISSUE}, "commentCreate": {"comment": COMMENT}}
-    linear.on("POST", "/graphql", {"data": made})
+    comment = COMMENT | {"url": "https://linear.app/c"}
+    made = {"create_issue": {"issueCreate": {"issue": TOLD}}, "set_state": {"issueUpdate": {"issue": TOLD}}}
+    linear.on("POST", "/graphql", {"data": made.get(name, {"commentCreate": {"comment": comment}})})
 
     async def call():
         return await reaction.function(ctx, reaction.params(**params))
