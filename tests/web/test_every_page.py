@@ -1,4 +1,4 @@
-"""Every page, in both themes, wide and narrow: no error in the console, nothing from elsewhere, nothing cut off, and nothing
+"""Every page, in both themes, wide, narrow and between: no error in the console, nothing from elsewhere, nothing cut off, and nothing
 that axe-core finds.
 """
 
@@ -12,6 +12,7 @@ from tests.web.conftest import NARROW, WIDE, Person, arrive, listen
 from tests.web.world import ADMIN, FRONT, World, furnish
 
 AXE = MODULES / "axe-core" / "axe.min.js"
+MIDDLE = {"width": 768, "height": 1024}
 SETTLED = """async () => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   await Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)));
@@ -34,14 +35,22 @@ async def look(person: Person, address: str) -> None:
     for size in (WIDE, NARROW):
         await page.set_viewport_size(size)
         await person.go(address)
-        wide = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert wide[0] <= wide[1], f"{address} is {wide[0]} px wide in a window of {wide[1]}"
+        await fits(person, address)
         assert await page.locator("h1").count() == 1, f"{address} has no heading, or several"
         assert (await page.title()).endswith("· AREA")
         for theme in ("light", "dark") if size is WIDE else ("dark",):
             await page.evaluate("name => setTheme(name)", theme)
             await page.evaluate(SETTLED)  # colours on their way from one theme to the other are neither's
             await axe(person, f"{address} at {size['width']} px, {theme}")
+        if size is WIDE:
+            await page.set_viewport_size(MIDDLE)
+            await fits(person, address)
+
+
+async def fits(person: Person, address: str) -> None:
+    """Nothing is wider than the window."""
+    wide = await person.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1], f"{address} is {wide[0]} px wide in a window of {wide[1]}"
 
 
 async def axe(person: Person, where: str) -> None:

@@ -38,6 +38,7 @@ class World:
             "services": "/services",
             "service": "/services/rss",
             "service-connect": "/services/email",
+            "service-unregistered": "/services/github",
             "inbox": "/inbox",
             "profile": "/profile",
             "profile-security": "/profile/security",

@@ -1,0 +1,81 @@
+"""Menus, filters, the bar for many and dialogs by keyboard alone: focus goes in, Escape closes, focus comes back."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.web.conftest import NARROW, WIDE
+
+
+async def test_the_account_menu(person):
+    page, keys = person.page, person.page.keyboard
+    await person.go("/")
+    summary = page.locator("summary[aria-label='Your account']")
+    await summary.focus()
+    await keys.press("Enter")
+    await expect(page.locator("details.menu")).to_have_attribute("open", "")
+    await keys.press("Tab")
+    await expect(page.get_by_role("link", name=person.name)).to_be_focused()
+    await keys.press("Tab")
+    await expect(page.locator(".menu-items").get_by_role("link", name="Help")).to_be_focused()
+    await keys.press("Escape")
+    await expect(page.locator("details.menu")).not_to_have_attribute("open", "")
+    await expect(summary).to_be_focused()
+    await keys.press("Enter")
+    for _ in range(5):  # two links, three themes
+        await keys.press("Tab")
+    await expect(page.get_by_role("button", name="As the system")).to_be_focused()
+    await keys.press("Tab")
+    await keys.press("Enter")
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_filters_and_the_bar_for_many(person, size):
+    page, keys = person.page, person.page.keyboard
+    await page.set_viewport_size(size)
+    for name in ("First", "Second"):
+        await person.make("webhook.received", "inbox.post", name, reaction_parameters={"title": name})
+    await person.go("/")
+    cards = page.locator(".area-card")
+    await keys.press("/")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await keys.type("second")
+    await expect(cards).to_have_count(1)
+    await expect(page.get_by_role("searchbox")).to_be_focused()  # what is typed on goes on
+    for _ in range(6):
+        await keys.press("Backspace")
+    await expect(cards).to_have_count(2)
+    await keys.press("Tab")
+    await expect(page.get_by_label("Service", exact=True)).to_be_focused()
+    await keys.press("Tab")
+    await keys.type("Off")
+    await expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+    await keys.press("Home")
+    await expect(cards).to_have_count(2)
+
+    await keys.press("Tab")  # the order
+    await keys.press("Tab")
+    await expect(page.get_by_label("Mark Second")).to_be_focused()
+    await keys.press("Space")
+    bar = page.locator(".bulk")
+    await expect(bar).to_contain_text("Marked: 1")
+    await keys.press("Shift+Tab")
+    delete = bar.get_by_role("button", name="Delete")
+    await expect(delete).to_be_focused()
+    await keys.press("Enter")
+    dialog = page.locator("#confirm")
+    await expect(dialog).to_be_visible()
+    await expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    for _ in range(6):  # nothing behind the dialog is reached
+        await keys.press("Tab")
+        assert await page.evaluate("!document.activeElement.closest('main, header, footer, .tabbar')")
+    await keys.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(delete).to_be_focused()
+    await expect(cards).to_have_count(2)
+    await keys.press("Enter")
+    await keys.press("Tab")
+    await expect(dialog.get_by_role("button", name="Delete")).to_be_focused()
+    await keys.press("Enter")
+    await expect(page.get_by_text("Deleted: 1.")).to_be_visible()
+    await expect(cards).to_have_count(1)
