@@ -226,6 +226,19 @@ async def test_a_draft_survives_a_reload_and_can_be_discarded(person):
     await expect(page.get_by_text("Draft restored")).to_have_count(0)
 
 
+async def test_what_is_too_long_to_be_kept_as_a_draft_says_so(person):
+    page = person.page
+    await new(person, "A request arrives", "Post a notice")
+    await box(page, "Title").fill("Half written")
+    await expect(page.get_by_text("Kept as a draft")).to_be_visible()
+    await box(page, "Body").fill("x" * 510_000)
+    await expect(page.get_by_text("Too long to be kept as a draft: save it before you leave")).to_be_visible(
+        timeout=30_000
+    )
+    await box(page, "Body").fill("short")
+    await expect(page.get_by_text("Kept as a draft")).to_be_visible()
+
+
 async def test_a_draft_survives_the_end_of_the_session(person):
     page = person.page
     await new(person, "A request arrives", "Post a notice")

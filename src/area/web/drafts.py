@@ -21,15 +21,16 @@ async def find(session: AsyncSession, user_id: int, key: str) -> tuple[dict[str,
     return (draft.content, draft.updated_at) if draft else None
 
 
-async def save(session: AsyncSession, user_id: int, key: str, content: Mapping[str, Any]) -> None:
-    """Keep the draft, in place of the one before."""
+async def save(session: AsyncSession, user_id: int, key: str, content: Mapping[str, Any]) -> bool:
+    """Keep the draft, in place of the one before; whether it is not too large for that."""
     if len(orjson.dumps(content)) > LARGEST:
-        return
+        return False
     statement = insert(Draft).values(user_id=user_id, key=key, content=content)
     changed = {"content": statement.excluded.content, "updated_at": func.now()}
     await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "key"], set_=changed))
     newest = select(Draft.key).where(Draft.user_id == user_id).order_by(Draft.updated_at.desc()).limit(MOST)
     await session.execute(delete(Draft).where(Draft.user_id == user_id, Draft.key.not_in(newest)))
+    return True
 
 
 async def remove(session: AsyncSession, user_id: int, key: str) -> None:

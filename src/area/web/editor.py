@@ -153,8 +153,9 @@ async def _show(
             errors = sides.by_field(error.errors)
         except Problem as error:
             sight.problem = page.tell(error)
+    kept_draft = True
     if page.request.method == "POST":
-        await _keep(session, page, origin, form, halves, changed=bool(changed))
+        kept_draft = await _keep(session, page, origin, form, halves, changed=bool(changed))
     await sides.note_connections(page, session, halves, origin.address)
     _fill(page, halves, services, form, sight, kept, errors)
     preview = await _preview(page, session, halves, form, origin, asked if not errors else None)
@@ -175,6 +176,7 @@ async def _show(
         operators=rows.OPERATORS,
         alone=rows.ALONE,
         changed=bool(changed),
+        kept_draft=kept_draft,
         simple=form.condition is not None or rows.read(form.only_if) is not None,
         row_errors=sides.row_errors(page, form) if sight.tried else {},
         **preview,
@@ -263,16 +265,16 @@ async def _preview(
 
 async def _keep(
     session: AsyncSession, page: Page, origin: Origin, form: Form, halves: Mapping[Side, Half], *, changed: bool
-) -> None:
-    """Keep the draft, without its secrets; what is as it was in the beginning is none."""
+) -> bool:
+    """Keep the draft, without its secrets; what is as it was in the beginning is none. False if it is too large."""
     if not changed:
         await drafts.remove(session, page.user.id, origin.key)
-        return
+        return True
     secrets: dict[Side, set[str]] = {side: set() for side in SIDES}
     for side, half in halves.items():
         if half.view:
             secrets[side] = {one.name for one in half.view.parameters if one.secret}
-    await drafts.save(session, page.user.id, origin.key, form.without(secrets))
+    return await drafts.save(session, page.user.id, origin.key, form.without(secrets))
 
 
 def _differs(form: Form, start: Form) -> set[str]:
