@@ -169,6 +169,8 @@ async def test_a_service_that_area_is_not_registered_at(world, person, browser):
     await expect(page.locator("#connection")).to_contain_text("An administrator can do that.")
     await expect(page.locator("#connection a.btn")).to_have_count(0)
     await expect(page.get_by_text("STRANGER_CLIENT_ID")).to_have_count(0)
+    await person.go("/areas/new?action=webhook.received")
+    await expect(page.locator("#found-reaction .tiles li").last).to_contain_text("Not available here yet")
     await person.go("/areas/new?reaction=stranger.say")
     await expect(page.get_by_text("be connected on this server yet")).to_be_visible()
     await page.get_by_role("link", name="What can be done").click()

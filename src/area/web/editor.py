@@ -199,7 +199,7 @@ def _fill(
         if half.view:
             half.fields = forms.field_views(form, half.view, side, kept[side], shown, page.words(half.view.service))
         if not half.view or sight.open.get(side):
-            half.picker = sides.picker(page.state.registry, services, side, sight)
+            half.picker = sides.picker(page, services, side, sight)
 
 
 async def _errors(

@@ -29,6 +29,7 @@ class Picker(BaseModel):
     q: str = ""
     within: ServiceView | None = None
     services: list[ServiceView] = []
+    away: set[str] = set()  # services that can't be connected on this server
     found: list[tuple[ServiceView, ComponentView]] | None = None
 
 
@@ -198,15 +199,20 @@ def summary(halves: Mapping[Side, Half], errors: Mapping[str, list[str]], form: 
     return found + [("f-name", "", sentence) for key in errors if key not in known for sentence in errors[key]]
 
 
-def picker(registry: Registry, services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
-    """The services that offer something, and what fits the search or belongs to the service that is looked at."""
+def picker(page: Page, services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
+    """The services that offer something, and what fits the search or belongs to the service that is looked at. Those that
+    can't be connected on this server come last.
+    """
+    registry, settings = page.state.registry, page.state.settings
+    away = {slug for slug, one in registry.services.items() if not connections.available(one, settings)}
 
     def offers(service: ServiceView) -> list[ComponentView]:
         return [one for one in (service.actions if side == "action" else service.reactions) if one.is_active]
 
     offered = [one for one in services if one.is_active and offers(one)]
     q = sight.q.get(side, "")
-    found = Picker(q=q, services=offered)
+    offered.sort(key=lambda one: one.slug in away)
+    found = Picker(q=q, services=offered, away=away)
     if q:
         words = folded(q).split()
         scored = []
