@@ -5,29 +5,17 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
-from sqlalchemy import func, select, true
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import parameters
-from area.db.models import (
-    Area,
-    AreaExecution,
-    AreaHealth,
-    AreaVersion,
-    Component,
-    ConnectionState,
-    ExecutionJob,
-    Service,
-    Source,
-    Trigger,
-    UserService,
-)
+from area.db.models import ConnectionState, Service, UserService
 from area.kit.crypto import Undecryptable
 from area.parameters import open_value
 from area.plans import MASK, SECRET, Config, Scope, parse
 from area.registry import Registry
 from area.sdk import Service as Connector
-from area.sdk.fields import fields
+from area.sdk.fields import by_name
 
 
 class PartOut(BaseModel):
@@ -73,50 +61,47 @@ class AreaOut(BaseModel):
     next_due_at: datetime | None
 
 
-async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> list[AreaOut]:
-    """The AREAs (all of one user) as that user sees them, in the same order."""
+AREAS = """
+select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active, a.created_at,
+       a.updated_at, a.last_triggered_at, a.triggered_count,
+       t.token, t.secret, s.checked_at, s.due_at, s.failing_since, s.last_error,
+       h.switched_off_at, h.reason, h.failures,
+       coalesce((select max(v.version) from area_versions v where v.area_id = a.id), 1) as version,
+       ca.is_active and sa.is_active and cr.is_active and sr.is_active as available,
+       j.execution_id is not null as retried, n.error_message as retry_error
+from areas a
+join components ca on ca.id = a.component_action_id join services sa on sa.id = ca.service_id
+join components cr on cr.id = a.component_reaction_id join services sr on sr.id = cr.service_id
+left join triggers t on t.area_id = a.id
+left join sources s on s.id = t.source_id
+left join area_health h on h.area_id = a.id
+left join lateral (select e.id, e.error_message from area_executions e where e.area_id = a.id order by e.id desc limit 1) n
+  on a.is_active and a.triggered_count > 0
+left join execution_jobs j on j.execution_id = n.id and j.reason = 'retry' and j.due_at > now()
+where a.id = any(:ids)
+"""
+
+
+async def views(session: AsyncSession, scope: Scope, ids: Sequence[int]) -> list[AreaOut]:
+    """The AREAs (all of one user) as that user sees them, in the order of their ids, those that are gone left out. What was
+    changed must have been flushed.
+    """
+    rows = {row.id: row for row in await session.execute(text(AREAS), {"ids": list(ids)})}
+    areas = [rows[one] for one in ids if one in rows]
     if not areas:
         return []
-    ids = [area.id for area in areas]
     configs = await parameters.configs(session, scope.registry, areas)
-    triggers = {row.area_id: row for row in await session.scalars(select(Trigger).where(Trigger.area_id.in_(ids)))}
-    source_ids = [row.source_id for row in triggers.values() if row.source_id is not None]
-    sources = {row.id: row for row in await session.scalars(select(Source).where(Source.id.in_(source_ids)))}
-    health = {row.area_id: row for row in await session.scalars(select(AreaHealth).where(AreaHealth.area_id.in_(ids)))}
-    versions = dict(
-        (
-            await session.execute(
-                select(AreaVersion.area_id, func.max(AreaVersion.version))
-                .where(AreaVersion.area_id.in_(ids))
-                .group_by(AreaVersion.area_id)
-            )
-        ).all()
-    )
-    component_ids = {one for area in areas for one in (area.component_action_id, area.component_reaction_id)}
-    active = {
-        row[0]: row[1]
-        for row in await session.execute(
-            select(Component.id, Component.is_active & Service.is_active)
-            .join(Service, Service.id == Component.service_id)
-            .where(Component.id.in_(component_ids))
-        )
-    }
-    connections = await _connection_states(session, scope.registry, areas[0].user_id)
-    retried = await _retried(session, [area.id for area in areas if area.is_active and area.triggered_count])
+    connections: Mapping[str, str] = {}
+    keys = {key for config, _ in configs.values() for key in (config.action, config.reaction)}
+    if any(_needs_connection(scope.registry, key) for key in keys):
+        connections = await _connection_states(session, scope.registry, areas[0].user_id)
     views = []
     for area in areas:
         config, variables = configs[area.id]
-        trigger = triggers.get(area.id)
-        source = sources.get(trigger.source_id) if trigger and trigger.source_id is not None else None
-        available = active[area.component_action_id] and active[area.component_reaction_id]
-        waits_for = _waits_for(scope.registry, config, connections) if available else None
-        state, reason = _state(
-            area, scope.registry, config, source, health.get(area.id), waits_for, connections, available=available
-        )
-        if state == "healthy" and area.id in retried:
-            state, reason = "retrying", retried[area.id]
+        waits_for = _waits_for(scope.registry, config, connections) if area.available else None
+        state, reason = _state(area, scope.registry, config, waits_for, connections)
         try:
-            webhook_url, webhook_secret = _webhook(scope, config, trigger)
+            webhook_url, webhook_secret = _webhook(scope, config, area)
         except Undecryptable as error:
             webhook_url = webhook_secret = None
             state, reason = "failing", f"Its webhook address can't be read: {error}"
@@ -137,34 +122,34 @@ async def views(session: AsyncSession, scope: Scope, areas: Sequence[Area]) -> l
                 reaction=_part_view(scope, area, "reaction", config, variables),
                 webhook_url=webhook_url,
                 webhook_secret=webhook_secret,
-                version=versions.get(area.id, 1),
+                version=area.version,
                 state=state,
                 reason=reason,
                 waits_for=waits_for.slug if waits_for and state == "waiting_for_connection" else None,
-                last_checked_at=source.checked_at if source else None,
-                next_due_at=source.due_at if source and area.is_active and trigger and not trigger.token else None,
+                last_checked_at=area.checked_at,
+                next_due_at=area.due_at if area.is_active and not area.token else None,
             )
         )
     return views
 
 
-def _webhook(scope: Scope, config: Config, trigger: Trigger | None) -> tuple[str | None, str | None]:
+def _webhook(scope: Scope, config: Config, area: Row[Any]) -> tuple[str | None, str | None]:
     """Where the AREA's webhooks go, and what they are signed with where the action uses the secret that AREA made."""
-    if trigger is None or trigger.token is None:
+    if area.token is None:
         return None, None
     action = scope.registry.action(config.action)
     if action and action.on_subscribe:  # AREA tells the vendor itself
         return None, None
     secret = None
-    if trigger.secret and action and action.verify and action.verify.uses_secret:
-        secret = scope.keyring.decrypt(trigger.secret, f"area:{trigger.area_id}|secret")
-    token = scope.keyring.decrypt(trigger.token, f"area:{trigger.area_id}|token")
+    if area.secret and action and action.verify and action.verify.uses_secret:
+        secret = scope.keyring.decrypt(area.secret, f"area:{area.id}|secret")
+    token = scope.keyring.decrypt(area.token, f"area:{area.id}|token")
     return f"{scope.base_url}/hooks/{token}", secret
 
 
 def _part_view(
     scope: Scope,
-    area: Area,
+    area: Row[Any],
     kind: Literal["action", "reaction"],
     config: Config,
     variables: Mapping[tuple[str, str], int],
@@ -174,7 +159,7 @@ def _part_view(
     else:
         key, component_id, texts = config.reaction, area.component_reaction_id, config.reaction_parameters
     component = scope.registry.action(key) if kind == "action" else scope.registry.reaction(key)
-    declared = {one.name: one for one in fields(component.params)} if component else {}
+    declared = by_name(component.params) if component else {}
     parameters: dict[str, Any] = {}
     for name, value in texts.items():
         secret = declared[name].secret if name in declared else value.startswith(SECRET)
@@ -193,31 +178,29 @@ def _part_view(
 
 
 def _state(
-    area: Area,
+    area: Row[Any],
     registry: Registry,
     config: Config,
-    source: Source | None,
-    health: AreaHealth | None,
     waits_for: Connector | None,
     connections: Mapping[str, str],
-    *,
-    available: bool,
 ) -> tuple[State, str | None]:
     """How an AREA fares, and why, in the order of what its owner should mend first."""
-    if health and health.switched_off_at and not area.is_active:
-        return "switched_off", health.reason
+    if area.switched_off_at and not area.is_active:
+        return "switched_off", area.reason
     if not area.is_active:
         return "off", None
-    if not available or not registry.action(config.action) or not registry.reaction(config.reaction):
+    if not area.available or not registry.action(config.action) or not registry.reaction(config.reaction):
         return "unavailable", "Its action or reaction is switched off on this server."
     if waits_for:
         verb = "Reconnect" if waits_for.slug in connections else "Connect"
         return "waiting_for_connection", f"{verb} {waits_for.name}; what happens meanwhile is caught up afterwards."
-    if source and source.failing_since:
-        return "failing", source.last_error
-    if health and health.failures:
-        return "failing", health.reason
-    return ("healthy", None) if area.triggered_count else ("never_fired", None)
+    if area.failing_since:
+        return "failing", area.last_error
+    if area.failures:
+        return "failing", area.reason
+    if not area.triggered_count:
+        return "never_fired", None
+    return ("retrying", area.retry_error) if area.retried else ("healthy", None)
 
 
 def _waits_for(registry: Registry, config: Config, connections: Mapping[str, str]) -> Connector | None:
@@ -229,24 +212,9 @@ def _waits_for(registry: Registry, config: Config, connections: Mapping[str, str
     return None
 
 
-async def _retried(session: AsyncSession, ids: Sequence[int]) -> dict[int, str | None]:
-    """The AREAs whose newest run is to be tried again, and why."""
-    newest = (
-        select(AreaExecution.id, AreaExecution.error_message)
-        .where(AreaExecution.area_id == Area.id)
-        .order_by(AreaExecution.id.desc())
-        .limit(1)
-        .lateral()
-    )
-    if not ids:
-        return {}
-    rows = await session.execute(
-        select(Area.id, newest.c.error_message)
-        .join(newest, true())
-        .join(ExecutionJob, ExecutionJob.execution_id == newest.c.id)
-        .where(Area.id.in_(ids), ExecutionJob.reason == "retry", ExecutionJob.due_at > func.now())
-    )
-    return dict(rows.all())
+def _needs_connection(registry: Registry, key: str) -> bool:
+    service = registry.services.get(key.partition(".")[0])
+    return service is not None and service.auth is not None
 
 
 async def _connection_states(session: AsyncSession, registry: Registry, user_id: int) -> dict[str, str]:

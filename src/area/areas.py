@@ -178,8 +178,10 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
 
 async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
     """One AREA of the user. Raises `NotFound`, also when it is somebody else's."""
-    area = await _own(session, user_id, area_id)
-    return (await area_views.views(session, scope, [area]))[0]
+    await _own(session, user_id, area_id)
+    for view in await area_views.views(session, scope, [area_id]):
+        return view
+    raise NotFound(f"There is no AREA {area_id}.")
 
 
 async def find(
@@ -194,7 +196,7 @@ async def find(
     active: bool | None = None,
 ) -> list[AreaOut]:
     """The user's AREAs, newest first, before the id `before`; `q` searches names, `service` is a slug."""
-    statement = select(Area).where(Area.user_id == user_id).order_by(Area.id.desc()).limit(limit)
+    statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Area.id < before)
     if active is not None:
@@ -235,7 +237,7 @@ async def in_use(session: AsyncSession) -> tuple[dict[int, int], dict[int, int]]
     return dict(components.tuples().all()), dict(services.tuples().all())
 
 
-def _of_service(statement: Select[Area], registry: Registry, slug: str) -> Select[Area]:
+def _of_service(statement: Select[int], registry: Registry, slug: str) -> Select[int]:
     name = registry.services[slug].name if slug in registry.services else slug
     ids = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == name)
     return statement.where(Area.component_action_id.in_(ids) | Area.component_reaction_id.in_(ids))
@@ -252,7 +254,7 @@ async def plan(session: AsyncSession, scope: Scope, wanted: AreaIn) -> Plan:
 
 async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequence[int] | None = None) -> list[AreaIn]:
     """The user's AREAs in the form that `create` takes, secrets left out."""
-    statement = select(Area).where(Area.user_id == user_id).order_by(Area.id)
+    statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id)
     if ids is not None:
         statement = statement.where(Area.id.in_(ids))
     views = await area_views.views(session, scope, list(await session.scalars(statement)))

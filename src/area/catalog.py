@@ -3,7 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 from sqlalchemy import delete, func, select, text, update
@@ -236,10 +238,10 @@ async def _sync_variables(session: AsyncSession, registry: Registry, component_i
         ).where(Variable.component_id.in_(component_ids.values()))
     )
     existing = {tuple(row[:3]): row for row in kept}
-    declared = {(row["component_id"], row["kind"], row["name"]): row for row in rows}
+    wanted = {(row["component_id"], row["kind"], row["name"]): row for row in rows}
     fresh = [
         row
-        for key, row in declared.items()
+        for key, row in wanted.items()
         if key not in existing or tuple(existing[key][4:]) != tuple(row[one] for one in columns)
     ]
     for start in range(0, len(fresh), 2000):  # a statement takes 32,767 parameters
@@ -250,7 +252,7 @@ async def _sync_variables(session: AsyncSession, registry: Registry, component_i
                 set_={name: statement.excluded[name] for name in columns},
             )
         )
-    gone = [row.id for key, row in existing.items() if key not in declared]
+    gone = [row.id for key, row in existing.items() if key not in wanted]
     if gone:
         await session.execute(
             delete(Variable).where(
@@ -261,19 +263,68 @@ async def _sync_variables(session: AsyncSession, registry: Registry, component_i
     return len(rows)
 
 
-async def services(
-    session: AsyncSession,
-    registry: Registry,
-    *,
-    include_inactive: bool = False,
-    variables_of: Collection[str] | None = None,
-) -> list[ServiceView]:
-    """Every service with its components, by name; with the variables of all of them, or only those that are named by key."""
-    condition = None if include_inactive else Service.is_active
-    statement = select(Service).order_by(func.lower(Service.name))
-    rows = list(await session.scalars(statement if condition is None else statement.where(condition)))
+# A row's xmin is the transaction that wrote it: whoever writes, by whatever way, is noticed, and so is one's own transaction.
+VERSION = """
+select (select value from meta where key = 'instance'),
+       (select count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) from services),
+       (select count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) from components)
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The services at one version of the catalog, by name, their components without variables; nobody may change them."""
+
+    version: tuple[Any, ...]
+    every: tuple[ServiceView, ...]
+    active: tuple[ServiceView, ...]
+
+
+_snapshots: WeakKeyDictionary[Registry, Snapshot] = WeakKeyDictionary()
+
+
+async def snapshot(session: AsyncSession, registry: Registry) -> Snapshot:
+    """The catalog as this transaction sees it: read anew only when it has changed."""
+    rows = await session.execute(text(VERSION))
+    version = (*rows.one(), *registry.services)
+    known = _snapshots.get(registry)
+    if known is None or known.version != version:
+        every = await _services(session, registry)
+        active = [
+            one.model_copy(
+                update={
+                    "actions": [action for action in one.actions if action.is_active],
+                    "reactions": [reaction for reaction in one.reactions if reaction.is_active],
+                }
+            )
+            for one in every
+            if one.is_active
+        ]
+        known = _snapshots[registry] = Snapshot(version, tuple(every), tuple(active))
+    return known
+
+
+async def services(session: AsyncSession, registry: Registry, *, include_inactive: bool = False) -> list[ServiceView]:
+    """Every service with its components and their variables, by name."""
+    found = await snapshot(session, registry)
+    whole = await components(session, registry, include_inactive=True)
+    return [_whole(one, whole) for one in (found.every if include_inactive else found.active)]
+
+
+def _whole(service: ServiceView, components: list[ComponentView]) -> ServiceView:
+    by_id = {one.id: one for one in components}
+    return service.model_copy(
+        update={
+            "actions": [by_id[one.id] for one in service.actions],
+            "reactions": [by_id[one.id] for one in service.reactions],
+        }
+    )
+
+
+async def _services(session: AsyncSession, registry: Registry) -> list[ServiceView]:
+    rows = list(await session.scalars(select(Service).order_by(func.lower(Service.name))))
     grouped: dict[str, list[ComponentView]] = defaultdict(list)
-    for view in await components(session, registry, include_inactive=include_inactive, variables_of=variables_of):
+    for view in await components(session, registry, include_inactive=True, variables_of=()):
         grouped[view.service].append(view)
     by_name = {service.name: service for service in registry.services.values()}
     return [_service_view(row, by_name.get(row.name), grouped) for row in rows]
@@ -298,11 +349,9 @@ def _service_view(row: Service, connector: Connector | None, grouped: dict[str, 
 
 async def service(session: AsyncSession, registry: Registry, name: str) -> ServiceView:
     """One service by slug, name or id. Raises `NotFound`."""
-    for view in await services(session, registry, include_inactive=True, variables_of=()):
+    for view in (await snapshot(session, registry)).every:
         if name in (view.slug, view.name, str(view.id)):
-            own = await components(session, registry, service=view.slug, include_inactive=True)
-            by_type = {kind: [one for one in own if one.type == kind] for kind in ("action", "reaction")}
-            return view.model_copy(update={"actions": by_type["action"], "reactions": by_type["reaction"]})
+            return _whole(view, await components(session, registry, service=view.slug, include_inactive=True))
     raise NotFound(f"There is no service {name!r}. GET /api/services lists those there are.")
 
 
@@ -321,6 +370,8 @@ async def components(
         statement = statement.where(Component.type == type)
     if not include_inactive:
         statement = statement.where(Component.is_active, Service.is_active)
+    if service in registry.services:
+        statement = statement.where(Service.name == registry.services[service].name)
     slugs = {one.name: one.slug for one in registry.services.values()}
     rows = [
         (component, slugs.get(owner.name) or slug_of(owner.name), owner)
@@ -392,12 +443,18 @@ def _variable_view(row: Variable, declared: Field | None) -> VariableView:
 
 async def component(session: AsyncSession, registry: Registry, name: str) -> ComponentView:
     """One component by id or `service.name`. Raises `NotFound`."""
-    for view in await components(session, registry, include_inactive=True, variables_of=()):
-        if name in (view.key, str(view.id)):
-            own = await components(
-                session, registry, type=view.type, service=view.service, include_inactive=True, variables_of=(view.key,)
-            )
-            return next(one for one in own if one.id == view.id)
+    for service in (await snapshot(session, registry)).every:
+        for view in (*service.actions, *service.reactions):
+            if name in (view.key, str(view.id)):
+                own = await components(
+                    session,
+                    registry,
+                    type=view.type,
+                    service=view.service,
+                    include_inactive=True,
+                    variables_of=(view.key,),
+                )
+                return next(one for one in own if one.id == view.id)
     raise NotFound(f"There is no component {name!r}. GET /api/components lists those there are.")
 
 
@@ -409,7 +466,7 @@ async def about(session: AsyncSession, registry: Registry) -> list[dict[str, Any
             "actions": [{"name": one.name, "description": one.title} for one in view.actions],
             "reactions": [{"name": one.name, "description": one.title} for one in view.reactions],
         }
-        for view in await services(session, registry, variables_of=())
+        for view in (await snapshot(session, registry)).active
     ]
 
 

@@ -1,10 +1,10 @@
 """An AREA's configuration in rows: what its owner wrote for each parameter, secrets encrypted."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, text
+from sqlalchemy import Row, delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.catalog import slug_of
@@ -81,32 +81,38 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
     return Config(config.action, config.reaction, stored["action"], stored["reaction"])
 
 
-async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Area]) -> dict[int, Stored]:
+async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Area | Row[Any]]) -> dict[int, Stored]:
     """Present configurations as stored, with the variables' ids by (kind of component, name)."""
+    slugs = {service.name: slug for slug, service in registry.services.items()}
+    components = {one for area in areas for one in (area.component_action_id, area.component_reaction_id)}
+    named = await session.execute(
+        text(
+            "select c.id, c.type::text, c.name, s.name from components c join services s on s.id = c.service_id"
+            " where c.id = any(:ids)"
+        ),
+        {"ids": list(components)},
+    )
+    keys = {row[0]: (row[1], f"{slugs.get(row[3]) or slug_of(row[3])}.{row[2]}") for row in named}
     rows = await session.execute(
         text(
-            "select a.id, c.type::text, c.name, s.name, v.name, p.value, v.id from areas a"
-            " join components c on c.id in (a.component_action_id, a.component_reaction_id)"
-            " join services s on s.id = c.service_id"
-            " left join (area_parameters p join variables v on v.id = p.variable_id)"
-            " on p.area_id = a.id and v.component_id = c.id"
-            " where a.id = any(:ids)"
+            "select p.area_id, v.component_id, v.name, p.value, v.id from area_parameters p"
+            " join variables v on v.id = p.variable_id where p.area_id = any(:ids) and v.component_id = any(:components)"
         ),
-        {"ids": [area.id for area in areas]},
+        {"ids": [area.id for area in areas], "components": list(components)},
     )
-    slugs = {service.name: slug for slug, service in registry.services.items()}
-    texts: dict[int, dict[str, dict[str, str]]] = defaultdict(lambda: {"action": {}, "reaction": {}})
-    keys: dict[int, dict[str, str]] = defaultdict(dict)
-    variables: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
-    for area_id, kind, component, service, name, value, variable_id in rows:
-        keys[area_id][kind] = f"{slugs.get(service) or slug_of(service)}.{component}"
-        if name is not None:
-            texts[area_id][kind][name] = value
-            variables[area_id][kind, name] = variable_id
+    texts: dict[int, dict[str, dict[str, str]]] = {area.id: {"action": {}, "reaction": {}} for area in areas}
+    variables: dict[int, dict[tuple[str, str], int]] = {area.id: {} for area in areas}
+    for area_id, component_id, name, value, variable_id in rows:
+        kind = keys[component_id][0]
+        texts[area_id][kind][name] = value
+        variables[area_id][kind, name] = variable_id
     return {
         area.id: (
             Config(
-                keys[area.id]["action"], keys[area.id]["reaction"], texts[area.id]["action"], texts[area.id]["reaction"]
+                keys[area.component_action_id][1],
+                keys[area.component_reaction_id][1],
+                texts[area.id]["action"],
+                texts[area.id]["reaction"],
             ),
             variables[area.id],
         )

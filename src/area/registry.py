@@ -16,7 +16,7 @@ class Malformed(Exception):
     """A connector can't be used as it is written; the message says which and why. It stops the start."""
 
 
-@dataclass
+@dataclass(eq=False)  # there is one; what is made of it is kept by it
 class Registry:
     """Every service, by its slug."""
 

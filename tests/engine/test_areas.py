@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from area import areas
+from area import area_views, areas
 from area.areas import AreaIn, AreaPatch
 from area.engine import control
 from area.kit.problems import Invalid, NotFound, TooMany
@@ -190,3 +190,14 @@ async def test_deleting_takes_everything_along(state, user):
         "pgqueuer",
     ):
         assert await rows(state, f"select * from {table}") == [], table
+
+
+async def test_one_that_is_deleted_meanwhile_is_left_out(state, user):
+    first, second = await make_area(state, user), await make_area(state, user)
+    scope = Scope(state.registry, state.keyring, "http://x", 3)
+    async with state.database.transaction() as session:
+        gone = first.id + 1000
+        found = await area_views.views(session, scope, [second.id, gone, first.id])
+        assert [one.id for one in found] == [second.id, first.id]
+        assert await area_views.views(session, scope, [gone]) == []
+        assert await area_views.views(session, scope, []) == []

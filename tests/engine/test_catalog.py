@@ -140,3 +140,31 @@ def test_a_malformed_connector_stops_the_start():
         @service.reaction("Wrong parameters")
         async def send(params: Item) -> Item:
             return params
+
+
+async def test_what_is_offered_is_read_anew_only_when_it_has_changed(state):
+    async with state.database.transaction() as session:
+        first = await catalog.snapshot(session, state.registry)
+        assert await catalog.snapshot(session, state.registry) is first
+    (probe,) = [one for one in first.every if one.slug == "probe"]
+    async with state.database.sessions() as session:
+        await catalog.switch_component(session, probe.actions[0].id, active=False)
+        found = await catalog.service(session, state.registry, "probe")
+        assert not found.actions[0].is_active, "one's own transaction is seen at once"
+        active = {one.slug: one for one in await catalog.services(session, state.registry)}
+        assert probe.actions[0].key not in [one.key for one in active["probe"].actions]
+        await session.rollback()
+    async with state.database.transaction() as session:
+        assert (await catalog.service(session, state.registry, "probe")).actions[0].is_active, "what was undone is not"
+    pool = await state.database.pool()
+    await pool.execute(
+        "update services set is_active = false where name = 'Probe'"
+    )  # by hand, without a word to anybody
+    async with state.database.transaction() as session:
+        slugs = [one.slug for one in await catalog.services(session, state.registry)]
+        assert "probe" not in slugs
+        assert (await catalog.service(session, state.registry, "probe")).is_active is False
+    without = Registry({slug: one for slug, one in state.registry.services.items() if slug != "probe"})
+    async with state.database.transaction() as session:
+        gone = await catalog.service(session, without, "probe")
+        assert gone.quality is None, "of another registry, another catalog"

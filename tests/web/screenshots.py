@@ -22,7 +22,9 @@ async def shoot(person: Person, pages: dict[str, str], folder: Path) -> None:
             for theme in ("light", "dark"):
                 await page.evaluate("name => setTheme(name)", theme)
                 await page.wait_for_timeout(200)
-                await page.screenshot(path=folder / f"{name}-{size['width']}-{theme}.png", full_page=True, timeout=60_000)
+                await page.screenshot(
+                    path=folder / f"{name}-{size['width']}-{theme}.png", full_page=True, timeout=60_000
+                )
 
 
 async def main(folder: Path) -> None:

@@ -4,7 +4,7 @@ import enum
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -59,6 +59,12 @@ class Field:
 def fields(model: type[BaseModel]) -> tuple[Field, ...]:
     """The model's fields in order. Raises `TypeError` when one has no description."""
     return _fields(model)
+
+
+@lru_cache(4096)
+def by_name(model: type[BaseModel]) -> Mapping[str, Field]:
+    """The same by their names."""
+    return {one.name: one for one in fields(model)}
 
 
 @lru_cache(4096)  # a page with 200 AREAs asks 400 times

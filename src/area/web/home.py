@@ -1,8 +1,8 @@
 """The user's AREAs as cards, the recipes to begin with, and what makes the site installable."""
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -18,23 +18,24 @@ from area.web import offers, sign_in
 from area.web.assets import asset
 from area.web.pages import Fields, Page, SignedIn, Visit, environment
 from area.web.recipes import RECIPES
-from area.web.sentences import Sentence, sentences
+from area.web.sentences import sentences
 
 router = APIRouter()
 
 MOST = 1000  # cards
 MOST_DRAWN = 5000  # kept, of all users: some 7 MB
 HOURS = 24
+IDLE = ((0, 0),) * HOURS
 TROUBLE = ("switched_off", "failing", "waiting_for_connection", "retrying", "unavailable")
 ORDERS = ("newest", "name", "last_run", "trouble")
 
 
-class Card(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Card:
     """An AREA as its owner sees it on the home page."""
 
     area: AreaOut
-    sentence: Sentence
-    hours: list[tuple[int, int]]
+    hours: tuple[tuple[int, int], ...]
 
     @property
     def runs(self) -> int:
@@ -79,7 +80,9 @@ async def home(
 async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
     """Switch an AREA on or off; answers with its card."""
     area = await areas.set_active(session, scope, page.user.id, area_id, active=form.get("on") == "1")
-    return await page.show("_card.html", card=(await _cards(page, session, scope, [area]))[0])
+    (card,) = await _cards(session, [area])
+    (said,) = sentences(scope.registry, [area], page.language)
+    return await page.show("_card.html", card=card, sentence=said)
 
 
 @router.post("/areas/bulk")
@@ -104,6 +107,7 @@ async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: Sessi
 async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) -> Response:
     user_id = page.user.id
     found = await areas.find(session, scope, user_id, limit=MOST, q=wanted.q or None, service=wanted.service or None)
+    every = None if wanted.q or wanted.service or len(found) == MOST else found
     if wanted.state:
         states = TROUBLE if wanted.state == "trouble" else (wanted.state,)
         found = [area for area in found if area.state in states]
@@ -113,40 +117,53 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
         found.sort(key=lambda area: (area.last_triggered_at is None, -_stamp(area)))
     elif wanted.order == "trouble":
         found.sort(key=lambda area: area.state not in TROUBLE)
-    cards = await _cards(page, session, scope, found)
-    drawn = [_drawn(page.language, card) for card in cards]
+    cards = await _cards(session, found)
+    drawn = Markup("".join(_drawn(page, card) for card in cards))  # noqa: S704 - each is a template's
     if page.partial:
         return await page.show("_cards.html", cards=cards, drawn=drawn, wanted=wanted)
-    mine = offers.named(page, await areas.services_in_use(session, scope.registry, user_id))
+    mine = await areas.services_in_use(session, scope.registry, user_id) if every is None else _services_of(page, every)
     services = {one.slug: one for one in await offers.services(page, session)} if not cards else {}
     return await page.show(
-        "home.html", nav="home", cards=cards, drawn=drawn, wanted=wanted, mine=mine, recipes=RECIPES, services=services
+        "home.html",
+        nav="home",
+        cards=cards,
+        drawn=drawn,
+        wanted=wanted,
+        mine=offers.named(page, mine),
+        recipes=RECIPES,
+        services=services,
     )
+
+
+def _services_of(page: Page, found: Sequence[AreaOut]) -> list[tuple[str, str]]:
+    named = {part.component.partition(".")[0]: part.service for area in found for part in (area.action, area.reaction)}
+    return [(slug, name) for slug, name in named.items() if slug in page.state.registry.services]
 
 
 def _stamp(area: AreaOut) -> float:
     return area.last_triggered_at.timestamp() if area.last_triggered_at else 0.0
 
 
-async def _cards(page: Page, session: Any, scope: areas.Scope, found: Sequence[AreaOut]) -> list[Card]:
-    ids = [area.id for area in found]
-    bars = await executions.by_hour(session, ids, hours=HOURS)
-    said = sentences(scope.registry, found, page.language)
-    return [
-        Card(area=area, sentence=sentence, hours=bars.get(area.id) or [(0, 0)] * HOURS)
-        for area, sentence in zip(found, said, strict=True)
-    ]
+async def _cards(session: Any, found: Sequence[AreaOut]) -> list[Card]:
+    bars = await executions.by_hour(session, [area.id for area in found], hours=HOURS)
+    return [Card(area, tuple(bars[area.id]) if area.id in bars else IDLE) for area in found]
 
 
-_kept: OrderedDict[tuple[str, bytes], Markup] = OrderedDict()
+_kept: OrderedDict[tuple[Hashable, ...], Markup] = OrderedDict()
 
 
-def _drawn(lang: str, card: Card) -> Markup:
+def _drawn(page: Page, card: Card) -> Markup:
     """The card's HTML; drawing takes a fifth of a millisecond, and most cards are as they were when last looked at."""
-    key = (lang, hashlib.blake2b(card.model_dump_json().encode(), digest_size=16).digest())
+    area = card.area
+    key = (
+        *(page.language, page.state.instance, area.id, area.version, area.updated_at, area.name),
+        *(area.is_active, area.state, area.waits_for, area.last_triggered_at, card.hours),
+    )
     html = _kept.pop(key, None)
     if html is None:
-        html = Markup(environment(lang).get_template("_card.html").render(card=card))  # noqa: S704 - a template's
+        (said,) = sentences(page.state.registry, [area], page.language)
+        template = environment(page.language).get_template("_card.html")
+        html = Markup(template.render(card=card, sentence=said))  # noqa: S704 - a template's
         if len(_kept) > MOST_DRAWN:
             _kept.popitem(last=False)
     _kept[key] = html

@@ -1,24 +1,44 @@
 """What the services offer, in the reader's language: the catalog as the pages show it. The API's stays as it is written."""
 
 from collections.abc import Callable, Collection, Sequence
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import catalog
-from area.catalog import ComponentView, ServiceView, VariableView
+from area.catalog import ComponentView, ServiceView, Snapshot, VariableView
 from area.web.pages import Page
 from area.web.show import folded
+
+_said: WeakKeyDictionary[Snapshot, dict[tuple[str, bool], list[ServiceView]]] = WeakKeyDictionary()
 
 
 async def services(
     page: Page, session: AsyncSession, *, include_inactive: bool = False, variables_of: Collection[str] = ()
 ) -> list[ServiceView]:
     """Every service with its components, by the name that is read; parameters and return values of those named by key."""
-    found = await catalog.services(
-        session, page.state.registry, include_inactive=include_inactive, variables_of=variables_of
-    )
-    said = [_service(one, page.words(one.slug)) for one in found]
-    return sorted(said, key=lambda one: folded(one.name))
+    found = await catalog.snapshot(session, page.state.registry)
+    kept = _said.setdefault(found, {})
+    key = (page.language, include_inactive)
+    if key not in kept:
+        said = [_service(one, page.words(one.slug)) for one in (found.every if include_inactive else found.active)]
+        kept[key] = sorted(said, key=lambda one: folded(one.name))
+    slugs = {one.partition(".")[0] for one in variables_of}
+    return [await _filled(page, session, one, variables_of) if one.slug in slugs else one for one in kept[key]]
+
+
+async def _filled(page: Page, session: AsyncSession, view: ServiceView, keys: Collection[str]) -> ServiceView:
+    say = page.words(view.slug)
+    parts = {
+        kind: [
+            _component(await catalog.component(session, page.state.registry, str(one.id)), say)
+            if one.key in keys
+            else one
+            for one in offered
+        ]
+        for kind, offered in (("actions", view.actions), ("reactions", view.reactions))
+    }
+    return view.model_copy(update=parts)
 
 
 async def service(page: Page, session: AsyncSession, slug: str) -> ServiceView:
