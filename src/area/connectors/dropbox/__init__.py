@@ -7,7 +7,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from area.sdk import Account, Context, Event, OAuth2, Option, Permanent, Pick, Quirks, Response, Retry, Service, parse
+from area.sdk import (
+    Account,
+    Context,
+    Event,
+    Inbound,
+    OAuth2,
+    Option,
+    Permanent,
+    Pick,
+    Quirks,
+    Reply,
+    Request,
+    Response,
+    Retry,
+    Service,
+    hmac_sha256,
+    parse,
+)  # fmt: skip
 
 EVERY = timedelta(minutes=2)
 AT_ONCE = 100  # files of one look; what is more comes at the next ones
@@ -23,6 +40,16 @@ async def _account(ctx: Context) -> Account:
     return Account(me["account_id"], me["name"]["display_name"], me["email"], email_verified=me["email_verified"])
 
 
+def _news(request: Request) -> list[str]:
+    """Accounts with changes: https://www.dropbox.com/developers/reference/webhooks"""
+    told = parse(dict[str, Any], request.json(), "Dropbox").get("list_folder", {})
+    return parse(list[str], told.get("accounts", []), "Dropbox")
+
+
+def _hello(request: Request) -> Reply | None:
+    return Reply(request.query.get("challenge", "")) if request.method == "GET" else None
+
+
 service = Service(
     "dropbox",
     "Dropbox",
@@ -30,6 +57,7 @@ service = Service(
     docs="https://www.dropbox.com/developers/documentation/http/documentation",
     base_url="https://api.dropboxapi.com/2",
     hosts=("content.dropboxapi.com",),
+    inbound=Inbound(hmac_sha256("X-Dropbox-Signature", client=True), _news, _hello),
     auth=OAuth2(  # https://developers.dropbox.com/oauth-guide; PKCE is for clients without a secret
         "https://www.dropbox.com/oauth2/authorize",
         "https://api.dropboxapi.com/oauth2/token",

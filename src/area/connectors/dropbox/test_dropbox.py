@@ -1,11 +1,14 @@
 """Dropbox, against a double written from its documentation and the descriptions in its SDK: there is no OpenAPI of it."""
 
+import hashlib
+import hmac
 import json
 
 import pytest
 
 from area.connectors.dropbox import service
-from area.sdk import Retry
+from area.kit.clock import now
+from area.sdk import Headers, Nothing, Permanent, Refused, Request, Retry
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
 
 SAID = {"error_summary": "path/not_found/..", "error": {".tag": "path"}, "user_message": "The vendor says no"}
@@ -153,3 +156,21 @@ async def test_who_agreed(ctx, dropbox):
         True,
         b"null",
     )
+
+
+def test_news_of_accounts():
+    def call(body: bytes, signature: str = "", method: str = "POST", **query: str) -> Request:
+        return Request(method, "/webhooks/dropbox", Headers([("X-Dropbox-Signature", signature)]), query, body, now())
+
+    body, inbound = b'{"list_folder": {"accounts": ["dbid:1"]}, "delta": {"users": [1]}}', service.inbound
+    signature = hmac.new(b"client secret", body, hashlib.sha256).hexdigest()
+    inbound.verify.check(call(body, signature), "client secret", Nothing())
+    for wrong, secret in (("0" * 64, "client secret"), ("", "client secret"), (signature, "other"), (signature, "")):
+        with pytest.raises(Refused):
+            inbound.verify.check(call(body, wrong), secret, Nothing())
+    assert inbound.accounts(call(body)) == ["dbid:1"]
+    assert inbound.handshake(call(b"", method="GET", challenge="hello")).body == "hello"
+    assert inbound.handshake(call(body)) is None
+    for body in (b"[]", b'{"list_folder": {"accounts": 1}}', b"?"):
+        with pytest.raises(Permanent):
+            inbound.accounts(call(body))

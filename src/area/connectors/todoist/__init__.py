@@ -7,7 +7,21 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
 
-from area.sdk import Account, Context, Event, Nothing, OAuth2, Option, Pick, Quirks, Service, parse
+from area.sdk import (
+    Account,
+    Context,
+    Event,
+    Inbound,
+    Nothing,
+    OAuth2,
+    Option,
+    Pick,
+    Quirks,
+    Request,
+    Service,
+    hmac_sha256,
+    parse,
+)  # fmt: skip
 
 EVERY = timedelta(
     minutes=2
@@ -22,12 +36,18 @@ async def _account(ctx: Context) -> Account:
     return Account(str(me["id"]), me["full_name"], me["email"])
 
 
+def _news(request: Request) -> list[str]:
+    """Whose tasks changed: https://developer.todoist.com/api/v1#tag/Webhooks"""
+    return [parse(str, parse(dict[str, Any], request.json(), "Todoist").get("user_id"), "Todoist")]
+
+
 service = Service(
     "todoist",
     "Todoist",
     "Tasks as they are added or completed; new tasks and comments, and tasks that are done.",
     docs="https://developer.todoist.com/api/v1",
     base_url="https://api.todoist.com/api/v1",
+    inbound=Inbound(hmac_sha256("X-Todoist-Hmac-SHA256", encoding="base64", client=True), _news),
     auth=OAuth2(  # https://developer.todoist.com/api/v1#tag/Authorization/OAuth; its tokens do not expire
         "https://todoist.com/oauth/authorize",
         "https://todoist.com/oauth/access_token",

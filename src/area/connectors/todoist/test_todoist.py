@@ -1,11 +1,15 @@
 """Todoist, against a double written from its documentation and its SDK: its OpenAPI is in no package."""
 
+import base64
+import hashlib
+import hmac
 from datetime import timedelta
 
 import pytest
 
 from area.connectors.todoist import service
 from area.kit.clock import now
+from area.sdk import Headers, Nothing, Permanent, Refused, Request
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
 
 TASK = {
@@ -118,3 +122,19 @@ async def test_who_agreed(ctx, todoist):
     todoist.on("GET", "/user", {"id": "42", "full_name": "Ada", "email": "ada@example.com"})
     account = await service.auth.account(ctx)
     assert (account.id, account.name, account.email, account.email_verified) == ("42", "Ada", "ada@example.com", False)
+
+
+def test_news_of_an_account():
+    def call(body: bytes, signature: str = "") -> Request:
+        return Request("POST", "/webhooks/todoist", Headers([("X-Todoist-Hmac-SHA256", signature)]), {}, body, now())
+
+    body, inbound = b'{"event_name": "item:added", "user_id": "42", "event_data": {}}', service.inbound
+    signature = base64.b64encode(hmac.new(b"client secret", body, hashlib.sha256).digest()).decode()
+    inbound.verify.check(call(body, signature), "client secret", Nothing())
+    for wrong, secret in (("AAAA", "client secret"), ("", "client secret"), (signature, "other"), (signature, "")):
+        with pytest.raises(Refused):
+            inbound.verify.check(call(body, wrong), secret, Nothing())
+    assert inbound.accounts(call(body)) == ["42"]
+    for wrong in (b"[]", b"{}", b"?"):
+        with pytest.raises(Permanent):
+            inbound.accounts(call(wrong))
