@@ -10,6 +10,7 @@ from pathlib import Path
 from area import connectors
 from area.sdk import Action, Reaction, Service
 from area.sdk.fields import fields
+from area.settings import settings
 
 
 class Malformed(Exception):
@@ -96,5 +97,13 @@ def _load(registry: Registry, name: str, folder_name: str | None) -> None:
 
 @cache
 def registry() -> Registry:
-    """The process's connectors, loaded once."""
-    return load()
+    """The process's connectors, loaded once; at servers of one's own where the settings name them. Raises `Malformed`."""
+    loaded = load()
+    for slug, server in settings().servers.items():
+        if slug not in loaded.services:
+            raise Malformed(f"AREA_{slug.upper()}_SERVER names no service.")
+        try:
+            loaded.services[slug].move(server)
+        except TypeError as error:
+            raise Malformed(f"AREA_{slug.upper()}_SERVER can't be used: {error}") from error
+    return loaded

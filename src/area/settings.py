@@ -88,6 +88,12 @@ class Settings(BaseSettings):
         " webhooks with another secret, `AREA_<SERVICE>_SIGNING_SECRET`.",
     )
 
+    servers: dict[str, str] = Field(
+        default_factory=dict,
+        description="By service, the address of your own server, for services that people run themselves: set the service's own"
+        " variable, `AREA_<SERVICE>_SERVER`, such as AREA_GITLAB_SERVER.",
+    )
+
     @classmethod
     @override
     def settings_customise_sources(
@@ -125,6 +131,14 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("the public URL must begin with http:// or https://")
         return value.rstrip("/") if value else None
+
+    @field_validator("servers")
+    @classmethod
+    def _addresses(cls, value: dict[str, str]) -> dict[str, str]:
+        for slug, address in value.items():
+            if not re.fullmatch(r"https?://[^/?#@\s]+/?", address):
+                raise ValueError(f"AREA_{slug.upper()}_SERVER must be an address such as https://{slug}.example.org")
+        return value
 
     @field_validator("oidc_issuer")
     @classmethod
@@ -178,7 +192,9 @@ class Settings(BaseSettings):
 
 
 class Clients(PydanticBaseSettingsSource):
-    """`AREA_<SERVICE>_CLIENT_ID`, `_CLIENT_SECRET` and `_SIGNING_SECRET`, whatever the service; the later of `sources` goes first."""
+    """What names a service: `AREA_<SERVICE>_CLIENT_ID`, `_CLIENT_SECRET`, `_SIGNING_SECRET` and `_SERVER`; the later of `sources`
+    goes first.
+    """
 
     def __init__(self, settings_cls: type[BaseSettings], sources: Sequence[PydanticBaseSettingsSource]) -> None:
         super().__init__(settings_cls)
@@ -193,13 +209,18 @@ class Clients(PydanticBaseSettingsSource):
     @override
     def __call__(self) -> dict[str, Any]:
         found = {}
+        servers = {
+            match[1]: value
+            for name, value in self._variables.items()
+            if value and (match := re.fullmatch(r"area_([a-z][a-z0-9_]*)_server", name))
+        }
         for name, value in self._variables.items():
             match = re.fullmatch(r"area_([a-z][a-z0-9_]*)_client_id", name)
             secret = self._variables.get(f"{name.removesuffix('_id')}_secret")
             if match and match[1] != OIDC and value and secret:
                 signing = self._variables.get(f"area_{match[1]}_signing_secret")
                 found[match[1]] = Keys(value, SecretStr(secret), SecretStr(signing) if signing else None)
-        return {"clients": found} if found else {}
+        return ({"clients": found} if found else {}) | ({"servers": servers} if servers else {})
 
 
 def _split(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from area.registry import Malformed, registry
 from area.settings import Settings
 
 
@@ -40,3 +41,22 @@ def test_an_issuer(monkeypatch):
     monkeypatch.setenv("AREA_OIDC_ISSUER", "id.example.org")
     with pytest.raises(ValidationError, match="must begin with https"):
         Settings()
+
+
+def test_servers_of_ones_own(monkeypatch):
+    monkeypatch.setenv("AREA_GITLAB_SERVER", "https://gitlab.example.org/")
+    assert Settings().servers == {"gitlab": "https://gitlab.example.org/"}
+    monkeypatch.setenv("AREA_GITLAB_SERVER", "gitlab.example.org")
+    with pytest.raises(ValidationError, match="AREA_GITLAB_SERVER must be an address"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [("AREA_RSS_SERVER", "RSS.* has no servers of one's own"), ("AREA_NOBODY_SERVER", "names no service")],
+)
+def test_a_server_that_nobody_has_stops_the_start(monkeypatch, variable, said):
+    monkeypatch.setenv(variable, "https://own.example.org")
+    monkeypatch.setattr("area.registry.settings", Settings)
+    with pytest.raises(Malformed, match=said):
+        registry.__wrapped__()

@@ -4,7 +4,7 @@ import inspect
 import re
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
 
@@ -104,6 +104,11 @@ class Action:
         """`service.component`, as it stands in addresses and in AREAs."""
         return f"{self.service.slug}.{self.name}"
 
+    @property
+    def generated(self) -> bool:
+        """Whether it was made from a vendor's description rather than written."""
+        return self.sample is not None
+
     def subscribe(self, function: Subscribe) -> Subscribe:
         """Declare `async def f(ctx, params, hook) -> Subscription`: ask the vendor to send the AREA's events to `hook.url`.
 
@@ -159,7 +164,8 @@ class Service:
     `personal`: then each user has their own. `ctx.http` lets requests in at the host of `base_url` and at `hosts`.
 
     With OAuth2, a component names the `scopes` that it needs beside those of every connection. `login` is for a service that is
-    connected otherwise than people log in with it: by a form, say.
+    connected otherwise than people log in with it: by a form, say. With `own_server`, whose `base_url` is the vendor's origin, an
+    installation may name a server of its own: `AREA_<SERVICE>_SERVER`.
     """
 
     slug: str
@@ -172,6 +178,7 @@ class Service:
     hosts: tuple[str, ...] = ()
     quality: Quality = "generated"
     personal: bool = False
+    own_server: bool = False
     inbound: Inbound | None = None
     actions: dict[str, Action] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
@@ -253,6 +260,23 @@ class Service:
         self._claim(action.name, self.actions)
         self.actions[action.name] = action
         return action
+
+    def move(self, server: str) -> None:
+        """Have all of it at another server: the installation's own, in place of the vendor's.
+
+        Raises `TypeError` for a service that is at the vendor only.
+        """
+        if not self.own_server:
+            raise TypeError(f"{self.name} has no servers of one's own.")
+        old, new = self.base_url, server.rstrip("/")
+        self.base_url = new
+        if isinstance(self.auth, OAuth2):
+            addresses = {
+                name: value.replace(old, new, 1)
+                for name in ("authorize_url", "token_url", "revoke_url")
+                if (value := getattr(self.auth, name))
+            }
+            self.auth = replace(self.auth, **addresses)
 
     def picker(self, function: Picking) -> Picking:
         """Declare `async def f(ctx, form) -> list[Option]`: what the user may choose from, for fields with `Pick("f")`.
