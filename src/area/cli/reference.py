@@ -207,7 +207,7 @@ def _components() -> Iterator[str]:
             yield from _fields(fields(service.auth.model), given=True)
         written = [action for action in service.actions.values() if action.translated]
         if len(written) < len(service.actions):
-            yield f"Besides these, actions are made from the vendor's own description: `area services {service.slug}` and the"
+            yield f"Besides these, actions are made from the vendor's own description: `area catalog show {service.slug}` and the"
             yield "help page of the service list them.\n"
         for action in written:
             yield f"### Action `{action.key}`: {action.title}\n"

@@ -59,7 +59,7 @@ def _components(service: Service, said: Tests) -> Iterator[str]:
     yield "|---|---|---|"
     every: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
     by = "; ".join(said.documents) or "its tests"
-    generated = [one for one in every if getattr(one, "generated", False)]
+    generated = [one for one in every if isinstance(one, Action) and one.generated]
     for one in every:
         if one in generated:
             continue
