@@ -118,6 +118,14 @@ def test_every_event_of_the_description_is_there():
     assert {one["name"]: one["type"] for one in opened["values"]}["issue"] == "object"
 
 
+def test_what_was_made_is_what_would_be_made(tmp_path):
+    package = tmp_path / "generated"
+    package.mkdir()
+    (package / "api.github.com.json").write_text(json.dumps(webhooks.document))
+    build.make(tmp_path, tmp_path / "made.json")
+    assert (tmp_path / "made.json").read_text() == events.MADE.read_text(), "run `python hatch_build.py`"
+
+
 async def test_each_event_fires_by_its_own_delivery_alone(ctx):
     hooked = {"Place": {"place": "octocat/hello-world"}, "Organization": {"organization": "octo-org"}, "Nothing": {}}
     for action in MADE:
