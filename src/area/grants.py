@@ -340,6 +340,17 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, us
     )
 
 
+async def shares_client(session: AsyncSession, registry: Registry, connector: Connector, user_id: int) -> bool:
+    """Whether the user has connected another service by the same client."""
+    client = connections.client_of(connector)
+    others = [one.name for one in registry.services.values() if connections.client_of(one) == client]
+    others.remove(connector.name)
+    connected = select(UserService.user_id).join(Service, Service.id == UserService.service_id)
+    return bool(
+        await session.scalar(connected.where(UserService.user_id == user_id, Service.name.in_(others)).limit(1))
+    )
+
+
 async def revoke(client: Client, connector: Connector, auth: OAuth2, keys: Keys | None, tokens: Kept | Grant) -> bool:
     """Make the tokens worthless at the vendor, if it takes that; whether it did. Never raises."""
     if keys is None or auth.revoke_url is None:

@@ -204,6 +204,24 @@ async def test_disconnecting_revokes(ann, server, state):
     assert caught.value.refused
 
 
+async def test_what_would_end_the_connection_of_another_service_is_not_revoked(ann, server, state):
+    vendor, other = state.registry.services["vendor"], state.registry.services["probe"]
+    vendor.auth = replace(vendor.auth, quirks=replace(vendor.auth.quirks, revokes_all=True))
+    other.auth = replace(vendor.auth, client="vendor")
+    pool = await state.database.pool()
+    before = (await server.set())["revoked"]
+    await link(ann, server)
+    await pool.execute(
+        "insert into user_services (user_id, service_id) select $1, id from services where name = 'Probe'", ann.id
+    )
+    assert (await ann.delete("/api/connections/vendor")).status == 200
+    assert (await server.set())["revoked"] == before
+    await link(ann, server)
+    await pool.execute("delete from user_services using services where id = service_id and name = 'Probe'")
+    assert (await ann.delete("/api/connections/vendor")).status == 200
+    assert (await server.set())["revoked"] == before + 1, "nothing else needs it"
+
+
 async def test_disconnecting_goes_on_when_the_vendor_is_away(ann, server, state, monkeypatch):
     await link(ann, server)
     service = state.registry.services["vendor"]

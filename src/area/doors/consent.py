@@ -101,12 +101,16 @@ async def tested(state: State, user_id: int, slug: str) -> Tested | None:
 
 
 async def revoked(state: State, user_id: int, slug: str) -> None:
-    """Before a connection is forgotten, make its tokens worthless where the vendor takes that."""
+    """Before a connection is forgotten, make its tokens worthless where the vendor takes that, and nothing else needs them."""
     connector = state.registry.services.get(slug)
     if connector is None or not isinstance(connector.auth, OAuth2):
         return
     async with state.database.transaction() as reading:
         kept = await grants.kept(reading, state.keyring, connector, user_id)
+        if connector.auth.quirks.revokes_all and await grants.shares_client(
+            reading, state.registry, connector, user_id
+        ):
+            return
     if kept is not None:
         await grants.revoke(
             state.client, connector, connector.auth, connections.keys_of(connector, state.settings), kept

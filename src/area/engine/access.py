@@ -218,7 +218,7 @@ class Tokens:
         stored = await patiently(lambda: pool.fetchval(STORE, user_id, service.name, lease, *values))
         log.info("token.refreshed", user=user_id, service=slug, stored=bool(stored))
         found = await patiently(lambda: self._read(user_id, service))
-        if not stored and (found is None or found.access != grant.access):
+        if not stored and (found is None or found.access != grant.access) and not auth.quirks.revokes_all:
             # connected anew or disconnected meanwhile, so nobody will ever use these
             await grants.revoke(self._state.client, service, auth, keys, grant)
         return self._usable(found, service)

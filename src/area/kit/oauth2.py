@@ -38,6 +38,9 @@ class Quirks:
     authorize_params: Mapping[str, str] = field(default_factory=dict)  # such as access_type=offline
     token_params: Mapping[str, str] = field(default_factory=dict)
     token_headers: Mapping[str, str] = field(default_factory=dict)
+    revokes_all: bool = (
+        False  # whether revoking a token ends all that the user has granted this client, by other services too
+    )
     token_json: bool = False  # whether the token and revocation endpoints are told in JSON rather than by a form
     error_field: str = "error"  # a token answer with this field is a refusal, whatever its status
     refused: frozenset[str] = frozenset(

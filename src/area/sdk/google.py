@@ -57,8 +57,7 @@ async def _account(ctx: Context) -> Account:
 def google(*, login: bool = False) -> OAuth2:
     """Google's OAuth2, for a service with `HOSTS` among its hosts; exactly one says `login`.
 
-    Without `include_granted_scopes`: AREA asks for all that a connection has anyway, and a token for the scopes of all services
-    together, revoked when one is disconnected, would end them all.
+    Without `include_granted_scopes`: AREA asks for all that a connection has anyway, and each token is to open one service only.
     https://developers.google.com/identity/protocols/oauth2/web-server
     """
     return OAuth2(
@@ -70,8 +69,13 @@ def google(*, login: bool = False) -> OAuth2:
         login_name="Google" if login else "",
         revoke_url="https://oauth2.googleapis.com/revoke",
         client="google",
-        # without consent there is a refresh token the first time only
-        quirks=Quirks(client_auth="post", authorize_params={"access_type": "offline", "prompt": "consent"}),
+        quirks=Quirks(
+            client_auth="post",
+            # without consent there is a refresh token the first time only
+            authorize_params={"access_type": "offline", "prompt": "consent"},
+            # "access to all of that authorization's scopes … are revoked simultaneously" (the page above)
+            revokes_all=True,
+        ),
     )
 
 
