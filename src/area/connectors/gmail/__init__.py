@@ -178,7 +178,7 @@ async def _labelled(ctx: Context, label: str) -> AsyncIterator[Event[Mail]]:
             async for page in answers(ctx, f"{ME}/history", params=params, gone=404):
                 ctx.state["history"] = page.get("historyId", begin)
                 found |= {mail: record["id"] for record in page.get("history") or () for mail in _given(record, label)}
-        except Gone:  # the history is kept for a week or so
+        except Gone:  # the history is kept for a week, seldom for hours only
             begin = None
     if not begin:
         # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users/getProfile

@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from area.sdk import Context, Event, Option, Permanent, Pick, Service, parse
 from area.sdk.google import HOSTS, call, google, pages, scope
 
-SOON = timedelta(minutes=1)  # Google lets a user ask 60 times a minute
+SOON = timedelta(
+    minutes=1
+)  # a user may ask 60 times a minute, https://developers.google.com/workspace/sheets/api/limits
 KEYS = 1000  # rows that are told apart by a column
 FILES = scope("drive.metadata.readonly")  # to choose a spreadsheet from
 READ, WRITE = (scope("spreadsheets.readonly"), FILES), (scope("spreadsheets"), FILES)
