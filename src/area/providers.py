@@ -63,13 +63,17 @@ class LoginView(BaseModel):
 
 
 class ClientView(BaseModel):
-    """What an administrator does so that a service can be used: register AREA at `docs`, paste the addresses, set the variables."""
+    """What an administrator does so that a service can be used: register AREA at `docs`, paste the addresses, set the variables.
+
+    `webhook_url` is where the service may tell at once that there is news.
+    """
 
     service: str
     name: str
     configured: bool
     docs: str | None
     redirect_uris: list[str]
+    webhook_url: str | None = None
     variables: list[str]
 
 
@@ -88,7 +92,8 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
                 *([grants.redirect_uri(settings, one.slug)] if isinstance(one.auth, OAuth2) else ()),
                 *([redirect_uri(settings, one.slug)] if login_of(one) else ()),
             ],
-            variables=[f"AREA_{connections.client_of(one).upper()}_CLIENT_{part}" for part in ("ID", "SECRET")],
+            webhook_url=f"{settings.base_url}/webhooks/{one.slug}" if one.inbound else None,
+            variables=[f"AREA_{connections.client_of(one).upper()}_{part}" for part in _secrets(one)],
         )
         for one in registry.services.values()
         if isinstance(one.auth, OAuth2) or login_of(one)
@@ -103,6 +108,11 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
         variables=[f"AREA_OIDC_{part}" for part in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME")],
     )
     return [*found, issuer]
+
+
+def _secrets(connector: Connector) -> tuple[str, ...]:
+    signs = connector.inbound is not None and not connector.inbound.verify.uses_client_secret
+    return ("CLIENT_ID", "CLIENT_SECRET", *(("SIGNING_SECRET",) if signs else ()))
 
 
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:

