@@ -123,7 +123,7 @@ document.addEventListener("click", async (event) => {
   if (copy) {
     const from = document.querySelector(copy.dataset.copy);
     await navigator.clipboard.writeText("value" in from ? from.value : from.textContent);
-    const status = document.getElementById("status");
+    const status = document.getElementById("page-status");
     status.textContent = say("sayCopied");
     copy.classList.add("is-copied");
     setTimeout(() => copy.classList.remove("is-copied"), 1500);
