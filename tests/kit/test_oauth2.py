@@ -118,6 +118,13 @@ async def test_scopes_however_they_are_written(vendor, given):
         (200, {"ok": False, "error": "ratelimited"}, {}, "ratelimited", False),
         (200, {"error": {"type": "x"}}, {}, "error", False),
         (200, {"err": "gone"}, {"error_field": "err", "refused": frozenset({"gone"})}, "gone", True),
+        (
+            400,
+            {"message": "No such token"},
+            {"error_field": "message", "refused": frozenset({"No such token"})},
+            "No such token",
+            True,
+        ),
         (503, "come back later", {}, "", False),
         (200, "<html>", {}, "", False),
         (200, {"access_token": ""}, {}, "", False),

@@ -152,7 +152,7 @@ async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str
     quirks = server.quirks
     answer = await _post(client, server, server.token_url, keys, form | dict(quirks.token_params))
     body = _body(answer)
-    code = _error_code(body, quirks.error_field)
+    code = _error_code(body, quirks)
     if answer.status >= 300 or code or not isinstance(body.get("access_token"), str) or not body["access_token"]:
         raise _failure(answer, code, quirks)
     refresh = body.get("refresh_token")
@@ -211,11 +211,11 @@ def _body(answer: Response) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _error_code(body: Mapping[str, Any], name: str) -> str:
-    """The server's word for what is wrong, if it is a word."""
-    value = body.get(name)
+def _error_code(body: Mapping[str, Any], quirks: Quirks) -> str:
+    """The server's word for what is wrong, if it is a word, or the very sentence that is known to refuse."""
+    value = body.get(quirks.error_field)
     if isinstance(value, str) and value:
-        return value if _CODE.fullmatch(value) else "error"
+        return value if value in quirks.refused or _CODE.fullmatch(value) else "error"
     return "error" if value else ""
 
 
