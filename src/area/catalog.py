@@ -159,108 +159,92 @@ async def _sync_services(session: AsyncSession, registry: Registry) -> dict[str,
     return {service.slug: ids[service.name] for service in registry.services.values()}
 
 
+# what is as it was is not written
+COMPONENTS = """
+insert into components (service_id, type, name, description, webhook_endpoint, polling_interval)
+select d.service_id, cast(d.type as component_type), d.name, d.description, d.webhook_endpoint, d.polling_interval
+from unnest(cast(:service_id as int[]), cast(:type as text[]), cast(:name as text[]), cast(:description as text[]),
+    cast(:webhook_endpoint as text[]), cast(:polling_interval as int[]))
+as d(service_id, type, name, description, webhook_endpoint, polling_interval)
+left join components c on c.service_id = d.service_id and c.name = d.name and c.type = cast(d.type as component_type)
+where c.id is null
+   or (c.description, c.webhook_endpoint, c.polling_interval) is distinct from (d.description, d.webhook_endpoint, d.polling_interval)
+on conflict (service_id, type, name) do update set description = excluded.description,
+    webhook_endpoint = excluded.webhook_endpoint, polling_interval = excluded.polling_interval
+"""
+
+
 async def _sync_components(
     session: AsyncSession, registry: Registry, service_ids: dict[str, int]
 ) -> dict[tuple[str, str], int]:
     """Ids by (type, key)."""
-    rows = [
-        _component_row(service_ids, action, "action")
-        | {
-            "webhook_endpoint": "/hooks/{token}" if action.kind == "webhook" else None,
-            "polling_interval": int(action.every.total_seconds()) if action.every else None,
-        }
-        for service in registry.services.values()
-        for action in service.actions.values()
-    ]
-    rows += [
-        _component_row(service_ids, reaction, "reaction") | {"webhook_endpoint": None, "polling_interval": None}
-        for service in registry.services.values()
-        for reaction in service.reactions.values()
-    ]
-    if rows:
-        statement = insert(Component).values(rows)
-        await session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["service_id", "type", "name"],
-                set_={
-                    name: statement.excluded[name] for name in ("description", "webhook_endpoint", "polling_interval")
-                },
+    columns = ("service_id", "type", "name", "description", "webhook_endpoint", "polling_interval")
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    declared: set[tuple[str, str]] = set()
+    for service in registry.services.values():
+        components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+        for one in components:
+            action = one if isinstance(one, Action) else None
+            row = (
+                service_ids[service.slug],
+                "action" if action else "reaction",
+                one.name,
+                one.title,
+                "/hooks/{token}" if action and action.kind == "webhook" else None,
+                int(action.every.total_seconds()) if action and action.every else None,
             )
-        )
+            for name, value in zip(columns, row, strict=True):
+                values[name].append(value)
+            declared.add((row[1], one.key))
+    await session.execute(text(COMPONENTS), values)
     slugs = {number: slug for slug, number in service_ids.items()}
     result = await session.execute(select(Component.id, Component.type, Component.name, Component.service_id))
     found = {(row.type, f"{slugs[row.service_id]}.{row.name}"): row.id for row in result if row.service_id in slugs}
-    declared = {("action", a.key) for s in registry.services.values() for a in s.actions.values()} | {
-        ("reaction", r.key) for s in registry.services.values() for r in s.reactions.values()
-    }
     return {key: number for key, number in found.items() if key in declared}
 
 
-def _component_row(service_ids: dict[str, int], component: Action | Reaction, type_: str) -> dict[str, Any]:
-    return {
-        "service_id": service_ids[component.service.slug],
-        "type": type_,
-        "name": component.name,
-        "description": component.title,
-    }
+# one statement for thousands of rows; what is as it was is not written
+VARIABLES = """
+with declared as (
+    select * from unnest(cast(:component_id as int[]), cast(:name as text[]), cast(:description as text[]), cast(:kind as text[]),
+        cast(:type as text[]), cast(:nullable as bool[]), cast(:placeholder as text[]), cast(:validation_regex as text[]),
+        cast(:display_order as int[]))
+    as d(component_id, name, description, kind, type, nullable, placeholder, validation_regex, display_order)
+), gone as (
+    delete from variables v where v.component_id = any(cast(:components as int[]))
+      and not exists (select from declared d where d.component_id = v.component_id and d.name = v.name
+                      and cast(d.kind as variable_kind) = v.kind)
+      and not exists (select from area_parameters p where p.variable_id = v.id)
+)
+insert into variables (component_id, name, description, kind, type, nullable, placeholder, validation_regex, display_order)
+select d.component_id, d.name, d.description, cast(d.kind as variable_kind), cast(d.type as variable_type), d.nullable,
+    d.placeholder, d.validation_regex, d.display_order
+from declared d
+left join variables v on v.component_id = d.component_id and v.name = d.name and v.kind = cast(d.kind as variable_kind)
+where v.id is null or (v.description, cast(v.type as text), v.nullable, v.placeholder, v.validation_regex, v.display_order)
+    is distinct from (d.description, d.type, d.nullable, d.placeholder, d.validation_regex, d.display_order)
+on conflict (component_id, kind, name) do update set description = excluded.description, type = excluded.type,
+    nullable = excluded.nullable, placeholder = excluded.placeholder, validation_regex = excluded.validation_regex,
+    display_order = excluded.display_order
+"""
+COLUMNS = ("name", "description", "type", "nullable", "placeholder", "validation_regex", "display_order")
 
 
 async def _sync_variables(session: AsyncSession, registry: Registry, component_ids: dict[tuple[str, str], int]) -> int:
-    rows = []
+    values: dict[str, list[Any]] = {name: [] for name in ("component_id", "kind", *COLUMNS)}
     for (type_, key), component_id in component_ids.items():
         component = registry.action(key) if type_ == "action" else registry.reaction(key)
         if component is None:
             continue
         parameters, returns = component_fields(component)
         for kind, declared in (("parameter", parameters), ("return_value", returns)):
-            rows += [
-                {
-                    "component_id": component_id,
-                    "name": one.name,
-                    "description": one.description,
-                    "kind": kind,
-                    "type": one.type,
-                    "nullable": one.nullable,
-                    "placeholder": one.placeholder,
-                    "validation_regex": one.validation_regex,
-                    "display_order": one.display_order,
-                }
-                for one in declared
-            ]
-    columns = ("description", "type", "nullable", "placeholder", "validation_regex", "display_order")
-    kept = await session.execute(
-        select(
-            Variable.component_id,
-            Variable.kind,
-            Variable.name,
-            Variable.id,
-            *(getattr(Variable, one) for one in columns),
-        ).where(Variable.component_id.in_(component_ids.values()))
-    )
-    existing = {tuple(row[:3]): row for row in kept}
-    wanted = {(row["component_id"], row["kind"], row["name"]): row for row in rows}
-    fresh = [
-        row
-        for key, row in wanted.items()
-        if key not in existing or tuple(existing[key][4:]) != tuple(row[one] for one in columns)
-    ]
-    for start in range(0, len(fresh), 2000):  # a statement takes 32,767 parameters
-        statement = insert(Variable).values(fresh[start : start + 2000])
-        await session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["component_id", "kind", "name"],
-                set_={name: statement.excluded[name] for name in columns},
-            )
-        )
-    gone = [row.id for key, row in existing.items() if key not in wanted]
-    if gone:
-        await session.execute(
-            delete(Variable).where(
-                Variable.id.in_(gone),
-                ~text("exists (select from area_parameters p where p.variable_id = variables.id)"),
-            )
-        )
-    return len(rows)
+            for one in declared:
+                values["component_id"].append(component_id)
+                values["kind"].append(kind)
+                for column in COLUMNS:
+                    values[column].append(getattr(one, column))
+    await session.execute(text(VARIABLES), values | {"components": list(component_ids.values())})
+    return len(values["name"])
 
 
 # A row's xmin is the transaction that wrote it: whoever writes, by whatever way, is noticed, and so is one's own transaction.
