@@ -1,0 +1,189 @@
+"""Home Assistant, against a double and a stream written from its documentation: it publishes no description."""
+
+import asyncio
+import contextlib
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from area.connectors.home_assistant import Login, service, works
+from area.kit.net import Guard
+from area.sdk import AuthExpired, Permanent, Retry
+from area.sdk.testing import Answer, Double, connector, outcomes
+
+SERVER = "http://home.example:8123"
+AT = "2026-11-23T09:00:00+00:00"
+
+
+@pytest.fixture
+async def vendor():
+    async with Double(None, at=SERVER) as double:
+        yield double
+
+
+@pytest.fixture
+async def ctx(vendor):
+    async with connector(service, vendor, credential=Login(server=f"{SERVER}/lovelace", token="t0ken")) as ctx:
+        yield ctx
+
+
+@contextlib.asynccontextmanager
+async def streaming(ctx, *told, status: int = 200):
+    """A server whose stream tells this and ends; as Home Assistant does it, with a ping between. Yields what was asked."""
+    asked: list[web.Request] = []
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        asked.append(request)
+        response = web.StreamResponse(status=status, headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for one in told:
+            await response.write(
+                b"data: ping\n\ndata: " + (one if isinstance(one, bytes) else orjson.dumps(one)) + b"\n\n"
+            )
+        return response
+
+    app = web.Application()
+    app.router.add_get("/api/stream", stream)
+    async with TestServer(app) as server:
+        ctx.credential = Login(server=str(server.make_url("/")), token="t0ken")
+        yield asked
+
+
+async def heard(ctx, name: str, error: type[Exception] = Retry, **params):
+    """The events until the line ends, which it must with an error."""
+    action, found = service.actions[name], []
+
+    async def listen() -> None:
+        async for event in action.function(ctx, action.params(**params)):
+            action.returns.model_validate_json(event.data.model_dump_json())
+            found.append(event)
+
+    with pytest.raises(error):
+        await listen()
+    return found
+
+
+def state(entity: str, value: str):
+    return {"entity_id": entity, "state": value, "attributes": {"friendly_name": "Door"}, "last_changed": AT}
+
+
+def change(number: int, before: str | None, after: str | None, entity: str = "sensor.door"):
+    data = {"entity_id": entity}
+    data |= {"old_state": before and state(entity, before), "new_state": after and state(entity, after)}
+    return fired("state_changed", number, data)
+
+
+def fired(kind: str, number: int, data):
+    return {"event_type": kind, "data": data, "origin": "LOCAL", "time_fired": AT, "context": {"id": f"c{number}"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "told", "expected"),
+    [
+        ("state_changed", {}, [("off", "on"), ("on", "on"), (None, "on"), ("on", None), ("on", "off")], [0, 4]),
+        ("state_changed", {"to": "on"}, [("off", "on"), ("on", "off")], [0]),
+        ("state_changed", {"before": "on"}, [("off", "on"), ("on", "off")], [1]),
+        ("threshold_passed", {"direction": "above", "value": 25}, [("24", "25.5"), ("25.5", "26"), ("26", "25"), ("unknown", "30")], [0]),
+        ("threshold_passed", {"direction": "below", "value": 0}, [("1", "-0.5"), ("-0.5", "unavailable"), ("0", "-1")], [0, 2]),
+    ],
+)  # fmt: skip
+async def test_changes(ctx, name, params, told, expected):
+    rows = [change(number, *one) for number, one in enumerate(told)]
+    others = [change(9, "off", "on", "sensor.other"), fired("homeassistant_stop", 9, {})]
+    async with streaming(ctx, *rows, *others) as asked:
+        found = await heard(ctx, name, entity="sensor.door", **params)
+    assert [event.id for event in found] == [f"c{number} sensor.door {AT}" for number in expected]
+    assert {event.data.name for event in found} == {"Door"}
+    assert (asked[0].query["restrict"], asked[0].headers["Authorization"]) == ("state_changed", "Bearer t0ken")
+
+
+async def test_events(ctx):
+    async with streaming(ctx, fired("tag_scanned", 1, {"tag_id": "42"}), fired("homeassistant_stop", 2, {})):
+        (event,) = await heard(ctx, "event_fired", event_type="tag_scanned")
+    assert (event.data.data, event.data.fired_at.isoformat()) == ({"tag_id": "42"}, AT)
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AuthExpired), (404, Permanent), (429, Retry), (503, Retry)])
+async def test_a_stream_that_is_refused(ctx, status, error):
+    async with streaming(ctx, status=status):
+        assert await heard(ctx, "event_fired", error, event_type="x") == []
+
+
+async def test_what_goes_wrong_on_the_line(ctx, monkeypatch):
+    async with streaming(ctx, b'{"cut'):
+        assert await heard(ctx, "event_fired", event_type="x") == []
+    with monkeypatch.context() as patched:
+        patched.setattr("area.connectors.home_assistant.stream.LONGEST", 100)
+        async with streaming(ctx, fired("x", 1, {"long": "x" * 1000})):
+            assert await heard(ctx, "event_fired", Permanent, event_type="x") == []
+    assert await heard(ctx, "event_fired", event_type="x") == []  # it is gone
+    ctx.guard = Guard()
+    assert await heard(ctx, "event_fired", Permanent, event_type="x") == []  # not allowed
+
+
+async def test_silence(ctx, monkeypatch):
+    monkeypatch.setattr("area.connectors.home_assistant.stream.TIMEOUT", 0.1)
+    async with await asyncio.start_server(lambda *_: asyncio.sleep(5), "127.0.0.1", 0) as mute:
+        port = mute.sockets[0].getsockname()[1]
+        ctx.credential = Login(server=f"http://127.0.0.1:{port}", token="t0ken")
+        assert await heard(ctx, "event_fired", event_type="x") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "path", "body"),
+    [
+        ("turn_on", {"entity": "light.a"}, "/api/services/homeassistant/turn_on", {"entity_id": "light.a"}),
+        ("turn_off", {"entity": "light.a"}, "/api/services/homeassistant/turn_off", {"entity_id": "light.a"}),
+        ("call_service", {"service": "light.toggle", "entity": "light.a", "data": {"transition": 2}},
+         "/api/services/light/toggle", {"entity_id": "light.a", "transition": 2}),
+        ("call_service", {"service": "script.tea"}, "/api/services/script/tea", {}),
+        ("notify", {"message": "Hi"}, "/api/services/notify/persistent_notification", {"message": "Hi"}),
+        ("notify", {"message": "Hi", "title": "T", "notifier": "mobile_app_a"}, "/api/services/notify/mobile_app_a",
+         {"message": "Hi", "title": "T"}),
+        ("fire_event", {"event_type": "bell", "data": {"door": 1}}, "/api/events/bell", {"door": 1}),
+    ],
+)  # fmt: skip
+async def test_reactions(ctx, vendor, name, params, path, body):
+    vendor.on("POST", path, [])
+    reaction = service.reactions[name]
+
+    async def call():
+        return await reaction.function(ctx, reaction.params(**params))
+
+    await call()
+    assert (vendor.asked[-1].path, vendor.asked[-1].json) == (path, body)
+    assert vendor.asked[-1].headers["Authorization"] == "Bearer t0ken"
+    await outcomes(ctx, vendor, call, garbage=False)
+
+
+async def test_what_can_be_chosen(ctx, vendor):
+    vendor.on("GET", "/api/states", [state("sensor.door", "on"), state("light.a", "on") | {"attributes": {}}])
+    vendor.on(
+        "GET",
+        "/api/services",
+        [{"domain": "light", "services": {"turn_on": {}}}, {"domain": "notify", "services": {"phone": {}}}],
+    )
+    found = {name: [(one.value, one.label) for one in await pick(ctx, {})] for name, pick in service.pickers.items()}
+    assert found == {
+        "entities": [("sensor.door", "Door"), ("light.a", "light.a")],
+        "services": [("light.turn_on", "light.turn_on"), ("notify.phone", "notify.phone")],
+        "notifiers": [("phone", "phone")],
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [({"message": "API running."}, ""), ({"hello": 1}, "no Home Assistant"), (Answer(401), "does not take this token")],
+)
+async def test_the_connection_is_tried(ctx, vendor, answer, said):
+    vendor.on("GET", "/api/", answer)
+    with pytest.raises(Permanent, match=said) if said else contextlib.nullcontext():
+        await works(ctx, Login(server=SERVER, token="t0ken"))
+
+
+@pytest.mark.parametrize("server", ["homeassistant.local", "ftp://home.example", "http://"])
+def test_what_is_no_address(server):
+    with pytest.raises(ValueError, match="must be the address"):
+        Login(server=server, token="t0ken")
