@@ -1,8 +1,10 @@
 """AREAs as people see them: the seed's columns, parameters as written, and how each fares."""
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 from sqlalchemy import Row, func, select, text
@@ -16,6 +18,8 @@ from area.plans import MASK, SECRET, Config, Scope, parse
 from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
+
+MOST_KEPT = 5000  # AREAs whose sides are kept, of all users: some 10 MB
 
 
 class PartOut(BaseModel):
@@ -90,18 +94,17 @@ async def views(session: AsyncSession, scope: Scope, ids: Sequence[int]) -> list
     areas = [rows[one] for one in ids if one in rows]
     if not areas:
         return []
-    configs = await parameters.configs(session, scope.registry, areas)
+    parts = await _parts(session, scope, areas)
     connections: Mapping[str, str] = {}
-    keys = {key for config, _ in configs.values() for key in (config.action, config.reaction)}
-    if any(_needs_connection(scope.registry, key) for key in keys):
+    if any(_needs_connection(scope.registry, key) for key in {one.component for both in parts for one in both}):
         connections = await _connection_states(session, scope.registry, areas[0].user_id)
     views = []
-    for area in areas:
-        config, variables = configs[area.id]
-        waits_for = _waits_for(scope.registry, config, connections) if area.available else None
-        state, reason = _state(area, scope.registry, config, waits_for, connections)
+    for area, (action, reaction) in zip(areas, parts, strict=True):
+        keys = (action.component, reaction.component)
+        waits_for = _waits_for(scope.registry, keys, connections) if area.available else None
+        state, reason = _state(area, scope.registry, keys, waits_for, connections)
         try:
-            webhook_url, webhook_secret = _webhook(scope, config, area)
+            webhook_url, webhook_secret = _webhook(scope, action.component, area)
         except Undecryptable as error:
             webhook_url = webhook_secret = None
             state, reason = "failing", f"Its webhook address can't be read: {error}"
@@ -118,8 +121,8 @@ async def views(session: AsyncSession, scope: Scope, ids: Sequence[int]) -> list
                 updated_at=area.updated_at,
                 last_triggered_at=area.last_triggered_at.replace(tzinfo=UTC) if area.last_triggered_at else None,
                 triggered_count=area.triggered_count,
-                action=_part_view(scope, area, "action", config, variables),
-                reaction=_part_view(scope, area, "reaction", config, variables),
+                action=action,
+                reaction=reaction,
                 webhook_url=webhook_url,
                 webhook_secret=webhook_secret,
                 version=area.version,
@@ -133,11 +136,33 @@ async def views(session: AsyncSession, scope: Scope, ids: Sequence[int]) -> list
     return views
 
 
-def _webhook(scope: Scope, config: Config, area: Row[Any]) -> tuple[str | None, str | None]:
+_kept: WeakKeyDictionary[Registry, OrderedDict[tuple[Hashable, ...], tuple[PartOut, PartOut]]] = WeakKeyDictionary()
+
+
+async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]]) -> list[tuple[PartOut, PartOut]]:
+    """Both sides of each AREA. A version never changes, so its sides are read once; secrets are no part of them."""
+    kept = _kept.setdefault(scope.registry, OrderedDict())
+    versions = {area.id: (area.id, area.version, area.created_at, area.updated_at) for area in areas}
+    found = {one: kept[version] for one, version in versions.items() if version in kept}
+    unread = [area for area in areas if area.id not in found]
+    configs = await parameters.configs(session, scope.registry, unread) if unread else {}
+    for area in unread:
+        config, variables = configs[area.id]
+        action = _part_view(scope, area, "action", config, variables)
+        found[area.id] = action, _part_view(scope, area, "reaction", config, variables)
+    for area in areas:
+        kept[versions[area.id]] = found[area.id]
+        kept.move_to_end(versions[area.id])
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)
+    return [found[area.id] for area in areas]
+
+
+def _webhook(scope: Scope, key: str, area: Row[Any]) -> tuple[str | None, str | None]:
     """Where the AREA's webhooks go, and what they are signed with where the action uses the secret that AREA made."""
     if area.token is None:
         return None, None
-    action = scope.registry.action(config.action)
+    action = scope.registry.action(key)
     if action and action.on_subscribe:  # AREA tells the vendor itself
         return None, None
     secret = None
@@ -180,7 +205,7 @@ def _part_view(
 def _state(
     area: Row[Any],
     registry: Registry,
-    config: Config,
+    keys: tuple[str, str],
     waits_for: Connector | None,
     connections: Mapping[str, str],
 ) -> tuple[State, str | None]:
@@ -189,7 +214,7 @@ def _state(
         return "switched_off", area.reason
     if not area.is_active:
         return "off", None
-    if not area.available or not registry.action(config.action) or not registry.reaction(config.reaction):
+    if not area.available or not registry.action(keys[0]) or not registry.reaction(keys[1]):
         return "unavailable", "Its action or reaction is switched off on this server."
     if waits_for:
         verb = "Reconnect" if waits_for.slug in connections else "Connect"
@@ -203,9 +228,9 @@ def _state(
     return ("retrying", area.retry_error) if area.retried else ("healthy", None)
 
 
-def _waits_for(registry: Registry, config: Config, connections: Mapping[str, str]) -> Connector | None:
+def _waits_for(registry: Registry, keys: tuple[str, str], connections: Mapping[str, str]) -> Connector | None:
     """The first service of the two that is not connected, or no longer."""
-    for key in (config.action, config.reaction):
+    for key in keys:
         service = registry.services.get(key.partition(".")[0])
         if service and service.auth is not None and connections.get(service.slug) != "works":
             return service

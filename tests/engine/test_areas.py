@@ -201,3 +201,21 @@ async def test_one_that_is_deleted_meanwhile_is_left_out(state, user):
         assert [one.id for one in found] == [second.id, first.id]
         assert await area_views.views(session, scope, [gone]) == []
         assert await area_views.views(session, scope, []) == []
+
+
+async def test_what_an_area_says_is_read_anew_when_it_changes(state, user):
+    scope = Scope(state.registry, state.keyring, "http://x", 3)
+    area = await make_area(state, user, text="first")
+    async with state.database.transaction() as session:
+        assert (await areas.get(session, scope, user, area.id)).reaction.parameters == {"text": "first"}
+    patch = AreaPatch(reaction=areas.Part(component="probe.send", parameters={"text": "second"}))
+    async with state.database.sessions() as session:
+        assert (await areas.change(session, scope, user, area.id, patch)).reaction.parameters == {"text": "second"}
+        await session.rollback()
+    async with state.database.transaction() as session:
+        assert (await areas.get(session, scope, user, area.id)).reaction.parameters == {"text": "first"}
+    third = AreaPatch(reaction=areas.Part(component="probe.send", parameters={"text": "third"}))
+    async with state.database.transaction() as session:
+        await areas.change(session, scope, user, area.id, third)
+    async with state.database.transaction() as session:
+        assert (await areas.find(session, scope, user))[0].reaction.parameters == {"text": "third"}
