@@ -118,7 +118,7 @@ async def test_it_says_what_to_connect_and_leads_there(person):
     await person.go(f"/areas/{area['id']}")
     await expect(person.page.locator("#state")).to_contain_text("Waits for a connection")
     link = person.page.get_by_role("link", name="Connect it")
-    await expect(link).to_have_attribute("href", f"/services/email?next=/areas/{area['id']}")
+    await expect(link).to_have_attribute("href", f"/services/email?next=%2Fareas%2F{area['id']}")
     await fire(person, area, {})
     await person.page.locator("#area-runs .run a").first.click()
     await expect(person.page.get_by_text("It waits for a connection, and runs as soon as that works.")).to_be_visible()

@@ -66,7 +66,7 @@ async def test_from_nothing_by_keyboard_alone(person):
     await expect(box(page, "Time")).to_be_focused()
     await box(page, "Time").fill("07:30")
     await page.get_by_label("Search for what is done").focus()
-    await keys.type("inbox", delay=20)
+    await keys.type("notice to your inbox", delay=20)
     await expect(page.locator(".found button")).to_have_count(1)
     await keys.press("ArrowDown")
     await keys.press("Enter")
@@ -325,7 +325,7 @@ async def test_a_missing_connection_leads_there_and_back(person):
     await new(person, "A request arrives", "Send a mail")
     box = page.get_by_role("link", name=re.compile("^Connect"))
     await expect(box).to_be_visible()
-    assert await box.get_attribute("href") == "/services/email?next=/areas/new"
+    assert await box.get_attribute("href") == "/services/email?next=%2Fareas%2Fnew"
 
 
 async def test_a_time_is_meant_where_the_browser_is(server, browser, person):
@@ -430,6 +430,7 @@ async def test_what_is_in_the_account_is_chosen_from_a_list(person):
     await expect(dialog).to_be_hidden()
     await expect(page.get_by_role("button", name="Choose: Area ID")).to_be_focused()
     await keys.press("Enter")
+    await expect(dialog.locator(".found li")).to_have_count(3)
     await keys.type("bet")
     await keys.press("ArrowDown")
     await expect(dialog.locator(".found button:focus")).to_contain_text("Beta <b>")

@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from area.web import assets, language, pages, translate
+from area.doors import browser
+from area.web import assets, language, translate
 from tests.web.conftest import PASSWORD, arrive
 
 
@@ -134,7 +135,7 @@ async def test_without_a_network_there_is_a_page_that_says_so(person):
     ],
 )
 def test_where_next_leads(address, leads):
-    assert pages.local(address) == leads
+    assert browser.local(address) == leads
 
 
 @pytest.mark.parametrize(

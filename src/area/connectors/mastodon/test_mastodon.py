@@ -3,6 +3,7 @@
 What it lacks, of what is used here, is mended below by docs.joinmastodon.org.
 """
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -66,6 +67,12 @@ def paged(rows: list[dict]):
         return Answer(json=sorted(older, key=lambda row: -int(row["id"]))[:40], unchecked=BARE)
 
     return answer
+
+
+@pytest.fixture(autouse=True)
+def _begin(monkeypatch):
+    """A run of all tests takes longer than what is new stays new."""
+    monkeypatch.setattr(sys.modules[__name__], "START", datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5))
 
 
 @pytest.fixture
