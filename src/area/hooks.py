@@ -18,12 +18,11 @@ from area.engine import access, metrics, nudges
 from area.engine.away import is_away
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, NORMAL, Intake, Offer
-from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import hash_token
 from area.kit.text import dump_model
-from area.sdk import AuthExpired, ConnectorError, Context, Headers, Nothing, Refused, Reply, Request, Retry, Service
+from area.sdk import AuthExpired, ConnectorError, Headers, Nothing, Refused, Reply, Request, Retry, Service
 
 log = structlog.get_logger()
 
@@ -163,12 +162,7 @@ class Hooks:
         credential = None
         if service.auth is not None:
             credential = (await self.cache.connection(area.user_id, service.slug)).credential
-        context = Context(
-            http=access.http(self.state, self.cache.tokens, service, area.user_id, credential),
-            guard=self.state.guard,
-            platform=UserPlatform(self.state, area.user_id, area.id),
-            credential=credential,
-        )
+        context = access.context(self.state, self.cache.tokens, service, area.user_id, credential, area.id)
         flooding = not _bucket(self._users, area.user_id, FLOOD_BURST).take(FLOOD_RATE, FLOOD_BURST)
         accepted = []
         try:

@@ -27,7 +27,7 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
 from area.kit.oauth2 import Grant, GrantFailed, Keys
-from area.sdk import Access, AuthExpired, Credentials, Http, OAuth2, Retry, Service
+from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Retry, Service
 from area.sdk.http import Fixed
 
 log = structlog.get_logger()
@@ -277,6 +277,16 @@ def http(state: State, tokens: Tokens, service: Service, user_id: int | None, cr
         authority = Fixed(auth.access(credential))
     return Http(
         state.client, service.base_url, authority=authority, hosts=service.hosts, connected=service.auth is not None
+    )
+
+
+def context(state: State, tokens: Tokens, service: Service, user_id: int, credential: Any, area_id: int = 0) -> Context:
+    """What a connector is given that acts for this user, beside any execution."""
+    return Context(
+        http=http(state, tokens, service, user_id, credential),
+        guard=state.guard,
+        platform=UserPlatform(state, user_id, area_id),
+        credential=credential,
     )
 
 

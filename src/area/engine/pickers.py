@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from area.engine import access
 from area.engine.cache import Cache
-from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.problems import Conflict, NotFound
-from area.sdk import Action, AuthExpired, ConnectorError, Context, Option, Reaction
+from area.sdk import Action, AuthExpired, ConnectorError, Option, Reaction
 from area.sdk.fields import fields
 
 MOST = 1000  # options that a form shows
@@ -30,12 +29,7 @@ async def options(
         credential = connection.credential
         if connection.status == "missing":
             raise Conflict(f"Connect {service.name} first; then you can choose from what is there.")
-    context = Context(
-        http=access.http(state, cache.tokens, service, user_id, credential),
-        guard=state.guard,
-        platform=UserPlatform(state, user_id, 0),
-        credential=credential,
-    )
+    context = access.context(state, cache.tokens, service, user_id, credential)
     try:
         found = await service.pickers[declared.picker](context, form)
     except AuthExpired as error:
