@@ -39,10 +39,9 @@ from area.kit.problems import Conflict, FieldError, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
 from area.plans import MASK, SECRET, secret_context
 from area.registry import Registry
-from area.sdk import AuthExpired, Context, Credentials, Http, OAuth2, Permanent, Retry
+from area.sdk import AuthExpired, Context, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 from area.sdk.fields import fields
-from area.sdk.http import Fixed
 from area.settings import Settings
 
 TEST_TIMEOUT = 20  # seconds
@@ -179,8 +178,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
     auth = connector.auth
     if not isinstance(auth, Credentials):
         return Tested(works=True)
-    authority = Fixed(auth.access(credential)) if auth.access else None
-    http = Http(client, connector.base_url, authority=authority, hosts=connector.hosts)
+    http = connector.http(client, connector.fixed(credential))
     context = Context(http=http, guard=guard, platform=NoPlatform(), credential=credential)
     secrets = list(_secrets(credential))
     try:

@@ -250,20 +250,12 @@ class Trial:
 
 async def _without_account(service: "Service", credential: Any, work: "Callable[[Context], Awaitable[None]]") -> None:
     from area.kit.http import Client
-    from area.sdk import Context, Credentials, Http
-    from area.sdk.http import Fixed
+    from area.sdk import Context
 
     guard = console.configured(quiet=True).guard()
     client = Client(guard)
     try:
-        authority = (
-            Fixed(service.auth.access(credential))
-            if isinstance(service.auth, Credentials) and service.auth.access and credential
-            else None
-        )
-        http = Http(
-            client, service.base_url, authority=authority, hosts=service.hosts, connected=service.auth is not None
-        )
+        http = service.http(client, service.fixed(credential))
         await work(Context(http=http, guard=guard, platform=cast("Platform", Nobody()), credential=credential))
     finally:
         await client.close()

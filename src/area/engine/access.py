@@ -27,8 +27,7 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
 from area.kit.oauth2 import Grant, GrantFailed, Keys
-from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Retry, Service
-from area.sdk.http import Fixed
+from area.sdk import Access, AuthExpired, Context, Http, OAuth2, Retry, Service
 
 log = structlog.get_logger()
 
@@ -270,14 +269,9 @@ class Bearer:
 def http(state: State, tokens: Tokens, service: Service, user_id: int | None, credential: Any) -> Http:
     """The client for a connector that acts for this user."""
     auth = service.auth
-    authority: Bearer | Fixed | None = None
     if isinstance(auth, OAuth2) and user_id is not None:
-        authority = Bearer(state, tokens, service, auth, user_id)
-    elif isinstance(auth, Credentials) and auth.access is not None and credential is not None:
-        authority = Fixed(auth.access(credential))
-    return Http(
-        state.client, service.base_url, authority=authority, hosts=service.hosts, connected=service.auth is not None
-    )
+        return service.http(state.client, Bearer(state, tokens, service, auth, user_id))
+    return service.http(state.client, service.fixed(credential))
 
 
 def context(state: State, tokens: Tokens, service: Service, user_id: int, credential: Any, area_id: int = 0) -> Context:

@@ -1,12 +1,12 @@
 """All that a connector may import."""
 
-from area.sdk.answers import Row, found
+from area.sdk.answers import Made, Row, fill, filled, found, look
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
-from area.sdk.events import Event, Headers, Hook, Reply, Request, Subscription
-from area.sdk.fields import Option, Pick
-from area.sdk.http import Access, Http, Response, parse
-from area.sdk.oauth2 import Account, OAuth2, Quirks
+from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription
+from area.sdk.fields import Option, Pick, asked
+from area.sdk.http import Access, Http, Pages, Response, parse
+from area.sdk.oauth2 import Account, OAuth2, Quirks, profile
 from area.sdk.polls import daily, entered
 from area.sdk.service import Action, Credentials, Firing, Inbound, Nothing, Reaction, Service
 from area.sdk.sockets import explain, tls_context
@@ -32,15 +32,18 @@ __all__ = [
     "Context",
     "Credentials",
     "Event",
+    "Events",
     "Failure",
     "Firing",
     "Headers",
     "Hook",
     "Http",
     "Inbound",
+    "Made",
     "Nothing",
     "OAuth2",
     "Option",
+    "Pages",
     "Permanent",
     "Pick",
     "Platform",
@@ -57,15 +60,20 @@ __all__ = [
     "Timer",
     "Verify",
     "ZoneName",
+    "asked",
     "daily",
     "entered",
     "explain",
+    "fill",
+    "filled",
     "found",
     "hmac_sha1",
     "hmac_sha256",
     "hmac_timestamped",
     "hmac_versioned",
+    "look",
     "parse",
+    "profile",
     "shared_token",
     "standard_webhooks",
     "tls_context",

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 
@@ -74,3 +75,9 @@ class Context:
     idempotency_key: str = ""
     save: Callable[[], Awaitable[None]] = _nothing_to_save
     log: Any = field(default_factory=structlog.get_logger)
+
+    def uuid(self, purpose: str = "") -> str:
+        """A UUID (RFC 9562, version 5) that is the same for every attempt of one execution, for vendors that take one as the name of
+        a request or of what is made; another one for each `purpose`. Empty in a trigger.
+        """
+        return str(uuid5(NAMESPACE_URL, self.idempotency_key + purpose)) if self.idempotency_key else ""

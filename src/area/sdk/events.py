@@ -1,6 +1,6 @@
 """What connectors receive and yield: events, requests, hooks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -25,6 +25,9 @@ class Event(Generic[Data]):
     id: str
     data: Data
     at: datetime | None = None
+
+
+Events = AsyncIterator[Event[Data]]
 
 
 class Headers(Mapping[str, str]):

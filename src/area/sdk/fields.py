@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
+import pydantic
 from pydantic import AnyUrl, BaseModel, EmailStr, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -34,6 +35,19 @@ class Option:
     value: str
     label: str
     hint: str = ""
+
+
+def asked(description: str, example: Any = None, *, pick: str = "", **constraints: Any) -> Any:
+    """What the user reads of a parameter, and its constraints (pydantic's), to be used in `Annotated`.
+
+    `pick` names the service's picker that lists what may be chosen. Around another such type it describes it anew.
+    """
+    if example is not None:
+        constraints["examples"] = [example]
+    info: FieldInfo = pydantic.Field(description=description, **constraints)
+    if pick:
+        info.metadata.append(Pick(pick))
+    return info
 
 
 @dataclass(frozen=True, slots=True)

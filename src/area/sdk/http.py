@@ -3,7 +3,7 @@
 import hashlib
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -14,9 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
-from area.sdk.errors import AuthExpired, Permanent, Retry
+from area.sdk.answers import look
+from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 
-__all__ = ["Access", "Authority", "Fixed", "Http", "Response", "parse"]
+__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "parse"]
+
+Parsed = TypeVar("Parsed")
+Refusal = Callable[[Response, Mapping[str, Any]], ConnectorError | None]
 
 MAX_RETRY_AFTER = timedelta(hours=24)
 MAX_SAID = 500  # characters of a vendor's message
@@ -45,6 +49,22 @@ class Access:
             if len(secret) >= SHORTEST_SECRET:
                 message = message.replace(secret, MASK)
         return message
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """How a vendor's lists come: where in an answer the `rows` are (empty: the answer is the list), and what leads on.
+
+    `next` is where the next page's address is, or its cursor, which is sent as `cursor`: in the query, or in the body of a request
+    that has one. Without `next` it is the address in the header `Link` (RFC 8288). `query` is sent with each request. Of one list `most` pages
+    are read.
+    """
+
+    rows: str = ""
+    next: str = ""
+    cursor: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    most: int = 5
 
 
 class Authority(Protocol):
@@ -91,6 +111,8 @@ class Http:
     Those are `base_url`'s (or that of the user's own server) and `hosts`: names, reached by https, or whole origins. A redirect to
     another host takes nothing along.
 
+    `name` is what the vendor is called, `pages` how its lists come, `refusal` what its answers mean beside what their status says.
+
     Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with its
     `Retry-After`) or a 403 that says so much, `AuthExpired` on 401 when there is a connection, and `Permanent` on any other status
     from 400.
@@ -104,8 +126,14 @@ class Http:
         authority: Authority | None = None,
         hosts: Sequence[str] = (),
         connected: bool = False,
+        name: str = "",
+        pages: Pages = Pages(),
+        refusal: Refusal | None = None,
     ) -> None:
         self._client = client
+        self._name = name
+        self._pages = pages
+        self._refusal = refusal
         self._base_url = (authority.base_url if authority else "") or base_url
         self._authority = authority
         self.connected = connected or authority is not None
@@ -189,14 +217,76 @@ class Http:
         self.check(response, retry)
         return response
 
-    async def get(self, url: str, **options: Any) -> Any:
-        """GET and parse JSON."""
-        return _json(await self.call("GET", url, **options))
+    @overload
+    async def get(self, url: str, **options: Any) -> Any: ...
+    @overload
+    async def get(self, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed: ...
+    async def get(self, url: str, kind: Any = Any, *, at: str = "", **options: Any) -> Any:
+        """GET and parse JSON: as a `kind`, if one is said, what is `at` a path (as for `found`) of the answer."""
+        return self._parsed(await self.call("GET", url, **options), kind, at)
 
-    async def post(self, url: str, **options: Any) -> Any:
-        """POST and parse JSON; None when the answer has no body."""
+    @overload
+    async def post(self, url: str, **options: Any) -> Any: ...
+    @overload
+    async def post(self, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed: ...
+    async def post(self, url: str, kind: Any = Any, *, at: str = "", **options: Any) -> Any:
+        """POST and parse JSON, as `get`; without a `kind`, None when the answer has no body."""
         response = await self.call("POST", url, **options)
-        return _json(response) if response.body else None
+        return self._parsed(response, kind, at) if response.body or kind is not Any else None
+
+    async def ask(self, method: str, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed:
+        """Send a request and parse JSON, as `get`."""
+        found: Parsed = self._parsed(await self.call(method, url, **options), kind, at)
+        return found
+
+    def _parsed(self, response: Response, kind: Any, at: str) -> Any:
+        body = _json(response)
+        return (
+            body if kind is Any and not at else parse(kind, look(at, body) if at else body, self._name or response.host)
+        )
+
+    @overload
+    def rows(
+        self, url: str, *, at: str | None = None, pages: Pages | None = None, **options: Any
+    ) -> AsyncIterator[dict[str, Any]]: ...
+    @overload
+    def rows(
+        self, url: str, kind: type[Parsed], *, at: str | None = None, pages: Pages | None = None, **options: Any
+    ) -> AsyncIterator[Parsed]: ...
+    async def rows(
+        self,
+        url: str,
+        kind: Any = dict[str, Any],
+        *,
+        at: str | None = None,
+        pages: Pages | None = None,
+        method: str = "GET",
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """Ask for a list page after page, and yield each row as a `kind`.
+
+        `pages` stands in place of the service's own, `at` in place of its `rows`; `options` are those of `request`. Raises as
+        `call`, and `Permanent` for what is no list.
+        """
+        how = pages or self._pages
+        path = how.rows if at is None else at
+        body = options.pop("json", None)
+        options["params"] = {**how.query, **(options.get("params") or {})}
+        for _ in range(how.most):
+            response = await self.call(method, url, json=body, **options)
+            answer = _json(response)
+            rows = look(path, answer, []) if path else answer
+            for row in parse(list[Any], rows, self._name or response.host):
+                yield parse(kind, row, self._name or response.host)
+            following = look(how.next, answer) if how.next else _following(response)
+            if not following:
+                return
+            if not how.cursor:
+                url, options["params"] = str(following), {}
+            elif body is None:
+                options["params"] = {**options["params"], how.cursor: str(following)}
+            else:
+                body = {**body, how.cursor: following}
 
     async def graphql(
         self,
@@ -261,6 +351,13 @@ class Http:
         ours = self.connected and (not self._origins or self._is_ours(response.url))
         if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
             raise AuthExpired(f"{response.host} no longer takes the connection's access. Connect it again.")
+        if (
+            self._refusal is not None
+            and self._is_ours(response.url)
+            and (error := self._refusal(response, _maybe(response)))
+        ):
+            error.args = (self._masks(str(error)),)
+            raise error
         if status < 400:
             return
         said = self._masks(f"{response.host} answered {status}{': ' + response.excerpt() if response.body else '.'}")
@@ -297,7 +394,7 @@ def _origin(address: str) -> str:
 
 
 def _maybe(response: Response) -> dict[str, Any]:
-    """A refusal's JSON; nothing when it is none, for then the status says it all."""
+    """The JSON object of an answer; nothing when it is none, for then the status says it all."""
     try:
         body = response.json()
     except RequestFailed:
@@ -312,7 +409,10 @@ def _json(response: Response) -> Any:
         raise Permanent(str(error)) from error
 
 
-Parsed = TypeVar("Parsed")
+def _following(response: Response) -> str | None:
+    """The address of the next page."""
+    found = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))
+    return found[1] if found else None
 
 
 @overload

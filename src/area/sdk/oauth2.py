@@ -8,12 +8,14 @@ from pydantic import SecretStr
 
 from area.kit.http import RequestFailed, Response
 from area.kit.oauth2 import Quirks, Server
+from area.sdk.answers import look
+from area.sdk.errors import Permanent
 from area.sdk.http import Access
 
 if TYPE_CHECKING:
     from area.sdk.context import Context
 
-__all__ = ["Account", "OAuth2", "Quirks"]
+__all__ = ["Account", "OAuth2", "Quirks", "profile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,30 @@ class Account:
     name: str
     email: str | None = None
     email_verified: bool = False
+
+
+def profile(
+    path: str,
+    *,
+    id: str,  # noqa: A002 - as Account's
+    name: str,
+    email: str = "",
+    verified: str | bool = False,
+) -> Callable[["Context"], Awaitable[Account]]:
+    """Have OAuth2's `account` GET `path`, and find in the answer, at paths as for `found`, who agreed.
+
+    `verified` is the path of whether the vendor has verified the e-mail address, or what it says of all that it tells.
+    """
+
+    async def account(ctx: "Context") -> Account:
+        me = await ctx.http.get(path)
+        known, address = look(id, me), look(email, me) if email else None
+        if known is None:
+            raise Permanent("The vendor does not say who you are.")
+        said = look(verified, me) is True if isinstance(verified, str) else verified
+        return Account(str(known), str(look(name, me, known)), address, email_verified=said and address is not None)
+
+    return account
 
 
 @dataclass(frozen=True, slots=True)

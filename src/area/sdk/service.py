@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from area.kit.http import Client
+from area.sdk import signature
+from area.sdk.answers import fill, look
 from area.sdk.context import Context
 from area.sdk.dedupe import OVERLAP
 from area.sdk.events import Event, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option
-from area.sdk.http import Access
+from area.sdk.http import Access, Authority, Fixed, Http, Pages, Refusal
 from area.sdk.oauth2 import OAuth2
 from area.sdk.verify import Verify
 
@@ -22,6 +26,7 @@ Quality = Literal["verified", "generated"]
 Kind = Literal["poll", "timer", "webhook", "listen"]
 OnCrash = Literal["retry", "fail"]
 Handshake = Callable[[Request], Reply | None]
+Picker = Callable[[Context, Mapping[str, str]], Awaitable[list[Option]]]
 
 Credential = TypeVar("Credential", bound=BaseModel)
 Subscribe = TypeVar("Subscribe", bound=Callable[..., Awaitable[Subscription]])
@@ -110,7 +115,7 @@ class Action:
         return self.sample is not None
 
     def subscribe(self, function: Subscribe) -> Subscribe:
-        """Declare `async def f(ctx, params, hook) -> Subscription`: ask the vendor to send the AREA's events to `hook.url`.
+        """Declare `async def f(ctx, hook, …) -> Subscription`: ask the vendor to send the AREA's events to `hook.url`.
 
         Called when the AREA is switched on, and again after a crash in between: what exists for this address is to be found
         rather than made twice. Without it users enter the address at the vendor by themselves.
@@ -119,7 +124,7 @@ class Action:
         return function
 
     def renew(self, function: Renew) -> Renew:
-        """Declare `async def f(ctx, params, hook, subscription) -> Subscription`: prolong it, called in its last third.
+        """Declare `async def f(ctx, hook, subscription, …) -> Subscription`: prolong it, called in its last third.
 
         Without it a subscription that ends is made anew, and the old one ended.
         """
@@ -127,7 +132,7 @@ class Action:
         return function
 
     def unsubscribe(self, function: Unsubscribe) -> Unsubscribe:
-        """Declare `async def f(ctx, params, hook, subscription) -> None`, called when the AREA is switched off, changed or deleted."""
+        """Declare `async def f(ctx, hook, subscription, …) -> None`, called when the AREA is switched off, changed or deleted."""
         self.on_unsubscribe = _of_webhook(self, function, ("ctx", "params", "hook", "subscription"))
         return function
 
@@ -166,6 +171,10 @@ class Service:
     With OAuth2, a component names the `scopes` that it needs beside those of every connection. `login` is for a service that is
     connected otherwise than people log in with it: by a form, say. With `own_server`, whose `base_url` is the vendor's origin, an
     installation may name a server of its own: `AREA_<SERVICE>_SERVER`.
+
+    `pages` says how the vendor's lists come, for `ctx.http.rows`. `refusal` is given every answer of the service's own hosts that
+    `ctx.http` checks, and its JSON object (or an empty one), before the status counts; it returns the error that they stand for, or
+    None where the status says enough.
     """
 
     slug: str
@@ -180,18 +189,38 @@ class Service:
     personal: bool = False
     own_server: bool = False
     inbound: Inbound | None = None
+    pages: Pages = field(default_factory=Pages)
+    refusal: Refusal | None = None
     actions: dict[str, Action] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
-    pickers: dict[str, Callable[[Context, Mapping[str, str]], Awaitable[list[Option]]]] = field(default_factory=dict)
+    pickers: dict[str, Picker] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.slug):
             raise TypeError(f"Service {self.slug!r}: the slug must be lower case letters, digits and underscores.")
 
+    def http(self, client: Client, authority: Authority | None = None) -> Http:
+        """The client of its connector's functions; `authority` lets their requests in."""
+        return Http(
+            client,
+            self.base_url,
+            authority=authority,
+            hosts=self.hosts,
+            connected=self.auth is not None,
+            name=self.name,
+            pages=self.pages,
+            refusal=self.refusal,
+        )
+
+    def fixed(self, credential: Any) -> Fixed | None:
+        """What lets requests in with the credential of a form, if anything has to."""
+        made = self.auth.access if isinstance(self.auth, Credentials) else None
+        return Fixed(made(credential)) if made is not None and credential is not None else None
+
     def poll(
         self, title: str, *, every: timedelta, overlap: timedelta = OVERLAP, scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
-        """Declare `async def f(ctx, params, since) -> AsyncIterator[Event[Model]]`, asked again `every` so often.
+        """Declare `async def f(ctx, since, …) -> Events[Model]`, asked again `every` so often.
 
         Yield what the source shows, in any order; the engine decides what is new. `since` (aware), the begin of the window,
         only saves requests. A row that appears later than `overlap` after rows with a later date is taken for an old one.
@@ -202,7 +231,7 @@ class Service:
         )
 
     def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
-        """Declare `def f(params, after) -> datetime | None`: the first instant strictly after `after` (both aware), or never.
+        """Declare `def f(after, …) -> datetime | None`: the first instant strictly after `after` (both aware), or never.
 
         Its parameters should extend `sdk.timers.Timer`, which adds the time zone and what to do with a missed firing.
         """
@@ -211,7 +240,7 @@ class Service:
     def webhook(
         self, title: str, *, verify: Verify, handshake: Handshake | None = None, scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
-        """Declare `async def f(ctx, params, request) -> AsyncIterator[Event[Model]]`, called once the request is verified.
+        """Declare `async def f(ctx, request, …) -> Events[Model]`, called once the request is verified.
 
         `handshake` is asked before, also about requests that nobody signed: what it returns is answered, and nothing happened.
         """
@@ -223,7 +252,7 @@ class Service:
     def listen(
         self, title: str, *, scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
-        """Declare `async def f(ctx, params) -> AsyncIterator[Event[Model]]` that must not return.
+        """Declare `async def f(ctx, …) -> Events[Model]` that must not return.
 
         It runs on one worker at a time and is restarted with back-off. When it resumes after a `yield`, that event is
         committed: this is the moment to acknowledge it to the vendor.
@@ -233,19 +262,20 @@ class Service:
     def reaction(
         self, title: str, *, on_crash: OnCrash = "retry", scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., Awaitable[Any]]], Reaction]:
-        """Declare `async def f(ctx, params) -> Model`. It may be attempted more than once, under one `ctx.idempotency_key`."""
+        """Declare `async def f(ctx, …) -> Model`. It may be attempted more than once, under one `ctx.idempotency_key`."""
 
         def declare(function: Callable[..., Awaitable[Any]]) -> Reaction:
-            hints = _hints(function, ("ctx", "params"), self.slug)
-            returns = hints.get("return")
+            place = f"{self.slug}.{function.__name__}"
+            params, call = signature.components(function, ("ctx", "params"), place, title)
+            returns = signature.hints(function).get("return")
             reaction = Reaction(
                 service=self,
                 name=function.__name__,
                 title=title,
                 description=inspect.getdoc(function) or title,
-                params=hints["params"],
-                returns=typing.cast(type[BaseModel], returns) if _is_model(returns) else Nothing,
-                function=function,
+                params=params,
+                returns=typing.cast(type[BaseModel], returns) if signature.is_model(returns) else Nothing,
+                function=call,
                 on_crash=on_crash,
                 scopes=scopes,
             )
@@ -279,31 +309,61 @@ class Service:
             self.auth = replace(self.auth, **addresses)
 
     def picker(self, function: Picking) -> Picking:
-        """Declare `async def f(ctx, form) -> list[Option]`: what the user may choose from, for fields with `Pick("f")`.
+        """Declare `async def f(ctx, …) -> list[Option]`: what the user may choose from, for fields with `pick="f"`.
 
-        `form` holds what the other fields of the form hold so far, as text. Raises the three errors.
+        Its other arguments are other fields of the form, as text: as long as one of them is empty there is nothing to choose from.
+        Instead of them `form` is all that there is so far. Raises the three errors.
         """
-        _named(function, ("ctx", "form"), self.slug)
         self._claim(function.__name__, self.pickers)
-        self.pickers[function.__name__] = function
+        self.pickers[function.__name__] = _picking(function, f"{self.slug}.{function.__name__}")
         return function
+
+    def options(
+        self,
+        name: str,
+        url: str,
+        value: str = "id",
+        label: str = "name",
+        hint: str = "",
+        *,
+        where: Callable[[dict[str, Any]], bool] = bool,
+        pages: Pages | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        """Declare the picker `name`: the rows of a list of the vendor's, if `where` says so of them.
+
+        `value`, `label` and `hint` are paths in a row, as for `found`, or templates as for `filled`. Names in braces in `url` and `params` are other
+        fields of the form; as long as one of them is empty there is nothing to choose from.
+        """
+
+        async def options(ctx: Context, form: Mapping[str, str]) -> list[Option]:
+            address = fill(url, {key: quote(text, safe="") for key, text in form.items() if text})
+            query = {key: fill(text, {k: v for k, v in form.items() if v}) for key, text in (params or {}).items()}
+            if address is None or None in query.values():
+                return []
+            rows = [row async for row in ctx.http.rows(address, pages=pages, params=query) if where(row)]
+            return [Option(_text(value, row), _text(label, row) or _text(value, row), _text(hint, row)) for row in rows]
+
+        self._claim(name, self.pickers)
+        self.pickers[name] = options
 
     def _action(
         self, title: str, kind: Kind, function: Callable[..., Any], names: tuple[str, ...], **more: Any
     ) -> Action:
-        hints = _hints(function, names, self.slug)
+        place = f"{self.slug}.{function.__name__}"
+        params, call = signature.components(function, names, place, title)
         returns: Any = Firing
         if kind != "timer":
-            returns = _event_model(hints.get("return"), f"{self.slug}.{function.__name__}")
+            returns = _event_model(signature.hints(function).get("return"), place)
         action = Action(
             service=self,
             name=function.__name__,
             title=title,
             description=inspect.getdoc(function) or title,
             kind=kind,
-            params=hints["params"],
+            params=params,
             returns=returns,
-            function=function,
+            function=call,
             **more,
         )
         return self.add(action)
@@ -313,37 +373,40 @@ class Service:
             raise TypeError(f"{self.slug}.{name} is declared twice.")
 
 
-def _is_model(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, BaseModel)
-
-
 def _of_webhook(action: Action, function: Any, names: tuple[str, ...]) -> Any:
     if action.kind != "webhook":
         raise TypeError(f"{action.key}: only a webhook has subscriptions.")
-    _named(function, names, action.key)
-    return function
+    wanted = tuple(inspect.signature(function).parameters)
+    if "params" in wanted:
+        signature.named(function, names, action.key)
+    elif unknown := set(wanted) - set(names) - set(action.params.model_fields):
+        raise TypeError(f"{action.key}: {', '.join(sorted(unknown))} is no parameter of it.")
+    return signature.applied(function, names)
 
 
-def _named(function: Callable[..., Any], names: tuple[str, ...], slug: str) -> str:
-    place = f"{slug}.{function.__name__}"
-    if tuple(inspect.signature(function).parameters) != names:
-        raise TypeError(f"{place}: the parameters must be ({', '.join(names)}).")
-    return place
+def _picking(function: Callable[..., Awaitable[list[Option]]], place: str) -> Picker:
+    wanted = tuple(inspect.signature(function).parameters)
+    if not wanted or wanted[0] != "ctx":
+        raise TypeError(f"{place}: the first parameter must be ctx.")
+    if wanted[1:] == ("form",):
+        return function
+
+    async def picking(ctx: Context, form: Mapping[str, str]) -> list[Option]:
+        given = {name: form.get(name, "") for name in wanted[1:]}
+        return await function(ctx, **given) if all(given.values()) else []
+
+    return picking
 
 
-def _hints(function: Callable[..., Any], names: tuple[str, ...], slug: str) -> dict[str, Any]:
-    place = _named(function, names, slug)
-    hints = typing.get_type_hints(function)
-    if not _is_model(hints.get("params")):
-        raise TypeError(f"{place}: `params` must be annotated with a pydantic model.")
-    return hints
+def _text(path: str, row: Any) -> str:
+    return (fill(path, row) or "") if "{" in path else str(look(path, row, "")) if path else ""
 
 
 def _event_model(hint: Any, place: str) -> type[BaseModel]:
-    """Model of `AsyncIterator[Event[Model]]`."""
+    """Model of `Events[Model]`."""
     event = next(iter(typing.get_args(hint)), None)
     model = next(iter(typing.get_args(event)), None)
-    if typing.get_origin(event) is not Event or not _is_model(model):
+    if typing.get_origin(event) is not Event or not signature.is_model(model):
         raise TypeError(f"{place}: the return must be annotated AsyncIterator[Event[Model]].")
     return typing.cast(type[BaseModel], model)
 

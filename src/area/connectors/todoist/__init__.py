@@ -1,39 +1,16 @@
 """Todoist: tasks and projects in; tasks, comments and what is done out."""
 
-from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
-from uuid import NAMESPACE_URL, uuid5
 
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
+from area.sdk import Context, Event, Events, Inbound, Pages, Request, Service, asked, parse
+from area.sdk.answers import Made, Row, filled, found
+from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.verify import hmac_sha256
 
-from area.sdk import (
-    Account,
-    Context,
-    Event,
-    Inbound,
-    Nothing,
-    OAuth2,
-    Option,
-    Pick,
-    Quirks,
-    Request,
-    Service,
-    hmac_sha256,
-    parse,
-)  # fmt: skip
-
-EVERY = timedelta(
-    minutes=2
-)  # 1,000 requests in 15 minutes are allowed, https://developer.todoist.com/api/v1#tag/Request-limits
-PAGES = 5  # of 200 rows
+# 1,000 requests in 15 minutes are allowed, https://developer.todoist.com/api/v1#tag/Request-limits
+EVERY = timedelta(minutes=2)
 READ, WRITE = ("data:read",), ("data:read_write",)
-Project = Annotated[str, Pick("projects")]
-
-
-async def _account(ctx: Context) -> Account:
-    me = await ctx.http.get("/user")  # https://developer.todoist.com/api/v1#tag/User
-    return Account(str(me["id"]), me["full_name"], me["email"])
 
 
 def _news(request: Request) -> list[str]:
@@ -47,186 +24,115 @@ service = Service(
     "Tasks as they are added or completed; new tasks and comments, and tasks that are done.",
     docs="https://developer.todoist.com/api/v1",
     base_url="https://api.todoist.com/api/v1",
+    # https://developer.todoist.com/api/v1#tag/Pagination
+    pages=Pages("results", next="next_cursor", cursor="cursor", query={"limit": "200"}),
     inbound=Inbound(hmac_sha256("X-Todoist-Hmac-SHA256", encoding="base64", client=True), _news),
     auth=OAuth2(  # https://developer.todoist.com/api/v1#tag/Authorization/OAuth; its tokens do not expire
         "https://todoist.com/oauth/authorize",
         "https://todoist.com/oauth/access_token",
-        _account,
+        # https://developer.todoist.com/api/v1#tag/User
+        profile("/user", id="id", name="full_name", email="email"),
         scopes=READ,
         quirks=Quirks(client_auth="post", scope_separator=",", pkce=False),
     ),
 )
+# https://developer.todoist.com/api/v1#tag/Projects
+service.options("projects", "/projects")
+
+Project = Annotated[str, asked("Project", "6Jf8VQXxpwv56VQ7", pick="projects")]
+TaskId = Annotated[str, asked("Id of the task", "6X7rM8997g3RQmvh", min_length=1)]
 
 
-class InProject(BaseModel):
-    """Which project."""
-
-    project: Project = Field(description="Project", examples=["6Jf8VQXxpwv56VQ7"])
-
-
-class MaybeInProject(BaseModel):
-    """Which project, if only one."""
-
-    project: Project = Field("", description="Only this project", examples=["6Jf8VQXxpwv56VQ7"])
-
-
-class NewTask(BaseModel):
-    """A task to be."""
-
-    content: str = Field(min_length=1, max_length=500, description="What is to be done", examples=["Buy milk"])
-    project: Project = Field("", description="Project, and the inbox if empty", examples=["6Jf8VQXxpwv56VQ7"])
-    description: str = Field("", max_length=16_383, description="More about it", examples=["The one with oats."])
-    due: str = Field(
-        "", max_length=150, description="When, as you would write it in Todoist", examples=["tomorrow at 12:00"]
-    )
-    priority: Literal["p1", "p2", "p3", "p4"] = Field("p4", description="p1 is the most urgent", examples=["p1"])
-    labels: str = Field("", description="Labels, separated by commas", examples=["shopping, home"])
+class Task(Row):
+    id: str = found("id", "Its id", "6X7rM8997g3RQmvh")
+    content: str = found("content", "What is to be done", "Buy milk")
+    description: str = found("description", "More about it", "The one with oats.", "")
+    project: str = found("project_id", "Id of its project", "6Jf8VQXxpwv56VQ7", "")
+    labels: list[str] = found("labels", "Its labels", ["shopping"], [])
+    due: str | None = found("due.date", "When it is due", "2026-11-23", None)
+    url: str = filled("https://app.todoist.com/app/task/{id}", "Its address", "https://app.todoist.com/app/task/6X7")
+    added_at: datetime | None = found("added_at created_at", "When it was added", "2026-11-23T09:00:00Z", None)
+    completed_at: datetime | None = found("completed_at", "When it was completed", "2026-11-23T10:00:00Z", None)
 
 
-class Quick(BaseModel):
-    """A task in one line."""
-
-    text: str = Field(
-        min_length=1, description="As in Todoist's quick add", examples=["Buy milk tomorrow at 12 #Home p1"]
-    )
-
-
-class OneTask(BaseModel):
-    """Which task."""
-
-    task: str = Field(min_length=1, description="Id of the task", examples=["6X7rM8997g3RQmvh"])
-
-
-class NewComment(OneTask):
-    """What to say of which task."""
-
-    text: str = Field(min_length=1, max_length=15_000, description="Text", examples=["Done!"])
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    id: str = Field(description="Its id", examples=["6X7rM8997g3RQmvh"])
-
-
-class Task(_Row):
-    """A task."""
-
-    content: str = Field(description="What is to be done", examples=["Buy milk"])
-    description: str = Field("", description="More about it", examples=["The one with oats."])
-    project: str = Field(
-        "", validation_alias="project_id", description="Id of its project", examples=["6Jf8VQXxpwv56VQ7"]
-    )
-    labels: list[str] = Field([], description="Its labels", examples=[["shopping"]])
-    due: str | None = Field(
-        None, validation_alias=AliasPath("due", "date"), description="When it is due", examples=["2026-11-23"]
-    )
-    url: str = Field("", description="Its address", examples=["https://app.todoist.com/app/task/6X7rM8997g3RQmvh"])
-    added_at: datetime | None = Field(
-        None, validation_alias=AliasChoices("added_at", "created_at"), description="When it was added",
-        examples=["2026-11-23T09:00:00Z"],
-    )  # fmt: skip
-    completed_at: datetime | None = Field(None, description="When it was completed", examples=["2026-11-23T10:00:00Z"])
-
-
-class Found(_Row):
-    """A project."""
-
-    name: str = Field(description="Its name", examples=["Home"])
-    created_at: datetime | None = Field(None, description="When it was made", examples=["2026-11-23T09:00:00Z"])
-
-
-class Comment(_Row):
-    """A comment."""
+class Found(Row):
+    id: str = found("id", "Its id", "6X7rM8997g3RQmvh")
+    name: str = found("name", "Its name", "Home")
+    created_at: datetime | None = found("created_at", "When it was made", "2026-11-23T09:00:00Z", None)
 
 
 @service.poll("A task is added to a project", every=EVERY)
-async def task_added(ctx: Context, params: InProject, since: datetime) -> AsyncIterator[Event[Task]]:  # noqa: ARG001
-    """A task is added to a project."""
+async def task_added(ctx: Context, project: Project) -> Events[Task]:
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/get_tasks_api_v1_tasks_get
-    async for row in _all(ctx, "/tasks", "results", {"project_id": params.project}):
-        task = _task(row)
+    async for task in ctx.http.rows("/tasks", Task, params={"project_id": project}):
         yield Event(task.id, task)  # undated: a task that is moved here from another project is new here
 
 
 @service.poll("A task is completed", every=EVERY)
-async def task_completed(ctx: Context, params: MaybeInProject, since: datetime) -> AsyncIterator[Event[Task]]:
+async def task_completed(
+    ctx: Context, since: datetime, project: Annotated[Project, asked("Only this project")] = ""
+) -> Events[Task]:
     """A task is completed, in any project or in one. A task that repeats is told each time."""
     query = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}", "until": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    if params.project:
-        query["project_id"] = params.project
+    query |= {"project_id": project} if project else {}
     # https://developer.todoist.com/api/v1#tag/Tasks, tasks completed by completion date
-    async for row in _all(ctx, "/tasks/completed/by_completion_date", "items", query):
-        task = _task(row)
-        yield Event(f"{task.id}@{row['completed_at']}", task, task.completed_at)
+    async for task in ctx.http.rows("/tasks/completed/by_completion_date", Task, at="items", params=query):
+        yield Event(f"{task.id}@{task.completed_at}", task, task.completed_at)
 
 
 @service.poll("A project is added", every=timedelta(minutes=5))
-async def project_added(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Found]]:  # noqa: ARG001
+async def project_added(ctx: Context) -> Events[Found]:
     """There is a new project, the user's own or a shared one."""
     # https://developer.todoist.com/api/v1#tag/Projects
-    async for row in _all(ctx, "/projects", "results", {}):
-        yield Event(row["id"], parse(Found, row, "Todoist"))
+    async for project in ctx.http.rows("/projects", Found):
+        yield Event(project.id, project)
 
 
 @service.reaction("Create a task", scopes=WRITE)
-async def create_task(ctx: Context, params: NewTask) -> Task:
+async def create_task(
+    ctx: Context,
+    content: Annotated[str, asked("What is to be done", "Buy milk", min_length=1, max_length=500)],
+    project: Annotated[Project, asked("Project, and the inbox if empty")] = "",
+    description: Annotated[str, asked("More about it", "The one with oats.", max_length=16_383)] = "",
+    due: Annotated[str, asked("When, as you would write it in Todoist", "tomorrow at 12:00", max_length=150)] = "",
+    priority: Annotated[Literal["p1", "p2", "p3", "p4"], asked("p1 is the most urgent", "p1")] = "p4",
+    labels: Annotated[str, asked("Labels, separated by commas", "shopping, home")] = "",
+) -> Task:
     """Create a task in a project or in the inbox."""
-    body: dict[str, Any] = {"content": params.content, "description": params.description}
-    body["priority"] = 5 - int(params.priority[1])  # 4 is the most urgent one there
-    body["labels"] = [one.strip() for one in params.labels.split(",") if one.strip()]
-    body |= {"project_id": params.project} if params.project else {}
-    body |= {"due_string": params.due} if params.due else {}
+    body: dict[str, Any] = {"content": content, "description": description}
+    body["priority"] = 5 - int(priority[1])  # 4 is the most urgent one there
+    body["labels"] = [one.strip() for one in labels.split(",") if one.strip()]
+    body |= {"project_id": project} if project else {}
+    body |= {"due_string": due} if due else {}
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/create_task_api_v1_tasks_post
-    return _task(await _post(ctx, "/tasks", body))
+    return await ctx.http.post("/tasks", Task, json=body, headers=_once(ctx))
 
 
 @service.reaction("Add a task quickly", scopes=WRITE)
-async def quick_add(ctx: Context, params: Quick) -> Task:
+async def quick_add(
+    ctx: Context,
+    text: Annotated[str, asked("As in Todoist's quick add", "Buy milk tomorrow at 12 #Home p1", min_length=1)],
+) -> Task:
     """Add a task from a line that also says when (`tomorrow`), where (`#Home`), with which label (`@shop`) and priority (`p1`)."""
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/quick_add_api_v1_tasks_quick_post
-    return _task(await _post(ctx, "/tasks/quick", {"text": params.text}))
+    return await ctx.http.post("/tasks/quick", Task, json={"text": text}, headers=_once(ctx))
 
 
 @service.reaction("Complete a task", scopes=WRITE)
-async def complete_task(ctx: Context, params: OneTask) -> Nothing:
+async def complete_task(ctx: Context, task: TaskId) -> None:
     """Complete a task. One that repeats moves on to its next date."""
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/close_task_api_v1_tasks__task_id__close_post
-    await ctx.http.call("POST", f"/tasks/{params.task}/close", headers=_once(ctx))
-    return Nothing()
+    await ctx.http.call("POST", f"/tasks/{task}/close", headers=_once(ctx))
 
 
 @service.reaction("Comment on a task", scopes=WRITE)
-async def comment_on_task(ctx: Context, params: NewComment) -> Comment:
-    """Comment on a task."""
+async def comment_on_task(
+    ctx: Context, task: TaskId, text: Annotated[str, asked("Text", "Done!", min_length=1, max_length=15_000)]
+) -> Made:
     # https://developer.todoist.com/api/v1#tag/Comments/operation/create_comment_api_v1_comments_post
-    return parse(Comment, await _post(ctx, "/comments", {"task_id": params.task, "content": params.text}), "Todoist")
-
-
-@service.picker
-async def projects(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
-    """The user's projects."""
-    return [Option(one["id"], one["name"]) async for one in _all(ctx, "/projects", "results", {})]
-
-
-def _task(row: dict[str, Any]) -> Task:
-    return parse(Task, row | {"url": f"https://app.todoist.com/app/task/{row.get('id')}"}, "Todoist")
-
-
-async def _all(ctx: Context, path: str, name: str, query: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
-    for _ in range(PAGES):  # https://developer.todoist.com/api/v1#tag/Pagination
-        page = await ctx.http.get(path, params={"limit": "200", **query})
-        for row in page[name]:
-            yield row
-        if not page["next_cursor"]:
-            return
-        query = query | {"cursor": page["next_cursor"]}
+    return await ctx.http.post("/comments", Made, json={"task_id": task, "content": text}, headers=_once(ctx))
 
 
 def _once(ctx: Context) -> dict[str, str]:
     """A request that Todoist takes once, named by 36 characters (the X-Request-Id of its SDKs)."""
-    return {"X-Request-Id": str(uuid5(NAMESPACE_URL, ctx.idempotency_key))} if ctx.idempotency_key else {}
-
-
-async def _post(ctx: Context, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    return parse(dict[str, Any], await ctx.http.call("POST", path, json=body, headers=_once(ctx)), "Todoist")
+    return {"X-Request-Id": ctx.uuid()}

@@ -19,7 +19,7 @@ from area.sdk.context import Context
 from area.sdk.dedupe import Seen, fresh
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Headers, Request
-from area.sdk.http import Access, Fixed, Http
+from area.sdk.http import Access, Fixed
 from area.sdk.oauth2 import OAuth2
 from area.sdk.service import Action, Credentials, Service
 from area.sdk.testing.double import Double
@@ -93,7 +93,7 @@ async def connector(
             double.access = await authority.access()
     guard = Guard(allow=["127.0.0.1"])
     client = _Elsewhere(guard, doubles)
-    http = Http(client, service.base_url, authority=authority, hosts=service.hosts, connected=service.auth is not None)
+    http = service.http(client, authority)
     try:
         yield Context(http=http, guard=guard, platform=_Alone(), credential=credential)
     finally:

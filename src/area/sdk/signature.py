@@ -1,0 +1,70 @@
+"""Parameters of a component, read from its function's signature."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, create_model
+from pydantic.alias_generators import to_pascal
+
+Function = Callable[..., Any]
+
+
+def hints(function: Function) -> dict[str, Any]:
+    """The annotations, with what `Annotated` says."""
+    return typing.get_type_hints(function, include_extras=True)
+
+
+def components(function: Function, names: tuple[str, ...], place: str, title: str) -> tuple[type[BaseModel], Function]:
+    """The model of its parameters, and the function to call with `names`, one of which is `params`, in that order.
+
+    Without `params` in the signature each argument that is not one of `names` is a parameter, described by `asked`; of the others
+    it takes those that it needs. Raises `TypeError` for a signature that is neither.
+    """
+    signature = inspect.signature(function).parameters
+    if "params" in signature:
+        named(function, names, place)
+        model = hints(function).get("params")
+        if not is_model(model):
+            raise TypeError(f"{place}: `params` must be annotated with a pydantic model.")
+        return typing.cast(type[BaseModel], model), function
+    annotations = hints(function)
+    fields: dict[str, Any] = {}
+    for name, one in signature.items():
+        if name in names:
+            continue
+        if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) or name not in annotations:
+            raise TypeError(f"{place}: `{name}` must be annotated: it is what the user fills in.")
+        fields[name] = (annotations[name], ... if one.default is one.empty else one.default)
+    made: type[BaseModel] = create_model(
+        to_pascal(function.__name__), __module__=function.__module__, __doc__=f"Parameters of: {title}.", **fields
+    )
+    return made, applied(function, names)
+
+
+def applied(function: Function, names: tuple[str, ...]) -> Function:
+    """The function, to be called with `names`, which are given to it by name; what is not among them is taken from `params`."""
+    wanted = tuple(inspect.signature(function).parameters)
+    if "params" in wanted:
+        return function
+
+    @functools.wraps(function)
+    def call(*values: Any) -> Any:
+        given = dict(zip(names, values, strict=True))
+        params = given.pop("params")
+        return function(**{name: given[name] if name in given else getattr(params, name) for name in wanted})
+
+    return call
+
+
+def named(function: Function, names: tuple[str, ...], place: str) -> None:
+    """Raises `TypeError` when its parameters have other names."""
+    if tuple(inspect.signature(function).parameters) != names:
+        raise TypeError(f"{place}: the parameters must be ({', '.join(names)}).")
+
+
+def is_model(hint: Any) -> bool:
+    """Whether it is a pydantic model."""
+    return isinstance(hint, type) and issubclass(hint, BaseModel)

@@ -1,0 +1,169 @@
+"""Lists of vendors, page after page, and what their answers mean beside what their status says."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from area.sdk import AuthExpired, Pages, Permanent, Response, Retry, Row, Service, filled, found, profile
+from area.sdk.oauth2 import OAuth2
+from area.sdk.testing import Answer, Double, connector
+
+AT = "https://api.notes.example"
+
+
+class Note(Row):
+    id: int = found("id", "Its id", 1)
+    writer: str = found("by.name", "Who wrote it", "Ada", "")
+    link: str = filled("https://notes.example/{by.name}/{id}", "Its address", "https://notes.example/Ada/1", "")
+
+
+def service(**more: Any) -> Service:
+    return Service("notes", "Notes", "Notes.", base_url=AT, **more)
+
+
+@pytest.fixture
+async def vendor():
+    async with Double(None, at=AT) as double:
+        yield double
+
+
+async def rows(vendor: Double, pages: Pages, *more: Any, **options: Any) -> list[Any]:
+    async with connector(service(pages=pages), vendor) as ctx:
+        return [row async for row in ctx.http.rows("/notes", *more, **options)]
+
+
+async def test_a_cursor_is_sent_in_the_query_until_there_is_none(vendor):
+    answers = {"": ([1, 2], "x"), "x": ([3], "")}
+    vendor.on(
+        "GET",
+        "/notes",
+        lambda asked: {
+            "data": {"all": [{"id": one} for one in answers[asked.query.get("after", "")][0]]},
+            "page": {"end": answers[asked.query.get("after", "")][1]},
+        },
+    )
+    pages = Pages("data.all", next="page.end", cursor="after", query={"limit": "2"})
+    assert [one.id for one in await rows(vendor, pages, Note, params={"q": "a"})] == [1, 2, 3]
+    assert [asked.query for asked in vendor.asked] == [{"limit": "2", "q": "a"}, {"limit": "2", "q": "a", "after": "x"}]
+
+
+async def test_a_cursor_is_sent_in_the_body_of_a_request_that_has_one(vendor):
+    vendor.on("POST", "/notes", lambda asked: {"found": [{"id": 1}], "next": None if "start" in asked.json else 7})
+    pages = Pages("found", next="next", cursor="start")
+    assert await rows(vendor, pages, method="POST", json={"q": "a"}) == [{"id": 1}, {"id": 1}]
+    assert [asked.json for asked in vendor.asked] == [{"q": "a"}, {"q": "a", "start": 7}]
+
+
+async def test_an_address_in_the_answer_leads_on(vendor):
+    more = f"{AT}/notes?page=2"
+    vendor.on(
+        "GET", "/notes", lambda asked: {"value": [{"id": 1}]} | ({} if asked.query else {"@odata.nextLink": more})
+    )
+    assert await rows(vendor, Pages("value", next="@odata.nextLink"), dict[str, Any]) == [{"id": 1}, {"id": 1}]
+    assert [asked.query for asked in vendor.asked] == [{}, {"page": "2"}]
+
+
+async def test_an_address_in_the_header_leads_on_to_as_many_pages_as_are_wanted(vendor):
+    link = f'<{AT}/notes?page=0>; rel="prev", <{AT}/notes?page=9>; rel="next"'
+    vendor.on("GET", "/notes", Answer(200, [{"id": 1}], headers={"Link": link}))
+    assert len(await rows(vendor, Pages(most=3))) == 3
+    assert [asked.query for asked in vendor.asked] == [{}, {"page": "9"}, {"page": "9"}]
+
+
+async def test_a_list_may_be_elsewhere_and_may_be_missing(vendor):
+    vendor.on("GET", "/notes", {"items": [{"id": 1}]})
+    assert await rows(vendor, Pages("results"), at="items") == [{"id": 1}]
+    assert await rows(vendor, Pages("results")) == []
+
+
+@pytest.mark.parametrize("answer", [{"results": {"id": 1}}, {"results": ["a"]}, {"results": [{"id": "a"}]}])
+async def test_what_is_no_such_list_is_told(vendor, answer):
+    vendor.on("GET", "/notes", answer)
+    with pytest.raises(Permanent, match="Notes answered something else than it documents"):
+        await rows(vendor, Pages("results"), Note)
+
+
+async def test_an_answer_is_read_where_it_is(vendor):
+    vendor.on("GET", "/notes", {"data": [{"id": 1, "by": {"name": "Ada"}}]})
+    vendor.on("POST", "/notes", {"note": {"id": 2}})
+    vendor.on("PATCH", "/notes", {"id": 3})
+    vendor.on("DELETE", "/notes", Answer(status=204))
+    async with connector(service(), vendor) as ctx:
+        first = await ctx.http.get("/notes", Note, at="data.0")
+        assert (first.id, first.writer, first.link) == (1, "Ada", "https://notes.example/Ada/1")
+        assert (await ctx.http.post("/notes", Note, at="note", json={})).link == ""
+        assert (await ctx.http.ask("PATCH", "/notes", Note)).id == 3
+        with pytest.raises(Permanent):
+            await ctx.http.ask("DELETE", "/notes", Note)
+        with pytest.raises(Permanent, match="Notes answered something else"):
+            await ctx.http.get("/notes", Note, at="data.1")
+
+
+async def test_a_refusal_counts_before_the_status(vendor):
+    def refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
+        errors = {"slow": Retry("Notes is slow."), "no": Permanent("Notes says no to t0ken.")}
+        return errors.get(body.get("error", "") if response.status == 200 else "")
+
+    told = service(refusal=refusal, auth=OAuth2(f"{AT}/authorize", f"{AT}/token", profile("/me", id="id", name="id")))
+    async with connector(told, vendor) as ctx:
+        for said, error, message in (("slow", Retry, "Notes is slow."), ("no", Permanent, "Notes says no to •••.")):
+            vendor.on("GET", "/notes", {"error": said})
+            with pytest.raises(error) as raised:
+                await ctx.http.get("/notes")
+            assert str(raised.value) == message
+        vendor.on("GET", "/notes", Answer(401, {"error": "no"}))
+        with pytest.raises(AuthExpired):
+            await ctx.http.get("/notes")
+
+
+async def test_options_are_the_rows_of_a_list(vendor):
+    notes = service(pages=Pages("all"))
+    notes.options(
+        "notes",
+        "/shelves/{shelf}/notes",
+        label="#{name}",
+        hint="by.name",
+        where=lambda row: row["id"] != 2,
+        params={"deep": "{deep}"},
+    )
+    vendor.on(
+        "GET",
+        "/shelves/{shelf}/notes",
+        {"all": [{"id": 1, "name": "a", "by": {"name": "Ada"}}, {"id": 2, "name": "b"}, {"id": 3}]},
+    )
+    async with connector(notes, vendor) as ctx:
+        assert await notes.pickers["notes"](ctx, {"shelf": "a/b"}) == []
+        found = await notes.pickers["notes"](ctx, {"shelf": "a/b", "deep": "1"})
+    assert [(one.value, one.label, one.hint) for one in found] == [("1", "#a", "Ada"), ("3", "3", "")]
+    assert (vendor.asked[-1].path, vendor.asked[-1].query) == ("/shelves/a%2Fb/notes", {"deep": "1"})
+
+
+@pytest.mark.parametrize(
+    ("verified", "answer", "expected"),
+    [
+        ("email.checked", {"id": 7, "nick": "Ada", "email": {"at": "a@example.com", "checked": True}}, ("7", "Ada", "a@example.com", True)),
+        ("email.checked", {"id": 7, "nick": None, "email": {"at": "a@example.com", "checked": "yes"}}, ("7", "7", "a@example.com", False)),
+        (True, {"id": "7", "nick": "Ada"}, ("7", "Ada", None, False)),
+        (True, {"id": "7", "nick": "Ada", "email": {"at": "a@example.com"}}, ("7", "Ada", "a@example.com", True)),
+    ],
+)  # fmt: skip
+async def test_who_agreed(vendor, verified, answer, expected):
+    vendor.on("GET", "/me", answer)
+    account = profile("/me", id="id", name="nick", email="email.at", verified=verified)
+    async with connector(service(), vendor) as ctx:
+        told = await account(ctx)
+        assert (told.id, told.name, told.email, told.email_verified) == expected
+        vendor.on("GET", "/me", {})
+        with pytest.raises(Permanent, match="does not say who you are"):
+            await account(ctx)
+
+
+async def test_a_uuid_is_the_same_for_each_attempt_of_one_execution(vendor):
+    async with connector(service(), vendor) as ctx:
+        assert ctx.uuid() == ""
+        ctx.idempotency_key = "execution-7"
+        assert ctx.uuid() == ctx.uuid() != ctx.uuid("comment")
+        first, ctx.idempotency_key = ctx.uuid(), "execution-8"
+        assert ctx.uuid() != first
+        assert len(first) == 36

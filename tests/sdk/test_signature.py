@@ -1,0 +1,151 @@
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import pytest
+from pydantic import ValidationError
+
+from area.kit.clock import now
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Hook,
+    Made,
+    Nothing,
+    Option,
+    Request,
+    Row,
+    Service,
+    Subscription,
+    asked,
+    unsigned,
+)
+from area.sdk.fields import by_name, fields
+
+Folder = Annotated[str, asked("Folder", "ideas", pick="folders", max_length=5)]
+
+
+@pytest.fixture
+def notes() -> Service:
+    return Service("notes", "Notes", "Notes.")
+
+
+async def test_arguments_are_parameters_in_their_order_with_what_is_asked_of_them(notes):
+    @notes.reaction("Write a note")
+    async def write(
+        ctx: Context,
+        folder: Folder,
+        text: Annotated[str, asked("Text", "Hello")] = "-",
+        loud: Annotated[bool, asked("Loud", True)] = False,
+    ) -> Made:
+        """In a folder."""
+        return Made(id=f"{folder} {text} {loud}")
+
+    folder, text, loud = fields(write.params)
+    assert (folder.name, folder.description, folder.placeholder, folder.picker, folder.nullable) == (
+        "folder",
+        "Folder",
+        "ideas",
+        "folders",
+        False,
+    )
+    assert (text.name, text.nullable, text.default) == ("text", True, "-")
+    assert (loud.type, loud.default) == ("boolean", False)
+    assert (write.params.__name__, write.description) == ("Write", "In a folder.")
+    with pytest.raises(ValidationError, match="at most 5"):
+        write.params(folder="longer")
+    assert (await write.function(None, write.params(folder="a", loud=True))).id == "a - True"
+
+
+async def test_another_description_keeps_the_example_and_the_picker(notes):
+    @notes.poll("A note is written", every=timedelta(minutes=1))
+    async def written(ctx: Context, folder: Annotated[Folder, asked("Only this folder")] = "") -> Events[Made]:
+        yield Event(folder, Made(id=folder))
+
+    folder = by_name(written.params)["folder"]
+    assert (folder.description, folder.placeholder, folder.picker) == ("Only this folder", "ideas", "folders")
+    assert written.description == written.title
+    assert [event.id async for event in written.function(None, written.params(folder="a"), now())] == ["a"]
+
+
+async def test_a_function_takes_what_it_needs(notes):
+    @notes.poll("Nothing is needed", every=timedelta(minutes=1))
+    async def nothing(ctx: Context) -> Events[Made]:
+        yield Event("1", Made(id="1"))
+
+    @notes.poll("The window is needed", every=timedelta(minutes=1))
+    async def window(since: datetime, ctx: Context) -> Events[Made]:
+        yield Event(since.isoformat(), Made(id="1"))
+
+    since = now()
+    assert fields(nothing.params) == () == fields(window.params)
+    assert [event.id async for event in nothing.function(None, nothing.params(), since)] == ["1"]
+    assert [event.id async for event in window.function(None, window.params(), since)] == [since.isoformat()]
+
+
+async def test_subscriptions_take_the_parameters_that_they_need(notes):
+    @notes.webhook("A note is shared", verify=unsigned("a test"))
+    async def shared(
+        ctx: Context, request: Request, folder: Folder, deep: Annotated[bool, asked("Deep", True)] = True
+    ) -> Events[Made]:
+        yield Event(request.path, Made(id=folder))
+
+    @shared.subscribe
+    async def add(ctx: Context, folder: str, hook: Hook) -> Subscription:
+        return Subscription(f"{folder} {hook.url}")
+
+    @shared.unsubscribe
+    async def remove(ctx: Context, subscription: str) -> None:
+        ctx.append(subscription)
+
+    params, hook, ended = shared.params(folder="a"), Hook("https://area.example/hooks/1", ""), []
+    assert (await shared.on_subscribe(None, params, hook)).id == "a https://area.example/hooks/1"
+    await shared.on_unsubscribe(ended, params, hook, "7")
+    assert ended == ["7"]
+    with pytest.raises(TypeError, match="file is no parameter"):
+
+        @shared.renew
+        async def renew(ctx: Context, file: str, hook: Hook) -> Subscription:
+            return Subscription("")
+
+
+async def test_pickers_take_fields_of_the_form_once_they_are_filled_in(notes):
+    @notes.picker
+    async def folders(ctx: Context, shelf: str) -> list[Option]:
+        return [Option(shelf, shelf)]
+
+    assert await notes.pickers["folders"](None, {}) == []
+    assert await notes.pickers["folders"](None, {"shelf": "top", "other": ""}) == [Option("top", "top")]
+    with pytest.raises(TypeError, match="first parameter must be ctx"):
+
+        @notes.picker
+        async def shelves(form: dict[str, str]) -> list[Option]:
+            return []
+
+
+def test_models_may_stand_for_all_parameters(notes):
+    class Where(Row):
+        folder: Folder
+
+    @notes.reaction("Delete a note")
+    async def delete(ctx: Context, params: Where) -> None:
+        """In a folder."""
+
+    assert (delete.params, delete.returns) == (Where, Nothing)
+
+
+def test_what_says_too_little_is_refused(notes):
+    with pytest.raises(TypeError, match=r"notes.write: `text` must be annotated"):
+
+        @notes.reaction("Write a note")
+        async def write(ctx: Context, text) -> None: ...
+
+    with pytest.raises(TypeError, match="`more` must be annotated"):
+
+        @notes.reaction("Write a note")
+        async def rewrite(ctx: Context, **more: str) -> None: ...
+
+    with pytest.raises(TypeError, match="parameters must be"):
+
+        @notes.reaction("Write a note")
+        async def both(ctx: Context, params: Nothing, text: Folder) -> None: ...
