@@ -20,31 +20,24 @@ class Piece:
     fixture: dict[str, Any] | None = None
 
 
-ITEM = '''
-class Item(BaseModel):
-    """An item."""
-
-    id: str = Field(description="What names the item", examples=["42"])
-    title: str = Field(description="Title", examples=["Hello"])
-    created_at: datetime = Field(description="When it was made", examples=["2026-11-23T09:00:00Z"])
-'''
+ITEM = """
+class Item(Row):
+    id: str = found("id", "What names the item", "42")
+    title: str = found("title", "Title", "Hello")
+    created_at: datetime = found("created_at", "When it was made", "2026-11-23T09:00:00Z")
+"""
 
 PIECES = {
     "poll": Piece(
         name="new_item",
         code='''
-class Topic(BaseModel):
-    """Which items count."""
-
-    topic: str = Field(min_length=1, description="Topic of the items", examples=["python"])
-
-
 @service.poll("A new item appears", every=timedelta(minutes=5))
-async def new_item(ctx: Context, params: Topic, since: datetime) -> AsyncIterator[Event[Item]]:
+async def new_item(
+    ctx: Context, since: datetime, topic: Annotated[str, asked("Topic of the items", "python", min_length=1)]
+) -> Events[Item]:
     """An item appears under a topic. Those that are there when the AREA is switched on don't fire."""
-    query = {"topic": params.topic, "since": since.isoformat()}
-    for row in await ctx.http.get("/items", params=query):
-        item = Item.model_validate(row)
+    query = {"topic": topic, "since": since.isoformat()}
+    async for item in ctx.http.rows("/items", Item, params=query):
         yield Event(item.id, item, item.created_at)
 ''',
         doc="""
@@ -65,7 +58,7 @@ Looks every five minutes and fires for each item that was not there before, the 
         test="""
 async def test_items_of_the_topic_are_seen(ctx, vendor):
     vendor.items = [{"id": "1", "title": "Hello", "created_at": "2026-11-23T09:00:00Z"}]
-    seen = [event async for event in new_item.function(ctx, Topic(topic="python"), SINCE)]
+    seen = [event async for event in new_item.function(ctx, new_item.params(topic="python"), SINCE)]
     assert [(event.id, event.data.title, event.at) for event in seen] == [("1", "Hello", SINCE)]
     assert vendor.asked == [("GET", "/items", {"topic": "python", "since": SINCE.isoformat()})]
 
@@ -73,16 +66,15 @@ async def test_items_of_the_topic_are_seen(ctx, vendor):
 async def test_a_vendor_that_is_away_is_asked_again(ctx, vendor):
     vendor.status = 503
     with pytest.raises(Retry, match="503"):
-        await anext(new_item.function(ctx, Topic(topic="python"), SINCE))
+        await anext(new_item.function(ctx, new_item.params(topic="python"), SINCE))
 """,
         imports={
-            "collections.abc": {"AsyncIterator"},
             "datetime": {"datetime", "timedelta"},
-            "pydantic": {"BaseModel", "Field"},
-            "area.sdk": {"Context", "Event"},
+            "typing": {"Annotated"},
+            "area.sdk": {"Context", "Event", "Events", "Row", "asked", "found"},
         },
         test_imports={"datetime": {"UTC", "datetime"}, "area.sdk": {"Retry"}},
-        uses={"Topic", "new_item"},
+        uses={"new_item"},
         fixture={
             "id": "42",
             "at": "2026-11-23T09:00:00Z",
@@ -92,24 +84,18 @@ async def test_a_vendor_that_is_away_is_asked_again(ctx, vendor):
     "webhook": Piece(
         name="item_changed",
         code='''
-class Change(BaseModel):
-    """An item that changed."""
-
-    id: str = Field(description="What names the item", examples=["42"])
-    title: str = Field(description="Its title now", examples=["Hello"])
+class Change(Row):
+    id: str = found("id", "What names the item", "42")
+    title: str = found("title", "Its title now", "Hello")
 
 
 @service.webhook("An item changes", verify=hmac_sha256("X-Signature-256", prefix="sha256="))
-async def item_changed(ctx: Context, params: Nothing, request: Request) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+async def item_changed(request: Request) -> Events[Change]:
     """An item changes. Enter the AREA's address and secret in the service's own settings."""
     delivery = request.headers.get("x-delivery-id")
     if not delivery:
         raise Permanent("The X-Delivery-Id header is missing, so a delivery could not be told from another.")
-    try:
-        change = Change.model_validate_json(request.body)
-    except ValidationError as error:
-        raise Permanent("The body is no item: it needs an id and a title.") from error
-    yield Event(delivery, change, request.received_at)
+    yield Event(delivery, parse(Change, request.body, service.name), request.received_at)
 ''',
         doc="""
 ## Action `item_changed`: an item changes
@@ -136,7 +122,7 @@ async def test_a_delivery_is_an_event(ctx):
 
 @pytest.mark.parametrize(
     ("body", "headers", "sentence"),
-    [(b'{"id": "42", "title": "Hello"}', {}, "X-Delivery-Id"), (b"[]", {"x_delivery_id": "d-1"}, "no item")],
+    [(b'{"id": "42", "title": "Hello"}', {}, "X-Delivery-Id"), (b"[]", {"x_delivery_id": "d-1"}, "documents")],
 )
 async def test_what_is_no_delivery_is_refused_with_a_sentence(ctx, body, headers, sentence):
     with pytest.raises(Permanent, match=sentence):
@@ -148,9 +134,7 @@ def test_what_is_not_signed_is_refused():
         item_changed.verify.check(delivery(b"{}", x_signature_256="sha256=00"), "secret", Nothing())
 """,
         imports={
-            "collections.abc": {"AsyncIterator"},
-            "pydantic": {"BaseModel", "Field", "ValidationError"},
-            "area.sdk": {"Context", "Event", "Nothing", "Permanent", "Request", "hmac_sha256"},
+            "area.sdk": {"Event", "Events", "Permanent", "Request", "Row", "found", "hmac_sha256", "parse"},
         },
         test_imports={
             "datetime": {"UTC", "datetime"},
@@ -224,23 +208,21 @@ def test_the_next_instant_is_strictly_later(after, planned):
     "listen": Piece(
         name="message_arrives",
         code='''
-class Message(BaseModel):
-    """A message."""
-
-    id: str = Field(description="What names the message", examples=["7"])
-    text: str = Field(description="What it says", examples=["Hello"])
+class Message(Row):
+    id: str = found("id", "What names the message", "7")
+    text: str = found("text", "What it says", "Hello")
 
 
 @service.listen("A message arrives")
-async def message_arrives(ctx: Context, params: Nothing) -> AsyncIterator[Event[Message]]:  # noqa: ARG001
+async def message_arrives(ctx: Context) -> Events[Message]:
     """A message arrives, at once: the service is asked again and again, and answers when it has something to tell."""
     while True:
-        rows = await ctx.http.get("/messages", params={"after": ctx.state.get("last", "")}, timeout=90)
-        for row in rows:
-            message = Message.model_validate(row)
+        answer = await ctx.http.get("/messages", params={"after": ctx.state.get("last", "")}, timeout=90)
+        messages = parse(list[Message], answer, service.name)
+        for message in messages:
             ctx.state["last"] = message.id  # kept together with the event that is yielded
             yield Event(message.id, message)
-        if not rows:
+        if not messages:
             await asyncio.sleep(1)
 ''',
         doc="""
@@ -262,9 +244,7 @@ async def test_messages_are_heard_and_remembered(ctx, vendor):
 """,
         imports={
             "": {"asyncio"},
-            "collections.abc": {"AsyncIterator"},
-            "pydantic": {"BaseModel", "Field"},
-            "area.sdk": {"Context", "Event", "Nothing"},
+            "area.sdk": {"Context", "Event", "Events", "Row", "found", "parse"},
         },
         test_imports={"contextlib": {"aclosing"}, "area.sdk": {"Nothing"}},
         uses={"message_arrives"},
@@ -273,23 +253,13 @@ async def test_messages_are_heard_and_remembered(ctx, vendor):
     "reaction": Piece(
         name="create_item",
         code='''
-class NewItem(BaseModel):
-    """An item to make."""
-
-    title: str = Field(min_length=1, max_length=200, description="Title of the item", examples=["{{title}}"])
-
-
-class Created(BaseModel):
-    """The item that was made."""
-
-    id: str = Field(description="What names the item", examples=["42"])
-
-
 @service.reaction("Make an item")
-async def create_item(ctx: Context, params: NewItem) -> Created:
+async def create_item(
+    ctx: Context, title: Annotated[str, asked("Title of the item", "{{title}}", min_length=1, max_length=200)]
+) -> Made:
     """Make an item. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once."""
-    headers = {"Idempotency-Key": ctx.idempotency_key} if ctx.idempotency_key else {}
-    return Created.model_validate(await ctx.http.post("/items", json=params.model_dump(), headers=headers))
+    headers = {"Idempotency-Key": ctx.idempotency_key}
+    return await ctx.http.post("/items", Made, json={"title": title}, headers=headers)
 ''',
         doc="""
 ## Reaction `create_item`: make an item
@@ -298,16 +268,17 @@ async def create_item(ctx: Context, params: NewItem) -> Created:
 |---|---|---|
 | `title` | needed | Title of the item; at most 200 characters |
 
-Result: `id`, what names the item. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once.
+Result: `id`, its id. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once.
 """,
         test="""
 async def test_an_item_is_made_once_however_often_it_is_tried(ctx, vendor):
-    assert await create_item.function(ctx, NewItem(title="Hello")) == Created(id="42")
+    assert await create_item.function(ctx, create_item.params(title="Hello")) == Made(id="42")
     assert vendor.asked == [("POST", "/items", {})]
     assert vendor.got == [(b'{"title":"Hello"}', "execution-7")]
 """,
-        imports={"pydantic": {"BaseModel", "Field"}, "area.sdk": {"Context"}},
-        uses={"Created", "NewItem", "create_item"},
+        imports={"typing": {"Annotated"}, "area.sdk": {"Context", "Made", "asked"}},
+        test_imports={"area.sdk": {"Made"}},
+        uses={"create_item"},
     ),
 }
 
@@ -401,7 +372,7 @@ LOGO = (
 
 
 def _code(slug: str, title: str, pieces: Sequence[Piece]) -> str:
-    needs_item = any("Event[Item]" in piece.code for piece in pieces)
+    needs_item = any("Events[Item]" in piece.code for piece in pieces)
     imports: dict[str, set[str]] = {"area.sdk": {"Service"}}
     for piece in pieces:
         _merge(imports, piece.imports)
