@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 
+import psutil
 import pytest
 
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "fastapi", "pydantic", "rich", "sqlalchemy", "structlog", "yaml")
@@ -43,6 +44,13 @@ def test_a_role_that_can_not_start_ends_it_with_its_sentence(clean, start, free_
     assert "Traceback" not in said
 
 
+def test_connectors_that_can_not_be_used_are_said_before_anything_is_started(clean, start, free_port, tmp_path):
+    process = start("up", AREA_RSS_SERVER="https://feeds.example.org", AREA_PORT=str(free_port))
+    assert process.wait(60) == 1
+    assert process.stdout.read() == "AREA_RSS_SERVER can't be used: RSS and Atom feeds has no servers of one's own.\n"
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
 def register(port):
     body = {"email": "ann@example.org", "username": "ann", "password": "correct horse battery"}
     request = urllib.request.Request(
@@ -69,6 +77,9 @@ def test_everything_runs_says_what_to_do_next_and_stops_on_ctrl_c(clean, start, 
     assert f"AREA runs at http://127.0.0.1:{free_port}" in said
     assert f"curl http://127.0.0.1:{free_port}/api/auth/register" in said
     assert register(free_port)["user"]["is_admin"]
+    supervisor = psutil.Process(process.pid)
+    assert supervisor.num_threads() == 1, "a fork would copy what another thread holds, and not the thread"
+    assert {"area web", "area worker-1"} <= {one.name() for one in supervisor.children()}
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     assert process.wait(30) == 0, process.stdout.read()

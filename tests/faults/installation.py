@@ -136,26 +136,26 @@ class Installation:
         except psutil.NoSuchProcess:
             return []
 
-    def role(self, command: str) -> psutil.Process:
-        """A process that runs `area serve` or `area worker`."""
+    def role(self, name: str) -> psutil.Process:
+        """The process of a role."""
         assert self._process is not None
         for one in psutil.Process(self._process.pid).children():
             try:
-                if one.cmdline()[-2:] == ["area.cli", command] and one.status() != psutil.STATUS_ZOMBIE:
+                if one.name() == f"area {name}" and one.status() != psutil.STATUS_ZOMBIE:
                     return one
             except psutil.Error:
                 continue
-        raise NotThere(command)
+        raise NotThere(name)
 
     @property
     def web(self) -> psutil.Process:
         """The web process."""
-        return self.role("serve")
+        return self.role("web")
 
     @property
     def worker(self) -> psutil.Process:
         """A worker."""
-        return self.role("worker")
+        return self.role("worker-1")
 
     @property
     def postmaster(self) -> psutil.Process:

@@ -1,8 +1,4 @@
-"""Whether the database has an account: `python -m area.cli.anybody` ends with 0 when it has, with `NOBODY` when not."""
-
-import asyncio
-import os
-import sys
+"""Whether the database has an account, as an exit code: 0 when it has, `NOBODY` when not."""
 
 import asyncpg
 
@@ -19,7 +15,3 @@ async def anybody(dsn: str) -> int:
             await connection.close()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return UNKNOWN
-
-
-if __name__ == "__main__":
-    sys.exit(asyncio.run(anybody(os.environ["AREA_DATABASE_URL"])))

@@ -67,16 +67,21 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            sentences = explain(error)
-            if not sentences:
+            if not told(error):
                 raise
-            for sentence in sentences:
-                typer.echo(sentence, err=True)
             raise typer.Exit(1) from error
 
 
+def told(error: BaseException) -> bool:
+    """Tell the user, on stderr, what can be set right. Returns False when it is a bug of ours, which keeps its traceback."""
+    sentences = explain(error)
+    for sentence in sentences:
+        typer.echo(sentence, err=True)
+    return bool(sentences)
+
+
 def explain(error: BaseException) -> list[str]:
-    """What to tell the user; nothing when it is a bug of ours, which keeps its traceback."""
+    """What to tell the user; nothing when it is a bug of ours."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if fields := getattr(error, "errors", None) if "area.kit.problems.Invalid" in names else None:
         return [f"{one['field']}: {one['message']}" for one in fields]

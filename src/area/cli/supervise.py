@@ -1,24 +1,36 @@
-"""`area up`: every role on this machine, started, watched and stopped together. It stays small, for it never works itself."""
+"""`area up`: every role on this machine, started, watched and stopped together.
 
+It imports once what all of them need and forks them, so that they start at once and share the memory of what none of them changes.
+It never works itself: it has no thread, no event loop and no connection that a fork would copy.
+"""
+
+import asyncio
+import gc
 import http.client
+import importlib
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from area import cli
 from area.cli import console
+from area.cli.anybody import NOBODY, anybody
+from area.settings import Settings, settings
 
 if TYPE_CHECKING:
     from area.db.embedded import Embedded
-    from area.settings import Settings
 
 log = structlog.get_logger()
 
@@ -29,7 +41,11 @@ QUICK_DEATH = 10.0  # seconds; a role that dies sooner is started again after a 
 LONGEST_PAUSE = 30.0
 STARTING = 60.0  # seconds that a start takes at most, on a machine that is very busy
 REFUSED = (1, 2)  # exit codes of a role that has told on stderr why it can't start
-NOBODY = 10  # what `area.cli.anybody` ends with when there is no account
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# macOS has libraries that do not survive a fork: there each role imports for itself
+# https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
+PROCESSES = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+SHARED = ("area.app", "area.api", "area.engine.runtime", "area.hooks", "area.web", "granian.server.embed")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 FIRST_STEPS = """
@@ -46,8 +62,8 @@ class Role:
     """A child process that is to run."""
 
     name: str
-    module: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    command: Callable[[], None]
+    process: BaseProcess | None = None
     started: float = 0.0
     deaths: int = 0
     again_at: float = 0.0
@@ -56,53 +72,70 @@ class Role:
     refused: bool = False  # at its first start
 
 
-def up(settings: "Settings", *, workers: int, say: Callable[[str], None]) -> int:
+def up(configured: Settings, *, workers: int, say: Callable[[str], None]) -> int:
     """Run the database, a web process and `workers` workers until SIGTERM or SIGINT. Returns the exit code.
 
-    Raises `Failed` or `EmbeddedError` when it can't start. A role that refuses its first start ends it all with its exit
+    Raises `Failed`, `Malformed` or `EmbeddedError` when it can't start. A role that refuses its first start ends it all with its exit
     code; later it is started again.
     """
-    console.check_port(settings.host, settings.port)
+    console.check_port(configured.host, configured.port)
     stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, lambda signal_number, _frame: stopping.append(signal_number))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics(configured)
+    if PROCESSES.get_start_method() == "fork":
+        _load()
     server = None
-    dsn = settings.database_url
+    dsn = configured.database_url
     if dsn is None:
         from area.db import embedded
 
-        server = embedded.start(settings.data_dir)
+        server = embedded.start(configured.data_dir)
         dsn = server.dsn
-    roles = [_role("web", "serve"), *(_role(f"worker-{number}", "worker") for number in range(1, workers + 1))]
+    roles = [Role("web", cli.serve), *(Role(f"worker-{number}", cli.worker) for number in range(1, workers + 1))]
     try:
-        environment = {**os.environ, "AREA_DATABASE_URL": dsn, "PROMETHEUS_MULTIPROC_DIR": _metrics(settings)}
-        if refused := _migrate_once(settings, environment):
+        environment = {"AREA_DATABASE_URL": dsn}
+        if refused := _migrate_once(configured, environment):
             return refused
-        return _watch(settings, server, roles, environment, stopping, say)
+        return _watch(configured, server, roles, environment, stopping, say)
     finally:
         _stop([role.process for role in roles if role.process is not None])
         if server is not None:
             server.stop()
 
 
-def _migrate_once(settings: "Settings", environment: dict[str, str]) -> int:
+def _load() -> None:
+    """Import what the roles need. Raises `Malformed`."""
+    from area.registry import registry
+
+    gc.disable()  # it would leave holes in the pages that are shared: https://docs.python.org/3/library/gc.html#gc.freeze
+    for module in SHARED:
+        importlib.import_module(module)
+    registry()
+    gc.freeze()
+    gc.enable()
+
+
+def _migrate_once(configured: Settings, environment: Mapping[str, str]) -> int:
     """Bring the schema up to date once, rather than have each role do it. Returns the exit code when that is refused."""
-    marker = settings.data_dir / "schema"
+    marker = configured.data_dir / "schema"
     newest = max(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
     if marker.is_file() and marker.read_text() == newest:
         return 0
     command = [sys.executable, "-m", "area.cli", "db", "upgrade"]
-    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - ourselves
+    done = subprocess.run(  # noqa: S603 - ourselves; in a process of its own, whose memory is given back
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, check=False
+    )
     if done.returncode == 0:
         marker.write_text(newest)
     return done.returncode if done.returncode in REFUSED else 0
 
 
 def _watch(
-    settings: "Settings",
+    configured: Settings,
     server: "Embedded | None",
     roles: list[Role],
-    environment: dict[str, str],
+    environment: Mapping[str, str],
     stopping: list[int],
     say: Callable[[str], None],
 ) -> int:
@@ -116,14 +149,14 @@ def _watch(
             _keep(role, environment)
         if code := next((role.code for role in roles if role.refused), 0):
             return code
-        if not told and (told := _answers(settings.host, settings.port)):
-            say(f"AREA runs at {settings.base_url}")
+        if not told and (told := _answers(configured.host, configured.port)):
+            say(f"AREA runs at {configured.base_url}")
             for role in roles:
                 role.first = False
-            first_look = _popen("area.cli.anybody", environment=environment)
-        if first_look is not None and first_look.poll() is not None:
-            if first_look.returncode == NOBODY:
-                say(FIRST_STEPS.format(url=settings.base_url))
+            first_look = _start("first-look", _look, environment)
+        if first_look is not None and first_look.exitcode is not None:
+            if first_look.exitcode == NOBODY:
+                say(FIRST_STEPS.format(url=configured.base_url))
             first_look = None
         time.sleep(LOOK_EVERY)
     return 0
@@ -144,29 +177,55 @@ def _revive(server: "Embedded", roles: list[Role]) -> None:
         role.deaths, role.again_at = 0, 0.0
 
 
-def _role(name: str, command: str) -> Role:
-    return Role(name, ["area.cli", command])
+def _start(name: str, command: Callable[[], None], environment: Mapping[str, str]) -> BaseProcess:
+    """Run a command of ours, in a process of its own."""
+    process = PROCESSES.Process(target=_live, name=name, args=(name, command, environment), daemon=True)
+    # a signal for a process that does not handle it yet must not be taken for one to us
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return process
 
 
-def _popen(*module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Run a module of ours. In its own session: a terminal's Ctrl-C is for the supervisor, and the order of stopping ours."""
-    return subprocess.Popen([sys.executable, "-m", *module], env=environment, start_new_session=True)  # noqa: S603
+def _live(name: str, command: Callable[[], None], environment: Mapping[str, str]) -> None:
+    """A process's life. In its own session: a terminal's Ctrl-C is for the supervisor, and the order of stopping ours."""
+    os.setsid()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    with suppress(OSError):  # what `top` and `ps -e` show; not everywhere is there such a file
+        Path("/proc/self/comm").write_text(f"area {name}")
+    os.environ.update(environment)
+    settings.cache_clear()
+    try:
+        command()
+    except Exception as error:
+        if not console.told(error):
+            raise
+        sys.exit(1)
 
 
-def _metrics(settings: "Settings") -> str:
+def _look() -> None:
+    """Whether the database has an account, as an exit code."""
+    sys.exit(asyncio.run(anybody(settings().database_url or "")))
+
+
+def _metrics(configured: Settings) -> str:
     """An empty directory where the processes count together."""
-    path = settings.data_dir.absolute() / "metrics"
+    path = configured.data_dir.absolute() / "metrics"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return str(path)
 
 
-def _keep(role: Role, environment: dict[str, str]) -> None:
+def _keep(role: Role, environment: Mapping[str, str]) -> None:
     """Start a role that does not run; one that keeps dying, after a growing pause."""
     moment = time.monotonic()
-    if role.process is not None and role.process.poll() is not None:
+    if role.process is not None and role.process.exitcode is not None:
         quick = moment - role.started < QUICK_DEATH
-        role.code = role.process.returncode
+        role.code = role.process.exitcode
         role.refused = role.first and role.code in REFUSED and moment - role.started < STARTING
         role.first = False
         role.deaths = role.deaths + 1 if quick else 0
@@ -176,7 +235,7 @@ def _keep(role: Role, environment: dict[str, str]) -> None:
         role.process = None
         role.again_at = moment + pause
     elif role.process is None and moment >= role.again_at:
-        role.process = _popen(*role.module, environment=environment)
+        role.process = _start(role.name, role.command, environment)
         role.started = moment
 
 
@@ -191,14 +250,13 @@ def _answers(host: str, port: int) -> bool:
         connection.close()
 
 
-def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: list[BaseProcess]) -> None:
     for process in processes:
         process.terminate()
     end = time.monotonic() + STOP_WITHIN
     for process in processes:
-        try:
-            process.wait(max(0.1, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        process.join(max(0.1, end - time.monotonic()))
+        if process.exitcode is None:
             log.warning("supervisor.killed", pid=process.pid)
             process.kill()
-            process.wait()
+            process.join()
