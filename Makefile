@@ -57,7 +57,8 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --universal --upgrade --generate-has
 	--no-annotate --no-header --quiet
 
 # uv is ten times as fast as pip, and pip knows where this machine gets packages from: pip installs uv, uv the rest.
-# The package itself is installed from the checkout, offline, once the build group is there.
+# The package itself is installed from the checkout, offline, once the build group is there; compiled here, it starts sooner where
+# PYTHONDONTWRITEBYTECODE is set.
 define INSTALL
 	@index=$${PIP_INDEX_URL:-$$(python3 -m pip config get global.index-url 2>/dev/null || true)}; \
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
@@ -67,6 +68,7 @@ define INSTALL
 	    $(BIN)/python -m ensurepip >/dev/null && \
 	    $(BIN)/python -m pip install --quiet --require-hashes --requirement $(1); }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src/area
 endef
 
 WEB := package-lock.json hatch_build.py src/area/web/icons.txt $(wildcard src/area/connectors/*/logo.txt src/area/connectors/*/build.py)
