@@ -189,7 +189,7 @@ class Root:
             await self._lifespan(receive, send)
             return
         path = scope["path"]
-        if path.startswith(("/hooks/", "/webhooks/")):
+        if path.startswith(("/hooks/", "/hints/", "/webhooks/")):
             await self._hooks(scope, receive, send)
             return
         if path.startswith("/static/"):

@@ -26,6 +26,7 @@ from area.db.models import (
     Component,
     ConnectionState,
     Service,
+    SourceHint,
     Trigger,
     UserService,
     Variable,
@@ -497,6 +498,10 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
         count += await _again(
             session, keyring, Trigger.secret, secret, f"area:{area_id}|secret", (Trigger.area_id == area_id,)
         )
+    async for source_id, token, secret in _pages(session, (SourceHint.source_id,), SourceHint.token, SourceHint.secret):
+        where_hint, place = (SourceHint.source_id == source_id,), f"source:{source_id}"
+        count += await _again(session, keyring, SourceHint.token, token, f"{place}|token", where_hint)
+        count += await _again(session, keyring, SourceHint.secret, secret, f"{place}|secret", where_hint)
     parameter = (AreaParameter.area_id, AreaParameter.variable_id)
     async for area_id, variable_id, value in _pages(session, parameter, AreaParameter.value):
         renewed = _renewed(keyring, value, secret_context(area_id, variable_id))

@@ -1,6 +1,7 @@
 """POST /hooks/{token}: verify, hand to intake, answer once it is committed. Plain ASGI, for it is the hot path.
 
-POST /webhooks/{service}: verify, have what is polled for the accounts that it names asked at once.
+POST /webhooks/{service}: verify, have what is polled for the accounts that it names asked at once. POST /hints/{token}: likewise,
+one source that a vendor was asked to tell of.
 """
 
 import time
@@ -14,7 +15,7 @@ import orjson
 import structlog
 
 from area.connections import keys_of
-from area.engine import access, metrics, nudges
+from area.engine import access, hints, metrics, nudges
 from area.engine.away import is_away
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, NORMAL, Intake, Offer
@@ -68,12 +69,13 @@ class Bucket:
 
 @dataclass
 class Hooks:
-    """The ASGI application for `/hooks/…` and `/webhooks/…`."""
+    """The ASGI application for `/hooks/…`, `/hints/…` and `/webhooks/…`."""
 
     state: State
     cache: Cache
     intake: Intake
     _addresses: dict[int, Bucket] = field(default_factory=dict)
+    _sources: dict[int, Bucket] = field(default_factory=dict)
     _users: dict[int, Bucket] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,6 +106,8 @@ class Hooks:
         try:
             if scope["path"].startswith("/webhooks/"):
                 return await self._of_vendor(scope, receive)
+            if scope["path"].startswith("/hints/"):
+                return await self._of_source(scope, receive)
             return await self._of_area(scope, receive)
         except BodyTooLarge:
             return 413, _problem(413, f"At most {MAX_BODY:,} bytes are taken at once."), []
@@ -130,6 +134,34 @@ class Hooks:
             return 400, _problem(400, str(error)), []
         nudged = await nudges.nudge(self.state, service, accounts)
         log.info("webhook.nudged", service=service.slug, sources=nudged)
+        return 202, b'{"nudged":%d}' % nudged, []
+
+    async def _of_source(self, scope: Scope, receive: Receive) -> Answer:
+        """A vendor that was asked for it says that there is news of what a source watches: it is asked now."""
+        token = scope["path"].removeprefix("/hints/")
+        found = await hints.of_token(self.state, hash_token(token)) if token else None
+        if found is None:
+            return 404, _problem(404, "Nobody has this address any more."), []
+        rate = float(self.state.settings.webhook_rate)
+        if not _bucket(self._sources, found.source, rate * BURST).take(rate, rate * BURST):
+            return 429, _problem(429, "Too many requests to this address."), [(b"retry-after", b"1")]
+        request = _request(scope, await _body(scope, receive), self.state.settings.base_url)
+        reply = found.hint.handshake(request) if found.hint.handshake else None
+        if reply is None:
+            if not found.watched:
+                return 410, _problem(410, "Nobody watches this any more."), []
+            verify = found.hint.verify
+            try:
+                secret = self._secret(found.service, client=True) if verify.uses_client_secret else found.secret
+                verify.check(request, secret, Nothing())
+            except Refused as error:
+                return 401, _problem(401, str(error)), []
+        if not found.heard:
+            await hints.heard(self.state, found.source)
+        if reply is not None:
+            return _reply(reply)
+        nudged = await nudges.nudge_source(self.state, found.source)
+        log.info("hint.nudged", service=found.service.slug, source=found.source, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []
 
     async def _of_area(self, scope: Scope, receive: Receive) -> Answer:

@@ -57,7 +57,8 @@ async def unsubscribed(session: AsyncSession, area_id: int) -> None:
     """Have a worker look whether the vendor still has to send this AREA anything: it was changed, switched off or deleted."""
     statement = text(
         "update sources x set due_at = now() from triggers t"
-        " where t.area_id = :area_id and x.id = t.source_id and x.state ? 'subscription' returning x.id"
+        " where t.area_id = :area_id and x.id = t.source_id and (x.state ? 'subscription'"
+        " or exists (select from source_hints h where h.source_id = x.id and h.subscription is not null)) returning x.id"
     )
     for number in await session.scalars(statement, {"area_id": area_id}):
         await notify(session, "sources_changed", str(number))

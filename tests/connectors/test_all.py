@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from area.kit.clock import now
 from area.registry import registry
-from area.sdk import Action, Credentials, Headers, Reaction, Refused, Request, Service
+from area.sdk import Action, Credentials, Headers, Nothing, Reaction, Refused, Request, Service
 from area.sdk.fields import fields
 from area.web import logos
 
@@ -26,6 +26,7 @@ COMPONENTS = [*ACTIONS, *(reaction for service in SERVICES for reaction in servi
 every_service = pytest.mark.parametrize("service", SERVICES, ids=lambda one: one.slug)
 every_action = pytest.mark.parametrize("action", ACTIONS, ids=lambda one: one.key)
 every_webhook = pytest.mark.parametrize("action", WEBHOOKS, ids=lambda one: one.key)
+every_hint = pytest.mark.parametrize("action", [one for one in ACTIONS if one.hint], ids=lambda one: one.key)
 every_component = pytest.mark.parametrize("component", COMPONENTS, ids=lambda one: one.key)
 
 
@@ -159,6 +160,18 @@ def test_what_is_not_signed_or_wrongly_is_refused(action: Action):
             for secret in ("a secret that nobody signed with", ""):
                 with pytest.raises(Refused):
                     verify.check(request(**headers), secret, params)
+
+
+@every_hint
+def test_a_hint_that_is_not_signed_or_wrongly_is_refused(action: Action):
+    assert action.hint is not None
+    verify = action.hint.verify
+    assert not verify.reason, "whoever guesses nothing can still be heard"
+    header = verify.name.rpartition(" in ")[2].replace("-", "_")
+    for headers in ({header: "sha256=" + "0" * 64}, {header: "wrong"}, {}, {header: ""}):
+        for secret in ("a secret that nobody signed with", ""):
+            with pytest.raises(Refused):
+                verify.check(request(**headers), secret, Nothing())
 
 
 @every_service

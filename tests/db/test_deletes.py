@@ -24,6 +24,7 @@ ROWS = """
     insert into execution_jobs (execution_id, job_id, reason, due_at) values (1, 1, 'retry', now()), (3, 3, 'retry', now());
     insert into hook_states (area_id, state_key) values (1, 'event:1'), (2, 'event:1');
     insert into sources (key, component_id, user_id, params) values ('k1', 1, 1, '{}'), ('k2', 1, 2, '{}'), ('all', 1, null, '{}');
+    insert into source_hints (source_id, token_hash, token, secret) values (1, 't1', 't', 's'), (2, 't2', 't', 's');
     insert into triggers (area_id, source_id) values (1, 1), (2, 2);
     insert into notices (user_id, level, title, body, area_id) values (1, 'info', 't', 'b', 1), (2, 'info', 't', 'b', 2);
     insert into login_attempts (login, address) values ('a', '127.0.0.1');
@@ -71,6 +72,7 @@ async def test_a_user_takes_everything_along(connection: asyncpg.Connection):
         assert await count(connection, table, "area_id = 2") > 0, table
     assert await connection.fetch("select execution_id from execution_jobs") == [(3,)]
     assert await connection.fetch("select token_hash from invitations") == [("i2",)]
+    assert await connection.fetch("select token_hash from source_hints") == [("t2",)]
     assert await count(connection, "sources", "key = 'all'") == 1
     # what was done stays on record, without a name
     assert await connection.fetch("select user_id from audit order by id") == [(None,), (2,)]

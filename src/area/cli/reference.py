@@ -126,6 +126,8 @@ def _api() -> Iterator[str]:
 
 OUTSIDE = [
     ("`/hooks/{token}`", "where an AREA's webhooks go; answered 2xx once the event is committed"),
+    ("`/hints/{token}`", "where a vendor says that there is news of what is polled"),
+    ("`/webhooks/{service}`", "where a vendor says so of all accounts of a service"),
     ("`/about.json`", "services, actions and reactions, for programs that look for them"),
     ("`/healthz`", "200 while the process lives"),
     ("`/readyz`", "200 while the database answers and is up to date, else 503"),

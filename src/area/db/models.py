@@ -382,6 +382,26 @@ class Source(Base):
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
+class SourceHint(Base):
+    """Where a vendor says that there is news of what a source watches, and what it was asked for.
+
+    `server` is this server's address as the vendor was told it. `due_at` is when it is to be asked again: to prolong what there
+    is, or after it refused. `heard_at` is when it was heard first at this address: before that, nobody relies on it.
+    """
+
+    __tablename__ = "source_hints"
+
+    source_id: Mapped[int] = mapped_column(Integer, _key("sources", cascade=True), primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    token: Mapped[str] = mapped_column(Text)  # encrypted
+    secret: Mapped[str] = mapped_column(Text)  # encrypted
+    subscription: Mapped[str | None] = mapped_column(Text)  # the vendor's id of it
+    server: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime | None] = mapped_column(AWARE)
+    due_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    heard_at: Mapped[datetime | None] = mapped_column(AWARE)
+
+
 class Trigger(Base):
     """How an AREA gets its events: the source it watches, or the address that its webhooks come to."""
 

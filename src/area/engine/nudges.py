@@ -1,4 +1,4 @@
-"""A vendor said that there is news of some accounts: what is polled with them is asked at once, rather than when it is due.
+"""A vendor said that there is news, of some accounts or of one source: what is polled is asked at once, rather than when it is due.
 
 A nudge is a hint and no event: what happened is read by the poll, which would have found it anyway. So nothing is lost when a
 nudge is, and nothing fires twice when it comes twice.
@@ -20,6 +20,10 @@ where cs.account_id = any($2::text[]) and s.id = cs.service_id and s.name = $1 a
   and x.due_at is not null and x.failures = 0
 returning x.id
 """
+NUDGE_ONE = """
+update sources set nudged_at = clock_timestamp(), due_at = greatest(now(), coalesce(checked_at + $2, now()))
+where id = $1 and due_at is not null and failures = 0 returning id
+"""
 
 
 async def nudge(state: State, service: Service, accounts: Sequence[str]) -> int:
@@ -27,6 +31,16 @@ async def nudge(state: State, service: Service, accounts: Sequence[str]) -> int:
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
         found = await conn.fetch(NUDGE, service.name, [one[:255] for one in accounts], PAUSE)
+        if found:
+            await conn.execute("select pg_notify('sources_changed', '')")
+    return len(found)
+
+
+async def nudge_source(state: State, source: int) -> int:
+    """Have one source asked now; returns how many that was. What fails keeps its pause."""
+    pool = await state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        found = await conn.fetch(NUDGE_ONE, source, PAUSE)
         if found:
             await conn.execute("select pg_notify('sources_changed', '')")
     return len(found)

@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from area.db.session import Conn
-from area.engine import access, metrics, subscriptions
+from area.engine import access, hints, metrics, subscriptions
 from area.engine.away import DatabaseAwayError, asking, is_away
 from area.engine.cache import Cache
 from area.engine.intake import BULK, NORMAL, Offer, accept
@@ -54,7 +54,7 @@ where id in (
     select id from sources
     where due_at <= now() and (lease_until is null or lease_until < now())
     order by due_at limit $3 for update skip locked)
-returning id, component_id, user_id, params, state, seen, due_at, planned_at, checked_at, failures,
+returning id, component_id, user_id, params, state, seen, due_at, planned_at, nudged_at, failures,
     (select c.name || E'\\n' || s.name from components c join services s on s.id = c.service_id
      where c.id = component_id) as component
 """
@@ -131,6 +131,7 @@ class Watched:
     seen: Seen | None
     due_at: datetime
     planned_at: datetime | None
+    nudged_at: datetime | None
     failures: int
     since: datetime | None = None  # of the connection that it is looked at with
 
@@ -241,6 +242,7 @@ class Sources:
             seen=_seen(seen) if seen else None,
             due_at=row["due_at"],
             planned_at=row["planned_at"],
+            nudged_at=row["nudged_at"],
             failures=row["failures"],
         )
 
@@ -273,24 +275,50 @@ class Sources:
             await self._failed(source, error)
 
     async def _poll(self, source: Watched) -> None:
-        begun = now()
-        events, seen = [], source.seen
         with asking():
-            if not await self._anybody(source):
+            anybody = await self._anybody(source)
+        if not anybody:
+            await self._end_hint(source)
+            with asking():
                 await self._rest(source)
-                return
+            return
+        with asking():
             context = await self._context(source)
+        pause = await self._pause(source, context)
+        begun, events, seen = now(), [], source.seen
         offered = await self._collect(source, context, begun)
         if offered or seen is None:
             new, seen = fresh(offered, seen or Seen(begun), begun, source.action.overlap)
             events = new if source.seen is not None else []
         with asking():
-            await self._looked(source, begun, events, seen if seen is not source.seen else None)
+            await self._looked(source, begun + pause, begun, events, seen if seen is not source.seen else None)
 
-    async def _looked(self, source: Watched, begun: datetime, events: list[Event[Any]], seen: Seen | None) -> None:
-        """Commit what a look brought, with the source's memory (`seen` where it changed) and its next due time."""
+    async def _pause(self, source: Watched, context: Context) -> timedelta:
+        """How long to wait after this look, once the vendor was asked to tell of news, if it can."""
         every = source.action.every or timedelta(minutes=5)
-        due = begun + every * random.uniform(0.95, 1.05)  # noqa: S311 - spreads load
+        if source.action.hint is not None and self.state.settings.public_url is not None:
+            if source.seen is None:
+                return timedelta()  # the baseline must not wait for the vendor: it is asked before the next look
+            until = await hints.settle(self.state, context, source.action, source.params, source.id, self.owner)
+            # news may be shown some time after they were told of: so there is one more look after the usual time
+            if until is not None and not (source.nudged_at and source.nudged_at > now() - every):
+                every = min(hints.patience(every), max(every, until - now()))
+        return every * random.uniform(0.95, 1.05)  # noqa: S311 - spreads load
+
+    async def _end_hint(self, source: Watched) -> None:
+        if source.action.hint is None:
+            return
+        try:
+            with asking():
+                context = await self._context(source)
+        except (Retry, AuthExpired):
+            return  # without a connection it can't be ended; the vendor is answered with 404 or 410
+        await hints.end(self.state, context, source.action, source.params, source.id, source.failures)
+
+    async def _looked(
+        self, source: Watched, due: datetime, begun: datetime, events: list[Event[Any]], seen: Seen | None
+    ) -> None:
+        """Commit what a look brought, with the source's memory (`seen` where it changed) and when it is `due` next."""
         pool = await self.state.database.pool()
         async with pool.acquire() as conn, conn.transaction():
             await self._still_ours(conn, source)
@@ -498,7 +526,9 @@ class Sources:
             if source.user_id == user_id and source.action.service.slug == slug and number in self._listeners:
                 self._listeners[number].cancel()
         pool = await self.state.database.pool()
-        await pool.execute(AGAIN, user_id, self.state.registry.services[slug].name)
+        service = self.state.registry.services[slug].name
+        await pool.execute(AGAIN, user_id, service)
+        await pool.execute(hints.AGAIN, user_id, service)
         self.wake()
 
     # Helpers

@@ -4,6 +4,7 @@ Each is a source with one AREA. A look at it compares what the vendor has been t
 and mends the difference; the source's lease, its retries and its notices are those of a poll.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,6 +54,23 @@ async def wanted(conn: "Conn | asyncpg.Pool", state: State, source: int) -> Want
     return Wanted(area_id, Hook(f"{state.settings.base_url}/hooks/{token}", secret), hash_token(token))
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a vendor is asked: by a webhook's own functions, or by those of a poll's hint."""
+
+    subscribe: Callable[[Context, Any, Hook], Awaitable[Subscription]]
+    unsubscribe: Callable[[Context, Any, Hook, str], Awaitable[None]]
+    renew: Callable[[Context, Any, Hook, str], Awaitable[Subscription]] | None
+
+
+def ways(action: Action) -> Ways:
+    """Those of an action that has a subscription."""
+    if action.hint is not None:
+        return Ways(action.hint.subscribe, action.hint.unsubscribe, action.hint.renew)
+    assert action.on_subscribe is not None and action.on_unsubscribe is not None  # noqa: S101, PT018 - the registry has seen to it
+    return Ways(action.on_subscribe, action.on_unsubscribe, action.on_renew)
+
+
 async def settle(
     context: Context, action: Action, params: Any, need: Wanted | None, *, public: bool, failures: int
 ) -> tuple[Subscription | None, datetime]:
@@ -62,7 +80,8 @@ async def settle(
     """
     kept = context.state.get("subscription")
     if kept and (need is None or kept["address"] != need.address):
-        await end(context, action, params, kept, failures)
+        await end(context, action, params, Hook("", ""), kept["id"], failures)
+        del context.state["subscription"]
         kept = None
     if need is None:
         return None, now() + EVERY
@@ -73,7 +92,7 @@ async def settle(
                 f"{action.service.name} can't reach this server at {need.hook.url.partition('/hooks/')[0]}. An administrator"
                 " has to set AREA_PUBLIC_URL to its address on the internet."
             )
-        made = await _made(context, action, params, need.hook, kept)
+        made = await ask(context, action, params, need.hook, kept and kept["id"])
         expires = made.expires_at
         context.state["subscription"] = kept = {
             "id": made.id,
@@ -85,27 +104,27 @@ async def settle(
     return made, min(now() + EVERY, max(now() + LEAST, _due(kept) or now() + EVERY))
 
 
-async def _made(context: Context, action: Action, params: Any, hook: Hook, kept: dict[str, Any] | None) -> Subscription:
-    assert action.on_subscribe is not None  # noqa: S101 - others have no such source
+async def ask(context: Context, action: Action, params: Any, hook: Hook, kept: str | None) -> Subscription:
+    """Subscribe, or prolong the subscription that there is. Raises the three errors."""
+    how = ways(action)
     if kept is None:
-        return await action.on_subscribe(context, params, hook)
-    if action.on_renew is not None:
+        return await how.subscribe(context, params, hook)
+    if how.renew is not None:
         try:
-            return await action.on_renew(context, params, hook, kept["id"])
+            return await how.renew(context, params, hook, kept)
         except Permanent as error:  # it is gone: what was renewed too late is made anew
             log.warning("hook.not_renewed", action=action.key, error=str(error))
-            return await action.on_subscribe(context, params, hook)
-    made = await action.on_subscribe(context, params, hook)
-    if made.id != kept["id"]:
-        await end(context, action, params, kept, 0)
+            return await how.subscribe(context, params, hook)
+    made = await how.subscribe(context, params, hook)
+    if made.id != kept:
+        await end(context, action, params, hook, kept, 0)
     return made
 
 
-async def end(context: Context, action: Action, params: Any, kept: dict[str, Any], failures: int) -> None:
+async def end(context: Context, action: Action, params: Any, hook: Hook, subscription: str, failures: int) -> None:
     """Unsubscribe. What can't be ended any more is left to the vendor: its deliveries are answered with 404 or 410."""
-    assert action.on_unsubscribe is not None  # noqa: S101 - the registry has seen to it
     try:
-        await action.on_unsubscribe(context, params, Hook("", ""), kept["id"])
+        await ways(action).unsubscribe(context, params, hook, subscription)
         log.info("hook.unsubscribed", action=action.key)
     except (Permanent, AuthExpired) as error:
         log.warning("hook.not_unsubscribed", action=action.key, error=str(error))
@@ -113,7 +132,6 @@ async def end(context: Context, action: Action, params: Any, kept: dict[str, Any
         if failures < GIVE_UP:
             raise
         log.warning("hook.not_unsubscribed", action=action.key, error=str(error))
-    context.state.pop("subscription", None)
 
 
 async def keep_secret(conn: Conn, state: State, need: Wanted, made: Subscription) -> None:
@@ -125,10 +143,13 @@ async def keep_secret(conn: Conn, state: State, need: Wanted, made: Subscription
 
 
 def _due(kept: dict[str, Any]) -> datetime | None:
-    """When to renew: in the last third of its life."""
     if kept["expires_at"] is None:
         return None
-    since, expires = datetime.fromisoformat(kept["since"]), datetime.fromisoformat(kept["expires_at"])
+    return last_third(datetime.fromisoformat(kept["since"]), datetime.fromisoformat(kept["expires_at"]))
+
+
+def last_third(since: datetime, expires: datetime) -> datetime:
+    """When to renew what ends by itself."""
     return since + (expires - since) * 2 / 3
 
 

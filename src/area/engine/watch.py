@@ -29,7 +29,8 @@ LEAST_KNOWN = timedelta(days=90)
 
 UNWATCHED = (
     "delete from sources s where not exists (select from triggers t where t.source_id = s.id)"
-    " and not (s.state ? 'subscription' and s.due_at is not null)"  # it is being ended
+    " and not (s.due_at is not null and (s.state ? 'subscription' or"  # it is being ended
+    " exists (select from source_hints h where h.source_id = s.id and h.subscription is not null)))"
 )
 
 DEAD = """

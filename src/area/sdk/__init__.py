@@ -5,6 +5,7 @@ from area.sdk.context import Context, Failure, Platform
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option, Pick, asked
+from area.sdk.hints import Hint
 from area.sdk.http import Access, Http, Pages, Response, parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks, profile
 from area.sdk.polls import daily, entered
@@ -36,6 +37,7 @@ __all__ = [
     "Failure",
     "Firing",
     "Headers",
+    "Hint",
     "Hook",
     "Http",
     "Inbound",

@@ -18,6 +18,7 @@ from area.sdk.context import Context
 from area.sdk.dedupe import OVERLAP
 from area.sdk.events import Event, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option
+from area.sdk.hints import Hint
 from area.sdk.http import Access, Authority, Fixed, Http, Pages, Refusal
 from area.sdk.oauth2 import OAuth2
 from area.sdk.verify import Verify
@@ -97,6 +98,7 @@ class Action:
     function: Callable[..., Any]
     every: timedelta | None = None
     overlap: timedelta = OVERLAP
+    hint: Hint | None = None
     verify: Verify | None = None
     handshake: Handshake | None = None
     scopes: tuple[str, ...] = ()
@@ -218,16 +220,23 @@ class Service:
         return Fixed(made(credential)) if made is not None and credential is not None else None
 
     def poll(
-        self, title: str, *, every: timedelta, overlap: timedelta = OVERLAP, scopes: tuple[str, ...] = ()
+        self,
+        title: str,
+        *,
+        every: timedelta,
+        overlap: timedelta = OVERLAP,
+        scopes: tuple[str, ...] = (),
+        hint: Hint | None = None,
     ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
         """Declare `async def f(ctx, since, …) -> Events[Model]`, asked again `every` so often.
 
         Yield what the source shows, in any order; the engine decides what is new. `since` (aware), the begin of the window,
         only saves requests. A row that appears later than `overlap` after rows with a later date is taken for an old one.
+        With a `hint` the vendor says when there is news, and it is asked less often while that stands.
         """
         names = ("ctx", "params", "since")
         return lambda function: self._action(
-            title, "poll", function, names, every=every, overlap=overlap, scopes=scopes
+            title, "poll", function, names, every=every, overlap=overlap, scopes=scopes, hint=hint
         )
 
     def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
