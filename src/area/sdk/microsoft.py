@@ -1,18 +1,28 @@
 """What Microsoft's services share: how their users agree, who they are, and how Microsoft Graph is read (https://learn.microsoft.com/graph)."""
 
+import hmac
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
+from area.kit.clock import now
 from area.sdk.context import Context
+from area.sdk.errors import Permanent
+from area.sdk.events import Hook, Reply, Request, Subscription
+from area.sdk.hints import Hint
 from area.sdk.http import parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks
+from area.sdk.verify import Refused, Verify
 
 GRAPH = "https://graph.microsoft.com/v1.0"
 NAME = "Microsoft Graph"
 MOST = 500  # rows of a collection that are read at a time
+# how long subscriptions may last: the shortest of what we ask for; in Teams, more than an hour has conditions
+# https://learn.microsoft.com/graph/change-notifications-overview#subscription-lifetime
+# https://learn.microsoft.com/graph/teams-changenotifications-chatmessage
+LASTS, LASTS_IN_TEAMS = timedelta(minutes=4230), timedelta(minutes=55)
 
 _SERVER = "https://login.microsoftonline.com/common/oauth2/v2.0"
 
@@ -25,6 +35,12 @@ class _Me(BaseModel):
     name: str | None = Field(None, alias="displayName")
     mail: str | None = None
     login: str = Field(alias="userPrincipalName")
+
+
+class _Told(BaseModel):
+    id: str = Field(min_length=1)
+    url: str = Field("", alias="notificationUrl")
+    expires_at: datetime = Field(alias="expirationDateTime")
 
 
 class _Page(BaseModel):
@@ -104,3 +120,63 @@ async def changes(ctx: Context, path: str, params: Mapping[str, str]) -> AsyncIt
 def stamp(moment: datetime) -> str:
     """A moment as Graph's filters take it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def hint(resource: str, changes: str = "created") -> Hint:
+    """Have Graph say that something of a resource changed. In its path, `{name}` stands for the poll's parameter of that name.
+
+    What the user has not agreed to is refused, and then polled as often as ever: of files and tasks, Graph tells only those who let
+    AREA write them, too (https://learn.microsoft.com/graph/api/subscription-post-subscriptions#permissions).
+    """
+    lasts = LASTS_IN_TEAMS if resource.startswith(("/teams/", "/chats/")) else LASTS
+
+    async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
+        # https://learn.microsoft.com/graph/api/subscription-list
+        async for one in rows(ctx, "/subscriptions", {}, _Told):
+            if one.url == hook.url:
+                return await renew(ctx, params, hook, one.id)
+        # https://learn.microsoft.com/graph/api/subscription-post-subscriptions
+        wanted = {
+            "resource": resource.format_map(params.model_dump()),
+            "changeType": changes,
+            "notificationUrl": hook.url,
+            "clientState": hook.secret,
+            "expirationDateTime": stamp(now() + lasts),
+        }
+        return _subscription(await ctx.http.post("/subscriptions", json=wanted))
+
+    async def renew(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> Subscription:  # noqa: ARG001
+        # https://learn.microsoft.com/graph/api/subscription-update
+        prolonged = {"expirationDateTime": stamp(now() + lasts)}
+        return _subscription((await ctx.http.call("PATCH", f"/subscriptions/{subscription}", json=prolonged)).json())
+
+    return Hint(_SIGNED, subscribe, _unsubscribe, renew, _validated)
+
+
+async def _unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> None:  # noqa: ARG001
+    # https://learn.microsoft.com/graph/api/subscription-delete
+    await ctx.http.call("DELETE", f"/subscriptions/{subscription}")
+
+
+def _subscription(answer: Any) -> Subscription:
+    told = parse(_Told, answer, NAME)
+    return Subscription(told.id, told.expires_at)
+
+
+def _validated(request: Request) -> Reply | None:
+    # https://learn.microsoft.com/graph/change-notifications-delivery-webhooks#notificationurl-validation
+    token = request.query.get("validationToken")
+    return None if token is None else Reply(token)
+
+
+def _check(request: Request, secret: str, _params: BaseModel) -> None:
+    # https://learn.microsoft.com/graph/api/resources/changenotificationcollection
+    try:
+        told = [str(one["clientState"]) for one in request.json()["value"]]
+    except (Permanent, KeyError, TypeError):
+        told = []
+    if not secret or not told or not all(hmac.compare_digest(one.encode(), secret.encode()) for one in told):
+        raise Refused("The notifications do not hold the agreed clientState.")
+
+
+_SIGNED = Verify("clientState of each notification", _check, uses_secret=True)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 
 from area.sdk import Context, Event, Option, Pick, Row, Service, ZoneName, found, parse
-from area.sdk.microsoft import GRAPH, NAME, changes, microsoft, rows
+from area.sdk.microsoft import GRAPH, NAME, changes, hint, microsoft, rows
 
 service = Service(
     "microsoft_todo",
@@ -23,6 +23,7 @@ service = Service(
 
 READ, WRITE = ("Tasks.Read",), ("Tasks.ReadWrite",)
 OFTEN = timedelta(minutes=2)
+CHANGED = hint("/me/todo/lists/{list}/tasks", "created,updated")
 DAYS = timedelta(days=2)  # a task is done, or due, on a day, in a time zone that may be a day ahead of or behind ours
 
 
@@ -82,7 +83,7 @@ class ListMade(Row):
     name: str = found("displayName", "Its name", "Shopping")
 
 
-@service.poll("A task is made", every=OFTEN, scopes=READ)
+@service.poll("A task is made", every=OFTEN, scopes=READ, hint=CHANGED)
 async def task_created(ctx: Context, params: TaskList, since: datetime) -> AsyncIterator[Event[Task]]:
     """A task is put on a list."""
     async for task in _changed(ctx, params):
@@ -90,7 +91,7 @@ async def task_created(ctx: Context, params: TaskList, since: datetime) -> Async
             yield Event(task.id, task, task.created_at)
 
 
-@service.poll("A task is done", every=OFTEN, overlap=DAYS, scopes=READ)
+@service.poll("A task is done", every=OFTEN, overlap=DAYS, scopes=READ, hint=CHANGED)
 async def task_completed(ctx: Context, params: TaskList, since: datetime) -> AsyncIterator[Event[Task]]:
     """A task of a list is ticked off. Ticked off twice on one day, it fires once."""
     async for task in _changed(ctx, params):

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, Field
 
 from area.sdk import Context, Event, Option, Permanent, Pick, Row, Service, found, parse
-from area.sdk.microsoft import GRAPH, NAME, changes, microsoft, rows
+from area.sdk.microsoft import GRAPH, NAME, changes, hint, microsoft, rows
 
 service = Service(
     "onedrive",
@@ -22,6 +22,7 @@ service = Service(
 
 READ, WRITE = ("Files.Read",), ("Files.ReadWrite",)
 OFTEN = timedelta(minutes=2)
+CHANGED = hint("me/drive/root", "updated")  # at work, Graph tells of the uppermost folder only
 FOLDERS = 20  # requests for a list of folders
 
 Folder = Annotated[str, Pick("folders")]
@@ -91,7 +92,7 @@ class Share(BaseModel):
     )
 
 
-@service.poll("A file is added", every=OFTEN, scopes=READ)
+@service.poll("A file is added", every=OFTEN, scopes=READ, hint=CHANGED)
 async def new_file(ctx: Context, params: Where, since: datetime) -> AsyncIterator[Event[Item]]:
     """A file is added to a folder, or anywhere in the drive."""
     async for item in _changed(ctx, params.folder, "file"):
@@ -99,7 +100,7 @@ async def new_file(ctx: Context, params: Where, since: datetime) -> AsyncIterato
             yield Event(item.id, item, item.created_at)
 
 
-@service.poll("A file is added or changed", every=OFTEN, scopes=READ)
+@service.poll("A file is added or changed", every=OFTEN, scopes=READ, hint=CHANGED)
 async def file_changed(ctx: Context, params: Where, since: datetime) -> AsyncIterator[Event[Item]]:
     """A file of a folder, or anywhere in the drive, is added or changed."""
     async for item in _changed(ctx, params.folder, "file"):
@@ -107,7 +108,7 @@ async def file_changed(ctx: Context, params: Where, since: datetime) -> AsyncIte
             yield Event(f"{item.id} {item.changed_at.isoformat()}", item, item.changed_at)
 
 
-@service.poll("A folder is added", every=OFTEN, scopes=READ)
+@service.poll("A folder is added", every=OFTEN, scopes=READ, hint=CHANGED)
 async def new_folder(ctx: Context, params: Where, since: datetime) -> AsyncIterator[Event[Item]]:
     """A folder is added to a folder, or anywhere in the drive."""
     async for item in _changed(ctx, params.folder, "folder"):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field
 
 from area.sdk import Context, Event, Nothing, Option, Pick, Row, Service, found, parse
-from area.sdk.microsoft import GRAPH, NAME, microsoft, rows, stamp
+from area.sdk.microsoft import GRAPH, NAME, hint, microsoft, rows, stamp
 
 service = Service(
     "outlook",
@@ -25,6 +25,7 @@ service = Service(
 IDS = {"Prefer": 'IdType="ImmutableId"'}
 PREFER = f'{IDS["Prefer"]}, outlook.body-content-type="text"'
 FIELDS = "id,subject,from,toRecipients,receivedDateTime,lastModifiedDateTime,body,importance,hasAttachments,webLink"
+ARRIVED = hint("me/messages")
 READ, WRITE, SEND = ("Mail.Read",), ("Mail.ReadWrite",), ("Mail.Send",)
 MINUTE, FOLDERS = timedelta(minutes=1), 20  # requests at most for a list of folders
 
@@ -119,7 +120,7 @@ class Marks(Which):
     flag: Literal["flagged", "complete", "notFlagged"] | None = Field(None, description="Flag", examples=["flagged"])
 
 
-@service.poll("A mail arrives", every=MINUTE, scopes=READ)
+@service.poll("A mail arrives", every=MINUTE, scopes=READ, hint=hint("me/mailFolders('{folder}')/messages"))
 async def new_mail(ctx: Context, params: Arriving, since: datetime) -> AsyncIterator[Event[Mail]]:
     """A mail arrives in a folder, from anybody or from one sender."""
     # https://learn.microsoft.com/graph/api/user-list-messages
@@ -132,7 +133,9 @@ async def new_mail(ctx: Context, params: Arriving, since: datetime) -> AsyncIter
         yield Event(mail.id, mail, mail.received_at)
 
 
-@service.poll("A mail matches a search", every=timedelta(minutes=5), overlap=timedelta(days=1), scopes=READ)
+@service.poll(
+    "A mail matches a search", every=timedelta(minutes=5), overlap=timedelta(days=1), scopes=READ, hint=ARRIVED
+)
 async def new_mail_matching(ctx: Context, params: Search, since: datetime) -> AsyncIterator[Event[Mail]]:
     """A mail arrives, in any folder, that Outlook's search finds."""
     # https://learn.microsoft.com/graph/search-query-parameter
@@ -142,7 +145,7 @@ async def new_mail_matching(ctx: Context, params: Search, since: datetime) -> As
             yield Event(mail.id, mail, mail.received_at)
 
 
-@service.poll("A mail is flagged", every=MINUTE, scopes=READ)
+@service.poll("A mail is flagged", every=MINUTE, scopes=READ, hint=hint("me/messages", "updated"))
 async def mail_flagged(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Mail]]:  # noqa: ARG001
     """A mail is flagged, in any folder. Each fires once, also when it is flagged again."""
     # all, to know those that were flagged before; what was flagged last comes first

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field
 
 from area.sdk import Context, Event, Option, Pick, Row, Service, found, parse
-from area.sdk.microsoft import GRAPH, NAME, changes, microsoft, rows, stamp
+from area.sdk.microsoft import GRAPH, NAME, changes, hint, microsoft, rows, stamp
 
 service = Service(
     "teams",
@@ -103,7 +103,12 @@ class _Named(Row):
     members: list["_Named"] = found("members", "Who is in it", [], [])
 
 
-@service.poll("A message is posted in a channel", every=MINUTE, scopes=(*CHOOSE, "ChannelMessage.Read.All"))
+@service.poll(
+    "A message is posted in a channel",
+    every=MINUTE,
+    scopes=(*CHOOSE, "ChannelMessage.Read.All"),
+    hint=hint("/teams/{team}/channels/{channel}/messages"),
+)
 async def new_channel_message(ctx: Context, params: Channel, since: datetime) -> AsyncIterator[Event[Message]]:
     """A message is posted in a channel. Answers to messages do not count."""
     # https://learn.microsoft.com/graph/api/chatmessage-delta
@@ -113,7 +118,7 @@ async def new_channel_message(ctx: Context, params: Channel, since: datetime) ->
             yield Event(message.id, message, message.created_at)
 
 
-@service.poll("A message is posted in a chat", every=MINUTE, scopes=("Chat.Read",))
+@service.poll("A message is posted in a chat", every=MINUTE, scopes=("Chat.Read",), hint=hint("/chats/{chat}/messages"))
 async def new_chat_message(ctx: Context, params: Chat, since: datetime) -> AsyncIterator[Event[Message]]:
     """A message is posted in a chat."""
     # https://learn.microsoft.com/graph/api/chat-list-messages
@@ -124,7 +129,7 @@ async def new_chat_message(ctx: Context, params: Chat, since: datetime) -> Async
             yield Event(message.id, message, message.created_at)
 
 
-@service.poll("A channel is made", every=timedelta(minutes=5), scopes=CHOOSE)
+@service.poll("A channel is made", every=timedelta(minutes=5), scopes=CHOOSE, hint=hint("/teams/{team}/channels"))
 async def new_channel(ctx: Context, params: Team, since: datetime) -> AsyncIterator[Event[ChannelMade]]:  # noqa: ARG001
     """A channel is made in a team."""
     # https://learn.microsoft.com/graph/api/channel-list

@@ -20,7 +20,7 @@ def _mend(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         # the pages write /delta, not /microsoft.graph.delta(): https://learn.microsoft.com/graph/api/message-delta
         name = re.sub(r"microsoft\.graph\.(\w+)(\(\))?(?=/|$)", r"\1", path)
-        if name.startswith(("/me", "/teams/", "/chats/")) and name.count("/") < 8:
+        if name.startswith(("/me", "/teams/", "/chats/", "/subscriptions")) and name.count("/") < 8:
             paths[name] = item
         # the user's own drive goes by /me/drive, and its uppermost folder by /root:
         # https://learn.microsoft.com/graph/api/driveitem-get
