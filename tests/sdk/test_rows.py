@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from area.sdk import AuthExpired, Pages, Permanent, Response, Retry, Row, Service, filled, found, profile
+from area.sdk import Access, AuthExpired, Gone, Pages, Permanent, Response, Retry, Row, Service, filled, found, profile
 from area.sdk.oauth2 import OAuth2
 from area.sdk.testing import Answer, Double, connector
 
@@ -69,6 +69,36 @@ async def test_an_address_in_the_header_leads_on_to_as_many_pages_as_are_wanted(
     vendor.on("GET", "/notes", Answer(200, [{"id": 1}], headers={"Link": link}))
     assert len(await rows(vendor, Pages(most=3))) == 3
     assert [asked.query for asked in vendor.asked] == [{}, {"page": "9"}, {"page": "9"}]
+
+
+async def test_of_a_list_as_many_rows_are_read_as_are_wanted(vendor):
+    vendor.on("GET", "/notes", {"all": [{"id": 1}, {"id": 2}], "next": 7})
+    pages = Pages("all", next="next", cursor="after")
+    for most, requests in ((1, 1), (2, 1), (3, 2)):
+        before = len(vendor.asked)
+        assert len(await rows(vendor, pages, most=most)) == most
+        assert len(vendor.asked) - before == requests
+
+
+async def test_pages_that_say_more_than_their_rows_are_yielded_whole(vendor):
+    vendor.on("GET", "/notes", lambda asked: {"zone": "UTC"} if asked.query else {"all": [{"id": 1}], "next": 7})
+    async with connector(service(pages=Pages("all", next="next", cursor="after")), vendor) as ctx:
+        assert [one async for one in ctx.http.answers("/notes")] == [{"all": [{"id": 1}], "next": 7}, {"zone": "UTC"}]
+        vendor.on("GET", "/notes", [])
+        with pytest.raises(Permanent, match="Notes answered something else"):
+            assert [one async for one in ctx.http.answers("/notes")]
+
+
+async def test_what_is_gone_may_be_no_surprise(vendor):
+    vendor.on("GET", "/notes", Answer(404, {"message": "No t0ken."}))
+    async with connector(service(), vendor, access=Access(headers={"X-Key": "t0ken"})) as ctx:
+        with pytest.raises(Gone, match=r"answered 404: .*No •••"):
+            await ctx.http.get("/notes", gone=(404, 410))
+        with pytest.raises(Permanent) as raised:
+            await ctx.http.get("/notes", gone=(410,))
+        assert type(raised.value) is Permanent
+        with pytest.raises(Gone):
+            assert [row async for row in ctx.http.rows("/notes", gone=(404,))]
 
 
 async def test_a_list_may_be_elsewhere_and_may_be_missing(vendor):

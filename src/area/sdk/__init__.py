@@ -2,7 +2,7 @@
 
 from area.sdk.answers import Made, Row, fill, filled, found, look
 from area.sdk.context import Context, Failure, Platform
-from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
+from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option, Pick, asked
 from area.sdk.hints import Hint
@@ -36,6 +36,7 @@ __all__ = [
     "Events",
     "Failure",
     "Firing",
+    "Gone",
     "Headers",
     "Hint",
     "Hook",

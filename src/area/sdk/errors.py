@@ -23,5 +23,9 @@ class Permanent(ConnectorError):
     """It failed and will fail again as it stands: wrong parameters, gone, forbidden."""
 
 
+class Gone(Permanent):
+    """The other side answered with a status that the request had said, as `gone`, to be no surprise."""
+
+
 class AuthExpired(ConnectorError):
     """The vendor no longer accepts the connection's credential: the user must reconnect."""

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
 from area.sdk.answers import look
-from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
+from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 
 __all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "parse"]
 
@@ -211,9 +211,16 @@ class Http:
         """Whether the address is at one of the service's own hosts, by the parser that also decides where it is sent."""
         return _origin(address) in self._origins
 
-    async def call(self, method: str, url: str, *, retry: Collection[int] = (), **options: Any) -> Response:
-        """`request`, with a status from 400 turned into one of the three errors; those in `retry` into `Retry`, too."""
+    async def call(
+        self, method: str, url: str, *, retry: Collection[int] = (), gone: Collection[int] = (), **options: Any
+    ) -> Response:
+        """`request`, with a status from 400 turned into one of the three errors; those in `retry` into `Retry`, too.
+
+        Those in `gone` raise `Gone`, for a caller that can do without.
+        """
         response = await self.request(method, url, **options)
+        if response.status in gone:
+            raise Gone(self._masks(f"{response.host} answered {response.status}: {response.excerpt()}"))
         self.check(response, retry)
         return response
 
@@ -247,11 +254,18 @@ class Http:
 
     @overload
     def rows(
-        self, url: str, *, at: str | None = None, pages: Pages | None = None, **options: Any
+        self, url: str, *, at: str | None = None, pages: Pages | None = None, most: int = 0, **options: Any
     ) -> AsyncIterator[dict[str, Any]]: ...
     @overload
     def rows(
-        self, url: str, kind: type[Parsed], *, at: str | None = None, pages: Pages | None = None, **options: Any
+        self,
+        url: str,
+        kind: type[Parsed],
+        *,
+        at: str | None = None,
+        pages: Pages | None = None,
+        most: int = 0,
+        **options: Any,
     ) -> AsyncIterator[Parsed]: ...
     async def rows(
         self,
@@ -260,24 +274,41 @@ class Http:
         *,
         at: str | None = None,
         pages: Pages | None = None,
+        most: int = 0,
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """Ask for a list page after page, and yield each row as a `kind`: all rows, or `most` of them.
+
+        `pages` stands in place of the service's own, `at` in place of its `rows`; `options` are those of `call`, and `method`. Raises
+        as `call`, and `Permanent` for what is no list.
+        """
+        path = (pages or self._pages).rows if at is None else at
+        vendor, count = self._name or url, 0
+        async for answer in self.answers(url, Any, pages=pages, **options):
+            rows = look(path, answer, []) if path else answer
+            for row in parse(list[Any], rows, vendor):
+                yield parse(kind, row, vendor)
+                count += 1
+                if count == most:
+                    return
+
+    async def answers(
+        self,
+        url: str,
+        kind: Any = dict[str, Any],
+        *,
+        pages: Pages | None = None,
         method: str = "GET",
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """Ask for a list page after page, and yield each row as a `kind`.
-
-        `pages` stands in place of the service's own, `at` in place of its `rows`; `options` are those of `request`. Raises as
-        `call`, and `Permanent` for what is no list.
-        """
+        """The pages of such a list, each as a `kind`, where they say more than their rows."""
         how = pages or self._pages
-        path = how.rows if at is None else at
         body = options.pop("json", None)
         options["params"] = {**how.query, **(options.get("params") or {})}
         for _ in range(how.most):
             response = await self.call(method, url, json=body, **options)
             answer = _json(response)
-            rows = look(path, answer, []) if path else answer
-            for row in parse(list[Any], rows, self._name or response.host):
-                yield parse(kind, row, self._name or response.host)
+            yield parse(kind, answer, self._name or response.host)
             following = look(how.next, answer) if how.next else _following(response)
             if not following:
                 return
