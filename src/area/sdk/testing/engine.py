@@ -21,7 +21,7 @@ from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Headers, Request
 from area.sdk.http import Access, Fixed
 from area.sdk.oauth2 import OAuth2
-from area.sdk.service import Action, Credentials, Service
+from area.sdk.service import Action, Credentials, Reaction, Service
 from area.sdk.testing.double import Double
 
 CLIENT_ID = "client"
@@ -125,6 +125,11 @@ class Watch:
     async def ids(self, at: datetime | None = None) -> list[str]:
         """The ids of the new events."""
         return [event.id for event in await self.look(at)]
+
+
+async def act(ctx: Context, reaction: Reaction, **params: Any) -> Any:
+    """What a reaction returns that is done with these parameters."""
+    return await reaction.function(ctx, reaction.params(**params))
 
 
 def delivery(
