@@ -7,11 +7,18 @@ import pytest
 
 from area.kit.oauth2 import authorization_address
 from area.sdk import Permanent, Retry, Service
-from area.sdk.google import HOSTS, Gone, call, google, pages, scope
+from area.sdk.google import HOSTS, PAGES, Gone, call, google, pages, refusal, scope
 from area.sdk.testing import Double, connector
 
 service = Service(
-    "one", "One", "One of Google's.", base_url="https://one.googleapis.com", auth=google(login=True), hosts=HOSTS
+    "one",
+    "One",
+    "One of Google's.",
+    base_url="https://one.googleapis.com",
+    auth=google(login=True),
+    hosts=HOSTS,
+    pages=PAGES,
+    refusal=refusal,
 )
 
 
@@ -21,7 +28,7 @@ async def vendor():
         yield double
 
 
-def refusal(*reasons, info=""):
+def refused(*reasons, info=""):
     """As https://developers.google.com/workspace/drive/api/guides/handle-errors and https://google.aip.dev/193 have it."""
     error = {"code": 403, "message": "No.", "errors": [{"domain": "usageLimits", "reason": one} for one in reasons]}
     if info:
@@ -62,15 +69,15 @@ def test_what_is_asked_for():
 @pytest.mark.parametrize(
     ("body", "error", "after"),
     [
-        (refusal("rateLimitExceeded"), Retry, None),
-        (refusal("userRateLimitExceeded"), Retry, None),
-        (refusal(info="RATE_LIMIT_EXCEEDED"), Retry, None),
-        (refusal("quotaExceeded"), Retry, timedelta(hours=1)),
-        (refusal("dailyLimitExceeded"), Retry, timedelta(hours=1)),
-        (refusal("insufficientPermissions"), Permanent, "Connect it again"),
-        (refusal(info="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), Permanent, "Connect it again"),
-        (refusal("accessNotConfigured", info="SERVICE_DISABLED"), Permanent, "its administrator"),
-        (refusal("forbidden"), Permanent, "No."),
+        (refused("rateLimitExceeded"), Retry, timedelta(minutes=1)),
+        (refused("userRateLimitExceeded"), Retry, timedelta(minutes=1)),
+        (refused(info="RATE_LIMIT_EXCEEDED"), Retry, timedelta(minutes=1)),
+        (refused("quotaExceeded"), Retry, timedelta(hours=1)),
+        (refused("dailyLimitExceeded"), Retry, timedelta(hours=1)),
+        (refused("insufficientPermissions"), Permanent, "Connect it again"),
+        (refused(info="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), Permanent, "Connect it again"),
+        (refused("accessNotConfigured", info="SERVICE_DISABLED"), Permanent, "its administrator"),
+        (refused("forbidden"), Permanent, "No."),
         ({"error": "no"}, Permanent, "403"),
         ([], Permanent, "403"),
         (b"<html>", Permanent, "403"),

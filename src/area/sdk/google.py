@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from area.kit.http import RequestFailed
+from area.sdk.answers import look
 from area.sdk.context import Context
-from area.sdk.errors import Permanent, Retry
-from area.sdk.http import Response, parse
-from area.sdk.oauth2 import Account, OAuth2, Quirks
+from area.sdk.errors import ConnectorError, Gone, Permanent, Retry
+from area.sdk.http import LIMITED, Pages, Response, parse
+from area.sdk.oauth2 import OAuth2, Quirks, profile
 
-__all__ = ["HOSTS", "Gone", "Resource", "answers", "call", "google", "pages", "scope"]
+__all__ = ["HOSTS", "PAGES", "Gone", "Resource", "answers", "call", "google", "pages", "refusal", "scope"]
 
 HOSTS = ("openidconnect.googleapis.com",)
 MOST = 1000  # items of one list: what a poll may yield
@@ -30,6 +30,10 @@ _TOO_LITTLE = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 _SWITCHED_OFF = {"accessNotConfigured", "SERVICE_DISABLED"}
 
 
+# one for all: https://google.aip.dev/158. Whoever asks for what has changed needs the last page, which says from where to go on
+PAGES = Pages("items", next="nextPageToken", cursor="pageToken", most=1000)
+
+
 class Resource(BaseModel):
     """What Google calls `mimeType` is `mime_type` here."""
 
@@ -44,16 +48,6 @@ def scope(name: str) -> str:
 IDENTITY = ("openid", scope("userinfo.email"), scope("userinfo.profile"))  # as the token endpoint names them, too
 
 
-async def _account(ctx: Context) -> Account:
-    # https://developers.google.com/identity/openid-connect/openid-connect#obtaininguserprofileinformation
-    me = await call(ctx, "GET", "https://openidconnect.googleapis.com/v1/userinfo")
-    if not me.get("sub"):
-        raise Permanent("Google does not say who you are.")
-    email = me.get("email")
-    verified = me.get("email_verified") is True
-    return Account(str(me["sub"]), str(email or me.get("name") or me["sub"]), email, email_verified=verified)
-
-
 def google(*, login: bool = False) -> OAuth2:
     """Google's OAuth2, for a service with `HOSTS` among its hosts; exactly one says `login`.
 
@@ -63,7 +57,14 @@ def google(*, login: bool = False) -> OAuth2:
     return OAuth2(
         "https://accounts.google.com/o/oauth2/v2/auth",
         "https://oauth2.googleapis.com/token",
-        _account,
+        # https://developers.google.com/identity/openid-connect/openid-connect#obtaininguserprofileinformation
+        profile(
+            "https://openidconnect.googleapis.com/v1/userinfo",
+            id="sub",
+            name="email name",
+            email="email",
+            verified="email_verified",
+        ),
         scopes=IDENTITY,
         login_scopes=IDENTITY if login else None,
         login_name="Google" if login else "",
@@ -79,10 +80,6 @@ def google(*, login: bool = False) -> OAuth2:
     )
 
 
-class Gone(Exception):
-    """What was asked for is not there, where a connector can do without."""
-
-
 async def call(ctx: Context, method: str, url: str, *, gone: int = 0, **options: Any) -> dict[str, Any]:
     """Ask, and parse the answer; nothing is an empty one.
 
@@ -91,7 +88,7 @@ async def call(ctx: Context, method: str, url: str, *, gone: int = 0, **options:
     response = await ctx.http.request(method, url, **options)
     if response.status == gone:
         raise Gone
-    _check(ctx, response)
+    ctx.http.check(response)
     return parse(dict[str, Any], response, response.host) if response.body else {}
 
 
@@ -119,28 +116,23 @@ async def pages(
                 return
 
 
-def _check(ctx: Context, response: Response) -> None:
-    reasons = _reasons(response) if response.status == 403 else set()
+def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | None:
+    """What Google's reasons mean on 403, in both forms of its errors (https://google.aip.dev/193)."""
+    if response.status != 403:
+        return None
+    told = [
+        one for form in ("errors", "details") for one in look(f"error.{form}", body, ()) if isinstance(one, Mapping)
+    ]
+    reasons = {str(one.get("reason")) for one in told}
     if reasons & _TOO_LITTLE:
-        raise Permanent(
+        return Permanent(
             "Google was not allowed to let AREA do this. Connect it again, and agree to all that it asks for."
         )
     if reasons & _SWITCHED_OFF:
-        raise Permanent(f"{response.host} is not enabled for this server: its administrator does that in Google Cloud.")
-    try:
-        ctx.http.check(response)
-    except Permanent as error:
-        if reasons & (_A_WHILE | _A_DAY):
-            after = response.retry_after() or (LATER if reasons & _A_DAY else None)
-            raise Retry(str(error), after, parks=True) from None
-        raise
-
-
-def _reasons(response: Response) -> set[str]:
-    """Why, in the words of both forms of Google's errors (https://google.aip.dev/193)."""
-    try:
-        error = response.json()["error"]
-        told = [*error.get("errors", ()), *error.get("details", ())]
-        return {str(one["reason"]) for one in told if "reason" in one}
-    except (RequestFailed, KeyError, TypeError, AttributeError):
-        return set()
+        return Permanent(
+            f"{response.host} is not enabled for this server: its administrator does that in Google Cloud."
+        )
+    if reasons & (_A_WHILE | _A_DAY) and response.retry_after() is None:
+        after = LATER if reasons & _A_DAY else LIMITED
+        return Retry(f"{response.host} answered 403: {response.excerpt()}", after, parks=True)
+    return None

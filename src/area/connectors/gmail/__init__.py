@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
 from area.sdk import Context, Event, Option, Permanent, Pick, Service, parse
-from area.sdk.google import HOSTS, Gone, Resource, answers, call, google, pages, scope
+from area.sdk.google import HOSTS, PAGES, Gone, Resource, answers, call, google, pages, refusal, scope
 from area.sdk.mail import Letter, addresses, compose
 
 ME = "/gmail/v1/users/me"
@@ -28,6 +28,8 @@ service = Service(
     base_url="https://gmail.googleapis.com",
     auth=google(login=True),
     hosts=HOSTS,
+    pages=PAGES,
+    refusal=refusal,
     quality="verified",
 )
 

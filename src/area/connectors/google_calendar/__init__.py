@@ -13,7 +13,7 @@ from pydantic import BaseModel, EmailStr, Field, model_validator
 
 from area.kit.clock import now
 from area.sdk import Context, Event, Option, Pick, Service, ZoneName, parse
-from area.sdk.google import HOSTS, Gone, answers, call, google, pages, scope
+from area.sdk.google import HOSTS, PAGES, Gone, answers, call, google, pages, refusal, scope
 from area.sdk.mail import Addresses
 
 SOON = timedelta(minutes=1)
@@ -29,6 +29,8 @@ service = Service(
     base_url="https://www.googleapis.com",
     auth=google(),
     hosts=HOSTS,
+    pages=PAGES,
+    refusal=refusal,
     quality="verified",
 )
 

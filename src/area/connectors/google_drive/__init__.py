@@ -11,7 +11,7 @@ import orjson
 from pydantic import AnyHttpUrl, BaseModel, EmailStr, Field
 
 from area.sdk import Context, Event, Option, Pick, Service, parse
-from area.sdk.google import HOSTS, Resource, answers, call, google, pages, scope
+from area.sdk.google import HOSTS, PAGES, Resource, answers, call, google, pages, refusal, scope
 
 SOON = timedelta(minutes=2)
 LATE = timedelta(days=1)  # what was changed without a connection arrives later
@@ -30,6 +30,8 @@ service = Service(
     base_url="https://www.googleapis.com",
     auth=google(),
     hosts=HOSTS,
+    pages=PAGES,
+    refusal=refusal,
     quality="verified",
 )
 

@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from area.sdk import Context, Event, Option, Permanent, Pick, Service, parse
-from area.sdk.google import HOSTS, call, google, pages, scope
+from area.sdk.google import HOSTS, PAGES, call, google, pages, refusal, scope
 
 SOON = timedelta(
     minutes=1
@@ -30,6 +30,8 @@ service = Service(
     base_url="https://sheets.googleapis.com",
     auth=google(),
     hosts=(*HOSTS, "www.googleapis.com"),
+    pages=PAGES,
+    refusal=refusal,
     quality="verified",
 )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from area.sdk import Context, Event, Option, Permanent, Pick, Service, parse
-from area.sdk.google import HOSTS, call, google, pages, scope
+from area.sdk.google import HOSTS, PAGES, call, google, pages, refusal, scope
 
 # each look costs a unit of the 10,000 that an installation has a day, and a search one of its 100
 # https://developers.google.com/youtube/v3/determine_quota_cost
@@ -26,6 +26,8 @@ service = Service(
     base_url="https://youtube.googleapis.com",
     auth=google(),
     hosts=HOSTS,
+    pages=PAGES,
+    refusal=refusal,
     quality="verified",
 )
 
