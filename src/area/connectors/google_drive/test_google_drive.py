@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from area.connectors import google_drive
-from area.connectors.google_drive import Copy, Download, Named, OneFile, Share, Text, service
-from area.sdk.testing import Double, Watch, connector, discovered, outcomes
+from area.connectors.google_drive import service
+from area.sdk.testing import Double, Watch, act, connector, discovered, outcomes
 
 FILES, FILE = "/drive/v3/files", "/drive/v3/files/{fileId}"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -124,44 +124,44 @@ def uploaded(asked):
 
 async def test_files_are_made(ctx, vendor):
     vendor.on("POST", f"/upload{FILES}", file("made"))
-    text = service.reactions["create_text_file"].function
-    assert (await text(ctx, Text(name="n", text="é", folder="f"))).id == "made"
+    text = service.reactions["create_text_file"]
+    assert (await act(ctx, text, name="n", text="é", folder="f")).id == "made"
     assert uploaded(vendor.asked[-1]) == ({"name": "n", "parents": ["f"]}, "text/plain", "é".encode())
-    await text(ctx, Text(name="n", text="é", document=True))
+    await act(ctx, text, name="n", text="é", document=True)
     assert uploaded(vendor.asked[-1])[0]["mimeType"] == "application/vnd.google-apps.document"
     async with Double(None, at="https://example.com") as web, connector(service, vendor, web) as both:
         web.access = None
         web.on("GET", "/a/{name}", lambda asked: {"it": "is"})
-        await service.reactions["upload_file"].function(both, Download(url="https://example.com/a/r%20s.json?x=1"))
+        await act(both, service.reactions["upload_file"], url="https://example.com/a/r%20s.json?x=1")
         assert "Authorization" not in web.asked[0].headers
     assert uploaded(vendor.asked[-1])[:2] == ({"name": "r s.json", "parents": ["root"]}, "application/json")
     vendor.on("POST", FILES, file("made"))
-    await service.reactions["create_folder"].function(ctx, Named(name="n"))
+    await act(ctx, service.reactions["create_folder"], name="n")
     assert vendor.asked[-1].json["mimeType"] == "application/vnd.google-apps.folder"
     vendor.on("POST", f"{FILE}/copy", file("made"))
-    copy = service.reactions["copy_file"].function
+    copy = service.reactions["copy_file"]
     ctx.idempotency_key = "run 1"
     vendor.on("GET", FILES, {"files": []})
-    await copy(ctx, Copy(file_id="a/b", folder="f"))
+    await act(ctx, copy, file_id="a/b", folder="f")
     sent = vendor.asked[-1]
     mark = sent.json["appProperties"]["area"]
     assert (sent.params["fileId"], sent.json["parents"], "name" in sent.json) == ("a/b", ["f"], False)
     vendor.on("GET", FILES, {"files": [file("first")]})
-    assert (await copy(ctx, Copy(file_id="a", folder="f"))).id == "first"
+    assert (await act(ctx, copy, file_id="a", folder="f")).id == "first"
     assert vendor.asked[-1].query["q"] == f"appProperties has {{ key='area' and value='{mark}' }}"
 
 
 async def test_move_and_share(ctx, vendor):
     vendor.on("GET", FILE, {"parents": ["old"]})
     vendor.on("PATCH", FILE, file("a", parents=["new"]))
-    move = service.reactions["move_file"].function
-    assert (await move(ctx, OneFile(file_id="a", folder="new"))).parents == ["new"]
+    move = service.reactions["move_file"]
+    assert (await act(ctx, move, file_id="a", folder="new")).parents == ["new"]
     assert (vendor.asked[-1].query["addParents"], vendor.asked[-1].query["removeParents"]) == ("new", "old")
     vendor.on("GET", FILE, {"parents": ["new"]})
-    await move(ctx, OneFile(file_id="a", folder="new"))
+    await act(ctx, move, file_id="a", folder="new")
     assert "removeParents" not in vendor.asked[-1].query, "it is there already"
     vendor.on("POST", f"{FILE}/permissions", {"id": "p", "role": "reader"})
-    done = await service.reactions["share_file"].function(ctx, Share(file_id="a", email="b@c.example", message="Hi"))
+    done = await act(ctx, service.reactions["share_file"], file_id="a", email="b@c.example", message="Hi")
     assert done.model_dump() == {"permission_id": "p", "role": "reader"}
     assert vendor.asked[-1].json == {"type": "user", "role": "reader", "emailAddress": "b@c.example"}
     assert vendor.asked[-1].query["emailMessage"] == "Hi"
@@ -181,5 +181,5 @@ async def test_refusals_of_a_look(ctx, vendor, name):
 
 
 async def test_refusals(ctx, vendor):
-    await outcomes(ctx, vendor, lambda: service.reactions["create_text_file"].function(ctx, Text(name="n", text="t")))
-    await outcomes(ctx, vendor, lambda: service.reactions["move_file"].function(ctx, OneFile(file_id="a", folder="f")))
+    await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["create_text_file"], name="n", text="t"))
+    await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["move_file"], file_id="a", folder="f"))
