@@ -2,7 +2,7 @@
 
 import pytest
 
-from area.sdk import AuthExpired, Credentials, Nothing, Permanent, Retry, Service
+from area.sdk import AuthExpired, Credentials, Made, Nothing, Permanent, Retry, Service
 from area.sdk.http import Access
 from area.sdk.testing import Answer, Double, connector
 
@@ -50,3 +50,17 @@ async def test_answers(status, answer, raised, said):
             await asked
         if raised is Retry and status < 500:
             assert caught.value.parks
+
+
+async def test_what_is_asked_for_is_read_where_it_is():
+    async with (
+        Double(None, at="https://api.example.com", access=KEY) as double,
+        connector(SERVICE, double, access=KEY) as ctx,
+    ):
+        double.on("POST", "/graphql", {"data": {"made": {"thing": {"id": 7}}, "all": {"nodes": [{"id": 8}]}}})
+        assert (await ctx.http.graphql("{ a }", {}, Made, at="made.thing")).id == "7"
+        (one,) = await ctx.http.graphql("{ a }", {}, list[Made], at="all.nodes")
+        assert one.id == "8"
+        assert await ctx.http.graphql("{ a }", at="made.thing") == {"id": 7}
+        with pytest.raises(Permanent, match="Some answered something else"):
+            await ctx.http.graphql("{ a }", {}, Made, at="made.other")

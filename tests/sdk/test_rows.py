@@ -12,6 +12,11 @@ from area.sdk.testing import Answer, Double, connector
 AT = "https://api.notes.example"
 
 
+class Files(Row):
+    names: list[str] = found("files.*.name", "Names of its files", ["a.txt"], [])
+    last: str = found("files.-1.name", "Name of the last one", "a.txt", "")
+
+
 class Note(Row):
     id: int = found("id", "Its id", 1)
     writer: str = found("by.name", "Who wrote it", "Ada", "")
@@ -112,6 +117,39 @@ async def test_what_is_no_such_list_is_told(vendor, answer):
     vendor.on("GET", "/notes", answer)
     with pytest.raises(Permanent, match="Notes answered something else than it documents"):
         await rows(vendor, Pages("results"), Note)
+
+
+async def test_the_last_row_leads_on(vendor):
+    vendor.on("GET", "/notes", lambda asked: [{"id": n} for n in range(int(asked.query.get("after", 0)) + 1, 4)][:2])
+    assert [one["id"] for one in await rows(vendor, Pages(next="-1.id", cursor="after"))] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("told", "names", "last"),
+    [
+        ({"files": [{"name": "a"}, {"name": None}, {}, {"name": "b"}]}, ["a", "b"], "b"),
+        ({"files": []}, [], ""),
+        ({"files": "ab"}, [], ""),
+        ({}, [], ""),
+        ({"names": ["c"]}, ["c"], ""),
+    ],
+)
+def test_lists_are_found_in_lists(told, names, last):
+    files = Files.model_validate(told)
+    assert (files.names, files.last) == (names, last)
+
+
+async def test_what_the_vendor_wants_to_be_told_is_told_to_nobody_else(vendor):
+    vendor.on("GET", "/notes", [])
+    async with (
+        Double(None, at="https://other.example") as other,
+        connector(service(headers={"X-Version": "7", "X-By": "us"}), vendor, other) as ctx,
+    ):
+        other.on("GET", "/", {})
+        await ctx.http.get("/notes", headers={"X-By": "me"})
+        await ctx.http.get("https://other.example/")
+    assert [vendor.asked[-1].headers.get(name) for name in ("X-Version", "X-By")] == ["7", "me"]
+    assert "X-Version" not in other.asked[-1].headers
 
 
 async def test_an_answer_is_read_where_it_is(vendor):

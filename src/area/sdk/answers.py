@@ -16,11 +16,12 @@ class Row(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, values: Any) -> Any:
-        templates = _templates(cls)
-        if not templates or not isinstance(values, Mapping):
+        templates, lists = _extras(cls, "filled"), _extras(cls, "each")
+        if not isinstance(values, Mapping) or not (templates or lists):
             return values
-        made = {name: text for name, template in templates.items() if (text := fill(template, values)) is not None}
-        return {**values, **made}
+        made: dict[str, Any] = {name: fill(template, values) for name, template in templates.items()}
+        made |= {name: look(path, values) for name, path in lists.items()}
+        return {**values, **{name: value for name, value in made.items() if value is not None}}
 
 
 class Made(Row):
@@ -32,9 +33,11 @@ class Made(Row):
 def found(path: str, description: str, example: Any, default: Any = ...) -> Any:
     """Declare a field of a `Row` that the vendor's JSON holds at `path`, such as `from.user.name` or `files.0.name`.
 
-    Of several paths, separated by blanks, the first that is there counts. A name that begins with `@` keeps its dots. Without a
-    `default` it has to be there.
+    Of several paths, separated by blanks, the first that is there counts. A name that begins with `@` keeps its dots. `files.-1` is
+    the last one, `files.*.name` a list of all of them, for fields that are lists. Without a `default` it has to be there.
     """
+    if "*" in path:
+        return Field(default, description=description, examples=[example], json_schema_extra={"each": path})
     return Field(
         default,
         validation_alias=AliasChoices(*(_alias(one) for one in path.split())),
@@ -51,9 +54,7 @@ def filled(template: str, description: str, example: Any, default: Any = ...) ->
 def look(path: str, values: Any, default: Any = None) -> Any:
     """What parsed JSON holds at `path`, written as for `found`; `default` when nothing or null is there."""
     for one in path.split():
-        value = values
-        for part in _parts(one):
-            value = _within(value, part)
+        value = _at(_parts(one), values)
         if value is not None:
             return value
     return default
@@ -76,16 +77,28 @@ def _alias(path: str) -> AliasPath:
 
 
 def _parts(path: str) -> list[str | int]:
-    return [int(part) if part.isdigit() else part for part in re.findall(r"@[\w.]+|[^.]+", path)]
+    return [int(part) if re.fullmatch("-?[0-9]+", part) else part for part in re.findall(r"@[\w.]+|[^.]+", path)]
+
+
+def _at(parts: list[str | int], value: Any) -> Any:
+    for place, part in enumerate(parts):
+        if part == "*":
+            if not isinstance(value, Sequence) or isinstance(value, str):
+                return None
+            each = [_at(parts[place + 1 :], one) for one in value]
+            return [one for one in each if one is not None]
+        value = _within(value, part)
+    return value
 
 
 def _within(value: Any, part: str | int) -> Any:
     if isinstance(part, int):
-        return value[part] if isinstance(value, Sequence) and not isinstance(value, str) and part < len(value) else None
+        there = isinstance(value, Sequence) and not isinstance(value, str) and -len(value) <= part < len(value)
+        return value[part] if there else None
     return value.get(part) if isinstance(value, Mapping) else None
 
 
 @cache
-def _templates(model: type[BaseModel]) -> dict[str, str]:
+def _extras(model: type[BaseModel], kind: str) -> dict[str, str]:
     extras = {name: info.json_schema_extra for name, info in model.model_fields.items()}
-    return {name: str(one["filled"]) for name, one in extras.items() if isinstance(one, dict) and "filled" in one}
+    return {name: str(one[kind]) for name, one in extras.items() if isinstance(one, dict) and kind in one}

@@ -111,7 +111,8 @@ class Http:
     Those are `base_url`'s (or that of the user's own server) and `hosts`: names, reached by https, or whole origins. A redirect to
     another host takes nothing along.
 
-    `name` is what the vendor is called, `pages` how its lists come, `refusal` what its answers mean beside what their status says.
+    `name` is what the vendor is called, `pages` how its lists come, `refusal` what its answers mean beside what their status says,
+    `headers` what it wants to be told with every request.
 
     Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with its
     `Retry-After`) or a 403 that says so much, `AuthExpired` on 401 when there is a connection, and `Permanent` on any other status
@@ -129,8 +130,10 @@ class Http:
         name: str = "",
         pages: Pages = Pages(),
         refusal: Refusal | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._client = client
+        self._headers = dict(headers or {})
         self._name = name
         self._pages = pages
         self._refusal = refusal
@@ -165,10 +168,10 @@ class Http:
         options: dict[str, Any] = {
             "params": params, "data": data, "body": body, "timeout": timeout, "max_bytes": max_bytes, "follow": follow,
         }  # fmt: skip
-        given = dict(headers or {})
+        target = self._base_url + url if url.startswith("/") else url
+        given = {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {})}
         if json is not None and not any(name.lower() == "content-type" for name in given):
             given["Content-Type"] = "application/json"
-        target = self._base_url + url if url.startswith("/") else url
         authority = self._authority
         if authority is None or not self._is_ours(target):
             return await self._send(method, target, given, options)
@@ -319,23 +322,32 @@ class Http:
             else:
                 body = {**body, how.cursor: following}
 
+    @overload
+    async def graphql(
+        self, query: str, variables: Mapping[str, Any] | None = None, *, at: str = "", **options: Any
+    ) -> dict[str, Any]: ...
+    @overload
+    async def graphql(
+        self, query: str, variables: Mapping[str, Any] | None, kind: type[Parsed], *, at: str = "", **options: Any
+    ) -> Parsed: ...
     async def graphql(
         self,
         query: str,
         variables: Mapping[str, Any] | None = None,
+        kind: Any = dict[str, Any],
         *,
+        at: str = "",
         path: str = "/graphql",
         limited: Collection[str] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        """What a GraphQL server answers as `data` (https://spec.graphql.org/October2021/#sec-Response-Format).
+        **options: Any,
+    ) -> Any:
+        """What a GraphQL server answers as `data` (https://spec.graphql.org/October2021/#sec-Response-Format), or what is `at` a path
+        of it, as a `kind`; `options` are those of `request`.
 
         An error, whatever the status, raises `Permanent` with its message, or `Retry` for the whole connection if its code or type
         in `extensions` is one of `limited`; else the status counts.
         """
-        response = await self.request(
-            "POST", path, json={"query": query, "variables": variables or {}}, headers=headers
-        )
+        response = await self.request("POST", path, json={"query": query, "variables": variables or {}}, **options)
         if response.status in (401, 408, 425, 429) or response.status >= 500:
             self.check(response)
         body = parse(dict[str, Any], response, response.host) if response.status < 400 else _maybe(response)
@@ -349,7 +361,8 @@ class Http:
                 raise Retry(said, response.retry_after(), parks=self.connected)
             raise Permanent(said)
         self.check(response)
-        return parse(dict[str, Any], body.get("data"), response.host)
+        data = body.get("data")
+        return parse(kind, look(at, data) if at else data, self._name or response.host)
 
     async def get_if_changed(self, url: str, state: dict[str, Any], **options: Any) -> Response | None:
         """GET with the ETag and Last-Modified that `state` remembers; None when nothing changed (RFC 9110 §13).

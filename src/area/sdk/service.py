@@ -176,7 +176,7 @@ class Service:
 
     `pages` says how the vendor's lists come, for `ctx.http.rows`. `refusal` is given every answer of the service's own hosts that
     `ctx.http` checks, and its JSON object (or an empty one), before the status counts; it returns the error that they stand for, or
-    None where the status says enough.
+    None where the status says enough. `headers` are sent with every request to those hosts.
     """
 
     slug: str
@@ -193,6 +193,7 @@ class Service:
     inbound: Inbound | None = None
     pages: Pages = field(default_factory=Pages)
     refusal: Refusal | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
     pickers: dict[str, Picker] = field(default_factory=dict)
@@ -212,6 +213,7 @@ class Service:
             name=self.name,
             pages=self.pages,
             refusal=self.refusal,
+            headers=self.headers,
         )
 
     def fixed(self, credential: Any) -> Fixed | None:
