@@ -5,7 +5,22 @@ from typing import Any
 
 import pytest
 
-from area.sdk import Access, AuthExpired, Gone, Pages, Permanent, Response, Retry, Row, Service, filled, found, profile
+from area.sdk import (
+    Access,
+    AuthExpired,
+    Gone,
+    Pages,
+    Permanent,
+    Response,
+    Retry,
+    Row,
+    Service,
+    filled,
+    found,
+    look,
+    profile,
+    quoted,
+)
 from area.sdk.oauth2 import OAuth2
 from area.sdk.testing import Answer, Double, connector
 
@@ -58,6 +73,26 @@ async def test_a_cursor_is_sent_in_the_body_of_a_request_that_has_one(vendor):
     pages = Pages("found", next="next", cursor="start")
     assert await rows(vendor, pages, method="POST", json={"q": "a"}) == [{"id": 1}, {"id": 1}]
     assert [asked.json for asked in vendor.asked] == [{"q": "a"}, {"q": "a", "start": 7}]
+
+
+async def test_the_last_row_may_be_the_cursor_of_a_vendor_that_says_whether_there_is_more(vendor):
+    vendor.on("GET", "/notes", lambda asked: {"all": [{"id": 1}, {"id": 2}], "has_more": "after" not in asked.query})
+    pages = Pages("all", next="all.-1.id", cursor="after", more="has_more")
+    assert [row["id"] for row in await rows(vendor, pages)] == [1, 2, 1, 2]
+    assert [asked.query for asked in vendor.asked] == [{}, {"after": "2"}]
+    vendor.on("GET", "/notes", {"all": [], "has_more": True})
+    assert await rows(vendor, pages) == []
+
+
+def test_places_in_a_list_are_counted_from_both_ends():
+    values = {"all": ["a", "b"], "name": "text"}
+    assert [look(f"all.{place}", values) for place in (0, 1, 2, -1, -2, -3)] == ["a", "b", None, "b", "a", None]
+    assert look("name.-1", values) is None
+
+
+def test_what_an_address_is_filled_in_with_is_quoted():
+    assert quoted("/teams/{}/channels/{}", "a/b?c", "19:é d") == "/teams/a%2Fb%3Fc/channels/19%3A%C3%A9%20d"
+    assert quoted("/teams") == "/teams"
 
 
 async def test_an_address_in_the_answer_leads_on(vendor):

@@ -1,14 +1,15 @@
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from area.kit.clock import now
 from area.sdk import (
     Context,
     Event,
     Events,
+    Headers,
     Hook,
     Made,
     Nothing,
@@ -107,6 +108,54 @@ async def test_subscriptions_take_the_parameters_that_they_need(notes):
         @shared.renew
         async def renew(ctx: Context, file: str, hook: Hook) -> Subscription:
             return Subscription("")
+
+
+async def test_webhooks_of_one_shape_are_declared_in_a_table(notes):
+    class Share(Row):
+        id: str
+        by: str
+
+    @notes.webhooks(
+        ("written", "note.new", Made, "A note is written", "There is a new note."),
+        ("shared", "note.share", Share, "A note is shared", "Somebody sees more."),
+        verify=unsigned("a test"),
+        scopes=("notes",),
+    )
+    async def happened(request: Request, kind: str, model: type[BaseModel], folder: Folder) -> Events[Any]:
+        yield Event(kind, model.model_validate({"id": folder, "by": request.path}))
+
+    @happened.subscribe
+    async def add(ctx: Context, hook: Hook, kind: str, folder: str) -> Subscription:
+        return Subscription(f"{kind} {folder} {hook.url}")
+
+    @happened.renew
+    async def renew(subscription: str, model: type[BaseModel]) -> Subscription:
+        return Subscription(f"{subscription} {model.__name__}")
+
+    @happened.unsubscribe
+    async def remove(ctx: Context, subscription: str) -> None:
+        ctx.append(subscription)
+
+    written, shared = notes.actions.values()
+    assert (written.name, written.title, written.description) == (
+        "written",
+        "A note is written",
+        "There is a new note.",
+    )
+    assert (shared.name, shared.returns, shared.scopes) == ("shared", Share, ("notes",))
+    assert [one.name for one in fields(shared.params)] == ["folder"]
+    params, ended = shared.params(folder="a"), []
+    request = Request("POST", "/hooks/1", Headers(), {}, b"", now())
+    (event,) = [event async for event in shared.function(None, params, request)]
+    assert (event.id, event.data) == ("note.share", Share(id="a", by="/hooks/1"))
+    (event,) = [event async for event in written.function(None, params, request)]
+    assert (event.id, event.data) == ("note.new", Made(id="a"))
+    assert (
+        await written.on_subscribe(None, params, Hook("https://b.example", ""))
+    ).id == "note.new a https://b.example"
+    assert (await shared.on_renew(None, params, None, "7")).id == "7 Share"
+    await shared.on_unsubscribe(ended, params, None, "7")
+    assert ended == ["7"]
 
 
 async def test_pickers_take_fields_of_the_form_once_they_are_filled_in(notes):

@@ -6,10 +6,10 @@ from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option, Pick, asked
 from area.sdk.hints import Hint
-from area.sdk.http import Access, Http, Pages, Response, parse
+from area.sdk.http import Access, Http, Pages, Response, parse, quoted
 from area.sdk.oauth2 import Account, OAuth2, Quirks, profile
 from area.sdk.polls import daily, entered
-from area.sdk.service import Action, Credentials, Firing, Inbound, Nothing, Reaction, Service
+from area.sdk.service import Action, Credentials, Firing, Inbound, Nothing, Reaction, Service, Webhooks
 from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
 from area.sdk.verify import (
@@ -62,6 +62,7 @@ __all__ = [
     "Subscription",
     "Timer",
     "Verify",
+    "Webhooks",
     "ZoneName",
     "asked",
     "daily",
@@ -77,6 +78,7 @@ __all__ = [
     "look",
     "parse",
     "profile",
+    "quoted",
     "shared_token",
     "standard_webhooks",
     "tls_context",

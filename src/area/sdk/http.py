@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, Protocol, TypeVar, overload
+from urllib.parse import quote
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -17,7 +18,7 @@ from area.kit.net import Blocked
 from area.sdk.answers import look
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 
-__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "parse"]
+__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "parse", "quoted"]
 
 Parsed = TypeVar("Parsed")
 Refusal = Callable[[Response, Mapping[str, Any]], ConnectorError | None]
@@ -56,13 +57,14 @@ class Pages:
     """How a vendor's lists come: where in an answer the `rows` are (empty: the answer is the list), and what leads on.
 
     `next` is where the next page's address is, or its cursor, which is sent as `cursor`: in the query, or in the body of a request
-    that has one. Without `next` it is the address in the header `Link` (RFC 8288). `query` is sent with each request. Of one list `most` pages
-    are read.
+    that has one. Without `next` it is the address in the header `Link` (RFC 8288). `more` is where an answer says whether there is a next page,
+    of a vendor that tells a cursor in any case. `query` is sent with each request. Of one list `most` pages are read.
     """
 
     rows: str = ""
     next: str = ""
     cursor: str = ""
+    more: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     most: int = 5
 
@@ -313,7 +315,7 @@ class Http:
             answer = _json(response)
             yield parse(kind, answer, self._name or response.host)
             following = look(how.next, answer) if how.next else _following(response)
-            if not following:
+            if not following or (how.more and not look(how.more, answer)):
                 return
             if not how.cursor:
                 url, options["params"] = str(following), {}
@@ -457,6 +459,11 @@ def _following(response: Response) -> str | None:
     """The address of the next page."""
     found = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))
     return found[1] if found else None
+
+
+def quoted(template: str, *values: str) -> str:
+    """An address whose braces are filled in with what may hold any character: `quoted("/teams/{}/channels", team)`."""
+    return template.format(*(quote(value, safe="") for value in values))
 
 
 @overload

@@ -139,6 +139,31 @@ class Action:
         return function
 
 
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """Webhooks of one shape, as `Service.webhooks` declares them, each with what its functions are given of it."""
+
+    each: Sequence[tuple[Action, Mapping[str, Any]]]
+
+    def subscribe(self, function: Subscribe) -> Subscribe:
+        """`Action.subscribe` of each."""
+        for action, values in self.each:
+            action.subscribe(signature.given(function, values))
+        return function
+
+    def renew(self, function: Renew) -> Renew:
+        """`Action.renew` of each."""
+        for action, values in self.each:
+            action.renew(signature.given(function, values))
+        return function
+
+    def unsubscribe(self, function: Unsubscribe) -> Unsubscribe:
+        """`Action.unsubscribe` of each."""
+        for action, values in self.each:
+            action.unsubscribe(signature.given(function, values))
+        return function
+
+
 @dataclass(kw_only=True)
 class Reaction:
     """Something to do. `on_crash="fail"`: an attempt cut off by a crash is recorded as failed rather than repeated.
@@ -259,6 +284,27 @@ class Service:
         return lambda function: self._action(
             title, "webhook", function, names, verify=verify, handshake=handshake, scopes=scopes
         )
+
+    def webhooks(
+        self, *kinds: tuple[str, str, type[BaseModel], str, str], **more: Any
+    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Webhooks]:
+        """Declare `async def f(ctx, request, kind, model, …) -> Events[Any]`, a webhook for each of `kinds`.
+
+        Each is its name, the vendor's word for what happens, the model of its events, its title and its description. The functions, also
+        those of its subscription, take the vendor's word as `kind` and the `model` if they need them; `more` is as for `webhook`.
+        """
+
+        def declare(function: Callable[..., AsyncIterator[Event[Any]]]) -> Webhooks:
+            each: list[tuple[Action, Mapping[str, Any]]] = []
+            for name, kind, model, title, description in kinds:
+                values = {"kind": kind, "model": model}
+                one = signature.given(function, values)
+                one.__name__, one.__doc__ = name, description
+                one.__annotations__["return"] = AsyncIterator[Event[model]]  # type: ignore[valid-type]
+                each.append((self.webhook(title, **more)(one), values))
+            return Webhooks(each)
+
+        return declare
 
     def listen(
         self, title: str, *, scopes: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, create_model
@@ -56,6 +56,21 @@ def applied(function: Function, names: tuple[str, ...]) -> Function:
         params = given.pop("params")
         return function(**{name: given[name] if name in given else getattr(params, name) for name in wanted})
 
+    return call
+
+
+def given(function: Function, values: Mapping[str, Any]) -> Function:
+    """The function with those of `values` that it takes; what is left of its signature are the others."""
+    whole = inspect.signature(function)
+    taken = {name: value for name, value in values.items() if name in whole.parameters}
+
+    @functools.wraps(function)
+    def call(*more: Any, **named: Any) -> Any:
+        return function(*more, **named, **taken)
+
+    call.__annotations__ = {name: hint for name, hint in hints(function).items() if name not in taken}
+    left = [one.replace(kind=one.KEYWORD_ONLY) for name, one in whole.parameters.items() if name not in taken]
+    vars(call)["__signature__"] = whole.replace(parameters=left)
     return call
 
 
