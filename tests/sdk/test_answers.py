@@ -29,6 +29,26 @@ def test_fields_are_found_by_path(values, author, first):
     assert Message.model_validate_json(message.model_dump_json()) == message
 
 
+class Labeled(Row):
+    text: str = found("fields.text", "Text", "Hello", "")
+    names: list[str] = found("labels", "Labels", ["a"], [])
+    more: str | None = found("more", "More", "x", None)
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "names"),
+    [
+        ({"fields": {"text": None}, "labels": None, "more": None}, "", []),
+        ({"fields": None}, "", []),
+        ({"fields": {"text": "Hi"}, "labels": ["a"]}, "Hi", ["a"]),
+    ],
+)
+def test_null_stands_for_the_default(values, text, names):
+    told = parse(Labeled, values, "Notes")
+    assert (told.text, told.names, told.more) == (text, names, None)
+    assert told.names is not parse(Labeled, values, "Notes").names
+
+
 def test_what_has_no_default_has_to_be_there():
     with pytest.raises(Permanent, match="Notes answered something else than it documents: id"):
         parse(Message, {"from": {}}, "Notes")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 
 class Row(BaseModel):
@@ -34,16 +35,20 @@ def found(path: str, description: str, example: Any, default: Any = ...) -> Any:
     """Declare a field of a `Row` that the vendor's JSON holds at `path`, such as `from.user.name` or `files.0.name`.
 
     Of several paths, separated by blanks, the first that is there counts. A name that begins with `@` keeps its dots. `files.-1` is
-    the last one, `files.*.name` a list of all of them, for fields that are lists. Without a `default` it has to be there.
+    the last one, `files.*.name` a list of all of them, for fields that are lists. Without a `default` it has to be there;
+    null stands for it, too.
     """
     if "*" in path:
         return Field(default, description=description, examples=[example], json_schema_extra={"each": path})
-    return Field(
+    info: FieldInfo = Field(
         default,
         validation_alias=AliasChoices(*(_alias(one) for one in path.split())),
         description=description,
         examples=[example],
     )
+    if default is not ... and default is not None:
+        info.metadata.append(BeforeValidator(lambda value: default if value is None else value))
+    return info
 
 
 def filled(template: str, description: str, example: Any, default: Any = ...) -> Any:
