@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from area.connectors import google_calendar
-from area.connectors.google_calendar import Guest, NewEvent, OneEvent, Phrase, service
-from area.sdk.testing import Answer, Double, Watch, connector, discovered, outcomes
+from area.connectors.google_calendar import NewEvent, service
+from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
 
 EVENTS = "/calendar/v3/calendars/{calendarId}/events"
 EVENT = f"{EVENTS}/{{eventId}}"
@@ -167,20 +167,20 @@ async def test_create_event(ctx, vendor):
 
 async def test_other_reactions(ctx, vendor):
     vendor.on("POST", f"{EVENTS}/quickAdd", event("made"))
-    assert (await service.reactions["quick_add"].function(ctx, Phrase(text="Lunch"))).title == "Made"
+    assert (await act(ctx, service.reactions["quick_add"], text="Lunch")).title == "Made"
     assert vendor.asked[-1].query["text"] == "Lunch"
     vendor.on("GET", EVENT, event("e", attendees=[{"email": "Ann@x.example"}]))
     vendor.on("PATCH", EVENT, lambda asked: event("e") | asked.json)
-    invite = service.reactions["invite"].function
-    done = await invite(ctx, Guest(event_id="e", email="bob@x.example"))
+    invite = service.reactions["invite"]
+    done = await act(ctx, invite, event_id="e", email="bob@x.example")
     assert done.guests == ["Ann@x.example", "bob@x.example"]
-    await invite(ctx, Guest(event_id="e", email="ann@x.example"))
+    await act(ctx, invite, event_id="e", email="ann@x.example")
     assert [one.method for one in vendor.asked[-2:]] == ["PATCH", "GET"], "she is invited already"
-    cancel = service.reactions["cancel_event"].function
+    cancel = service.reactions["cancel_event"]
     vendor.on("DELETE", EVENT, None)
-    assert (await cancel(ctx, OneEvent(event_id="e"))).event_id == "e"
+    assert (await act(ctx, cancel, event_id="e")).event_id == "e"
     vendor.on("DELETE", EVENT, GONE)
-    assert (await cancel(ctx, OneEvent(event_id="e"))).event_id == "e"
+    assert (await act(ctx, cancel, event_id="e")).event_id == "e"
 
 
 async def test_calendars(ctx, vendor):
@@ -199,4 +199,4 @@ async def test_refusals_of_a_look(ctx, vendor, name):
 async def test_refusals(ctx, vendor):
     new = NewEvent(title="T", start="2026-11-24T09:00:00Z")
     await outcomes(ctx, vendor, lambda: service.reactions["create_event"].function(ctx, new))
-    await outcomes(ctx, vendor, lambda: service.reactions["cancel_event"].function(ctx, OneEvent(event_id="e")))
+    await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["cancel_event"], event_id="e"), garbage=False)
