@@ -67,6 +67,12 @@ class Request:
     received_at: datetime
     url: str = ""
 
+    def header(self, name: str) -> str:
+        """What a header says, such as a delivery's id. Raises `Permanent` when it is missing or empty."""
+        if value := self.headers.get(name, ""):
+            return value
+        raise Permanent(f"The {name} header is missing.")
+
     def json(self) -> Any:
         """The body as JSON. Raises `Permanent` when it is none."""
         try:
