@@ -1,42 +1,28 @@
 """Linear: issues and comments in; issues, their state and comments out."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from area.sdk import (
-    Account,
-    Context,
-    Event,
-    Hook,
-    Nothing,
-    OAuth2,
-    Option,
-    Permanent,
-    Pick,
-    Quirks,
-    Refused,
-    Request,
-    Service,
-    Subscription,
-    Verify,
-    hmac_sha256,
-    parse,
-)  # fmt: skip
+from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, parse
+from area.sdk.events import Hook, Request, Subscription
+from area.sdk.oauth2 import Account, OAuth2, Quirks
+from area.sdk.verify import Refused, Verify, hmac_sha256
 
 PAGES = 3  # of 100 things to choose from
 ADMIN, WRITE = ("admin",), ("write",)  # https://linear.app/developers/webhooks: only admins may have webhooks made
 PRIORITIES = ("none", "urgent", "high", "medium", "low")  # 0 to 4
+ISSUE = "issue { id identifier title description url priorityLabel state { name } assignee { name } }"
+COMMENT = "comment { id url body issue { identifier title } user { name } }"
 BODY = hmac_sha256("Linear-Signature")
-Found = TypeVar("Found", bound=BaseModel)
-Team = Annotated[str, Pick("teams")]
-State = Annotated[str, Pick("states")]
+Told = TypeVar("Told", bound=BaseModel)
+Answer = TypeVar("Answer")
 
 
 async def _account(ctx: Context) -> Account:
-    me = (await _ask(ctx, "{ viewer { id name email } }"))["viewer"]
+    me = await _ask(ctx, "{ viewer { id name email } }", dict[str, Any], "viewer")
     return Account(me["id"], me["name"], me["email"])
 
 
@@ -68,127 +54,67 @@ def _check(request: Request, secret: str, params: BaseModel) -> None:
 
 
 SIGNED = Verify(BODY.name, _check, uses_secret=True)
+Team = Annotated[str, asked("Team", "9cfb482a-81e3-4154-b5b9-2c805e70a02d", pick="teams")]
+State = Annotated[str, asked("State", "f0d1a1a4-6b0a-4d3f-9c3c-0d4a8d3a8e11", pick="states")]
+ToState = Annotated[State, asked("Only to this state")]
+IssueId = Annotated[str, asked("Id or identifier of the issue", "ENG-42", min_length=1)]
 
 
-class InTeam(BaseModel):
-    """Which team."""
-
-    team: Team = Field(description="Team", examples=["9cfb482a-81e3-4154-b5b9-2c805e70a02d"])
-
-
-class Moved(InTeam):
-    """Which team, and which state."""
-
-    state: State = Field("", description="Only to this state", examples=["f0d1a1a4-6b0a-4d3f-9c3c-0d4a8d3a8e11"])
-
-
-class NewIssue(InTeam):
-    """An issue to be."""
-
-    title: str = Field(min_length=1, description="Title", examples=["Login fails"])
-    text: str = Field("", description="Description, in Markdown", examples=["Since **today**."])
-    priority: Literal["none", "urgent", "high", "medium", "low"] = Field(
-        "none", description="Priority", examples=["high"]
-    )
+class Issue(Row):
+    id: str = found("id", "Its id", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
+    url: str | None = found("url", "Its address", "https://linear.app/acme/issue/ENG-42", None)
+    identifier: str = found("identifier", "What people call it", "ENG-42")
+    title: str = found("title", "Title", "Login fails")
+    text: str | None = found("description", "Description", "Since **today**.", None)
+    priority: str = found("priorityLabel", "Priority", "High", "")
+    state: str = found("state.name", "Its state", "In Progress", "")
+    assignee: str | None = found("assignee.name", "Whose it is", "Ada", None)
 
 
-class OneIssue(BaseModel):
-    """Which issue."""
-
-    issue: str = Field(min_length=1, description="Id or identifier of the issue", examples=["ENG-42"])
-
-
-class NewState(OneIssue, InTeam):
-    """Which state an issue is to have."""
-
-    state: State = Field(description="State", examples=["f0d1a1a4-6b0a-4d3f-9c3c-0d4a8d3a8e11"])
-
-
-class NewComment(OneIssue):
-    """What to say of which issue."""
-
-    text: str = Field(min_length=1, description="Text, in Markdown", examples=["Fixed in **1.2**."])
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    id: str = Field(description="Its id", examples=["a1b2c3d4-81e3-4154-b5b9-2c805e70a02d"])
-    url: str | None = Field(None, description="Its address", examples=["https://linear.app/acme/issue/ENG-42"])
-
-
-class Issue(_Row):
-    """An issue."""
-
-    identifier: str = Field(description="What people call it", examples=["ENG-42"])
-    title: str = Field(description="Title", examples=["Login fails"])
-    text: str | None = Field(
-        None, validation_alias="description", description="Description", examples=["Since **today**."]
-    )
-    priority: str = Field("", validation_alias="priorityLabel", description="Priority", examples=["High"])
-    state: str = Field(
-        "", validation_alias=AliasPath("state", "name"), description="Its state", examples=["In Progress"]
-    )
-    assignee: str | None = Field(
-        None, validation_alias=AliasPath("assignee", "name"), description="Whose it is", examples=["Ada"]
-    )
-
-
-class Comment(_Row):
-    """A comment."""
-
-    text: str = Field(validation_alias="body", description="Text", examples=["Fixed in **1.2**."])
-    issue: str = Field(
-        "",
-        validation_alias=AliasPath("issue", "identifier"),
-        description="Identifier of the issue",
-        examples=["ENG-42"],
-    )
-    title: str = Field(
-        "", validation_alias=AliasPath("issue", "title"), description="Title of the issue", examples=["Login fails"]
-    )
-    by: str | None = Field(
-        None, validation_alias=AliasPath("user", "name"), description="Who wrote it", examples=["Ada"]
-    )
-
-
-FIELDS = "id identifier title description url priorityLabel state { name } assignee { name }"
+class Comment(Row):
+    id: str = found("id", "Its id", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
+    url: str | None = found("url", "Its address", "https://linear.app/acme/issue/ENG-42", None)
+    text: str = found("body", "Text", "Fixed in **1.2**.")
+    issue: str = found("issue.identifier", "Identifier of the issue", "ENG-42", "")
+    title: str = found("issue.title", "Title of the issue", "Login fails", "")
+    by: str | None = found("user.name", "Who wrote it", "Ada", None)
 
 
 @service.webhook("An issue is created", verify=SIGNED, scopes=ADMIN)
-async def issue_created(ctx: Context, params: InTeam, request: Request) -> AsyncIterator[Event[Issue]]:  # noqa: ARG001
+async def issue_created(request: Request, team: Team) -> Events[Issue]:  # noqa: ARG001
     """An issue of a team is created."""
-    if body := _told(request, "Issue", "create"):
-        yield _event(request, body, Issue)
+    for event, _ in _told(request, Issue, "Issue", "create"):
+        yield event
 
 
 @service.webhook("An issue changes its state", verify=SIGNED, scopes=ADMIN)
-async def issue_moved(ctx: Context, params: Moved, request: Request) -> AsyncIterator[Event[Issue]]:  # noqa: ARG001
+async def issue_moved(request: Request, team: Team, state: ToState = "") -> Events[Issue]:  # noqa: ARG001
     """An issue of a team gets another state, or a certain one: it is done, for instance."""
-    body = _told(request, "Issue", "update")
-    if body and "stateId" in (body.get("updatedFrom") or {}) and params.state in ("", body["data"].get("stateId")):
-        yield _event(request, body, Issue)
+    for event, body in _told(request, Issue, "Issue", "update"):
+        if "stateId" in (body.get("updatedFrom") or {}) and state in ("", body["data"].get("stateId")):
+            yield event
 
 
 @service.webhook("A comment is written", verify=SIGNED, scopes=ADMIN)
-async def comment_created(ctx: Context, params: InTeam, request: Request) -> AsyncIterator[Event[Comment]]:  # noqa: ARG001
+async def comment_created(request: Request, team: Team) -> Events[Comment]:  # noqa: ARG001
     """Somebody comments on an issue of a team."""
-    if body := _told(request, "Comment", "create"):
-        yield _event(request, body, Comment)
+    for event, _ in _told(request, Comment, "Comment", "create"):
+        yield event
 
 
-async def _subscribe(ctx: Context, params: InTeam, hook: Hook) -> Subscription:
-    for one in (await _ask(ctx, "{ webhooks(first: 250) { nodes { id url } } }"))["webhooks"]["nodes"]:
+async def _subscribe(ctx: Context, team: str, hook: Hook) -> Subscription:
+    for one in await _ask(ctx, "{ webhooks(first: 250) { nodes { id url } } }", list[dict[str, str]], "webhooks.nodes"):
         if one["url"] == hook.url:
             return Subscription(one["id"])
     create = "mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } } }"
-    wanted = {"url": hook.url, "secret": hook.secret, "teamId": params.team, "label": "AREA"}
-    made = await _ask(ctx, create, input=wanted | {"resourceTypes": ["Issue", "Comment"]})
-    return Subscription(made["webhookCreate"]["webhook"]["id"])
+    wanted = {"url": hook.url, "secret": hook.secret, "teamId": team, "label": "AREA"}
+    told = {**wanted, "resourceTypes": ["Issue", "Comment"]}
+    return Subscription(await _ask(ctx, create, str, "webhookCreate.webhook.id", input=told))
 
 
-async def _unsubscribe(ctx: Context, params: InTeam, hook: Hook, subscription: str) -> None:  # noqa: ARG001
-    await _ask(ctx, "mutation ($id: String!) { webhookDelete(id: $id) { success } }", id=subscription)
+async def _unsubscribe(ctx: Context, subscription: str) -> None:
+    delete = "mutation ($id: String!) { webhookDelete(id: $id) { success } }"
+    await _ask(ctx, delete, dict[str, Any], "webhookDelete", id=subscription)
 
 
 for webhook in (issue_created, issue_moved, comment_created):
@@ -197,80 +123,77 @@ for webhook in (issue_created, issue_moved, comment_created):
 
 
 @service.poll("An issue is assigned to me", every=timedelta(minutes=5))
-async def issue_assigned(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Issue]]:  # noqa: ARG001
+async def issue_assigned(ctx: Context) -> Events[Issue]:
     """An issue is assigned to the user. Needs no administrator."""
-    found = await _ask(
-        ctx, f"{{ viewer {{ assignedIssues(first: 100, orderBy: updatedAt) {{ nodes {{ {FIELDS} }} }} }} }}"
+    query = (
+        f"{{ viewer {{ assignedIssues(first: 100, orderBy: updatedAt) {{ nodes {ISSUE.removeprefix('issue')} }} }} }}"
     )
-    for row in found["viewer"]["assignedIssues"]["nodes"]:
-        yield Event(row["id"], parse(Issue, row, "Linear"))
+    for issue in await _ask(ctx, query, list[Issue], "viewer.assignedIssues.nodes"):
+        yield Event(issue.id, issue)
 
 
 @service.reaction("Create an issue", scopes=WRITE)
-async def create_issue(ctx: Context, params: NewIssue) -> Issue:
+async def create_issue(
+    ctx: Context,
+    team: Team,
+    title: Annotated[str, asked("Title", "Login fails", min_length=1)],
+    text: Annotated[str, asked("Description, in Markdown", "Since **today**.")] = "",
+    priority: Annotated[Literal["none", "urgent", "high", "medium", "low"], asked("Priority", "high")] = "none",
+) -> Issue:
     """Create an issue in a team."""
-    query = f"mutation ($input: IssueCreateInput!) {{ issueCreate(input: $input) {{ issue {{ {FIELDS} }} }} }}"
-    wanted = {"teamId": params.team, "title": params.title, "description": params.text}
-    made = await _ask(ctx, query, input=wanted | {"priority": PRIORITIES.index(params.priority)})
-    return parse(Issue, made["issueCreate"]["issue"], "Linear")
+    query = f"mutation ($input: IssueCreateInput!) {{ issueCreate(input: $input) {{ {ISSUE} }} }}"
+    wanted = {"teamId": team, "title": title, "description": text, "priority": PRIORITIES.index(priority)}
+    return await _ask(ctx, query, Issue, "issueCreate.issue", input=wanted)
 
 
 @service.reaction("Change the state of an issue", scopes=WRITE)
-async def set_state(ctx: Context, params: NewState) -> Issue:
+async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> Issue:  # noqa: ARG001 - says which states
     """Give an issue another state: done, for instance."""
-    query = f"mutation ($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ issue {{ {FIELDS} }} }} }}"
-    made = await _ask(ctx, query, id=params.issue, input={"stateId": params.state})
-    return parse(Issue, made["issueUpdate"]["issue"], "Linear")
+    query = (
+        f"mutation ($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ {ISSUE} }} }}"
+    )
+    return await _ask(ctx, query, Issue, "issueUpdate.issue", id=issue, input={"stateId": state})
 
 
 @service.reaction("Comment on an issue", scopes=WRITE)
-async def comment_on_issue(ctx: Context, params: NewComment) -> Comment:
-    """Comment on an issue."""
-    fields = "id url body issue { identifier title } user { name }"
-    query = f"mutation ($input: CommentCreateInput!) {{ commentCreate(input: $input) {{ comment {{ {fields} }} }} }}"
-    made = await _ask(ctx, query, input={"issueId": params.issue, "body": params.text})
-    return parse(Comment, made["commentCreate"]["comment"], "Linear")
+async def comment_on_issue(
+    ctx: Context, issue: IssueId, text: Annotated[str, asked("Text, in Markdown", "Fixed in **1.2**.", min_length=1)]
+) -> Comment:
+    query = f"mutation ($input: CommentCreateInput!) {{ commentCreate(input: $input) {{ {COMMENT} }} }}"
+    return await _ask(ctx, query, Comment, "commentCreate.comment", input={"issueId": issue, "body": text})
 
 
 @service.picker
-async def teams(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def teams(ctx: Context) -> list[Option]:
     """Teams of the workspace."""
     query = "query ($after: String) { teams(first: 100, after: $after) { nodes { id name key } pageInfo { hasNextPage endCursor } } }"
-    found: list[Option] = []
-    after = None
+    options, after = list[Option](), None
     for _ in range(PAGES):  # https://linear.app/developers/pagination
-        page = (await _ask(ctx, query, after=after))["teams"]
-        found += [Option(one["id"], one["name"], one["key"]) for one in page["nodes"]]
+        page = await _ask(ctx, query, dict[str, Any], "teams", after=after)
+        options += [Option(one["id"], one["name"], one["key"]) for one in page["nodes"]]
         after = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
             break
-    return found
+    return options
 
 
 @service.picker
-async def states(ctx: Context, form: Mapping[str, str]) -> list[Option]:
+async def states(ctx: Context, team: str) -> list[Option]:
     """States that issues of the chosen team may have."""
-    if not form.get("team"):
-        return []
     query = "query ($id: String!) { team(id: $id) { states(first: 100) { nodes { id name } } } }"
-    found = (await _ask(ctx, query, id=form["team"]))["team"]["states"]["nodes"]
-    return [Option(one["id"], one["name"]) for one in found]
+    nodes = await _ask(ctx, query, list[dict[str, str]], "team.states.nodes", id=team)
+    return [Option(one["id"], one["name"]) for one in nodes]
 
 
-def _told(request: Request, kind: str, action: str) -> dict[str, Any] | None:
+def _told(request: Request, model: type[Told], kind: str, action: str) -> Iterator[tuple[Event[Told], dict[str, Any]]]:
     """The delivery, if it is of this kind. https://linear.app/developers/webhooks#webhook-payload"""
     body = parse(dict[str, Any], request.json(), "Linear")
-    return body if (body.get("type"), body.get("action")) == (kind, action) else None
-
-
-def _event(request: Request, body: dict[str, Any], model: type[Found]) -> Event[Found]:
-    delivery = request.headers.get("Linear-Delivery", "")
-    if not delivery:
-        raise Permanent("The Linear-Delivery header is missing.")
+    if (body.get("type"), body.get("action")) != (kind, action):
+        return
     row = parse(model, {"url": body.get("url")} | body["data"], "Linear")
-    return Event(delivery, row, parse(datetime, body["createdAt"], "Linear"))
+    yield Event(request.header("Linear-Delivery"), row, parse(datetime, body["createdAt"], "Linear")), body
 
 
-async def _ask(ctx: Context, query: str, **variables: Any) -> dict[str, Any]:
+async def _ask(ctx: Context, query: str, kind: type[Answer], at: str, **variables: Any) -> Answer:
     # https://linear.app/developers/graphql, https://linear.app/developers/rate-limiting
-    return await ctx.http.graphql(query, variables, limited=("RATELIMITED", "ratelimited"))
+    return await ctx.http.graphql(query, variables, kind, at=at, limited=("RATELIMITED", "ratelimited"))
