@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.mastodon import Login, One, Post, _text, service, works
+from area.connectors.mastodon import Login, _text, service
 from area.sdk import Permanent
-from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, described, outcomes
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
 LOGIN = Login(server="https://mastodon.example/@me", access_token="t0ken")
@@ -167,32 +167,30 @@ async def test_what_is_sent(vendor, ctx):
         Answer(json={"statuses": [status(8, 0)], "accounts": [], "hashtags": []}, unchecked=BARE),
     )
     address = "https://other.example/@ada/1"
-    made = await service.reactions["post_status"].function(
-        ctx, Post(text="hi", warning="w", language="en", reply_to=address)
-    )
+    made = await act(ctx, service.reactions["post_status"], text="hi", warning="w", language="en", reply_to=address)
     assert (made.id, vendor.asked[-1].headers["Idempotency-Key"]) == ("7", "here-7")
     whole = {"status": "hi", "visibility": "public", "spoiler_text": "w", "language": "en", "in_reply_to_id": "8"}
     assert vendor.asked[-1].json == whole
     assert dict(vendor.asked[-2].query) == {"q": address, "resolve": "true", "type": "statuses", "limit": "1"}
-    await service.reactions["post_status"].function(ctx, Post(text="hi", visibility="direct"))
+    await act(ctx, service.reactions["post_status"], text="hi", visibility="direct")
     assert vendor.asked[-1].json == {"status": "hi", "visibility": "direct"}
     for name, path in (("boost", "reblog"), ("favourite", "favourite"), ("bookmark", "bookmark")):
-        assert (await service.reactions[name].function(ctx, One(status="7"))).id == "7"
+        assert (await act(ctx, service.reactions[name], status="7")).id == "7"
         assert vendor.asked[-1].path == f"/api/v1/statuses/7/{path}"
     vendor.on("GET", "/api/v2/search", Answer(json={"statuses": [], "accounts": [], "hashtags": []}, unchecked=BARE))
     with pytest.raises(Permanent, match="finds no post"):
-        await service.reactions["boost"].function(ctx, One(status=address))
+        await act(ctx, service.reactions["boost"], status=address)
 
 
 async def test_refusals(vendor, ctx):
     async def post():
-        return await service.reactions["post_status"].function(ctx, Post(text="t"))
+        return await act(ctx, service.reactions["post_status"], text="t")
 
     await outcomes(ctx, vendor, post, body={"error": "Validation failed: too long"}, said="Validation failed: too long")
-    await works(ctx, LOGIN)
+    await service.auth.test(ctx, LOGIN)
     vendor.fails(401, {"error": "The access token is invalid"})
     with pytest.raises(Permanent, match=r"mastodon\.example does not take this access token"):
-        await works(ctx, LOGIN)
+        await service.auth.test(ctx, LOGIN)
 
 
 def test_text_and_addresses():
