@@ -66,6 +66,26 @@ async def drip(request):
     return response
 
 
+async def some_lines(request):
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for part in (b"one\n\ntwo ", b"halves\r\nla", b"st"):
+        await response.write(part)
+        await asyncio.sleep(0.01)
+    return response
+
+
+async def endless_lines(request):
+    response = web.StreamResponse()
+    await response.prepare(request)
+    told = f"{request.query_string} {request.headers.get('X-One')} {request.headers['Accept-Encoding']}\n"
+    with contextlib.suppress(ConnectionError):
+        for _ in range(1000):
+            await response.write(told.encode())
+            await asyncio.sleep(0.01)
+    return response
+
+
 async def silent(_request):
     await asyncio.sleep(2)
 
@@ -113,6 +133,8 @@ def application():
         "/steps/{left}": steps,
         "/drip": drip,
         "/silent": silent,
+        "/lines": some_lines,
+        "/endless-lines": endless_lines,
         "/compressed": compressed,
         "/long": long_body,
         "/fixed": fixed,
@@ -841,6 +863,56 @@ async def test_the_timeout_covers_the_name_lookup(client, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: time.sleep(0.6) or [])
     with pytest.raises(RequestFailed, match=r"slow\.example did not answer within 0\.1 s"):
         await client.request("GET", "http://slow.example/", timeout=0.1)
+
+
+async def lines(client, url, **options):
+    async with client.stream(url, **options) as (head, told):
+        return head, [line async for line in told]
+
+
+async def test_lines_come_as_they_are_written(client, server):
+    head, told = await lines(client, server.url + "/lines")
+    assert (head.status, head.body) == (200, b"")
+    assert told == [b"one", b"", b"two halves", b"last"]
+
+
+async def test_a_line_comes_before_the_answer_has_ended(client, server):
+    async with client.stream(server.url + "/endless-lines", params={"n": "1"}, headers={"X-One": "1"}) as (_, told):
+        assert [await anext(told) for _ in range(3)] == [b"n=1 1 identity"] * 3
+
+
+async def test_lines_are_bounded_in_length_and_silence(client, server):
+    with pytest.raises(RequestFailed, match="sent a line longer than 1e-05 MB") as error:
+        await lines(client, server.url + "/endless-lines", longest=10)
+    assert error.value.permanent
+    for path in ("/silent", "/drip"):
+        with pytest.raises(RequestFailed, match=r"did not answer within|has been silent for") as error:
+            await lines(client, server.url + path, timeout=0.02, silence=0.02)
+        assert not error.value.permanent
+
+
+async def test_what_is_no_stream_is_told_and_not_followed(client, server):
+    head, _ = await lines(client, server.url + "/redirect?to=/echo")
+    assert (head.status, head.body) == (302, b"moved")
+
+
+async def test_a_stream_that_breaks_off(client, raw):
+    url = await raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\ntwo")
+    async with client.stream(url) as (_, told):
+        assert await anext(told) == b"one"
+        with pytest.raises(RequestFailed, match="closed the connection before the answer was complete"):
+            await anext(told)
+
+
+async def test_streams_pass_the_guard_and_take_no_connection_from_requests(server):
+    client = Client(Guard(["127.0.0.1"]), limit=1)
+    try:
+        async with client.stream(server.url + "/endless-lines"), client.stream(server.url + "/endless-lines"):
+            assert (await client.request("GET", server.url + "/echo")).status == 200
+        with pytest.raises(Blocked):
+            await lines(client, "http://127.0.0.2/")
+    finally:
+        await client.close()
 
 
 async def test_cancelling_a_request_cancels_it(client, server):

@@ -176,6 +176,76 @@ async def test_a_foreign_401_does_not_end_the_connection(client, hosts):
         await http.get("/redirect", params={"to": f"{foreign}/refuse/401"})
 
 
+async def lines(http, url, **options):
+    return [line async for line in http.lines(url, **options)]
+
+
+async def test_lines_come_with_what_lets_in_to_the_own_hosts_only(client, hosts):
+    own, foreign = hosts
+    http = Http(client, own, authority=Fixed(BEARER))
+    assert json.loads((await lines(http, "/echo", headers={"authorization": "x"}))[0])["auth"] == [f"Bearer {KEY}"]
+    assert json.loads((await lines(http, f"{foreign}/echo", params={"a": "b"}))[0]) == {
+        "auth": [],
+        "query": {"a": "b"},
+        "key": None,
+    }
+    keyed = Http(client, own, authority=Fixed(Access(params={"key": KEY})))
+    assert json.loads((await lines(keyed, "/echo"))[0])["query"] == {"key": KEY}
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/refuse/401", AuthExpired),
+        ("/refuse/403", Permanent),
+        ("/refuse/404", Permanent),
+        ("/refuse/429", Retry),
+        ("/refuse/503", Retry),
+        ("/redirect?to=/echo", Permanent),
+    ],
+)
+async def test_what_is_no_stream_is_one_of_the_three_errors(client, hosts, path, error):
+    for access in (BEARER, Access(params={"key": KEY})):
+        with pytest.raises(error) as caught:
+            await lines(Http(client, hosts[0], authority=Fixed(access)), path)
+        assert KEY not in str(caught.value)
+
+
+async def test_a_stream_that_fails_is_one_of_the_three_errors(client, hosts, unused_tcp_port):
+    with pytest.raises(Retry, match="refused the connection"):
+        await lines(Http(client), f"http://127.0.0.1:{unused_tcp_port}/")
+    with pytest.raises(Permanent, match=r"127\.0\.0\.2"):
+        await lines(Http(client), "http://127.0.0.2/")
+    with pytest.raises(Permanent, match="sent a line longer"):
+        await lines(Http(client), f"{hosts[0]}/echo", longest=5)
+
+
+async def test_what_is_refused_is_renewed_once(client, hosts):
+    class Renewing(Fixed):
+        async def renewed(self, refused, status):
+            assert status == 401
+            return Access(headers={"X-Key": KEY})
+
+        def refuses(self, response):
+            return response.status == 401
+
+    async def renewable(request):
+        return web.Response(status=200 if request.headers.get("X-Key") == KEY else 401, text="told")
+
+    app = web.Application()
+    app.router.add_get("/", renewable)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        http = Http(client, f"http://127.0.0.1:{runner.addresses[0][1]}", authority=Renewing(BEARER))
+        assert await lines(http, "/") == ["told"]
+        with pytest.raises(AuthExpired):
+            await lines(Http(client, hosts[0], authority=Renewing(BEARER)), "/refuse/401")
+    finally:
+        await runner.cleanup()
+
+
 async def test_an_address_of_the_user_that_is_none(client):
     http = Http(client, authority=Fixed(Access(headers={"X-Key": KEY}, base_url="not an address")))
     with pytest.raises(Permanent):

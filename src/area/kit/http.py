@@ -6,7 +6,8 @@ import codecs
 import io
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -28,6 +29,8 @@ MAX_REDIRECTS = 5
 MAX_URL = 16_384
 # Above this aiohttp wants a file, which it sends in pieces instead of holding up the loop.
 LARGE_BODY = 1 << 20
+READ = 1 << 16  # bytes of a stream that are taken in at once
+REFUSED = 10_000  # bytes that are read of an answer that is no stream
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -47,6 +50,7 @@ _KEPT_ACROSS_ORIGINS = {"accept", "content-type", "user-agent"}
 _ABOUT_THE_BODY = {"content-encoding", "content-language", "content-location", "content-type"}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+_FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class RequestFailed(Exception):
@@ -118,6 +122,7 @@ class Client:
         self._user_agent = user_agent
         self._limit = limit
         self._session: aiohttp.ClientSession | None = None
+        self._streams: aiohttp.ClientSession | None = None
         self._closed = False
         self.observe: Callable[[str], None] = _nobody_counts
 
@@ -148,12 +153,7 @@ class Client:
         """
         if data is not None and body is not None:
             raise ValueError("Only one of data and body can be sent.")
-        target = _parse(url)
-        if params:
-            target = target.extend_query(params)
-        sent = _headers(headers)
-        if target.raw_user is not None or target.raw_password is not None:
-            target = _authorize(target, sent)
+        target, sent = _addressed(url, params, headers)
         if data is not None:
             body = urlencode(data).encode()
             if not any(name.lower() == "content-type" for name in sent):
@@ -166,12 +166,44 @@ class Client:
         except TimeoutError as error:
             raise RequestFailed(f"{_host(target)} did not answer within {timeout:g} s.") from error
 
+    @asynccontextmanager
+    async def stream(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 30,
+        silence: float = 120,
+        longest: int = 1_000_000,
+    ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
+        """GET an answer that need not end: what it begins with, and its lines as they come, without their ends.
+
+        It may take `timeout` seconds to begin, be silent for `silence` seconds, and have lines of `longest` bytes. Redirects are not followed;
+        of what has another status than 200 the begin of the body is told. Streams take no connection away from requests.
+
+        Raises as `request`, also from the lines.
+        """
+        target, sent = _addressed(url, params, {"Accept-Encoding": "identity", **(headers or {})})
+        try:
+            async with asyncio.timeout(timeout):
+                target = self._admit(target)
+                answer = await self._ask("GET", target, sent, None, streams=True)
+        except TimeoutError as error:
+            raise RequestFailed(f"{_host(target)} did not answer within {timeout:g} s.") from error
+        try:
+            begin = await _part(answer, REFUSED, timeout) if answer.status != 200 else b""
+            yield Response(answer.status, answer.headers, begin, str(target)), _lines(answer, silence, longest)
+        finally:
+            answer.close()
+
     async def close(self) -> None:
         """Close the connections. The client can't be used any more."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._session, self._streams):
+            if session is not None:
+                await session.close()
+        self._session = self._streams = None
 
     async def _follow(
         self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int, *, follow: bool
@@ -201,37 +233,54 @@ class Client:
         self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int
     ) -> Response:
         """One request and its answer."""
-        payload = io.BytesIO(body) if body and len(body) > LARGE_BODY else body or None
+        answer = await self._ask(method, url, headers, body)
         try:
-            answer = await self._opened().request(
+            content = await _read(answer, max_bytes)
+        except _FAILURES as error:
+            raise RequestFailed(_sentence(_host(url), error)) from error
+        finally:
+            answer.close()
+        return Response(answer.status, answer.headers, content, str(url))
+
+    async def _ask(
+        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, *, streams: bool = False
+    ) -> aiohttp.ClientResponse:
+        """One request, and what its answer begins with."""
+        payload = io.BytesIO(body) if body and len(body) > LARGE_BODY else body or None
+        session = self._streaming() if streams else self._opened()
+        try:
+            return await session.request(
                 method, url, headers=headers, data=payload, allow_redirects=False, timeout=_NO_TIMEOUT
             )
-            try:
-                content = await _read(answer, max_bytes)
-            finally:
-                answer.close()
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        except _FAILURES as error:
             raise RequestFailed(_sentence(_host(url), error)) from error
-        return Response(answer.status, answer.headers, content, str(url))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            if self._closed:
-                raise RuntimeError("The client is closed.")
-            connector = aiohttp.TCPConnector(
-                resolver=_Resolver(self._guard),
-                use_dns_cache=False,
-                limit=self._limit,
-                limit_per_host=max(1, self._limit // 2),
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": self._user_agent},
-                max_line_size=32_768,
-                max_field_size=32_768,
-            )
+            self._session = self._open(self._limit)
         return self._session
+
+    def _streaming(self) -> aiohttp.ClientSession:
+        if self._streams is None:
+            self._streams = self._open(0)
+        return self._streams
+
+    def _open(self, limit: int) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("The client is closed.")
+        connector = aiohttp.TCPConnector(
+            resolver=_Resolver(self._guard),
+            use_dns_cache=False,
+            limit=limit,
+            limit_per_host=max(1, limit // 2) if limit else 0,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": self._user_agent},
+            max_line_size=32_768,
+            max_field_size=32_768,
+        )
 
 
 def _nobody_counts(_outcome: str) -> None:
@@ -283,6 +332,32 @@ async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+async def _part(answer: aiohttp.ClientResponse, size: int, silence: float) -> bytes:
+    """What there is of the body by now, decompressed, `size` bytes of it at most; nothing at its end."""
+    try:
+        async with asyncio.timeout(silence):
+            return await answer.content.read(size)
+    except TimeoutError as error:
+        raise RequestFailed(f"{_host(answer.url)} has been silent for {silence:g} s.") from error
+    except _FAILURES as error:
+        raise RequestFailed(_sentence(_host(answer.url), error)) from error
+
+
+async def _lines(answer: aiohttp.ClientResponse, silence: float, longest: int) -> AsyncIterator[bytes]:
+    line = bytearray()
+    while part := await _part(answer, READ, silence):
+        for place, piece in enumerate(part.split(b"\n")):
+            if place:
+                yield bytes(line).removesuffix(b"\r")
+                line.clear()
+            line += piece
+            if len(line) > longest:
+                host = _host(answer.url)
+                raise RequestFailed(f"{host} sent a line longer than {longest / 1_000_000:g} MB.", permanent=True)
+    if line:
+        yield bytes(line)
+
+
 def _too_long(url: URL, max_bytes: int) -> RequestFailed:
     return RequestFailed(f"{_host(url)} sent an answer larger than {max_bytes / 1_000_000:g} MB.", permanent=True)
 
@@ -319,6 +394,18 @@ def _parse(text: str) -> URL:
         # The parser's own words may repeat the address, with the password in it.
         raise RequestFailed("The address is malformed: its host or port can't be.", permanent=True) from None
     return url
+
+
+def _addressed(
+    url: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None
+) -> tuple[URL, dict[str, str]]:
+    """Where to send to, and the headers, one of which says what stood before the `@` of the address."""
+    target, sent = _parse(url), _headers(headers)
+    if params:
+        target = target.extend_query(params)
+    if target.raw_user is not None or target.raw_password is not None:
+        target = _authorize(target, sent)
+    return target, sent
 
 
 def _redirected(url: URL, location: str) -> URL:

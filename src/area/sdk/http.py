@@ -3,7 +3,8 @@
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -171,7 +172,7 @@ class Http:
             "params": params, "data": data, "body": body, "timeout": timeout, "max_bytes": max_bytes, "follow": follow,
         }  # fmt: skip
         target = self._base_url + url if url.startswith("/") else url
-        given = {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {})}
+        given = self._given(target, headers)
         if json is not None and not any(name.lower() == "content-type" for name in given):
             given["Content-Type"] = "application/json"
         authority = self._authority
@@ -188,9 +189,7 @@ class Http:
     async def _send_with(
         self, access: Access, method: str, target: str, headers: Mapping[str, str], options: Mapping[str, Any]
     ) -> Response:
-        self._masks = access.without_secrets
-        names = {name.lower() for name in access.headers}
-        sent = {name: value for name, value in headers.items() if name.lower() not in names} | dict(access.headers)
+        sent = self._let_in(access, headers)
         if not access.params:
             return await self._send(method, target, sent, options)
         # what is in the address would go along with a redirect, and into what is told of the answer
@@ -200,17 +199,32 @@ class Http:
             raise Permanent(f"{response.host} redirects, which is not followed with a key in the address.")
         return replace(response, url=target)
 
+    def _let_in(self, access: Access, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers, with those of the access in place of them."""
+        self._masks = access.without_secrets
+        names = {name.lower() for name in access.headers}
+        return {name: value for name, value in headers.items() if name.lower() not in names} | dict(access.headers)
+
     async def _send(self, method: str, target: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> Response:
-        try:
+        with self._failing():
             response = await self._client.request(method, target, headers=headers, **options)
+        self._client.observe(f"{response.status // 100}xx")
+        return response
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What the client raises, as two of the three errors."""
+        try:
+            yield
         except Blocked as error:
             self._client.observe("blocked")
             raise Permanent(str(error)) from error
         except RequestFailed as error:
             self._client.observe("failed")
             raise (Permanent if error.permanent else Retry)(str(error)) from error
-        self._client.observe(f"{response.status // 100}xx")
-        return response
+
+    def _given(self, target: str, headers: Mapping[str, str] | None) -> dict[str, str]:
+        return {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {})}
 
     def _is_ours(self, address: str) -> bool:
         """Whether the address is at one of the service's own hosts, by the parser that also decides where it is sent."""
@@ -323,6 +337,46 @@ class Http:
                 options["params"] = {**options["params"], how.cursor: str(following)}
             else:
                 body = {**body, how.cursor: following}
+
+    async def lines(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        silence: float = 120,
+        longest: int = 1_000_000,
+    ) -> AsyncIterator[str]:
+        """GET an answer that need not end, such as server-sent events, and yield its lines as they come, without their ends.
+
+        Raises as `call`, `Retry` when nothing comes for `silence` seconds or the line breaks off, and `Permanent` for a line of
+        more than `longest` bytes and for any other status than 200: redirects are not followed. It returns when the other side says
+        that this was all.
+        """
+        target = self._base_url + url if url.startswith("/") else url
+        authority = self._authority if self._is_ours(target) else None
+        access = await authority.access() if authority else Access()
+        given = self._given(target, headers)
+        for renewable in (True, False):
+            sent = self._let_in(access, given) if authority else given
+            query = {**(params or {}), **access.params}
+            with self._failing():
+                async with self._client.stream(
+                    target, params=query, headers=sent, silence=silence, longest=longest
+                ) as (begun, lines):
+                    head = replace(begun, url=target)  # without what lets in
+                    self._client.observe(f"{head.status // 100}xx")
+                    if renewable and authority and authority.refuses(head):
+                        other = await authority.renewed(access, head.status)
+                        if other is not None:
+                            access = other
+                            continue
+                    self.check(head)
+                    if head.status != 200:
+                        raise Permanent(f"{head.host} answered {head.status}, which is no stream.")
+                    async for line in lines:
+                        yield line.decode(errors="replace")
+            return
 
     @overload
     async def graphql(

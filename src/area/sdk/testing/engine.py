@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
+from aiohttp import ClientResponse
 from pydantic import SecretStr
 from typing_extensions import override
 from yarl import URL
@@ -36,16 +37,15 @@ class _Elsewhere(Client):
         self._doubles = doubles
 
     @override
-    async def _send(
-        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int
-    ) -> Response:
+    async def _ask(
+        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, *, streams: bool = False
+    ) -> ClientResponse:
         double = next((one for one in self._doubles if one.plays(str(url))), None)
         if double is None:
             raise AssertionError(f"{method} {url}: no double plays {url.origin()}")
         there = URL(double.url + url.raw_path_qs, encoded=True)
         sent = {**headers, "Host": url.host_port_subcomponent or ""}
-        answer = await super()._send(method, there, sent, body, max_bytes)
-        return Response(answer.status, answer.headers, answer.body, str(url))
+        return await super()._ask(method, there, sent, body, streams=streams)
 
 
 class _Granted(Fixed):
