@@ -1,12 +1,21 @@
 """Hacker News: stories, comments and jobs, from HN Search (Algolia) and the official API (Firebase)."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
-from area.connectors.hacker_news.api import Comment, Job, Story, comment, jobs, search, story
-from area.sdk import Context, Event, Nothing, Service
+from area.sdk import Context, Event, Events, Service, asked, parse
+from area.sdk.answers import Row, filled, found
+
+SEARCH = "https://hn.algolia.com/api/v1/search_by_date"
+OFFICIAL = "https://hacker-news.firebaseio.com/v0"
+PAGE = "https://news.ycombinator.com/item?id="
+EVERY = timedelta(minutes=5)  # HN Search allows 10,000 requests an hour from one address
+LATE = timedelta(hours=1)  # how much later than it is posted something may be found
+RECENT = timedelta(days=3)  # how old a story may be when it reaches its points
+PAGES = 10  # of 100 hits; Algolia shows no more than 1,000 of one search
+MOST_JOBS = 30  # read at one look; the others are read at the next one
 
 service = Service(
     "hacker_news",
@@ -15,105 +24,132 @@ service = Service(
     docs="https://hn.algolia.com/api",
 )
 
-EVERY = timedelta(minutes=5)  # HN Search allows 10,000 requests an hour from one address
-LATE = timedelta(hours=1)  # how much later than it is posted something may be found
-RECENT = timedelta(days=3)  # how old a story may be when it reaches its points
+PHRASE = 'Words that all have to be there; "in quotes" for a phrase'
+Words = Annotated[str, asked(PHRASE, "postgres replication", min_length=1, max_length=200)]
+Maybe = Annotated[str, asked("Only those with all of these words", "python", max_length=200)]
+Points = Annotated[int, asked("Points that a story has to reach", 200, ge=10, le=10_000)]
+Discussion = Annotated[int, asked("Number of the story, from its address: item?id=…", 8863, gt=0)]
+User = Annotated[
+    str, asked("Name of the user, in upper and lower case", "whoishiring", pattern=r"^[A-Za-z0-9_-]{1,50}$")
+]
+Link = Annotated[str | None, BeforeValidator(lambda text: text or None)]
 
 
-class Points(BaseModel):
-    """How many points it takes."""
-
-    points: int = Field(ge=10, le=10_000, description="Points that a story has to reach", examples=[200])
-
-
-class Words(BaseModel):
-    """What to search for."""
-
-    words: str = Field(
-        min_length=1, max_length=200, description='Words that all have to be there; "in quotes" for a phrase',
-        examples=["postgres replication"],
-    )  # fmt: skip
+class Story(Row):
+    id: str = found("objectID", "Its number", "8863")
+    title: str = found("title", "Title", "My YC app: Dropbox - Throw away your USB drive", "")
+    url: Link = found("url", "What it links to", "https://www.getdropbox.com/u/2/screencast.html", None)
+    author: str = found("author", "Who posted it", "dhouston", "")
+    points: int = found("points", "Points", 111, 0)
+    comments: int = found("num_comments", "How many comments there are", 71, 0)
+    text: str = found("story_text", "Text of an Ask HN or Show HN, as HTML", "What do you use?", "")
+    link: str = filled(PAGE + "{objectID}", "Address of the discussion", PAGE + "8863")
+    created_at: datetime = found("created_at_i", "When it was posted", "2026-11-23T09:00:00Z")
 
 
-class Maybe(BaseModel):
-    """What to search for, if anything."""
-
-    words: str = Field("", max_length=200, description="Only those with all of these words", examples=["python"])
-
-
-class User(BaseModel):
-    """Whose posts."""
-
-    user: str = Field(
-        pattern=r"^[A-Za-z0-9_-]{1,50}$", description="Name of the user, in upper and lower case", examples=["whoishiring"]
-    )  # fmt: skip
+class Comment(Row):
+    id: str = found("objectID", "Its number", "2921983")
+    text: str = found("comment_text", "Text, as HTML", "Aw shucks, guys ... you make me blush.", "")
+    author: str = found("author", "Who wrote it", "norvig", "")
+    story_title: str = found("story_title", "Title of the story", "Peter Norvig answers", "")
+    story_url: Link = found("story_url", "What the story links to", "https://norvig.com/qa.html", None)
+    link: str = filled(PAGE + "{objectID}", "Address of the comment", PAGE + "2921983")
+    created_at: datetime = found("created_at_i", "When it was written", "2026-11-23T09:00:00Z")
 
 
-class Discussion(BaseModel):
-    """Which discussion."""
+class Job(Row):
+    id: Annotated[str, Field(coerce_numbers_to_str=True)] = found("id", "Its number", "192327")
+    title: str = found("title", "Title", "Justin.tv is looking for a Lead Flash Engineer!", "")
+    url: Link = found("url", "Address of the offer", "https://example.com/jobs/1", None)
+    text: str = found("text", "Text, as HTML", "Our site is growing every week.", "")
+    link: str = filled(PAGE + "{id}", "Address on Hacker News", PAGE + "192327")
+    created_at: datetime = found("time", "When it was posted", "2026-11-23T09:00:00Z")
 
-    story: int = Field(gt=0, description="Number of the story, from its address: item?id=…", examples=[8863])
+
+class Hits(BaseModel):
+    """A page of what HN Search found."""
+
+    hits: list[dict[str, Any]]
+    pages: int = Field(alias="nbPages")
 
 
 @service.poll("A story reaches a number of points", every=EVERY)
-async def story_reaches_points(ctx: Context, params: Points, since: datetime) -> AsyncIterator[Event[Story]]:  # noqa: ARG001
+async def story_reaches_points(ctx: Context, points: Points) -> Events[Story]:
     """A story of the last three days has that many points. Fires once for each story."""
-    posted = datetime.now(UTC) - RECENT
-    async for hit in search(ctx, "story", posted, least_points=params.points):
-        yield Event(hit.id, story(hit))  # undated: it is new when it has the points, not when it was posted
+    async for event in posted(ctx, Story, "story", datetime.now(UTC) - RECENT, least_points=points):
+        yield Event(event.id, event.data)  # undated: it is new when it has the points, not when it was posted
 
 
 @service.poll("A story matches a search", every=EVERY, overlap=LATE)
-async def new_story_matching(ctx: Context, params: Words, since: datetime) -> AsyncIterator[Event[Story]]:
+def new_story_matching(ctx: Context, since: datetime, words: Words) -> Events[Story]:
     """A story is posted that has all the words in its title, address, text or author."""
-    async for hit in search(ctx, "story", since, params.words):
-        yield Event(hit.id, story(hit), hit.at)
+    return posted(ctx, Story, "story", since, words)
 
 
 @service.poll("A user posts a story", every=EVERY, overlap=LATE)
-async def new_story_by_user(ctx: Context, params: User, since: datetime) -> AsyncIterator[Event[Story]]:
+def new_story_by_user(ctx: Context, since: datetime, user: User) -> Events[Story]:
     """A user posts a story: `whoishiring` posts "Who is hiring?" on the first weekday of each month."""
-    async for hit in search(ctx, f"story,author_{params.user}", since):
-        yield Event(hit.id, story(hit), hit.at)
+    return posted(ctx, Story, f"story,author_{user}", since)
 
 
 @service.poll("A question is asked (Ask HN)", every=EVERY, overlap=LATE)
-async def new_ask_hn(ctx: Context, params: Maybe, since: datetime) -> AsyncIterator[Event[Story]]:
+def new_ask_hn(ctx: Context, since: datetime, words: Maybe = "") -> Events[Story]:
     """An "Ask HN" is posted."""
-    async for hit in search(ctx, "ask_hn", since, params.words):
-        yield Event(hit.id, story(hit), hit.at)
+    return posted(ctx, Story, "ask_hn", since, words)
 
 
 @service.poll("Something is shown (Show HN)", every=EVERY, overlap=LATE)
-async def new_show_hn(ctx: Context, params: Maybe, since: datetime) -> AsyncIterator[Event[Story]]:
+def new_show_hn(ctx: Context, since: datetime, words: Maybe = "") -> Events[Story]:
     """A "Show HN" is posted."""
-    async for hit in search(ctx, "show_hn", since, params.words):
-        yield Event(hit.id, story(hit), hit.at)
+    return posted(ctx, Story, "show_hn", since, words)
 
 
 @service.poll("A comment matches a search", every=EVERY, overlap=LATE)
-async def new_comment_matching(ctx: Context, params: Words, since: datetime) -> AsyncIterator[Event[Comment]]:
+def new_comment_matching(ctx: Context, since: datetime, words: Words) -> Events[Comment]:
     """A comment is written that has all the words."""
-    async for hit in search(ctx, "comment", since, params.words):
-        yield Event(hit.id, comment(hit), hit.at)
+    return posted(ctx, Comment, "comment", since, words)
 
 
 @service.poll("A user comments", every=EVERY, overlap=LATE)
-async def new_comment_by_user(ctx: Context, params: User, since: datetime) -> AsyncIterator[Event[Comment]]:
+def new_comment_by_user(ctx: Context, since: datetime, user: User) -> Events[Comment]:
     """A user writes a comment."""
-    async for hit in search(ctx, f"comment,author_{params.user}", since):
-        yield Event(hit.id, comment(hit), hit.at)
+    return posted(ctx, Comment, f"comment,author_{user}", since)
 
 
 @service.poll("A story is commented on", every=EVERY, overlap=LATE)
-async def new_comment_on_story(ctx: Context, params: Discussion, since: datetime) -> AsyncIterator[Event[Comment]]:
+def new_comment_on_story(ctx: Context, since: datetime, story: Discussion) -> Events[Comment]:
     """A comment is written in the discussion of a story, at any depth."""
-    async for hit in search(ctx, f"comment,story_{params.story}", since):
-        yield Event(hit.id, comment(hit), hit.at)
+    return posted(ctx, Comment, f"comment,story_{story}", since)
 
 
 @service.poll("A job is posted", every=timedelta(minutes=15))
-async def new_job(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Job]]:  # noqa: ARG001
+async def new_job(ctx: Context) -> Events[Job]:
     """A company of Y Combinator posts a job."""
-    async for job in jobs(ctx):
-        yield Event(job.id, job)
+    # https://github.com/HackerNews/API#ask-show-and-job-stories
+    listed = parse(list[int], await ctx.http.get(f"{OFFICIAL}/jobstories.json"), "Hacker News")
+    known = set(ctx.state.get("jobs", listed))
+    fresh = sorted(one for one in listed if one not in known)[:MOST_JOBS]
+    for number in fresh:
+        # https://github.com/HackerNews/API#items
+        item = parse(dict[str, Any] | None, await ctx.http.get(f"{OFFICIAL}/item/{number}.json"), "Hacker News")
+        if item and not (item.get("deleted") or item.get("dead")):
+            job = parse(Job, item, "Hacker News")
+            yield Event(job.id, job)
+    ctx.state["jobs"] = [one for one in listed if one in known or one in fresh]
+
+
+async def posted(
+    ctx: Context, kind: type[Story | Comment], tags: str, since: datetime, words: str = "", least_points: int = 0
+) -> Events[Any]:
+    """What was posted since, the newest first: `tags` are joined by commas that mean "and"."""
+    filters = f"created_at_i>={int(since.timestamp())}" + (f",points>={least_points}" if least_points else "")
+    # https://hn.algolia.com/api "sorted by date"; the last two are of https://www.algolia.com/doc/api-reference/search-api-parameters
+    query = {"tags": tags, "numericFilters": filters, "hitsPerPage": "100"}
+    query |= {"advancedSyntax": "true", "typoTolerance": "false"} | ({"query": words} if words else {})
+    for page in range(PAGES):
+        shown = await ctx.http.get(SEARCH, Hits, params={**query, "page": str(page)})
+        for hit in shown.hits:
+            post = parse(kind, hit, "HN Search")
+            yield Event(post.id, post, post.created_at)
+        if page + 1 >= shown.pages:
+            return

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.hacker_news import api, service
+from area.connectors.hacker_news import Comment, Story, posted, service
 from area.sdk import Context, Permanent, Retry
 from area.sdk.testing import Answer, Asked, Double, Watch, connector
 
@@ -104,14 +104,15 @@ async def test_a_story_and_a_comment_are_told_whole(ctx, double):
     )
     double.post(10, "story", "ask_hn", title="Ask HN", url="", story_text="why?")
     since = datetime.fromtimestamp(NOW - 60, UTC)
-    one = {hit.id: hit for tags in ("story", "comment") async for hit in api.search(ctx, tags, since)}
-    dropbox = api.story(one["8863"])
+    kinds = {"story": Story, "comment": Comment}
+    one = {event.id: event.data for tags, kind in kinds.items() async for event in posted(ctx, kind, tags, since)}
+    dropbox = one["8863"]
     assert (dropbox.title, dropbox.url, dropbox.author) == ("Dropbox", "https://d.example", "dhouston")
     assert (dropbox.points, dropbox.comments, dropbox.text) == (111, 71, "")
     assert dropbox.link == "https://news.ycombinator.com/item?id=8863"
     assert dropbox.created_at == datetime.fromtimestamp(NOW, UTC)
-    assert (api.story(one["10"]).url, api.story(one["10"]).text) == (None, "why?")
-    comment = api.comment(one["9"])
+    assert (one["10"].url, one["10"].text) == (None, "why?")
+    comment = one["9"]
     assert (comment.text, comment.story_title, comment.story_url) == ("<i>hi</i>", "T", "https://t.example")
 
 
