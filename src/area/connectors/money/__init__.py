@@ -1,13 +1,19 @@
 """Currencies and crypto prices: reference rates of central banks (Frankfurter) and prices of coins (CoinGecko)."""
 
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from area.connectors.money.api import Quote, coin_price, exchange_rate
-from area.sdk import Context, Event, Service, ZoneName, daily, entered
+from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, asked, daily, entered, parse
+from area.sdk.answers import Row, found
+
+FRANKFURTER = "https://api.frankfurter.dev/v2"
+COINGECKO = "https://api.coingecko.com/api/v3"
+DAILY = timedelta(hours=1)  # rates are published once or a few times a day
+LIVE = timedelta(minutes=5)  # prices change each minute; CoinGecko limits how often one address may ask
+SOON = timedelta(minutes=5)
+BACK = timedelta(days=14)  # far enough for the day before, over holidays
 
 service = Service(
     "money",
@@ -16,137 +22,148 @@ service = Service(
     docs="https://frankfurter.dev",
 )
 
-DAILY = timedelta(hours=1)  # rates are published once or a few times a day
-LIVE = timedelta(minutes=5)  # prices change each minute; CoinGecko limits how often one address may ask
-SOON = timedelta(minutes=5)
+Code = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
+Base = Annotated[Code, asked("The currency that is priced, by its code", "EUR")]
+In = Annotated[Code, asked("The currency that it is priced in", "USD")]
+Source = Annotated[
+    Literal["blended", "ecb"], asked("Rates of many central banks blended, or of the European Central Bank", "ecb")
+]
+CoinId = StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+Coin = Annotated[str, CoinId, asked("API ID of the coin at CoinGecko", "bitcoin")]
+Priced = StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,5}$")
+Currency = Annotated[str, Priced, asked("What it is priced in", "usd")]
+Direction = Annotated[Literal["above", "below"], asked("Whether it rises above or drops below", "above")]
+Threshold = Annotated[float, asked("The value that is passed", 1.2, gt=0)]
+Percent = Annotated[float, asked("By how many percent, up or down", 5, gt=0, le=1000)]
+Over = Annotated[
+    Literal["day", "last_firing"], asked("Since a day before, or since it fired last (or was switched on)", "day")
+]
+Time = Annotated[str, asked("Time of day", "18:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Zone = Annotated[ZoneName, asked("Time zone of the time", "Europe/Paris")]
 
-Currency = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
-CoinId = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Priced = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,5}$")]
 
-
-class Pair(BaseModel):
-    """Two currencies."""
-
-    base: Currency = Field(description="The currency that is priced, by its code", examples=["EUR"])
-    quote: Currency = Field(description="The currency that it is priced in", examples=["USD"])
-    source: Literal["blended", "ecb"] = Field(
-        "blended", description="Rates of many central banks blended, or of the European Central Bank", examples=["ecb"]
+class Quote(Row):
+    base: str = found("base", "What is priced: code of the currency, or the coin", "EUR")
+    quote: str = found("quote", "What it is priced in", "USD")
+    rate: float = found("rate", "How much of that one costs", 1.1683)
+    before: float | None = found("before", "The rate that it is compared with", 1.1541)
+    change_percent: float | None = found("change_percent", "The change since then in percent", 1.2304)
+    as_of: datetime = found(
+        "as_of", "When it was so; midnight UTC of its day for reference rates", "2026-11-23T00:00:00Z"
     )
 
-
-class Coin(BaseModel):
-    """A cryptocurrency."""
-
-    coin: CoinId = Field(description="API ID of the coin at CoinGecko", examples=["bitcoin"])
-    currency: Priced = Field("usd", description="What it is priced in", examples=["usd"])
+    @property
+    def id(self) -> str:
+        """What names it: a rate may be corrected within its day."""
+        return f"{self.as_of.isoformat()}:{self.rate!r}"
 
 
-class Threshold(BaseModel):
-    """A value to watch for."""
+class Rate(BaseModel):
+    """What Frankfurter tells of one day."""
 
-    direction: Literal["above", "below"] = Field(
-        description="Whether it rises above or drops below", examples=["above"]
-    )
-    threshold: float = Field(gt=0, description="The value that is passed", examples=[1.2])
-
-
-class Move(BaseModel):
-    """A change to watch for."""
-
-    percent: float = Field(gt=0, le=1000, description="By how many percent, up or down", examples=[5])
-    over: Literal["day", "last_firing"] = Field(
-        "day", description="Since a day before, or since it fired last (or was switched on)", examples=["day"]
-    )
-
-
-class Time(BaseModel):
-    """When to tell."""
-
-    time: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Time of day", examples=["18:00"])
-    timezone: ZoneName = Field("UTC", description="Time zone of the time", examples=["Europe/Paris"])
-
-
-class PairThreshold(Threshold, Pair):
-    """Which rate passes which value."""
-
-
-class PairMove(Move, Pair):
-    """Which rate changes by how much."""
-
-
-class PairTime(Time, Pair):
-    """Which rate to tell, and when."""
-
-
-class CoinThreshold(Threshold, Coin):
-    """Which price passes which value."""
-
-
-class CoinMove(Move, Coin):
-    """Which price changes by how much."""
-
-
-class CoinTime(Time, Coin):
-    """Which price to tell, and when."""
+    date: date
+    quote: str
+    rate: float = Field(gt=0)
 
 
 @service.poll("An exchange rate rises above or drops below", every=DAILY)
-async def exchange_rate_crosses(ctx: Context, params: PairThreshold, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
+async def exchange_rate_crosses(
+    ctx: Context, base: Base, quote: In, source: Source = "blended", *, direction: Direction, threshold: Threshold
+) -> Events[Quote]:
     """An exchange rate passes a value. Fires once, and again only after it has been on the other side."""
-    now = await exchange_rate(ctx, params.base, params.quote, params.source)
-    if _crossed(ctx.state, now, params):
+    now = await exchange_rate(ctx, base, quote, source)
+    if entered(ctx.state, inside=now.rate > threshold if direction == "above" else now.rate < threshold):
         yield Event(now.id, now)
 
 
 @service.poll("An exchange rate changes", every=DAILY)
-async def exchange_rate_changes(ctx: Context, params: PairMove, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
+async def exchange_rate_changes(
+    ctx: Context, base: Base, quote: In, source: Source = "blended", *, percent: Percent, over: Over = "day"
+) -> Events[Quote]:
     """An exchange rate changes by some percent, from one day to the next or since it fired last."""
-    now = await exchange_rate(ctx, params.base, params.quote, params.source)
-    if params.over == "day":
-        if abs(now.change_percent or 0) >= params.percent:
-            yield Event(now.as_of.date().isoformat(), now)  # once a day, though a rate may be corrected
-    elif moved := _moved(ctx.state, now, params.percent):
-        yield Event(now.id, moved)
+    now = await exchange_rate(ctx, base, quote, source)
+    if over == "last_firing":
+        if moved := _moved(ctx.state, now, percent):
+            yield Event(now.id, moved)
+    elif abs(now.change_percent or 0) >= percent:
+        yield Event(now.as_of.date().isoformat(), now)  # once a day, though a rate may be corrected
 
 
 @service.poll("The daily exchange rate", every=SOON)
-async def daily_exchange_rate(ctx: Context, params: PairTime, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
+async def daily_exchange_rate(
+    ctx: Context, base: Base, quote: In, source: Source = "blended", *, time: Time, timezone: Zone = "UTC"
+) -> Events[Quote]:
     """Every day at a time: an exchange rate."""
-    if planned := daily(ctx.state, params.time, params.timezone):
-        told = await exchange_rate(ctx, params.base, params.quote, params.source)
-        yield Event(planned.date().isoformat(), told, planned)
+    if planned := daily(ctx.state, time, timezone):
+        yield Event(planned.date().isoformat(), await exchange_rate(ctx, base, quote, source), planned)
 
 
 @service.poll("A crypto price rises above or drops below", every=LIVE)
-async def crypto_price_crosses(ctx: Context, params: CoinThreshold, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
+async def crypto_price_crosses(
+    ctx: Context, coin: Coin, currency: Currency = "usd", *, direction: Direction, threshold: Threshold
+) -> Events[Quote]:
     """The price of a coin passes a value. Fires once, and again only after it has been on the other side."""
-    now = await coin_price(ctx, params.coin, params.currency)
-    if _crossed(ctx.state, now, params):
+    now = await coin_price(ctx, coin, currency)
+    if entered(ctx.state, inside=now.rate > threshold if direction == "above" else now.rate < threshold):
         yield Event(now.id, now)
 
 
 @service.poll("A crypto price changes", every=LIVE)
-async def crypto_price_changes(ctx: Context, params: CoinMove, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
+async def crypto_price_changes(
+    ctx: Context, coin: Coin, currency: Currency = "usd", *, percent: Percent, over: Over = "day"
+) -> Events[Quote]:
     """The price of a coin changes by some percent, within 24 hours or since it fired last."""
-    now = await coin_price(ctx, params.coin, params.currency)
-    if params.over == "day":
-        if now.change_percent is not None and entered(ctx.state, inside=abs(now.change_percent) >= params.percent):
-            yield Event(now.id, now)
-    elif moved := _moved(ctx.state, now, params.percent):
-        yield Event(now.id, moved)
+    now = await coin_price(ctx, coin, currency)
+    if over == "last_firing":
+        if moved := _moved(ctx.state, now, percent):
+            yield Event(now.id, moved)
+    elif now.change_percent is not None and entered(ctx.state, inside=abs(now.change_percent) >= percent):
+        yield Event(now.id, now)
 
 
 @service.poll("The daily crypto price", every=SOON)
-async def daily_crypto_price(ctx: Context, params: CoinTime, since: datetime) -> AsyncIterator[Event[Quote]]:  # noqa: ARG001
+async def daily_crypto_price(
+    ctx: Context, coin: Coin, currency: Currency = "usd", *, time: Time, timezone: Zone = "UTC"
+) -> Events[Quote]:
     """Every day at a time: the price of a coin."""
-    if planned := daily(ctx.state, params.time, params.timezone):
-        yield Event(planned.date().isoformat(), await coin_price(ctx, params.coin, params.currency), planned)
+    if planned := daily(ctx.state, time, timezone):
+        yield Event(planned.date().isoformat(), await coin_price(ctx, coin, currency), planned)
 
 
-def _crossed(state: dict[str, Any], now: Quote, params: Threshold) -> bool:
-    above, below = now.rate > params.threshold, now.rate < params.threshold
-    return entered(state, inside=above if params.direction == "above" else below)
+async def exchange_rate(ctx: Context, base: str, quote: str, source: str) -> Quote:
+    """The latest reference rate, compared with that of the day before."""
+    query = {"base": base, "quotes": quote, "from": (datetime.now(UTC) - BACK).date().isoformat()}
+    query |= {"providers": "ECB"} if source == "ecb" else {}
+    # https://frankfurter.dev "Time series"; described in https://api.frankfurter.dev/v2/openapi.json
+    rows = parse(list[Rate], await ctx.http.get(f"{FRANKFURTER}/rates", params=query), "Frankfurter")
+    rates = sorted((row.date, row.rate) for row in rows if row.quote == quote)
+    if not rates:
+        raise Permanent(f"Frankfurter has no rate of {base} in {quote}.")
+    day, rate = rates[-1]
+    before = rates[-2][1] if len(rates) > 1 else None
+    change = None if before is None else round((rate / before - 1) * 100, 4)
+    at = datetime.combine(day, time(), UTC)
+    return Quote(base=base, quote=quote, rate=rate, before=before, change_percent=change, as_of=at)
+
+
+async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
+    """The price of a coin, compared with that of 24 hours ago."""
+    query = {"ids": coin, "vs_currencies": currency, "precision": "full"}
+    query |= {"include_24hr_change": "true", "include_last_updated_at": "true"}
+    # https://docs.coingecko.com/reference/simple-price
+    answer = await ctx.http.get(f"{COINGECKO}/simple/price", params=query)
+    told = parse(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
+    if told is None:
+        raise Permanent(
+            f"CoinGecko knows no coin {coin!r}. Take the API ID that the coin's page tells, such as bitcoin."
+        )
+    price, updated = told.get(currency), told.get("last_updated_at")
+    if not price or not updated:
+        raise Permanent(f"CoinGecko has no price of {coin} in {currency!r}.")
+    change, at = told.get(f"{currency}_24h_change"), datetime.fromtimestamp(updated, UTC)  # null when it is stale
+    before = None if change is None or change <= -100 else price / (1 + change / 100)
+    change = None if change is None else round(change, 4)
+    return Quote(base=coin, quote=currency, rate=price, before=before, change_percent=change, as_of=at)
 
 
 def _moved(state: dict[str, Any], now: Quote, percent: float) -> Quote | None:

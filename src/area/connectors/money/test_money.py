@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from pydantic import ValidationError
 
-from area.connectors.money import api, service
+from area.connectors.money import Quote, coin_price, exchange_rate, service
 from area.kit.clock import now
 from area.sdk import Context, Permanent, Retry
 from area.sdk.testing import Answer, Asked, Double, Watch, connector
@@ -122,26 +122,26 @@ async def test_a_corrected_rate_counts_within_its_day(ctx, double, clock):
 
 async def test_a_rate_is_told_whole(ctx, double, clock):
     double.rates |= {"2026-10-01": 5.0, "2026-11-23": 1.012}
-    found = await api.exchange_rate(ctx, "EUR", "USD", "ecb")
-    assert found == api.Quote(
+    found = await exchange_rate(ctx, "EUR", "USD", "ecb")
+    assert found == Quote(
         base="EUR", quote="USD", rate=1.012, before=1.0, change_percent=1.2, as_of=datetime(2026, 11, 23, tzinfo=UTC)
     )
     assert double.asked[-1].query == {"base": "EUR", "quotes": "USD", "from": "2026-11-09", "providers": "ECB"}
-    await api.exchange_rate(ctx, "EUR", "USD", "blended")
+    await exchange_rate(ctx, "EUR", "USD", "blended")
     assert "providers" not in double.asked[-1].query
     double.rates = {"2026-11-23": 1.0}
-    found = await api.exchange_rate(ctx, "EUR", "USD", "blended")
+    found = await exchange_rate(ctx, "EUR", "USD", "blended")
     assert (found.before, found.change_percent) == (None, None)
 
 
 async def test_a_price_is_told_whole(ctx, double, clock):
     double.costs(110.0, 10.0)
-    found = await api.coin_price(ctx, "bitcoin", "usd")
+    found = await coin_price(ctx, "bitcoin", "usd")
     assert (found.base, found.quote, found.rate, found.change_percent) == ("bitcoin", "usd", 110.0, 10.0)
     assert found.before == pytest.approx(100.0)
     assert found.as_of == START + timedelta(minutes=5)
     double.costs(110.0, None)
-    assert (await api.coin_price(ctx, "bitcoin", "usd")).before is None
+    assert (await coin_price(ctx, "bitcoin", "usd")).before is None
 
 
 async def test_a_rate_changes_from_one_day_to_the_next(ctx, double, clock):
@@ -208,14 +208,14 @@ async def test_the_state_survives_a_failed_look(ctx, double, clock):
 
 async def test_what_the_vendors_do_not_know(ctx, double, clock):
     with pytest.raises(Permanent, match="invalid currency: XXX"):
-        await api.exchange_rate(ctx, "XXX", "USD", "blended")
+        await exchange_rate(ctx, "XXX", "USD", "blended")
     double.rates = {}
     with pytest.raises(Permanent, match="no rate of EUR in USD"):
-        await api.exchange_rate(ctx, "EUR", "USD", "blended")
+        await exchange_rate(ctx, "EUR", "USD", "blended")
     with pytest.raises(Permanent, match=r"no coin 'btc'. Take the API ID"):
-        await api.coin_price(ctx, "btc", "usd")
+        await coin_price(ctx, "btc", "usd")
     with pytest.raises(Permanent, match="no price of bitcoin in 'xyz'"):
-        await api.coin_price(ctx, "bitcoin", "xyz")
+        await coin_price(ctx, "bitcoin", "xyz")
 
 
 @pytest.mark.parametrize("action", ["exchange_rate_crosses", "crypto_price_crosses"])
