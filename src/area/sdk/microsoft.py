@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -12,22 +12,20 @@ from area.sdk.context import Context
 from area.sdk.errors import Permanent
 from area.sdk.events import Hook, Reply, Request, Subscription
 from area.sdk.hints import Hint
-from area.sdk.http import parse
+from area.sdk.http import Pages, parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks
 from area.sdk.verify import Refused, Verify
 
 GRAPH = "https://graph.microsoft.com/v1.0"
 NAME = "Microsoft Graph"
-MOST = 500  # rows of a collection that are read at a time
+# https://learn.microsoft.com/graph/paging
+PAGES = Pages("value", next="@odata.nextLink", most=10)
 # how long subscriptions may last: the shortest of what we ask for; in Teams, more than an hour has conditions
 # https://learn.microsoft.com/graph/change-notifications-overview#subscription-lifetime
 # https://learn.microsoft.com/graph/teams-changenotifications-chatmessage
 LASTS, LASTS_IN_TEAMS = timedelta(minutes=4230), timedelta(minutes=55)
 
 _SERVER = "https://login.microsoftonline.com/common/oauth2/v2.0"
-
-
-Kind = TypeVar("Kind")
 
 
 class _Me(BaseModel):
@@ -37,16 +35,16 @@ class _Me(BaseModel):
     login: str = Field(alias="userPrincipalName")
 
 
-class _Told(BaseModel):
-    id: str = Field(min_length=1)
-    url: str = Field("", alias="notificationUrl")
-    expires_at: datetime = Field(alias="expirationDateTime")
-
-
 class _Page(BaseModel):
     value: list[dict[str, Any]]
     next_link: str | None = Field(None, alias="@odata.nextLink")
     delta_link: str | None = Field(None, alias="@odata.deltaLink")
+
+
+class _Told(BaseModel):
+    id: str = Field(min_length=1)
+    url: str = Field("", alias="notificationUrl")
+    expires_at: datetime = Field(alias="expirationDateTime")
 
 
 def microsoft(*, login: bool = False) -> OAuth2:
@@ -71,27 +69,9 @@ def microsoft(*, login: bool = False) -> OAuth2:
 async def _account(ctx: Context) -> Account:
     """Who agreed. Graph says of no address that it was verified: an administrator may have entered anybody's."""
     # https://learn.microsoft.com/graph/api/user-get
-    values = await ctx.http.get("/me", params={"$select": "id,displayName,mail,userPrincipalName"})
-    me = parse(_Me, values, NAME)
+    me = await ctx.http.get("/me", _Me, params={"$select": "id,displayName,mail,userPrincipalName"})
     address = me.mail or (me.login if "#" not in me.login else None)  # a guest's log-in name is no address
     return Account(me.id, me.name or me.login, address)
-
-
-async def rows(
-    ctx: Context, path: str, params: Mapping[str, str], kind: type[Kind], *, prefer: str = "", most: int = MOST
-) -> AsyncIterator[Kind]:
-    """The rows of a collection, page after page, `most` of them. Raises the three errors.
-
-    `prefer` is the `Prefer` header of each request.
-    """
-    # https://learn.microsoft.com/graph/paging
-    url, query, left = path, params or None, most
-    while url and left > 0:
-        answer = await ctx.http.call("GET", url, params=query, headers={"Prefer": prefer} if prefer else None)
-        page = parse(_Page, answer, NAME)
-        for row in page.value[:left]:
-            yield parse(kind, row, NAME)
-        url, query, left = page.next_link or "", None, left - len(page.value)
 
 
 async def changes(ctx: Context, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
@@ -132,7 +112,7 @@ def hint(resource: str, changes: str = "created") -> Hint:
 
     async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
         # https://learn.microsoft.com/graph/api/subscription-list
-        async for one in rows(ctx, "/subscriptions", {}, _Told):
+        async for one in ctx.http.rows("/subscriptions", _Told):
             if one.url == hook.url:
                 return await renew(ctx, params, hook, one.id)
         # https://learn.microsoft.com/graph/api/subscription-post-subscriptions
@@ -143,12 +123,14 @@ def hint(resource: str, changes: str = "created") -> Hint:
             "clientState": hook.secret,
             "expirationDateTime": stamp(now() + lasts),
         }
-        return _subscription(await ctx.http.post("/subscriptions", json=wanted))
+        made = await ctx.http.post("/subscriptions", _Told, json=wanted)
+        return Subscription(made.id, made.expires_at)
 
     async def renew(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> Subscription:  # noqa: ARG001
         # https://learn.microsoft.com/graph/api/subscription-update
         prolonged = {"expirationDateTime": stamp(now() + lasts)}
-        return _subscription((await ctx.http.call("PATCH", f"/subscriptions/{subscription}", json=prolonged)).json())
+        made = await ctx.http.ask("PATCH", f"/subscriptions/{subscription}", _Told, json=prolonged)
+        return Subscription(made.id, made.expires_at)
 
     return Hint(_SIGNED, subscribe, _unsubscribe, renew, _validated)
 
@@ -156,11 +138,6 @@ def hint(resource: str, changes: str = "created") -> Hint:
 async def _unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> None:  # noqa: ARG001
     # https://learn.microsoft.com/graph/api/subscription-delete
     await ctx.http.call("DELETE", f"/subscriptions/{subscription}")
-
-
-def _subscription(answer: Any) -> Subscription:
-    told = parse(_Told, answer, NAME)
-    return Subscription(told.id, told.expires_at)
 
 
 def _validated(request: Request) -> Reply | None:

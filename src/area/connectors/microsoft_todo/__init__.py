@@ -1,15 +1,12 @@
 """Microsoft To Do: tasks made, done and due in, tasks and lists out, by Microsoft Graph."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field
-
-from area.sdk import Context, Event, Option, Pick, Row, Service, ZoneName, found, parse
-from area.sdk.microsoft import GRAPH, NAME, changes, hint, microsoft, rows
+from area.sdk import Context, Event, Events, Row, Service, ZoneName, asked, found, parse, quoted
+from area.sdk.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
 
 service = Service(
     "microsoft_todo",
@@ -17,54 +14,21 @@ service = Service(
     "Tasks of Microsoft To Do: when they are made, done or due; make tasks and lists, and tick them off.",
     base_url=GRAPH,
     docs="https://learn.microsoft.com/graph/api/resources/todo-overview",
+    pages=PAGES,
     auth=microsoft(),
     quality="verified",
 )
+# https://learn.microsoft.com/graph/api/todo-list-lists
+service.options("lists", "/me/todo/lists", label="displayName")
 
 READ, WRITE = ("Tasks.Read",), ("Tasks.ReadWrite",)
 OFTEN = timedelta(minutes=2)
 CHANGED = hint("/me/todo/lists/{list}/tasks", "created,updated")
 DAYS = timedelta(days=2)  # a task is done, or due, on a day, in a time zone that may be a day ahead of or behind ours
-
-
-class TaskList(BaseModel):
-    """Which list."""
-
-    list: Annotated[str, Pick("lists")] = Field(description="List of the tasks", examples=["AQMkADAwATM0MDAAMS0yMDky"])
-
-
-class Due(TaskList):
-    """Which list, and when its tasks are due."""
-
-    timezone: ZoneName = Field("UTC", description="Time zone in which the day begins", examples=["Europe/Paris"])
-    days_before: int = Field(0, ge=0, le=365, description="How many days before", examples=[1])
-
-
-class NewTask(TaskList):
-    """The task to make."""
-
-    title: str = Field(min_length=1, description="What to do", examples=["Buy milk"])
-    text: str = Field("", description="Notes on it", examples=["Two bottles"])
-    due: date | None = Field(None, description="Day on which it is due", examples=["2026-11-24"])
-    reminder: datetime | None = Field(None, description="When to remind of it", examples=["2026-11-24T08:00:00Z"])
-    importance: Literal["low", "normal", "high"] = Field("normal", description="Its importance", examples=["high"])
-
-
-class Which(TaskList):
-    """Which task of which list."""
-
-    task: str = Field(min_length=1, description="Id of the task", examples=["{{id}}"])
-
-
-class NewList(BaseModel):
-    """The list to make."""
-
-    name: str = Field(min_length=1, description="Its name", examples=["Shopping"])
+List = Annotated[str, asked("List of the tasks", "AQMkADAwATM0MDAAMS0yMDky", pick="lists")]
 
 
 class Task(Row):
-    """A task."""
-
     id: str = found("id", "What names it", "AQMkADAwATM0MDAAMS0yMDkyLWVjMzYtMDACLTAwCgBGAAAD")
     title: str | None = found("title", "What to do", "Buy milk", None)
     text: str | None = found("body.content", "Notes on it", "Two bottles", None)
@@ -77,24 +41,22 @@ class Task(Row):
 
 
 class ListMade(Row):
-    """A list of tasks."""
-
     id: str = found("id", "What names it", "AQMkADAwATM0MDAAMS0yMDky")
     name: str = found("displayName", "Its name", "Shopping")
 
 
 @service.poll("A task is made", every=OFTEN, scopes=READ, hint=CHANGED)
-async def task_created(ctx: Context, params: TaskList, since: datetime) -> AsyncIterator[Event[Task]]:
+async def task_created(ctx: Context, since: datetime, list: List) -> Events[Task]:
     """A task is put on a list."""
-    async for task in _changed(ctx, params):
+    async for task in _changed(ctx, list):
         if task.created_at >= since:
             yield Event(task.id, task, task.created_at)
 
 
 @service.poll("A task is done", every=OFTEN, overlap=DAYS, scopes=READ, hint=CHANGED)
-async def task_completed(ctx: Context, params: TaskList, since: datetime) -> AsyncIterator[Event[Task]]:
+async def task_completed(ctx: Context, since: datetime, list: List) -> Events[Task]:
     """A task of a list is ticked off. Ticked off twice on one day, it fires once."""
-    async for task in _changed(ctx, params):
+    async for task in _changed(ctx, list):
         if task.status == "completed" and task.completed:
             at = task.completed.replace(tzinfo=UTC)
             if at >= since:
@@ -102,62 +64,69 @@ async def task_completed(ctx: Context, params: TaskList, since: datetime) -> Asy
 
 
 @service.poll("A task is due", every=timedelta(minutes=15), overlap=DAYS, scopes=READ)
-async def task_due(ctx: Context, params: Due, since: datetime) -> AsyncIterator[Event[Task]]:
+async def task_due(
+    ctx: Context,
+    since: datetime,
+    list: List,
+    timezone: Annotated[ZoneName, asked("Time zone in which the day begins", "Europe/Paris")] = "UTC",
+    days_before: Annotated[int, asked("How many days before", 1, ge=0, le=365)] = 0,
+) -> Events[Task]:
     """The day on which a task of a list is due begins, or comes near. Tasks that are done do not count."""
-    zone, now = ZoneInfo(params.timezone), datetime.now(UTC)
+    zone, now = ZoneInfo(timezone), datetime.now(UTC)
     # https://learn.microsoft.com/graph/api/todotasklist-list-tasks
     query = {"$filter": "status ne 'completed'", "$top": "100"}
-    async for task in rows(ctx, _tasks(params), query, Task, most=1000):
+    async for task in ctx.http.rows(_tasks(list), Task, params=query):
         if task.due:
             # midnight, of some time zone: the one that is nearest in the user's
             day = (task.due.replace(tzinfo=UTC).astimezone(zone) + timedelta(hours=12)).date()
-            at = datetime.combine(day - timedelta(days=params.days_before), time(), zone)
+            at = datetime.combine(day - timedelta(days=days_before), time(), zone)
             if since <= at <= now:
                 yield Event(f"{task.id} {day}", task, at)
 
 
-async def _changed(ctx: Context, params: TaskList) -> AsyncIterator[Task]:
+async def _changed(ctx: Context, tasks: str) -> AsyncIterator[Task]:
     # https://learn.microsoft.com/graph/api/todotask-delta
-    async for row in changes(ctx, f"{_tasks(params)}/delta", {}):
+    async for row in changes(ctx, f"{_tasks(tasks)}/delta", {}):
         yield parse(Task, row, NAME)
 
 
 @service.reaction("Make a task", on_crash="fail", scopes=WRITE)
-async def create_task(ctx: Context, params: NewTask) -> Task:
+async def create_task(
+    ctx: Context,
+    list: List,
+    title: Annotated[str, asked("What to do", "Buy milk", min_length=1)],
+    text: Annotated[str, asked("Notes on it", "Two bottles")] = "",
+    due: Annotated[date | None, asked("Day on which it is due", "2026-11-24")] = None,
+    reminder: Annotated[datetime | None, asked("When to remind of it", "2026-11-24T08:00:00Z")] = None,
+    importance: Annotated[Literal["low", "normal", "high"], asked("Its importance", "high")] = "normal",
+) -> Task:
     """Put a task on a list."""
-    # https://learn.microsoft.com/graph/api/todotasklist-post-tasks
-    made: dict[str, Any] = {"title": params.title, "importance": params.importance}
-    if params.text:
-        made["body"] = {"content": params.text, "contentType": "text"}
-    if params.due:
-        made["dueDateTime"] = {"dateTime": f"{params.due}T00:00:00", "timeZone": "UTC"}
-    if params.reminder:
-        at = params.reminder.replace(tzinfo=params.reminder.tzinfo or UTC).astimezone(UTC)
+    made: dict[str, Any] = {"title": title, "importance": importance}
+    if text:
+        made["body"] = {"content": text, "contentType": "text"}
+    if due:
+        made["dueDateTime"] = {"dateTime": f"{due}T00:00:00", "timeZone": "UTC"}
+    if reminder:
+        at = reminder.replace(tzinfo=reminder.tzinfo or UTC).astimezone(UTC)
         made |= {"isReminderOn": True, "reminderDateTime": {"dateTime": f"{at:%Y-%m-%dT%H:%M:%S}", "timeZone": "UTC"}}
-    return parse(Task, await ctx.http.post(_tasks(params), json=made), NAME)
+    # https://learn.microsoft.com/graph/api/todotasklist-post-tasks
+    return await ctx.http.post(_tasks(list), Task, json=made)
 
 
 @service.reaction("Tick off a task", scopes=WRITE)
-async def complete_task(ctx: Context, params: Which) -> Task:
-    """Tick off a task."""
+async def complete_task(
+    ctx: Context, list: List, task: Annotated[str, asked("Id of the task", "{{id}}", min_length=1)]
+) -> Task:
     # https://learn.microsoft.com/graph/api/todotask-update
-    path = f"{_tasks(params)}/{quote(params.task, safe='')}"
-    return parse(Task, await ctx.http.call("PATCH", path, json={"status": "completed"}), NAME)
+    return await ctx.http.ask("PATCH", _tasks(list) + quoted("/{}", task), Task, json={"status": "completed"})
 
 
 @service.reaction("Make a list", on_crash="fail", scopes=WRITE)
-async def create_list(ctx: Context, params: NewList) -> ListMade:
+async def create_list(ctx: Context, name: Annotated[str, asked("Its name", "Shopping", min_length=1)]) -> ListMade:
     """Make a list of tasks."""
     # https://learn.microsoft.com/graph/api/todo-post-lists
-    return parse(ListMade, await ctx.http.post("/me/todo/lists", json={"displayName": params.name}), NAME)
+    return await ctx.http.post("/me/todo/lists", ListMade, json={"displayName": name})
 
 
-def _tasks(params: TaskList) -> str:
-    return f"/me/todo/lists/{quote(params.list, safe='')}/tasks"
-
-
-@service.picker
-async def lists(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
-    """The user's lists."""
-    # https://learn.microsoft.com/graph/api/todo-list-lists
-    return [Option(one.id, one.name) async for one in rows(ctx, "/me/todo/lists", {}, ListMade)]
+def _tasks(tasks: str) -> str:
+    return quoted("/me/todo/lists/{}/tasks", tasks)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from area.connectors.onedrive import folders, service
+from area.connectors.onedrive import service
 from area.sdk import Permanent
 from area.sdk.microsoft import GRAPH
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
@@ -142,6 +142,6 @@ async def test_folders_and_those_in_them(ctx, vendor):
     rest = {"value": [folder("c")]}
     vendor.on("GET", "/me/drive/root/children", lambda asked: rest if "$skip" in asked.query else page)
     vendor.on("GET", "/me/drive/items/{driveItem-id}/children", {"value": [folder("b")]})
-    assert [(one.value, one.label) for one in await folders(ctx, {})] == [
+    assert [(one.value, one.label) for one in await service.pickers["folders"](ctx, {})] == [
         ("root", "/"), ("a", "/a"), ("c", "/c"), ("b", "/a/b"),
     ]  # fmt: skip

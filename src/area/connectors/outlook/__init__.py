@@ -1,15 +1,15 @@
 """Outlook: mails in, mails out, by Microsoft Graph."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import getaddresses
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, EmailStr, Field
+from pydantic import AfterValidator, BeforeValidator, EmailStr
 
-from area.sdk import Context, Event, Nothing, Option, Pick, Row, Service, found, parse
-from area.sdk.microsoft import GRAPH, NAME, hint, microsoft, rows, stamp
+from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, look, quoted
+from area.sdk.microsoft import GRAPH, PAGES, hint, microsoft, stamp
 
 service = Service(
     "outlook",
@@ -17,17 +17,18 @@ service = Service(
     "Mails of Outlook.com and Microsoft 365: new and flagged ones in; send, answer, file and mark them.",
     base_url=GRAPH,
     docs="https://learn.microsoft.com/graph/api/resources/mail-api-overview",
+    pages=PAGES,
     auth=microsoft(login=True),
     quality="verified",
 )
 
 # ids that stay when a mail is moved: https://learn.microsoft.com/graph/outlook-immutable-id
 IDS = {"Prefer": 'IdType="ImmutableId"'}
-PREFER = f'{IDS["Prefer"]}, outlook.body-content-type="text"'
+PREFER = {"Prefer": f'{IDS["Prefer"]}, outlook.body-content-type="text"'}
 FIELDS = "id,subject,from,toRecipients,receivedDateTime,lastModifiedDateTime,body,importance,hasAttachments,webLink"
-ARRIVED = hint("me/messages")
 READ, WRITE, SEND = ("Mail.Read",), ("Mail.ReadWrite",), ("Mail.Send",)
-MINUTE, FOLDERS = timedelta(minutes=1), 20  # requests at most for a list of folders
+MINUTE, FIVE = timedelta(minutes=1), timedelta(minutes=5)
+FOLDERS = 20  # requests at most for a list of folders
 
 
 def _people(text: str) -> str:
@@ -36,35 +37,26 @@ def _people(text: str) -> str:
     return text
 
 
-class _Person(Row):
-    address: str | None = found("emailAddress.address", "Address", "ada@example.com", None)
-
-
 def _joined(value: Any) -> Any:
     if not isinstance(value, list):
         return value
-    return ", ".join(one.address or "" for one in parse(list[_Person], value, NAME))
+    return ", ".join(look("emailAddress.address", one, "") for one in value)
 
 
 People = Annotated[str, AfterValidator(_people)]
-
-
-class Arriving(BaseModel):
-    """Which mails to look for, and where."""
-
-    folder: Annotated[str, Pick("folders")] = Field("inbox", description="Folder of the mails", examples=["inbox"])
-    sender: EmailStr | None = Field(None, description="Only those of this sender", examples=["ada@example.com"])
-
-
-class Search(BaseModel):
-    """What to look for."""
-
-    query: str = Field(min_length=1, description="Words, or such as from:ada", examples=["subject:invoice"])
+To = Annotated[People, asked("To whom, separated by commas", "ada@example.com, bob@example.com")]
+Folder = Annotated[str, asked("Folder of the mails", "inbox", pick="folders")]
+Sender = Annotated[EmailStr | None, asked("Only those of this sender", "ada@example.com")]
+Query = Annotated[str, asked("Words, or such as from:ada", "subject:invoice", min_length=1)]
+Subject = Annotated[str, asked("Its subject", "Invoice 42")]
+Text = Annotated[str, asked("What it says", "Please find it here.")]
+Copy = Annotated[People, asked("Who gets a copy", "eve@example.com")]
+Unseen = Annotated[People, asked("Who gets a copy unseen", "boss@example.com")]
+Format = Annotated[Literal["text", "html"], asked("What the text is written in", "html")]
+Which = Annotated[str, asked("Id of the mail", "{{id}}", min_length=1)]
 
 
 class Mail(Row):
-    """A mail."""
-
     id: str = found("id", "What names it, also when it is moved", "AAkALgAAAAAAHYQDEapmEc2byACqAC")
     subject: str | None = found("subject", "Its subject", "Invoice 42", None)
     from_name: str | None = found("from.emailAddress.name", "Name of the sender", "Ada", None)
@@ -84,147 +76,112 @@ class _Folder(Row):
     folders: int = found("childFolderCount", "How many it holds", 2, 0)
 
 
-class Draft(BaseModel):
-    """A mail to write."""
-
-    to: People = Field(description="To whom, separated by commas", examples=["ada@example.com, bob@example.com"])
-    subject: str = Field(description="Its subject", examples=["Invoice 42"])
-    text: str = Field(description="What it says", examples=["Please find it here."])
-    cc: People = Field("", description="Who gets a copy", examples=["eve@example.com"])
-    bcc: People = Field("", description="Who gets a copy unseen", examples=["boss@example.com"])
-    format: Literal["text", "html"] = Field("text", description="What the text is written in", examples=["html"])
-
-
-class Which(BaseModel):
-    """Which mail."""
-
-    mail: str = Field(min_length=1, description="Id of the mail", examples=["{{id}}"])
-
-
-class Answer(Which):
-    """An answer to a mail."""
-
-    text: str = Field(description="What to answer", examples=["Thank you!"])
-
-
-class Move(Which):
-    """What to put where."""
-
-    folder: Annotated[str, Pick("folders")] = Field(description="Folder to put it into", examples=["archive"])
-
-
-class Marks(Which):
-    """What to mark, and how."""
-
-    read: bool | None = Field(None, description="Whether it is read", examples=[True])
-    flag: Literal["flagged", "complete", "notFlagged"] | None = Field(None, description="Flag", examples=["flagged"])
-
-
 @service.poll("A mail arrives", every=MINUTE, scopes=READ, hint=hint("me/mailFolders('{folder}')/messages"))
-async def new_mail(ctx: Context, params: Arriving, since: datetime) -> AsyncIterator[Event[Mail]]:
+async def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Sender = None) -> Events[Mail]:
     """A mail arrives in a folder, from anybody or from one sender."""
-    # https://learn.microsoft.com/graph/api/user-list-messages
     window = f"receivedDateTime ge {stamp(since)}"
-    if params.sender:
-        window += " and from/emailAddress/address eq '{}'".format(params.sender.replace("'", "''"))
-    query = {"$filter": window, "$orderby": "receivedDateTime desc", "$top": "100", "$select": FIELDS}
-    path = f"/me/mailFolders/{quote(params.folder, safe='')}/messages"
-    async for mail in rows(ctx, path, query, Mail, prefer=PREFER, most=1000):
+    if sender:
+        window += " and from/emailAddress/address eq '{}'".format(sender.replace("'", "''"))
+    query = {"$filter": window, "$orderby": "receivedDateTime desc"}
+    async for mail in _mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, pages=10):
         yield Event(mail.id, mail, mail.received_at)
 
 
-@service.poll(
-    "A mail matches a search", every=timedelta(minutes=5), overlap=timedelta(days=1), scopes=READ, hint=ARRIVED
-)
-async def new_mail_matching(ctx: Context, params: Search, since: datetime) -> AsyncIterator[Event[Mail]]:
+@service.poll("A mail matches a search", every=FIVE, overlap=timedelta(days=1), scopes=READ, hint=hint("me/messages"))
+async def new_mail_matching(ctx: Context, since: datetime, query: Query) -> Events[Mail]:
     """A mail arrives, in any folder, that Outlook's search finds."""
     # https://learn.microsoft.com/graph/search-query-parameter
-    query = {"$search": '"{}"'.format(params.query.replace('"', '\\"')), "$top": "100", "$select": FIELDS}
-    async for mail in rows(ctx, "/me/messages", query, Mail, prefer=PREFER, most=100):
+    search = {"$search": '"{}"'.format(query.replace('"', '\\"'))}
+    async for mail in _mails(ctx, "/me/messages", search, pages=1):
         if mail.received_at >= since:
             yield Event(mail.id, mail, mail.received_at)
 
 
 @service.poll("A mail is flagged", every=MINUTE, scopes=READ, hint=hint("me/messages", "updated"))
-async def mail_flagged(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Mail]]:  # noqa: ARG001
+async def mail_flagged(ctx: Context) -> Events[Mail]:
     """A mail is flagged, in any folder. Each fires once, also when it is flagged again."""
     # all, to know those that were flagged before; what was flagged last comes first
     flagged = "lastModifiedDateTime ge 1900-01-01T00:00:00Z and flag/flagStatus eq 'flagged'"
-    query = {"$filter": flagged, "$orderby": "lastModifiedDateTime desc", "$top": "100", "$select": FIELDS}
-    async for mail in rows(ctx, "/me/messages", query, Mail, prefer=PREFER, most=200):
+    query = {"$filter": flagged, "$orderby": "lastModifiedDateTime desc"}
+    async for mail in _mails(ctx, "/me/messages", query, pages=2):
         yield Event(mail.id, mail, mail.changed_at)
 
 
+def _mails(ctx: Context, path: str, query: dict[str, str], *, pages: int) -> AsyncIterator[Mail]:
+    # https://learn.microsoft.com/graph/api/user-list-messages
+    query = {**query, "$top": "100", "$select": FIELDS}
+    return ctx.http.rows(path, Mail, params=query, headers=PREFER, pages=replace(PAGES, most=pages))
+
+
 @service.reaction("Send a mail", on_crash="fail", scopes=SEND)
-async def send_mail(ctx: Context, params: Draft) -> Nothing:
+async def send_mail(
+    ctx: Context, to: To, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
+) -> None:
     """Send a mail from the connected account."""
     # https://learn.microsoft.com/graph/api/user-sendmail
-    await ctx.http.call("POST", "/me/sendMail", json={"Message": _message(params), "SaveToSentItems": True})
-    return Nothing()
+    mail = {"Message": _message(subject, text, format, to, cc, bcc), "SaveToSentItems": True}
+    await ctx.http.call("POST", "/me/sendMail", json=mail)
 
 
 @service.reaction("Write a draft", scopes=WRITE)
-async def create_draft(ctx: Context, params: Draft) -> Mail:
+async def create_draft(
+    ctx: Context, to: To, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
+) -> Mail:
     """Put a mail into the drafts, to be looked through and sent by hand."""
     # https://learn.microsoft.com/graph/api/user-post-messages
-    return parse(Mail, await ctx.http.post("/me/messages", json=_message(params), headers=IDS), NAME)
+    return await ctx.http.post("/me/messages", Mail, json=_message(subject, text, format, to, cc, bcc), headers=IDS)
 
 
 @service.reaction("Answer a mail", on_crash="fail", scopes=SEND)
-async def reply_to_mail(ctx: Context, params: Answer) -> Nothing:
+async def reply_to_mail(ctx: Context, mail: Which, text: Annotated[str, asked("What to answer", "Thank you!")]) -> None:
     """Answer the sender of a mail."""
     # https://learn.microsoft.com/graph/api/message-reply
-    await ctx.http.call("POST", f"{_path(params.mail)}/reply", json={"Comment": params.text}, headers=IDS)
-    return Nothing()
+    await ctx.http.call("POST", quoted("/me/messages/{}/reply", mail), json={"Comment": text}, headers=IDS)
 
 
 @service.reaction("Move a mail", scopes=WRITE)
-async def move_mail(ctx: Context, params: Move) -> Mail:
+async def move_mail(
+    ctx: Context, mail: Which, folder: Annotated[Folder, asked("Folder to put it into", "archive")]
+) -> Mail:
     """Put a mail into another folder."""
     # https://learn.microsoft.com/graph/api/message-move
-    where = {"DestinationId": params.folder}
-    return parse(Mail, await ctx.http.post(f"{_path(params.mail)}/move", json=where, headers=IDS), NAME)
+    path = quoted("/me/messages/{}/move", mail)
+    return await ctx.http.post(path, Mail, json={"DestinationId": folder}, headers=IDS)
 
 
 @service.reaction("Mark a mail", scopes=WRITE)
-async def mark_mail(ctx: Context, params: Marks) -> Mail:
+async def mark_mail(
+    ctx: Context,
+    mail: Which,
+    read: Annotated[bool | None, asked("Whether it is read", True)] = None,
+    flag: Annotated[Literal["flagged", "complete", "notFlagged"] | None, asked("Flag", "flagged")] = None,
+) -> Mail:
     """Mark a mail as read or unread, flag it, or take its flag away."""
     # https://learn.microsoft.com/graph/api/message-update
-    marks = {"isRead": params.read, "flag": params.flag and {"flagStatus": params.flag}}
+    marks = {"isRead": read, "flag": flag and {"flagStatus": flag}}
     marks = {name: value for name, value in marks.items() if value is not None}
-    return parse(Mail, await ctx.http.call("PATCH", _path(params.mail), json=marks, headers=IDS), NAME)
+    return await ctx.http.ask("PATCH", quoted("/me/messages/{}", mail), Mail, json=marks, headers=IDS)
 
 
-def _path(mail: str) -> str:
-    return f"/me/messages/{quote(mail, safe='')}"
-
-
-def _message(draft: Draft) -> dict[str, Any]:
+def _message(subject: str, text: str, format: str, to: str, cc: str, bcc: str) -> dict[str, Any]:
     # https://learn.microsoft.com/graph/api/resources/message
-    people = {"toRecipients": draft.to, "ccRecipients": draft.cc, "bccRecipients": draft.bcc}
-    return {
-        "subject": draft.subject,
-        "body": {"contentType": draft.format, "content": draft.text},
-        **{
-            field: [
-                {"emailAddress": {"name": name or address, "address": address}}
-                for name, address in getaddresses([text])
-            ]
-            for field, text in people.items()
-            if text
-        },
-    }
+    message: dict[str, Any] = {"subject": subject, "body": {"contentType": format, "content": text}}
+    for field, people in {"toRecipients": to, "ccRecipients": cc, "bccRecipients": bcc}.items():
+        if people:
+            each = [{"name": name or address, "address": address} for name, address in getaddresses([people])]
+            message[field] = [{"emailAddress": one} for one in each]
+    return message
 
 
 @service.picker
-async def folders(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def folders(ctx: Context) -> list[Option]:
     """The folders of the mailbox, and those in them."""
     # https://learn.microsoft.com/graph/api/user-list-mailfolders
     options: list[Option] = []
     waiting = [("/me/mailFolders", "")]
     for path, above in waiting:
-        async for one in rows(ctx, path, {"$top": "100"}, _Folder):
+        async for one in ctx.http.rows(path, _Folder, params={"$top": "100"}):
             options.append(Option(one.id, f"{above}{one.name}"))
             if one.folders and len(waiting) < FOLDERS:
-                waiting.append((f"/me/mailFolders/{quote(one.id, safe='')}/childFolders", f"{above}{one.name} / "))
+                waiting.append((quoted("/me/mailFolders/{}/childFolders", one.id), f"{above}{one.name} / "))
     return options

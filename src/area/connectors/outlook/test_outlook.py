@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.outlook import folders, service
+from area.connectors.outlook import service
 from area.sdk import Permanent
 from area.sdk.microsoft import GRAPH
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
@@ -109,7 +109,7 @@ async def test_refusals_of_a_poll(ctx, vendor):
     watch = Watch(ctx, service.actions["new_mail"])
     await outcomes(ctx, vendor, watch.look, body=REFUSAL)
     vendor.on("GET", "/me/mailFolders/{mailFolder-id}/messages", Answer(json={"value": [{"id": 5}]}, unchecked="wrong"))
-    with pytest.raises(Permanent, match="Microsoft Graph answered something else"):
+    with pytest.raises(Permanent, match="Outlook mail answered something else"):
         await watch.look()
 
 
@@ -120,7 +120,7 @@ async def test_folders_and_those_in_them(ctx, vendor):
     vendor.on("GET", "/me/mailFolders", lambda asked: rest if "$skip" in asked.query else page)
     inside = {"value": [{"id": "b", "displayName": "Work", "childFolderCount": 0}]}
     vendor.on("GET", "/me/mailFolders/{mailFolder-id}/childFolders", inside)
-    assert [(one.value, one.label) for one in await folders(ctx, {})] == [
+    assert [(one.value, one.label) for one in await service.pickers["folders"](ctx, {})] == [
         ("a", "Inbox"), ("c", "Sent"), ("b", "Inbox / Work"),
     ]  # fmt: skip
 
