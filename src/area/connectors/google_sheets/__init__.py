@@ -2,25 +2,26 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from itertools import zip_longest
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator
 
-from area.sdk import Context, Event, Option, Permanent, Pick, Service, parse
-from area.sdk.google import HOSTS, PAGES, call, google, pages, refusal, scope
+from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, quoted
+from area.sdk.google import HOSTS, PAGES, google, refusal, scope
 
-SOON = timedelta(
-    minutes=1
-)  # a user may ask 60 times a minute, https://developers.google.com/workspace/sheets/api/limits
+# a user may ask 60 times a minute, https://developers.google.com/workspace/sheets/api/limits
+SOON = timedelta(minutes=1)
 KEYS = 1000  # rows that are told apart by a column
 FILES = scope("drive.metadata.readonly")  # to choose a spreadsheet from
 READ, WRITE = (scope("spreadsheets.readonly"), FILES), (scope("spreadsheets"), FILES)
-SPREADSHEETS = "mimeType = 'application/vnd.google-apps.spreadsheet' and trashed = false"
+BOOK, TABS = "/v4/spreadsheets/{}", {"fields": "sheets.properties(sheetId,title)"}
+INPUT = {True: {"valueInputOption": "USER_ENTERED"}, False: {"valueInputOption": "RAW"}}
+CELL = "[A-Za-z]{1,3}[0-9]{1,7}"
 
 service = Service(
     "google_sheets",
@@ -30,10 +31,15 @@ service = Service(
     base_url="https://sheets.googleapis.com",
     auth=google(),
     hosts=(*HOSTS, "www.googleapis.com"),
-    pages=PAGES,
+    pages=replace(PAGES, rows="files", most=2),
     refusal=refusal,
     quality="verified",
 )
+WORDS = "mimeType = 'application/vnd.google-apps.spreadsheet' and trashed = false"
+LISTED = {"q": WORDS, "orderBy": "modifiedTime desc", "pageSize": "250", "supportsAllDrives": "true"}
+LISTED |= {"includeItemsFromAllDrives": "true", "fields": "nextPageToken,files(id,name)"}
+# https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list
+service.options("spreadsheets", "https://www.googleapis.com/drive/v3/files", params=LISTED)
 
 
 def _identity(given: Any) -> Any:
@@ -47,119 +53,46 @@ def _listed(given: Any) -> Any:
 
 
 Cell = str | int | float | bool | None
-Row = list[Cell]
+Cells = list[Cell]
 Columns = dict[str, Cell]
+Spreadsheet = Annotated[
+    str,
+    BeforeValidator(_identity),
+    asked("Spreadsheet", "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUv", pick="spreadsheets", min_length=1),
+]
+Sheet = Annotated[str, asked("Sheet, by its name", "Sheet1", pick="sheets", min_length=1)]
+Key = Annotated[str, asked("Column that names a row, by its name in the first row", "ID", min_length=1)]
+AsTyped = Annotated[bool, asked("Whether cells are understood as if typed: dates, and formulas, too", False)]
 
 
-class Spreadsheet(BaseModel):
-    """Which spreadsheet."""
-
-    spreadsheet: Annotated[str, BeforeValidator(_identity), Pick("spreadsheets")] = Field(
-        min_length=1, description="Spreadsheet", examples=["1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUv"]
+class Line(Row):
+    row: int = found("row", "Its number", 7)
+    values: list[str] = found("values", "Its cells, as they are shown", ["Ann", "ann@example.org"])
+    columns: dict[str, str] = found(
+        "columns", "Its cells by the names in the first row", {"Name": "Ann", "E-mail": "ann@example.org"}
     )
 
 
-class Sheet(Spreadsheet):
-    """Which sheet of it."""
-
-    sheet: Annotated[str, Pick("sheets")] = Field(min_length=1, description="Sheet, by its name", examples=["Sheet1"])
-
-
-class Keyed(Sheet):
-    """How rows are told apart."""
-
-    key: str = Field(min_length=1, description="Column that names a row, by its name in the first row", examples=["ID"])
+class Change(Row):
+    cell: str = found("cell", "The cell", "B2")
+    before: str = found("before", "What it held", "open")
+    after: str = found("after", "What it holds", "done")
 
 
-class OneCell(Sheet):
-    """Which cell."""
-
-    cell: str = Field(pattern=r"^[A-Za-z]{1,3}[0-9]{1,7}$", description="Cell", examples=["B2"])
-
-
-class Writing(Sheet):
-    """How cells are written."""
-
-    as_typed: bool = Field(
-        False, description="Whether cells are understood as if typed: dates, and formulas, too", examples=[False]
-    )
+class Tab(Row):
+    id: int = found("properties.sheetId", "ID of the sheet", 1234567)
+    title: str = found("properties.title", "Its name", "November")
 
 
-class NewRow(Writing):
-    """A row to add."""
-
-    values: Annotated[Row | Columns, BeforeValidator(_listed)] = Field(
-        description="Cells: a JSON list, or an object by the names in the first row", examples=[["{{title}}", "{{url}}"]]
-    )  # fmt: skip
-
-
-class NewCells(Writing):
-    """Cells to write."""
-
-    cells: str = Field(
-        pattern=r"^[A-Za-z]{1,3}[0-9]{1,7}(:[A-Za-z]{1,3}[0-9]{1,7})?$", description="Cell, or range", examples=["B2", "A2:C3"]
-    )  # fmt: skip
-    values: Annotated[Row | list[Row], BeforeValidator(_listed)] = Field(
-        description="Cells: a JSON list, or a list of rows", examples=[["{{title}}", "{{url}}"]]
-    )
-
-
-class NewValues(Writing, Keyed):
-    """A row to change."""
-
-    value: str = Field(min_length=1, description="What the column holds in the row", examples=["{{id}}"])
-    values: Columns = Field(
-        description="Cells: a JSON object by the names in the first row", examples=[{"Status": "{{state}}"}]
-    )
-    add: bool = Field(False, description="Whether to add the row when there is none", examples=[True])
-
-
-class NewSheet(Spreadsheet):
-    """A sheet to add."""
-
-    title: str = Field(min_length=1, description="Name of the sheet", examples=["November"])
-
-
-class Line(BaseModel):
-    """A row."""
-
-    row: int = Field(description="Its number", examples=[7])
-    values: list[str] = Field(description="Its cells, as they are shown", examples=[["Ann", "ann@example.org"]])
-    columns: dict[str, str] = Field(
-        description="Its cells by the names in the first row", examples=[{"Name": "Ann", "E-mail": "ann@example.org"}]
-    )
-
-
-class Change(BaseModel):
-    """A cell that changed."""
-
-    cell: str = Field(description="The cell", examples=["B2"])
-    before: str = Field(description="What it held", examples=["open"])
-    after: str = Field(description="What it holds", examples=["done"])
-
-
-class Tab(BaseModel):
-    """A sheet of a spreadsheet."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    id: int = Field(validation_alias="sheetId", description="ID of the sheet", examples=[1234567])
-    title: str = Field(description="Its name", examples=["November"])
-
-
-class Written(BaseModel):
-    """What was written."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    range: str = Field(validation_alias="updatedRange", description="Where", examples=["Sheet1!A7:B7"])
-    cells: int = Field(0, validation_alias="updatedCells", description="How many cells", examples=[2])
+class Written(Row):
+    range: str = found("updatedRange", "Where", "Sheet1!A7:B7")
+    cells: int = found("updatedCells", "How many cells", 2, 0)
 
 
 @service.poll("A row is added", every=SOON, scopes=READ)
-async def row_added(ctx: Context, params: Sheet, since: datetime) -> AsyncIterator[Event[Line]]:  # noqa: ARG001
+async def row_added(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet) -> Events[Line]:
     """A row is added below the others."""
-    rows = await _rows(ctx, params)
+    rows = await _rows(ctx, spreadsheet, sheet)
     known, begun = ctx.state.get("rows", len(rows)), ctx.state.get("begun", 0)
     # when rows are deleted, the next ones get numbers that there were before
     ctx.state.update(rows=len(rows), begun=begun + (len(rows) < known))
@@ -169,120 +102,144 @@ async def row_added(ctx: Context, params: Sheet, since: datetime) -> AsyncIterat
 
 
 @service.poll("A row is changed", every=SOON, scopes=READ)
-async def row_changed(ctx: Context, params: Keyed, since: datetime) -> AsyncIterator[Event[Line]]:  # noqa: ARG001
+async def row_changed(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet, key: Key) -> Events[Line]:
     """A row is changed. A column names each row, so that rows may be sorted, inserted and deleted; new rows do not count."""
-    rows = await _rows(ctx, params)
-    place = _place(rows, params.key)
+    rows = await _rows(ctx, spreadsheet, sheet)
+    place = _place(rows, key)
     named = {line.values[place]: line for line in reversed(_lines(rows)) if line.values[place:] and line.values[place]}
     if len(named) > KEYS:
-        raise Permanent(f"The sheet has more than {KEYS} rows with something in {params.key!r}, too many to compare.")
-    marks = {key: hashlib.sha256(orjson.dumps(line.values)).hexdigest()[:12] for key, line in named.items()}
+        raise Permanent(f"The sheet has more than {KEYS} rows with something in {key!r}, too many to compare.")
+    marks = {name: hashlib.sha256(orjson.dumps(line.values)).hexdigest()[:12] for name, line in named.items()}
     before, count = ctx.state.get("marks", marks), ctx.state.get("count", 0)
-    for key in sorted(key for key, mark in marks.items() if before.get(key, mark) != mark):
+    for name in sorted(name for name, mark in marks.items() if before.get(name, mark) != mark):
         count += 1
-        yield Event(str(count), named[key])
+        yield Event(str(count), named[name])
     ctx.state.update(marks=marks, count=count)
 
 
 @service.poll("A cell is changed", every=SOON, scopes=READ)
-async def cell_changed(ctx: Context, params: OneCell, since: datetime) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+async def cell_changed(
+    ctx: Context,
+    spreadsheet: Spreadsheet,
+    sheet: Sheet,
+    cell: Annotated[str, asked("Cell", "B2", pattern=f"^{CELL}$")],
+) -> Events[Change]:
     """A cell holds something else, also when a formula comes to another result."""
-    rows = await _rows(ctx, params, params.cell)
+    rows = await _rows(ctx, spreadsheet, sheet, cell)
     after = rows[0][0] if rows and rows[0] else ""
     before, count = ctx.state.get("value", after), ctx.state.get("count", 0) + 1
     if before != after:
-        yield Event(str(count), Change(cell=params.cell, before=before, after=after))
+        yield Event(str(count), Change(cell=cell, before=before, after=after))
         ctx.state["count"] = count
     ctx.state["value"] = after
 
 
 @service.poll("A sheet is added", every=SOON, scopes=READ)
-async def sheet_added(ctx: Context, params: Spreadsheet, since: datetime) -> AsyncIterator[Event[Tab]]:  # noqa: ARG001
+async def sheet_added(ctx: Context, spreadsheet: Spreadsheet) -> Events[Tab]:
     """A sheet is added to a spreadsheet."""
-    for one in await _tabs(ctx, params):
+    async for one in _tabs(ctx, spreadsheet):
         yield Event(str(one.id), one)
 
 
 @service.reaction("Add a row", scopes=WRITE)
-async def append_row(ctx: Context, params: NewRow) -> Written:
+async def append_row(
+    ctx: Context,
+    *,
+    spreadsheet: Spreadsheet,
+    sheet: Sheet,
+    as_typed: AsTyped = False,
+    values: Annotated[
+        Cells | Columns,
+        BeforeValidator(_listed),
+        asked("Cells: a JSON list, or an object by the names in the first row", ["{{title}}", "{{url}}"]),
+    ],
+) -> Written:
     """Add a row below the others. Cells are kept as they come, so that nobody can smuggle a formula in."""
-    return await _append(ctx, params, params.values)
+    row = _arranged(await _rows(ctx, spreadsheet, sheet, "1:1"), values) if isinstance(values, dict) else values
+    return await _append(ctx, spreadsheet, sheet, row, INPUT[as_typed])
 
 
 @service.reaction("Write cells", scopes=WRITE)
-async def update_cells(ctx: Context, params: NewCells) -> Written:
+async def update_cells(
+    ctx: Context,
+    *,
+    spreadsheet: Spreadsheet,
+    sheet: Sheet,
+    as_typed: AsTyped = False,
+    cells: Annotated[str, asked("Cell, or range", examples=["B2", "A2:C3"], pattern=f"^{CELL}(:{CELL})?$")],
+    values: Annotated[
+        Cells | list[Cells],
+        BeforeValidator(_listed),
+        asked("Cells: a JSON list, or a list of rows", ["{{title}}", "{{url}}"]),
+    ],
+) -> Written:
     """Write one cell, or a range of them."""
-    nested = any(isinstance(one, list) for one in params.values)
-    body = {"values": params.values if nested else [params.values]}
+    body = {"values": values if any(isinstance(one, list) for one in values) else [values]}
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/update
-    made = await call(ctx, "PUT", _range(params, params.cells), params=_input(params), json=body)
-    return parse(Written, made, "Google Sheets")
+    return await ctx.http.ask("PUT", _range(spreadsheet, sheet, cells), Written, params=INPUT[as_typed], json=body)
 
 
 @service.reaction("Change a row", scopes=WRITE)
-async def update_row(ctx: Context, params: NewValues) -> Written:
+async def update_row(
+    ctx: Context,
+    *,
+    spreadsheet: Spreadsheet,
+    sheet: Sheet,
+    key: Key,
+    as_typed: AsTyped = False,
+    value: Annotated[str, asked("What the column holds in the row", "{{id}}", min_length=1)],
+    values: Annotated[Columns, asked("Cells: a JSON object by the names in the first row", {"Status": "{{state}}"})],
+    add: Annotated[bool, asked("Whether to add the row when there is none", True)] = False,
+) -> Written:
     """Change cells of the first row that holds a value in a column, or add a row when there is none."""
-    rows = await _rows(ctx, params)
-    place = _place(rows, params.key)
-    found = next((one for one in _lines(rows) if one.values[place : place + 1] == [params.value]), None)
-    if found is None and params.add:
-        return await _append(ctx, params, {params.key: params.value, **params.values})
-    if found is None:
-        raise Permanent(f"No row has {params.value!r} in {params.key!r}.")
-    body = {"values": [_arranged(rows, params.values)]}
-    made = await call(ctx, "PUT", _range(params, f"A{found.row}"), params=_input(params), json=body)
-    return parse(Written, made, "Google Sheets")
+    rows = await _rows(ctx, spreadsheet, sheet)
+    place = _place(rows, key)
+    line = next((one for one in _lines(rows) if one.values[place : place + 1] == [value]), None)
+    if line:
+        body = {"values": [_arranged(rows, values)]}
+        address = _range(spreadsheet, sheet, f"A{line.row}")
+        return await ctx.http.ask("PUT", address, Written, params=INPUT[as_typed], json=body)
+    if not add:
+        raise Permanent(f"No row has {value!r} in {key!r}.")
+    return await _append(ctx, spreadsheet, sheet, _arranged(rows, {key: value, **values}), INPUT[as_typed])
 
 
 @service.reaction("Add a sheet", scopes=WRITE)
-async def add_sheet(ctx: Context, params: NewSheet) -> Tab:
+async def add_sheet(
+    ctx: Context,
+    spreadsheet: Spreadsheet,
+    title: Annotated[str, asked("Name of the sheet", "November", min_length=1)],
+) -> Tab:
     """Add a sheet to a spreadsheet, unless it has one of this name."""
-    same = next((one for one in await _tabs(ctx, params) if one.title == params.title), None)
-    if same:
-        return same
+    async for one in _tabs(ctx, spreadsheet):
+        if one.title == title:
+            return one
+    body = {"requests": [{"addSheet": {"properties": {"title": title}}}]}
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets/batchUpdate
-    body = {"requests": [{"addSheet": {"properties": {"title": params.title}}}]}
-    made = await call(ctx, "POST", f"{_address(params)}:batchUpdate", json=body)
-    reply: dict[str, Any] = next(iter(made.get("replies") or ()), {})
-    return parse(Tab, reply.get("addSheet", {}).get("properties", {}), "Google Sheets")
+    return await ctx.http.post(f"{quoted(BOOK, spreadsheet)}:batchUpdate", Tab, at="replies.0.addSheet", json=body)
 
 
 @service.picker
-async def spreadsheets(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
-    """The account's spreadsheets, those changed last first."""
-    query = {"q": SPREADSHEETS, "orderBy": "modifiedTime desc", "pageSize": "500", "supportsAllDrives": "true"}
-    query |= {"includeItemsFromAllDrives": "true", "fields": "nextPageToken,files(id,name)"}
-    # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list
-    found = pages(ctx, "https://www.googleapis.com/drive/v3/files", "files", params=query, most=500)
-    return [Option(one["id"], one["name"]) async for one in found]
-
-
-@service.picker
-async def sheets(ctx: Context, form: Mapping[str, str]) -> list[Option]:
+async def sheets(ctx: Context, spreadsheet: str) -> list[Option]:
     """The sheets of the spreadsheet that is chosen."""
-    if not form.get("spreadsheet"):
-        return []
-    return [Option(one.title, one.title) for one in await _tabs(ctx, Spreadsheet(spreadsheet=form["spreadsheet"]))]
+    return [Option(one.title, one.title) async for one in _tabs(ctx, _identity(spreadsheet))]
 
 
-async def _tabs(ctx: Context, params: Spreadsheet) -> list[Tab]:
+def _tabs(ctx: Context, spreadsheet: str) -> AsyncIterator[Tab]:
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets/get
-    answer = await call(ctx, "GET", _address(params), params={"fields": "sheets.properties(sheetId,title)"})
-    return parse(list[Tab], [one.get("properties") for one in answer.get("sheets") or ()], "Google Sheets")
+    return ctx.http.rows(quoted(BOOK, spreadsheet), Tab, at="sheets", params=TABS)
 
 
-async def _rows(ctx: Context, params: Sheet, cells: str = "") -> list[list[str]]:
+async def _rows(ctx: Context, spreadsheet: str, sheet: str, cells: str = "") -> list[list[str]]:
     """The rows up to the last one that holds something, without the empty cells at their ends."""
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/get
-    return parse(list[list[str]], (await call(ctx, "GET", _range(params, cells))).get("values") or [], "Google Sheets")
+    return [row async for row in ctx.http.rows(_range(spreadsheet, sheet, cells), list[str], at="values")]
 
 
-async def _append(ctx: Context, params: Writing, values: Row | Columns) -> Written:
-    row = _arranged(await _rows(ctx, params, "1:1"), values) if isinstance(values, dict) else values
-    query = _input(params) | {"insertDataOption": "INSERT_ROWS"}
+async def _append(ctx: Context, spreadsheet: str, sheet: str, row: Cells, query: dict[str, str]) -> Written:
+    address, query = f"{_range(spreadsheet, sheet)}:append", query | {"insertDataOption": "INSERT_ROWS"}
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/append
-    made = await call(ctx, "POST", f"{_range(params)}:append", params=query, json={"values": [row]})
-    return parse(Written, made.get("updates") or {}, "Google Sheets")
+    return await ctx.http.post(address, Written, at="updates", params=query, json={"values": [row]})
 
 
 def _lines(rows: Sequence[list[str]]) -> list[Line]:
@@ -305,21 +262,13 @@ def _place(rows: Sequence[list[str]], name: str) -> int:
     return names.index(name)
 
 
-def _arranged(rows: Sequence[list[str]], values: Columns) -> Row:
+def _arranged(rows: Sequence[list[str]], values: Columns) -> Cells:
     """The cells in the order of the first row; null, which leaves a cell as it is, where there is none."""
     places = {_place(rows, name): cell for name, cell in values.items()}
     return [places.get(place) for place in range(max(places, default=-1) + 1)]
 
 
-def _input(params: Writing) -> dict[str, str]:
-    return {"valueInputOption": "USER_ENTERED" if params.as_typed else "RAW"}
-
-
-def _address(params: Spreadsheet) -> str:
-    return f"/v4/spreadsheets/{quote(params.spreadsheet, safe='')}"
-
-
-def _range(params: Sheet, cells: str = "") -> str:
+def _range(spreadsheet: str, sheet: str, cells: str = "") -> str:
     # https://developers.google.com/workspace/sheets/api/guides/concepts#cell
-    name = "'" + params.sheet.replace("'", "''") + "'"
-    return f"{_address(params)}/values/{quote(f'{name}!{cells}' if cells else name, safe='')}"
+    name = "'" + sheet.replace("'", "''") + "'"
+    return quoted(f"{BOOK}/values/{{}}", spreadsheet, f"{name}!{cells}" if cells else name)

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.google_sheets import NewCells, NewRow, NewSheet, NewValues, service
+from area.connectors.google_sheets import service
 from area.sdk import Permanent
-from area.sdk.testing import Double, Watch, connector, discovered, outcomes
+from area.sdk.testing import Double, Watch, act, connector, discovered, outcomes
 
 ONE = "/v4/spreadsheets/{spreadsheetId}"
 VALUES = f"{ONE}/values/{{range}}"
@@ -91,10 +91,10 @@ async def test_a_sheet_is_added(ctx, vendor):
     assert await watch.ids() == ["7"]
     assert await watch.ids() == []
     vendor.on("POST", f"{ONE}:batchUpdate", {"replies": [{"addSheet": {"properties": {"sheetId": 8, "title": "C"}}}]})
-    add = service.reactions["add_sheet"].function
-    assert (await add(ctx, NewSheet(spreadsheet="s1", title="C"))).id == 8
+    add = service.reactions["add_sheet"]
+    assert (await act(ctx, add, spreadsheet="s1", title="C")).id == 8
     assert vendor.asked[-1].json == {"requests": [{"addSheet": {"properties": {"title": "C"}}}]}
-    assert (await add(ctx, NewSheet(spreadsheet="s1", title="B"))).id == 7
+    assert (await act(ctx, add, spreadsheet="s1", title="B")).id == 7
     assert vendor.asked[-1].method == "GET", "it is there already"
 
 
@@ -102,31 +102,31 @@ async def test_rows_and_cells_are_written(ctx, vendor, rows):
     written = {"updatedRange": "'It''s'!A4:B4", "updatedCells": 2}
     vendor.on("POST", f"{VALUES}:append", {"updates": written})
     vendor.on("PUT", VALUES, written)
-    append, write, change = (service.reactions[name].function for name in ("append_row", "update_cells", "update_row"))
-    done = await append(ctx, NewRow(**BOOK, values=["=1+1", 3, True, None]))
+    append, write, change = (service.reactions[name] for name in ("append_row", "update_cells", "update_row"))
+    done = await act(ctx, append, **BOOK, values=["=1+1", 3, True, None])
     assert done.model_dump() == {"range": "'It''s'!A4:B4", "cells": 2}
     assert vendor.asked[-1].json == {"values": [["=1+1", 3, True, None]]}
     assert dict(vendor.asked[-1].query) == {"valueInputOption": "RAW", "insertDataOption": "INSERT_ROWS"}
-    await append(ctx, NewRow(**BOOK, values="alone", as_typed=True))
+    await act(ctx, append, **BOOK, values="alone", as_typed=True)
     assert vendor.asked[-1].json == {"values": [["alone"]]}
     assert vendor.asked[-1].query["valueInputOption"] == "USER_ENTERED"
-    await append(ctx, NewRow(**BOOK, values={"State": "new", "ID": "9"}))
+    await act(ctx, append, **BOOK, values={"State": "new", "ID": "9"})
     assert vendor.asked[-1].json == {"values": [["9", None, None, "new"]]}
     with pytest.raises(Permanent, match="no 'Status'"):
-        await append(ctx, NewRow(**BOOK, values={"Status": "new"}))
-    await write(ctx, NewCells(**BOOK, cells="B2", values=["x", 1]))
+        await act(ctx, append, **BOOK, values={"Status": "new"})
+    await act(ctx, write, **BOOK, cells="B2", values=["x", 1])
     assert (vendor.asked[-1].params["range"], vendor.asked[-1].json) == ("'It''s'!B2", {"values": [["x", 1]]})
-    await write(ctx, NewCells(**BOOK, cells="A1:B2", values=[["a", "b"], ["c", "d"]]))
+    await act(ctx, write, **BOOK, cells="A1:B2", values=[["a", "b"], ["c", "d"]])
     assert vendor.asked[-1].json == {"values": [["a", "b"], ["c", "d"]]}
-    await change(ctx, NewValues(**BOOK, key="ID", value="2", values={"State": "done"}))
+    await act(ctx, change, **BOOK, key="ID", value="2", values={"State": "done"})
     assert vendor.asked[-1].params["range"] == "'It''s'!A3"
     assert vendor.asked[-1].json == {"values": [[None, None, None, "done"]]}
     with pytest.raises(Permanent, match="No row has '8' in 'ID'"):
-        await change(ctx, NewValues(**BOOK, key="ID", value="8", values={"State": "done"}))
-    await change(ctx, NewValues(**BOOK, key="ID", value="8", values={"State": "done"}, add=True))
+        await act(ctx, change, **BOOK, key="ID", value="8", values={"State": "done"})
+    await act(ctx, change, **BOOK, key="ID", value="8", values={"State": "done"}, add=True)
     assert vendor.asked[-1].json == {"values": [["8", None, None, "done"]]}
     with pytest.raises(ValidationError):
-        NewCells(**BOOK, cells="B", values=["x"])
+        await act(ctx, write, **BOOK, cells="B", values=["x"])
 
 
 async def test_pickers(vendor):
@@ -148,5 +148,5 @@ async def test_refusals_of_a_look(ctx, vendor, name, more):
 
 
 async def test_refusals(ctx, vendor):
-    await outcomes(ctx, vendor, lambda: service.reactions["append_row"].function(ctx, NewRow(**BOOK, values=["x"])))
+    await outcomes(ctx, vendor, lambda: act(ctx, service.reactions["append_row"], **BOOK, values=["x"]))
     await outcomes(ctx, vendor, lambda: service.pickers["sheets"](ctx, {"spreadsheet": "a"}))
