@@ -6,79 +6,63 @@ from datetime import UTC, datetime
 from email.utils import getaddresses
 from typing import Any
 
-from pydantic import BaseModel, Field
+from area.sdk import Row, found, parse
 
 LONGEST = 100_000  # characters of the text, and of the HTML
 
 Raw = Mapping[str, Any]
 
 
-class Mail(BaseModel):
-    """A mail."""
-
-    id: str = Field(description="ID of the mail, at Gmail", examples=["18c2f6b1d0a3e4f5"])
-    thread_id: str = Field(description="ID of its conversation", examples=["18c2f6b1d0a3e4f5"])
-    subject: str = Field(description="Subject", examples=["Your invoice"])
-    sender: str = Field(description="Address of the sender", examples=["billing@example.com"])
-    sender_name: str = Field(description="Name of the sender", examples=["Example Billing"])
-    to: list[str] = Field(description="Addresses it is to", examples=[["ann@example.org"]])
-    received_at: datetime = Field(description="When Gmail got it", examples=["2026-11-23T09:00:00Z"])
-    snippet: str = Field(description="Its beginning", examples=["Please find attached …"])
-    text: str = Field(description="Plain text", examples=["Please find attached the invoice."])
-    html: str = Field(description="HTML text", examples=["<p>Please find attached the invoice.</p>"])
-    attachments: list[str] = Field(description="Names of its files", examples=[["invoice.pdf"]])
-    labels: list[str] = Field(description="IDs of its labels", examples=[["INBOX", "UNREAD"]])
+class Mail(Row):
+    id: str = found("id", "ID of the mail, at Gmail", "18c2f6b1d0a3e4f5", "")
+    thread_id: str = found("threadId", "ID of its conversation", "18c2f6b1d0a3e4f5", "")
+    subject: str = found("subject", "Subject", "Your invoice")
+    sender: str = found("sender", "Address of the sender", "billing@example.com")
+    sender_name: str = found("sender_name", "Name of the sender", "Example Billing")
+    to: list[str] = found("to", "Addresses it is to", ["ann@example.org"])
+    received_at: datetime = found("received_at", "When Gmail got it", "2026-11-23T09:00:00Z")
+    snippet: str = found("snippet", "Its beginning", "Please find attached …", "")
+    text: str = found("text", "Plain text", "Please find attached the invoice.")
+    html: str = found("html", "HTML text", "<p>Please find attached the invoice.</p>")
+    attachments: list[str] = found("attachments", "Names of its files", ["invoice.pdf"])
+    labels: list[str] = found("labelIds", "IDs of its labels", ["INBOX", "UNREAD"], [])
 
 
 class Attached(Mail):
-    """A file, and the mail that it came with."""
-
-    part: str = Field(description="Number of the part that holds the file", examples=["1"])
-    file_name: str = Field(description="Name of the file", examples=["invoice.pdf"])
-    file_type: str = Field(description="Media type of the file", examples=["application/pdf"])
-    file_size: int = Field(description="Size of the file in bytes", examples=[48213])
+    part: str = found("partId", "Number of the part that holds the file", "1", "")
+    file_name: str = found("filename", "Name of the file", "invoice.pdf")
+    file_type: str = found("mimeType", "Media type of the file", "application/pdf", "")
+    file_size: int = found("body.size", "Size of the file in bytes", 48213, 0)
 
 
 def read_mail(raw: Raw) -> Mail:
     """The mail of a message (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages)."""
     name, sender = next(iter(getaddresses([header(raw, "From")])), ("", ""))
     parts = list(_leaves(raw.get("payload") or {}))
-    return Mail(
-        id=raw.get("id", ""),
-        thread_id=raw.get("threadId", ""),
-        subject=header(raw, "Subject"),
-        sender=sender,
-        sender_name=name,
-        to=[address for _, address in getaddresses([header(raw, "To")]) if address],
-        received_at=datetime.fromtimestamp(int(raw.get("internalDate", 0)) / 1000, UTC),
-        snippet=raw.get("snippet", ""),
-        text="\n".join(_texts(parts, "text/plain"))[:LONGEST],
-        html="".join(_texts(parts, "text/html"))[:LONGEST],
-        attachments=[one["filename"] for one in parts if one.get("filename")],
-        labels=list(raw.get("labelIds", ())),
-    )
+    made = {
+        "subject": header(raw, "Subject"),
+        "sender": sender,
+        "sender_name": name,
+        "to": [address for _, address in getaddresses([header(raw, "To")]) if address],
+        "received_at": datetime.fromtimestamp(int(raw.get("internalDate", 0)) / 1000, UTC),
+        "text": "\n".join(_texts(parts, "text/plain"))[:LONGEST],
+        "html": "".join(_texts(parts, "text/html"))[:LONGEST],
+        "attachments": [one["filename"] for one in parts if one.get("filename")],
+    }
+    return parse(Mail, {**raw, **made}, "Gmail")
 
 
-def files(raw: Raw) -> Iterator[Attached]:
+def files(raw: Raw) -> list[Attached]:
     """A mail's files."""
-    mail = read_mail(raw).model_dump()
-    for one in _leaves(raw.get("payload") or {}):
-        if one.get("filename"):
-            size = (one.get("body") or {}).get("size", 0)
-            yield Attached(
-                **mail,
-                part=one.get("partId", ""),
-                file_name=one["filename"],
-                file_type=one.get("mimeType", ""),
-                file_size=size,
-            )
+    mail, parts = read_mail(raw).model_dump(), _leaves(raw.get("payload") or {})
+    return [parse(Attached, {**mail, **one}, "Gmail") for one in parts if one.get("filename")]
 
 
 def header(raw: Raw, name: str) -> str:
     """A header of the mail on one line, or nothing."""
     told = (raw.get("payload") or {}).get("headers") or ()
-    found = next((one.get("value", "") for one in told if one.get("name", "").lower() == name.lower()), "")
-    return " ".join(found.split())
+    value = next((one.get("value", "") for one in told if one.get("name", "").lower() == name.lower()), "")
+    return " ".join(value.split())
 
 
 def _leaves(part: Raw) -> Iterator[Raw]:

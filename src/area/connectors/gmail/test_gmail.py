@@ -10,10 +10,10 @@ from email import message_from_bytes, policy
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.gmail import OneLabel, Reply, service
+from area.connectors.gmail import service
 from area.sdk import Permanent
 from area.sdk.mail import Letter
-from area.sdk.testing import Answer, Double, Watch, connector, discovered, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
 
 gmail = discovered("gmail.v1")
 ME = "/gmail/v1/users/{userId}"
@@ -159,24 +159,24 @@ async def test_answer(ctx, vendor):
     asked = mail("m", Message_ID="<1@x>", References="<0@x>", Cc="cc@example.com", Reply_To="Desk <desk@example.org>")
     Box(vendor, asked)
     vendor.on("POST", f"{ME}/messages/send", {"id": "1", "threadId": "tm"})
-    reply = service.reactions["reply_to_mail"].function
-    await reply(ctx, Reply(message_id="m", text="Thanks", to_all=True))
+    reply = service.reactions["reply_to_mail"]
+    await act(ctx, reply, message_id="m", text="Thanks", to_all=True)
     message = sent(vendor.asked[-1])
     assert vendor.asked[-1].json["threadId"] == "tm"
     assert (message["To"], message["Subject"]) == ("Desk <desk@example.org>", "Re: m")
     assert message["Cc"] == "me@example.com, Bob <bob@example.com>, cc@example.com"
     assert (message["In-Reply-To"], message["References"]) == ("<1@x>", "<0@x> <1@x>")
-    await reply(ctx, Reply(message_id="m", text="Thanks"))
+    await act(ctx, reply, message_id="m", text="Thanks")
     assert sent(vendor.asked[-1])["Cc"] is None
     Box(vendor, mail("m", From="nobody at all"))
     with pytest.raises(Permanent, match="can't be answered"):
-        await reply(ctx, Reply(message_id="m", text="Thanks"))
+        await act(ctx, reply, message_id="m", text="Thanks")
 
 
 async def test_labels(ctx, vendor):
     vendor.on("POST", f"{ME}/messages/{{id}}/modify", {"id": "m", "threadId": "t", "labelIds": []})
     for name, field in (("add_label", "addLabelIds"), ("remove_label", "removeLabelIds")):
-        await service.reactions[name].function(ctx, OneLabel(message_id="m", label="INBOX"))
+        await act(ctx, service.reactions[name], message_id="m", label="INBOX")
         assert vendor.asked[-1].json == {field: ["INBOX"]}
     told = [{"id": "INBOX", "name": "INBOX", "type": "system"}, {"id": "Label_1", "name": "Work", "type": "user"}]
     vendor.on("GET", f"{ME}/labels", {"labels": told})
