@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.telegram import Bot, Chat, Edit, Photo, Pin, Text, _read, access, service, works
+from area.connectors.telegram import Bot, _read, access, service, works
 from area.sdk import Permanent, Retry
-from area.sdk.testing import Asked, Double, Watch, connector, described, outcomes
+from area.sdk.testing import Asked, Double, Watch, act, connector, described, outcomes
 
 TOKEN = "123456:ABC-DEF"
 HOME = {"id": -100, "type": "supergroup", "title": "Home"}
@@ -154,10 +154,10 @@ async def test_a_pin_and_a_change_of_members_fire_once(vendor, ctx):
 @pytest.mark.parametrize(
     ("name", "params", "sent"),
     [
-        ("send_message", Text(chat="-100", text="hi"), {"chat_id": -100, "text": "hi", "disable_notification": False}),
+        ("send_message", {"chat": "-100", "text": "hi"}, {"chat_id": -100, "text": "hi", "disable_notification": False}),
         (
             "send_message",
-            Text(chat="@home_group", text="<b>hi</b>", format="HTML", silent=True, reply_to=5, preview=False),
+            {"chat": "@home_group", "text": "<b>hi</b>", "format": "HTML", "silent": True, "reply_to": 5, "preview": False},
             {
                 "chat_id": "@home_group", "text": "<b>hi</b>", "disable_notification": True, "parse_mode": "HTML",
                 "reply_parameters": {"message_id": 5}, "link_preview_options": {"is_disabled": True},
@@ -165,18 +165,18 @@ async def test_a_pin_and_a_change_of_members_fire_once(vendor, ctx):
         ),
         (
             "send_photo",
-            Photo(chat="-100", photo="https://example.com/cat.jpg", caption="Our cat"),
+            {"chat": "-100", "photo": "https://example.com/cat.jpg", "caption": "Our cat"},
             {"chat_id": -100, "photo": "https://example.com/cat.jpg", "caption": "Our cat", "disable_notification": False},
         ),
-        ("edit_message", Edit(chat="-100", message_id=9, text="new"), {"chat_id": -100, "message_id": 9, "text": "new"}),
-        ("pin_message", Pin(chat="-100", message_id=9), {"chat_id": -100, "message_id": 9, "disable_notification": True}),
+        ("edit_message", {"chat": "-100", "message_id": 9, "text": "new"}, {"chat_id": -100, "message_id": 9, "text": "new"}),
+        ("pin_message", {"chat": "-100", "message_id": 9}, {"chat_id": -100, "message_id": 9, "disable_notification": True}),
     ],
 )  # fmt: skip
 async def test_what_is_sent(vendor, ctx, name, params, sent):
     for path in ("/sendMessage", "/sendPhoto", "/editMessageText"):
         vendor.on("POST", path, {"ok": True, "result": message(9)})
     vendor.on("POST", "/pinChatMessage", {"ok": True, "result": True})
-    made = await service.reactions[name].function(ctx, params)
+    made = await act(ctx, service.reactions[name], **params)
     assert made.message_id == 9
     assert vendor.asked[-1].json == sent
 
@@ -200,7 +200,7 @@ async def test_a_token_is_tried(vendor, ctx):
 
 async def test_refusals(vendor, ctx):
     async def send():
-        return await service.reactions["send_message"].function(ctx, Text(chat="-100", text="t"))
+        return await act(ctx, service.reactions["send_message"], chat="-100", text="t")
 
     await outcomes(ctx, vendor, send)
     vendor.fails(
@@ -210,7 +210,7 @@ async def test_refusals(vendor, ctx):
         await send()
     assert (caught.value.after, caught.value.parks) == (timedelta(seconds=31), True)
     vendor.fails(400, {"ok": False, "error_code": 400, "description": "Bad Request: message is not modified: the same"})
-    await service.reactions["edit_message"].function(ctx, Edit(chat="-100", message_id=9, text="same"))
+    await act(ctx, service.reactions["edit_message"], chat="-100", message_id=9, text="same")
     with pytest.raises(Permanent, match="Bad Request"):
         await send()
 
@@ -218,5 +218,5 @@ async def test_refusals(vendor, ctx):
 def test_what_is_no_chat_is_refused_and_the_token_is_no_part_of_what_is_told():
     for chat in ("Home", "@a", "", "12x", "@home/../x"):
         with pytest.raises(ValidationError):
-            Chat(chat=chat)
+            service.actions["message_pinned"].params(chat=chat)
     assert TOKEN not in access(Bot(token=TOKEN)).without_secrets(f"at {access(Bot(token=TOKEN)).base_url}")
