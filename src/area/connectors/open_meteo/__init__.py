@@ -1,13 +1,19 @@
 """Weather: conditions and forecasts of any place, from Open-Meteo."""
 
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import date, datetime, timedelta
+from itertools import zip_longest
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 
-from area.connectors.open_meteo.api import COORDINATES, Conditions, Forecast, Units, conditions, forecast, hours
-from area.sdk import Context, Event, Service, ZoneName, daily, entered
+from area.connectors.open_meteo.place import locate, on_earth
+from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, asked, daily, entered, look, parse
+from area.sdk.answers import Row, found
+
+FORECAST = "https://api.open-meteo.com/v1/forecast"
+EVERY = timedelta(minutes=15)  # as often as current conditions change; the free API allows 10,000 calls a day
+LATE = timedelta(hours=1)  # current conditions are dated at the begin of their quarter of an hour
+SOON = timedelta(minutes=5)
 
 service = Service(
     "open_meteo",
@@ -16,147 +22,215 @@ service = Service(
     docs="https://open-meteo.com/en/docs",
 )
 
-EVERY = timedelta(minutes=15)  # as often as current conditions change; the free API allows 10,000 calls a day
-LATE = timedelta(hours=1)  # current conditions are dated at the begin of their quarter of an hour
+UNITS = {
+    "metric": {"temperature_unit": "celsius", "wind_speed_unit": "kmh", "precipitation_unit": "mm"},
+    "us": {"temperature_unit": "fahrenheit", "wind_speed_unit": "mph", "precipitation_unit": "inch"},
+}
+# "WMO Weather interpretation codes" of https://open-meteo.com/en/docs, and the word that we group them by
+WEATHER: dict[int | None, tuple[str, str]] = {
+    0: ("clear", "Clear sky"), 1: ("clear", "Mainly clear"), 2: ("cloudy", "Partly cloudy"), 3: ("cloudy", "Overcast"),
+    45: ("fog", "Fog"), 48: ("fog", "Depositing rime fog"),
+    51: ("rain", "Light drizzle"), 53: ("rain", "Moderate drizzle"), 55: ("rain", "Dense drizzle"),
+    56: ("rain", "Light freezing drizzle"), 57: ("rain", "Dense freezing drizzle"),
+    61: ("rain", "Slight rain"), 63: ("rain", "Moderate rain"), 65: ("rain", "Heavy rain"),
+    66: ("rain", "Light freezing rain"), 67: ("rain", "Heavy freezing rain"),
+    71: ("snow", "Slight snow fall"), 73: ("snow", "Moderate snow fall"), 75: ("snow", "Heavy snow fall"),
+    77: ("snow", "Snow grains"), 85: ("snow", "Slight snow showers"), 86: ("snow", "Heavy snow showers"),
+    80: ("rain", "Slight rain showers"), 81: ("rain", "Moderate rain showers"), 82: ("rain", "Violent rain showers"),
+    95: ("thunderstorm", "Thunderstorm"),
+    96: ("thunderstorm", "Thunderstorm with slight hail"), 99: ("thunderstorm", "Thunderstorm with heavy hail"),
+}  # fmt: skip
+GROUPS = "clear, cloudy, fog, rain, snow, thunderstorm, or unknown"
+WHERE = "Name, with region or country if need be, or latitude and longitude"
+
+Place = Annotated[str, AfterValidator(on_earth), asked(WHERE, "Paris, France", min_length=2, max_length=200)]
+Units = Annotated[Literal["metric", "us"], asked("metric (°C, km/h, mm) or us (°F, mph, inches)", "metric")]
 Condition = Literal["any", "clear", "cloudy", "fog", "rain", "snow", "thunderstorm"]
+Direction = Annotated[Literal["above", "below"], asked("Whether it rises above or drops below", "above")]
+Time = Annotated[str, asked("Time of day", "07:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Zone = Annotated[ZoneName, asked("Time zone of time and day", "Europe/Paris")]
+Only = Annotated[Condition, asked("Only when the forecast calls for this", "rain")]
+Clock = Annotated[str, BeforeValidator(lambda local: str(local or "").rpartition("T")[2])]
 
 
-class Place(BaseModel):
-    """A place, and the units to use."""
-
-    place: str = Field(
-        min_length=2, max_length=200,
-        description="Name, with region or country if need be, or latitude and longitude", examples=["Paris, France"],
-    )  # fmt: skip
-    units: Units = Field("metric", description="metric (°C, km/h, mm) or us (°F, mph, inches)", examples=["metric"])
-
-    @field_validator("place")
-    @classmethod
-    def _is_on_earth(cls, value: str) -> str:
-        found = COORDINATES.fullmatch(value)
-        if found and (abs(float(found[1])) > 90 or abs(float(found[2])) > 180):
-            raise ValueError("Latitude goes from -90 to 90, longitude from -180 to 180; latitude comes first.")
-        return value
+class Conditions(Row):
+    place: str = found("place", "Place", "Paris, Île-de-France, France")
+    time: datetime = found("current.time", "When it was so", "2026-11-23T09:15:00Z")
+    condition: str = found("condition", GROUPS, "rain")
+    description: str = found("description", "The same in more words", "Slight rain")
+    temperature: float | None = found("current.temperature_2m", "Temperature, in °C or °F", 7.4)
+    feels_like: float | None = found("current.apparent_temperature", "Temperature as it feels", 5.1)
+    humidity: float | None = found("current.relative_humidity_2m", "Relative humidity in percent", 82)
+    precipitation: float | None = found("current.precipitation", "Rain and snow just fallen, in mm or inches", 0.3)
+    wind_speed: float | None = found("current.wind_speed_10m", "Wind speed, in km/h or mph", 14.2)
+    wind_gusts: float | None = found("current.wind_gusts_10m", "Speed of gusts, in km/h or mph", 31.5)
+    uv_index: float | None = found("hourly.uv_index.0", "UV index of this hour", 1.2, None)
 
 
-class Level(Place):
-    """A value to watch for."""
-
-    direction: Literal["above", "below"] = Field(
-        description="Whether it rises above or drops below", examples=["above"]
+class Forecast(Row):
+    place: str = found("place", "Place", "Paris, Île-de-France, France")
+    day: date = found("time", "The day that is forecast", "2026-11-24")
+    condition: str = found("condition", GROUPS, "rain")
+    description: str = found("description", "The same in more words", "Moderate rain")
+    temperature_min: float | None = found("temperature_2m_min", "Lowest temperature, in °C or °F", 4.1, None)
+    temperature_max: float | None = found("temperature_2m_max", "Highest temperature, in °C or °F", 9.8, None)
+    precipitation: float | None = found("precipitation_sum", "Rain and snow of the day, in mm or inches", 6.2, None)
+    precipitation_probability: float | None = found(
+        "precipitation_probability_max", "Highest probability in percent", 85, None
     )
-    threshold: float = Field(description="The value that is passed", examples=[25])
+    wind_speed_max: float | None = found("wind_speed_10m_max", "Highest wind speed, in km/h or mph", 28.4, None)
+    uv_index_max: float | None = found("uv_index_max", "Highest UV index", 1.6, None)
+    sunrise: Clock = found("sunrise", "Time of sunrise", "08:12", "")
+    sunset: Clock = found("sunset", "Time of sunset", "17:01", "")
 
 
-class Change(Place):
-    """Which change counts."""
+class Hours(BaseModel):
+    """What Open-Meteo tells of the next hours."""
 
-    condition: Condition = Field("any", description="What it changes to", examples=["rain"])
-
-
-class Rain(Place):
-    """When rain counts as expected."""
-
-    hours: int = Field(6, ge=1, le=48, description="How many hours ahead", examples=[6])
-    probability: int = Field(50, ge=0, le=100, description="Least probability in percent", examples=[50])
-    amount: float = Field(0.1, gt=0, description="Least rain or snow in one hour, in mm or inches", examples=[0.5])
+    time: list[datetime]
+    precipitation: list[float | None]
+    precipitation_probability: list[float | None]
 
 
-class Daily(Place):
-    """When to tell the forecast."""
-
-    time: str = Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Time of day", examples=["07:00"])
-    timezone: ZoneName = Field("UTC", description="Time zone of time and day", examples=["Europe/Paris"])
-    condition: Condition = Field("any", description="Only when the forecast calls for this", examples=["rain"])
-
-
-class RainExpected(BaseModel):
-    """Rain or snow to come."""
-
-    place: str = Field(description="Place", examples=["Paris, Île-de-France, France"])
-    starts: datetime = Field(description="Hour that it is expected in", examples=["2026-11-23T14:00:00Z"])
-    precipitation: float = Field(description="How much in that hour, in mm or inches", examples=[1.4])
-    probability: float = Field(description="Probability in percent", examples=[70])
+class RainExpected(Row):
+    place: str = found("place", "Place", "Paris, Île-de-France, France")
+    starts: datetime = found("starts", "Hour that it is expected in", "2026-11-23T14:00:00Z")
+    precipitation: float = found("precipitation", "How much in that hour, in mm or inches", 1.4)
+    probability: float = found("probability", "Probability in percent", 70)
 
 
 @service.poll("The current condition changes", every=EVERY, overlap=LATE)
 async def current_condition_changes(
-    ctx: Context, params: Change, since: datetime  # noqa: ARG001
-) -> AsyncIterator[Event[Conditions]]:  # fmt: skip
+    ctx: Context,
+    place: Place,
+    units: Units = "metric",
+    condition: Annotated[Condition, asked("What it changes to", "rain")] = "any",
+) -> Events[Conditions]:
     """The weather changes: to rain, snow, fog, thunderstorm, clouds or a clear sky."""
-    now = await conditions(ctx, params.place, params.units)
+    now = await conditions(ctx, place, units)
     before, ctx.state["condition"] = ctx.state.get("condition"), now.condition
-    if before not in (None, now.condition) and params.condition in ("any", now.condition):
+    if before not in (None, now.condition) and condition in ("any", now.condition):
         yield Event(now.time.isoformat(), now, now.time)
 
 
-@service.poll("The temperature rises above or drops below", every=EVERY, overlap=LATE)
-async def temperature_crosses(ctx: Context, params: Level, since: datetime) -> AsyncIterator[Event[Conditions]]:  # noqa: ARG001
-    """The temperature passes a value. Fires once, and again only after it has been on the other side."""
-    async for event in _crosses(ctx, params, "temperature"):
-        yield event
+def _crossing(name: str, what: str, exactly: str) -> None:
+    """Declare `name_crosses`: a value of the current conditions passes a threshold."""
+
+    async def crosses(
+        ctx: Context,
+        place: Place,
+        units: Units = "metric",
+        *,
+        direction: Direction,
+        threshold: Annotated[float, asked("The value that is passed", 25)],
+    ) -> Events[Conditions]:
+        now = await conditions(ctx, place, units)
+        value: float | None = getattr(now, name)
+        if value is None:
+            return
+        if entered(ctx.state, inside=value > threshold if direction == "above" else value < threshold):
+            yield Event(now.time.isoformat(), now, now.time)
+
+    crosses.__name__ = f"{name}_crosses"
+    crosses.__doc__ = f"The {exactly} passes a value. Fires once, and again only after it has been on the other side."
+    service.poll(f"The {what} rises above or drops below", every=EVERY, overlap=LATE)(crosses)
 
 
-@service.poll("The wind speed rises above or drops below", every=EVERY, overlap=LATE)
-async def wind_speed_crosses(ctx: Context, params: Level, since: datetime) -> AsyncIterator[Event[Conditions]]:  # noqa: ARG001
-    """The wind speed passes a value. Fires once, and again only after it has been on the other side."""
-    async for event in _crosses(ctx, params, "wind_speed"):
-        yield event
-
-
-@service.poll("The humidity rises above or drops below", every=EVERY, overlap=LATE)
-async def humidity_crosses(ctx: Context, params: Level, since: datetime) -> AsyncIterator[Event[Conditions]]:  # noqa: ARG001
-    """The relative humidity passes a value. Fires once, and again only after it has been on the other side."""
-    async for event in _crosses(ctx, params, "humidity"):
-        yield event
-
-
-@service.poll("The UV index rises above or drops below", every=EVERY, overlap=LATE)
-async def uv_index_crosses(ctx: Context, params: Level, since: datetime) -> AsyncIterator[Event[Conditions]]:  # noqa: ARG001
-    """The UV index passes a value. Fires once, and again only after it has been on the other side."""
-    async for event in _crosses(ctx, params, "uv_index"):
-        yield event
+_crossing("temperature", "temperature", "temperature")
+_crossing("wind_speed", "wind speed", "wind speed")
+_crossing("humidity", "humidity", "relative humidity")
+_crossing("uv_index", "UV index", "UV index")
 
 
 @service.poll("Rain is expected", every=EVERY)
-async def rain_expected(ctx: Context, params: Rain, since: datetime) -> AsyncIterator[Event[RainExpected]]:  # noqa: ARG001
+async def rain_expected(
+    ctx: Context,
+    place: Place,
+    units: Units = "metric",
+    hours: Annotated[int, asked("How many hours ahead", 6, ge=1, le=48)] = 6,
+    probability: Annotated[int, asked("Least probability in percent", 50, ge=0, le=100)] = 50,
+    amount: Annotated[float, asked("Least rain or snow in one hour, in mm or inches", 0.5, gt=0)] = 0.1,
+) -> Events[RainExpected]:
     """Rain or snow is forecast for the next hours, and was not before."""
-    place, coming = await hours(ctx, params.place, params.units, params.hours)
-    wet = [one for one in coming if one[1] >= params.amount and one[2] >= params.probability]
-    if entered(ctx.state, inside=bool(wet)):
-        at, amount, chance = wet[0]
-        rain = RainExpected(place=place, starts=at, precipitation=amount, probability=chance)
-        yield Event(at.isoformat(), rain)
+    # https://open-meteo.com/en/docs: `hourly`, `forecast_hours`
+    query = {"hourly": "precipitation,precipitation_probability", "forecast_hours": str(hours)}
+    answer = await _asked(ctx, place, units, query | {"timeformat": "unixtime"})
+    told = parse(Hours, answer.get("hourly"), "Open-Meteo")
+    for at, fallen, chance in zip(told.time, told.precipitation, told.precipitation_probability, strict=False):
+        likely = 100 if chance is None else chance  # not every weather model tells it
+        if (fallen or 0) >= amount and likely >= probability:
+            rain = RainExpected(place=answer["place"], starts=at, precipitation=fallen or 0, probability=likely)
+            if entered(ctx.state, inside=True):
+                yield Event(at.isoformat(), rain)
+            return
+    entered(ctx.state, inside=False)
 
 
-@service.poll("Today's weather report", every=timedelta(minutes=5))
-async def todays_weather_report(ctx: Context, params: Daily, since: datetime) -> AsyncIterator[Event[Forecast]]:  # noqa: ARG001
+@service.poll("Today's weather report", every=SOON)
+def todays_weather_report(
+    ctx: Context, place: Place, units: Units = "metric", *, time: Time, timezone: Zone = "UTC", condition: Only = "any"
+) -> Events[Forecast]:
     """Every day at a time: today's forecast."""
-    async for event in _daily(ctx, params, timedelta(0)):
-        yield event
+    return _daily(ctx, 0, place, units, time, timezone, condition)
 
 
-@service.poll("Tomorrow's forecast", every=timedelta(minutes=5))
-async def tomorrows_forecast(ctx: Context, params: Daily, since: datetime) -> AsyncIterator[Event[Forecast]]:  # noqa: ARG001
+@service.poll("Tomorrow's forecast", every=SOON)
+def tomorrows_forecast(
+    ctx: Context, place: Place, units: Units = "metric", *, time: Time, timezone: Zone = "UTC", condition: Only = "any"
+) -> Events[Forecast]:
     """Every day at a time: tomorrow's forecast, or only when it calls for a kind of weather."""
-    async for event in _daily(ctx, params, timedelta(days=1)):
-        yield event
+    return _daily(ctx, 1, place, units, time, timezone, condition)
 
 
-async def _crosses(ctx: Context, params: Level, name: str) -> AsyncIterator[Event[Conditions]]:
-    now = await conditions(ctx, params.place, params.units)
-    value: float | None = getattr(now, name)
-    if value is None:
-        return
-    beyond = value > params.threshold if params.direction == "above" else value < params.threshold
-    if entered(ctx.state, inside=beyond):
-        yield Event(now.time.isoformat(), now, now.time)
-
-
-async def _daily(ctx: Context, params: Daily, ahead: timedelta) -> AsyncIterator[Event[Forecast]]:
-    planned = daily(ctx.state, params.time, params.timezone)
-    if planned is not None:
+async def _daily(
+    ctx: Context, ahead: int, place: str, units: str, time: str, timezone: str, condition: str
+) -> Events[Forecast]:
+    if planned := daily(ctx.state, time, timezone):
         today = datetime.now(planned.tzinfo).date()  # also when it is told late
-        told = await forecast(ctx, params.place, params.units, params.timezone, today + ahead)
-        if params.condition in ("any", told.condition):
+        told = await forecast(ctx, place, units, timezone, today + timedelta(days=ahead))
+        if condition in ("any", told.condition):
             yield Event(planned.date().isoformat(), told, planned)
+
+
+async def conditions(ctx: Context, place: str, units: str) -> Conditions:
+    """The weather at a place now."""
+    # https://open-meteo.com/en/docs: `current`; the UV index is one of `hourly`
+    query = {
+        "current": "temperature_2m,relative_humidity_2m,apparent_temperature,precipitation,weather_code,"
+        "wind_speed_10m,wind_gusts_10m",
+        "hourly": "uv_index",
+        "forecast_hours": "1",
+        "timeformat": "unixtime",
+    }
+    answer = await _asked(ctx, place, units, query)
+    return parse(Conditions, answer | _weather(look("current.weather_code", answer)), "Open-Meteo")
+
+
+async def forecast(ctx: Context, place: str, units: str, zone: str, day: date) -> Forecast:
+    """The forecast for a place: of `day`, which is today or tomorrow in `zone`."""
+    # https://open-meteo.com/en/docs: `daily`, which needs `timezone`
+    query = {
+        "daily": "weather_code,temperature_2m_max,temperature_2m_min,precipitation_sum,precipitation_probability_max,"
+        "wind_speed_10m_max,uv_index_max,sunrise,sunset",
+        "forecast_days": "3",
+        "timezone": zone,
+    }
+    answer = await _asked(ctx, place, units, query)
+    columns = parse(dict[str, list[Any]], answer.get("daily"), "Open-Meteo")
+    rows = (dict(zip(columns, values, strict=True)) for values in zip_longest(*columns.values()))
+    row = next((one for one in rows if one.get("time") == day.isoformat()), None)
+    if row is None:
+        raise Permanent(f"Open-Meteo gave no forecast for {day}.")
+    return parse(Forecast, {**row, "place": answer["place"], **_weather(row.get("weather_code"))}, "Open-Meteo")
+
+
+async def _asked(ctx: Context, place: str, units: str, query: dict[str, str]) -> dict[str, Any]:
+    spot = await locate(ctx, place)
+    where = {"latitude": str(spot.latitude), "longitude": str(spot.longitude)}
+    answer = await ctx.http.get(FORECAST, params={**where, **UNITS[units], **query})
+    return {**parse(dict[str, Any], answer, "Open-Meteo"), "place": spot.name}
+
+
+def _weather(code: Any) -> dict[str, str]:
+    condition, description = WEATHER.get(parse(int | None, code, "Open-Meteo"), ("unknown", "Unknown"))
+    return {"condition": condition, "description": description}

@@ -9,7 +9,8 @@ import pytest
 import time_machine
 from pydantic import ValidationError
 
-from area.connectors.open_meteo import api, service
+from area.connectors.open_meteo import service
+from area.connectors.open_meteo.place import locate
 from area.kit.clock import now
 from area.sdk import Context, Permanent, Retry
 from area.sdk.testing import Answer, Asked, Double, Watch, connector
@@ -294,16 +295,16 @@ async def test_a_name_is_looked_up_once(ctx, double, clock):
 
 
 async def test_which_place_is_meant(ctx, double):
-    assert (await api.locate(ctx, "Paris, Texas")).latitude == 33.66094
-    assert (await api.locate(ctx, "Paris, us")).latitude == 33.66094
-    assert (await api.locate(ctx, "Paris")).latitude == 48.85341
-    assert (await api.locate(ctx, "Springfield, Missouri")).name == "Springfield, Missouri, United States"
+    assert (await locate(ctx, "Paris, Texas")).latitude == 33.66094
+    assert (await locate(ctx, "Paris, us")).latitude == 33.66094
+    assert (await locate(ctx, "Paris")).latitude == 48.85341
+    assert (await locate(ctx, "Springfield, Missouri")).name == "Springfield, Missouri, United States"
     with pytest.raises(Permanent, match=r"several places 'Springfield': Springfield, Missouri.*Massachusetts"):
-        await api.locate(ctx, "Springfield")
+        await locate(ctx, "Springfield")
     with pytest.raises(Permanent, match=r"no place 'Paris, Japan'. There are Paris, Île-de-France"):
-        await api.locate(ctx, "Paris, Japan")
+        await locate(ctx, "Paris, Japan")
     with pytest.raises(Permanent, match=r"no place 'Xyzzy'. Check the spelling"):
-        await api.locate(ctx, "Xyzzy")
+        await locate(ctx, "Xyzzy")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
