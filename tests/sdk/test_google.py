@@ -1,14 +1,17 @@
 """What Google's services share: who it is, what is asked for, and what a refusal means."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from area.kit.clock import now
 from area.kit.oauth2 import authorization_address
-from area.sdk import Permanent, Retry, Service
+from area.registry import registry
+from area.sdk import Hook, Nothing, Permanent, Refused, Reply, Retry, Service
 from area.sdk.google import HOSTS, PAGES, Gone, call, google, pages, refusal, scope
-from area.sdk.testing import Double, connector
+from area.sdk.testing import Double, connector, discovered
+from area.sdk.testing.engine import delivery
 
 service = Service(
     "one",
@@ -112,3 +115,60 @@ async def test_pages(vendor):
             await call(ctx, "GET", "/list", gone=404)
         with pytest.raises(Permanent):
             await call(ctx, "GET", "/list", gone=410)
+
+
+# Hints, against Google's discovery documents
+
+HOOK = Hook("https://area.example/hints/t0ken", "s3cret")
+EVENTS = "/calendar/v3/calendars/{calendarId}/events/watch"
+WATCHED = [
+    ("google_calendar.event_added", {"calendar": "a/b@x"}, EVENTS, {}),
+    ("google_calendar.event_changed", {}, EVENTS, {}),
+    ("google_calendar.event_cancelled", {}, EVENTS, {}),
+    ("google_drive.file_added", {}, "/drive/v3/changes/watch", {"pageToken": "7"}),
+    ("google_drive.file_changed", {}, "/drive/v3/changes/watch", {"pageToken": "7"}),
+    ("google_drive.file_shared", {}, "/drive/v3/changes/watch", {"pageToken": "7"}),
+]
+
+
+@pytest.mark.parametrize(("key", "params", "route", "query"), WATCHED)
+async def test_a_channel_is_opened_and_stopped(key, params, route, query):
+    action = registry().action(key)
+    ends = datetime.fromtimestamp(int(now().timestamp()) + 3600, UTC)
+    api = "/".join(route.split("/")[:3])
+    async with (
+        Double(discovered(f"{api.split('/')[1]}.v3")) as double,
+        connector(action.service, double) as ctx,
+    ):
+        if query:
+            double.on("GET", "/drive/v3/changes/startPageToken", {"startPageToken": "7"})
+        told = {"resourceId": "r1", "expiration": str(int(ends.timestamp() * 1000))}
+        double.on("POST", route, lambda asked: {"id": asked.json["id"], **told})
+        made = await action.hint.subscribe(ctx, action.params(**params), HOOK)
+        wanted = double.asked[-1]
+        assert wanted.json.items() >= {"type": "web_hook", "address": HOOK.url, "token": "s3cret"}.items()
+        week = datetime.fromtimestamp(int(wanted.json["expiration"]) / 1000, UTC) - now()
+        assert timedelta(days=6, hours=23) < week <= timedelta(days=7)
+        assert wanted.params == ({"calendarId": params.get("calendar", "primary")} if not query else {})
+        assert {name: wanted.query[name] for name in query} == query
+        assert (made.id, made.expires_at) == (f"{wanted.json['id']} r1", ends)
+        again = await action.hint.subscribe(ctx, action.params(**params), HOOK)
+        assert again.id != made.id, "ids can't be used again"
+        await action.hint.unsubscribe(ctx, action.params(**params), HOOK, made.id)
+        assert (double.asked[-1].path, double.asked[-1].json) == (
+            f"{api}/channels/stop", {"id": wanted.json["id"], "resourceId": "r1"},
+        )  # fmt: skip
+        double.fails(404, {"error": {"code": 404, "message": "Channel not found", "errors": []}})
+        await action.hint.unsubscribe(ctx, action.params(**params), HOOK, made.id)
+
+
+def test_the_first_message_of_a_channel_is_no_news():
+    hint = registry().action("google_calendar.event_added").hint
+    headers = {"X-Goog-Resource-State": "sync", "X-Goog-Channel-Token": "s3cret"}
+    assert hint.handshake(delivery(headers=headers)) == Reply()
+    news = headers | {"X-Goog-Resource-State": "exists"}
+    assert hint.handshake(delivery(headers=news)) is None
+    hint.verify.check(delivery(headers=news), "s3cret", Nothing())
+    for secret, token in (("s3cret", "other"), ("s3cret", ""), ("", "")):
+        with pytest.raises(Refused):
+            hint.verify.check(delivery(headers=news | {"X-Goog-Channel-Token": token}), secret, Nothing())

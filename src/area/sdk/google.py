@@ -1,21 +1,29 @@
 """What Google's services share: one registration, one way of asking, and what their refusals mean."""
 
+import uuid
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from area.kit.clock import now
 from area.sdk.answers import look
 from area.sdk.context import Context
 from area.sdk.errors import ConnectorError, Gone, Permanent, Retry
+from area.sdk.events import Hook, Reply, Request, Subscription
+from area.sdk.hints import Hint
 from area.sdk.http import LIMITED, Pages, Response, parse
 from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.verify import shared_token
 
-__all__ = ["HOSTS", "PAGES", "Gone", "Resource", "answers", "call", "google", "pages", "refusal", "scope"]
+__all__ = ["HOSTS", "PAGES", "Gone", "Resource", "answers", "call", "google", "hint", "pages", "refusal", "scope"]
 
 HOSTS = ("openidconnect.googleapis.com",)
+LASTS = timedelta(days=7)  # a channel, at most; Google says how long it really does
 MOST = 1000  # items of one list: what a poll may yield
 LATER = timedelta(
     hours=1
@@ -114,6 +122,52 @@ async def pages(
             count += 1
             if count == most:
                 return
+
+
+class _Channel(Resource):
+    id: str
+    resource_id: str
+    expiration: int | None = None  # milliseconds
+
+
+def hint(api: str, watch: str, start: str = "") -> Hint:
+    """Have Google say that something of a resource changed, by its method `watch` below `api`, which is such as `/calendar/v3`.
+
+    In `watch`, `{name}` stands for the poll's parameter of that name; `start` is where the `pageToken` comes from that some need. A
+    channel can't be prolonged nor found: another takes its place, and one that nobody knows of ends by itself.
+    """
+
+    async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
+        # https://developers.google.com/workspace/calendar/api/guides/push
+        # https://developers.google.com/workspace/drive/api/guides/push
+        ends = now() + LASTS
+        wanted = {
+            "id": str(uuid.uuid4()),
+            "type": "web_hook",
+            "address": hook.url,
+            "token": hook.secret,
+            "expiration": str(int(ends.timestamp() * 1000)),
+        }
+        more = {"pageToken": await ctx.http.get(f"{api}/{start}", str, at="startPageToken")} if start else {}
+        path = watch.format_map({name: quote(str(value), safe="") for name, value in params.model_dump().items()})
+        channel = await ctx.http.post(f"{api}/{path}", _Channel, params=more, json=wanted)
+        if channel.expiration is not None:
+            ends = datetime.fromtimestamp(channel.expiration / 1000, UTC)
+        return Subscription(f"{channel.id} {channel.resource_id}", ends)
+
+    async def unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> None:  # noqa: ARG001
+        channel, _, resource = subscription.partition(" ")
+        # https://developers.google.com/workspace/calendar/api/v3/reference/channels/stop
+        with suppress(Gone):
+            stopped = {"id": channel, "resourceId": resource}
+            await ctx.http.call("POST", f"{api}/channels/stop", json=stopped, gone=(404,))
+
+    return Hint(shared_token("X-Goog-Channel-Token"), subscribe, unsubscribe, handshake=_synced)
+
+
+def _synced(request: Request) -> Reply | None:
+    """The first message of a channel says only that it is there."""
+    return Reply() if request.headers.get("X-Goog-Resource-State") == "sync" else None
 
 
 def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | None:

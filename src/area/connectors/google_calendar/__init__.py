@@ -12,13 +12,14 @@ from pydantic import BaseModel, EmailStr, model_validator
 
 from area.kit.clock import now
 from area.sdk import Context, Event, Events, Gone, Row, Service, ZoneName, asked, found, look, parse, quoted
-from area.sdk.google import HOSTS, PAGES, google, refusal, scope
+from area.sdk.google import HOSTS, PAGES, google, hint, refusal, scope
 from area.sdk.mail import Addresses
 
 SOON = timedelta(minutes=1)
 LATE = timedelta(days=1)  # who is invited sees the event later than it was made
 LIST = scope("calendar.calendarlist.readonly")  # to choose a calendar from
 READ, WRITE = (scope("calendar.events.readonly"), LIST), (scope("calendar.events"), LIST)
+CHANGED = hint("/calendar/v3", "calendars/{calendar}/events/watch")
 EVENTS, EVENT = "/calendar/v3/calendars/{}/events", "/calendar/v3/calendars/{}/events/{}"
 
 service = Service(
@@ -113,7 +114,7 @@ async def event_starts(
             yield Event(f"{event.id} {event.starts_at.astimezone(UTC).isoformat()}", event, at)
 
 
-@service.poll("An event is added", every=SOON, overlap=LATE, scopes=READ)
+@service.poll("An event is added", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_added(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
     """An event is added to a calendar, by its owner or by an invitation. Events that recur fire once."""
     async for item, zone in _changes(ctx, calendar):
@@ -122,7 +123,7 @@ async def event_added(ctx: Context, since: datetime, calendar: Calendar = "prima
             yield Event(item["id"], _read(item, zone), made)
 
 
-@service.poll("An event is changed", every=SOON, overlap=LATE, scopes=READ)
+@service.poll("An event is changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_changed(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
     """An event is changed: its time, its text, its guests or their answers."""
     async for item, zone in _changes(ctx, calendar):
@@ -133,7 +134,7 @@ async def event_changed(ctx: Context, since: datetime, calendar: Calendar = "pri
             yield Event(f"{item['id']} {item['updated']}", _read(item, zone), changed)
 
 
-@service.poll("An event is cancelled", every=SOON, overlap=LATE, scopes=READ)
+@service.poll("An event is cancelled", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_cancelled(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
     """An event is cancelled or deleted; of some Google then tells nothing but the ID."""
     async for item, zone in _changes(ctx, calendar):

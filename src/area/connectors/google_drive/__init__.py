@@ -5,13 +5,13 @@ import mimetypes
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import orjson
 from pydantic import AnyHttpUrl, EmailStr
 
 from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, parse
-from area.sdk.google import HOSTS, PAGES, google, refusal, scope
+from area.sdk.google import HOSTS, PAGES, google, hint, refusal, scope
 
 SOON = timedelta(minutes=2)
 LATE = timedelta(days=1)  # what was changed without a connection arrives later
@@ -20,6 +20,7 @@ READ, WRITE = (scope("drive.metadata.readonly"),), (scope("drive"),)
 FOLDER, DOCUMENT = "application/vnd.google-apps.folder", "application/vnd.google-apps.document"
 FILES, SHARED = "/drive/v3/files", {"supportsAllDrives": "true"}
 ALL = SHARED | {"includeItemsFromAllDrives": "true"}
+CHANGED = hint("/drive/v3", f"changes/watch?{urlencode(ALL)}", f"changes/startPageToken?{urlencode(SHARED)}")
 FIELDS = "id,name,mimeType,description,size,createdTime,modifiedTime,webViewLink,parents,trashed,sharedWithMeTime,owners(emailAddress)"
 MADE = SHARED | {"fields": FIELDS}
 
@@ -63,7 +64,7 @@ class Shared(Row):
     role: str = found("role", "What they may do", "reader")
 
 
-@service.poll("A file is added to a folder", every=SOON, scopes=READ)
+@service.poll("A file is added to a folder", every=SOON, scopes=READ, hint=CHANGED)
 async def file_added(
     ctx: Context,
     since: datetime,
@@ -83,7 +84,7 @@ async def file_added(
         yield Event(one.id, one, None if moved else one.created_time)
 
 
-@service.poll("A file is changed", every=SOON, overlap=LATE, scopes=READ)
+@service.poll("A file is changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def file_changed(
     ctx: Context,
     folder: Annotated[str, asked("Only files right in this folder; empty for all files", "root", pick="folders")] = "",
@@ -111,7 +112,7 @@ async def file_changed(
         ctx.state["token"] = page.get("newStartPageToken", ctx.state["token"])
 
 
-@service.poll("A file is shared with me", every=SOON, scopes=READ)
+@service.poll("A file is shared with me", every=SOON, scopes=READ, hint=CHANGED)
 async def file_shared(ctx: Context) -> Events[File]:
     """Somebody shares a file or folder with you."""
     async for told in _files(ctx, "sharedWithMe and trashed = false", 100, "sharedWithMeTime desc"):
