@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from area.connectors.youtube import hints
 from area.sdk import Context, Event, Option, Permanent, Pick, Service, parse
 from area.sdk.google import HOSTS, PAGES, call, google, pages, refusal, scope
 
@@ -138,7 +139,7 @@ class Done(BaseModel):
     id: str = Field(description="ID of what was made, or of the video", examples=["UExCQ0YyREFDNkZGQjU3NERF"])
 
 
-@service.poll("A video is published", every=SOON, scopes=READ)
+@service.poll("A video is published", every=SOON, scopes=READ, hint=hints.published)
 async def video_published(ctx: Context, params: Channel, since: datetime) -> AsyncIterator[Event[Seen]]:  # noqa: ARG001
     """A channel publishes a video."""
     async for item in _items(ctx, await _related(ctx, "uploads", params.channel), most=50):

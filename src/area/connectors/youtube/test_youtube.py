@@ -1,13 +1,16 @@
 """YouTube, against a double that enforces its discovery document."""
 
+import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
 
 from area.connectors.youtube import Channel, Comment, Listed, Rating, service
-from area.sdk import Permanent
-from area.sdk.testing import Double, Watch, connector, discovered, outcomes
+from area.sdk import Access, Hook, Nothing, Permanent, Refused, Reply
+from area.sdk.testing import Answer, Double, Watch, connector, discovered, outcomes
+from area.sdk.testing.engine import delivery
 
 V3 = "/youtube/v3"
 OWN = "UCBR8-60-B28hp2BmDPdntcQ"
@@ -187,3 +190,45 @@ async def test_refusals(ctx, vendor):
     rating, comment = Rating(video=VIDEO), Comment(video=VIDEO, text="Hi")
     await outcomes(ctx, vendor, lambda: service.reactions["rate_video"].function(ctx, rating))
     await outcomes(ctx, vendor, lambda: service.reactions["comment_on_video"].function(ctx, comment))
+
+
+HOOK = Hook("https://area.example/hints/t0ken", "s3cret")
+TOPIC = f"https://www.youtube.com/feeds/videos.xml?channel_id={OWN}"
+
+
+@pytest.mark.parametrize("channel", ["@youtube", OWN])
+async def test_the_hub_is_asked_to_tell_of_videos(vendor, channel):
+    hint, params = service.actions["video_published"].hint, Channel(channel=channel)
+    async with (
+        Double(None, at="https://pubsubhubbub.appspot.com", access=Access()) as hub,
+        connector(service, vendor, hub) as ctx,
+    ):
+        hub.on("POST", "/subscribe", Answer(status=202))
+        made = await hint.subscribe(ctx, params, HOOK)
+        assert made.id == TOPIC
+        assert timedelta(days=4, hours=23) < made.expires_at - datetime.now(UTC) <= timedelta(days=5)
+        same = {"hub.topic": TOPIC, "hub.callback": HOOK.url, "hub.verify": "async"}
+        asked = {"hub.mode": "subscribe", "hub.secret": "s3cret", "hub.lease_seconds": "432000"}
+        assert dict(hub.asked[0].form) == same | asked
+        assert "Authorization" not in hub.asked[0].headers, "the hub is not the user's account"
+        assert (await hint.subscribe(ctx, params, HOOK)).id == made.id, "asked again, it is prolonged"
+        await hint.unsubscribe(ctx, params, HOOK, made.id)
+        assert dict(hub.asked[-1].form) == same | {"hub.mode": "unsubscribe"}
+        assert [one.query["forHandle"] for one in vendor.asked] == ["@youtube"] * (2 if channel == "@youtube" else 0)
+        hub.on("POST", "/subscribe", Answer(status=400, body=b"Invalid parameter: hub.callback"))
+        with pytest.raises(Permanent):
+            await hint.subscribe(ctx, params, HOOK)
+
+
+def test_the_hubs_question_is_answered_and_its_word_is_checked():
+    hint = service.actions["video_published"].hint
+    query = {"hub.mode": "subscribe", "hub.topic": TOPIC, "hub.challenge": "12345", "hub.lease_seconds": "432000"}
+    assert hint.handshake(delivery(method="GET", query=query)) == Reply("12345")
+    assert hint.handshake(delivery(query=query)) is None
+    body = b"<feed/>"
+    signed = hmac.new(b"s3cret", body, hashlib.sha1).hexdigest()
+    hint.verify.check(delivery(body=body, headers={"X-Hub-Signature": f"sha1={signed}"}), "s3cret", Nothing())
+    for secret, signature in (("other", signed), ("s3cret", "0" * 40), ("s3cret", ""), ("", signed)):
+        headers = {"X-Hub-Signature": f"sha1={signature}"}
+        with pytest.raises(Refused):
+            hint.verify.check(delivery(body=body, headers=headers), secret, Nothing())

@@ -1,0 +1,50 @@
+"""YouTube's hub, which tells of new videos (https://developers.google.com/youtube/v3/guides/push_notifications)."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel
+
+from area.kit.clock import now
+from area.sdk import Context, Hint, Hook, Permanent, Reply, Request, Subscription, hmac_sha1
+from area.sdk.google import pages
+
+HUB = "https://pubsubhubbub.appspot.com/subscribe"
+TOPIC = "https://www.youtube.com/feeds/videos.xml?channel_id="
+LASTS = timedelta(days=5)
+
+
+async def _subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
+    """The same topic and address once more prolong what there is."""
+    topic = TOPIC + await _channel(ctx, params.model_dump()["channel"])
+    more = {"hub.secret": hook.secret, "hub.lease_seconds": f"{LASTS.total_seconds():.0f}"}
+    await _ask(ctx, "subscribe", topic, hook, **more)
+    return Subscription(topic, now() + LASTS)
+
+
+async def _unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> None:  # noqa: ARG001
+    await _ask(ctx, "unsubscribe", subscription, hook)
+
+
+async def _ask(ctx: Context, mode: str, topic: str, hook: Hook, **more: str) -> None:
+    # https://pubsubhubbub.github.io/PubSubHubbub/pubsubhubbub-core-0.4.html#subscribing
+    asked = {"hub.mode": mode, "hub.topic": topic, "hub.callback": hook.url, "hub.verify": "async", **more}
+    await ctx.http.call("POST", HUB, data=asked)
+
+
+async def _channel(ctx: Context, channel: str) -> str:
+    """The ID of a channel that may be named by its handle."""
+    if not channel.startswith("@"):
+        return channel
+    # https://developers.google.com/youtube/v3/docs/channels/list
+    async for one in pages(ctx, "/youtube/v3/channels", "items", params={"part": "id", "forHandle": channel}, most=1):
+        return str(one["id"])
+    raise Permanent(f"YouTube knows no channel {channel}.")
+
+
+def _meant(request: Request) -> Reply | None:
+    """The hub asks whether it is meant, before it subscribes or ends it."""
+    challenge = request.query.get("hub.challenge") if request.method == "GET" else None
+    return None if challenge is None else Reply(challenge)
+
+
+published = Hint(hmac_sha1("X-Hub-Signature", "sha1="), _subscribe, _unsubscribe, handshake=_meant)
