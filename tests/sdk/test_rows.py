@@ -262,6 +262,17 @@ async def test_who_agreed(vendor, verified, answer, expected):
             await account(ctx)
 
 
+async def test_who_agreed_may_be_somebody_of_some_place(vendor):
+    account = profile("/me", id="{team.id}:{id}", name="{nick} in {team.name}")
+    async with connector(service(), vendor) as ctx:
+        vendor.on("GET", "/me", {"id": 7, "nick": "Ada", "team": {"id": "T1", "name": "Home"}})
+        told = await account(ctx)
+        assert (told.id, told.name) == ("T1:7", "Ada in Home")
+        vendor.on("GET", "/me", {"id": 7, "nick": "Ada"})
+        with pytest.raises(Permanent, match="does not say who you are"):
+            await account(ctx)
+
+
 async def test_a_uuid_is_the_same_for_each_attempt_of_one_execution(vendor):
     async with connector(service(), vendor) as ctx:
         assert ctx.uuid() == ""

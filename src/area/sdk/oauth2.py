@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from area.kit.http import RequestFailed, Response
 from area.kit.oauth2 import Quirks, Server
-from area.sdk.answers import look
+from area.sdk.answers import fill, look
 from area.sdk.errors import Permanent
 from area.sdk.http import Access
 
@@ -38,16 +38,19 @@ def profile(
 ) -> Callable[["Context"], Awaitable[Account]]:
     """Have OAuth2's `account` GET `path`, and find in the answer, at paths as for `found`, who agreed.
 
-    `verified` is the path of whether the vendor has verified the e-mail address, or what it says of all that it tells.
+    `id` and `name` may be templates as for `filled`. `verified` is the path of whether the vendor has verified the e-mail address, or what it says of all that it tells.
     """
 
     async def account(ctx: "Context") -> Account:
         me = await ctx.http.get(path)
-        known, address = look(id, me), look(email, me) if email else None
+        known, called = (fill(one, me) if "{" in one else look(one, me) for one in (id, name))
+        address = look(email, me) if email else None
         if known is None:
             raise Permanent("The vendor does not say who you are.")
         said = look(verified, me) is True if isinstance(verified, str) else verified
-        return Account(str(known), str(look(name, me, known)), address, email_verified=said and address is not None)
+        return Account(
+            str(known), str(known if called is None else called), address, email_verified=said and address is not None
+        )
 
     return account
 
