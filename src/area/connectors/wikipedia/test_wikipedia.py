@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
 from pydantic import ValidationError
 
-from area.connectors.wikipedia import api, service
+from area.connectors.wikipedia import Article, _address, service
 from area.kit.clock import now
 from area.sdk import Context, Permanent, Retry
 from area.sdk.testing import Answer, Asked, Double, Watch, connector
@@ -153,7 +153,9 @@ async def test_an_edit_is_told_whole(ctx, double):
     double.row(9, START - timedelta(seconds=30), size=100, parentid=0, userhidden=True)
     double.rows[1].pop("user")
     double.size = 1
-    oldest, newest = [edit async for edit in api.revisions(ctx, "fr", "Ada Lovelace", since)]
+    action = service.actions["page_edited"]
+    found = action.function(ctx, action.params(language="fr", title="Ada Lovelace"), since)
+    oldest, newest = [event.data async for event in found]
     assert (newest.id, newest.size_change, newest.minor, newest.new) == ("10", 20, True, False)
     assert newest.url == "https://fr.wikipedia.org/wiki/Ada_Lovelace"
     assert newest.diff_url == "https://fr.wikipedia.org/wiki/Special:Diff/10"
@@ -167,7 +169,7 @@ async def test_an_edit_is_told_whole(ctx, double):
 
 
 async def test_addresses():
-    assert api._address("de", "C# / Größe?") == "https://de.wikipedia.org/wiki/C%23_/_Gr%C3%B6%C3%9Fe%3F"
+    assert _address("de", "C# / Größe?") == "https://de.wikipedia.org/wiki/C%23_/_Gr%C3%B6%C3%9Fe%3F"
 
 
 async def test_a_page_that_does_not_exist(ctx, double):
@@ -212,8 +214,9 @@ async def test_a_look_that_is_cut_off_is_continued(ctx, double):
     for revid in range(300):
         double.row(revid, START + timedelta(minutes=revid), type="edit")
     read: list[str] = []
+    action = service.actions["change_matching"]
     for _ in range(4):
-        changes = api.recent_changes(ctx, "en", "any", START)
+        changes = action.function(ctx, action.params(words="ada"), START)
         for _ in range(100):
             edit = await anext(changes, None)
             read += [edit.id] if edit else []
@@ -263,7 +266,7 @@ async def test_the_article_and_picture_of_the_day(ctx, double, clock):
         assert len(double.asked) == asked, "asked once a day"
     clock.shift(timedelta(days=1))
     (event,) = await article.look()
-    assert event.data == api.Article(
+    assert event.data == Article(
         date="2026-11-24", title="Ada L", description="mathematician", extract="Ada was.",
         url="https://en.wikipedia.org/wiki/Ada_L", image="https://u.example/a.jpg",
     )  # fmt: skip
@@ -281,8 +284,9 @@ async def test_a_day_without_an_article(ctx, double):
     double.feeds = {"2026/11/23": {"image": IMAGE}}
     with pytest.raises(Permanent, match="'is' has no article of the day for 2026-11-23"):
         await Watch(ctx, service.actions["article_of_the_day"], language="is").look()
+    double.feeds = {}
     with pytest.raises(Permanent, match="404"):
-        await api.of_the_day(ctx, "en", date(2026, 1, 1), api.Article)
+        await Watch(ctx, service.actions["article_of_the_day"]).look()
 
 
 @pytest.mark.parametrize(
