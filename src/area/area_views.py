@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -19,7 +20,7 @@ from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
 
-MOST_KEPT = 5000  # AREAs whose sides are kept, of all users: some 10 MB
+MOST_KEPT = 5000  # AREAs of all users whose sides and views are kept: some 20 MB
 
 
 class PartOut(BaseModel):
@@ -94,52 +95,85 @@ async def views(session: AsyncSession, scope: Scope, ids: Sequence[int]) -> list
     areas = [rows[one] for one in ids if one in rows]
     if not areas:
         return []
-    parts = await _parts(session, scope, areas)
+    seen = _seen.setdefault(scope.registry, OrderedDict())
+    same = {area.id: one for area in areas if (one := seen.get(area.id)) and one.row == area}
+    read = [area for area in areas if area.id not in same]
+    parts = {area_id: (one.view.action, one.view.reaction) for area_id, one in same.items()}
+    parts |= await _parts(session, scope, read) if read else {}
     connections: Mapping[str, str] = {}
-    if any(_needs_connection(scope.registry, key) for key in {one.component for both in parts for one in both}):
+    if any(
+        _needs_connection(scope.registry, key) for key in {one.component for both in parts.values() for one in both}
+    ):
         connections = await _connection_states(session, scope.registry, areas[0].user_id)
-    views = []
-    for area, (action, reaction) in zip(areas, parts, strict=True):
-        keys = (action.component, reaction.component)
-        waits_for = _waits_for(scope.registry, keys, connections) if area.available else None
-        state, reason = _state(area, scope.registry, keys, waits_for, connections)
-        try:
-            webhook_url, webhook_secret = _webhook(scope, action.component, area)
-        except Undecryptable as error:
-            webhook_url = webhook_secret = None
-            state, reason = "failing", f"Its webhook address can't be read: {error}"
-        views.append(
-            AreaOut(
-                id=area.id,
-                user_id=area.user_id,
-                component_action_id=area.component_action_id,
-                component_reaction_id=area.component_reaction_id,
-                name=area.name,
-                description=area.description,
-                is_active=area.is_active,
-                created_at=area.created_at,
-                updated_at=area.updated_at,
-                last_triggered_at=area.last_triggered_at.replace(tzinfo=UTC) if area.last_triggered_at else None,
-                triggered_count=area.triggered_count,
-                action=action,
-                reaction=reaction,
-                webhook_url=webhook_url,
-                webhook_secret=webhook_secret,
-                version=area.version,
-                state=state,
-                reason=reason,
-                waits_for=waits_for.slug if waits_for and state == "waiting_for_connection" else None,
-                last_checked_at=area.checked_at,
-                next_due_at=area.due_at if area.is_active and not area.token else None,
-            )
-        )
+    for area in areas:
+        one = same.get(area.id)
+        if one is None or one.connections != connections:
+            one = Seen(area, connections, _view(scope, area, parts[area.id], connections))
+        seen[area.id] = one
+        seen.move_to_end(area.id)
+    views = [_reachable(scope, area, seen[area.id].view) for area in areas]
+    while len(seen) > MOST_KEPT:
+        seen.popitem(last=False)
     return views
 
 
+def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connections: Mapping[str, str]) -> AreaOut:
+    """The AREA without its webhook's address."""
+    action, reaction = parts
+    keys = (action.component, reaction.component)
+    waits_for = _waits_for(scope.registry, keys, connections) if area.available else None
+    state, reason = _state(area, scope.registry, keys, waits_for, connections)
+    return AreaOut(
+        id=area.id,
+        user_id=area.user_id,
+        component_action_id=area.component_action_id,
+        component_reaction_id=area.component_reaction_id,
+        name=area.name,
+        description=area.description,
+        is_active=area.is_active,
+        created_at=area.created_at,
+        updated_at=area.updated_at,
+        last_triggered_at=area.last_triggered_at.replace(tzinfo=UTC) if area.last_triggered_at else None,
+        triggered_count=area.triggered_count,
+        action=action,
+        reaction=reaction,
+        webhook_url=None,
+        webhook_secret=None,
+        version=area.version,
+        state=state,
+        reason=reason,
+        waits_for=waits_for.slug if waits_for and state == "waiting_for_connection" else None,
+        last_checked_at=area.checked_at,
+        next_due_at=area.due_at if area.is_active and not area.token else None,
+    )
+
+
+def _reachable(scope: Scope, area: Row[Any], view: AreaOut) -> AreaOut:
+    """The AREA with its webhook's address."""
+    try:
+        url, secret = _webhook(scope, view.action.component, area)
+    except Undecryptable as error:
+        reason = f"Its webhook address can't be read: {error}"
+        return view.model_copy(update={"state": "failing", "reason": reason, "waits_for": None})
+    return view.model_copy(update={"webhook_url": url, "webhook_secret": secret}) if url else view
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An AREA as it was seen last: as long as its row and its owner's connections stay the same, so does what is made of them.
+    Secrets are no part of it.
+    """
+
+    row: Row[Any]
+    connections: Mapping[str, str]
+    view: AreaOut
+
+
+_seen: WeakKeyDictionary[Registry, OrderedDict[int, Seen]] = WeakKeyDictionary()
 _kept: WeakKeyDictionary[Registry, OrderedDict[tuple[Hashable, ...], tuple[PartOut, PartOut]]] = WeakKeyDictionary()
 
 
-async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]]) -> list[tuple[PartOut, PartOut]]:
+async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]]) -> dict[int, tuple[PartOut, PartOut]]:
     """Both sides of each AREA. A version never changes, so its sides are read once; secrets are no part of them."""
     kept = _kept.setdefault(scope.registry, OrderedDict())
     versions = {area.id: (area.id, area.version, area.created_at, area.updated_at) for area in areas}
@@ -155,7 +189,7 @@ async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]])
         kept.move_to_end(versions[area.id])
     while len(kept) > MOST_KEPT:
         kept.popitem(last=False)
-    return [found[area.id] for area in areas]
+    return found
 
 
 def _webhook(scope: Scope, key: str, area: Row[Any]) -> tuple[str | None, str | None]:

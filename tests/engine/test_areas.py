@@ -7,6 +7,7 @@ import pytest
 from area import area_views, areas
 from area.areas import AreaIn, AreaPatch
 from area.engine import control
+from area.kit.crypto import Keyring
 from area.kit.problems import Invalid, NotFound, TooMany
 from area.plans import MASK, Scope
 
@@ -219,3 +220,28 @@ async def test_what_an_area_says_is_read_anew_when_it_changes(state, user):
         await areas.change(session, scope, user, area.id, third)
     async with state.database.transaction() as session:
         assert (await areas.find(session, scope, user))[0].reaction.parameters == {"text": "third"}
+
+
+async def test_how_an_area_fares_is_seen_at_once_also_when_it_was_just_looked_at(state, user):
+    scope = Scope(state.registry, state.keyring, "http://x", 3)
+    area = await make_area(state, user, action="webhook.received", text="x")
+    pool = await state.database.pool()
+
+    async def seen():
+        async with state.database.transaction() as session:
+            return await areas.get(session, scope, user, area.id)
+
+    first = await seen()
+    assert first.state == "never_fired"
+    assert first.webhook_url.startswith("http://x/hooks/")
+    assert await seen() == first
+    failing = "insert into area_health (area_id, failures, reason) values ($1, 3, 'Refused.')"
+    await pool.execute(failing, area.id)
+    assert ((await seen()).state, (await seen()).reason) == ("failing", "Refused.")
+    await pool.execute("delete from area_health where area_id = $1", area.id)
+    assert await seen() == first
+    other = Scope(state.registry, Keyring(["another secret key, as long as it has to be"]), "http://x", 3)
+    async with state.database.transaction() as session:
+        unreadable = await areas.get(session, other, user, area.id)
+    assert (unreadable.state, unreadable.webhook_url) == ("failing", None)
+    assert await seen() == first
