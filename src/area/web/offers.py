@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import catalog
 from area.catalog import ComponentView, ServiceView, Snapshot, VariableView
+from area.kit.problems import NotFound
 from area.web.pages import Page
 from area.web.show import folded
 
@@ -42,9 +43,11 @@ async def _filled(page: Page, session: AsyncSession, view: ServiceView, keys: Co
 
 
 async def service(page: Page, session: AsyncSession, slug: str) -> ServiceView:
-    """One service by slug, name or id. Raises `NotFound`."""
-    found = await catalog.service(session, page.state.registry, slug)
-    return _service(found, page.words(found.slug))
+    """One service, also one that is switched off, with its components without their variables. Raises `NotFound`."""
+    for one in await services(page, session, include_inactive=True):
+        if one.slug == slug:
+            return one
+    raise NotFound("There is no such service here, or an administrator has switched it off.")
 
 
 def named(page: Page, mine: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The services: what each can do, and the user's connections to those that need one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -180,7 +180,7 @@ async def _show(
     view = await offers.service(page, session, slug)
     found = await connections.views(session, registry, page.user.id, settings)
     mine = next((one for one in found if one.service == slug), None)
-    if view.slug != slug or not (view.is_active or (mine and mine.connected)):
+    if not (view.is_active or (mine and mine.connected)):
         raise NotFound("There is no such service here, or an administrator has switched it off.")
     needing: list[Dependent] = []
     if mine:
@@ -195,7 +195,7 @@ async def _show(
         service=view,
         actions=actions,
         reactions=[one for one in view.reactions if one.is_active],
-        how={one.key: _how(page, one) for one in actions},
+        how=_how(page),
         connection=mine,
         state=_state(mine),
         needing=needing,
@@ -222,17 +222,22 @@ def _names(needing: list[Dependent]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
-def _how(page: Page, component: ComponentView) -> str:
-    """How its events arrive, as a sentence."""
-    if component.kind == "poll" and component.polling_interval:
-        length = timedelta(seconds=component.polling_interval)
-        time = format_timedelta(length, locale=page.language, threshold=1.5)
-        return page.say("Looks for something new every %(time)s.", time=time)
-    return {
+def _how(page: Page) -> Callable[[ComponentView], str]:
+    """What says how the events of an action arrive."""
+    sentences = {
         "timer": page.say("Fires by the clock."),
         "webhook": page.say("Fires at once: others send to an address of its own."),
         "listen": page.say("Fires at once: it keeps listening."),
-    }.get(component.kind or "", "")
+    }
+
+    def how(component: ComponentView) -> str:
+        if component.kind == "poll" and component.polling_interval:
+            length = timedelta(seconds=component.polling_interval)
+            time = format_timedelta(length, locale=page.language, threshold=1.5)
+            return page.say("Looks for something new every %(time)s.", time=time)
+        return sentences.get(component.kind or "", "")
+
+    return how
 
 
 def _label(description: str) -> tuple[str, str]:
