@@ -6,7 +6,6 @@ from pydantic import BaseModel
 
 from area.kit.clock import now
 from area.sdk import Context, Hint, Hook, Permanent, Reply, Request, Subscription, hmac_sha1
-from area.sdk.google import pages
 
 HUB = "https://pubsubhubbub.appspot.com/subscribe"
 TOPIC = "https://www.youtube.com/feeds/videos.xml?channel_id="
@@ -36,7 +35,7 @@ async def _channel(ctx: Context, channel: str) -> str:
     if not channel.startswith("@"):
         return channel
     # https://developers.google.com/youtube/v3/docs/channels/list
-    async for one in pages(ctx, "/youtube/v3/channels", "items", params={"part": "id", "forHandle": channel}, most=1):
+    async for one in ctx.http.rows("/youtube/v3/channels", params={"part": "id", "forHandle": channel}, most=1):
         return str(one["id"])
     raise Permanent(f"YouTube knows no channel {channel}.")
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.youtube import Channel, Comment, Listed, Rating, service
+from area.connectors.youtube import service
 from area.sdk import Access, Hook, Nothing, Permanent, Refused, Reply
-from area.sdk.testing import Answer, Double, Watch, connector, discovered, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
 from area.sdk.testing.engine import delivery
 
 V3 = "/youtube/v3"
@@ -130,37 +130,37 @@ async def test_a_comment_is_written_once(ctx, vendor):
 
 async def test_reactions(ctx, vendor):
     add, rate, say, follow = (
-        service.reactions[name].function for name in ("add_to_playlist", "rate_video", "comment_on_video", "subscribe")
+        service.reactions[name] for name in ("add_to_playlist", "rate_video", "comment_on_video", "subscribe")
     )
     vendor.on("GET", f"{V3}/playlistItems", {"items": []})
     vendor.on("POST", f"{V3}/playlistItems", {"id": "made"})
-    listed = Listed(playlist="PL1", video=f"https://youtu.be/{VIDEO}?t=3")
-    assert (await add(ctx, listed)).id == "made"
+    listed = {"playlist": "PL1", "video": f"https://youtu.be/{VIDEO}?t=3"}
+    assert (await act(ctx, add, **listed)).id == "made"
     video = {"kind": "youtube#video", "videoId": VIDEO}
     assert vendor.asked[-1].json == {"snippet": {"playlistId": "PL1", "resourceId": video}}
     vendor.on("GET", f"{V3}/playlistItems", {"items": [{"id": "there"}]})
-    assert (await add(ctx, listed)).id == "there"
+    assert (await act(ctx, add, **listed)).id == "there"
     vendor.on("POST", f"{V3}/videos/rate", None)
-    await rate(ctx, Rating(video=f"https://www.youtube.com/watch?app=desktop&v={VIDEO}&t=3", rating="none"))
+    await act(ctx, rate, video=f"https://www.youtube.com/watch?app=desktop&v={VIDEO}&t=3", rating="none")
     assert dict(vendor.asked[-1].query) == {"id": VIDEO, "rating": "none"}
     vendor.on("POST", f"{V3}/commentThreads", lambda asked: thread("c", 0))
-    assert (await say(ctx, Comment(video=VIDEO, text="Hi"))).id == "c"
+    assert (await act(ctx, say, video=VIDEO, text="Hi")).id == "c"
     assert vendor.asked[-1].json["snippet"]["topLevelComment"] == {"snippet": {"textOriginal": "Hi"}}
     vendor.on("GET", f"{V3}/subscriptions", {})
     vendor.on("POST", f"{V3}/subscriptions", {"id": "made"})
-    assert (await follow(ctx, Channel(channel=OWN))).id == "made"
+    assert (await act(ctx, follow, channel=OWN)).id == "made"
     assert vendor.asked[-1].json["snippet"]["resourceId"]["channelId"] == OWN
     vendor.on("GET", f"{V3}/subscriptions", {"items": [{"id": "there"}]})
-    assert (await follow(ctx, Channel(channel=f"https://www.youtube.com/channel/{OWN}"))).id == "there"
+    assert (await act(ctx, follow, channel=f"https://www.youtube.com/channel/{OWN}")).id == "there"
     assert service.reactions["comment_on_video"].on_crash == "fail"
 
 
 @pytest.mark.parametrize("wrong", ["", "bees", "https://example.com/", f"{VIDEO}x"])
 def test_what_is_no_video_and_no_channel(wrong):
     with pytest.raises(ValidationError):
-        Rating(video=wrong)
+        service.reactions["rate_video"].params(video=wrong)
     with pytest.raises(ValidationError):
-        Channel(channel=wrong)
+        service.reactions["subscribe"].params(channel=wrong)
 
 
 async def test_pickers(ctx, vendor):
@@ -187,9 +187,9 @@ async def test_refusals_of_a_look(ctx, vendor, name, params):
 
 
 async def test_refusals(ctx, vendor):
-    rating, comment = Rating(video=VIDEO), Comment(video=VIDEO, text="Hi")
-    await outcomes(ctx, vendor, lambda: service.reactions["rate_video"].function(ctx, rating))
-    await outcomes(ctx, vendor, lambda: service.reactions["comment_on_video"].function(ctx, comment))
+    rate, say = (service.reactions[name] for name in ("rate_video", "comment_on_video"))
+    await outcomes(ctx, vendor, lambda: act(ctx, rate, video=VIDEO), garbage=False)
+    await outcomes(ctx, vendor, lambda: act(ctx, say, video=VIDEO, text="Hi"))
 
 
 HOOK = Hook("https://area.example/hints/t0ken", "s3cret")
@@ -198,7 +198,7 @@ TOPIC = f"https://www.youtube.com/feeds/videos.xml?channel_id={OWN}"
 
 @pytest.mark.parametrize("channel", ["@youtube", OWN])
 async def test_the_hub_is_asked_to_tell_of_videos(vendor, channel):
-    hint, params = service.actions["video_published"].hint, Channel(channel=channel)
+    hint, params = service.actions["video_published"].hint, service.actions["video_published"].params(channel=channel)
     async with (
         Double(None, at="https://pubsubhubbub.appspot.com", access=Access()) as hub,
         connector(service, vendor, hub) as ctx,
