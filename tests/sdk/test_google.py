@@ -9,7 +9,7 @@ from area.kit.clock import now
 from area.kit.oauth2 import authorization_address
 from area.registry import registry
 from area.sdk import Hook, Nothing, Permanent, Refused, Reply, Retry, Service
-from area.sdk.google import HOSTS, PAGES, Gone, call, google, pages, refusal, scope
+from area.sdk.google import HOSTS, PAGES, google, refusal, scope
 from area.sdk.testing import Double, connector, discovered
 from area.sdk.testing.engine import delivery
 
@@ -91,7 +91,7 @@ async def test_what_a_403_means(vendor, body, error, after):
     vendor.fails(403, body)
     async with connector(service, vendor) as ctx:
         with pytest.raises(error) as caught:
-            await call(ctx, "GET", "/x")
+            await ctx.http.get("/x")
     if error is Retry:
         assert caught.value.after == after
         assert caught.value.parks
@@ -99,22 +99,23 @@ async def test_what_a_403_means(vendor, body, error, after):
         assert after in str(caught.value)
 
 
+async def test_a_403_may_say_how_long_to_wait(vendor):
+    vendor.on("GET", "/x", {})
+    vendor.fails(403, refused("quotaExceeded"), Retry_After="7")
+    async with connector(service, vendor) as ctx:
+        with pytest.raises(Retry) as caught:
+            await ctx.http.get("/x")
+    assert (caught.value.after, caught.value.parks) == (timedelta(seconds=7), True)
+
+
 async def test_pages(vendor):
     found = {None: {"items": [{"id": "1"}, {"id": "2"}], "nextPageToken": "b"}, "b": {"items": [{"id": "3"}]}}
     vendor.on("GET", "/list", lambda asked: found[asked.query.get("pageToken")])
     async with connector(service, vendor) as ctx:
         for most, wanted in ((9, "123"), (3, "123"), (2, "12"), (1, "1")):
-            seen = [one["id"] async for one in pages(ctx, "/list", "items", params={"q": "x"}, most=most)]
+            seen = [one["id"] async for one in ctx.http.rows("/list", params={"q": "x"}, most=most)]
             assert "".join(seen) == wanted
         assert {asked.query["q"] for asked in vendor.asked} == {"x"}
-        vendor.on("GET", "/list", [])
-        with pytest.raises(Permanent, match="something else than it documents"):
-            await call(ctx, "GET", "/list")
-        vendor.fails(404)
-        with pytest.raises(Gone):
-            await call(ctx, "GET", "/list", gone=404)
-        with pytest.raises(Permanent):
-            await call(ctx, "GET", "/list", gone=410)
 
 
 # Hints, against Google's discovery documents

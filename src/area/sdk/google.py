@@ -1,33 +1,30 @@
 """What Google's services share: one registration, one way of asking, and what their refusals mean."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel
 
 from area.kit.clock import now
-from area.sdk.answers import look
+from area.sdk.answers import Row, found, look
 from area.sdk.context import Context
 from area.sdk.errors import ConnectorError, Gone, Permanent, Retry
 from area.sdk.events import Hook, Reply, Request, Subscription
 from area.sdk.hints import Hint
-from area.sdk.http import LIMITED, Pages, Response, parse
+from area.sdk.http import LIMITED, Pages, Response
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.verify import shared_token
 
-__all__ = ["HOSTS", "PAGES", "Gone", "Resource", "answers", "call", "google", "hint", "pages", "refusal", "scope"]
+__all__ = ["HOSTS", "PAGES", "google", "hint", "refusal", "scope"]
 
-HOSTS = ("openidconnect.googleapis.com",)
 LASTS = timedelta(days=7)  # a channel, at most; Google says how long it really does
-MOST = 1000  # items of one list: what a poll may yield
-LATER = timedelta(
-    hours=1
-)  # a quota of a day is there again at midnight Pacific time, and Google does not say when that is
+HOSTS = ("openidconnect.googleapis.com",)
+# a quota of a day is there again at midnight Pacific time, and Google does not say when that is
+LATER = timedelta(hours=1)
 
 # https://developers.google.com/workspace/drive/api/guides/handle-errors
 # https://developers.google.com/workspace/calendar/api/guides/errors
@@ -37,15 +34,8 @@ _A_DAY = {"quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg"}
 _TOO_LITTLE = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 _SWITCHED_OFF = {"accessNotConfigured", "SERVICE_DISABLED"}
 
-
 # one for all: https://google.aip.dev/158. Whoever asks for what has changed needs the last page, which says from where to go on
 PAGES = Pages("items", next="nextPageToken", cursor="pageToken", most=1000)
-
-
-class Resource(BaseModel):
-    """What Google calls `mimeType` is `mime_type` here."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 def scope(name: str) -> str:
@@ -88,46 +78,10 @@ def google(*, login: bool = False) -> OAuth2:
     )
 
 
-async def call(ctx: Context, method: str, url: str, *, gone: int = 0, **options: Any) -> dict[str, Any]:
-    """Ask, and parse the answer; nothing is an empty one.
-
-    Raises the three errors as `Http` does, and by Google's reasons on 403; `Gone` on the status `gone`.
-    """
-    response = await ctx.http.request(method, url, **options)
-    if response.status == gone:
-        raise Gone
-    ctx.http.check(response)
-    return parse(dict[str, Any], response, response.host) if response.body else {}
-
-
-async def answers(ctx: Context, url: str, *, params: Mapping[str, Any], gone: int = 0) -> AsyncIterator[dict[str, Any]]:
-    """A list, page after page. Raises as `call`."""
-    page: dict[str, str] = {}
-    while True:
-        answer = await call(ctx, "GET", url, gone=gone, params={**params, **page})
-        yield answer
-        if not answer.get("nextPageToken"):
-            return
-        page = {"pageToken": answer["nextPageToken"]}
-
-
-async def pages(
-    ctx: Context, url: str, items: str, *, params: Mapping[str, Any], most: int = MOST
-) -> AsyncIterator[dict[str, Any]]:
-    """The items of a list, over its pages, `most` of them. Raises as `call`."""
-    count = 0
-    async for answer in answers(ctx, url, params=params):
-        for item in answer.get(items) or ():
-            yield item
-            count += 1
-            if count == most:
-                return
-
-
-class _Channel(Resource):
+class _Channel(Row):
     id: str
-    resource_id: str
-    expiration: int | None = None  # milliseconds
+    resource: str = found("resourceId", "What is watched", "o3hgv1538sdjfh")
+    ends: int | None = found("expiration", "When it ends, in milliseconds", 1426325213000, None)
 
 
 def hint(api: str, watch: str, start: str = "") -> Hint:
@@ -151,9 +105,9 @@ def hint(api: str, watch: str, start: str = "") -> Hint:
         more = {"pageToken": await ctx.http.get(f"{api}/{start}", str, at="startPageToken")} if start else {}
         path = watch.format_map({name: quote(str(value), safe="") for name, value in params.model_dump().items()})
         channel = await ctx.http.post(f"{api}/{path}", _Channel, params=more, json=wanted)
-        if channel.expiration is not None:
-            ends = datetime.fromtimestamp(channel.expiration / 1000, UTC)
-        return Subscription(f"{channel.id} {channel.resource_id}", ends)
+        if channel.ends is not None:
+            ends = datetime.fromtimestamp(channel.ends / 1000, UTC)
+        return Subscription(f"{channel.id} {channel.resource}", ends)
 
     async def unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> None:  # noqa: ARG001
         channel, _, resource = subscription.partition(" ")
@@ -174,10 +128,7 @@ def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | Non
     """What Google's reasons mean on 403, in both forms of its errors (https://google.aip.dev/193)."""
     if response.status != 403:
         return None
-    told = [
-        one for form in ("errors", "details") for one in look(f"error.{form}", body, ()) if isinstance(one, Mapping)
-    ]
-    reasons = {str(one.get("reason")) for one in told}
+    reasons = {str(one) for form in ("errors", "details") for one in look(f"error.{form}.*.reason", body, ())}
     if reasons & _TOO_LITTLE:
         return Permanent(
             "Google was not allowed to let AREA do this. Connect it again, and agree to all that it asks for."

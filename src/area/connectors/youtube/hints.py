@@ -35,7 +35,7 @@ async def _channel(ctx: Context, channel: str) -> str:
     if not channel.startswith("@"):
         return channel
     # https://developers.google.com/youtube/v3/docs/channels/list
-    async for one in ctx.http.rows("/youtube/v3/channels", params={"part": "id", "forHandle": channel}, most=1):
+    async for one in ctx.http.rows("/channels", params={"part": "id", "forHandle": channel}, most=1):
         return str(one["id"])
     raise Permanent(f"YouTube knows no channel {channel}.")
 
