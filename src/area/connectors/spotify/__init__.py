@@ -5,13 +5,12 @@ https://developer.spotify.com/documentation/web-api/tutorials/february-2026-migr
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
-
-from area.sdk import Account, Context, Event, Nothing, OAuth2, Option, Permanent, Pick, Row, Service, found, parse
+from area.sdk import Context, Event, Events, Option, Pages, Permanent, Row, Service, asked, found, parse
+from area.sdk.oauth2 import OAuth2, profile
 
 OFTEN = timedelta(minutes=5)
 LATE = timedelta(days=7)  # a release is dated by its day, and may be seen some days later
@@ -20,14 +19,7 @@ ADDRESS = re.compile(r"(?:spotify:|https://open\.spotify\.com/(?:intl-\w+/)?)(\w
 SEE_PLAYLISTS = ("playlist-read-private", "playlist-read-collaborative")
 CHANGE_PLAYLISTS = (*SEE_PLAYLISTS, "playlist-modify-public", "playlist-modify-private")
 PLAY = ("user-read-playback-state", "user-modify-playback-state")
-Playlist = Annotated[str, Pick("playlists")]
-
-
-async def _account(ctx: Context) -> Account:
-    # https://developer.spotify.com/documentation/web-api/reference/get-current-users-profile: the e-mail is unverified
-    me = await ctx.http.get("/me")
-    return Account(me["id"], me.get("display_name") or me["id"], me.get("email"), email_verified=False)
-
+FOLLOWED = Pages("artists.items", next="artists.cursors.after", more="artists.next", cursor="after", most=PAGES)
 
 service = Service(
     "spotify",
@@ -35,76 +27,28 @@ service = Service(
     "Tracks that you save, play or add to playlists, and new releases; save and play tracks, and make playlists.",
     docs="https://developer.spotify.com/documentation/web-api",
     base_url="https://api.spotify.com/v1",
+    pages=Pages("items"),
     auth=OAuth2(  # https://developer.spotify.com/documentation/web-api/tutorials/code-flow
         "https://accounts.spotify.com/authorize",
         "https://accounts.spotify.com/api/token",
-        _account,
+        # https://developer.spotify.com/documentation/web-api/reference/get-current-users-profile: the e-mail is unverified
+        profile("/me", id="id", name="display_name", email="email", verified=False),
         scopes=("user-read-email",),
         login_scopes=("user-read-email",),
     ),
     quality="verified",
 )
+# https://developer.spotify.com/documentation/web-api/reference/get-followed
+service.options("artists", "/me/following", params={"type": "artist", "limit": "50"}, pages=FOLLOWED)
+# https://developer.spotify.com/documentation/web-api/reference/get-a-users-available-devices
+service.options("devices", "/me/player/devices", hint="type", where=lambda one: bool(one["id"]), pages=Pages("devices"))
 
-
-class InPlaylist(BaseModel):
-    """Which playlist."""
-
-    playlist: Playlist = Field(min_length=1, description="Playlist", examples=["3cEYpjA9oz9GiPac4AsH4n"])
-
-
-class ByArtist(BaseModel):
-    """Which artist."""
-
-    artist: Annotated[str, Pick("artists")] = Field(
-        min_length=1, description="Artist, by id; those you follow can be chosen", examples=["0TnOYISbd1XYRBk9myaseg"]
-    )
-
-
-class OneTrack(BaseModel):
-    """Which track."""
-
-    track: str = Field(
-        min_length=1, description="Its address or URI, or words to search for", examples=["Imagine, John Lennon"]
-    )
-
-
-class ToPlaylist(InPlaylist, OneTrack):
-    """Which track, and where to."""
-
-
-class NewPlaylist(BaseModel):
-    """The playlist to make."""
-
-    name: str = Field(min_length=1, description="Its name", examples=["Summer"])
-    description: str = Field("", description="What it is about", examples=["What we heard in summer"])
-    public: bool = Field(False, description="Whether it is shown on your profile", examples=[False])
-
-
-class OnDevice(BaseModel):
-    """Which device."""
-
-    device: Annotated[str, Pick("devices")] = Field(
-        "", description="Device; empty: the one that is playing", examples=["74ASZWbe4lXaubB36ztrGX"]
-    )
-
-
-class Queued(OneTrack, OnDevice):
-    """Which track, and on which device."""
-
-
-class Playing(OnDevice):
-    """What to play, and on which device."""
-
-    what: str = Field(
-        "",
-        description="Address or URI of a track, album, artist or playlist; empty: go on",
-        examples=["spotify:album:5ht7ItJgpBH7W6vJ5BqpPr"],
-    )
+Playlist = Annotated[str, asked("Playlist", "3cEYpjA9oz9GiPac4AsH4n", pick="playlists", min_length=1)]
+Wanted = Annotated[str, asked("Its address or URI, or words to search for", "Imagine, John Lennon", min_length=1)]
+Device = Annotated[str, asked("Device; empty: the one that is playing", "74ASZWbe4lXaubB36ztrGX", pick="devices")]
 
 
 class Track(Row):
-    """A track."""
-
     id: str | None = found("id", "Its id, unless it is a local file", "4iV5W9uYEdYUVa79Axb7Rh", None)
     name: str = found("name", "Its name", "Imagine")
     artist: str = found("artists.0.name show.name", "Its first artist", "John Lennon", "")
@@ -116,8 +60,6 @@ class Track(Row):
 
 
 class Album(Row):
-    """An album or a single."""
-
     id: str = found("id", "Its id", "5ht7ItJgpBH7W6vJ5BqpPr")
     name: str = found("name", "Its name", "Imagine")
     artist: str = found("artists.0.name", "Its first artist", "John Lennon")
@@ -129,9 +71,7 @@ class Album(Row):
     )
 
 
-class Made(Row):
-    """A playlist."""
-
+class Created(Row):
     id: str = found("id", "Its id", "3cEYpjA9oz9GiPac4AsH4n")
     name: str = found("name", "Its name", "Summer")
     url: str = found(
@@ -140,10 +80,10 @@ class Made(Row):
 
 
 @service.poll("You save a track", every=OFTEN, scopes=("user-library-read",))
-async def track_saved(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Track]]:  # noqa: ARG001
+async def track_saved(ctx: Context, since: datetime) -> Events[Track]:
     """You save a track to your liked songs."""
     # https://developer.spotify.com/documentation/web-api/reference/get-users-saved-tracks
-    async for row in _all(ctx, "/me/tracks", {}):
+    async for row in _all(ctx, "/me/tracks"):
         event = _event(row, row["added_at"])
         yield event
         if event.at and event.at < since:
@@ -151,137 +91,132 @@ async def track_saved(ctx: Context, params: Nothing, since: datetime) -> AsyncIt
 
 
 @service.poll("You play a track", every=OFTEN, scopes=("user-read-recently-played",))
-async def track_played(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Track]]:  # noqa: ARG001
+async def track_played(ctx: Context) -> Events[Track]:
     """You have played a track, on any device. Podcasts do not count."""
     # https://developer.spotify.com/documentation/web-api/reference/get-recently-played
-    for row in (await ctx.http.get("/me/player/recently-played", params={"limit": "50"}))["items"]:
+    async for row in ctx.http.rows("/me/player/recently-played", params={"limit": "50"}):
         yield _event(row, row["played_at"])
 
 
 @service.poll("A track is added to a playlist", every=OFTEN, scopes=SEE_PLAYLISTS)
-async def track_added(ctx: Context, params: InPlaylist, since: datetime) -> AsyncIterator[Event[Track]]:  # noqa: ARG001
+async def track_added(ctx: Context, playlist: Playlist) -> Events[Track]:
     """Somebody adds a track or an episode to a playlist of yours, or one that you work on with others."""
     # https://developer.spotify.com/documentation/web-api/reference/get-playlist
-    playlist = await ctx.http.get(f"/playlists/{params.playlist}", params={"fields": "snapshot_id"})
-    if ctx.state.get("snapshot") == playlist["snapshot_id"]:
+    snapshot = await ctx.http.get(f"/playlists/{playlist}", str, at="snapshot_id", params={"fields": "snapshot_id"})
+    if ctx.state.get("snapshot") == snapshot:
         return
     # https://developer.spotify.com/documentation/web-api/reference/get-playlists-items
-    async for row in _all(ctx, f"/playlists/{params.playlist}/items", {}):
+    async for row in _all(ctx, f"/playlists/{playlist}/items"):
         if row.get("item") or row.get("track"):  # neither, where it is gone from Spotify
             yield _event(row, row["added_at"])
-    ctx.state["snapshot"] = playlist["snapshot_id"]
+    ctx.state["snapshot"] = snapshot
 
 
 @service.poll("An artist releases something", every=timedelta(hours=1), overlap=LATE, scopes=("user-follow-read",))
-async def artist_released(ctx: Context, params: ByArtist, since: datetime) -> AsyncIterator[Event[Album]]:  # noqa: ARG001
+async def artist_released(
+    ctx: Context,
+    artist: Annotated[
+        str,
+        asked("Artist, by id; those you follow can be chosen", "0TnOYISbd1XYRBk9myaseg", pick="artists", min_length=1),
+    ],
+) -> Events[Album]:
     """An artist releases an album or a single."""
     for kind in ("album", "single"):  # each the newest first, and 10 at most
-        # https://developer.spotify.com/documentation/web-api/reference/get-an-artists-albums
         query = {"include_groups": kind, "limit": "10"}
-        for row in (await ctx.http.get(f"/artists/{params.artist}/albums", params=query))["items"]:
-            album = parse(Album, row, "Spotify")
+        # https://developer.spotify.com/documentation/web-api/reference/get-an-artists-albums
+        async for album in ctx.http.rows(f"/artists/{artist}/albums", Album, params=query):
             if re.fullmatch(r"\d{4}-\d\d-\d\d", album.released):  # old ones have a year only
                 yield Event(album.id, album, datetime.fromisoformat(album.released).replace(tzinfo=UTC))
 
 
 @service.reaction("Save a track", scopes=("user-library-modify",))
-async def save_track(ctx: Context, params: OneTrack) -> Track:
+async def save_track(ctx: Context, track: Wanted) -> Track:
     """Save a track to your liked songs."""
-    track = await _track(ctx, params.track)
+    one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/save-library-items
-    await ctx.http.call("PUT", "/me/library", params={"uris": track.uri})
-    return track
+    await ctx.http.call("PUT", "/me/library", params={"uris": one.uri})
+    return one
 
 
 @service.reaction("Add a track to a playlist", on_crash="fail", scopes=CHANGE_PLAYLISTS)
-async def add_to_playlist(ctx: Context, params: ToPlaylist) -> Track:
+async def add_to_playlist(ctx: Context, track: Wanted, playlist: Playlist) -> Track:
     """Add a track at the end of a playlist."""
-    track = await _track(ctx, params.track)
+    one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-items-to-playlist
-    await ctx.http.post(f"/playlists/{params.playlist}/items", json={"uris": [track.uri]})
-    return track
+    await ctx.http.post(f"/playlists/{playlist}/items", json={"uris": [one.uri]})
+    return one
 
 
 @service.reaction("Create a playlist", on_crash="fail", scopes=CHANGE_PLAYLISTS)
-async def create_playlist(ctx: Context, params: NewPlaylist) -> Made:
+async def create_playlist(
+    ctx: Context,
+    *,
+    name: Annotated[str, asked("Its name", "Summer", min_length=1)],
+    description: Annotated[str, asked("What it is about", "What we heard in summer")] = "",
+    public: Annotated[bool, asked("Whether it is shown on your profile", False)] = False,
+) -> Created:
     """Create a playlist of yours."""
+    body = {"name": name, "description": description, "public": public}
     # https://developer.spotify.com/documentation/web-api/reference/create-playlist
-    return parse(Made, await ctx.http.post("/me/playlists", json=params.model_dump()), "Spotify")
+    return await ctx.http.post("/me/playlists", Created, json=body)
 
 
 @service.reaction("Add a track to the queue", on_crash="fail", scopes=PLAY)
-async def queue_track(ctx: Context, params: Queued) -> Track:
+async def queue_track(ctx: Context, *, device: Device = "", track: Wanted) -> Track:
     """Play a track next. Spotify Premium only."""
-    track = await _track(ctx, params.track)
+    one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-to-queue
-    await ctx.http.call("POST", "/me/player/queue", params={"uri": track.uri, **_on(params)})
-    return track
+    await ctx.http.call("POST", "/me/player/queue", params={"uri": one.uri, **_on(device)})
+    return one
 
 
 @service.reaction("Start playback", scopes=PLAY)
-async def start_playback(ctx: Context, params: Playing) -> Nothing:
+async def start_playback(
+    ctx: Context,
+    device: Device = "",
+    what: Annotated[
+        str,
+        asked(
+            "Address or URI of a track, album, artist or playlist; empty: go on",
+            "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr",
+        ),
+    ] = "",
+) -> None:
     """Play a track, an album, an artist or a playlist, or go on with what was playing. Spotify Premium only."""
     body: dict[str, Any] | None = None
-    if params.what:
-        kind, uri = _address(params.what) or ("", "")
+    if what:
+        kind, uri = _address(what)
         if not uri:
-            raise Permanent(f"{params.what!r} is no address or URI of Spotify.")
+            raise Permanent(f"{what!r} is no address or URI of Spotify.")
         body = {"uris": [uri]} if kind in ("track", "episode") else {"context_uri": uri}
     # https://developer.spotify.com/documentation/web-api/reference/start-a-users-playback
-    await ctx.http.call("PUT", "/me/player/play", params=_on(params), json=body)
-    return Nothing()
+    await ctx.http.call("PUT", "/me/player/play", params=_on(device), json=body)
 
 
 @service.reaction("Pause playback", scopes=PLAY)
-async def pause_playback(ctx: Context, params: OnDevice) -> Nothing:
+async def pause_playback(ctx: Context, device: Device = "") -> None:
     """Pause what is playing. Spotify Premium only."""
     # https://developer.spotify.com/documentation/web-api/reference/pause-a-users-playback
-    await ctx.http.call("PUT", "/me/player/pause", params=_on(params))
-    return Nothing()
+    await ctx.http.call("PUT", "/me/player/pause", params=_on(device))
 
 
 @service.picker
-async def playlists(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def playlists(ctx: Context) -> list[Option]:
     """The user's playlists."""
     # https://developer.spotify.com/documentation/web-api/reference/get-a-list-of-current-users-playlists
-    return [Option(one["id"], one["name"]) async for one in _all(ctx, "/me/playlists", {})]
+    return [Option(one["id"], one["name"]) async for one in _all(ctx, "/me/playlists")]
 
 
-@service.picker
-async def artists(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
-    """The artists that the user follows."""
-    options: list[Option] = []
-    query = {"type": "artist", "limit": "50"}
-    for _ in range(PAGES):
-        # https://developer.spotify.com/documentation/web-api/reference/get-followed
-        page = (await ctx.http.get("/me/following", params=query))["artists"]
-        options += [Option(one["id"], one["name"]) for one in page["items"]]
-        if not page["next"]:
-            break
-        query["after"] = page["cursors"]["after"]
-    return options
-
-
-@service.picker
-async def devices(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
-    """The devices that are on."""
-    # https://developer.spotify.com/documentation/web-api/reference/get-a-users-available-devices
-    rows = (await ctx.http.get("/me/player/devices"))["devices"]
-    return [Option(one["id"], one["name"], one["type"]) for one in rows if one["id"]]
-
-
-async def _all(ctx: Context, path: str, query: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
+async def _all(ctx: Context, path: str) -> AsyncIterator[dict[str, Any]]:
     """The rows; of more than a thousand the first fifty and the last, where tracks are added."""
     offset = 0
     for number in range(PAGES):
-        page = await ctx.http.get(path, params={"limit": "50", "offset": str(offset), **query})
+        page = await ctx.http.get(path, dict[str, Any], params={"limit": "50", "offset": str(offset)})
         for row in page["items"]:
             yield row
         if not page["next"]:
             return
-        offset += 50
-        if number == 0:
-            offset = max(offset, page["total"] - 50 * (PAGES - 1))
+        offset = max(offset + 50, page["total"] - 50 * (PAGES - 1)) if number == 0 else offset + 50
 
 
 def _event(row: dict[str, Any], at: str | None) -> Event[Track]:
@@ -289,25 +224,25 @@ def _event(row: dict[str, Any], at: str | None) -> Event[Track]:
     return Event(f"{track.uri} {at}", track, datetime.fromisoformat(at) if at else None)
 
 
-def _address(text: str) -> tuple[str, str] | None:
-    """The kind and the URI that an address or a URI stands for."""
+def _address(text: str) -> tuple[str, str]:
+    """The kind and the URI that an address or a URI stands for, empty if it is neither."""
     match = ADDRESS.fullmatch(text.strip())
-    return (match[1], f"spotify:{match[1]}:{match[2]}") if match else None
+    return (match[1], f"spotify:{match[1]}:{match[2]}") if match else ("", "")
 
 
 async def _track(ctx: Context, text: str) -> Track:
-    kind, uri = _address(text) or ("", "")
+    kind, uri = _address(text)
     if kind == "track":
         # https://developer.spotify.com/documentation/web-api/reference/get-track
-        return parse(Track, await ctx.http.get(f"/tracks/{uri.rpartition(':')[2]}"), "Spotify")
+        return await ctx.http.get(f"/tracks/{uri.rpartition(':')[2]}", Track)
     if kind:
         raise Permanent(f"{text!r} is no track.")
+    query = {"q": text, "type": "track", "limit": "1"}
     # https://developer.spotify.com/documentation/web-api/reference/search
-    answer = await ctx.http.get("/search", params={"q": text, "type": "track", "limit": "1"})
-    if not answer["tracks"]["items"]:
-        raise Permanent(f"Spotify finds no track for {text!r}.")
-    return parse(Track, answer["tracks"]["items"][0], "Spotify")
+    async for track in ctx.http.rows("/search", Track, at="tracks.items", params=query):
+        return track
+    raise Permanent(f"Spotify finds no track for {text!r}.")
 
 
-def _on(params: OnDevice) -> dict[str, str]:
-    return {"device_id": params.device} if params.device else {}
+def _on(device: str) -> dict[str, str]:
+    return {"device_id": device} if device else {}
