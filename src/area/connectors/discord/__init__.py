@@ -1,308 +1,210 @@
 """Discord: messages, members, reactions and threads of servers in, by a bot; messages, threads and roles out. People log in with it."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, SecretStr
 
-from area.sdk import (
-    Access,
-    Account,
-    AuthExpired,
-    Context,
-    Credentials,
-    Event,
-    OAuth2,
-    Option,
-    Permanent,
-    Pick,
-    Service,
-    parse,
-)
+from area.sdk import Access, Context, Credentials, Event, Events, Option, Service, asked, parse
+from area.sdk.answers import Made, Row, filled, found
+from area.sdk.forms import tried
+from area.sdk.oauth2 import OAuth2, profile
 
 EPOCH = 1_420_070_400_000  # ms, https://docs.discord.com/developers/reference#snowflakes
-SPOKEN = {
-    0,
-    19,
-    20,
-}  # types of messages: said, said in answer, said by a command; the others tell of joins, pins and such
+# types of messages: said, said in answer, said by a command; the others tell of joins, pins and such
+SPOKEN = {0, 19, 20}
 TEXTUAL = {0, 5}  # types of channels: text, announcements
 PAGES = 10
-# https://docs.discord.com/developers/reference#user-agent: without one of this form requests may be blocked
-AGENT = {"User-Agent": "DiscordBot (https://area.invalid, 1)"}
-ID = r"^[0-9]{1,20}$"
+ID, MAYBE = r"^[0-9]{1,20}$", r"^[0-9]{0,20}$"
 
 
 class Bot(BaseModel):
-    """A bot, made in Discord's developer portal."""
-
-    token: SecretStr = Field(description="The bot's token, under Bot, Reset Token", examples=["MTA2.GhX.4ccf"])
-
-
-class Server(BaseModel):
-    """Which server."""
-
-    server: Annotated[str, Pick("servers")] = Field(
-        pattern=ID, description="The server, by its id", examples=["197038439483310086"]
-    )
-
-
-class Channel(Server):
-    """Which channel."""
-
-    channel: Annotated[str, Pick("channels")] = Field(
-        pattern=ID, description="The channel, by its id", examples=["41771983423143937"]
-    )
-
-
-class Posts(Channel):
-    """Which messages."""
-
-    bots: bool = Field(False, description="Also what bots and webhooks post, AREA among them", examples=[False])
-
-
-class Reacting(Channel):
-    """Which reactions."""
-
-    message: str = Field(pattern=ID, description="The message, by its id", examples=["162701077035089920"])
-    emoji: str = Field(min_length=1, description="An emoji, or name:id of the server's own", examples=["👍"])
-
-
-class Message(BaseModel):
-    """A message."""
-
-    id: str = Field(description="Id of the message", examples=["162701077035089920"])
-    channel: str = Field(description="Id of the channel", examples=["41771983423143937"])
-    text: str = Field(description="What it says", examples=["The build is green"])
-    author: str = Field(description="Who wrote it", examples=["Ada"])
-    author_id: str = Field(description="Id of who wrote it", examples=["53908099506183680"])
-    attachments: list[str] = Field(
-        description="Addresses of its files", examples=[["https://cdn.discordapp.com/a.png"]]
-    )
-    link: str = Field(description="Its address", examples=["https://discord.com/channels/1970/4177/1627"])
-
-
-class Person(BaseModel):
-    """Somebody."""
-
-    id: str = Field(description="Id of the person", examples=["53908099506183680"])
-    name: str = Field(description="Name that is shown", examples=["Ada"])
-    username: str = Field(description="Name that nobody else has", examples=["ada_l"])
-
-
-class Thread(BaseModel):
-    """A thread, or a post of a forum."""
-
-    id: str = Field(description="Id of the thread", examples=["41771983423143999"])
-    name: str = Field(description="Its name", examples=["Where to eat"])
-    parent_id: str | None = Field(None, description="Id of the channel that it is in", examples=["41771983423143937"])
-    owner_id: str | None = Field(None, description="Id of who began it", examples=["53908099506183680"])
-
-
-class Post(Channel):
-    """A message to post."""
-
-    text: str = Field(min_length=1, max_length=2000, description="What to say, in Markdown", examples=["**Done**"])
-    reply_to: str = Field("", pattern=r"^[0-9]{0,20}$", description="Message to answer, by its id", examples=["1627"])
-
-
-class Direct(BaseModel):
-    """A message to somebody."""
-
-    user: str = Field(pattern=ID, description="Who gets it, by id", examples=["53908099506183680"])
-    text: str = Field(min_length=1, max_length=2000, description="What to say, in Markdown", examples=["Tea is ready"])
-
-
-class Begin(Channel):
-    """A thread to begin."""
-
-    name: str = Field(min_length=1, max_length=100, description="What it is called", examples=["Where to eat"])
-    message: str = Field(
-        "", pattern=r"^[0-9]{0,20}$", description="Message that it begins at, by id", examples=["1627"]
-    )
-
-
-class Give(Server):
-    """A role to give."""
-
-    user: str = Field(pattern=ID, description="Who gets it, by id", examples=["53908099506183680"])
-    role: Annotated[str, Pick("roles")] = Field(
-        pattern=ID, description="The role, by id", examples=["41771983423143936"]
-    )
-
-
-class Done(BaseModel):
-    """What was made or changed."""
-
-    id: str = Field(description="Its id", examples=["162701077035089920"])
+    token: Annotated[SecretStr, asked("The bot's token, under Bot, Reset Token", "MTA2.GhX.4ccf")]
 
 
 def access(bot: Bot) -> Access:
     """https://docs.discord.com/developers/reference#authentication."""
-    return Access(headers={"Authorization": f"Bot {bot.token.get_secret_value().strip()}", **AGENT})
+    return Access(headers={"Authorization": f"Bot {bot.token.get_secret_value().strip()}"})
 
 
-async def works(ctx: Context, bot: Bot) -> None:  # noqa: ARG001
-    """Ask who the bot is."""
-    try:
-        await _get(ctx, "/users/@me")
-    except AuthExpired as error:
-        raise Permanent(
-            f"Discord does not know this token; Reset Token in the developer portal makes one. {error}"
-        ) from error
-
-
-async def account(ctx: Context) -> Account:
-    """Who logs in."""
-    # https://docs.discord.com/developers/resources/user#get-current-user
-    me = await ctx.http.get("/users/@me", headers=AGENT)
-    verified = me.get("verified") is True
-    return Account(me["id"], me.get("global_name") or me["username"], me.get("email"), email_verified=verified)
-
-
+UNKNOWN = "Discord does not know this token; Reset Token in the developer portal makes one."
 service = Service(
     "discord",
     "Discord",
     "Messages, members, reactions and threads of servers, and messages, threads and roles by a bot of your own.",
     docs="https://docs.discord.com/developers/quick-start/getting-started",
     base_url="https://discord.com/api/v10",
-    auth=Credentials(Bot, works, access),
+    # https://docs.discord.com/developers/reference#user-agent: without one of this form requests may be blocked
+    headers={"User-Agent": "DiscordBot (https://area.invalid, 1)"},
+    auth=Credentials(Bot, tried("/users/@me", UNKNOWN), access),
     # https://docs.discord.com/developers/topics/oauth2#shared-resources-oauth2-urls
     login=OAuth2(
         "https://discord.com/oauth2/authorize",
         "https://discord.com/api/oauth2/token",
-        account,
+        # https://docs.discord.com/developers/resources/user#get-current-user
+        profile("/users/@me", id="id", name="global_name username", email="email", verified="verified"),
         scopes=("identify",),
         login_scopes=("identify", "email"),
         revoke_url="https://discord.com/api/oauth2/token/revoke",
     ),
 )
 
+# a channel is chosen among those of a server, which is then no longer needed
+Server = Annotated[str, asked("The server, by its id", "197038439483310086", pick="servers", pattern=ID)]
+Channel = Annotated[str, asked("The channel, by its id", "41771983423143937", pick="channels", pattern=ID)]
+Bots = Annotated[bool, asked("Also what bots and webhooks post, AREA among them", False)]
+MessageId = Annotated[str, asked("The message, by its id", "162701077035089920", pattern=ID)]
+Emoji = Annotated[str, asked("An emoji, or name:id of the server's own", "👍", min_length=1)]
+Text = Annotated[str, asked("What to say, in Markdown", "**Done**", min_length=1, max_length=2000)]
+User = Annotated[str, asked("Who gets it, by id", "53908099506183680", pattern=ID)]
+Role = Annotated[str, asked("The role, by id", "41771983423143936", pick="roles", pattern=ID)]
+Name = Annotated[str, asked("What it is called", "Where to eat", min_length=1, max_length=100)]
+ReplyTo = Annotated[str, asked("Message to answer, by its id", "1627", pattern=MAYBE)]
+Begin = Annotated[str, asked("Message that it begins at, by id", "1627", pattern=MAYBE)]
+
+
+class Message(Row):
+    id: str = found("id", "Id of the message", "162701077035089920")
+    channel: str = found("channel_id", "Id of the channel", "41771983423143937")
+    text: str = found("content", "What it says", "The build is green")
+    author: str = filled("{author.global_name author.username}", "Who wrote it", "Ada")
+    author_id: str = filled("{author.id}", "Id of who wrote it", "53908099506183680")
+    attachments: list[str] = found("attachments.*.url", "Addresses of its files", ["https://cdn.discordapp.com/a.png"])
+    link: str = filled(
+        "https://discord.com/channels/{server}/{channel_id}/{id}",
+        "Its address",
+        "https://discord.com/channels/1970/4177/1627",
+    )
+
+
+class Person(Row):
+    id: str = found("id", "Id of the person", "53908099506183680")
+    name: str = filled("{global_name username}", "Name that is shown", "Ada")
+    username: str = found("username", "Name that nobody else has", "ada_l")
+
+
+class Thread(Row):
+    id: str = found("id", "Id of the thread", "41771983423143999")
+    name: str = found("name", "Its name", "Where to eat")
+    parent_id: str | None = found("parent_id", "Id of the channel that it is in", "41771983423143937", None)
+    owner_id: str | None = found("owner_id", "Id of who began it", "53908099506183680", None)
+
 
 @service.poll("A message is posted in a channel", every=timedelta(minutes=1))
-async def message_posted(ctx: Context, params: Posts, since: datetime) -> AsyncIterator[Event[Message]]:
+async def message_posted(
+    ctx: Context, server: Server, channel: Channel, since: datetime, *, bots: Bots = False
+) -> Events[Message]:
     """Fires for each new message of a channel that the bot can read."""
     # https://docs.discord.com/developers/resources/message#get-channel-messages
-    async for row in _pages(ctx, f"/channels/{params.channel}/messages", 100, after=_snowflake(since)):
-        if row["type"] in SPOKEN and (params.bots or not (row["author"].get("bot") or row.get("webhook_id"))):
-            message = Message(
-                id=row["id"],
-                channel=row["channel_id"],
-                text=row["content"],
-                author=_person(row["author"]).name,
-                author_id=row["author"]["id"],
-                attachments=[one["url"] for one in row["attachments"]],
-                link=f"https://discord.com/channels/{params.server}/{row['channel_id']}/{row['id']}",
-            )
-            yield Event(message.id, message, _time(message.id))
+    async for row in _pages(ctx, f"/channels/{channel}/messages", 100, after=_snowflake(since)):
+        if row["type"] in SPOKEN and (bots or not (row["author"].get("bot") or row.get("webhook_id"))):
+            yield Event(row["id"], parse(Message, row | {"server": server}, "Discord"), _time(row["id"]))
 
 
 @service.poll("Somebody joins a server", every=timedelta(minutes=5))
-async def member_joined(ctx: Context, params: Server, since: datetime) -> AsyncIterator[Event[Person]]:  # noqa: ARG001
+async def member_joined(ctx: Context, server: Server) -> Events[Person]:
     """Fires for each new member of a server; not for bots. The bot needs the Server Members Intent."""
     # https://docs.discord.com/developers/resources/guild#list-guild-members
-    async for row in _pages(ctx, f"/guilds/{params.server}/members", 1000, key=lambda one: one["user"]["id"]):
+    async for row in _pages(ctx, f"/guilds/{server}/members", 1000):
         if not row["user"].get("bot"):
-            person = _person(row["user"])
-            yield Event(f"{person.id}:{row['joined_at']}", person, datetime.fromisoformat(row["joined_at"]))
+            person, joined = parse(Person, row["user"], "Discord"), row["joined_at"]
+            yield Event(f"{person.id}:{joined}", person, datetime.fromisoformat(joined))
 
 
 @service.poll("Somebody reacts to a message", every=timedelta(minutes=1))
-async def reaction_added(ctx: Context, params: Reacting, since: datetime) -> AsyncIterator[Event[Person]]:  # noqa: ARG001
+async def reaction_added(
+    ctx: Context,
+    server: Server,  # noqa: ARG001
+    channel: Channel,
+    message: MessageId,
+    emoji: Emoji,
+) -> Events[Person]:
     """Fires for each person who reacts to one message with one emoji: to give those a role, say."""
     # https://docs.discord.com/developers/resources/message#get-reactions
-    path = (
-        f"/channels/{params.channel}/messages/{params.message}/reactions/{quote(params.emoji.strip('<:>'), safe=':')}"
-    )
-    async for row in _pages(ctx, path, 100):
-        yield Event(row["id"], _person(row))
+    async for row in _pages(ctx, _reactions(channel, message, emoji), 100):
+        yield Event(row["id"], parse(Person, row, "Discord"))
 
 
 @service.poll("A thread begins", every=timedelta(minutes=2))
-async def thread_created(ctx: Context, params: Server, since: datetime) -> AsyncIterator[Event[Thread]]:  # noqa: ARG001
+async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
     """Fires for each new thread of a server, also for each new post of a forum, that the bot can see."""
     # https://docs.discord.com/developers/resources/guild#list-active-guild-threads
-    for row in (await _get(ctx, f"/guilds/{params.server}/threads/active"))["threads"]:
-        yield Event(row["id"], parse(Thread, row, "Discord"), _time(row["id"]))
+    for thread in await ctx.http.get(f"/guilds/{server}/threads/active", list[Thread], at="threads"):
+        yield Event(thread.id, thread, _time(thread.id))
 
 
 @service.reaction("Post a message")
-async def send_message(ctx: Context, params: Post) -> Done:
+async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:  # noqa: ARG001
     """Posts in a channel or thread, or answers a message. It mentions people and roles, but never everyone."""
-    body = _said(ctx, params.text)
-    if params.reply_to:
-        body["message_reference"] = {"message_id": params.reply_to}
+    body = _said(ctx, text) | ({"message_reference": {"message_id": reply_to}} if reply_to else {})
     # https://docs.discord.com/developers/resources/message#create-message
-    return await _post(ctx, f"/channels/{params.channel}/messages", body)
+    return await ctx.http.post(f"/channels/{channel}/messages", Made, json=body)
 
 
 @service.reaction("Send a direct message")
-async def send_direct_message(ctx: Context, params: Direct) -> Done:
+async def send_direct_message(
+    ctx: Context, user: User, text: Annotated[Text, asked("What to say, in Markdown", "Tea is ready")]
+) -> Made:
     """Sends a message to somebody who shares a server with the bot and lets its members write to them."""
     # https://docs.discord.com/developers/resources/user#create-dm
-    opened = await _post(ctx, "/users/@me/channels", {"recipient_id": params.user})
-    return await _post(ctx, f"/channels/{opened.id}/messages", _said(ctx, params.text))
+    opened = await ctx.http.post("/users/@me/channels", Made, json={"recipient_id": user})
+    return await ctx.http.post(f"/channels/{opened.id}/messages", Made, json=_said(ctx, text))
 
 
 @service.reaction("Begin a thread", on_crash="fail")
-async def create_thread(ctx: Context, params: Begin) -> Done:
+async def create_thread(ctx: Context, server: Server, channel: Channel, name: Name, message: Begin = "") -> Made:  # noqa: ARG001
     """Begins a public thread in a channel, or at one of its messages."""
-    if params.message:
+    if message:
         # https://docs.discord.com/developers/resources/channel#start-thread-from-message
-        return await _post(ctx, f"/channels/{params.channel}/messages/{params.message}/threads", {"name": params.name})
+        return await ctx.http.post(f"/channels/{channel}/messages/{message}/threads", Made, json={"name": name})
     # https://docs.discord.com/developers/resources/channel#start-thread-without-message: 11 is a public one
-    return await _post(ctx, f"/channels/{params.channel}/threads", {"name": params.name, "type": 11})
+    return await ctx.http.post(f"/channels/{channel}/threads", Made, json={"name": name, "type": 11})
 
 
 @service.reaction("React to a message")
-async def add_reaction(ctx: Context, params: Reacting) -> Done:
+async def add_reaction(ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji) -> Made:  # noqa: ARG001
     """Reacts to a message with an emoji, as the bot."""
-    emoji = quote(params.emoji.strip("<:>"), safe=":")
     # https://docs.discord.com/developers/resources/message#create-reaction
-    await ctx.http.call("PUT", f"/channels/{params.channel}/messages/{params.message}/reactions/{emoji}/@me")
-    return Done(id=params.message)
+    await ctx.http.call("PUT", f"{_reactions(channel, message, emoji)}/@me")
+    return Made(id=message)
 
 
 @service.reaction("Give a role")
-async def add_role(ctx: Context, params: Give) -> Done:
+async def add_role(ctx: Context, server: Server, user: User, role: Role) -> Made:
     """Gives a member a role that is below the bot's own; that they have it already is no failure."""
     # https://docs.discord.com/developers/resources/guild#add-guild-member-role
-    await ctx.http.call("PUT", f"/guilds/{params.server}/members/{params.user}/roles/{params.role}")
-    return Done(id=params.user)
+    await ctx.http.call("PUT", f"/guilds/{server}/members/{user}/roles/{role}")
+    return Made(id=user)
 
 
 @service.picker
-async def servers(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def servers(ctx: Context) -> list[Option]:
     """Servers that the bot is in."""
     # https://docs.discord.com/developers/resources/user#get-current-user-guilds
     return [Option(row["id"], row["name"]) async for row in _pages(ctx, "/users/@me/guilds", 200)]
 
 
 @service.picker
-async def channels(ctx: Context, form: Mapping[str, str]) -> list[Option]:
+async def channels(ctx: Context, server: str) -> list[Option]:
     """Text channels of the chosen server."""
     # https://docs.discord.com/developers/resources/guild#get-guild-channels
-    return [
-        Option(one["id"], f"#{one['name']}")
-        for one in await _of_server(ctx, form, "channels")
-        if one["type"] in TEXTUAL
-    ]
+    rows = await _of_server(ctx, server, "channels")
+    return [Option(one["id"], f"#{one['name']}") for one in rows if one["type"] in TEXTUAL]
 
 
 @service.picker
-async def roles(ctx: Context, form: Mapping[str, str]) -> list[Option]:
+async def roles(ctx: Context, server: str) -> list[Option]:
     """Roles of the chosen server that can be given."""
     # https://docs.discord.com/developers/resources/guild#get-guild-roles; that of everyone has the server's id
-    rows = await _of_server(ctx, form, "roles")
-    return [Option(one["id"], one["name"]) for one in rows if not one["managed"] and one["id"] != form["server"]]
+    rows = await _of_server(ctx, server, "roles")
+    return [Option(one["id"], one["name"]) for one in rows if not one["managed"] and one["id"] != server]
 
 
-async def _of_server(ctx: Context, form: Mapping[str, str], what: str) -> list[Any]:
-    server = form.get("server", "")
-    return list(await _get(ctx, f"/guilds/{server}/{what}")) if server.isdecimal() else []
+async def _of_server(ctx: Context, server: str, what: str) -> list[dict[str, Any]]:
+    return await ctx.http.get(f"/guilds/{server}/{what}", list[dict[str, Any]]) if server.isdecimal() else []
 
 
 def _said(ctx: Context, text: str) -> dict[str, Any]:
@@ -311,29 +213,19 @@ def _said(ctx: Context, text: str) -> dict[str, Any]:
     return {"content": text, "allowed_mentions": {"parse": ["users", "roles"]}, "nonce": nonce, "enforce_nonce": True}
 
 
-def _person(user: Mapping[str, Any]) -> Person:
-    return Person(id=user["id"], name=user.get("global_name") or user["username"], username=user["username"])
+def _reactions(channel: str, message: str, emoji: str) -> str:
+    return f"/channels/{channel}/messages/{message}/reactions/{quote(emoji.strip('<:>'), safe=':')}"
 
 
-async def _pages(
-    ctx: Context, path: str, size: int, after: str = "0", key: Any = lambda one: one["id"]
-) -> AsyncIterator[Any]:
-    """What comes after an id, in pages."""
+async def _pages(ctx: Context, path: str, size: int, after: str = "0") -> AsyncIterator[dict[str, Any]]:
+    """What comes after an id, in pages, each in any order."""
     for _ in range(PAGES):
-        rows = await _get(ctx, path, limit=str(size), after=after)
+        rows = await ctx.http.get(path, list[dict[str, Any]], params={"limit": str(size), "after": after})
         for row in rows:
             yield row
         if len(rows) < size:
             break
-        after = str(max(int(key(row)) for row in rows))
-
-
-async def _get(ctx: Context, path: str, **query: str) -> Any:
-    return await ctx.http.get(path, params=query)
-
-
-async def _post(ctx: Context, path: str, body: Mapping[str, Any]) -> Done:
-    return parse(Done, await ctx.http.post(path, json=body), "Discord")
+        after = str(max(int(row.get("user", row)["id"]) for row in rows))
 
 
 def _time(snowflake: str) -> datetime:

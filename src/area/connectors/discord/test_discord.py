@@ -9,22 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.discord import (
-    Begin,
-    Bot,
-    Channel,
-    Direct,
-    Give,
-    Post,
-    Reacting,
-    _snowflake,
-    _time,
-    account,
-    service,
-    works,
-)  # fmt: skip
+from area.connectors.discord import Bot, _snowflake, _time, service
 from area.sdk import Access, Permanent
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk.testing import Answer, Double, Watch, act, connector, outcomes
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
 HERE = {"server": "1970", "channel": "4177"}
@@ -136,13 +123,13 @@ async def test_what_is_sent(vendor, ctx):
     vendor.on("PUT", f"{REACTIONS}/@me", Answer(204))
     vendor.on("PUT", f"{MEMBERS}/{{user}}/roles/{{role}}", Answer(204))
 
-    async def done(name, params):
-        made = await service.reactions[name].function(ctx, params)
+    async def done(which, /, **params):
+        made = await act(ctx, service.reactions[which], **params)
         asked = vendor.asked[-1]
         return made.id, asked.path, asked.json
 
     said = {"content": "hi", "allowed_mentions": {"parse": ["users", "roles"]}, "enforce_nonce": True}
-    made, path, body = await done("send_message", Post(**HERE, text="hi", reply_to="1627"))
+    made, path, body = await done("send_message", **HERE, text="hi", reply_to="1627")
     nonce = body.pop("nonce")
     assert (made, path, body) == (
         "55",
@@ -150,20 +137,20 @@ async def test_what_is_sent(vendor, ctx):
         {**said, "message_reference": {"message_id": "1627"}},
     )
     assert len(nonce) == 25
-    made, path, body = await done("send_direct_message", Direct(user="7", text="hi"))
+    made, path, body = await done("send_direct_message", user="7", text="hi")
     assert (path, body) == ("/channels/55/messages", {**said, "nonce": nonce}), "the same attempt has the same nonce"
     assert (vendor.asked[-2].path, vendor.asked[-2].json) == ("/users/@me/channels", {"recipient_id": "7"})
     ctx.idempotency_key = "here-8"
-    assert (await done("send_message", Post(**HERE, text="hi")))[2]["nonce"] != nonce
-    thread = await done("create_thread", Begin(**HERE, name="n", message="1627"))
+    assert (await done("send_message", **HERE, text="hi"))[2]["nonce"] != nonce
+    thread = await done("create_thread", **HERE, name="n", message="1627")
     assert thread == ("55", "/channels/4177/messages/1627/threads", {"name": "n"})
-    assert (await done("create_thread", Begin(**HERE, name="n")))[1:] == (
+    assert (await done("create_thread", **HERE, name="n"))[1:] == (
         "/channels/4177/threads",
         {"name": "n", "type": 11},
     )
-    emoji = Reacting(**HERE, message="1627", emoji="<:party:99>")
-    assert await done("add_reaction", emoji) == ("1627", "/channels/4177/messages/1627/reactions/party:99/@me", None)
-    assert await done("add_role", Give(server="1970", user="7", role="8")) == (
+    emoji = {**HERE, "message": "1627", "emoji": "<:party:99>"}
+    assert await done("add_reaction", **emoji) == ("1627", "/channels/4177/messages/1627/reactions/party:99/@me", None)
+    assert await done("add_role", server="1970", user="7", role="8") == (
         "7",
         "/guilds/1970/members/7/roles/8",
         None,
@@ -190,14 +177,14 @@ async def test_refusals(vendor, ctx):
     vendor.on("POST", MESSAGES, {})
 
     async def post():
-        return await service.reactions["send_message"].function(ctx, Post(**HERE, text="t"))
+        return await act(ctx, service.reactions["send_message"], **HERE, text="t")
 
     await outcomes(ctx, vendor, post, body={"code": 50001, "message": "Missing Access"}, said="Missing Access")
     vendor.on("GET", "/users/@me", person(1))
-    await works(ctx, Bot(token="MTA2.x"))
+    await service.auth.test(ctx, Bot(token="MTA2.x"))
     vendor.fails(401, {"code": 0, "message": "401: Unauthorized"})
     with pytest.raises(Permanent, match="does not know this token"):
-        await works(ctx, Bot(token="MTA2.x"))
+        await service.auth.test(ctx, Bot(token="MTA2.x"))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +193,7 @@ async def test_refusals(vendor, ctx):
 async def test_who_logs_in(vendor, told, verified):
     async with connector(service, vendor, access=Access(headers={"Authorization": "Bearer t"})) as ctx:
         vendor.on("GET", "/users/@me", person(7, global_name="Ada", **told))
-        who = await account(ctx)
+        who = await service.login.account(ctx)
         assert (who.id, who.name, who.email, who.email_verified) == ("7", "Ada", told.get("email"), verified)
     assert service.login.login_scopes == ("identify", "email")
 
@@ -217,4 +204,4 @@ def test_ids_and_times():
     )  # the example of Discord's reference
     assert _snowflake(datetime(2010, 1, 1, tzinfo=UTC)) == "0"
     with pytest.raises(ValidationError):
-        Channel(server="1970", channel="../users/@me")
+        service.actions["message_posted"].params(server="1970", channel="../users/@me")
