@@ -1,15 +1,11 @@
 """Home Assistant, against a double and a stream written from its documentation: it publishes no description."""
 
-import asyncio
 import contextlib
 
 import orjson
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from area.connectors.home_assistant import Login, service, works
-from area.kit.net import Guard
 from area.sdk import AuthExpired, Permanent, Retry
 from area.sdk.testing import Answer, Double, connector, outcomes
 
@@ -29,26 +25,11 @@ async def ctx(vendor):
         yield ctx
 
 
-@contextlib.asynccontextmanager
-async def streaming(ctx, *told, status: int = 200):
-    """A server whose stream tells this and ends; as Home Assistant does it, with a ping between. Yields what was asked."""
-    asked: list[web.Request] = []
-
-    async def stream(request: web.Request) -> web.StreamResponse:
-        asked.append(request)
-        response = web.StreamResponse(status=status, headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for one in told:
-            await response.write(
-                b"data: ping\n\ndata: " + (one if isinstance(one, bytes) else orjson.dumps(one)) + b"\n\n"
-            )
-        return response
-
-    app = web.Application()
-    app.router.add_get("/api/stream", stream)
-    async with TestServer(app) as server:
-        ctx.credential = Login(server=str(server.make_url("/")), token="t0ken")
-        yield asked
+def tells(vendor, *told) -> None:
+    """Its stream tells this and ends; as Home Assistant does it, with a ping between."""
+    lines = (b"data: " + (one if isinstance(one, bytes) else orjson.dumps(one)) + b"\n\n" for one in told)
+    body = b"".join(b"data: ping\n\n" + line for line in lines)
+    vendor.on("GET", "/api/stream", Answer(body=body, headers={"Content-Type": "text/event-stream"}))
 
 
 async def heard(ctx, name: str, error: type[Exception] = Retry, **params):
@@ -89,46 +70,36 @@ def fired(kind: str, number: int, data):
         ("threshold_passed", {"direction": "below", "value": 0}, [("1", "-0.5"), ("-0.5", "unavailable"), ("0", "-1")], [0, 2]),
     ],
 )  # fmt: skip
-async def test_changes(ctx, name, params, told, expected):
+async def test_changes(ctx, vendor, name, params, told, expected):
     rows = [change(number, *one) for number, one in enumerate(told)]
     others = [change(9, "off", "on", "sensor.other"), fired("homeassistant_stop", 9, {})]
-    async with streaming(ctx, *rows, *others) as asked:
-        found = await heard(ctx, name, entity="sensor.door", **params)
+    tells(vendor, *rows, *others)
+    found = await heard(ctx, name, entity="sensor.door", **params)
     assert [event.id for event in found] == [f"c{number} sensor.door {AT}" for number in expected]
     assert {event.data.name for event in found} == {"Door"}
-    assert (asked[0].query["restrict"], asked[0].headers["Authorization"]) == ("state_changed", "Bearer t0ken")
+    asked = vendor.asked[0]
+    assert (asked.query["restrict"], asked.headers["Authorization"]) == ("state_changed", "Bearer t0ken")
 
 
-async def test_events(ctx):
-    async with streaming(ctx, fired("tag_scanned", 1, {"tag_id": "42"}), fired("homeassistant_stop", 2, {})):
-        (event,) = await heard(ctx, "event_fired", event_type="tag_scanned")
+async def test_events(ctx, vendor):
+    tells(vendor, fired("tag_scanned", 1, {"tag_id": "42"}), fired("homeassistant_stop", 2, {}))
+    (event,) = await heard(ctx, "event_fired", event_type="tag_scanned")
     assert (event.data.data, event.data.fired_at.isoformat()) == ({"tag_id": "42"}, AT)
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthExpired), (404, Permanent), (429, Retry), (503, Retry)])
-async def test_a_stream_that_is_refused(ctx, status, error):
-    async with streaming(ctx, status=status):
-        assert await heard(ctx, "event_fired", error, event_type="x") == []
+async def test_a_stream_that_is_refused(ctx, vendor, status, error):
+    tells(vendor)
+    vendor.fails(status)
+    assert await heard(ctx, "event_fired", error, event_type="x") == []
 
 
-async def test_what_goes_wrong_on_the_line(ctx, monkeypatch):
-    async with streaming(ctx, b'{"cut'):
-        assert await heard(ctx, "event_fired", event_type="x") == []
-    with monkeypatch.context() as patched:
-        patched.setattr("area.connectors.home_assistant.stream.LONGEST", 100)
-        async with streaming(ctx, fired("x", 1, {"long": "x" * 1000})):
-            assert await heard(ctx, "event_fired", Permanent, event_type="x") == []
-    assert await heard(ctx, "event_fired", event_type="x") == []  # it is gone
-    ctx.guard = Guard()
-    assert await heard(ctx, "event_fired", Permanent, event_type="x") == []  # not allowed
-
-
-async def test_silence(ctx, monkeypatch):
-    monkeypatch.setattr("area.connectors.home_assistant.stream.TIMEOUT", 0.1)
-    async with await asyncio.start_server(lambda *_: asyncio.sleep(5), "127.0.0.1", 0) as mute:
-        port = mute.sockets[0].getsockname()[1]
-        ctx.credential = Login(server=f"http://127.0.0.1:{port}", token="t0ken")
-        assert await heard(ctx, "event_fired", event_type="x") == []
+async def test_what_goes_wrong_on_the_line(ctx, vendor, monkeypatch):
+    tells(vendor, b'{"cut')
+    assert await heard(ctx, "event_fired", event_type="x") == []
+    monkeypatch.setattr("area.connectors.home_assistant.LONGEST", 100)
+    tells(vendor, fired("x", 1, {"long": "x" * 1000}))
+    assert await heard(ctx, "event_fired", Permanent, event_type="x") == []
 
 
 @pytest.mark.parametrize(
