@@ -66,7 +66,8 @@ class Vendor:
         if request.method == "GET":
             return web.json_response([{"id": one, "url": hook["url"]} for one, hook in self.hooks.items()])
         if request.method == "DELETE":
-            return web.Response(status=204 if self.hooks.pop(number, None) else 404)
+            known = self.hooks.get(number, {}).get("url") == request.query["of"]
+            return web.Response(status=204 if known and self.hooks.pop(number) else 404)
         if request.method == "POST":
             wanted = await request.json()
             if self.knocks:
@@ -136,8 +137,7 @@ async def renew(ctx: Context, params: Topic, hook: Hook, subscription: str) -> S
 
 
 async def unsubscribe(ctx: Context, params: Topic, hook: Hook, subscription: str) -> None:
-    assert hook.url.startswith("http")
-    await ctx.http.call("DELETE", f"/hooks/{subscription}")
+    await ctx.http.call("DELETE", f"/hooks/{subscription}", params={"of": hook.url})
 
 
 def _read(answer):
@@ -447,6 +447,23 @@ async def test_rotated_keys_open_it(state, connected, vendor):
             await connections.rotate(session, new, state.registry)
         state.keyring = Keyring(["n3w-" * 10 + "0123456789"])
         assert await vendor.tells() == [202]
+
+
+async def test_what_no_key_opens_is_made_anew(state, connected, vendor):
+    async with worker(state) as running:
+        made = await make(state, connected)
+        await until(lambda: resting(state))
+        ((old,), kept) = vendor.hooks.values(), await hint_of(state)
+        pool = await state.database.pool()
+        await pool.execute("update source_hints set secret = token")
+        with capture_logs() as logged:
+            await soon(state, running)
+            await until(lambda: len(vendor.hooks) == 2)
+        assert [one["log_level"] for one in logged if one["event"] == "hint.undecryptable"] == ["error"]
+        assert (await hint_of(state))["token_hash"] != kept["token_hash"]
+        assert await vendor.tells() == [404, 202], "the old one ends by itself"
+        await change(state, connected, made.id, is_active=False)
+        await until(lambda: list(vendor.hooks.values()) == [old])
 
 
 def test_how_long_a_poll_may_wait():

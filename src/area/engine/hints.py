@@ -18,7 +18,7 @@ from area.engine import subscriptions
 from area.engine.away import DatabaseAwayError, asking
 from area.engine.state import State
 from area.kit.clock import now
-from area.kit.crypto import hash_token, new_token
+from area.kit.crypto import Undecryptable, hash_token, new_token
 from area.sdk import Action, ConnectorError, Context, Hint, Hook, Retry, Service, Subscription
 
 log = structlog.get_logger()
@@ -45,6 +45,7 @@ update source_hints h set subscription = $3, server = $4, expires_at = $5, due_a
 from sources x where h.source_id = $1 and x.id = h.source_id and x.lease_owner = $2
 """
 REFUSED = "update source_hints set due_at = $2 where source_id = $1"
+FORGET = "delete from source_hints where source_id = $1"
 ENDED = "update source_hints set subscription = null, expires_at = null, due_at = now(), heard_at = null where source_id = $1"
 AGAIN = """
 update source_hints h set due_at = now() from sources x, components c, services s
@@ -70,6 +71,28 @@ class Found:
     heard: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What there is of a source: its address, and what the vendor knows of it."""
+
+    token: str
+    secret: str
+    subscription: str | None
+    server: str | None
+    expires_at: datetime | None
+    due_at: datetime
+    heard: bool
+
+    def hook(self, server: str) -> Hook:
+        """The address, at this server."""
+        return Hook(f"{server}/hints/{self.token}", self.secret)
+
+    def until(self) -> datetime | None:
+        """When a subscription that can be relied on has to be seen to."""
+        over = self.expires_at is not None and self.expires_at <= now()
+        return None if self.subscription is None or over or not self.heard else self.due_at
+
+
 def patience(every: timedelta) -> timedelta:
     """How long a poll may wait while the vendor tells of news."""
     return max(every, min(every * RARER, RAREST))
@@ -83,42 +106,42 @@ async def settle(
     assert server is not None  # noqa: S101 - nobody could be told where to call otherwise
     with asking():
         pool = await state.database.pool()
-        kept = await _kept(pool, state, source)
+        kept = await _read(pool, state, source) or await _make(pool, state, source)
     if kept is None:
         return None  # the source is gone
-    standing = kept["subscription"]
-    moved = standing is not None and kept["server"] != server
-    if kept["due_at"] > now() and not moved:
-        return _until(kept)
-    hook = Hook(f"{server}/hints/{_open(state, source, kept, 'token')}", _open(state, source, kept, "secret"))
+    standing = kept.subscription
+    moved = kept.server if standing is not None and kept.server != server else None
+    if kept.due_at > now() and not moved:
+        return kept.until()
     try:
         async with asyncio.timeout(LIMIT):
-            if moved:
-                await subscriptions.end(context, action, params, hook, standing, subscriptions.GIVE_UP)
+            if standing is not None and moved:
+                old = kept.hook(moved)
+                await subscriptions.end(context, action, params, old, standing, subscriptions.GIVE_UP)
                 with asking():
                     await pool.execute(ENDED, source)
-            made = await subscriptions.ask(context, action, params, hook, None if moved else standing)
+                standing = None
+            made = await subscriptions.ask(context, action, params, kept.hook(server), standing)
     except DatabaseAwayError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the poll goes on
         await _refused(pool, action, source, error)
-        return None if moved else _until(kept)
+        return None if moved else kept.until()
     with asking():
         await _told(pool, state, source, owner, made, server)
         log.info("hint.subscribed", source=source, action=action.key, expires=made.expires_at)
-        found = await pool.fetchrow(READ, source)  # the vendor may have been heard meanwhile
-    return _until(found) if found else None
+        kept = await _read(pool, state, source)  # the vendor may have been heard meanwhile
+    return kept.until() if kept else None
 
 
 async def end(state: State, context: Context, action: Action, params: Any, source: int, failures: int) -> None:
     """Unsubscribe, where something was subscribed. Raises `Retry` until that has failed too often."""
     with asking():
         pool = await state.database.pool()
-        kept = await pool.fetchrow(READ, source)
-    if not (kept and kept["subscription"]):
+        kept = await _read(pool, state, source)
+    if kept is None or kept.subscription is None or kept.server is None:
         return
-    hook = Hook(f"{kept['server']}/hints/{_open(state, source, kept, 'token')}", _open(state, source, kept, "secret"))
-    await subscriptions.end(context, action, params, hook, kept["subscription"], failures)
+    await subscriptions.end(context, action, params, kept.hook(kept.server), kept.subscription, failures)
     with asking():
         await pool.execute(ENDED, source)
 
@@ -133,7 +156,7 @@ async def of_token(state: State, token_hash: str) -> Found | None:
     action = service and service.actions.get(row["component"])
     if not action or action.hint is None:
         return None  # it left the code
-    secret = _open(state, row["id"], row, "secret")
+    secret = state.keyring.decrypt(row["secret"], f"source:{row['id']}|secret")
     return Found(row["id"], action.service, action.hint, secret, row["watched"], row["heard"])
 
 
@@ -143,18 +166,29 @@ async def heard(state: State, source: int) -> None:
     await pool.execute(HEARD, source)
 
 
-async def _kept(pool: asyncpg.Pool, state: State, source: int) -> asyncpg.Record | None:
-    """What there is, made when there is nothing yet."""
-    kept = await pool.fetchrow(READ, source)
-    if kept is None:
-        token = new_token()
-        sealed = [
-            state.keyring.encrypt(value, f"source:{source}|{name}")
-            for name, value in (("token", token), ("secret", new_token()))
-        ]
-        await pool.execute(MAKE, source, hash_token(token), *sealed)
-        kept = await pool.fetchrow(READ, source)
-    return kept
+async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
+    """What there is; None when there is nothing, or nothing that can still be read."""
+    row = await pool.fetchrow(READ, source)
+    if row is None:
+        return None
+    try:
+        token, secret = (state.keyring.decrypt(row[name], f"source:{source}|{name}") for name in ("token", "secret"))
+    except Undecryptable:
+        log.exception("hint.undecryptable", source=source)
+        await pool.execute(FORGET, source)
+        return None
+    return Kept(token, secret, row["subscription"], row["server"], row["expires_at"], row["due_at"], row["heard"])
+
+
+async def _make(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
+    """An address and a secret."""
+    token, secret = new_token(), new_token()
+    sealed = [
+        state.keyring.encrypt(value, f"source:{source}|{name}")
+        for name, value in (("token", token), ("secret", secret))
+    ]
+    await pool.execute(MAKE, source, hash_token(token), *sealed)
+    return await _read(pool, state, source)
 
 
 async def _told(pool: asyncpg.Pool, state: State, source: int, owner: str, made: Subscription, server: str) -> None:
@@ -173,17 +207,3 @@ async def _refused(pool: asyncpg.Pool, action: Action, source: int, error: Excep
         pause = max(pause, error.after)
     with asking():
         await pool.execute(REFUSED, source, now() + pause)
-
-
-def _until(kept: asyncpg.Record) -> datetime | None:
-    """When a subscription that stands has to be seen to."""
-    if kept["subscription"] is None or not kept["heard"]:
-        return None
-    if kept["expires_at"] is not None and kept["expires_at"] <= now():
-        return None
-    due: datetime = kept["due_at"]
-    return due
-
-
-def _open(state: State, source: int, row: asyncpg.Record, name: str) -> str:
-    return state.keyring.decrypt(row[name], f"source:{source}|{name}")
