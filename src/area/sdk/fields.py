@@ -50,6 +50,15 @@ def asked(description: str, example: Any = None, *, pick: str = "", **constraint
     return info
 
 
+class Form(BaseModel):
+    """A model of parameters where what is left blank counts as left out."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _blank_is_left_out(cls, values: Any) -> Any:
+        return {k: v for k, v in values.items() if v is not None and v != ""} if isinstance(values, dict) else values
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One parameter or return value. `nullable` means that it may be left out; `choices` are all the values it may have.
