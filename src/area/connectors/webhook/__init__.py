@@ -1,23 +1,17 @@
 """Webhook: an address of one's own that any program can send a request to."""
 
 import hashlib
-import math
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from functools import lru_cache
 from typing import Annotated, Any, Literal, cast
 
-import jmespath
 import orjson
-from jmespath.exceptions import JMESPathError, JMESPathTypeError
-from jmespath.functions import Functions
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, SecretStr, model_validator
 
 from area.connectors.webhook.body import read
-from area.sdk import Context, Event, Request, Service, Verify, hmac_sha256, standard_webhooks
+from area.sdk import Context, Event, Events, Request, Row, Service, Verify, asked, found, hmac_sha256, standard_webhooks
+from area.sdk.fields import Form
+from area.sdk.selection import JmesPath, select
 
-MAX_GROWTH = 100
 LEFT_OUT = frozenset({"cookie", "authorization", "proxy-authorization"})
 
 service = Service(
@@ -28,62 +22,31 @@ service = Service(
 )
 
 
-_compiled: Callable[[str], Any] = lru_cache(1024)(jmespath.compile)
-_functions: Any = Functions()
-
-
-def _growth(node: Any) -> int:
-    """How many times its input the result of a JMESPath node can be: multi-selects are what copies."""
-    if node["type"] == "function_expression":
-        with suppress(JMESPathTypeError):  # the name and the number of arguments are checked first
-            _functions.call_function(node["value"], [None] * len(node["children"]))
-    grown = [_growth(child) for child in node["children"] if isinstance(child, dict)]
-    return max(2, sum(grown)) if node["type"].startswith("multi_select") else math.prod(grown)
-
-
-def _jmespath(path: str) -> str:
-    try:
-        growth = _growth(_compiled(path).parsed)
-    except (JMESPathError, RecursionError) as error:
-        reason = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
-        raise ValueError(f"This is no JMESPath ({reason}); write one such as order.items[0].sku.") from error
-    if growth > MAX_GROWTH:
-        raise ValueError("This JMESPath could multiply its input more than a hundred times; select fewer things.")
-    return path
-
-
 def _header_name(name: str) -> str:
     if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
         raise ValueError(f"{name!r} is no header name; write one such as X-Signature-256.")
     return name
 
 
-class Incoming(BaseModel):
+class Incoming(Form):
     """What to read from a request, and how it proves where it comes from."""
 
-    pick: Annotated[str, AfterValidator(_jmespath)] | None = Field(
-        None,
-        description="JMESPath of a part of the body, which becomes the value `picked`",
-        examples=["order.items[0].sku"],
-        max_length=500,
-    )
-    signature: Literal["none", "hmac_sha256", "standard_webhooks"] = Field(
-        "none", description="How the sender signs; none: knowing the address is enough", examples=["hmac_sha256"]
-    )
-    secret: SecretStr | None = Field(
-        None, description="Secret that the sender signs with", examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
-    )
-    signature_header: Annotated[str, AfterValidator(_header_name)] = Field(
-        "X-Signature-256",
-        description="Header that holds the signature (hmac_sha256)",
-        examples=["X-Hub-Signature-256"],
-        max_length=100,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_left_out(cls, values: Any) -> Any:
-        return {k: v for k, v in values.items() if v not in (None, "")} if isinstance(values, dict) else values
+    pick: Annotated[
+        JmesPath | None,
+        asked("JMESPath of a part of the body, which becomes the value `picked`", "order.items[0].sku"),
+    ] = None
+    signature: Annotated[
+        Literal["none", "hmac_sha256", "standard_webhooks"],
+        asked("How the sender signs; none: knowing the address is enough", "hmac_sha256"),
+    ] = "none"
+    secret: Annotated[
+        SecretStr | None, asked("Secret that the sender signs with", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    ] = None
+    signature_header: Annotated[
+        str,
+        AfterValidator(_header_name),
+        asked("Header that holds the signature (hmac_sha256)", "X-Hub-Signature-256", max_length=100),
+    ] = "X-Signature-256"
 
     @model_validator(mode="after")
     def _signed_with_a_secret(self) -> "Incoming":
@@ -92,21 +55,21 @@ class Incoming(BaseModel):
         return self
 
 
-class Received(BaseModel):
-    """The request."""
-
-    body: Any = Field(
+class Received(Row):
+    body: Any = found(
+        "body",
+        "The body: parsed JSON, a form as an object, text, binary as base64; null if empty",
+        {"order": {"id": 42}},
         None,
-        description="The body: parsed JSON, a form as an object, text, binary as base64; null if empty",
-        examples=[{"order": {"id": 42}}],
     )
-    headers: dict[str, str] = Field(
-        description="The headers, names in lower case, without cookies and passwords",
-        examples=[{"content-type": "application/json"}],
+    headers: dict[str, str] = found(
+        "headers",
+        "The headers, names in lower case, without cookies and passwords",
+        {"content-type": "application/json"},
     )
-    query: dict[str, str] = Field(description="The parameters in the address, after ?", examples=[{"source": "shop"}])
-    method: str = Field(description="The HTTP method", examples=["POST"])
-    picked: Any = Field(None, description="What `pick` selects; null if it finds nothing", examples=["SKU-1"])
+    query: dict[str, str] = found("query", "The parameters in the address, after ?", {"source": "shop"})
+    method: str = found("method", "The HTTP method", "POST")
+    picked: Any = found("picked", "What `pick` selects; null if it finds nothing", "SKU-1", None)
 
 
 _standard_webhooks = standard_webhooks()
@@ -129,7 +92,7 @@ def _check(request: Request, _secret: str, params: BaseModel) -> None:
     "A request arrives",
     verify=Verify("as the AREA says", _check, 'With the signature "none", the unguessable address is all the proof.'),
 )
-async def received(ctx: Context, params: Incoming, request: Request) -> AsyncIterator[Event[Received]]:  # noqa: ARG001
+async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:  # noqa: ARG001
     """Someone sends a request, of any method, to the address of the AREA.
 
     Each request is an event of its own, unless it names itself with `Idempotency-Key` or `webhook-id`: one name fires once.
@@ -160,8 +123,8 @@ def _identity(headers: dict[str, str], *, signed: bool) -> str:
 
 def _pick(path: str, body: Any) -> Any:
     try:
-        found = _compiled(path).search(body)
-        orjson.dumps(found)  # a number over 64 bits and an unapplied &expression can be computed, but not stored
-    except (JMESPathError, TypeError, RecursionError):
+        picked = select(path, body)
+        orjson.dumps(picked)  # a number over 64 bits and an unapplied &expression can be computed, but not stored
+    except (ValueError, TypeError):
         return None
-    return found
+    return picked
