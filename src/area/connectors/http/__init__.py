@@ -1,7 +1,6 @@
 """HTTP: any API without a connector of its own: call it, or watch what it answers."""
 
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
@@ -9,16 +8,21 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from area.connectors.http.fields import Form, Headers, Path, Statuses, Url, found, statuses
-from area.sdk import Context, Event, Permanent, Response, Service
+from area.connectors.http.fields import Headers, Statuses, Url, selected, statuses
+from area.sdk import Context, Event, Events, Permanent, Response, Row, Service, asked, found
+from area.sdk.fields import Form
+from area.sdk.selection import JmesPath
 
 MAX_ITEMS = 1000
 MAX_KEPT = 65_536  # bytes of an answer, or of a watched value, that are kept
 FORM = "application/x-www-form-urlencoded"
 ID_FIELDS = ("id", "guid", "uuid", "key", "url")
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+Method = Annotated[
+    Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
+    BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text),
+]
 
 service = Service("http", "HTTP", "Calls any web address, and watches the JSON that one answers.", quality="verified")
 
@@ -28,39 +32,27 @@ _dates: TypeAdapter[datetime] = TypeAdapter(datetime)
 class Call(Form):
     """A request to send."""
 
-    method: Annotated[Method, BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text)] = Field(
-        "POST", description="HTTP method", examples=["POST"]
-    )
-    url: Url = Field(description="Address to call", examples=["https://api.example.com/orders"])
-    headers: Headers | None = Field(
-        None, description="Headers: a JSON object, or one `Name: value` a line", examples=['{"X-Api-Key": "k-123"}']
-    )
-    body: Any = Field(
-        None, description="What to send: text, or a JSON object or list", examples=['{"title": "{{title}}"}']
-    )
-    content_type: str | None = Field(
-        None,
-        description="Type of the body; by default JSON if it looks like JSON, else plain text",
-        examples=["application/x-www-form-urlencoded"],
-    )
-    expected_status: Statuses = Field(
-        "200-399", description="Statuses that count as success", examples=["200", "200-299", "200,201"]
-    )
-    timeout_seconds: float = Field(30, ge=1, le=60, description="How long to wait for the answer", examples=[30])
+    method: Annotated[Method, asked("HTTP method", "POST")] = "POST"
+    url: Annotated[Url, asked("Address to call", "https://api.example.com/orders")]
+    headers: Headers = None
+    body: Annotated[Any, asked("What to send: text, or a JSON object or list", '{"title": "{{title}}"}')] = None
+    content_type: Annotated[
+        str | None,
+        asked("Type of the body; by default JSON if it looks like JSON, else plain text", FORM),
+    ] = None
+    expected_status: Annotated[
+        Statuses, asked("Statuses that count as success", examples=["200", "200-299", "200,201"])
+    ] = "200-399"
+    timeout_seconds: Annotated[float, asked("How long to wait for the answer", 30, ge=1, le=60)] = 30
 
 
-class Answer(BaseModel):
-    """What came back."""
-
-    status: int = Field(description="HTTP status", examples=[200])
-    headers: dict[str, str] = Field(
-        description="Headers of the answer, names in lower case, without cookies",
-        examples=[{"content-type": "application/json"}],
+class Answer(Row):
+    status: int = found("status", "HTTP status", 200)
+    headers: dict[str, str] = found(
+        "headers", "Headers of the answer, names in lower case, without cookies", {"content-type": "application/json"}
     )
-    body: Any = Field(
-        None, description="Body of the answer: parsed JSON, or text; null if empty", examples=[{"id": 42}]
-    )
-    truncated: bool = Field(description="Whether the body was longer than 64 KB and was cut", examples=[False])
+    body: Any = found("body", "Body of the answer: parsed JSON, or text; null if empty", {"id": 42}, None)
+    truncated: bool = found("truncated", "Whether the body was longer than 64 KB and was cut", False)
 
 
 @service.reaction("Send an HTTP request")
@@ -137,24 +129,20 @@ def _json_or_text(response: Response) -> Any:
 class Watched(Form):
     """A value inside the JSON at an address."""
 
-    url: Url = Field(description="Address that answers JSON", examples=["https://api.example.com/status"])
-    path: Path = Field(description="JMESPath of the value to watch; @ for all of it", examples=["data.price"])
-    headers: Headers | None = Field(
-        None, description="Headers: a JSON object, or one `Name: value` a line", examples=['{"X-Api-Key": "k-123"}']
-    )
+    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/status")]
+    path: Annotated[JmesPath, asked("JMESPath of the value to watch; @ for all of it", "data.price")]
+    headers: Headers = None
 
 
-class Change(BaseModel):
-    """A value that is another than before."""
-
-    value: Any = Field(None, description="The value now; null if there is none", examples=[19.9])
-    previous: Any = Field(None, description="The value before; null if there was none", examples=[24.9])
-    url: Url = Field(description="The address it comes from", examples=["https://api.example.com/status"])
-    changed_at: datetime = Field(description="When the change was noticed", examples=["2026-11-23T09:00:00Z"])
+class Change(Row):
+    value: Any = found("value", "The value now; null if there is none", 19.9, None)
+    previous: Any = found("previous", "The value before; null if there was none", 24.9, None)
+    url: Url = found("url", "The address it comes from", "https://api.example.com/status")
+    changed_at: datetime = found("changed_at", "When the change was noticed", "2026-11-23T09:00:00Z")
 
 
 @service.poll("A value changes", every=timedelta(minutes=1))
-async def value_changed(ctx: Context, params: Watched, since: datetime) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+async def value_changed(ctx: Context, params: Watched, since: datetime) -> Events[Change]:  # noqa: ARG001
     """A value in the JSON at an address becomes another one.
 
     What the address answers when the AREA is switched on is where it starts from; that does not fire.
@@ -163,7 +151,7 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Async
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
     if response is not None:
-        value = found(response, params.path)
+        value = selected(response, params.path)
         try:
             written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
@@ -186,40 +174,32 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Async
 class WatchedList(Form):
     """A list inside the JSON at an address."""
 
-    url: Url = Field(description="Address that answers JSON", examples=["https://api.example.com/orders"])
-    path: Path | None = Field(
-        None, description="JMESPath of the list; not needed if the answer is one", examples=["data.orders"]
+    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/orders")]
+    path: Annotated[JmesPath | None, asked("JMESPath of the list; not needed if the answer is one", "data.orders")] = (
+        None
     )
-    id_field: str | None = Field(
-        None, description="Field that names an item; by default id, guid, uuid, key or url", examples=["order_number"]
-    )
-    date_field: str | None = Field(
-        None, description="Field with the date of an item, if it has one", examples=["created_at"]
-    )
-    headers: Headers | None = Field(
-        None, description="Headers: a JSON object, or one `Name: value` a line", examples=['{"X-Api-Key": "k-123"}']
-    )
+    id_field: Annotated[
+        str | None, asked("Field that names an item; by default id, guid, uuid, key or url", "order_number")
+    ] = None
+    date_field: Annotated[str | None, asked("Field with the date of an item, if it has one", "created_at")] = None
+    headers: Headers = None
 
 
-class ListItem(BaseModel):
-    """An item of the list."""
-
-    item: Any = Field(description="The item", examples=[{"id": 42, "total": 19.9}])
-    id: str = Field(description="What names the item", examples=["42"])
-    url: Url = Field(description="The address it comes from", examples=["https://api.example.com/orders"])
+class ListItem(Row):
+    item: Any = found("item", "The item", {"id": 42, "total": 19.9})
+    id: str = found("id", "What names the item", "42")
+    url: Url = found("url", "The address it comes from", "https://api.example.com/orders")
 
 
 @service.poll("A list has a new item", every=timedelta(minutes=1))
-async def new_list_item(
-    ctx: Context, params: WatchedList, since: datetime  # noqa: ARG001
-) -> AsyncIterator[Event[ListItem]]:  # fmt: skip
+async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> Events[ListItem]:  # noqa: ARG001
     """An item appears in a JSON list at an address.
 
     The items that are there when the AREA is switched on do not fire.
     """
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
-    items = [] if response is None else found(response, params.path or "@")
+    items = [] if response is None else selected(response, params.path or "@")
     if not isinstance(items, list):
         where = f"At the path {params.path}" if params.path else "In the answer"
         raise Permanent(f"{where} there is no list, but {_kind(items)}.")

@@ -1,52 +1,23 @@
 """Kinds of parameters that the components share, checked when they are entered."""
 
 import codecs
-import math
 import re
-from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any
 
-import jmespath
 import orjson
-from jmespath.exceptions import JMESPathError, JMESPathTypeError
-from jmespath.functions import Functions
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema
 
-from area.sdk import Permanent, Response
+from area.sdk import Permanent, Response, asked
+from area.sdk.selection import select
 
-MAX_GROWTH = 100
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what else frames a message
 SET_BY_AREA = frozenset({
     "connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
-
-_compiled: Callable[[str], Any] = lru_cache(1024)(jmespath.compile)
-_functions: Any = Functions()
-
-
-def _growth(node: Any) -> int:
-    """How many times its input the result of a JMESPath node can be: multi-selects are what copies."""
-    if node["type"] == "function_expression":
-        with suppress(JMESPathTypeError):  # the name and the number of arguments are checked first
-            _functions.call_function(node["value"], [None] * len(node["children"]))
-    grown = [_growth(child) for child in node["children"] if isinstance(child, dict)]
-    return max(2, sum(grown)) if node["type"].startswith("multi_select") else math.prod(grown)
-
-
-def _jmespath(path: str) -> str:
-    try:
-        growth = _growth(_compiled(path).parsed)
-    except (JMESPathError, RecursionError) as error:
-        reason = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
-        raise ValueError(f"This is no JMESPath ({reason}); write one such as data.items[0].price.") from error
-    if growth > MAX_GROWTH:
-        raise ValueError("This JMESPath could multiply its input more than a hundred times; select fewer things.")
-    return path
 
 
 class Url(str):
@@ -107,26 +78,18 @@ def _status_text(text: str) -> str:
     return text
 
 
-Path = Annotated[str, Field(max_length=500), AfterValidator(_jmespath)]
-Headers = Annotated[dict[str, str], BeforeValidator(_header_table)]
+Headers = Annotated[
+    Annotated[dict[str, str], BeforeValidator(_header_table)] | None,
+    asked("Headers: a JSON object, or one `Name: value` a line", '{"X-Api-Key": "k-123"}'),
+]
 Statuses = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_status_text)]
 
 
-class Form(BaseModel):
-    """Parameters, of which a blank one counts as left out."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_left_out(cls, values: Any) -> Any:
-        return {k: v for k, v in values.items() if v is not None and v != ""} if isinstance(values, dict) else values
-
-
-def found(response: Response, path: str) -> Any:
+def selected(response: Response, path: str) -> Any:
     """Return what the JMESPath finds in the JSON that came back."""
     try:
-        return _compiled(path).search(orjson.loads(response.body.removeprefix(codecs.BOM_UTF8)))
+        return select(path, orjson.loads(response.body.removeprefix(codecs.BOM_UTF8)))
     except orjson.JSONDecodeError as error:
         raise Permanent(f"{response.host} answered no JSON, but: {response.excerpt(100) or 'nothing'}") from error
-    except (JMESPathError, TypeError, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise Permanent(f"The path {path} does not fit what {response.host} answered: {reason}") from error
+    except ValueError as error:
+        raise Permanent(f"The path {path} does not fit what {response.host} answered: {error}") from error
