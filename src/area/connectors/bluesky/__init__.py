@@ -4,12 +4,11 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
-
-from area.connectors.bluesky.session import Login, access, begin, call, whose
-from area.sdk import AuthExpired, Context, Credentials, Event, Nothing, Permanent, Service, parse
+from area.connectors.bluesky.session import Login, access, begin, call, refusal, whose
+from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, asked, parse
+from area.sdk.answers import Row, found
 
 EVERY = timedelta(minutes=2)
 PAGES = 4  # of 100
@@ -19,94 +18,9 @@ DIGITS = "234567abcdefghijklmnopqrstuvwxyz"  # https://atproto.com/specs/tid
 LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]}']")
 MENTION = re.compile(r"(?<![\w@.])@((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})")
 TAG = re.compile(r"(?<!\S)#(\w*[^\W\d_]\w*)")
-Reason = Literal["any", "mention", "reply", "like", "repost", "follow", "quote"]
 ACTOR = r"^@?(did:[a-z]+:[A-Za-z0-9._:%-]+|([A-Za-z0-9-]+\.)+[A-Za-z]{2,})$"
-
-
-class Whose(BaseModel):
-    """Whose posts."""
-
-    actor: str = Field(pattern=ACTOR, description="Whose, by handle", examples=["ada.bsky.social"])
-    replies: bool = Field(False, description="Also answers to others", examples=[False])
-    reposts: bool = Field(False, description="Also what they repost", examples=[False])
-
-
-class Search(BaseModel):
-    """What to look for."""
-
-    query: str = Field(
-        min_length=1, description="Words, #hashtag, from:handle", examples=["#python -from:ada.bsky.social"]
-    )
-
-
-class About(BaseModel):
-    """Which notifications."""
-
-    reason: Reason = Field("any", description="What they are about", examples=["mention"])
-
-
-class Post(BaseModel):
-    """A post."""
-
-    uri: str = Field(
-        description="What names the post", examples=["at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3k"]
-    )
-    link: str = Field(description="Its address", examples=["https://bsky.app/profile/did:plc:z72i7h/post/3k"])
-    text: str = Field(description="What it says", examples=["Hello #world"])
-    handle: str = Field(description="Handle of who wrote it", examples=["ada.bsky.social"])
-    author: str = Field(description="Who wrote it", examples=["Ada"])
-    reposted_by: str = Field(
-        "", description="Handle of who reposted it, if it is a repost", examples=["bob.bsky.social"]
-    )
-
-
-class Notification(BaseModel):
-    """Something that concerns you."""
-
-    reason: str = Field(description="What it is about", examples=["mention"])
-    handle: str = Field(description="Handle of who did it", examples=["ada.bsky.social"])
-    author: str = Field(description="Who did it", examples=["Ada"])
-    text: str = Field(description="What their post says, if it is one", examples=["@you hello"])
-    uri: str = Field(
-        description="What names their post, like or follow", examples=["at://did:plc:z7/app.bsky.feed.post/3k"]
-    )
-    subject: str = Field(
-        description="Your post that it is about, if any", examples=["at://did:plc:y6/app.bsky.feed.post/2j"]
-    )
-
-
-class Write(BaseModel):
-    """A post to publish."""
-
-    text: str = Field(
-        min_length=1, max_length=3000, description="What to say, in 300 characters; links, @handles and #hashtags become such", examples=["Hello #world"]
-    )  # fmt: skip
-    reply_to: str = Field(
-        "", description="Post to answer, by uri or address", examples=["at://did:plc:z7/app.bsky.feed.post/3k"]
-    )
-    language: str = Field(
-        "", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$", description="Its language", examples=["en"]
-    )
-
-
-class One(BaseModel):
-    """Which post."""
-
-    post: str = Field(
-        min_length=1, description="The post, by uri or address", examples=["at://did:plc:z7/app.bsky.feed.post/3k"]
-    )
-
-
-class Person(BaseModel):
-    """Whom to follow."""
-
-    actor: str = Field(pattern=ACTOR, description="Whom, by handle", examples=["ada.bsky.social"])
-
-
-class Made(BaseModel):
-    """What was made."""
-
-    uri: str = Field(description="What names it", examples=["at://did:plc:z7/app.bsky.feed.post/3k"])
+EXAMPLE = "at://did:plc:z7/app.bsky.feed.post/3k"
+SAY = "What to say, in 300 characters; links, @handles and #hashtags become such"
 
 
 async def works(ctx: Context, login: Login) -> None:
@@ -123,96 +37,125 @@ service = Service(
     "Posts, searches, notifications and likes, and posts, likes, reposts and follows by your account.",
     docs="https://docs.bsky.app/docs/get-started",
     auth=Credentials(Login, works, access),
+    refusal=refusal,
     quality="verified",
 )
 
 
+Actor = Annotated[str, asked("Whose, by handle", "ada.bsky.social", pattern=ACTOR)]
+Replies = Annotated[bool, asked("Also answers to others", False)]
+Reposts = Annotated[bool, asked("Also what they repost", False)]
+Query = Annotated[str, asked("Words, #hashtag, from:handle", "#python -from:ada.bsky.social", min_length=1)]
+About = Literal["any", "mention", "reply", "like", "repost", "follow", "quote"]
+Reason = Annotated[About, asked("What they are about", "mention")]
+Text = Annotated[str, asked(SAY, "Hello #world", min_length=1, max_length=3000)]
+ReplyTo = Annotated[str, asked("Post to answer, by uri or address", EXAMPLE)]
+Language = Annotated[str, asked("Its language", "en", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$")]
+PostId = Annotated[str, asked("The post, by uri or address", EXAMPLE, min_length=1)]
+
+
+class Post(Row):
+    uri: str = found("uri", "What names the post", "at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3k")
+    link: str = found("link", "Its address", "https://bsky.app/profile/did:plc:z72i7h/post/3k")
+    text: str = found("text", "What it says", "Hello #world")
+    handle: str = found("handle", "Handle of who wrote it", "ada.bsky.social")
+    author: str = found("author", "Who wrote it", "Ada")
+    reposted_by: str = found("reposted_by", "Handle of who reposted it, if it is a repost", "bob.bsky.social", "")
+
+
+class Notification(Row):
+    reason: str = found("reason", "What it is about", "mention")
+    handle: str = found("handle", "Handle of who did it", "ada.bsky.social")
+    author: str = found("author", "Who did it", "Ada")
+    text: str = found("text", "What their post says, if it is one", "@you hello")
+    uri: str = found("uri", "What names their post, like or follow", EXAMPLE)
+    subject: str = found("subject", "Your post that it is about, if any", "at://did:plc:y6/app.bsky.feed.post/2j")
+
+
+class Made(Row):
+    uri: str = found("uri", "What names it", EXAMPLE)
+
+
 @service.poll("Somebody posts", every=EVERY)
-async def post_published(ctx: Context, params: Whose, since: datetime) -> AsyncIterator[Event[Post]]:
+async def post_published(
+    ctx: Context, since: datetime, actor: Actor, *, replies: Replies = False, reposts: Reposts = False
+) -> Events[Post]:
     """Fires for each new post of an account."""
-    query = {"actor": params.actor.removeprefix("@"), "filter": f"posts_{'with' if params.replies else 'no'}_replies"}
+    query = {"actor": actor.removeprefix("@"), "filter": f"posts_{'with' if replies else 'no'}_replies"}
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-author-feed
     async for row in _pages(ctx, "app.bsky.feed.getAuthorFeed", "feed", since, query):
         post, reason = _post(row["post"]), row.get("reason") or {}
         if "by" not in reason:
             yield Event(post.uri, post, _time(row["post"]))
-        elif params.reposts:
+        elif reposts:
             post.reposted_by = reason["by"]["handle"]
             yield Event(f"{post.uri}:{reason['indexedAt']}", post, _time(reason))
 
 
 @service.poll("A post is found", every=EVERY, overlap=timedelta(minutes=30))
-async def post_found(ctx: Context, params: Search, since: datetime) -> AsyncIterator[Event[Post]]:
+async def post_found(ctx: Context, since: datetime, query: Query) -> Events[Post]:
     """Fires for each new post that a search finds: words, a hashtag, an address."""
     # https://docs.bsky.app/docs/api/app-bsky-feed-search-posts
-    async for row in _pages(ctx, "app.bsky.feed.searchPosts", "posts", since, {"q": params.query, "sort": "latest"}):
+    async for row in _pages(ctx, "app.bsky.feed.searchPosts", "posts", since, {"q": query, "sort": "latest"}):
         yield Event(row["uri"], _post(row), _time(row))
 
 
 @service.poll("You are notified", every=EVERY)
-async def notification_received(ctx: Context, params: About, since: datetime) -> AsyncIterator[Event[Notification]]:
+async def notification_received(ctx: Context, since: datetime, reason: Reason = "any") -> Events[Notification]:
     """Fires when somebody mentions, answers, likes, reposts, quotes or follows you."""
-    query: dict[str, str] = {} if params.reason == "any" else {"reasons": params.reason}
+    query: dict[str, str] = {} if reason == "any" else {"reasons": reason}
     # https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications
     async for row in _pages(ctx, "app.bsky.notification.listNotifications", "notifications", since, query):
-        data = Notification(
-            reason=row["reason"],
-            handle=row["author"]["handle"],
-            author=row["author"].get("displayName") or row["author"]["handle"],
-            text=row["record"].get("text", ""),
-            uri=row["uri"],
-            subject=row.get("reasonSubject", ""),
-        )
-        yield Event(f"{row['reason']}:{row['uri']}", data, _time(row))
+        told = {**_said(row), "reason": row["reason"], "subject": row.get("reasonSubject", "")}
+        yield Event(f"{row['reason']}:{row['uri']}", parse(Notification, told, "Bluesky"), _time(row))
 
 
 @service.poll("You like a post", every=EVERY)
-async def post_liked(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Post]]:  # noqa: ARG001
+async def post_liked(ctx: Context) -> Events[Post]:
     """Fires for each post that you like; to keep it elsewhere, say."""
+    query = {"actor": await whose(ctx), "limit": "100"}
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-actor-likes
-    found = await call(ctx, "GET", "app.bsky.feed.getActorLikes", {"actor": await whose(ctx), "limit": "100"})
-    for row in reversed(found["feed"]):  # oldest first, for nothing is told of when
-        yield Event(row["post"]["uri"], _post(row["post"]))
+    for row in reversed((await call(ctx, "GET", "app.bsky.feed.getActorLikes", params=query))["feed"]):
+        yield Event(row["post"]["uri"], _post(row["post"]))  # oldest first, for nothing is told of when
 
 
 @service.reaction("Publish a post")
-async def create_post(ctx: Context, params: Write) -> Post:
+async def create_post(ctx: Context, text: Text, reply_to: ReplyTo = "", language: Language = "") -> Post:
     """Publishes a post. However often it is tried, it is published once."""
-    record: dict[str, Any] = {"text": params.text, "facets": await _facets(ctx, params.text)}
-    if params.language:
-        record["langs"] = [params.language]
-    if params.reply_to:
-        parent = await _found(ctx, params.reply_to)
+    record: dict[str, Any] = {"text": text, "facets": await _facets(ctx, text)}
+    record |= {"langs": [language]} if language else {}
+    if reply_to:
+        parent = await _found(ctx, reply_to)
         root = parent["record"].get("reply", {}).get("root")
         record["reply"] = {"root": root or _reference(parent), "parent": _reference(parent)}
     made = await _put(ctx, "app.bsky.feed.post", record)
     handle = ctx.credential.handle
-    return Post(uri=made.uri, link=_link(made.uri), text=params.text, handle=handle, author=handle)
+    return Post(uri=made.uri, link=_link(made.uri), text=text, handle=handle, author=handle)
 
 
 @service.reaction("Like a post")
-async def like_post(ctx: Context, params: One) -> Made:
+async def like_post(ctx: Context, post: PostId) -> Made:
     """Likes a post; that you do already is no failure."""
-    return await _once(ctx, params.post, "like")
+    return await _once(ctx, post, "like")
 
 
 @service.reaction("Repost a post")
-async def repost(ctx: Context, params: One) -> Made:
+async def repost(ctx: Context, post: PostId) -> Made:
     """Reposts a post; that you have already is no failure."""
-    return await _once(ctx, params.post, "repost")
+    return await _once(ctx, post, "repost")
 
 
 @service.reaction("Follow somebody")
-async def follow(ctx: Context, params: Person) -> Made:
+async def follow(ctx: Context, actor: Annotated[Actor, asked("Whom, by handle")]) -> Made:
     """Follows an account."""
-    return await _put(ctx, "app.bsky.graph.follow", {"subject": await _did(ctx, params.actor.removeprefix("@"))})
+    return await _put(ctx, "app.bsky.graph.follow", {"subject": await _did(ctx, actor.removeprefix("@"))})
 
 
 async def _once(ctx: Context, post: str, what: Literal["like", "repost"]) -> Made:
-    found = await _found(ctx, post)
-    if already := found.get("viewer", {}).get(what):
+    there = await _found(ctx, post)
+    if already := there.get("viewer", {}).get(what):
         return Made(uri=already)
-    return await _put(ctx, f"app.bsky.feed.{what}", {"subject": _reference(found)})
+    return await _put(ctx, f"app.bsky.feed.{what}", {"subject": _reference(there)})
 
 
 async def _put(ctx: Context, collection: str, record: dict[str, Any]) -> Made:
@@ -236,27 +179,22 @@ def _key(text: str) -> str:
 
 async def _facets(ctx: Context, text: str) -> list[dict[str, Any]]:
     """Links, mentions and hashtags, by their places in UTF-8: https://docs.bsky.app/docs/advanced-guides/post-richtext."""
-    found = [(one, {"$type": "app.bsky.richtext.facet#link", "uri": one[0]}) for one in LINK.finditer(text)]
-    found += [(one, {"$type": "app.bsky.richtext.facet#tag", "tag": one[1]}) for one in TAG.finditer(text)]
+    marked = [(one, {"$type": "app.bsky.richtext.facet#link", "uri": one[0]}) for one in LINK.finditer(text)]
+    marked += [(one, {"$type": "app.bsky.richtext.facet#tag", "tag": one[1]}) for one in TAG.finditer(text)]
     for one in MENTION.finditer(text):
         try:
-            found.append((one, {"$type": "app.bsky.richtext.facet#mention", "did": await _did(ctx, one[1])}))
+            marked.append((one, {"$type": "app.bsky.richtext.facet#mention", "did": await _did(ctx, one[1])}))
         except Permanent:
             ctx.log.info("bluesky.no_such_handle", handle=one[1])  # it stays text, as in Bluesky's own app
-    return [
-        {
-            "index": {"byteStart": len(text[: m.start()].encode()), "byteEnd": len(text[: m.end()].encode())},
-            "features": [f],
-        }
-        for m, f in found
-    ]
+    ends = [(len(text[: one.start()].encode()), len(text[: one.end()].encode()), feature) for one, feature in marked]
+    return [{"index": {"byteStart": a, "byteEnd": b}, "features": [feature]} for a, b, feature in ends]
 
 
 async def _did(ctx: Context, actor: str) -> str:
     if actor.startswith("did:"):
         return actor
     # https://docs.bsky.app/docs/api/com-atproto-identity-resolve-handle
-    return str((await call(ctx, "GET", "com.atproto.identity.resolveHandle", {"handle": actor}))["did"])
+    return str((await call(ctx, "GET", "com.atproto.identity.resolveHandle", params={"handle": actor}))["did"])
 
 
 async def _found(ctx: Context, post: str) -> Any:
@@ -266,7 +204,7 @@ async def _found(ctx: Context, post: str) -> Any:
         raise Permanent(f"{post} is neither the uri nor the address of a post.")
     uri = f"at://{await _did(ctx, parts[1])}/app.bsky.feed.post/{parts[2]}"
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-posts
-    posts = (await call(ctx, "GET", "app.bsky.feed.getPosts", {"uris": uri}))["posts"]
+    posts = (await call(ctx, "GET", "app.bsky.feed.getPosts", params={"uris": uri}))["posts"]
     if not posts:
         raise Permanent(f"There is no post {post}, or it can't be seen by you.")
     return posts[0]
@@ -280,7 +218,7 @@ async def _pages(ctx: Context, name: str, key: str, since: datetime, query: dict
     """The newest first, until they are older than the window."""
     query = {"limit": "100", **query}
     for _ in range(PAGES):
-        answer = await call(ctx, "GET", name, query)
+        answer = await call(ctx, "GET", name, params=query)
         for row in answer[key]:
             yield row
         if not answer[key] or not answer.get("cursor") or _time(answer[key][-1].get("post", answer[key][-1])) < since:
@@ -289,10 +227,13 @@ async def _pages(ctx: Context, name: str, key: str, since: datetime, query: dict
 
 
 def _post(view: Any) -> Post:
-    author = view["author"]
-    told = {"uri": view["uri"], "link": _link(view["uri"]), "text": view["record"].get("text", "")}
-    told |= {"handle": author["handle"], "author": author.get("displayName") or author["handle"]}
-    return parse(Post, told, "Bluesky")
+    return parse(Post, _said(view) | {"link": _link(view["uri"])}, "Bluesky")
+
+
+def _said(view: Any) -> dict[str, str]:
+    author, text = view["author"], view["record"].get("text", "")
+    name = author.get("displayName") or author["handle"]
+    return {"uri": view["uri"], "text": text, "handle": author["handle"], "author": name}
 
 
 def _link(uri: str) -> str:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.bluesky import Login, One, Person, Whose, Write, _facets, service, session, works
+from area.connectors.bluesky import Login, _facets, service, session, works
 from area.sdk import AuthExpired, Permanent
-from area.sdk.testing import Answer, Asked, Double, Watch, connector, lexicons, outcomes
+from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, lexicons, outcomes
 
 bluesky = lexicons()
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
@@ -194,8 +194,12 @@ async def test_what_is_written(vendor, ctx, server):
     parent = view(1, 0)
     parent["record"]["reply"] = {"root": root, "parent": root}
     vendor.on("GET", POSTS, server.only({"posts": [parent]}))
-    made = await service.reactions["create_post"].function(
-        ctx, Write(text="hi", language="en", reply_to="https://bsky.app/profile/ada.bsky.social/post/1")
+    made = await act(
+        ctx,
+        service.reactions["create_post"],
+        text="hi",
+        language="en",
+        reply_to="https://bsky.app/profile/ada.bsky.social/post/1",
     )
     first = written(vendor.asked[-1])
     assert first["record"]["reply"] == {"root": root, "parent": {"uri": parent["uri"], "cid": "c1"}}
@@ -204,13 +208,13 @@ async def test_what_is_written(vendor, ctx, server):
         f"at://{ME}/app.bsky.feed.post/{first['rkey']}",
         parent["uri"],
     )
-    await service.reactions["create_post"].function(ctx, Write(text="hi"))
+    await act(ctx, service.reactions["create_post"], text="hi")
     assert written(vendor.asked[-1])["rkey"] == first["rkey"], "the same run writes to the same place"
     ctx.idempotency_key = "here-8"
-    await service.reactions["create_post"].function(ctx, Write(text="hi"))
+    await act(ctx, service.reactions["create_post"], text="hi")
     assert written(vendor.asked[-1])["rkey"] != first["rkey"]
     for name, what in (("like_post", "like"), ("repost", "repost")):
-        await service.reactions[name].function(ctx, One(post=parent["uri"]))
+        await act(ctx, service.reactions[name], post=parent["uri"])
         body = written(vendor.asked[-1])
         assert (body["collection"], body["record"]["subject"]) == (
             f"app.bsky.feed.{what}",
@@ -218,14 +222,14 @@ async def test_what_is_written(vendor, ctx, server):
         )
         already = f"at://{ME}/app.bsky.feed.{what}/3k"
         vendor.on("GET", POSTS, server.only({"posts": [{**parent, "viewer": {what: already}}]}))
-        assert (await service.reactions[name].function(ctx, One(post=parent["uri"]))).uri == already
+        assert (await act(ctx, service.reactions[name], post=parent["uri"])).uri == already
         assert vendor.asked[-1].route == POSTS
-    await service.reactions["follow"].function(ctx, Person(actor="@ada.bsky.social"))
+    await act(ctx, service.reactions["follow"], actor="@ada.bsky.social")
     assert written(vendor.asked[-1])["record"]["subject"] == ADA
     vendor.on("GET", POSTS, server.only({"posts": []}))
     for post, said in ((parent["uri"], "no post"), ("https://example.com/", "neither")):
         with pytest.raises(Permanent, match=said):
-            await service.reactions["repost"].function(ctx, One(post=post))
+            await act(ctx, service.reactions["repost"], post=post)
 
 
 async def test_facets_count_bytes(ctx):
@@ -273,10 +277,10 @@ async def test_a_session_is_refreshed_once_and_begun_anew_when_that_is_over(vend
 
 async def test_refusals(vendor, ctx, server):
     await works(ctx, LOGIN)
-    await service.reactions["follow"].function(ctx, Person(actor=ADA))
+    await act(ctx, service.reactions["follow"], actor=ADA)
 
     async def follow():
-        return await service.reactions["follow"].function(ctx, Person(actor=ADA))
+        return await act(ctx, service.reactions["follow"], actor=ADA)
 
     await outcomes(
         ctx, vendor, follow, body={"error": "InvalidRequest", "message": "Record too long"}, said="Record too long"
@@ -297,4 +301,4 @@ def test_names_and_addresses():
         with pytest.raises(ValidationError):
             Login(handle="a.b", app_password="x", server=server)
     with pytest.raises(ValidationError):
-        Whose(actor="ada")
+        service.actions["post_published"].params(actor="ada")
