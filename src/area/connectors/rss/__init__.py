@@ -4,18 +4,17 @@ import asyncio
 import hashlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import str_schema
 
-from area.sdk import Context, Event, Permanent, Response, Service
+from area.sdk import Context, Event, Events, Permanent, Response, Service, asked
 
 MAX_BYTES = 10_000_000
 MAX_ITEMS = 1000  # no more are taken at one look
@@ -54,64 +53,50 @@ def _address(url: str) -> str:
     return url
 
 
-class Feed(BaseModel):
-    """The feed to follow, and which of its items count."""
-
-    url: Annotated[Url, AfterValidator(_address)] = Field(
-        description="Address of the feed", examples=["https://github.com/python/cpython/releases.atom"]
-    )
-    title_contains: str | None = Field(
-        None, description="Only items with this in their title, in any case", examples=["release"]
-    )
-    text_contains: str | None = Field(
-        None, description="Only items with this in their summary or content, in any case", examples=["security"]
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_left_out(cls, values: Any) -> Any:
-        return {k: v for k, v in values.items() if v not in (None, "")} if isinstance(values, dict) else values
+Feed = Annotated[
+    Url,
+    asked("Address of the feed", "https://github.com/python/cpython/releases.atom"),
+    AfterValidator(_address),
+]
+Words = Annotated[str | None, BeforeValidator(lambda text: text or None)]
+InTitle = Annotated[Words, asked("Only items with this in their title, in any case", "release")]
+InText = Annotated[Words, asked("Only items with this in their summary or content, in any case", "security")]
 
 
 class Item(BaseModel):
-    """An item of the feed."""
-
-    title: str = Field(description="Title, as text; empty if there is none", examples=["Python 3.14.2 is out"])
-    link: Url | None = Field(None, description="Address of the item", examples=["https://blog.example.com/3142"])
-    author: str | None = Field(None, description="Who wrote it", examples=["Ada Lovelace"])
-    published: datetime | None = Field(
-        None, description="When it was published, or else updated", examples=["2026-11-23T09:00:00Z"]
+    title: Annotated[str, asked("Title, as text; empty if there is none", "Python 3.14.2 is out")]
+    link: Annotated[Url | None, asked("Address of the item", "https://blog.example.com/3142")] = None
+    author: Annotated[str | None, asked("Who wrote it", "Ada Lovelace")] = None
+    published: Annotated[datetime | None, asked("When it was published, or else updated", "2026-11-23T09:00:00Z")] = (
+        None
     )
-    summary: str = Field(description="Summary, or else content, as text", examples=["Two fixes."])
-    content: str = Field(
-        description="Content, or else summary, as HTML without scripts", examples=["<p>Two <b>fixes</b>.</p>"]
-    )
-    categories: list[str] = Field(description="Its categories", examples=[["release", "python"]])
-    feed_title: str = Field(description="Title of the feed", examples=["Example Blog"])
-    feed_url: Url = Field(description="Address of the feed", examples=["https://blog.example.com/feed.xml"])
-    image: Url | None = Field(None, description="Its picture", examples=["https://blog.example.com/3142.png"])
-    id: str = Field(description="What the feed names it by", examples=["tag:blog.example.com,2026:3142"])
+    summary: Annotated[str, asked("Summary, or else content, as text", "Two fixes.")]
+    content: Annotated[str, asked("Content, or else summary, as HTML without scripts", "<p>Two <b>fixes</b>.</p>")]
+    categories: Annotated[list[str], asked("Its categories", ["release", "python"])]
+    feed_title: Annotated[str, asked("Title of the feed", "Example Blog")]
+    feed_url: Annotated[Url, asked("Address of the feed", "https://blog.example.com/feed.xml")]
+    image: Annotated[Url | None, asked("Its picture", "https://blog.example.com/3142.png")] = None
+    id: Annotated[str, asked("What the feed names it by", "tag:blog.example.com,2026:3142")]
 
 
 @service.poll("A new item appears", every=timedelta(minutes=5), overlap=timedelta(days=1))
-async def new_item(ctx: Context, params: Feed, since: datetime) -> AsyncIterator[Event[Item]]:  # noqa: ARG001
+async def new_item(
+    ctx: Context, url: Feed, title_contains: InTitle = None, text_contains: InText = None
+) -> Events[Item]:
     """An item appears in a feed. What is in the feed when the AREA is switched on does not fire."""
     # The state changes only once all went well: else an ETag would hide what could not be read.
     seen = dict(ctx.state)
-    response = await ctx.http.get_if_changed(params.url, seen, headers={"Accept": ACCEPT}, max_bytes=MAX_BYTES)
+    response = await ctx.http.get_if_changed(url, seen, headers={"Accept": ACCEPT}, max_bytes=MAX_BYTES)
     items = [] if response is None else await asyncio.get_running_loop().run_in_executor(_readers, _read, response)
     ctx.state.update(seen)
-    title, text = (params.title_contains or "").casefold(), (params.text_contains or "").casefold()
+    title, text = (title_contains or "").casefold(), (text_contains or "").casefold()
     for item in reversed(items[:MAX_ITEMS]):  # feeds begin with the newest, and those without dates fire in this order
         at, content = item.pop("at"), item.pop("text")
         if title in item["title"].casefold() and (text in item["summary"].casefold() or text in content.casefold()):
-            identity = item["id"]
-            if len(identity) > 255:
-                identity = hashlib.sha256(identity.encode()).hexdigest()
+            name = item["id"]
+            name = name if len(name) <= 255 else hashlib.sha256(name.encode()).hexdigest()
             item["published"] = item["published"] and datetime.fromisoformat(item["published"])
-            yield Event(
-                identity, Item.model_construct(**item, feed_url=params.url), at and datetime.fromisoformat(at)
-            )  # fmt: skip
+            yield Event(name, Item.model_construct(**item, feed_url=url), at and datetime.fromisoformat(at))
 
 
 def _read(response: Response) -> list[dict[str, Any]]:
@@ -124,11 +109,9 @@ def _read(response: Response) -> list[dict[str, Any]]:
     except subprocess.TimeoutExpired as error:
         raise Permanent(f"The feed at {response.host} takes more than {MAX_SECONDS} s to read.") from error
     except (subprocess.CalledProcessError, ValueError) as error:
-        raise Permanent(
-            f"The feed at {response.host} can't be read: it takes too much memory, or is broken."
-        ) from error
+        said = f"The feed at {response.host} can't be read: it takes too much memory, or is broken."
+        raise Permanent(said) from error
     answer: dict[str, Any] = orjson.loads(done.stdout)
     if "error" in answer:
         raise Permanent(f"What {response.host} answered {answer['error']}.")
-    items: list[dict[str, Any]] = answer["items"]
-    return items
+    return list(answer["items"])

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from area.connectors import rss
-from area.connectors.rss import Feed, Item, new_item
+from area.connectors.rss import Item, new_item
 from area.kit.http import Client
 from area.kit.net import Guard
 from area.sdk import Context, Event, Http, Permanent
@@ -67,7 +67,7 @@ async def ctx() -> AsyncIterator[Context]:
 async def look(ctx: Context, peer: Peer, **params: Any) -> list[Event[Item]]:
     """Items in the order of the feed."""
     params = {"url": peer.url} | params
-    events = [event async for event in new_item.function(ctx, Feed(**params), START)]
+    events = [event async for event in new_item.function(ctx, new_item.params(**params), START)]
     for event in events:
         Item.model_validate(event.data.model_dump())
     return events[::-1]
@@ -400,11 +400,11 @@ async def test_each_item_fires_once_and_the_oldest_first(ctx, peer):
 @pytest.mark.parametrize("url", ["example.com/feed", "file:///etc/passwd", "ftp://example.com/feed", ""])
 def test_wrong_addresses_are_refused(url):
     with pytest.raises(ValidationError):
-        Feed(url=url)
+        new_item.params(url=url)
 
 
 def test_addresses_of_feed_readers():
-    assert Feed(url=" feed://example.com/rss ").url == "https://example.com/rss"
+    assert new_item.params(url=" feed://example.com/rss ").url == "https://example.com/rss"
 
 
 def test_fixture_is_what_the_action_returns():
