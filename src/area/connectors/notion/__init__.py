@@ -4,22 +4,18 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
-
 from area.connectors.notion.values import plain, rich, written
-from area.sdk import Account, Context, Event, OAuth2, Option, Permanent, Pick, Quirks, Service, parse
+from area.sdk import Context, Event, Events, Made, Option, Pages, Permanent, Response, Retry, Service, asked, parse
+from area.sdk.answers import Row, found
+from area.sdk.oauth2 import OAuth2, Quirks, profile
 
-EVERY = timedelta(
-    minutes=2
-)  # three requests a second are allowed, https://developers.notion.com/reference/request-limits
-PAGES = 5  # of 100 rows, of one answer
-Database = Annotated[str, Pick("databases")]
-Page = Annotated[str, Pick("pages")]
+# three requests a second are allowed, https://developers.notion.com/reference/request-limits
+EVERY = timedelta(minutes=2)
 
 
-async def _account(ctx: Context) -> Account:
-    me = await _call(ctx, "GET", "/v1/users/me")  # https://developers.notion.com/reference/get-self
-    return Account(str(me["id"]), me["bot"].get("workspace_name") or me.get("name") or "Notion")
+def _refusal(response: Response, _: Mapping[str, Any]) -> Retry | None:
+    """A 409 is a conflict that passes: https://developers.notion.com/reference/status-codes."""
+    return Retry(f"{response.host} answered 409: {response.excerpt()}") if response.status == 409 else None
 
 
 service = Service(
@@ -28,175 +24,137 @@ service = Service(
     "Pages that are added to databases or changed; new pages, texts, properties and comments.",
     docs="https://developers.notion.com",
     base_url="https://api.notion.com",
+    headers={"Notion-Version": "2025-09-03"},  # https://developers.notion.com/reference/versioning
+    # https://developers.notion.com/reference/intro#pagination
+    pages=Pages("results", next="next_cursor", cursor="start_cursor"),
+    refusal=_refusal,
     auth=OAuth2(  # https://developers.notion.com/guides/get-started/authorization
         "https://api.notion.com/v1/oauth/authorize",
         "https://api.notion.com/v1/oauth/token",
-        _account,
+        # https://developers.notion.com/reference/get-self
+        profile("/v1/users/me", id="id", name="bot.workspace_name name"),
         revoke_url="https://api.notion.com/v1/oauth/revoke",
         quirks=Quirks(pkce=False, token_json=True, authorize_params={"owner": "user"}),
     ),
 )
 
-
-class InDatabase(BaseModel):
-    """Which database."""
-
-    database: Database = Field(description="Database", examples=["248104cd-477e-80af-bc30-000bd28de8f9"])
-
-
-class Row(BaseModel):
-    """A page of a database."""
-
-    id: str = Field(description="Id of the page", examples=["59833787-2cf9-4fdf-8782-e53db20768a5"])
-    title: str = Field(description="Its title", examples=["Tuscan kale"])
-    url: str = Field(
-        description="Its address", examples=["https://www.notion.so/Tuscan-kale-598337872cf94fdf8782e53db20768a5"]
-    )
-    properties: dict[str, Any] = Field(
-        description="Its properties by name", examples=[{"Status": "Reading", "Price": 2.5}]
-    )
-    created_time: datetime = Field(description="When it was made", examples=["2026-11-23T09:00:00Z"])
-    last_edited_time: datetime = Field(description="When it was changed last", examples=["2026-11-23T09:00:00Z"])
+Database = Annotated[str, asked("Database", "248104cd-477e-80af-bc30-000bd28de8f9", pick="databases")]
+Page = Annotated[str, asked("Page", "59833787-2cf9-4fdf-8782-e53db20768a5", pick="pages")]
+Text = Annotated[str, asked("Text", "Hello", min_length=1)]
+Title = Annotated[str, asked("Title", "Tuscan kale")]
+Content = Annotated[str, asked("Text on the page", "A dark green leafy vegetable.")]
+Properties = Annotated[dict[str, Any], asked("Other properties, by name", {"Status": "Reading", "Price": 2.5})]
+Name = Annotated[str, asked("Name of the property", "Status")]
+Value = Annotated[str, asked("What it is to be; of several things, separated by commas", "Done")]
 
 
-class NewPage(InDatabase):
-    """A page to be."""
-
-    title: str = Field(description="Title", examples=["Tuscan kale"])
-    properties: dict[str, Any] = Field(
-        {}, description="Other properties, by name", examples=[{"Status": "Reading", "Price": 2.5}]
-    )
-    content: str = Field("", description="Text on the page", examples=["A dark green leafy vegetable."])
-
-
-class OnPage(BaseModel):
-    """What to write on which page."""
-
-    page: Page = Field(description="Page", examples=["59833787-2cf9-4fdf-8782-e53db20768a5"])
-    text: str = Field(min_length=1, description="Text", examples=["Hello"])
-
-
-class Change(BaseModel):
-    """What to change of which page."""
-
-    page: Page = Field(description="Page", examples=["59833787-2cf9-4fdf-8782-e53db20768a5"])
-    name: str = Field(description="Name of the property", examples=["Status"])
-    value: str = Field(description="What it is to be; of several things, separated by commas", examples=["Done"])
-
-
-class Made(BaseModel):
-    """What was made."""
-
-    id: str = Field(description="What Notion calls it", examples=["b52b8ed6-e029-4707-a671-832549c09de3"])
+class Entry(Row):
+    id: str = found("id", "Id of the page", "59833787-2cf9-4fdf-8782-e53db20768a5")
+    title: str = found("title", "Its title", "Tuscan kale")
+    url: str = found("url", "Its address", "https://www.notion.so/Tuscan-kale-598337872cf94fdf8782e53db20768a5")
+    properties: dict[str, Any] = found("properties", "Its properties by name", {"Status": "Reading", "Price": 2.5})
+    created_time: datetime = found("created_time", "When it was made", "2026-11-23T09:00:00Z")
+    last_edited_time: datetime = found("last_edited_time", "When it was changed last", "2026-11-23T09:00:00Z")
 
 
 @service.poll("A page is added to a database", every=EVERY)
-async def page_added(ctx: Context, params: InDatabase, since: datetime) -> AsyncIterator[Event[Row]]:
-    """A page is added to a database."""
-    async for row in _rows(ctx, params.database, "created_time", since):
-        yield Event(row.id, row, row.created_time)
+async def page_added(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
+    async for entry in _entries(ctx, database, "created_time", since):
+        yield Event(entry.id, entry, entry.created_time)
 
 
 @service.poll("A page of a database is changed", every=EVERY)
-async def page_updated(ctx: Context, params: InDatabase, since: datetime) -> AsyncIterator[Event[Row]]:
+async def page_updated(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
     """A page of a database is added or changed. Notion tells the minute only: changes within one are one."""
-    async for row in _rows(ctx, params.database, "last_edited_time", since):
-        yield Event(f"{row.id}@{row.last_edited_time.isoformat()}", row, row.last_edited_time)
+    async for entry in _entries(ctx, database, "last_edited_time", since):
+        yield Event(f"{entry.id}@{entry.last_edited_time.isoformat()}", entry, entry.last_edited_time)
 
 
 @service.reaction("Create a page in a database")
-async def create_page(ctx: Context, params: NewPage) -> Row:
+async def create_page(
+    ctx: Context,
+    database: Database,
+    title: Title,
+    properties: Properties = {},  # noqa: B006 - each call is given a copy
+    content: Content = "",
+) -> Entry:
     """Create a page in a database, with properties as the database has them."""
     # https://developers.notion.com/reference/retrieve-a-data-source
-    schema = (await _call(ctx, "GET", f"/v1/data_sources/{params.database}"))["properties"]
-    title = next(name for name, one in schema.items() if one["type"] == "title")
-    values = {title: params.title} | params.properties
+    schema = await ctx.http.get(f"/v1/data_sources/{database}", dict[str, Any], at="properties")
+    values = {next(name for name, one in schema.items() if one["type"] == "title"): title} | properties
     body: dict[str, Any] = {
-        "parent": {"type": "data_source_id", "data_source_id": params.database},
+        "parent": {"type": "data_source_id", "data_source_id": database},
         "properties": {name: _written(schema, name, value) for name, value in values.items()},
     }
-    if params.content:
-        body["children"] = [{"type": "paragraph", "paragraph": {"rich_text": rich(params.content)}}]
-    return _row(await _call(ctx, "POST", "/v1/pages", body))  # https://developers.notion.com/reference/post-page
+    body |= _paragraph(content) if content else {}
+    # https://developers.notion.com/reference/post-page
+    return _entry(await ctx.http.post("/v1/pages", dict[str, Any], json=body))
 
 
 @service.reaction("Write at the end of a page")
-async def append_text(ctx: Context, params: OnPage) -> Made:
+async def append_text(ctx: Context, page: Page, text: Text) -> Made:
     """Add a paragraph at the end of a page."""
     # https://developers.notion.com/reference/patch-block-children
-    body = {"children": [{"type": "paragraph", "paragraph": {"rich_text": rich(params.text)}}]}
-    answer = await _call(ctx, "PATCH", f"/v1/blocks/{params.page}/children", body)
-    return parse(Made, answer["results"][0], "Notion")
+    return await ctx.http.ask("PATCH", f"/v1/blocks/{page}/children", Made, at="results.0", json=_paragraph(text))
 
 
 @service.reaction("Change a property of a page")
-async def update_property(ctx: Context, params: Change) -> Row:
+async def update_property(ctx: Context, page: Page, name: Name, value: Value) -> Entry:
     """Change a property of a page in a database."""
-    page = await _call(
-        ctx, "GET", f"/v1/pages/{params.page}"
-    )  # https://developers.notion.com/reference/retrieve-a-page
-    body = {"properties": {params.name: _written(page["properties"], params.name, params.value)}}
+    # https://developers.notion.com/reference/retrieve-a-page
+    schema = await ctx.http.get(f"/v1/pages/{page}", dict[str, Any], at="properties")
+    body = {"properties": {name: _written(schema, name, value)}}
     # https://developers.notion.com/reference/patch-page
-    return _row(await _call(ctx, "PATCH", f"/v1/pages/{params.page}", body))
+    return _entry(await ctx.http.ask("PATCH", f"/v1/pages/{page}", dict[str, Any], json=body))
 
 
 @service.reaction("Comment on a page")
-async def comment(ctx: Context, params: OnPage) -> Made:
-    """Comment on a page."""
-    body = {"parent": {"page_id": params.page}, "rich_text": rich(params.text)}
+async def comment(ctx: Context, page: Page, text: Text) -> Made:
+    body = {"parent": {"page_id": page}, "rich_text": rich(text)}
     # https://developers.notion.com/reference/create-a-comment
-    return parse(Made, await _call(ctx, "POST", "/v1/comments", body), "Notion")
+    return await ctx.http.post("/v1/comments", Made, json=body)
 
 
 @service.picker
-async def databases(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def databases(ctx: Context) -> list[Option]:
     """Databases that were shared with AREA."""
-    found = _all(ctx, "/v1/search", {"filter": {"property": "object", "value": "data_source"}})
-    return [Option(one["id"], plain(one.get("title")) or one["id"]) async for one in found]
+    query = {"filter": {"property": "object", "value": "data_source"}}
+    rows = _all(ctx, "/v1/search", query)
+    return [Option(one["id"], plain(one.get("title")) or one["id"]) async for one in rows]
 
 
 @service.picker
-async def pages(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def pages(ctx: Context) -> list[Option]:
     """Pages that were shared with AREA, the last edited first."""
-    found = _all(ctx, "/v1/search", {"filter": {"property": "object", "value": "page"}})
-    return [Option(row.id, row.title or row.id) async for row in (_row(one) async for one in found)]
+    query = {"filter": {"property": "object", "value": "page"}}
+    entries = [_entry(one) async for one in _all(ctx, "/v1/search", query)]
+    return [Option(one.id, one.title or one.id) for one in entries]
 
 
-async def _rows(ctx: Context, database: str, stamp: str, since: datetime) -> AsyncIterator[Row]:
+async def _entries(ctx: Context, database: str, stamp: str, since: datetime) -> AsyncIterator[Entry]:
+    newest = [{"timestamp": stamp, "direction": "descending"}]
+    query = {"sorts": newest, "filter": {"timestamp": stamp, stamp: {"on_or_after": since.isoformat()}}}
     # https://developers.notion.com/reference/query-a-data-source
-    query = {
-        "sorts": [{"timestamp": stamp, "direction": "descending"}],
-        "filter": {"timestamp": stamp, stamp: {"on_or_after": since.isoformat()}},
-    }
     async for one in _all(ctx, f"/v1/data_sources/{database}/query", query):
-        yield _row(one)
+        yield _entry(one)
 
 
-async def _all(ctx: Context, path: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    for _ in range(PAGES):  # https://developers.notion.com/reference/intro#pagination
-        page = await _call(ctx, "POST", path, body | {"page_size": 100})
-        for one in page["results"]:
-            yield one
-        if not page["has_more"]:
-            return
-        body = body | {"start_cursor": page["next_cursor"]}
+def _all(ctx: Context, path: str, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    return ctx.http.rows(path, method="POST", json={"page_size": 100, **query})
 
 
-def _row(page: dict[str, Any]) -> Row:
-    found = page.get("properties", {})
-    title = next((plain(one) for one in found.values() if one["type"] == "title"), "")
-    values = {name: plain(one) for name, one in found.items()}
-    return parse(Row, page | {"title": title, "properties": values}, "Notion")
+def _entry(page: dict[str, Any]) -> Entry:
+    there = page.get("properties", {})
+    title = next((plain(one) for one in there.values() if one["type"] == "title"), "")
+    values = {name: plain(one) for name, one in there.items()}
+    return parse(Entry, page | {"title": title, "properties": values}, "Notion")
+
+
+def _paragraph(text: str) -> dict[str, Any]:
+    return {"children": [{"type": "paragraph", "paragraph": {"rich_text": rich(text)}}]}
 
 
 def _written(schema: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
     if name not in schema:
         raise Permanent(f"The database has no property {name!r}; it has {', '.join(schema)}.")
     return written(schema[name]["type"], name, value)
-
-
-async def _call(ctx: Context, method: str, path: str, body: Any = None) -> Any:
-    # https://developers.notion.com/reference/versioning; a 409 is a conflict that passes, /reference/status-codes
-    headers = {"Notion-Version": "2025-09-03"}
-    answer = await ctx.http.call(method, path, json=body, headers=headers, retry=(409,))
-    return parse(dict[str, Any], answer, "Notion")
