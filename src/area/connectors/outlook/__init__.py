@@ -1,14 +1,13 @@
 """Outlook: mails in, mails out, by Microsoft Graph."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import getaddresses
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr
 
-from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, look, quoted
+from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, quoted
 from area.sdk.microsoft import GRAPH, PAGES, hint, microsoft, stamp
 
 service = Service(
@@ -38,18 +37,17 @@ def _people(text: str) -> str:
 
 
 def _joined(value: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    return ", ".join(look("emailAddress.address", one, "") for one in value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 People = Annotated[str, AfterValidator(_people)]
-To = Annotated[People, asked("To whom, separated by commas", "ada@example.com, bob@example.com")]
+Everybody = Annotated[People, asked("To whom, separated by commas", "ada@example.com, bob@example.com")]
 Folder = Annotated[str, asked("Folder of the mails", "inbox", pick="folders")]
 Sender = Annotated[EmailStr | None, asked("Only those of this sender", "ada@example.com")]
 Query = Annotated[str, asked("Words, or such as from:ada", "subject:invoice", min_length=1)]
 Subject = Annotated[str, asked("Its subject", "Invoice 42")]
 Text = Annotated[str, asked("What it says", "Please find it here.")]
+To = Annotated[str, BeforeValidator(_joined)]
 Copy = Annotated[People, asked("Who gets a copy", "eve@example.com")]
 Unseen = Annotated[People, asked("Who gets a copy unseen", "boss@example.com")]
 Format = Annotated[Literal["text", "html"], asked("What the text is written in", "html")]
@@ -61,7 +59,7 @@ class Mail(Row):
     subject: str | None = found("subject", "Its subject", "Invoice 42", None)
     from_name: str | None = found("from.emailAddress.name", "Name of the sender", "Ada", None)
     from_address: str | None = found("from.emailAddress.address", "Address of the sender", "ada@example.com", None)
-    to: Annotated[str, BeforeValidator(_joined)] = found("toRecipients", "To whom it goes", "bob@example.com", "")
+    to: To = found("toRecipients.*.emailAddress.address", "To whom it goes", "bob@example.com", "")
     received_at: datetime = found("receivedDateTime", "When it arrived", "2026-11-23T09:00:00Z")
     changed_at: datetime = found("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
     text: str | None = found("body.content", "Its text", "Please find it here.", None)
@@ -83,7 +81,7 @@ async def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", send
     if sender:
         window += " and from/emailAddress/address eq '{}'".format(sender.replace("'", "''"))
     query = {"$filter": window, "$orderby": "receivedDateTime desc"}
-    async for mail in _mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, pages=10):
+    async for mail in _mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, most=1000):
         yield Event(mail.id, mail, mail.received_at)
 
 
@@ -92,7 +90,7 @@ async def new_mail_matching(ctx: Context, since: datetime, query: Query) -> Even
     """A mail arrives, in any folder, that Outlook's search finds."""
     # https://learn.microsoft.com/graph/search-query-parameter
     search = {"$search": '"{}"'.format(query.replace('"', '\\"'))}
-    async for mail in _mails(ctx, "/me/messages", search, pages=1):
+    async for mail in _mails(ctx, "/me/messages", search, most=100):
         if mail.received_at >= since:
             yield Event(mail.id, mail, mail.received_at)
 
@@ -103,19 +101,19 @@ async def mail_flagged(ctx: Context) -> Events[Mail]:
     # all, to know those that were flagged before; what was flagged last comes first
     flagged = "lastModifiedDateTime ge 1900-01-01T00:00:00Z and flag/flagStatus eq 'flagged'"
     query = {"$filter": flagged, "$orderby": "lastModifiedDateTime desc"}
-    async for mail in _mails(ctx, "/me/messages", query, pages=2):
+    async for mail in _mails(ctx, "/me/messages", query, most=200):
         yield Event(mail.id, mail, mail.changed_at)
 
 
-def _mails(ctx: Context, path: str, query: dict[str, str], *, pages: int) -> AsyncIterator[Mail]:
+def _mails(ctx: Context, path: str, query: dict[str, str], *, most: int) -> AsyncIterator[Mail]:
     # https://learn.microsoft.com/graph/api/user-list-messages
     query = {**query, "$top": "100", "$select": FIELDS}
-    return ctx.http.rows(path, Mail, params=query, headers=PREFER, pages=replace(PAGES, most=pages))
+    return ctx.http.rows(path, Mail, params=query, headers=PREFER, most=most)
 
 
 @service.reaction("Send a mail", on_crash="fail", scopes=SEND)
 async def send_mail(
-    ctx: Context, to: To, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
+    ctx: Context, to: Everybody, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
 ) -> None:
     """Send a mail from the connected account."""
     # https://learn.microsoft.com/graph/api/user-sendmail
@@ -125,7 +123,7 @@ async def send_mail(
 
 @service.reaction("Write a draft", scopes=WRITE)
 async def create_draft(
-    ctx: Context, to: To, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
+    ctx: Context, to: Everybody, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
 ) -> Mail:
     """Put a mail into the drafts, to be looked through and sent by hand."""
     # https://learn.microsoft.com/graph/api/user-post-messages
