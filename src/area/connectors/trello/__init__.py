@@ -1,27 +1,16 @@
 """Trello: cards that are created, moved, commented, archived or due; new cards, comments and moves."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from area.sdk import (
-    Access,
-    Context,
-    Credentials,
-    Event,
-    Hook,
-    Option,
-    Pick,
-    Reply,
-    Request,
-    Service,
-    Subscription,
-    hmac_sha1,
-    parse,
-)  # fmt: skip
+from area.sdk import Access, Context, Credentials, Event, Events, Hook, Reply, Request, Service, Subscription, asked
+from area.sdk.answers import Made, Row, filled, found, look
+from area.sdk.http import parse
+from area.sdk.verify import hmac_sha1
 
 
 class Key(BaseModel):
@@ -52,9 +41,21 @@ service = Service(
     auth=Credentials(Key, _works, _access),
     quality="verified",
 )
+# https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-boards-get
+service.options("boards", "/members/me/boards", params={"filter": "open", "fields": "name"})
+# https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-lists-get
+service.options("lists", "/boards/{board}/lists", params={"filter": "open", "fields": "name"})
+
 # https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/#webhook-signatures
 SIGNED = hmac_sha1("X-Trello-Webhook", encoding="base64", with_url=True)
-CardId = Annotated[str, AfterValidator(lambda card: re.sub(r"^https://trello\.com/c/(\w+).*$", r"\1", card))]
+Board = Annotated[str, asked("Board", "5abbe4b7ddc1b351ef961414", pick="boards")]
+List = Annotated[str, asked("List", "5abbe4b7ddc1b351ef961415", pick="lists")]
+OnlyList = Annotated[List, asked("Only this list")]
+CardId = Annotated[
+    str,
+    asked("Id or address of the card", "https://trello.com/c/H0TZyzbK", min_length=8),
+    AfterValidator(lambda card: re.sub(r"^https://trello\.com/c/(\w+).*$", r"\1", card)),
+]
 
 
 def _hello(request: Request) -> Reply | None:
@@ -62,121 +63,60 @@ def _hello(request: Request) -> Reply | None:
     return Reply() if request.method == "HEAD" else None
 
 
-class OnBoard(BaseModel):
-    """Which board."""
-
-    board: Annotated[str, Pick("boards")] = Field(description="Board", examples=["5abbe4b7ddc1b351ef961414"])
-
-
-class InList(OnBoard):
-    """Which list."""
-
-    list: Annotated[str, Pick("lists")] = Field(description="List", examples=["5abbe4b7ddc1b351ef961415"])
+class Card(Row):
+    id: str = found("id", "Its id", "5abbe4b7ddc1b351ef961416")
+    name: str = found("name", "Its title", "Write the report")
+    url: str = found("url", "Its address", "https://trello.com/c/H0TZyzbK")
+    due: datetime | None = found("due", "When it is due", "2026-11-23T09:00:00Z", None)
 
 
-class MaybeInList(OnBoard):
-    """Which board, and which list of it."""
-
-    list: Annotated[str, Pick("lists")] = Field("", description="Only this list", examples=["5abbe4b7ddc1b351ef961415"])
-
-
-class Due(OnBoard):
-    """How long before."""
-
-    minutes: int = Field(60, ge=0, le=10_080, description="How many minutes before", examples=[60])
-
-
-class NewCard(InList):
-    """A card to be."""
-
-    name: str = Field(max_length=16_384, description="Its title", examples=["Write the report"])
-    text: str = Field("", max_length=16_384, description="Its description", examples=["With figures."])
-    due: datetime | None = Field(None, description="When it is due", examples=["2026-11-23T09:00:00Z"])
-
-
-class OneCard(BaseModel):
-    """Which card."""
-
-    card: CardId = Field(
-        min_length=8, description="Id or address of the card", examples=["https://trello.com/c/H0TZyzbK"]
-    )
-
-
-class Comment(OneCard):
-    """What to say on which card."""
-
-    text: str = Field(min_length=1, max_length=16_384, description="Text", examples=["Done!"])
-
-
-class Move(OneCard, InList):
-    """Where to put which card."""
-
-
-class Card(BaseModel):
-    """A card."""
-
-    id: str = Field(description="Its id", examples=["5abbe4b7ddc1b351ef961416"])
-    name: str = Field(description="Its title", examples=["Write the report"])
-    url: str = Field(description="Its address", examples=["https://trello.com/c/H0TZyzbK"])
-    due: datetime | None = Field(None, description="When it is due", examples=["2026-11-23T09:00:00Z"])
-
-
-class Change(Card):
-    """What happened to a card."""
-
-    list: str = Field("", description="Name of its list", examples=["Doing"])
-    list_before: str = Field("", description="Name of the list that it was in before", examples=["To do"])
-    text: str = Field("", description="What was commented", examples=["Done!"])
-    by: str = Field(description="Name of who did it", examples=["Ada Lovelace"])
-
-
-class Made(BaseModel):
-    """What was written."""
-
-    id: str = Field(description="Its id", examples=["5abbe4b7ddc1b351ef961417"])
+class Change(Row):
+    id: str = found("data.card.id", "Its id", "5abbe4b7ddc1b351ef961416")
+    name: str = found("data.card.name", "Its title", "Write the report")
+    url: str = filled("https://trello.com/c/{data.card.shortLink}", "Its address", "https://trello.com/c/H0TZyzbK")
+    due: datetime | None = found("data.card.due", "When it is due", "2026-11-23T09:00:00Z", None)
+    list: str = found("data.listAfter.name data.list.name", "Name of its list", "Doing", "")
+    list_before: str = found("data.listBefore.name", "Name of the list that it was in before", "To do", "")
+    text: str = found("data.text", "What was commented", "Done!", "")
+    by: str = found("memberCreator.fullName", "Name of who did it", "Ada Lovelace")
 
 
 @service.webhook("A card is created", verify=SIGNED, handshake=_hello)
-async def card_created(ctx: Context, params: MaybeInList, request: Request) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+def card_created(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:  # noqa: ARG001
     """A card is created, copied or sent by mail, on a board or in a list of it."""
-    for event in _changes(request, params.list, "createCard", "copyCard", "emailCard", "convertToCardFromCheckItem"):
-        yield event
+    return _changes(request, "createCard copyCard emailCard convertToCardFromCheckItem", list)
 
 
 @service.webhook("A card is moved to another list", verify=SIGNED, handshake=_hello)
-async def card_moved(ctx: Context, params: MaybeInList, request: Request) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+def card_moved(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:  # noqa: ARG001
     """A card is moved to another list of the board, or to a certain one."""
-    for event in _changes(request, params.list, "updateCard", having="listAfter"):
-        yield event
+    return _changes(request, "updateCard", list, lambda data: "listAfter" in data)
 
 
 @service.webhook("A card is commented on", verify=SIGNED, handshake=_hello)
-async def card_commented(ctx: Context, params: OnBoard, request: Request) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+def card_commented(request: Request, board: Board) -> Events[Change]:  # noqa: ARG001
     """Somebody comments on a card of a board."""
-    for event in _changes(request, "", "commentCard"):
-        yield event
+    return _changes(request, "commentCard")
 
 
 @service.webhook("A card is archived", verify=SIGNED, handshake=_hello)
-async def card_archived(ctx: Context, params: OnBoard, request: Request) -> AsyncIterator[Event[Change]]:  # noqa: ARG001
+def card_archived(request: Request, board: Board) -> Events[Change]:  # noqa: ARG001
     """A card of a board is archived."""
-    for event in _changes(request, "", "updateCard", having="old"):
-        if request.json()["action"]["data"]["old"].get("closed") is False:
-            yield event
+    return _changes(request, "updateCard", "", lambda data: look("old.closed", data) is False)
 
 
-async def _subscribe(ctx: Context, params: OnBoard, hook: Hook) -> Subscription:
+async def _subscribe(ctx: Context, board: str, hook: Hook) -> Subscription:
     secret = ctx.credential.secret.get_secret_value()
     # https://developer.atlassian.com/cloud/trello/rest/api-group-tokens/#api-tokens-token-webhooks-get
     for one in await ctx.http.get(f"/tokens/{ctx.credential.token.get_secret_value()}/webhooks"):
-        if (one["callbackURL"], one["idModel"]) == (hook.url, params.board):
+        if (one["callbackURL"], one["idModel"]) == (hook.url, board):
             return Subscription(one["id"], secret=secret)
-    body = {"callbackURL": hook.url, "idModel": params.board, "description": "AREA"}
+    body = {"callbackURL": hook.url, "idModel": board, "description": "AREA"}
     # https://developer.atlassian.com/cloud/trello/rest/api-group-webhooks/#api-webhooks-post
     return Subscription((await ctx.http.post("/webhooks", json=body))["id"], secret=secret)
 
 
-async def _unsubscribe(ctx: Context, params: OnBoard, hook: Hook, subscription: str) -> None:  # noqa: ARG001
+async def _unsubscribe(ctx: Context, subscription: str) -> None:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-webhooks/#api-webhooks-id-delete
     await ctx.http.call("DELETE", f"/webhooks/{subscription}")
 
@@ -186,84 +126,68 @@ for webhook in (card_created, card_moved, card_commented, card_archived):
     webhook.unsubscribe(_unsubscribe)
 
 
-def _changes(request: Request, only: str, *kinds: str, having: str = "") -> list[Event[Change]]:
-    """What the action of a delivery is, if it is of one of the kinds.
+async def _changes(
+    request: Request, kinds: str, only: str = "", where: Callable[[dict[str, Any]], bool] = bool
+) -> Events[Change]:
+    """What the action of a delivery is, if it is of one of the kinds, in `only` this list, and as `where` says.
 
     https://developer.atlassian.com/cloud/trello/guides/rest-api/action-types/
     """
     action = parse(dict[str, Any], request.json(), "Trello").get("action") or {}
     data = action.get("data", {})
-    place = data.get("listAfter") or data.get("list") or {}
-    if action.get("type") not in kinds or (having and having not in data) or (only and place.get("id") != only):
-        return []
-    row = data["card"] | {"list": place.get("name", ""), "list_before": data.get("listBefore", {}).get("name", "")}
-    row |= {"url": f"https://trello.com/c/{row.get('shortLink')}", "text": data.get("text", "")}
-    row["by"] = action.get("memberCreator", {}).get("fullName", "")
-    return [Event(action["id"], parse(Change, row, "Trello"), parse(datetime, action["date"], "Trello"))]
+    listed = only in ("", look("listAfter.id list.id", data))
+    if action.get("type") in kinds.split() and listed and where(data):
+        yield Event(action["id"], parse(Change, action, "Trello"), parse(datetime, action["date"], "Trello"))
 
 
 @service.poll("A card is due", every=timedelta(minutes=5))
-async def card_due(ctx: Context, params: Due, since: datetime) -> AsyncIterator[Event[Card]]:  # noqa: ARG001
+async def card_due(
+    ctx: Context, board: Board, minutes: Annotated[int, asked("How many minutes before", 60, ge=0, le=10_080)] = 60
+) -> Events[Card]:
     """A card of a board that is not done is due, or will be soon."""
-    # https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-cards-get
     query = {"filter": "visible", "fields": "name,due,dueComplete,url"}
-    now = datetime.now(UTC)
-    for row in await ctx.http.get(f"/boards/{params.board}/cards", params=query):
+    now, ahead = datetime.now(UTC), timedelta(minutes=minutes)
+    # https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-cards-get
+    async for row in ctx.http.rows(f"/boards/{board}/cards", params=query):
         card = parse(Card, row, "Trello")
-        ahead = timedelta(minutes=params.minutes)
         if card.due and not row.get("dueComplete") and card.due - ahead <= now <= card.due + timedelta(days=1):
             yield Event(f"{card.id}@{card.due.isoformat()}", card)
 
 
 @service.reaction("Create a card")
-async def create_card(ctx: Context, params: NewCard) -> Card:
+async def create_card(
+    ctx: Context,
+    board: Board,  # noqa: ARG001 - whose lists there are
+    list: List,
+    name: Annotated[str, asked("Its title", "Write the report", max_length=16_384)],
+    text: Annotated[str, asked("Its description", "With figures.", max_length=16_384)] = "",
+    due: Annotated[datetime | None, asked("When it is due", "2026-11-23T09:00:00Z")] = None,
+) -> Card:
     """Create a card at the end of a list."""
-    body = {"idList": params.list, "name": params.name, "desc": params.text, "pos": "bottom"}
-    if params.due:
-        body["due"] = params.due.isoformat()
+    body = {"idList": list, "name": name, "desc": text, "pos": "bottom"} | ({"due": due.isoformat()} if due else {})
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-post
-    return parse(Card, await ctx.http.post("/cards", json=body), "Trello")
+    return await ctx.http.post("/cards", Card, json=body)
 
 
 @service.reaction("Comment on a card")
-async def comment_on_card(ctx: Context, params: Comment) -> Made:
-    """Comment on a card."""
+async def comment_on_card(
+    ctx: Context, card: CardId, text: Annotated[str, asked("Text", "Done!", min_length=1, max_length=16_384)]
+) -> Made:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-id-actions-comments-post
-    return parse(
-        Made, await ctx.http.post(f"/cards/{params.card}/actions/comments", json={"text": params.text}), "Trello"
-    )
+    return await ctx.http.post(f"/cards/{card}/actions/comments", Made, json={"text": text})
 
 
 @service.reaction("Move a card to a list")
-async def move_card(ctx: Context, params: Move) -> Card:
+async def move_card(ctx: Context, board: Board, list: List, card: CardId) -> Card:
     """Move a card to the end of a list, of the same board or another."""
-    return await _update(ctx, params.card, {"idList": params.list, "idBoard": params.board, "pos": "bottom"})
+    return await _update(ctx, card, {"idList": list, "idBoard": board, "pos": "bottom"})
 
 
 @service.reaction("Archive a card")
-async def archive_card(ctx: Context, params: OneCard) -> Card:
-    """Archive a card."""
-    return await _update(ctx, params.card, {"closed": "true"})
+async def archive_card(ctx: Context, card: CardId) -> Card:
+    return await _update(ctx, card, {"closed": "true"})
 
 
 async def _update(ctx: Context, card: str, body: dict[str, str]) -> Card:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-id-put
-    return parse(Card, await ctx.http.call("PUT", f"/cards/{card}", json=body), "Trello")
-
-
-@service.picker
-async def boards(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
-    """Open boards of the user."""
-    # https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-boards-get
-    rows = await ctx.http.get("/members/me/boards", params={"filter": "open", "fields": "name"})
-    return [Option(one["id"], one["name"]) for one in rows]
-
-
-@service.picker
-async def lists(ctx: Context, form: Mapping[str, str]) -> list[Option]:
-    """Open lists of the chosen board."""
-    # https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-lists-get
-    if not form.get("board"):
-        return []
-    rows = await ctx.http.get(f"/boards/{form['board']}/lists", params={"filter": "open", "fields": "name"})
-    return [Option(one["id"], one["name"]) for one in rows]
+    return await ctx.http.ask("PUT", f"/cards/{card}", Card, json=body)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from area.connectors.trello import Comment, Key, service
+from area.connectors.trello import Key, service
 from area.kit.clock import now
 from area.sdk import Headers, Hook, Refused, Request
 from area.sdk.testing import Double, Watch, connector, deliver, described, outcomes
@@ -192,4 +192,4 @@ async def test_the_key_is_tried(ctx, trello):
 def test_nothing_of_the_key_is_told():
     access = service.auth.access(KEY)
     assert access.without_secrets("the-key the-token the-secret") == "••• ••• •••"
-    assert Comment(card="abcdefgh", text="x").card == "abcdefgh"
+    assert service.reactions["archive_card"].params(card="abcdefgh").card == "abcdefgh"
