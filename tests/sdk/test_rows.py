@@ -141,6 +141,16 @@ async def test_what_is_gone_may_be_no_surprise(vendor):
             assert [row async for row in ctx.http.rows("/notes", gone=(404,))]
 
 
+async def test_a_cursor_may_be_in_a_header(vendor):
+    after = {"1": "2", "2": ""}
+    vendor.on(
+        "GET", "/notes", lambda asked: Answer(200, [{"id": 1}], headers={"X-Next-Page": after[asked.query["page"]]})
+    )
+    pages = Pages(header="X-Next-Page", cursor="page", query={"page": "1"})
+    assert len(await rows(vendor, pages)) == 2
+    assert [asked.query["page"] for asked in vendor.asked] == ["1", "2"]
+
+
 async def test_a_list_may_be_elsewhere_and_may_be_missing(vendor):
     vendor.on("GET", "/notes", {"items": [{"id": 1}]})
     assert await rows(vendor, Pages("results"), at="items") == [{"id": 1}]

@@ -58,8 +58,9 @@ class Pages:
     """How a vendor's lists come: where in an answer the `rows` are (empty: the answer is the list), and what leads on.
 
     `next` is where the next page's address is, or its cursor, which is sent as `cursor`: in the query, or in the body of a request
-    that has one. Without `next` it is the address in the header `Link` (RFC 8288). `more` is where an answer says whether there is a next page,
-    of a vendor that tells a cursor in any case. `query` is sent with each request. Of one list `most` pages are read.
+    that has one. Or it is in the `header` of that name. Without either it is the address in the header `Link` (RFC 8288). `more` is where an
+    answer says whether there is a next page, of a vendor that tells a cursor in any case. `query` is sent with each request. Of one list
+    `most` pages are read.
     """
 
     rows: str = ""
@@ -68,6 +69,7 @@ class Pages:
     more: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     most: int = 5
+    header: str = ""
 
 
 class Authority(Protocol):
@@ -328,7 +330,7 @@ class Http:
             response = await self.call(method, url, json=body, **options)
             answer = _json(response)
             yield parse(kind, answer, self._name or response.host)
-            following = look(how.next, answer) if how.next else _following(response)
+            following = look(how.next, answer) if how.next else _following(response, how.header)
             if not following or (how.more and not look(how.more, answer)):
                 return
             if not how.cursor:
@@ -509,8 +511,10 @@ def _json(response: Response) -> Any:
         raise Permanent(str(error)) from error
 
 
-def _following(response: Response) -> str | None:
-    """The address of the next page."""
+def _following(response: Response, header: str) -> str | None:
+    """What a header says of the next page."""
+    if header:
+        return response.headers.get(header)
     found = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))
     return found[1] if found else None
 
