@@ -1,36 +1,22 @@
 """GitLab, gitlab.com or a server of your own: issues, merge requests, pipelines, pushes and to-dos in; issues, comments and more out."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, HttpUrl
+from pydantic import BeforeValidator, HttpUrl
 
-from area.connectors.gitlab.hooks import WRITE, Project, asked_for, brought, delivery, pages
-from area.sdk import (
-    Account,
-    Context,
-    Event,
-    Nothing,
-    OAuth2,
-    Option,
-    Pick,
-    Quirks,
-    Request,
-    Row,
-    Service,
-    found,
-    parse,
-    shared_token,
-)
+from area.connectors.gitlab.hooks import asked_for, at, brought
+from area.sdk import Account, Action, Context, Event, Events, Option, Pages, Request, Service, asked, parse
+from area.sdk.answers import Row, found
+from area.sdk.oauth2 import OAuth2, Quirks
+from area.sdk.verify import shared_token
 
 SIGNED = shared_token("X-Gitlab-Token")  # https://docs.gitlab.com/user/project/integrations/webhooks/
-READ = ("read_api",)
-Names = Annotated[
-    list[str], BeforeValidator(lambda rows: [one["title"] if isinstance(one, dict) else one for one in rows])
-]
+# https://docs.gitlab.com/integration/oauth_provider/: there is nothing narrower for hooks and issues
+READ, WRITE = ("read_api",), ("api",)
+PROJECT = r"^[\w.-]+(/[\w.-]+)+$"
 
 
 async def account(ctx: Context) -> Account:
@@ -51,6 +37,8 @@ service = Service(
     base_url="https://gitlab.com",
     docs="https://docs.gitlab.com/api/rest/",
     own_server=True,
+    # https://docs.gitlab.com/api/rest/#pagination
+    pages=Pages(header="X-Next-Page", cursor="page", query={"per_page": "100", "page": "1"}),
     auth=OAuth2(
         "https://gitlab.com/oauth/authorize",
         "https://gitlab.com/oauth/token",
@@ -61,148 +49,78 @@ service = Service(
         quirks=Quirks(client_auth="post", implied={"api": ("read_api", "read_user"), "read_api": ("read_user",)}),
     ),
 )
+# https://docs.gitlab.com/api/projects/#list-all-projects
+BUSIEST = {"membership": "true", "simple": "true", "order_by": "last_activity_at"}
+service.options("projects", "/api/v4/projects", "path_with_namespace", "name_with_namespace", params=BUSIEST)
 
+Project = Annotated[str, asked("Project, with its group", "octo/hello-world", pick="projects", pattern=PROJECT)]
+Branch = Annotated[str, asked("Branch", "main", pick="branches")]
+Number = Annotated[int, asked("Number of the issue in its project", 42, ge=1)]
+Title = Annotated[str, asked("Title", "It crashes on start", min_length=1, max_length=255)]
+Text = Annotated[str, asked("Text, in Markdown", "Since the last release …")]
+Labels = Annotated[str, asked("Labels, separated by commas", "bug, urgent")]
+Ends = Literal["any", "success", "failed", "canceled"]
+Names = Annotated[
+    list[str], BeforeValidator(lambda all_: [one["title"] if isinstance(one, dict) else one for one in all_])
+]
+Ref = Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads/"))]
 
-class Branched(Project):
-    """Which pushes to a project."""
-
-    branch: Annotated[str, Pick("branches")] = Field("", description="Only to this branch", examples=["main"])
-
-
-class Ended(Project):
-    """Which pipelines of a project."""
-
-    status: Literal["any", "success", "failed", "canceled"] = Field(
-        "any", description="How it ended", examples=["failed"]
-    )
-
-
-class IssueText(Project):
-    """The issue to open."""
-
-    title: str = Field(min_length=1, max_length=255, description="Title", examples=["It crashes on start"])
-    description: str = Field("", description="Text, in Markdown", examples=["Since the last release …"])
-    labels: str = Field("", description="Labels, separated by commas", examples=["bug, urgent"])
-
-
-class Numbered(Project):
-    """Which issue."""
-
-    number: int = Field(ge=1, description="Number of the issue in its project", examples=[42])
-
-
-class Labels(Numbered):
-    """The labels to add."""
-
-    labels: str = Field(min_length=1, description="Labels, separated by commas", examples=["bug, urgent"])
-
-
-class NoteText(Project):
-    """The comment to write."""
-
-    on: Literal["issue", "merge_request"] = Field("issue", description="What is commented on", examples=["issue"])
-    number: int = Field(ge=1, description="Its number in the project", examples=[42])
-    body: str = Field(min_length=1, description="Text, in Markdown", examples=["Thank you, we look into it."])
-
-
-class Changes(Project):
-    """The merge request to open."""
-
-    title: str = Field(min_length=1, max_length=255, description="Title", examples=["Mend the start"])
-    source: Annotated[str, Pick("branches")] = Field(description="Branch with the changes", examples=["mend-start"])
-    target: Annotated[str, Pick("branches")] = Field(description="Branch that they are for", examples=["main"])
-    description: str = Field("", description="Text, in Markdown", examples=["Closes #42"])
-
-
-class Run(Project):
-    """The pipeline to run."""
-
-    ref: Annotated[str, Pick("branches")] = Field("main", description="Branch or tag to run it on", examples=["main"])
-    variables: dict[str, str] = Field({}, description="Variables of the pipeline", examples=[{"LEVEL": "debug"}])
+PAGE = "https://gitlab.com/octo/hello-world/-"
+URL = "object_attributes.url object_attributes.web_url"
+AUTHOR = "user.username object_attributes.author.username"
 
 
 class Told(Row):
-    """Something of a project."""
-
     project: str = found("project.path_with_namespace", "Project", "octo/hello-world")
 
 
-class Issue(Told):
-    """An issue."""
+Thing = TypeVar("Thing", bound=Told)
 
+
+class Issue(Told):
     number: int = found("object_attributes.iid", "Number in the project", 42)
     title: str = found("object_attributes.title", "Title", "It crashes on start")
     description: str | None = found("object_attributes.description", "Text, in Markdown", "Since …", None)
-    url: HttpUrl = found(
-        "object_attributes.url object_attributes.web_url",
-        "Address of its page",
-        "https://gitlab.com/octo/hello-world/-/issues/42",
-    )
-    author: str | None = found(
-        "user.username object_attributes.author.username", "Login of who did it", "octocat", None
-    )
+    url: HttpUrl = found(URL, "Address of its page", f"{PAGE}/issues/42")
+    author: str | None = found(AUTHOR, "Login of who did it", "octocat", None)
     labels: Names = found("labels object_attributes.labels", "Labels", ["bug"], [])
 
 
 class MergeRequest(Told):
-    """A merge request."""
-
     number: int = found("object_attributes.iid", "Number in the project", 7)
     title: str = found("object_attributes.title", "Title", "Mend the start")
     description: str | None = found("object_attributes.description", "Text, in Markdown", "Closes #42", None)
-    url: HttpUrl = found(
-        "object_attributes.url object_attributes.web_url",
-        "Address of its page",
-        "https://gitlab.com/octo/hello-world/-/merge_requests/7",
-    )
-    author: str | None = found(
-        "user.username object_attributes.author.username", "Login of who did it", "octocat", None
-    )
+    url: HttpUrl = found(URL, "Address of its page", f"{PAGE}/merge_requests/7")
+    author: str | None = found(AUTHOR, "Login of who did it", "octocat", None)
     source: str = found("object_attributes.source_branch", "Branch with the changes", "mend-start")
     target: str = found("object_attributes.target_branch", "Branch that they are for", "main")
 
 
-class Note(Told):
-    """A comment."""
+TITLES = "issue.title merge_request.title commit.message snippet.title"
 
+
+class Note(Told):
     body: str = found("object_attributes.note", "Text, in Markdown", "Me too")
     on: str = found("object_attributes.noteable_type", "What it is on: Issue, MergeRequest, Commit or Snippet", "Issue")
-    title: str | None = found(
-        "issue.title merge_request.title commit.message snippet.title",
-        "Title of what it is on",
-        "It crashes on start",
-        None,
-    )
-    url: HttpUrl = found(
-        "object_attributes.url", "Address of the comment", "https://gitlab.com/octo/hello-world/-/issues/42#note_1"
-    )
+    title: str | None = found(TITLES, "Title of what it is on", "It crashes on start", None)
+    url: HttpUrl = found("object_attributes.url", "Address of the comment", f"{PAGE}/issues/42#note_1")
     author: str = found("user.username", "Login of who wrote it", "octocat")
 
 
 class Pipeline(Told):
-    """A pipeline."""
-
     id: int = found("object_attributes.id", "Its number", 31)
     status: str = found("object_attributes.status", "How it ended", "failed")
     ref: str = found("object_attributes.ref", "Branch or tag", "main")
     commit: str | None = found("commit.message", "Message of the commit", "Mend the start", None)
     duration: float | None = found("object_attributes.duration", "How many seconds it took", 63, None)
-    url: HttpUrl = found(
-        "object_attributes.url object_attributes.web_url",
-        "Address of its page",
-        "https://gitlab.com/octo/hello-world/-/pipelines/31",
-    )
+    url: HttpUrl = found(URL, "Address of its page", f"{PAGE}/pipelines/31")
     user: str | None = found(
         "user.username object_attributes.user.username", "Login of who started it", "octocat", None
     )
 
 
 class Push(Told):
-    """Commits pushed to a branch."""
-
-    branch: Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads/"))] = found(
-        "ref branch", "Branch", "main"
-    )
+    branch: Ref = found("ref branch", "Branch", "main")
     pusher: str = found("user_username", "Login of who pushed", "octocat")
     count: int = found("total_commits_count", "How many commits", 1)
     message: str = found("newest.message", "Message of the newest commit", "Mend the start", "")
@@ -212,163 +130,168 @@ class Push(Told):
 
 
 class Todo(Told):
-    """A to-do."""
-
     project: str = found("project.path_with_namespace", "Project, if it is about one", "octo/hello-world", "")
     reason: str = found("action_name", "Why: assigned, mentioned, build_failed, review_requested …", "mentioned")
     title: str | None = found("target.title", "Title of what it is about", "It crashes on start", None)
     body: str = found("body", "What it says", "@octocat look at this", "")
-    url: HttpUrl = found("target_url", "Address of what it is about", "https://gitlab.com/octo/hello-world/-/issues/42")
+    url: HttpUrl = found("target_url", "Address of what it is about", f"{PAGE}/issues/42")
     created_at: datetime = found("created_at", "When it was made", "2026-11-23T09:00:00Z")
 
 
-@service.webhook("A new issue", verify=SIGNED, scopes=WRITE)
-async def new_issue(ctx: Context, params: Project, request: Request) -> AsyncIterator[Event[Issue]]:  # noqa: ARG001
-    """An issue is opened in a project; a confidential one starts nothing."""
-    if body := brought(request, "issue", "open"):
-        yield Event(delivery(request), parse(Issue, body, "GitLab"))
+def webhook(title: str, events: str) -> Callable[[Callable[..., Events[Any]]], Action]:
+    """Declare an action that GitLab is asked to deliver `events` for."""
+
+    def declare(function: Callable[..., Events[Any]]) -> Action:
+        action = service.webhook(title, verify=SIGNED, scopes=WRITE)(function)
+        asked_for(action, events)
+        return action
+
+    return declare
 
 
-@service.webhook("An issue is closed", verify=SIGNED, scopes=WRITE)
-async def issue_closed(ctx: Context, params: Project, request: Request) -> AsyncIterator[Event[Issue]]:  # noqa: ARG001
-    """An issue of a project is closed."""
-    if body := brought(request, "issue", "close"):
-        yield Event(delivery(request), parse(Issue, body, "GitLab"))
+async def told(request: Request, kind: type[Told], body: dict[str, Any] | None) -> Events[Any]:
+    """What a delivery brings, if anything; its id stays when it is sent again."""
+    if body:
+        yield Event(request.headers.get("Idempotency-Key", ""), parse(kind, body, "GitLab"))
 
 
-@service.webhook("A new merge request", verify=SIGNED, scopes=WRITE)
-async def new_merge_request(ctx: Context, params: Project, request: Request) -> AsyncIterator[Event[MergeRequest]]:  # noqa: ARG001
-    """A merge request is opened in a project."""
-    if body := brought(request, "merge_request", "open"):
-        yield Event(delivery(request), parse(MergeRequest, body, "GitLab"))
+@service.webhooks(
+    ("new_issue", "issue open", Issue, "A new issue", "An issue is opened in a project; a confidential one starts nothing."),
+    ("issue_closed", "issue close", Issue, "An issue is closed", "An issue of a project is closed."),
+    ("new_merge_request", "merge_request open", MergeRequest, "A new merge request", "A merge request is opened in a project."),
+    ("merge_request_merged", "merge_request merge", MergeRequest, "A merge request is merged", "A merge request of a project is merged."),
+    verify=SIGNED,
+    scopes=WRITE,
+)  # fmt: skip
+def changed(request: Request, kind: str, model: type[Told], project: Project) -> Events[Any]:
+    """What became of an issue or a merge request."""
+    return told(request, model, brought(request, *kind.split()))
 
 
-@service.webhook("A merge request is merged", verify=SIGNED, scopes=WRITE)
-async def merge_request_merged(ctx: Context, params: Project, request: Request) -> AsyncIterator[Event[MergeRequest]]:  # noqa: ARG001
-    """A merge request of a project is merged."""
-    if body := brought(request, "merge_request", "merge"):
-        yield Event(delivery(request), parse(MergeRequest, body, "GitLab"))
+for _action, _values in changed.each:
+    asked_for(_action, f"{_values['kind'].split()[0]}s_events")
 
 
-@service.webhook("A new comment", verify=SIGNED, scopes=WRITE)
-async def new_comment(ctx: Context, params: Project, request: Request) -> AsyncIterator[Event[Note]]:  # noqa: ARG001
+@webhook("A new comment", "note_events")
+def new_comment(request: Request, project: Project) -> Events[Note]:
     """Somebody comments on an issue, a merge request, a commit or a snippet."""
     body = brought(request, "note")
-    if body and body["object_attributes"].get("action", "create") == "create":  # before 16.11 edits were not sent
-        yield Event(delivery(request), parse(Note, body, "GitLab"))
+    new = body and body["object_attributes"].get("action", "create") == "create"  # before 16.11 edits were not sent
+    return told(request, Note, body if new else None)
 
 
-@service.webhook("A pipeline ends", verify=SIGNED, scopes=WRITE)
-async def pipeline_ended(ctx: Context, params: Ended, request: Request) -> AsyncIterator[Event[Pipeline]]:  # noqa: ARG001
+@webhook("A pipeline ends", "pipeline_events")
+def pipeline_ended(
+    request: Request, project: Project, status: Annotated[Ends, asked("How it ended", "failed")] = "any"
+) -> Events[Pipeline]:
     """A pipeline of a project succeeds, fails or is canceled."""
     body = brought(request, "pipeline")
-    ends = ("success", "failed", "canceled") if params.status == "any" else (params.status,)
-    if body and body["object_attributes"]["status"] in ends:
-        yield Event(delivery(request), parse(Pipeline, body, "GitLab"))
+    ends = ("success", "failed", "canceled") if status == "any" else (status,)
+    return told(request, Pipeline, body if body and body["object_attributes"]["status"] in ends else None)
 
 
-@service.webhook("A new push", verify=SIGNED, scopes=WRITE)
-async def new_push(ctx: Context, params: Branched, request: Request) -> AsyncIterator[Event[Push]]:  # noqa: ARG001
+@webhook("A new push", "push_events")
+def new_push(
+    request: Request, project: Project, branch: Annotated[Branch, asked("Only to this branch")] = ""
+) -> Events[Push]:
     """Commits are pushed to a branch. A branch that is deleted starts nothing."""
-    body = brought(request, "push")
-    deleted = body is not None and set(body.get("after") or "0") == {"0"}
-    if body and not deleted and params.branch in ("", body["ref"].removeprefix("refs/heads/")):
-        newest = body["commits"][-1] if body["commits"] else None
-        yield Event(delivery(request), parse(Push, {**body, "newest": newest}, "GitLab"))
-
-
-for _action, _events in (
-    (new_issue, "issues_events"),
-    (issue_closed, "issues_events"),
-    (new_merge_request, "merge_requests_events"),
-    (merge_request_merged, "merge_requests_events"),
-    (new_comment, "note_events"),
-    (pipeline_ended, "pipeline_events"),
-    (new_push, "push_events"),
-):
-    asked_for(_action, _events)
+    body = brought(request, "push") or {"ref": ""}
+    deleted = set(body.get("after") or "0") == {"0"}
+    if deleted or branch not in ("", body["ref"].removeprefix("refs/heads/")):
+        return told(request, Push, None)
+    return told(request, Push, {**body, "newest": body["commits"][-1] if body["commits"] else None})
 
 
 @service.poll("A new to-do", every=timedelta(minutes=2), scopes=READ)
-async def new_todo(ctx: Context, params: Nothing, since: datetime) -> AsyncIterator[Event[Todo]]:  # noqa: ARG001
+async def new_todo(ctx: Context) -> Events[Todo]:
     """GitLab puts something on your to-do list: you are mentioned, assigned, asked for a review."""
     # https://docs.gitlab.com/api/todos/#list-all-to-do-items
-    for row in await pages(ctx, "/todos"):
-        todo = parse(Todo, {name: one for name, one in row.items() if one is not None}, "GitLab")
+    async for row in ctx.http.rows("/api/v4/todos"):
+        todo = parse(Todo, row, "GitLab")
         yield Event(str(row["id"]), todo, todo.created_at)
 
 
-def _of(params: Project, told: Any) -> dict[str, Any]:
-    """An answer in the form of a webhook."""
-    return {"object_attributes": told, "project": {"path_with_namespace": params.project}}
+def _of(kind: type[Thing], project: str, answer: Any) -> Thing:
+    """An answer, read as what a webhook tells of it."""
+    return parse(kind, {"object_attributes": answer, "project": {"path_with_namespace": project}}, "GitLab")
 
 
 @service.reaction("Open an issue", scopes=WRITE)
-async def open_issue(ctx: Context, params: IssueText) -> Issue:
+async def open_issue(
+    ctx: Context, project: Project, title: Title, description: Text = "", labels: Labels = ""
+) -> Issue:
     """Open an issue in a project."""
     # https://docs.gitlab.com/api/issues/#new-issue
-    body = params.model_dump(exclude={"project"})
-    return parse(Issue, _of(params, await ctx.http.post(params.at("issues"), json=body)), "GitLab")
+    body = {"title": title, "description": description, "labels": labels}
+    return _of(Issue, project, await ctx.http.post(at(project, "issues"), json=body))
 
 
 @service.reaction("Write a comment", scopes=WRITE)
-async def write_comment(ctx: Context, params: NoteText) -> Nothing:
+async def write_comment(
+    ctx: Context,
+    project: Project,
+    on: Annotated[Literal["issue", "merge_request"], asked("What is commented on", "issue")] = "issue",
+    *,
+    number: Annotated[Number, asked("Its number in the project")],
+    body: Annotated[Text, asked("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
+) -> None:
     """Comment on an issue or a merge request."""
     # https://docs.gitlab.com/api/notes/#create-new-issue-note and #create-new-merge-request-note
-    await ctx.http.post(params.at(f"{params.on}s/{params.number}/notes"), json={"body": params.body})
-    return Nothing()
+    await ctx.http.post(at(project, f"{on}s/{number}/notes"), json={"body": body})
 
 
 @service.reaction("Add labels", scopes=WRITE)
-async def add_labels(ctx: Context, params: Labels) -> Issue:
+async def add_labels(
+    ctx: Context,
+    project: Project,
+    number: Number,
+    labels: Annotated[Labels, asked("Labels, separated by commas", min_length=1)],
+) -> Issue:
     """Add labels to an issue."""
     # https://docs.gitlab.com/api/issues/#edit-an-issue
-    answer = await ctx.http.call("PUT", params.at(f"issues/{params.number}"), json={"add_labels": params.labels})
-    return parse(Issue, _of(params, parse(dict[str, Any], answer, "GitLab")), "GitLab")
+    path, body = at(project, f"issues/{number}"), {"add_labels": labels}
+    return _of(Issue, project, await ctx.http.ask("PUT", path, dict[str, Any], json=body))
 
 
 @service.reaction("Close an issue", scopes=WRITE)
-async def close_issue(ctx: Context, params: Numbered) -> Issue:
-    """Close an issue."""
+async def close_issue(ctx: Context, project: Project, number: Number) -> Issue:
     # https://docs.gitlab.com/api/issues/#edit-an-issue
-    answer = await ctx.http.call("PUT", params.at(f"issues/{params.number}"), json={"state_event": "close"})
-    return parse(Issue, _of(params, parse(dict[str, Any], answer, "GitLab")), "GitLab")
+    path, body = at(project, f"issues/{number}"), {"state_event": "close"}
+    return _of(Issue, project, await ctx.http.ask("PUT", path, dict[str, Any], json=body))
 
 
 @service.reaction("Open a merge request", scopes=WRITE)
-async def open_merge_request(ctx: Context, params: Changes) -> MergeRequest:
+async def open_merge_request(
+    ctx: Context,
+    project: Project,
+    title: Annotated[Title, asked("Title", "Mend the start")],
+    source: Annotated[Branch, asked("Branch with the changes", "mend-start")],
+    target: Annotated[Branch, asked("Branch that they are for")],
+    description: Annotated[Text, asked("Text, in Markdown", "Closes #42")] = "",
+) -> MergeRequest:
     """Ask for the changes of one branch to be merged into another."""
-    body = {"title": params.title, "description": params.description}
-    branches = {"source_branch": params.source, "target_branch": params.target}
+    body = {"title": title, "description": description, "source_branch": source, "target_branch": target}
     # https://docs.gitlab.com/api/merge_requests/#create-mr
-    made = await ctx.http.post(params.at("merge_requests"), json=body | branches)
-    return parse(MergeRequest, _of(params, made), "GitLab")
+    return _of(MergeRequest, project, await ctx.http.post(at(project, "merge_requests"), json=body))
 
 
 @service.reaction("Run a pipeline", scopes=WRITE, on_crash="fail")
-async def run_pipeline(ctx: Context, params: Run) -> Pipeline:
+async def run_pipeline(
+    ctx: Context,
+    project: Project,
+    ref: Annotated[Branch, asked("Branch or tag to run it on")] = "main",
+    variables: Annotated[Mapping[str, str], asked("Variables of the pipeline", {"LEVEL": "debug"})] = {},
+) -> Pipeline:
     """Run the pipeline of a branch or tag."""
-    variables = [{"key": key, "value": value} for key, value in params.variables.items()]
+    body = {"ref": ref, "variables": [{"key": key, "value": value} for key, value in variables.items()]}
     # https://docs.gitlab.com/api/pipelines/#create-a-new-pipeline
-    made = await ctx.http.post(params.at("pipeline"), json={"ref": params.ref, "variables": variables})
-    return parse(Pipeline, _of(params, made), "GitLab")
+    return _of(Pipeline, project, await ctx.http.post(at(project, "pipeline"), json=body))
 
 
 @service.picker
-async def projects(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
-    """The user's projects, the busiest first."""
-    # https://docs.gitlab.com/api/projects/#list-all-projects
-    query = {"membership": "true", "simple": "true", "order_by": "last_activity_at"}
-    return [
-        Option(one["path_with_namespace"], one["name_with_namespace"]) for one in await pages(ctx, "/projects", query)
-    ]
-
-
-@service.picker
-async def branches(ctx: Context, form: Mapping[str, str]) -> list[Option]:
+async def branches(ctx: Context, project: str) -> list[Option]:
     """The branches of the project that was chosen."""
-    if not re.fullmatch(r"[^/\s]+(/[^/\s]+)+", form.get("project", "")):
+    if not re.fullmatch(r"[^/\s]+(/[^/\s]+)+", project):
         return []
     # https://docs.gitlab.com/api/branches/#list-repository-branches
-    path = f"/projects/{quote(form['project'], safe='')}/repository/branches"
-    return [Option(one["name"], one["name"]) for one in await pages(ctx, path)]
+    return [Option(one["name"], one["name"]) async for one in ctx.http.rows(at(project, "repository/branches"))]
