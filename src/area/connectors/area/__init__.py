@@ -64,7 +64,7 @@ class Switched(Target):
 
 
 @service.picker
-async def areas(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def areas(ctx: Context, form: Mapping[str, str]) -> list[Option]:
     """The user's AREAs."""
     return [Option(str(number), name, f"{number}") for number, name in await ctx.platform.areas()]
 

@@ -117,7 +117,7 @@ async def member_joined(ctx: Context, server: Server) -> Events[Person]:
 @service.poll("Somebody reacts to a message", every=timedelta(minutes=1))
 async def reaction_added(
     ctx: Context,
-    server: Server,  # noqa: ARG001
+    server: Server,
     channel: Channel,
     message: MessageId,
     emoji: Emoji,
@@ -137,7 +137,7 @@ async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
 
 
 @service.reaction("Post a message")
-async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:  # noqa: ARG001
+async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:
     """Posts in a channel or thread, or answers a message. It mentions people and roles, but never everyone."""
     body = _said(ctx, text) | ({"message_reference": {"message_id": reply_to}} if reply_to else {})
     # https://docs.discord.com/developers/resources/message#create-message
@@ -155,7 +155,7 @@ async def send_direct_message(
 
 
 @service.reaction("Begin a thread", on_crash="fail")
-async def create_thread(ctx: Context, server: Server, channel: Channel, name: Name, message: Begin = "") -> Made:  # noqa: ARG001
+async def create_thread(ctx: Context, server: Server, channel: Channel, name: Name, message: Begin = "") -> Made:
     """Begins a public thread in a channel, or at one of its messages."""
     if message:
         # https://docs.discord.com/developers/resources/channel#start-thread-from-message
@@ -165,7 +165,7 @@ async def create_thread(ctx: Context, server: Server, channel: Channel, name: Na
 
 
 @service.reaction("React to a message")
-async def add_reaction(ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji) -> Made:  # noqa: ARG001
+async def add_reaction(ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji) -> Made:
     """Reacts to a message with an emoji, as the bot."""
     # https://docs.discord.com/developers/resources/message#create-reaction
     await ctx.http.call("PUT", f"{_reactions(channel, message, emoji)}/@me")

@@ -150,7 +150,7 @@ class Run(Repository):
 
 
 @service.webhook("A new issue", verify=SIGNED, scopes=HOOKS)
-async def new_issue(ctx: Context, params: Labeled, request: Request) -> AsyncIterator[Event[Issue]]:  # noqa: ARG001
+async def new_issue(ctx: Context, params: Labeled, request: Request) -> AsyncIterator[Event[Issue]]:
     """An issue is opened in a repository; if you name a label, an issue gets that label."""
     body = brought(request, "issues", *(["labeled"] if params.label else ["opened"]))
     if body and params.label in ("", body.get("label", {}).get("name")):
@@ -158,21 +158,21 @@ async def new_issue(ctx: Context, params: Labeled, request: Request) -> AsyncIte
 
 
 @service.webhook("A new comment", verify=SIGNED, scopes=HOOKS)
-async def new_comment(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[Comment]]:  # noqa: ARG001
+async def new_comment(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[Comment]]:
     """Somebody comments on an issue or a pull request."""
     if body := brought(request, "issue_comment", "created"):
         yield Event(delivery(request), parse(Comment, body, "GitHub"))
 
 
 @service.webhook("A new pull request", verify=SIGNED, scopes=HOOKS)
-async def new_pull_request(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[PullRequest]]:  # noqa: ARG001
+async def new_pull_request(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[PullRequest]]:
     """A pull request is opened in a repository."""
     if body := brought(request, "pull_request", "opened"):
         yield Event(delivery(request), parse(PullRequest, body, "GitHub"))
 
 
 @service.webhook("A pull request is merged", verify=SIGNED, scopes=HOOKS)
-async def pull_request_merged(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[PullRequest]]:  # noqa: ARG001
+async def pull_request_merged(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[PullRequest]]:
     """A pull request is merged; one that is closed without it starts nothing."""
     body = brought(request, "pull_request", "closed")
     if body and body["pull_request"].get("merged"):
@@ -180,7 +180,7 @@ async def pull_request_merged(ctx: Context, params: Repository, request: Request
 
 
 @service.webhook("A new push", verify=SIGNED, scopes=HOOKS)
-async def new_push(ctx: Context, params: Branched, request: Request) -> AsyncIterator[Event[Push]]:  # noqa: ARG001
+async def new_push(ctx: Context, params: Branched, request: Request) -> AsyncIterator[Event[Push]]:
     """Commits are pushed to a branch. A tag, or a branch that is deleted, starts nothing."""
     body = brought(request, "push")
     ref = str(body.get("ref", "")) if body and not body.get("deleted") else ""
@@ -189,14 +189,14 @@ async def new_push(ctx: Context, params: Branched, request: Request) -> AsyncIte
 
 
 @service.webhook("A new release", verify=SIGNED, scopes=HOOKS)
-async def new_release(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[Release]]:  # noqa: ARG001
+async def new_release(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[Release]]:
     """A release is published, or a pre-release."""
     if body := brought(request, "release", "published"):
         yield Event(delivery(request), parse(Release, body, "GitHub"))
 
 
 @service.webhook("A new star", verify=SIGNED, scopes=HOOKS)
-async def new_star(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[Star]]:  # noqa: ARG001
+async def new_star(ctx: Context, params: Repository, request: Request) -> AsyncIterator[Event[Star]]:
     """Somebody stars a repository."""
     if body := brought(request, "star", "created"):
         yield Event(delivery(request), parse(Star, body, "GitHub"))
@@ -231,7 +231,7 @@ async def new_notification(ctx: Context, params: Notified, since: datetime) -> A
 
 
 @service.poll("A new repository of a user", every=timedelta(minutes=15))
-async def new_repository(ctx: Context, params: User, since: datetime) -> AsyncIterator[Event[NewRepository]]:  # noqa: ARG001
+async def new_repository(ctx: Context, params: User, since: datetime) -> AsyncIterator[Event[NewRepository]]:
     """A user makes a public repository, or forks one."""
     # https://docs.github.com/rest/repos/repos#list-repositories-for-a-user
     newest = {"sort": "created", "direction": "desc", "per_page": "50"}
@@ -317,7 +317,7 @@ async def star_repository(ctx: Context, params: Repository) -> Nothing:
 
 
 @service.picker
-async def repositories(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def repositories(ctx: Context, form: Mapping[str, str]) -> list[Option]:
     """The repositories that the user can reach, the busiest first."""
     # https://docs.github.com/rest/repos/repos#list-repositories-for-the-authenticated-user
     rows = await pages(ctx, "/user/repos", {"sort": "pushed"})
@@ -325,7 +325,7 @@ async def repositories(ctx: Context, form: Mapping[str, str]) -> list[Option]:  
 
 
 @service.picker
-async def organizations(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def organizations(ctx: Context, form: Mapping[str, str]) -> list[Option]:
     """The user's organizations."""
     # https://docs.github.com/rest/orgs/orgs#list-organizations-for-the-authenticated-user
     return [Option(one["login"], one["login"], "organization") for one in await pages(ctx, "/user/orgs")]

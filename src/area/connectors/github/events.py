@@ -96,7 +96,7 @@ def _receiver(
 ) -> Callable[[Context, BaseModel, Request], AsyncIterator[Event[Any]]]:
     actions = [event["action"]] if event["action"] else []
 
-    async def receive(ctx: Context, params: BaseModel, request: Request) -> AsyncIterator[Event[Any]]:  # noqa: ARG001
+    async def receive(ctx: Context, params: BaseModel, request: Request) -> AsyncIterator[Event[Any]]:
         if body := brought(request, event["event"], *actions):
             yield Event(delivery(request), parse(returns, body, "GitHub"))
 

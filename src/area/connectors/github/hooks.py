@@ -94,7 +94,7 @@ def asked_for(action: Action, event: str) -> None:
         )
         return _looked_after(made["id"])
 
-    async def renew(ctx: Context, params: Target, hook: Hook, subscription: str) -> Subscription:  # noqa: ARG001
+    async def renew(ctx: Context, params: Target, hook: Hook, subscription: str) -> Subscription:
         # https://docs.github.com/rest/repos/webhooks#list-deliveries-for-a-repository-webhook
         deliveries = f"{params.hooks()}/{subscription}/deliveries"
         failed = await pages(ctx, deliveries, {"status": "failure"})
@@ -107,7 +107,7 @@ def asked_for(action: Action, event: str) -> None:
         ctx.state["last_failure"] = max([last, *(one["id"] for one in failed)])
         return _looked_after(subscription)
 
-    async def unsubscribe(ctx: Context, params: Target, hook: Hook, subscription: str) -> None:  # noqa: ARG001
+    async def unsubscribe(ctx: Context, params: Target, hook: Hook, subscription: str) -> None:
         # https://docs.github.com/rest/repos/webhooks#delete-a-repository-webhook
         await ctx.http.call("DELETE", f"{params.hooks()}/{subscription}")
 

@@ -142,7 +142,7 @@ class Change(Row):
 
 
 @service.poll("A value changes", every=timedelta(minutes=1))
-async def value_changed(ctx: Context, params: Watched, since: datetime) -> Events[Change]:  # noqa: ARG001
+async def value_changed(ctx: Context, params: Watched, since: datetime) -> Events[Change]:
     """A value in the JSON at an address becomes another one.
 
     What the address answers when the AREA is switched on is where it starts from; that does not fire.
@@ -192,7 +192,7 @@ class ListItem(Row):
 
 
 @service.poll("A list has a new item", every=timedelta(minutes=1))
-async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> Events[ListItem]:  # noqa: ARG001
+async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> Events[ListItem]:
     """An item appears in a JSON list at an address.
 
     The items that are there when the AREA is switched on do not fire.

@@ -257,7 +257,7 @@ async def _issue(ctx: Context, params: Which) -> str:
 
 
 @service.picker
-async def sites(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def sites(ctx: Context, form: Mapping[str, str]) -> list[Option]:
     """The sites that the user agreed to."""
     return [Option(one.url, one.name, one.url) for one in await api.sites(ctx)]
 

@@ -81,14 +81,14 @@ class Comment(Row):
 
 
 @service.webhook("An issue is created", verify=SIGNED, scopes=ADMIN)
-async def issue_created(request: Request, team: Team) -> Events[Issue]:  # noqa: ARG001
+async def issue_created(request: Request, team: Team) -> Events[Issue]:
     """An issue of a team is created."""
     for event, _ in _told(request, Issue, "Issue", "create"):
         yield event
 
 
 @service.webhook("An issue changes its state", verify=SIGNED, scopes=ADMIN)
-async def issue_moved(request: Request, team: Team, state: ToState = "") -> Events[Issue]:  # noqa: ARG001
+async def issue_moved(request: Request, team: Team, state: ToState = "") -> Events[Issue]:
     """An issue of a team gets another state, or a certain one: it is done, for instance."""
     for event, body in _told(request, Issue, "Issue", "update"):
         if "stateId" in (body.get("updatedFrom") or {}) and state in ("", body["data"].get("stateId")):
@@ -96,7 +96,7 @@ async def issue_moved(request: Request, team: Team, state: ToState = "") -> Even
 
 
 @service.webhook("A comment is written", verify=SIGNED, scopes=ADMIN)
-async def comment_created(request: Request, team: Team) -> Events[Comment]:  # noqa: ARG001
+async def comment_created(request: Request, team: Team) -> Events[Comment]:
     """Somebody comments on an issue of a team."""
     for event, _ in _told(request, Comment, "Comment", "create"):
         yield event
@@ -147,7 +147,7 @@ async def create_issue(
 
 
 @service.reaction("Change the state of an issue", scopes=WRITE)
-async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> Issue:  # noqa: ARG001 - says which states
+async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> Issue:
     """Give an issue another state: done, for instance."""
     query = (
         f"mutation ($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ {ISSUE} }} }}"

@@ -27,7 +27,7 @@ def _access(key: Key) -> Access:
     return Access(base_url=f"https://{key.shop}", secrets=(key.client_secret.get_secret_value(),))
 
 
-async def _works(ctx: Context, key: Key) -> None:  # noqa: ARG001
+async def _works(ctx: Context, key: Key) -> None:
     await _ask(ctx, "{ shop { name } }")  # https://shopify.dev/docs/api/admin-graphql/latest/queries/shop
 
 

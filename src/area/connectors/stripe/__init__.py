@@ -42,7 +42,7 @@ def _access(key: Key) -> Access:
     )  # https://docs.stripe.com/api/authentication
 
 
-async def _works(ctx: Context, key: Key) -> None:  # noqa: ARG001
+async def _works(ctx: Context, key: Key) -> None:
     # https://docs.stripe.com/api/webhook_endpoints/list
     await ctx.http.get("/v1/webhook_endpoints", params={"limit": "1"})
 
@@ -101,7 +101,7 @@ class NewRefund(BaseModel):
 def _declare(name: str, kind: str, model: type[BaseModel], title: str, told: str) -> None:
     """An action for one kind of event, which Stripe is asked to send to the AREA's address."""
 
-    async def happened(ctx: Context, params: Nothing, request: Request) -> AsyncIterator[Event[Any]]:  # noqa: ARG001
+    async def happened(ctx: Context, params: Nothing, request: Request) -> AsyncIterator[Event[Any]]:
         body = request.json()  # https://docs.stripe.com/api/events/object
         try:
             row, number, moment = body["data"]["object"], str(body["id"]), datetime.fromtimestamp(body["created"], UTC)
@@ -118,7 +118,7 @@ def _declare(name: str, kind: str, model: type[BaseModel], title: str, told: str
         made = await _post(ctx, "/v1/webhook_endpoints", form)  # https://docs.stripe.com/api/webhook_endpoints/create
         return Subscription(made["id"], secret=made["secret"])
 
-    async def remove(ctx: Context, params: Nothing, hook: Hook, subscription: str) -> None:  # noqa: ARG001
+    async def remove(ctx: Context, params: Nothing, hook: Hook, subscription: str) -> None:
         # https://docs.stripe.com/api/webhook_endpoints/delete
         await ctx.http.call("DELETE", f"/v1/webhook_endpoints/{subscription}")
 
@@ -176,14 +176,14 @@ async def refund_payment(ctx: Context, params: NewRefund) -> Refund:
 
 
 @service.picker
-async def customers(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def customers(ctx: Context, form: Mapping[str, str]) -> list[Option]:
     """The newest customers."""
     rows = await _all(ctx, "/v1/customers", {})  # https://docs.stripe.com/api/customers/list
     return [Option(one["id"], one.get("name") or one.get("email") or one["id"], one.get("email") or "") for one in rows]
 
 
 @service.picker
-async def prices(ctx: Context, form: Mapping[str, str]) -> list[Option]:  # noqa: ARG001
+async def prices(ctx: Context, form: Mapping[str, str]) -> list[Option]:
     """Prices in use, with the product."""
     # https://docs.stripe.com/api/prices/list
     rows = await _all(ctx, "/v1/prices", {"active": "true", "expand[]": "data.product"})

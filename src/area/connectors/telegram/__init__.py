@@ -29,7 +29,7 @@ def access(bot: Bot) -> Access:
     return Access(base_url=f"https://api.telegram.org/bot{token}", secrets=(token,))
 
 
-async def works(ctx: Context, bot: Bot) -> None:  # noqa: ARG001
+async def works(ctx: Context, bot: Bot) -> None:
     """Ask who the bot is, and whether somebody else gets its messages."""
     try:
         # https://core.telegram.org/bots/api#getme, #getwebhookinfo

@@ -27,7 +27,7 @@ def _access(key: Key) -> Access:
     return Access(params=params, secrets=(key.secret.get_secret_value(),))
 
 
-async def _works(ctx: Context, key: Key) -> None:  # noqa: ARG001
+async def _works(ctx: Context, key: Key) -> None:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-get
     await ctx.http.get("/members/me", params={"fields": "username"})
 
@@ -82,25 +82,25 @@ class Change(Row):
 
 
 @service.webhook("A card is created", verify=SIGNED, handshake=_hello)
-def card_created(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:  # noqa: ARG001
+def card_created(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:
     """A card is created, copied or sent by mail, on a board or in a list of it."""
     return _changes(request, "createCard copyCard emailCard convertToCardFromCheckItem", list)
 
 
 @service.webhook("A card is moved to another list", verify=SIGNED, handshake=_hello)
-def card_moved(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:  # noqa: ARG001
+def card_moved(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:
     """A card is moved to another list of the board, or to a certain one."""
     return _changes(request, "updateCard", list, lambda data: "listAfter" in data)
 
 
 @service.webhook("A card is commented on", verify=SIGNED, handshake=_hello)
-def card_commented(request: Request, board: Board) -> Events[Change]:  # noqa: ARG001
+def card_commented(request: Request, board: Board) -> Events[Change]:
     """Somebody comments on a card of a board."""
     return _changes(request, "commentCard")
 
 
 @service.webhook("A card is archived", verify=SIGNED, handshake=_hello)
-def card_archived(request: Request, board: Board) -> Events[Change]:  # noqa: ARG001
+def card_archived(request: Request, board: Board) -> Events[Change]:
     """A card of a board is archived."""
     return _changes(request, "updateCard", "", lambda data: look("old.closed", data) is False)
 
@@ -157,7 +157,7 @@ async def card_due(
 @service.reaction("Create a card")
 async def create_card(
     ctx: Context,
-    board: Board,  # noqa: ARG001 - whose lists there are
+    board: Board,
     list: List,
     name: Annotated[str, asked("Its title", "Write the report", max_length=16_384)],
     text: Annotated[str, asked("Its description", "With figures.", max_length=16_384)] = "",

@@ -92,7 +92,7 @@ def _check(request: Request, _secret: str, params: BaseModel) -> None:
     "A request arrives",
     verify=Verify("as the AREA says", _check, 'With the signature "none", the unguessable address is all the proof.'),
 )
-async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:  # noqa: ARG001
+async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:
     """Someone sends a request, of any method, to the address of the AREA.
 
     Each request is an event of its own, unless it names itself with `Idempotency-Key` or `webhook-id`: one name fires once.

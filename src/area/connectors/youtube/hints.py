@@ -20,7 +20,7 @@ async def _subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscriptio
     return Subscription(topic, now() + LASTS)
 
 
-async def _unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> None:  # noqa: ARG001
+async def _unsubscribe(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> None:
     await _ask(ctx, "unsubscribe", subscription, hook)
 
 
