@@ -1,6 +1,6 @@
 """The way to a vendor's page of consent and back: a `state` that is signed, bound to who set out, and good once, for ten minutes.
 
-`set_out` and `come_back` are transactions of the caller's own: what came back is used up whatever follows.
+A vendor sends everybody back to one address, so the state says what they set out for. `set_out` and `come_back` are transactions of the caller's own: what came back is used up whatever follows.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,20 @@ LOST = Gone("This was used already, took longer than ten minutes, or began in an
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """What somebody set out for, and with which service."""
+
+    purpose: Purpose
+    slug: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
 class Came:
     """What was kept for somebody who is back from the page of consent."""
 
     user_id: int | None
     verifier: SecretStr
-    redirect_uri: str
     scopes: tuple[str, ...]
     next: str
     invitation: SecretStr | None = field(default=None, repr=False)
@@ -62,7 +70,6 @@ async def set_out(
     nonce, verifier = new_token(), oauth2.verifier()
     kept: dict[str, Any] = {
         "verifier": verifier,
-        "redirect_uri": redirect_uri,
         "scopes": list(scopes),
         "next": next,
         "invitation": invitation,
@@ -89,41 +96,52 @@ async def set_out(
         server,
         keys.id,
         redirect_uri=redirect_uri,
-        state=keyring.sign(nonce, f"{purpose} {slug}", GOOD_FOR.total_seconds()),
+        state=keyring.sign(f"{purpose} {slug} {nonce}", _sent_to(redirect_uri), GOOD_FOR.total_seconds()),
         challenge=oauth2.challenge(verifier),
         scopes=scopes,
     )
 
 
-async def come_back(
-    session: AsyncSession, keyring: Keyring, purpose: Purpose, slug: str, *, state: str, bound_to: str
-) -> Came:
-    """What was kept, once. Raises `Invalid` for a state that is none of ours, `Gone` for one that is no longer good."""
+def way(keyring: Keyring, state: str, redirect_uri: str) -> Way:
+    """What a state says that came to this address.
+
+    Raises `Invalid` for one that was not made for it, `Gone` for one that is too old.
+    """
     try:
-        nonce = keyring.unsign(state, f"{purpose} {slug}")
+        purpose, slug, nonce = keyring.unsign(state, _sent_to(redirect_uri)).split()
     except SignatureExpired:
         raise Gone(LOST) from None
     except BadSignature:
         raise Invalid.field("state", LOST) from None
+    return Way("connect" if purpose == "connect" else "log_in", slug, nonce)
+
+
+async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to: str) -> Came:
+    """What was kept, once. Raises `Gone` for a way that is no longer good, or somebody else's."""
+    number = hash_token(way.nonce)
     mine = (
-        Consent.state_hash == hash_token(nonce),
+        Consent.state_hash == number,
         Consent.bound_to == hash_token(bound_to),
-        Consent.purpose == purpose,
-        Consent.service == slug,
+        Consent.purpose == way.purpose,
+        Consent.service == way.slug,
         Consent.expires_at > func.now(),
     )
     row = (await session.execute(delete(Consent).where(*mine).returning(Consent.user_id, Consent.kept))).one_or_none()
     if row is None:
         raise Gone(LOST)
     try:
-        kept = orjson.loads(keyring.decrypt(row.kept, f"consent|{hash_token(nonce)}"))
+        kept = orjson.loads(keyring.decrypt(row.kept, f"consent|{number}"))
     except Undecryptable:
         raise Gone(LOST) from None
     return Came(
         user_id=row.user_id,
         verifier=SecretStr(kept["verifier"]),
-        redirect_uri=kept["redirect_uri"],
         scopes=tuple(kept["scopes"]),
         next=kept["next"],
         invitation=SecretStr(kept["invitation"]) if kept["invitation"] else None,
     )
+
+
+def _sent_to(redirect_uri: str) -> str:
+    """What a state is signed for: a state that was made for one vendor is none for another (RFC 9700 §4.4)."""
+    return f"consent {redirect_uri}"

@@ -84,9 +84,12 @@ def keys_of(settings: Settings, connector: Connector) -> Keys:
     return keys
 
 
-def redirect_uri(settings: Settings, slug: str) -> str:
-    """The address that a vendor sends users back to, to be pasted as it is into the vendor's form."""
-    return f"{settings.base_url}/api/connections/{slug}/callback"
+def redirect_uri(settings: Settings, client: str) -> str:
+    """The address that a vendor sends people back to, whatever they set out for, to be pasted as it is into the vendor's form.
+
+    There is one for each registration: some vendors take no more than one.
+    """
+    return f"{settings.base_url}/api/auth/{client}/callback"
 
 
 async def wanted_scopes(
@@ -145,7 +148,7 @@ async def authorize(
         auth.server,
         keys_of(settings, connector),
         bound_to=bound_to,
-        redirect_uri=redirect_uri(settings, slug),
+        redirect_uri=redirect_uri(settings, connections.client_of(connector)),
         scopes=await wanted_scopes(session, registry, user_id, slug, components),
         next=next,
         user_id=user_id,

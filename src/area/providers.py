@@ -63,7 +63,7 @@ class LoginView(BaseModel):
 
 
 class ClientView(BaseModel):
-    """What an administrator does so that a service can be used: register AREA at `docs`, paste the addresses, set the variables.
+    """What an administrator does so that a service can be used: register AREA at `docs`, paste the address, set the variables.
 
     `webhook_url` is where the service may tell at once that there is news.
     """
@@ -72,7 +72,7 @@ class ClientView(BaseModel):
     name: str
     configured: bool
     docs: str | None
-    redirect_uris: list[str]
+    redirect_uri: str
     webhook_url: str | None = None
     variables: list[str]
 
@@ -88,10 +88,7 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
             name=one.name,
             configured=connections.keys_of(one, settings) is not None,
             docs=one.docs or None,
-            redirect_uris=[
-                *([grants.redirect_uri(settings, one.slug)] if isinstance(one.auth, OAuth2) else ()),
-                *([redirect_uri(settings, one.slug)] if login_of(one) else ()),
-            ],
+            redirect_uri=grants.redirect_uri(settings, connections.client_of(one)),
             webhook_url=f"{settings.base_url}/webhooks/{one.slug}" if one.inbound else None,
             variables=[f"AREA_{connections.client_of(one).upper()}_{part}" for part in _secrets(one)],
         )
@@ -104,7 +101,7 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
         name=OIDC_ROW,
         configured=settings.client(OIDC) is not None,
         docs=None,
-        redirect_uris=[redirect_uri(settings, OIDC)],
+        redirect_uri=grants.redirect_uri(settings, OIDC),
         variables=[f"AREA_OIDC_{part}" for part in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME")],
     )
     return [*found, issuer]
@@ -148,11 +145,6 @@ def called(connector: Connector) -> str:
     """What people read when they log in with it."""
     login = login_of(connector)
     return (login.login_name if login else "") or connector.name
-
-
-def redirect_uri(settings: Settings, slug: str) -> str:
-    """The address that a provider sends people back to, to be pasted as it is into the provider's form."""
-    return f"{settings.base_url}/api/auth/{slug}/callback"
 
 
 async def _issuer(client: Client, settings: Settings) -> Connector:

@@ -66,7 +66,7 @@ TABLE = [
     Row("POST", "/api/auth/logout", in_person(204)),
     Row("GET", "/api/auth/providers", public()),
     Row("GET", "/api/auth/locker/authorize", public(404)),  # nobody can log in with it
-    Row("GET", "/api/auth/locker/callback", public(404)),
+    Row("GET", "/api/auth/locker/callback", public(422)),  # nobody had set out
     Row("GET", "/api/me/logins", signed()),
     Row("DELETE", "/api/me/logins/locker", in_person(404)),
     Row("GET", "/api/me", signed()),
@@ -89,7 +89,6 @@ TABLE = [
     Row("GET", "/api/connections/locker", signed()),
     Row("POST", "/api/connections/locker", signed(), DOOR),
     Row("GET", "/api/connections/locker/authorize", signed(409)),  # it takes a form
-    Row("GET", "/api/connections/locker/callback", signed(409)),
     Row("POST", "/api/connections/locker/test", own()),
     Row("DELETE", "/api/connections/locker", own(user=404)),  # `user` comes after `script`, which has deleted it
     Row("GET", "/api/areas", signed()),
@@ -133,10 +132,9 @@ TEMPLATES = {
     "/api/components/hall.say/options/text": "/api/components/{name}/options/{parameter}",
     "/api/connections/locker": "/api/connections/{service}",
     "/api/auth/locker/authorize": "/api/auth/{provider}/authorize",
-    "/api/auth/locker/callback": "/api/auth/{provider}/callback",
+    "/api/auth/locker/callback": "/api/auth/{client}/callback",
     "/api/me/logins/locker": "/api/me/logins/{provider}",
     "/api/connections/locker/authorize": "/api/connections/{service}/authorize",
-    "/api/connections/locker/callback": "/api/connections/{service}/callback",
     "/api/connections/locker/test": "/api/connections/{service}/test",
     "/api/executions/{done}": "/api/executions/{execution_id}",
     "/api/executions/{done}/replay": "/api/executions/{execution_id}/replay",

@@ -30,7 +30,6 @@ ACCOUNTS = {
     "ann2": {"email": "ann@example.org", "email_verified": True, "name": "Ann"},
 }
 REDIRECTS = [
-    f"{PUBLIC}/api/connections/vendor/callback",
     f"{PUBLIC}/api/auth/vendor/callback",
     f"{PUBLIC}/api/auth/oidc/callback",
     "https://app.example.org/back",

@@ -254,10 +254,8 @@ async def test_an_issuer_that_is_not_what_it_says(nobody, state, monkeypatch):
 
 async def test_administrators_see_what_to_register(ann, nobody, server):
     vendor, issuer = (await ann.get("/api/admin/clients")).json()["items"]
-    assert vendor["redirect_uris"] == [
-        "http://testserver/api/connections/vendor/callback",
-        "http://testserver/api/auth/vendor/callback",
-    ]
+    assert vendor["redirect_uri"] == "http://testserver/api/auth/vendor/callback"
+    assert issuer["redirect_uri"] == "http://testserver/api/auth/oidc/callback"
     assert vendor["variables"] == ["AREA_VENDOR_CLIENT_ID", "AREA_VENDOR_CLIENT_SECRET"]
     assert (vendor["configured"], issuer["configured"]) == (True, True)
     other = await register(nobody, "other@example.org")

@@ -40,6 +40,6 @@ def test_people_log_in_with_a_service_that_is_connected_by_a_form(tmp_path):
     assert providers.login_of(found.services["chat"]) is login
     assert providers.login_of(found.services["form"]) is None
     chat, _ = providers.clients(found, settings)
-    assert (chat.configured, chat.redirect_uris) == (True, ["https://area.example/api/auth/chat/callback"])
+    assert (chat.configured, chat.redirect_uri) == (True, "https://area.example/api/auth/chat/callback")
     assert chat.variables == ["AREA_CHAT_CLIENT_ID", "AREA_CHAT_CLIENT_SECRET"]
     assert connections.connectable(found, "chat")[1] is found.services["chat"].auth

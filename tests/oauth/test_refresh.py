@@ -251,7 +251,7 @@ async def test_reconnecting_in_the_middle_of_a_refresh_wins(ann, server, state):
     service = state.registry.services["vendor"]
     async with refreshing(state, ann, server) as task:
         await server.set(slow=0)
-        assert (await ann.get("/api/connections/vendor/callback", params=back)).status == 200
+        assert (await ann.get("/api/auth/vendor/callback", params=back)).status == 200
         async with state.database.sessions() as session:
             linked = await grants.kept(session, state.keyring, service, ann.id)
         kept = await task

@@ -28,7 +28,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def _world(memory):
-    callback = "/api/connections/vendor/callback"
+    callback = "/api/auth/vendor/callback"
     with room(memory) as folder, authorization_server(port := free_port(), [callback]) as vendor:
         settings = connector(vendor.issuer, folder / "package") | registered()
         with installation(folder / "area", AREA_PORT=str(port), **settings) as server:
@@ -181,7 +181,6 @@ async def test_a_service_that_area_is_not_registered_at(world, person, browser):
     root = await arrive(world.server, browser, "root")
     await root.go("/services/stranger")
     for text in (
-        f"{world.server.url}/api/connections/stranger/callback",
         f"{world.server.url}/api/auth/stranger/callback",
         "AREA_STRANGER_CLIENT_ID=",
         "AREA_STRANGER_CLIENT_SECRET=",

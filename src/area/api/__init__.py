@@ -85,7 +85,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document["security"] = [{"bearer": []}, {"cookie": []}]
         for path in ("/api/auth/register", "/api/auth/login"):
             document["paths"][path]["post"]["security"] = []
-        for path in ("/api/auth/providers", "/api/auth/{provider}/authorize", "/api/auth/{provider}/callback"):
+        for path in ("/api/auth/providers", "/api/auth/{provider}/authorize", "/api/auth/{client}/callback"):
             document["paths"][path]["get"]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

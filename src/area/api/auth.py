@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from area import accounts, providers
+from area import accounts, connections, providers
 from area.api.connections import PAGES, Code, Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
@@ -158,13 +158,13 @@ async def authorize(
 
 
 @router.get(
-    "/{provider}/callback",
-    response_model=LoggedIn,
+    "/{client}/callback",
+    response_model=LoggedIn | connections.ConnectionView,
     responses=answers(401, 403, 404, 409, 410, 422, 429) | PAGES,
-    summary="Come back from a provider",
+    summary="Come back",
 )
 async def callback(
-    provider: Slug,
+    client: Slug,
     request: Request,
     response: Response,
     state: StateDep,
@@ -173,18 +173,28 @@ async def callback(
     code: Code = "",
     given: Annotated[str, Query(alias="state", max_length=4096)] = "",
     error: Code = "",
-) -> LoggedIn | Response:
-    """Where the provider sends people back to: they are logged in, to a new account if they have none.
+) -> LoggedIn | connections.ConnectionView | Response:
+    """Where services and providers send people back to; their `state` says from what.
 
-    When the provider was only added to an account, the `token` is empty: the session goes on.
+    Whoever connected a service gets the connection, and what waited for it goes on. Whoever logged in is logged in, to a new
+    account if they have none. When a provider was only added to an account, the `token` is empty: the session goes on.
     """
     page = browser.wants_page(request)
+    identity = await consent.signed_in(request, state)
     try:
+        way = consent.way(state, client, given)
+        if way.purpose == "connect":
+            if identity is None:
+                raise Unauthenticated
+            view, came = await consent.connected(state, session, identity, way, code=code, error=error)
+            return browser.to(came.next, said="%(name)s is connected.", values={"name": view.name}) if page else view
         token, user, came = await consent.arrived(
-            state, session, provider,
-            code=code, given=given, error=error, secret=request.cookies.get(consent.COOKIE, ""),
-            identity=await consent.signed_in(request, state), client=client_name(request), address=address,
+            state, session, way,
+            code=code, error=error, secret=request.cookies.get(consent.COOKIE, ""),
+            identity=identity, client=client_name(request), address=address,
         )  # fmt: skip
+    except Unauthenticated:
+        raise
     except (NotDone, Problem) as failure:
         problem = failure.problem if isinstance(failure, NotDone) else failure
         await session.rollback()

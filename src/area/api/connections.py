@@ -10,7 +10,6 @@ from area.api.paging import Page
 from area.api.problems import answers
 from area.doors import browser, consent
 from area.doors.body import Route
-from area.doors.consent import NotDone
 from area.doors.deps import Line, SessionDep, Slug, Someone, StateDep, not_foreign
 from area.kit.problems import Invalid, NotFound, Problem
 from area.sdk import OAuth2
@@ -112,37 +111,6 @@ async def authorize(
             return browser.to(back, said=problem.sentence, values=problem.values)
         raise
     return browser.to(url) if page else Elsewhere(url=url)
-
-
-@router.get(
-    "/{service}/callback",
-    response_model=connections.ConnectionView,
-    responses=answers(401, 403, 404, 409, 410, 422) | PAGES,
-    summary="Come back with consent",
-)
-async def callback(
-    service: Slug,
-    request: Request,
-    identity: Someone,
-    state: StateDep,
-    session: SessionDep,
-    code: Code = "",
-    given: Annotated[str, Query(alias="state", max_length=4096)] = "",
-    error: Code = "",
-) -> connections.ConnectionView | Response:
-    """Where the service sends the user back to. The code is exchanged, and what waited for the connection goes on."""
-    page = browser.wants_page(request)
-    try:
-        view, came = await consent.connected(state, session, identity, service, code=code, given=given, error=error)
-    except (NotDone, Problem) as failure:
-        problem = failure.problem if isinstance(failure, NotDone) else failure
-        await session.rollback()
-        if page:
-            return browser.to(
-                failure.next if isinstance(failure, NotDone) else "/", said=problem.sentence, values=problem.values
-            )
-        raise problem from None
-    return browser.to(came.next, said="%(name)s is connected.", values={"name": view.name}) if page else view
 
 
 @router.post("/{service}", responses=answers(400, 401, 403, 404, 409, 413, 422), summary="Connect")

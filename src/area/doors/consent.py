@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import accounts, connections, consent, grants, providers
 from area.accounts import Identity, UserView
 from area.connections import ConnectionView, Tested
-from area.consent import Came
+from area.consent import Came, Way
 from area.doors.deps import token_of
 from area.engine.access import Tokens, http
 from area.engine.platform import UserPlatform
@@ -19,8 +19,21 @@ from area.engine.state import State
 from area.kit.crypto import new_token
 from area.kit.problems import Forbidden, Invalid, Problem
 from area.sdk import AuthExpired, Context, OAuth2, Permanent, Retry
+from area.sdk import Service as Connector
 
 COOKIE = "area_consent"  # what binds a log-in to the browser that began it
+
+
+# Come back
+
+
+def way(state: State, client: str, given: str) -> Way:
+    """What somebody set out for who is back at the address of this client. Raises `Invalid`, `Gone`."""
+    return consent.way(state.keyring, given, grants.redirect_uri(state.settings, client))
+
+
+def _here(state: State, connector: Connector) -> str:
+    return grants.redirect_uri(state.settings, connections.client_of(connector))
 
 
 # Connect a service
@@ -32,20 +45,20 @@ def bound(identity: Identity) -> str:
 
 
 async def connected(
-    state: State, session: AsyncSession, identity: Identity, slug: str, *, code: str, given: str, error: str
+    state: State, session: AsyncSession, identity: Identity, way: Way, *, code: str, error: str
 ) -> tuple[ConnectionView, Came]:
-    """Somebody is back from a vendor: exchange the code and keep the tokens. Raises `Invalid`, `Gone`, `Refused`."""
-    connector, auth = grants.connectable(state.registry, slug)
+    """Somebody is back from a vendor: exchange the code and keep the tokens. Raises `NotDone`, `Gone`, `Conflict`."""
+    connector, auth = grants.connectable(state.registry, way.slug)
     keys = grants.keys_of(state.settings, connector)
     async with state.database.transaction() as using:
-        came = await consent.come_back(using, state.keyring, "connect", slug, state=given, bound_to=bound(identity))
+        came = await consent.come_back(using, state.keyring, way, bound(identity))
     _agreed(connector.name, code, error, came)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
-            code=code, redirect_uri=came.redirect_uri, verifier=came.verifier.get_secret_value(), asked=came.scopes,
+            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(), asked=came.scopes,
         )  # fmt: skip
-        view = await grants.keep(session, state.keyring, state.registry, identity.user.id, slug, linked)
+        view = await grants.keep(session, state.keyring, state.registry, identity.user.id, way.slug, linked)
     except Problem as problem:
         raise NotDone(problem, came.next) from problem
     return view, came
@@ -141,7 +154,7 @@ async def log_in_address(
         auth.login_server,
         grants.keys_of(state.settings, connector),
         bound_to=secret,
-        redirect_uri=providers.redirect_uri(state.settings, slug),
+        redirect_uri=_here(state, connector),
         scopes=auth.login_scopes or (),
         next=next,
         user_id=identity.user.id if identity else None,
@@ -153,10 +166,9 @@ async def log_in_address(
 async def arrived(
     state: State,
     session: AsyncSession,
-    slug: str,
+    way: Way,
     *,
     code: str,
-    given: str,
     error: str,
     secret: str,
     identity: Identity | None,
@@ -165,17 +177,17 @@ async def arrived(
 ) -> tuple[str, UserView, Came]:
     """Somebody is back from a provider: the token of the session that begins (none when one was there), and whose it is.
 
-    Raises `Invalid`, `Gone`, `Forbidden`, `Conflict` and `TooMany`.
+    Raises `NotDone`, `NotFound`, `Gone` and `Conflict`.
     """
-    connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
+    connector, auth = await providers.provider(state.client, state.registry, state.settings, way.slug)
     keys = grants.keys_of(state.settings, connector)
     async with state.database.transaction() as using:
-        came = await consent.come_back(using, state.keyring, "log_in", slug, state=given, bound_to=secret)
+        came = await consent.come_back(using, state.keyring, way, secret)
     _agreed(providers.called(connector), code, error, came)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
-            code=code, redirect_uri=came.redirect_uri, verifier=came.verifier.get_secret_value(), asked=came.scopes,
+            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(), asked=came.scopes,
         )  # fmt: skip
         if came.user_id is not None:
             if identity is None or identity.kind != "session" or identity.user.id != came.user_id:
