@@ -52,6 +52,11 @@ class Kept:
     status: str
     last_error: str | None
 
+    @property
+    def over(self) -> bool:
+        """Whether the access token has ended."""
+        return self.expires_at is not None and self.expires_at <= now()
+
 
 @dataclass(frozen=True, slots=True)
 class Linked:
@@ -360,7 +365,10 @@ async def revoke(client: Client, connector: Connector, auth: OAuth2, keys: Keys 
         return False
     try:
         async with asyncio.timeout(REVOKE_WITHIN):
-            if tokens.refresh:
+            if auth.quirks.revoke_auth == "token":  # which must be a good one, and takes the refresh token with it
+                if tokens.refresh and isinstance(tokens, Kept) and tokens.over:
+                    tokens = await oauth2.refresh(client, auth.server, keys, tokens.refresh)
+            elif tokens.refresh:
                 await oauth2.revoke(client, auth.server, keys, tokens.refresh, "refresh_token")
             await oauth2.revoke(client, auth.server, keys, tokens.access, "access_token")
     except (GrantFailed, TimeoutError) as error:

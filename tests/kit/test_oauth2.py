@@ -182,6 +182,20 @@ async def test_revocation(vendor):
         await oauth2.revoke(vendor.client, server, KEYS, SecretStr("a-token"), "refresh_token")
 
 
+async def test_a_revocation_is_proven_otherwise_where_the_vendor_wants_it(vendor):
+    where = "https://a.example/go", f"{vendor.url}/token", f"{vendor.url}/revoke"
+    server = Server(*where, Quirks(client_auth="post", revoke_auth="basic"))
+    await oauth2.revoke(vendor.client, server, KEYS, SecretStr("a-token"), "access_token")
+    assert vendor.asked["Authorization"].startswith("Basic ")
+    assert vendor.form == {"token": "a-token", "token_type_hint": "access_token"}
+    server = Server(*where, Quirks(revoke_auth="token"))
+    await oauth2.revoke(vendor.client, server, KEYS, SecretStr("a-token"), "access_token")
+    assert (vendor.asked["Authorization"], vendor.form) == ("Bearer a-token", None)
+    vendor.status = 401
+    with pytest.raises(GrantFailed, match="401"):
+        await oauth2.revoke(vendor.client, server, KEYS, SecretStr("a-token"), "access_token")
+
+
 def test_where_the_user_agrees():
     quirks = Quirks(scope_separator=",", authorize_params={"access_type": "offline"})
     verifier = oauth2.verifier()

@@ -5,6 +5,8 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from area import connections, grants
 from area.consent import GOOD_FOR
@@ -225,6 +227,31 @@ async def test_disconnecting_revokes(ann, server, state):
     with pytest.raises(oauth2.GrantFailed) as caught:
         await oauth2.refresh(state.client, auth.server, state.settings.client("vendor"), kept.refresh)
     assert caught.value.refused
+
+
+@pytest.mark.parametrize("over", [False, True])
+async def test_a_revocation_by_the_token_itself_is_done_with_a_good_one(ann, server, state, over):
+    async def end(request: web.Request) -> web.Response:
+        """The vendor's endpoint, to which a token that is over is none."""
+        seen = {"authorization": request.headers["authorization"]}
+        async with server.http.get(f"{server.issuer}/me", headers=seen) as me:
+            return web.Response(status=me.status)
+
+    door = web.Application()
+    door.router.add_post("/revoke", end)
+    vendor = state.registry.services["vendor"]
+    await link(ann, server)
+    if over:
+        await server.end_access()
+        pool = await state.database.pool()
+        await pool.execute("update user_services set token_expires_at = now() at time zone 'utc' - interval '1 second'")
+    async with state.database.sessions() as session:
+        kept = await grants.kept(session, state.keyring, vendor, ann.id)
+    assert kept.over == over
+    async with TestServer(door) as there:
+        quirks = replace(vendor.auth.quirks, revoke_auth="token")
+        auth = replace(vendor.auth, quirks=quirks, revoke_url=str(there.make_url("/revoke")))
+        assert await grants.revoke(state.client, vendor, auth, state.settings.client("vendor"), kept)
 
 
 async def test_what_would_end_the_connection_of_another_service_is_not_revoked(ann, server, state):

@@ -83,8 +83,8 @@ class Tokens:
         kept = await self.current(user_id, service)
         if kept is None:
             raise AuthExpired(f"Connect {service.name} first.")
-        if (kept.refresh_at and kept.refresh_at <= now()) or _is_over(kept):
-            return await self.renewed(user_id, service, kept.access.get_secret_value(), needed=_is_over(kept))
+        if (kept.refresh_at and kept.refresh_at <= now()) or kept.over:
+            return await self.renewed(user_id, service, kept.access.get_secret_value(), needed=kept.over)
         return kept
 
     async def renewed(self, user_id: int, service: Service, stale: str, *, needed: bool = True) -> Kept:
@@ -154,7 +154,7 @@ class Tokens:
                 lease = await pool.fetchval(CLAIM, user_id, service.name, LEASE)
             if lease is not None:
                 break
-            if not needed and not _is_over(kept):
+            if not needed and not kept.over:
                 return kept
             if time.monotonic() > end:
                 raise Retry(f"The access to {service.name} is being renewed; this takes longer than usual.")
@@ -195,7 +195,7 @@ class Tokens:
                 return await self._lost(user_id, service, kept, said)
             said = f"The access to {service.name} could not be renewed: {error}"
             self._resting[user_id, service.slug] = (time.monotonic() + REST, said)
-            if not needed and not _is_over(kept):
+            if not needed and not kept.over:
                 return kept
             raise Retry(said) from None
         return await self._store(user_id, service, auth, keys, grant, lease)
@@ -282,7 +282,3 @@ def context(state: State, tokens: Tokens, service: Service, user_id: int, creden
         platform=UserPlatform(state, user_id, area_id),
         credential=credential,
     )
-
-
-def _is_over(kept: Kept) -> bool:
-    return kept.expires_at is not None and kept.expires_at <= now()

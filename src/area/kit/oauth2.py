@@ -38,6 +38,8 @@ class Quirks:
     authorize_params: Mapping[str, str] = field(default_factory=dict)  # such as access_type=offline
     token_params: Mapping[str, str] = field(default_factory=dict)
     token_headers: Mapping[str, str] = field(default_factory=dict)
+    # how a revocation is proven, where not as at the token endpoint; `token`: by the access token, and `null` is said
+    revoke_auth: Literal["basic", "post", "token"] | None = None
     revokes_all: bool = (
         False  # whether revoking a token ends all that the user has granted this client, by other services too
     )
@@ -137,11 +139,17 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
         url = server.revoke_url.replace("{client_id}", quote_plus(keys.id))
         body = orjson.dumps({"access_token": token.get_secret_value()})
         answer = await _send(client, "DELETE", url, _basic(keys) | {"Content-Type": "application/json"}, body=body)
+    elif server.revoke_url and server.quirks.revoke_auth == "token":
+        proof = {"Authorization": f"{server.quirks.token_type} {token.get_secret_value()}"}
+        answer = await _send(
+            client, "POST", server.revoke_url, proof | {"Content-Type": "application/json"}, body=b"null"
+        )
     elif server.revoke_url:
         form = {"token": token.get_secret_value(), "token_type_hint": hint}
         if server.quirks.token_json:  # beside the standard, and then without what it leaves to choice
             del form["token_type_hint"]
-        answer = await _post(client, server, server.revoke_url, keys, form)
+        proven = server.quirks.revoke_auth or server.quirks.client_auth
+        answer = await _post(client, server, server.revoke_url, keys, form, proven)
     else:
         return
     if answer.status >= 400:
@@ -150,7 +158,7 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
 
 async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str]) -> Grant:
     quirks = server.quirks
-    answer = await _post(client, server, server.token_url, keys, form | dict(quirks.token_params))
+    answer = await _post(client, server, server.token_url, keys, form | dict(quirks.token_params), quirks.client_auth)
     body = _body(answer)
     code = _error_code(body, quirks)
     if answer.status >= 300 or code or not isinstance(body.get("access_token"), str) or not body["access_token"]:
@@ -164,10 +172,10 @@ async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str
     )
 
 
-async def _post(client: Client, server: Server, url: str, keys: Keys, form: dict[str, str]) -> Response:
-    """Ask as the client that we are."""
+async def _post(client: Client, server: Server, url: str, keys: Keys, form: dict[str, str], proven: str) -> Response:
+    """Ask as the client that we are, `proven` by `basic` or by `post`."""
     headers = dict(server.quirks.token_headers)
-    if server.quirks.client_auth == "basic":
+    if proven == "basic":
         headers |= _basic(keys)
     else:
         form = form | {"client_id": keys.id, "client_secret": keys.secret.get_secret_value()}

@@ -54,7 +54,11 @@ service = Service(
         "https://api.dropboxapi.com/oauth2/token",
         _account,
         scopes=("account_info.read",),
-        quirks=Quirks(client_auth="post", pkce=False, authorize_params={"token_access_type": "offline"}),
+        # https://www.dropbox.com/developers/documentation/http/documentation#auth-token-revoke
+        revoke_url="https://api.dropboxapi.com/2/auth/token/revoke",
+        quirks=Quirks(
+            client_auth="post", revoke_auth="token", pkce=False, authorize_params={"token_access_type": "offline"}
+        ),
     ),
 )
 

@@ -23,6 +23,7 @@ service = Service(
         "https://auth.atlassian.com/oauth/token",
         api.account,
         scopes=("offline_access", "read:me"),
+        revoke_url="https://auth.atlassian.com/oauth/revoke",  # as https://auth.atlassian.com/.well-known/openid-configuration says
         quirks=Quirks(
             client_auth="post",
             token_json=True,

@@ -35,6 +35,8 @@ service = Service(
         profile("/me", id="id", name="display_name", email="email", verified=False),
         scopes=("user-read-email",),
         login_scopes=("user-read-email",),
+        # https://accounts.spotify.com/.well-known/openid-configuration
+        revoke_url="https://accounts.spotify.com/oauth2/revoke/v1",
     ),
     quality="verified",
 )

@@ -33,7 +33,9 @@ service = Service(
         # https://developer.todoist.com/api/v1#tag/User
         profile("/user", id="id", name="full_name", email="email"),
         scopes=READ,
-        quirks=Quirks(client_auth="post", scope_separator=",", pkce=False),
+        # https://developer.todoist.com/api/v1#tag/Authorization/operation/revoke_token_rfc7009_compliant_api_v1_revoke_post
+        revoke_url="https://api.todoist.com/api/v1/revoke",
+        quirks=Quirks(client_auth="post", revoke_auth="basic", scope_separator=",", pkce=False),
     ),
 )
 # https://developer.todoist.com/api/v1#tag/Projects
