@@ -241,7 +241,7 @@ async def new_repository(ctx: Context, params: User, since: datetime) -> AsyncIt
         yield Event(str(row["id"]), made, made.created_at)
 
 
-@service.reaction("Open an issue", scopes=WRITE)
+@service.reaction("Open an issue", on_crash="fail", scopes=WRITE)
 async def open_issue(ctx: Context, params: IssueText) -> Issue:
     """Open an issue in a repository."""
     fields = {"title": params.title, "body": params.body}
@@ -251,7 +251,7 @@ async def open_issue(ctx: Context, params: IssueText) -> Issue:
     return parse(Issue, {"issue": made, "repository": {"full_name": params.repository}}, "GitHub")
 
 
-@service.reaction("Write a comment", scopes=WRITE)
+@service.reaction("Write a comment", on_crash="fail", scopes=WRITE)
 async def write_comment(ctx: Context, params: CommentText) -> Page:
     """Comment on an issue or a pull request."""
     # https://docs.github.com/rest/issues/comments#create-an-issue-comment
@@ -290,7 +290,7 @@ async def open_pull_request(ctx: Context, params: Changes) -> PullRequest:
     return parse(PullRequest, {"pull_request": made, "repository": {"full_name": params.repository}}, "GitHub")
 
 
-@service.reaction("Make a gist", scopes=("gist",))
+@service.reaction("Make a gist", on_crash="fail", scopes=("gist",))
 async def make_gist(ctx: Context, params: Gist) -> Page:
     """Make a gist with one file."""
     files = {params.filename: {"content": params.content}}

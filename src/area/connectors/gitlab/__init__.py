@@ -216,7 +216,7 @@ def _of(kind: type[Thing], project: str, answer: Any) -> Thing:
     return parse(kind, {"object_attributes": answer, "project": {"path_with_namespace": project}}, "GitLab")
 
 
-@service.reaction("Open an issue", scopes=WRITE)
+@service.reaction("Open an issue", on_crash="fail", scopes=WRITE)
 async def open_issue(
     ctx: Context, project: Project, title: Title, description: Text = "", labels: Labels = ""
 ) -> Issue:
@@ -226,7 +226,7 @@ async def open_issue(
     return _of(Issue, project, await ctx.http.post(at(project, "issues"), json=body))
 
 
-@service.reaction("Write a comment", scopes=WRITE)
+@service.reaction("Write a comment", on_crash="fail", scopes=WRITE)
 async def write_comment(
     ctx: Context,
     project: Project,

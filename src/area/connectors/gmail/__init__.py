@@ -104,7 +104,7 @@ async def reply_to_mail(
     return await _send(ctx, {"raw": _encoded(letter, **thread), "threadId": raw.get("threadId", "")})
 
 
-@service.reaction("Write a draft", scopes=COMPOSE)
+@service.reaction("Write a draft", on_crash="fail", scopes=COMPOSE)
 async def create_draft(ctx: Context, params: Letter) -> Written:
     """Put a mail among the drafts, to be read once more and sent by hand."""
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.drafts/create

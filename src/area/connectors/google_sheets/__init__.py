@@ -141,7 +141,7 @@ async def sheet_added(ctx: Context, spreadsheet: Spreadsheet) -> Events[Tab]:
         yield Event(str(one.id), one)
 
 
-@service.reaction("Add a row", scopes=WRITE)
+@service.reaction("Add a row", on_crash="fail", scopes=WRITE)
 async def append_row(
     ctx: Context,
     *,

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel
 
-from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, parse
+from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, parse
 from area.sdk.events import Hook, Request, Subscription
 from area.sdk.oauth2 import Account, OAuth2, Quirks
 from area.sdk.verify import Refused, Verify, hmac_sha256
@@ -141,9 +142,8 @@ async def create_issue(
     priority: Annotated[Literal["none", "urgent", "high", "medium", "low"], asked("Priority", "high")] = "none",
 ) -> Issue:
     """Create an issue in a team."""
-    query = f"mutation ($input: IssueCreateInput!) {{ issueCreate(input: $input) {{ {ISSUE} }} }}"
     wanted = {"teamId": team, "title": title, "description": text, "priority": PRIORITIES.index(priority)}
-    return await _ask(ctx, query, Issue, "issueCreate.issue", input=wanted)
+    return await _make(ctx, Issue, ISSUE, wanted)
 
 
 @service.reaction("Change the state of an issue", scopes=WRITE)
@@ -159,8 +159,7 @@ async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> I
 async def comment_on_issue(
     ctx: Context, issue: IssueId, text: Annotated[str, asked("Text, in Markdown", "Fixed in **1.2**.", min_length=1)]
 ) -> Comment:
-    query = f"mutation ($input: CommentCreateInput!) {{ commentCreate(input: $input) {{ {COMMENT} }} }}"
-    return await _ask(ctx, query, Comment, "commentCreate.comment", input={"issueId": issue, "body": text})
+    return await _make(ctx, Comment, COMMENT, {"issueId": issue, "body": text})
 
 
 @service.picker
@@ -192,6 +191,24 @@ def _told(request: Request, model: type[Told], kind: str, action: str) -> Iterat
         return
     row = parse(model, {"url": body.get("url")} | body["data"], "Linear")
     yield Event(request.header("Linear-Delivery"), row, parse(datetime, body["createdAt"], "Linear")), body
+
+
+async def _make(ctx: Context, kind: type[Answer], fields: str, wanted: dict[str, Any]) -> Answer:
+    """Make something under an id of this run, unless an earlier attempt did. Raises `Permanent`."""
+    name = fields.partition(" ")[0]
+    query = f"mutation ($input: {name.title()}CreateInput!) {{ {name}Create(input: $input) {{ {fields} }} }}"
+    # "the identifier in UUID v4 format", as https://studio.apollographql.com/public/Linear-API/schema says
+    own = {"id": str(UUID(int=UUID(ctx.uuid()).int, version=4))} if ctx.idempotency_key else {}
+    try:
+        return await _ask(ctx, query, kind, f"{name}Create.{name}", input=wanted | own)
+    except Permanent as error:
+        if not own:
+            raise
+        query = f"query ($id: String!) {{ {fields.replace(name, f'{name}(id: $id)', 1)} }}"
+        try:
+            return await _ask(ctx, query, kind, name, **own)
+        except Permanent:  # it is not there, so what was said first is the reason
+            raise error from None
 
 
 async def _ask(ctx: Context, query: str, kind: type[Answer], at: str, **variables: Any) -> Answer:

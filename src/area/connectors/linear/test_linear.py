@@ -6,6 +6,7 @@ That a token is revoked by a form with the client's id and secret, as RFC 7009 h
 import hashlib
 import hmac
 import json
+from uuid import UUID
 
 import pytest
 
@@ -163,6 +164,40 @@ async def test_reactions(ctx, linear, name, params, variables):
     )
     with pytest.raises(Retry, match="slowly"):
         await call()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "params"),
+    [
+        ("create_issue", "issue", {"team": TEAM, "title": "Login fails"}),
+        ("comment_on_issue", "comment", {"issue": "ENG-42", "text": "Fixed"}),
+    ],
+)
+async def test_what_an_earlier_attempt_made_is_not_made_again(ctx, linear, name, kind, params):
+    reaction, made = service.reactions[name], {}
+    thing = TOLD if kind == "issue" else COMMENT | {"url": "https://linear.app/c"}
+
+    def answer(asked):
+        given = asked.json["variables"]
+        if f"{kind}Create" not in asked.json["query"]:
+            return (
+                {"data": {kind: made[given["id"]]}} if given["id"] in made else {"errors": [{"message": "Not found"}]}
+            )
+        number = UUID(given["input"]["id"])
+        assert number.version == 4
+        if str(number) in made:
+            return {"errors": [{"message": "There is one with this id"}]}
+        made[str(number)] = thing
+        return {"data": {f"{kind}Create": {kind: thing}}}
+
+    linear.on("POST", "/graphql", answer)
+    ctx.idempotency_key = "execution-7"
+    first, second = [await reaction.function(ctx, reaction.params(**params)) for _ in range(2)]
+    assert first == second
+    assert len(made) == 1
+    linear.on("POST", "/graphql", SAID)
+    with pytest.raises(Permanent, match="The vendor says no"):
+        await reaction.function(ctx, reaction.params(**params))
 
 
 async def test_pickers(ctx, linear):

@@ -70,7 +70,7 @@ async def page_updated(ctx: Context, database: Database, since: datetime) -> Eve
         yield Event(f"{entry.id}@{entry.last_edited_time.isoformat()}", entry, entry.last_edited_time)
 
 
-@service.reaction("Create a page in a database")
+@service.reaction("Create a page in a database", on_crash="fail")
 async def create_page(
     ctx: Context,
     database: Database,
@@ -91,7 +91,7 @@ async def create_page(
     return _entry(await ctx.http.post("/v1/pages", dict[str, Any], json=body))
 
 
-@service.reaction("Write at the end of a page")
+@service.reaction("Write at the end of a page", on_crash="fail")
 async def append_text(ctx: Context, page: Page, text: Text) -> Made:
     """Add a paragraph at the end of a page."""
     # https://developers.notion.com/reference/patch-block-children
@@ -108,7 +108,7 @@ async def update_property(ctx: Context, page: Page, name: Name, value: Value) ->
     return _entry(await ctx.http.ask("PATCH", f"/v1/pages/{page}", dict[str, Any], json=body))
 
 
-@service.reaction("Comment on a page")
+@service.reaction("Comment on a page", on_crash="fail")
 async def comment(ctx: Context, page: Page, text: Text) -> Made:
     body = {"parent": {"page_id": page}, "rich_text": rich(text)}
     # https://developers.notion.com/reference/create-a-comment

@@ -121,7 +121,7 @@ async def send_mail(
     await ctx.http.call("POST", "/me/sendMail", json=mail)
 
 
-@service.reaction("Write a draft", scopes=WRITE)
+@service.reaction("Write a draft", on_crash="fail", scopes=WRITE)
 async def create_draft(
     ctx: Context, to: Everybody, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
 ) -> Mail:

@@ -122,7 +122,7 @@ async def create_customer(
     return await _make(ctx, "customerCreate", "$input: CustomerInput!", "customer", input=wanted)
 
 
-@service.reaction("Create a product")
+@service.reaction("Create a product", on_crash="fail")
 async def create_product(
     ctx: Context,
     title: Annotated[str, asked("Title", "Teapot", min_length=1)],

@@ -154,7 +154,7 @@ async def card_due(
             yield Event(f"{card.id}@{card.due.isoformat()}", card)
 
 
-@service.reaction("Create a card")
+@service.reaction("Create a card", on_crash="fail")
 async def create_card(
     ctx: Context,
     board: Board,
@@ -169,7 +169,7 @@ async def create_card(
     return await ctx.http.post("/cards", Card, json=body)
 
 
-@service.reaction("Comment on a card")
+@service.reaction("Comment on a card", on_crash="fail")
 async def comment_on_card(
     ctx: Context, card: CardId, text: Annotated[str, asked("Text", "Done!", min_length=1, max_length=16_384)]
 ) -> Made:
