@@ -4,6 +4,7 @@ import re
 
 from playwright.async_api import expect
 
+from tests.web.conftest import arrive
 from tests.web.test_details import fire, hook, over
 
 CLOSED = "http://127.0.0.1:9/"
@@ -167,6 +168,18 @@ async def test_failed_ones_say_why_and_are_run_again_together(person):
     assert len(again) == 7
     await page.get_by_label("Mark all that are shown").check()
     await expect(page.get_by_text("Marked: 7")).to_be_visible()
+
+
+async def test_why_it_is_tried_again_is_told_in_the_readers_language(server, browser, root):
+    person = await arrive(server, browser, locale="fr-FR")
+    area = await waiting(person)
+    await fire(person, area, {})
+    (run,) = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
+    await person.go(f"/runs/{run['id']}")
+    await expect(person.page.locator(".alert")).to_contain_text("a refusé la connexion.")  # live
+    await expect(person.page.locator(".time-line")).to_contain_text("a refusé la connexion.")
+    await person.context.close()
+    assert not person.complaints
 
 
 async def test_what_waits_is_cancelled_one_by_one_and_together(person):

@@ -17,7 +17,7 @@ from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, set_cookie
 from area.engine.state import State
 from area.kit.problems import Forbidden, Problem
-from area.web import language, show
+from area.web import language, reasons, show
 from area.web.assets import asset
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -177,6 +177,7 @@ def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
         "number": lambda number: show.number(number, lang),
         "size": lambda number: show.size(number, lang),
         "pretty": show.pretty,
+        "reason": lambda text: reasons.reason(text, lang),
         "initials": show.initials,
         "bars": show.bars,
     }

@@ -19,7 +19,7 @@ from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
 from area.sdk.fields import Field, fields
 from area.sdk.timers import Timer
-from area.web import language
+from area.web import language, reasons
 from area.web.forms import readable
 
 HERE = Path(__file__).parent
@@ -38,7 +38,7 @@ OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
 
 
 def sentences() -> Catalog:
-    """All that the pages say, with the platform's own fields and what can be wrong with an account or a connection, as a
+    """All that the pages say, with the platform's own fields, what can be wrong with an account or a connection, and why runs fail, as a
     catalog without translations.
     """
     found = Catalog(charset="utf-8", fuzzy=False)
@@ -54,7 +54,7 @@ def sentences() -> Catalog:
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:
         found.add(kind.default)
-    for text in platform():
+    for text in (*platform(), *reasons.SENTENCES):
         found.add(text)
     return found
 

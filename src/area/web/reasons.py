@@ -1,0 +1,96 @@
+"""Why a run waits, failed or was left out: what AREA wrote down, in the reader's language. What a vendor said stays as it is."""
+
+import re
+from functools import cache, lru_cache
+
+from area.web import language
+
+# as they stand in the code, those around others first; a test holds the two together
+SENTENCES = (
+    "%(error)s Next attempt at %(time)s UTC.",
+    "%(error)s The connection must be renewed.",
+    "Given up after %(number)s attempts. The last one: %(error)s",
+    "It failed %(number)s times in a row, the last time with: %(error)s",
+    "What it is to watch can't be read any more: %(error)s",
+    "Its webhook address can't be read: %(error)s",
+    "The access to %(name)s could not be renewed: %(error)s",
+    # runs
+    "AREA's own database could not be reached.",
+    "Cancelled before it ran.",
+    "Cancelled by you.",
+    "Cancelled while it ran; it may have been done.",
+    "Given up: the worker stopped %(number)s times while this ran.",
+    "Interrupted; whether it was done is not known.",
+    "It took too long.",
+    "Its action or reaction is switched off here.",
+    "Its action or reaction is switched off on this server.",
+    "Its condition (only_if) did not hold.",
+    "No answer within %(number)s s.",
+    "No answer within %(number)s seconds.",
+    "The AREA was switched off before this ran.",
+    "The listener ended; it is started again.",
+    "The worker stopped in the middle.",
+    "There is no action %(name)s any more.",
+    "There is no reaction %(name)s any more.",
+    "%(name)s met an error of its own (%(kind)s); the server's log has it.",
+    "%(number)s AREAs have run one another already; the chain ends here.",
+    "AREA %(number)s has led to this run itself (%(path)s), so running it again would never end.",
+    "AREA %(number)s is switched off, so it can't be run. Switch it on first.",
+    "You have no AREA %(number)s.",
+    # connections
+    "Connect %(name)s first.",
+    "Connect %(name)s; what happens meanwhile is caught up afterwards.",
+    "Reconnect %(name)s.",
+    "Reconnect %(name)s; what happens meanwhile is caught up afterwards.",
+    "The access to %(name)s could not be renewed just now.",
+    "The access to %(name)s has ended. Connect it again.",
+    "The access to %(name)s is being renewed; this takes longer than usual.",
+    "Waits for the connection to %(name)s: connect it (again), and this runs.",
+    "Waits: %(name)s takes no more requests until %(time)s UTC.",
+    "%(name)s does not let AREA in any more (%(kind)s). Connect it again.",
+    "this server has no client id for it any more. Tell an administrator.",
+    # requests
+    "%(host)s answered %(status)s: %(said)s",
+    "%(host)s answered %(status)s.",
+    "%(host)s answered: %(said)s",
+    "%(name)s answered something else than it documents: %(said)s.",
+    "%(host)s closed the connection before the answer was complete.",
+    "%(host)s closed the connection without an answer.",
+    "%(host)s could not agree on a TLS connection: %(said)s.",
+    "%(host)s could not be found: its name does not resolve.",
+    "%(host)s could not be reached: %(said)s.",
+    "%(host)s did not answer within %(number)s s.",
+    "%(host)s no longer takes the connection's access. Connect it again.",
+    "%(host)s redirects, which is not followed with a key in the address.",
+    "%(host)s refused the connection.",
+    "%(host)s sent a body that can't be decompressed.",
+    "%(host)s sent an answer that is no valid HTTP.",
+    "The TLS certificate of %(host)s is not valid: %(said)s.",
+)
+VALUES = {"host": r"\S+", "kind": r"\S+", "number": r"[\d.]+", "status": r"\d+", "time": r"[\d :-]+"}
+
+
+@cache
+def _forms() -> tuple[tuple[re.Pattern[str], str], ...]:
+    def form(sentence: str) -> str:
+        parts = re.split(r"%\((\w+)\)s", sentence)
+        return "".join(
+            f"(?P<{part}>{VALUES.get(part, '.+')})" if number % 2 else re.escape(part)
+            for number, part in enumerate(parts)
+        )
+
+    return tuple((re.compile(form(one), re.DOTALL), one) for one in SENTENCES)
+
+
+@lru_cache(5000)
+def reason(text: str | None, lang: str) -> str:
+    """A reason in a language; what is none of AREA's own sentences is given back as it came."""
+    if not text:
+        return ""
+    for form, sentence in _forms():
+        if found := form.fullmatch(text):
+            values = found.groupdict()
+            if "error" in values:
+                values["error"] = reason(values["error"], lang)
+            return language.gettext(lang)(sentence, **values)
+    return text

@@ -1,0 +1,85 @@
+"""Reasons of runs in the reader's language: AREA's own sentences are known wherever they are written, others stay as they are."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import area
+from area.web import language, reasons
+
+CODE = Path(area.__file__).parent
+# made of parts there; who makes them is tested below, or with area_views
+MADE = {
+    "%(host)s answered %(status)s: %(said)s",
+    "%(host)s answered %(status)s.",
+    "Connect %(name)s; what happens meanwhile is caught up afterwards.",
+}
+NO_REASON = ("The result was 7 bytes, more than is kept.", "7: 7.", "7|7|oauth_token")
+
+
+def said(path: Path) -> Iterator[str]:
+    """The sentences of a file that are no docstrings, with 7 for whatever is filled in."""
+    tree = ast.parse(path.read_text("utf-8"))
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    described = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(one.value) if isinstance(one, ast.Constant) else "7" for one in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (parts | described):
+            yield node.value
+
+
+SAID = {path: set(said(path)) for path in CODE.rglob("*.py") if not path.is_relative_to(CODE / "web")}
+
+
+@pytest.mark.parametrize("sentence", sorted({*reasons.SENTENCES} - MADE))
+def test_what_is_translated_is_what_is_written(sentence):
+    written = re.sub(r"%\(\w+\)s", "7", sentence)
+    assert any(written in texts for texts in SAID.values())
+
+
+@pytest.mark.parametrize("name", ["executor", "access"])
+def test_what_is_written_of_runs_is_translated(name):
+    sentences = {one for one in SAID[CODE / "engine" / f"{name}.py"] if re.fullmatch(r".* .*\.|.*: 7", one, re.DOTALL)}
+    assert len(sentences) > 5
+    unknown = {one for one in sentences if reasons.reason(one, "fr") == one}
+    assert not unknown - {*NO_REASON}
+
+
+@pytest.mark.parametrize("sentence", reasons.SENTENCES)
+def test_in_english_it_reads_as_it_was_written(sentence):
+    written = re.sub(r"%\((\w+)\)s", lambda found: "x" if found[1] in ("said", "name") else "7", sentence)
+    assert reasons.reason(written, "en") == written
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (
+            "Given up after 8 attempts. The last one: api.example.org refused the connection.",
+            "Abandon après 8 tentatives. La dernière : api.example.org a refusé la connexion.",
+        ),
+        (
+            'slack.com answered 500: {"ok":\nfalse} Next attempt at 2026-11-23 09:00:00 UTC.',
+            'slack.com a répondu 500 : {"ok":\nfalse} Prochaine tentative : 2026-11-23 09:00:00 UTC.',
+        ),
+        ("The channel is archived.", "The channel is archived."),
+        ("The channel is archived. Next attempt at 2026-11-23 09:00:00 UTC.",
+         "The channel is archived. Prochaine tentative : 2026-11-23 09:00:00 UTC."),
+        ("Their words: 100 % %(name)s", "Their words: 100 % %(name)s"),
+        ("x answered: 100 % %(name)s", "x a répondu : 100 % %(name)s"),
+        ("", ""),
+        (None, ""),
+    ],
+)  # fmt: skip
+def test_in_french(written, read):
+    assert reasons.reason(written, "fr") == read.replace(" :", "\u00a0:")
+
+
+def test_every_language_has_them():
+    for lang in language.NAMES:
+        known = language.translations(lang)
+        assert all(lang == "en" or known.gettext(one) != one for one in reasons.SENTENCES)
