@@ -172,3 +172,11 @@ async def test_in_french(server, browser, http):
     assert await person.page.locator("h1").inner_text() == "Votre première AREA"
     await person.context.close()
     assert not person.complaints
+
+
+async def test_who_wants_no_motion_waits_for_none(person):
+    """A transition that ends at once is one all the same: for each element and colour, a second of work for a new theme."""
+    await person.go("/services")
+    begun = "name => { setTheme(name); return document.getAnimations().length; }"
+    for theme in ("dark", "light"):
+        assert await person.page.evaluate(begun, theme) == 0
