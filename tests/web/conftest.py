@@ -196,7 +196,7 @@ async def arrive(server: Server, browser: Browser, name: str = "", **options: An
 @pytest_asyncio.fixture
 async def person(server: Server, browser: Browser) -> AsyncIterator[Person]:
     """Somebody who is no administrator, signed in."""
-    await _root(server, browser)
+    await make_root(server, browser)
     one = await arrive(server, browser)
     yield one
     await one.context.close()
@@ -206,8 +206,8 @@ async def person(server: Server, browser: Browser) -> AsyncIterator[Person]:
 @pytest_asyncio.fixture
 async def root(server: Server, browser: Browser) -> AsyncIterator[Person]:
     """The administrator."""
-    one = await _root(server, browser, keep=True)
-    assert one is not None
+    one = await arrive(server, browser, "root")
+    _made.add(server.url)
     yield one
     await one.context.close()
     assert not one.complaints
@@ -216,13 +216,8 @@ async def root(server: Server, browser: Browser) -> AsyncIterator[Person]:
 _made: set[str] = set()
 
 
-async def _root(server: Server, browser: Browser, *, keep: bool = False) -> Person | None:
-    """Have the first account made: it is the administrator's."""
-    if server.url in _made and not keep:
-        return None
-    one = await arrive(server, browser, "root")
-    _made.add(server.url)
-    if keep:
-        return one
-    await one.context.close()
-    return None
+async def make_root(server: Server, browser: Browser) -> None:
+    """Have the first account made, unless it is: it is the administrator's."""
+    if server.url not in _made:
+        await (await arrive(server, browser, "root")).context.close()
+        _made.add(server.url)

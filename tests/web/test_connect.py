@@ -14,7 +14,7 @@ from playwright.async_api import expect
 from starlette.requests import Request
 
 from area.doors import browser as said
-from tests.web.conftest import PASSWORD, Person, Server, arrive, free_port, installation, room
+from tests.web.conftest import PASSWORD, Person, Server, arrive, free_port, installation, make_root, room
 from tests.web.provider import Provider, authorization_server, connector, registered
 
 
@@ -37,7 +37,7 @@ def _world(memory):
 
 @pytest_asyncio.fixture
 async def world(_world, browser):
-    await (await arrive(_world.server, browser, "root")).context.close()
+    await make_root(_world.server, browser)
     await _world.vendor.set(account="eve", deny=False, ttl=3600)
     return _world
 

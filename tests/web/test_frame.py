@@ -9,12 +9,12 @@ import pytest_asyncio
 
 from area.doors import browser
 from area.web import assets, language, translate
-from tests.web.conftest import PASSWORD, arrive
+from tests.web.conftest import PASSWORD, arrive, make_root
 
 
 @pytest_asyncio.fixture
 async def http(server, browser):
-    await (await arrive(server, browser, "root")).context.close()
+    await make_root(server, browser)
     async with aiohttp.ClientSession(server.url, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield session
 
@@ -30,19 +30,23 @@ async def http(server, browser):
     ],
 )
 @pytest.mark.parametrize("path", ["/areas/1/switch", "/areas/bulk", "/sign-out"])
-async def test_a_foreign_page_changes_nothing(http, headers, path):
-    mine = await cookie_of(http)
+async def test_a_foreign_page_changes_nothing(http, mine, headers, path):
     async with http.post(path, data={"on": "0", "do": "delete"}, headers={"Cookie": mine, **headers}) as answer:
         assert answer.status == 403
     async with http.get("/", headers={"Cookie": mine}, allow_redirects=False) as answer:
         assert answer.status == 200  # still signed in
 
 
-async def cookie_of(http) -> str:
+@pytest_asyncio.fixture(scope="module")
+async def mine(server, browser) -> str:
+    """The cookie of a session of the administrator's."""
+    await make_root(server, browser)
     form = {"login": "root", "password": PASSWORD}
-    async with http.post(
-        "/sign-in", data=form, headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False
-    ) as answer:
+    same = {"Sec-Fetch-Site": "same-origin"}
+    async with (
+        aiohttp.ClientSession(server.url) as http,
+        http.post("/sign-in", data=form, headers=same, allow_redirects=False) as answer,
+    ):
         assert answer.status == 303, await answer.text()
         said = answer.headers.getall("Set-Cookie")[0]
     assert "httponly" in said.lower()
