@@ -4,107 +4,71 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field
+from area.sdk import Permanent, Row, found, parse
 
-from area.sdk import Permanent, parse
-
-Row = TypeVar("Row", bound=BaseModel)
+Model = TypeVar("Model", bound=Row)
 # https://docs.stripe.com/currencies#zero-decimal, #three-decimal; UGX and ISK are written with two decimals all the same
 NONE, THREE = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", "bhd jod kwd omr tnd"
 DECIMALS = dict.fromkeys(NONE.split(), 0) | dict.fromkeys(THREE.split(), 3)
 
 
-class _Object(BaseModel):
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    id: str = Field(description="What Stripe calls it", examples=["in_1MtHbELkdIwHu7ixl4OzzPMv"])
+class _Object(Row):
+    id: str = found("id", "What Stripe calls it", "in_1MtHbELkdIwHu7ixl4OzzPMv")
 
 
 class Customer(_Object):
-    """A customer."""
-
-    email: str | None = Field(None, description="E-mail address", examples=["ada@example.com"])
-    name: str | None = Field(None, description="Name", examples=["Ada Lovelace"])
-    phone: str | None = Field(None, description="Telephone number", examples=["+33 1 23 45 67 89"])
-    created: datetime = Field(description="Since when", examples=["2026-11-23T09:00:00Z"])
+    email: str | None = found("email", "E-mail address", "ada@example.com", None)
+    name: str | None = found("name", "Name", "Ada Lovelace", None)
+    phone: str | None = found("phone", "Telephone number", "+33 1 23 45 67 89", None)
+    created: datetime = found("created", "Since when", "2026-11-23T09:00:00Z")
 
 
-class _Money(_Object):
-    amount: float = Field(description="Amount", examples=[19.99])
-    currency: str = Field(description="Code of its currency, in lower case", examples=["eur"])
+class Item(_Object):
+    amount: float = found("amount", "Amount", 19.99)
+    currency: str = found("currency", "Code of its currency, in lower case", "eur")
 
 
-class Item(_Money):
-    """What an invoice will say."""
-
-
-class Refund(_Money):
-    """What was given back."""
-
-    status: str | None = Field(None, description="How far it is: pending, succeeded, failed…", examples=["succeeded"])
+class Refund(Item):
+    status: str | None = found("status", "How far it is: pending, succeeded, failed…", "succeeded", None)
 
 
 class Link(_Object):
-    """Where to pay."""
-
-    url: str = Field(
-        description="Address of the page to pay at", examples=["https://buy.stripe.com/test_cN25nr0iZ7bUa7meUY"]
-    )
+    url: str = found("url", "Address of the page to pay at", "https://buy.stripe.com/test_cN25nr0iZ7bUa7meUY")
 
 
-class Payment(_Money):
-    """A payment."""
-
-    customer: str | None = Field(None, description="Id of the customer", examples=["cus_9s6XKzkNRiz8i3"])
-    email: str | None = Field(
-        None, validation_alias="receipt_email", description="Where the receipt goes", examples=["a@example.com"]
-    )
-    description: str | None = Field(None, description="What it is for", examples=["Order 42"])
-    status: str = Field(description="How far it is", examples=["succeeded"])
-    error: str | None = Field(
-        None, validation_alias=AliasPath("last_payment_error", "message"), description="Why it failed",
-        examples=["Your card was declined."],
-    )  # fmt: skip
-    created: datetime = Field(description="When it was begun", examples=["2026-11-23T09:00:00Z"])
+class Payment(Item):
+    customer: str | None = found("customer", "Id of the customer", "cus_9s6XKzkNRiz8i3", None)
+    email: str | None = found("receipt_email", "Where the receipt goes", "a@example.com", None)
+    description: str | None = found("description", "What it is for", "Order 42", None)
+    status: str = found("status", "How far it is", "succeeded")
+    error: str | None = found("last_payment_error.message", "Why it failed", "Your card was declined.", None)
+    created: datetime = found("created", "When it was begun", "2026-11-23T09:00:00Z")
 
 
-class Dispute(_Money):
-    """A payment that is disputed."""
-
-    charge: str = Field(description="Id of the charge", examples=["ch_1AZtxr2eZvKYlo2CJDX8whov"])
-    reason: str = Field(description="What the customer says", examples=["product_not_received"])
-    status: str = Field(description="How far it is", examples=["needs_response"])
-    created: datetime = Field(description="When it was opened", examples=["2026-11-23T09:00:00Z"])
+class Dispute(Item):
+    charge: str = found("charge", "Id of the charge", "ch_1AZtxr2eZvKYlo2CJDX8whov")
+    reason: str = found("reason", "What the customer says", "product_not_received")
+    status: str = found("status", "How far it is", "needs_response")
+    created: datetime = found("created", "When it was opened", "2026-11-23T09:00:00Z")
 
 
 class Plan(_Object):
-    """What a customer subscribes to."""
-
-    customer: str = Field(description="Id of the customer", examples=["cus_9s6XKzkNRiz8i3"])
-    status: str = Field(description="How it stands", examples=["active"])
-    price: str | None = Field(
-        None, validation_alias=AliasPath("items", "data", 0, "price", "id"), description="Id of its first price",
-        examples=["price_1MoBy5LkdIwHu7ix"],
-    )  # fmt: skip
-    created: datetime = Field(description="Since when", examples=["2026-11-23T09:00:00Z"])
+    customer: str = found("customer", "Id of the customer", "cus_9s6XKzkNRiz8i3")
+    status: str = found("status", "How it stands", "active")
+    price: str | None = found("items.data.0.price.id", "Id of its first price", "price_1MoBy5LkdIwHu7ix", None)
+    created: datetime = found("created", "Since when", "2026-11-23T09:00:00Z")
 
 
 class Invoice(_Object):
-    """An invoice."""
-
-    number: str | None = Field(None, description="Its number", examples=["D8A1-0001"])
-    customer: str | None = Field(None, description="Id of the customer", examples=["cus_9s6XKzkNRiz8i3"])
-    email: str | None = Field(
-        None, validation_alias="customer_email", description="Address of the customer", examples=["a@example.com"]
-    )
-    amount_paid: float = Field(description="What was paid", examples=[19.99])
-    currency: str = Field(description="Code of its currency, in lower case", examples=["eur"])
-    url: str | None = Field(
-        None, validation_alias="hosted_invoice_url", description="Its page", examples=["https://invoice.stripe.com/i/1"]
-    )
+    number: str | None = found("number", "Its number", "D8A1-0001", None)
+    customer: str | None = found("customer", "Id of the customer", "cus_9s6XKzkNRiz8i3", None)
+    email: str | None = found("customer_email", "Address of the customer", "a@example.com", None)
+    amount_paid: float = found("amount_paid", "What was paid", 19.99)
+    currency: str = found("currency", "Code of its currency, in lower case", "eur")
+    url: str | None = found("hosted_invoice_url", "Its page", "https://invoice.stripe.com/i/1", None)
 
 
-def read(model: type[Row], row: dict[str, Any]) -> Row:
+def read(model: type[Model], row: dict[str, Any]) -> Model:
     """An object of Stripe's, its amounts in the currency's main unit. Raises `Permanent`."""
     currency = row.get("currency") or ""
     amounts = {name: row[name] for name in ("amount", "amount_paid") if isinstance(row.get(name), int)}
