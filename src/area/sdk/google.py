@@ -17,9 +17,10 @@ from area.sdk.events import Hook, Reply, Request, Subscription
 from area.sdk.hints import Hint
 from area.sdk.http import LIMITED, Pages, Response
 from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.service import Service
 from area.sdk.verify import shared_token
 
-__all__ = ["HOSTS", "PAGES", "google", "hint", "refusal", "scope"]
+__all__ = ["HOSTS", "PAGES", "google", "hint", "refusal", "scope", "service"]
 
 LASTS = timedelta(days=7)  # a channel, at most; Google says how long it really does
 HOSTS = ("openidconnect.googleapis.com",)
@@ -75,6 +76,32 @@ def google(*, login: bool = False) -> OAuth2:
             # "access to all of that authorization's scopes … are revoked simultaneously" (the page above)
             revokes_all=True,
         ),
+    )
+
+
+def service(
+    slug: str,
+    name: str,
+    description: str,
+    docs: str,
+    base_url: str,
+    *,
+    login: bool = False,
+    hosts: tuple[str, ...] = (),
+    pages: Pages = PAGES,
+) -> Service:
+    """One of Google's services, whose connector is tested against Google's discovery document; `hosts` are others that it asks."""
+    return Service(
+        slug,
+        name,
+        description,
+        docs=docs,
+        base_url=base_url,
+        auth=google(login=login),
+        hosts=(*HOSTS, *hosts),
+        pages=pages,
+        refusal=refusal,
+        quality="verified",
     )
 
 

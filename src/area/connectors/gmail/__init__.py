@@ -8,8 +8,8 @@ from email.policy import SMTP
 from typing import Annotated, Any
 
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
-from area.sdk import Context, Event, Events, Gone, Option, Permanent, Row, Service, asked, found, quoted
-from area.sdk.google import HOSTS, PAGES, google, refusal, scope
+from area.sdk import Context, Event, Events, Gone, Option, Permanent, Row, asked, found, google, quoted
+from area.sdk.google import scope
 from area.sdk.mail import Letter, addresses, compose
 
 ME = "/gmail/v1/users/me"
@@ -19,17 +19,14 @@ MOST = 200  # mails of one look, each asked for by itself
 READ, MODIFY = (scope("gmail.readonly"),), (scope("gmail.modify"),)
 SEND, COMPOSE = (scope("gmail.send"),), (scope("gmail.compose"),)
 
-service = Service(
+service = google.service(
     "gmail",
     "Gmail",
     "Mail of a Google account: what comes in, what is starred or labelled, and mail to send.",
     docs="https://developers.google.com/workspace/gmail/api",
     base_url="https://gmail.googleapis.com",
-    auth=google(login=True),
-    hosts=HOSTS,
-    pages=replace(PAGES, rows="messages"),
-    refusal=refusal,
-    quality="verified",
+    login=True,
+    pages=replace(google.PAGES, rows="messages"),
 )
 
 Label = Annotated[str, asked("The label", "Label_12", pick="labels", min_length=1)]

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, EmailStr, model_validator
 
 from area.kit.clock import now
-from area.sdk import Context, Event, Events, Gone, Row, Service, ZoneName, asked, found, look, parse, quoted
-from area.sdk.google import HOSTS, PAGES, google, hint, refusal, scope
+from area.sdk import Context, Event, Events, Gone, Row, ZoneName, asked, found, google, look, parse, quoted
+from area.sdk.google import hint, scope
 from area.sdk.mail import Addresses
 
 SOON = timedelta(minutes=1)
@@ -22,17 +22,12 @@ READ, WRITE = (scope("calendar.events.readonly"), LIST), (scope("calendar.events
 CHANGED = hint("/calendar/v3", "calendars/{calendar}/events/watch")
 EVENTS, EVENT = "/calendar/v3/calendars/{}/events", "/calendar/v3/calendars/{}/events/{}"
 
-service = Service(
+service = google.service(
     "google_calendar",
     "Google Calendar",
     "Events of a Google calendar: before they start, when they are added, changed or cancelled, and events to add.",
     docs="https://developers.google.com/workspace/calendar/api",
     base_url="https://www.googleapis.com",
-    auth=google(),
-    hosts=HOSTS,
-    pages=PAGES,
-    refusal=refusal,
-    quality="verified",
 )
 # https://developers.google.com/workspace/calendar/api/v3/reference/calendarList/list
 service.options("calendars", "/calendar/v3/users/me/calendarList", "id", "summaryOverride summary", "accessRole")

@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import orjson
 from pydantic import AnyHttpUrl, EmailStr
 
-from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, parse
-from area.sdk.google import HOSTS, PAGES, google, hint, refusal, scope
+from area.sdk import Context, Event, Events, Option, Row, asked, found, google, parse
+from area.sdk.google import hint, scope
 
 SOON = timedelta(minutes=2)
 LATE = timedelta(days=1)  # what was changed without a connection arrives later
@@ -24,17 +24,12 @@ CHANGED = hint("/drive/v3", f"changes/watch?{urlencode(ALL)}", f"changes/startPa
 FIELDS = "id,name,mimeType,description,size,createdTime,modifiedTime,webViewLink,parents,trashed,sharedWithMeTime,owners(emailAddress)"
 MADE = SHARED | {"fields": FIELDS}
 
-service = Service(
+service = google.service(
     "google_drive",
     "Google Drive",
     "Files of a Google Drive: what is added, changed or shared with you, and files to make, copy, move and share.",
     docs="https://developers.google.com/workspace/drive/api",
     base_url="https://www.googleapis.com",
-    auth=google(),
-    hosts=HOSTS,
-    pages=PAGES,
-    refusal=refusal,
-    quality="verified",
 )
 
 Folder = Annotated[str, asked("Folder to put it into", "root", pick="folders", min_length=1)]

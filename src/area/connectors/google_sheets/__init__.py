@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BeforeValidator
 
-from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, quoted
-from area.sdk.google import HOSTS, PAGES, google, refusal, scope
+from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, found, google, quoted
+from area.sdk.google import scope
 
 # a user may ask 60 times a minute, https://developers.google.com/workspace/sheets/api/limits
 SOON = timedelta(minutes=1)
@@ -23,17 +23,14 @@ BOOK, TABS = "/v4/spreadsheets/{}", {"fields": "sheets.properties(sheetId,title)
 INPUT = {True: {"valueInputOption": "USER_ENTERED"}, False: {"valueInputOption": "RAW"}}
 CELL = "[A-Za-z]{1,3}[0-9]{1,7}"
 
-service = Service(
+service = google.service(
     "google_sheets",
     "Google Sheets",
     "Spreadsheets of a Google account: rows and cells that are added or changed, and rows and cells to write.",
     docs="https://developers.google.com/workspace/sheets/api",
     base_url="https://sheets.googleapis.com",
-    auth=google(),
-    hosts=(*HOSTS, "www.googleapis.com"),
-    pages=replace(PAGES, rows="files", most=2),
-    refusal=refusal,
-    quality="verified",
+    hosts=("www.googleapis.com",),
+    pages=replace(google.PAGES, rows="files", most=2),
 )
 WORDS = "mimeType = 'application/vnd.google-apps.spreadsheet' and trashed = false"
 LISTED = {"q": WORDS, "orderBy": "modifiedTime desc", "pageSize": "250", "supportsAllDrives": "true"}

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from area.connectors.youtube import hints
-from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, filled, found, look, parse
-from area.sdk.google import HOSTS, PAGES, google, refusal, scope
+from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, filled, found, google, look, parse
+from area.sdk.google import scope
 
 # each look costs a unit of the 10,000 that an installation has a day, and a search one of its 100
 # https://developers.google.com/youtube/v3/determine_quota_cost
@@ -19,17 +19,13 @@ LATE = timedelta(days=1)  # a search finds a video some hours later
 READ, WRITE, TALK = (scope("youtube.readonly"),), (scope("youtube"),), (scope("youtube.force-ssl"),)
 SNIPPET = {"part": "snippet"}
 
-service = Service(
+service = google.service(
     "youtube",
     "YouTube",
     "Videos that are published, liked, put on a playlist or found, new subscribers and comments; and what you do there.",
     docs="https://developers.google.com/youtube/v3/docs",
     base_url="https://youtube.googleapis.com/youtube/v3",
-    auth=google(),
-    hosts=HOSTS,
-    pages=replace(PAGES, query={"maxResults": "50"}, most=20),
-    refusal=refusal,
-    quality="verified",
+    pages=replace(google.PAGES, query={"maxResults": "50"}, most=20),
 )
 # https://developers.google.com/youtube/v3/docs/playlists/list
 service.options("playlists", "/playlists", label="snippet.title", params=SNIPPET | {"mine": "true"})
