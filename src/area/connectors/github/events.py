@@ -1,24 +1,15 @@
 """GitHub's webhook events as actions, of made.json, which build.py makes of GitHub's own description when AREA is built."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, create_model
 
-from area.connectors.github.hooks import (
-    ORGANIZATION_HOOKS,
-    REPOSITORY_HOOKS,
-    SIGNED,
-    Organization,
-    Place,
-    asked_for,
-    brought,
-    delivery,
-)
-from area.sdk import Action, Context, Event, Nothing, Request, Service, parse
+from area.connectors.github.hooks import ORGANIZATION_HOOKS, REPOSITORY_HOOKS, SIGNED, asked_for, brought, delivered
+from area.sdk import Action, Context, Events, Nothing, Request, Service, asked
 
 MADE = Path(__file__).parent / "made.json"
 TYPES: dict[str, Any] = {
@@ -33,6 +24,19 @@ SENDERS = {
     "marketplace": "the webhook of a Marketplace listing",
     "sponsors_listing": "the webhook of your page of sponsors",
 }
+
+
+class Organization(BaseModel):
+    organization: str = asked("Organization", "octo-org", pick="organizations", pattern=r"^[\w.-]+$")
+
+
+class Place(BaseModel):
+    place: str = asked(
+        "Repository, or an organization for all of its repositories",
+        "octocat/hello-world",
+        pick="places",
+        pattern=r"^[\w.-]+(/[\w.-]+)?$",
+    )
 
 
 class Value(BaseModel):
@@ -51,8 +55,8 @@ def declare(service: Service) -> None:
         values = [made["values"][number] for number in event["values"]]
         anywhere = "repository" in event["places"]
         hooked = anywhere or "organization" in event["places"]
-        told = tuple((one["name"], one["type"], one["description"]) for one in values)
-        returns = models[told] = models.get(told) or _returns(event["event"], values)
+        kinds = tuple((one["name"], one["type"], one["description"]) for one in values)
+        returns = models[kinds] = models.get(kinds) or _returns(event["event"], values)
         action = Action(
             service=service,
             name=event["name"],
@@ -91,13 +95,6 @@ def _short(sample: Any) -> Any:
     return [] if isinstance(sample, list) else sample
 
 
-def _receiver(
-    event: dict[str, Any], returns: type[BaseModel]
-) -> Callable[[Context, BaseModel, Request], AsyncIterator[Event[Any]]]:
+def _receiver(event: dict[str, Any], returns: type[BaseModel]) -> Callable[[Context, BaseModel, Request], Events[Any]]:
     actions = [event["action"]] if event["action"] else []
-
-    async def receive(ctx: Context, params: BaseModel, request: Request) -> AsyncIterator[Event[Any]]:
-        if body := brought(request, event["event"], *actions):
-            yield Event(delivery(request), parse(returns, body, "GitHub"))
-
-    return receive
+    return lambda _ctx, _params, request: delivered(request, returns, brought(request, event["event"], *actions))

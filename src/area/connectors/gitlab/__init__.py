@@ -149,7 +149,7 @@ def webhook(title: str, events: str) -> Callable[[Callable[..., Events[Any]]], A
     return declare
 
 
-async def told(request: Request, kind: type[Told], body: dict[str, Any] | None) -> Events[Any]:
+async def delivered(request: Request, kind: type[Told], body: dict[str, Any] | None) -> Events[Any]:
     """What a delivery brings, if anything; its id stays when it is sent again."""
     if body:
         yield Event(request.headers.get("Idempotency-Key", ""), parse(kind, body, "GitLab"))
@@ -165,7 +165,7 @@ async def told(request: Request, kind: type[Told], body: dict[str, Any] | None) 
 )  # fmt: skip
 def changed(request: Request, kind: str, model: type[Told], project: Project) -> Events[Any]:
     """What became of an issue or a merge request."""
-    return told(request, model, brought(request, *kind.split()))
+    return delivered(request, model, brought(request, *kind.split()))
 
 
 for _action, _values in changed.each:
@@ -177,7 +177,7 @@ def new_comment(request: Request, project: Project) -> Events[Note]:
     """Somebody comments on an issue, a merge request, a commit or a snippet."""
     body = brought(request, "note")
     new = body and body["object_attributes"].get("action", "create") == "create"  # before 16.11 edits were not sent
-    return told(request, Note, body if new else None)
+    return delivered(request, Note, body if new else None)
 
 
 @webhook("A pipeline ends", "pipeline_events")
@@ -187,7 +187,7 @@ def pipeline_ended(
     """A pipeline of a project succeeds, fails or is canceled."""
     body = brought(request, "pipeline")
     ends = ("success", "failed", "canceled") if status == "any" else (status,)
-    return told(request, Pipeline, body if body and body["object_attributes"]["status"] in ends else None)
+    return delivered(request, Pipeline, body if body and body["object_attributes"]["status"] in ends else None)
 
 
 @webhook("A new push", "push_events")
@@ -198,8 +198,8 @@ def new_push(
     body = brought(request, "push") or {"ref": ""}
     deleted = set(body.get("after") or "0") == {"0"}
     if deleted or branch not in ("", body["ref"].removeprefix("refs/heads/")):
-        return told(request, Push, None)
-    return told(request, Push, {**body, "newest": body["commits"][-1] if body["commits"] else None})
+        return delivered(request, Push, None)
+    return delivered(request, Push, {**body, "newest": body["commits"][-1] if body["commits"] else None})
 
 
 @service.poll("A new to-do", every=timedelta(minutes=2), scopes=READ)
