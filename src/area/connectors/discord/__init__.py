@@ -116,11 +116,7 @@ async def member_joined(ctx: Context, server: Server) -> Events[Person]:
 
 @service.poll("Somebody reacts to a message", every=timedelta(minutes=1))
 async def reaction_added(
-    ctx: Context,
-    server: Server,
-    channel: Channel,
-    message: MessageId,
-    emoji: Emoji,
+    ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji
 ) -> Events[Person]:
     """Fires for each person who reacts to one message with one emoji: to give those a role, say."""
     # https://docs.discord.com/developers/resources/message#get-reactions

@@ -33,23 +33,16 @@ def written(kind: str, name: str, value: Any) -> dict[str, Any]:
     """What makes a property of this kind this value. Raises `Permanent` when it can't be."""
     text = str(value)
     several = [str(one) for one in value] if isinstance(value, list) else [one.strip() for one in text.split(",")]
-    if kind in ("title", "rich_text"):
-        return {kind: rich(text)}
-    if kind in ("select", "status"):
-        return {kind: {"name": text}}
-    if kind == "multi_select":
-        return {kind: [{"name": one} for one in several if one]}
-    if kind in ("people", "relation"):
-        return {kind: [{"id": one} for one in several if one]}
-    if kind == "date":
-        return {kind: {"start": text}}
-    if kind == "checkbox":
-        return {kind: text.lower() in TRUE}
-    if kind in ("url", "email", "phone_number"):
-        return {kind: text or None}
+    named, things = {"name": text}, [{"id": one} for one in several if one]
+    made: dict[str, Any] = {"title": rich(text), "rich_text": rich(text), "select": named, "status": named}
+    made |= {"multi_select": [{"name": one} for one in several if one], "people": things, "relation": things}
+    made |= {"date": {"start": text}, "checkbox": text.lower() in TRUE}
+    made |= dict.fromkeys(("url", "email", "phone_number"), text or None)
     if kind == "number":
         try:
             return {kind: float(text)}
         except ValueError:
             raise Permanent(f"The property {name!r} is a number, and {text!r} is none.") from None
-    raise Permanent(f"The property {name!r} is of the kind {kind}, which can't be written.")
+    if kind not in made:
+        raise Permanent(f"The property {name!r} is of the kind {kind}, which can't be written.")
+    return {kind: made[kind]}

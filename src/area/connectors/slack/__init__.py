@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from area.sdk import Context, Event, Events, Inbound, Made, Option, Pages, Response, Row, Service, asked, found, parse
+from area.sdk import Context, Event, Events, Inbound, Option, Pages, Response, Service, asked, parse
+from area.sdk.answers import Made, Row, found, look
 from area.sdk.errors import Permanent, Retry
 from area.sdk.events import Reply, Request
 from area.sdk.oauth2 import OAuth2, Quirks, profile
@@ -19,8 +20,7 @@ HISTORY, MANAGE = ("channels:history", "groups:history"), ("channels:manage", "g
 
 def _news(request: Request) -> list[str]:
     """Whose events they are; which ones is read by polling (https://docs.slack.dev/apis/events-api)."""
-    told = request.json()
-    parties = told.get("authorizations") if isinstance(told, dict) else None
+    parties = look("authorizations", request.json())
     if not isinstance(parties, list):
         raise Permanent("This is no event of Slack's.")
     return [f"{one.get('team_id')}:{one.get('user_id')}" for one in parties if isinstance(one, dict)]
@@ -29,9 +29,7 @@ def _news(request: Request) -> list[str]:
 def _hello(request: Request) -> Reply | None:
     # https://docs.slack.dev/reference/events/url_verification
     told = request.json()
-    if isinstance(told, dict) and told.get("type") == "url_verification":
-        return Reply(str(told.get("challenge", "")))
-    return None
+    return Reply(str(look("challenge", told, ""))) if look("type", told) == "url_verification" else None
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
