@@ -36,11 +36,11 @@ def context(platform=None):
 
 
 async def test_areas_to_choose_from():
-    assert await area.areas(context(), {}) == [Option("12", "New posts", "12")]
+    assert await area.areas(context()) == [Option("12", "New posts", "12")]
 
 
 async def test_failures_are_told_by_the_number_of_their_execution():
-    events = [event async for event in area.area_failed.function(context(), area.Which(), AT)]
+    events = [event async for event in area.area_failed.function(context(), area.area_failed.params(), AT)]
     assert [(event.id, event.data.area_id, event.data.execution_id) for event in events] == [
         ("1", 1, 101),
         ("2", 2, 102),
@@ -49,12 +49,12 @@ async def test_failures_are_told_by_the_number_of_their_execution():
 
 
 async def test_one_area_alone_can_be_watched():
-    events = [event async for event in area.area_failed.function(context(), area.Which(area_id=2), AT)]
+    events = [event async for event in area.area_failed.function(context(), area.area_failed.params(area_id=2), AT)]
     assert [event.data.area_name for event in events] == ["AREA 2"]
 
 
 async def test_areas_that_the_system_switched_off_are_told():
-    events = [event async for event in area.area_switched_off.function(context(), area.Which(), AT)]
+    events = [event async for event in area.area_switched_off.function(context(), area.area_switched_off.params(), AT)]
     assert [(event.id, event.data.reason, event.data.execution_id) for event in events] == [
         ("7:x", "Twenty times.", None)
     ]
@@ -62,8 +62,8 @@ async def test_areas_that_the_system_switched_off_are_told():
 
 async def test_reactions_act_on_the_named_area():
     platform = Platform()
-    started = await area.run.function(context(platform), area.Run(area_id=3, data={"title": "x"}))
-    on = await area.enable.function(context(platform), area.Target(area_id=4))
-    off = await area.disable.function(context(platform), area.Target(area_id=5))
+    started = await area.run.function(context(platform), area.run.params(area_id=3, data={"title": "x"}))
+    on = await area.enable.function(context(platform), area.enable.params(area_id=4))
+    off = await area.disable.function(context(platform), area.disable.params(area_id=5))
     assert platform.done == [("run", 3, {"title": "x"}), ("switch", 4, True), ("switch", 5, False)]
     assert (started.execution_id, on.is_active, off.is_active) == (99, True, False)

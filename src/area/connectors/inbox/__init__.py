@@ -1,10 +1,9 @@
 """Inbox: a notice to yourself, inside AREA."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
-
-from area.sdk import Context, Service
+from area.sdk import Context, Service, asked
+from area.sdk.answers import Row, found
 
 service = Service(
     "inbox",
@@ -13,24 +12,19 @@ service = Service(
     quality="verified",
 )
 
-
-class Post(BaseModel):
-    """A notice to post."""
-
-    title: str = Field(min_length=1, max_length=255, description="What it says at a glance", examples=["{{title}}"])
-    body: str = Field("", max_length=20_000, description="The rest of it, as plain text", examples=["{{link}}"])
-    level: Literal["info", "success", "warning", "error"] = Field(
-        "info", description="How it is shown: info, success, warning or error", examples=["info"]
-    )
+LEVEL = "How it is shown: info, success, warning or error"
 
 
-class Posted(BaseModel):
-    """The notice that was posted."""
-
-    notice_id: int = Field(description="Number of the notice", examples=[42])
+class Posted(Row):
+    notice_id: int = found("notice_id", "Number of the notice", 42)
 
 
 @service.reaction("Post a notice to your inbox")
-async def post(ctx: Context, params: Post) -> Posted:
+async def post(
+    ctx: Context,
+    title: Annotated[str, asked("What it says at a glance", "{{title}}", min_length=1, max_length=255)],
+    body: Annotated[str, asked("The rest of it, as plain text", "{{link}}", max_length=20_000)] = "",
+    level: Annotated[Literal["info", "success", "warning", "error"], asked(LEVEL, "info")] = "info",
+) -> Posted:
     """Put a notice in your inbox. However often an execution is attempted, it is one notice."""
-    return Posted(notice_id=await ctx.platform.post_notice(params.title, params.body, params.level))
+    return Posted(notice_id=await ctx.platform.post_notice(title, body, level))

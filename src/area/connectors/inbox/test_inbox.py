@@ -21,7 +21,7 @@ class Posts:
 async def test_a_notice_is_posted_with_its_number_as_the_result():
     platform = Posts()
     context = Context(http=cast(Any, None), guard=cast(Any, None), platform=cast(Any, platform))
-    result = await inbox.post.function(context, inbox.Post(title="Hello", body="There", level="warning"))
+    result = await inbox.post.function(context, inbox.post.params(title="Hello", body="There", level="warning"))
     assert result == inbox.Posted(notice_id=1)
     assert platform.posted == [("Hello", "There", "warning")]
 
@@ -29,4 +29,4 @@ async def test_a_notice_is_posted_with_its_number_as_the_result():
 @pytest.mark.parametrize("wrong", [{"title": ""}, {"title": "x" * 256}, {"title": "x", "level": "loud"}, {}])
 def test_what_can_not_be_posted_is_refused(wrong):
     with pytest.raises(ValidationError):
-        inbox.Post.model_validate(wrong)
+        inbox.post.params.model_validate(wrong)
