@@ -4,17 +4,17 @@ import base64
 import codecs
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import orjson
 from paho.mqtt.client import MQTTMessage
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, SecretStr
 
 from area.connectors.mqtt.line import IN_FLIGHT, Address, Line, connected
-from area.sdk import AuthExpired, Context, Credentials, Event, Permanent, Service
+from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, asked
+from area.sdk.answers import Row, found
 
 MAX_PAYLOAD = 1_000_000  # bytes
 MAX_DEPTH = 100  # levels of nested JSON
@@ -46,17 +46,15 @@ def _topic_name(text: str) -> str:
 class Broker(BaseModel):
     """An MQTT broker and the login for it."""
 
-    host: str = Field(description="Host name or address of the broker", examples=["mqtt.example.org"], min_length=1)
-    port: int = Field(8883, description="Port: 8883 with tls, 1883 without", ge=1, le=65535, examples=[8883])
-    security: Literal["tls", "none"] = Field(
-        "tls", description="Encryption; with none the password is sent in clear", examples=["tls"]
+    host: str = asked("Host name or address of the broker", "mqtt.example.org", min_length=1)
+    port: int = asked("Port: 8883 with tls, 1883 without", 8883, default=8883, ge=1, le=65535)
+    security: Literal["tls", "none"] = asked(
+        "Encryption; with none the password is sent in clear", "tls", default="tls"
     )
-    version: Literal["5", "3.1.1"] = Field("5", description="MQTT version; 3.1.1 for older brokers", examples=["5"])
-    login: str = Field("", description="Login, if the broker wants one", examples=["ann"])
-    password: SecretStr | None = Field(None, description="Password", examples=["correct horse"])
-    client_id_prefix: str = Field(
-        "area", description="How our client ids begin", examples=["area"], pattern=r"^[0-9A-Za-z_-]{1,32}$"
-    )
+    version: Literal["5", "3.1.1"] = asked("MQTT version; 3.1.1 for older brokers", "5", default="5")
+    login: str = asked("Login, if the broker wants one", "ann", default="")
+    password: SecretStr | None = asked("Password", "correct horse", default=None)
+    client_id_prefix: str = asked("How our client ids begin", "area", default="area", pattern=r"^[0-9A-Za-z_-]{1,32}$")
 
     def new_id(self) -> str:
         """A client id that nobody else has; the oldest brokers take 23 characters."""
@@ -71,48 +69,29 @@ class Broker(BaseModel):
         return connected(ctx.guard, address, client_id or self.new_id(), self.login, password, lasting=lasting)
 
 
-class Subscription(BaseModel):
-    """Which messages."""
-
-    topic: Annotated[str, AfterValidator(_topic_filter)] = Field(
-        description="Topic; + stands for one level, # at the end for all that follow", examples=["home/+/temperature"]
-    )
-    qos: int = Field(1, description="1: none is lost and none fires twice; 0: no promise", ge=0, le=1, examples=[1])
-    retained: bool = Field(
-        False, description="Also fire for messages that the broker had kept before the AREA was on", examples=[False]
-    )
-
-
-class Message(BaseModel):
-    """A message that was published."""
-
-    topic: str = Field(description="Topic", examples=["home/kitchen/temperature"])
-    parts: list[str] = Field(description="Levels of the topic", examples=[["home", "kitchen", "temperature"]])
-    payload: Any = Field(description="What was sent: parsed if it is JSON, else the text", examples=[{"celsius": 21.5}])
-    text: str = Field(description="What was sent, as text; in base64 if it is binary", examples=['{"celsius": 21.5}'])
-    binary: bool = Field(description="Whether it is no text", examples=[False])
-    size: int = Field(description="Size in bytes", examples=[17])
-    truncated: bool = Field(description="Whether it was cut, being over a million bytes", examples=[False])
-    qos: int = Field(description="Quality of service it came with", examples=[1])
-    retain: bool = Field(description="Whether the broker had kept it", examples=[False])
+class Message(Row):
+    topic: str = found("topic", "Topic", "home/kitchen/temperature")
+    parts: list[str] = found("parts", "Levels of the topic", ["home", "kitchen", "temperature"])
+    payload: Any = found("payload", "What was sent: parsed if it is JSON, else the text", {"celsius": 21.5})
+    text: str = found("text", "What was sent, as text; in base64 if it is binary", '{"celsius": 21.5}')
+    binary: bool = found("binary", "Whether it is no text", False)
+    size: int = found("size", "Size in bytes", 17)
+    truncated: bool = found("truncated", "Whether it was cut, being over a million bytes", False)
+    qos: int = found("qos", "Quality of service it came with", 1)
+    retain: bool = found("retain", "Whether the broker had kept it", False)
 
 
-class Publication(BaseModel):
-    """A message to publish."""
-
-    topic: Annotated[str, AfterValidator(_topic_name)] = Field(description="Topic", examples=["home/kitchen/light/set"])
-    payload: str | dict[str, Any] | list[Any] | bool | int | float | None = Field(
-        "", description="What to send: text as it is, anything else as JSON", examples=['{"state": "on"}']
-    )
-    qos: int = Field(1, description="1: the broker must confirm it; 0: it need not", ge=0, le=1, examples=[1])
-    retain: bool = Field(False, description="Whether the broker keeps it for later subscribers", examples=[False])
+class Published(Row):
+    topic: str = found("topic", "Topic", "home/kitchen/light/set")
+    size: int = found("size", "Size in bytes", 15)
 
 
-class Published(BaseModel):
-    """What was published."""
-
-    topic: str = Field(description="Topic", examples=["home/kitchen/light/set"])
-    size: int = Field(description="Size in bytes", examples=[15])
+WATCHED = asked("Topic; + stands for one level, # at the end for all that follow", "home/+/temperature")
+Watched = Annotated[str, AfterValidator(_topic_filter), WATCHED]
+Topic = Annotated[str, AfterValidator(_topic_name), asked("Topic", "home/kitchen/light/set")]
+Payload = str | dict[str, Any] | list[Any] | bool | int | float | None
+GIVEN = asked("What to send: text as it is, anything else as JSON", '{"state": "on"}')
+KEPT = asked("Also fire for messages that the broker had kept before the AREA was on", False)
 
 
 async def try_broker(ctx: Context, broker: Broker) -> None:
@@ -135,7 +114,13 @@ service = Service(
 
 
 @service.listen("A message is published")
-async def message_received(ctx: Context, params: Subscription) -> AsyncIterator[Event[Message]]:
+async def message_received(
+    ctx: Context,
+    topic: Watched,
+    qos: Annotated[int, asked("1: none is lost and none fires twice; 0: no promise", 1, ge=0, le=1)] = 1,
+    *,
+    retained: Annotated[bool, KEPT] = False,
+) -> Events[Message]:
     """Fires for each message on a topic, also for those published while AREA was away.
 
     The broker keeps a session for us (seven days in version 5) and each message is acknowledged once its run is stored.
@@ -144,31 +129,36 @@ async def message_received(ctx: Context, params: Subscription) -> AsyncIterator[
     if "client_id" not in ctx.state:
         ctx.state["client_id"] = broker.new_id()
         await ctx.save()  # the broker keeps what comes for this name
-    client_id = ctx.state["client_id"]
-    async with broker.connected(ctx, client_id, lasting=True) as line:
+    async with broker.connected(ctx, ctx.state["client_id"], lasting=True) as line:
         if not line.resumed or "session" not in ctx.state:  # the broker begins to count anew, so do we
             ctx.state.update(session=uuid4().hex[:12], count=0, recent=[])
             await ctx.save()
-        await line.subscribe(params.topic, params.qos, retained=params.retained)
+        await line.subscribe(topic, qos, retained=retained)
         async for message in line.messages():
-            if params.retained or not message.retain:
+            if retained or not message.retain:
                 yield Event(id=_event_id(ctx.state, message), data=_read(message))
             line.acknowledge(message)
 
 
 @service.reaction("Publish a message")
-async def publish(ctx: Context, params: Publication) -> Published:
+async def publish(
+    ctx: Context,
+    topic: Topic,
+    payload: Annotated[Payload, GIVEN] = "",
+    qos: Annotated[int, asked("1: the broker must confirm it; 0: it need not", 1, ge=0, le=1)] = 1,
+    *,
+    retain: Annotated[bool, asked("Whether the broker keeps it for later subscribers", False)] = False,
+) -> Published:
     """Publishes a message and waits for the broker to confirm it.
 
     Version 5 brokers get the run's idempotency key along, as the user property `idempotency-key`.
     """
     broker: Broker = ctx.credential
-    given = params.payload
-    text = given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
-    payload = text.encode("utf-8", "replace")
+    text = payload if isinstance(payload, str) else "" if payload is None else json.dumps(payload, ensure_ascii=False)
+    content = text.encode("utf-8", "replace")
     async with broker.connected(ctx) as line:
-        await line.publish(params.topic, payload, params.qos, retain=params.retain, key=ctx.idempotency_key)
-    return Published(topic=params.topic, size=len(payload))
+        await line.publish(topic, content, qos, retain=retain, key=ctx.idempotency_key)
+    return Published(topic=topic, size=len(content))
 
 
 def _event_id(state: dict[str, Any], message: MQTTMessage) -> str:

@@ -17,8 +17,6 @@ from area.connectors.mqtt import (
     MAX_PAYLOAD,
     Broker,
     Message,
-    Publication,
-    Subscription,
     line,
     message_received,
     publish,
@@ -80,7 +78,7 @@ def context(credential: Broker, state: dict[str, Any] | None = None, *, key: str
 
 
 async def send(peer, topic: str, payload: Any, **changes: Any):
-    return await publish.function(context(broker(peer)), Publication(topic=topic, payload=payload, **changes))
+    return await publish.function(context(broker(peer)), publish.params(topic=topic, payload=payload, **changes))
 
 
 class Listener:
@@ -88,7 +86,7 @@ class Listener:
 
     def __init__(self, ctx: Context, **params: Any) -> None:
         self.ctx = ctx
-        self.generator = message_received.function(ctx, Subscription(**params))
+        self.generator = message_received.function(ctx, message_received.params(**params))
         self.task: asyncio.Task[Any] | None = None
         self.committed = ctx.state
 
@@ -340,7 +338,7 @@ async def test_stopping_is_prompt_wherever_it_is(peer):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
         for security in ("none", "tls"):
             ctx = context(broker(peer, port=silent.getsockname()[1], security=security))
-            task = asyncio.ensure_future(anext(message_received.function(ctx, Subscription(topic="t"))))
+            task = asyncio.ensure_future(anext(message_received.function(ctx, message_received.params(topic="t"))))
             await asyncio.sleep(0.1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -351,15 +349,15 @@ async def test_stopping_is_prompt_wherever_it_is(peer):
 @pytest.mark.parametrize("topic", ["", "a/#/b", "a#", "a/b+", "+a", "a\0b", "x" * 70_000])
 def test_filters_that_are_none(topic):
     with pytest.raises(ValidationError):
-        Subscription(topic=topic)
+        message_received.params(topic=topic)
 
 
 def test_filters_that_are_some():
     for topic in ("#", "+", "a/+/b/#", "/", "$SYS/broker/#", "$share/group/a"):
-        assert Subscription(topic=topic, qos="1").topic == topic
+        assert message_received.params(topic=topic, qos="1").topic == topic
     for topic in ("a/+", "#"):
         with pytest.raises(ValidationError, match="published on one topic"):
-            Publication(topic=topic)
+            publish.params(topic=topic)
 
 
 # publishing
@@ -388,7 +386,7 @@ async def test_what_is_published(peer, payload, sent):
 async def test_publishing_without_promise_and_with_a_key(peer, version):
     async with listening(peer, "zero", qos=0) as listener:
         ctx = context(broker(peer, version=version), key="execution-7")
-        await publish.function(ctx, Publication(topic="zero", payload="x", qos=0))
+        await publish.function(ctx, publish.params(topic="zero", payload="x", qos=0))
         event = await listener.next()
         assert event.data.qos == 0
 
@@ -396,7 +394,7 @@ async def test_publishing_without_promise_and_with_a_key(peer, version):
 async def test_what_the_broker_forbids_is_said(peer):
     guest = context(broker(peer, login=peer.guest))
     with pytest.raises(Permanent, match="refuses to publish on secret: Not authorized"):
-        await publish.function(guest, Publication(topic="secret", payload="x"))
+        await publish.function(guest, publish.params(topic="secret", payload="x"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -404,9 +402,9 @@ async def test_a_wrong_login_asks_for_a_new_connection(peer, version):
     for changes in ({"password": "wrong"}, {"login": "", "password": None}):
         ctx = context(broker(peer, version=version, **changes))
         with pytest.raises(AuthExpired, match="refuses the login"):
-            await publish.function(ctx, Publication(topic="t", payload="x"))
+            await publish.function(ctx, publish.params(topic="t", payload="x"))
         with pytest.raises(AuthExpired, match="refuses the login"):
-            await anext(message_received.function(ctx, Subscription(topic="t")))
+            await anext(message_received.function(ctx, message_received.params(topic="t")))
         with pytest.raises(Permanent, match="refuses the login"):
             await try_broker(ctx, ctx.credential)
 
