@@ -1,9 +1,9 @@
 """What Microsoft's services share: how their users agree, who they are, and how Microsoft Graph is read (https://learn.microsoft.com/graph)."""
 
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -26,6 +26,8 @@ PAGES = Pages("value", next="@odata.nextLink", most=10)
 LASTS, LASTS_IN_TEAMS = timedelta(minutes=4230), timedelta(minutes=55)
 
 _SERVER = "https://login.microsoftonline.com/common/oauth2/v2.0"
+
+Kind = TypeVar("Kind")
 
 
 class _Me(BaseModel):
@@ -74,8 +76,14 @@ async def _account(ctx: Context) -> Account:
     return Account(me.id, me.name or me.login, address)
 
 
-async def changes(ctx: Context, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
-    """What was made or changed since the last look; what was deleted is left out. Raises the three errors.
+async def changes(
+    ctx: Context,
+    path: str,
+    kind: type[Kind],
+    params: Mapping[str, str] | None = None,
+    where: Callable[[dict[str, Any]], bool] = bool,
+) -> AsyncIterator[Kind]:
+    """What was made or changed since the last look, if `where` says so of its row; what was deleted is left out. Raises the three errors.
 
     The first look begins as `params` say. When Graph has forgotten where the last one ended, all is shown again.
     """
@@ -91,8 +99,8 @@ async def changes(ctx: Context, path: str, params: Mapping[str, str]) -> AsyncIt
         ctx.http.check(response)
         page = parse(_Page, response, NAME)
         for row in page.value:
-            if "@removed" not in row and "deleted" not in row:
-                yield row
+            if "@removed" not in row and "deleted" not in row and where(row):
+                yield parse(kind, row, NAME)
         ctx.state["delta"] = page.delta_link
         url, query = page.next_link or "", None
 

@@ -1,12 +1,11 @@
 """Microsoft To Do: tasks made, done and due in, tasks and lists out, by Microsoft Graph."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from area.sdk import Context, Event, Events, Row, Service, ZoneName, asked, found, parse, quoted
-from area.sdk.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
+from area.sdk import Context, Event, Events, Row, Service, ZoneName, asked, found, quoted
+from area.sdk.microsoft import GRAPH, PAGES, changes, hint, microsoft
 
 service = Service(
     "microsoft_todo",
@@ -48,7 +47,8 @@ class ListMade(Row):
 @service.poll("A task is made", every=OFTEN, scopes=READ, hint=CHANGED)
 async def task_created(ctx: Context, since: datetime, list: List) -> Events[Task]:
     """A task is put on a list."""
-    async for task in _changed(ctx, list):
+    # https://learn.microsoft.com/graph/api/todotask-delta
+    async for task in changes(ctx, f"{_tasks(list)}/delta", Task):
         if task.created_at >= since:
             yield Event(task.id, task, task.created_at)
 
@@ -56,7 +56,7 @@ async def task_created(ctx: Context, since: datetime, list: List) -> Events[Task
 @service.poll("A task is done", every=OFTEN, overlap=DAYS, scopes=READ, hint=CHANGED)
 async def task_completed(ctx: Context, since: datetime, list: List) -> Events[Task]:
     """A task of a list is ticked off. Ticked off twice on one day, it fires once."""
-    async for task in _changed(ctx, list):
+    async for task in changes(ctx, f"{_tasks(list)}/delta", Task):
         if task.status == "completed" and task.completed:
             at = task.completed.replace(tzinfo=UTC)
             if at >= since:
@@ -82,12 +82,6 @@ async def task_due(
             at = datetime.combine(day - timedelta(days=days_before), time(), zone)
             if since <= at <= now:
                 yield Event(f"{task.id} {day}", task, at)
-
-
-async def _changed(ctx: Context, tasks: str) -> AsyncIterator[Task]:
-    # https://learn.microsoft.com/graph/api/todotask-delta
-    async for row in changes(ctx, f"{_tasks(tasks)}/delta", {}):
-        yield parse(Task, row, NAME)
 
 
 @service.reaction("Make a task", on_crash="fail", scopes=WRITE)

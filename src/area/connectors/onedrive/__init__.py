@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, parse, quoted
-from area.sdk.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
+from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, quoted
+from area.sdk.microsoft import GRAPH, PAGES, changes, hint, microsoft
 
 service = Service(
     "onedrive",
@@ -85,11 +85,10 @@ async def _changed(ctx: Context, folder: str | None, kind: str) -> AsyncIterator
     if folder == "root":
         folder = (await ctx.http.get("/me/drive/root", _Folder)).id
     # https://learn.microsoft.com/graph/api/driveitem-delta
-    async for row in changes(ctx, "/me/drive/root/delta", {"token": "latest"}):
-        if kind in row and "root" not in row:
-            item = parse(Item, row, NAME)
-            if folder in (None, item.folder):
-                yield item
+    begin, such = {"token": "latest"}, lambda row: kind in row and "root" not in row
+    async for item in changes(ctx, "/me/drive/root/delta", Item, begin, such):
+        if folder in (None, item.folder):
+            yield item
 
 
 @service.reaction("Write a text file", on_crash="fail", scopes=WRITE)

@@ -64,8 +64,8 @@ async def new_channel_message(ctx: Context, since: datetime, team: Team, channel
     """A message is posted in a channel. Answers to messages do not count."""
     # https://learn.microsoft.com/graph/api/chatmessage-delta
     query = {"$filter": f"lastModifiedDateTime gt {stamp(since)}", "$top": "50"}
-    async for row in changes(ctx, f"{_messages(team, channel)}/delta", query):
-        if (message := _written(row)) and message.created_at >= since:
+    async for message in changes(ctx, f"{_messages(team, channel)}/delta", Message, query, _written):
+        if message.created_at >= since:
             yield Event(message.id, message, message.created_at)
 
 
@@ -75,23 +75,21 @@ async def new_chat_message(ctx: Context, since: datetime, chat: Chat) -> Events[
     window = f"lastModifiedDateTime gt {stamp(since)}"
     query = {"$filter": window, "$orderby": "lastModifiedDateTime desc", "$top": "50"}
     async for row in ctx.http.rows(quoted("/chats/{}/messages", chat), params=query):
-        if message := _written(row):
+        if _written(row):
+            message = parse(Message, row, NAME)
             yield Event(message.id, message, message.created_at)
 
 
 @service.poll("A channel is made", every=timedelta(minutes=5), scopes=CHOOSE, hint=hint("/teams/{team}/channels"))
 async def new_channel(ctx: Context, team: Team) -> Events[ChannelMade]:
-    """A channel is made in a team."""
     # https://learn.microsoft.com/graph/api/channel-list
     async for channel in ctx.http.rows(quoted("/teams/{}/channels", team), ChannelMade):
         yield Event(channel.id, channel, channel.created_at)
 
 
-def _written(row: dict[str, Any]) -> Message | None:
-    """The message, if a person or a bot wrote it and did not take it back."""
-    if row.get("messageType") != "message" or row.get("deletedDateTime"):
-        return None
-    return parse(Message, row, NAME)
+def _written(row: dict[str, Any]) -> bool:
+    """Whether it is a message of a person or a bot who did not take it back."""
+    return row.get("messageType") == "message" and not row.get("deletedDateTime")
 
 
 @service.reaction("Post a message in a channel", on_crash="fail", scopes=SEND)
