@@ -2,19 +2,19 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
-from email.message import EmailMessage
 from email.utils import format_datetime, getaddresses, localtime, make_msgid
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, EmailStr, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, EmailStr, SecretStr, model_validator
 
 from area.connectors.email import imap, smtp
 from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server, words
-from area.sdk import AuthExpired, Context, Credentials, Event, Permanent, Service
+from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, asked
+from area.sdk.answers import Row, found
 from area.sdk.mail import Letter, ascii_domain, compose
 
+SENDER = "Only mail whose sender's name or address holds this"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -30,29 +30,15 @@ Line = Annotated[str, AfterValidator(_one_line)]
 class Account(BaseModel):
     """A mail account: where mail comes in, where it goes out, or both."""
 
-    imap_host: Line = Field(
-        "", description="IMAP server, to receive; leave empty to only send", examples=["imap.example.org"]
-    )
-    imap_port: int = Field(993, description="IMAP port: 993 with tls, 143 otherwise", ge=1, le=65535, examples=[993])
-    imap_security: Security = Field(
-        "tls", description="IMAP encryption; with none the password is sent in clear", examples=["tls"]
-    )
-    smtp_host: Line = Field(
-        "", description="SMTP server, to send; leave empty to only receive", examples=["smtp.example.org"]
-    )
-    smtp_port: int = Field(
-        465, description="SMTP port: 465 with tls, 587 with starttls", ge=1, le=65535, examples=[465]
-    )
-    smtp_security: Security = Field(
-        "tls", description="SMTP encryption; with none the password is sent in clear", examples=["tls"]
-    )
-    login: Line = Field("", description="Login, often the whole address", examples=["ann@example.org"])
-    password: SecretStr | None = Field(
-        None, description="Password, or an app password", examples=["abcd efgh ijkl mnop"]
-    )
-    from_address: EmailStr | None = Field(
-        None, description="Address that mail is sent from", examples=["ann@example.org"]
-    )
+    imap_host: Line = asked("IMAP server, to receive; leave empty to only send", "imap.example.org", default="")
+    imap_port: int = asked("IMAP port: 993 with tls, 143 otherwise", 993, default=993, ge=1, le=65535)
+    imap_security: Security = asked("IMAP encryption; with none the password is sent in clear", "tls", default="tls")
+    smtp_host: Line = asked("SMTP server, to send; leave empty to only receive", "smtp.example.org", default="")
+    smtp_port: int = asked("SMTP port: 465 with tls, 587 with starttls", 465, default=465, ge=1, le=65535)
+    smtp_security: Security = asked("SMTP encryption; with none the password is sent in clear", "tls", default="tls")
+    login: Line = asked("Login, often the whole address", "ann@example.org", default="")
+    password: SecretStr | None = asked("Password, or an app password", "abcd efgh ijkl mnop", default=None)
+    from_address: EmailStr | None = asked("Address that mail is sent from", "ann@example.org", default=None)
 
     @model_validator(mode="after")
     def _half(self) -> Self:
@@ -78,36 +64,16 @@ class Account(BaseModel):
         return self.password.get_secret_value() if self.password else ""
 
 
-class Folder(BaseModel):
-    """Which mail."""
-
-    folder: Line = Field("INBOX", description="Folder to watch", examples=["INBOX"])
-    sender_contains: str | None = Field(
-        None, description="Only mail whose sender's name or address holds this", examples=["@example.com"]
-    )
-    subject_contains: str | None = Field(None, description="Only mail whose subject holds this", examples=["invoice"])
-
-    def wants(self, mail: Mail) -> bool:
-        """Apply the two filters, in any case."""
-        sender, subject = (self.sender_contains or "").casefold(), (self.subject_contains or "").casefold()
-        return sender in f"{mail.sender_name} <{mail.sender}>".casefold() and subject in mail.subject.casefold()
+class Refusal(Row):
+    address: str = found("address", "The address", "nobody@example.com")
+    reason: str = found("reason", "What the server said", "550 No such user")
 
 
-class Refusal(BaseModel):
-    """An address that the server did not take."""
-
-    address: str = Field(description="The address", examples=["nobody@example.com"])
-    reason: str = Field(description="What the server said", examples=["550 No such user"])
-
-
-class Sent(BaseModel):
-    """What became of a mail."""
-
-    message_id: str = Field(description="Message-ID", examples=["<0f3c…@example.org>"])
-    accepted: list[str] = Field(description="Addresses that the server took", examples=[["ann@example.org"]])
-    refused: list[Refusal] = Field(
-        description="Addresses that it refused, and why",
-        examples=[[{"address": "x@example.com", "reason": "550 Unknown"}]],
+class Sent(Row):
+    message_id: str = found("message_id", "Message-ID", "<0f3c…@example.org>")
+    accepted: list[str] = found("accepted", "Addresses that the server took", ["ann@example.org"])
+    refused: list[Refusal] = found(
+        "refused", "Addresses that it refused, and why", [{"address": "x@example.com", "reason": "550 Unknown"}]
     )
 
 
@@ -135,14 +101,19 @@ service = Service(
 
 
 @service.listen("A mail arrives")
-async def new_email(ctx: Context, params: Folder) -> AsyncIterator[Event[Mail]]:
+async def new_email(
+    ctx: Context,
+    folder: Annotated[Line, asked("Folder to watch", "INBOX")] = "INBOX",
+    sender_contains: Annotated[str | None, asked(SENDER, "@example.com")] = None,
+    subject_contains: Annotated[str | None, asked("Only mail whose subject holds this", "invoice")] = None,
+) -> Events[Mail]:
     """Fires for each mail that comes into a folder, within seconds where the server pushes (IMAP IDLE), else each minute.
 
     The mail is not marked as read, and attachments are listed, not fetched.
     """
     account: Account = ctx.credential
     async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
-        validity, following = await mailbox.open(params.folder)
+        validity, following = await mailbox.open(folder)
         if ctx.state.get("uidvalidity") != validity:  # the first look, or the server has numbered the folder anew
             ctx.state.update(uidvalidity=validity, last_uid=following - 1)
             await ctx.save()
@@ -150,9 +121,15 @@ async def new_email(ctx: Context, params: Folder) -> AsyncIterator[Event[Mail]]:
             for uid in await mailbox.newer(ctx.state["last_uid"]):
                 mail, arrived = await mailbox.fetch(uid)
                 ctx.state["last_uid"] = uid
-                if mail and params.wants(mail):
+                if mail and _wanted(mail, sender_contains or "", subject_contains or ""):
                     yield Event(id=f"{validity}:{uid}", at=arrived, data=mail)
             await mailbox.wait()
+
+
+def _wanted(mail: Mail, sender: str, subject: str) -> bool:
+    """Apply the two filters, in any case."""
+    written_by = f"{mail.sender_name} <{mail.sender}>".casefold()
+    return sender.casefold() in written_by and subject.casefold() in mail.subject.casefold()
 
 
 @service.reaction("Send a mail")
@@ -164,7 +141,10 @@ async def send_email(ctx: Context, params: Letter) -> Sent:
     account: Account = ctx.credential
     server = account.server("SMTP")
     sender = ascii_domain(str(account.from_address))
-    message = _compose(ctx, sender, params)
+    domain = sender.rpartition("@")[2]
+    digest = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32]
+    own = f"<{digest}@{domain}>" if ctx.idempotency_key else make_msgid(domain=domain)
+    message = compose(params, Message_ID=own, Date=format_datetime(localtime()), From=sender)
     given = ", ".join(part for part in (params.to, params.cc, params.bcc) if part)
     recipients = list(dict.fromkeys(address for _, address in getaddresses([given])))
     async with smtp.connected(ctx.guard, server, account.login, account.secret) as client:
@@ -172,15 +152,5 @@ async def send_email(ctx: Context, params: Letter) -> Sent:
     return Sent(
         message_id=message["Message-ID"],
         accepted=[address for address in recipients if address not in refused],
-        refused=[
-            Refusal(address=address, reason=words(f"{answer.code} {answer.message}"))
-            for address, answer in refused.items()
-        ],
+        refused=[Refusal(address=one, reason=words(f"{said.code} {said.message}")) for one, said in refused.items()],
     )
-
-
-def _compose(ctx: Context, sender: str, params: Letter) -> EmailMessage:
-    domain = sender.rpartition("@")[2]
-    digest = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32]
-    own = f"<{digest}@{domain}>" if ctx.idempotency_key else make_msgid(domain=domain)
-    return compose(params, Message_ID=own, Date=format_datetime(localtime()), From=sender)

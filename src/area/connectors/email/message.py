@@ -13,7 +13,7 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from email.utils import getaddresses, parsedate_to_datetime
 
-from pydantic import BaseModel, Field
+from area.sdk.answers import Row, found
 
 MAX_HEADER = 20_000  # characters of one header
 MAX_HEADERS = 200_000  # bytes of all
@@ -27,33 +27,28 @@ _MULTIPART = re.compile(rb"^content-type\s*:\s*multipart/", re.IGNORECASE | re.M
 _UNFOLD = re.compile(r"\r?\n\s*|\t")
 
 
-class Attachment(BaseModel):
-    """What a mail carries along; the content stays on the server."""
-
-    name: str = Field(description="File name, empty when the mail gives none", examples=["invoice.pdf"])
-    type: str = Field(description="Media type", examples=["application/pdf"])
-    size: int = Field(description="Size in bytes", examples=[48213])
+class Attachment(Row):
+    name: str = found("name", "File name, empty when the mail gives none", "invoice.pdf")
+    type: str = found("type", "Media type", "application/pdf")
+    size: int = found("size", "Size in bytes", 48213)
 
 
-class Mail(BaseModel):
-    """A mail that arrived."""
+ATTACHED = {"name": "invoice.pdf", "type": "application/pdf", "size": 48213}
 
-    subject: str = Field("", description="Subject", examples=["Your invoice"])
-    sender: str = Field("", description="Address of the sender", examples=["billing@example.com"])
-    sender_name: str = Field("", description="Name of the sender", examples=["Example Billing"])
-    to: list[str] = Field(default=[], description="Addresses it is to", examples=[["ann@example.org"]])
-    date: datetime = Field(description="When it was written", examples=["2026-11-23T09:00:00+01:00"])
-    text: str = Field("", description="Plain text", examples=["Please find attached …"])
-    html: str = Field("", description="HTML text", examples=["<p>Please find attached …</p>"])
-    message_id: str = Field("", description="Message-ID", examples=["<20261123.1@example.com>"])
-    attachments: list[Attachment] = Field(
-        default=[],
-        description="Name, type and size of each attachment",
-        examples=[[{"name": "invoice.pdf", "type": "application/pdf", "size": 48213}]],
-    )
-    truncated: bool = Field(False, description="Whether text was cut or left out, being too long", examples=[False])
-    folder: str = Field("", description="Folder it lies in", examples=["INBOX"])
-    uid: int = Field(0, description="Its number in the folder", examples=[4711])
+
+class Mail(Row):
+    subject: str = found("subject", "Subject", "Your invoice", "")
+    sender: str = found("sender", "Address of the sender", "billing@example.com", "")
+    sender_name: str = found("sender_name", "Name of the sender", "Example Billing", "")
+    to: list[str] = found("to", "Addresses it is to", ["ann@example.org"], [])
+    date: datetime = found("date", "When it was written", "2026-11-23T09:00:00+01:00")
+    text: str = found("text", "Plain text", "Please find attached …", "")
+    html: str = found("html", "HTML text", "<p>Please find attached …</p>", "")
+    message_id: str = found("message_id", "Message-ID", "<20261123.1@example.com>", "")
+    attachments: list[Attachment] = found("attachments", "Name, type and size of each attachment", [ATTACHED], [])
+    truncated: bool = found("truncated", "Whether text was cut or left out, being too long", False, False)
+    folder: str = found("folder", "Folder it lies in", "INBOX", "")
+    uid: int = found("uid", "Its number in the folder", 4711, 0)
 
 
 def read(content: bytes, size: int, received: datetime, folder: str, uid: int) -> Mail:

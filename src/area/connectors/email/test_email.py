@@ -15,7 +15,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.email import Account, Folder, Letter, imap, new_email, send_email, server, service, try_account
+from area.connectors.email import Account, Letter, imap, new_email, send_email, server, service, try_account
 from area.connectors.email.message import MAX_TEXT, Mail, read
 from area.kit.http import Client
 from area.kit.net import Guard
@@ -89,7 +89,7 @@ class Listener:
 
     def __init__(self, ctx: Context, **params: Any) -> None:
         self.ctx = ctx
-        self.generator = new_email.function(ctx, Folder(**params))
+        self.generator = new_email.function(ctx, new_email.params(**params))
         self.task: asyncio.Task[Any] | None = None
 
     async def ready(self) -> None:
@@ -241,7 +241,7 @@ async def test_stopping_is_prompt_wherever_it_is(box):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
         for security in ("none", "tls"):
             account = receiving(box, imap_port=silent.getsockname()[1], imap_security=security)
-            task = asyncio.ensure_future(anext(new_email.function(context(account), Folder())))
+            task = asyncio.ensure_future(anext(new_email.function(context(account), new_email.params())))
             await asyncio.sleep(0.1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -268,7 +268,7 @@ async def test_a_line_that_went_dead_is_noticed(box, monkeypatch):
 
 async def test_a_folder_that_is_not_there(box):
     with pytest.raises(Permanent, match=r"can't open the folder 'Entwürfe'.*"):
-        await anext(new_email.function(context(receiving(box)), Folder(folder="Entwürfe")))
+        await anext(new_email.function(context(receiving(box)), new_email.params(folder="Entwürfe")))
 
 
 # what strangers write
@@ -426,7 +426,7 @@ async def test_a_wrong_password_asks_for_a_new_connection(box, post):
         await send_email.function(context(sending(post, password="wrong")), Letter(to="a@x.org", text="x"))
     for password in ("wrong", "pässword"):
         with pytest.raises(AuthExpired, match=r"refuses the login of ann@example.org: .*AUTHENTICATIONFAILED"):
-            await anext(new_email.function(context(receiving(box, password=password)), Folder()))
+            await anext(new_email.function(context(receiving(box, password=password)), new_email.params()))
 
 
 @pytest.mark.parametrize(
@@ -530,7 +530,7 @@ async def test_half_a_connection_says_which_half_is_missing(box, post):
     with pytest.raises(Permanent, match="names no SMTP server"):
         await send_email.function(context(receiving(box)), Letter(to="a@x.org", text="x"))
     with pytest.raises(Permanent, match="names no IMAP server"):
-        await anext(new_email.function(context(sending(post)), Folder()))
+        await anext(new_email.function(context(sending(post)), new_email.params()))
 
 
 def test_the_sample_is_a_mail():
