@@ -1,7 +1,6 @@
 """Calendar: events of any calendar that can be read as ICS (iCalendar, RFC 5545)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,10 +8,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, Field, HttpUrl
+from pydantic import BaseModel, BeforeValidator, HttpUrl
 
-from area.sdk import Context, Event, Permanent, Retry, Service
-from area.sdk.timers import ZoneName
+from area.sdk import Context, Event, Events, Permanent, Retry, Service, ZoneName, asked
+from area.sdk.answers import Row, found
 
 if TYPE_CHECKING:
     from area.connectors.calendar import ics
@@ -43,37 +42,33 @@ def _https(value: Any) -> Any:
 
 
 class Calendar(BaseModel):
-    """Which events of which calendar, and when."""
-
-    url: Annotated[HttpUrl, BeforeValidator(_https)] = Field(
-        description="ICS address of the calendar; webcal:// will do", examples=["https://example.org/team.ics"]
+    url: Annotated[HttpUrl, BeforeValidator(_https)] = asked(
+        "ICS address of the calendar; webcal:// will do", "https://example.org/team.ics"
     )
-    minutes_before: int = Field(0, ge=0, le=40320, description="How many minutes before the start", examples=[15])
-    matching: str = Field("", description="Only events with this text in their title", examples=["holiday"])
-    timezone: ZoneName = Field(
-        "UTC",
-        description="Time zone of all-day events and of times without one, unless the calendar names its own",
-        examples=["Europe/Paris"],
+    minutes_before: int = asked("How many minutes before the start", 15, default=0, ge=0, le=40320)
+    matching: str = asked("Only events with this text in their title", "holiday", default="")
+    timezone: ZoneName = asked(
+        "Time zone of all-day events and of times without one, unless the calendar names its own",
+        "Europe/Paris",
+        default="UTC",
     )
 
 
-class Starting(BaseModel):
-    """An event of a calendar."""
-
-    summary: str = Field(description="Title", examples=["Team meeting"])
-    description: str = Field(description="Description, up to 4,000 characters", examples=["Agenda: the release"])
-    location: str = Field(description="Place", examples=["Room 2"])
-    start: datetime = Field(description="When it starts", examples=["2026-11-23T09:30:00+01:00"])
-    end: datetime = Field(description="When it ends", examples=["2026-11-23T10:00:00+01:00"])
-    all_day: bool = Field(description="Whether it has dates only, no times", examples=[False])
-    organizer: str = Field(description="Address of the organizer", examples=["ada@example.org"])
-    url: str = Field(description="Address of the event's page", examples=["https://example.org/events/42"])
-    uid: str = Field(description="The event's identifier; its repetitions share it", examples=["42@example.org"])
-    calendar: str = Field(description="Name of the calendar", examples=["Team"])
+class Starting(Row):
+    summary: str = found("summary", "Title", "Team meeting")
+    description: str = found("description", "Description, up to 4,000 characters", "Agenda: the release")
+    location: str = found("location", "Place", "Room 2")
+    start: datetime = found("start", "When it starts", "2026-11-23T09:30:00+01:00")
+    end: datetime = found("end", "When it ends", "2026-11-23T10:00:00+01:00")
+    all_day: bool = found("all_day", "Whether it has dates only, no times", False)
+    organizer: str = found("organizer", "Address of the organizer", "ada@example.org")
+    url: str = found("url", "Address of the event's page", "https://example.org/events/42")
+    uid: str = found("uid", "The event's identifier; its repetitions share it", "42@example.org")
+    calendar: str = found("calendar", "Name of the calendar", "Team")
 
 
 @service.poll("A calendar event starts", every=timedelta(minutes=1))
-async def event_starts(ctx: Context, params: Calendar, since: datetime) -> AsyncIterator[Event[Starting]]:
+async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Events[Starting]:
     """Fires when an event starts, or some minutes before; once for each repetition of a repeated event.
 
     The calendar is fetched every five minutes. The events of the next 24 hours are remembered, so that they fire in time
@@ -81,8 +76,8 @@ async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Async
     """
     now, before = datetime.now(UTC), timedelta(minutes=params.minutes_before)
     coming = [Starting.model_validate(item) for item in ctx.state.get("coming", [])]
-    asked = _moment(ctx.state.get("asked"))
-    if asked is None or not asked <= now < asked + FETCH_EVERY:
+    last = _moment(ctx.state.get("asked"))
+    if last is None or not last <= now < last + FETCH_EVERY:
         coming = await _fetch(ctx, params, since, now, coming)
     for one in coming:
         at = one.start - before

@@ -17,7 +17,7 @@ from astral import SunDirection, julian, sun
 from cronsim import CronSim, CronSimError
 from pydantic import BeforeValidator, Field
 
-from area.sdk import Service, Timer
+from area.sdk import Service, Timer, asked
 
 service = Service(
     "timer",
@@ -107,7 +107,7 @@ def _cron(value: Any) -> str:
             "such as 30 9 * * mon-fri."
         )
     try:
-        _check_cron(text)
+        next(CronSim(text, ANCHOR))
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
         if name == "day-of-month" and _is_cron(" ".join([*fields[:3], "*", fields[4]])):
@@ -121,13 +121,9 @@ def _cron(value: Any) -> str:
     return text
 
 
-def _check_cron(text: str) -> None:
-    next(CronSim(text, ANCHOR))
-
-
 def _is_cron(text: str) -> bool:
     try:
-        _check_cron(text)
+        next(CronSim(text, ANCHOR))
     except (CronSimError, StopIteration):
         return False
     return True
@@ -138,58 +134,42 @@ LocalTime = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class Daily(Timer):
-    """A time of day."""
-
-    time: TimeOfDay = Field(description="Time of day, hours and minutes", examples=["09:00"])
+    time: TimeOfDay = asked("Time of day, hours and minutes", "09:00")
 
 
 class Weekly(Daily):
-    """A time on days of the week."""
-
-    days: Annotated[str, BeforeValidator(_weekdays)] = Field(
-        description="Days of the week, by their English names", examples=["monday, friday"]
+    days: Annotated[str, BeforeValidator(_weekdays)] = asked(
+        "Days of the week, by their English names", "monday, friday"
     )
 
 
 class Monthly(Daily):
-    """A time on days of the month."""
-
-    days: Annotated[str, BeforeValidator(_monthdays)] = Field(
-        description="Days of the month; last is its last day", examples=["1, 15, last"]
-    )
+    days: Annotated[str, BeforeValidator(_monthdays)] = asked("Days of the month; last is its last day", "1, 15, last")
 
 
 class Interval(Timer):
-    """A length of time."""
-
-    interval: Annotated[str, BeforeValidator(_interval)] = Field(
-        description="Time from one firing to the next, at least 10 seconds: s, m, h, d or w", examples=["15m"]
+    interval: Annotated[str, BeforeValidator(_interval)] = asked(
+        "Time from one firing to the next, at least 10 seconds: s, m, h, d or w", "15m"
     )
-    starting: LocalTime | None = Field(
-        None, description="First firing, which the others are counted from", examples=["2026-12-01 08:00"]
+    starting: LocalTime | None = asked(
+        "First firing, which the others are counted from", "2026-12-01 08:00", default=None
     )
 
 
 class Cron(Timer):
-    """A cron expression."""
-
-    expression: Annotated[str, Field(max_length=200), BeforeValidator(_cron)] = Field(
-        description="Minute, hour, day of month, month, day of week", examples=["30 9 * * mon-fri"]
+    expression: Annotated[str, Field(max_length=200), BeforeValidator(_cron)] = asked(
+        "Minute, hour, day of month, month, day of week", "30 9 * * mon-fri"
     )
 
 
 class Once(Timer):
-    """A date and time."""
-
-    at: LocalTime = Field(description="Date and time, in the time zone", examples=["2026-12-24 18:00"])
+    at: LocalTime = asked("Date and time, in the time zone", "2026-12-24 18:00")
 
 
 class Place(Timer):
-    """Somewhere on Earth."""
-
-    latitude: float = Field(ge=-90, le=90, description="Degrees north; south is negative", examples=[48.8566])
-    longitude: float = Field(ge=-180, le=180, description="Degrees east; west is negative", examples=[2.3522])
-    offset_minutes: int = Field(0, ge=-720, le=720, description="Minutes later; earlier is negative", examples=[-30])
+    latitude: float = asked("Degrees north; south is negative", 48.8566, ge=-90, le=90)
+    longitude: float = asked("Degrees east; west is negative", 2.3522, ge=-180, le=180)
+    offset_minutes: int = asked("Minutes later; earlier is negative", -30, default=0, ge=-720, le=720)
 
 
 @service.timer("Every day at a time")
