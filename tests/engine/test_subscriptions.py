@@ -131,9 +131,14 @@ async def test_switched_on_off_and_deleted(state, user, vendor):
         async with state.database.transaction() as session:
             await areas.remove(session, user, made.id)
         await until(lambda: not vendor.hooks)
+        await until(lambda: _ended(state))
     pool = await state.database.pool()
     await pool.execute(UNWATCHED)
     assert not await rows(state, "select * from sources")
+
+
+async def _ended(state):
+    return not await rows(state, "select * from sources where state ? 'subscription'")
 
 
 async def test_events_come_in_signed_by_the_secret_that_was_agreed(state, user, vendor):
