@@ -5,19 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.connectors.github import events
+from area.connectors.github import events, told
 from area.connectors.github.hooks import REPOSITORY_HOOKS, SIGNED, asked_for, brought, delivered
-from area.connectors.github.told import (
-    Comment,
-    Issue,
-    NewRepository,
-    Notification,
-    Page,
-    PullRequest,
-    Push,
-    Release,
-    Star,
-)
 from area.sdk import Account, Action, Context, Event, Events, Option, Pages, Request, Service, asked, look, parse
 from area.sdk.oauth2 import OAuth2, Quirks
 
@@ -87,58 +76,58 @@ def new_issue(
     request: Request,
     repository: Repository,
     label: Annotated[str, asked("Only those with this label", "bug", pick="labels")] = "",
-) -> Events[Issue]:
+) -> Events[told.Issue]:
     """An issue is opened in a repository; if you name a label, an issue gets that label."""
     body = brought(request, "issues", "labeled" if label else "opened")
-    return delivered(request, Issue, body if body and label in ("", body.get("label", {}).get("name")) else None)
+    return delivered(request, told.Issue, body if body and label in ("", body.get("label", {}).get("name")) else None)
 
 
 @webhook("A new comment", "issue_comment")
-def new_comment(request: Request, repository: Repository) -> Events[Comment]:
+def new_comment(request: Request, repository: Repository) -> Events[told.Comment]:
     """Somebody comments on an issue or a pull request."""
-    return delivered(request, Comment, brought(request, "issue_comment", "created"))
+    return delivered(request, told.Comment, brought(request, "issue_comment", "created"))
 
 
 @webhook("A new pull request", "pull_request")
-def new_pull_request(request: Request, repository: Repository) -> Events[PullRequest]:
+def new_pull_request(request: Request, repository: Repository) -> Events[told.PullRequest]:
     """A pull request is opened in a repository."""
-    return delivered(request, PullRequest, brought(request, "pull_request", "opened"))
+    return delivered(request, told.PullRequest, brought(request, "pull_request", "opened"))
 
 
 @webhook("A pull request is merged", "pull_request")
-def pull_request_merged(request: Request, repository: Repository) -> Events[PullRequest]:
+def pull_request_merged(request: Request, repository: Repository) -> Events[told.PullRequest]:
     """A pull request is merged; one that is closed without it starts nothing."""
     body = brought(request, "pull_request", "closed")
-    return delivered(request, PullRequest, body if look("pull_request.merged", body) else None)
+    return delivered(request, told.PullRequest, body if look("pull_request.merged", body) else None)
 
 
 @webhook("A new push", "push")
 def new_push(
     request: Request, repository: Repository, branch: Annotated[Branch, asked("Only to this branch")] = ""
-) -> Events[Push]:
+) -> Events[told.Push]:
     """Commits are pushed to a branch. A tag, or a branch that is deleted, starts nothing."""
     body = brought(request, "push") or {}
     ref = "" if body.get("deleted") else str(body.get("ref", ""))
     pushed = ref.startswith("refs/heads/") and branch in ("", ref.removeprefix("refs/heads/"))
-    return delivered(request, Push, {**body, "count": len(body["commits"])} if pushed else None)
+    return delivered(request, told.Push, {**body, "count": len(body["commits"])} if pushed else None)
 
 
 @webhook("A new release", "release")
-def new_release(request: Request, repository: Repository) -> Events[Release]:
+def new_release(request: Request, repository: Repository) -> Events[told.Release]:
     """A release is published, or a pre-release."""
-    return delivered(request, Release, brought(request, "release", "published"))
+    return delivered(request, told.Release, brought(request, "release", "published"))
 
 
 @webhook("A new star", "star")
-def new_star(request: Request, repository: Repository) -> Events[Star]:
+def new_star(request: Request, repository: Repository) -> Events[told.Star]:
     """Somebody stars a repository."""
-    return delivered(request, Star, brought(request, "star", "created"))
+    return delivered(request, told.Star, brought(request, "star", "created"))
 
 
 @service.poll("A new notification", every=timedelta(minutes=2), scopes=("notifications",))
 async def new_notification(
     ctx: Context, since: datetime, reason: Annotated[Reason, asked("Why you are notified", "mention")] = "any"
-) -> Events[Notification]:
+) -> Events[told.Notification]:
     """You are notified: mentioned, assigned, asked for a review, or something you watch goes on."""
     query = {"all": "true", "per_page": "50"}
     # https://docs.github.com/rest/activity/notifications#list-notifications-for-the-authenticated-user
@@ -151,20 +140,20 @@ async def new_notification(
         rows = [row async for row in ctx.http.rows("/notifications", params=since_then)]
     for row in rows:
         if reason in ("any", row["reason"]):
-            news = parse(Notification, {**row, "html_url": _page(row)}, "GitHub")
+            news = parse(told.Notification, {**row, "html_url": _page(row)}, "GitHub")
             yield Event(f"{row['id']} {row['updated_at']}", news, news.updated_at)
 
 
 @service.poll("A new repository of a user", every=timedelta(minutes=15))
 async def new_repository(
     ctx: Context, username: Annotated[str, asked("Login of the user", "octocat", pattern=r"^[\w-]+$")]
-) -> Events[NewRepository]:
+) -> Events[told.NewRepository]:
     """A user makes a public repository, or forks one."""
     newest = {"sort": "created", "direction": "desc", "per_page": "50"}
     # https://docs.github.com/rest/repos/repos#list-repositories-for-a-user
     answer = await ctx.http.get_if_changed(f"/users/{username}/repos", ctx.state, params=newest)
     for row in parse(list[dict[str, Any]], answer, "GitHub") if answer else []:
-        made = parse(NewRepository, row, "GitHub")
+        made = parse(told.NewRepository, row, "GitHub")
         yield Event(str(row["id"]), made, made.created_at)
 
 
@@ -176,12 +165,12 @@ async def open_issue(
     body: Text = "",
     labels: Labels = "",
     assignees: Annotated[str, asked("Logins of who is to do it, separated by commas", "octocat")] = "",
-) -> Issue:
+) -> told.Issue:
     """Open an issue in a repository."""
     issue = {"title": title, "body": body, "labels": _listed(labels), "assignees": _listed(assignees)}
     # https://docs.github.com/rest/issues/issues#create-an-issue
     made = await ctx.http.post(f"/repos/{repository}/issues", json=issue)
-    return parse(Issue, {"issue": made, "repository": {"full_name": repository}}, "GitHub")
+    return parse(told.Issue, {"issue": made, "repository": {"full_name": repository}}, "GitHub")
 
 
 @service.reaction("Write a comment", on_crash="fail", scopes=WRITE)
@@ -190,10 +179,10 @@ async def write_comment(
     repository: Repository,
     number: Number,
     body: Annotated[Text, asked("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
-) -> Page:
+) -> told.Page:
     """Comment on an issue or a pull request."""
     # https://docs.github.com/rest/issues/comments#create-an-issue-comment
-    return await ctx.http.post(f"/repos/{repository}/issues/{number}/comments", Page, json={"body": body})
+    return await ctx.http.post(f"/repos/{repository}/issues/{number}/comments", told.Page, json={"body": body})
 
 
 @service.reaction("Add labels", scopes=WRITE)
@@ -214,12 +203,12 @@ async def close_issue(
     repository: Repository,
     number: Number,
     reason: Annotated[Literal["completed", "not_planned"], asked("Why", "completed")] = "completed",
-) -> Issue:
+) -> told.Issue:
     """Close an issue, as done or as not planned."""
     path, body = f"/repos/{repository}/issues/{number}", {"state": "closed", "state_reason": reason}
     # https://docs.github.com/rest/issues/issues#update-an-issue
     closed = await ctx.http.ask("PATCH", path, dict[str, Any], json=body)
-    return parse(Issue, {"issue": closed, "repository": {"full_name": repository}}, "GitHub")
+    return parse(told.Issue, {"issue": closed, "repository": {"full_name": repository}}, "GitHub")
 
 
 @service.reaction("Open a pull request", scopes=WRITE)
@@ -232,12 +221,12 @@ async def open_pull_request(
     body: Annotated[Text, asked("Text, in Markdown", "Closes #42")] = "",
     *,
     draft: Annotated[bool, asked("Open it as a draft", False)] = False,
-) -> PullRequest:
+) -> told.PullRequest:
     """Ask for the changes of one branch to be merged into another."""
     changes = {"title": title, "head": head, "base": base, "body": body, "draft": draft}
     # https://docs.github.com/rest/pulls/pulls#create-a-pull-request
     made = await ctx.http.post(f"/repos/{repository}/pulls", json=changes)
-    return parse(PullRequest, {"pull_request": made, "repository": {"full_name": repository}}, "GitHub")
+    return parse(told.PullRequest, {"pull_request": made, "repository": {"full_name": repository}}, "GitHub")
 
 
 @service.reaction("Make a gist", on_crash="fail", scopes=("gist",))
@@ -248,11 +237,11 @@ async def make_gist(
     content: Annotated[str, asked("What is in the file", "Hello", min_length=1)],
     description: Annotated[str, asked("What it is", "A note")] = "",
     public: Annotated[bool, asked("Whether everybody can find it", False)] = False,
-) -> Page:
+) -> told.Page:
     """Make a gist with one file."""
     body = {"description": description, "public": public, "files": {filename: {"content": content}}}
     # https://docs.github.com/rest/gists/gists#create-a-gist
-    return await ctx.http.post("/gists", Page, json=body)
+    return await ctx.http.post("/gists", told.Page, json=body)
 
 
 @service.reaction("Run a workflow", scopes=WRITE, on_crash="fail")
@@ -262,11 +251,11 @@ async def run_workflow(
     workflow: Annotated[str, asked("File or number of the workflow", "ci.yml", pick="workflows")],
     ref: Annotated[Branch, asked("Branch or tag to run it on")] = "main",
     inputs: Annotated[Mapping[str, Any], asked("The workflow's inputs", {"level": "debug"})] = {},
-) -> Page:
+) -> told.Page:
     """Run a workflow of GitHub Actions that has the trigger `workflow_dispatch`."""
     body = {"ref": ref, "inputs": inputs, "return_run_details": True}
     # https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event
-    return await ctx.http.post(f"/repos/{repository}/actions/workflows/{workflow}/dispatches", Page, json=body)
+    return await ctx.http.post(f"/repos/{repository}/actions/workflows/{workflow}/dispatches", told.Page, json=body)
 
 
 @service.reaction("Star a repository", scopes=("public_repo",))

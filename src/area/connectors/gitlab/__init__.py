@@ -211,8 +211,9 @@ async def new_todo(ctx: Context) -> Events[Todo]:
         yield Event(str(row["id"]), todo, todo.created_at)
 
 
-def _of(kind: type[Thing], project: str, answer: Any) -> Thing:
-    """An answer, read as what a webhook tells of it."""
+async def _made(ctx: Context, kind: type[Thing], method: str, project: str, path: str, body: Any) -> Thing:
+    """Send it, and read the answer as what a webhook tells."""
+    answer = await ctx.http.ask(method, at(project, path), dict[str, Any], json=body)
     return parse(kind, {"object_attributes": answer, "project": {"path_with_namespace": project}}, "GitLab")
 
 
@@ -223,7 +224,7 @@ async def open_issue(
     """Open an issue in a project."""
     # https://docs.gitlab.com/api/issues/#new-issue
     body = {"title": title, "description": description, "labels": labels}
-    return _of(Issue, project, await ctx.http.post(at(project, "issues"), json=body))
+    return await _made(ctx, Issue, "POST", project, "issues", body)
 
 
 @service.reaction("Write a comment", on_crash="fail", scopes=WRITE)
@@ -249,15 +250,13 @@ async def add_labels(
 ) -> Issue:
     """Add labels to an issue."""
     # https://docs.gitlab.com/api/issues/#edit-an-issue
-    path, body = at(project, f"issues/{number}"), {"add_labels": labels}
-    return _of(Issue, project, await ctx.http.ask("PUT", path, dict[str, Any], json=body))
+    return await _made(ctx, Issue, "PUT", project, f"issues/{number}", {"add_labels": labels})
 
 
 @service.reaction("Close an issue", scopes=WRITE)
 async def close_issue(ctx: Context, project: Project, number: Number) -> Issue:
     # https://docs.gitlab.com/api/issues/#edit-an-issue
-    path, body = at(project, f"issues/{number}"), {"state_event": "close"}
-    return _of(Issue, project, await ctx.http.ask("PUT", path, dict[str, Any], json=body))
+    return await _made(ctx, Issue, "PUT", project, f"issues/{number}", {"state_event": "close"})
 
 
 @service.reaction("Open a merge request", scopes=WRITE)
@@ -272,7 +271,7 @@ async def open_merge_request(
     """Ask for the changes of one branch to be merged into another."""
     body = {"title": title, "description": description, "source_branch": source, "target_branch": target}
     # https://docs.gitlab.com/api/merge_requests/#create-mr
-    return _of(MergeRequest, project, await ctx.http.post(at(project, "merge_requests"), json=body))
+    return await _made(ctx, MergeRequest, "POST", project, "merge_requests", body)
 
 
 @service.reaction("Run a pipeline", scopes=WRITE, on_crash="fail")
@@ -285,7 +284,7 @@ async def run_pipeline(
     """Run the pipeline of a branch or tag."""
     body = {"ref": ref, "variables": [{"key": key, "value": value} for key, value in variables.items()]}
     # https://docs.gitlab.com/api/pipelines/#create-a-new-pipeline
-    return _of(Pipeline, project, await ctx.http.post(at(project, "pipeline"), json=body))
+    return await _made(ctx, Pipeline, "POST", project, "pipeline", body)
 
 
 @service.picker
