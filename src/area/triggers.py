@@ -58,6 +58,7 @@ async def unsubscribed(session: AsyncSession, area_id: int) -> None:
     statement = text(
         "update sources x set due_at = now() from triggers t"
         " where t.area_id = :area_id and x.id = t.source_id and (x.state ? 'subscription'"
+        " or t.token is not null and x.lease_owner is not null"  # who subscribes just now looks again once this is committed
         " or exists (select from source_hints h where h.source_id = x.id and h.subscription is not null)) returning x.id"
     )
     for number in await session.scalars(statement, {"area_id": area_id}):
@@ -66,9 +67,9 @@ async def unsubscribed(session: AsyncSession, area_id: int) -> None:
 
 async def readdress(session: AsyncSession, scope: Scope, trigger: Trigger) -> None:
     """A new address for the AREA's webhooks, also at the vendor that was told the old one."""
+    await unsubscribed(session, trigger.area_id)
     new_address(scope.keyring, trigger)
     await session.flush()
-    await unsubscribed(session, trigger.area_id)
 
 
 async def _subscription(session: AsyncSession, area: Area, action: Action, config: Config) -> int:

@@ -1,5 +1,6 @@
 """Webhooks that AREA asks a vendor for: subscribed, renewed, ended, and never lost track of."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -48,6 +49,7 @@ class Vendor:
         self.lasts = None
         self.own_secret = None
         self.retries = 0
+        self.gate = None  # what a subscription waits for
 
 
 @pytest.fixture
@@ -73,6 +75,8 @@ async def vendor(state):
     @pushed.subscribe
     async def add(ctx: Context, params: Topic, hook: Hook) -> Subscription:
         check("add")
+        if it.gate:
+            await it.gate.wait()
         number = f"n{next(it.numbers)}"
         it.hooks[number] = (hook.url, hook.secret, params.topic)
         return Subscription(number, now() + it.lasts if it.lasts else None, it.own_secret)
@@ -135,6 +139,21 @@ async def test_switched_on_off_and_deleted(state, user, vendor):
     pool = await state.database.pool()
     await pool.execute(UNWATCHED)
     assert not await rows(state, "select * from sources")
+
+
+async def test_an_address_that_is_renewed_while_it_is_told_is_told_anew(state, user, vendor):
+    vendor.gate = asyncio.Event()
+    async with worker(state):
+        made = await make_area(state, user, action="vendor.pushed")
+        await until(lambda: vendor.calls == ["add"])
+        async with state.database.transaction() as session:
+            await areas.renew_address(session, control.scope(state), user, made.id)
+            vendor.gate.set()
+            await until(lambda: vendor.hooks)
+            ((old, _, _),) = vendor.hooks.values()
+            await asyncio.sleep(0.3)  # the look that told the old one ends meanwhile, or waits
+        await until(lambda: [one for one, _, _ in vendor.hooks.values() if one != old])
+        await until(lambda: len(vendor.hooks) == 1)
 
 
 async def _ended(state):
