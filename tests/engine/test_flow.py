@@ -156,6 +156,26 @@ async def test_a_retry_keeps_its_idempotency_key_and_shows_its_attempts(state, u
     assert await rows(state, "select * from execution_jobs") == []
 
 
+@pytest.mark.parametrize(("reaction", "attempts", "status"), [("send_once", 1, "failed"), ("send", 2, "success")])
+async def test_what_may_have_been_done_is_done_again_only_if_that_is_no_harm(
+    state, user, world, reaction, attempts, status
+):
+    async def unanswered(ctx, params, attempt):
+        if attempt == 1:
+            raise Retry("example.org did not answer within 30 s.", timedelta(milliseconds=100), unsure=True)
+
+    world.behaviour = unanswered
+    area = await make_area(state, user, reaction=f"probe.{reaction}")
+    await offer(state, area, {"title": "Hello"})
+    async with worker(state):
+        await until(lambda: settled(state), 15)
+    (execution,) = await rows(state)
+    assert (execution["status"], list(world.attempts.values())) == (status, [attempts])
+    if status == "failed":
+        said = "example.org did not answer within 30 s. Whether it was done is not known."
+        assert execution["error_message"] == said
+
+
 async def test_an_area_whose_newest_run_is_tried_again_says_so(state, user, world):
     async def away(ctx, params, attempt):
         if attempt == 1:

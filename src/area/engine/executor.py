@@ -341,7 +341,7 @@ class Executor:
             result = await plan.reaction.function(context, params)
             outcome = "success"
         except Retry as error:
-            outcome = "retry"
+            outcome = "error" if error.unsure and plan.reaction.on_crash == "fail" else "retry"
             return await self._again(member, area, started, clock, error)
         except AuthExpired as error:
             return await self._expired(member, area, error, since)
@@ -350,7 +350,7 @@ class Executor:
         except (TimeoutError, DatabaseAwayError) as error:
             ours = isinstance(error, DatabaseAwayError)
             said = "AREA's own database could not be reached." if ours else "It took too long."
-            return await self._again(member, area, started, clock, Retry(said))
+            return await self._again(member, area, started, clock, Retry(said, unsure=not ours))
         except Exception as error:  # whatever else a connector raises is our bug, and is logged as one
             log.exception("reaction.bug", execution=member.execution_id, area=area.id, reaction=plan.reaction.key)
             text = f"{plan.reaction.key} met an error of its own ({type(error).__name__}); the server's log has it."
@@ -450,7 +450,13 @@ class Executor:
         )
 
     async def _again(self, member: Member, area: Loaded, started: datetime, clock: float, error: Retry) -> Outcome:
-        """Try again later, or give up after so many attempts; a used-up quota parks the whole connection."""
+        """Try again later, or give up after so many attempts; a used-up quota parks the whole connection.
+
+        What must not be done twice, and may have been done, is not tried again.
+        """
+        if error.unsure and area.plan is not None and area.plan.reaction.on_crash == "fail":
+            text = f"{error} Whether it was done is not known."
+            return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         attempts = member.kept.setdefault("attempts", [])
         number = sum(1 for one in attempts if not one.get("interrupted")) + 1
         if number >= MAX_ATTEMPTS:
@@ -488,7 +494,7 @@ class Executor:
         """The attempt took longer than any may."""
         clock = self._started[member.execution_id]
         started = now() - timedelta(seconds=time.perf_counter() - clock)
-        error = Retry(f"No answer within {ATTEMPT_LIMIT:.0f} seconds.")
+        error = Retry(f"No answer within {ATTEMPT_LIMIT:.0f} seconds.", unsure=True)
         return await self._again(member, area, started, clock, error)
 
     def _interrupted(self, member: Member, area: Loaded) -> Outcome:

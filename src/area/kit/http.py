@@ -54,11 +54,15 @@ _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class RequestFailed(Exception):
-    """No usable answer came. The message is a sentence; `permanent` says that trying again would not help."""
+    """No usable answer came. The message is a sentence; `permanent` says that trying again would not help.
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    `unsent` says that the other side can't have got the request.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False, unsent: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.unsent = unsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,8 @@ class Client:
             return await session.request(
                 method, url, headers=headers, data=payload, allow_redirects=False, timeout=_NO_TIMEOUT
             )
+        except aiohttp.ClientConnectorError as error:  # there was no connection to send it on
+            raise RequestFailed(_sentence(_host(url), error), unsent=True) from error
         except _FAILURES as error:
             raise RequestFailed(_sentence(_host(url), error)) from error
 

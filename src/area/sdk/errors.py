@@ -10,13 +10,17 @@ class ConnectorError(Exception):
 class Retry(ConnectorError):
     """It failed for now and may work later. `after` is what the vendor asked for (`Retry-After`), if it did.
 
-    `parks` says that the limit belongs to the whole connection (a 429): every job of it waits, not just this one.
+    `parks` says that the limit belongs to the whole connection (a 429): every job of it waits, not just this one. `unsure` says that
+    what was asked for may have been done, for no answer came: what must not be done twice is not tried again then.
     """
 
-    def __init__(self, message: str, after: timedelta | None = None, *, parks: bool = False) -> None:
+    def __init__(
+        self, message: str, after: timedelta | None = None, *, parks: bool = False, unsure: bool = False
+    ) -> None:
         super().__init__(message)
         self.after = after
         self.parks = parks
+        self.unsure = unsure
 
 
 class Permanent(ConnectorError):

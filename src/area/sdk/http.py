@@ -27,6 +27,7 @@ Refusal = Callable[[Response, Mapping[str, Any]], ConnectorError | None]
 MAX_RETRY_AFTER = timedelta(hours=24)
 MAX_SAID = 500  # characters of a vendor's message
 MASK = "•••"
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 LIMITED = timedelta(minutes=1)  # where a vendor that limits requests does not say for how long
 SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word would stay whole
 
@@ -208,13 +209,13 @@ class Http:
         return {name: value for name, value in headers.items() if name.lower() not in names} | dict(access.headers)
 
     async def _send(self, method: str, target: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> Response:
-        with self._failing():
+        with self._failing(method):
             response = await self._client.request(method, target, headers=headers, **options)
         self._client.observe(f"{response.status // 100}xx")
         return response
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _failing(self, method: str) -> Iterator[None]:
         """What the client raises, as two of the three errors."""
         try:
             yield
@@ -223,7 +224,9 @@ class Http:
             raise Permanent(str(error)) from error
         except RequestFailed as error:
             self._client.observe("failed")
-            raise (Permanent if error.permanent else Retry)(str(error)) from error
+            if error.permanent:
+                raise Permanent(str(error)) from error
+            raise Retry(str(error), unsure=not error.unsent and method.upper() not in IDEMPOTENT) from error
 
     def _given(self, target: str, headers: Mapping[str, str] | None) -> dict[str, str]:
         return {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {})}
@@ -242,7 +245,12 @@ class Http:
         response = await self.request(method, url, **options)
         if response.status in gone:
             raise Gone(self._masks(f"{response.host} answered {response.status}: {response.excerpt()}"))
-        self.check(response, retry)
+        try:
+            self.check(response, retry)
+        except Retry as error:
+            # a gateway does not know either: RFC 9110 §15.6.3, §15.6.5
+            error.unsure = response.status in (502, 504) and method.upper() not in IDEMPOTENT
+            raise
         return response
 
     @overload
@@ -362,7 +370,7 @@ class Http:
         for renewable in (True, False):
             sent = self._let_in(access, given) if authority else given
             query = {**(params or {}), **access.params}
-            with self._failing():
+            with self._failing("GET"):
                 async with self._client.stream(
                     target, params=query, headers=sent, silence=silence, longest=longest
                 ) as (begun, lines):

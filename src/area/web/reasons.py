@@ -9,6 +9,7 @@ from area.web import language
 SENTENCES = (
     "%(error)s Next attempt at %(time)s UTC.",
     "%(error)s The connection must be renewed.",
+    "%(error)s Whether it was done is not known.",
     "Given up after %(number)s attempts. The last one: %(error)s",
     "It failed %(number)s times in a row, the last time with: %(error)s",
     "What it is to watch can't be read any more: %(error)s",
