@@ -35,13 +35,13 @@ def page(registry: Registry) -> Iterator[str]:
     """The page's lines."""
     counts = lines(registry)
     services = sorted(registry.services.values(), key=lambda one: one.name.lower())
-    components = sum(len(one.actions) + len(one.reactions) for one in services)
+    count = sum(len(components(one)) for one in services)
     yield "# Services\n"
-    yield f"{len(services)} services with {components} components, and how each was verified. *Verified*: exercised against a real"
+    yield f"{len(services)} services with {count} components, and how each was verified. *Verified*: exercised against a real"
     yield "peer, or against a double that refuses whatever the vendor's own published description does not allow and that answers"
     yield "nothing that it does not. *Generated*: written from the vendor's documentation, never run against it or its description."
     yield "None of the vendors' own servers was ever called.\n"
-    yield f"A connector has {statistics.median(counts.values()):.0f} lines (median, without its tests).\n"
+    yield f"{summary(registry)}\n"
     yield "| service | quality | lines | verified by |"
     yield "|---|---|---|---|"
     found = {one.slug: tests(registry.folders[one.slug]) for one in services}
@@ -57,7 +57,7 @@ def page(registry: Registry) -> Iterator[str]:
 def _components(service: Service, said: Tests) -> Iterator[str]:
     yield "| component | | exercised by |"
     yield "|---|---|---|"
-    every: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+    every = components(service)
     by = "; ".join(said.documents) or "its tests"
     generated = [one for one in every if isinstance(one, Action) and one.generated]
     for one in every:
@@ -92,14 +92,31 @@ def tests(folder: Path) -> Tests:
 
 def lines(registry: Registry) -> dict[str, int]:
     """Lines of each connector's code, its docstrings among them, by slug."""
-    return {
-        slug: sum(
-            len(path.read_text("utf-8").splitlines())
-            for path in folder.glob("*.py")
-            if not path.name.startswith("test_")
-        )
-        for slug, folder in registry.folders.items()
-    }
+    return {slug: len(_code(folder)) for slug, folder in registry.folders.items()}
+
+
+def summary(registry: Registry) -> str:
+    """The medians, in a sentence."""
+    whole = statistics.median(lines(registry).values())
+    written = statistics.median(sum(map(bool, map(str.strip, _code(one)))) for one in registry.folders.values())
+    each = statistics.median(
+        len(_code(registry.folders[slug])) / len([one for one in components(service) if one.translated])
+        for slug, service in registry.services.items()
+    )
+    return (
+        f"A connector has {whole:.0f} lines (median of {len(registry.folders)}, without its tests), {written:.0f} without blank ones;"
+        f" that is {each:.0f} for each of its components."
+    )
+
+
+def components(service: Service) -> list[Action | Reaction]:
+    """Its actions and reactions."""
+    return [*service.actions.values(), *service.reactions.values()]
+
+
+def _code(folder: Path) -> list[str]:
+    files = [path for path in sorted(folder.glob("*.py")) if not path.name.startswith("test_")]
+    return [line for path in files for line in path.read_text("utf-8").splitlines()]
 
 
 def anchor(heading: str) -> str:
@@ -114,7 +131,8 @@ def _cell(text: str) -> str:
 if __name__ == "__main__":
     from area.registry import registry
 
-    numbers = lines(registry())
+    known = registry()
+    numbers = lines(known)
     for name, number in sorted(numbers.items(), key=lambda one: one[1]):
         print(f"{number:5} {name}")
-    print(f"median {statistics.median(numbers.values()):.0f} lines of {len(numbers)} connectors")
+    print(summary(known))
