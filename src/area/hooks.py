@@ -146,23 +146,34 @@ class Hooks:
         if not _bucket(self._sources, found.source, rate * BURST).take(rate, rate * BURST):
             return 429, _problem(429, "Too many requests to this address."), [(b"retry-after", b"1")]
         request = _request(scope, await _body(scope, receive), self.state.settings.base_url)
-        reply = found.hint.handshake(request) if found.hint.handshake else None
-        if reply is None:
-            if not found.watched:
-                return 410, _problem(410, "Nobody watches this any more."), []
-            verify = found.hint.verify
-            try:
-                secret = self._secret(found.service, client=True) if verify.uses_client_secret else found.secret
-                verify.check(request, secret, Nothing())
-            except Refused as error:
-                return 401, _problem(401, str(error)), []
+        try:
+            reply = self._checked(found, request)
+        except Refused as error:
+            return 401, _problem(401, str(error)), []
+        except ConnectorError as error:
+            return 400, _problem(400, str(error)), []
+        if reply is None and not found.watched:
+            return 410, _problem(410, "Nobody watches this any more."), []
         if not found.heard:
             await hints.heard(self.state, found.source)
         if reply is not None:
             return _reply(reply)
+        if found.hint.over is not None and found.hint.over(request):
+            await hints.ended(self.state, found.source)
         nudged = await nudges.nudge_source(self.state, found.source)
         log.info("hint.nudged", service=found.service.slug, source=found.source, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []
+
+    def _checked(self, found: hints.Found, request: Request) -> Reply | None:
+        """What the vendor wants to hear, if anything, of a request that is its own. Raises `Refused`."""
+        hint, verify = found.hint, found.hint.verify
+        secret = self._secret(found.service, client=True) if verify.uses_client_secret else found.secret
+        if hint.signs_all:
+            verify.check(request, secret, Nothing())
+        reply = hint.handshake(request) if hint.handshake else None
+        if reply is None and found.watched and not hint.signs_all:
+            verify.check(request, secret, Nothing())
+        return reply
 
     async def _of_area(self, scope: Scope, receive: Receive) -> Answer:
         """Something happened that one AREA waits for."""

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -50,6 +51,7 @@ class Vendor:
         self.refuses = 0
         self.lasts = 3 * HOUR
         self.knocks = True
+        self.signs = False  # its challenges, too
         self.heard = []  # the statuses that its deliveries were answered with
         self.dies = False  # after it made a subscription, before it says so
         self.url = ""
@@ -71,7 +73,8 @@ class Vendor:
         if request.method == "POST":
             wanted = await request.json()
             if self.knocks:
-                async with self.client.post(wanted["url"], params={"challenge": "<b>"}) as answer:
+                signed = {"X-Signature": signature(wanted["secret"])} if self.signs else {}
+                async with self.client.post(wanted["url"], params={"challenge": "<b>"}, headers=signed) as answer:
                     if (answer.status, await answer.text()) != (200, "<b>"):
                         return web.Response(status=400)
             number = f"n{len(self.calls)}"
@@ -89,9 +92,12 @@ class Vendor:
         return [await self.tell(one["url"], one["secret"] if signed is True else signed, body) for one in hooks]
 
     async def tell(self, url, secret, body=b"{}"):
-        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() if secret else ""
-        async with self.client.post(url, data=body, headers={"X-Signature": signature}) as answer:
+        async with self.client.post(url, data=body, headers={"X-Signature": signature(secret, body)}) as answer:
             return answer.status
+
+
+def signature(secret, body=b""):
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() if secret else ""
 
 
 @contextlib.asynccontextmanager
@@ -165,6 +171,9 @@ async def vendor(state):
             for name in await ctx.http.get("/notes"):
                 yield Event(name, Item(title=name))
 
+        signed = replace(hint, signs_all=True, over=lambda request: request.body == b"over")
+        service.add(replace(note_written, name="note_signed", hint=signed))
+
         state.settings = state.settings.model_copy(update={"public_url": here})
         state.registry.add(service)
         async with state.database.transaction() as session:
@@ -186,8 +195,8 @@ async def connect(state, user):
         )  # fmt: skip
 
 
-async def make(state, user, topic="a"):
-    return await make_area(state, user, action="pad.note_written", action_parameters={"topic": topic})
+async def make(state, user, topic="a", action="pad.note_written"):
+    return await make_area(state, user, action=action, action_parameters={"topic": topic})
 
 
 async def hint_of(state):
@@ -464,6 +473,43 @@ async def test_what_no_key_opens_is_made_anew(state, connected, vendor):
         assert await vendor.tells() == [404, 202], "the old one ends by itself"
         await change(state, connected, made.id, is_active=False)
         await until(lambda: list(vendor.hooks.values()) == [old])
+
+
+async def test_a_challenge_that_nobody_signed_is_not_answered_where_the_vendor_signs_all(state, connected, vendor):
+    async with worker(state):
+        await make(state, connected, action="pad.note_signed")
+        row = await until(lambda: resting(state))
+        assert (vendor.calls, await _heard(state)) == (["GET", "POST"], None)
+        assert row["due_at"] - row["checked_at"] < timedelta(seconds=70)
+        vendor.signs = True
+        await connect(state, connected)  # so that the refusal is forgotten
+        await until(lambda: _patient(state))
+        (hook,) = vendor.hooks.values()
+        async with vendor.client.post(hook["url"], params={"challenge": "me, too"}) as answer:
+            assert answer.status == 401
+            assert "me, too" not in await answer.text()
+
+
+async def test_a_vendor_that_says_it_is_over_is_asked_anew_at_once(state, connected, vendor):
+    vendor.signs = True
+    async with worker(state) as running:
+        await make(state, connected, action="pad.note_signed")
+        await until(lambda: _patient(state))
+        (old,) = vendor.hooks
+        (hook,) = vendor.hooks.values()
+        assert await vendor.tell(hook["url"], "wrong", b"over") == 401
+        assert await _subscribed(state) == old
+        vendor.hooks.clear()
+        vendor.notes.append("new")
+        assert await vendor.tell(hook["url"], hook["secret"], b"over") == 202
+        await until(lambda: _count(state, 1))
+        await until(lambda: vendor.hooks)
+        await until(lambda: resting(state))
+        pool = await state.database.pool()
+        await pool.execute("update sources set nudged_at = null")
+        await soon(state, running)
+        await until(lambda: _patient(state))
+        assert await _subscribed(state) not in (None, old)
 
 
 def test_how_long_a_poll_may_wait():

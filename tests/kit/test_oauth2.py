@@ -81,6 +81,13 @@ async def test_or_in_the_form(vendor):
     assert (vendor.form["audience"], vendor.asked["X-Version"]) == ("x", "2")
 
 
+async def test_a_token_of_ones_own_is_asked_for_with_nothing_else(vendor):
+    server = Server("https://a.example/go", f"{vendor.url}/token", quirks=Quirks(client_auth="post"))
+    grant = await oauth2.client_credentials(vendor.client, server, KEYS)
+    assert grant.access.get_secret_value() == "new-access-token"
+    assert vendor.form == {"grant_type": "client_credentials", "client_id": "the id", "client_secret": "s:e/c r+e%t"}
+
+
 async def test_or_as_json(vendor):
     await refresh(vendor, token_json=True)
     assert vendor.asked["Content-Type"] == "application/json"

@@ -11,7 +11,7 @@ const require = createRequire(process.env.AREA_TEST_NPM + "/");
 const { Provider } = await import(require.resolve("oidc-provider"));
 
 const settings = JSON.parse(process.argv[2]);
-const seen = { refresh: 0, code: 0, refused: 0, revoked: 0, tokens: [] };
+const seen = { refresh: 0, code: 0, app: 0, refused: 0, revoked: 0, tokens: [] };
 const control = { ttl: 3600, down: false, slow: 0, grants: [], account: "", deny: false };
 const accounts = settings.accounts;
 
@@ -29,14 +29,14 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   issueRefreshToken: async () => true,
   expiresWithSession: async () => false,
-  features: { devInteractions: { enabled: false }, revocation: { enabled: true }, introspection: { enabled: false } },
+  features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false }, revocation: { enabled: true }, introspection: { enabled: false } },
   interactions: { url: (_ctx, one) => `/interaction/${one.uid}` },
-  ttl: { AccessToken: () => control.ttl, RefreshToken: 86400, Session: 3600, Grant: 86400, Interaction: 600, AuthorizationCode: 60 },
+  ttl: { AccessToken: () => control.ttl, ClientCredentials: () => control.ttl, RefreshToken: 86400, Session: 3600, Grant: 86400, Interaction: 600, AuthorizationCode: 60 },
   cookies: { keys: ["only for tests"] },
 });
 provider.on("grant.success", (ctx) => {
   const kind = ctx.oidc.params.grant_type;
-  seen[kind === "refresh_token" ? "refresh" : "code"] += 1;
+  seen[{ refresh_token: "refresh", client_credentials: "app" }[kind] ?? "code"] += 1;
   seen.tokens.push(ctx.body.access_token, ctx.body.refresh_token);
 });
 provider.on("grant.error", () => { seen.refused += 1; });
@@ -73,16 +73,28 @@ async function test(req, res, url) {
     }
     control.grants = [];
   } else if (url.pathname === "/test/end-access") {
-    for (const token of seen.tokens) await (token && (await provider.AccessToken.find(token)))?.destroy();
+    for (const token of seen.tokens.filter(Boolean)) {
+      await (await provider.AccessToken.find(token))?.destroy();
+      await (await provider.ClientCredentials.find(token))?.destroy();
+    }
   }
   res.setHeader("content-type", "application/json");
   res.end(JSON.stringify(seen));
+}
+
+// What is told to a client in its own name, and to no user.
+async function app(req, res) {
+  const token = await provider.ClientCredentials.find(req.headers.authorization?.replace("Bearer ", "") ?? "");
+  res.statusCode = token?.isValid ? 200 : 401;
+  res.setHeader("content-type", "application/json");
+  res.end(JSON.stringify(token?.isValid ? { client: token.clientId } : { error: "invalid_token" }));
 }
 
 server.on("request", async (req, res) => {
   const url = new URL(req.url, issuer);
   try {
     if (url.pathname.startsWith("/test/")) return await test(req, res, url);
+    if (url.pathname === "/app") return await app(req, res);
     if (url.pathname.startsWith("/interaction/")) return await interact(req, res, url);
     if (url.pathname === "/token") {
       if (control.slow) await wait(control.slow);

@@ -84,7 +84,7 @@ async def _provider():
         "clients": [
             {
                 "client_id": "area", "client_secret": SECRET, "redirect_uris": REDIRECTS,
-                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "grant_types": ["authorization_code", "refresh_token", "client_credentials"], "response_types": ["code"],
             }
         ],
     }  # fmt: skip

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from area import connections, grants
+from area.engine.app_tokens import AppBearer, AppTokens
 from area.engine.away import asking, patiently
 from area.engine.platform import UserPlatform
 from area.engine.state import State
@@ -67,6 +68,7 @@ class Tokens:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.apps = AppTokens(state)
         self._kept: dict[tuple[int, str], tuple[float, Kept]] = {}
         self._renewing: dict[tuple[int, str], asyncio.Task[Kept]] = {}
         self._resting: dict[tuple[int, str], tuple[float, str]] = {}
@@ -270,7 +272,8 @@ def http(state: State, tokens: Tokens, service: Service, user_id: int | None, cr
     """The client for a connector that acts for this user."""
     auth = service.auth
     if isinstance(auth, OAuth2) and user_id is not None:
-        return service.http(state.client, Bearer(state, tokens, service, auth, user_id))
+        bearer = Bearer(state, tokens, service, auth, user_id)
+        return service.http(state.client, bearer, AppBearer(tokens.apps, service, auth))
     return service.http(state.client, service.fixed(credential))
 
 

@@ -166,6 +166,13 @@ async def heard(state: State, source: int) -> None:
     await pool.execute(HEARD, source)
 
 
+async def ended(state: State, source: int) -> None:
+    """The vendor says that it tells no more: nobody relies on it, and the next look asks it anew."""
+    pool = await state.database.pool()
+    await pool.execute(ENDED, source)
+    log.info("hint.ended", source=source)
+
+
 async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
     """What there is; None when there is nothing, or nothing that can still be read."""
     row = await pool.fetchrow(READ, source)

@@ -1,4 +1,4 @@
-"""What a client says to an OAuth 2 authorization server: where to send the user, a code or a refresh token for tokens, revoke.
+"""What a client says to an OAuth 2 authorization server: where to send the user, a code, a refresh token or nothing for tokens, revoke.
 
 RFC 6749 with PKCE (RFC 7636) and revocation (RFC 7009). Vendors differ in small things; `Quirks` names them. No message of an
 error holds more of an answer than the server's error code: descriptions may repeat the code, the token or the secret.
@@ -131,6 +131,11 @@ async def refresh(client: Client, server: Server, keys: Keys, token: SecretStr) 
     """New tokens for a refresh token, which may be worthless afterwards. Raises `GrantFailed`."""
     form = {"grant_type": "refresh_token", "refresh_token": token.get_secret_value()}
     return await _grant(client, server, keys, form)
+
+
+async def client_credentials(client: Client, server: Server, keys: Keys) -> Grant:
+    """A token of this installation's own, which stands for no user (RFC 6749 §4.4). Raises `GrantFailed`."""
+    return await _grant(client, server, keys, {"grant_type": "client_credentials"})
 
 
 async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, hint: str) -> None:

@@ -19,7 +19,9 @@ class Hint:
     `unsubscribe(ctx, params, hook, subscription)` is called when nobody needs it any more. `ctx.state` is the poll's, to be read only.
 
     `verify` checks each delivery, by the secret of its address or the client's. `handshake` is asked before, also about requests
-    that nobody signed: what it returns is answered, and nothing happened.
+    that nobody signed: what it returns is answered, and nothing happened. With `signs_all` it is asked after the check, of a vendor
+    that signs this, too. `over` says of a checked delivery whether it is the vendor's word that the subscription has ended: it is
+    subscribed anew.
     """
 
     verify: Verify
@@ -27,3 +29,5 @@ class Hint:
     unsubscribe: Callable[[Context, Any, Hook, str], Awaitable[None]]
     renew: Callable[[Context, Any, Hook, str], Awaitable[Subscription]] | None = None
     handshake: Callable[[Request], Reply | None] | None = None
+    signs_all: bool = False
+    over: Callable[[Request], bool] | None = None

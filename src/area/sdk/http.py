@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -117,6 +118,8 @@ class Http:
     Those are `base_url`'s (or that of the user's own server) and `hosts`: names, reached by https, or whole origins. A redirect to
     another host takes nothing along.
 
+    `app` lets those in that are AREA's own, by `http.app`.
+
     `name` is what the vendor is called, `pages` how its lists come, `refusal` what its answers mean beside what their status says,
     `headers` what it wants to be told with every request.
 
@@ -131,6 +134,7 @@ class Http:
         base_url: str = "",
         *,
         authority: Authority | None = None,
+        app: Authority | None = None,
         hosts: Sequence[str] = (),
         connected: bool = False,
         name: str = "",
@@ -145,10 +149,24 @@ class Http:
         self._refusal = refusal
         self._base_url = (authority.base_url if authority else "") or base_url
         self._authority = authority
+        self._app = app
         self.connected = connected or authority is not None
         addresses = [self._base_url, *(one if "://" in one else f"https://{one}" for one in hosts)]
         self._origins = frozenset(found for one in addresses if (found := _origin(one)))
         self._masks: Callable[[str], str] = str
+
+    @property
+    def app(self) -> "Http":
+        """The same vendor, asked as AREA's own registration there, for what belongs to it rather than to a user.
+
+        What it is refused says nothing of the user's connection: a 401 is `Permanent` here. Raises `Permanent` for a service that is
+        not connected with OAuth2.
+        """
+        if self._app is None:
+            raise Permanent(f"AREA has no registration of its own at {self._name or 'this service'}.")
+        asked = copy(self)
+        asked._authority, asked.connected = self._app, False  # noqa: SLF001 - it is one of us
+        return asked
 
     async def request(
         self,

@@ -227,12 +227,13 @@ class Service:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.slug):
             raise TypeError(f"Service {self.slug!r}: the slug must be lower case letters, digits and underscores.")
 
-    def http(self, client: Client, authority: Authority | None = None) -> Http:
-        """The client of its connector's functions; `authority` lets their requests in."""
+    def http(self, client: Client, authority: Authority | None = None, app: Authority | None = None) -> Http:
+        """The client of its connector's functions; `authority` lets their requests in, `app` those that are AREA's own."""
         return Http(
             client,
             self.base_url,
             authority=authority,
+            app=app,
             hosts=self.hosts,
             connected=self.auth is not None,
             name=self.name,

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+from area.connectors.twitch import hints
+from area.connectors.twitch.users import user_id
 from area.sdk import Context, Event, Events, Option, Pages, Permanent, Retry, Row, Service, asked, filled, found
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
@@ -88,7 +90,7 @@ class Clipped(Row):
     edit_url: str = found("edit_url", "Where it can be edited", "https://clips.twitch.tv/AwkwardHelpless/edit")
 
 
-@service.poll("A channel goes live", every=OFTEN, scopes=FOLLOWED)
+@service.poll("A channel goes live", every=OFTEN, scopes=FOLLOWED, hint=hints.online)
 async def stream_started(ctx: Context, channel: Channel) -> Events[Stream]:
     # https://dev.twitch.tv/docs/api/reference#get-streams
     async for stream in ctx.http.rows("/streams", Stream, params={"user_login": channel}):
@@ -103,7 +105,7 @@ async def followed_stream_started(ctx: Context) -> Events[Stream]:
         yield Event(stream.id, stream)
 
 
-@service.poll("Somebody follows you", every=OFTEN, scopes=("moderator:read:followers",))
+@service.poll("Somebody follows you", every=OFTEN, scopes=("moderator:read:followers",), hint=hints.follow)
 async def follower_gained(ctx: Context, since: datetime) -> Events[Follower]:
     """Somebody begins to follow your channel."""
     # https://dev.twitch.tv/docs/api/reference#get-channel-followers: the newest first
@@ -135,7 +137,7 @@ async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
 @service.reaction("Send a chat message", on_crash="fail", scopes=("user:write:chat", *FOLLOWED))
 async def send_message(ctx: Context, channel: Channel, text: Text) -> Sent:
     """Send a message to the chat of a channel."""
-    body = {"broadcaster_id": await _id(ctx, channel), "sender_id": await _id(ctx), "message": text}
+    body = {"broadcaster_id": await user_id(ctx, channel), "sender_id": await user_id(ctx), "message": text}
     # https://dev.twitch.tv/docs/api/reference#send-chat-message
     sent = await ctx.http.post("/chat/messages", dict[str, Any], at="data.0", json=body)
     if not sent["is_sent"]:
@@ -156,7 +158,7 @@ async def announce(
     ] = "primary",
 ) -> None:
     """Announce something in the chat of your channel, or of one that you moderate."""
-    query = {"broadcaster_id": await _id(ctx, channel), "moderator_id": await _id(ctx)}
+    query = {"broadcaster_id": await user_id(ctx, channel), "moderator_id": await user_id(ctx)}
     # https://dev.twitch.tv/docs/api/reference#send-chat-announcement
     await ctx.http.call("POST", "/chat/announcements", params=query, json={"message": text, "color": color})
 
@@ -165,7 +167,7 @@ async def announce(
 async def create_clip(ctx: Context, channel: Channel) -> Clipped:
     """Make a clip of what a channel shows right now. It has to be live."""
     # https://dev.twitch.tv/docs/api/reference#create-clip
-    return await ctx.http.post("/clips", Clipped, at="data.0", params={"broadcaster_id": await _id(ctx, channel)})
+    return await ctx.http.post("/clips", Clipped, at="data.0", params={"broadcaster_id": await user_id(ctx, channel)})
 
 
 @service.reaction("Change the title of your stream", scopes=("channel:manage:broadcast",))
@@ -183,7 +185,7 @@ async def update_channel(
             raise Permanent(f"Twitch has no category {category!r}.")
         body["game_id"] = games[0]["id"]
     # https://dev.twitch.tv/docs/api/reference#modify-channel-information
-    await ctx.http.call("PATCH", "/channels", params={"broadcaster_id": await _id(ctx)}, json=body)
+    await ctx.http.call("PATCH", "/channels", params={"broadcaster_id": await user_id(ctx)}, json=body)
 
 
 @service.picker
@@ -199,13 +201,5 @@ async def channels(ctx: Context) -> list[Option]:
 async def _known(ctx: Context, channel: str = "") -> str:
     """The id of a channel, or of the user's own, which a trigger asks for once."""
     if "id" not in ctx.state:
-        ctx.state["id"] = await _id(ctx, channel)
+        ctx.state["id"] = await user_id(ctx, channel)
     return str(ctx.state["id"])
-
-
-async def _id(ctx: Context, channel: str = "") -> str:
-    # https://dev.twitch.tv/docs/api/reference#get-users
-    users = (await ctx.http.get("/users", params={"login": channel} if channel else {}))["data"]
-    if not users:
-        raise Permanent(f"Twitch has no channel {channel!r}.")
-    return str(users[0]["id"])

@@ -1,13 +1,20 @@
 """Twitch, against a double written from its reference: it publishes no description."""
 
+import hashlib
+import hmac
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
+import orjson
 import pytest
+from pydantic import SecretStr
 
 from area.connectors.twitch import service
 from area.kit.clock import now
-from area.sdk import Permanent, Retry
-from area.sdk.testing import Answer, Double, Watch, connector, outcomes
+from area.sdk import Hook, Nothing, Permanent, Refused, Reply, Retry
+from area.sdk.testing import Answer, Double, Watch, connector, delivery, outcomes
 
 ME = {"id": "1", "login": "ada", "display_name": "Ada"}
 OTHER = {"id": "2", "login": "bob", "display_name": "Bob"}
@@ -151,3 +158,155 @@ async def test_who_agreed(ctx, vendor, more, verified):
         more.get("email"),
         verified,
     )
+
+
+# EventSub
+
+HOOK = Hook("https://area.example/hints/t0ken", "s3cret-of-ten-and-more")
+
+
+class EventSub:
+    """Its subscriptions, as https://dev.twitch.tv/docs/api/reference#create-eventsub-subscription tells of them."""
+
+    conditions: ClassVar = {
+        ("stream.online", "1"): {"broadcaster_user_id"},
+        ("channel.follow", "2"): {"broadcaster_user_id", "moderator_user_id"},
+    }
+
+    def __init__(self):
+        self.kept = []
+        self.followed = True  # whether the user let this client read the followers
+
+    def listed(self, asked):
+        assert not set(asked.query) - {"user_id", "after"}, "of status, type and user_id only one may be asked for"
+        rows = [one for one in self.kept if asked.query["user_id"] in one["condition"].values()]
+        if "after" not in asked.query:
+            return {"data": rows[:1], "pagination": {"cursor": "c"} if rows[1:] else {}}
+        return {"data": rows[1:], "pagination": {}}
+
+    def made(self, asked):
+        body = asked.json
+        kind, how = (body["type"], body["version"]), body["transport"]
+        to = urlsplit(how["callback"])
+        if (to.scheme, to.port or 443) != ("https", 443) or not 10 <= len(how["secret"]) <= 100:
+            return Answer(400, json={"message": "invalid transport"})
+        if how["method"] != "webhook" or self.conditions.get(kind) != set(body["condition"]):
+            return Answer(400, json={"message": "invalid condition"})
+        if kind[0] == "channel.follow" and not self.followed:
+            return Answer(403, json={"message": "subscription missing proper authorization"})
+        same = [one for one in self.kept if (one["type"], one["condition"]) == (kind[0], body["condition"])]
+        same = [one for one in same if one["status"] == "enabled"]
+        if any(one["transport"]["callback"] == how["callback"] for one in same):
+            return Answer(409, json={"message": "subscription already exists"})
+        if len(same) == 3:
+            return Answer(429, json={"message": "too many of them"})
+        made = {**body, "id": f"s{len(self.kept)}", "status": "webhook_callback_verification_pending"}
+        made["transport"] = {"method": "webhook", "callback": how["callback"]}
+        self.kept.append(made)
+        return Answer(202, json={"data": [made], "total": len(self.kept)})
+
+    def ended(self, asked):
+        found = [one for one in self.kept if one["id"] == asked.query["id"]]
+        if not found:
+            return Answer(404, json={"message": "subscription not found"})
+        self.kept.remove(found[0])
+        return Answer(204)
+
+
+@pytest.fixture
+async def eventsub(vendor):
+    it = EventSub()
+    token = service.auth.access("client", SecretStr("app-t0ken"))
+    async with Double(None, at="https://api.twitch.tv/helix/eventsub", access=token) as it.double:
+        it.double.on("GET", "/subscriptions", it.listed)
+        it.double.on("POST", "/subscriptions", it.made)
+        it.double.on("DELETE", "/subscriptions", it.ended)
+        async with connector(service, it.double, vendor) as it.ctx:
+            yield it
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "kind", "condition"),
+    [
+        ("stream_started", {"channel": "bob"}, "stream.online", {"broadcaster_user_id": "2"}),
+        ("follower_gained", {}, "channel.follow", {"broadcaster_user_id": "1", "moderator_user_id": "1"}),
+    ],
+)
+async def test_twitch_is_asked_to_tell_of_it(eventsub, name, params, kind, condition):
+    hint, asked = service.actions[name].hint, service.actions[name].params(**params)
+    made = await hint.subscribe(eventsub.ctx, asked, HOOK)
+    (kept,) = eventsub.kept
+    assert (made.id, kept["type"], kept["condition"]) == (kept["id"], kind, condition)
+    assert eventsub.double.asked[-1].json["transport"]["secret"] == HOOK.secret
+    assert timedelta(hours=23) < made.expires_at - now() <= timedelta(days=1), "it is seen to each day"
+    for status in ("webhook_callback_verification_pending", "enabled"):
+        kept["status"] = status
+        assert (await hint.subscribe(eventsub.ctx, asked, HOOK)).id == made.id, "it is found by its address"
+    kept["status"] = "notification_failures_exceeded"
+    anew = await hint.subscribe(eventsub.ctx, asked, HOOK)
+    assert anew.id != made.id, "what has ended does not count"
+    assert (await hint.subscribe(eventsub.ctx, asked, HOOK)).id == anew.id, "on the second page, too"
+    for one in (made.id, anew.id):
+        await hint.unsubscribe(eventsub.ctx, asked, HOOK, one)
+    assert eventsub.kept == []
+    with pytest.raises(Permanent):
+        await hint.unsubscribe(eventsub.ctx, asked, HOOK, made.id)
+
+
+async def test_what_eventsub_refuses(eventsub):
+    hint, params = service.actions["follower_gained"].hint, service.actions["follower_gained"].params()
+    eventsub.followed = False
+    with pytest.raises(Permanent, match="missing proper authorization"):
+        await hint.subscribe(eventsub.ctx, params, HOOK)
+    eventsub.followed = True
+    with pytest.raises(Permanent, match="invalid transport"):
+        await hint.subscribe(eventsub.ctx, params, replace(HOOK, url="http://area.example/hints/t0ken"))
+    eventsub.double.fails(401, {"message": "Invalid OAuth token"})
+    with pytest.raises(Permanent, match="Invalid OAuth token"):  # and not AuthExpired: the user's token is good
+        await hint.subscribe(eventsub.ctx, params, HOOK)
+
+
+def message(kind: str, json: Any, *, secret: str = HOOK.secret, age: timedelta = timedelta(), **headers: str):
+    """What EventSub sends: https://dev.twitch.tv/docs/eventsub/handling-webhook-events#verifying-the-event-message"""
+    stamp = (now() - age).strftime("%Y-%m-%dT%H:%M:%S.%f123Z")
+    body = orjson.dumps(json)
+    signed = hmac.new(secret.encode(), f"e76c6bd4{stamp}".encode() + body, hashlib.sha256).hexdigest()
+    head = {"Id": "e76c6bd4", "Timestamp": stamp, "Type": kind, "Signature": f"sha256={signed}"} | headers
+    return delivery(body=body, headers={f"Twitch-Eventsub-Message-{name}": value for name, value in head.items()})
+
+
+def test_what_eventsub_signs_is_taken_for_ten_minutes():
+    hint = service.actions["stream_started"].hint
+    event = {"subscription": {"type": "stream.online"}, "event": {"broadcaster_user_id": "2"}}
+    for age in (timedelta(), timedelta(minutes=9), timedelta(seconds=-30)):
+        hint.verify.check(message("notification", event, age=age), HOOK.secret, Nothing())
+    refused = [
+        (message("notification", event, age=timedelta(minutes=11)), "ten minutes old"),
+        (message("notification", event, secret="other"), "does not fit"),
+        (message("notification", event, Id="another"), "does not fit"),
+        (message("notification", event, Timestamp="2026-11-23T09:00:00Z"), "does not fit"),
+        (message("notification", event, Signature=""), "does not fit"),
+    ]
+    for request, said in refused:
+        with pytest.raises(Refused, match=said):
+            hint.verify.check(request, HOOK.secret, Nothing())
+    with pytest.raises(Refused, match="no secret"):
+        hint.verify.check(message("notification", event, secret=""), "", Nothing())
+    unsaid = hmac.new(HOOK.secret.encode(), b"idx{}", hashlib.sha256).hexdigest()
+    head = {"Id": "id", "Timestamp": "x", "Signature": f"sha256={unsaid}"}
+    request = delivery(body=b"{}", headers={f"Twitch-Eventsub-Message-{name}": value for name, value in head.items()})
+    with pytest.raises(Refused, match="no time"):
+        hint.verify.check(request, HOOK.secret, Nothing())
+
+
+def test_what_eventsub_sends_beside_events():
+    hint = service.actions["follower_gained"].hint
+    asked = message("webhook_callback_verification", {"challenge": "pogchamp-kappa-360noscope-vohiyo"})
+    hint.verify.check(asked, HOOK.secret, Nothing())
+    assert hint.handshake(asked) == Reply("pogchamp-kappa-360noscope-vohiyo", "text/plain", 200)
+    assert hint.signs_all
+    with pytest.raises(Permanent):
+        hint.handshake(message("webhook_callback_verification", {}))
+    revoked = message("revocation", {"subscription": {"status": "authorization_revoked"}})
+    event = message("notification", {"event": {}})
+    assert [(hint.handshake(one), hint.over(one)) for one in (revoked, event)] == [(None, True), (None, False)]

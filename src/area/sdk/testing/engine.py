@@ -74,10 +74,11 @@ async def connector(
     credential: Any = None,
     access: Access | None = None,
     token: str = "t0ken",  # noqa: S107 - of a test
+    app_token: str = "app-t0ken",  # noqa: S107 - of a test
 ) -> AsyncIterator[Context]:
     """A context whose `http` reaches the doubles under their vendors' addresses, connected as a user's would be.
 
-    With OAuth2 it carries `token`, otherwise what the service makes of `credential`, or `access`. Doubles that were not told
+    With OAuth2 it carries `token`, and `http.app` carries `app_token`; otherwise what the service makes of `credential`, or `access`. Doubles that were not told
     what to expect expect that.
     """
     auth, authority = service.auth, None
@@ -93,7 +94,7 @@ async def connector(
             double.access = await authority.access()
     guard = Guard(allow=["127.0.0.1"])
     client = _Elsewhere(guard, doubles)
-    http = service.http(client, authority)
+    http = service.http(client, authority, _Granted(auth, app_token) if isinstance(auth, OAuth2) else None)
     try:
         yield Context(http=http, guard=guard, platform=_Alone(), credential=credential)
     finally:

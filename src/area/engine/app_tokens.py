@@ -1,0 +1,88 @@
+"""Tokens of AREA's own registrations at vendors (client credentials, RFC 6749 §4.4), for what belongs to them and to no user.
+
+They are kept in the process's memory alone: losing one costs a request, and those of several processes stand side by side.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+import structlog
+from pydantic import SecretStr
+
+from area import connections, grants
+from area.engine.state import State
+from area.kit import oauth2
+from area.kit.clock import now
+from area.kit.http import Response
+from area.kit.oauth2 import GrantFailed
+from area.sdk import Access, OAuth2, Permanent, Retry, Service
+
+log = structlog.get_logger()
+
+REST = 10.0  # seconds after a refusal before it is asked again
+
+
+class AppTokens:
+    """One process's memory of them. Whoever needs one while it is asked for waits for that answer."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._kept: dict[str, tuple[SecretStr, datetime | None]] = {}  # by client, with when to have another
+        self._resting: dict[str, tuple[float, str]] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def good(self, service: Service, auth: OAuth2, stale: str = "") -> Access:
+        """What lets a request in, other than the token `stale`.
+
+        Raises `Permanent` when AREA is not registered at the vendor, `Retry` when that gives no token just now.
+        """
+        keys = connections.keys_of(service, self._state.settings)
+        if keys is None:
+            raise Permanent(f"This server has no client id for {service.name}. Tell an administrator.")
+        client = connections.client_of(service)
+        async with self._asking[client]:
+            token, refresh_at = self._kept.get(client, (None, None))
+            due = refresh_at is not None and refresh_at <= now()
+            if token is None or due or token.get_secret_value() == stale:
+                token = await self._ask(service, auth, client, keys)
+        return auth.access(keys.id, token)
+
+    async def _ask(self, service: Service, auth: OAuth2, client: str, keys: oauth2.Keys) -> SecretStr:
+        until, said = self._resting.get(client, (0.0, ""))
+        if until > time.monotonic():
+            raise Retry(said, timedelta(seconds=REST))
+        try:
+            grant = await oauth2.client_credentials(self._state.client, auth.server, keys)
+        except GrantFailed as error:
+            said = f"{service.name} does not let this server itself in: {error}"
+            self._resting[client] = (time.monotonic() + REST, said)
+            raise Retry(said, timedelta(seconds=REST)) from None
+        self._kept[client] = (grant.access, grants.refresh_moment(grant, now())[1])
+        log.info("app_token.granted", service=service.slug)
+        return grant.access
+
+
+class AppBearer:
+    """The `Authority` of AREA's own registration at a vendor."""
+
+    base_url = ""
+
+    def __init__(self, tokens: AppTokens, service: Service, auth: OAuth2) -> None:
+        self._tokens = tokens
+        self._service = service
+        self._auth = auth
+
+    async def access(self) -> Access:
+        """The present token."""
+        return await self._tokens.good(self._service, self._auth)
+
+    async def renewed(self, refused: Access, status: int) -> Access | None:
+        """Another token than the one that was refused; none where the status may mean something else."""
+        (stale,) = refused.secrets
+        return await self._tokens.good(self._service, self._auth, stale) if status == 401 else None
+
+    def refuses(self, response: Response) -> bool:
+        """By the status, or by what a 200 says."""
+        return self._auth.refuses(response)
