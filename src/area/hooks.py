@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import orjson
 import structlog
 
+from area import providers
 from area.connections import keys_of
 from area.engine import access, hints, metrics, nudges
 from area.engine.away import is_away
@@ -23,7 +24,7 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import hash_token
 from area.kit.text import dump_model
-from area.sdk import AuthExpired, ConnectorError, Headers, Nothing, Refused, Reply, Request, Retry, Service
+from area.sdk import AuthExpired, ConnectorError, Headers, Inbound, Nothing, Refused, Reply, Request, Retry, Service
 
 log = structlog.get_logger()
 
@@ -77,6 +78,7 @@ class Hooks:
     _addresses: dict[int, Bucket] = field(default_factory=dict)
     _sources: dict[int, Bucket] = field(default_factory=dict)
     _users: dict[int, Bucket] = field(default_factory=dict)
+    _introductions: Bucket = field(default_factory=lambda: Bucket(BURST, time.monotonic()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -123,6 +125,8 @@ class Hooks:
         reply = service.inbound.handshake(request) if service.inbound.handshake else None
         if reply is not None:
             return _reply(reply)
+        if await self._introduced(service, service.inbound, request):
+            return 200, b"{}", []
         verify = service.inbound.verify
         try:
             verify.check(request, self._secret(service, client=verify.uses_client_secret), Nothing())
@@ -135,6 +139,22 @@ class Hooks:
         nudged = await nudges.nudge(self.state, service, accounts)
         log.info("webhook.nudged", service=service.slug, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []
+
+    async def _introduced(self, service: Service, inbound: Inbound, request: Request) -> bool:
+        """Whether the vendor told what it will sign with, which anybody may say as long as no administrator has set it."""
+        keys = keys_of(service, self.state.settings)
+        if inbound.token is None or keys is None or keys.signing is not None:
+            return False
+        try:
+            token = inbound.token(request)
+        except ConnectorError:
+            return False  # whatever it is, it is not signed
+        if token is None or not self._introductions.take(1, BURST):
+            return False
+        async with self.state.database.transaction() as session:
+            await providers.keep_token(session, self.state.keyring, service.slug, token)
+        log.info("webhook.token", service=service.slug)
+        return True
 
     async def _of_source(self, scope: Scope, receive: Receive) -> Answer:
         """A vendor that was asked for it says that there is news of what a source watches: it is asked now."""

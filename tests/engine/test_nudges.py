@@ -10,14 +10,16 @@ import orjson
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
-from area import catalog, connections
+from area import catalog, connections, providers
 from area.db.models import ConnectionState
 from area.engine.cache import Cache
 from area.engine.intake import Intake
 from area.hooks import Hooks
+from area.kit.crypto import Keyring
 from area.kit.oauth2 import Keys
-from area.sdk import Context, Credentials, Event, Inbound, Permanent, Reply, Request, Service, hmac_sha256
+from area.sdk import Context, Credentials, Event, Inbound, Permanent, Reply, Request, Service, hmac_sha256, parse
 from tests.engine.conftest import Item, Login, Topic, make_area, make_user, rows, until, worker
 
 SIGNING = "what it signs with"
@@ -45,6 +47,9 @@ async def board(state):
             raise Permanent("It names no account.")
         return found["accounts"]
 
+    def token(request: Request) -> str | None:
+        return parse(dict[str, str], request.json(), "Board").get("token")
+
     def challenge(request: Request) -> Reply | None:
         return Reply(request.query["challenge"]) if "challenge" in request.query else None
 
@@ -53,7 +58,7 @@ async def board(state):
         "Board",
         "A board that tells of news.",
         auth=Credentials(Login, works),
-        inbound=Inbound(hmac_sha256("X-Signature"), accounts, challenge),
+        inbound=Inbound(hmac_sha256("X-Signature"), accounts, challenge, token),
     )
 
     @board.poll("A note is pinned", every=timedelta(hours=1))
@@ -168,3 +173,32 @@ async def test_challenges_and_what_cannot_be_read(state, user, board):
     assert (await tell(state, body=b"{}"))[0] == 400
     assert (await tell(state, "T1", path="probe"))[0] == 404
     assert (await tell(state, "T1", path="nobody"))[0] == 404
+
+
+async def test_what_the_vendor_will_sign_with_is_kept_until_it_is_set(state, user, board):
+    def set_to(keys):
+        state.settings = state.settings.model_copy(update={"clients": keys})
+
+    async def shown(keyring=state.keyring):
+        async with state.database.sessions() as session:
+            return await providers.tokens(session, keyring, state.registry, state.settings)
+
+    told = orjson.dumps({"token": "s3cret-t0ken"})
+    assert (await tell(state, body=told, signed=""))[0] == 401, "a signing secret is set"
+    registered = {"board": Keys("id", SecretStr("secret"))}
+    for keys in ({}, registered):
+        set_to(keys)
+        assert await shown() == {}
+        assert (await tell(state, body=told, signed=""))[0] == (200 if keys else 401)
+    with capture_logs() as logged:
+        assert await tell(state, body=told.replace(b"s3cret", b"n3w"), signed="") == (200, b"{}")
+    assert [one["event"] for one in logged] == ["webhook.token"]
+    assert "n3w-t0ken" not in str(logged)
+    assert await shown() == {"board": "n3w-t0ken"}
+    assert "t0ken" not in str(await rows(state, "select * from meta")), "kept encrypted"
+    assert await shown(Keyring(["another-key-of-more-than-32-characters"])) == {}
+    for body in (b"{}", b"{", b"[]"):
+        assert (await tell(state, body=body, signed=""))[0] == 401, "nothing else is believed"
+    set_to({"board": Keys("id", SecretStr("secret"), SecretStr("n3w-t0ken"))})
+    assert await shown() == {}
+    assert (await tell(state, "T1", signed="n3w-t0ken"))[0] == 202

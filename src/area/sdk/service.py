@@ -71,11 +71,15 @@ class Inbound:
 
     `accounts` tells whose account it is, by the ids that are in `Account.id`; their polls are then asked at once. `verify` is
     given the signing secret of AREA's registration (`AREA_<CLIENT>_SIGNING_SECRET`), or its client secret.
+
+    `token` is for a vendor that tells at this address, before anything is signed, what it will sign with, and wants to hear it from
+    an administrator: it returns what a request tells, or None. As long as no signing secret is set, it is kept for administrators to read.
     """
 
     verify: Verify
     accounts: Callable[[Request], Sequence[str]]
     handshake: Handshake | None = None
+    token: Callable[[Request], str | None] | None = None
 
 
 @dataclass(kw_only=True)

@@ -227,10 +227,11 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
 
 
 @router.get("/clients")
-async def clients(page: AdminPage) -> Response:
+async def clients(page: AdminPage, session: SessionDep) -> Response:
     """The services that AREA has to be registered at, with what to paste there and what to set here."""
     found = providers.clients(page.state.registry, page.state.settings)
-    return await page.show("admin_clients.html", nav="admin", tab="clients", clients=found)
+    tokens = await providers.tokens(session, page.state.keyring, page.state.registry, page.state.settings)
+    return await page.show("admin_clients.html", nav="admin", tab="clients", clients=found, tokens=tokens)
 
 
 # The audit

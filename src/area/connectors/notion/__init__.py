@@ -5,7 +5,23 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from area.connectors.notion.values import plain, rich, written
-from area.sdk import Context, Event, Events, Made, Option, Pages, Permanent, Response, Retry, Service, asked, parse
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Inbound,
+    Made,
+    Option,
+    Pages,
+    Permanent,
+    Request,
+    Response,
+    Retry,
+    Service,
+    asked,
+    hmac_sha256,
+    parse,
+)
 from area.sdk.answers import Row, found
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
@@ -18,6 +34,18 @@ def _refusal(response: Response, _: Mapping[str, Any]) -> Retry | None:
     return Retry(f"{response.host} answered 409: {response.excerpt()}") if response.status == 409 else None
 
 
+def _token(request: Request) -> str | None:
+    """https://developers.notion.com/reference/webhooks#step-2-verifying-the-subscription"""
+    body = parse(dict[str, Any], request.json(), "Notion")
+    return parse(str, body["verification_token"], "Notion") if "verification_token" in body else None
+
+
+def _news(request: Request) -> list[str]:
+    """The bots that may see what changed: https://developers.notion.com/reference/webhooks-events-delivery#event-properties"""
+    body = parse(dict[str, Any], request.json(), "Notion")
+    return [one.id for one in parse(list[Made], body.get("accessible_by"), "Notion")]
+
+
 service = Service(
     "notion",
     "Notion",
@@ -28,6 +56,8 @@ service = Service(
     # https://developers.notion.com/reference/intro#pagination
     pages=Pages("results", next="next_cursor", cursor="start_cursor"),
     refusal=_refusal,
+    # https://developers.notion.com/reference/webhooks#step-3-validating-event-payloads-recommended
+    inbound=Inbound(hmac_sha256("X-Notion-Signature", "sha256="), _news, token=_token),
     auth=OAuth2(  # https://developers.notion.com/guides/get-started/authorization
         "https://api.notion.com/v1/oauth/authorize",
         "https://api.notion.com/v1/oauth/token",

@@ -1,5 +1,7 @@
 """Notion, against a double written from its documentation: of its OpenAPI only an old part is published as a package."""
 
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +10,8 @@ import pytest
 
 from area.connectors.notion import service
 from area.connectors.notion.values import plain, written
-from area.sdk import Permanent, Retry
-from area.sdk.testing import Double, Watch, connector, outcomes
+from area.sdk import Nothing, Permanent, Refused, Retry
+from area.sdk.testing import Double, Watch, connector, delivery, outcomes
 
 DATABASE = "248104cd-477e-80af-bc30-000bd28de8f9"
 SCHEMA = {"Name": {"type": "title"}, "Status": {"type": "status"}, "Tags": {"type": "multi_select"}}
@@ -189,3 +191,39 @@ def test_values_are_written_by_kind(kind, value, made):
 def test_values_that_can_not_be_written(kind, value):
     with pytest.raises(Permanent, match="'P'"):
         written(kind, "P", value)
+
+
+def test_notion_tells_whose_pages_changed():
+    inbound, token = service.inbound, "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"
+    # https://developers.notion.com/reference/webhooks-events-delivery#pagecreated
+    who = [
+        {"id": "556a1abf-4f08-40c6-878a-75890d2a88ba", "type": "person"},
+        {"id": "1edc05f6-2702-81b5-8408-00279347f034", "type": "bot"},
+    ]
+    body = json.dumps(
+        {"type": "page.created", "entity": {"id": "page-1", "type": "page"}, "accessible_by": who}
+    ).encode()
+    signed = "sha256=" + hmac.new(token.encode(), body, hashlib.sha256).hexdigest()
+    request = delivery(body=body, headers={"X-Notion-Signature": signed})
+    inbound.verify.check(request, token, Nothing())
+    assert "1edc05f6-2702-81b5-8408-00279347f034" in inbound.accounts(request)
+    for wrong, secret in (("", token), (signed[7:], token), (signed, "other"), (signed, "")):
+        with pytest.raises(Refused):
+            inbound.verify.check(delivery(body=body, headers={"X-Notion-Signature": wrong}), secret, Nothing())
+    assert inbound.token(delivery(json={"verification_token": token})) == token
+    assert inbound.token(request) is None
+    for wrong in (b"[]", b"{}", b"?", b'{"accessible_by": [1]}'):
+        with pytest.raises(Permanent):
+            inbound.accounts(delivery(body=wrong))
+
+
+async def test_the_account_is_the_bot(notion, ctx):
+    bot = {
+        "object": "user",
+        "id": "1edc05f6-2702-81b5-8408-00279347f034",
+        "type": "bot",
+        "name": "AREA",
+        "bot": {"workspace_name": "Ada's"},
+    }
+    notion.on("GET", "/v1/users/me", bot)
+    assert (await service.auth.account(ctx)).id == bot["id"]
