@@ -15,7 +15,7 @@ run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127
 	@exec $(BIN)/area up
 
 test: $(VENV)/dev.stamp $(VENV)/npm.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for some of them)
-	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 3 $(ARGS)
 
 check: $(VENV)/dev.stamp ## Check format, style, import direction and types
 	@failed=; for one in "ruff format --check" "ruff check" lint-imports mypy; do \

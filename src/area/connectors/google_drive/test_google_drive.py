@@ -1,5 +1,6 @@
 """Google Drive, against a double that enforces its discovery document; the words of `q` are not in it."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 
@@ -23,6 +24,12 @@ def writable(document):
 
 
 drive = discovered("drive.v3", mend=writable)
+
+
+@pytest.fixture(autouse=True)
+def begins(monkeypatch):
+    """The present is when a test begins: a whole run takes longer than a window."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC).replace(microsecond=0))
 
 
 @pytest.fixture

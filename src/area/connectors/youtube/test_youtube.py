@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,12 @@ V3 = "/youtube/v3"
 OWN = "UCBR8-60-B28hp2BmDPdntcQ"
 VIDEO = "dQw4w9WgXcQ"
 NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def begins(monkeypatch):
+    """The present is when a test begins: a whole run takes longer than a window."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC).replace(microsecond=0))
 
 
 @pytest.fixture
