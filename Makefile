@@ -18,9 +18,11 @@ test: $(VENV)/dev.stamp $(VENV)/npm.stamp apt ## Run the tests (ARGS="tests/engi
 	$(BIN)/pytest -n 3 $(ARGS)
 
 check: $(VENV)/dev.stamp ## Check format, style, import direction and types
-	@failed=; for one in "ruff format --check" "ruff check" lint-imports mypy; do \
+	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; failed=; \
+	for one in "ruff format --check" "ruff check" lint-imports; do \
 	    echo "$$one"; $(BIN)/$$one || failed="$$failed, $$one"; \
-	done; if [ -n "$$failed" ]; then echo "failed:$${failed#,}" >&2; exit 1; fi
+	done; echo mypy; wait $$types || failed="$$failed, mypy"; cat $(VENV)/mypy.log; \
+	if [ -n "$$failed" ]; then echo "failed:$${failed#,}" >&2; exit 1; fi
 
 format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format

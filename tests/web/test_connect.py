@@ -30,7 +30,8 @@ class World:
 def _world(memory):
     callback = "/api/auth/vendor/callback"
     with room(memory) as folder, authorization_server(port := free_port(), [callback]) as vendor:
-        settings = connector(vendor.issuer, folder / "package") | registered()
+        notion = {"AREA_NOTION_CLIENT_ID": "id", "AREA_NOTION_CLIENT_SECRET": "secret"}
+        settings = connector(vendor.issuer, folder / "package") | registered() | notion
         with installation(folder / "area", AREA_PORT=str(port), **settings) as server:
             yield World(server, vendor)
 
@@ -242,3 +243,23 @@ async def test_a_session_that_has_ended_leads_to_signing_in(world, person):
     await expect(page.get_by_role("link", name="Connect Vendor", exact=True)).to_be_visible()
     await expect(page).to_have_url(f"{world.server.url}/services/vendor")
     person.complaints[:] = [said for said in person.complaints if "status of 401" not in said]
+
+
+async def test_what_a_service_will_sign_with_is_shown_to_administrators_only(world, browser):
+    server = world.server
+    admin, other = await arrive(server, browser, "root"), await arrive(server, browser)
+    told = await other.context.request.post(f"{server.url}/webhooks/notion", data={"verification_token": "secret_tMr"})
+    assert told.status == 200
+    await admin.go("/admin/clients")
+    card = admin.page.locator("#client-notion")
+    await expect(card).to_contain_text("Notion sent this token")
+    await expect(card).to_contain_text("AREA_NOTION_SIGNING_SECRET")
+    await expect(card.locator("#token-notion")).to_have_text("secret_tMr")
+    for path in ("/services/notion", "/api/services", "/api/services/notion"):
+        answer = await other.context.request.get(f"{server.url}{path}")
+        assert answer.status == 200, path
+        assert "secret_tMr" not in await answer.text()
+    assert "secret_tMr" not in server.log()
+    assert not admin.complaints
+    for one in (admin, other):
+        await one.context.close()
