@@ -1,6 +1,6 @@
 """Reads one feed, as a program of its own: the document comes on standard input, its items go as JSON to standard output.
 
-    python reader.py ADDRESS CONTENT_TYPE < document
+    python reader.py ADDRESS CONTENT_TYPE SECONDS < document
 
 It is a program because feedparser takes seconds for a megabyte, and quadratic time for hostile ones: it must not hold up
 whoever asks, and it must be possible to kill it. It imports nothing of AREA, to start fast.
@@ -203,6 +203,8 @@ def main() -> None:
 
         os.nice(10)
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+        seconds = int(sys.argv[3])
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # the first ends it with SIGXCPU
     answer: dict[str, Any]
     try:
         answer = {"items": read(sys.stdin.buffer.read(), *sys.argv[1:3])}
