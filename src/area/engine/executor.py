@@ -556,19 +556,22 @@ class Executor:
             await asyncio.sleep(SHOW_RUNNING_AFTER)
             metrics.running.set(len(self._started))
             self._end_overdue()
-            before = time.perf_counter() - SHOW_RUNNING_AFTER
-            slow = [one for one, clock in self._started.items() if clock < before and one not in shown]
             shown &= set(self._started)
-            if not slow:
-                continue
             try:
-                pool = await self.state.database.pool()
-                for row in await pool.fetch(START, slow):
-                    self.recorder.changed(self._owners.get(row[0], 0), row[0])
+                async with self.recorder.writing:  # else what has left by then to wait would be marked after it
+                    shown.update(await self._show(shown))
             except Exception as error:  # noqa: BLE001 - they are marked at the next look
                 log.warning("show_running.failed", error=str(error), kind=type(error).__name__)
-                continue
-            shown.update(slow)
+
+    async def _show(self, shown: set[int]) -> list[int]:
+        """Mark as running what has been for a while, and is not `shown` yet."""
+        before = time.perf_counter() - SHOW_RUNNING_AFTER
+        slow = [one for one, clock in self._started.items() if clock < before and one not in shown]
+        if slow:
+            pool = await self.state.database.pool()
+            for row in await pool.fetch(START, slow):
+                self.recorder.changed(self._owners.get(row[0], 0), row[0])
+        return slow
 
     def _end_overdue(self) -> None:
         """One look at all of them is cheaper than a timer for each."""

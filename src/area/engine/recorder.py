@@ -69,6 +69,7 @@ class Recorder:
     """Takes outcomes from all groups of a worker and writes them together. What `record` returns tells when they are durable."""
 
     state: State
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # what is written of executions, is written one by one
     _waiting: list[Outcome] = field(default_factory=list)
     _batch: "asyncio.Future[None] | None" = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -87,15 +88,16 @@ class Recorder:
     def start(self) -> None:
         """Begin to write."""
         self._task = asyncio.create_task(self._run(), name="recorder")
-        self._publisher = asyncio.create_task(self._publish(), name="publisher")
+        self._publisher = asyncio.create_task(self._publish_often(), name="publisher")
 
     async def stop(self) -> None:
-        """Stop; whoever still waits in `record` is not answered, and its job is found again."""
+        """Stop, and tell live views the last; whoever still waits in `record` is not answered, and its job is found again."""
         tasks = [task for task in (self._task, self._publisher) if task]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=0.5)
+        telling = asyncio.create_task(self._publish(), name="publish-last")
+        await asyncio.wait([*tasks, telling], timeout=0.5)
+        telling.cancel()
 
     def changed(self, user_id: int, execution_id: int) -> None:
         """Tell live views that an execution looks different now."""
@@ -122,7 +124,8 @@ class Recorder:
         pause = 0.1
         while True:
             try:
-                await self._write(outcomes)
+                async with self.writing:
+                    await self._write(outcomes)
             except asyncpg.DeadlockDetectedError:
                 log.info("recorder.deadlock", outcomes=len(outcomes))
             except Exception as error:  # the recorder must not end: everything would wait for it
@@ -199,18 +202,19 @@ class Recorder:
                 await switched_off(conn, area_id, count, reasons[area_id])
             await conn.execute("select pg_notify('area_changed', $1)", str(area_id))
 
-    async def _publish(self) -> None:
+    async def _publish_often(self) -> None:
         """Tell live views what changed, at most five times a second and never in the way of the writing."""
         while True:
             await asyncio.sleep(PUBLISH_EVERY)
-            if not self._changed:
-                continue
-            changed, self._changed = self._changed, defaultdict(list)
-            started = time.monotonic()
-            try:
+            await self._publish()
+
+    async def _publish(self) -> None:
+        changed, self._changed = self._changed, defaultdict(list)
+        started = time.monotonic()
+        try:
+            for user_id, ids in changed.items():
                 pool = await self.state.database.pool()
-                for user_id, ids in changed.items():
-                    payload = orjson.dumps({"users": {str(user_id): ids}}).decode()
-                    await pool.execute("select pg_notify('executions_changed', $1)", payload)
-            except Exception as error:  # noqa: BLE001 - views are shown the next change
-                log.warning("publish.failed", error=str(error), seconds=round(time.monotonic() - started, 3))
+                payload = orjson.dumps({"users": {str(user_id): ids}}).decode()
+                await pool.execute("select pg_notify('executions_changed', $1)", payload)
+        except Exception as error:  # noqa: BLE001 - views are shown the next change
+            log.warning("publish.failed", error=str(error), seconds=round(time.monotonic() - started, 3))
