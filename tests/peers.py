@@ -32,7 +32,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-HOST = "127.0.0.1"
+from tests.ports import HOST, free_port
+
 LOGIN = "ann@example.org"
 PASSWORD = "correct horse"  # a space and no more: the quoting is tried too
 TIMEOUT = 10
@@ -91,6 +92,7 @@ _MOSQUITTO = """\
 persistence true
 persistence_location {folder}/
 autosave_interval 3600
+log_type all
 allow_anonymous false
 password_file {folder}/passwords
 acl_file {folder}/rights
@@ -202,6 +204,10 @@ class Mosquitto:
         if self.process:
             _end(self.process)
             self.process = None
+
+    def subscriptions(self) -> int:
+        """How many it has confirmed since its folder was made."""
+        return (self.folder / "log").read_text(errors="replace").count("Sending SUBACK")
 
     def forget(self) -> None:
         """Lose every session and message. Stop first."""
@@ -395,13 +401,6 @@ def certificate(folder: Path, names: Sequence[str] = (HOST, "localhost"), *, day
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return cert_path, key_path
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -20,7 +20,7 @@ from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, insert, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -399,17 +399,7 @@ async def _add_token(session: AsyncSession, user_id: int, kind: Kind, **values: 
 
 async def authenticate(session: AsyncSession, settings: Settings, token: str) -> Identity | None:
     """Whose token this is, or None: unknown, expired, or its account disabled. Extends a session, once a minute at most."""
-    statement = (
-        select(AccessToken.id, AccessToken.kind, AccessToken.last_used_at, *_USER)
-        .join(User, User.id == AccessToken.user_id)
-        .outerjoin(UserSettings, UserSettings.user_id == User.id)
-        .where(
-            AccessToken.token_hash == crypto.hash_token(token),
-            User.is_active,
-            or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
-        )
-    )
-    row = (await session.execute(statement)).one_or_none()
+    row = (await session.execute(_WHOSE, {"hash": crypto.hash_token(token)})).one_or_none()
     if row is None:
         return None
     token_id, _, used, *columns = row
@@ -841,6 +831,17 @@ _USER = (
     User.password_hash.is_not(None),
 )
 _NAMES = tuple(UserView.model_fields)
+# asked by every request, so it is put together once
+_WHOSE = (
+    select(AccessToken.id, AccessToken.kind, AccessToken.last_used_at, *_USER)
+    .join(User, User.id == AccessToken.user_id)
+    .outerjoin(UserSettings, UserSettings.user_id == User.id)
+    .where(
+        AccessToken.token_hash == bindparam("hash"),
+        User.is_active,
+        or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
+    )
+)
 
 
 def _view(row: Sequence[Any] | Row[Any]) -> UserView:

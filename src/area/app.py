@@ -25,7 +25,7 @@ from area.engine.cache import Cache
 from area.engine.state import State
 from area.settings import Settings
 from area.web.assets import serve as serve_asset
-from area.web.logos import logo
+from area.web.logos import icon
 
 log = structlog.get_logger()
 
@@ -106,10 +106,11 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 async def work(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     """A worker process."""
     from area.engine.runtime import Worker
+    from area.web.reasons import notice
 
     state = await prepare(settings, dsn)
     try:
-        await Worker(state).run(stop)
+        await Worker(state, notice).run(stop)
     finally:
         await state.close()
 
@@ -251,8 +252,7 @@ class Root:
         return 200, b"application/json", orjson.dumps(about)
 
     async def _icon(self, name: str, _scope: Scope) -> tuple[int, bytes, bytes]:
-        registry, slug = self._state.registry, name.removesuffix(".svg")
-        service = registry.services.get(slug) if name.endswith(".svg") else None
-        if service is None:
+        drawn = icon(self._state.registry, name.removesuffix(".svg")) if name.endswith(".svg") else None
+        if drawn is None:
             return 404, b"text/plain", b"no such icon\n"
-        return 200, b"image/svg+xml", logo(service, registry.folders.get(slug))
+        return 200, b"image/svg+xml", drawn

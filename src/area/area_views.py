@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import parameters
 from area.db.models import ConnectionState, Service, UserService
-from area.kit.crypto import Undecryptable
+from area.kit.crypto import Keyring, Undecryptable
 from area.parameters import open_value
 from area.plans import MASK, SECRET, Config, Scope, parse
 from area.registry import Registry
@@ -87,11 +87,12 @@ where a.id = any(:ids)
 """
 
 
-async def views(session: AsyncSession, scope: Scope, ids: Sequence[int]) -> list[AreaOut]:
+async def views(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addresses: bool = True) -> list[AreaOut]:
     """The AREAs (all of one user) as that user sees them, in the order of their ids, those that are gone left out. What was
-    changed must have been flushed.
+    changed must have been flushed. Without `addresses`, those of webhooks are not decrypted; a view is then the same object as
+    long as nothing of it has changed.
     """
-    rows = {row.id: row for row in await session.execute(text(AREAS), {"ids": list(ids)})}
+    rows = {row.id: row for row in (await session.execute(text(AREAS), {"ids": list(ids)})).all()}
     areas = [rows[one] for one in ids if one in rows]
     if not areas:
         return []
@@ -107,22 +108,28 @@ async def views(session: AsyncSession, scope: Scope, ids: Sequence[int]) -> list
         connections = await _connection_states(session, scope.registry, areas[0].user_id)
     for area in areas:
         one = same.get(area.id)
-        if one is None or one.connections != connections:
-            one = Seen(area, connections, _view(scope, area, parts[area.id], connections))
+        if one is None or one.connections != connections or one.keyring is not scope.keyring:
+            one = Seen(area, connections, scope.keyring, _view(scope, area, parts[area.id], connections))
         seen[area.id] = one
         seen.move_to_end(area.id)
-    views = [_reachable(scope, area, seen[area.id].view) for area in areas]
+    views = [seen[area.id].view for area in areas]
+    if addresses:
+        views = [_reachable(scope, area, view) for area, view in zip(areas, views, strict=True)]
     while len(seen) > MOST_KEPT:
         seen.popitem(last=False)
     return views
 
 
 def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connections: Mapping[str, str]) -> AreaOut:
-    """The AREA without its webhook's address."""
+    """The AREA without its webhook's address, which must be readable all the same."""
     action, reaction = parts
     keys = (action.component, reaction.component)
     waits_for = _waits_for(scope.registry, keys, connections) if area.available else None
     state, reason = _state(area, scope.registry, keys, waits_for, connections)
+    try:
+        _webhook(scope, action.component, area)
+    except Undecryptable as error:
+        state, reason, waits_for = "failing", f"Its webhook address can't be read: {error}", None
     return AreaOut(
         id=area.id,
         user_id=area.user_id,
@@ -149,12 +156,11 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
 
 
 def _reachable(scope: Scope, area: Row[Any], view: AreaOut) -> AreaOut:
-    """The AREA with its webhook's address."""
+    """The AREA with its webhook's address, where it can be read."""
     try:
         url, secret = _webhook(scope, view.action.component, area)
-    except Undecryptable as error:
-        reason = f"Its webhook address can't be read: {error}"
-        return view.model_copy(update={"state": "failing", "reason": reason, "waits_for": None})
+    except Undecryptable:
+        return view
     return view.model_copy(update={"webhook_url": url, "webhook_secret": secret}) if url else view
 
 
@@ -166,6 +172,7 @@ class Seen:
 
     row: Row[Any]
     connections: Mapping[str, str]
+    keyring: Keyring
     view: AreaOut
 
 

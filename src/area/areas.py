@@ -194,8 +194,11 @@ async def find(
     q: str | None = None,
     service: str | None = None,
     active: bool | None = None,
+    addresses: bool = True,
 ) -> list[AreaOut]:
-    """The user's AREAs, newest first, before the id `before`; `q` searches names, `service` is a slug."""
+    """The user's AREAs, newest first, before the id `before`; `q` searches names, `service` is a slug. For `addresses`, see
+    `area_views.views`.
+    """
     statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Area.id < before)
@@ -206,7 +209,8 @@ async def find(
         statement = statement.where(Area.name.ilike(f"%{escaped}%"))
     if service:
         statement = _of_service(statement, scope.registry, service)
-    return await area_views.views(session, scope, list(await session.scalars(statement)))
+    ids = (await session.scalars(statement)).all()
+    return await area_views.views(session, scope, ids, addresses=addresses)
 
 
 async def services_in_use(session: AsyncSession, registry: Registry, user_id: int) -> list[tuple[str, str]]:

@@ -24,13 +24,16 @@ PAGES = 2000  # pages of `hook_states` looked through in one transaction
 
 
 BY_HOUR = text("""
-select e.area_id, cast(floor(extract(epoch from now() - e.created_at) / 3600) as int) as hour, count(*),
-  count(*) filter (where e.status = 'failed')
-from unnest(cast(:ids as int[])) as mine(id), lateral (
-  select area_id, created_at, status from area_executions
-  where area_id = mine.id and created_at > now() - make_interval(hours => :hours) order by id desc limit :most
-) e
-group by 1, 2""")
+select area_id, array_agg(hour), array_agg(number), array_agg(failed) from (
+  select e.area_id, cast(floor(extract(epoch from now() - e.created_at) / 3600) as int) as hour, count(*) as number,
+    count(*) filter (where e.status = 'failed') as failed
+  from unnest(cast(:ids as int[])) as mine(id), lateral (
+    select area_id, created_at, status from area_executions
+    where area_id = mine.id and created_at > now() - make_interval(hours => :hours) order by id desc limit :most
+  ) e
+  group by 1, 2
+) counted
+group by 1""")
 
 
 class ExecutionLine(BaseModel):
@@ -84,13 +87,14 @@ class ExecutionView(BaseModel):
 
 
 class NoticeView(BaseModel):
-    """A message in the inbox."""
+    """A message in the inbox; one that an AREA `posted` is in its owner's words, the others in AREA's."""
 
     id: int
     level: str
     title: str
     body: str
     area_id: int | None
+    posted: bool
     created_at: datetime
     read_at: datetime | None
 
@@ -157,8 +161,10 @@ async def by_hour(
     """
     rows = await session.execute(BY_HOUR, {"ids": list(area_ids), "hours": hours, "most": MOST_COUNTED})
     found: dict[int, list[tuple[int, int]]] = {}
-    for area_id, hour, number, failed in rows:
-        found.setdefault(area_id, [(0, 0)] * hours)[max(0, hours - 1 - max(0, hour))] = (number, failed)
+    for area_id, *columns in rows.all():
+        bars = found[area_id] = [(0, 0)] * hours
+        for hour, number, failed in zip(*columns, strict=True):
+            bars[max(0, hours - 1 - max(0, hour))] = (number, failed)
     return found
 
 
@@ -419,6 +425,7 @@ async def notices(
             title=row.title,
             body=row.body,
             area_id=row.area_id,
+            posted=row.key is not None,
             created_at=row.created_at,
             read_at=row.read_at,
         )

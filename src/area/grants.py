@@ -105,7 +105,7 @@ async def wanted_scopes(
     Raises `Invalid` for a component that is not the service's.
     """
     connector, auth = connectable(registry, slug)
-    own = {one.key: one.scopes for one in connector.actions.values()}
+    own = {one.key: one.scopes + (one.hint.scopes if one.hint else ()) for one in connector.actions.values()}
     own |= {one.key: one.scopes for one in connector.reactions.values()}
     found = dict.fromkeys(auth.scopes)
     granted = await session.scalar(

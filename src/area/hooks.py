@@ -133,12 +133,22 @@ class Hooks:
         except Refused as error:
             return 401, _problem(401, str(error)), []
         try:
-            accounts = service.inbound.accounts(request)
+            nudged = await self._named(service, service.inbound, request)
         except ConnectorError as error:
             return 400, _problem(400, str(error)), []
-        nudged = await nudges.nudge(self.state, service, accounts)
         log.info("webhook.nudged", service=service.slug, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []
+
+    async def _named(self, service: Service, inbound: Inbound, request: Request) -> int:
+        """Have those asked that a checked request names; returns how many. Raises `Permanent` for what names nobody."""
+        nudged = 0
+        if inbound.accounts is not None:
+            nudged += await nudges.nudge(self.state, service, inbound.accounts(request))
+        if inbound.subscriptions is not None:
+            told = inbound.subscriptions(request)
+            await hints.told(self.state, service, told)
+            nudged += await nudges.nudge_subscriptions(self.state, service, told)
+        return nudged
 
     async def _introduced(self, service: Service, inbound: Inbound, request: Request) -> bool:
         """Whether the vendor told what it will sign with, which anybody may say as long as no administrator has set it."""
@@ -186,7 +196,7 @@ class Hooks:
 
     def _checked(self, found: hints.Found, request: Request) -> Reply | None:
         """What the vendor wants to hear, if anything, of a request that is its own. Raises `Refused`."""
-        hint, verify = found.hint, found.hint.verify
+        hint, verify = found.hint, found.verify
         secret = self._secret(found.service, client=True) if verify.uses_client_secret else found.secret
         if hint.signs_all:
             verify.check(request, secret, Nothing())

@@ -34,6 +34,7 @@ from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
 from area.registry import Registry
 from area.sdk import Account, Context, OAuth2, Permanent
 from area.sdk import Service as Connector
+from area.sdk.verify import token_of
 from area.settings import OIDC, Settings
 
 OIDC_ROW = "OpenID Connect"  # what the issuer is called in `services`, whatever its button says
@@ -65,54 +66,82 @@ class LoginView(BaseModel):
     created_at: datetime
 
 
-class ClientView(BaseModel):
-    """What an administrator does so that a service can be used: register AREA at `docs`, paste the address, set the variables.
-
-    `webhook_url` is where the service may tell at once that there is news.
-    """
+class Served(BaseModel):
+    """A service that a registration is for. `webhook_url` is where it may tell at once that there is news."""
 
     service: str
     name: str
-    configured: bool
+    icon_path: str
     docs: str | None
+    webhook_url: str | None
+
+
+class ClientView(BaseModel):
+    """What an administrator does so that a vendor's `services` can be used: register AREA there, paste the address, set the variables."""
+
+    client: str
+    name: str
+    icon_path: str | None
+    configured: bool
     redirect_uri: str
-    webhook_url: str | None = None
     variables: list[str]
+    services: list[Served]
 
 
 # Which
 
 
 def clients(registry: Registry, settings: Settings) -> list[ClientView]:
-    """Every service that this server has to be registered at, by name, and the issuer."""
+    """Every vendor that this server has to be registered at, by name, and the issuer."""
+    sharing: dict[str, list[Connector]] = {}
+    for one in sorted(registry.services.values(), key=lambda one: one.name.lower()):
+        if isinstance(one.auth, OAuth2) or login_of(one):
+            sharing.setdefault(connections.client_of(one), []).append(one)
     found = [
         ClientView(
-            service=one.slug,
-            name=one.name,
-            configured=connections.keys_of(one, settings) is not None,
-            docs=one.docs or None,
-            redirect_uri=grants.redirect_uri(settings, connections.client_of(one)),
-            webhook_url=f"{settings.base_url}/webhooks/{one.slug}" if one.inbound else None,
-            variables=[f"AREA_{connections.client_of(one).upper()}_{part}" for part in _secrets(one)],
+            client=client,
+            name=vendor_of(services[0]),
+            icon_path=f"/icons/{client}.svg",
+            configured=settings.client(client) is not None,
+            redirect_uri=grants.redirect_uri(settings, client),
+            variables=[f"AREA_{client.upper()}_{part}" for part in _secrets(services)],
+            services=[_served(one, settings) for one in services],
         )
-        for one in registry.services.values()
-        if isinstance(one.auth, OAuth2) or login_of(one)
+        for client, services in sharing.items()
     ]
     found.sort(key=lambda one: one.name.lower())
     issuer = ClientView(
-        service=OIDC,
+        client=OIDC,
         name=OIDC_ROW,
+        icon_path=None,
         configured=settings.client(OIDC) is not None,
-        docs=None,
         redirect_uri=grants.redirect_uri(settings, OIDC),
         variables=[f"AREA_OIDC_{part}" for part in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME")],
+        services=[],
     )
     return [*found, issuer]
 
 
-def _secrets(connector: Connector) -> tuple[str, ...]:
-    signs = connector.inbound is not None and not connector.inbound.verify.uses_client_secret
-    return ("CLIENT_ID", "CLIENT_SECRET", *(("SIGNING_SECRET",) if signs else ()))
+def _served(connector: Connector, settings: Settings) -> Served:
+    slug = connector.slug
+    url, icon_path = _webhook_url(connector, settings), f"/icons/{slug}.svg"
+    return Served(service=slug, name=connector.name, icon_path=icon_path, docs=connector.docs or None, webhook_url=url)
+
+
+def _secrets(services: list[Connector]) -> tuple[str, ...]:
+    inbound = [one.inbound for one in services if one.inbound is not None]
+    signs = any(not one.verify.uses_client_secret for one in inbound)
+    topic = any(one.topic for one in inbound)
+    return ("CLIENT_ID", "CLIENT_SECRET", *(("SIGNING_SECRET",) if signs else ()), *(("TOPIC",) if topic else ()))
+
+
+def _webhook_url(connector: Connector, settings: Settings) -> str | None:
+    """Where a vendor is to be told to call by hand; None where AREA tells it by itself, or can't say it yet."""
+    inbound, keys = connector.inbound, connections.keys_of(connector, settings)
+    if inbound is None or not (inbound.accounts or inbound.topic) or (inbound.verify.in_address and keys is None):
+        return None
+    token = f"?token={token_of(keys.secret.get_secret_value())}" if keys and inbound.verify.in_address else ""
+    return f"{settings.base_url}/webhooks/{connector.slug}{token}"
 
 
 async def keep_token(session: AsyncSession, keyring: Keyring, slug: str, token: str) -> None:
@@ -139,7 +168,7 @@ async def tokens(session: AsyncSession, keyring: Keyring, registry: Registry, se
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
     """The providers that this server is registered at."""
     found = [
-        ProviderView(provider=one.slug, name=called(one), icon_path=f"/icons/{one.slug}.svg")
+        ProviderView(provider=one.slug, name=vendor_of(one), icon_path=_icon(one))
         for one in registry.services.values()
         if login_of(one) and connections.keys_of(one, settings)
     ]
@@ -165,10 +194,14 @@ def login_of(connector: Connector) -> OAuth2 | None:
     return declared if isinstance(declared, OAuth2) and declared.login_scopes is not None else None
 
 
-def called(connector: Connector) -> str:
-    """What people read when they log in with it."""
-    login = login_of(connector)
-    return (login.login_name if login else "") or connector.name
+def vendor_of(connector: Connector) -> str:
+    """Whom people log in with, and where AREA is registered for it."""
+    declared = login_of(connector) or connector.auth
+    return (isinstance(declared, OAuth2) and declared.vendor) or connector.name
+
+
+def _icon(connector: Connector) -> str:
+    return f"/icons/{connections.client_of(connector)}.svg"
 
 
 async def _issuer(client: Client, settings: Settings) -> Connector:
@@ -260,7 +293,7 @@ async def arrive(
             if not account.email:
                 raise Invalid(
                     "%(name)s tells no e-mail address. Register with one, then link %(name)s in your profile.",
-                    name=called(connector),
+                    name=vendor_of(connector),
                 )
             user = await accounts.register_provided(
                 session, settings, email=account.email, name=account.name, invitation=invitation, address=address
@@ -297,7 +330,7 @@ async def _by_email(session: AsyncSession, connector: Connector, account: Accoun
     ):
         raise Conflict(
             "There is already an account with this e-mail address. Log in to it first, then link %(name)s in your profile.",
-            name=called(connector),
+            name=vendor_of(connector),
         )
     return int(user_id)
 
@@ -311,12 +344,12 @@ async def attach(
     if owner == user_id:
         return
     if owner is not None:
-        raise Conflict("This %(name)s account belongs to another account here.", name=called(connector))
+        raise Conflict("This %(name)s account belongs to another account here.", name=vendor_of(connector))
     other = select(UserOAuth2Account.user_id).where(
         UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == await _row(session, connector)
     )
     if await session.scalar(other):
-        raise Conflict("You log in with another %(name)s account already; remove it first.", name=called(connector))
+        raise Conflict("You log in with another %(name)s account already; remove it first.", name=vendor_of(connector))
     await _link(session, user_id, connector, account, address)
 
 
@@ -329,7 +362,7 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
         .order_by(UserOAuth2Account.created_at)
     )
     slugs = {one.name: slug for slug, one in registry.services.items()} | {OIDC_ROW: OIDC}
-    names = {slug: called(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
+    names = {slug: vendor_of(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
     found = [(slugs[row.name], row) for row in rows if row.name in slugs]
     usable = {one.provider for one in offered(registry, settings)} & {slug for slug, _ in found}
     has_password = (await accounts.user(session, user_id)).has_password
@@ -337,7 +370,7 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
         LoginView(
             provider=slug,
             name=names[slug],
-            icon_path=None if slug == OIDC else f"/icons/{slug}.svg",
+            icon_path=None if slug == OIDC else _icon(registry.services[slug]),
             email=row.email,
             only_way_in=not has_password and not usable - {slug},
             created_at=row.created_at,

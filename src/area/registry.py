@@ -66,6 +66,11 @@ def _examine(component: Action | Reaction) -> None:
         return
     if bool(component.on_subscribe) != bool(component.on_unsubscribe):
         raise Malformed(f"{component.key}: what is subscribed must be unsubscribed, too.")
+    inbound = component.service.inbound
+    if component.hint and not component.hint.verify and (inbound is None or inbound.subscriptions is None):
+        raise Malformed(
+            f"{component.key}: its hint has no `verify`, and its service no `inbound` that tells subscriptions."
+        )
     secret = [one.name for one in parameters if one.secret]
     if secret and (component.kind != "webhook" or component.on_subscribe):
         # a source is shared and kept as it is; a connection is the place for secrets

@@ -85,7 +85,8 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="By service, the client id and secret that its vendor knows AREA by; set each service's own variables,"
         " `AREA_<SERVICE>_CLIENT_ID` and `AREA_<SERVICE>_CLIENT_SECRET`, such as AREA_GITHUB_CLIENT_ID; and, where it signs"
-        " webhooks with another secret, `AREA_<SERVICE>_SIGNING_SECRET`.",
+        " webhooks with another secret, `AREA_<SERVICE>_SIGNING_SECRET`. Where it publishes news to a topic, which you have to make"
+        " there, `AREA_<SERVICE>_TOPIC`, such as AREA_GOOGLE_TOPIC.",
     )
 
     servers: dict[str, str] = Field(
@@ -192,8 +193,8 @@ class Settings(BaseSettings):
 
 
 class Clients(PydanticBaseSettingsSource):
-    """What names a service: `AREA_<SERVICE>_CLIENT_ID`, `_CLIENT_SECRET`, `_SIGNING_SECRET` and `_SERVER`; the later of `sources`
-    goes first.
+    """What names a service: `AREA_<SERVICE>_CLIENT_ID`, `_CLIENT_SECRET`, `_SIGNING_SECRET`, `_TOPIC` and `_SERVER`; the later of
+    `sources` goes first.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], sources: Sequence[PydanticBaseSettingsSource]) -> None:
@@ -219,7 +220,8 @@ class Clients(PydanticBaseSettingsSource):
             secret = self._variables.get(f"{name.removesuffix('_id')}_secret")
             if match and match[1] != OIDC and value and secret:
                 signing = self._variables.get(f"area_{match[1]}_signing_secret")
-                found[match[1]] = Keys(value, SecretStr(secret), SecretStr(signing) if signing else None)
+                topic = self._variables.get(f"area_{match[1]}_topic") or None
+                found[match[1]] = Keys(value, SecretStr(secret), SecretStr(signing) if signing else None, topic)
         return ({"clients": found} if found else {}) | ({"servers": servers} if servers else {})
 
 

@@ -138,7 +138,7 @@ class Client:
             yield live
         finally:
             live.gone.set()
-            await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 5)
+            await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 60)
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Live:
             if not message.get("more_body"):
                 await self.parts.put(None)
 
-    async def next(self, kind: str = "execution", seconds: float = 5) -> dict[str, Any]:
+    async def next(self, kind: str = "execution", seconds: float = 60) -> dict[str, Any]:
         """The next event of this kind, with its id."""
         async with asyncio.timeout(seconds):
             while True:
@@ -179,7 +179,7 @@ class Live:
                 if kind == "comment" and block.startswith(":"):
                     return {"comment": block}
 
-    async def ended(self, seconds: float = 5) -> bool:
+    async def ended(self, seconds: float = 60) -> bool:
         """Whether the server ends the stream."""
         try:
             async with asyncio.timeout(seconds):

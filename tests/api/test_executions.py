@@ -366,7 +366,7 @@ async def test_a_lost_listening_connection_loses_no_change(people, areas, put, s
         number = await put(areas["user"], "failed")
         await notify(state, **changed(people.ids["user"], number))  # nobody listens now
         monkeypatch.setattr(stream, "HEARTBEAT", 0.1)
-        assert (await live.next(seconds=20))["id"] == number
+        assert (await live.next())["id"] == number
 
 
 async def test_a_slow_reader_is_told_of_the_newest(people, app, monkeypatch):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import ports
 from typer.testing import CliRunner, Result
 
 from area.cli import app
@@ -78,9 +78,7 @@ def no_database(clean: None) -> Area:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    return ports.free_port()
 
 
 @pytest.fixture

@@ -322,7 +322,7 @@ def test_a_busy_server_is_stopped(data: Path):
 
     since = time.monotonic()
     asyncio.run(busy(embedded.start(data, options=FAST)))
-    assert time.monotonic() - since < 9
+    assert time.monotonic() - since < 60
 
 
 def test_a_server_that_ignores_a_fast_shutdown(data: Path, monkeypatch: pytest.MonkeyPatch):

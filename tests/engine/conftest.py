@@ -176,8 +176,8 @@ async def rows(state, query="select * from area_executions order by id", *values
     return [dict(row) for row in await pool.fetch(query, *values)]
 
 
-async def until(check, seconds=10.0):
-    """Wait until `check` (sync or async) gives something true, and return it."""
+async def until(check, seconds=60.0):
+    """Wait until `check` (sync or async) gives something true, and return it; so long only on a machine full of other work."""
     end = asyncio.get_running_loop().time() + seconds
     while True:
         found = check()

@@ -243,5 +243,10 @@ async def test_how_an_area_fares_is_seen_at_once_also_when_it_was_just_looked_at
     other = Scope(state.registry, Keyring(["another secret key, as long as it has to be"]), "http://x", 3)
     async with state.database.transaction() as session:
         unreadable = await areas.get(session, other, user, area.id)
+        assert await areas.find(session, other, user, addresses=False) == [unreadable]
     assert (unreadable.state, unreadable.webhook_url) == ("failing", None)
     assert await seen() == first
+    async with state.database.transaction() as session:
+        (without,), (again,) = [await areas.find(session, scope, user, addresses=False) for _ in range(2)]
+    assert without == first.model_copy(update={"webhook_url": None, "webhook_secret": None})
+    assert again is without, "nothing of it has changed"

@@ -1,17 +1,18 @@
-"""One user's flood does not hold another's events up: by a second at most where nothing else runs, as is printed."""
+"""One user's flood does not hold another's events up: few of it overtake them; how long they take is printed."""
 
 import asyncio
 import time
 
 import pytest
 
+from area.engine.executor import HELD
 from area.engine.intake import BULK, NORMAL, Offer, accept
 from area.hooks import FLOOD_BURST
 
 from .conftest import make_area, make_user, until, worker
 
 FLOOD = 10_000
-BUSY = 5.0  # seconds that a machine full of other tests is given; the flood itself takes far longer
+FEW = 3 * HELD  # of the flood: what the worker holds, and what it takes while it hands on what is not the flood's
 
 
 async def offer(state, area, number, priority=NORMAL, text="flood"):
@@ -27,15 +28,16 @@ async def flood(state, area):
 
 
 async def waits(state, world, area, times=4, pause=0.5):
-    """How long another's events take, from their commit to their reaction, while the flood is worked off."""
-    took = []
+    """How long another's events take, from commit to reaction, and how many of the flood were worked off meanwhile."""
+    took, overtook = [], []
     for number in range(times):
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), len(world.sent)
         await offer(state, area, 1, text=f"mine {number}")
-        await until(lambda number=number: any(text == f"mine {number}" for _, text in world.sent), 20)
+        await until(lambda number=number: any(text == f"mine {number}" for _, text in world.sent))
         took.append(round(time.perf_counter() - begun, 3))
+        overtook.append([text for _, text in world.sent].index(f"mine {number}") - before)
         await asyncio.sleep(pause)
-    return took
+    return took, overtook
 
 
 @pytest.mark.parametrize("seconds", [0, 2], ids=["quick", "slow"])
@@ -53,12 +55,15 @@ async def test_a_flood_holds_nobody_else_up(state, world, user, seconds, capsys)
         await until(lambda: world.sent)
         flooding = asyncio.create_task(flood(state, theirs))
         await asyncio.sleep(0.3)
-        took = await waits(state, world, mine)
+        took, overtook = await waits(state, world, mine)
         await flooding
-        took += await waits(state, world, mine, times=2)
+        more = await waits(state, world, mine, times=2)
+        took, overtook = took + more[0], overtook + more[1]
         with capsys.disabled():
-            print(f"\n  flood of {FLOOD:,}, {seconds} s each: another user's events took {took} s")
-        assert max(took) < BUSY
+            print(
+                f"\n  flood of {FLOOD:,}, {seconds} s each: another user's events took {took} s, {overtook} overtook them"
+            )
+        assert max(overtook) < FEW
         if seconds:  # they would not end in time; what is left of them is handed back
             for task in list(one.executor._running.values()):
                 task.cancel()
@@ -79,9 +84,7 @@ async def test_an_event_committed_together_with_a_flood_is_seen_among_it(state, 
         await accept(conn, [*flooding, Offer(mine.id, "", b'{"title": "mine"}'), *flooding[:50]])
     async with worker(state) as one:
         await until(lambda: one.executor.held > 500)
-        begun = time.perf_counter()
-        await until(lambda: world.sent, 20)
-        assert time.perf_counter() - begun < BUSY
+        await until(lambda: world.sent, 50)
         for task in list(one.executor._running.values()):
             task.cancel()
 
@@ -102,9 +105,9 @@ async def test_a_flood_from_one_poll_holds_nobody_else_up(state, world, user, ca
         for number in range(500):
             world.publish(f"item {number}", "flood")
         await until(lambda: one.executor.held > 50)
-        took = await waits(state, world, mine)
+        took, overtook = await waits(state, world, mine)
         with capsys.disabled():
-            print(f"\n  one look that brings 10,000: another user's events took {took} s")
-        assert max(took) < BUSY
+            print(f"\n  one look that brings 10,000: another user's events took {took} s, {overtook} overtook them")
+        assert max(overtook) < FEW
         for task in list(one.executor._running.values()):
             task.cancel()

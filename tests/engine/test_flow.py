@@ -7,7 +7,7 @@ import pytest
 
 from area import areas
 from area.areas import AreaPatch
-from area.engine import control
+from area.engine import control, executor
 from area.engine.executor import Executor
 from area.engine.intake import Intake, Offer, accept
 from area.sdk import Permanent, Retry
@@ -146,7 +146,7 @@ async def test_a_retry_keeps_its_idempotency_key_and_shows_its_attempts(state, u
     area = await make_area(state, user)
     await offer(state, area, {"title": "Hello"})
     async with worker(state):
-        await until(lambda: world.sent, 15)
+        await until(lambda: world.sent)
         await until(lambda: settled(state))
     (execution,) = await rows(state)
     assert execution["status"] == "success"
@@ -168,12 +168,41 @@ async def test_what_may_have_been_done_is_done_again_only_if_that_is_no_harm(
     area = await make_area(state, user, reaction=f"probe.{reaction}")
     await offer(state, area, {"title": "Hello"})
     async with worker(state):
-        await until(lambda: settled(state), 15)
+        await until(lambda: settled(state))
     (execution,) = await rows(state)
     assert (execution["status"], list(world.attempts.values())) == (status, [attempts])
     if status == "failed":
         said = "example.org did not answer within 30 s. Whether it was done is not known."
         assert execution["error_message"] == said
+
+
+async def test_what_waits_is_not_marked_as_running_by_a_look_that_came_late(state, user, world, monkeypatch):
+    """The look saw it run; while it was being marked, it left to wait."""
+    area = await make_area(state, user)
+    slowly = executor.START.replace("returning id", "and pg_sleep(0.5) is not null returning id")
+    monkeypatch.setattr(executor, "START", slowly)
+    seen = asyncio.Event()
+
+    async def until_it_is_marked(ctx, params, attempt):
+        await seen.wait()
+        raise Retry("Not now.", after=timedelta(hours=1))
+
+    world.behaviour = until_it_is_marked
+    marking = (
+        "select 1 from pg_stat_activity where query like 'update%pg_sleep(0.5)%' and state = 'active'"
+        " and datname = current_database()"
+    )
+    async with worker(state):
+        await offer(state, area, {"title": "x"})
+        await until(lambda: rows(state, marking))
+        seen.set()
+        await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'retry'"))
+        await until(lambda: _none(state, marking))
+        assert await statuses(state) == ["pending"]
+
+
+async def _none(state, query):
+    return not await rows(state, query)
 
 
 async def test_an_area_whose_newest_run_is_tried_again_says_so(state, user, world):
@@ -339,7 +368,7 @@ async def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(state, user,
 async def test_a_timer_fires_each_planned_instant_once(state, user, world):
     await make_area(state, user, action="probe.every_second", text="{{hour}}")
     async with worker(state):
-        await until(lambda: len(world.sent) >= 3, 15)
+        await until(lambda: len(world.sent) >= 3)
     known = [row["state_key"] for row in await rows(state, "select * from hook_states order by state_key")]
     assert len(known) == len(set(known)) >= 3
     instants = [datetime.fromisoformat(key.removeprefix("event:")) for key in known]
@@ -383,7 +412,7 @@ async def test_a_listener_that_breaks_is_started_again(state, user, world):
     async with worker(state):
         world.heard.put_nowait(Retry("gone", timedelta(milliseconds=200)))
         world.heard.put_nowait("a")
-        await until(lambda: world.sent, 15)
+        await until(lambda: world.sent)
     assert world.sent[0][1] == "a"
 
 
@@ -398,7 +427,7 @@ async def test_a_source_that_fails_backs_off_and_catches_up(state, user, world):
             view = await areas.get(session, control.scope(state), user, area.id)
         assert (view.state, view.reason) == ("failing", "The feed answered 500.")
         world.poll_error = None
-        await until(lambda: world.sent, 20)
+        await until(lambda: world.sent)
     assert world.sent[0][1] == "meanwhile"
 
 
@@ -407,7 +436,7 @@ async def test_one_of_two_workers_runs_each_execution(state, user, world):
     async with worker(state), worker(state):
         for n in range(200):
             await offer(state, area, {"title": str(n)})
-        await until(lambda: settled(state), 20)
+        await until(lambda: settled(state))
     assert sorted(int(text) for _, text in world.sent) == list(range(200))
 
 
@@ -430,7 +459,7 @@ async def test_a_job_that_broke_or_was_cut_off_stays_in_the_queue(state, user, w
         assert await statuses(state) == ["pending"]
         pool = await state.database.pool()
         await pool.execute("update pgqueuer set heartbeat = now() - interval '11 s' where status = 'picked'")
-        await until(lambda: settled(state), 15)
+        await until(lambda: settled(state))
     assert [text for _, text in world.sent] == ["Hello"]
 
 

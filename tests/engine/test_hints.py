@@ -66,7 +66,7 @@ class Vendor:
             return web.Response(status=self.refuses)
         number = request.path.rpartition("/")[2]
         if request.method == "GET":
-            return web.json_response([{"id": one, "url": hook["url"]} for one, hook in self.hooks.items()])
+            return web.json_response([{"id": number, **hook} for number, hook in self.hooks.items()])
         if request.method == "DELETE":
             known = self.hooks.get(number, {}).get("url") == request.query["of"]
             return web.Response(status=204 if known and self.hooks.pop(number) else 404)

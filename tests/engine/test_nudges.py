@@ -131,6 +131,7 @@ async def test_who_is_named_is_asked_at_once_and_nobody_else(state, user, board)
         await until(lambda: rows(state))
         assert board.asked == 3
         await until(lambda: _at_rest(state))
+        await rows(state, "update sources set checked_at = now()")
         for _ in range(3):
             assert await tell(state, "T1") == (202, b'{"nudged":1}')
         await until(lambda: board.asked == 4)

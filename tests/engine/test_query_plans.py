@@ -2,7 +2,7 @@
 
 import pytest
 
-from area.engine import cache, executor, intake, nudges, recorder, sources
+from area.engine import cache, executor, hints, intake, nudges, recorder, sources
 
 from .conftest import make_area
 
@@ -19,6 +19,8 @@ async def filled(state, user):
         insert into sources (key, component_id, params, due_at)
         select md5(n::text), (select component_action_id from areas limit 1), '{}', now() + n * interval '1 minute'
         from generate_series(1, 2000) n;
+        insert into source_hints (source_id, token_hash, token, secret, subscription)
+        select id, md5(id::text), '', '', 'S' || id from sources;
         insert into triggers (area_id, source_id, token_hash)
         select a.id, s.id, md5(a.id::text) from areas a join sources s on s.id = a.id where a.id > 1;
         insert into area_versions (area_id, version, config)
@@ -43,10 +45,21 @@ async def plan(state, query, *values):
     return "\n".join(row[0] for row in rows)
 
 
-LARGE = ("areas", "area_executions", "hook_states", "triggers", "execution_jobs", "area_versions", "sources")
+LARGE = (
+    "areas",
+    "area_executions",
+    "hook_states",
+    "triggers",
+    "execution_jobs",
+    "area_versions",
+    "sources",
+    "source_hints",
+)
 QUERIES = {
     "what is due": (sources.CLAIM, ("me", sources.LEASE, 50)),
     "what a vendor has news of": (nudges.NUDGE, ("Probe", ["T1"], nudges.PAUSE)),
+    "what shares a vendor's subscription": (nudges.NUDGE_SUBSCRIPTIONS, ("Probe", ["S5"], nudges.PAUSE)),
+    "that it was heard": (hints.TOLD_ALL, ("Probe", ["S5"])),
     "who watches": (sources.SUBSCRIBERS, (5,)),
     "is it switched on": (intake.SWITCHED_ON, ([1, 2, 3],)),
     "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),

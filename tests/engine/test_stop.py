@@ -130,7 +130,7 @@ async def a_worker(state, folder):
             start_new_session=True,
         )
     try:
-        await until(lambda: process.poll() is not None or b'"worker.started"' in log.read_bytes(), 60)
+        await until(lambda: process.poll() is not None or b'"worker.started"' in log.read_bytes())
         yield process
     finally:
         if process.poll() is None:
@@ -192,7 +192,7 @@ async def test_sigterm_finishes_the_quick_and_hands_back_the_slow(state, folder,
     async with a_worker(state, folder) as first:
         ids = {name: await fire(state, area, 3) for name, area in areas.items()}
         ids["crowd"] = await fire(state, crowd, 1000)  # of which 100 run at the same time
-        await until(lambda: len(folder.said("begin")) == 12 + 100, 20)
+        await until(lambda: len(folder.said("begin")) == 12 + 100)
         took = await stopped(first)
         with capsys.disabled():
             print(f"\n  SIGTERM with 1,000 executions: ended after {took:.2f} s")
@@ -210,7 +210,7 @@ async def test_sigterm_finishes_the_quick_and_hands_back_the_slow(state, folder,
 
     folder.hurry()
     async with a_worker(state, folder) as second:
-        await until(lambda: over(state, 12 + 1000), 30)
+        await until(lambda: over(state, 12 + 1000))
         second.send_signal(signal.SIGTERM)
         assert await stopped(second) < 10  # told twice
     log = await log_of(state)
@@ -230,7 +230,7 @@ async def test_what_a_killed_worker_held_is_repeated_or_failed(state, folder, ca
     once = await make_area(state, user, "webhook.received", "waiter.once", seconds=120)
     async with a_worker(state, folder) as first:
         (repeated,), (lost,) = await fire(state, again), await fire(state, once)
-        await until(lambda: len(folder.said("begin")) == 2, 20)
+        await until(lambda: len(folder.said("begin")) == 2)
         await until(lambda: marked(state, 2))
         first.kill()
         first.wait()
@@ -258,7 +258,7 @@ async def test_what_a_killed_worker_held_is_repeated_or_failed(state, folder, ca
         assert took < 10
     await silent(state)
     async with a_worker(state, folder):
-        await until(lambda: over(state, 2), 30)
+        await until(lambda: over(state, 2))
     log = await log_of(state)
     assert log[repeated]["status"] == "success"
     begun = folder.said("begin")

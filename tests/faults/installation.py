@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,16 +16,11 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
+from tests.ports import free_port
+
 
 class NotThere(Exception):
     """The process that was looked for does not run just now."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Installation:

@@ -187,7 +187,7 @@ async def test_the_last_way_in_stays(nobody, server):
 
 async def test_a_provider_is_called_otherwise_than_its_service(nobody, server, state):
     connector = state.registry.services["vendor"]
-    connector.auth = replace(connector.auth, login_name="Vendors & Sons")
+    connector.auth = replace(connector.auth, vendor="Vendors & Sons")
     assert (await nobody.get("/api/auth/providers")).json()["items"][0]["name"] == "Vendors & Sons"
     assert "Vendors & Sons tells no e-mail address" in (await arrive(nobody, server, "nomail")).json()["detail"]
     assert "in at Vendors & Sons" in (await arrive(nobody, server, deny=True)).json()["detail"]

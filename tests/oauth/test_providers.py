@@ -4,8 +4,9 @@ from pydantic import BaseModel, Field, SecretStr
 
 from area import connections, providers
 from area.kit.oauth2 import Keys
-from area.registry import Registry
+from area.registry import Registry, registry
 from area.sdk import Account, Context, Credentials, OAuth2, Service
+from area.sdk.verify import token_of
 from area.settings import Settings
 from tests.oauth.vendor import KEY
 
@@ -42,4 +43,53 @@ def test_people_log_in_with_a_service_that_is_connected_by_a_form(tmp_path):
     chat, _ = providers.clients(found, settings)
     assert (chat.configured, chat.redirect_uri) == (True, "https://area.example/api/auth/chat/callback")
     assert chat.variables == ["AREA_CHAT_CLIENT_ID", "AREA_CHAT_CLIENT_SECRET"]
+    assert [(one.service, one.webhook_url) for one in chat.services] == [("chat", None)]
     assert connections.connectable(found, "chat")[1] is found.services["chat"].auth
+
+
+def test_where_a_vendor_is_to_be_told_to_call_by_hand(tmp_path):
+    keys = {"google": Keys("id", SecretStr("s")), "slack": Keys("id", SecretStr("s"))}
+    settings = Settings(_env_file=None, clients=keys, secret_key=KEY, data_dir=tmp_path, public_url="https://a.example")
+    without = settings.model_copy(update={"clients": {}})
+    vendors, there = (providers.clients(registry(), each) for each in (settings, without))
+    here, unset = (
+        {one.service: one.webhook_url for vendor in each for one in vendor.services} for each in (vendors, there)
+    )
+    assert here["slack"] == unset["slack"] == "https://a.example/webhooks/slack"
+    assert here["gmail"] == f"https://a.example/webhooks/gmail?token={token_of('s')}"
+    assert unset["gmail"] is None, "there is no secret yet to make the token of"
+    assert here["jira"] is None, "AREA tells Jira by itself"
+    (google,) = (one for one in vendors if one.client == "google")
+    assert google.variables == ["AREA_GOOGLE_CLIENT_ID", "AREA_GOOGLE_CLIENT_SECRET", "AREA_GOOGLE_TOPIC"]
+
+
+def test_services_of_one_vendor_are_registered_together_and_it_is_what_people_log_in_with(tmp_path):
+    found = Registry()
+    for slug, login in (("stock", False), ("shop", True)):
+        auth = OAuth2(
+            "https://acme.example/authorize",
+            "https://acme.example/token",
+            nobody_knows,
+            login_scopes=("email",) if login else None,
+            client="acme",
+            vendor="Acme Inc",
+        )
+        found.add(Service(slug, slug.title(), "What is sold", auth=auth, docs=f"https://acme.example/{slug}"))
+    settings = Settings(
+        _env_file=None,
+        clients={"acme": Keys("id", SecretStr("s"))},
+        secret_key=KEY,
+        data_dir=tmp_path,
+        public_url="https://area.example",
+    )
+    acme, issuer = providers.clients(found, settings)
+    assert (acme.client, acme.name, acme.icon_path) == ("acme", "Acme Inc", "/icons/acme.svg")
+    assert [(one.name, one.docs) for one in acme.services] == [
+        ("Shop", "https://acme.example/shop"),
+        ("Stock", "https://acme.example/stock"),
+    ]
+    assert acme.redirect_uri == "https://area.example/api/auth/acme/callback"
+    assert acme.variables == ["AREA_ACME_CLIENT_ID", "AREA_ACME_CLIENT_SECRET"]
+    assert (acme.configured, issuer.configured, issuer.services) == (True, False, [])
+    (way,) = providers.offered(found, settings)
+    assert (way.provider, way.name, way.icon_path) == ("shop", "Acme Inc", "/icons/acme.svg")

@@ -29,6 +29,16 @@ def test_by_service(somewhere, monkeypatch):
     assert "a secret" not in repr(settings)
 
 
+def test_a_topic(monkeypatch):
+    monkeypatch.setenv("AREA_GOOGLE_TOPIC", "projects/area/topics/mail")
+    assert Settings().client("google") is None, "it is of use to who is registered"
+    monkeypatch.setenv("AREA_GOOGLE_CLIENT_ID", "area")
+    monkeypatch.setenv("AREA_GOOGLE_CLIENT_SECRET", "a secret")
+    assert Settings().client("google").topic == "projects/area/topics/mail"
+    monkeypatch.setenv("AREA_GOOGLE_TOPIC", "")
+    assert Settings().client("google").topic is None
+
+
 def test_an_issuer(monkeypatch):
     monkeypatch.setenv("AREA_OIDC_ISSUER", "https://id.example.org/realms/home")
     monkeypatch.setenv("AREA_OIDC_CLIENT_ID", "area")

@@ -43,7 +43,7 @@ class Site:
         assert status == 201, made
         return made
 
-    async def lives(self, seconds: float = 5) -> float:
+    async def lives(self, seconds: float = 30) -> float:
         """Fire the canary; returns how long it took to arrive."""
         begun = time.monotonic()
         before = len(self.arrived.get("/canary", []))
@@ -54,7 +54,7 @@ class Site:
             await asyncio.sleep(0.02)
         return time.monotonic() - begun
 
-    async def ended(self, execution: int, seconds: float = 10) -> dict:
+    async def ended(self, execution: int, seconds: float = 60) -> dict:
         """An execution once it is over, or waits for a retry, which it says."""
         end = time.monotonic() + seconds
         while True:

@@ -303,3 +303,25 @@ async def test_a_403_may_stand_for_a_rate_limit(client, hosts, headers, said, se
     else:
         assert caught.value.after.total_seconds() == pytest.approx(seconds, abs=30 if seconds > 60 else 0)
         assert caught.value.parks
+
+
+@pytest.mark.parametrize(
+    ("address", "ours"),
+    [
+        ("https://en.notes.example/", True),
+        ("https://a.b.NOTES.example/", True),
+        ("https://notes.example/", False),
+        ("https://evil-notes.example/", False),
+        ("https://en.notes.example.evil.example/", False),
+        ("https://evil.example/?.notes.example", False),
+        ("https://evil.example#.notes.example", False),
+        ("https://en.notes.example@evil.example/", False),
+        ("https://en.notes.example:8443/", False),
+        ("http://en.notes.example/", False),
+        ("https://evil.example\\@en.notes.example/", False),
+        ("nonsense", False),
+    ],
+)
+async def test_all_hosts_of_a_domain_may_be_the_services(client, address, ours):
+    http = Http(client, authority=Fixed(BEARER), hosts=("*.notes.example",))
+    assert http._is_ours(address) is ours

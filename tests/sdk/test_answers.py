@@ -2,7 +2,7 @@
 
 import pytest
 
-from area.sdk import Permanent, Row, found, parse
+from area.sdk import Permanent, Row, filled, found, look, parse
 from area.sdk.fields import fields
 
 
@@ -19,6 +19,8 @@ class Message(Row):
     [
         ({"id": "1", "from": {"user": {"name": "Ada"}, "bot": {"name": "Bot"}}}, "Ada", None),
         ({"id": "1", "from": {"user": None, "bot": {"name": "Bot"}}, "files": [{"name": "a.txt"}]}, "Bot", "a.txt"),
+        ({"id": "1", "from": {"user": {"name": ""}, "bot": {"name": "Bot"}}}, "Bot", None),
+        ({"id": "1", "from": {"user": {"name": ""}, "bot": None}}, "", None),
         ({"id": "1", "from": None, "files": []}, None, None),
         ({"id": "1", "author": "Ada", "first": "a.txt"}, "Ada", "a.txt"),  # its own names, as it is kept
     ],
@@ -33,12 +35,14 @@ class Labeled(Row):
     text: str = found("fields.text", "Text", "Hello", "")
     names: list[str] = found("labels", "Labels", ["a"], [])
     more: str | None = found("more", "More", "x", None)
+    day: str = found("date day", "Day", "Monday", "")
+    file: str = filled("{dir folder}/{name}", "File", "a/b", "")
 
 
 @pytest.mark.parametrize(
     ("values", "text", "names"),
     [
-        ({"fields": {"text": None}, "labels": None, "more": None}, "", []),
+        ({"fields": {"text": None}, "labels": None, "more": None, "date": None, "day": None}, "", []),
         ({"fields": None}, "", []),
         ({"fields": {"text": "Hi"}, "labels": ["a"]}, "Hi", ["a"]),
     ],
@@ -46,7 +50,15 @@ class Labeled(Row):
 def test_null_stands_for_the_default(values, text, names):
     told = parse(Labeled, values, "Notes")
     assert (told.text, told.names, told.more) == (text, names, None)
+    assert (told.day, told.file) == ("", "")
     assert told.names is not parse(Labeled, values, "Notes").names
+
+
+def test_of_several_paths_an_empty_one_is_passed_over():
+    told = parse(Labeled, {"date": "", "day": "Monday", "dir": "", "folder": "a", "name": "b"}, "Notes")
+    assert (told.day, told.file) == ("Monday", "a/b")
+    assert look("dir folder", {"dir": "", "folder": 0}) == 0
+    assert look("dir", {"dir": ""}, "x") == look("dir folder", {"dir": ""}, "x") == ""
 
 
 def test_what_has_no_default_has_to_be_there():

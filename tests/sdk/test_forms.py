@@ -1,22 +1,26 @@
-"""Connections that are forms: where the user's server is, and whether it lets them in."""
+"""Connections that are forms: what of them lets in, where the user's server is, and whether it lets them in."""
 
 from typing import Annotated
 
 import pytest
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import ValidationError
 
-from area.sdk import Access, Credentials, Permanent, Retry, Service, asked
-from area.sdk.forms import server, tried
+from area.sdk import AuthExpired, Permanent, Retry, Service, asked
+from area.sdk.fields import fields
+from area.sdk.forms import form, secret, server, tried
 from area.sdk.testing import Double, connector
 
-
-class Login(BaseModel):
-    server: Annotated[str, server("https://notes.example"), asked("Address of your server", "https://notes.example")]
-    token: Annotated[SecretStr, asked("Token", "t0ken")]
-
-
-def access(login: Login) -> Access:
-    return Access({"Authorization": f"Bearer {login.token.get_secret_value()}"}, base_url=login.server)
+AT = "https://notes.example"
+TRIAL = tried("/me", "{server} does not take this token.", at="name", other="{server} keeps no notes.")
+AUTH = form(
+    TRIAL,
+    headers={"Authorization": "Bearer {token}"},
+    params={"as": "{user}"},
+    base_url="{server}/api",
+    server=server(AT),
+    user=(Annotated[str, asked("Your name", "ada")], "me"),
+    token=secret("Token", "t0ken", min_length=3),
+)
 
 
 @pytest.mark.parametrize(
@@ -28,25 +32,55 @@ def access(login: Login) -> Access:
     ],
 )
 def test_of_an_address_the_origin_is_kept(written, kept):
-    assert Login(server=written, token="t").server == kept
+    assert AUTH.model(server=written, token="t0ken").server == kept
 
 
 @pytest.mark.parametrize("written", ["ftp://notes.example", "https://", ""])
 def test_what_is_no_server_is_told(written):
     with pytest.raises(ValidationError, match=r"address of a server, such as https://notes\.example"):
-        Login(server=written, token="t")
+        AUTH.model(server=written, token="t0ken")
+
+
+def test_the_scheme_has_to_be_said_where_it_may_be_either():
+    strict = form(TRIAL, server=server(AT, "Server", scheme="")).model
+    assert strict(server=" http://notes.example/a ").server == "http://notes.example"
+    for written in ("notes.example", "notes.example:8080", "ftp://notes.example"):
+        with pytest.raises(ValidationError, match="address of a server"):
+            strict(server=written)
+
+
+def test_a_form_has_the_fields_that_are_asked():
+    assert [(one.name, one.description, one.secret, one.default) for one in fields(AUTH.model)] == [
+        ("server", "Address of your server", False, None),
+        ("user", "Your name", False, "me"),
+        ("token", "Token", True, None),
+    ]
+    with pytest.raises(ValidationError, match="at least 3"):
+        AUTH.model(server=AT, token="t")
+
+
+def test_what_lets_in_is_made_of_the_fields():
+    access = AUTH.access(AUTH.model(server=AT, user="{token}", token=" t0{user}ken\n"))
+    assert (access.headers, access.params) == ({"Authorization": "Bearer t0{user}ken"}, {"as": "{token}"})
+    assert (access.base_url, access.secrets) == ("https://notes.example/api", ("t0{user}ken",))
+    assert access.without_secrets("with t0{user}ken") == "with •••"
 
 
 async def test_who_is_not_let_in_is_told_so():
-    login = Login(server="https://notes.example", token="t0ken")
-    test = tried("/me", "{server} does not take this token.")
-    service = Service("notes", "Notes", "Notes.", auth=Credentials(Login, test, access))
-    async with Double(None, at=login.server) as double, connector(service, double, credential=login) as ctx:
-        double.on("GET", "/me", {})
-        await test(ctx, login)
+    login = AUTH.model(server=AT, token="t0ken")
+    service = Service("notes", "Notes", "Notes.", auth=AUTH)
+    async with Double(None, at=f"{AT}/api") as double, connector(service, double, credential=login) as ctx:
+        double.on("GET", "/me", {"name": "Ada"})
+        await AUTH.test(ctx, login)
+        assert double.asked[-1].headers["Authorization"] == "Bearer t0ken"
+        double.on("GET", "/me", {"hello": 1})
+        with pytest.raises(Permanent, match=r"^https://notes\.example keeps no notes\.$"):
+            await AUTH.test(ctx, login)
         double.fails(401, {"error": "Who?"})
         with pytest.raises(Permanent, match=r"notes\.example does not take this token. .*Who"):
-            await test(ctx, login)
+            await AUTH.test(ctx, login)
+        with pytest.raises(AuthExpired, match="Who"):
+            await tried("/me")(ctx, login)
         double.fails(503)
         with pytest.raises(Retry):
-            await test(ctx, login)
+            await AUTH.test(ctx, login)

@@ -66,7 +66,7 @@ def test_what_is_asked_for():
     assert connecting["scope"] == [f"openid {scope('userinfo.email')} {scope('userinfo.profile')}"]
     assert "include_granted_scopes" not in connecting
     assert not {"access_type", "prompt"} & set(asked(auth.login_server, auth.login_scopes))
-    assert (auth.client, auth.login_name, google().login_scopes) == ("google", "Google", None)
+    assert (auth.client, auth.vendor, google().login_scopes) == ("google", "Google", None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,12 @@ async def fine(ctx, key):
 
 
 SERVICE = Service(
-    "some", "Some", "A GraphQL service.", base_url="https://api.example.com", auth=Credentials(Nothing, fine)
+    "some",
+    "Some",
+    "A GraphQL service.",
+    base_url="https://api.example.com",
+    auth=Credentials(Nothing, fine),
+    limited=("RATELIMITED", "ratelimited"),
 )
 KEY = Access(headers={"Authorization": "Bearer s3cret-token"})
 
@@ -41,7 +46,7 @@ async def test_answers(status, answer, raised, said):
         connector(SERVICE, double, access=KEY) as ctx,
     ):
         double.on("POST", "/graphql", Answer(status, json=answer))
-        asked = ctx.http.graphql("query ($a: Int) { a }", {"a": 1}, limited=("RATELIMITED", "ratelimited"))
+        asked = ctx.http.graphql("query ($a: Int) { a }", {"a": 1})
         if raised is None:
             assert await asked == {"a": 1}
             assert double.asked[0].json == {"query": "query ($a: Int) { a }", "variables": {"a": 1}}
@@ -64,3 +69,33 @@ async def test_what_is_asked_for_is_read_where_it_is():
         assert await ctx.http.graphql("{ a }", at="made.thing") == {"id": 7}
         with pytest.raises(Permanent, match="Some answered something else"):
             await ctx.http.graphql("{ a }", {}, Made, at="made.other")
+
+
+async def test_nodes_are_read_page_after_page():
+    query = "query ($after: String) { all(after: $after) { nodes { id } pageInfo { hasNextPage endCursor } } }"
+    async with (
+        Double(None, at="https://api.example.com", access=KEY) as double,
+        connector(SERVICE, double, access=KEY) as ctx,
+    ):
+
+        def page(asked):
+            number = int(asked.json["variables"]["after"] or 0)
+            return {
+                "data": {
+                    "all": {
+                        "nodes": [{"id": number}],
+                        "pageInfo": {"hasNextPage": number < 2, "endCursor": str(number + 1)},
+                    }
+                }
+            }
+
+        double.on("POST", "/graphql", page)
+        assert [one.id async for one in ctx.http.nodes(query, {"team": 1}, Made, at="all")] == ["0", "1", "2"]
+        assert double.asked[-1].json == {"query": query, "variables": {"team": 1, "after": "2"}}
+        assert [one async for one in ctx.http.nodes(query, at="all", most=2)] == [{"id": 0}, {"id": 1}]
+        double.on("POST", "/graphql", {"data": {"all": {"nodes": [{"id": 8}]}}})
+        assert [one async for one in ctx.http.nodes("{ all { nodes { id } } }", at="all")] == [{"id": 8}]
+        for wrong in ({"all": {}}, {"all": None}, {}):
+            double.on("POST", "/graphql", {"data": wrong})
+            with pytest.raises(Permanent, match="Some answered something else"):
+                assert [one async for one in ctx.http.nodes(query, at="all")]

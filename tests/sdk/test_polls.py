@@ -1,12 +1,12 @@
-"""What several polls do: thresholds, and times of day."""
+"""What several polls do: thresholds, times of day, and moments as vendors take them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import time_machine
 
-from area.sdk import daily, entered
+from area.sdk import daily, entered, stamp
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -30,3 +30,8 @@ def test_a_time_of_day_comes_once_a_day():
             came.append(daily(state, "18:00", "Asia/Tokyo"))
     assert came == [None, START + timedelta(days=1), None, START + timedelta(days=4), None]
     assert state == {"told": "2026-11-27"}
+
+
+def test_a_moment_is_told_in_utc_to_the_second():
+    moment = datetime(2026, 11, 23, 10, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=1)))
+    assert stamp(moment) == "2026-11-23T09:00:00Z"

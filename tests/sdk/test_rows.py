@@ -1,6 +1,7 @@
 """Lists of vendors, page after page, and what their answers mean beside what their status says."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from area.sdk import (
     Access,
     AuthExpired,
     Gone,
+    Option,
     Pages,
     Permanent,
     Response,
@@ -17,6 +19,7 @@ from area.sdk import (
     Service,
     filled,
     found,
+    given,
     look,
     profile,
     quoted,
@@ -75,6 +78,13 @@ async def test_a_cursor_is_sent_in_the_body_of_a_request_that_has_one(vendor):
     assert [asked.json for asked in vendor.asked] == [{"q": "a"}, {"q": "a", "start": 7}]
 
 
+async def test_what_leads_on_may_be_found_by_a_function(vendor):
+    vendor.on("GET", "/notes", lambda asked: {"all": [{"id": 1}] * 2, "start": int(asked.query.get("start", 0))})
+    pages = Pages("all", next=lambda page: page["start"] + 2 if page["start"] < 4 else None, cursor="start")
+    assert len(await rows(vendor, pages)) == 6
+    assert [asked.query for asked in vendor.asked] == [{}, {"start": "2"}, {"start": "4"}]
+
+
 async def test_the_last_row_may_be_the_cursor_of_a_vendor_that_says_whether_there_is_more(vendor):
     vendor.on("GET", "/notes", lambda asked: {"all": [{"id": 1}, {"id": 2}], "has_more": "after" not in asked.query})
     pages = Pages("all", next="all.-1.id", cursor="after", more="has_more")
@@ -93,6 +103,11 @@ def test_places_in_a_list_are_counted_from_both_ends():
 def test_what_an_address_is_filled_in_with_is_quoted():
     assert quoted("/teams/{}/channels/{}", "a/b?c", "19:é d") == "/teams/a%2Fb%3Fc/channels/19%3A%C3%A9%20d"
     assert quoted("/teams") == "/teams"
+
+
+def test_what_was_left_empty_is_left_out():
+    left_out = {"title": "", "due": None, "tags": [], "more": {}}
+    assert given(text="Hello", loud=False, priority=0, **left_out) == {"text": "Hello", "loud": False, "priority": 0}
 
 
 async def test_an_address_in_the_answer_leads_on(vendor):
@@ -120,6 +135,34 @@ async def test_of_a_list_as_many_rows_are_read_as_are_wanted(vendor):
         assert len(vendor.asked) - before == requests
 
 
+async def test_of_a_list_those_rows_are_read_that_are_wanted(vendor):
+    vendor.on("GET", "/notes", {"all": [{"id": 1}, {"id": 2, "gone": True}, {"id": 3}, {"id": 4}]})
+    pages = Pages("all")
+    assert [one["id"] for one in await rows(vendor, pages, where=lambda row: "gone" not in row)] == [1, 3, 4]
+    found = await rows(vendor, pages, Note, where=lambda row: "gone" not in row, most=2)
+    assert [one.id for one in found] == [1, 3]
+
+
+async def test_what_passes_is_known_of_the_service_or_of_a_request(vendor):
+    async with Double(None, at="https://other.example") as other:
+        for status, body, retry, passes in (
+            (409, {}, (409,), True),
+            (409, {"error": "busy/x"}, ('"busy',), True),
+            (409, {"error": "busy"}, ("idle", 404), False),
+            (409, {"error": "busy"}, (), False),
+        ):
+            for by_request in (True, False):
+                one = service(retry=() if by_request else retry)
+                vendor.on("GET", "/notes", Answer(status, body))
+                other.on("GET", "/notes", Answer(status, body))
+                more = {"retry": retry} if by_request else {}
+                async with connector(one, vendor, other) as ctx:
+                    with pytest.raises(Retry if passes else Permanent):
+                        await ctx.http.get("/notes", **more)
+                    with pytest.raises(Retry if passes and by_request else Permanent):
+                        await ctx.http.get("https://other.example/notes", **more)
+
+
 async def test_pages_that_say_more_than_their_rows_are_yielded_whole(vendor):
     vendor.on("GET", "/notes", lambda asked: {"zone": "UTC"} if asked.query else {"all": [{"id": 1}], "next": 7})
     async with connector(service(pages=Pages("all", next="next", cursor="after")), vendor) as ctx:
@@ -139,6 +182,20 @@ async def test_what_is_gone_may_be_no_surprise(vendor):
         assert type(raised.value) is Permanent
         with pytest.raises(Gone):
             assert [row async for row in ctx.http.rows("/notes", gone=(404,))]
+
+
+async def test_what_is_gone_may_be_told_by_a_word(vendor):
+    async with connector(service(), vendor, access=Access(headers={"X-Key": "t0ken"})) as ctx:
+        vendor.on("GET", "/notes", Answer(409, {"error": "conflict/folder"}))
+        with pytest.raises(Gone, match="conflict/folder"):
+            await ctx.http.get("/notes", gone=('"conflict', 404))
+        with pytest.raises(Permanent) as raised:
+            await ctx.http.get("/notes", gone=('"folder', 404))
+        assert type(raised.value) is Permanent
+        for status, error in ((200, None), (503, Retry)):
+            vendor.on("GET", "/notes", Answer(status, {"error": "conflict"}))
+            with pytest.raises(error) if error else nullcontext():
+                await ctx.http.get("/notes", gone=('"conflict',))
 
 
 async def test_a_cursor_may_be_in_a_header(vendor):
@@ -197,6 +254,14 @@ async def test_what_the_vendor_wants_to_be_told_is_told_to_nobody_else(vendor):
     assert "X-Version" not in other.asked[-1].headers
 
 
+async def test_a_cursor_may_be_several_parameters(vendor):
+    vendor.on(
+        "GET", "/notes", lambda asked: {"all": [1], "continue": {} if "from" in asked.query else {"from": 7, "in": "a"}}
+    )
+    assert len(await rows(vendor, Pages("all", next="continue"), int, params={"q": "a"})) == 2
+    assert [asked.query for asked in vendor.asked] == [{"q": "a"}, {"q": "a", "from": "7", "in": "a"}]
+
+
 async def test_an_answer_is_read_where_it_is(vendor):
     vendor.on("GET", "/notes", {"data": [{"id": 1, "by": {"name": "Ada"}}]})
     vendor.on("POST", "/notes", {"note": {"id": 2}})
@@ -252,6 +317,26 @@ async def test_options_are_the_rows_of_a_list(vendor):
     assert (vendor.asked[-1].path, vendor.asked[-1].query) == ("/shelves/a%2Fb/notes", {"deep": "1"})
 
 
+async def test_options_may_be_asked_for_otherwise_than_the_services_lists_with_some_before_them(vendor):
+    notes = service(pages=Pages("all"))
+    notes.options(
+        "notes", "/search", method="POST", json={"kind": "note"}, at="found", most=1, first=[Option("root", "All")]
+    )
+    vendor.on("POST", "/search", lambda asked: {"found": [{"id": "1", "name": asked.json["kind"]}, {"id": "2"}]})
+    async with connector(notes, vendor) as ctx:
+        assert await notes.pickers["notes"](ctx, {}) == [Option("root", "All"), Option("1", "note")]
+
+
+async def test_options_may_be_shown_by_functions_of_their_rows(vendor):
+    notes = service(pages=Pages("all"))
+    notes.options(
+        "notes", "/notes", label=lambda row: row["id"].upper(), hint=lambda row: "mine" if "me" in row else ""
+    )
+    vendor.on("GET", "/notes", {"all": [{"id": "a", "me": 1}, {"id": "b"}]})
+    async with connector(notes, vendor) as ctx:
+        assert await notes.pickers["notes"](ctx, {}) == [Option("a", "A", "mine"), Option("b", "B")]
+
+
 @pytest.mark.parametrize(
     ("verified", "answer", "expected"),
     [
@@ -280,6 +365,19 @@ async def test_who_agreed_may_be_somebody_of_some_place(vendor):
         assert (told.id, told.name) == ("T1:7", "Ada in Home")
         vendor.on("GET", "/me", {"id": 7, "nick": "Ada"})
         with pytest.raises(Permanent, match="does not say who you are"):
+            await account(ctx)
+
+
+async def test_who_agreed_may_have_to_be_asked_otherwise(vendor):
+    vendor.on("POST", "/me", lambda asked: {"viewer": {"id": asked.json["who"], "name": asked.query["as"]}})
+    account = profile(
+        "/me", id="viewer.id", name="viewer.name", method="POST", json={"who": "me"}, params={"as": "Ada"}
+    )
+    async with connector(service(), vendor) as ctx:
+        told = await account(ctx)
+        assert (told.id, told.name) == ("me", "Ada")
+        vendor.on("POST", "/me", [])
+        with pytest.raises(Permanent, match="Notes answered something else"):
             await account(ctx)
 
 

@@ -19,9 +19,11 @@ from area.sdk import (
     Service,
     Subscription,
     asked,
+    news,
     unsigned,
 )
 from area.sdk.fields import by_name, fields
+from area.sdk.testing import delivery
 
 Folder = Annotated[str, asked("Folder", "ideas", pick="folders", max_length=5)]
 
@@ -82,6 +84,37 @@ async def test_a_function_takes_what_it_needs(notes):
     assert fields(nothing.params) == () == fields(window.params)
     assert [event.id async for event in nothing.function(None, nothing.params(), since)] == ["1"]
     assert [event.id async for event in window.function(None, window.params(), since)] == [since.isoformat()]
+
+
+async def test_events_may_be_yielded_or_what_yields_them_be_returned(notes):
+    open_lists = []
+
+    async def listed(folder: str):
+        open_lists.append(folder)
+        try:
+            for one in "ab":
+                yield Made(id=folder + one)
+        finally:
+            open_lists.remove(folder)
+
+    @notes.poll("A note is written", every=timedelta(minutes=1))
+    async def written(ctx: Context, folder: Folder) -> Events[Made]:
+        return news(listed(folder))
+
+    @notes.poll("A note is read", every=timedelta(minutes=1))
+    def read(folder: Folder) -> Events[Made]:
+        return news(listed(folder))
+
+    for action in (written, read):
+        assert action.returns is Made
+        assert [event.id async for event in action.function(None, action.params(folder="x"), now())] == ["xa", "xb"]
+        assert open_lists == []
+
+    @notes.webhook("A note is shared", verify=unsigned("a test"))
+    async def shared(request: Request) -> Events[Made]:
+        return news(listed(request.method))
+
+    assert [one.id async for one in shared.function(None, shared.params(), delivery())] == ["POSTa", "POSTb"]
 
 
 async def test_subscriptions_take_the_parameters_that_they_need(notes):
@@ -198,3 +231,20 @@ def test_what_says_too_little_is_refused(notes):
 
         @notes.reaction("Write a note")
         async def both(ctx: Context, params: Nothing, text: Folder) -> None: ...
+
+
+async def test_of_what_comes_newest_first_no_more_is_taken_than_is_new(notes):
+    begin, asked_for = now(), []
+
+    @notes.poll("A note is written", every=timedelta(minutes=5), newest_first=True)
+    async def note_written(since: datetime, folder: Folder) -> Events[Made]:
+        try:
+            for number, late in enumerate((3, None, 2, -1, -2)):
+                asked_for.append(number)
+                at = since + timedelta(minutes=late) if late is not None else None
+                yield Event(f"{folder}{number}", Made(id=str(number)), at)
+        finally:
+            asked_for.append("closed")
+
+    seen = [event.id async for event in note_written.function(None, note_written.params(folder="a"), begin)]
+    assert (seen, asked_for) == (["a0", "a1", "a2", "a3"], [0, 1, 2, 3, "closed"])

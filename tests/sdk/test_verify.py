@@ -15,11 +15,15 @@ from area.sdk.service import Nothing
 from area.sdk.verify import (
     Refused,
     Verify,
+    address_token,
+    bearer_jwt,
     hmac_sha1,
     hmac_sha256,
     hmac_timestamped,
+    secret_in_query,
     shared_token,
     standard_webhooks,
+    token_of,
     unsigned,
 )
 
@@ -244,3 +248,75 @@ def test_unsigned_needs_a_reason() -> None:
     assert accepts(verify, request(), "")
     assert verify.reason == "The vendor signs nothing."
     assert not hmac_sha256("X-S").reason
+
+
+# the example of https://jwt.io, which says nothing of when it ends
+JWT_SECRET = "your-256-bit-secret"
+JWT = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ"
+    ".SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
+)
+
+
+def token(claims: bytes, secret: str = SECRET, header: bytes = b'{"alg":"HS256"}') -> str:
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, claims))
+    signature = base64.urlsafe_b64encode(digest("sha256", secret, signed)).rstrip(b"=")
+    return f"Bearer {signed.decode()}.{signature.decode()}"
+
+
+def test_a_jwt() -> None:
+    assert accepts(bearer_jwt(), request(authorization=f"Bearer {JWT}"), JWT_SECRET)
+    assert accepts(bearer_jwt(), request(authorization=f"bearer  {JWT} "), JWT_SECRET)
+    for wrong in (
+        JWT,
+        f"Bearer {JWT}x",
+        f"Bearer {JWT[:-1]}",
+        f"JWT {JWT}",
+        f"Bearer x{JWT}",
+        "Bearer ..",
+        "Bearer é.é.é",
+        "",
+    ):
+        assert not accepts(bearer_jwt(), request(authorization=wrong), JWT_SECRET), wrong
+    assert not accepts(bearer_jwt(), request(authorization=f"Bearer {JWT}"), "another")
+    assert not accepts(bearer_jwt(), request(authorization=token(b"{}", "")), "")
+    unsigned_jwt = token(b"{}", header=b'{"alg":"none"}').rpartition(".")[0] + "."
+    assert not accepts(bearer_jwt(), request(authorization=unsigned_jwt))
+
+
+@pytest.mark.parametrize(("age", "good"), [(-3600, True), (0, True), (300, True), (301, False), (86400, False)])
+def test_a_jwt_that_has_ended(age: int, good: bool) -> None:
+    claims = b'{"exp":%d}' % (NOW.timestamp() - age)
+    assert accepts(bearer_jwt(), request(authorization=token(claims))) is good
+
+
+@pytest.mark.parametrize("claims", [b"", b"[]", b"no", b'{"exp":"soon"}', b'{"exp":null}'])
+def test_a_jwt_that_says_nothing(claims: bytes) -> None:
+    assert not accepts(bearer_jwt(), request(authorization=token(claims)))
+
+
+def test_a_token_in_the_address() -> None:
+    made = token_of(SECRET)
+    assert (len(made), made == token_of("another"), SECRET in made) == (64, False, False)
+    for query, secret, good in (
+        ({"token": made}, SECRET, True),
+        ({"token": made}, "another", False),
+        ({"token": made[:-1]}, SECRET, False),
+        ({"token": "é"}, SECRET, False),
+        ({}, SECRET, False),
+        ({"token": token_of("")}, "", False),
+        ({"token": ""}, "", False),
+    ):
+        assert accepts(address_token(), replace(request(), query=query), secret) is good, query
+
+
+def test_a_secret_in_the_query() -> None:
+    for query, secret, good in (
+        ({"token": SECRET}, SECRET, True),
+        ({"token": SECRET + "x"}, SECRET, False),
+        ({"token": "é"}, SECRET, False),
+        ({"other": SECRET}, SECRET, False),
+        ({"token": ""}, "", False),
+        ({}, "", False),
+    ):
+        assert accepts(secret_in_query("token"), replace(request(), query=query), secret) is good, query

@@ -1,8 +1,11 @@
-"""Pages in a real Chromium, served by a real `area up` with its embedded database: one for the tests of a worker."""
+"""Pages in a real Chromium, served by a real `area up`: one for the tests of a worker.
+
+Its database is one more of the server that all tests share, which is made in a fraction of the time; the whole of it, with the
+embedded database of its own, is what test_journey.py and tests/cli/test_up.py start.
+"""
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +19,9 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from tests.ports import free_port
 
 PASSWORD = "correct horse battery"
 SHELL, WHOLE = "/usr/bin/chromium-headless-shell", "/usr/bin/chromium"  # Debian's; the first takes half the time
@@ -30,6 +35,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=30_000)  # ms; a machine full of other work is no failure
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
@@ -42,13 +48,6 @@ class Server:
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -101,9 +100,9 @@ def room(memory: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(memory: Path) -> Iterator[Server]:
+def server(memory: Path, session_dsn: str) -> Iterator[Server]:
     """One installation for all tests of this worker; its administrator is called `root`."""
-    with room(memory) as folder, installation(folder) as one:
+    with room(memory) as folder, installation(folder, AREA_DATABASE_URL=session_dsn) as one:
         yield one
 
 
@@ -181,7 +180,7 @@ async def arrive(server: Server, browser: Browser, name: str = "", **options: An
     name = name or f"u{uuid4().hex[:10]}"
     # without motion: what fades in is measured while it does
     context = await browser.new_context(**{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce", **options})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     person = Person(server, context, await context.new_page(), name)
     listen(person, person.page)
     form = {"email": f"{name}@example.org", "username": name, "password": PASSWORD}

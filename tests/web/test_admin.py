@@ -132,7 +132,7 @@ async def test_health_tells_of_the_workers_and_asks_anew(root):
     await expect(workers.locator("li")).to_have_count(1)
     await expect(workers).to_contain_text("Works")
     await expect(page.locator("#health")).to_contain_text("Due now")
-    async with page.expect_response(re.compile("/admin/health"), timeout=12_000) as answer:
+    async with page.expect_response(re.compile("/admin/health"), timeout=40_000) as answer:
         pass
     assert (await answer.value).ok
 

@@ -14,7 +14,8 @@ from playwright.async_api import expect
 from starlette.requests import Request
 
 from area.doors import browser as said
-from tests.web.conftest import PASSWORD, Person, Server, arrive, free_port, installation, make_root, room
+from tests.ports import free_port
+from tests.web.conftest import PASSWORD, Person, Server, arrive, installation, make_root, room
 from tests.web.provider import Provider, authorization_server, connector, registered
 
 
@@ -27,12 +28,13 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def _world(memory):
+def _world(memory, module_dsn):
     callback = "/api/auth/vendor/callback"
     with room(memory) as folder, authorization_server(port := free_port(), [callback]) as vendor:
         notion = {"AREA_NOTION_CLIENT_ID": "id", "AREA_NOTION_CLIENT_SECRET": "secret"}
         settings = connector(vendor.issuer, folder / "package") | registered() | notion
-        with installation(folder / "area", AREA_PORT=str(port), **settings) as server:
+        database = {"AREA_DATABASE_URL": module_dsn}
+        with installation(folder / "area", AREA_PORT=str(port), **settings, **database) as server:
             yield World(server, vendor)
 
 
@@ -157,7 +159,7 @@ async def _statuses(person: Person, area: dict[str, Any]) -> list[str]:
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (found := await look()) != wanted:
         assert time.monotonic() < end, found
         await asyncio.sleep(0.1)

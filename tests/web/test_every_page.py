@@ -13,6 +13,7 @@ from tests.web.world import ADMIN, FRONT, World, furnish
 
 AXE = MODULES / "axe-core" / "axe.min.js"
 MIDDLE = {"width": 768, "height": 1024}
+COLOURS = ("color-contrast", "link-in-text-block")  # what a theme changes
 SETTLED = """async () => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   await Promise.all(document.getAnimations().map((one) => one.finished.catch(() => null)));
@@ -30,7 +31,7 @@ async def lived_in(server, browser):
 
 
 async def look(person: Person, address: str) -> None:
-    """Open it in both themes and sizes; axe-core looks at both themes when it is wide, and at one when it is narrow."""
+    """Open it in both themes and sizes. axe-core looks at it whole wide and light, narrow and dark; at its colours wide and dark."""
     page = person.page
     for size in (WIDE, NARROW):
         await page.set_viewport_size(size)
@@ -41,7 +42,9 @@ async def look(person: Person, address: str) -> None:
         for theme in ("light", "dark") if size is WIDE else ("dark",):
             await page.evaluate("name => setTheme(name)", theme)
             await page.evaluate(SETTLED)  # colours on their way from one theme to the other are neither's
-            await axe(person, f"{address} at {size['width']} px, {theme}")
+            await axe(
+                person, f"{address} at {size['width']} px, {theme}", COLOURS if theme == "dark" and size is WIDE else ()
+            )
         if size is WIDE:
             await page.set_viewport_size(MIDDLE)
             await fits(person, address)
@@ -53,13 +56,14 @@ async def fits(person: Person, address: str) -> None:
     assert wide[0] <= wide[1], f"{address} is {wide[0]} px wide in a window of {wide[1]}"
 
 
-async def axe(person: Person, where: str) -> None:
-    """https://github.com/dequelabs/axe-core/blob/develop/doc/API.md."""
+async def axe(person: Person, where: str, rules: tuple[str, ...] = ()) -> None:
+    """All rules, or some: https://github.com/dequelabs/axe-core/blob/develop/doc/API.md."""
     if not AXE.is_file():
         pytest.skip("not run: axe-core is not there; npm could not fetch it")
     if await person.page.evaluate("typeof axe") == "undefined":
         await person.page.evaluate(AXE.read_text())
-    found = await person.page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found = await person.page.evaluate("options => axe.run(document, options).then(r => r.violations)", options)
     said = [
         {"rule": one["id"], "why": one["help"], "where": [node["html"][:200] for node in one["nodes"][:4]]}
         for one in found

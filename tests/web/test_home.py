@@ -8,8 +8,8 @@ from playwright.async_api import expect
 from tests.web.conftest import PASSWORD, Person, arrive, installation, listen
 
 
-async def test_an_empty_installation_begins_with_the_first_account(browser, memory, tmp_path):
-    with installation(tmp_path / "new") as server:
+async def test_an_empty_installation_begins_with_the_first_account(browser, dsn, tmp_path):
+    with installation(tmp_path / "new", AREA_DATABASE_URL=dsn) as server:
         context = await browser.new_context(locale="en-GB")
         page = await context.new_page()
         someone = Person(server, context, page, "ann")

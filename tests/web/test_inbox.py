@@ -86,3 +86,26 @@ async def test_older_notices_are_a_page_away(person):
     await expect(page.locator(".notices > li")).to_have_count(2)
     await page.go_back()
     await expect(page.locator(".notices > li")).to_have_count(30)
+
+
+async def test_what_area_itself_says_is_in_the_readers_language_and_what_areas_post_in_their_owners_words(person):
+    post = await poster(person)
+    await post("The lamp was switched off")
+    hopeless = await person.make(
+        "webhook.received", "http.request", "Porte", reaction_parameters={"url": "{{body.url}}"}
+    )
+    for _ in range(20):
+        assert (await person.context.request.post(hopeless["webhook_url"], data={"url": "nowhere"})).ok
+    await person.api("PATCH", "/api/me", {"language": "fr"})
+    page = person.page
+    await person.go("/inbox")
+    notices = page.locator(".notices > li")
+    await expect(notices).to_have_count(2)
+    told = notices.filter(has=page.get_by_role("heading", name="Porte a été désactivée"))
+    await expect(told).to_contain_text("Elle a échoué 20 fois de suite")
+    await expect(told).to_contain_text("Corrigez la cause, puis réactivez-la.")
+    await expect(page.get_by_role("heading", name="The lamp was switched off")).to_be_visible()
+    assert {one["title"] for one in (await person.api("GET", "/api/notices"))["items"]} == {
+        "Porte was switched off",
+        "The lamp was switched off",
+    }

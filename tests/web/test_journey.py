@@ -12,7 +12,7 @@ from tests.web.conftest import NARROW, PASSWORD, WIDE, Person, installation, lis
 async def test_the_main_job(browser, tmp_path, size):
     with installation(tmp_path / "new") as server:
         context = await browser.new_context(viewport=size, locale="en-GB", reduced_motion="reduce")
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         page = await context.new_page()
         ann = Person(server, context, page, "ann")
         listen(ann, page, answers=(422,))

@@ -5,15 +5,17 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.web.conftest import PASSWORD, arrive, free_port, installation, room
+from tests.ports import free_port
+from tests.web.conftest import PASSWORD, arrive, installation, room
 from tests.web.provider import authorization_server, connector, issuer, registered
 
 
 @pytest.fixture
-def provider(memory):
+def provider(memory, dsn):
     callbacks = ["/api/auth/oidc/callback", "/api/auth/vendor/callback"]
     with room(memory) as folder, authorization_server(port := free_port(), callbacks) as one:
-        yield one, folder, issuer(one, port) | connector(one.issuer, folder / "package") | registered()
+        settings = issuer(one, port) | connector(one.issuer, folder / "package") | registered()
+        yield one, folder, settings | {"AREA_DATABASE_URL": dsn}
 
 
 async def test_sign_up_refuse_link_remove_and_sign_in(browser, provider):

@@ -2,14 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import aiohttp
 import hatch_build
 import pytest
 
-from area.registry import registry
-from area.sdk import Service
+from area.registry import Registry, registry
+from area.sdk import OAuth2, Service
+from area.sdk.oauth2 import profile
 from area.web import logos
 
 
@@ -53,16 +55,15 @@ def test_a_name_that_there_is_not_stops_the_build(modules, kind, name):
 
 
 def test_ones_own_drawing_wins_and_initials_are_the_last_resort(tmp_path):
-    service = Service("my_shop", "My shop <3", "Things that are sold.")
     for folder in (None, tmp_path):
-        drawn = ET.fromstring(logos.logo(service, folder))
+        drawn = ET.fromstring(logos.logo("my_shop", "My shop <3", folder))
         assert "".join(drawn.itertext()).strip() == "MS"
     logos.vendor.cache_clear()
     (tmp_path / "logo.txt").write_text("simple-icons:mqtt\n")
     vendors = (logos.VENDORS / "simple-icons" / "mqtt.svg").read_bytes()
-    assert logos.logo(service, tmp_path) == vendors
+    assert logos.logo("my_shop", "My shop <3", tmp_path) == vendors
     (tmp_path / "logo.svg").write_text("<svg/>")
-    assert logos.logo(service, tmp_path) == b"<svg/>"
+    assert logos.logo("my_shop", "My shop <3", tmp_path) == b"<svg/>"
     logos.vendor.cache_clear()
 
 
@@ -77,6 +78,21 @@ def test_what_names_no_logo_is_none(tmp_path, text):
 def test_white_is_read_on_every_colour_of_initials():
     for colour in logos.COLOURS:
         assert 1.05 / (hatch_build._light(colour[1:]) + 0.05) >= 4.5
+
+
+def test_the_logo_of_services_that_share_a_client_id_is_their_vendors():
+    found = registry()
+    for name in ("google", "microsoft"):
+        assert logos.icon(found, name) == (logos.VENDORS / "logos" / f"{name}-icon.svg").read_bytes()
+    assert logos.icon(found, "gmail") != logos.icon(found, "google")
+    assert logos.icon(found, "nobody") is None
+    auth = OAuth2("https://a.example/go", "https://a.example/token", profile("/me", id="id", name="name"))
+    shops = Registry()
+    for slug in ("shop", "stock"):
+        shops.add(Service(slug, slug.title(), "What is sold.", auth=replace(auth, client="acme", vendor="Acme Inc")))
+    drawn = logos.icon(shops, "acme")
+    assert drawn
+    assert "".join(ET.fromstring(drawn).itertext()).strip() == "AI", "no folder has it"
 
 
 async def test_the_server_answers_each_logo(server):

@@ -61,7 +61,7 @@ async def test_a_picture_is_made_small_shown_and_removed(person):
     await page.get_by_role("button", name="Remove it").click()
     await expect(page.get_by_text("Your picture is removed.")).to_be_visible()
     assert (await person.api("GET", "/api/me"))["icon_path"] is None
-    for _ in range(20):  # once the answer is sent
+    for _ in range(1200):  # once the answer is sent
         if (await person.context.request.get(person.server.url + path)).status == 404:
             break
         await asyncio.sleep(0.05)

@@ -1,4 +1,6 @@
-"""Reasons of runs in the reader's language: AREA's own sentences are known wherever they are written, others stay as they are."""
+"""Reasons of runs and notices in the reader's language: AREA's own sentences are known wherever they are written, others stay as
+they are.
+"""
 
 import ast
 import re
@@ -36,7 +38,7 @@ def test_what_is_translated_is_what_is_written():
     elsewhere = (CODE / "web", CODE / "connectors")
     files = [path for path in CODE.rglob("*.py") if not any(path.is_relative_to(one) for one in elsewhere)]
     written = {text for path in files for text in said(path)}
-    assert {re.sub(r"%\(\w+\)s", "7", one) for one in {*reasons.SENTENCES} - MADE} - written == set()
+    assert {re.sub(r"%\(\w+\)s", "7", one) for one in {*reasons.SENTENCES, *reasons.NOTICES} - MADE} - written == set()
 
 
 @pytest.mark.parametrize("name", ["executor", "access"])
@@ -47,10 +49,23 @@ def test_what_is_written_of_runs_is_translated(name):
     assert not unknown - {*NO_REASON}
 
 
+def test_what_is_put_into_the_inbox_is_translated():
+    calls = [
+        node
+        for path in (CODE / "engine").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "notice"
+    ]
+    texts = [ast.unparse(one) for call in calls for one in call.args[3:5] if not isinstance(one, ast.Name)]
+    written = [re.sub(r"\{[^{}]+\}", "7", ast.literal_eval(one.removeprefix("f"))) for one in texts]
+    assert len(written) == len(reasons.NOTICES)
+    assert [one for one in written if reasons.notice(one, "fr") == one] == []
+
+
 def test_in_english_they_read_as_they_were_written():
-    for sentence in reasons.SENTENCES:
+    for sentence in (*reasons.SENTENCES, *reasons.NOTICES):
         written = re.sub(r"%\((\w+)\)s", lambda found: "x" if found[1] in ("said", "name") else "7", sentence)
-        assert reasons.reason(written, "en") == written
+        assert reasons.reason(written, "en") == reasons.notice(written, "en") == written
 
 
 @pytest.mark.parametrize(
@@ -77,7 +92,20 @@ def test_in_french(written, read):
     assert reasons.reason(written, "fr") == read.replace(" :", "\u00a0:")
 
 
+def test_a_notice_in_french():
+    why = "It has failed since 2026-11-23 09:00 UTC: hub.example answered 500: Sorry. Come back later."
+    put = f"What starts it can't be checked at GitHub. {why}\n\nIt is tried again by itself, and what happens meanwhile is caught up"
+    told = reasons.notice(f"{put} where the service still shows it.", "fr").replace("\u00a0", " ")
+    assert told == (
+        "Ce qui la déclenche ne peut pas être vérifié auprès de GitHub. Échec depuis le 2026-11-23 09:00 UTC : hub.example a"
+        " répondu 500 : Sorry. Come back later.\n\nUn nouvel essai a lieu de lui-même, et ce qui se passe entre-temps est rattrapé là"
+        " où le service le montre encore."
+    )
+    assert reasons.notice("The device was switched off", "fr") == "The device a été désactivée"
+    assert reasons.reason("The device was switched off", "fr") == "The device was switched off", "a vendor's words"
+
+
 def test_every_language_has_them():
     for lang in language.NAMES:
         known = language.translations(lang)
-        assert all(lang == "en" or known.gettext(one) != one for one in reasons.SENTENCES)
+        assert all(lang == "en" or known.gettext(one) != one for one in (*reasons.SENTENCES, *reasons.NOTICES))

@@ -7,7 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from area.web.help import rendered
-from tests.peers import free_port, mosquitto
+from tests.peers import mosquitto
+from tests.ports import free_port
 from tests.web.conftest import NARROW
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from area import connectors
 from area.registry import Registry, registry
 from area.sdk import Context, Event, Service
-from area.web import language, translate
+from area.web import language, pages, translate
+from area.web.assets import asset
 from tests.web.conftest import arrive
 
 
@@ -171,6 +172,14 @@ async def test_the_editor_in_french(server, browser, root):
     )
     await person.context.close()
     assert not person.complaints
+
+
+def test_templates_say_their_constants_as_gettext_would():
+    told = pages.environment("fr")
+    said = told.from_string("{{ _('Home') }} {{ _('%(name)s is on', name=x) }} {{ _(y) }} {{ asset('app.css') }}")
+    assert said.render(x="<b>", y="Home") == f"Accueil Activer &lt;b&gt; Accueil {asset('app.css')}"
+    assert "gettext" not in told.compile("{{ _('Home') }}", raw=True)
+    assert "Accueil" in told.compile("{{ _('Home') }}", raw=True)
 
 
 async def test_services_and_help_in_french(server, browser, root):

@@ -116,7 +116,7 @@ async def furnish(person: Person) -> World:
     failed = await _send(person, failing, {"value": 21.5})
     await _send(person, filtered, {"level": "low", "text": "nothing"})
     await _send(person, filtered, {"level": "urgent", "text": "The cellar is under water"})
-    for _ in range(100):
+    for _ in range(600):
         statuses = {one["id"]: one["status"] for one in (await person.api("GET", "/api/executions"))["items"]}
         if statuses.get(done) == "success" and statuses.get(failed) in ("pending", "failed"):
             break

@@ -1,4 +1,4 @@
-"""docs/services.md: every component, and how it was verified. `python -m area.cli.verified` prints the lines of each connector.
+"""docs/services.md: every component, and how it was verified. `python -m area.cli.verified` prints the lines of each connector, without and with blank ones.
 
 What is said comes from the connectors' tests: the description that a test's double enforces is named in its source, and a
 component that no test names is shown as such.
@@ -15,6 +15,9 @@ from area.registry import Registry
 from area.sdk import Action, Reaction, Service
 
 ENFORCING = ("described", "discovered", "graphql_described")
+OWN = frozenset(
+    {"area", "calendar", "email", "http", "inbox", "mqtt", "rss", "timer", "webhook"}
+)  # no vendor's: AREA's, protocols
 PLACES = {"described": "npm ", "graphql_described": "npm ", "discovered": "Google's discovery document "}
 
 
@@ -47,7 +50,7 @@ def page(registry: Registry) -> Iterator[str]:
     found = {one.slug: tests(registry.folders[one.slug]) for one in services}
     for one in services:
         by = "; ".join(found[one.slug].documents) or found[one.slug].about
-        yield f"| [{one.name}](#{anchor(one.name)}) | {one.quality} | {counts[one.slug]} | {_cell(by)} |"
+        yield f"| [{one.name}](#{anchor(one.name)}) | {one.quality} | {counts[one.slug][0]} | {_cell(by)} |"
     for one in services:
         yield f"\n## {one.name}\n"
         yield f"{_cell(found[one.slug].about)}\n"
@@ -90,22 +93,25 @@ def tests(folder: Path) -> Tests:
     return Tests(about, tuple(dict.fromkeys(documents)), text)
 
 
-def lines(registry: Registry) -> dict[str, int]:
-    """Lines of each connector's code, its docstrings among them, by slug."""
-    return {slug: len(_code(folder)) for slug, folder in registry.folders.items()}
+def lines(registry: Registry) -> dict[str, tuple[int, int]]:
+    """How long each connector is, by slug: lines that hold something, docstrings and comments among them; and with blank ones."""
+    code = {slug: _code(folder) for slug, folder in registry.folders.items()}
+    return {slug: (sum(bool(one.strip()) for one in text), len(text)) for slug, text in code.items()}
 
 
 def summary(registry: Registry) -> str:
     """The medians, in a sentence."""
-    whole = statistics.median(lines(registry).values())
-    written = statistics.median(sum(map(bool, map(str.strip, _code(one)))) for one in registry.folders.values())
+    counts = lines(registry)
+    vendors = {slug: one for slug, one in registry.services.items() if slug not in OWN}
     each = statistics.median(
-        len(_code(registry.folders[slug])) / len([one for one in components(service) if one.translated])
-        for slug, service in registry.services.items()
+        counts[slug][0] / len([part for part in components(one) if part.translated]) for slug, one in vendors.items()
     )
+    written, whole = (statistics.median(counts[slug][place] for slug in vendors) for place in (0, 1))
+    every = statistics.median(one for one, _ in counts.values())
     return (
-        f"A connector has {whole:.0f} lines (median of {len(registry.folders)}, without its tests), {written:.0f} without blank ones;"
-        f" that is {each:.0f} for each of its components."
+        f"A vendor's connector has {written:.0f} lines (median of {len(vendors)}, with docstrings and comments, without blank lines and"
+        f" tests), {each:.0f} for each of its components; {whole:.0f} with blank lines. Of all {len(counts)}, AREA's own and those of"
+        f" protocols among them, the median is {every:.0f}."
     )
 
 
@@ -133,6 +139,6 @@ if __name__ == "__main__":
 
     known = registry()
     numbers = lines(known)
-    for name, number in sorted(numbers.items(), key=lambda one: one[1]):
-        print(f"{number:5} {name}")
+    for name, (written, whole) in sorted(numbers.items(), key=lambda one: one[1]):
+        print(f"{written:5} {whole:5} {name}")
     print(summary(known))

@@ -385,7 +385,7 @@ class Source(Base):
 class SourceHint(Base):
     """Where a vendor says that there is news of what a source watches, and what it was asked for.
 
-    `server` is this server's address as the vendor was told it. `due_at` is when it is to be asked again: to prolong what there
+    `server` is this server's address, or the topic, as the vendor was told it. `due_at` is when it is to be asked again: to prolong what there
     is, or after it refused. `heard_at` is when it was heard first at this address: before that, nobody relies on it.
     """
 
@@ -395,7 +395,7 @@ class SourceHint(Base):
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     token: Mapped[str] = mapped_column(Text)  # encrypted
     secret: Mapped[str] = mapped_column(Text)  # encrypted
-    subscription: Mapped[str | None] = mapped_column(Text)  # the vendor's id of it
+    subscription: Mapped[str | None] = mapped_column(Text, index=True)  # the vendor's id of it
     server: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[datetime | None] = mapped_column(AWARE)
     due_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)

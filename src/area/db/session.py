@@ -1,18 +1,22 @@
 """Connections: SQLAlchemy sessions for what people do, an asyncpg pool for the engine's hot path."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from area.kit.text import dump_json
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+IDLE = 30.0  # seconds without use after which a connection is asked whether it is still there
 
 
 class Database:
@@ -27,11 +31,13 @@ class Database:
             async_creator=lambda: asyncpg.connect(self.dsn),
             pool_size=sessions,
             max_overflow=sessions * 2,
-            pool_pre_ping=True,
             json_serializer=lambda value: dump_json(value).decode(),
             json_deserializer=orjson.loads,
         )
+        event.listen(self.engine.sync_engine, "checkin", self._used)
+        event.listen(self.engine.sync_engine, "checkout", self._look)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._statements = async_sessionmaker(self.engine.execution_options(isolation_level="AUTOCOMMIT"))
 
     async def pool(self) -> asyncpg.Pool:
         """The engine's pool; jsonb goes in and out as text."""
@@ -44,6 +50,28 @@ class Database:
         """A session that commits at the end, and rolls back on an error: for edges only (request, job, command)."""
         async with self.sessions.begin() as session:
             yield session
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[AsyncSession]:
+        """A session that commits each statement by itself: for what needs no more, and shall take one round trip for each."""
+        async with self._statements() as session:
+            yield session
+
+    def _used(self, _connection: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    def _look(self, connection: Any, record: Any, _proxy: Any) -> None:
+        """Have a connection that is gone replaced. The socket tells that, except after a time in which a network may have forgotten
+        it: to ask each time (`pool_pre_ping`) would be three round trips more for each session.
+        """
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+        if time.monotonic() - record.info.get("used", time.monotonic()) > IDLE:
+            dialect = self.engine.sync_engine.dialect
+            try:
+                dialect.do_ping(connection)
+            except dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error
 
     async def close(self) -> None:
         """Close what is open."""

@@ -183,7 +183,7 @@ async def arrived(
     keys = grants.keys_of(state.settings, connector)
     async with state.database.transaction() as using:
         came = await consent.come_back(using, state.keyring, way, secret)
-    _agreed(providers.called(connector), code, error, came)
+    _agreed(providers.vendor_of(connector), code, error, came)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,

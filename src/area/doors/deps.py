@@ -1,4 +1,6 @@
-"""What the routes ask for: the process's state, a session, who is asking, and from where."""
+"""What the routes ask for: the process's state, a session, who is asking, and from where. Each is `async`, also where nothing is
+waited for: FastAPI calls a plain function in another thread.
+"""
 
 import functools
 import ipaddress
@@ -44,7 +46,7 @@ class In(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def state(request: Request) -> State:
+async def state(request: Request) -> State:
     """What the process has open."""
     found: State = request.app.state.area
     return found
@@ -53,7 +55,7 @@ def state(request: Request) -> State:
 StateDep = Annotated[State, Depends(state)]
 
 
-def cache(request: Request) -> Cache:
+async def cache(request: Request) -> Cache:
     """The process's memory of connections."""
     found: Cache = request.app.state.cache
     return found
@@ -75,7 +77,7 @@ async def session(state: StateDep) -> AsyncIterator[AsyncSession]:
 SessionDep = Annotated[AsyncSession, Depends(session, scope="function")]
 
 
-def scope(state: StateDep) -> areas.Scope:
+async def scope(state: StateDep) -> areas.Scope:
     """What the AREAs' functions need."""
     settings = state.settings
     return areas.Scope(state.registry, state.keyring, settings.base_url, settings.max_areas)
@@ -87,7 +89,7 @@ ScopeDep = Annotated[areas.Scope, Depends(scope)]
 # From where
 
 
-def address(request: Request, state: StateDep) -> str:
+async def address(request: Request, state: StateDep) -> str:
     """The client's address. `X-Forwarded-For` counts only as far as it was written by proxies that are trusted."""
     here = request.client.host if request.client else "unknown"
     trusted = _networks(state.settings.trusted_proxies)

@@ -1,4 +1,4 @@
-"""A vendor said that there is news, of some accounts or of one source: what is polled is asked at once, rather than when it is due.
+"""A vendor said that there is news, of some accounts, subscriptions or of one source: what is polled is asked at once, rather than when it is due.
 
 A nudge is a hint and no event: what happened is read by the poll, which would have found it anyway. So nothing is lost when a
 nudge is, and nothing fires twice when it comes twice.
@@ -6,6 +6,7 @@ nudge is, and nothing fires twice when it comes twice.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from area.engine.state import State
 from area.sdk import Service
@@ -24,23 +25,34 @@ NUDGE_ONE = """
 update sources set nudged_at = clock_timestamp(), due_at = greatest(now(), coalesce(checked_at + $2, now()))
 where id = $1 and due_at is not null and failures = 0 returning id
 """
+NUDGE_SUBSCRIPTIONS = """
+update sources x set nudged_at = clock_timestamp(), due_at = greatest(now(), coalesce(x.checked_at + $3, now()))
+from source_hints h, components c, services s
+where h.subscription = any($2::text[]) and x.id = h.source_id and c.id = x.component_id and s.id = c.service_id and s.name = $1
+  and x.due_at is not null and x.failures = 0
+returning x.id
+"""
 
 
 async def nudge(state: State, service: Service, accounts: Sequence[str]) -> int:
     """Have the polls of these accounts (ids as in `Account.id`) asked now; returns how many. What fails keeps its pause."""
-    pool = await state.database.pool()
-    async with pool.acquire() as conn, conn.transaction():
-        found = await conn.fetch(NUDGE, service.name, [one[:255] for one in accounts], PAUSE)
-        if found:
-            await conn.execute("select pg_notify('sources_changed', '')")
-    return len(found)
+    return await _nudge(state, NUDGE, service.name, [one[:255] for one in accounts], PAUSE)
+
+
+async def nudge_subscriptions(state: State, service: Service, subscriptions: Sequence[str]) -> int:
+    """Have the sources asked now that share these subscriptions; returns how many. What fails keeps its pause."""
+    return await _nudge(state, NUDGE_SUBSCRIPTIONS, service.name, subscriptions, PAUSE)
 
 
 async def nudge_source(state: State, source: int) -> int:
     """Have one source asked now; returns how many that was. What fails keeps its pause."""
+    return await _nudge(state, NUDGE_ONE, source, PAUSE)
+
+
+async def _nudge(state: State, statement: str, *values: Any) -> int:
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
-        found = await conn.fetch(NUDGE_ONE, source, PAUSE)
+        found = await conn.fetch(statement, *values)
         if found:
             await conn.execute("select pg_notify('sources_changed', '')")
     return len(found)

@@ -29,7 +29,7 @@ from area.engine.intake import EXECUTE, LATER
 from area.engine.recorder import Recorder
 from area.engine.sources import Sources
 from area.engine.state import State
-from area.engine.watch import Watch
+from area.engine.watch import Say, Watch, as_written
 from area.kit.clock import now
 
 log = structlog.get_logger()
@@ -194,15 +194,15 @@ def _name() -> str:
 
 
 class Worker:
-    """One worker: claims jobs, looks at sources, records."""
+    """One worker: claims jobs, looks at sources, records. `say` puts what it mails into a user's language."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, say: Say = as_written) -> None:
         self.state = state
         self.cache = Cache(state)
         self.recorder = Recorder(state)
         self.executor = Executor(state, self.cache, self.recorder)
         self.sources = Sources(state, self.cache)
-        self.watch = Watch(state, self.sources)
+        self.watch = Watch(state, self.sources, say)
         self._queue: PgQueuer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._chores: set[asyncio.Task[None]] = set()

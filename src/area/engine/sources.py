@@ -296,7 +296,7 @@ class Sources:
     async def _pause(self, source: Watched, context: Context) -> timedelta:
         """How long to wait after this look, once the vendor was asked to tell of news, if it can."""
         every = source.action.every or timedelta(minutes=5)
-        if source.action.hint is not None and self.state.settings.public_url is not None:
+        if source.action.hint is not None and hints.server_of(self.state, source.action) is not None:
             if source.seen is None:
                 return timedelta()  # the baseline must not wait for the vendor: it is asked before the next look
             until = await hints.settle(self.state, context, source.action, source.params, source.id, self.owner)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
@@ -61,12 +62,21 @@ where c.id = x.component_id and us.user_id = x.user_id and us.service_id = c.ser
 OWNERS = "select a.id, a.name, a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active where t.source_id = $1"
 
 
-class Watch:
-    """Runs on every worker; the one that gets the lock watches."""
+Say = Callable[[str, str], str]  # a text in English, and the language that it is to be in
 
-    def __init__(self, state: State, sources: Sources) -> None:
+
+def as_written(text: str, _language: str) -> str:
+    """In English."""
+    return text
+
+
+class Watch:
+    """Runs on every worker; the one that gets the lock watches. `say` puts what is mailed into a user's language."""
+
+    def __init__(self, state: State, sources: Sources, say: Say = as_written) -> None:
         self._state = state
         self._sources = sources
+        self._say = say
         self._purged = now() - PURGE_EVERY + timedelta(minutes=2)
 
     async def run(self) -> None:
@@ -129,7 +139,7 @@ class Watch:
                         owner["user_id"],
                         "warning",
                         f"{owner['name']} gets no events",
-                        f"{row['service']}: {row['component']} can't be checked. {why}\n\nIt is tried again by itself, and"
+                        f"What starts it can't be checked at {row['service']}. {why}\n\nIt is tried again by itself, and"
                         " what happens meanwhile is caught up where the service still shows it.",
                         area_id=owner["id"],
                     )
@@ -140,13 +150,17 @@ class Watch:
         if self._state.settings.smtp_url is None:
             return
         rows = await conn.fetch(
-            "select n.id, n.title, n.body, u.email from notices n join users u on u.id = n.user_id"
+            "select n.id, n.title, n.body, n.key, u.email, s.language from notices n join users u on u.id = n.user_id"
+            " left join user_settings s on s.user_id = u.id"
             " where n.level in ('warning', 'error') and n.mailed_at is null and n.created_at > now() - interval '1 day'"
             " order by n.id limit 50"
         )
         for row in rows:
+            said = [row["title"], row["body"]]
+            if row["key"] is None:  # else an AREA of the user put it, in the user's words
+                said = [self._say(one, row["language"] or "en") for one in said]
             try:
-                await send_mail(self._state, row["email"], row["title"], row["body"])
+                await send_mail(self._state, row["email"], *said)
             except (OSError, TimeoutError, ValueError) as error:
                 log.warning("mail.failed", notice=row["id"], error=str(error))
                 return

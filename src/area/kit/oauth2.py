@@ -73,6 +73,7 @@ class Keys:
     id: str
     secret: SecretStr
     signing: SecretStr | None = None  # what it signs its webhooks with, where that is another one
+    topic: str | None = None  # where it publishes what it would else tell by webhooks
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ class Row(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, values: Any) -> Any:
-        templates, lists = _extras(cls, "filled"), _extras(cls, "each")
-        if not isinstance(values, Mapping) or not (templates or lists):
+        templates, paths = _extras(cls, "filled"), _extras(cls, "look")
+        if not isinstance(values, Mapping) or not (templates or paths):
             return values
         made: dict[str, Any] = {name: fill(template, values) for name, template in templates.items()}
-        made |= {name: look(path, values) for name, path in lists.items()}
+        made |= {name: look(path, values) for name, path in paths.items()}
         return {**values, **{name: value for name, value in made.items() if value is not None}}
 
 
@@ -34,18 +34,14 @@ class Made(Row):
 def found(path: str, description: str, example: Any, default: Any = ...) -> Any:
     """Declare a field of a `Row` that the vendor's JSON holds at `path`, such as `from.user.name` or `files.0.name`.
 
-    Of several paths, separated by blanks, the first that is there counts. A name that begins with `@` keeps its dots. `files.-1` is
+    Of several paths, separated by blanks, the first that is there and not empty counts. A name that begins with `@` keeps its dots. `files.-1` is
     the last one, `files.*.name` a list of all of them, for fields that are lists. Without a `default` it has to be there;
     null stands for it, too.
     """
-    if "*" in path:
-        return Field(default, description=description, examples=[example], json_schema_extra={"each": path})
-    info: FieldInfo = Field(
-        default,
-        validation_alias=AliasChoices(*(_alias(one) for one in path.split())),
-        description=description,
-        examples=[example],
-    )
+    several = "*" in path or " " in path
+    alias = AliasChoices(_alias(path))
+    more: dict[str, Any] = {"json_schema_extra": {"look": path}} if several else {"validation_alias": alias}
+    info: FieldInfo = Field(default, description=description, examples=[example], **more)
     if default is not ... and default is not None:
         info.metadata.append(BeforeValidator(lambda value: default if value is None else value))
     return info
@@ -58,11 +54,8 @@ def filled(template: str, description: str, example: Any, default: Any = ...) ->
 
 def look(path: str, values: Any, default: Any = None) -> Any:
     """What parsed JSON holds at `path`, written as for `found`; `default` when nothing or null is there."""
-    for one in path.split():
-        value = _at(_parts(one), values)
-        if value is not None:
-            return value
-    return default
+    there = [value for one in path.split() if (value := _at(_parts(one), values)) is not None]
+    return next((value for value in there if value != ""), there[0] if there else default)
 
 
 def fill(template: str, values: Any) -> str | None:

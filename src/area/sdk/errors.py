@@ -28,7 +28,7 @@ class Permanent(ConnectorError):
 
 
 class Gone(Permanent):
-    """The other side answered with a status that the request had said, as `gone`, to be no surprise."""
+    """The other side answered with a status, or words, that the request had said, as `gone`, to be no surprise."""
 
 
 class AuthExpired(ConnectorError):

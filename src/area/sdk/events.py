@@ -1,6 +1,6 @@
 """What connectors receive and yield: events, requests, hooks."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel
 from typing_extensions import override
 
+from area.sdk.answers import fill, look
 from area.sdk.errors import Permanent
 
 Data = TypeVar("Data", bound=BaseModel)
@@ -28,6 +29,13 @@ class Event(Generic[Data]):
 
 
 Events = AsyncIterator[Event[Data]]
+
+
+async def news(rows: AsyncIterator[Data], name: str = "{id}", at: str = "") -> Events[Data]:
+    """The rows of a list as events: `name`, a template of their fields, is their id, and the field `at` their time, if one is said."""
+    async for row in rows:
+        told = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row}
+        yield Event(name.format_map(told), row, getattr(row, at) if at else None)
 
 
 class Headers(Mapping[str, str]):
@@ -105,3 +113,20 @@ class Subscription:
     id: str
     expires_at: datetime | None = None
     secret: str | None = field(default=None, repr=False)
+
+
+def whose(path: str, id: str = "") -> Callable[[Request], list[str]]:  # noqa: A002 - as Account's
+    """Have `Inbound` find in what is delivered whose accounts it is about: at a path, as for `found`, there is one or a list of them.
+
+    `id` is where in each its id is: another path, or a template as for `filled`. Raises `Permanent` where it is not told.
+    """
+
+    def accounts(request: Request) -> list[str]:
+        told = look(path, request.json())
+        each = told if isinstance(told, list) else [told]
+        names: list[Any] = [fill(id, one) if "{" in id else look(id, one) if id else one for one in each]
+        if not all(isinstance(one, str) for one in names):
+            raise Permanent("It is not told whose account it is about.")
+        return names
+
+    return accounts

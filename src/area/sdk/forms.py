@@ -1,33 +1,86 @@
-"""What connections that are forms have in common: the address of a server of one's own, and how they are tried."""
+"""What connections that are forms have in common: what of them lets in, the address of a server of one's own, and how they are tried."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, SecretStr, create_model
 
+from area.sdk.answers import look
 from area.sdk.context import Context
 from area.sdk.errors import AuthExpired, Permanent
+from area.sdk.fields import asked
+from area.sdk.http import Access
+from area.sdk.service import Credentials
+
+Trial = Callable[[Context, Any], Awaitable[None]]
 
 
-def server(example: str) -> AfterValidator:
-    """Take the address of a server, in `Annotated`: its origin is kept, with https where none is said. `example` is what it looks like."""
+def form(
+    trial: Trial,
+    *,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    base_url: str = "",
+    **asks: Any,
+) -> Credentials[Any]:
+    """Declare a connection that is a form: `asks` are its fields by their names: `secret(…)`, `server(…)`, or a type as parameters have.
+
+    `headers`, `params` and `base_url` are what `ctx.http` sends along and where the user's own server is, with names of fields in
+    braces: `headers={"Authorization": "Bearer {token}"}`. Blanks around a secret are not sent.
+    """
+    model: type[BaseModel] = create_model("Form", **asks)
+
+    def access(credential: BaseModel) -> Access:
+        plain = {name: _plain(value) for name, value in credential}
+        sent, query = (
+            {name: text.format_map(plain) for name, text in (each or {}).items()} for each in (headers, params)
+        )
+        secrets = tuple(plain[name] for name, value in credential if isinstance(value, SecretStr))
+        return Access(sent, query, base_url.format_map(plain), secrets)
+
+    return Credentials(model, trial, access)
+
+
+def secret(description: str, example: str | None = None, **constraints: Any) -> Any:
+    """A field of a form that is stored encrypted and shown as dots; its arguments are those of `asked`."""
+    return Annotated[SecretStr, asked(description, example, **constraints)]
+
+
+def server(example: str, description: str = "Address of your server", *, scheme: str = "https") -> Any:
+    """A field of a form for the address of a server: its origin is kept, with `scheme` where none is said.
+
+    With an empty `scheme` the user has to say it.
+    """
 
     def origin(text: str) -> str:
-        parts = urlsplit(text if "://" in text else f"https://{text.strip()}")
+        text = text.strip()
+        parts = urlsplit(text if "://" in text or not scheme else f"{scheme}://{text}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"It must be the address of a server, such as {example}.")
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
-    return AfterValidator(origin)
+    return Annotated[str, AfterValidator(origin), asked(description, example)]
 
 
-def tried(path: str, refused: str) -> Callable[[Context, BaseModel], Awaitable[None]]:
-    """Have `Credentials` tried by a GET of `path`; when they are not let in, `refused` is said, with the form's fields in braces."""
+def tried(path: str, refused: str = "", *, at: str = "", other: str = "") -> Trial:
+    """Have a form tried by a GET of `path`; when it is not let in, `refused` is said, with the form's fields in braces.
+
+    An answer that holds nothing `at` a path (as for `found`) is that of somebody else: then `other` is said.
+    """
 
     async def test(ctx: Context, credential: BaseModel) -> None:
         try:
-            await ctx.http.get(path)
+            answer = await ctx.http.get(path)
         except AuthExpired as error:
+            if not refused:
+                raise
             raise Permanent(f"{refused.format(**dict(credential))} {error}") from error
+        if at and look(at, answer) is None:
+            raise Permanent(other.format(**dict(credential)))
 
     return test
+
+
+def _plain(value: Any) -> Any:
+    return value.get_secret_value().strip() if isinstance(value, SecretStr) else value

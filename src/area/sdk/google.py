@@ -17,7 +17,7 @@ from area.sdk.events import Hook, Reply, Request, Subscription
 from area.sdk.hints import Hint
 from area.sdk.http import LIMITED, Pages, Response
 from area.sdk.oauth2 import OAuth2, Quirks, profile
-from area.sdk.service import Service
+from area.sdk.service import Inbound, Service
 from area.sdk.verify import shared_token
 
 __all__ = ["HOSTS", "PAGES", "google", "hint", "refusal", "scope", "service"]
@@ -66,9 +66,9 @@ def google(*, login: bool = False) -> OAuth2:
         ),
         scopes=IDENTITY,
         login_scopes=IDENTITY if login else None,
-        login_name="Google" if login else "",
         revoke_url="https://oauth2.googleapis.com/revoke",
         client="google",
+        vendor="Google",
         quirks=Quirks(
             client_auth="post",
             # without consent there is a refresh token the first time only
@@ -89,6 +89,7 @@ def service(
     login: bool = False,
     hosts: tuple[str, ...] = (),
     pages: Pages = PAGES,
+    inbound: Inbound | None = None,
 ) -> Service:
     """One of Google's services, whose connector is tested against Google's discovery document; `hosts` are others that it asks."""
     return Service(
@@ -100,6 +101,7 @@ def service(
         auth=google(login=login),
         hosts=(*HOSTS, *hosts),
         pages=pages,
+        inbound=inbound,
         refusal=refusal,
         quality="verified",
     )

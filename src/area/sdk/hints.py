@@ -22,12 +22,18 @@ class Hint:
     that nobody signed: what it returns is answered, and nothing happened. With `signs_all` it is asked after the check, of a vendor
     that signs this, too. `over` says of a checked delivery whether it is the vendor's word that the subscription has ended: it is
     subscribed anew.
+
+    Without `verify` its deliveries come to the one address of the service (`Inbound`), which tells the `subscriptions` that they are of.
+    One may then be shared by several polls, which each find it: it is ended with the last of them.
+
+    `scopes` are asked for together with those of the poll. A connection that was not granted them is polled as ever.
     """
 
-    verify: Verify
+    verify: Verify | None
     subscribe: Callable[[Context, Any, Hook], Awaitable[Subscription]]
     unsubscribe: Callable[[Context, Any, Hook, str], Awaitable[None]]
     renew: Callable[[Context, Any, Hook, str], Awaitable[Subscription]] | None = None
     handshake: Callable[[Request], Reply | None] | None = None
     signs_all: bool = False
     over: Callable[[Request], bool] | None = None
+    scopes: tuple[str, ...] = ()

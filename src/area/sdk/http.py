@@ -20,9 +20,10 @@ from area.kit.net import Blocked
 from area.sdk.answers import look
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 
-__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "parse", "quoted"]
+__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "given", "parse", "quoted"]
 
 Parsed = TypeVar("Parsed")
+Where = Callable[[dict[str, Any]], object]
 Refusal = Callable[[Response, Mapping[str, Any]], ConnectorError | None]
 
 MAX_RETRY_AFTER = timedelta(hours=24)
@@ -60,13 +61,13 @@ class Pages:
     """How a vendor's lists come: where in an answer the `rows` are (empty: the answer is the list), and what leads on.
 
     `next` is where the next page's address is, or its cursor, which is sent as `cursor`: in the query, or in the body of a request
-    that has one. Or it is in the `header` of that name. Without either it is the address in the header `Link` (RFC 8288). `more` is where an
-    answer says whether there is a next page, of a vendor that tells a cursor in any case. `query` is sent with each request. Of one list
+    that has one; or a function that finds it in the answer. An object that is there is sent in the query, member by member. Or it is in the `header` of that name. Without either it is the address in the
+    header `Link` (RFC 8288). `more` is where an answer says whether there is a next page, of a vendor that tells a cursor in any case. `query` is sent with each request. Of one list
     `most` pages are read.
     """
 
     rows: str = ""
-    next: str = ""
+    next: str | Callable[[Any], Any] = ""
     cursor: str = ""
     more: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
@@ -115,13 +116,14 @@ class Fixed:
 class Http:
     """Requests on behalf of one connection; its `authority` is asked for requests to the service's own hosts, and to no other.
 
-    Those are `base_url`'s (or that of the user's own server) and `hosts`: names, reached by https, or whole origins. A redirect to
-    another host takes nothing along.
+    Those are `base_url`'s (or that of the user's own server) and `hosts`: names, reached by https, or whole origins; `*.example.com` are
+    all that end so. A redirect to another host takes nothing along.
 
     `app` lets those in that are AREA's own, by `http.app`.
 
     `name` is what the vendor is called, `pages` how its lists come, `refusal` what its answers mean beside what their status says,
-    `headers` what it wants to be told with every request.
+    `retry` which of its refusals pass, as for `call`, `headers` what it wants to be told with every request, `limited` the codes of a
+    GraphQL server's errors that mean too many requests.
 
     Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with its
     `Retry-After`) or a 403 that says so much, `AuthExpired` on 401 when there is a connection, and `Permanent` on any other status
@@ -141,8 +143,12 @@ class Http:
         pages: Pages = Pages(),
         refusal: Refusal | None = None,
         headers: Mapping[str, str] | None = None,
+        limited: Collection[str] = (),
+        retry: Collection[int | str] = (),
     ) -> None:
         self._client = client
+        self._retry = tuple(retry)
+        self._limited = frozenset(limited)
         self._headers = dict(headers or {})
         self._name = name
         self._pages = pages
@@ -151,7 +157,9 @@ class Http:
         self._authority = authority
         self._app = app
         self.connected = connected or authority is not None
-        addresses = [self._base_url, *(one if "://" in one else f"https://{one}" for one in hosts)]
+        self._domains = tuple(one[1:] for one in hosts if one.startswith("*."))
+        named = [one for one in hosts if not one.startswith("*.")]
+        addresses = [self._base_url, *(one if "://" in one else f"https://{one}" for one in named)]
         self._origins = frozenset(found for one in addresses if (found := _origin(one)))
         self._masks: Callable[[str], str] = str
 
@@ -251,17 +259,24 @@ class Http:
 
     def _is_ours(self, address: str) -> bool:
         """Whether the address is at one of the service's own hosts, by the parser that also decides where it is sent."""
-        return _origin(address) in self._origins
+        place = _origin(address)
+        return place in self._origins or (place.startswith("https://") and place.endswith(self._domains))
 
     async def call(
-        self, method: str, url: str, *, retry: Collection[int] = (), gone: Collection[int] = (), **options: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        retry: Collection[int | str] = (),
+        gone: Collection[int | str] = (),
+        **options: Any,
     ) -> Response:
         """`request`, with a status from 400 turned into one of the three errors; those in `retry` into `Retry`, too.
 
-        Those in `gone` raise `Gone`, for a caller that can do without.
+        Those in `gone` raise `Gone`, for a caller that can do without. In both there may be words: of refusals (4xx) that hold them.
         """
         response = await self.request(method, url, **options)
-        if response.status in gone:
+        if _is_one(response, gone):
             raise Gone(self._masks(f"{response.host} answered {response.status}: {response.excerpt()}"))
         try:
             self.check(response, retry)
@@ -301,7 +316,14 @@ class Http:
 
     @overload
     def rows(
-        self, url: str, *, at: str | None = None, pages: Pages | None = None, most: int = 0, **options: Any
+        self,
+        url: str,
+        *,
+        at: str | None = None,
+        pages: Pages | None = None,
+        most: int = 0,
+        where: Where | None = None,
+        **options: Any,
     ) -> AsyncIterator[dict[str, Any]]: ...
     @overload
     def rows(
@@ -312,6 +334,7 @@ class Http:
         at: str | None = None,
         pages: Pages | None = None,
         most: int = 0,
+        where: Where | None = None,
         **options: Any,
     ) -> AsyncIterator[Parsed]: ...
     async def rows(
@@ -322,9 +345,10 @@ class Http:
         at: str | None = None,
         pages: Pages | None = None,
         most: int = 0,
+        where: Where | None = None,
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """Ask for a list page after page, and yield each row as a `kind`: all rows, or `most` of them.
+        """Ask for a list page after page, and yield each row as a `kind`, if `where` says so of it: all rows, or `most` of them.
 
         `pages` stands in place of the service's own, `at` in place of its `rows`; `options` are those of `call`, and `method`. Raises
         as `call`, and `Permanent` for what is no list.
@@ -334,6 +358,8 @@ class Http:
         async for answer in self.answers(url, Any, pages=pages, **options):
             rows = look(path, answer, []) if path else answer
             for row in parse(list[Any], rows, vendor):
+                if where is not None and not where(row):
+                    continue
                 yield parse(kind, row, vendor)
                 count += 1
                 if count == most:
@@ -356,10 +382,12 @@ class Http:
             response = await self.call(method, url, json=body, **options)
             answer = _json(response)
             yield parse(kind, answer, self._name or response.host)
-            following = look(how.next, answer) if how.next else _following(response, how.header)
+            following = _following(how, response, answer)
             if not following or (how.more and not look(how.more, answer)):
                 return
-            if not how.cursor:
+            if isinstance(following, Mapping):
+                options["params"] = {**options["params"], **{name: str(value) for name, value in following.items()}}
+            elif not how.cursor:
                 url, options["params"] = str(following), {}
             elif body is None:
                 options["params"] = {**options["params"], how.cursor: str(following)}
@@ -422,14 +450,13 @@ class Http:
         *,
         at: str = "",
         path: str = "/graphql",
-        limited: Collection[str] = (),
         **options: Any,
     ) -> Any:
         """What a GraphQL server answers as `data` (https://spec.graphql.org/October2021/#sec-Response-Format), or what is `at` a path
         of it, as a `kind`; `options` are those of `request`.
 
         An error, whatever the status, raises `Permanent` with its message, or `Retry` for the whole connection if its code or type
-        in `extensions` is one of `limited`; else the status counts.
+        in `extensions` is one of the service's `limited`; else the status counts.
         """
         response = await self.request("POST", path, json={"query": query, "variables": variables or {}}, **options)
         if response.status in (401, 408, 425, 429) or response.status >= 500:
@@ -441,12 +468,36 @@ class Http:
             more = first.get("extensions")
             codes = {more.get("code"), more.get("type")} if isinstance(more, dict) else set()
             said = self._masks(f"{response.host} answered: {str(first.get('message'))[:MAX_SAID]}")
-            if codes & set(limited):
+            if codes & self._limited:
                 raise Retry(said, response.retry_after(), parks=self.connected)
             raise Permanent(said)
         self.check(response)
         data = body.get("data")
         return parse(kind, look(at, data) if at else data, self._name or response.host)
+
+    async def nodes(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        kind: Any = dict[str, Any],
+        *,
+        at: str,
+        most: int = 5,
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """The nodes, each as a `kind`, of what is `at` a path of what `graphql` answers: a connection, of which `most` pages are read.
+
+        For these the query takes `$after`, and wants to know `pageInfo { hasNextPage endCursor }`
+        (https://relay.dev/graphql/connections.htm). Raises as `graphql`.
+        """
+        given = ({"after": None} if "$after" in query else {}) | dict(variables or {})
+        for _ in range(most):
+            page = await self.graphql(query, given, at=at, **options)
+            for node in parse(list[Any], page.get("nodes"), self._name):
+                yield parse(kind, node, self._name)
+            given["after"] = look("pageInfo.endCursor", page)
+            if not given["after"] or not look("pageInfo.hasNextPage", page):
+                return
 
     async def get_if_changed(self, url: str, state: dict[str, Any], **options: Any) -> Response | None:
         """GET with the ETag and Last-Modified that `state` remembers; None when nothing changed (RFC 9110 §13).
@@ -473,10 +524,10 @@ class Http:
         )
         return None if same else response
 
-    def check(self, response: Response, retry: Collection[int] = ()) -> None:
+    def check(self, response: Response, retry: Collection[int | str] = ()) -> None:
         """Raise the error that the status stands for (`Retry` for those in `retry`, too); nothing below 400."""
         status = response.status
-        ours = self.connected and (not self._origins or self._is_ours(response.url))
+        ours = self.connected and (not (self._origins or self._domains) or self._is_ours(response.url))
         if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
             raise AuthExpired(f"{response.host} no longer takes the connection's access. Connect it again.")
         if (
@@ -491,12 +542,19 @@ class Http:
         said = self._masks(f"{response.host} answered {status}{': ' + response.excerpt() if response.body else '.'}")
         if status == 401 and ours:
             raise AuthExpired(f"{said} The connection must be renewed.")
-        if status in (408, 425, 429, *retry) or status >= 500:
+        passes = _is_one(response, retry) or (self._is_ours(response.url) and _is_one(response, self._retry))
+        if status in (408, 425, 429) or status >= 500 or passes:
             after = response.retry_after()
             raise Retry(said, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self.connected)
         if status == 403 and (wait := _quota(response)):
             raise Retry(said, min(wait, MAX_RETRY_AFTER), parks=self.connected)
         raise Permanent(said)
+
+
+def _is_one(response: Response, of: Collection[int | str]) -> bool:
+    """Whether its status is one of them, or its refusal holds one of their words."""
+    words = [one for one in of if isinstance(one, str)] if 400 <= response.status < 500 else []
+    return response.status in of or any(one in response.text for one in words)
 
 
 def _quota(response: Response) -> timedelta | None:
@@ -537,10 +595,12 @@ def _json(response: Response) -> Any:
         raise Permanent(str(error)) from error
 
 
-def _following(response: Response, header: str) -> str | None:
-    """What a header says of the next page."""
-    if header:
-        return response.headers.get(header)
+def _following(how: Pages, response: Response, answer: Any) -> Any:
+    """The next page's address or cursor, if there is one."""
+    if how.next:
+        return how.next(answer) if callable(how.next) else look(how.next, answer)
+    if how.header:
+        return response.headers.get(how.header)
     found = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))
     return found[1] if found else None
 
@@ -548,6 +608,11 @@ def _following(response: Response, header: str) -> str | None:
 def quoted(template: str, *values: str) -> str:
     """An address whose braces are filled in with what may hold any character: `quoted("/teams/{}/channels", team)`."""
     return template.format(*(quote(value, safe="") for value in values))
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those of the values that are given, for a body or a query: neither None nor empty. False and 0 stay."""
+    return {name: value for name, value in values.items() if value is not None and value not in ("", [], {})}
 
 
 @overload

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
@@ -14,6 +14,7 @@ from area.sdk.events import Hook, Reply, Request, Subscription
 from area.sdk.hints import Hint
 from area.sdk.http import Pages, parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks
+from area.sdk.polls import stamp
 from area.sdk.verify import Refused, Verify
 
 GRAPH = "https://graph.microsoft.com/v1.0"
@@ -58,8 +59,8 @@ def microsoft(*, login: bool = False) -> OAuth2:
         _account,
         scopes=("offline_access", "User.Read"),
         login_scopes=("User.Read",) if login else None,
-        login_name="Microsoft" if login else "",
         client="microsoft",
+        vendor="Microsoft",
         quirks=Quirks(
             client_auth="post",
             authorize_params={"prompt": "select_account"},
@@ -103,11 +104,6 @@ async def changes(
                 yield parse(kind, row, NAME)
         ctx.state["delta"] = page.delta_link
         url, query = page.next_link or "", None
-
-
-def stamp(moment: datetime) -> str:
-    """A moment as Graph's filters take it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def hint(resource: str, changes: str = "created") -> Hint:

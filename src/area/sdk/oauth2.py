@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -35,14 +35,17 @@ def profile(
     name: str,
     email: str = "",
     verified: str | bool = False,
+    method: str = "GET",
+    **options: Any,
 ) -> Callable[["Context"], Awaitable[Account]]:
     """Have OAuth2's `account` GET `path`, and find in the answer, at paths as for `found`, who agreed.
 
     `id` and `name` may be templates as for `filled`. `verified` is the path of whether the vendor has verified the e-mail address, or what it says of all that it tells.
+    A vendor that is asked otherwise has a `method` and `options`, as `ctx.http.ask` takes them: `json`, `params`.
     """
 
     async def account(ctx: "Context") -> Account:
-        me = await ctx.http.get(path)
+        me = await ctx.http.ask(method, path, dict[str, Any], **options)
         known, called = (fill(one, me) if "{" in one else look(one, me) for one in (id, name))
         address = look(email, me) if email else None
         if known is None:
@@ -61,9 +64,9 @@ class OAuth2:
 
     `scopes` are asked for whenever the service is connected; components add theirs. `account` asks the vendor who agreed, with
     a `ctx.http` that already carries the token. With `login_scopes` people may log in to AREA with it; these must suffice for
-    `account`, which should then tell the e-mail address and whether the vendor has verified it; `login_name` is what the button
-    says where that is not the service's name. Services of one vendor name the same `client`, so that AREA is registered there
-    once: `AREA_<CLIENT>_CLIENT_ID`; else it is the service's own. One of them at most has `login_scopes`.
+    `account`, which should then tell the e-mail address and whether the vendor has verified it. Services of one vendor name the
+    same `client`, so that AREA is registered there once: `AREA_<CLIENT>_CLIENT_ID`; else it is the service's own. One of them at
+    most has `login_scopes`. `vendor` is whom people log in with, and where AREA is registered, where that is not the service's name.
     """
 
     authorize_url: str
@@ -71,9 +74,9 @@ class OAuth2:
     account: Callable[["Context"], Awaitable[Account]]
     scopes: tuple[str, ...] = ()
     login_scopes: tuple[str, ...] | None = None
-    login_name: str = ""
     revoke_url: str | None = None
     client: str = ""
+    vendor: str = ""
     quirks: Quirks = field(default_factory=Quirks)
 
     @property

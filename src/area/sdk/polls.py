@@ -1,6 +1,6 @@
-"""What several polls do: fire when a value comes to be beyond a threshold, or once a day at a time."""
+"""What several polls do: fire when a value comes to be beyond a threshold, or once a day at a time, and ask for what is since a moment."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,3 +23,8 @@ def daily(state: dict[str, Any], time: str, timezone: str) -> datetime | None:
     day = planned.date().isoformat()
     before, state["told"] = state.get("told", day), day
     return planned if before < day else None
+
+
+def stamp(moment: datetime) -> str:
+    """An aware moment as most vendors take it: RFC 3339 in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

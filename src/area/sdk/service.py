@@ -1,9 +1,11 @@
 """How a connector declares itself: a `Service` and its components, read from the signatures of plain functions."""
 
+import functools
 import inspect
 import re
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
@@ -27,7 +29,9 @@ Quality = Literal["verified", "generated"]
 Kind = Literal["poll", "timer", "webhook", "listen"]
 OnCrash = Literal["retry", "fail"]
 Handshake = Callable[[Request], Reply | None]
+Yielding = Callable[..., AsyncIterator[Event[Any]] | Awaitable[AsyncIterator[Event[Any]]]]
 Picker = Callable[[Context, Mapping[str, str]], Awaitable[list[Option]]]
+Shown = str | Callable[[dict[str, Any]], str]
 
 Credential = TypeVar("Credential", bound=BaseModel)
 Subscribe = TypeVar("Subscribe", bound=Callable[..., Awaitable[Subscription]])
@@ -66,20 +70,26 @@ class Credentials(Generic[Credential]):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One address for all accounts, `/webhooks/{slug}`, that a vendor calls when something changed: it is entered at the vendor
-    when AREA is registered there.
+    """One address for all accounts, `/webhooks/{slug}`, that a vendor calls when something changed.
 
-    `accounts` tells whose account it is, by the ids that are in `Account.id`; their polls are then asked at once. `verify` is
-    given the signing secret of AREA's registration (`AREA_<CLIENT>_SIGNING_SECRET`), or its client secret.
+    `accounts` tells whose account it is, by the ids that are in `Account.id`; their polls are then asked at once. Such an address is
+    entered at the vendor when AREA is registered there. In its place `subscriptions` tells which of those it is that the hints of
+    polls have asked the vendor for: they give it this address, and what they returned as `Subscription.id` is looked for. With
+    `topic` the vendor publishes to `AREA_<CLIENT>_TOPIC` instead, which they are given as `hook.url`, and which an administrator has
+    passed on to this address.
+
+    `verify` is given the signing secret of AREA's registration (`AREA_<CLIENT>_SIGNING_SECRET`), or its client secret.
 
     `token` is for a vendor that tells at this address, before anything is signed, what it will sign with, and wants to hear it from
     an administrator: it returns what a request tells, or None. As long as no signing secret is set, it is kept for administrators to read.
     """
 
     verify: Verify
-    accounts: Callable[[Request], Sequence[str]]
+    accounts: Callable[[Request], Sequence[str]] | None = None
     handshake: Handshake | None = None
     token: Callable[[Request], str | None] | None = None
+    subscriptions: Callable[[Request], Sequence[str]] | None = None
+    topic: bool = False
 
 
 @dataclass(kw_only=True)
@@ -197,7 +207,8 @@ class Service:
     """A service and what it offers. `slug` is its folder and its name in addresses, `name` is what people read.
 
     A trigger is shared by all users who watch the same with the same parameters, unless the service has `auth` or is
-    `personal`: then each user has their own. `ctx.http` lets requests in at the host of `base_url` and at `hosts`.
+    `personal`: then each user has their own. `ctx.http` lets requests in at the host of `base_url` and at `hosts`, where
+    `*.example.com` are all hosts that end so.
 
     With OAuth2, a component names the `scopes` that it needs beside those of every connection. `login` is for a service that is
     connected otherwise than people log in with it: by a form, say. With `own_server`, whose `base_url` is the vendor's origin, an
@@ -205,7 +216,8 @@ class Service:
 
     `pages` says how the vendor's lists come, for `ctx.http.rows`. `refusal` is given every answer of the service's own hosts that
     `ctx.http` checks, and its JSON object (or an empty one), before the status counts; it returns the error that they stand for, or
-    None where the status says enough. `headers` are sent with every request to those hosts.
+    None where the status says enough. `retry` are statuses, and words, of its refusals (4xx) that pass. `headers` are sent with every request to those hosts. `limited` are the codes of errors by which
+    a GraphQL server says that there were too many requests.
     """
 
     slug: str
@@ -222,7 +234,9 @@ class Service:
     inbound: Inbound | None = None
     pages: Pages = field(default_factory=Pages)
     refusal: Refusal | None = None
+    retry: tuple[int | str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    limited: tuple[str, ...] = ()
     actions: dict[str, Action] = field(default_factory=dict)
     reactions: dict[str, Reaction] = field(default_factory=dict)
     pickers: dict[str, Picker] = field(default_factory=dict)
@@ -243,7 +257,9 @@ class Service:
             name=self.name,
             pages=self.pages,
             refusal=self.refusal,
+            retry=self.retry,
             headers=self.headers,
+            limited=self.limited,
         )
 
     def fixed(self, credential: Any) -> Fixed | None:
@@ -259,17 +275,25 @@ class Service:
         overlap: timedelta = OVERLAP,
         scopes: tuple[str, ...] = (),
         hint: Hint | None = None,
-    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+        newest_first: bool = False,
+    ) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, since, …) -> Events[Model]`, asked again `every` so often.
 
-        Yield what the source shows, in any order; the engine decides what is new. `since` (aware), the begin of the window,
+        Yield what the source shows, or return what yields it, in any order; the engine decides what is new. `since` (aware), the begin of the window,
         only saves requests. A row that appears later than `overlap` after rows with a later date is taken for an old one.
-        With a `hint` the vendor says when there is news, and it is asked less often while that stands.
+        With a `hint` the vendor says when there is news, and it is asked less often while that stands. Of what comes with the
+        `newest_first` no more is taken once an event is from before `since`.
         """
         names = ("ctx", "params", "since")
-        return lambda function: self._action(
-            title, "poll", function, names, every=every, overlap=overlap, scopes=scopes, hint=hint
-        )
+
+        def declare(function: Yielding) -> Action:
+            more: dict[str, Any] = {"every": every, "overlap": overlap, "scopes": scopes, "hint": hint}
+            action = self._action(title, "poll", function, names, **more)
+            if newest_first:
+                action.function = _until_old(action.function)
+            return action
+
+        return declare
 
     def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
         """Declare `def f(after, …) -> datetime | None`: the first instant strictly after `after` (both aware), or never.
@@ -280,7 +304,7 @@ class Service:
 
     def webhook(
         self, title: str, *, verify: Verify, handshake: Handshake | None = None, scopes: tuple[str, ...] = ()
-    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+    ) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, request, …) -> Events[Model]`, called once the request is verified.
 
         `handshake` is asked before, also about requests that nobody signed: what it returns is answered, and nothing happened.
@@ -292,14 +316,14 @@ class Service:
 
     def webhooks(
         self, *kinds: tuple[str, str, type[BaseModel], str, str], **more: Any
-    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Webhooks]:
+    ) -> Callable[[Yielding], Webhooks]:
         """Declare `async def f(ctx, request, kind, model, …) -> Events[Any]`, a webhook for each of `kinds`.
 
         Each is its name, the vendor's word for what happens, the model of its events, its title and its description. The functions, also
         those of its subscription, take the vendor's word as `kind` and the `model` if they need them; `more` is as for `webhook`.
         """
 
-        def declare(function: Callable[..., AsyncIterator[Event[Any]]]) -> Webhooks:
+        def declare(function: Yielding) -> Webhooks:
             each: list[tuple[Action, Mapping[str, Any]]] = []
             for name, kind, model, title, description in kinds:
                 values = {"kind": kind, "model": model}
@@ -311,9 +335,7 @@ class Service:
 
         return declare
 
-    def listen(
-        self, title: str, *, scopes: tuple[str, ...] = ()
-    ) -> Callable[[Callable[..., AsyncIterator[Event[Any]]]], Action]:
+    def listen(self, title: str, *, scopes: tuple[str, ...] = ()) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, …) -> Events[Model]` that must not return.
 
         It runs on one worker at a time and is restarted with back-off. When it resumes after a `yield`, that event is
@@ -384,18 +406,18 @@ class Service:
         self,
         name: str,
         url: str,
-        value: str = "id",
-        label: str = "name",
-        hint: str = "",
+        value: Shown = "id",
+        label: Shown = "name",
+        hint: Shown = "",
         *,
-        where: Callable[[dict[str, Any]], bool] = bool,
-        pages: Pages | None = None,
         params: Mapping[str, str] | None = None,
+        first: Sequence[Option] = (),
+        **more: Any,
     ) -> None:
-        """Declare the picker `name`: the rows of a list of the vendor's, if `where` says so of them.
+        """Declare the picker `name`: what is to be `first`, then the rows of a list of the vendor's.
 
-        `value`, `label` and `hint` are paths in a row, as for `found`, or templates as for `filled`. Names in braces in `url` and `params` are other
-        fields of the form; as long as one of them is empty there is nothing to choose from.
+        `value`, `label` and `hint` are paths in a row, as for `found`, or templates as for `filled`, or functions of it. Names in braces in `url` and `params` are other
+        fields of the form; as long as one of them is empty there is nothing to choose from. `more` is as for `ctx.http.rows`: `at`, `where`, `json`.
         """
 
         async def options(ctx: Context, form: Mapping[str, str]) -> list[Option]:
@@ -403,8 +425,9 @@ class Service:
             query = {key: fill(text, {k: v for k, v in form.items() if v}) for key, text in (params or {}).items()}
             if address is None or None in query.values():
                 return []
-            rows = [row async for row in ctx.http.rows(address, pages=pages, params=query) if where(row)]
-            return [Option(_text(value, row), _text(label, row) or _text(value, row), _text(hint, row)) for row in rows]
+            rows = [row async for row in ctx.http.rows(address, params=query, **more)]
+            found = [(_text(value, row), _text(label, row), _text(hint, row)) for row in rows]
+            return [*first, *(Option(one, called or one, told) for one, called, told in found)]
 
         self._claim(name, self.pickers)
         self.pickers[name] = options
@@ -417,6 +440,7 @@ class Service:
         returns: Any = Firing
         if kind != "timer":
             returns = _event_model(signature.hints(function).get("return"), place)
+            call = signature.yielding(call)
         action = Action(
             service=self,
             name=function.__name__,
@@ -433,6 +457,20 @@ class Service:
     def _claim(self, name: str, taken: dict[str, Any]) -> None:
         if name in taken:
             raise TypeError(f"{self.slug}.{name} is declared twice.")
+
+
+def _until_old(function: Callable[..., AsyncGenerator[Event[Any]]]) -> Callable[..., AsyncIterator[Event[Any]]]:
+    """The events of a poll until one is from before the window."""
+
+    @functools.wraps(function)
+    async def call(ctx: Context, params: Any, since: datetime) -> AsyncIterator[Event[Any]]:
+        async with aclosing(function(ctx, params, since)) as events:
+            async for event in events:
+                yield event
+                if event.at is not None and event.at < since:
+                    return
+
+    return call
 
 
 def _of_webhook(action: Action, function: Any, names: tuple[str, ...]) -> Any:
@@ -460,7 +498,9 @@ def _picking(function: Callable[..., Awaitable[list[Option]]], place: str) -> Pi
     return picking
 
 
-def _text(path: str, row: Any) -> str:
+def _text(path: Shown, row: Any) -> str:
+    if callable(path):
+        return path(row)
     return (fill(path, row) or "") if "{" in path else str(look(path, row, "")) if path else ""
 
 

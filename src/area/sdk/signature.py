@@ -3,7 +3,8 @@
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import BaseModel, create_model
@@ -55,6 +56,20 @@ def applied(function: Function, names: tuple[str, ...]) -> Function:
         given = dict(zip(names, values, strict=True))
         params = given.pop("params")
         return function(**{name: given[name] if name in given else getattr(params, name) for name in wanted})
+
+    return call
+
+
+def yielding(function: Function) -> Function:
+    """The function, where it is a coroutine that returns what yields events, as one that yields them."""
+    if not inspect.iscoroutinefunction(inspect.unwrap(function)):
+        return function
+
+    @functools.wraps(function)
+    async def call(*values: Any) -> AsyncIterator[Any]:
+        async with aclosing(await function(*values)) as events:
+            async for event in events:
+                yield event
 
     return call
 

@@ -1,6 +1,6 @@
 """Webhook signatures. Every check is on the raw bytes, in constant time, and a missing secret refuses.
 
-A verifier is a function of the request, the secret (empty when none is set) and the AREA's parameters; it raises `Refused`.
+A verifier has a function of the request, the secret and the AREA's parameters, which raises `Refused`.
 """
 
 import base64
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import orjson
 from pydantic import BaseModel
 
 from area.sdk.events import Request
@@ -28,10 +29,19 @@ class Verify:
     """A named check; `name` is shown in the catalog, `reason` only when the check is that there is none."""
 
     name: str
-    check: Callable[[Request, str, BaseModel], None]
+    proof: Callable[[Request, str, BaseModel], None]
     reason: str = ""
     uses_secret: bool = False  # the one that AREA makes for each address, which the sender must be told
     uses_client_secret: bool = False  # that of AREA's registration at the vendor, instead
+    in_address: bool = False  # the sender is given an address that ends with `?token=`, as `token_of` makes it
+
+    def check(self, request: Request, secret: str, params: BaseModel) -> None:
+        """Return when `request` proves where it comes from; `secret` is empty when none is set, which raises `Refused`, too."""
+        if not secret and self.uses_client_secret:
+            raise Refused("AREA's registration has no client secret set, so nothing can be accepted.")
+        if not secret and self.uses_secret:
+            raise Refused("This hook has no secret set, so nothing can be accepted.")
+        self.proof(request, secret, params)
 
 
 def hmac_signature(
@@ -49,9 +59,7 @@ def hmac_signature(
     `with_url` is for vendors that sign the address that they were told, too, right after the body.
     """
 
-    def check(request: Request, secret: str, _params: BaseModel) -> None:
-        if not secret:
-            raise Refused("This hook has no secret set, so nothing can be accepted.")
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
         given = request.headers.get(header, "")
         if not given.startswith(prefix) or len(given) == len(prefix):
             raise Refused(f"The {header} header is missing or has another form.")
@@ -62,7 +70,7 @@ def hmac_signature(
         if not hmac.compare_digest((sent.lower() if encoding == "hex" else sent).encode(), expected.encode()):
             raise Refused("The signature does not fit the body.")
 
-    return Verify(f"HMAC-{algorithm.upper()} in {header}", check, uses_secret=not client, uses_client_secret=client)
+    return Verify(f"HMAC-{algorithm.upper()} in {header}", proof, uses_secret=not client, uses_client_secret=client)
 
 
 def hmac_sha256(
@@ -82,9 +90,7 @@ def hmac_sha1(
 def standard_webhooks() -> Verify:
     """Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature` (https://www.standardwebhooks.com)."""
 
-    def check(request: Request, secret: str, _params: BaseModel) -> None:
-        if not secret:
-            raise Refused("This hook has no secret set, so nothing can be accepted.")
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
         headers = request.headers
         message_id, stamp, signatures = (
             headers.get(f"webhook-{part}", "") for part in ("id", "timestamp", "signature")
@@ -103,7 +109,7 @@ def standard_webhooks() -> Verify:
         if not any(hmac.compare_digest(one.encode(), expected) for one in signatures.split(" ")):
             raise Refused("The signature does not fit the body.")
 
-    return Verify("Standard Webhooks", check, uses_secret=True)
+    return Verify("Standard Webhooks", proof, uses_secret=True)
 
 
 def hmac_timestamped(header: str) -> Verify:
@@ -112,9 +118,7 @@ def hmac_timestamped(header: str) -> Verify:
     A time more than five minutes away from now is refused, so that what was overheard can't be sent again later.
     """
 
-    def check(request: Request, secret: str, _params: BaseModel) -> None:
-        if not secret:
-            raise Refused("This hook has no secret set, so nothing can be accepted.")
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
         pairs = [part.strip().partition("=")[::2] for part in request.headers.get(header, "").split(",")]
         stamp = next((value for name, value in pairs if name == "t"), "")
         signatures = [value for name, value in pairs if name == "v1" and value]
@@ -125,7 +129,7 @@ def hmac_timestamped(header: str) -> Verify:
         if not any(hmac.compare_digest(one.encode(), expected) for one in signatures):
             raise Refused("The signature does not fit the body.")
 
-    return Verify(f"timestamped HMAC-SHA256 in {header}", check, uses_secret=True)
+    return Verify(f"timestamped HMAC-SHA256 in {header}", proof, uses_secret=True)
 
 
 def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verify:
@@ -134,9 +138,7 @@ def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verif
     A time more than five minutes away from now is refused, so that what was overheard can't be sent again later.
     """
 
-    def check(request: Request, secret: str, _params: BaseModel) -> None:
-        if not secret:
-            raise Refused("This hook has no secret set, so nothing can be accepted.")
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
         stamp = request.headers.get(stamp_header, "")
         _check_stamp(request, stamp, f"The time in {stamp_header}")
         signed = f"{version}:{stamp}:".encode() + request.body
@@ -144,7 +146,7 @@ def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verif
         if not hmac.compare_digest(request.headers.get(header, "").encode(), expected.encode()):
             raise Refused("The signature does not fit the body.")
 
-    return Verify(f"timestamped HMAC-SHA256 in {header}", check, uses_secret=True)
+    return Verify(f"timestamped HMAC-SHA256 in {header}", proof, uses_secret=True)
 
 
 def _check_stamp(request: Request, stamp: str, what: str) -> None:
@@ -157,13 +159,63 @@ def _check_stamp(request: Request, stamp: str, what: str) -> None:
 def shared_token(header: str) -> Verify:
     """A fixed secret that the vendor repeats in `header` of each delivery."""
 
-    def check(request: Request, secret: str, _params: BaseModel) -> None:
-        if not secret:
-            raise Refused("This hook has no secret set, so nothing can be accepted.")
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
         if not hmac.compare_digest(request.headers.get(header, "").encode(), secret.encode()):
             raise Refused(f"The {header} header does not hold the agreed token.")
 
-    return Verify(f"token in {header}", check, uses_secret=True)
+    return Verify(f"token in {header}", proof, uses_secret=True)
+
+
+def bearer_jwt() -> Verify:
+    """A JWT (RFC 7519) that the vendor signed with the client secret, by HMAC-SHA256, in the Authorization header.
+
+    It proves who calls, but nothing of what is said. One that says when it ends is refused five minutes later.
+    """
+
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        signed, _, given = token.strip().rpartition(".")
+        digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+        expected = base64.urlsafe_b64encode(digest).rstrip(b"=")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), expected):
+            raise Refused("The Authorization header holds no token that is signed with the client secret.")
+        try:
+            claims = orjson.loads(base64.urlsafe_b64decode(signed.rpartition(".")[2] + "=="))
+            ends = float(claims.get("exp", request.received_at.timestamp()))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise Refused("The token says nothing that can be read.") from error
+        if request.received_at.timestamp() - ends > TOLERANCE:
+            raise Refused("The token has ended.")
+
+    return Verify("JWT in Authorization", proof, uses_client_secret=True)
+
+
+def secret_in_query(name: str) -> Verify:
+    """The secret of the address once more, as a parameter of it, for senders that can be given nothing else."""
+
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
+        _same_in_query(request, name, secret)
+
+    return Verify(f"{name} in the address", proof, uses_secret=True)
+
+
+def token_of(secret: str) -> str:
+    """What the address of a service's webhooks carries for `address_token`, by which nobody finds out the client secret."""
+    return hmac.new(secret.encode(), b"the address of webhooks", hashlib.sha256).hexdigest()
+
+
+def address_token() -> Verify:
+    """An unguessable `?token=` in the address, made of the client secret, for senders that can be given nothing else."""
+
+    def proof(request: Request, secret: str, _params: BaseModel) -> None:
+        _same_in_query(request, "token", token_of(secret))
+
+    return Verify("token in the address", proof, uses_client_secret=True, in_address=True)
+
+
+def _same_in_query(request: Request, name: str, expected: str) -> None:
+    if not hmac.compare_digest(request.query.get(name, "").encode(), expected.encode()):
+        raise Refused("The address does not hold the agreed token.")
 
 
 def unsigned(reason: str) -> Verify:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -27,6 +28,7 @@ MOST_DRAWN = 5000  # kept, of all users: some 7 MB
 HOURS = 24
 IDLE = ((0, 0),) * HOURS
 TROUBLE = ("switched_off", "failing", "waiting_for_connection", "retrying", "unavailable")
+SHOWN = attrgetter("version", "updated_at", "name", "is_active", "state", "waits_for", "last_triggered_at")
 ORDERS = ("newest", "name", "last_run", "trouble")
 
 
@@ -41,6 +43,10 @@ class Card:
     def runs(self) -> int:
         """How many there were in these hours."""
         return sum(all_ for all_, _ in self.hours)
+
+    def looks_like(self, other: "Card") -> bool:
+        """Whether it is drawn in the same way; most often it is of the very same view of the AREA."""
+        return self.hours == other.hours and (self.area is other.area or SHOWN(self.area) == SHOWN(other.area))
 
 
 class Filter(BaseModel):
@@ -106,7 +112,8 @@ async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: Sessi
 
 async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) -> Response:
     user_id = page.user.id
-    found = await areas.find(session, scope, user_id, limit=MOST, q=wanted.q or None, service=wanted.service or None)
+    q, service = wanted.q or None, wanted.service or None
+    found = await areas.find(session, scope, user_id, limit=MOST, q=q, service=service, addresses=False)
     every = None if wanted.q or wanted.service or len(found) == MOST else found
     if wanted.state:
         states = TROUBLE if wanted.state == "trouble" else (wanted.state,)
@@ -136,7 +143,8 @@ async def _show(page: Page, session: Any, scope: areas.Scope, wanted: Filter) ->
 
 
 def _services_of(page: Page, found: Sequence[AreaOut]) -> list[tuple[str, str]]:
-    named = {part.component.partition(".")[0]: part.service for area in found for part in (area.action, area.reaction)}
+    parts = {part.component: part.service for area in found for part in (area.action, area.reaction)}
+    named = {component.partition(".")[0]: service for component, service in parts.items()}
     return [(slug, name) for slug, name in named.items() if slug in page.state.registry.services]
 
 
@@ -149,24 +157,20 @@ async def _cards(session: Any, found: Sequence[AreaOut]) -> list[Card]:
     return [Card(area, tuple(bars[area.id]) if area.id in bars else IDLE) for area in found]
 
 
-_kept: OrderedDict[tuple[Hashable, ...], Markup] = OrderedDict()
+_kept: OrderedDict[tuple[Hashable, ...], tuple[Card, Markup]] = OrderedDict()
 
 
 def _drawn(page: Page, card: Card) -> Markup:
     """The card's HTML; drawing takes a fifth of a millisecond, and most cards are as they were when last looked at."""
-    area = card.area
-    key = (
-        *(page.language, page.state.instance, area.id, area.version, area.updated_at, area.name),
-        *(area.is_active, area.state, area.waits_for, area.last_triggered_at, card.hours),
-    )
-    html = _kept.pop(key, None)
-    if html is None:
-        (said,) = sentences(page.state.registry, [area], page.language)
+    key = (page.language, page.state.instance, card.area.id)
+    before, html = _kept.pop(key, (None, Markup("")))
+    if before is None or not before.looks_like(card):
+        (said,) = sentences(page.state.registry, [card.area], page.language)
         template = environment(page.language).get_template("_card.html")
         html = Markup(template.render(card=card, sentence=said))  # noqa: S704 - a template's
         if len(_kept) > MOST_DRAWN:
             _kept.popitem(last=False)
-    _kept[key] = html
+    _kept[key] = card, html
     return html
 
 

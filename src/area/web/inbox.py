@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 from area import executions
 from area.doors.deps import SessionDep
+from area.executions import NoticeView
+from area.web import reasons
 from area.web.pages import Fields, Page, SignedIn
 
 router = APIRouter()
@@ -46,9 +48,17 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
     return await page.show(
         "_inbox.html" if page.partial else "inbox.html",
         nav="inbox",
-        notices=rows[:LIMIT],
+        notices=[_told(page, one) for one in rows[:LIMIT]],
         older=rows[LIMIT - 1].id if len(rows) > LIMIT else None,
         only_unread=only_unread,
         before=before,
         left=left,
     )
+
+
+def _told(page: Page, one: NoticeView) -> NoticeView:
+    """A notice of AREA's own in the reader's language."""
+    if one.posted:
+        return one
+    title, body = (reasons.notice(text, page.language) for text in (one.title, one.body))
+    return one.model_copy(update={"title": title, "body": body})

@@ -1,4 +1,4 @@
-"""A service's logo: its own drawing, else its vendor's, else coloured initials."""
+"""Logos of services, and of the vendors that several are registered at together: a drawing of ours, else the vendor's, else initials."""
 
 import re
 import zlib
@@ -7,9 +7,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from area.sdk import Service
+from area import connections, providers
+from area.registry import Registry
 from area.web.show import initials
 
+CLIENTS = Path(__file__).parent / "clients"  # a folder for each vendor, called as its client id is in the settings
 VENDORS = Path(__file__).parent / "vendor" / "logos"
 NAMED = re.compile(r"(simple-icons|logos):([a-z0-9-]+)")
 COLOURS = (
@@ -31,18 +33,26 @@ INITIALS = Markup(
 
 @cache
 def vendor(folder: Path) -> Path | None:
-    """The logo that logo.txt in a connector's folder names, as the package's build has fetched it; None where there is none."""
+    """The logo that logo.txt in a folder names, as the package's build has fetched it; None where there is none."""
     path = folder / "logo.txt"
     named = NAMED.fullmatch(path.read_text("utf-8").strip()) if path.is_file() else None
     found = VENDORS / named[1] / f"{named[2]}.svg" if named else None
     return found if found and found.is_file() else None
 
 
-def logo(service: Service, folder: Path | None) -> bytes:
-    """The logo of a service, as SVG."""
+def icon(registry: Registry, name: str) -> bytes | None:
+    """The logo at /icons/<name>.svg: of the service, else of the vendor whose services share a client id of this name."""
+    if service := registry.services.get(name):
+        return logo(name, service.name, registry.folders.get(name))
+    served = next((one for one in registry.services.values() if connections.client_of(one) == name), None)
+    return logo(name, providers.vendor_of(served), CLIENTS / name) if served else None
+
+
+def logo(slug: str, name: str, folder: Path | None) -> bytes:
+    """The logo of what is called `name`, as SVG."""
     own = folder / "logo.svg" if folder else None
     path = own if own and own.is_file() else vendor(folder) if folder else None
     if path:
         return path.read_bytes()
-    colour = COLOURS[zlib.crc32(service.slug.encode()) % len(COLOURS)]
-    return INITIALS.format(colour=colour, letters=initials(service.name)).encode()
+    colour = COLOURS[zlib.crc32(slug.encode()) % len(COLOURS)]
+    return INITIALS.format(colour=colour, letters=initials(name)).encode()

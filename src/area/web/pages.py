@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes
+from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from typing_extensions import override
 
 from area import __version__, accounts, executions
 from area.accounts import Identity
@@ -37,6 +40,7 @@ class Page:
     state: State
     identity: Identity | None
     language: str
+    unread: int | None = None
 
     @property
     def user(self) -> accounts.UserView:
@@ -72,16 +76,15 @@ class Page:
 
     async def show(self, template: str, status: int = 200, *, nav: str = "", **values: Any) -> Response:
         """The page, or a part of it (templates that begin with "_"). `nav` is one of `TOP`."""
-        unread = 0
-        if self.identity is not None and not template.startswith("_"):
-            async with self.state.database.sessions() as session:
-                unread = await executions.unread(session, self.identity.user.id)
+        if self.unread is None and self.identity is not None and not template.startswith("_"):
+            async with self.state.database.statements() as session:
+                self.unread = await executions.unread(session, self.identity.user.id)
         html = environment(self.language).get_template(template).render(
             page=self,
             me=self.identity.user if self.identity else None,
             path=self.request.url.path,
             settings=self.state.settings,
-            unread=unread,
+            unread=self.unread or 0,
             nav=nav,
             lang=self.language,
             flash=self.flash,
@@ -111,16 +114,18 @@ class Page:
 async def visit(request: Request, state: StateDep) -> Page:
     """Anybody's visit."""
     token = request.cookies.get(COOKIE, "")[:500]
-    identity = None
+    identity = unread = None
     if token:
-        async with state.database.transaction() as session:
+        async with state.database.statements() as session:
             identity = await accounts.authenticate(session, state.settings, token)
-    if identity is not None and identity.kind != "session":
-        identity = None  # an API token is for programs: here it could make what outlives its own revocation
+            if identity is not None and identity.kind != "session":
+                identity = None  # an API token is for programs: here it could make what outlives its own revocation
+            if identity is not None and request.method in SAFE and "hx-request" not in request.headers:
+                unread = await executions.unread(session, identity.user.id)  # a whole page shows it
     if request.method not in SAFE and not same_origin(request, state):
         raise Forbidden("This request does not come from AREA's own pages.")
     chosen = identity.user.language if identity else None
-    return Page(request, state, identity, language.choose(chosen, request.headers.get("accept-language", "")))
+    return Page(request, state, identity, language.choose(chosen, request.headers.get("accept-language", "")), unread)
 
 
 async def signed_in(page: Annotated[Page, Depends(visit)]) -> Page:
@@ -152,10 +157,48 @@ Fields = Annotated[dict[str, str], Depends(fields)]
 Action = Callable[[], Awaitable[Any]]
 
 
+class Templates(Environment):
+    """Templates of one language, in which the words of `_("…")` and the addresses of `asset("…")` are put in when they are read."""
+
+    def __init__(self, lang: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._filled = Filled(lang)
+
+    @override
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        template: nodes.Template = self._filled.visit(super()._parse(source, name, filename))
+        template.set_environment(self)
+        return template
+
+
+class Filled(NodeTransformer):
+    """Calls what is said with nothing but constants; `_("…", name=value)` becomes a sentence that is filled, as newstyle gettext
+    does: the values are escaped, the sentence is not.
+    """
+
+    def __init__(self, lang: str) -> None:
+        self._words = language.translations(lang)
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - Jinja's name
+        """Called for each call."""
+        self.generic_visit(node)
+        match node:
+            case nodes.Call(node=nodes.Name(name="asset"), args=[nodes.Const(value=name)]):
+                return nodes.Const(asset(name), lineno=node.lineno)
+            case nodes.Call(node=nodes.Name(name="_"), args=[nodes.Const(value=text)], kwargs=values, dyn_kwargs=None):
+                said = Markup(self._words.gettext(text))  # noqa: S704 - a template's
+                if not values:
+                    return nodes.Const(said % {}, lineno=node.lineno)
+                pairs = [nodes.Pair(nodes.Const(one.key), one.value) for one in values]
+                return nodes.Mod(nodes.Const(said), nodes.Dict(pairs), lineno=node.lineno)
+        return node
+
+
 @cache
 def environment(lang: str) -> Environment:
     """The templates, in one language."""
-    env = Environment(
+    env = Templates(
+        lang,
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,

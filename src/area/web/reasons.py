@@ -1,4 +1,6 @@
-"""Why a run waits, failed or was left out: what AREA wrote down, in the reader's language. What a vendor said stays as it is."""
+"""What AREA wrote down, in the reader's language: why a run waits, failed or was left out, and what it put into the inbox. What a
+vendor said stays as it is.
+"""
 
 import re
 from functools import cache, lru_cache
@@ -12,16 +14,18 @@ SENTENCES = (
     "%(error)s Whether it was done is not known.",
     "Given up after %(number)s attempts. The last one: %(error)s",
     "It failed %(number)s times in a row, the last time with: %(error)s",
+    "It has failed since %(time)s UTC: %(error)s",
     "What it is to watch can't be read any more: %(error)s",
     "Its webhook address can't be read: %(error)s",
     "The access to %(name)s could not be renewed: %(error)s",
-    # runs
+    # runs, and what is to start them
     "AREA's own database could not be reached.",
     "Cancelled before it ran.",
     "Cancelled by you.",
     "Cancelled while it ran; it may have been done.",
     "Given up: the worker stopped %(number)s times while this ran.",
     "Interrupted; whether it was done is not known.",
+    "It should have been looked at on %(time)s UTC and was not: is a worker running?",
     "It took too long.",
     "Its action or reaction is switched off here.",
     "Its action or reaction is switched off on this server.",
@@ -68,27 +72,43 @@ SENTENCES = (
     "%(host)s sent an answer that is no valid HTTP.",
     "The TLS certificate of %(host)s is not valid: %(said)s.",
 )
+# of notices: titles and bodies
+NOTICES = (
+    "%(name)s gets no events",
+    "%(name)s must be reconnected",
+    "%(name)s was switched off",
+    "What starts it can't be checked at %(name)s. %(error)s\n\nIt is tried again by itself, and what happens meanwhile is caught up where the service still shows it.",
+    "%(error)s\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
+    "%(error)s\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.",
+)
 VALUES = {"host": r"\S+", "kind": r"\S+", "number": r"[\d.]+", "status": r"\d+", "time": r"[\d :-]+"}
 
 
 @cache
-def _forms() -> tuple[tuple[re.Pattern[str], str], ...]:
+def _forms(sentences: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
     def form(sentence: str) -> str:
         parts = re.split(r"%\((\w+)\)s", sentence)
         return "".join(
-            f"(?P<{part}>{VALUES.get(part, '.+')})" if number % 2 else re.escape(part)
+            f"(?P<{part}>{VALUES.get(part, '.+?')})" if number % 2 else re.escape(part)
             for number, part in enumerate(parts)
         )
 
-    return tuple((re.compile(form(one), re.DOTALL), one) for one in SENTENCES)
+    return tuple((re.compile(form(one), re.DOTALL), one) for one in sentences)
 
 
 @lru_cache(5000)
 def reason(text: str | None, lang: str) -> str:
     """A reason in a language; what is none of AREA's own sentences is given back as it came."""
-    if not text:
-        return ""
-    for form, sentence in _forms():
+    return _read(text, lang, SENTENCES) if text else ""
+
+
+def notice(text: str, lang: str) -> str:
+    """The title or the body of a notice that AREA itself has put, in a language."""
+    return _read(text, lang, NOTICES)
+
+
+def _read(text: str, lang: str, sentences: tuple[str, ...]) -> str:
+    for form, sentence in _forms(sentences):
         if found := form.fullmatch(text):
             values = found.groupdict()
             if "error" in values:

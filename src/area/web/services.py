@@ -42,10 +42,13 @@ class Tile(BaseModel):
 
     def fits(self, words: str) -> bool:
         """Whether it has to do with what is looked for."""
+        wanted = folded(words).split()
+        if not wanted:
+            return True
         service = self.service
         parts = [service.name, service.description or "", *(one.title for one in service.actions + service.reactions)]
         text = folded(" ".join(parts))
-        return all(word in text for word in folded(words).split())
+        return all(word in text for word in wanted)
 
 
 @router.get("/services")
@@ -188,6 +191,8 @@ async def _show(
     actions = [one for one in view.actions if one.is_active]
     say = page.words(slug)
     known = {one.key for one in (*view.actions, *view.reactions)}
+    missing = page.user.is_admin and mine is not None and not mine.available
+    clients = providers.clients(registry, settings) if missing else []
     return await page.show(
         "service.html",
         status,
@@ -202,7 +207,7 @@ async def _show(
         pausing=_names(needing),
         back=back,
         consent=consent_address(slug, back or f"/services/{slug}", [one for one in components if one in known]),
-        client=next((one for one in providers.clients(registry, settings) if one.service == slug), None),
+        client=next((one for one in clients if any(served.service == slug for served in one.services)), None),
         errors=errors or {},
         problem=problem,
         typed=typed,

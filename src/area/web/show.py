@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -66,9 +67,15 @@ def size(value: int, lang: str) -> str:
 
 
 def bars(hours: Sequence[tuple[int, int]]) -> Markup:
-    """Bars of 24 pixels at most, four pixels from one to the next: all runs of an hour, red when some failed."""
+    """Bars of 24 pixels at most, four pixels from one to the next: all runs of an hour, red when some failed. Hours without any are
+    a line, which the style sheet parts into dashes.
+    """
     most = max((number for number, _ in hours), default=0) or 1
-    idle = "".join(f"M{at * 4} 23h3" for at, (number, _) in enumerate(hours) if not number)
+    idle, start = "", 0
+    for ran, some in groupby(hours, key=lambda hour: hour[0] > 0):
+        length = len(list(some))
+        idle += "" if ran else f"M{start * 4} 23h{length * 4 - 1}"
+        start += length
     drawn = [f'<path class="idle" d="{idle}"/>'] if idle else []
     for at, (number, failed) in enumerate(hours):
         if number:

@@ -38,8 +38,8 @@ OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
 
 
 def sentences() -> Catalog:
-    """All that the pages say, with the platform's own fields, what can be wrong with an account or a connection, and why runs fail, as a
-    catalog without translations.
+    """All that the pages say, with the platform's own fields, what can be wrong with an account or a connection, why runs fail, and notices, as
+    a catalog without translations.
     """
     found = Catalog(charset="utf-8", fuzzy=False)
     for file, _line, message, _comments, context in extract_from_dir(
@@ -54,7 +54,7 @@ def sentences() -> Catalog:
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:
         found.add(kind.default)
-    for text in (*platform(), *reasons.SENTENCES):
+    for text in (*platform(), *reasons.SENTENCES, *reasons.NOTICES):
         found.add(text)
     return found
 

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.connectors.bluesky.session import Login, access, begin, call, refusal, whose
-from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, asked, parse
-from area.sdk.answers import Row, found
+from area.connectors.bluesky.session import begin, call, refusal, whose
+from area.sdk import AuthExpired, Context, Event, Events, Permanent, Service, asked, parse
+from area.sdk.answers import Row, filled, found
+from area.sdk.forms import form, secret, server
 
+HOME = "https://bsky.social"
 EVERY = timedelta(minutes=2)
 PAGES = 4  # of 100
 YEAR = 365 * 24 * 3600 * 10**6  # microseconds
@@ -23,10 +25,10 @@ EXAMPLE = "at://did:plc:z7/app.bsky.feed.post/3k"
 SAY = "What to say, in 300 characters; links, @handles and #hashtags become such"
 
 
-async def works(ctx: Context, login: Login) -> None:
+async def works(ctx: Context, login: Any) -> None:
     """Begin a session."""
     try:
-        await begin(ctx, login)
+        await begin(ctx)
     except AuthExpired as error:
         raise Permanent(f"{login.server} does not take this handle and app password. {error}") from error
 
@@ -36,7 +38,13 @@ service = Service(
     "Bluesky",
     "Posts, searches, notifications and likes, and posts, likes, reposts and follows by your account.",
     docs="https://docs.bsky.app/docs/get-started",
-    auth=Credentials(Login, works, access),
+    auth=form(
+        works,
+        base_url="{server}",  # what lets requests in is the session's
+        handle=Annotated[str, asked("Your handle, or your e-mail address", "ada.bsky.social", min_length=3)],
+        app_password=secret("App password, made under Settings, Privacy and security", "abcd-efgh-ijkl-mnop"),
+        server=(server(HOME, "Server of your account, if it is another"), HOME),
+    ),
     refusal=refusal,
     quality="verified",
 )
@@ -58,15 +66,15 @@ class Post(Row):
     uri: str = found("uri", "What names the post", "at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3k")
     link: str = found("link", "Its address", "https://bsky.app/profile/did:plc:z72i7h/post/3k")
     text: str = found("text", "What it says", "Hello #world")
-    handle: str = found("handle", "Handle of who wrote it", "ada.bsky.social")
-    author: str = found("author", "Who wrote it", "Ada")
+    handle: str = filled("{author.handle}", "Handle of who wrote it", "ada.bsky.social")
+    author: str = filled("{author.displayName author.handle}", "Who wrote it", "Ada")
     reposted_by: str = found("reposted_by", "Handle of who reposted it, if it is a repost", "bob.bsky.social", "")
 
 
 class Notification(Row):
     reason: str = found("reason", "What it is about", "mention")
-    handle: str = found("handle", "Handle of who did it", "ada.bsky.social")
-    author: str = found("author", "Who did it", "Ada")
+    handle: str = filled("{author.handle}", "Handle of who did it", "ada.bsky.social")
+    author: str = filled("{author.displayName author.handle}", "Who did it", "Ada")
     text: str = found("text", "What their post says, if it is one", "@you hello")
     uri: str = found("uri", "What names their post, like or follow", EXAMPLE)
     subject: str = found("subject", "Your post that it is about, if any", "at://did:plc:y6/app.bsky.feed.post/2j")
@@ -106,7 +114,7 @@ async def notification_received(ctx: Context, since: datetime, reason: Reason = 
     query: dict[str, str] = {} if reason == "any" else {"reasons": reason}
     # https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications
     async for row in _pages(ctx, "app.bsky.notification.listNotifications", "notifications", since, query):
-        told = {**_said(row), "reason": row["reason"], "subject": row.get("reasonSubject", "")}
+        told = row | {"text": row["record"].get("text", ""), "subject": row.get("reasonSubject", "")}
         yield Event(f"{row['reason']}:{row['uri']}", parse(Notification, told, "Bluesky"), _time(row))
 
 
@@ -227,13 +235,7 @@ async def _pages(ctx: Context, name: str, key: str, since: datetime, query: dict
 
 
 def _post(view: Any) -> Post:
-    return parse(Post, _said(view) | {"link": _link(view["uri"])}, "Bluesky")
-
-
-def _said(view: Any) -> dict[str, str]:
-    author, text = view["author"], view["record"].get("text", "")
-    name = author.get("displayName") or author["handle"]
-    return {"uri": view["uri"], "text": text, "handle": author["handle"], "author": name}
+    return parse(Post, view | {"text": view["record"].get("text", ""), "link": _link(view["uri"])}, "Bluesky")
 
 
 def _link(uri: str) -> str:

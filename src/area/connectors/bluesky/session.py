@@ -3,22 +3,13 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from area.sdk import Access, AuthExpired, Context, Response, asked, forms
+from area.sdk import AuthExpired, Context, Response
 
 MOST = 1000  # sessions that are kept
-HOME = "https://bsky.social"
-
-
-class Login(BaseModel):
-    handle: Annotated[str, asked("Your handle, or your e-mail address", "ada.bsky.social", min_length=3)]
-    app_password: Annotated[
-        SecretStr, asked("App password, made under Settings, Privacy and security", "abcd-efgh-ijkl-mnop")
-    ]
-    server: Annotated[str, forms.server(HOME), asked("Server of your account, if it is another", HOME)] = HOME
 
 
 class Session(BaseModel):
@@ -36,11 +27,6 @@ _sessions: dict[str, Session] = {}
 _locks: dict[str, asyncio.Lock] = {}
 
 
-def access(login: Login) -> Access:
-    """Where the server is; what lets requests in is the session's."""
-    return Access(base_url=login.server, secrets=(login.app_password.get_secret_value(),))
-
-
 def refusal(response: Response, body: Mapping[str, Any]) -> Over | None:
     """400 or 401, with the error's name: https://atproto.com/specs/xrpc#error-responses."""
     if response.status in (400, 401) and body.get("error") in ("ExpiredToken", "InvalidToken"):
@@ -48,8 +34,9 @@ def refusal(response: Response, body: Mapping[str, Any]) -> Over | None:
     return None
 
 
-async def begin(ctx: Context, login: Login) -> Session:
+async def begin(ctx: Context) -> Session:
     """A new session. Raises `AuthExpired` when the password is wrong."""
+    login = ctx.credential
     given = {"identifier": login.handle.strip().removeprefix("@"), "password": login.app_password.get_secret_value()}
     # https://docs.bsky.app/docs/api/com-atproto-server-create-session
     return await ctx.http.post("/xrpc/com.atproto.server.createSession", Session, json=given)
@@ -76,13 +63,13 @@ async def _send(ctx: Context, session: Session, method: str, name: str, **option
 
 async def _session(ctx: Context, stale: Session | None = None) -> Session:
     """The session of this connection, another one than `stale`; one at a time makes it."""
-    login: Login = ctx.credential
+    login = ctx.credential
     secret = login.app_password.get_secret_value()
     key = hashlib.sha256(f"{login.server}\n{login.handle}\n{secret}".encode()).hexdigest()
     async with _locks.setdefault(key, asyncio.Lock()):
         kept = _sessions.get(key)
         if kept is None or kept == stale:
-            made = (await _refreshed(ctx, kept) if kept else None) or await begin(ctx, login)
+            made = (await _refreshed(ctx, kept) if kept else None) or await begin(ctx)
             _sessions.pop(key, None)
             kept = _sessions[key] = made
             for oldest in [*_sessions][:-MOST]:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.bluesky import Login, _facets, service, session, works
+from area.connectors.bluesky import _facets, service, session, works
 from area.sdk import AuthExpired, Permanent
 from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, lexicons, outcomes
 
 bluesky = lexicons()
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+Login = service.auth.model
 LOGIN = Login(handle="@me.bsky.social", app_password="abcd-efgh")
 ME, ADA = "did:plc:me", "did:plc:ada"
 FEED, SEARCH = "/xrpc/app.bsky.feed.getAuthorFeed", "/xrpc/app.bsky.feed.searchPosts"

@@ -1,36 +1,19 @@
 """Discord: messages, members, reactions and threads of servers in, by a bot; messages, threads and roles out. People log in with it."""
 
 import hashlib
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, SecretStr
-
-from area.sdk import Access, Context, Credentials, Event, Events, Option, Service, asked, parse
+from area.sdk import Context, Event, Events, OAuth2, Pages, Service, asked, given, look, parse, profile
 from area.sdk.answers import Made, Row, filled, found
-from area.sdk.forms import tried
-from area.sdk.oauth2 import OAuth2, profile
+from area.sdk.forms import form, secret, tried
 
 EPOCH = 1_420_070_400_000  # ms, https://docs.discord.com/developers/reference#snowflakes
-# types of messages: said, said in answer, said by a command; the others tell of joins, pins and such
-SPOKEN = {0, 19, 20}
-TEXTUAL = {0, 5}  # types of channels: text, announcements
-PAGES = 10
+SPOKEN = {0, 19, 20}  # types of messages: said, in answer, by a command; the others tell of joins, pins and such
 ID, MAYBE = r"^[0-9]{1,20}$", r"^[0-9]{0,20}$"
+LINK = "https://discord.com/channels/{server}/{channel_id}/{id}"
 
-
-class Bot(BaseModel):
-    token: Annotated[SecretStr, asked("The bot's token, under Bot, Reset Token", "MTA2.GhX.4ccf")]
-
-
-def access(bot: Bot) -> Access:
-    """https://docs.discord.com/developers/reference#authentication."""
-    return Access(headers={"Authorization": f"Bot {bot.token.get_secret_value().strip()}"})
-
-
-UNKNOWN = "Discord does not know this token; Reset Token in the developer portal makes one."
 service = Service(
     "discord",
     "Discord",
@@ -39,9 +22,12 @@ service = Service(
     base_url="https://discord.com/api/v10",
     # https://docs.discord.com/developers/reference#user-agent: without one of this form requests may be blocked
     headers={"User-Agent": "DiscordBot (https://area.invalid, 1)"},
-    auth=Credentials(Bot, tried("/users/@me", UNKNOWN), access),
-    # https://docs.discord.com/developers/topics/oauth2#shared-resources-oauth2-urls
-    login=OAuth2(
+    auth=form(
+        tried("/users/@me", "Discord does not know this token; Reset Token in the developer portal makes one."),
+        headers={"Authorization": "Bot {token}"},  # https://docs.discord.com/developers/reference#authentication
+        token=secret("The bot's token, under Bot, Reset Token", "MTA2.GhX.4ccf"),
+    ),
+    login=OAuth2(  # https://docs.discord.com/developers/topics/oauth2#shared-resources-oauth2-urls
         "https://discord.com/oauth2/authorize",
         "https://discord.com/api/oauth2/token",
         # https://docs.discord.com/developers/resources/user#get-current-user
@@ -52,6 +38,23 @@ service = Service(
     ),
 )
 
+
+def _after(size: int, id: str = "id", begin: str = "0") -> Pages:
+    """What comes after an id, in any order, as long as pages are full."""
+
+    def highest(rows: list[Any]) -> str | None:
+        return str(max(int(look(id, row)) for row in rows)) if len(rows) == size else None
+
+    return Pages(next=highest, cursor="after", query={"limit": str(size), "after": begin}, most=10)
+
+
+# https://docs.discord.com/developers/resources/user#get-current-user-guilds
+service.options("servers", "/users/@me/guilds", pages=_after(200))
+# https://docs.discord.com/developers/resources/guild#get-guild-channels: 0 is for text, 5 for announcements
+service.options("channels", "/guilds/{server}/channels", label="#{name}", where=lambda one: one["type"] in (0, 5))
+# https://docs.discord.com/developers/resources/guild#get-guild-roles: those that can be given
+service.options("roles", "/guilds/{server}/roles", where=lambda one: one["name"] != "@everyone" and not one["managed"])
+
 # a channel is chosen among those of a server, which is then no longer needed
 Server = Annotated[str, asked("The server, by its id", "197038439483310086", pick="servers", pattern=ID)]
 Channel = Annotated[str, asked("The channel, by its id", "41771983423143937", pick="channels", pattern=ID)]
@@ -59,6 +62,7 @@ Bots = Annotated[bool, asked("Also what bots and webhooks post, AREA among them"
 MessageId = Annotated[str, asked("The message, by its id", "162701077035089920", pattern=ID)]
 Emoji = Annotated[str, asked("An emoji, or name:id of the server's own", "👍", min_length=1)]
 Text = Annotated[str, asked("What to say, in Markdown", "**Done**", min_length=1, max_length=2000)]
+Words = Annotated[Text, asked("What to say, in Markdown", "Tea is ready")]
 User = Annotated[str, asked("Who gets it, by id", "53908099506183680", pattern=ID)]
 Role = Annotated[str, asked("The role, by id", "41771983423143936", pick="roles", pattern=ID)]
 Name = Annotated[str, asked("What it is called", "Where to eat", min_length=1, max_length=100)]
@@ -73,11 +77,7 @@ class Message(Row):
     author: str = filled("{author.global_name author.username}", "Who wrote it", "Ada")
     author_id: str = filled("{author.id}", "Id of who wrote it", "53908099506183680")
     attachments: list[str] = found("attachments.*.url", "Addresses of its files", ["https://cdn.discordapp.com/a.png"])
-    link: str = filled(
-        "https://discord.com/channels/{server}/{channel_id}/{id}",
-        "Its address",
-        "https://discord.com/channels/1970/4177/1627",
-    )
+    link: str = filled(LINK, "Its address", "https://discord.com/channels/1970/4177/1627")
 
 
 class Person(Row):
@@ -99,7 +99,7 @@ async def message_posted(
 ) -> Events[Message]:
     """Fires for each new message of a channel that the bot can read."""
     # https://docs.discord.com/developers/resources/message#get-channel-messages
-    async for row in _pages(ctx, f"/channels/{channel}/messages", 100, after=_snowflake(since)):
+    async for row in ctx.http.rows(f"/channels/{channel}/messages", pages=_after(100, begin=_snowflake(since))):
         if row["type"] in SPOKEN and (bots or not (row["author"].get("bot") or row.get("webhook_id"))):
             yield Event(row["id"], parse(Message, row | {"server": server}, "Discord"), _time(row["id"]))
 
@@ -108,7 +108,7 @@ async def message_posted(
 async def member_joined(ctx: Context, server: Server) -> Events[Person]:
     """Fires for each new member of a server; not for bots. The bot needs the Server Members Intent."""
     # https://docs.discord.com/developers/resources/guild#list-guild-members
-    async for row in _pages(ctx, f"/guilds/{server}/members", 1000):
+    async for row in ctx.http.rows(f"/guilds/{server}/members", pages=_after(1000, "user.id")):
         if not row["user"].get("bot"):
             person, joined = parse(Person, row["user"], "Discord"), row["joined_at"]
             yield Event(f"{person.id}:{joined}", person, datetime.fromisoformat(joined))
@@ -120,8 +120,8 @@ async def reaction_added(
 ) -> Events[Person]:
     """Fires for each person who reacts to one message with one emoji: to give those a role, say."""
     # https://docs.discord.com/developers/resources/message#get-reactions
-    async for row in _pages(ctx, _reactions(channel, message, emoji), 100):
-        yield Event(row["id"], parse(Person, row, "Discord"))
+    async for person in ctx.http.rows(_reactions(channel, message, emoji), Person, pages=_after(100)):
+        yield Event(person.id, person)
 
 
 @service.poll("A thread begins", every=timedelta(minutes=2))
@@ -135,15 +135,13 @@ async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
 @service.reaction("Post a message")
 async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:
     """Posts in a channel or thread, or answers a message. It mentions people and roles, but never everyone."""
-    body = _said(ctx, text) | ({"message_reference": {"message_id": reply_to}} if reply_to else {})
     # https://docs.discord.com/developers/resources/message#create-message
+    body = _said(ctx, text) | given(message_reference=given(message_id=reply_to))
     return await ctx.http.post(f"/channels/{channel}/messages", Made, json=body)
 
 
 @service.reaction("Send a direct message")
-async def send_direct_message(
-    ctx: Context, user: User, text: Annotated[Text, asked("What to say, in Markdown", "Tea is ready")]
-) -> Made:
+async def send_direct_message(ctx: Context, user: User, text: Words) -> Made:
     """Sends a message to somebody who shares a server with the bot and lets its members write to them."""
     # https://docs.discord.com/developers/resources/user#create-dm
     opened = await ctx.http.post("/users/@me/channels", Made, json={"recipient_id": user})
@@ -153,11 +151,9 @@ async def send_direct_message(
 @service.reaction("Begin a thread", on_crash="fail")
 async def create_thread(ctx: Context, server: Server, channel: Channel, name: Name, message: Begin = "") -> Made:
     """Begins a public thread in a channel, or at one of its messages."""
-    if message:
-        # https://docs.discord.com/developers/resources/channel#start-thread-from-message
-        return await ctx.http.post(f"/channels/{channel}/messages/{message}/threads", Made, json={"name": name})
-    # https://docs.discord.com/developers/resources/channel#start-thread-without-message: 11 is a public one
-    return await ctx.http.post(f"/channels/{channel}/threads", Made, json={"name": name, "type": 11})
+    # https://docs.discord.com/developers/resources/channel#start-thread-from-message, #start-thread-without-message
+    path, public = (f"messages/{message}/threads", None) if message else ("threads", 11)
+    return await ctx.http.post(f"/channels/{channel}/{path}", Made, json={"name": name} | given(type=public))
 
 
 @service.reaction("React to a message")
@@ -176,33 +172,6 @@ async def add_role(ctx: Context, server: Server, user: User, role: Role) -> Made
     return Made(id=user)
 
 
-@service.picker
-async def servers(ctx: Context) -> list[Option]:
-    """Servers that the bot is in."""
-    # https://docs.discord.com/developers/resources/user#get-current-user-guilds
-    return [Option(row["id"], row["name"]) async for row in _pages(ctx, "/users/@me/guilds", 200)]
-
-
-@service.picker
-async def channels(ctx: Context, server: str) -> list[Option]:
-    """Text channels of the chosen server."""
-    # https://docs.discord.com/developers/resources/guild#get-guild-channels
-    rows = await _of_server(ctx, server, "channels")
-    return [Option(one["id"], f"#{one['name']}") for one in rows if one["type"] in TEXTUAL]
-
-
-@service.picker
-async def roles(ctx: Context, server: str) -> list[Option]:
-    """Roles of the chosen server that can be given."""
-    # https://docs.discord.com/developers/resources/guild#get-guild-roles; that of everyone has the server's id
-    rows = await _of_server(ctx, server, "roles")
-    return [Option(one["id"], one["name"]) for one in rows if not one["managed"] and one["id"] != server]
-
-
-async def _of_server(ctx: Context, server: str, what: str) -> list[dict[str, Any]]:
-    return await ctx.http.get(f"/guilds/{server}/{what}", list[dict[str, Any]]) if server.isdecimal() else []
-
-
 def _said(ctx: Context, text: str) -> dict[str, Any]:
     # of messages with the same nonce, Discord makes the first only, for some minutes; it has 25 characters
     nonce = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:25]
@@ -211,17 +180,6 @@ def _said(ctx: Context, text: str) -> dict[str, Any]:
 
 def _reactions(channel: str, message: str, emoji: str) -> str:
     return f"/channels/{channel}/messages/{message}/reactions/{quote(emoji.strip('<:>'), safe=':')}"
-
-
-async def _pages(ctx: Context, path: str, size: int, after: str = "0") -> AsyncIterator[dict[str, Any]]:
-    """What comes after an id, in pages, each in any order."""
-    for _ in range(PAGES):
-        rows = await ctx.http.get(path, list[dict[str, Any]], params={"limit": str(size), "after": after})
-        for row in rows:
-            yield row
-        if len(rows) < size:
-            break
-        after = str(max(int(row.get("user", row)["id"]) for row in rows))
 
 
 def _time(snowflake: str) -> datetime:

@@ -1,43 +1,29 @@
 """Dropbox: files that are added or changed in; text files, folders, moves and links out."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.sdk import Context, Event, Events, Inbound, Option, Permanent, Retry, Service, asked
+from area.sdk import Context, Event, Events, Gone, Inbound, Option, Service, asked, news, whose
 from area.sdk.answers import Row, found
 from area.sdk.events import Reply, Request
-from area.sdk.http import Pages, Response, parse
-from area.sdk.oauth2 import Account, OAuth2, Quirks
+from area.sdk.http import Pages, parse
+from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.verify import hmac_sha256
 
 EVERY = timedelta(minutes=2)
 AT_ONCE = 100  # files of one look; what is more comes at the next ones
 READ, WRITE = ("files.metadata.read",), ("files.metadata.read", "files.content.write")
 SHARE = ("files.metadata.read", "sharing.read", "sharing.write")
-
-
-async def _account(ctx: Context) -> Account:
-    # https://www.dropbox.com/developers/documentation/http/documentation#users-get_current_account; it has no parameters
-    nothing: dict[str, Any] = {"body": b"null", "headers": {"Content-Type": "application/json"}}
-    me = await ctx.http.post("/users/get_current_account", dict[str, Any], **nothing)
-    return Account(me["account_id"], me["name"]["display_name"], me["email"], email_verified=me["email_verified"])
-
-
-def _news(request: Request) -> list[str]:
-    """Accounts with changes: https://www.dropbox.com/developers/reference/webhooks"""
-    told = parse(dict[str, Any], request.json(), "Dropbox").get("list_folder", {})
-    return parse(list[str], told.get("accounts", []), "Dropbox")
+ME = "/users/get_current_account"
+NOTHING: dict[str, Any] = {"method": "POST", "body": b"null", "headers": {"Content-Type": "application/json"}}
+ALL = "Folder with all that is below it; everything if empty"
 
 
 def _hello(request: Request) -> Reply | None:
     return Reply(request.query.get("challenge", "")) if request.method == "GET" else None
-
-
-def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | None:
-    crowded = response.status == 409 and str(body.get("error_summary")).startswith("too_many_write_operations")
-    return Retry(f"{response.host} answered: too many changes at the same time.") if crowded else None
 
 
 service = Service(
@@ -47,12 +33,14 @@ service = Service(
     docs="https://www.dropbox.com/developers/documentation/http/documentation",
     base_url="https://api.dropboxapi.com/2",
     hosts=("content.dropboxapi.com",),
-    refusal=_refusal,
-    inbound=Inbound(hmac_sha256("X-Dropbox-Signature", client=True), _news, _hello),
+    retry=('"too_many_write_operations',),
+    # https://www.dropbox.com/developers/reference/webhooks
+    inbound=Inbound(hmac_sha256("X-Dropbox-Signature", client=True), whose("list_folder.accounts"), _hello),
     auth=OAuth2(  # https://developers.dropbox.com/oauth-guide; PKCE is for clients without a secret
         "https://www.dropbox.com/oauth2/authorize",
         "https://api.dropboxapi.com/oauth2/token",
-        _account,
+        # https://www.dropbox.com/developers/documentation/http/documentation#users-get_current_account
+        profile(ME, id="account_id", name="name.display_name", email="email", verified="email_verified", **NOTHING),
         scopes=("account_info.read",),
         # https://www.dropbox.com/developers/documentation/http/documentation#auth-token-revoke
         revoke_url="https://api.dropboxapi.com/2/auth/token/revoke",
@@ -62,7 +50,6 @@ service = Service(
     ),
 )
 
-ALL = "Folder with all that is below it; everything if empty"
 Folder = Annotated[str, asked(ALL, "/Photos", pick="folders", pattern=r"^(/.*[^/])?$")]
 Path = Annotated[str, asked("Path", "/Photos/2026", pattern=r"^/.*[^/]$")]
 Existing = Annotated[Literal["overwrite", "keep"], asked("A file there: overwrite it, or keep both", "keep")]
@@ -86,25 +73,26 @@ async def file_added(ctx: Context, folder: Folder = "") -> Events[File]:
     """A file is added to a folder or below it. A file that is moved there counts only if it was never changed."""
     async for file in _changed(ctx, folder):
         wanted = {"path": file.id, "mode": "id", "limit": 2}
-        # https://www.dropbox.com/developers/documentation/http/documentation#files-list_revisions
-        told = await _ask(ctx, "/files/list_revisions", wanted, but="")
-        if told and len(told["entries"]) == 1:  # else it is gone again, or older
-            yield Event(file.id, file, file.modified_at)
+        with suppress(Gone):  # already
+            # https://www.dropbox.com/developers/documentation/http/documentation#files-list_revisions
+            told = await ctx.http.post("/files/list_revisions", list[Any], at="entries", json=wanted, gone=(409,))
+            if len(told) == 1:  # else it is older
+                yield Event(file.id, file, file.modified_at)
 
 
 @service.poll("A file is added or changed", every=EVERY, scopes=READ)
 async def file_changed(ctx: Context, folder: Folder = "") -> Events[File]:
     """A file in a folder or below it is added, or gets another content or place."""
-    async for file in _changed(ctx, folder):
-        yield Event(f"{file.path}@{file.rev}", file)
+    return news(_changed(ctx, folder), "{path}@{rev}")
 
 
 async def _changed(ctx: Context, folder: str) -> AsyncIterator[File]:
     """Files that changed since the last look, which is remembered by Dropbox's cursor."""
     if cursor := ctx.state.get("cursor"):
-        # https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder-continue
-        page = await _ask(ctx, "/files/list_folder/continue", {"cursor": cursor}, but="reset")
-        if page is not None:
+        begin, reset = {"cursor": cursor}, ('"reset',)
+        with suppress(Gone):
+            # https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder-continue
+            page = await ctx.http.post("/files/list_folder/continue", dict[str, Any], json=begin, gone=reset)
             for row in page["entries"]:
                 if row[".tag"] == "file":
                     yield parse(File, row, "Dropbox")
@@ -136,12 +124,13 @@ async def write_text(
 @service.reaction("Create a folder", scopes=WRITE)
 async def create_folder(ctx: Context, path: Path) -> File:
     """Create a folder, with those above it. One that there is already is left as it is."""
-    # https://www.dropbox.com/developers/documentation/http/documentation#files-create_folder
-    made = await _ask(ctx, "/files/create_folder_v2", {"path": path}, but="path/conflict/folder")
-    if made is None:
+    wanted, there = {"path": path}, ('"path/conflict/folder',)
+    try:
+        # https://www.dropbox.com/developers/documentation/http/documentation#files-create_folder
+        return await ctx.http.post("/files/create_folder_v2", File, at="metadata", json=wanted, gone=there)
+    except Gone:
         # https://www.dropbox.com/developers/documentation/http/documentation#files-get_metadata
-        return await ctx.http.post("/files/get_metadata", File, json={"path": path})
-    return parse(File, made["metadata"], "Dropbox")
+        return await ctx.http.post("/files/get_metadata", File, json=wanted)
 
 
 @service.reaction("Move a file or folder", scopes=WRITE)
@@ -156,15 +145,14 @@ async def move(
 @service.reaction("Make a link to share", scopes=SHARE)
 async def share_link(ctx: Context, path: Path) -> Link:
     """Make a link that lets people see a file or folder, or find the one that there is."""
-    made, url = {"path": path}, "/sharing/create_shared_link_with_settings"
-    # https://www.dropbox.com/developers/documentation/http/documentation#sharing-create_shared_link_with_settings
-    if link := await _ask(ctx, url, made, but="shared_link_already_exists"):
-        return parse(Link, link, "Dropbox")
-    # https://www.dropbox.com/developers/documentation/http/documentation#sharing-list_shared_links
-    links = await ctx.http.post("/sharing/list_shared_links", json={"path": path, "direct_only": True})
-    if not links["links"]:
-        raise Permanent(f"Dropbox says that {path} has a link, and tells none.")
-    return parse(Link, links["links"][0], "Dropbox")
+    url, there = "/sharing/create_shared_link_with_settings", ('"shared_link_already_exists',)
+    try:
+        # https://www.dropbox.com/developers/documentation/http/documentation#sharing-create_shared_link_with_settings
+        return await ctx.http.post(url, Link, json={"path": path}, gone=there)
+    except Gone:
+        wanted = {"path": path, "direct_only": True}
+        # https://www.dropbox.com/developers/documentation/http/documentation#sharing-list_shared_links
+        return await ctx.http.post("/sharing/list_shared_links", Link, at="links.0", json=wanted)
 
 
 @service.picker
@@ -177,15 +165,3 @@ async def folders(ctx: Context) -> list[Option]:
         more = ctx.http.rows("/files/list_folder/continue", method="POST", json={"cursor": page["cursor"]}, pages=pages)
         rows += [row async for row in more]
     return [Option(one["path_display"], one["path_display"]) for one in rows if one[".tag"] == "folder"]
-
-
-async def _ask(ctx: Context, path: str, body: Any, *, but: str) -> dict[str, Any] | None:
-    """What it answers; nothing when it is an error of the endpoint's own (or any) whose summary begins so.
-
-    https://www.dropbox.com/developers/documentation/http/documentation#error-handling
-    """
-    answer = await ctx.http.request("POST", path, json=body)
-    if answer.status == 409 and f'"{but}' in answer.text:
-        return None
-    ctx.http.check(answer)
-    return parse(dict[str, Any], answer, "Dropbox")

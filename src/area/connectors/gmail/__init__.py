@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from email.policy import SMTP
 from typing import Annotated, Any
 
+from area.connectors.gmail import hints
+from area.connectors.gmail.hints import ME
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
 from area.sdk import Context, Event, Events, Gone, Option, Permanent, Row, asked, found, google, quoted
 from area.sdk.google import scope
 from area.sdk.mail import Letter, addresses, compose
 
-ME = "/gmail/v1/users/me"
 MESSAGE = f"{ME}/messages/{{}}"
 SOON = timedelta(minutes=1)
 MOST = 200  # mails of one look, each asked for by itself
@@ -27,6 +28,7 @@ service = google.service(
     base_url="https://gmail.googleapis.com",
     login=True,
     pages=replace(google.PAGES, rows="messages"),
+    inbound=hints.inbound,
 )
 
 Label = Annotated[str, asked("The label", "Label_12", pick="labels", min_length=1)]
@@ -41,7 +43,7 @@ class Written(Row):
     label_ids: list[str] = found("labelIds", "IDs of its labels", ["SENT"], [])
 
 
-@service.poll("A mail arrives", every=SOON, scopes=READ)
+@service.poll("A mail arrives", every=SOON, scopes=READ, hint=hints.mailbox)
 async def mail_received(ctx: Context, since: datetime, label: Within = "INBOX", query: Query = "") -> Events[Mail]:
     """A mail arrives under a label, such as the inbox, that fits a search."""
     async for raw in _found(ctx, label, query, since):
@@ -49,7 +51,7 @@ async def mail_received(ctx: Context, since: datetime, label: Within = "INBOX", 
         yield Event(mail.id, mail, mail.received_at)
 
 
-@service.poll("A mail arrives with an attachment", every=SOON, scopes=READ)
+@service.poll("A mail arrives with an attachment", every=SOON, scopes=READ, hint=hints.mailbox)
 async def attachment_received(
     ctx: Context, since: datetime, label: Within = "INBOX", query: Query = ""
 ) -> Events[Attached]:
@@ -59,13 +61,13 @@ async def attachment_received(
             yield Event(f"{file.id} {file.part}", file, file.received_at)
 
 
-@service.poll("A mail is starred", every=SOON, scopes=READ)
+@service.poll("A mail is starred", every=SOON, scopes=READ, hint=hints.mailbox)
 def mail_starred(ctx: Context) -> Events[Mail]:
     """A mail is starred, old or new."""
     return _labelled(ctx, "STARRED")
 
 
-@service.poll("A mail gets a label", every=SOON, scopes=READ)
+@service.poll("A mail gets a label", every=SOON, scopes=READ, hint=hints.mailbox)
 def mail_labelled(ctx: Context, label: Label) -> Events[Mail]:
     """A mail gets a label, by hand, by a filter or by another program; also one that arrives with it."""
     return _labelled(ctx, label)

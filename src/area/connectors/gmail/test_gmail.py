@@ -4,7 +4,7 @@ That Gmail fills in the sender of a mail that names none is not said there.
 """
 
 import sys
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 
@@ -12,9 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from area.connectors.gmail import service
-from area.sdk import Permanent
+from area.kit.clock import now
+from area.sdk import Hook, Permanent
 from area.sdk.mail import Letter
 from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
+from area.sdk.testing.engine import delivery
 
 gmail = discovered("gmail.v1")
 ME = "/gmail/v1/users/{userId}"
@@ -201,3 +203,62 @@ async def test_refusals(ctx, vendor):
     letter = Letter(to="a@b.example", text="x")
     await outcomes(ctx, vendor, lambda: service.reactions["send_mail"].function(ctx, letter))
     await outcomes(ctx, vendor, lambda: service.pickers["labels"](ctx, {}))
+
+
+# Hints
+
+HOOK = Hook("projects/area/topics/mail", "")
+
+
+def in_ms(after: timedelta) -> str:
+    return str(int((now() + after).timestamp() * 1000))
+
+
+async def test_a_mailbox_is_watched_once_and_each_day_anew(ctx, vendor):
+    vendor.on("GET", f"{ME}/profile", {"emailAddress": "Me@Example.com", "historyId": "7"})
+    for lasts, wanted in ((timedelta(days=7), timedelta(hours=36)), (timedelta(hours=1), timedelta(hours=1))):
+        vendor.on("POST", f"{ME}/watch", {"historyId": "7", "expiration": in_ms(lasts)})
+        for action in service.actions.values():
+            made = await action.hint.subscribe(ctx, action.params.model_construct(), HOOK)
+            assert made.id == "me@example.com"
+            assert wanted - timedelta(minutes=1) < made.expires_at - now() <= wanted
+    asked = [one.json for one in vendor.asked if one.route == f"{ME}/watch"]
+    assert asked == [{"topicName": HOOK.url}] * 8, "all changes: another call for other labels would take its place"
+
+
+async def test_only_the_mailbox_that_was_watched_is_stopped(ctx, vendor):
+    hint, params = service.actions["mail_starred"].hint, service.actions["mail_starred"].params()
+    for mailbox, stops in (("me@example.com", 1), ("other@example.com", 0)):
+        vendor.asked.clear()
+        vendor.on("GET", f"{ME}/profile", {"emailAddress": mailbox})
+        await hint.unsubscribe(ctx, params, HOOK, "me@example.com")
+        assert sum(one.route == f"{ME}/stop" for one in vendor.asked) == stops
+
+
+async def test_what_gmail_refuses_of_watching(ctx, vendor):
+    hint, params = service.actions["mail_starred"].hint, service.actions["mail_starred"].params()
+    vendor.on("GET", f"{ME}/profile", {"emailAddress": "me@example.com"})
+    vendor.on("POST", f"{ME}/watch", {"historyId": "7", "expiration": in_ms(timedelta(days=7))})
+    await outcomes(ctx, vendor, lambda: hint.subscribe(ctx, params, HOOK))
+    await outcomes(ctx, vendor, lambda: hint.unsubscribe(ctx, params, HOOK, "me@example.com"))
+
+
+def pushed(data):
+    """As https://docs.cloud.google.com/pubsub/docs/push has it."""
+    message = {"data": data, "messageId": "2070443601311540", "publishTime": "2021-02-26T19:13:55.749Z"}
+    return delivery(json={"message": message, "subscription": "projects/area/subscriptions/mail"})
+
+
+def test_what_a_push_tells():
+    # the example of https://developers.google.com/workspace/gmail/api/guides/push
+    example = "eyJlbWFpbEFkZHJlc3MiOiAidXNlckBleGFtcGxlLmNvbSIsICJoaXN0b3J5SWQiOiAiMTIzNDU2Nzg5MCJ9"
+    assert service.inbound.subscriptions(pushed(example)) == ["user@example.com"]
+    told = b'{"emailAddress":"a>b?c~@x.org","historyId":9}'
+    for data in (urlsafe_b64encode(told), b64encode(told)):
+        for padding in ("=", ""):
+            assert service.inbound.subscriptions(pushed(data.decode().rstrip("=") + padding)) == ["a>b?c~@x.org"]
+    for wrong in ("", "bm8", "e30", "MQ", "é", 7, None):
+        with pytest.raises(Permanent):
+            service.inbound.subscriptions(pushed(wrong))
+    with pytest.raises(Permanent):
+        service.inbound.subscriptions(delivery(json=[]))

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, EmailStr, model_validator
 
 from area.kit.clock import now
-from area.sdk import Context, Event, Events, Gone, Row, ZoneName, asked, found, google, look, parse, quoted
+from area.sdk import Context, Event, Events, Gone, Row, ZoneName, asked, found, given, google, look, parse, quoted
 from area.sdk.google import hint, scope
 from area.sdk.mail import Addresses
 
@@ -35,6 +35,11 @@ service.options("calendars", "/calendar/v3/users/me/calendarList", "id", "summar
 Calendar = Annotated[str, asked("Calendar; `primary` is the account's own", "primary", pick="calendars", min_length=1)]
 EventId = Annotated[str, asked("ID of the event", "{{id}}", min_length=1)]
 Notify = Annotated[bool, asked("Whether guests get a mail", True)]
+Ahead = Annotated[int, asked("How many minutes before its start", 15, ge=0, le=40320)]
+Query = Annotated[str, asked("Words that the event must hold; empty for any", "standup")]
+InWords = Annotated[str, asked("What, when and where, in words", "Lunch with Ann tomorrow 12:30", min_length=1)]
+Guest = Annotated[EmailStr, asked("Address of the guest", "ann@example.org")]
+END = asked("When it ends; an hour later, or for whole days the same day", "2026-11-24T10:00:00+01:00")
 
 
 class NewEvent(BaseModel):
@@ -43,10 +48,7 @@ class NewEvent(BaseModel):
     calendar: Calendar = "primary"
     title: Annotated[str, asked("Title", "{{title}}", min_length=1)]
     start: Annotated[datetime, asked("When it starts", "2026-11-24T09:00:00+01:00")]
-    end: Annotated[
-        datetime | None,
-        asked("When it ends; an hour later, or for whole days the same day", "2026-11-24T10:00:00+01:00"),
-    ] = None
+    end: Annotated[datetime | None, END] = None
     timezone: Annotated[ZoneName, asked("Time zone of times without an offset", "Europe/Paris")] = "UTC"
     all_day: Annotated[bool, asked("Whether it takes whole days, the last one included", False)] = False
     description: Annotated[str, asked("Text", "{{body}}")] = ""
@@ -86,17 +88,12 @@ class Cancelled(Row):
 
 @service.poll("An event starts soon", every=SOON, scopes=READ)
 async def event_starts(
-    ctx: Context,
-    since: datetime,
-    calendar: Calendar = "primary",
-    minutes: Annotated[int, asked("How many minutes before its start", 15, ge=0, le=40320)] = 15,
-    query: Annotated[str, asked("Words that the event must hold; empty for any", "standup")] = "",
+    ctx: Context, since: datetime, calendar: Calendar = "primary", minutes: Ahead = 15, query: Query = ""
 ) -> Events[Happening]:
     """Some minutes before an event starts, or at its start. Fires once for each start, also of events that recur."""
     ahead = timedelta(minutes=minutes)
     begin, end = (one.isoformat(timespec="seconds") for one in (since, now() + ahead + timedelta(seconds=1)))
-    wanted = {"singleEvents": "true", "orderBy": "startTime", "timeMin": begin, "timeMax": end}
-    wanted |= {"q": query} if query else {}
+    wanted = given(singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query)
     # https://developers.google.com/workspace/calendar/api/v3/reference/events/list
     async for page in ctx.http.answers(quoted(EVENTS, calendar), params=wanted):
         for item in page.get("items") or ():
@@ -162,12 +159,7 @@ async def create_event(ctx: Context, params: NewEvent) -> Happening:
 
 
 @service.reaction("Add an event in words", on_crash="fail", scopes=WRITE)
-async def quick_add(
-    ctx: Context,
-    *,
-    calendar: Calendar = "primary",
-    text: Annotated[str, asked("What, when and where, in words", "Lunch with Ann tomorrow 12:30", min_length=1)],
-) -> Happening:
+async def quick_add(ctx: Context, *, calendar: Calendar = "primary", text: InWords) -> Happening:
     """Add an event from a sentence, which Google understands as in its own quick add."""
     address = quoted(EVENT, calendar, "quickAdd")
     # https://developers.google.com/workspace/calendar/api/v3/reference/events/quickAdd
@@ -176,12 +168,7 @@ async def quick_add(
 
 @service.reaction("Invite a guest", scopes=WRITE)
 async def invite(
-    ctx: Context,
-    *,
-    calendar: Calendar = "primary",
-    event_id: EventId,
-    notify: Notify = False,
-    email: Annotated[EmailStr, asked("Address of the guest", "ann@example.org")],
+    ctx: Context, *, calendar: Calendar = "primary", event_id: EventId, notify: Notify = False, email: Guest
 ) -> Happening:
     """Invite somebody to an event, unless they are invited already."""
     address = quoted(EVENT, calendar, event_id)

@@ -2,15 +2,14 @@
 
 import hashlib
 import mimetypes
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import orjson
 from pydantic import AnyHttpUrl, EmailStr
 
-from area.sdk import Context, Event, Events, Option, Row, asked, found, google, parse
+from area.sdk import Context, Event, Events, Option, Row, asked, found, given, google, look, parse, quoted
 from area.sdk.google import hint, scope
 
 SOON = timedelta(minutes=2)
@@ -18,7 +17,8 @@ LATE = timedelta(days=1)  # what was changed without a connection arrives later
 MOST = 1000  # files of one look
 READ, WRITE = (scope("drive.metadata.readonly"),), (scope("drive"),)
 FOLDER, DOCUMENT = "application/vnd.google-apps.folder", "application/vnd.google-apps.document"
-FILES, SHARED = "/drive/v3/files", {"supportsAllDrives": "true"}
+FILES, FILE, CHANGES = "/drive/v3/files", "/drive/v3/files/{}", "/drive/v3/changes"
+SHARED = {"supportsAllDrives": "true"}
 ALL = SHARED | {"includeItemsFromAllDrives": "true"}
 CHANGED = hint("/drive/v3", f"changes/watch?{urlencode(ALL)}", f"changes/startPageToken?{urlencode(SHARED)}")
 FIELDS = "id,name,mimeType,description,size,createdTime,modifiedTime,webViewLink,parents,trashed,sharedWithMeTime,owners(emailAddress)"
@@ -35,6 +35,19 @@ service = google.service(
 Folder = Annotated[str, asked("Folder to put it into", "root", pick="folders", min_length=1)]
 FileId = Annotated[str, asked("ID of the file", "{{id}}", min_length=1)]
 Name = Annotated[str, asked("Name of the file", "{{title}}.txt", min_length=1)]
+Watched = Annotated[Folder, asked("Folder; `root` is My Drive itself")]
+Within = Annotated[str, asked("Only files right in this folder; empty for all files", "root", pick="folders")]
+Kind = Annotated[Literal["files", "folders", "both"], asked("Files, the folders in it, or both", "files")]
+Text = Annotated[str, asked("What is in the file", "{{body}}")]
+Document = Annotated[bool, asked("Whether to make it a Google Doc", False)]
+Address = Annotated[AnyHttpUrl, asked("Address of the file", "https://example.com/report.pdf")]
+ItsName = Annotated[str, asked("Name of the file; that of the address if empty", "report.pdf")]
+CopysName = Annotated[str, asked("Name of the copy; that of the file if empty", "Copy of {{name}}")]
+Given = Annotated[FileId, asked("ID of the file or folder")]
+Whom = Annotated[EmailStr, asked("Address of whom to share with", "ann@example.org")]
+Role = Annotated[Literal["reader", "commenter", "writer"], asked("What they may do", "reader")]
+Mailed = Annotated[bool, asked("Whether they get a mail", True)]
+Says = Annotated[str, asked("What the mail says", "Have a look.")]
 
 
 class Owner(Row):
@@ -60,18 +73,13 @@ class Shared(Row):
 
 
 @service.poll("A file is added to a folder", every=SOON, scopes=READ, hint=CHANGED)
-async def file_added(
-    ctx: Context,
-    since: datetime,
-    folder: Annotated[Folder, asked("Folder; `root` is My Drive itself")] = "root",
-    kind: Annotated[Literal["files", "folders", "both"], asked("Files, the folders in it, or both", "files")] = "files",
-) -> Events[File]:
+async def file_added(ctx: Context, since: datetime, folder: Watched = "root", kind: Kind = "files") -> Events[File]:
     """A file or folder is made in a folder, uploaded, or moved there."""
     kinds = {"files": f" and mimeType != '{FOLDER}'", "folders": f" and mimeType = '{FOLDER}'", "both": ""}
     # https://developers.google.com/workspace/drive/api/guides/search-files
     parent = folder.replace("\\", "\\\\").replace("'", "\\'")
     words = f"'{parent}' in parents and trashed = false{kinds[kind]}"
-    files = [parse(File, one, "Google Drive") async for one in _files(ctx, words, MOST, "createdTime desc")]
+    files = [one async for one in ctx.http.rows(FILES, File, **_query(words, MOST, "createdTime desc"))]
     # of a folder too large to see the whole of, an old file that comes into sight is not one that was moved there
     ctx.state["large"] = ctx.state.get("large") or len(files) == MOST
     for one in files:
@@ -80,29 +88,23 @@ async def file_added(
 
 
 @service.poll("A file is changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
-async def file_changed(
-    ctx: Context,
-    folder: Annotated[str, asked("Only files right in this folder; empty for all files", "root", pick="folders")] = "",
-) -> Events[File]:
+async def file_changed(ctx: Context, folder: Within = "") -> Events[File]:
     """The content or name of a file is changed. A file that is new, or only shared or moved, does not count."""
     if not ctx.state.get("token"):
         # https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/getStartPageToken
-        address = "/drive/v3/changes/startPageToken"
-        ctx.state["token"] = await ctx.http.get(address, str, at="startPageToken", params=SHARED)
+        ctx.state["token"] = await ctx.http.get(f"{CHANGES}/startPageToken", str, at="startPageToken", params=SHARED)
         return
     if folder == "root":  # files name it by its ID
         # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/get
         folder = await ctx.http.get(f"{FILES}/root", str, at="id", params={"fields": "id"})
-    fields = f"nextPageToken,newStartPageToken,changes(removed,file({FIELDS}))"
+    fields = f"nextPageToken,newStartPageToken,changes(file({FIELDS}))"
     query = ALL | {"fields": fields, "pageSize": "1000", "pageToken": ctx.state["token"]}
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/list
-    async for page in ctx.http.answers("/drive/v3/changes", params=query):
-        for change in page.get("changes") or ():
-            told = change.get("file") or {}
-            if change.get("removed") or not told or told.get("trashed") or told.get("mimeType") == FOLDER:
-                continue
+    async for page in ctx.http.answers(CHANGES, params=query):
+        for told in look("changes.*.file", page, []):  # what is removed has none
             file = parse(File, told, "Google Drive")
-            if file.modified_time > file.created_time and (not folder or folder in file.parents):
+            there = (not folder or folder in file.parents) and not told.get("trashed") and file.mime_type != FOLDER
+            if there and file.modified_time > file.created_time:
                 yield Event(f"{file.id} {told['modifiedTime']}", file, file.modified_time)
         ctx.state["token"] = page.get("newStartPageToken", ctx.state["token"])
 
@@ -110,32 +112,22 @@ async def file_changed(
 @service.poll("A file is shared with me", every=SOON, scopes=READ, hint=CHANGED)
 async def file_shared(ctx: Context) -> Events[File]:
     """Somebody shares a file or folder with you."""
-    async for told in _files(ctx, "sharedWithMe and trashed = false", 100, "sharedWithMeTime desc"):
+    async for told in ctx.http.rows(FILES, **_query("sharedWithMe and trashed = false", 100, "sharedWithMeTime desc")):
         at = parse(datetime | None, told.get("sharedWithMeTime"), "Google Drive")
         yield Event(f"{told.get('id')} {told.get('sharedWithMeTime')}", parse(File, told, "Google Drive"), at)
 
 
 @service.reaction("Make a text file", scopes=WRITE)
 async def create_text_file(
-    ctx: Context,
-    *,
-    name: Name,
-    folder: Folder = "root",
-    text: Annotated[str, asked("What is in the file", "{{body}}")],
-    document: Annotated[bool, asked("Whether to make it a Google Doc", False)] = False,
+    ctx: Context, *, name: Name, folder: Folder = "root", text: Text, document: Document = False
 ) -> File:
     """Make a file of a text, or a Google Doc; it is made once, however often it is tried."""
-    body = {"name": name, "parents": [folder]} | ({"mimeType": DOCUMENT} if document else {})
+    body = {"name": name, "parents": [folder]} | given(mimeType=DOCUMENT if document else "")
     return await _make(ctx, body, text.encode(), "text/plain; charset=utf-8")
 
 
 @service.reaction("Upload a file", scopes=WRITE)
-async def upload_file(
-    ctx: Context,
-    url: Annotated[AnyHttpUrl, asked("Address of the file", "https://example.com/report.pdf")],
-    name: Annotated[str, asked("Name of the file; that of the address if empty", "report.pdf")] = "",
-    folder: Folder = "root",
-) -> File:
+async def upload_file(ctx: Context, url: Address, name: ItsName = "", folder: Folder = "root") -> File:
     """Fetch a file from an address, of up to 10 MB, and keep it; it is kept once, however often it is tried."""
     answer = await ctx.http.call("GET", str(url))
     name = name or unquote(urlsplit(str(url)).path.rstrip("/").rpartition("/")[2]) or "file"
@@ -150,79 +142,59 @@ async def create_folder(ctx: Context, name: Name, folder: Folder = "root") -> Fi
 
 
 @service.reaction("Copy a file", scopes=WRITE)
-async def copy_file(
-    ctx: Context,
-    file_id: FileId,
-    folder: Folder,
-    name: Annotated[str, asked("Name of the copy; that of the file if empty", "Copy of {{name}}")] = "",
-) -> File:
+async def copy_file(ctx: Context, file_id: FileId, folder: Folder, name: CopysName = "") -> File:
     """Copy a file into a folder; it is copied once, however often it is tried."""
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/copy
-    return await _make(ctx, {"parents": [folder]} | ({"name": name} if name else {}), address=f"{_file(file_id)}/copy")
+    return await _make(ctx, given(parents=[folder], name=name), at=quoted(f"{FILE}/copy", file_id))
 
 
 @service.reaction("Move a file", scopes=WRITE)
 async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
     """Move a file or folder into another folder."""
-    file = await ctx.http.get(_file(file_id), dict[str, Any], params=SHARED | {"fields": "parents"})
-    old = [one for one in file.get("parents") or () if one != folder]
-    query = MADE | {"addParents": folder} | ({"removeParents": ",".join(old)} if old else {})
+    path = quoted(FILE, file_id)
+    file = await ctx.http.get(path, dict[str, Any], params=SHARED | {"fields": "parents"})
+    old = ",".join(one for one in file.get("parents") or () if one != folder)
+    query = MADE | given(addParents=folder, removeParents=old)
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/update
-    return await ctx.http.ask("PATCH", _file(file_id), File, params=query, json={})
+    return await ctx.http.ask("PATCH", path, File, params=query, json={})
 
 
 @service.reaction("Share a file", scopes=WRITE)
 async def share_file(
-    ctx: Context,
-    *,
-    file_id: Annotated[FileId, asked("ID of the file or folder")],
-    email: Annotated[EmailStr, asked("Address of whom to share with", "ann@example.org")],
-    role: Annotated[Literal["reader", "commenter", "writer"], asked("What they may do", "reader")] = "reader",
-    notify: Annotated[bool, asked("Whether they get a mail", True)] = True,
-    message: Annotated[str, asked("What the mail says", "Have a look.")] = "",
+    ctx: Context, *, file_id: Given, email: Whom, role: Role = "reader", notify: Mailed = True, message: Says = ""
 ) -> Shared:
     """Let somebody read, comment on or change a file or folder."""
     query = SHARED | {"sendNotificationEmail": "true" if notify else "false", "fields": "id,role"}
     query |= {"emailMessage": message} if notify and message else {}
     body = {"type": "user", "role": role, "emailAddress": email}
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/permissions/create
-    return await ctx.http.post(f"{_file(file_id)}/permissions", Shared, params=query, json=body)
+    return await ctx.http.post(quoted(f"{FILE}/permissions", file_id), Shared, params=query, json=body)
 
 
-@service.picker
-async def folders(ctx: Context) -> list[Option]:
-    """My Drive, and the account's folders, those used last first."""
-    files = _files(ctx, f"mimeType = '{FOLDER}' and trashed = false", 500, "viewedByMeTime desc", "id,name")
-    return [Option("root", "My Drive"), *[Option(one["id"], one["name"]) async for one in files]]
+def _query(words: str, most: int, order: str = "", fields: str = FIELDS) -> dict[str, Any]:
+    """How files are asked for (https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list)."""
+    query = given(q=words, pageSize=str(most), fields=f"nextPageToken,files({fields})", orderBy=order)
+    return {"at": "files", "most": most, "params": ALL | query}
 
 
-def _files(ctx: Context, words: str, most: int, order: str = "", fields: str = FIELDS) -> AsyncIterator[dict[str, Any]]:
-    query = {"q": words, "pageSize": str(most), "fields": f"nextPageToken,files({fields})"}
-    # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list
-    return ctx.http.rows(FILES, at="files", most=most, params=ALL | query | ({"orderBy": order} if order else {}))
+SOME = _query(f"mimeType = '{FOLDER}' and trashed = false", 500, "viewedByMeTime desc", "id,name")
+service.options("folders", FILES, first=[Option("root", "My Drive")], **SOME)  # those used last first
 
 
-async def _make(
-    ctx: Context, metadata: dict[str, Any], content: bytes | None = None, kind: str = "", address: str = FILES
-) -> File:
+async def _make(ctx: Context, body: dict[str, Any], data: bytes | None = None, kind: str = "", at: str = FILES) -> File:
     """Make a file with a mark of this run, unless an earlier attempt did."""
-    if ctx.idempotency_key:
-        mark = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32]
-        metadata = metadata | {"appProperties": {"area": mark}}
-        async for file in _files(ctx, f"appProperties has {{ key='area' and value='{mark}' }}", 1):
-            return parse(File, file, "Google Drive")
-    if content is None:
+    if mark := ctx.uuid():
+        body = body | {"appProperties": {"area": mark}}
+        earlier = f"appProperties has {{ key='area' and value='{mark}' }}"
+        async for file in ctx.http.rows(FILES, File, **_query(earlier, 1)):
+            return file
+    if data is None:
         # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/create
-        return await ctx.http.post(address, File, params=MADE, json=metadata)
+        return await ctx.http.post(at, File, params=MADE, json=body)
     # https://developers.google.com/workspace/drive/api/guides/manage-uploads#multipart
-    edge = hashlib.sha256(content).hexdigest()
-    parts = (("application/json; charset=UTF-8", orjson.dumps(metadata)), (kind, content))
-    body = [f"--{edge}\r\nContent-Type: {one}\r\n\r\n".encode() + part + b"\r\n" for one, part in parts]
+    edge = hashlib.sha256(data).hexdigest()
+    head = f"--{edge}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n".encode() + orjson.dumps(body)
+    content = f"\r\n--{edge}\r\nContent-Type: {kind}\r\n\r\n".encode() + data + f"\r\n--{edge}--".encode()
     headers = {"Content-Type": f"multipart/related; boundary={edge}"}
-    upload = MADE | {"uploadType": "multipart"}
-    closed = b"".join([*body, f"--{edge}--".encode()])
-    return await ctx.http.post(f"/upload{FILES}", File, params=upload, headers=headers, body=closed)
-
-
-def _file(file_id: str) -> str:
-    return f"{FILES}/{quote(file_id, safe='')}"
+    query = MADE | {"uploadType": "multipart"}
+    return await ctx.http.post(f"/upload{FILES}", File, params=query, headers=headers, body=head + content)

@@ -4,65 +4,38 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import orjson
-from pydantic import AfterValidator, BaseModel, SecretStr
 
-from area.sdk import Access, Context, Credentials, Event, Events, Service, asked, parse
+from area.sdk import Context, Event, Events, Option, Retry, Service, asked, given, parse
 from area.sdk.answers import Row, found
-from area.sdk.errors import AuthExpired, Permanent, Retry
-from area.sdk.fields import Option
+from area.sdk.forms import form, secret, server, tried
 
 NAME = r"^\w+\.\w+$"  # a domain and a name
 SILENCE = 120  # seconds; a living server says `ping` every 50
 LONGEST = 2_000_000  # bytes of one event
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("It must be the address of a server, such as http://homeassistant.local:8123.")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-class Login(BaseModel):
-    """A server, and a token made there."""
-
-    server: Annotated[str, AfterValidator(_origin)] = asked("Address of your server", "http://homeassistant.local:8123")
-    token: SecretStr = asked(
-        "Long-lived access token of an administrator, made in your profile under Security",
-        "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9",
-        min_length=1,
-    )
-
-
-def access(login: Login) -> Access:
-    """https://developers.home-assistant.io/docs/api/rest/."""
-    return Access(headers={"Authorization": f"Bearer {login.token.get_secret_value().strip()}"}, base_url=login.server)
-
-
-async def works(ctx: Context, login: Login) -> None:
-    """Ask whether the API answers."""
-    try:
-        answer = await ctx.http.get("/api/")  # https://developers.home-assistant.io/docs/api/rest/: GET /api/
-    except AuthExpired as error:
-        raise Permanent(f"{login.server} does not take this token. {error}") from error
-    if not isinstance(answer, dict) or "message" not in answer:
-        raise Permanent(f"{login.server} is no Home Assistant.")
-
+MADE = "Long-lived access token of an administrator, made in your profile under Security"
 
 service = Service(
     "home_assistant",
     "Home Assistant",
     "States and events of your own server as they happen; services, notifications and events.",
     docs="https://developers.home-assistant.io/docs/api/rest/",
-    auth=Credentials(Login, works, access),
+    # https://developers.home-assistant.io/docs/api/rest/: GET /api/
+    auth=form(
+        tried("/api/", "{server} does not take this token.", at="message", other="{server} is no Home Assistant."),
+        headers={"Authorization": "Bearer {token}"},
+        base_url="{server}",
+        server=server("http://homeassistant.local:8123", scheme=""),
+        token=secret(MADE, "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9", min_length=1),
+    ),
 )
 # https://developers.home-assistant.io/docs/api/rest/: GET /api/states
 service.options("entities", "/api/states", "entity_id", "attributes.friendly_name", "entity_id")
 
 Entity = Annotated[str, asked("Entity, by its id", "binary_sensor.front_door", pick="entities", pattern=NAME)]
+Becomes = Annotated[str, asked("Only when it becomes this state", "on")]
+Was = Annotated[str, asked("Only when it was this state", "off")]
 Type = Annotated[str, asked("Type of the events", "tag_scanned", pattern=r"^\w+$")]
 About = Annotated[str, asked("Entity that it is about", "light.kitchen", pick="entities", pattern=r"^(\w+\.\w+)?$")]
 WHOM = "Name of the notify service, such as that of a phone"
@@ -85,12 +58,7 @@ class Happened(Row):
 
 
 @service.listen("A state changes")
-async def state_changed(
-    ctx: Context,
-    entity: Entity,
-    to: Annotated[str, asked("Only when it becomes this state", "on")] = "",
-    before: Annotated[str, asked("Only when it was this state", "off")] = "",
-) -> Events[State]:
+async def state_changed(ctx: Context, entity: Entity, to: Becomes = "", before: Was = "") -> Events[State]:
     """The state of an entity changes: a door opens, a light goes on."""
     async for event in _changes(ctx, entity):
         if to in ("", event.data.state) and before in ("", event.data.before):
@@ -141,7 +109,7 @@ async def call_service(
     data: Annotated[Mapping[str, Any], asked("What else the service takes", {"brightness": 255})] = {},
 ) -> None:
     """Call any service, which Home Assistant calls an action, too."""
-    await _call(ctx, service, {**data, **({"entity_id": entity} if entity else {})})
+    await _call(ctx, service, {**data, **given(entity_id=entity)})
 
 
 @service.reaction("Send a notification", on_crash="fail")
@@ -152,7 +120,7 @@ async def notify(
     notifier: Notifier = "persistent_notification",
 ) -> None:
     """Show a notification in Home Assistant, or on a phone with its app."""
-    await _call(ctx, f"notify.{notifier}", {"message": message} | ({"title": title} if title else {}))
+    await _call(ctx, f"notify.{notifier}", given(message=message, title=title))
 
 
 @service.reaction("Fire an event", on_crash="fail")
@@ -189,8 +157,7 @@ async def _call(ctx: Context, name: str, body: dict[str, Any]) -> None:
 async def _stream(ctx: Context, kind: str) -> AsyncIterator[dict[str, Any]]:
     # https://developers.home-assistant.io/docs/api/rest/: GET /api/stream
     query, accept = {"restrict": kind}, {"Accept": "text/event-stream"}
-    lines = ctx.http.lines("/api/stream", params=query, headers=accept, silence=SILENCE, longest=LONGEST)
-    async for line in lines:
+    async for line in ctx.http.lines("/api/stream", params=query, headers=accept, silence=SILENCE, longest=LONGEST):
         if line.startswith("data: {"):
             try:
                 told = orjson.loads(line.removeprefix("data: "))

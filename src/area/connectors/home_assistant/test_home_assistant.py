@@ -5,10 +5,11 @@ import contextlib
 import orjson
 import pytest
 
-from area.connectors.home_assistant import Login, service, works
+from area.connectors.home_assistant import service
 from area.sdk import AuthExpired, Permanent, Retry
 from area.sdk.testing import Answer, Double, connector, outcomes
 
+Login = service.auth.model
 SERVER = "http://home.example:8123"
 AT = "2026-11-23T09:00:00+00:00"
 
@@ -151,7 +152,7 @@ async def test_what_can_be_chosen(ctx, vendor):
 async def test_the_connection_is_tried(ctx, vendor, answer, said):
     vendor.on("GET", "/api/", answer)
     with pytest.raises(Permanent, match=said) if said else contextlib.nullcontext():
-        await works(ctx, Login(server=SERVER, token="t0ken"))
+        await service.auth.test(ctx, Login(server=SERVER, token="t0ken"))
 
 
 @pytest.mark.parametrize("server", ["homeassistant.local", "ftp://home.example", "http://"])

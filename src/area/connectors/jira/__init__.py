@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from area.connectors.jira import api
+from area.connectors.jira import api, hints
 from area.sdk import Context, Event, Events, Option, Pages, Permanent, Row, Service, asked, found, look, parse
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
@@ -32,6 +32,7 @@ service = Service(
             refused=frozenset({"invalid_grant", "unauthorized_client"}),
         ),
     ),
+    inbound=hints.inbound,
     quality="verified",
 )
 
@@ -93,7 +94,7 @@ class _Named(Row):
     to: str = found("to.name", "Where a transition goes", "Done", "")
 
 
-@service.poll("An issue is made", every=OFTEN, overlap=LATE, scopes=READ)
+@service.poll("An issue is made", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def issue_created(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Issue]:
     """An issue is made in a project."""
     async for row in api.issues(ctx, site, project, jql, "created", since):
@@ -101,7 +102,7 @@ async def issue_created(ctx: Context, since: datetime, site: Site, project: Proj
         yield Event(issue.id, issue, issue.created_at)
 
 
-@service.poll("An issue is changed", every=OFTEN, overlap=LATE, scopes=READ)
+@service.poll("An issue is changed", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def issue_updated(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Issue]:
     """An issue of a project is changed: a field, its status, a comment. That it is made does not count."""
     async for row in api.issues(ctx, site, project, jql, "updated", since):
@@ -110,7 +111,7 @@ async def issue_updated(ctx: Context, since: datetime, site: Site, project: Proj
             yield Event(f"{issue.id} {issue.updated_at.isoformat()}", issue, issue.updated_at)
 
 
-@service.poll("The status of an issue changes", every=OFTEN, overlap=LATE, scopes=READ)
+@service.poll("The status of an issue changes", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def status_changed(
     ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = ""
 ) -> Events[StatusChange]:
@@ -123,7 +124,7 @@ async def status_changed(
                     yield Event(f"{moved.id} {look('id', history)}", moved, moved.changed_at)
 
 
-@service.poll("A comment is added", every=OFTEN, overlap=LATE, scopes=READ)
+@service.poll("A comment is added", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def comment_added(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Comment]:
     """A comment is added to an issue of a project."""
     known, ctx.state["known"] = ctx.state.get("known", {}), {}

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from area.connectors.jira import api, service
-from area.sdk import Permanent
+from area.connectors.jira import api, hints, service
+from area.kit.clock import now
+from area.sdk import Hook, Permanent
 from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
+from area.sdk.testing.engine import delivery
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SITE, PROJECT = "https://ada.atlassian.net", {"site": "https://ada.atlassian.net", "project": "ENG"}
@@ -23,7 +25,12 @@ SITES = [
 
 def mend(document):
     # its schema has lost what its own examples have
-    document["components"]["schemas"]["ChangeDetails"]["properties"]["toString"] = {"type": "string"}
+    schemas = document["components"]["schemas"]
+    schemas["ChangeDetails"]["properties"]["toString"] = {"type": "string"}
+    # moments are texts there, and today's page tells the address, too:
+    # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-webhooks/#api-rest-api-3-webhook-get
+    schemas["Webhook"]["properties"] |= {"url": {"type": "string"}, "expirationDate": {"type": "string"}}
+    schemas["WebhooksExpirationDate"]["properties"]["expirationDate"] = {"type": "string"}
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/#api-rest-api-3-search-jql-post
     words = {"type": "array", "items": {"type": "string"}}
     asked = {
@@ -237,3 +244,98 @@ async def test_projects_over_two_pages(ctx, vendor):
 async def test_who_agreed_and_that_no_address_counts_as_verified(ctx):
     account = await service.auth.account(ctx)
     assert (account.id, account.name, account.email, account.email_verified) == ("5b", "Ada", "ada@example.com", False)
+
+
+# Hints
+
+HOOK = Hook("https://area.example/webhooks/jira", "")
+WEBHOOK = "/rest/api/3/webhook"
+
+
+class Webhooks:
+    """What Jira keeps of the application's webhooks: five, of one address, by a part of JQL."""
+
+    def __init__(self, vendor, *, tells_address=True):
+        self.kept = {}
+        self.refreshed = []
+        self.tells_address = tells_address
+        for method, route, answer in (
+            ("GET", WEBHOOK, self.list), ("POST", WEBHOOK, self.make), ("DELETE", WEBHOOK, self.remove),
+            ("PUT", f"{WEBHOOK}/refresh", self.refresh),
+        ):  # fmt: skip
+            vendor.on(method, route, answer)
+
+    def list(self, _asked):
+        each = [{"id": number, **one} for number, one in self.kept.items()]
+        if not self.tells_address:
+            each = [{name: value for name, value in one.items() if name != "url"} for one in each]
+        return {"maxResults": 100, "startAt": 0, "total": len(each), "isLast": True, "values": each}
+
+    def make(self, asked):
+        (wanted,), url = asked.json["webhooks"], asked.json["url"]
+        if len(self.kept) == 5:
+            return {"webhookRegistrationResult": [{"errors": ["The limit of 5 webhooks was reached."]}]}
+        number = 1000 + len(self.kept)
+        self.kept[number] = {"url": url, **wanted, "expirationDate": "2026-12-23T12:42:30.000+0000"}
+        return {"webhookRegistrationResult": [{"createdWebhookId": number}]}
+
+    def refresh(self, asked):
+        self.refreshed += asked.json["webhookIds"]
+        return {"expirationDate": "2026-12-23T12:42:30.000+0000"}
+
+    def remove(self, asked):
+        for number in asked.json["webhookIds"]:
+            self.kept.pop(number, None)
+        return Answer(202)
+
+
+@pytest.mark.parametrize("tells_address", [True, False])
+async def test_a_webhook_serves_all_actions_on_a_project(ctx, vendor, tells_address):
+    jira = Webhooks(vendor, tells_address=tells_address)
+    actions = service.actions.values()
+    made = [await one.hint.subscribe(ctx, one.params(**PROJECT, jql="status = Done"), HOOK) for one in actions]
+    assert {one.id for one in made} == {"ada.atlassian.net 1000"}
+    assert all(timedelta(hours=23) < one.expires_at - now() <= timedelta(days=1) for one in made), "looked at daily"
+    assert [(one["url"], one["jqlFilter"], one["events"]) for one in jira.kept.values()] == [
+        (HOOK.url, 'project = "ENG"', ["jira:issue_created", "jira:issue_updated", "comment_created"])
+    ]
+    assert jira.refreshed == [1000] * 3
+    hint, params = service.actions["issue_created"].hint, service.actions["issue_created"].params(**PROJECT)
+    other = params.model_copy(update={"project": "OPS", "site": SITE + "/"})
+    assert (await hint.subscribe(ctx, other, HOOK)).id == "ada.atlassian.net 1001"
+    await hint.unsubscribe(ctx, params, HOOK, "ada.atlassian.net 1000")
+    await hint.unsubscribe(ctx, params, HOOK, "ada.atlassian.net 1000")
+    assert list(jira.kept) == [1001]
+
+
+async def test_no_webhook_of_another_address_or_of_too_little_is_taken_for_it(ctx, vendor):
+    jira = Webhooks(vendor)
+    jira.kept = {1: {"url": "https://elsewhere.example", "jqlFilter": 'project = "ENG"', "events": list(hints.EVENTS)}}
+    jira.kept[2] = {"url": HOOK.url, "jqlFilter": 'project = "ENG"', "events": ["jira:issue_created"]}
+    hint, params = service.actions["issue_created"].hint, service.actions["issue_created"].params(**PROJECT)
+    assert (await hint.subscribe(ctx, params, HOOK)).id == "ada.atlassian.net 1002"
+
+
+async def test_what_jira_refuses_of_webhooks(ctx, vendor):
+    jira = Webhooks(vendor)
+    hint, params = service.actions["issue_created"].hint, service.actions["issue_created"].params(**PROJECT)
+    for number in range(5):
+        await hint.subscribe(ctx, params.model_copy(update={"project": f"P{number}"}), HOOK)
+    with pytest.raises(Permanent, match="Jira takes no webhook: The limit of 5 webhooks was reached"):
+        await hint.subscribe(ctx, params, HOOK)
+    assert len(jira.kept) == 5
+    await outcomes(ctx, vendor, lambda: hint.subscribe(ctx, params, HOOK), body=REFUSAL)
+    gone = lambda: hint.unsubscribe(ctx, params, HOOK, "ada.atlassian.net 1000")  # noqa: E731
+    await outcomes(ctx, vendor, gone, body=REFUSAL, garbage=False)
+
+
+def test_what_a_webhook_tells():
+    body = {
+        "webhookEvent": "comment_created",
+        "issue": {"self": f"{SITE}/rest/api/2/issue/1"},
+        "matchedWebhookIds": [7, 8],
+    }
+    assert service.inbound.subscriptions(delivery(json=body)) == ["ada.atlassian.net 7", "ada.atlassian.net 8"]
+    for wrong in ({**body, "issue": {}}, {**body, "matchedWebhookIds": ["x"]}, {**body, "matchedWebhookIds": None}, []):
+        with pytest.raises(Permanent):
+            service.inbound.subscriptions(delivery(json=wrong))

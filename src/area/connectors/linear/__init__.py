@@ -1,29 +1,28 @@
 """Linear: issues and comments in; issues, their state and comments out."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, parse
+from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, look, news, parse
 from area.sdk.events import Hook, Request, Subscription
 from area.sdk.oauth2 import Account, OAuth2, Quirks
 from area.sdk.verify import Refused, Verify, hmac_sha256
 
-PAGES = 3  # of 100 things to choose from
 ADMIN, WRITE = ("admin",), ("write",)  # https://linear.app/developers/webhooks: only admins may have webhooks made
 PRIORITIES = ("none", "urgent", "high", "medium", "low")  # 0 to 4
-ISSUE = "issue { id identifier title description url priorityLabel state { name } assignee { name } }"
+FIELDS = "{ id identifier title description url priorityLabel state { name } assignee { name } }"
+ISSUE = f"issue {FIELDS}"
 COMMENT = "comment { id url body issue { identifier title } user { name } }"
 BODY = hmac_sha256("Linear-Signature")
-Told = TypeVar("Told", bound=BaseModel)
 Answer = TypeVar("Answer")
 
 
 async def _account(ctx: Context) -> Account:
-    me = await _ask(ctx, "{ viewer { id name email } }", dict[str, Any], "viewer")
+    me = await ctx.http.graphql("{ viewer { id name email } }", at="viewer")
     return Account(me["id"], me["name"], me["email"])
 
 
@@ -33,6 +32,7 @@ service = Service(
     "Issues and comments as they are written or change state; new issues and comments.",
     docs="https://linear.app/developers",
     base_url="https://api.linear.app",
+    limited=("RATELIMITED", "ratelimited"),  # https://linear.app/developers/rate-limiting
     quality="verified",
     auth=OAuth2(  # https://linear.app/developers/oauth-2-0-authentication
         "https://linear.app/oauth/authorize",
@@ -59,11 +59,15 @@ Team = Annotated[str, asked("Team", "9cfb482a-81e3-4154-b5b9-2c805e70a02d", pick
 State = Annotated[str, asked("State", "f0d1a1a4-6b0a-4d3f-9c3c-0d4a8d3a8e11", pick="states")]
 ToState = Annotated[State, asked("Only to this state")]
 IssueId = Annotated[str, asked("Id or identifier of the issue", "ENG-42", min_length=1)]
+Text = Annotated[str, asked("Text, in Markdown", "Fixed in **1.2**.", min_length=1)]
 
 
-class Issue(Row):
+class _Thing(Row):
     id: str = found("id", "Its id", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
     url: str | None = found("url", "Its address", "https://linear.app/acme/issue/ENG-42", None)
+
+
+class Issue(_Thing):
     identifier: str = found("identifier", "What people call it", "ENG-42")
     title: str = found("title", "Title", "Login fails")
     text: str | None = found("description", "Description", "Since **today**.", None)
@@ -72,9 +76,7 @@ class Issue(Row):
     assignee: str | None = found("assignee.name", "Whose it is", "Ada", None)
 
 
-class Comment(Row):
-    id: str = found("id", "Its id", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
-    url: str | None = found("url", "Its address", "https://linear.app/acme/issue/ENG-42", None)
+class Comment(_Thing):
     text: str = found("body", "Text", "Fixed in **1.2**.")
     issue: str = found("issue.identifier", "Identifier of the issue", "ENG-42", "")
     title: str = found("issue.title", "Title of the issue", "Login fails", "")
@@ -82,40 +84,36 @@ class Comment(Row):
 
 
 @service.webhook("An issue is created", verify=SIGNED, scopes=ADMIN)
-async def issue_created(request: Request, team: Team) -> Events[Issue]:
+def issue_created(request: Request, team: Team) -> Events[Issue]:
     """An issue of a team is created."""
-    for event, _ in _told(request, Issue, "Issue", "create"):
-        yield event
+    return _told(request, Issue, "Issue", "create")
 
 
 @service.webhook("An issue changes its state", verify=SIGNED, scopes=ADMIN)
-async def issue_moved(request: Request, team: Team, state: ToState = "") -> Events[Issue]:
+def issue_moved(request: Request, team: Team, state: ToState = "") -> Events[Issue]:
     """An issue of a team gets another state, or a certain one: it is done, for instance."""
-    for event, body in _told(request, Issue, "Issue", "update"):
-        if "stateId" in (body.get("updatedFrom") or {}) and state in ("", body["data"].get("stateId")):
-            yield event
+    return _told(request, Issue, "Issue", "update", state)
 
 
 @service.webhook("A comment is written", verify=SIGNED, scopes=ADMIN)
-async def comment_created(request: Request, team: Team) -> Events[Comment]:
+def comment_created(request: Request, team: Team) -> Events[Comment]:
     """Somebody comments on an issue of a team."""
-    for event, _ in _told(request, Comment, "Comment", "create"):
-        yield event
+    return _told(request, Comment, "Comment", "create")
 
 
 async def _subscribe(ctx: Context, team: str, hook: Hook) -> Subscription:
-    for one in await _ask(ctx, "{ webhooks(first: 250) { nodes { id url } } }", list[dict[str, str]], "webhooks.nodes"):
+    async for one in ctx.http.nodes("{ webhooks(first: 250) { nodes { id url } } }", at="webhooks"):
         if one["url"] == hook.url:
             return Subscription(one["id"])
     create = "mutation ($input: WebhookCreateInput!) { webhookCreate(input: $input) { webhook { id } } }"
     wanted = {"url": hook.url, "secret": hook.secret, "teamId": team, "label": "AREA"}
-    told = {**wanted, "resourceTypes": ["Issue", "Comment"]}
-    return Subscription(await _ask(ctx, create, str, "webhookCreate.webhook.id", input=told))
+    given = {"input": {**wanted, "resourceTypes": ["Issue", "Comment"]}}
+    return Subscription(await ctx.http.graphql(create, given, str, at="webhookCreate.webhook.id"))
 
 
 async def _unsubscribe(ctx: Context, subscription: str) -> None:
     delete = "mutation ($id: String!) { webhookDelete(id: $id) { success } }"
-    await _ask(ctx, delete, dict[str, Any], "webhookDelete", id=subscription)
+    await ctx.http.graphql(delete, {"id": subscription}, at="webhookDelete")
 
 
 for webhook in (issue_created, issue_moved, comment_created):
@@ -124,13 +122,10 @@ for webhook in (issue_created, issue_moved, comment_created):
 
 
 @service.poll("An issue is assigned to me", every=timedelta(minutes=5))
-async def issue_assigned(ctx: Context) -> Events[Issue]:
+def issue_assigned(ctx: Context) -> Events[Issue]:
     """An issue is assigned to the user. Needs no administrator."""
-    query = (
-        f"{{ viewer {{ assignedIssues(first: 100, orderBy: updatedAt) {{ nodes {ISSUE.removeprefix('issue')} }} }} }}"
-    )
-    for issue in await _ask(ctx, query, list[Issue], "viewer.assignedIssues.nodes"):
-        yield Event(issue.id, issue)
+    query = f"{{ viewer {{ assignedIssues(first: 100, orderBy: updatedAt) {{ nodes {FIELDS} }} }} }}"
+    return news(ctx.http.nodes(query, kind=Issue, at="viewer.assignedIssues"))
 
 
 @service.reaction("Create an issue", scopes=WRITE)
@@ -149,48 +144,36 @@ async def create_issue(
 @service.reaction("Change the state of an issue", scopes=WRITE)
 async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> Issue:
     """Give an issue another state: done, for instance."""
-    query = (
-        f"mutation ($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ {ISSUE} }} }}"
-    )
-    return await _ask(ctx, query, Issue, "issueUpdate.issue", id=issue, input={"stateId": state})
+    query = f"mutation($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ {ISSUE} }} }}"
+    given = {"id": issue, "input": {"stateId": state}}
+    return await ctx.http.graphql(query, given, Issue, at="issueUpdate.issue")
 
 
 @service.reaction("Comment on an issue", scopes=WRITE)
-async def comment_on_issue(
-    ctx: Context, issue: IssueId, text: Annotated[str, asked("Text, in Markdown", "Fixed in **1.2**.", min_length=1)]
-) -> Comment:
+async def comment_on_issue(ctx: Context, issue: IssueId, text: Text) -> Comment:
     return await _make(ctx, Comment, COMMENT, {"issueId": issue, "body": text})
 
 
 @service.picker
 async def teams(ctx: Context) -> list[Option]:
-    """Teams of the workspace."""
     query = "query ($after: String) { teams(first: 100, after: $after) { nodes { id name key } pageInfo { hasNextPage endCursor } } }"
-    options, after = list[Option](), None
-    for _ in range(PAGES):  # https://linear.app/developers/pagination
-        page = await _ask(ctx, query, dict[str, Any], "teams", after=after)
-        options += [Option(one["id"], one["name"], one["key"]) for one in page["nodes"]]
-        after = page["pageInfo"]["endCursor"]
-        if not page["pageInfo"]["hasNextPage"]:
-            break
-    return options
+    # https://linear.app/developers/pagination
+    return [Option(one["id"], one["name"], one["key"]) async for one in ctx.http.nodes(query, at="teams", most=3)]
 
 
 @service.picker
 async def states(ctx: Context, team: str) -> list[Option]:
-    """States that issues of the chosen team may have."""
     query = "query ($id: String!) { team(id: $id) { states(first: 100) { nodes { id name } } } }"
-    nodes = await _ask(ctx, query, list[dict[str, str]], "team.states.nodes", id=team)
-    return [Option(one["id"], one["name"]) for one in nodes]
+    return [Option(one["id"], one["name"]) async for one in ctx.http.nodes(query, {"id": team}, at="team.states")]
 
 
-def _told(request: Request, model: type[Told], kind: str, action: str) -> Iterator[tuple[Event[Told], dict[str, Any]]]:
-    """The delivery, if it is of this kind. https://linear.app/developers/webhooks#webhook-payload"""
+async def _told(request: Request, model: type[Row], kind: str, action: str, to: str | None = None) -> Events[Any]:
+    """The delivery, if it is of this kind, and of a change `to` a state. https://linear.app/developers/webhooks#webhook-payload"""
     body = parse(dict[str, Any], request.json(), "Linear")
-    if (body.get("type"), body.get("action")) != (kind, action):
-        return
-    row = parse(model, {"url": body.get("url")} | body["data"], "Linear")
-    yield Event(request.header("Linear-Delivery"), row, parse(datetime, body["createdAt"], "Linear")), body
+    moved = "stateId" in (body.get("updatedFrom") or {}) and to in ("", look("data.stateId", body))
+    if (body.get("type"), body.get("action")) == (kind, action) and (to is None or moved):
+        row = parse(model, {"url": body.get("url")} | body["data"], "Linear")
+        yield Event(request.header("Linear-Delivery"), row, parse(datetime, body["createdAt"], "Linear"))
 
 
 async def _make(ctx: Context, kind: type[Answer], fields: str, wanted: dict[str, Any]) -> Answer:
@@ -200,17 +183,10 @@ async def _make(ctx: Context, kind: type[Answer], fields: str, wanted: dict[str,
     # "the identifier in UUID v4 format", as https://studio.apollographql.com/public/Linear-API/schema says
     own = {"id": str(UUID(int=UUID(ctx.uuid()).int, version=4))} if ctx.idempotency_key else {}
     try:
-        return await _ask(ctx, query, kind, f"{name}Create.{name}", input=wanted | own)
-    except Permanent as error:
-        if not own:
-            raise
-        query = f"query ($id: String!) {{ {fields.replace(name, f'{name}(id: $id)', 1)} }}"
-        try:
-            return await _ask(ctx, query, kind, name, **own)
-        except Permanent:  # it is not there, so what was said first is the reason
-            raise error from None
-
-
-async def _ask(ctx: Context, query: str, kind: type[Answer], at: str, **variables: Any) -> Answer:
-    # https://linear.app/developers/graphql, https://linear.app/developers/rate-limiting
-    return await ctx.http.graphql(query, variables, kind, at=at, limited=("RATELIMITED", "ratelimited"))
+        return await ctx.http.graphql(query, {"input": wanted | own}, kind, at=f"{name}Create.{name}")
+    except Permanent:
+        with suppress(Permanent):  # it is not there: then what was said first is the reason
+            if own:
+                query = f"query ($id: String!) {{ {fields.replace(name, f'{name}(id: $id)', 1)} }}"
+                return await ctx.http.graphql(query, own, kind, at=name)
+        raise

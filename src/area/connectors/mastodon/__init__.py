@@ -1,45 +1,36 @@
 """Mastodon: posts, hashtags, notifications and favourites of any server in; posts, boosts and favourites out."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from html import unescape
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, SecretStr
+from pydantic import AfterValidator
 
-from area.sdk import Access, Context, Credentials, Event, Events, Pages, Permanent, Service, asked, parse
+from area.connectors.mastodon import hints
+from area.sdk import Context, Event, Events, Pages, Permanent, Service, asked, given, parse
 from area.sdk.answers import Row, filled, found
-from area.sdk.forms import server, tried
+from area.sdk.forms import form, secret, server, tried
 
 EVERY = timedelta(minutes=2)  # of 300 requests in 5 minutes: https://docs.joinmastodon.org/api/rate-limits/
 ME = "/api/v1/accounts/verify_credentials"  # https://docs.joinmastodon.org/methods/accounts/#verify_credentials
 _BREAK = re.compile(r"<br\s*/?>|</p>\s*<p>")
 _TAG = re.compile(r"<[^>]*>")
-
-
-class Login(BaseModel):
-    server: Annotated[
-        str, server("https://mastodon.social"), asked("Address of your server", "https://mastodon.social")
-    ]
-    access_token: Annotated[
-        SecretStr, asked("Access token, made under Preferences, Development, New application", "ZA-Yj3aBD8U8Cm7l")
-    ]
-
-
-def access(login: Login) -> Access:
-    """https://docs.joinmastodon.org/client/authorized/."""
-    token = login.access_token.get_secret_value().strip()
-    return Access(headers={"Authorization": f"Bearer {token}"}, base_url=login.server)
-
+POST = "https://mastodon.social/@Gargron/1"
 
 service = Service(
     "mastodon",
     "Mastodon",
     "Posts, hashtags, notifications and favourites of your account, and posts and boosts by it, on any server.",
     docs="https://docs.joinmastodon.org/client/token/",
-    auth=Credentials(Login, tried(ME, "{server} does not take this access token."), access),
+    auth=form(
+        tried(ME, "{server} does not take this access token.", at="id", other="{server} is no Mastodon."),
+        headers={"Authorization": "Bearer {access_token}"},  # https://docs.joinmastodon.org/client/authorized/
+        base_url="{server}",
+        server=server("https://mastodon.social"),
+        access_token=secret("Access token, made under Preferences, Development, New application", "ZA-Yj3aBD8U8Cm7l"),
+    ),
     # https://docs.joinmastodon.org/api/guidelines/#pagination: the newest first
     pages=Pages(next="-1.id", cursor="max_id", query={"limit": "40"}),
 )
@@ -55,16 +46,20 @@ Kind = Annotated[
     Literal["any", "mention", "favourite", "reblog", "follow", "follow_request", "poll", "status", "update"],
     asked("What they are about; reblog is a boost", "mention"),
 ]
+Whose = Annotated[str, asked("Whose, as name@server; empty: your own", "Gargron@mastodon.social")]
+Replies = Annotated[bool, asked("Also answers to others", False)]
+Boosts = Annotated[bool, asked("Also what they boost", False)]
+Hashtag = Annotated[str, asked("The hashtag", "caturday", pattern=r"^#?\w+$")]
 Visibility = Literal["public", "unlisted", "private", "direct"]
 
 
 class Status(Row):
     id: str = found("id", "What names the post on your server", "103254962155278888")
-    url: str | None = found("url", "Its address", "https://mastodon.social/@Gargron/1")
+    url: str | None = found("url", "Its address", POST)
     text: Html = found("content", "What it says, without markup", "Hello #world")
     html: str = found("content", "What it says, with markup", "<p>Hello</p>")
     warning: str = found("spoiler_text", "Warning before it, if there is one", "spoilers")
-    author: str = found("author", "Who wrote it", "Eugen")
+    author: str = found("account.display_name account.username", "Who wrote it", "Eugen")
     account: str = found("account.acct", "Their name@server", "Gargron@mastodon.social")
     visibility: str = found("visibility", "Who may see it", "public")
     media: list[str] = found(
@@ -75,51 +70,42 @@ class Status(Row):
 
 class Notification(Row):
     kind: str = found("type", "What it is about", "mention")
-    author: str = found("author", "Who did it", "Eugen")
+    author: str = found("account.display_name account.username", "Who did it", "Eugen")
     account: str = found("account.acct", "Their name@server", "Gargron@mastodon.social")
     text: Html = found("status.content", "What the post says, if it is about one", "@you hello")
     status_id: str = found("status.id", "What names the post, if it is about one", "103254962155278888")
-    url: str = filled(
-        "{status.url account.url}", "Address of the post, or of who did it", "https://mastodon.social/@Gargron/1"
-    )
+    url: str = filled("{status.url account.url}", "Address of the post, or of who did it", POST)
 
 
-@service.poll("Somebody posts", every=EVERY)
+@service.poll("Somebody posts", every=EVERY, newest_first=True)
 async def status_posted(
-    ctx: Context,
-    since: datetime,
-    account: Annotated[str, asked("Whose, as name@server; empty: your own", "Gargron@mastodon.social")] = "",
-    *,
-    replies: Annotated[bool, asked("Also answers to others", False)] = False,
-    boosts: Annotated[bool, asked("Also what they boost", False)] = False,
+    ctx: Context, account: Whose = "", *, replies: Replies = False, boosts: Boosts = False
 ) -> Events[Status]:
     """Fires for each new post of yours, or of another account that your server knows."""
     if "account" not in ctx.state:
         ctx.state["account"] = await _account(ctx, account.strip().removeprefix("@"))
     query = {"exclude_replies": str(not replies).lower(), "exclude_reblogs": str(not boosts).lower()}
     # https://docs.joinmastodon.org/methods/accounts/#statuses
-    async for row in _new(ctx, f"/api/v1/accounts/{ctx.state['account']}/statuses", since, query):
+    async for row in ctx.http.rows(f"/api/v1/accounts/{ctx.state['account']}/statuses", params=query):
         yield Event(row["id"], _status(row), _time(row))
 
 
-@service.poll("A hashtag is used", every=EVERY)
-async def hashtag_used(
-    ctx: Context, since: datetime, hashtag: Annotated[str, asked("The hashtag", "caturday", pattern=r"^#?\w+$")]
-) -> Events[Status]:
+@service.poll("A hashtag is used", every=EVERY, newest_first=True)
+async def hashtag_used(ctx: Context, hashtag: Hashtag) -> Events[Status]:
     """Fires for each new public post with a hashtag that your server sees."""
     # https://docs.joinmastodon.org/methods/timelines/#tag
-    async for row in _new(ctx, f"/api/v1/timelines/tag/{quote(hashtag.lstrip('#'))}", since):
+    async for row in ctx.http.rows(f"/api/v1/timelines/tag/{quote(hashtag.lstrip('#'))}"):
         yield Event(row["id"], _status(row), _time(row))
 
 
-@service.poll("You are notified", every=EVERY)
-async def notification_received(ctx: Context, since: datetime, kind: Kind = "any") -> Events[Notification]:
+@service.poll("You are notified", every=EVERY, newest_first=True, hint=hints.notified)
+async def notification_received(ctx: Context, kind: Kind = "any") -> Events[Notification]:
     """Fires when somebody mentions, follows, favourites or boosts you, and so on."""
     query: dict[str, str] = {} if kind == "any" else {"types[]": kind}
     # https://docs.joinmastodon.org/methods/notifications/#get
-    async for row in _new(ctx, "/api/v1/notifications", since, query):
-        told = {"text": "", "status_id": "", "author": _name(row["account"]), **row}
-        yield Event(row["id"], parse(Notification, told, "Mastodon"), _time(row))
+    async for row in ctx.http.rows("/api/v1/notifications", params=query):
+        told = parse(Notification, {"text": "", "status_id": "", **row}, "Mastodon")
+        yield Event(row["id"], told, _time(row))
 
 
 @service.poll("You favourite a post", every=EVERY)
@@ -141,10 +127,8 @@ async def post_status(
     language: Annotated[str, asked("Language, by its code", "en", pattern=r"^([a-z]{2,3})?$")] = "",
 ) -> Status:
     """Publishes a post. Tried again within an hour, it is published once."""
-    body: dict[str, Any] = {"status": text, "visibility": visibility}
-    body |= {"spoiler_text": warning} if warning else {}
-    body |= {"language": language} if language else {}
-    body |= {"in_reply_to_id": await _id(ctx, reply_to)} if reply_to else {}
+    body = {"status": text, "visibility": visibility} | given(spoiler_text=warning, language=language)
+    body |= given(in_reply_to_id=reply_to and await _id(ctx, reply_to))
     # https://docs.joinmastodon.org/methods/statuses/#create
     headers = {"Idempotency-Key": ctx.idempotency_key}
     return _status(await ctx.http.post("/api/v1/statuses", json=body, headers=headers))
@@ -192,21 +176,9 @@ async def _id(ctx: Context, status: str) -> str:
     raise Permanent(f"Your server finds no post at {status}.")
 
 
-async def _new(ctx: Context, path: str, since: datetime, query: dict[str, str] | None = None) -> AsyncIterator[Any]:
-    """The newest first, until they are older than the window."""
-    async for row in ctx.http.rows(path, params=query):
-        yield row
-        if _time(row) < since:
-            return
-
-
 def _status(row: Any) -> Status:
     shown = row["reblog"] or row
-    return parse(Status, shown | {"author": _name(shown["account"]), "boost": shown is not row}, "Mastodon")
-
-
-def _name(account: Any) -> str:
-    return str(account["display_name"] or account["username"])
+    return parse(Status, shown | {"boost": shown is not row}, "Mastodon")
 
 
 def _time(row: Any) -> datetime:

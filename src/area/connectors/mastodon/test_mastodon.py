@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.mastodon import Login, _text, service
+from area.connectors.mastodon import _text, service
 from area.sdk import Permanent
 from area.sdk.testing import Answer, Double, Watch, act, connector, described, outcomes
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+Login = service.auth.model
 LOGIN = Login(server="https://mastodon.example/@me", access_token="t0ken")
 BARE = "entities may hold null, which the description does not say"
 
@@ -188,6 +189,9 @@ async def test_refusals(vendor, ctx):
 
     await outcomes(ctx, vendor, post, body={"error": "Validation failed: too long"}, said="Validation failed: too long")
     await service.auth.test(ctx, LOGIN)
+    vendor.on("GET", "/api/v1/accounts/verify_credentials", Answer(json={"hello": 1}, unchecked="of another server"))
+    with pytest.raises(Permanent, match=r"mastodon\.example is no Mastodon"):
+        await service.auth.test(ctx, LOGIN)
     vendor.fails(401, {"error": "The access token is invalid"})
     with pytest.raises(Permanent, match=r"mastodon\.example does not take this access token"):
         await service.auth.test(ctx, LOGIN)

@@ -5,45 +5,18 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from area.connectors.notion.values import plain, rich, written
-from area.sdk import (
-    Context,
-    Event,
-    Events,
-    Inbound,
-    Made,
-    Option,
-    Pages,
-    Permanent,
-    Request,
-    Response,
-    Retry,
-    Service,
-    asked,
-    hmac_sha256,
-    parse,
-)
-from area.sdk.answers import Row, found
+from area.sdk import Context, Events, Inbound, Pages, Permanent, Request, Service, asked, news, parse, whose
+from area.sdk.answers import Made, Row, found, look
 from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.verify import hmac_sha256
 
-# three requests a second are allowed, https://developers.notion.com/reference/request-limits
-EVERY = timedelta(minutes=2)
-
-
-def _refusal(response: Response, _: Mapping[str, Any]) -> Retry | None:
-    """A 409 is a conflict that passes: https://developers.notion.com/reference/status-codes."""
-    return Retry(f"{response.host} answered 409: {response.excerpt()}") if response.status == 409 else None
+EVERY = timedelta(minutes=2)  # 3 requests a second are allowed: https://developers.notion.com/reference/request-limits
+NONE: dict[str, Any] = {}
 
 
 def _token(request: Request) -> str | None:
     """https://developers.notion.com/reference/webhooks#step-2-verifying-the-subscription"""
-    body = parse(dict[str, Any], request.json(), "Notion")
-    return parse(str, body["verification_token"], "Notion") if "verification_token" in body else None
-
-
-def _news(request: Request) -> list[str]:
-    """The bots that may see what changed: https://developers.notion.com/reference/webhooks-events-delivery#event-properties"""
-    body = parse(dict[str, Any], request.json(), "Notion")
-    return [one.id for one in parse(list[Made], body.get("accessible_by"), "Notion")]
+    return parse(str | None, look("verification_token", request.json()), "Notion")
 
 
 service = Service(
@@ -55,9 +28,10 @@ service = Service(
     headers={"Notion-Version": "2025-09-03"},  # https://developers.notion.com/reference/versioning
     # https://developers.notion.com/reference/intro#pagination
     pages=Pages("results", next="next_cursor", cursor="start_cursor"),
-    refusal=_refusal,
+    retry=(409,),  # a conflict: https://developers.notion.com/reference/status-codes
     # https://developers.notion.com/reference/webhooks#step-3-validating-event-payloads-recommended
-    inbound=Inbound(hmac_sha256("X-Notion-Signature", "sha256="), _news, token=_token),
+    # https://developers.notion.com/reference/webhooks-events-delivery#event-properties: the bots that may see what changed
+    inbound=Inbound(hmac_sha256("X-Notion-Signature", "sha256="), whose("accessible_by", "id"), token=_token),
     auth=OAuth2(  # https://developers.notion.com/guides/get-started/authorization
         "https://api.notion.com/v1/oauth/authorize",
         "https://api.notion.com/v1/oauth/token",
@@ -67,6 +41,18 @@ service = Service(
         quirks=Quirks(pkce=False, token_json=True, authorize_params={"owner": "user"}),
     ),
 )
+
+
+def _title(row: dict[str, Any]) -> str:
+    """The title of a database, or of a page, which is one of its properties."""
+    titles = [one for one in row.get("properties", {}).values() if one["type"] == "title"]
+    return str(plain(row["title"] if "title" in row else titles[0] if titles else "") or "")
+
+
+# https://developers.notion.com/reference/post-search: what was shared with AREA, the last edited first
+for name, kind in (("databases", "data_source"), ("pages", "page")):
+    such = {"page_size": 100, "filter": {"property": "object", "value": kind}}
+    service.options(name, "/v1/search", label=_title, method="POST", json=such)
 
 Database = Annotated[str, asked("Database", "248104cd-477e-80af-bc30-000bd28de8f9", pick="databases")]
 Page = Annotated[str, asked("Page", "59833787-2cf9-4fdf-8782-e53db20768a5", pick="pages")]
@@ -88,34 +74,26 @@ class Entry(Row):
 
 
 @service.poll("A page is added to a database", every=EVERY)
-async def page_added(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
-    async for entry in _entries(ctx, database, "created_time", since):
-        yield Event(entry.id, entry, entry.created_time)
+def page_added(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
+    return news(_entries(ctx, database, "created_time", since), at="created_time")
 
 
 @service.poll("A page of a database is changed", every=EVERY)
-async def page_updated(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
+def page_updated(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
     """A page of a database is added or changed. Notion tells the minute only: changes within one are one."""
-    async for entry in _entries(ctx, database, "last_edited_time", since):
-        yield Event(f"{entry.id}@{entry.last_edited_time.isoformat()}", entry, entry.last_edited_time)
+    return news(_entries(ctx, database, "last_edited_time", since), "{id}@{last_edited_time}", "last_edited_time")
 
 
 @service.reaction("Create a page in a database", on_crash="fail")
 async def create_page(
-    ctx: Context,
-    database: Database,
-    title: Title,
-    properties: Properties = {},  # noqa: B006 - each call is given a copy
-    content: Content = "",
+    ctx: Context, database: Database, title: Title, properties: Properties = NONE, content: Content = ""
 ) -> Entry:
     """Create a page in a database, with properties as the database has them."""
     # https://developers.notion.com/reference/retrieve-a-data-source
     schema = await ctx.http.get(f"/v1/data_sources/{database}", dict[str, Any], at="properties")
     values = {next(name for name, one in schema.items() if one["type"] == "title"): title} | properties
-    body: dict[str, Any] = {
-        "parent": {"type": "data_source_id", "data_source_id": database},
-        "properties": {name: _written(schema, name, value) for name, value in values.items()},
-    }
+    page = {name: _written(schema, name, value) for name, value in values.items()}
+    body: dict[str, Any] = {"parent": {"type": "data_source_id", "data_source_id": database}, "properties": page}
     body |= _paragraph(content) if content else {}
     # https://developers.notion.com/reference/post-page
     return _entry(await ctx.http.post("/v1/pages", dict[str, Any], json=body))
@@ -140,44 +118,21 @@ async def update_property(ctx: Context, page: Page, name: Name, value: Value) ->
 
 @service.reaction("Comment on a page", on_crash="fail")
 async def comment(ctx: Context, page: Page, text: Text) -> Made:
-    body = {"parent": {"page_id": page}, "rich_text": rich(text)}
     # https://developers.notion.com/reference/create-a-comment
-    return await ctx.http.post("/v1/comments", Made, json=body)
-
-
-@service.picker
-async def databases(ctx: Context) -> list[Option]:
-    """Databases that were shared with AREA."""
-    query = {"filter": {"property": "object", "value": "data_source"}}
-    rows = _all(ctx, "/v1/search", query)
-    return [Option(one["id"], plain(one.get("title")) or one["id"]) async for one in rows]
-
-
-@service.picker
-async def pages(ctx: Context) -> list[Option]:
-    """Pages that were shared with AREA, the last edited first."""
-    query = {"filter": {"property": "object", "value": "page"}}
-    entries = [_entry(one) async for one in _all(ctx, "/v1/search", query)]
-    return [Option(one.id, one.title or one.id) for one in entries]
+    return await ctx.http.post("/v1/comments", Made, json={"parent": {"page_id": page}, "rich_text": rich(text)})
 
 
 async def _entries(ctx: Context, database: str, stamp: str, since: datetime) -> AsyncIterator[Entry]:
-    newest = [{"timestamp": stamp, "direction": "descending"}]
-    query = {"sorts": newest, "filter": {"timestamp": stamp, stamp: {"on_or_after": since.isoformat()}}}
+    newest = {"page_size": 100, "sorts": [{"timestamp": stamp, "direction": "descending"}]}
+    query = newest | {"filter": {"timestamp": stamp, stamp: {"on_or_after": since.isoformat()}}}
     # https://developers.notion.com/reference/query-a-data-source
-    async for one in _all(ctx, f"/v1/data_sources/{database}/query", query):
+    async for one in ctx.http.rows(f"/v1/data_sources/{database}/query", method="POST", json=query):
         yield _entry(one)
 
 
-def _all(ctx: Context, path: str, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    return ctx.http.rows(path, method="POST", json={"page_size": 100, **query})
-
-
 def _entry(page: dict[str, Any]) -> Entry:
-    there = page.get("properties", {})
-    title = next((plain(one) for one in there.values() if one["type"] == "title"), "")
-    values = {name: plain(one) for name, one in there.items()}
-    return parse(Entry, page | {"title": title, "properties": values}, "Notion")
+    values = {name: plain(one) for name, one in page.get("properties", {}).items()}
+    return parse(Entry, page | {"title": _title(page), "properties": values}, "Notion")
 
 
 def _paragraph(text: str) -> dict[str, Any]:

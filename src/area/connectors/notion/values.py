@@ -5,7 +5,6 @@ from typing import Any
 from area.sdk import Permanent
 
 LONGEST = 2000  # characters of one piece of text, https://developers.notion.com/reference/request-limits
-TRUE = ("true", "yes", "1", "on")
 
 
 def plain(value: Any) -> Any:
@@ -24,9 +23,8 @@ def plain(value: Any) -> Any:
 
 def rich(text: str) -> list[dict[str, Any]]:
     """Text in the pieces that Notion takes."""
-    return [
-        {"type": "text", "text": {"content": text[start : start + LONGEST]}} for start in range(0, len(text), LONGEST)
-    ]
+    pieces = [text[start : start + LONGEST] for start in range(0, len(text), LONGEST)]
+    return [{"type": "text", "text": {"content": one}} for one in pieces]
 
 
 def written(kind: str, name: str, value: Any) -> dict[str, Any]:
@@ -36,7 +34,7 @@ def written(kind: str, name: str, value: Any) -> dict[str, Any]:
     named, things = {"name": text}, [{"id": one} for one in several if one]
     made: dict[str, Any] = {"title": rich(text), "rich_text": rich(text), "select": named, "status": named}
     made |= {"multi_select": [{"name": one} for one in several if one], "people": things, "relation": things}
-    made |= {"date": {"start": text}, "checkbox": text.lower() in TRUE}
+    made |= {"date": {"start": text}, "checkbox": text.lower() in ("true", "yes", "1", "on")}
     made |= dict.fromkeys(("url", "email", "phone_number"), text or None)
     if kind == "number":
         try:

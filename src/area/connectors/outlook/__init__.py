@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr
 
-from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, quoted
-from area.sdk.microsoft import GRAPH, PAGES, hint, microsoft, stamp
+from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, given, news, quoted, stamp
+from area.sdk.microsoft import GRAPH, PAGES, hint, microsoft
 
 service = Service(
     "outlook",
@@ -75,14 +75,13 @@ class _Folder(Row):
 
 
 @service.poll("A mail arrives", every=MINUTE, scopes=READ, hint=hint("me/mailFolders('{folder}')/messages"))
-async def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Sender = None) -> Events[Mail]:
+def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Sender = None) -> Events[Mail]:
     """A mail arrives in a folder, from anybody or from one sender."""
     window = f"receivedDateTime ge {stamp(since)}"
     if sender:
         window += " and from/emailAddress/address eq '{}'".format(sender.replace("'", "''"))
     query = {"$filter": window, "$orderby": "receivedDateTime desc"}
-    async for mail in _mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, most=1000):
-        yield Event(mail.id, mail, mail.received_at)
+    return news(_mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, most=1000), at="received_at")
 
 
 @service.poll("A mail matches a search", every=FIVE, overlap=timedelta(days=1), scopes=READ, hint=hint("me/messages"))
@@ -96,13 +95,12 @@ async def new_mail_matching(ctx: Context, since: datetime, query: Query) -> Even
 
 
 @service.poll("A mail is flagged", every=MINUTE, scopes=READ, hint=hint("me/messages", "updated"))
-async def mail_flagged(ctx: Context) -> Events[Mail]:
+def mail_flagged(ctx: Context) -> Events[Mail]:
     """A mail is flagged, in any folder. Each fires once, also when it is flagged again."""
     # all, to know those that were flagged before; what was flagged last comes first
     flagged = "lastModifiedDateTime ge 1900-01-01T00:00:00Z and flag/flagStatus eq 'flagged'"
     query = {"$filter": flagged, "$orderby": "lastModifiedDateTime desc"}
-    async for mail in _mails(ctx, "/me/messages", query, most=200):
-        yield Event(mail.id, mail, mail.changed_at)
+    return news(_mails(ctx, "/me/messages", query, most=200), at="changed_at")
 
 
 def _mails(ctx: Context, path: str, query: dict[str, str], *, most: int) -> AsyncIterator[Mail]:
@@ -156,8 +154,7 @@ async def mark_mail(
 ) -> Mail:
     """Mark a mail as read or unread, flag it, or take its flag away."""
     # https://learn.microsoft.com/graph/api/message-update
-    marks = {"isRead": read, "flag": flag and {"flagStatus": flag}}
-    marks = {name: value for name, value in marks.items() if value is not None}
+    marks = given(isRead=read, flag=flag and {"flagStatus": flag})
     return await ctx.http.ask("PATCH", quoted("/me/messages/{}", mail), Mail, json=marks, headers=IDS)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from area.sdk import Context, Event, Events, Pages, Permanent, Response, Retry, Service, asked, parse
+from area.sdk import Context, Event, Events, Pages, Permanent, Response, Retry, Service, asked, given, parse
 from area.sdk.answers import Row, filled, found, look
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
@@ -33,8 +33,7 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     if response.status == 429 and reset.isdecimal() and "retry-after" not in response.headers:
         return Retry("Reddit takes no more requests just now.", timedelta(seconds=int(reset) + 1), parks=True)
     for code, said, *_ in look("json.errors", body, ()) if response.status < 400 else ():
-        wait = WAIT.search(said) if code == "RATELIMIT" else None
-        if wait:
+        if wait := WAIT.search(said) if code == "RATELIMIT" else None:
             return Retry(f"Reddit: {said}", timedelta(**{f"{wait[2]}s": int(wait[1]) + 1}))
         return Permanent(f"Reddit: {said} ({code})")
     return None
@@ -69,13 +68,10 @@ def _subreddit(text: str) -> str:
     return text.strip().removeprefix("/").removeprefix("r/")
 
 
-NAME, MAYBE = r"^\s*/?(r/)?\w{2,21}\s*$", r"^\s*(/?(r/)?\w{2,21})?\s*$"
-Subreddit = Annotated[
-    str, asked("Name of the subreddit", "selfhosted", pick="subreddits", pattern=NAME), AfterValidator(_subreddit)
-]
-Within = Annotated[
-    str, asked("Only in this subreddit", "selfhosted", pick="subreddits", pattern=MAYBE), AfterValidator(_subreddit)
-]
+Plain = AfterValidator(_subreddit)
+Named = Annotated[str, asked("Name of the subreddit", "selfhosted", pick="subreddits")]
+Subreddit = Annotated[Named, asked("Name of the subreddit", pattern=r"^\s*/?(r/)?\w{2,21}\s*$"), Plain]
+Within = Annotated[Named, asked("Only in this subreddit", pattern=r"^\s*(/?(r/)?\w{2,21})?\s*$"), Plain]
 Query = Annotated[str, asked("What to search for", "home automation", min_length=1, max_length=512)]
 User = Annotated[str, asked("Name of the user", "spez", pattern=r"^[\w-]{3,20}$")]
 Kept = Annotated[Literal["saved", "upvoted"], asked("What you do to it", "saved")]
@@ -103,28 +99,25 @@ class Posted(Row):
 
 
 @service.poll("A post is made in a subreddit", every=OFTEN, scopes=READ)
-async def post_created(ctx: Context, subreddit: Subreddit, since: datetime) -> Events[Thing]:
+def post_created(ctx: Context, subreddit: Subreddit, since: datetime) -> Events[Thing]:
     """There is a new post in a subreddit."""
     # https://www.reddit.com/dev/api/oauth#GET_new
-    async for event in _new(ctx, f"/r/{subreddit}/new", {}, since):
-        yield event
+    return _new(ctx, f"/r/{subreddit}/new", {}, since)
 
 
 @service.poll("A post matches a search", every=OFTEN, overlap=HOUR, scopes=READ)
-async def post_found(ctx: Context, query: Query, since: datetime, subreddit: Within = "") -> Events[Thing]:
+def post_found(ctx: Context, query: Query, since: datetime, subreddit: Within = "") -> Events[Thing]:
     """There is a new post that matches a search. Reddit finds posts some minutes after they were made."""
-    asking = {"q": query, "sort": "new", "type": "link"} | ({"restrict_sr": "true"} if subreddit else {})
+    asking = {"q": query, "sort": "new", "type": "link"} | given(restrict_sr="true" if subreddit else "")
     # https://www.reddit.com/dev/api/oauth#GET_search
-    async for event in _new(ctx, f"/r/{subreddit}/search" if subreddit else "/search", asking, since):
-        yield event
+    return _new(ctx, f"/r/{subreddit}/search" if subreddit else "/search", asking, since)
 
 
 @service.poll("A user comments", every=OFTEN, scopes=HISTORY)
-async def comment_created(ctx: Context, user: User, since: datetime) -> Events[Thing]:
+def comment_created(ctx: Context, user: User, since: datetime) -> Events[Thing]:
     """A user writes a comment, in any subreddit."""
     # https://www.reddit.com/dev/api/oauth#GET_user_{username}_{where}
-    async for event in _new(ctx, f"/user/{user}/comments", {"sort": "new"}, since):
-        yield event
+    return _new(ctx, f"/user/{user}/comments", {"sort": "new"}, since)
 
 
 @service.poll("You save or upvote something", every=OFTEN, scopes=HISTORY)
@@ -133,8 +126,7 @@ async def item_kept(ctx: Context, kind: Kept = "saved") -> Events[Thing]:
     if "me" not in ctx.state:
         ctx.state["me"] = await ctx.http.get("/api/v1/me", str, at="name")
     # https://www.reddit.com/dev/api/oauth#GET_user_{username}_{where}: the last saved comes first, and no row says when
-    path, query = f"/user/{ctx.state['me']}/{kind}", {"limit": "100", **RAW}
-    things = await ctx.http.get(path, list[Thing], at="data.children", params=query)
+    things = [one async for one in ctx.http.rows(f"/user/{ctx.state['me']}/{kind}", Thing, most=100)]
     known = set(ctx.state.get("newest", []))
     # what comes after those that were there is old, also when it comes into view because another was taken away
     for thing in reversed([*takewhile(lambda one: one.id not in known, things)]):
@@ -183,8 +175,7 @@ async def _new(ctx: Context, path: str, query: dict[str, str], since: datetime) 
 
 def _id(target: str) -> str:
     """The full name of a post or a comment that is given by it or by its address."""
-    address = ADDRESS.search(target)
-    if address:
+    if address := ADDRESS.search(target):
         return f"t1_{address[2]}" if address[2] else f"t3_{address[1]}"
     if not FULL.fullmatch(target.strip()):
         raise Permanent(f"{target!r} is no id or address of a post or a comment.")

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import str_schema
 
-from area.sdk import Context, Event, Events, Permanent, Response, Service, asked
+from area.sdk import Context, Event, Events, Permanent, Response, Retry, Service, asked
 
 MAX_BYTES = 10_000_000
 MAX_ITEMS = 1000  # no more are taken at one look
@@ -105,7 +105,6 @@ def _read(response: Response) -> list[dict[str, Any]]:
     """Have the feed read by a process that can be killed (see reader.py)."""
     told = (response.url, response.headers.get("content-type", ""), str(MAX_SECONDS))
     command = [sys.executable, "-P", READER, *told]
-    too_long = f"The feed at {response.host} takes more than {MAX_SECONDS} s to read."
     try:
         done = subprocess.run(  # noqa: S603
             command,
@@ -116,10 +115,10 @@ def _read(response: Response) -> list[dict[str, Any]]:
             process_group=0,
         )
     except subprocess.TimeoutExpired as error:
-        raise Permanent(too_long) from error
+        raise Retry(f"AREA's server is too busy to read the feed at {response.host}; it tries again.") from error
     except (subprocess.CalledProcessError, ValueError) as error:
         if isinstance(error, subprocess.CalledProcessError) and error.returncode == -signal.SIGXCPU:
-            raise Permanent(too_long) from error
+            raise Permanent(f"The feed at {response.host} takes more than {MAX_SECONDS} s to read.") from error
         said = f"The feed at {response.host} can't be read: it takes too much memory, or is broken."
         raise Permanent(said) from error
     answer: dict[str, Any] = orjson.loads(done.stdout)

@@ -36,6 +36,7 @@ service = Service(
     "Shopify",
     "Orders, customers and products of a shop as they come; new customers, products, tags and notes.",
     docs="https://shopify.dev/docs/api/admin-graphql",
+    limited=("THROTTLED",),  # https://shopify.dev/docs/api/usage/limits#handling-limiting
     auth=Credentials(Key, _works, _access),
 )
 
@@ -175,5 +176,4 @@ async def _ask(ctx: Context, query: str, **variables: Any) -> dict[str, Any]:
     # a token is good for a day: https://shopify.dev/docs/apps/build/authentication-authorization/client-credentials-grant
     token = await ctx.http.post("/admin/oauth/access_token", str, at="access_token", data=form)
     headers, path = {"X-Shopify-Access-Token": token}, f"/admin/api/{VERSION}/graphql.json"
-    # https://shopify.dev/docs/api/usage/limits#handling-limiting
-    return await ctx.http.graphql(query, variables, path=path, headers=headers, limited=("THROTTLED",))
+    return await ctx.http.graphql(query, variables, path=path, headers=headers)

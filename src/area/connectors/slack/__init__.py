@@ -1,34 +1,26 @@
 """Slack: messages, reactions, channels and people of a workspace in; messages, reactions, topics and channels out."""
 
-from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from area.sdk import Context, Event, Events, Inbound, Option, Pages, Response, Service, asked, parse
+from area.sdk import Context, Inbound, Pages, Permanent, Response, Retry, Service, asked, given, hmac_versioned, parse
 from area.sdk.answers import Made, Row, found, look
-from area.sdk.errors import Permanent, Retry
-from area.sdk.events import Reply, Request
+from area.sdk.events import Event, Events, Reply, Request, news, whose
 from area.sdk.oauth2 import OAuth2, Quirks, profile
-from area.sdk.verify import hmac_versioned
 
 EVERY = timedelta(minutes=1)  # conversations.history may be asked 50 times a minute and workspace,
 SELDOM = timedelta(minutes=5)  # conversations.list and users.list 20 times
 SPOKEN = {"", "bot_message", "file_share", "me_message", "thread_broadcast"}  # other subtypes: joins, topics and such
 BUSY = {"fatal_error", "internal_error", "ratelimited", "request_timeout", "service_unavailable"}
+THERE = {"types": "public_channel,private_channel", "exclude_archived": "true"}
+SIGNED = hmac_versioned("X-Slack-Signature", "X-Slack-Request-Timestamp")
+ID = "{team_id}:{user_id}"
 HISTORY, MANAGE = ("channels:history", "groups:history"), ("channels:manage", "groups:write")
 
 
-def _news(request: Request) -> list[str]:
-    """Whose events they are; which ones is read by polling (https://docs.slack.dev/apis/events-api)."""
-    parties = look("authorizations", request.json())
-    if not isinstance(parties, list):
-        raise Permanent("This is no event of Slack's.")
-    return [f"{one.get('team_id')}:{one.get('user_id')}" for one in parties if isinstance(one, dict)]
-
-
 def _hello(request: Request) -> Reply | None:
-    # https://docs.slack.dev/reference/events/url_verification
-    told = request.json()
+    told = request.json()  # https://docs.slack.dev/reference/events/url_verification
     return Reply(str(look("challenge", told, ""))) if look("type", told) == "url_verification" else None
 
 
@@ -45,7 +37,6 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     return Retry(said, parks=error == "ratelimited") if error in BUSY else Permanent(said)
 
 
-# https://docs.slack.dev/authentication/installing-with-oauth
 service = Service(
     "slack",
     "Slack",
@@ -56,13 +47,13 @@ service = Service(
     # https://docs.slack.dev/apis/web-api/pagination
     pages=Pages(next="response_metadata.next_cursor", cursor="cursor", query={"limit": "200"}, most=10),
     refusal=_refusal,
-    # https://docs.slack.dev/authentication/verifying-requests-from-slack
-    inbound=Inbound(hmac_versioned("X-Slack-Signature", "X-Slack-Request-Timestamp"), _news, _hello),
+    # https://docs.slack.dev/authentication/verifying-requests-from-slack, https://docs.slack.dev/apis/events-api
+    inbound=Inbound(SIGNED, whose("authorizations", ID), _hello),
     auth=OAuth2(
         "https://slack.com/oauth/v2/authorize",
         "https://slack.com/api/oauth.v2.access",
         # https://docs.slack.dev/reference/methods/auth.test: the bot; the scopes of bots tell nothing of who agreed
-        profile("/auth.test", id="{team_id}:{user_id}", name="{user} in {team}"),
+        profile("/auth.test", id=ID, name="{user} in {team}"),
         scopes=("channels:read", "groups:read", "users:read"),
         revoke_url="https://slack.com/api/auth.revoke",
         quirks=Quirks(
@@ -76,9 +67,23 @@ service = Service(
     ),
 )
 
+
+def _membership(row: dict[str, Any]) -> str:
+    return "" if row.get("is_member") else "not a member"
+
+
+def _is_person(row: dict[str, Any]) -> bool:
+    return not (row.get("deleted") or row.get("is_bot") or row["id"] == "USLACKBOT")
+
+
+# https://docs.slack.dev/reference/methods/users.list, https://docs.slack.dev/reference/methods/conversations.list
+service.options("people", "/users.list", "id", "real_name name", "name", at="members", where=_is_person)
+service.options("channels", "/conversations.list", label="#{name}", hint=_membership, at="channels", params=THERE)
+
 Channel = Annotated[str, asked("The channel, by its id", "C012AB3CD", pick="channels")]
 User = Annotated[str, asked("Who gets it, by id", "U061F7AUR", pick="people")]
 Text = Annotated[str, asked("What to say, in mrkdwn", "*Done*", min_length=1, max_length=40_000)]
+Direct = Annotated[Text, asked("What to say, in mrkdwn", "Tea is ready")]
 Thread = Annotated[str, asked("Message to answer in its thread, by its ts", "1795424400.000200")]
 Ts = Annotated[str, asked("The message, by its ts", "1795424400.000200", min_length=1)]
 Emoji = Annotated[str, asked("Name of the emoji, without colons", "eyes", min_length=1)]
@@ -126,7 +131,7 @@ async def message_posted(ctx: Context, channel: Channel, since: datetime, *, bot
     async for row in ctx.http.rows("/conversations.history", at="messages", params=query):
         if row.get("subtype", "") in SPOKEN and (bots or "bot_id" not in row):
             message = parse(Message, await _told(ctx, channel, row), "Slack")
-            yield Event(f"{channel}:{message.ts}", message, _time(message.ts))
+            yield Event(f"{channel}:{message.ts}", message, parse(datetime, message.ts, "Slack"))
 
 
 @service.poll("A reaction is added in a channel", every=EVERY, scopes=(*HISTORY, "reactions:read"))
@@ -147,28 +152,24 @@ async def channel_created(ctx: Context) -> Events[About]:
     """Fires for each new public channel of the workspace."""
     # https://docs.slack.dev/reference/methods/conversations.list
     async for row in ctx.http.rows("/conversations.list", at="channels", params={"types": "public_channel"}):
-        yield Event(row["id"], parse(About, row, "Slack"), _time(row["created"]))
+        yield Event(row["id"], parse(About, row, "Slack"), parse(datetime, row["created"], "Slack"))
 
 
 @service.poll("Somebody joins the workspace", every=SELDOM)
-async def member_joined(ctx: Context) -> Events[Person]:
+def member_joined(ctx: Context) -> Events[Person]:
     """Fires for each new member; not for bots."""
-    async for person in _people(ctx):
-        yield Event(person.id, person)
+    return news(ctx.http.rows("/users.list", Person, at="members", where=_is_person))
 
 
 @service.reaction("Post a message", on_crash="fail", scopes=("chat:write", "chat:write.public"))
 async def post_message(ctx: Context, channel: Channel, text: Text, thread: Thread = "") -> Posted:
     """Posts in a channel, or answers in a thread. In private channels the app has to be a member."""
-    form = {"channel": channel, "text": text} | ({"thread_ts": thread} if thread else {})
     # https://docs.slack.dev/reference/methods/chat.postMessage
-    return await ctx.http.post("/chat.postMessage", Posted, data=form)
+    return await ctx.http.post("/chat.postMessage", Posted, data=given(channel=channel, text=text, thread_ts=thread))
 
 
 @service.reaction("Send a direct message", on_crash="fail", scopes=("chat:write", "im:write"))
-async def send_direct_message(
-    ctx: Context, user: User, text: Annotated[Text, asked("What to say, in mrkdwn", "Tea is ready")]
-) -> Posted:
+async def send_direct_message(ctx: Context, user: User, text: Direct) -> Posted:
     """Sends a message to a member of the workspace, as the app."""
     # https://docs.slack.dev/reference/methods/conversations.open
     opened = await ctx.http.post("/conversations.open", Made, at="channel", data={"users": user})
@@ -179,8 +180,7 @@ async def send_direct_message(
 async def add_reaction(ctx: Context, channel: Channel, ts: Ts, emoji: Emoji) -> Posted:
     """Reacts to a message with an emoji; that it had been added before is no failure."""
     # https://docs.slack.dev/reference/methods/reactions.add
-    form = {"channel": channel, "timestamp": ts, "name": emoji.strip(":")}
-    await ctx.http.call("POST", "/reactions.add", data=form)
+    await ctx.http.post("/reactions.add", data={"channel": channel, "timestamp": ts, "name": emoji.strip(":")})
     return Posted(channel=channel, ts=ts)
 
 
@@ -199,27 +199,6 @@ async def create_channel(ctx: Context, name: Name, *, private: Private = False) 
     return await ctx.http.post("/conversations.create", About, at="channel", data=form)
 
 
-@service.picker
-async def channels(ctx: Context) -> list[Option]:
-    """Channels that are not archived."""
-    query = {"types": "public_channel,private_channel", "exclude_archived": "true"}
-    rows = [row async for row in ctx.http.rows("/conversations.list", at="channels", params=query)]
-    return [Option(row["id"], f"#{row['name']}", "" if row.get("is_member") else "not a member") for row in rows]
-
-
-@service.picker
-async def people(ctx: Context) -> list[Option]:
-    """Members of the workspace."""
-    return [Option(one.id, one.real_name or one.name, one.name) async for one in _people(ctx)]
-
-
-async def _people(ctx: Context) -> AsyncIterator[Person]:
-    # https://docs.slack.dev/reference/methods/users.list
-    async for row in ctx.http.rows("/users.list", at="members"):
-        if not (row.get("deleted") or row.get("is_bot") or row["id"] == "USLACKBOT"):
-            yield parse(Person, row, "Slack")
-
-
 async def _told(ctx: Context, channel: str, row: Mapping[str, Any]) -> dict[str, Any]:
     name = await _name(ctx, row["user"]) if row.get("user") else row.get("username", "")
     return {"channel": channel, "ts": row["ts"], "text": row["text"], "user": row.get("user"), "user_name": name}
@@ -234,7 +213,3 @@ async def _name(ctx: Context, user: str) -> str:
         for oldest in [*names][:-200]:
             del names[oldest]
     return names[user]
-
-
-def _time(seconds: str | int) -> datetime:
-    return datetime.fromtimestamp(float(seconds), UTC)

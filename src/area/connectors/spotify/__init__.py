@@ -1,25 +1,30 @@
-"""Spotify: tracks saved, played and added to playlists, releases; save, queue, play, pause and playlists.
+"""Spotify: tracks saved, played and added to playlists, releases; save, queue, play, pause and playlists."""
 
-The addresses are those that applications registered since February 2026 have:
-https://developer.spotify.com/documentation/web-api/tutorials/february-2026-migration-guide
-"""
+# its addresses since February 2026: https://developer.spotify.com/documentation/web-api/tutorials/february-2026-migration-guide
 
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from area.sdk import Context, Event, Events, Option, Pages, Permanent, Row, Service, asked, found, parse
+from area.sdk import Context, Event, Events, Pages, Permanent, Row, Service, asked, found, given, look, parse
 from area.sdk.oauth2 import OAuth2, profile
 
 OFTEN = timedelta(minutes=5)
 LATE = timedelta(days=7)  # a release is dated by its day, and may be seen some days later
-PAGES = 20  # of 50 rows
+URL = "external_urls.spotify"
 ADDRESS = re.compile(r"(?:spotify:|https://open\.spotify\.com/(?:intl-\w+/)?)(\w+)[:/]([A-Za-z0-9]{22})(?:\?.*)?")
 SEE_PLAYLISTS = ("playlist-read-private", "playlist-read-collaborative")
 CHANGE_PLAYLISTS = (*SEE_PLAYLISTS, "playlist-modify-public", "playlist-modify-private")
 PLAY = ("user-read-playback-state", "user-modify-playback-state")
-FOLLOWED = Pages("artists.items", next="artists.cursors.after", more="artists.next", cursor="after", most=PAGES)
+FOLLOWED = Pages("artists.items", next="artists.cursors.after", more="artists.next", cursor="after", most=20)
+
+
+def _following(page: dict[str, Any]) -> int | None:
+    """Where the next page begins: of more than a thousand rows the first 50 are read and the last 950, where tracks are added."""
+    begin: int = page["offset"] + 50
+    return (begin if page["offset"] else max(begin, page["total"] - 950)) if page["next"] else None
+
 
 service = Service(
     "spotify",
@@ -27,7 +32,7 @@ service = Service(
     "Tracks that you save, play or add to playlists, and new releases; save and play tracks, and make playlists.",
     docs="https://developer.spotify.com/documentation/web-api",
     base_url="https://api.spotify.com/v1",
-    pages=Pages("items"),
+    pages=Pages("items", next=_following, cursor="offset", query={"limit": "50", "offset": "0"}, most=20),
     auth=OAuth2(  # https://developer.spotify.com/documentation/web-api/tutorials/code-flow
         "https://accounts.spotify.com/authorize",
         "https://accounts.spotify.com/api/token",
@@ -43,10 +48,19 @@ service = Service(
 # https://developer.spotify.com/documentation/web-api/reference/get-followed
 service.options("artists", "/me/following", params={"type": "artist", "limit": "50"}, pages=FOLLOWED)
 # https://developer.spotify.com/documentation/web-api/reference/get-a-users-available-devices
-service.options("devices", "/me/player/devices", hint="type", where=lambda one: bool(one["id"]), pages=Pages("devices"))
+service.options("devices", "/me/player/devices", hint="type", where=lambda one: one["id"], pages=Pages("devices"))
+# https://developer.spotify.com/documentation/web-api/reference/get-a-list-of-current-users-playlists
+service.options("playlists", "/me/playlists")
 
 Playlist = Annotated[str, asked("Playlist", "3cEYpjA9oz9GiPac4AsH4n", pick="playlists", min_length=1)]
 Wanted = Annotated[str, asked("Its address or URI, or words to search for", "Imagine, John Lennon", min_length=1)]
+ARTIST = "Artist, by id; those you follow can be chosen"
+Artist = Annotated[str, asked(ARTIST, "0TnOYISbd1XYRBk9myaseg", pick="artists", min_length=1)]
+WHAT = "Address or URI of a track, album, artist or playlist; empty: go on"
+What = Annotated[str, asked(WHAT, "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")]
+Name = Annotated[str, asked("Its name", "Summer", min_length=1)]
+About = Annotated[str, asked("What it is about", "What we heard in summer")]
+Public = Annotated[bool, asked("Whether it is shown on your profile", False)]
 Device = Annotated[str, asked("Device; empty: the one that is playing", "74ASZWbe4lXaubB36ztrGX", pick="devices")]
 
 
@@ -56,9 +70,7 @@ class Track(Row):
     artist: str = found("artists.0.name show.name", "Its first artist", "John Lennon", "")
     album: str = found("album.name", "Its album", "Imagine", "")
     uri: str = found("uri", "Its URI", "spotify:track:4iV5W9uYEdYUVa79Axb7Rh")
-    url: str = found(
-        "external_urls.spotify", "Its address", "https://open.spotify.com/track/4iV5W9uYEdYUVa79Axb7Rh", ""
-    )
+    url: str = found(URL, "Its address", "https://open.spotify.com/track/4iV5W9uYEdYUVa79Axb7Rh", "")
 
 
 class Album(Row):
@@ -68,36 +80,27 @@ class Album(Row):
     type: str = found("album_type", "album, single or compilation", "album")
     released: str = found("release_date", "When it was released", "2026-11-20")
     uri: str = found("uri", "Its URI", "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")
-    url: str = found(
-        "external_urls.spotify", "Its address", "https://open.spotify.com/album/5ht7ItJgpBH7W6vJ5BqpPr", ""
-    )
+    url: str = found(URL, "Its address", "https://open.spotify.com/album/5ht7ItJgpBH7W6vJ5BqpPr", "")
 
 
 class Created(Row):
     id: str = found("id", "Its id", "3cEYpjA9oz9GiPac4AsH4n")
     name: str = found("name", "Its name", "Summer")
-    url: str = found(
-        "external_urls.spotify", "Its address", "https://open.spotify.com/playlist/3cEYpjA9oz9GiPac4AsH4n", ""
-    )
+    url: str = found(URL, "Its address", "https://open.spotify.com/playlist/3cEYpjA9oz9GiPac4AsH4n", "")
 
 
-@service.poll("You save a track", every=OFTEN, scopes=("user-library-read",))
-async def track_saved(ctx: Context, since: datetime) -> Events[Track]:
+@service.poll("You save a track", every=OFTEN, scopes=("user-library-read",), newest_first=True)
+def track_saved(ctx: Context) -> Events[Track]:
     """You save a track to your liked songs."""
     # https://developer.spotify.com/documentation/web-api/reference/get-users-saved-tracks
-    async for row in _all(ctx, "/me/tracks"):
-        event = _event(row, row["added_at"])
-        yield event
-        if event.at and event.at < since:
-            return
+    return _events(ctx.http.rows("/me/tracks"))
 
 
 @service.poll("You play a track", every=OFTEN, scopes=("user-read-recently-played",))
-async def track_played(ctx: Context) -> Events[Track]:
+def track_played(ctx: Context) -> Events[Track]:
     """You have played a track, on any device. Podcasts do not count."""
     # https://developer.spotify.com/documentation/web-api/reference/get-recently-played
-    async for row in ctx.http.rows("/me/player/recently-played", params={"limit": "50"}):
-        yield _event(row, row["played_at"])
+    return _events(ctx.http.rows("/me/player/recently-played", pages=Pages("items", query={"limit": "50"})))
 
 
 @service.poll("A track is added to a playlist", every=OFTEN, scopes=SEE_PLAYLISTS)
@@ -108,25 +111,18 @@ async def track_added(ctx: Context, playlist: Playlist) -> Events[Track]:
     if ctx.state.get("snapshot") == snapshot:
         return
     # https://developer.spotify.com/documentation/web-api/reference/get-playlists-items
-    async for row in _all(ctx, f"/playlists/{playlist}/items"):
-        if row.get("item") or row.get("track"):  # neither, where it is gone from Spotify
-            yield _event(row, row["added_at"])
+    async for event in _events(ctx.http.rows(f"/playlists/{playlist}/items")):
+        yield event
     ctx.state["snapshot"] = snapshot
 
 
 @service.poll("An artist releases something", every=timedelta(hours=1), overlap=LATE, scopes=("user-follow-read",))
-async def artist_released(
-    ctx: Context,
-    artist: Annotated[
-        str,
-        asked("Artist, by id; those you follow can be chosen", "0TnOYISbd1XYRBk9myaseg", pick="artists", min_length=1),
-    ],
-) -> Events[Album]:
+async def artist_released(ctx: Context, artist: Artist) -> Events[Album]:
     """An artist releases an album or a single."""
     for kind in ("album", "single"):  # each the newest first, and 10 at most
         query = {"include_groups": kind, "limit": "10"}
         # https://developer.spotify.com/documentation/web-api/reference/get-an-artists-albums
-        async for album in ctx.http.rows(f"/artists/{artist}/albums", Album, params=query):
+        async for album in ctx.http.rows(f"/artists/{artist}/albums", Album, params=query, most=10):
             if re.fullmatch(r"\d{4}-\d\d-\d\d", album.released):  # old ones have a year only
                 yield Event(album.id, album, datetime.fromisoformat(album.released).replace(tzinfo=UTC))
 
@@ -150,13 +146,7 @@ async def add_to_playlist(ctx: Context, track: Wanted, playlist: Playlist) -> Tr
 
 
 @service.reaction("Create a playlist", on_crash="fail", scopes=CHANGE_PLAYLISTS)
-async def create_playlist(
-    ctx: Context,
-    *,
-    name: Annotated[str, asked("Its name", "Summer", min_length=1)],
-    description: Annotated[str, asked("What it is about", "What we heard in summer")] = "",
-    public: Annotated[bool, asked("Whether it is shown on your profile", False)] = False,
-) -> Created:
+async def create_playlist(ctx: Context, *, name: Name, description: About = "", public: Public = False) -> Created:
     """Create a playlist of yours."""
     body = {"name": name, "description": description, "public": public}
     # https://developer.spotify.com/documentation/web-api/reference/create-playlist
@@ -168,62 +158,33 @@ async def queue_track(ctx: Context, *, device: Device = "", track: Wanted) -> Tr
     """Play a track next. Spotify Premium only."""
     one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-to-queue
-    await ctx.http.call("POST", "/me/player/queue", params={"uri": one.uri, **_on(device)})
+    await ctx.http.call("POST", "/me/player/queue", params=given(uri=one.uri, device_id=device))
     return one
 
 
 @service.reaction("Start playback", scopes=PLAY)
-async def start_playback(
-    ctx: Context,
-    device: Device = "",
-    what: Annotated[
-        str,
-        asked(
-            "Address or URI of a track, album, artist or playlist; empty: go on",
-            "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr",
-        ),
-    ] = "",
-) -> None:
+async def start_playback(ctx: Context, device: Device = "", what: What = "") -> None:
     """Play a track, an album, an artist or a playlist, or go on with what was playing. Spotify Premium only."""
-    body: dict[str, Any] | None = None
-    if what:
-        kind, uri = _address(what)
-        if not uri:
-            raise Permanent(f"{what!r} is no address or URI of Spotify.")
-        body = {"uris": [uri]} if kind in ("track", "episode") else {"context_uri": uri}
+    kind, uri = _address(what)
+    if what and not uri:
+        raise Permanent(f"{what!r} is no address or URI of Spotify.")
+    body = given(uris=[uri]) if kind in ("track", "episode") else given(context_uri=uri)
     # https://developer.spotify.com/documentation/web-api/reference/start-a-users-playback
-    await ctx.http.call("PUT", "/me/player/play", params=_on(device), json=body)
+    await ctx.http.call("PUT", "/me/player/play", params=given(device_id=device), json=body or None)
 
 
 @service.reaction("Pause playback", scopes=PLAY)
 async def pause_playback(ctx: Context, device: Device = "") -> None:
     """Pause what is playing. Spotify Premium only."""
     # https://developer.spotify.com/documentation/web-api/reference/pause-a-users-playback
-    await ctx.http.call("PUT", "/me/player/pause", params=_on(device))
+    await ctx.http.call("PUT", "/me/player/pause", params=given(device_id=device))
 
 
-@service.picker
-async def playlists(ctx: Context) -> list[Option]:
-    """The user's playlists."""
-    # https://developer.spotify.com/documentation/web-api/reference/get-a-list-of-current-users-playlists
-    return [Option(one["id"], one["name"]) async for one in _all(ctx, "/me/playlists")]
-
-
-async def _all(ctx: Context, path: str) -> AsyncIterator[dict[str, Any]]:
-    """The rows; of more than a thousand the first fifty and the last, where tracks are added."""
-    offset = 0
-    for number in range(PAGES):
-        page = await ctx.http.get(path, dict[str, Any], params={"limit": "50", "offset": str(offset)})
-        for row in page["items"]:
-            yield row
-        if not page["next"]:
-            return
-        offset = max(offset + 50, page["total"] - 50 * (PAGES - 1)) if number == 0 else offset + 50
-
-
-def _event(row: dict[str, Any], at: str | None) -> Event[Track]:
-    track = parse(Track, row.get("item") or row.get("track"), "Spotify")
-    return Event(f"{track.uri} {at}", track, datetime.fromisoformat(at) if at else None)
+async def _events(rows: AsyncIterator[dict[str, Any]]) -> Events[Track]:
+    async for row in rows:
+        if told := row.get("item") or row.get("track"):  # neither, where it is gone from Spotify
+            track, at = parse(Track, told, "Spotify"), look("added_at played_at", row)
+            yield Event(f"{track.uri} {at}", track, parse(datetime | None, at, "Spotify"))
 
 
 def _address(text: str) -> tuple[str, str]:
@@ -234,17 +195,12 @@ def _address(text: str) -> tuple[str, str]:
 
 async def _track(ctx: Context, text: str) -> Track:
     kind, uri = _address(text)
-    if kind == "track":
-        # https://developer.spotify.com/documentation/web-api/reference/get-track
+    if kind == "track":  # https://developer.spotify.com/documentation/web-api/reference/get-track
         return await ctx.http.get(f"/tracks/{uri.rpartition(':')[2]}", Track)
     if kind:
         raise Permanent(f"{text!r} is no track.")
     query = {"q": text, "type": "track", "limit": "1"}
     # https://developer.spotify.com/documentation/web-api/reference/search
-    async for track in ctx.http.rows("/search", Track, at="tracks.items", params=query):
+    for track in await ctx.http.get("/search", list[Track], at="tracks.items", params=query):
         return track
     raise Permanent(f"Spotify finds no track for {text!r}.")
-
-
-def _on(device: str) -> dict[str, str]:
-    return {"device_id": device} if device else {}

@@ -95,7 +95,9 @@ async def test_each_track_is_told_once(ctx, vendor, name, params, path, row):
     assert await watch.look() == []
     snapshot = "2"
     if name == "track_added":  # at the end, on a second page
-        vendor.on("GET", path, lambda asked: page([new]) if asked.query["offset"] == "50" else page([old], more=True))
+        vendor.on(
+            "GET", path, lambda asked: page([new], 50) if asked.query["offset"] == "50" else page([old], more=True)
+        )
     else:
         vendor.on("GET", path, sheet([new, old, older]))
     (event,) = await watch.look()
@@ -111,7 +113,11 @@ async def test_of_a_long_playlist_the_end_counts(ctx, vendor):
     watch = Watch(ctx, service.actions["track_added"], playlist="P")
     vendor.on("GET", "/playlists/{playlist_id}", {"snapshot_id": "1"})
     gone = {"added_at": None, "item": None}
-    shown = Answer(json=page([gone], more=True, total=5000), unchecked="what is gone is null")
+
+    def shown(asked):
+        told = page([gone], int(asked.query["offset"]), more=True, total=5000)
+        return Answer(json=told, unchecked="what is gone is null")
+
     vendor.on("GET", "/playlists/{playlist_id}/items", shown)
     assert await watch.look() == []
     offsets = [asked.query["offset"] for asked in vendor.asked if asked.route.endswith("items")]
@@ -175,7 +181,7 @@ async def test_what_is_no_track_is_refused(ctx, vendor, name, params):
 
 
 async def test_what_can_be_chosen(ctx, vendor):
-    rows = lambda asked: page([{"id": "p", "name": "P"}], more=asked.query["offset"] == "0")  # noqa: E731
+    rows = lambda asked: page([{"id": "p", "name": "P"}], int(asked.query["offset"]), more=asked.query["offset"] == "0")  # noqa: E731
     vendor.on("GET", "/me/playlists", rows)
     told = {None: cursor([{"id": "a", "name": "A"}], "b"), "b": cursor([{"id": "b", "name": "A"}])}
     vendor.on("GET", "/me/following", lambda asked: {"artists": told[asked.query.get("after")]})

@@ -1,36 +1,18 @@
 """Stripe: payments, customers, subscriptions, invoices and disputes in; customers, invoice items, payment links and refunds out."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, SecretStr
+from area.sdk import Context, Pages, Permanent, Row, Service, asked, found, given, hmac_timestamped, look, parse
+from area.sdk.events import Event, Events, Hook, Request, Subscription
+from area.sdk.forms import form, secret, tried
 
-from area.connectors.stripe.objects import Customer, Dispute, Invoice, Item, Link, Payment, Plan, Refund, minor, read
-from area.sdk import Access, Context, Credentials, Event, Events, Hook, Pages, Request, Service, Subscription, asked
-from area.sdk.answers import Row, found
-from area.sdk.http import parse
-from area.sdk.verify import hmac_timestamped
-
-
-class Key(BaseModel):
-    """What the connection form asks for."""
-
-    api_key: SecretStr = Field(
-        description="Restricted or secret key, made under Developers, API keys", examples=["rk_live_…"]
-    )
-
-
-def _access(key: Key) -> Access:
-    # https://docs.stripe.com/api/authentication
-    return Access(headers={"Authorization": f"Bearer {key.api_key.get_secret_value()}"})
-
-
-async def _works(ctx: Context, key: Key) -> None:
-    # https://docs.stripe.com/api/webhook_endpoints/list
-    await ctx.http.get("/v1/webhook_endpoints", params={"limit": "1"})
-
+Model = TypeVar("Model", bound=Row)
+HOOKS = "/v1/webhook_endpoints"
+# https://docs.stripe.com/currencies#zero-decimal, #three-decimal; UGX and ISK are written with two decimals all the same
+NONE, THREE = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", "bhd jod kwd omr tnd"
+DECIMALS = dict.fromkeys(NONE.split(), 0) | dict.fromkeys(THREE.split(), 3)
 
 service = Service(
     "stripe",
@@ -40,28 +22,85 @@ service = Service(
     base_url="https://api.stripe.com",
     # https://docs.stripe.com/api/pagination
     pages=Pages("data", next="data.-1.id", cursor="starting_after", more="has_more", query={"limit": "100"}, most=3),
-    auth=Credentials(Key, _works, _access),
+    auth=form(
+        tried(f"{HOOKS}?limit=1"),  # https://docs.stripe.com/api/webhook_endpoints/list
+        headers={"Authorization": "Bearer {api_key}"},  # https://docs.stripe.com/api/authentication
+        api_key=secret("Restricted or secret key, made under Developers, API keys", "rk_live_…"),
+    ),
+    retry=(409,),  # the same request is still under way, https://docs.stripe.com/error-low-level
     quality="verified",
 )
-# https://docs.stripe.com/api/customers/list
-service.options("customers", "/v1/customers", label="name email", hint="email")
-# https://docs.stripe.com/api/prices/list
-IN_USE = {"active": "true", "expand[]": "data.product"}
-service.options("prices", "/v1/prices", label="nickname product.name", hint="unit_amount", params=IN_USE)
+# https://docs.stripe.com/api/customers/list, https://docs.stripe.com/api/prices/list
+service.options("customers", "/v1/customers", "id", "name email", "email")
+service.options("prices", "/v1/prices?active=true&expand[]=data.product", "id", "nickname product.name", "unit_amount")
 
-Reason = Literal["", "duplicate", "fraudulent", "requested_by_customer"]
+ADA = "cus_9s6XKzkNRiz8i3"
 Price = Annotated[str, asked("Price of a product", "price_1MoBy5LkdIwHu7ix", pick="prices")]
-Currency = Annotated[str, asked("Code of the currency", "EUR", pattern=r"^[A-Za-z]{3}$")]
-CustomerId = Annotated[
-    str, asked("Customer whose next invoice it is put on", "cus_9s6XKzkNRiz8i3", pick="customers", pattern=r"^cus_\w+$")
-]
+Quantity = Annotated[int, asked("How many of it", 1, ge=1)]
+Code = Annotated[str, asked("Code of the currency", "EUR", pattern=r"^[A-Za-z]{3}$")]
+Whose = Annotated[str, asked("Customer whose next invoice it is put on", ADA, pick="customers", pattern=r"^cus_\w+$")]
+Cost = Annotated[Decimal, asked("What it costs; less than 0 takes off", "19.99")]
+What = Annotated[str, asked("What the invoice says it is", "Consulting, one hour")]
 PaymentId = Annotated[str, asked("Id of the payment", "pi_1GszsK2eZvKYlo2C", pattern=r"^(pi|ch|py)_\w+$")]
+Part = Annotated[Decimal | None, asked("Part to give back, and all of it if empty", "5.00", gt=0)]
+PartIn = Annotated[Code, asked("Currency of the part", "EUR")]
+Reason = Annotated[Literal["", "duplicate", "fraudulent", "requested_by_customer"], asked("Why", "duplicate")]
 
 
-class _Told(Row):
-    id: str
-    at: datetime = found("created", "When it happened", 1795424400)
-    row: dict[str, Any] = found("data.object", "What it happened to", {})
+class _Object(Row):
+    id: str = found("id", "What Stripe calls it", "in_1MtHbELkdIwHu7ixl4OzzPMv")
+
+
+class Customer(_Object):
+    email: str | None = found("email", "E-mail address", "ada@example.com", None)
+    name: str | None = found("name", "Name", "Ada Lovelace", None)
+    phone: str | None = found("phone", "Telephone number", "+33 1 23 45 67 89", None)
+    created: datetime = found("created", "Since when", "2026-11-23T09:00:00Z")
+
+
+class Item(_Object):
+    amount: float = found("amount", "Amount", 19.99)
+    currency: str = found("currency", "Code of its currency, in lower case", "eur")
+
+
+class Refund(Item):
+    status: str | None = found("status", "How far it is: pending, succeeded, failed…", "succeeded", None)
+
+
+class Link(_Object):
+    url: str = found("url", "Address of the page to pay at", "https://buy.stripe.com/test_cN25nr0iZ7bUa7meUY")
+
+
+class Payment(Item):
+    customer: str | None = found("customer", "Id of the customer", ADA, None)
+    email: str | None = found("receipt_email", "Where the receipt goes", "a@example.com", None)
+    description: str | None = found("description", "What it is for", "Order 42", None)
+    status: str = found("status", "How far it is", "succeeded")
+    error: str | None = found("last_payment_error.message", "Why it failed", "Your card was declined.", None)
+    created: datetime = found("created", "When it was begun", "2026-11-23T09:00:00Z")
+
+
+class Dispute(Item):
+    charge: str = found("charge", "Id of the charge", "ch_1AZtxr2eZvKYlo2CJDX8whov")
+    reason: str = found("reason", "What the customer says", "product_not_received")
+    status: str = found("status", "How far it is", "needs_response")
+    created: datetime = found("created", "When it was opened", "2026-11-23T09:00:00Z")
+
+
+class Plan(_Object):
+    customer: str = found("customer", "Id of the customer", ADA)
+    status: str = found("status", "How it stands", "active")
+    price: str | None = found("items.data.0.price.id", "Id of its first price", "price_1MoBy5LkdIwHu7ix", None)
+    created: datetime = found("created", "Since when", "2026-11-23T09:00:00Z")
+
+
+class Invoice(_Object):
+    number: str | None = found("number", "Its number", "D8A1-0001", None)
+    customer: str | None = found("customer", "Id of the customer", ADA, None)
+    email: str | None = found("customer_email", "Address of the customer", "a@example.com", None)
+    amount_paid: float = found("amount_paid", "What was paid", 19.99)
+    currency: str = found("currency", "Code of its currency, in lower case", "eur")
+    url: str | None = found("hosted_invoice_url", "Its page", "https://invoice.stripe.com/i/1", None)
 
 
 @service.webhooks(  # https://docs.stripe.com/api/events/types
@@ -75,25 +114,22 @@ class _Told(Row):
     verify=hmac_timestamped("Stripe-Signature"),  # https://docs.stripe.com/webhooks#verify-manually
 )  # fmt: skip
 async def happened(request: Request, model: type[Row]) -> Events[Any]:
-    told = parse(_Told, request.json(), "Stripe")  # https://docs.stripe.com/api/events/object
-    yield Event(told.id, read(model, told.row), told.at)
+    told = request.json()  # https://docs.stripe.com/api/events/object
+    row, at = parse(dict[str, Any], look("data.object", told), "Stripe"), look("created", told)
+    yield Event(parse(str, look("id", told), "Stripe"), read(model, row), parse(datetime, at, "Stripe"))
 
 
 @happened.subscribe
 async def subscribe(ctx: Context, hook: Hook, kind: str) -> Subscription:
-    # https://docs.stripe.com/api/webhook_endpoints/list
-    async for one in ctx.http.rows("/v1/webhook_endpoints"):
-        if one["url"] == hook.url:  # its secret is told only once, and was lost in a crash
-            await unsubscribe(ctx, one["id"])
-    form = {"url": hook.url, "enabled_events[]": kind, "description": "AREA"}
-    made = await _post(ctx, "/v1/webhook_endpoints", form)  # https://docs.stripe.com/api/webhook_endpoints/create
-    return Subscription(made["id"], secret=made["secret"])
+    async for one in ctx.http.rows(HOOKS, where=lambda row: row["url"] == hook.url):
+        await unsubscribe(ctx, one["id"])  # its secret is told only once, and was lost in a crash
+    made = await ctx.http.post(HOOKS, data={"url": hook.url, "enabled_events[]": kind, "description": "AREA"})
+    return Subscription(made["id"], secret=made["secret"])  # https://docs.stripe.com/api/webhook_endpoints/create
 
 
 @happened.unsubscribe
 async def unsubscribe(ctx: Context, subscription: str) -> None:
-    # https://docs.stripe.com/api/webhook_endpoints/delete
-    await ctx.http.call("DELETE", f"/v1/webhook_endpoints/{subscription}")
+    await ctx.http.call("DELETE", f"{HOOKS}/{subscription}")  # https://docs.stripe.com/api/webhook_endpoints/delete
 
 
 @service.reaction("Create a customer")
@@ -105,50 +141,51 @@ async def create_customer(
     description: Annotated[str | None, asked("What is noted about them", "Came by the newsletter")] = None,
 ) -> Customer:
     """Create a customer. Stripe does not mind two customers with the same e-mail address."""
-    form = {"email": email, "name": name, "phone": phone, "description": description}
-    return read(Customer, await _post(ctx, "/v1/customers", form))  # https://docs.stripe.com/api/customers/create
+    wanted = {"email": email, "name": name, "phone": phone, "description": description}
+    return await _make(ctx, "/v1/customers", Customer, wanted)  # https://docs.stripe.com/api/customers/create
 
 
 @service.reaction("Put an item on the next invoice")
-async def create_invoice_item(
-    ctx: Context,
-    customer: CustomerId,
-    amount: Annotated[Decimal, asked("What it costs; less than 0 takes off", "19.99")],
-    currency: Currency,
-    description: Annotated[str, asked("What the invoice says it is", "Consulting, one hour")],
-) -> Item:
+async def create_invoice_item(ctx: Context, customer: Whose, amount: Cost, currency: Code, description: What) -> Item:
     """Add an amount to the next invoice of a customer."""
-    form = {"customer": customer, "amount": minor(amount, currency), "currency": currency.lower()}
-    form["description"] = description
-    return read(Item, await _post(ctx, "/v1/invoiceitems", form))  # https://docs.stripe.com/api/invoiceitems/create
+    cost = minor(amount, currency)
+    wanted = {"customer": customer, "amount": cost, "currency": currency.lower(), "description": description}
+    return await _make(ctx, "/v1/invoiceitems", Item, wanted)  # https://docs.stripe.com/api/invoiceitems/create
 
 
 @service.reaction("Create a payment link")
-async def create_payment_link(
-    ctx: Context, price: Price, quantity: Annotated[int, asked("How many of it", 1, ge=1)] = 1
-) -> Link:
+async def create_payment_link(ctx: Context, price: Price, quantity: Quantity = 1) -> Link:
     """Create an address where anybody can pay a price."""
-    form = {"line_items[0][price]": price, "line_items[0][quantity]": quantity}
-    return read(Link, await _post(ctx, "/v1/payment_links", form))  # https://docs.stripe.com/api/payment-link/create
+    wanted = {"line_items[0][price]": price, "line_items[0][quantity]": quantity}
+    return await _make(ctx, "/v1/payment_links", Link, wanted)  # https://docs.stripe.com/api/payment-link/create
 
 
 @service.reaction("Refund a payment")
 async def refund_payment(
-    ctx: Context,
-    payment: PaymentId,
-    amount: Annotated[Decimal | None, asked("Part to give back, and all of it if empty", "5.00", gt=0)] = None,
-    currency: Annotated[Currency, asked("Currency of the part", "EUR")] = "usd",
-    reason: Annotated[Reason, asked("Why", "duplicate")] = "",
+    ctx: Context, payment: PaymentId, amount: Part = None, currency: PartIn = "usd", reason: Reason = ""
 ) -> Refund:
     """Give a payment back to the customer, the whole or a part of it."""
-    form: dict[str, Any] = {"payment_intent" if payment.startswith("pi_") else "charge": payment}
-    form |= {"amount": minor(amount, currency) if amount else None, "reason": reason or None}
-    return read(Refund, await _post(ctx, "/v1/refunds", form))  # https://docs.stripe.com/api/refunds/create
+    part = minor(amount, currency) if amount else None
+    wanted = {"payment_intent" if payment.startswith("pi_") else "charge": payment, "amount": part, "reason": reason}
+    return await _make(ctx, "/v1/refunds", Refund, wanted)  # https://docs.stripe.com/api/refunds/create
 
 
-async def _post(ctx: Context, path: str, form: Mapping[str, Any]) -> Any:
-    """A request that has its effect once, however often it is sent (https://docs.stripe.com/api/idempotent_requests)."""
-    headers = {"Idempotency-Key": ctx.idempotency_key} if ctx.idempotency_key else {}
-    data = {name: str(value) for name, value in form.items() if value is not None}
-    # 409: the same request is still under way, https://docs.stripe.com/error-low-level
-    return await ctx.http.post(path, data=data, headers=headers, retry=(409,))
+async def _make(ctx: Context, path: str, model: type[Model], wanted: dict[str, Any]) -> Model:
+    """An object that is made once, however often it is asked for (https://docs.stripe.com/api/idempotent_requests)."""
+    headers = {"Idempotency-Key": ctx.idempotency_key}
+    return read(model, await ctx.http.post(path, data=given(**wanted), headers=headers))
+
+
+def read(model: type[Model], row: dict[str, Any]) -> Model:
+    """An object of Stripe's, its amounts in the currency's main unit. Raises `Permanent`."""
+    scale = -DECIMALS.get(row.get("currency") or "", 2)
+    amounts = [name for name in ("amount", "amount_paid") if isinstance(row.get(name), int)]
+    return parse(model, row | {name: float(Decimal(row[name]).scaleb(scale)) for name in amounts}, "Stripe")
+
+
+def minor(amount: Decimal, currency: str) -> int:
+    """The amount in the currency's smallest unit. Raises `Permanent` when it has more decimals than the currency."""
+    decimals = DECIMALS.get(currency.lower(), 2)
+    if amount.scaleb(decimals) % 1:
+        raise Permanent(f"{currency.upper()} has {decimals or 'no'} decimals, and {amount} has more.")
+    return int(amount.scaleb(decimals))

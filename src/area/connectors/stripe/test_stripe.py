@@ -7,8 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from area.connectors.stripe import Key, service
-from area.connectors.stripe.objects import minor
+from area.connectors.stripe import minor, service
 from area.kit.clock import now
 from area.sdk import Hook, Nothing, Permanent, Refused, Retry
 from area.sdk.testing import Answer, Double, connector, deliver, described, outcomes
@@ -36,7 +35,7 @@ async def stripe():
 
 @pytest.fixture
 async def ctx(stripe):
-    async with connector(service, stripe, credential=Key(api_key="rk_test")) as ctx:
+    async with connector(service, stripe, credential=service.auth.model(api_key="rk_test")) as ctx:
         ctx.idempotency_key = "execution-7"
         yield ctx
 
@@ -170,7 +169,7 @@ async def test_pickers_turn_pages(ctx, stripe):
 
 
 async def test_the_key_is_tried(ctx, stripe):
-    await outcomes(ctx, stripe, lambda: service.auth.test(ctx, Key(api_key="rk_test")))
+    await outcomes(ctx, stripe, lambda: service.auth.test(ctx, service.auth.model(api_key="rk_test")))
 
 
 def test_amounts_that_a_currency_does_not_have():

@@ -1,54 +1,36 @@
 """Telegram: what a bot is told in, and what it says and shows out."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import uuid4
 
-from pydantic import BaseModel, SecretStr
+from area.sdk import AuthExpired, Context, Event, Events, Gone, Pages, Permanent, Retry, Service, asked, given, parse
+from area.sdk.answers import Row, filled, found, look
+from area.sdk.forms import form, secret
+from area.sdk.http import Response
 
-from area.sdk import Access, Context, Credentials, Event, Events, Response, Service, asked, look, parse
-from area.sdk.answers import Row, filled, found
-from area.sdk.errors import AuthExpired, Permanent, Retry
-
-WAIT = 50  # seconds that Telegram holds a request while there is nothing to tell
-MEDIA = ("photo", "document", "voice", "video", "audio", "animation", "sticker", "video_note")  # have a file
+MEDIA = ("photo", "document", "voice", "video", "audio", "animation", "sticker", "video_note")
 OTHERS = ("location", "contact", "poll", "new_chat_members", "left_chat_member", "pinned_message")
-CHAT = r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{4,32})$"
-Updates = list[dict[str, Any]]
+ID = r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{4,32})$"
 Answer = TypeVar("Answer")
 
 
-class Bot(BaseModel):
-    token: Annotated[SecretStr, asked("Token that @BotFather gave you", "123456:ABC-DEF1234")]
-
-
-def access(bot: Bot) -> Access:
-    """The token stands in the path: https://core.telegram.org/bots/api#authorizing-your-bot."""
-    token = bot.token.get_secret_value().strip()
-    return Access(base_url=f"https://api.telegram.org/bot{token}", secrets=(token,))
-
-
-async def works(ctx: Context, bot: Bot) -> None:
-    """Ask who the bot is, and whether somebody else gets its messages."""
-    try:
-        # https://core.telegram.org/bots/api#getme, #getwebhookinfo
-        await _call(ctx, "getMe", dict[str, Any])
-        hook = await _call(ctx, "getWebhookInfo", dict[str, Any])
+async def _works(ctx: Context, bot: Any) -> None:
+    try:  # https://core.telegram.org/bots/api#getwebhookinfo
+        elsewhere = await ctx.http.post("/getWebhookInfo", str, at="result.url")
     except (AuthExpired, Permanent) as error:
         raise Permanent(f"Telegram does not know this token; @BotFather tells it again. {error}") from error
-    if hook["url"]:
+    if elsewhere:
         raise Permanent("Another program gets this bot's messages by a webhook. Make a bot of its own for AREA.")
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | None:
     if response.status == 409:
         return Retry(f"Another program reads this bot's messages; make a bot of its own for AREA. {response.excerpt()}")
-    # https://core.telegram.org/bots/api#responseparameters
-    wait = look("parameters.retry_after", body)
-    if response.status == 429 and wait:
-        return Retry(f"Telegram asks to wait for {wait} s.", timedelta(seconds=wait), parks=True)
-    return None
+    wait = look("parameters.retry_after", body)  # https://core.telegram.org/bots/api#responseparameters
+    return Retry(f"Telegram asks to wait for {wait} s.", timedelta(seconds=wait), parks=True) if wait else None
 
 
 service = Service(
@@ -56,13 +38,17 @@ service = Service(
     "Telegram",
     "Messages and commands that a bot gets in its chats, and messages and photos that it sends.",
     docs="https://core.telegram.org/bots/api",
-    auth=Credentials(Bot, works, access),
+    auth=form(
+        _works,
+        base_url="https://api.telegram.org/bot{token}",  # https://core.telegram.org/bots/api#authorizing-your-bot
+        token=secret("Token that @BotFather gave you", "123456:ABC-DEF1234"),
+    ),
     refusal=_refusal,
+    # https://core.telegram.org/bots/api#getupdates: all before `offset` is acknowledged
+    pages=Pages("result", lambda told: (look("result.-1.update_id", told) or -1) + 1, cursor="offset", most=1000),
 )
 
-Chat = Annotated[
-    str, asked("The chat by its id, or @name of a public group or channel", "-1001234567890", pattern=CHAT)
-]
+Chat = Annotated[str, asked("The chat by its id, or @name of a public group or channel", "-1001234567890", pattern=ID)]
 MessageId = Annotated[int, asked("The message, by its message_id", 42)]
 Silent = Annotated[bool, asked("Without a sound", False)]
 Quietly = Annotated[bool, asked("Without telling the members", True)]
@@ -81,9 +67,9 @@ class Message(Row):
     private: bool = found("private", "Whether it is a chat with the bot alone", False)
     message_id: int = found("message_id", "What names the message in its chat", 42)
     sender: str = found("sender", "Who wrote it", "Ada Lovelace")
-    sender_id: str = found("sender_id", "Id of who wrote it", "123456789")
-    sender_username: str = found("sender_username", "Their @name, without @", "ada")
-    file_id: str = found("file_id", "What names the photo or file at Telegram", "AgACAgIAAxkBAAM")
+    sender_id: str = filled("{who.id}", "Id of who wrote it", "123456789")
+    sender_username: str = found("who.username", "Their @name, without @", "ada", "")
+    file_id: str = found("file.file_id", "What names the photo or file at Telegram", "AgACAgIAAxkBAAM", "")
 
 
 class Members(Row):
@@ -104,27 +90,21 @@ async def message_received(ctx: Context) -> Events[Message]:
     """
     wanted: dict[str, Any] = {"allowed_updates": ["message", "channel_post"]}
     if "begun" not in ctx.state:
-        # https://core.telegram.org/bots/api#getupdates: a negative offset forgets what waited before
-        for row in await _call(ctx, "getUpdates", Updates, **wanted, offset=-1):
-            await _call(ctx, "getUpdates", Updates, **wanted, offset=row["update_id"] + 1)
+        async for _ in ctx.http.rows("/getUpdates", method="POST", json=wanted | {"offset": -1}):
+            pass  # what waited before is forgotten
         ctx.state["begun"] = True
         await ctx.save()
-    while True:
-        # what is not acknowledged yet, in order; all before `offset` is from now on
-        rows = await _call(ctx, "getUpdates", Updates, **wanted, timeout=WAIT)
-        wanted.pop("offset", None)  # it was acknowledged; after a quiet week Telegram counts from a lower number
-        for row in rows:
-            if message := row.get("message") or row.get("channel_post"):
+    while True:  # nothing for 50 s ends the list; after a quiet week Telegram counts from a lower number
+        async for row in ctx.http.rows("/getUpdates", method="POST", json=wanted | {"timeout": 50}, timeout=60):
+            if message := look("message channel_post", row):
                 at = datetime.fromtimestamp(message["date"], UTC)
                 yield Event(f"{message['chat']['id']}:{message['message_id']}", _read(message), at)
-            wanted["offset"] = row["update_id"] + 1
 
 
 @service.poll("A message is pinned", every=timedelta(minutes=2))
 async def message_pinned(ctx: Context, chat: Chat) -> Events[Message]:
     """Fires when a message that is newer than the others is pinned in a chat that the bot is in."""
-    # https://core.telegram.org/bots/api#getchat
-    there = await _call(ctx, "getChat", dict[str, Any], chat_id=_id(chat))
+    there = await _call(ctx, "getChat", dict[str, Any], chat)  # https://core.telegram.org/bots/api#getchat
     if message := there.get("pinned_message"):
         yield Event(f"{there['id']}:{message['message_id']}", _read(message))
 
@@ -133,13 +113,11 @@ async def message_pinned(ctx: Context, chat: Chat) -> Events[Message]:
 async def members_changed(ctx: Context, chat: Chat) -> Events[Members]:
     """Fires when a group or channel has more or fewer members than when it was looked at before."""
     # https://core.telegram.org/bots/api#getchatmembercount
-    count = await _call(ctx, "getChatMemberCount", int, chat_id=_id(chat))
-    before = ctx.state.setdefault("count", count)
+    count = await _call(ctx, "getChatMemberCount", int, chat)
+    before, ctx.state["count"] = ctx.state.get("count", count), count
     if count != before:
-        # nobody names such a change: it is numbered, anew whenever the watching begins anew
-        session = ctx.state.setdefault("session", uuid4().hex[:12])
-        ctx.state.update(count=count, changes=ctx.state.get("changes", 0) + 1)
-        yield Event(f"{session}:{ctx.state['changes']}", Members(count=count, before=before))
+        # nobody names such a change; it is not seen again, for the count is kept together with it
+        yield Event(uuid4().hex, Members(count=count, before=before))
 
 
 @service.reaction("Send a message", on_crash="fail")
@@ -154,61 +132,46 @@ async def send_message(
     preview: Annotated[bool, asked("Whether the first link is shown with a preview", True)] = True,
 ) -> Sent:
     """Sends a message to a person who has written to the bot, or to a group or channel that it is in."""
-    body: dict[str, Any] = {"chat_id": _id(chat), "text": text, "disable_notification": silent}
-    body |= {"parse_mode": format} if format != "plain" else {}
-    body |= {"reply_parameters": {"message_id": reply_to}} if reply_to is not None else {}
-    body |= {} if preview else {"link_preview_options": {"is_disabled": True}}
-    # https://core.telegram.org/bots/api#sendmessage
-    return await _call(ctx, "sendMessage", Sent, **body)
+    body = {"text": text, "disable_notification": silent}
+    body |= given(parse_mode=format.replace("plain", ""), reply_parameters=given(message_id=reply_to))
+    body |= given(link_preview_options={} if preview else {"is_disabled": True})
+    return await _call(ctx, "sendMessage", Sent, chat, **body)  # https://core.telegram.org/bots/api#sendmessage
 
 
 @service.reaction("Send a photo", on_crash="fail")
 async def send_photo(ctx: Context, chat: Chat, photo: Photo, caption: Caption = "", *, silent: Silent = False) -> Sent:
     """Sends a picture that Telegram fetches from its address (up to 5 MB), or one that the bot has got."""
-    body = {"chat_id": _id(chat), "photo": photo, "caption": caption, "disable_notification": silent}
-    # https://core.telegram.org/bots/api#sendphoto
-    return await _call(ctx, "sendPhoto", Sent, **body)
+    body = {"photo": photo, "caption": caption, "disable_notification": silent}
+    return await _call(ctx, "sendPhoto", Sent, chat, **body)  # https://core.telegram.org/bots/api#sendphoto
 
 
 @service.reaction("Edit a message")
 async def edit_message(ctx: Context, chat: Chat, message_id: MessageId, text: NewText) -> Sent:
     """Replaces the text of a message that the bot has sent; that it says so already is no failure."""
-    try:
-        # https://core.telegram.org/bots/api#editmessagetext
-        await _call(ctx, "editMessageText", dict[str, Any], chat_id=_id(chat), message_id=message_id, text=text)
-    except Permanent as error:
-        if "message is not modified" not in str(error):
-            raise
+    with suppress(Gone):  # https://core.telegram.org/bots/api#editmessagetext
+        await _call(ctx, "editMessageText", Any, chat, message_id=message_id, text=text)
     return Sent(chat=chat, message_id=message_id)
 
 
 @service.reaction("Pin a message")
 async def pin_message(ctx: Context, chat: Chat, message_id: MessageId, *, silent: Quietly = True) -> Sent:
     """Pins a message; in groups and channels the bot needs the right to."""
-    body = {"chat_id": _id(chat), "message_id": message_id, "disable_notification": silent}
     # https://core.telegram.org/bots/api#pinchatmessage
-    await _call(ctx, "pinChatMessage", bool, **body)
+    await _call(ctx, "pinChatMessage", bool, chat, message_id=message_id, disable_notification=silent)
     return Sent(chat=chat, message_id=message_id)
-
-
-def _id(chat: str) -> int | str:
-    return chat if chat.startswith("@") else int(chat)
 
 
 def _read(message: dict[str, Any]) -> Message:
     """https://core.telegram.org/bots/api#message."""
-    chat, sender = message["chat"], message.get("from") or message.get("sender_chat") or message["chat"]
-    text = message.get("text") or message.get("caption") or ""
+    chat, sender = message["chat"], look("from sender_chat chat", message)
+    text = look("text caption", message, "")
     kind = next((one for one in (*MEDIA, *OTHERS) if one in message), "text" if text else "other")
-    file = message.get(kind) if kind in MEDIA else None
-    file = max(file, key=lambda size: size["width"]) if isinstance(file, list) else file
-    entities = message.get("entities", ())
-    length = next((e["length"] for e in entities if e["type"] == "bot_command" and e["offset"] == 0), 0)
-    told = {"chat_name": _name(chat), "private": chat["type"] == "private", "file_id": file["file_id"] if file else ""}
-    told |= {"sender": _name(sender), "sender_id": str(sender["id"]), "sender_username": sender.get("username", "")}
-    # /light@home_bot; it is ASCII, so that lengths in UTF-16 are in characters
-    told |= {"kind": "command" if length else kind, "text": text, "command": text[1:length].partition("@")[0]}
-    told |= {"arguments": text[length:].strip() if length else ""}
+    file = max(message.get("photo", ()), key=lambda size: size["width"], default=message.get(kind))
+    begun = [one["length"] for one in message.get("entities", ()) if (one["type"], one["offset"]) == ("bot_command", 0)]
+    length = begun[0] if begun else 0  # /light@home_bot; it is ASCII, so that lengths in UTF-16 are in characters
+    command, rest = text[1:length].partition("@")[0], text[length:].strip() if length else ""
+    told = {"kind": "command" if length else kind, "text": text, "command": command, "arguments": rest, "file": file}
+    told |= {"chat_name": _name(chat), "private": chat["type"] == "private", "sender": _name(sender), "who": sender}
     return parse(Message, message | told, "Telegram")
 
 
@@ -216,5 +179,6 @@ def _name(one: dict[str, Any]) -> str:
     return one.get("title") or " ".join(one[part] for part in ("first_name", "last_name") if one.get(part))
 
 
-async def _call(ctx: Context, method: str, kind: type[Answer], **body: Any) -> Answer:
-    return await ctx.http.post(f"/{method}", kind, at="result", json=body or None, timeout=WAIT + 10)
+async def _call(ctx: Context, method: str, kind: type[Answer], chat: str, **body: Any) -> Answer:
+    body["chat_id"] = chat if chat.startswith("@") else int(chat)
+    return await ctx.http.post(f"/{method}", kind, at="result", json=body, gone=("message is not modified",))

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.telegram import Bot, _read, access, service, works
+from area.connectors.telegram import _read, service
 from area.sdk import Permanent, Retry
 from area.sdk.testing import Asked, Double, Watch, act, connector, described, outcomes
 
 TOKEN = "123456:ABC-DEF"
+BOT = service.auth.model(token=TOKEN)
 HOME = {"id": -100, "type": "supergroup", "title": "Home"}
 ADA = {"id": 7, "is_bot": False, "first_name": "Ada", "last_name": "L", "username": "ada"}
 NOON = 1_795_000_000
@@ -69,7 +70,7 @@ async def vendor():
 
 @pytest.fixture
 async def ctx(vendor):
-    async with connector(service, vendor, credential=Bot(token=TOKEN)) as context:
+    async with connector(service, vendor, credential=BOT) as context:
         yield context
 
 
@@ -182,19 +183,16 @@ async def test_what_is_sent(vendor, ctx, name, params, sent):
 
 
 async def test_a_token_is_tried(vendor, ctx):
-    bot = Bot(token=TOKEN)
-    me = {**ADA, "is_bot": True}
     hook = {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
-    vendor.on("POST", "/getMe", {"ok": True, "result": me})
     vendor.on("POST", "/getWebhookInfo", {"ok": True, "result": hook})
-    await works(ctx, bot)
+    await service.auth.test(ctx, BOT)
     vendor.on("POST", "/getWebhookInfo", {"ok": True, "result": {**hook, "url": "https://elsewhere.example/"}})
     with pytest.raises(Permanent, match="webhook"):
-        await works(ctx, bot)
+        await service.auth.test(ctx, BOT)
     for status in (401, 404):
         vendor.fails(status, {"ok": False, "error_code": status, "description": "Unauthorized"})
         with pytest.raises(Permanent, match="does not know this token") as caught:
-            await works(ctx, bot)
+            await service.auth.test(ctx, BOT)
         assert TOKEN not in str(caught.value)
 
 
@@ -219,4 +217,5 @@ def test_what_is_no_chat_is_refused_and_the_token_is_no_part_of_what_is_told():
     for chat in ("Home", "@a", "", "12x", "@home/../x"):
         with pytest.raises(ValidationError):
             service.actions["message_pinned"].params(chat=chat)
-    assert TOKEN not in access(Bot(token=TOKEN)).without_secrets(f"at {access(Bot(token=TOKEN)).base_url}")
+    access = service.auth.access(BOT)
+    assert TOKEN not in access.without_secrets(f"at {access.base_url}")

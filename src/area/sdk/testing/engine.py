@@ -29,7 +29,7 @@ CLIENT_ID = "client"
 HOOK = "https://area.example/hooks/t0ken"  # an AREA's address
 
 
-class _Elsewhere(Client):
+class Elsewhere(Client):
     """Sends to the doubles what is for their vendors, and nothing to anybody else."""
 
     def __init__(self, guard: Guard, doubles: tuple[Double, ...]) -> None:
@@ -93,7 +93,7 @@ async def connector(
         if double.access is None and authority is not None:
             double.access = await authority.access()
     guard = Guard(allow=["127.0.0.1"])
-    client = _Elsewhere(guard, doubles)
+    client = Elsewhere(guard, doubles)
     http = service.http(client, authority, _Granted(auth, app_token) if isinstance(auth, OAuth2) else None)
     try:
         yield Context(http=http, guard=guard, platform=_Alone(), credential=credential)
