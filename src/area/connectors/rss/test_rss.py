@@ -16,7 +16,7 @@ from area.connectors import rss
 from area.connectors.rss import Item, new_item
 from area.kit.http import Client
 from area.kit.net import Guard
-from area.sdk import Context, Event, Http, Permanent
+from area.sdk import Context, Event, Http, Permanent, Retry
 from area.sdk.dedupe import Seen, fresh
 
 START = datetime.now(UTC)
@@ -360,9 +360,19 @@ async def test_a_huge_feed_is_refused(ctx, peer):
 
 async def test_a_feed_that_takes_too_long_is_given_up(ctx, peer, monkeypatch):
     monkeypatch.setattr(rss, "MAX_SECONDS", 2)
+    monkeypatch.setattr(rss, "PATIENCE", 100)  # two seconds of computing may take long while others compute
     peer.serves(channel(f"<item><guid>g</guid><description><![CDATA[{'<!-- ' * 100_000}]]></description></item>"))
     with pytest.raises(Permanent, match="takes more than 2 s"):
         await look(ctx, peer)
+
+
+async def test_a_feed_that_a_busy_server_can_not_read_is_tried_again(ctx, peer, monkeypatch):
+    monkeypatch.setattr(rss, "PATIENCE", 0)
+    peer.serves(channel("<item><guid>g</guid></item>"))
+    with pytest.raises(Retry, match="too busy"):
+        await look(ctx, peer)
+    monkeypatch.undo()
+    assert len(await look(ctx, peer)) == 1
 
 
 async def test_an_unchanged_feed_is_not_sent_again(ctx, peer):
