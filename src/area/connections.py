@@ -17,7 +17,7 @@ from sqlalchemy import delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts
+from area import audit
 from area.catalog import slug_of
 from area.db.models import (
     Area,
@@ -170,7 +170,7 @@ async def connect(
     statement = insert(UserService).values(user_id=user_id, service_id=row.id, **values)
     await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=values))
     await _mark(session, user_id, connector, "works", None)
-    await accounts.audit(session, user_id, "connection.connected", slug)
+    await audit.record(session, user_id, "connection.connected", slug)
     return await view(session, registry, user_id, slug)
 
 
@@ -221,7 +221,7 @@ async def disconnect(session: AsyncSession, registry: Registry, user_id: int, sl
         delete(ConnectionState).where(ConnectionState.user_id == user_id, ConnectionState.service_id == row.id)
     )
     await notify(session, CONNECTION_CHANGED, f"{user_id}:{slug}")
-    await accounts.audit(session, user_id, "connection.disconnected", slug)
+    await audit.record(session, user_id, "connection.disconnected", slug)
     return await dependents(session, registry, user_id, slug)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, connections, consent
+from area import audit, connections, consent
 from area.db.models import Area, Component, ConnectionState, Service, UserService
 from area.db.session import notify
 from area.kit import oauth2
@@ -300,7 +300,7 @@ async def keep(
         statement = insert(model).values(**where, **values)
         await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=values))
     await notify(session, connections.CONNECTION_CHANGED, f"{user_id}:{slug}")
-    await accounts.audit(session, user_id, "connection.connected", slug, {"scopes": list(linked.scopes)})
+    await audit.record(session, user_id, "connection.connected", slug, {"scopes": list(linked.scopes)})
     return await connections.view(session, registry, user_id, slug)
 
 

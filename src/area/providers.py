@@ -23,8 +23,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, connections, grants
-from area.accounts import UserView
+from area import accounts, audit, connections, grants
+from area.accounts import UserView, rules
 from area.db.models import Meta, Service, User, UserOAuth2Account
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client, RequestFailed
@@ -306,7 +306,7 @@ async def arrive(
     await session.execute(
         update(User).where(User.id == user_id).values(last_connection_at=func.now(), updated_at=User.updated_at)
     )
-    await accounts.audit(session, user_id, "login.succeeded", f"user {user_id}", {"provider": connector.slug}, address)
+    await audit.record(session, user_id, "login.succeeded", f"user {user_id}", {"provider": connector.slug}, address)
     return await accounts.user(session, user_id)
 
 
@@ -400,7 +400,7 @@ async def detach(
     await session.execute(
         delete(UserOAuth2Account).where(UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == service)
     )
-    await accounts.audit(session, user_id, "login.removed", slug, None, address)
+    await audit.record(session, user_id, "login.removed", slug, None, address)
 
 
 async def _link(
@@ -414,7 +414,7 @@ async def _link(
             email=_email(account) if account.email_verified else None,
         )
     )
-    await accounts.audit(session, user_id, "login.added", connector.slug, None, address)
+    await audit.record(session, user_id, "login.added", connector.slug, None, address)
 
 
 async def _row(session: AsyncSession, connector: Connector) -> int:
@@ -433,7 +433,7 @@ async def _row(session: AsyncSession, connector: Connector) -> int:
 def _email(account: Account) -> str | None:
     """The address as accounts have it; None when it is none."""
     try:
-        return accounts.check_email(account.email) if account.email else None
+        return rules.check_email(account.email) if account.email else None
     except ValueError:
         return None
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from area import accounts
+from area.accounts import attempts, sessions
 from area.db.session import Database
 from area.kit.problems import TooMany
 
@@ -397,10 +398,10 @@ async def test_an_unknown_account_is_limited_the_same(nobody, state):
 
 
 async def test_failed_log_ins_are_limited_per_address(people, nobody, state):
-    limit = state.settings.login_attempts * accounts.ADDRESS_FACTOR
+    limit = state.settings.login_attempts * attempts.ADDRESS_FACTOR
     async with state.database.transaction() as session:
         for number in range(limit - 3):  # three registrations count, too
-            await accounts.attempt(session, state.settings, f"name{number}", nobody.address)
+            await attempts.attempt(session, state.settings, f"name{number}", nobody.address)
     assert (await log_in(nobody, "user")).status == 429
     nobody.address = "198.51.100.1"
     assert (await log_in(nobody, "user")).status == 200
@@ -408,11 +409,11 @@ async def test_failed_log_ins_are_limited_per_address(people, nobody, state):
 
 async def test_all_of_an_ipv6_network_is_one_address(state):
     async with state.database.transaction() as session:
-        for number in range(state.settings.login_attempts * accounts.ADDRESS_FACTOR):
-            await accounts.attempt(session, state.settings, f"n{number}", f"2001:db8:1:2::{number:x}")
+        for number in range(state.settings.login_attempts * attempts.ADDRESS_FACTOR):
+            await attempts.attempt(session, state.settings, f"n{number}", f"2001:db8:1:2::{number:x}")
         with pytest.raises(TooMany):
-            await accounts.attempt(session, state.settings, "one more", "2001:db8:1:2:ffff::1")
-        await accounts.attempt(session, state.settings, "one more", "2001:db8:1:3::1")
+            await attempts.attempt(session, state.settings, "one more", "2001:db8:1:2:ffff::1")
+        await attempts.attempt(session, state.settings, "one more", "2001:db8:1:3::1")
 
 
 async def test_a_success_takes_back_ones_own_failures_and_nobody_elses(people, nobody, state):
@@ -433,7 +434,7 @@ async def test_guesses_at_the_same_moment_in_two_processes_do_not_pass_the_limit
             database = (state.database, second)[number % 2]
             try:
                 async with database.transaction() as session:
-                    await accounts.attempt(session, state.settings, "user", f"198.51.100.{number}")
+                    await attempts.attempt(session, state.settings, "user", f"198.51.100.{number}")
             except TooMany:
                 return False
             return True
@@ -460,7 +461,7 @@ async def test_purge_deletes_what_has_run_out(people, state):
             text("update access_tokens set expires_at = now() where user_id = :id"), {"id": people.ids["user"]}
         )
         await session.execute(text("update login_attempts set at = now() - interval '1 hour'"))
-        assert await accounts.purge(session) == 1 + 3  # a session, and three registrations
+        assert await sessions.purge(session) == 1 + 3  # a session, and three registrations
     assert (await people.other.get("/api/me")).status == 200
 
 

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy import text
 
 from area import accounts, areas, catalog
+from area.accounts import sessions
 from area.api import attach, make_api
 from area.db.session import Database
 from area.engine import control
@@ -115,7 +116,7 @@ async def token(world: Database, make_state: Any) -> str:
         ids["execution_id"] = await control.run(session, state, admin.id, area.id)
         ids["service_id"] = (await catalog.service(session, state.registry, "hall")).id
         ids["component_id"] = area.component_action_id
-        made = await accounts.open_session(session, state.settings, admin.id, name="x", address="x")
+        made = await sessions.open_session(session, state.settings, admin.id, name="x", address="x")
     await state.client.close()
     return made
 

@@ -9,7 +9,8 @@ from structlog.contextvars import merge_contextvars
 from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
-from area import accounts
+from area import audit
+from area.accounts import sessions
 from area.api import docs
 from area.doors import body
 
@@ -81,7 +82,7 @@ async def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_name(peo
     async def broken(*_args, **_more):
         raise RuntimeError("the inner truth")
 
-    monkeypatch.setattr(accounts, "access", broken)
+    monkeypatch.setattr(sessions, "access", broken)
     with capture_logs(processors=[merge_contextvars, format_exc_info]) as logged:
         answer = await people.user.get("/api/me/tokens")
     found = is_problem(answer, 500)
@@ -91,13 +92,13 @@ async def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_name(peo
 
 
 async def test_a_failed_request_leaves_nothing_behind(people, state, monkeypatch):
-    real = accounts.audit
+    real = audit.record
 
     async def breaks_late(session, *args, **more):
         await real(session, *args, **more)
         raise RuntimeError
 
-    monkeypatch.setattr(accounts, "audit", breaks_late)
+    monkeypatch.setattr(audit, "record", breaks_late)
     with capture_logs():
         assert (await people.user.post("/api/me/tokens", {"name": "x"})).status == 500
     async with state.database.sessions() as session:
@@ -108,7 +109,7 @@ async def test_a_database_that_is_away_is_a_503(people, state, monkeypatch):
     async def away(*_args, **_more):
         raise ConnectionRefusedError("no such host")
 
-    monkeypatch.setattr(accounts, "access", away)
+    monkeypatch.setattr(sessions, "access", away)
     answer = await people.user.get("/api/me/tokens")
     assert is_problem(answer, 503)["retry_after"] == 5
 

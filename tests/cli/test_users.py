@@ -9,7 +9,7 @@ import time
 import pytest
 from tests.cli.conftest import PASSWORD
 
-from area import accounts
+from area.accounts import attempts
 from area.kit.problems import Unauthenticated
 from area.settings import Settings
 
@@ -63,11 +63,11 @@ async def test_a_new_password_is_good_and_the_old_one_is_not(area, database):
     await asyncio.to_thread(area.user, "ann")
     await asyncio.to_thread(area.ok, "user", "reset-password", "ann", "--password-stdin", typed="another one\n")
     async with database.sessions() as session:
-        attempt = await accounts.attempt(session, Settings(_env_file=None), "ann", "127.0.0.1")
+        attempt = await attempts.attempt(session, Settings(_env_file=None), "ann", "127.0.0.1")
         with pytest.raises(Unauthenticated):
-            await accounts.check(attempt, PASSWORD)
-        await accounts.check(attempt, "another one")
-        assert (await accounts.log_in(session, attempt)).username == "ann"
+            await attempts.check(attempt, PASSWORD)
+        await attempts.check(attempt, "another one")
+        assert (await attempts.log_in(session, attempt)).username == "ann"
 
 
 def test_an_invitation_is_printed_once_and_lets_register(area):

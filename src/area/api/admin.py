@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
-from area import accounts, catalog, executions, providers
+from area import accounts, audit, catalog, executions, providers
+from area.accounts import invitations
 from area.api.auth import Password
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
@@ -39,7 +40,7 @@ class MadeInvitation(BaseModel):
     """The invitation, shown this once, and how it is listed."""
 
     token: str
-    item: accounts.InvitationView
+    item: invitations.InvitationView
 
 
 @router.get("/clients", responses=answers(401, 403), summary="Registrations at services")
@@ -68,16 +69,16 @@ async def change_user(
     return await accounts.change_user(session, identity.user.id, user_id, address=address, **changes)
 
 
-@router.get("/invitations", responses=answers(401, 403), summary="Invitations")
-async def invitations(_: Admin, session: SessionDep) -> Page[accounts.InvitationView]:
+@router.get("/invitations", name="invitations", responses=answers(401, 403), summary="Invitations")
+async def list_invitations(_: Admin, session: SessionDep) -> Page[invitations.InvitationView]:
     """The invitations of the last weeks, without what makes them work."""
-    return Page(items=await accounts.invitations(session))
+    return Page(items=await invitations.invitations(session))
 
 
 @router.post("/invitations", status_code=201, responses=answers(400, 401, 403, 413, 422), summary="Invite")
 async def invite(form: NewInvitation, identity: AdminInPerson, session: SessionDep, address: Address) -> MadeInvitation:
     """Make an invitation for one registration. It is shown in this answer and never again."""
-    token, item = await accounts.invite(session, identity.user.id, days=form.days, address=address)
+    token, item = await invitations.invite(session, identity.user.id, days=form.days, address=address)
     return MadeInvitation(token=token, item=item)
 
 
@@ -94,7 +95,7 @@ async def withdraw(
     address: Address,
 ) -> None:
     """Make an unused invitation worthless."""
-    await accounts.withdraw_invitation(session, identity.user.id, invitation_id, address)
+    await invitations.withdraw_invitation(session, identity.user.id, invitation_id, address)
 
 
 @router.get("/services", responses=answers(401, 403), summary="All services")
@@ -110,7 +111,7 @@ async def switch_service(
     """Switch a service on or off, for everybody."""
     await catalog.switch_service(session, service_id, active=form.is_active)
     detail = {"is_active": form.is_active}
-    await accounts.audit(session, identity.user.id, "admin.service_switched", f"service {service_id}", detail, address)
+    await audit.record(session, identity.user.id, "admin.service_switched", f"service {service_id}", detail, address)
     return await catalog.service(session, state.registry, str(service_id))
 
 
@@ -129,7 +130,7 @@ async def switch_component(
     """Switch an action or reaction on or off, for everybody."""
     await catalog.switch_component(session, component_id, active=form.is_active)
     subject, detail = f"component {component_id}", {"is_active": form.is_active}
-    await accounts.audit(session, identity.user.id, "admin.component_switched", subject, detail, address)
+    await audit.record(session, identity.user.id, "admin.component_switched", subject, detail, address)
     return await catalog.component(session, state.registry, str(component_id))
 
 
@@ -139,16 +140,14 @@ async def stats(_: Admin, session: SessionDep) -> executions.SystemStats:
     return await executions.system_stats(session)
 
 
-@router.get("/audit", responses=answers(401, 403, 422), summary="The audit")
-async def audit(
+@router.get("/audit", name="audit", responses=answers(401, 403, 422), summary="The audit")
+async def list_audit(
     _: Admin,
     session: SessionDep,
     page: Annotated[Paging, Depends(paging("audit"))],
     user_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     action: Annotated[Line | None, Query(max_length=100, description="Its beginning, such as `login.`")] = None,
-) -> Page[accounts.AuditView]:
+) -> Page[audit.AuditView]:
     """Who did what to accounts, connections and the catalog, newest first."""
-    rows = await accounts.audit_entries(
-        session, limit=page.limit + 1, before=page.before, user_id=user_id, action=action
-    )
+    rows = await audit.entries(session, limit=page.limit + 1, before=page.before, user_id=user_id, action=action)
     return Page(**page.cut(rows))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from area import accounts, connections, providers
+from area.accounts import sessions
 from area.api.connections import PAGES, Code, Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
@@ -100,7 +101,7 @@ async def log_in(
 @router.post("/logout", status_code=204, responses=answers(401, 403), summary="Log out")
 async def log_out(identity: InPerson, response: Response, session: SessionDep) -> None:
     """End this session."""
-    await accounts.log_out(session, identity)
+    await sessions.log_out(session, identity)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from area import accounts, executions, providers
+from area.accounts import sessions
 from area.api.auth import Password
 from area.api.paging import Page
 from area.api.problems import answers
@@ -53,7 +54,7 @@ class MadeToken(BaseModel):
     """The token, shown this once, and how it is listed."""
 
     token: str
-    item: accounts.TokenView
+    item: sessions.TokenView
 
 
 class Ended(BaseModel):
@@ -103,17 +104,17 @@ async def change_password(
     await accounts.change_password(session, user_id, form.new_password, keep=identity.token_id, address=address)
 
 
-@router.get("/sessions", responses=answers(401), summary="My sessions")
-async def sessions(identity: Someone, session: SessionDep) -> Page[accounts.TokenView]:
+@router.get("/sessions", name="sessions", responses=answers(401), summary="My sessions")
+async def my_sessions(identity: Someone, session: SessionDep) -> Page[sessions.TokenView]:
     """Where I am logged in."""
-    rows = await accounts.access(session, identity.user.id, "session", identity.token_id)
+    rows = await sessions.access(session, identity.user.id, "session", identity.token_id)
     return Page(items=rows)
 
 
 @router.delete("/sessions", responses=answers(401, 403), summary="End my other sessions")
 async def end_sessions(identity: InPerson, session: SessionDep) -> Ended:
     """End all sessions but this one."""
-    return Ended(ended=await accounts.end_sessions(session, identity.user.id, keep=identity.token_id))
+    return Ended(ended=await sessions.end_sessions(session, identity.user.id, keep=identity.token_id))
 
 
 @router.delete(
@@ -121,19 +122,19 @@ async def end_sessions(identity: InPerson, session: SessionDep) -> Ended:
 )
 async def end_session(session_id: BigId, identity: InPerson, session: SessionDep, address: Address) -> None:
     """End one session."""
-    await accounts.revoke(session, identity.user.id, "session", session_id, address)
+    await sessions.revoke(session, identity.user.id, "session", session_id, address)
 
 
 @router.get("/tokens", responses=answers(401), summary="My API tokens")
-async def tokens(identity: Someone, session: SessionDep) -> Page[accounts.TokenView]:
+async def tokens(identity: Someone, session: SessionDep) -> Page[sessions.TokenView]:
     """The API tokens, without what makes them work."""
-    return Page(items=await accounts.access(session, identity.user.id, "api", identity.token_id))
+    return Page(items=await sessions.access(session, identity.user.id, "api", identity.token_id))
 
 
 @router.post("/tokens", status_code=201, responses=answers(400, 401, 403, 409, 413, 422), summary="Make an API token")
 async def make_token(form: NewToken, identity: InPerson, session: SessionDep, address: Address) -> MadeToken:
     """Make an API token. It is shown in this answer and never again."""
-    token, item = await accounts.create_token(
+    token, item = await sessions.create_token(
         session, identity.user.id, name=form.name, expires_at=form.expires_at, address=address
     )
     return MadeToken(token=token, item=item)
@@ -144,7 +145,7 @@ async def make_token(form: NewToken, identity: InPerson, session: SessionDep, ad
 )
 async def revoke_token(token_id: BigId, identity: InPerson, session: SessionDep, address: Address) -> None:
     """Revoke one API token."""
-    await accounts.revoke(session, identity.user.id, "api", token_id, address)
+    await sessions.revoke(session, identity.user.id, "api", token_id, address)
 
 
 @router.get("/logins", responses=answers(401), summary="My log-in providers")

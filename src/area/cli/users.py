@@ -8,7 +8,8 @@ import typer
 from area.cli import console
 
 if TYPE_CHECKING:
-    from area.accounts import InvitationView, UserView
+    from area.accounts import UserView
+    from area.accounts.invitations import InvitationView
     from area.engine.state import State
 
 app = typer.Typer(no_args_is_help=True, help="Accounts.")
@@ -106,11 +107,11 @@ def invite(
     as_json: console.AsJson = False,
 ) -> None:
     """Make an invitation for one registration, for use with AREA_REGISTRATION=invite."""
-    from area import accounts
+    from area.accounts import invitations
 
     async def work(state: "State") -> "tuple[str, InvitationView]":
         async with state.database.transaction() as session:
-            return await accounts.invite(session, None, days=days)
+            return await invitations.invite(session, None, days=days)
 
     token, view = console.with_state(work)
     if as_json:

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, connections, consent, grants, providers
-from area.accounts import Identity, UserView
+from area.accounts import Identity, UserView, attempts, sessions
 from area.connections import ConnectionView, Tested
 from area.consent import Came, Way
 from area.doors.deps import token_of
@@ -159,7 +159,7 @@ async def log_in_address(
         next=next,
         user_id=identity.user.id if identity else None,
         invitation=invitation,
-        address=None if identity else accounts.network(address),
+        address=None if identity else attempts.network(address),
     )
 
 
@@ -196,12 +196,12 @@ async def arrived(
             return "", await accounts.user(session, came.user_id), came
         async with state.database.transaction() as counting:
             if await providers.known(counting, connector, linked.account) is None:
-                await accounts.limit_registrations(counting, state.settings, address)
+                await attempts.limit_registrations(counting, state.settings, address)
         invitation = came.invitation.get_secret_value() if came.invitation else None
         user = await providers.arrive(
             session, state.settings, connector, linked.account, invitation=invitation, address=address
         )
-        token = await accounts.open_session(session, state.settings, user.id, name=client, address=address)
+        token = await sessions.open_session(session, state.settings, user.id, name=client, address=address)
     except Problem as problem:
         raise NotDone(problem, came.next) from problem
     return token, user, came
@@ -213,7 +213,7 @@ async def signed_in(request: Request, state: State) -> Identity | None:
     if not token:
         return None
     async with state.database.transaction() as session:
-        return await accounts.authenticate(session, state.settings, token)
+        return await sessions.authenticate(session, state.settings, token)
 
 
 # Browsers

@@ -14,8 +14,8 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, areas
-from area.accounts import Identity
+from area import areas
+from area.accounts import Identity, sessions
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.problems import Forbidden, Unauthenticated
@@ -140,7 +140,7 @@ async def someone(
     identity = None
     if token:
         async with state.database.transaction() as session:
-            identity = await accounts.authenticate(session, state.settings, token)
+            identity = await sessions.authenticate(session, state.settings, token)
     if identity is None:
         raise Unauthenticated("This session or token is not, or no longer, good. Log in again." if token else "")
     if by_cookie:

@@ -2,8 +2,8 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts
-from area.accounts import UserView
+from area import accounts, audit
+from area.accounts import UserView, attempts, sessions
 from area.engine.state import State
 from area.kit.problems import Forbidden, Unauthenticated
 
@@ -21,7 +21,7 @@ async def register(
 ) -> tuple[str, UserView]:
     """Make an account and begin a session: its token, and whose it is. Raises as `accounts.register` does, and `TooMany`."""
     async with state.database.transaction() as counting:
-        await accounts.limit_registrations(counting, state.settings, address)
+        await attempts.limit_registrations(counting, state.settings, address)
     user = await accounts.register(
         session,
         state.settings,
@@ -31,7 +31,7 @@ async def register(
         invitation=invitation,
         address=address,
     )
-    token = await accounts.open_session(session, state.settings, user.id, name=client, address=address)
+    token = await sessions.open_session(session, state.settings, user.id, name=client, address=address)
     return token, user
 
 
@@ -40,19 +40,19 @@ async def log_in(
 ) -> tuple[str, UserView]:
     """Begin a session: its token, and whose it is. Raises `Unauthenticated`, `Forbidden` and `TooMany`."""
     async with state.database.transaction() as counting:
-        attempt = await accounts.attempt(counting, state.settings, login, address)
+        attempt = await attempts.attempt(counting, state.settings, login, address)
     try:
-        await accounts.check(attempt, password)
-        user = await accounts.log_in(session, attempt)
+        await attempts.check(attempt, password)
+        user = await attempts.log_in(session, attempt)
     except (Unauthenticated, Forbidden) as error:
         await session.rollback()  # gives its connection back before another one is taken
         # not what was typed: it may be a password in the wrong field
         subject = f"user {attempt.user_id}" if attempt.user_id else "nobody known"
         async with state.database.transaction() as noting:
-            await accounts.audit(noting, None, "login.failed", subject, {"reason": error.code}, address)
+            await audit.record(noting, None, "login.failed", subject, {"reason": error.code}, address)
         raise
-    token = await accounts.open_session(session, state.settings, user.id, name=client, address=address)
-    await accounts.audit(session, user.id, "login.succeeded", f"user {user.id}", None, address)
+    token = await sessions.open_session(session, state.settings, user.id, name=client, address=address)
+    await audit.record(session, user.id, "login.succeeded", f"user {user.id}", None, address)
     return token, user
 
 
@@ -61,6 +61,6 @@ async def prove(
 ) -> None:
     """Ask for the password again, as limited as log-in is. Raises `Invalid`, naming `field`, and `TooMany`."""
     async with state.database.transaction() as counting:
-        attempt = await accounts.attempt(counting, state.settings, user_id, address)
-    await accounts.prove(attempt, password, field)
-    await accounts.forgive(session, attempt)
+        attempt = await attempts.attempt(counting, state.settings, user_id, address)
+    await attempts.prove(attempt, password, field)
+    await attempts.forgive(session, attempt)

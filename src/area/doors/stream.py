@@ -15,7 +15,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from area import accounts, executions
+from area import executions
+from area.accounts import sessions
 from area.db.session import Database
 from area.engine.state import State
 from area.kit.problems import TooMany
@@ -104,7 +105,7 @@ class Hub:
     async def _listen(self, *, missed: bool) -> None:
         connection = await asyncpg.connect(self._database.dsn, timeout=10)
         try:
-            for channel in (EXECUTIONS, NOTICES, accounts.ACCESS_CHANGED):
+            for channel in (EXECUTIONS, NOTICES, sessions.ACCESS_CHANGED):
                 await connection.add_listener(channel, self._notified)
             self._ready.set()
             if missed:
@@ -178,7 +179,7 @@ async def events(
         if watcher.who:
             watcher.who = False
             async with state.database.transaction() as session:
-                identity = await accounts.authenticate(session, state.settings, token)
+                identity = await sessions.authenticate(session, state.settings, token)
             if identity is None:
                 return
 

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 import structlog
 
-from area import accounts, executions
+from area import executions
+from area.accounts import sessions
 from area.db.session import Conn
 from area.engine.away import is_away
 from area.engine.notices import notice
@@ -120,7 +121,7 @@ class Watch:
         removed = await executions.purge(conn, now() - keep, now() - max(2 * keep, LEAST_KNOWN))
         sources = await conn.execute(UNWATCHED)
         async with self._state.database.transaction() as session:
-            access = await accounts.purge(session)
+            access = await sessions.purge(session)
         log.info("retention.purged", sources=int(sources.split()[1]), access=access, **removed)
 
     async def _dead(self, conn: Any) -> None:

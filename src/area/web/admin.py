@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, areas, catalog, executions, providers
+from area import accounts, areas, audit, catalog, executions, providers
+from area.accounts import invitations
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Address, Id, SessionDep
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
@@ -43,7 +44,7 @@ async def overview(page: AdminPage, session: SessionDep) -> Response:
         tab="overview",
         stats=await executions.system_stats(session),
         workers=await executions.workers(session),
-        entries=await accounts.audit_entries(session, limit=6),
+        entries=await audit.entries(session, limit=6),
     )
 
 
@@ -116,8 +117,8 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
 async def invite(page: AdminPage, form: Fields, session: SessionDep, address: Address) -> Response:
     """Make an invitation, which is shown in this answer and never again."""
     days = form.get("days", "")
-    number = int(days) if days.isdigit() and len(days) < 4 else accounts.INVITATION_DAYS
-    token, _ = await accounts.invite(session, page.user.id, days=min(max(number, 1), 365), address=address)
+    number = int(days) if days.isdigit() and len(days) < 4 else invitations.INVITATION_DAYS
+    token, _ = await invitations.invite(session, page.user.id, days=min(max(number, 1), 365), address=address)
     return await _users(page, session, made=f"{page.state.settings.base_url}/sign-up?invitation={token}")
 
 
@@ -129,15 +130,15 @@ async def withdraw(
     address: Address,
 ) -> Response:
     """Make an unused invitation worthless."""
-    await accounts.withdraw_invitation(session, page.user.id, invitation_id, address)
+    await invitations.withdraw_invitation(session, page.user.id, invitation_id, address)
     return page.to("/admin/users", said=page.say("The invitation is withdrawn."))
 
 
 async def _users(
     page: Page, session: AsyncSession, *, q: str = "", before: int | None = None, made: str = ""
 ) -> Response:
-    invitations = (await accounts.invitations(session))[:SHOWN]
-    shared: dict[str, Any] = {"made": made, "invitations": invitations, "days": accounts.INVITATION_DAYS}
+    recent = (await invitations.invitations(session))[:SHOWN]
+    shared: dict[str, Any] = {"made": made, "invitations": recent, "days": invitations.INVITATION_DAYS}
     if made and page.partial:
         return await page.show("_admin_invitations.html", **shared)
     rows = await accounts.users(session, limit=LIMIT + 1, before=before, q=q.strip() or None)
@@ -157,7 +158,7 @@ async def _user(page: Page, session: AsyncSession, user_id: int, error: Problem 
         tab="users",
         user=await accounts.user(session, user_id),
         stats=await executions.stats(session, user_id),
-        entries=await accounts.audit_entries(session, limit=6, user_id=user_id),
+        entries=await audit.entries(session, limit=6, user_id=user_id),
         errors=errors,
         problem=page.tell(error) if error and not errors else "",
     )
@@ -181,7 +182,7 @@ async def switch_service(
     active = form.get("on") == "1"
     await catalog.switch_service(session, service_id, active=active)
     subject = f"service {service_id}"
-    await accounts.audit(session, page.user.id, "admin.service_switched", subject, {"is_active": active}, address)
+    await audit.record(session, page.user.id, "admin.service_switched", subject, {"is_active": active}, address)
     return await _switched(page, session, service_id)
 
 
@@ -193,7 +194,7 @@ async def switch_component(
     active = form.get("on") == "1"
     await catalog.switch_component(session, component_id, active=active)
     subject = f"component {component_id}"
-    await accounts.audit(session, page.user.id, "admin.component_switched", subject, {"is_active": active}, address)
+    await audit.record(session, page.user.id, "admin.component_switched", subject, {"is_active": active}, address)
     for one in await _switches(page, session):
         if any(component.id == component_id for component, _ in one.components):
             return await page.show("_admin_service.html", one=one, opened=True)
@@ -238,7 +239,7 @@ async def clients(page: AdminPage, session: SessionDep) -> Response:
 
 
 @router.get("/audit")
-async def audit(
+async def audit_page(
     page: AdminPage, session: SessionDep, user: Text = "", action: Text = "", before: Before = None
 ) -> Response:
     """Who did what to accounts, connections and the catalog, newest first."""
@@ -248,9 +249,9 @@ async def audit(
             user_id = (await accounts.find(session, user.strip())).id
         except NotFound:
             problem = page.say("There is no account of this name or address.")
-    rows: Sequence[accounts.AuditView] = []
+    rows: Sequence[audit.AuditView] = []
     if not problem:
-        rows = await accounts.audit_entries(
+        rows = await audit.entries(
             session, limit=LIMIT + 1, before=before, user_id=user_id, action=action.strip() or None
         )
     return await page.show(

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from typing_extensions import override
 
 from area import __version__, accounts, executions
-from area.accounts import Identity
+from area.accounts import Identity, sessions
 from area.doors import browser
 from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, set_cookie
@@ -117,7 +117,7 @@ async def visit(request: Request, state: StateDep) -> Page:
     identity = unread = None
     if token:
         async with state.database.statements() as session:
-            identity = await accounts.authenticate(session, state.settings, token)
+            identity = await sessions.authenticate(session, state.settings, token)
             if identity is not None and identity.kind != "session":
                 identity = None  # an API token is for programs: here it could make what outlives its own revocation
             if identity is not None and request.method in SAFE and "hx-request" not in request.headers:

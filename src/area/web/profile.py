@@ -12,6 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from area import accounts, areas, providers
+from area.accounts import sessions
 from area.doors import login
 from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, Problem
@@ -172,14 +173,14 @@ async def remove_login(page: SignedIn, provider: Slug, session: SessionDep, addr
 async def end_others(page: SignedIn, session: SessionDep) -> Response:
     """End all sessions but this one."""
     keep = page.identity.token_id if page.identity else 0
-    ended = await accounts.end_sessions(session, page.user.id, keep=keep)
+    ended = await sessions.end_sessions(session, page.user.id, keep=keep)
     return page.to("/profile/security", said=page.say("Ended: %(number)s.", number=ended))
 
 
 @router.post("/profile/sessions/{session_id}/end")
 async def end_session(page: SignedIn, session_id: BigId, session: SessionDep, address: Address) -> Response:
     """End one session."""
-    await accounts.revoke(session, page.user.id, "session", session_id, address)
+    await sessions.revoke(session, page.user.id, "session", session_id, address)
     return page.to("/profile/security", said=page.say("That session is ended."))
 
 
@@ -188,7 +189,7 @@ async def _security(page: Page, session: AsyncSession, error: Problem | None = N
     registry, settings = page.state.registry, page.state.settings
     logins = await providers.logins(session, registry, settings, page.user.id)
     linked = {one.provider for one in logins}
-    rows = await accounts.access(session, page.user.id, "session", page.identity.token_id if page.identity else 0)
+    rows = await sessions.access(session, page.user.id, "session", page.identity.token_id if page.identity else 0)
     return await page.show(
         "profile_security.html",
         _status(error),
@@ -227,7 +228,7 @@ async def make_token(page: SignedIn, form: Fields, session: SessionDep, address:
     try:
         if not name or len(name) > 255 or not name.isprintable():
             raise Invalid.field("name", "Give it a name of 1 to 255 characters, such as the program that uses it.")
-        made, _ = await accounts.create_token(
+        made, _ = await sessions.create_token(
             session, page.user.id, name=name, expires_at=_end_of(end, page.user.timezone), address=address
         )
     except Problem as error:
@@ -238,7 +239,7 @@ async def make_token(page: SignedIn, form: Fields, session: SessionDep, address:
 @router.post("/profile/tokens/{token_id}/revoke")
 async def revoke_token(page: SignedIn, token_id: BigId, session: SessionDep, address: Address) -> Response:
     """Revoke an API token."""
-    await accounts.revoke(session, page.user.id, "api", token_id, address)
+    await sessions.revoke(session, page.user.id, "api", token_id, address)
     return page.to("/profile/tokens", said=page.say("The token is revoked: it no longer works."))
 
 
@@ -260,7 +261,7 @@ async def _tokens(
         problem=page.tell(error) if error and not errors else "",
         typed=typed or {},
         made=made,
-        tokens=await accounts.access(session, page.user.id, "api"),
+        tokens=await sessions.access(session, page.user.id, "api"),
         today=datetime.now(ZoneInfo(page.user.timezone)).date().isoformat(),
     )
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from area import accounts, providers
+from area.accounts import sessions
 from area.doors import login
 from area.doors.browser import local
 from area.doors.deps import COOKIE, Address, SessionDep, client_name, set_cookie
@@ -115,7 +116,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
 async def sign_out(page: Visit, session: SessionDep) -> Response:
     """End this session."""
     if page.identity is not None:
-        await accounts.log_out(session, page.identity)
+        await sessions.log_out(session, page.identity)
         page.identity = None
     response = page.to("/sign-in")
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")

@@ -31,7 +31,7 @@ PROBLEMS = {
     **dict.fromkeys(("Conflict", "Forbidden", "Gone", "Invalid", "NotFound", "TooMany", "Unauthenticated")),
     "field": (2,),
 }
-NOUNS = ("accounts.py", "consent.py", "doors/consent.py", "grants.py", "kit/problems.py", "providers.py")
+NOUNS = ("accounts/*.py", "consent.py", "doors/consent.py", "grants.py", "kit/problems.py", "providers.py")
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
@@ -47,8 +47,8 @@ def sentences() -> Catalog:
     ):
         if file != Path(__file__).name:
             found.add(message, context=context)
-    for name in NOUNS:
-        for _line, message, _comments, context in extract_from_file("python", HERE.parent / name, PROBLEMS):
+    for path in (path for pattern in NOUNS for path in sorted(HERE.parent.glob(pattern))):
+        for _line, message, _comments, context in extract_from_file("python", path, PROBLEMS):
             if " " in message:  # else it is the name of a field
                 found.add(message, context=context)
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]

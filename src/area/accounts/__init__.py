@@ -1,0 +1,255 @@
+"""Accounts: sign up, profile, and what administrators do with accounts."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import areas, audit
+from area.accounts import invitations, rules, sessions
+from area.accounts.locks import ACCOUNTS, lock
+from area.accounts.views import Identity, UserView, find, user, users
+from area.db.models import Area, User, UserSettings
+from area.db.session import notify
+from area.kit.problems import Conflict
+from area.settings import Settings
+
+__all__ = [
+    "Identity",
+    "UserView",
+    "alone",
+    "anybody",
+    "change_password",
+    "change_profile",
+    "change_user",
+    "create",
+    "delete_account",
+    "find",
+    "register",
+    "register_provided",
+    "shows_icon",
+    "user",
+    "users",
+]
+
+
+async def anybody(session: AsyncSession) -> bool:
+    """Whether there is an account at all."""
+    return await session.scalar(select(User.id).limit(1)) is not None
+
+
+async def register(
+    session: AsyncSession,
+    settings: Settings,
+    *,
+    email: str,
+    username: str,
+    password: str,
+    invitation: str | None = None,
+    address: str | None = None,
+) -> UserView:
+    """Make an account; the very first one is the admin, whatever the registration mode.
+
+    Raises `Invalid` for what breaks the rules, `Conflict` for a taken e-mail address or username, `Forbidden` when
+    registration is closed or the invitation is missing or no longer good.
+    """
+    values = rules.checked({"email": email, "username": username, "password": password})
+    hashed = await rules.hash_password(
+        values["password"]
+    )  # before the session has a connection, which it would hold meanwhile
+    await lock(session, ACCOUNTS)
+    first = not await anybody(session)  # under the lock: of two that come first at the same time, one is
+    if not first:
+        await invitations.let_in(session, settings, invitation)
+    user = await _insert(session, values["email"], values["username"], hashed, is_admin=first, logs_in=True)
+    await audit.record(session, user.id, "account.registered", f"user {user.id}", {"admin": first}, address)
+    return user
+
+
+async def create(
+    session: AsyncSession, *, email: str, username: str, password: str, is_admin: bool = False
+) -> UserView:
+    """Make an account whatever the registration mode, for administrators. Raises as `register` does."""
+    values = rules.checked({"email": email, "username": username, "password": password})
+    hashed = await rules.hash_password(values["password"])
+    await lock(session, ACCOUNTS)
+    first = not await anybody(session)
+    user = await _insert(session, values["email"], values["username"], hashed, is_admin=is_admin or first)
+    await audit.record(session, None, "account.created", f"user {user.id}", {"admin": user.is_admin})
+    return user
+
+
+async def register_provided(
+    session: AsyncSession,
+    settings: Settings,
+    *,
+    email: str,
+    name: str,
+    invitation: str | None = None,
+    address: str | None = None,
+) -> UserView:
+    """`register` for somebody who comes from a log-in provider, without a password; `name` becomes the username if it can."""
+    email = rules.checked({"email": email})["email"]
+    await alone(session)
+    first = not await anybody(session)
+    if not first:
+        await invitations.let_in(session, settings, invitation)
+    username = await _free_username(session, name, email)
+    user = await _insert(session, email, username, None, is_admin=first, logs_in=True)
+    await audit.record(
+        session, user.id, "account.registered", f"user {user.id}", {"admin": first, "provider": True}, address
+    )
+    return user
+
+
+async def _free_username(session: AsyncSession, *wishes: str) -> str:
+    """The first of the wishes that can be a username, with a number when it is taken."""
+    for wish in (*wishes, "user"):
+        try:
+            name = rules.check_username(wish.partition("@")[0][:90])
+        except ValueError:
+            continue
+        taken = set(
+            await session.scalars(
+                select(func.lower(User.username)).where(func.starts_with(func.lower(User.username), func.lower(name)))
+            )
+        )
+        numbers = (f"{name}{number}" for number in itertools.count(2))
+        return next(one for one in itertools.chain([name], numbers) if one.lower() not in taken)
+    raise AssertionError("`user` can be a username")
+
+
+async def alone(session: AsyncSession) -> None:
+    """Until the transaction ends, nobody else adds an account, or a way into one."""
+    await lock(session, ACCOUNTS)
+
+
+async def _insert(
+    session: AsyncSession, email: str, username: str, hashed: str | None, *, is_admin: bool, logs_in: bool = False
+) -> UserView:
+    await _free(session, email=email, username=username)
+    values: dict[str, Any] = {"email": email, "username": username, "password_hash": hashed, "is_admin": is_admin}
+    if logs_in:
+        values["last_connection_at"] = func.now()
+    user_id = (await session.execute(insert(User).values(values).returning(User.id))).scalar_one()
+    return await user(session, user_id)
+
+
+async def _free(session: AsyncSession, *, email: str | None, username: str | None, but: int = 0) -> None:
+    """Raise `Conflict` when somebody but `but` has the e-mail address or, in any case of letters, the username."""
+    if email and await session.scalar(select(User.id).where(User.email == email, User.id != but)):
+        raise Conflict("There is already an account with this e-mail address. Log in, or use another address.")
+    same_name = func.lower(User.username) == func.lower(literal(username))
+    if username and await session.scalar(select(User.id).where(same_name, User.id != but)):
+        raise Conflict("This username is taken. Choose another one.")
+
+
+# The account itself
+
+
+async def change_profile(
+    session: AsyncSession, user_id: int, changes: Mapping[str, Any], address: str | None = None
+) -> UserView:
+    """Change any of `email`, `username`, `icon_path`, `timezone` and `language`; a new e-mail address needs `prove` first.
+
+    Raises `Invalid` or `Conflict`.
+    """
+    values = rules.checked(changes)
+    own = {name: values.pop(name) for name in ("timezone", "language") if name in values}
+    if own:
+        row = upsert(UserSettings).values(user_id=user_id, **own)
+        await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=own))
+    if values:
+        await lock(session, ACCOUNTS)
+        await _free(session, email=values.get("email"), username=values.get("username"), but=user_id)
+        await session.execute(update(User).where(User.id == user_id).values(values))
+    if changes:
+        await audit.record(session, user_id, "account.changed", f"user {user_id}", {"fields": sorted(changes)}, address)
+    return await user(session, user_id)
+
+
+async def shows_icon(session: AsyncSession, icon_path: str) -> bool:
+    """Whether the picture is anybody's: one that is nobody's may go."""
+    return await session.scalar(select(User.id).where(User.icon_path == icon_path).limit(1)) is not None
+
+
+async def change_password(
+    session: AsyncSession, user_id: int, new: str, *, keep: int, address: str | None = None
+) -> None:
+    """Set a new password, after `prove`, and end every session but `keep`. Raises `Invalid`.
+
+    API tokens stay: they belong to programs, were never typed anywhere, and each can be revoked by itself.
+    """
+    hashed = await rules.hash_password(rules.checked({"new_password": new})["new_password"])
+    await session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
+    ended = await sessions.end_sessions(session, user_id, keep=keep)
+    await audit.record(
+        session, user_id, "account.password_changed", f"user {user_id}", {"sessions_ended": ended}, address
+    )
+
+
+async def delete_account(session: AsyncSession, user_id: int, address: str | None = None) -> None:
+    """Delete the account, after `prove`, with all that belongs to it. Raises `Conflict` for the last admin among others."""
+    await lock(session, ACCOUNTS)
+    await _keep_an_admin(session, user_id, "deleted")
+    for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
+        await areas.remove(session, user_id, area_id)
+    await audit.record(session, None, "account.deleted", f"user {user_id}", None, address)
+    await session.execute(delete(User).where(User.id == user_id))
+    await notify(session, sessions.ACCESS_CHANGED, str(user_id))
+
+
+async def _keep_an_admin(session: AsyncSession, user_id: int, what: str) -> None:
+    """Raise `Conflict` when others would be left without an active admin."""
+    is_admin = await session.scalar(select(User.is_admin).where(User.id == user_id))
+    others = await session.scalar(select(User.id).where(User.id != user_id).limit(1))
+    left = await session.scalar(select(User.id).where(User.id != user_id, User.is_admin, User.is_active).limit(1))
+    if is_admin and others and not left:
+        raise Conflict(f"The last active administrator can't be {what} while there are other accounts.")
+
+
+# What admins do
+
+
+async def change_user(
+    session: AsyncSession,
+    admin_id: int | None,
+    user_id: int,
+    *,
+    is_admin: bool | None = None,
+    is_active: bool | None = None,
+    password: str | None = None,
+    address: str | None = None,
+) -> UserView:
+    """Make or unmake an admin, enable or disable, reset the password of another account (or, from the CLI, any).
+
+    Disabling ends the account's sessions at once and silences its API tokens for as long; a new password ends both for good.
+    Raises `NotFound`, `Invalid`, and `Conflict` for the last active admin.
+    """
+    values: dict[str, Any] = {}
+    if password is not None:
+        values["password_hash"] = await rules.hash_password(rules.checked({"password": password})["password"])
+    await lock(session, ACCOUNTS)
+    await user(session, user_id)
+    if is_admin is False or is_active is False:
+        await _keep_an_admin(session, user_id, "disabled" if is_active is False else "demoted")
+    if is_admin is not None:
+        values["is_admin"] = is_admin
+    if is_active is not None:
+        values["is_active"] = is_active
+    if values:
+        await session.execute(update(User).where(User.id == user_id).values(values))
+    if is_active is False or password is not None:
+        await sessions.end_sessions(session, user_id, tokens=password is not None)
+    elif is_admin is not None:
+        await notify(session, sessions.ACCESS_CHANGED, str(user_id))
+    if is_active is not None:  # the engine remembers whose AREAs may run
+        for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
+            await notify(session, "area_changed", str(area_id))
+    done = {"is_admin": is_admin, "is_active": is_active, "password": None if password is None else "reset"}
+    detail = {name: value for name, value in done.items() if value is not None}
+    await audit.record(session, admin_id, "admin.user_changed", f"user {user_id}", detail, address)
+    return await user(session, user_id)

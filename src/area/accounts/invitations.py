@@ -1,0 +1,86 @@
+"""Invitations: each lets one person register."""
+
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel
+from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import audit
+from area.db.models import Invitation
+from area.kit import crypto
+from area.kit.problems import Forbidden, NotFound
+from area.settings import Settings
+
+INVITATION_DAYS = 7
+
+
+class InvitationView(BaseModel):
+    """An invitation; `id` is no secret, it only names it."""
+
+    id: str
+    created_by: int | None
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+async def invite(
+    session: AsyncSession, admin_id: int | None, *, days: int = INVITATION_DAYS, address: str | None = None
+) -> tuple[str, InvitationView]:
+    """Make an invitation for one registration; returns its token, once and never again, and how it is listed."""
+    token = crypto.new_token("area_i_")
+    values = {
+        "token_hash": crypto.hash_token(token),
+        "created_by": admin_id,
+        "expires_at": datetime.now(UTC) + timedelta(days=days),
+    }
+    await session.execute(insert(Invitation).values(values))
+    await audit.record(
+        session, admin_id, "invitation.created", f"invitation {crypto.hash_token(token)[:16]}", {"days": days}, address
+    )
+    view = next(one for one in await invitations(session) if one.id == crypto.hash_token(token)[:16])
+    return token, view
+
+
+async def invitations(session: AsyncSession) -> list[InvitationView]:
+    """The invitations of the last weeks, newest first."""
+    rows = await session.scalars(select(Invitation).order_by(Invitation.created_at.desc()).limit(1000))
+    return [
+        InvitationView(
+            id=row.token_hash[:16],
+            created_by=row.created_by,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            used_at=row.used_at,
+        )
+        for row in rows
+    ]
+
+
+async def withdraw_invitation(
+    session: AsyncSession, admin_id: int | None, invitation_id: str, address: str | None = None
+) -> None:
+    """Make an invitation worthless. Raises `NotFound`."""
+    named = and_(func.left(Invitation.token_hash, 16) == invitation_id, Invitation.used_at.is_(None))
+    if await session.scalar(delete(Invitation).where(named).returning(Invitation.token_hash)) is None:
+        raise NotFound("There is no such unused invitation.")
+    await audit.record(session, admin_id, "invitation.withdrawn", f"invitation {invitation_id}", None, address)
+
+
+async def let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> None:
+    """Use up the invitation, where one is needed. Raises `Forbidden`."""
+    if settings.registration == "open":
+        return
+    if settings.registration == "closed":
+        raise Forbidden("Registration is closed here. Ask an administrator for an account.")
+    if not invitation:
+        raise Forbidden("Registration needs an invitation. Ask an administrator for one.")
+    good = and_(
+        Invitation.token_hash == crypto.hash_token(invitation),
+        Invitation.used_at.is_(None),
+        Invitation.expires_at > func.now(),
+    )
+    used = update(Invitation).where(good).values(used_at=func.now()).returning(Invitation.token_hash)
+    if await session.scalar(used) is None:
+        raise Forbidden("This invitation is unknown, used or too old. Ask an administrator for another.")

@@ -1,0 +1,121 @@
+"""Rules of the single fields of an account."""
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from email_validator import EmailNotValidError, validate_email
+
+from area.kit import crypto
+from area.kit.problems import FieldError, Invalid
+
+LANGUAGES = ("en", "fr")
+MIN_PASSWORD = 8  # characters
+UPLOADED = re.compile(r"/avatars/[0-9a-f]{32}\.webp")  # the address of a picture that was uploaded here
+
+
+def check_email(value: str) -> str:
+    """The address in lower case. Raises `ValueError` with a sentence."""
+    try:
+        # self-hosted means that user@server.lan is as good an address as any
+        found = validate_email(value, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError as error:
+        raise ValueError(f"This is no e-mail address: {str(error).rstrip('.')}.") from None
+    email = found.normalized.lower()
+    if len(email) > 255:
+        raise ValueError("An e-mail address has at most 255 characters.")
+    return email
+
+
+def check_username(value: str) -> str:
+    """The name, trimmed. Raises `ValueError` with a sentence."""
+    name = unicodedata.normalize("NFC", value).strip()
+    if not 2 <= len(name) <= 100:
+        raise ValueError("A username has 2 to 100 characters.")
+    if "@" in name:
+        raise ValueError("A username has no @, so that it can't be taken for an e-mail address.")
+    if any(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for letter in name):
+        raise ValueError("A username has no control or invisible characters.")
+    return name
+
+
+def check_password(value: str) -> str:
+    """The password itself. Raises `ValueError` with a sentence."""
+    if len(value) < MIN_PASSWORD:
+        raise ValueError(f"A password has at least {MIN_PASSWORD} characters.")
+    if "\0" in value:
+        raise ValueError("A password has no NUL character.")
+    size = len(value.encode("utf-8", "replace"))
+    if size > crypto.MAX_PASSWORD:
+        raise ValueError(
+            f"A password has at most {crypto.MAX_PASSWORD} bytes; this one has {size}, as letters outside of ASCII take two or more."
+        )
+    return value
+
+
+def check_icon(value: str | None) -> str | None:
+    """An https address, a picture that was uploaded here, or None. Raises `ValueError` with a sentence."""
+    if value is None or UPLOADED.fullmatch(value):
+        return value
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme != "https" or len(value) > 2000 or re.search(r"[\x00-\x20\x7f\\\"'<>]", value):
+        raise ValueError("An icon is the https:// address of a picture.")
+    return value
+
+
+def check_language(value: str | None) -> str | None:
+    """A language of the pages; `None` for the browser's. Raises `ValueError`."""
+    if value not in (None, *LANGUAGES):
+        raise ValueError(f"The pages are there in {', '.join(LANGUAGES)}.")
+    return value
+
+
+def check_timezone(value: str) -> str:
+    """The name of a time zone. Raises `ValueError` with a sentence."""
+    if value not in _zones():
+        raise ValueError("This is no time zone; use a name such as Europe/Paris or UTC.")
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "email": check_email,
+    "username": check_username,
+    "password": check_password,
+    "new_password": check_password,
+    "icon_path": check_icon,
+    "timezone": check_timezone,
+    "language": check_language,
+}
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as they are kept. Raises `Invalid` with every field that breaks its rule."""
+    checked: dict[str, Any] = {}
+    errors: list[FieldError] = []
+    for name, value in values.items():
+        try:
+            checked[name] = _CHECKS[name](value)
+        except ValueError as error:
+            errors.append({"field": name, "message": str(error)})
+    if errors:
+        raise Invalid(errors=errors)
+    return checked
+
+
+async def hash_password(password: str) -> str:
+    """The hash of a password, made off the event loop."""
+    return await asyncio.to_thread(crypto.hash_password, password)

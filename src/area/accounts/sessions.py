@@ -1,0 +1,170 @@
+"""Sessions and API tokens."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import audit
+from area.accounts import attempts, invitations
+from area.accounts.views import USER, Identity, Kind, view
+from area.db.models import AccessToken, Consent, Invitation, LoginAttempt, User, UserSettings
+from area.db.session import notify
+from area.kit import crypto
+from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
+from area.settings import Settings
+
+TOUCH = timedelta(minutes=1)
+MAX_SESSIONS = 100  # of one user; the oldest gives way
+MAX_TOKENS = 100
+ACCESS_CHANGED = "access_changed"  # NOTIFY with the user's id: sessions ended, so streams look again who is there
+PREFIX: Mapping[Kind, str] = {"session": "area_s_", "api": "area_t_"}
+
+
+class TokenView(BaseModel):
+    """A session or API token; the token itself is shown once, when it is made. `current` is the one that asks."""
+
+    id: int
+    name: str
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    current: bool = False
+
+
+# asked by every request, so it is put together once
+_WHOSE = (
+    select(AccessToken.id, AccessToken.kind, AccessToken.last_used_at, *USER)
+    .join(User, User.id == AccessToken.user_id)
+    .outerjoin(UserSettings, UserSettings.user_id == User.id)
+    .where(
+        AccessToken.token_hash == bindparam("hash"),
+        User.is_active,
+        or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
+    )
+)
+
+
+async def open_session(session: AsyncSession, settings: Settings, user_id: int, *, name: str, address: str) -> str:
+    """Begin a session, which ends when unused for `settings.session_days`; returns its token."""
+    await session.execute(
+        delete(AccessToken).where(
+            AccessToken.id.in_(
+                select(AccessToken.id)
+                .where(AccessToken.user_id == user_id, AccessToken.kind == "session")
+                .order_by(func.coalesce(AccessToken.last_used_at, AccessToken.created_at).desc())
+                .offset(MAX_SESSIONS - 1)
+            )
+        )
+    )
+    expires = datetime.now(UTC) + timedelta(days=settings.session_days)
+    token, _ = await _add_token(
+        session, user_id, "session", name=name or "unknown", address=address, expires_at=expires
+    )
+    return token
+
+
+async def create_token(
+    session: AsyncSession, user_id: int, *, name: str, expires_at: datetime | None = None, address: str | None = None
+) -> tuple[str, TokenView]:
+    """Make an API token; returns it, once and never again, and how it is listed. Raises `Conflict` at 100 of them."""
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise Invalid.field("expires_at", "This moment has passed.")
+    of_user = select(func.count()).where(AccessToken.user_id == user_id, AccessToken.kind == "api")
+    if (await session.scalar(of_user) or 0) >= MAX_TOKENS:
+        raise Conflict("You have %(number)s API tokens. Revoke one that you no longer need.", number=MAX_TOKENS)
+    token, token_id = await _add_token(session, user_id, "api", name=name, address=address, expires_at=expires_at)
+    await audit.record(session, user_id, "token.created", f"token {token_id}", {"name": name}, address)
+    view = next(one for one in await access(session, user_id, "api") if one.id == token_id)
+    return token, view
+
+
+async def _add_token(session: AsyncSession, user_id: int, kind: Kind, **values: Any) -> tuple[str, int]:
+    token = crypto.new_token(PREFIX[kind])
+    values["name"] = values["name"][:255]
+    row = insert(AccessToken).values(user_id=user_id, kind=kind, token_hash=crypto.hash_token(token), **values)
+    return token, (await session.execute(row.returning(AccessToken.id))).scalar_one()
+
+
+async def authenticate(session: AsyncSession, settings: Settings, token: str) -> Identity | None:
+    """Whose token this is, or None: unknown, expired, or its account disabled. Extends a session, once a minute at most."""
+    row = (await session.execute(_WHOSE, {"hash": crypto.hash_token(token)})).one_or_none()
+    if row is None:
+        return None
+    token_id, _, used, *columns = row
+    kind: Kind = "api" if row.kind == "api" else "session"
+    renewed = used is None or used < datetime.now(UTC) - TOUCH
+    if renewed:
+        values: dict[str, Any] = {"last_used_at": func.now()}
+        if kind == "session":
+            values["expires_at"] = func.now() + timedelta(days=settings.session_days)
+        # skipped when another request is just doing it: nobody waits for this
+        free = select(AccessToken.id).where(AccessToken.id == token_id).with_for_update(skip_locked=True)
+        await session.execute(update(AccessToken).where(AccessToken.id.in_(free)).values(values))
+    return Identity(view(columns), token_id, kind, renewed=renewed)
+
+
+async def access(session: AsyncSession, user_id: int, kind: Kind, current: int = 0) -> list[TokenView]:
+    """The user's sessions or API tokens that are still good, newest first."""
+    columns = (
+        AccessToken.id,
+        AccessToken.name,
+        AccessToken.address,
+        AccessToken.created_at,
+        AccessToken.last_used_at,
+        AccessToken.expires_at,
+    )
+    statement = select(*columns).where(
+        AccessToken.user_id == user_id,
+        AccessToken.kind == kind,
+        or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
+    )
+    rows = await session.execute(statement.order_by(AccessToken.id.desc()))
+    return [TokenView(**row._mapping, current=row.id == current) for row in rows]  # noqa: SLF001 - Row's public API
+
+
+async def revoke(session: AsyncSession, user_id: int, kind: Kind, token_id: int, address: str | None = None) -> None:
+    """End one of the user's own sessions or API tokens. Raises `NotFound`."""
+    mine = and_(AccessToken.id == token_id, AccessToken.user_id == user_id, AccessToken.kind == kind)
+    if await session.scalar(delete(AccessToken).where(mine).returning(AccessToken.id)) is None:
+        raise NotFound(f"You have no such {'session' if kind == 'session' else 'API token'}.")
+    await notify(session, ACCESS_CHANGED, str(user_id))
+    await audit.record(
+        session, user_id, f"{'session' if kind == 'session' else 'token'}.revoked", f"token {token_id}", None, address
+    )
+
+
+async def log_out(session: AsyncSession, identity: Identity) -> None:
+    """End the session that asks. An API token is not ended this way: `Forbidden`."""
+    if identity.kind != "session":
+        raise Forbidden("An API token is revoked at /api/me/tokens, not logged out.")
+    await session.execute(delete(AccessToken).where(AccessToken.id == identity.token_id))
+    await notify(session, ACCESS_CHANGED, str(identity.user.id))
+
+
+async def end_sessions(session: AsyncSession, user_id: int, *, keep: int = 0, tokens: bool = False) -> int:
+    """End all sessions of the user but `keep`, and with `tokens` the API tokens too; returns how many ended."""
+    condition = [AccessToken.user_id == user_id, AccessToken.id != keep]
+    if not tokens:
+        condition.append(AccessToken.kind == "session")
+    ended = (await session.scalars(delete(AccessToken).where(*condition).returning(AccessToken.id))).all()
+    await notify(session, ACCESS_CHANGED, str(user_id))
+    return len(ended)
+
+
+async def purge(session: AsyncSession) -> int:
+    """Delete what has run out: sessions and tokens, old attempts, invitations; returns how many rows."""
+    count = 0
+    for model, old in (
+        (AccessToken, AccessToken.expires_at <= func.now()),
+        (LoginAttempt, LoginAttempt.at <= func.now() - attempts.WINDOW),
+        (Invitation, Invitation.expires_at <= func.now() - timedelta(days=invitations.INVITATION_DAYS)),
+        (Consent, Consent.expires_at <= func.now()),
+    ):
+        result = await session.execute(delete(model).where(old))
+        count += getattr(result, "rowcount", 0)
+    return count

@@ -1,0 +1,102 @@
+"""Accounts as their owners and administrators see them, and how one is found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Row, func, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import User, UserSettings
+from area.kit.problems import NotFound
+
+Kind = Literal["session", "api"]
+
+
+class UserView(BaseModel):
+    """An account as its owner and admins see it."""
+
+    id: int
+    email: str
+    username: str
+    icon_path: str | None
+    is_admin: bool
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+    last_connection_at: datetime | None
+    timezone: str
+    language: str | None
+    has_password: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking, and with what. `renewed` says that the session was just extended, and so should its cookie be."""
+
+    user: UserView
+    token_id: int
+    kind: Kind
+    renewed: bool = False
+
+
+USER = (
+    User.id,
+    User.email,
+    User.username,
+    User.icon_path,
+    User.is_admin,
+    User.is_active,
+    User.created_at,
+    User.updated_at,
+    User.last_connection_at,
+    func.coalesce(UserSettings.timezone, "UTC"),
+    UserSettings.language,
+    User.password_hash.is_not(None),
+)
+_NAMES = tuple(UserView.model_fields)
+
+
+async def user(session: AsyncSession, user_id: int) -> UserView:
+    """One account. Raises `NotFound`."""
+    statement = select(*USER).outerjoin(UserSettings, UserSettings.user_id == User.id).where(User.id == user_id)
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such account.")
+    return view(row)
+
+
+async def find(session: AsyncSession, login: str) -> UserView:
+    """The account of an e-mail address or username. Raises `NotFound`."""
+    user_id = await session.scalar(select(User.id).where(is_called(login)).limit(1))
+    if user_id is None:
+        raise NotFound("There is no account %(name)s.", name=repr(login))
+    return await user(session, user_id)
+
+
+async def users(
+    session: AsyncSession, *, limit: int, before: int | None = None, q: str | None = None
+) -> list[UserView]:
+    """Accounts, newest first, with an id below `before`; `q` is a part of the e-mail address or username."""
+    statement = select(*USER).outerjoin(UserSettings, UserSettings.user_id == User.id)
+    if before is not None:
+        statement = statement.where(User.id < before)
+    if q:
+        # strpos knows no wildcards that would have to be escaped
+        part = func.lower(literal(q))
+        statement = statement.where(
+            or_(func.strpos(User.email, part) > 0, func.strpos(func.lower(User.username), part) > 0)
+        )
+    return [view(row) for row in await session.execute(statement.order_by(User.id.desc()).limit(limit))]
+
+
+def is_called(login: str) -> ColumnElement[bool]:
+    """The condition that an account has this e-mail address or username."""
+    return User.email == login.lower() if "@" in login else func.lower(User.username) == func.lower(literal(login))
+
+
+def view(row: Sequence[Any] | Row[Any]) -> UserView:
+    """The account of a row of the columns `USER`."""
+    return UserView(**dict(zip(_NAMES, row, strict=True)))
