@@ -2,6 +2,7 @@
 
 from area.sdk.answers import Made, Row, fill, filled, found, look
 from area.sdk.context import Context, Failure, Platform
+from area.sdk.credentials import Credentials
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription, news, whose
 from area.sdk.fields import Option, Pick, asked
@@ -9,7 +10,7 @@ from area.sdk.hints import Hint
 from area.sdk.http import Access, Http, Pages, Response, given, parse, quoted
 from area.sdk.oauth2 import Account, OAuth2, Quirks, profile
 from area.sdk.polls import daily, entered, stamp
-from area.sdk.service import Action, Credentials, Firing, Inbound, Nothing, Reaction, Service, Webhooks
+from area.sdk.service import Action, Firing, Inbound, Nothing, Reaction, Service, Webhooks
 from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
 from area.sdk.verify import (

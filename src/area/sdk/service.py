@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
@@ -17,11 +17,12 @@ from area.kit.http import Client
 from area.sdk import signature
 from area.sdk.answers import fill, look
 from area.sdk.context import Context
+from area.sdk.credentials import Credentials
 from area.sdk.dedupe import OVERLAP
 from area.sdk.events import Event, Hook, Reply, Request, Subscription
 from area.sdk.fields import Option
 from area.sdk.hints import Hint
-from area.sdk.http import Access, Authority, Fixed, Http, Pages, Refusal
+from area.sdk.http import Authority, Fixed, Http, Pages, Refusal
 from area.sdk.oauth2 import OAuth2
 from area.sdk.verify import Verify
 
@@ -33,7 +34,6 @@ Yielding = Callable[..., AsyncIterator[Event[Any]] | Awaitable[AsyncIterator[Eve
 Picker = Callable[[Context, Mapping[str, str]], Awaitable[list[Option]]]
 Shown = str | Callable[[dict[str, Any]], str]
 
-Credential = TypeVar("Credential", bound=BaseModel)
 Subscribe = TypeVar("Subscribe", bound=Callable[..., Awaitable[Subscription]])
 Renew = TypeVar("Renew", bound=Callable[..., Awaitable[Subscription]])
 Unsubscribe = TypeVar("Unsubscribe", bound=Callable[..., Awaitable[None]])
@@ -52,20 +52,6 @@ class Firing(BaseModel):
     hour: str = Field(description="Its time of day in the time zone", examples=["09:00"])
     weekday: str = Field(description="Its day of the week in English", examples=["Monday"])
     late_seconds: int = Field(description="How much later than planned it fired", examples=[0])
-
-
-@dataclass(frozen=True)
-class Credentials(Generic[Credential]):
-    """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tries it.
-
-    `test` returns nothing when the credential works, and raises `Permanent` or `Retry` with a sentence that says what was
-    wrong: address, certificate, login. `access` says what of it `ctx.http` sends to the service's own hosts, and where the user's
-    own server is.
-    """
-
-    model: type[Credential]
-    test: Callable[[Context, Credential], Awaitable[None]]
-    access: Callable[[Credential], Access] | None = None
 
 
 @dataclass(frozen=True, slots=True)
