@@ -6,30 +6,24 @@ secret: the row holds one encrypted JSON text, bound to its user, service and co
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
 import orjson
 import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
-from sqlalchemy import delete, func, literal, or_, select, tuple_, update
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit
-from area.catalog import slug_of
 from area.db.models import (
     Area,
-    AreaParameter,
-    AreaVersion,
     Component,
     ConnectionState,
     Service,
-    SourceHint,
-    Trigger,
     UserService,
-    Variable,
 )
 from area.db.session import notify
 from area.kit.crypto import Keyring, Undecryptable
@@ -38,7 +32,7 @@ from area.kit.net import Blocked, Guard
 from area.kit.oauth2 import Keys
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
-from area.plans import MASK, SECRET, secret_context
+from area.plans import MASK
 from area.registry import Registry
 from area.sdk import AuthExpired, Context, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
@@ -48,7 +42,6 @@ from area.settings import Settings
 TEST_TIMEOUT = 20  # seconds
 CONNECTION_CHANGED = "connection_changed"  # NOTIFY with "user_id:slug"
 SHORTEST_SECRET = 4  # characters
-BATCH = 500  # rows read at a time when keys are rotated
 
 log = structlog.get_logger(__name__)
 
@@ -468,112 +461,3 @@ def _without(secrets: Iterable[str], message: str) -> str:
         if len(secret) >= SHORTEST_SECRET:
             message = message.replace(secret, MASK)
     return message
-
-
-# Rotation of the installation's keys
-
-
-async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) -> int:
-    """Encrypt with the first key every stored secret that is under another; returns how many.
-
-    Credentials, webhook addresses and secrets, secret parameters of AREAs and of their earlier versions. A value that another
-    transaction changes meanwhile is left as that one wrote it; one that can't be decrypted is logged and left.
-    """
-    known = {service.name: slug for slug, service in registry.services.items()}
-    rows = (await session.execute(select(Service.id, Service.name))).all()
-    slugs = {row.id: known.get(row.name) or slug_of(row.name) for row in rows}
-    count = 0
-    keys = (UserService.user_id, UserService.service_id)
-    async for user_id, service_id, token, refresh in _pages(
-        session, keys, UserService.oauth_token, UserService.refresh_token
-    ):
-        place = f"{user_id}|{slugs[service_id]}"
-        where = (UserService.user_id == user_id, UserService.service_id == service_id)
-        count += await _again(session, keyring, UserService.oauth_token, token, f"{place}|oauth_token", where)
-        count += await _again(session, keyring, UserService.refresh_token, refresh, f"{place}|refresh_token", where)
-    async for area_id, token, secret in _pages(session, (Trigger.area_id,), Trigger.token, Trigger.secret):
-        count += await _again(
-            session, keyring, Trigger.token, token, f"area:{area_id}|token", (Trigger.area_id == area_id,)
-        )
-        count += await _again(
-            session, keyring, Trigger.secret, secret, f"area:{area_id}|secret", (Trigger.area_id == area_id,)
-        )
-    async for source_id, token, secret in _pages(session, (SourceHint.source_id,), SourceHint.token, SourceHint.secret):
-        where_hint, place = (SourceHint.source_id == source_id,), f"source:{source_id}"
-        count += await _again(session, keyring, SourceHint.token, token, f"{place}|token", where_hint)
-        count += await _again(session, keyring, SourceHint.secret, secret, f"{place}|secret", where_hint)
-    parameter = (AreaParameter.area_id, AreaParameter.variable_id)
-    async for area_id, variable_id, value in _pages(session, parameter, AreaParameter.value):
-        renewed = _renewed(keyring, value, secret_context(area_id, variable_id))
-        if renewed:
-            statement = update(AreaParameter).where(parameter[0] == area_id, parameter[1] == variable_id)
-            await session.execute(statement.where(AreaParameter.value == value).values(value=renewed))
-            count += 1
-    return count + await _rotate_versions(session, keyring, slugs)
-
-
-async def _rotate_versions(session: AsyncSession, keyring: Keyring, slugs: Mapping[int, str]) -> int:
-    rows = await session.execute(
-        select(Component.type, Component.service_id, Component.name, Variable.name, Variable.id)
-        .join(Variable, Variable.component_id == Component.id)
-        .where(Variable.kind == "parameter")
-    )
-    variables = {
-        (type_, f"{slugs[service]}.{name}", parameter): number for type_, service, name, parameter, number in rows
-    }
-    count = 0
-    keys = (AreaVersion.area_id, AreaVersion.version)
-    async for area_id, version, config in _pages(session, keys, AreaVersion.config):
-        changed = 0
-        for kind in ("action", "reaction"):
-            texts = config[f"{kind}_parameters"]
-            for name, value in texts.items():
-                number = variables.get((kind, config[kind], name))
-                renewed = _renewed(keyring, value, secret_context(area_id, number)) if number else None
-                if renewed:
-                    texts[name] = renewed
-                    changed += 1
-        if changed:
-            statement = update(AreaVersion).where(keys[0] == area_id, keys[1] == version)
-            await session.execute(statement.values(config=config))
-            count += changed
-    return count
-
-
-async def _pages(session: AsyncSession, keys: tuple[Any, ...], *columns: Any) -> AsyncIterator[Any]:
-    """All rows of a table by its primary key, a batch at a time, as they may be changed meanwhile."""
-    statement = select(*keys, *columns).order_by(*keys).limit(BATCH)
-    rows = (await session.execute(statement)).all()
-    while rows:
-        for row in rows:
-            yield row
-        last = tuple_(*(literal(value) for value in rows[-1][: len(keys)]))
-        rows = (await session.execute(statement.where(tuple_(*keys) > last))).all()
-
-
-async def _again(
-    session: AsyncSession, keyring: Keyring, column: Any, token: str | None, context: str, where: tuple[Any, ...]
-) -> int:
-    renewed = _encrypted_again(keyring, token, context) if token else None
-    if renewed is None:
-        return 0
-    await session.execute(update(column.class_).where(*where, column == token).values({column.key: renewed}))
-    return 1
-
-
-def _renewed(keyring: Keyring, value: str, context: str) -> str | None:
-    """A parameter encrypted again, or None when it is no secret or needs nothing."""
-    if not value.startswith(SECRET):
-        return None
-    token = _encrypted_again(keyring, value.removeprefix(SECRET), context)
-    return SECRET + token if token else None
-
-
-def _encrypted_again(keyring: Keyring, token: str, context: str) -> str | None:
-    if not keyring.needs_rotation(token):
-        return None
-    try:
-        return keyring.encrypt(keyring.decrypt(token, context), context)
-    except Undecryptable as error:
-        log.error("rotation.unreadable", context=context, error=str(error))  # noqa: TRY400
-        return None

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from structlog.testing import capture_logs
 
-from area import areas, catalog, connections
+from area import areas, catalog, connections, rotation
 from area.areas import AreaPatch
 from area.engine import control, hints
 from area.engine.cache import Cache
@@ -453,7 +453,7 @@ async def test_rotated_keys_open_it(state, connected, vendor):
         old = state.settings.secret_keys()[0]
         new = Keyring(["n3w-" * 10 + "0123456789", old])
         async with state.database.transaction() as session:
-            await connections.rotate(session, new, state.registry)
+            await rotation.rotate(session, new, state.registry)
         state.keyring = Keyring(["n3w-" * 10 + "0123456789"])
         assert await vendor.tells() == [202]
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from area import connections, grants
+from area import grants, rotation
 from area.consent import GOOD_FOR
 from area.kit import oauth2
 from area.kit.crypto import Keyring
@@ -285,7 +285,7 @@ async def test_rotated_keys_open_tokens(ann, server, state):
     new = "another-key-of-more-than-32-characters!"
     keyring = Keyring([new, KEY])
     async with state.database.transaction() as session:
-        assert await connections.rotate(session, keyring, state.registry) == 2
+        assert await rotation.rotate(session, keyring, state.registry) == 2
     state.keyring = Keyring([new])
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
 

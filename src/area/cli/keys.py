@@ -27,7 +27,7 @@ def rotate() -> None:
     Without AREA_SECRET_KEY the new key is made here, and AREA must be stopped. With it, put a new key before the old one,
     separated by a comma, restart AREA, and then run this: it encrypts with the first.
     """
-    from area import connections
+    from area import rotation
 
     settings = console.configured(quiet=True)
     file = settings.data_dir / "secret_key" if settings.secret_key is None else None
@@ -37,7 +37,7 @@ def rotate() -> None:
 
     async def work(state: "State") -> int:
         async with state.database.transaction() as session:
-            return await connections.rotate(session, state.keyring, state.registry)
+            return await rotation.rotate(session, state.keyring, state.registry)
 
     count = console.with_state(work)
     typer.echo(f"{count} secret{'' if count == 1 else 's'} encrypted anew.")

@@ -8,10 +8,10 @@ from pydantic import AfterValidator, BaseModel, SecretStr, create_model
 
 from area.sdk.answers import look
 from area.sdk.context import Context
+from area.sdk.credentials import Credentials
 from area.sdk.errors import AuthExpired, Permanent
 from area.sdk.fields import asked
 from area.sdk.http import Access
-from area.sdk.service import Credentials
 
 Trial = Callable[[Context, Any], Awaitable[None]]
 

@@ -17,12 +17,13 @@ from area.kit.clock import now
 from area.kit.http import Client, Response
 from area.kit.net import Guard
 from area.sdk.context import Context
+from area.sdk.credentials import Credentials
 from area.sdk.dedupe import Seen, fresh
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
 from area.sdk.events import Event, Headers, Request
 from area.sdk.http import Access, Fixed
 from area.sdk.oauth2 import OAuth2
-from area.sdk.service import Action, Credentials, Reaction, Service
+from area.sdk.service import Action, Reaction, Service
 from area.sdk.testing.double import Double
 
 CLIENT_ID = "client"

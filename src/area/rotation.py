@@ -1,0 +1,124 @@
+"""Rotation of the installation's keys: every stored secret is encrypted again with the first one."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import structlog
+from sqlalchemy import literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.catalog import slug_of
+from area.db.models import AreaParameter, AreaVersion, Component, Service, SourceHint, Trigger, UserService, Variable
+from area.kit.crypto import Keyring, Undecryptable
+from area.plans import SECRET, secret_context
+from area.registry import Registry
+
+BATCH = 500  # rows read at a time
+
+log = structlog.get_logger(__name__)
+
+
+async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) -> int:
+    """Encrypt with the first key every stored secret that is under another; returns how many.
+
+    Credentials, webhook addresses and secrets, secret parameters of AREAs and of their earlier versions. A value that another
+    transaction changes meanwhile is left as that one wrote it; one that can't be decrypted is logged and left.
+    """
+    known = {service.name: slug for slug, service in registry.services.items()}
+    rows = (await session.execute(select(Service.id, Service.name))).all()
+    slugs = {row.id: known.get(row.name) or slug_of(row.name) for row in rows}
+    count = 0
+    keys = (UserService.user_id, UserService.service_id)
+    async for user_id, service_id, token, refresh in _pages(
+        session, keys, UserService.oauth_token, UserService.refresh_token
+    ):
+        place = f"{user_id}|{slugs[service_id]}"
+        where = (UserService.user_id == user_id, UserService.service_id == service_id)
+        count += await _again(session, keyring, UserService.oauth_token, token, f"{place}|oauth_token", where)
+        count += await _again(session, keyring, UserService.refresh_token, refresh, f"{place}|refresh_token", where)
+    async for area_id, token, secret in _pages(session, (Trigger.area_id,), Trigger.token, Trigger.secret):
+        count += await _again(
+            session, keyring, Trigger.token, token, f"area:{area_id}|token", (Trigger.area_id == area_id,)
+        )
+        count += await _again(
+            session, keyring, Trigger.secret, secret, f"area:{area_id}|secret", (Trigger.area_id == area_id,)
+        )
+    async for source_id, token, secret in _pages(session, (SourceHint.source_id,), SourceHint.token, SourceHint.secret):
+        where_hint, place = (SourceHint.source_id == source_id,), f"source:{source_id}"
+        count += await _again(session, keyring, SourceHint.token, token, f"{place}|token", where_hint)
+        count += await _again(session, keyring, SourceHint.secret, secret, f"{place}|secret", where_hint)
+    parameter = (AreaParameter.area_id, AreaParameter.variable_id)
+    async for area_id, variable_id, value in _pages(session, parameter, AreaParameter.value):
+        renewed = _renewed(keyring, value, secret_context(area_id, variable_id))
+        if renewed:
+            statement = update(AreaParameter).where(parameter[0] == area_id, parameter[1] == variable_id)
+            await session.execute(statement.where(AreaParameter.value == value).values(value=renewed))
+            count += 1
+    return count + await _rotate_versions(session, keyring, slugs)
+
+
+async def _rotate_versions(session: AsyncSession, keyring: Keyring, slugs: Mapping[int, str]) -> int:
+    rows = await session.execute(
+        select(Component.type, Component.service_id, Component.name, Variable.name, Variable.id)
+        .join(Variable, Variable.component_id == Component.id)
+        .where(Variable.kind == "parameter")
+    )
+    variables = {
+        (type_, f"{slugs[service]}.{name}", parameter): number for type_, service, name, parameter, number in rows
+    }
+    count = 0
+    keys = (AreaVersion.area_id, AreaVersion.version)
+    async for area_id, version, config in _pages(session, keys, AreaVersion.config):
+        changed = 0
+        for kind in ("action", "reaction"):
+            texts = config[f"{kind}_parameters"]
+            for name, value in texts.items():
+                number = variables.get((kind, config[kind], name))
+                renewed = _renewed(keyring, value, secret_context(area_id, number)) if number else None
+                if renewed:
+                    texts[name] = renewed
+                    changed += 1
+        if changed:
+            statement = update(AreaVersion).where(keys[0] == area_id, keys[1] == version)
+            await session.execute(statement.values(config=config))
+            count += changed
+    return count
+
+
+async def _pages(session: AsyncSession, keys: tuple[Any, ...], *columns: Any) -> AsyncIterator[Any]:
+    """All rows of a table by its primary key, a batch at a time, as they may be changed meanwhile."""
+    statement = select(*keys, *columns).order_by(*keys).limit(BATCH)
+    rows = (await session.execute(statement)).all()
+    while rows:
+        for row in rows:
+            yield row
+        last = tuple_(*(literal(value) for value in rows[-1][: len(keys)]))
+        rows = (await session.execute(statement.where(tuple_(*keys) > last))).all()
+
+
+async def _again(
+    session: AsyncSession, keyring: Keyring, column: Any, token: str | None, context: str, where: tuple[Any, ...]
+) -> int:
+    renewed = _encrypted_again(keyring, token, context) if token else None
+    if renewed is None:
+        return 0
+    await session.execute(update(column.class_).where(*where, column == token).values({column.key: renewed}))
+    return 1
+
+
+def _renewed(keyring: Keyring, value: str, context: str) -> str | None:
+    """A parameter encrypted again, or None when it is no secret or needs nothing."""
+    if not value.startswith(SECRET):
+        return None
+    token = _encrypted_again(keyring, value.removeprefix(SECRET), context)
+    return SECRET + token if token else None
+
+
+def _encrypted_again(keyring: Keyring, token: str, context: str) -> str | None:
+    if not keyring.needs_rotation(token):
+        return None
+    try:
+        return keyring.encrypt(keyring.decrypt(token, context), context)
+    except Undecryptable as error:
+        log.error("rotation.unreadable", context=context, error=str(error))  # noqa: TRY400
+        return None
