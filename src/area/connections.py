@@ -347,7 +347,7 @@ async def credential(
         return None
     try:
         given = orjson.loads(keyring.decrypt(kept, token_context(user_id, slug)))
-        read: BaseModel = connector.auth.model.model_validate(given)
+        read: BaseModel = connector.auth.read(given)
     except Undecryptable as error:
         log.error("connection.unreadable", user=user_id, service=slug, error=str(error))  # noqa: TRY400
         return None
@@ -425,7 +425,7 @@ def _validated(connector: Connector, auth: Credentials[Any], given: Mapping[str,
     if errors:
         raise Invalid(errors=errors)
     try:
-        checked: BaseModel = auth.model.model_validate(dict(given))
+        checked: BaseModel = auth.read(given)
     except ValidationError as error:
         typed = [str(given[name]) for name, one in declared.items() if one.secret and given.get(name)]
         raise Invalid(

@@ -359,7 +359,7 @@ def _credential(service: "Service", file: str) -> "BaseModel":
         why = "is connected at its own site" if service.auth else "needs no connection"
         raise console.Failed(f"{service.name} {why}, so leave --credential out.")
     try:
-        checked: BaseModel = service.auth.model.model_validate(console.read_object(console.read_text(file), file))
+        checked: BaseModel = service.auth.read(console.read_object(console.read_text(file), file))
     except ValidationError as error:
         raise Invalid(errors=field_errors(error, "credential")) from error
     return checked

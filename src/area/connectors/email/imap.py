@@ -20,6 +20,7 @@ from area.connectors.email.message import Mail, read
 from area.connectors.email.server import TIMEOUT, Server, words
 from area.kit.net import Guard
 from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
+from area.sdk.credentials import CONTROL
 
 MAX_FETCH = 5_000_000  # bytes of one mail; text comes before the attachments, so this is what is read of a larger one
 MAX_LITERAL = MAX_FETCH + 1  # bytes that a server may send in one piece
@@ -126,6 +127,8 @@ class Mailbox:
 
     async def log_in(self, login: str, password: str) -> None:
         """Greet, switch to TLS and log in. Raises `AuthExpired` when the server refuses the login."""
+        if CONTROL.search(login + password):  # imaplib sends it as it is, and the server reads on after the line break
+            raise Permanent("The login or the password holds a line break or another control character.")
         self._sock.settimeout(TIMEOUT)
         self._box = await self._run(_MailBox, self._sock, self._server)
         plain = (login + password).isascii()

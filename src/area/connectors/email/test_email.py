@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import threading
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from tests import peers
 from tests.ports import free_port
 
@@ -19,7 +20,7 @@ from area.connectors.email import Account, Letter, imap, new_email, send_email, 
 from area.connectors.email.message import MAX_TEXT, Mail, read
 from area.kit.http import Client
 from area.kit.net import Guard
-from area.sdk import AuthExpired, Context, Http, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, Context, Credentials, Http, Permanent, Retry, tls_context
 
 ALLOWED = ("127.0.0.1", "localhost")
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -534,3 +535,68 @@ def test_the_sample_is_a_mail():
     sample = orjson.loads((Path(__file__).parent / "fixtures" / "new_email.json").read_bytes())
     assert Mail.model_validate(sample["data"]).attachments
     assert service.actions["new_email"].returns is Mail
+
+
+# No text of the connection becomes a command
+
+
+@contextmanager
+def recording_server():
+    """An IMAP server that takes every login and keeps the bytes that it was sent."""
+    heard = bytearray()
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(ConnectionError):
+            connection.sendall(b"* OK ready\r\n")
+            rest = b""
+            while data := connection.recv(4096):
+                heard.extend(data)
+                rest += data
+                while b"\r\n" in rest:
+                    line, rest = rest.split(b"\r\n", 1)
+                    capability = b"* CAPABILITY IMAP4rev1\r\n" if b"CAPABILITY" in line else b""
+                    connection.sendall(capability + (line.split() or [b"*"])[0] + b" OK done\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], heard
+
+
+INJECTED = [{"password": "x\r\nX1 NOOP"}, {"login": "ann\r\nX1 NOOP"}, {"password": "x\nX1 DELETE INBOX"}]
+
+
+@pytest.mark.parametrize("wrong", INJECTED, ids=str)
+async def test_a_line_break_in_a_login_is_never_sent(wrong):
+    with recording_server() as (port, heard):
+        given = {"login": "ann", "password": "open sesame"} | wrong
+        place = server.Server("IMAP", "127.0.0.1", port, "none")
+        with pytest.raises(Permanent, match="line break"):
+            async with imap.connected(Guard(ALLOWED), place, given["login"], given["password"]):
+                pass
+    assert b"LOGIN" not in heard
+    assert b"X1" not in heard
+
+
+async def test_the_recording_server_hears_a_proper_login():
+    with recording_server() as (port, heard):
+        place = server.Server("IMAP", "127.0.0.1", port, "none")
+        async with imap.connected(Guard(ALLOWED), place, "ann", "open sesame"):
+            pass
+    assert b'LOGIN "ann" "open sesame"' in heard or b'LOGIN ann "open sesame"' in heard
+
+
+@pytest.mark.parametrize("wrong", INJECTED, ids=str)
+async def test_dovecot_hears_no_second_command(box, wrong):
+    assert isinstance(service.auth, Credentials)
+    given = receiving(box).model_dump() | {"password": box.password} | wrong
+    with pytest.raises(ValidationError, match="line break"):
+        service.auth.read(given)
+    before = box.log()
+    kept = Account.model_construct(
+        **(dict(receiving(box)) | wrong | {"password": SecretStr(wrong.get("password", "x"))})
+    )
+    with pytest.raises(Permanent, match="line break"):
+        await try_account(context(kept), kept)
+    assert "X1" not in box.log()[len(before) :]
