@@ -1,52 +1,59 @@
-"""`python -m bench [w1 … w5] [--seconds N]`: JSON lines as they come, and a table at the end."""
+"""`python -m bench [w1 … w7] [--seconds N]`: JSON lines as they come, and a table at the end.
+
+`python -m bench paired --against COMMIT [--pairs N]` runs W1 on this checkout and on another commit in turn. Ends with 1 when a
+bound (of W7, or of the paired runs) is broken.
+"""
 
 import argparse
 import os
+import sys
 
-from bench import w1, w2, w4
+from bench import paired, w1, w2, w4, w7
 
 
 def table(lines: list[dict]) -> str:
-    rows = [("load", "who", "done/s", "p50 ms", "p95", "p99", "lost", "double", "CPU s/1000", "tx/execution", "MB")]
+    rows = [("load", "done/s", "p50 ms", "p95", "p99", "lost", "double", "CPU s/1000", "tx/execution", "MB")]
     for line in lines:
-        for who in ("floor", "area"):
-            one = line.get(who)
-            if not one:
-                continue
-            cpu = round(one.get("cpu_per_1000", 0) + one.get("cpu_db_per_1000", 0), 2)
-            rows.append(
-                (line["load"], who, one["done_s"], *one["ms"], one["lost"], one["double"], cpu or "",
-                 one.get("tx_per_execution", ""), one.get("memory_mb", ""))
-            )  # fmt: skip
-        ratio = line.get("ratio", {})
+        cpu = round(line["cpu_per_1000"] + line["cpu_db_per_1000"], 2)
         rows.append(
-            ("", "ratio", ratio.get("done"), ratio.get("p50"), "", ratio.get("p99"), "", "", ratio.get("cpu"), "", "")
-        )
+            (line["load"], line["done_s"], *line["ms"], line["lost"], line["double"], cpu, line["tx_per_execution"],
+             line["memory_mb"])
+        )  # fmt: skip
     widths = [max(len(str(row[n])) for row in rows) for n in range(len(rows[0]))]
     return "\n".join("  ".join(str(cell).rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("which", nargs="*", default=["w1", "w2", "w3", "w4", "w5"])
-    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("which", nargs="*", default=["w1", "w2", "w3", "w4", "w5", "w7"])
+    parser.add_argument("--seconds", type=float, default=None)
+    parser.add_argument("--against", metavar="COMMIT", help="what `paired` compares this checkout with")
+    parser.add_argument("--pairs", type=int, default=5)
     given = parser.parse_args()
     print(f"load average before: {os.getloadavg()}, cores: {os.cpu_count()}", flush=True)
+    holds = True
     for which in given.which:
         match which:
             case "w1":
-                print(table(w1.run(given.seconds)), flush=True)
+                print(table(w1.run(given.seconds or 20)), flush=True)
             case "w2":
                 w2.w2()
             case "w3":
                 w2.w3()
             case "w4":
-                w4.w4(given.seconds)
+                w4.w4(given.seconds or 20)
             case "w5":
-                w4.w5(given.seconds)
+                w4.w5(given.seconds or 20)
+            case "w7":
+                holds &= w7.w7(given.seconds or 30)
+            case "paired":
+                if not given.against:
+                    parser.error("paired needs --against COMMIT")
+                holds &= paired.w1(given.against, given.pairs, given.seconds or 8)
             case _:
                 parser.error(f"there is no {which}")
     print(f"load average after: {os.getloadavg()}", flush=True)
+    return 0 if holds else 1
 
 
-main()
+sys.exit(main())

@@ -36,6 +36,7 @@ class Area:
     """A running AREA."""
 
     workers: int = 1
+    sources: Path | None = None  # another AREA's `src` to run; None: this checkout's
     settings: dict = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="area-bench-")))
@@ -53,6 +54,7 @@ class Area:
             "AREA_WEBHOOK_RATE": "100000",
             "AREA_MAX_AREAS": "20000",
             "AREA_LOG_FORMAT": "json",
+            **({"PYTHONPATH": str(self.sources)} if self.sources else {}),
             **self.settings,
         }
         begun = time.time()

@@ -1,61 +1,109 @@
-"""W1: 1 KB webhooks to HTTP requests with two placeholders, AREA and the floor in one run, load by load."""
+"""W1: 1 KB webhooks to HTTP requests with two placeholders, load by load."""
 
 import json
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.floor import FOLDER, PORT, Floor
+from tests.ports import free_port
+
+from bench.load import Sent
 from bench.stack import Area
 
 LOADS = (("-c", "1"), ("-c", "16"), ("-c", "64"), ("-r", "200"), ("-r", "1000"))
-SINK = "http://127.0.0.1:9912"
+PORT = free_port()
+SINK = f"http://127.0.0.1:{PORT}"
 
 
 @contextmanager
-def sink():
-    process = subprocess.Popen([sys.executable, str(FOLDER / "sink.py")])
+def sink() -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-m", "bench.sink", str(PORT)])
     try:
-        time.sleep(0.5)
+        end = time.time() + 20
+        while time.time() < end:
+            with suppress(OSError), urllib.request.urlopen(f"{SINK}/dump", timeout=2):
+                break
+            time.sleep(0.05)
         yield
     finally:
         process.terminate()
         process.wait()
 
 
-def measure(port: int, path: str, load: tuple[str, ...], seconds: int, folder: Path, tag: str) -> dict:
-    """One load from a client process of its own; what arrived, when, and how often."""
-    urllib.request.urlopen(f"{SINK}/dump").read()
-    out = folder / f"load-{tag}.json"
-    begun = time.time()
-    command = [sys.executable, str(FOLDER / "load.py"), "--port", str(port), "--url-path", path]
-    subprocess.run([*command, *load, "-d", str(seconds), "--tag", tag, "-o", str(out)], check=True)
-    sent = json.loads(out.read_text())
-    accepted = [one for one in sent if 200 <= one[3] < 300]
-    arrived: dict = {}
-    while len(arrived) < len(accepted) and time.time() - begun < seconds + 60:
-        time.sleep(0.3)
+@dataclass
+class Run:
+    """What was sent in one load, and when each id arrived at the sink."""
+
+    begun: float
+    sent: list[Sent]
+    unsent: int
+    client_cpu: float  # seconds that the client itself used
+    arrived: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> list[Sent]:
+        return [one for one in self.sent if 200 <= one.status < 300]
+
+    def collect(self) -> None:
+        """Fetch what has arrived since."""
         for key, times in json.load(urllib.request.urlopen(f"{SINK}/dump")).items():
-            arrived.setdefault(key, []).extend(times)
-    late = sorted(arrived[one[0]][0] - one[1] for one in accepted if one[0] in arrived)
-    if not late:
-        raise RuntimeError(f"nothing arrived of {len(accepted)} accepted and {len(sent)} sent: {sent[:3]}")
-    last = max(times[-1] for times in arrived.values()) / 1e6
+            self.arrived.setdefault(key, []).extend(times)
 
-    def percentile(share: float) -> float:
-        return round(late[min(len(late) - 1, int(len(late) * share))] / 1000, 1)
+    def drain(self, seconds: float) -> None:
+        """Wait until all that was accepted has arrived, so long at most."""
+        end, accepted = time.time() + seconds, len(self.accepted)
+        self.collect()
+        while len(self.arrived) < accepted and time.time() < end:
+            time.sleep(0.3)
+            self.collect()
 
-    return {
-        "accepted": len(accepted),
-        "refused": len(sent) - len(accepted),
-        "done_s": round(len(arrived) / (last - begun)),
-        "lost": len(accepted) - len(arrived),
-        "double": sum(len(times) > 1 for times in arrived.values()),
-        "ms": [percentile(0.5), percentile(0.95), percentile(0.99)],
-    }
+    def figures(self) -> dict:
+        accepted = self.accepted
+        late = sorted(self.arrived[one.id][0] - one.sent for one in accepted if one.id in self.arrived)
+        if not late:
+            raise RuntimeError(
+                f"nothing arrived of {len(accepted)} accepted and {len(self.sent)} sent: {self.sent[:3]}"
+            )
+        last = max(times[-1] for times in self.arrived.values())
+        return {
+            "accepted": len(accepted),
+            "refused": len(self.sent) - len(accepted) + self.unsent,
+            "done_s": round(len(self.arrived) / (last - self.begun)),
+            "lost": len({one.id for one in accepted} - set(self.arrived)),
+            "double": sum(len(times) > 1 for times in self.arrived.values()),
+            "ms": [round(percentile(late, share) * 1000, 1) for share in (0.5, 0.95, 0.99)],
+        }
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def start(port: int, path: str, load: tuple[str, ...], seconds: float, out: Path, tag: str) -> subprocess.Popen:
+    """The client, in a process of its own."""
+    command = [sys.executable, "-m", "bench.load", str(port), path, *load]
+    return subprocess.Popen([*command, "--seconds", str(seconds), "--tag", tag, "--out", str(out)])
+
+
+def read(out: Path, begun: float) -> Run:
+    written = json.loads(out.read_text())
+    return Run(begun, [Sent(**one) for one in written["sent"]], written["unsent"], written["cpu"])
+
+
+def measure(port: int, path: str, load: tuple[str, ...], seconds: float, folder: Path, tag: str) -> dict:
+    """One load; what arrived, when, and how often."""
+    urllib.request.urlopen(f"{SINK}/dump").read()
+    out, begun = folder / f"load-{tag}.json", time.time()
+    if start(port, path, load, seconds, out, tag).wait():
+        raise RuntimeError("the client failed")
+    run = read(out, begun)
+    run.drain(60)
+    return run.figures()
 
 
 def prepare(area: Area) -> str:
@@ -67,7 +115,7 @@ def prepare(area: Area) -> str:
     return made["webhook_url"].partition(str(area.port))[2]
 
 
-def measured(area: Area, path: str, load: tuple[str, ...], seconds: int, tag: str) -> dict:
+def measured(area: Area, path: str, load: tuple[str, ...], seconds: float, tag: str) -> dict:
     """`measure`, with what it cost."""
     before = area.cost()
     result = measure(area.port, path, load, seconds, area.folder, tag)
@@ -86,31 +134,14 @@ def run(seconds: int = 20, loads=LOADS, workers: int = 1) -> list[dict]:
     lines = []
     with ExitStack() as stack:
         stack.enter_context(sink())
-        bare = stack.enter_context(Floor())
         area = stack.enter_context(Area(workers=workers))
         path = prepare(area)
         measure(area.port, path, ("-c", "16"), 3, area.folder, "warm")
-        measure(PORT, "/hook", ("-c", "16"), 3, area.folder, "warmf")
         for load in loads:
-            name = " ".join(load)
             tag = "".join(load).replace("-", "")
-            before = bare.cpu()
-            floor = measure(PORT, "/hook", load, seconds, area.folder, f"f{tag}")
-            floor["cpu_per_1000"] = round((bare.cpu() - before) * 1000 / max(1, floor["accepted"]), 2)
-            ours = measured(area, path, load, seconds, f"a{tag}")
-            ratio = {
-                "done": round(ours["done_s"] / floor["done_s"], 2),
-                "p50": round(ours["ms"][0] / floor["ms"][0], 2),
-                "p99": round(ours["ms"][2] / floor["ms"][2], 2),
-                "cpu": round((ours["cpu_per_1000"] + ours["cpu_db_per_1000"]) / floor["cpu_per_1000"], 2),
-            }
-            line = {"bench": "w1", "load": name, "area": ours, "floor": floor, "ratio": ratio}
+            line = {"bench": "w1", "load": " ".join(load)} | measured(area, path, load, seconds, tag)
             lines.append(line)
             print(json.dumps(line), flush=True)
         stuck = area.query("select count(*) as n from area_executions where status <> 'success'")[0]["n"]
         print(json.dumps({"bench": "w1", "not_success": stuck}), flush=True)
     return lines
-
-
-if __name__ == "__main__":
-    run(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
