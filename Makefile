@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-web screenshots translations faults docs lock clean apt
+.PHONY: help run test check format bench bench-web screenshots translations faults fair docs lock clean apt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,9 @@ screenshots: $(VENV)/dev.stamp ## Take pictures of every page into screenshots/
 
 faults: $(VENV)/dev.stamp ## Kill, freeze and cut off parts of a running AREA, and count what was lost or done twice
 	$(BIN)/python -m tests.faults $(ARGS)
+
+fair: $(VENV)/dev.stamp ## Attack a running AREA as one user, and measure what another one sees (ARGS are names of attacks)
+	$(BIN)/python -m tests.fair $(ARGS)
 
 docs: $(VENV)/dev.stamp ## Write docs/reference/ from the code
 	$(BIN)/python -m area.cli.reference

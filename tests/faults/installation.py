@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -26,7 +27,7 @@ class NotThere(Exception):
 class Installation:
     """`area up` on a data dir of its own, and the pids of what it consists of."""
 
-    def __init__(self, where: Path | None = None, *, workers: int = 1, **environment: str):
+    def __init__(self, where: Path | None = None, *, workers: int = 1, through: Sequence[str] = (), **environment: str):
         self.directory = Path(tempfile.mkdtemp(prefix="area-faults-", dir=where))
         self.directory.chmod(0o755)  # the embedded PostgreSQL runs as another user when we are root
         self.data = self.directory / "data"
@@ -34,6 +35,7 @@ class Installation:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._workers = workers
+        self._through = through  # a command that starts another one, such as `nice`
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,7 +56,7 @@ class Installation:
         }
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "area.cli", "up", "--workers", str(self._workers)],
+                [*self._through, sys.executable, "-m", "area.cli", "up", "--workers", str(self._workers)],
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
