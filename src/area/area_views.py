@@ -151,8 +151,13 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
         reason=reason,
         waits_for=waits_for.slug if waits_for and state == "waiting_for_connection" else None,
         last_checked_at=area.checked_at,
-        next_due_at=area.due_at if area.is_active and not area.token else None,
+        next_due_at=area.due_at if area.is_active and not area.token and not _listens(scope.registry, keys) else None,
     )
+
+
+def _listens(registry: Registry, keys: tuple[str, str]) -> bool:
+    action = registry.action(keys[0])
+    return action is not None and action.kind == "listen"
 
 
 def _reachable(scope: Scope, area: Row[Any], view: AreaOut) -> AreaOut:

@@ -1,7 +1,7 @@
 """How an AREA gets its events: the source that it shares with others, or a webhook address of its own."""
 
 import hashlib
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlalchemy import func, select, text, update
@@ -14,6 +14,13 @@ from area.kit.clock import now
 from area.kit.crypto import Keyring, hash_token, new_token
 from area.plans import Config, Scope
 from area.sdk import Action
+
+Lane = Literal["poll", "timer", "listen"]
+
+
+def lane_of(action: Action) -> Lane:
+    """Which of a worker's loops looks after an action's sources; a subscription does I/O, as a poll does."""
+    return "timer" if action.kind == "timer" else "listen" if action.kind == "listen" else "poll"
 
 
 async def watch(
@@ -76,7 +83,13 @@ async def _subscription(session: AsyncSession, area: Area, action: Action, confi
     """The source that looks after what the vendor was asked for on behalf of this AREA alone."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
     key = _key([action.key, plain, area.user_id, area.id])
-    values = {"key": key, "component_id": area.component_action_id, "user_id": area.user_id, "params": plain}
+    values = {
+        "key": key,
+        "component_id": area.component_action_id,
+        "user_id": area.user_id,
+        "share_of": area.user_id,
+        "params": plain,
+    }
     again = {"due_at": now(), "failures": 0, "failing_since": None, "last_error": None, "noticed_at": None}
     if not area.is_active:
         again = {"key": key}
@@ -101,7 +114,14 @@ async def _source(session: AsyncSession, area: Area, action: Action, config: Con
     key = _key([action.key, plain, owner])
     await session.execute(
         insert(Source)
-        .values(key=key, component_id=area.component_action_id, user_id=owner, params=plain)
+        .values(
+            key=key,
+            component_id=area.component_action_id,
+            user_id=owner,
+            share_of=area.user_id,
+            lane=lane_of(action),
+            params=plain,
+        )
         .on_conflict_do_nothing(index_elements=["key"])
     )
     source = (await session.scalars(select(Source).where(Source.key == key).with_for_update())).one()
@@ -116,7 +136,7 @@ async def _source(session: AsyncSession, area: Area, action: Action, config: Con
     if not others:  # nobody was watching: what it remembers is the past, and the past is not replayed
         source.state, source.seen, source.planned_at = {}, None, None
         source.failures, source.failing_since, source.last_error, source.noticed_at = 0, None, None, None
-        source.checked_at = None
+        source.checked_at, source.share_of = None, area.user_id
     if not others or action.kind == "poll":
         source.due_at = now()
     await notify(session, "sources_changed", str(source.id))

@@ -1,8 +1,12 @@
 """The hot path's queries use their indexes, with many rows around them."""
 
+from datetime import UTC, datetime
+
+import orjson
 import pytest
 
-from area.engine import cache, executor, hints, intake, nudges, recorder, sources
+from area.engine import cache, executor, hints, intake, nudges, recorder, watch
+from area.engine.sources import leases, life, turns
 
 from .conftest import make_area
 
@@ -16,9 +20,11 @@ async def filled(state, user):
         """
         insert into areas (user_id, component_action_id, component_reaction_id, name)
         select user_id, component_action_id, component_reaction_id, name from areas, generate_series(1, 2000);
-        insert into sources (key, component_id, params, due_at)
-        select md5(n::text), (select component_action_id from areas limit 1), '{}', now() + n * interval '1 minute'
+        insert into sources (key, component_id, params, due_at, share_of)
+        select md5(n::text), (select component_action_id from areas limit 1), '{}', now() + n * interval '1 minute', n % 20
         from generate_series(1, 2000) n;
+        insert into worker_lives (owner, since, seen_at)
+        select n::text, now() - n * interval '1 hour', now() - n * interval '1 hour' from generate_series(1, 2000) n;
         insert into source_hints (source_id, token_hash, token, secret, subscription)
         select id, md5(id::text), '', '', 'S' || id from sources;
         insert into triggers (area_id, source_id, token_hash)
@@ -45,6 +51,7 @@ async def plan(state, query, *values):
     return "\n".join(row[0] for row in rows)
 
 
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 LARGE = (
     "areas",
     "area_executions",
@@ -54,13 +61,20 @@ LARGE = (
     "area_versions",
     "sources",
     "source_hints",
+    "worker_lives",
 )
 QUERIES = {
-    "what is due": (sources.CLAIM, ("me", sources.LEASE, 50)),
+    "what is due": (turns.DUE, ("poll", turns.LINE)),
+    "what is due of each user": (turns.DUE_OF_EACH, ("poll", turns.OF_EACH)),
+    "when the next is due": (turns.NEXT, ("timer",)),
+    "claim": (leases.CLAIM, ("me", leases.LEASE, [1, 2, 3])),
+    "for whom it counts": (leases.SHARE, (5, [1, 2])),
+    "for whom it counts after all": (watch.SHARE_ANEW, ()),
+    "when AREA ran": (life.LIVES, (LONG_AGO, LONG_AGO)),
     "what a vendor has news of": (nudges.NUDGE, ("Probe", ["T1"], nudges.PAUSE)),
     "what shares a vendor's subscription": (nudges.NUDGE_SUBSCRIPTIONS, ("Probe", ["S5"], nudges.PAUSE)),
     "that it was heard": (hints.TOLD_ALL, ("Probe", ["S5"])),
-    "who watches": (sources.SUBSCRIBERS, (5,)),
+    "who watches": (leases.SUBSCRIBERS, (5,)),
     "is it switched on": (intake.SWITCHED_ON, ([1, 2, 3],)),
     "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),
     "take in": (intake.INSERT, ([1, 2], ["{}", "{}"], [None, None])),
@@ -81,3 +95,23 @@ async def test_no_large_table_is_read_whole(state, filled):
         if any(f"Seq Scan on {table}" in text for table in LARGE):
             read_whole[name] = text
     assert not read_whole, "\n\n".join(f"{name}:\n{text}" for name, text in read_whole.items())
+
+
+async def test_a_turn_costs_the_same_however_many_sources_are_due(state, filled):
+    """Rows that are read to find whose turn it is, while one user has 10,000 sources due and 20 others have some."""
+    pool = await state.database.pool()
+    await pool.execute(
+        """
+        insert into sources (key, component_id, params, due_at, share_of)
+        select 'due ' || n, (select component_action_id from areas limit 1), '{}', now() - n * interval '1 second', 7
+        from generate_series(1, 10000) n;
+        update sources set due_at = now() where share_of <> 7;
+        analyze sources
+        """
+    )
+    for query, values in [(turns.DUE, ("poll", turns.LINE)), (turns.DUE_OF_EACH, ("poll", turns.OF_EACH))]:
+        (told,) = await pool.fetchrow(f"explain (analyze, buffers, format json) {query}", *values)
+        plan = orjson.loads(told)[0]["Plan"]
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 2000, told
+    found = await turns.waiting(pool, "poll")
+    assert {one.user_id for one in found} == set(range(20))  # the many of one don't hide the others

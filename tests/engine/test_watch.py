@@ -1,5 +1,6 @@
 """The watchdog: dead triggers, failing sources, retention, and mail."""
 
+from datetime import timedelta
 from email import policy
 from email.parser import BytesParser
 from pathlib import Path
@@ -7,15 +8,19 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from area import area_views
+from area.engine import control
 from area.engine.cache import Cache
+from area.engine.intake import LaterJob, Offer, accept, enqueue_later
 from area.engine.notices import notice
 from area.engine.sources import Sources
 from area.engine.watch import Watch
+from area.kit.clock import now
 from area.settings import Settings
 from area.web import reasons
 from tests.peers import smtp_server
 
-from .conftest import make_area, rows
+from .conftest import make_area, rows, until, worker
 
 
 @pytest.fixture
@@ -32,6 +37,90 @@ async def test_a_trigger_that_nobody_looks_at_is_noticed_once(state, user, watch
     (found,) = await rows(state, "select * from notices")
     assert (found["user_id"], found["area_id"], found["level"]) == (user, area.id, "warning")
     assert "is a worker running?" in found["body"]
+
+
+async def test_what_waits_for_its_turn_is_told_once_a_day(state, user, watch):
+    await make_area(state, user)
+    await make_area(state, user, action_parameters={"topic": "other"})
+    pool = await state.database.pool()
+    await pool.execute("update sources set due_at = now() - interval '5 minutes'")
+    await pool.execute("insert into worker_lives values ('somebody', now() - interval '1 hour', now())")
+    await watch.look()
+    await pool.execute("update sources set noticed_at = null")
+    await watch.look()
+    (found,) = await rows(state, "select * from notices")
+    assert "still waits for its turn" in found["body"]
+
+
+async def test_a_listener_that_runs_is_not_dead(state, user, world, watch):
+    area = await make_area(state, user, "probe.heard")
+    async with worker(state) as one:
+        world.heard.put_nowait("1")
+        await until(lambda: rows(state))
+        pool = await state.database.pool()
+        await pool.execute("update sources set due_at = now() - interval '1 hour'")
+        await one.watch.look()
+        assert await rows(state, "select * from notices") == []
+        async with state.database.sessions() as session:
+            (view,) = await area_views.views(session, control.scope(state), [area.id])
+        assert view.next_due_at is None
+    # nobody holds it any more
+    await pool.execute(
+        "update sources set due_at = now() - interval '1 hour', lease_until = now() - interval '1 minute'"
+    )
+    await pool.execute("delete from worker_lives")
+    await watch.look()
+    (found,) = await rows(state, "select * from notices")
+    assert found["area_id"] == area.id
+
+
+@pytest.mark.parametrize("ahead", ["1 hour", "366 days"])
+async def test_after_a_clock_that_was_ahead_everything_goes_on(state, user, world, watch, ahead):
+    await make_area(state, user)
+    await make_area(state, user, "probe.every_second", text="tick")
+    await make_area(state, user, "probe.heard")
+    async with worker(state):
+        await until(lambda: world.polls["default"] and not world.heard.qsize())
+        await until(lambda: rows(state))
+    pool = await state.database.pool()
+    # all that was written meanwhile
+    await pool.execute(
+        f"""
+        update sources set due_at = due_at + interval '{ahead}', planned_at = planned_at + interval '{ahead}',
+            checked_at = now() + interval '{ahead}',
+            seen = jsonb_set(seen, '{{since}}', to_jsonb(now() + interval '{ahead}'));
+        update sources set lease_owner = 'gone', lease_until = now() + interval '{ahead}' where lane = 'listen';
+        update triggers set since = now() + interval '{ahead}'
+        """
+    )
+    before = len(await rows(state))
+    world.publish("new", "hello", at=None)
+    async with worker(state):
+        world.heard.put_nowait("2")
+        await until(lambda: any(text == "hello" for _, text in world.sent))
+        await until(lambda: "2" in world.resumed)
+        await until(lambda: sum(text == "tick" for _, text in world.sent) >= 3)
+    assert len(await rows(state)) > before
+
+
+async def test_jobs_of_a_clock_that_was_ahead_are_due_when_they_should_be(state, user, watch):
+    area = await make_area(state, user)
+    pool = await state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        (one,) = await accept(conn, [Offer(area.id, "", b"{}", result={"chain": []})])
+        await enqueue_later(conn, [LaterJob(one.execution_id, now() + timedelta(minutes=5), "delay")])
+    await pool.execute(
+        "update pgqueuer set created = created + interval '1 day', execute_after = execute_after + interval '1 day'"
+    )
+    await watch.catch_up()
+    found = await rows(
+        state,
+        "select p.execute_after - now() as left, j.due_at = p.execute_after as same"
+        " from pgqueuer p join execution_jobs j on j.job_id = p.id where p.execute_after > now()",
+    )
+    (job,) = found
+    assert timedelta(minutes=3) < job["left"] <= timedelta(minutes=5)
+    assert job["same"]
 
 
 async def test_a_source_that_keeps_failing_is_noticed_with_its_reason(state, user, watch):

@@ -356,16 +356,22 @@ class Source(Base):
     """One thing to watch: an action with its parameters and account, shared by all AREAs that watch the same.
 
     `due_at` is when it is next asked (poll), fires (timer) or is looked after (listen); null while nobody needs it. `seen`
-    is the dedupe window: `{"since": iso, "ids": {id: iso}}`. A worker holds it by `lease_owner` until `lease_until`.
+    is the dedupe window: `{"since": iso, "ids": {id: iso}}`. A worker holds it by `lease_owner` until `lease_until`. `lane` is the
+    loop that looks after it: `poll`, `timer` or `listen`; `share_of` the user for whom a look at it counts (0: not known yet).
     """
 
     __tablename__ = "sources"
-    __table_args__ = (Index("ix_sources_due_at", "due_at", postgresql_where=text("due_at is not null")),)
+    __table_args__ = (
+        Index("ix_sources_lane_due_at", "lane", "due_at", postgresql_where=text("due_at is not null")),
+        Index("ix_sources_lane_share_of", "lane", "share_of", "due_at", postgresql_where=text("due_at is not null")),
+    )
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)
     component_id: Mapped[int] = mapped_column(Integer, _key("components"), index=True)
     user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    share_of: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    lane: Mapped[str] = mapped_column(String(10), server_default=text("'poll'"))
     params: Mapped[Any] = mapped_column(JSONB)
     state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"))
     seen: Mapped[Any | None] = mapped_column(JSONB)
@@ -380,6 +386,16 @@ class Source(Base):
     noticed_at: Mapped[datetime | None] = mapped_column(AWARE)
     nudged_at: Mapped[datetime | None] = mapped_column(AWARE)  # when the vendor said last that there is news
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class WorkerLife(Base):
+    """A time in which a worker ran without a break, as it said itself: what tells a timer's firing that was missed from a late one."""
+
+    __tablename__ = "worker_lives"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[datetime] = mapped_column(AWARE, primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(AWARE, index=True)
 
 
 class SourceHint(Base):

@@ -13,11 +13,12 @@ log = structlog.get_logger()
 
 LONGEST_PAUSE = 2.0  # seconds
 
-# it can't be reached, starts, stops, is full, is a standby just now, or asks to do it again
+# it can't be reached, starts, stops, is full, is a standby just now, keeps a row locked for long, or asks to do it again
 PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,

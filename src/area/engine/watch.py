@@ -28,6 +28,7 @@ PURGE_EVERY = timedelta(hours=1)
 OVERDUE_INTERVALS = 3
 LEAST_OVERDUE = timedelta(minutes=2)
 LEAST_KNOWN = timedelta(days=90)
+SKEW = timedelta(minutes=10)  # that clocks of several machines may differ by
 
 UNWATCHED = (
     "delete from sources s where not exists (select from triggers t where t.source_id = s.id)"
@@ -35,13 +36,52 @@ UNWATCHED = (
     " exists (select from source_hints h where h.source_id = s.id and h.subscription is not null)))"
 )
 
+# what a worker holds is being looked at, or is a listener that runs
 DEAD = """
 select x.id, x.due_at, x.failing_since, x.last_error, c.name as component, s.name as service,
-       coalesce(c.polling_interval, 60) as interval
+       coalesce(c.polling_interval, 60) as interval,
+       exists (select from worker_lives where seen_at > now() - interval '30 seconds') as working
 from sources x join components c on c.id = x.component_id join services s on s.id = c.service_id
 where x.noticed_at is null and x.due_at is not null and (
-    x.due_at < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval)
+    (x.due_at < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval)
+     and (x.lease_until is null or x.lease_until < now()))
     or x.failing_since < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval))
+"""
+# what was written while a clock was ahead is due later than it can be: it begins anew from the time that it is
+AHEAD = (
+    """
+update sources set due_at = now(), planned_at = null, nudged_at = null, checked_at = null,
+    lease_owner = null, lease_until = null,
+    seen = case when (seen->>'since')::timestamptz > now() then jsonb_set(seen, '{since}', to_jsonb(now())) else seen end
+where due_at is not null and (checked_at > now() + $1::interval or lease_until > now() + $1::interval
+    or nudged_at > now() + $1::interval or (checked_at is null and due_at > now() + $1::interval))
+""",
+    "update triggers set since = now() where since > now() + $1::interval",
+    """
+with moved as (
+    update pgqueuer set execute_after = now() + (execute_after - created), created = now()
+    where status = 'queued' and created > now() + $1::interval returning id, execute_after
+)
+update execution_jobs j set due_at = m.execute_after from moved m where j.job_id = m.id
+""",
+    "update pgqueuer set heartbeat = now() where status = 'picked' and heartbeat > now() + $1::interval",
+    "update connection_states set refreshing_until = null where refreshing_until > now() + $1::interval",
+    "delete from worker_lives where since > now() + $1::interval or seen_at > now() + $1::interval",
+)
+OLD_LIVES = "delete from worker_lives where seen_at < now() - interval '30 days'"
+# what waits for its turn although another of those who watch it would have had theirs
+SHARE_ANEW = """
+update sources x set share_of = o.user_id from (
+    select l.id, w.user_id from (
+        select id from sources where lane = 'poll' and due_at < now() - interval '30 seconds'
+          and (lease_until is null or lease_until < now()) order by due_at limit 500) l
+    cross join lateral (
+        select u.user_id from (
+            select distinct a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active
+            where t.source_id = l.id limit 20) u
+        order by (select count(*) from sources s where s.lane = 'poll' and s.share_of = u.user_id and s.due_at <= now())
+        limit 1) w
+) o where x.id = o.id and x.share_of <> o.user_id
 """
 # what waits for a connection that works, because nobody heard that it was renewed: executions, and sources that failed
 CONNECTED = """
@@ -111,6 +151,10 @@ class Watch:
     async def catch_up(self) -> None:
         """Begin what a notification would have begun that nobody heard."""
         pool = await self._state.database.pool()
+        for statement in AHEAD:
+            if (done := await pool.execute(statement, SKEW)) and not done.endswith(" 0"):
+                log.warning("watch.clock_was_ahead", done=done)
+        await pool.execute(SHARE_ANEW)
         await pool.execute(CONNECTED)
         await pool.execute(RENEWED)
         await self._sources.revive()
@@ -120,6 +164,7 @@ class Watch:
         keep = timedelta(days=self._state.settings.retention_days)
         removed = await executions.purge(conn, now() - keep, now() - max(2 * keep, LEAST_KNOWN))
         sources = await conn.execute(UNWATCHED)
+        await conn.execute(OLD_LIVES)
         async with self._state.database.transaction() as session:
             access = await sessions.purge(session)
         log.info("retention.purged", sources=int(sources.split()[1]), access=access, **removed)
@@ -127,6 +172,9 @@ class Watch:
     async def _dead(self, conn: Any) -> None:
         for row in await conn.fetch(DEAD, OVERDUE_INTERVALS, LEAST_OVERDUE):
             failing = row["failing_since"] is not None
+            if not failing and row["working"]:
+                await self._waits(conn, row)
+                continue
             why = (
                 f"It has failed since {row['failing_since']:%Y-%m-%d %H:%M} UTC: {row['last_error']}"
                 if failing
@@ -145,6 +193,23 @@ class Watch:
                         area_id=owner["id"],
                     )
                 await conn.execute("update sources set noticed_at = now() where id = $1", row["id"])
+
+    async def _waits(self, conn: Any, row: asyncpg.Record) -> None:
+        """It is late for want of a slot: tell its owners so, each once a day."""
+        log.warning("source.waits", source=row["id"], component=row["component"], due=row["due_at"].isoformat())
+        async with conn.transaction():
+            for owner in await conn.fetch(OWNERS, row["id"]):
+                await notice(
+                    conn,
+                    owner["user_id"],
+                    "warning",
+                    f"{owner['name']} is checked late",
+                    f"It was due on {row['due_at']:%Y-%m-%d %H:%M} UTC and still waits for its turn, because what your AREAs watch"
+                    " takes long to answer. Events aren't lost as long as the service still shows them.",
+                    key=f"late:{row['due_at']:%Y-%m-%d}",
+                    area_id=owner["id"],
+                )
+            await conn.execute("update sources set noticed_at = now() where id = $1", row["id"])
 
     async def _mail(self, conn: Any) -> None:
         """Send warnings and errors by mail, where a mail server is set; each once."""

@@ -75,8 +75,10 @@ SENTENCES = (
 # of notices: titles and bodies
 NOTICES = (
     "%(name)s gets no events",
+    "%(name)s is checked late",
     "%(name)s must be reconnected",
     "%(name)s was switched off",
+    "It was due on %(time)s UTC and still waits for its turn, because what your AREAs watch takes long to answer. Events aren't lost as long as the service still shows them.",
     "What starts it can't be checked at %(name)s. %(error)s\n\nIt is tried again by itself, and what happens meanwhile is caught up where the service still shows it.",
     "%(error)s\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
     "%(error)s\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.",

@@ -1,0 +1,238 @@
+"""The ways an event arrives by itself: polls and timers that are due, and listeners that run.
+
+A worker claims due sources by a lease, in three lanes, each with a loop of its own: what is polled or subscribed (I/O), timers
+(the database alone), and listeners. In each, users take turns. What a look at a source brings is committed with the source's own
+memory (cursor, known ids, next due time) in one transaction that checks the lease, so a crash re-reads and never skips, and a
+worker that lost its lease changes nothing. AREAs that watch the same thing share one source: one fetch serves them all.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import structlog
+
+from area.engine import hints, metrics
+from area.engine.away import is_away
+from area.engine.cache import Cache
+from area.engine.sources import turns
+from area.engine.sources.leases import (
+    AGAIN,
+    LEASE,
+    RELEASE,
+    RENEW,
+    REST,
+    REVIVE,
+    STEADY,
+    SUBSCRIBERS,
+    Leases,
+    Watched,
+)
+from area.engine.sources.life import Life
+from area.engine.sources.listeners import listen
+from area.engine.sources.polls import look
+from area.engine.sources.timers import fire_all
+from area.engine.state import State
+from area.kit.clock import now
+from area.triggers import Lane
+
+log = structlog.get_logger()
+
+RENEW_EVERY = 8.0  # seconds
+TICK = 1.0  # seconds between looks for what is due, at most
+BREATH = 0.02  # seconds between two claims, at least
+POLLS = turns.Slots(50, 10, 40)
+LISTENERS = turns.Slots(2000, 400, 1000)
+TIMERS = turns.Slots(64, 64)  # of one claim
+
+Work: TypeAlias = Callable[[Leases, Watched], Coroutine[Any, Any, None]]
+
+
+@dataclass
+class Sources:
+    """Looks after the sources that this worker holds."""
+
+    state: State
+    cache: Cache
+    leases: Leases = field(init=False)
+    life: Life = field(init=False)
+    _tasks: dict[Lane, dict[int, asyncio.Task[None]]] = field(
+        default_factory=lambda: {"poll": {}, "timer": {}, "listen": {}}
+    )
+    _held: dict[int, Watched] = field(default_factory=dict)
+    _wake: dict[Lane, asyncio.Event] = field(
+        default_factory=lambda: {"poll": asyncio.Event(), "timer": asyncio.Event(), "listen": asyncio.Event()}
+    )
+
+    _claiming: asyncio.Lock = field(default_factory=asyncio.Lock)  # till what is claimed stands in `_held`
+
+    def __post_init__(self) -> None:
+        self.leases = Leases(self.state, self.cache)
+        self.life = Life(self.owner)
+
+    @property
+    def owner(self) -> str:
+        """The name that this worker's leases stand under."""
+        return self.leases.owner
+
+    def wake(self) -> None:
+        """Something may be due earlier than thought."""
+        for event in self._wake.values():
+            event.set()
+
+    async def run(self) -> None:
+        """Claim what is due, for ever."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self.life.run(), name="life")
+            loops.create_task(self._renew(), name="leases")
+            loops.create_task(self._claim("timer", self._fire_due), name="timers")
+            loops.create_task(self._claim("poll", functools.partial(self._start_due, "poll", look, POLLS)))
+            loops.create_task(self._claim("listen", functools.partial(self._start_due, "listen", listen, LISTENERS)))
+
+    async def stop(self) -> None:
+        """End looks and listeners, and give their leases back."""
+        tasks = [task for lane in self._tasks.values() for task in lane.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            pool = await self.state.database.pool()
+            await self.life.tell(pool)
+            await pool.execute(RELEASE, self.owner)
+        except Exception as error:  # noqa: BLE001 - they run out by themselves
+            log.warning("sources.not_released", error=str(error))
+
+    # Claiming
+
+    async def _claim(self, lane: Lane, start_due: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        """One lane's loop: start what is due (`start_due` says whether anything was), then wait for more."""
+        wake = self._wake[lane]
+        while True:
+            wake.clear()
+            try:
+                async with self._claiming:
+                    await self.leases.free_unknown(list(self._held))
+                pause = BREATH if await start_due() else await self._until_next(lane)
+            except Exception as error:  # this loop must not end: nothing would be looked at any more
+                if not is_away(error):
+                    log.exception("sources.bug", lane=lane)
+                log.warning("sources.waiting", lane=lane, error=str(error))
+                pause, self.leases.unsure = TICK, True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await wake.wait()
+
+    async def _until_next(self, lane: Lane) -> float:
+        pool = await self.state.database.pool()
+        due = await pool.fetchval(turns.NEXT, lane)
+        if due is None:
+            return TICK
+        return min(TICK, max(BREATH, float((due - now()).total_seconds())))
+
+    async def _fire_due(self) -> bool:
+        due = await turns.waiting(await self.state.database.pool(), "timer")
+        ids, _ = turns.in_turn(due, {}, 0, TIMERS)
+        if not ids:
+            return False
+        async with self._claiming:
+            claimed = {source.id: source for source in await self.leases.claim(ids, "timer")}
+            self._held |= claimed
+        order = [claimed[number] for number in ids if number in claimed]
+        for source in order:
+            _late(source)
+        try:
+            await fire_all(self.leases, self.life, order)
+        finally:
+            for number in claimed:
+                self._held.pop(number, None)
+        return bool(claimed)
+
+    async def _start_due(self, lane: Lane, work: Work, slots: turns.Slots) -> bool:
+        tasks = self._tasks[lane]
+        sources = [self._held[number] for number in tasks]
+        held = Counter(source.share_of for source in sources if not source.lent)
+        lent = sum(source.lent for source in sources)
+        if held.total() >= slots.all and lent >= slots.lent:
+            return False  # who ends wakes this loop
+        due = await turns.waiting(await self.state.database.pool(), lane)
+        due = [one for one in due if one.id not in tasks]  # the last look is just ending; its successor is claimed then
+        own, beyond = turns.in_turn(due, held, lent, slots)
+        if not own and not beyond:
+            return False
+        users = {one.id: one.user_id for one in due}
+        async with self._claiming:
+            claimed = await self.leases.claim([*own, *beyond], lane)
+            for source in claimed:
+                source.share_of, source.lent = users[source.id], source.id in beyond
+                task = asyncio.create_task(work(self.leases, source), name=f"source-{source.id}")
+                tasks[source.id], self._held[source.id] = task, source
+                task.add_done_callback(functools.partial(self._ended, lane, source.id))
+                _late(source)
+        return bool(claimed)
+
+    def _ended(self, lane: Lane, number: int, _: asyncio.Task[None]) -> None:
+        self._tasks[lane].pop(number, None)
+        self._held.pop(number, None)
+        self._wake[lane].set()
+
+    # From outside
+
+    async def revive(self) -> None:
+        """Look again at what rests although somebody watches it."""
+        pool = await self.state.database.pool()
+        await pool.execute(REVIVE)
+        self.wake()
+
+    async def tidy(self) -> None:
+        """End the listeners that nobody needs any more."""
+        pool = await self.state.database.pool()
+        for number, task in list(self._tasks["listen"].items()):
+            if not await pool.fetch(SUBSCRIBERS, number):
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await pool.execute(REST, number, self.owner)
+
+    async def reconnect(self, user_id: int, slug: str) -> None:
+        """The user's connection changed: its listeners begin anew, and what failed for its sake is looked at again."""
+        listeners = self._tasks["listen"]
+        for number, source in list(self._held.items()):
+            if source.user_id == user_id and source.action.service.slug == slug and number in listeners:
+                listeners[number].cancel()
+        pool = await self.state.database.pool()
+        service = self.state.registry.services[slug].name
+        await pool.execute(AGAIN, user_id, service)
+        await pool.execute(hints.AGAIN, user_id, service)
+        self.wake()
+
+    # Leases
+
+    async def _renew(self) -> None:
+        """Say that this worker runs, and keep the leases of what takes long; end what was lost; a listener that holds is no longer
+        failing.
+        """
+        before: set[int] = set()
+        while True:
+            try:
+                pool = await self.state.database.pool()
+                await self.life.tell(pool)
+                held = {**self._tasks["poll"], **self._tasks["listen"]}
+                kept = {row[0] for row in await pool.fetch(RENEW, list(self._held), self.owner, LEASE)}
+                steady = [number for number in self._tasks["listen"] if number in before]
+                await pool.execute(STEADY, steady, self.owner)
+                before = set(self._tasks["listen"])
+                await self.tidy()
+                for number, task in held.items():
+                    if number not in kept and not task.done():
+                        log.warning("source.lease_lost", source=number)
+                        task.cancel()
+            except Exception as error:  # noqa: BLE001 - this loop must not end either
+                log.warning("sources.not_renewed", error=str(error), kind=type(error).__name__)
+            await asyncio.sleep(RENEW_EVERY)
+
+
+def _late(source: Watched) -> None:
+    metrics.poll_lag.observe(max(0.0, (now() - source.due_at).total_seconds()))

@@ -1,0 +1,320 @@
+"""What a worker holds of the sources: leases, and what is written about a source by who holds it.
+
+Everything is written under the lease, so a worker that lost it changes nothing.
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+
+from area.db.session import Conn
+from area.engine import access
+from area.engine.away import is_away
+from area.engine.cache import Cache
+from area.engine.intake import BULK, NORMAL, Offer, accept
+from area.engine.platform import UserPlatform
+from area.engine.state import State
+from area.kit.clock import now
+from area.kit.text import clean_text, dump_json, dump_model
+from area.plans import parse
+from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry
+from area.sdk.dedupe import Seen
+from area.sdk.fields import by_name
+from area.triggers import Lane, lane_of
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=30)
+LOOK_LIMIT = 60.0  # seconds for one poll
+LONGEST_PAUSE = timedelta(hours=1)
+AWAY_PAUSE = 1.0  # seconds before a source is looked at again whose look the database's absence ended
+EXPIRED_RECHECK = timedelta(hours=6)
+FLOOD = 100  # AREAs served by one look; what is beyond waits behind other users' events
+LOCK_LIMIT = "set local lock_timeout = '5s'"  # whoever holds an AREA's row must not hold up what waits for a connection
+SAMPLE = 20  # users of a shared source that are compared
+
+CLAIM = """
+update sources set lease_owner = $1, lease_until = now() + $2
+where id in (
+    select id from sources
+    where id = any($3::int[]) and due_at <= now() and (lease_until is null or lease_until < now())
+    order by id for update skip locked)
+returning id, component_id, user_id, share_of, lane, params, state, seen, due_at, planned_at, nudged_at, failures,
+    (select c.name || E'\\n' || s.name from components c join services s on s.id = c.service_id
+     where c.id = component_id) as component
+"""
+LOCK = "select id from sources where id = $1 and lease_owner = $2 for update"
+SUBSCRIBERS = """
+select t.area_id, t.baseline, t.since, a.user_id from triggers t
+join areas a on a.id = t.area_id and a.is_active
+join users u on u.id = a.user_id and u.is_active
+join components c on c.id = a.component_action_id and c.is_active
+join services s on s.id = c.service_id and s.is_active
+where t.source_id = $1 order by t.area_id
+"""
+# a source that rests although somebody watches it (its user, component or service was switched on again) begins anew
+REVIVE = """
+with needed as (
+    select x.id, c.polling_interval is not null as polled from sources x
+    join components c on c.id = x.component_id and c.is_active join services s on s.id = c.service_id and s.is_active
+    where x.due_at is null and (x.lease_until is null or x.lease_until < now()) and exists (
+        select from triggers t join areas a on a.id = t.area_id and a.is_active
+        join users u on u.id = a.user_id and u.is_active where t.source_id = x.id)
+), told as (
+    update triggers t set baseline = n.polled, since = now() from needed n where t.source_id = n.id
+)
+update sources x set due_at = now(), state = '{}', seen = null, planned_at = null from needed n where x.id = n.id
+"""
+LOOKED = """
+update sources set state = $3, seen = coalesce($4, seen), planned_at = $6, checked_at = $7,
+    due_at = case when nudged_at > $7 then now() else $5 end, -- there was news while it was looked at
+    lease_owner = null, lease_until = null, failures = 0, failing_since = null, last_error = null, noticed_at = null
+where id = $1 and lease_owner = $2
+"""
+FAILED = """
+update sources set due_at = $3, checked_at = now(), failures = failures + 1, last_error = $4,
+    failing_since = coalesce(failing_since, now()), lease_owner = null, lease_until = null
+where id = $1 and lease_owner = $2
+"""
+LET_GO = "update sources set lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
+CHANGE_LANE = "update sources set lane = $3, lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
+REST = "update sources set due_at = null, lease_owner = null, lease_until = null where id = $1 and lease_owner = $2"
+HEARD = (
+    "update sources set state = $3, checked_at = now(), failures = 0, failing_since = null, last_error = null,"
+    " noticed_at = null where id = $1 and lease_owner = $2"
+)
+RENEW = "update sources set lease_until = now() + $3 where id = any($1::int[]) and lease_owner = $2 returning id"
+STEADY = (
+    "update sources set checked_at = now(), failures = 0, failing_since = null, last_error = null, noticed_at = null"
+    " where id = any($1::int[]) and lease_owner = $2"
+)
+AGAIN = (
+    "update sources x set due_at = now(), lease_owner = null, lease_until = null"
+    " from components c join services s on s.id = c.service_id"
+    " where c.id = x.component_id and x.user_id = $1 and s.name = $2"
+)
+FREE = "update sources set lease_owner = null, lease_until = null where lease_owner = $1 and id <> all($2::int[])"
+RELEASE = (
+    "update sources set lease_owner = null, lease_until = null, due_at = coalesce(due_at, now()) where lease_owner = $1"
+)
+# a source that several users watch counts for the one with the fewest that are due: another's flood must not delay it
+SHARE = """
+update sources set share_of = (
+    select u.id from unnest($2::int[]) as u(id)
+    order by (select count(*) from sources s where s.lane = 'poll' and s.share_of = u.id and s.due_at <= now()), u.id limit 1)
+where id = $1
+"""
+
+
+class Superseded(Exception):
+    """Another worker has the source now."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """A claimed source. `share_of` is the user for whom it counts."""
+
+    id: int
+    action: Action
+    params: Any
+    user_id: int | None
+    share_of: int
+    state: dict[str, Any]
+    seen: Seen | None
+    due_at: datetime
+    planned_at: datetime | None
+    nudged_at: datetime | None
+    failures: int
+    since: datetime | None = None  # of the connection that it is looked at with
+    lent: bool = False  # whether it has a slot beyond its user's share
+
+
+@dataclass
+class Leases:
+    """The leases of one worker. `unsure`: whether some may stand in the database that nobody here knows of."""
+
+    state: State
+    cache: Cache
+    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
+    unsure: bool = False
+
+    async def claim(self, ids: Sequence[int], lane: Lane) -> list[Watched]:
+        """Claim those of these sources that are still due and free. What can't be read is not looked at again for a while."""
+        pool = await self.state.database.pool()
+        claimed = []
+        for row in await pool.fetch(CLAIM, self.owner, LEASE, ids):
+            try:
+                source = self._watched(row)
+            except Exception as error:  # one that can't be read must not keep the others from being looked at
+                log.exception("source.unreadable", source=row["id"])
+                said = clean_text(f"What it is to watch can't be read any more: {error}")
+                await pool.execute(FAILED, row["id"], self.owner, now() + LONGEST_PAUSE, said)
+                continue
+            if source is None:
+                await pool.execute(REST, row["id"], self.owner)
+            elif lane_of(source.action) != lane:  # written by an older version, or the connector changed
+                await pool.execute(CHANGE_LANE, source.id, self.owner, lane_of(source.action))
+            else:
+                claimed.append(source)
+        return claimed
+
+    def _watched(self, row: asyncpg.Record) -> Watched | None:
+        name, _, service_name = row["component"].partition("\n")
+        service = next((one for one in self.state.registry.services.values() if one.name == service_name), None)
+        action = service.actions.get(name) if service else None
+        if action is None:
+            return None  # it left the code; its AREAs say so
+        declared = by_name(action.params)
+        texts = orjson.loads(row["params"])
+        values = {key: parse(text, declared[key]) for key, text in texts.items() if key in declared}
+        seen = orjson.loads(row["seen"]) if row["seen"] else None
+        return Watched(
+            id=row["id"],
+            action=action,
+            params=action.params.model_validate(values),
+            user_id=row["user_id"],
+            share_of=row["share_of"],
+            state=orjson.loads(row["state"]),
+            seen=_seen(seen) if seen else None,
+            due_at=row["due_at"],
+            planned_at=row["planned_at"],
+            nudged_at=row["nudged_at"],
+            failures=row["failures"],
+        )
+
+    async def free_unknown(self, known: Sequence[int]) -> None:
+        """After the database was away: give back what was claimed without this worker hearing of it."""
+        if self.unsure:
+            pool = await self.state.database.pool()
+            await pool.execute(FREE, self.owner, known)
+            self.unsure = False
+
+    async def let_go(self, source: Watched) -> None:
+        """Give it back; it stays due."""
+        pool = await self.state.database.pool()
+        await pool.execute(LET_GO, source.id, self.owner)
+
+    async def anybody(self, source: Watched) -> bool:
+        """Whether an AREA that is switched on watches it."""
+        pool = await self.state.database.pool()
+        return bool(await pool.fetchval(f"select exists ({SUBSCRIBERS})", source.id))
+
+    async def rest(self, source: Watched) -> None:
+        """Nobody needs it: it is not due before somebody does."""
+        pool = await self.state.database.pool()
+        await pool.execute(REST, source.id, self.owner)
+
+    async def still_ours(self, conn: Conn, source: Watched) -> None:
+        """Lock it in the caller's transaction. Raises `Superseded`."""
+        await conn.execute(LOCK_LIMIT)
+        if await conn.fetchval(LOCK, source.id, self.owner) is None:
+            raise Superseded
+
+    async def looked(
+        self,
+        conn: Conn,
+        source: Watched,
+        due: datetime | None,
+        *,
+        planned: datetime | None = None,
+        seen: Seen | None = None,
+        begun: datetime,
+    ) -> None:
+        """Write what a look left behind, in the caller's transaction, and give the lease back."""
+        state = dump_json(source.state).decode()
+        seen_text = _seen_json(seen) if seen else None
+        await conn.execute(LOOKED, source.id, self.owner, state, seen_text, due, planned, begun)
+
+    async def count_for(self, conn: Conn, source: Watched, subscribers: Sequence[asyncpg.Record]) -> None:
+        """Have it count for one of the users who watch it."""
+        users = {row["user_id"] for row in subscribers}
+        if users and users != {source.share_of}:
+            sample = random.sample(sorted(users), min(SAMPLE, len(users)))
+            await conn.execute(SHARE, source.id, sample)
+
+    async def accept(self, conn: Conn, subscribers: Sequence[asyncpg.Record], events: Sequence[Event[Any]]) -> None:
+        """Offer each event to each AREA; what one look brings to very many waits behind other users' events."""
+        if not events or not subscribers:
+            return
+        priority = BULK if len(subscribers) * len(events) > FLOOD else NORMAL
+        offers = []
+        for event in events:
+            data = dump_model(event.data)
+            offers += [Offer(row["area_id"], event.id, data, priority) for row in subscribers]
+        await accept(conn, offers)
+
+    async def failed(self, source: Watched, error: Exception) -> None:
+        """Look again after a pause that grows with each failure in a row."""
+        known = isinstance(error, ConnectorError | TimeoutError)
+        text = str(error) or f"No answer within {LOOK_LIMIT:.0f} s."
+        if not known:
+            log.error("source.bug", source=source.id, action=source.action.key, exc_info=error)
+            text = f"{source.action.key} met an error of its own ({type(error).__name__}); the server's log has it."
+        every = source.action.every or timedelta(seconds=1)
+        pause = min(LONGEST_PAUSE, every * 2 ** min(source.failures, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        if isinstance(error, Retry) and error.after:
+            pause = max(pause, error.after)
+        if isinstance(error, AuthExpired):
+            pause = EXPIRED_RECHECK
+        log.warning(
+            "source.failed", source=source.id, action=source.action.key, error=text, failures=source.failures + 1
+        )
+        try:
+            if isinstance(error, AuthExpired) and source.user_id is not None:
+                platform = UserPlatform(self.state, source.user_id, 0)
+                await platform.connection_expired(source.action.service.slug, str(error), source.since)
+            pool = await self.state.database.pool()
+            due = now() + max(pause, timedelta(seconds=1))
+            await pool.execute(FAILED, source.id, self.owner, due, clean_text(text))
+        except Exception as failure:
+            if not is_away(failure):
+                raise
+            self.away(source, failure)
+
+    def away(self, source: Watched, error: Exception) -> None:
+        """The database was away: what was seen is not known there, and is looked at again soon."""
+        log.warning("source.database_away", source=source.id, error=str(error))
+        asyncio.get_running_loop().call_later(AWAY_PAUSE, self._doubt)
+
+    def _doubt(self) -> None:
+        self.unsure = True
+
+    async def context(self, source: Watched) -> Context:
+        """What the connector is given. Raises `Retry` without a connection, `AuthExpired` with one that has ended."""
+        service = source.action.service
+        credential = None
+        if service.auth is not None and source.user_id is not None:
+            connection = await self.cache.connection(source.user_id, service.slug)
+            credential = connection.credential
+            source.since = connection.since
+            if connection.status == "missing":
+                raise Retry(f"Connect {service.name} first.", EXPIRED_RECHECK)
+            if connection.status != "works":
+                raise AuthExpired(f"Reconnect {service.name}; what happens meanwhile is caught up afterwards.")
+        return Context(
+            http=access.http(self.state, self.cache.tokens, service, source.user_id, credential),
+            guard=self.state.guard,
+            platform=UserPlatform(self.state, source.user_id or 0, 0),
+            credential=credential,
+            state=source.state,
+            log=log.bind(source=source.id),
+        )
+
+
+def _seen(value: dict[str, Any]) -> Seen:
+    ids = {key: datetime.fromisoformat(at) for key, at in value["ids"].items()}
+    return Seen(datetime.fromisoformat(value["since"]), ids)
+
+
+def _seen_json(seen: Seen) -> str:
+    return dump_json(
+        {"since": seen.since.isoformat(), "ids": {key: at.isoformat() for key, at in seen.ids.items()}}
+    ).decode()

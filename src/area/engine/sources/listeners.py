@@ -1,0 +1,59 @@
+"""Listeners: each held open by one worker; what it hears is committed before it is asked for the next."""
+
+import contextlib
+import functools
+from typing import Any
+
+import structlog
+
+from area.engine import metrics
+from area.engine.away import DatabaseAwayError, asking
+from area.engine.sources.leases import HEARD, SUBSCRIBERS, Leases, Superseded, Watched
+from area.kit.text import dump_json
+from area.sdk import Event, Retry
+
+log = structlog.get_logger()
+
+
+async def listen(leases: Leases, source: Watched) -> None:
+    """Hold a listener open until it breaks or is cancelled."""
+    try:
+        with asking():
+            if not await leases.anybody(source):
+                await leases.rest(source)
+                return
+            context = await leases.context(source)
+        context.save = functools.partial(_save, leases, source)
+        log.info("listener.started", source=source.id, action=source.action.key)
+        async with contextlib.aclosing(source.action.function(context, source.params)) as events:
+            async for event in events:
+                await _hear(leases, source, event)
+        raise Retry("The listener ended; it is started again.")
+    except Superseded:
+        log.info("source.superseded", source=source.id)
+    except DatabaseAwayError as error:
+        leases.away(source, error)
+    except Exception as error:  # noqa: BLE001 - whatever a connector raises must not end the worker
+        metrics.polls.labels(source.action.service.slug, "failed").inc()
+        await leases.failed(source, error)
+
+
+async def _save(leases: Leases, source: Watched) -> None:
+    """Commit a listener's state by itself."""
+    with asking():
+        pool = await leases.state.database.pool()
+        async with pool.acquire() as conn, conn.transaction():
+            await leases.still_ours(conn, source)
+            await conn.execute(HEARD, source.id, leases.owner, dump_json(source.state).decode())
+
+
+async def _hear(leases: Leases, source: Watched, event: Event[Any]) -> None:
+    with asking():
+        pool = await leases.state.database.pool()
+        async with pool.acquire() as conn, conn.transaction():
+            await leases.still_ours(conn, source)
+            subscribers = await conn.fetch(SUBSCRIBERS, source.id)
+            await leases.accept(conn, subscribers, [event])
+            await conn.execute(HEARD, source.id, leases.owner, dump_json(source.state).decode())
+    source.failures = 0
+    metrics.polls.labels(source.action.service.slug, "ok").inc()

@@ -1,0 +1,146 @@
+"""A look at a polled source, or at what a vendor was asked to send to an AREA's webhook: both do I/O."""
+
+import asyncio
+import contextlib
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from area.engine import hints, metrics, subscriptions
+from area.engine.away import DatabaseAwayError, asking
+from area.engine.sources.leases import LOOK_LIMIT, SUBSCRIBERS, Leases, Superseded, Watched
+from area.kit.clock import now
+from area.sdk import AuthExpired, Context, Event, Retry
+from area.sdk.dedupe import Seen, fresh
+
+log = structlog.get_logger()
+
+MOST_EVENTS = 10_000  # of one poll, the known ones among them; more is a malformed source
+BASELINED = "update triggers set baseline = false where source_id = $1 and baseline and since <= $2"
+
+
+async def look(leases: Leases, source: Watched) -> None:
+    """Look at it once, and write what came of that."""
+    service = source.action.service.slug
+    try:
+        await (_subscribe if source.action.kind == "webhook" else _poll)(leases, source)
+        metrics.polls.labels(service, "ok").inc()
+    except Superseded:
+        log.info("source.superseded", source=source.id)
+    except DatabaseAwayError as error:
+        leases.away(source, error)
+    except Exception as error:  # noqa: BLE001 - whatever a connector raises must not end the worker
+        metrics.polls.labels(service, "failed").inc()
+        await leases.failed(source, error)
+
+
+async def _poll(leases: Leases, source: Watched) -> None:
+    with asking():
+        anybody = await leases.anybody(source)
+    if not anybody:
+        await _end_hint(leases, source)
+        with asking():
+            await leases.rest(source)
+        return
+    with asking():
+        context = await leases.context(source)
+    pause = await _pause(leases, source, context)
+    begun, events, seen = now(), [], source.seen
+    offered = await _collect(source, context, begun)
+    if offered or seen is None:
+        new, seen = fresh(offered, seen or Seen(begun), begun, source.action.overlap)
+        events = new if source.seen is not None else []
+    with asking():
+        await _looked(leases, source, begun + pause, begun, events, seen if seen is not source.seen else None)
+
+
+async def _pause(leases: Leases, source: Watched, context: Context) -> timedelta:
+    """How long to wait after this look, once the vendor was asked to tell of news, if it can."""
+    state, every = leases.state, source.action.every or timedelta(minutes=5)
+    if source.action.hint is not None and hints.server_of(state, source.action) is not None:
+        if source.seen is None:
+            return timedelta()  # the baseline must not wait for the vendor: it is asked before the next look
+        until = await hints.settle(state, context, source.action, source.params, source.id, leases.owner)
+        # news may be shown some time after they were told of: so there is one more look after the usual time
+        if until is not None and not (source.nudged_at and source.nudged_at > now() - every):
+            every = min(hints.patience(every), max(every, until - now()))
+    return every * random.uniform(0.95, 1.05)  # noqa: S311 - spreads load
+
+
+async def _end_hint(leases: Leases, source: Watched) -> None:
+    if source.action.hint is None:
+        return
+    try:
+        with asking():
+            context = await leases.context(source)
+    except (Retry, AuthExpired):
+        return  # without a connection it can't be ended; the vendor is answered with 404 or 410
+    await hints.end(leases.state, context, source.action, source.params, source.id, source.failures)
+
+
+async def _looked(
+    leases: Leases, source: Watched, due: datetime, begun: datetime, events: list[Event[Any]], seen: Seen | None
+) -> None:
+    """Commit what a look brought, with the source's memory (`seen` where it changed) and when it is `due` next."""
+    pool = await leases.state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        await leases.still_ours(conn, source)
+        subscribers = await conn.fetch(SUBSCRIBERS, source.id)
+        listening = [row for row in subscribers if not row["baseline"]]
+        await leases.accept(conn, listening, events)
+        await conn.execute(BASELINED, source.id, begun)
+        if any(row["baseline"] and row["since"] > begun for row in subscribers):
+            due = now()
+        await leases.looked(conn, source, due, seen=seen, begun=begun)
+        await leases.count_for(conn, source, subscribers)
+    if events:
+        log.info("source.events", source=source.id, action=source.action.key, events=len(events), areas=len(listening))
+
+
+async def _collect(source: Watched, context: Context, begun: datetime) -> list[Event[Any]]:
+    # a vendor that filters by it must still show what appears late
+    since = (source.seen.since if source.seen else begun) - source.action.overlap
+    offered: list[Event[Any]] = []
+    async with (
+        asyncio.timeout(LOOK_LIMIT),
+        contextlib.aclosing(source.action.function(context, source.params, since)) as events,
+    ):
+        async for event in events:
+            offered.append(event)
+            if len(offered) >= MOST_EVENTS:
+                log.warning("source.cut", source=source.id, action=source.action.key, events=MOST_EVENTS)
+                break
+    return offered
+
+
+async def _subscribe(leases: Leases, source: Watched) -> None:
+    """See to it that the vendor sends what one AREA waits for, or no longer does."""
+    state = leases.state
+    with asking():
+        pool = await state.database.pool()
+        need = await subscriptions.wanted(pool, state, source.id)
+        if need is None and "subscription" not in source.state:
+            await leases.rest(source)
+            return
+        try:
+            context = await leases.context(source)
+        except (Retry, AuthExpired):
+            if need is not None:
+                raise
+            await leases.rest(source)  # without a connection it can't be ended; the vendor is answered with 404
+            return
+    public = state.settings.public_url is not None
+    async with asyncio.timeout(LOOK_LIMIT):
+        made, due = await subscriptions.settle(
+            context, source.action, source.params, need, public=public, failures=source.failures
+        )
+    with asking():
+        async with pool.acquire() as conn, conn.transaction():
+            await leases.still_ours(conn, source)
+            if need is not None and made is not None:
+                await subscriptions.keep_secret(conn, state, need, made)
+            changed = await subscriptions.wanted(conn, state, source.id) != need
+            due = now() if changed else due
+            await leases.looked(conn, source, due if need or changed else None, begun=now())
