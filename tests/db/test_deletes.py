@@ -30,6 +30,7 @@ ROWS = """
     insert into login_attempts (login, address) values ('a', '127.0.0.1');
     insert into switched_off (kind, row_id) values ('service', 1);
     insert into meta (key, value) values ('k', 'v');
+    insert into worker_lives (owner, since, seen_at) values ('w', now(), now());
     insert into consents (state_hash, purpose, service, user_id, bound_to, kept, expires_at)
         values ('s1', 'connect', 'a', 1, 'b', 'k', now()), ('s2', 'connect', 'a', 2, 'b', 'k', now());
     insert into audit (user_id, action, subject) values (1, 'login', 'a'), (2, 'login', 'b');
