@@ -178,7 +178,9 @@ class AreaParameter(Base):
 
 
 class AreaExecution(Base):
-    """One run of an AREA. `execution_result` is `{"version", "result", "attempts": [{"at", "error", "ms"}]}`."""
+    """One run of an AREA. `execution_result` is `{"version", "result", "attempts": [{"at", "error", "ms"}], "state"}`; `state` is what
+    an attempt left for the next one.
+    """
 
     __tablename__ = "area_executions"
     __table_args__ = (

@@ -390,6 +390,7 @@ class Executor:
             guard=self.state.guard,
             platform=UserPlatform(self.state, area.user_id, area.id, chain, key),
             credential=credential,
+            state=dict(member.kept.get("state", {})),
             idempotency_key=key,
             log=log,
         )
@@ -464,6 +465,8 @@ class Executor:
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         ms = round((time.perf_counter() - clock) * 1000)
         attempts.append({"at": started.isoformat(), "error": str(error), "ms": ms})
+        if error.state:
+            member.kept["state"] = error.state
         pause = pause_after(number, error.after)
         due = now() + pause
         if error.parks and area.plan is not None:

@@ -1,6 +1,8 @@
 """The three errors that may cross a connector's border. Anything else is our bug, and is logged as one."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 
 class ConnectorError(Exception):
@@ -11,13 +13,21 @@ class Retry(ConnectorError):
     """It failed for now and may work later. `after` is what the vendor asked for (`Retry-After`), if it did.
 
     `parks` says that the limit belongs to the whole connection (a 429): every job of it waits, not just this one. `unsure` says that
-    what was asked for may have been done, for no answer came: what must not be done twice is not tried again then.
+    what was asked for may have been done, for no answer came: what must not be done twice is not tried again then. `state` (JSON) is
+    what the next attempt of a reaction finds in `ctx.state`: what is done already.
     """
 
     def __init__(
-        self, message: str, after: timedelta | None = None, *, parks: bool = False, unsure: bool = False
+        self,
+        message: str,
+        after: timedelta | None = None,
+        *,
+        parks: bool = False,
+        unsure: bool = False,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
+        self.state = dict(state or {})
         self.after = after
         self.parks = parks
         self.unsure = unsure

@@ -1,42 +1,38 @@
 """Mail to be sent (RFC 5322): addresses as people type them, and a message that nothing can be smuggled into."""
 
 import re
-from email.message import EmailMessage
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-__all__ = ["Addresses", "Letter", "addresses", "ascii_domain", "compose"]
+from area.kit import mime
+from area.kit.mime import Mailbox, Message
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+__all__ = ["Addresses", "Letter", "Mailbox", "Message", "addresses", "compose", "mailboxes"]
+
 _PIECE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,;"])+')
-_NAMED = re.compile(r"([^<>]*)<\s*([^<>\s]*)\s*>\s*")
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
+_NAMED = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^<>"])*)<\s*([^<>\s]*)\s*>\s*')
+
+
+def mailboxes(text: str) -> list[Mailbox]:
+    """Addresses with or without names, separated by commas or semicolons. Raises `ValueError` with a sentence."""
+    found = []
+    for piece in filter(str.strip, _PIECE.findall(text)):
+        match = _NAMED.fullmatch(piece)
+        name, given = match.groups() if match else ("", piece.strip())
+        plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in name)
+        found.append(Mailbox(mime.address(given), " ".join(plain.split())))
+    return found
 
 
 def addresses(given: Any) -> Any:
-    """Addresses separated by commas, as they stand in a header; semicolons and a list of them are taken too."""
+    """Addresses separated by commas, as they are typed; semicolons and a list of them are taken too."""
     text = ", ".join(map(str, given)) if isinstance(given, list | tuple) else given
     if not isinstance(text, str):
         return text
-    written = []
-    for piece in filter(str.strip, _PIECE.findall(text)):
-        match = _NAMED.fullmatch(piece)
-        name, address = match.groups() if match else ("", piece.strip())
-        if not _ADDRESS.fullmatch(address):
-            raise ValueError(f"{piece.strip()!r} is no e-mail address; write name@example.com.")
-        name = " ".join("".join(c if c.isprintable() and c not in '"\\' else " " for c in name).split())
-        written.append(f'"{name}" <{ascii_domain(address)}>' if name else ascii_domain(address))
-    return ", ".join(written)
-
-
-def ascii_domain(address: str) -> str:
-    """The address with its domain as the name servers know it (RFC 3492)."""
-    local, at, domain = address.rpartition("@")
-    try:
-        return f"{local}{at}{domain if domain.isascii() else domain.encode('idna').decode()}"
-    except UnicodeError:
-        return address
+    return ", ".join(f'"{box.name}" <{box.address}>' if box.name else box.address for box in mailboxes(text))
 
 
 Addresses = Annotated[str, BeforeValidator(addresses)]
@@ -63,23 +59,24 @@ class Letter(BaseModel):
         return self
 
 
-def compose(letter: Letter, **headers: str) -> EmailMessage:
-    """Write the mail, with further `headers` (`In_Reply_To`); who gets a hidden copy is not in it.
-
-    `EmailMessage` refuses line breaks in headers; those of the subject become blanks.
-    """
-    message = EmailMessage()
-    for name, value in headers.items():
-        message[name.replace("_", "-")] = value
-    for name, given in (("To", letter.to), ("Cc", letter.cc), ("Reply-To", letter.reply_to)):
-        if given:
-            message[name] = given
-    message["Subject"] = " ".join(_CONTROL.sub(" ", letter.subject).split())
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply, please
-    if letter.text or not letter.html:
-        message.set_content(letter.text or "")
-    if letter.html and letter.text:
-        message.add_alternative(letter.html, subtype="html")
-    elif letter.html:
-        message.set_content(letter.html, subtype="html")
-    return message
+def compose(
+    letter: Letter,
+    *,
+    sender: str = "",
+    date: datetime | None = None,
+    bcc: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> Message:
+    """Write the mail, with further `headers` such as `In-Reply-To`; who gets a hidden copy stands in it only with `bcc`."""
+    return mime.compose(
+        sender=Mailbox(sender) if sender else None,
+        to=mailboxes(letter.to),
+        cc=mailboxes(letter.cc or ""),
+        bcc=mailboxes(letter.bcc or "") if bcc else (),
+        reply_to=mailboxes(letter.reply_to or ""),
+        date=date,
+        subject=letter.subject,
+        text=letter.text if letter.text or not letter.html else None,
+        html=letter.html or None,
+        headers={"Auto-Submitted": "auto-generated"} | dict(headers or {}),  # RFC 3834: no out-of-office reply, please
+    )

@@ -2,17 +2,19 @@
 
 import hashlib
 import re
-from email.utils import format_datetime, getaddresses, localtime, make_msgid
 from typing import Annotated, Self
+from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, EmailStr, SecretStr, model_validator
 
 from area.connectors.email import imap, smtp
 from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server, words
-from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, asked
+from area.kit import mime
+from area.kit.clock import now
+from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Retry, Service, asked
 from area.sdk.answers import Row, found
-from area.sdk.mail import Letter, ascii_domain, compose
+from area.sdk.mail import Letter, compose, mailboxes
 
 SENDER = "Only mail whose sender's name or address holds this"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -136,21 +138,36 @@ def _wanted(mail: Mail, sender: str, subject: str) -> bool:
 async def send_email(ctx: Context, params: Letter) -> Sent:
     """Sends a mail from the connection's address.
 
-    Every attempt of one run carries the same Message-ID, so that a mail sent again after a crash can be told for a copy.
+    Every attempt of one run carries the same Message-ID, so that a mail sent again after a crash can be told for a copy. Recipients
+    that the server refuses for now (4xx) are tried again, without those that have it.
     """
     account: Account = ctx.credential
     server = account.server("SMTP")
-    sender = ascii_domain(str(account.from_address))
-    domain = sender.rpartition("@")[2]
-    digest = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32]
-    own = f"<{digest}@{domain}>" if ctx.idempotency_key else make_msgid(domain=domain)
-    message = compose(params, Message_ID=own, Date=format_datetime(localtime()), From=sender)
+    sender = mime.address(str(account.from_address))
+    token = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32] if ctx.idempotency_key else uuid4().hex
+    own = mime.message_id(token, sender.rpartition("@")[2])
+    message = compose(params, sender=sender, date=now(), headers={"Message-ID": own})
     given = ", ".join(part for part in (params.to, params.cc, params.bcc) if part)
-    recipients = list(dict.fromkeys(address for _, address in getaddresses([given])))
+    recipients = list(dict.fromkeys(box.address for box in mailboxes(given)))
+    accepted: list[str] = ctx.state.get("accepted", [])
+    refused: dict[str, str] = ctx.state.get("refused", {})
+    left = [address for address in recipients if address not in accepted and address not in refused]
     async with smtp.connected(ctx.guard, server, account.login, account.secret) as client:
-        refused, _ = await client.send_message(message, sender=sender, recipients=recipients)
+        answers = await smtp.send(client, message, sender, left)
+    said = {address: words(f"{answer.code} {answer.message}") for address, answer in answers.items()}
+    accepted = accepted + [address for address in left if address not in answers]
+    refused = refused | {address: said[address] for address, answer in answers.items() if answer.code >= 500}
+    if later := [f"{address}: {said[address]}" for address in said if address not in refused]:
+        # RFC 5321 §4.5.4.1: these are tried again, and nobody gets it twice
+        raise Retry(
+            f"{server} refuses recipients for now. {'; '.join(later)}", state={"accepted": accepted, "refused": refused}
+        )
+    if not accepted:
+        raise Permanent(
+            f"{server} refuses every recipient. {'; '.join(f'{one}: {why}' for one, why in refused.items())}"
+        )
     return Sent(
-        message_id=message["Message-ID"],
-        accepted=[address for address in recipients if address not in refused],
-        refused=[Refusal(address=one, reason=words(f"{said.code} {said.message}")) for one, said in refused.items()],
+        message_id=own,
+        accepted=[address for address in recipients if address in accepted],
+        refused=[Refusal(address=one, reason=why) for one, why in refused.items()],
     )

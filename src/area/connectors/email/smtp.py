@@ -1,6 +1,6 @@
 """Sending over SMTP (RFC 5321)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiosmtplib
@@ -8,6 +8,7 @@ import aiosmtplib
 from area.connectors.email.server import TIMEOUT, Server, words
 from area.kit.net import Guard
 from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
+from area.sdk.mail import Message
 
 
 @asynccontextmanager
@@ -32,10 +33,6 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
     except aiosmtplib.SMTPAuthenticationError as error:
         refusal: type[ConnectorError] = AuthExpired if error.code >= 500 else Retry
         raise refusal(f"{server} refuses the login of {login}: {error.code} {words(error.message)}") from error
-    except aiosmtplib.SMTPRecipientsRefused as error:
-        said = "; ".join(f"{one.recipient}: {one.code} {words(one.message)}" for one in error.recipients)
-        refusal = Permanent if all(one.code >= 500 for one in error.recipients) else Retry
-        raise refusal(f"{server} refuses every recipient. {said}") from error
     except aiosmtplib.SMTPResponseException as error:
         refusal = Permanent if error.code >= 500 else Retry
         raise refusal(f"{server} refuses the mail: {error.code} {words(error.message)}") from error
@@ -46,3 +43,21 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
         raise Permanent(f"{server} can't be used: {words(error.message)}") from error
     except OSError as error:
         raise server.explain(error) from error
+
+
+async def send(
+    client: aiosmtplib.SMTP, message: Message, sender: str, recipients: Sequence[str]
+) -> dict[str, aiosmtplib.SMTPResponse]:
+    """Send to those whom the server takes; returns what it said of the others, which may be all."""
+    utf8 = message.utf8 or not all(address.isascii() for address in (sender, *recipients))
+    try:
+        refused, _ = await client.sendmail(
+            sender, recipients, message.content, mail_options=["SMTPUTF8"] if utf8 else []
+        )
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        return {one.recipient: aiosmtplib.SMTPResponse(one.code, one.message) for one in error.recipients}
+    except aiosmtplib.SMTPNotSupported as error:
+        raise Permanent("This SMTP server takes no addresses with letters beyond ASCII before the @.") from error
+    except ValueError as error:
+        raise Permanent(f"An address can't be used: {error}") from error
+    return refused

@@ -14,6 +14,7 @@ import orjson
 import pytest
 from pydantic import SecretStr, ValidationError
 from tests import peers
+from tests.kit import hostile_mail
 from tests.ports import free_port
 
 from area.connectors.email import Account, Letter, imap, new_email, send_email, server, service, try_account
@@ -417,6 +418,43 @@ async def test_one_refused_recipient_of_two_is_listed(post):
     result = await send_email.function(context(sending(post)), Letter(to=["a@x.org", "b@x.org"], text="x"))
     assert result.accepted == ["a@x.org"]
     assert [(one.address, one.reason) for one in result.refused] == [("b@x.org", "550 No such user")]
+
+
+async def test_who_is_refused_for_now_is_tried_again_and_nobody_gets_it_twice(post):
+    post.refuse.update({"b@x.org": "451 4.7.1 Greylisted", "c@x.org": "550 No such user"})
+    params = Letter(to=["a@x.org", "b@x.org", "c@x.org"], text="x")
+    with pytest.raises(Retry, match=r"b@x\.org: 451 4\.7\.1 Greylisted") as caught:
+        await send_email.function(context(sending(post)), params)
+    assert caught.value.state == {"accepted": ["a@x.org"], "refused": {"c@x.org": "550 No such user"}}
+    assert "c@x.org" not in str(caught.value)
+    del post.refuse["b@x.org"]
+    result = await send_email.function(context(sending(post), caught.value.state), params)
+    assert [mail.recipients for mail in post.mails] == [["a@x.org"], ["b@x.org"]]
+    assert result.accepted == ["a@x.org", "b@x.org"]
+    assert [(one.address, one.reason) for one in result.refused] == [("c@x.org", "550 No such user")]
+
+
+@pytest.mark.parametrize("text", hostile_mail.TEXTS)
+async def test_a_strangers_text_writes_no_header(post, text):
+    params = Letter(
+        to=[f'"{text}" <a@x.org>'] if '"' not in text else "a@x.org", subject=text, text="x", reply_to="r@x.org"
+    )
+    await send_email.function(context(sending(post)), params)
+    (mail,) = post.mails
+    assert mail.recipients == ["a@x.org"]
+    own = [name for name in hostile_mail.names(mail.content) if not name.startswith("X-")]
+    assert own == [
+        "From", "To", "Reply-To", "Subject", "Date", "Auto-Submitted", "Message-ID", "MIME-Version", "Content-Type",
+        "Content-Transfer-Encoding",
+    ]  # fmt: skip
+    assert mail.content.partition(b"\r\n\r\n")[2] == b"x\r\n"
+
+
+# a name may look like anything, and blanks of any kind around an address are none of it
+@pytest.mark.parametrize("to", [one for one in hostile_mail.ADDRESSES if "<" not in one and "\u2028" not in one])
+def test_an_impossible_recipient_is_told(to):
+    with pytest.raises(ValidationError, match=r"is not a valid e-mail address|at least 1 character"):
+        Letter(to=to, text="x")
 
 
 async def test_a_wrong_password_asks_for_a_new_connection(box, post):

@@ -4,12 +4,12 @@ from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from email.policy import SMTP
 from typing import Annotated, Any
 
 from area.connectors.gmail import hints
 from area.connectors.gmail.hints import ME
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
+from area.kit import mime
 from area.sdk import Context, Event, Events, Gone, Option, Permanent, Row, asked, found, google, quoted
 from area.sdk.google import scope
 from area.sdk.mail import Letter, addresses, compose
@@ -96,10 +96,11 @@ async def reply_to_mail(
         letter = Letter(to=to, cc=addresses(", ".join(filter(None, others))), text=text)
     except ValueError as error:
         raise Permanent(f"The mail can't be answered: {error}") from error
-    subject, own = header(raw, "Subject"), header(raw, "Message-ID")
+    subject, own = header(raw, "Subject"), mime.message_ids(header(raw, "Message-ID"))
     letter.subject = subject if subject[:3].lower() == "re:" else f"Re: {subject}"
     # a mail joins a conversation by all three, https://developers.google.com/workspace/gmail/api/guides/threads
-    thread = {"In_Reply_To": own, "References": f"{header(raw, 'References')} {own}".strip()} if own else {}
+    before = mime.message_ids(header(raw, "References"))
+    thread = {"In-Reply-To": own, "References": f"{before} {own}".strip()} if own else {}
     return await _send(ctx, {"raw": _encoded(letter, **thread), "threadId": raw.get("threadId", "")})
 
 
@@ -191,7 +192,5 @@ async def _modify(ctx: Context, message_id: str, change: dict[str, list[str]]) -
 
 
 def _encoded(letter: Letter, **headers: str) -> str:
-    message = compose(letter, **headers)
-    if letter.bcc:
-        message["Bcc"] = letter.bcc  # Gmail sends to it, and takes it out
-    return urlsafe_b64encode(message.as_bytes(policy=SMTP)).decode()
+    # Gmail sends to who stands in Bcc, and takes it out
+    return urlsafe_b64encode(compose(letter, bcc=True, headers=headers).content).decode()
