@@ -20,11 +20,13 @@ import uvloop
 
 from area import catalog
 from area.db import schema
+from area.doors.front import Front
 from area.engine.away import is_away
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.settings import Settings
 from area.web.assets import serve as serve_asset
+from area.web.errors import misdirected
 from area.web.logos import icon
 
 log = structlog.get_logger()
@@ -129,7 +131,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     intake.start()
     hearing = asyncio.create_task(listen(dsn, CHANNELS, cache.forget, cache.forget_all), name="listen")
     api, close_api = make_site(state, cache)
-    root = Root(state, Hooks(state, cache, intake), api)
+    root = Front(Root(state, Hooks(state, cache, intake), api), settings, misdirected)
     server = Server(
         root,
         address=settings.host,

@@ -1,5 +1,6 @@
 """Every setting, from the environment or `.env`, with the prefix `AREA_`."""
 
+import ipaddress
 import os
 import re
 import secrets
@@ -7,12 +8,14 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from area.kit.hostnames import parse_pattern
 from area.kit.net import Guard
 from area.kit.oauth2 import Keys
 
@@ -36,6 +39,11 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
     public_url: str | None = Field(
         None, description="The address that users and webhook senders reach AREA at. Unset: http://host:port."
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Comma-separated names that AREA answers to besides the public URL's, loopback names and addresses;"
+        " `*.example.org` stands for every name below example.org.",
     )
     secret_key: SecretStr | None = Field(
         None,
@@ -131,7 +139,29 @@ class Settings(BaseSettings):
     def _absolute(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("the public URL must begin with http:// or https://")
+        if value:
+            try:
+                parse_pattern(urlsplit(value).hostname or "")
+            except ValueError:
+                raise ValueError("the public URL needs a host name, as in https://area.example.org") from None
         return value.rstrip("/") if value else None
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        for name in _split(value):
+            parse_pattern(name)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in _split(value):
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f"{network!r} is not an IP address or a network such as 10.0.0.0/8") from None
+        return value
 
     @field_validator("servers")
     @classmethod
@@ -161,6 +191,11 @@ class Settings(BaseSettings):
         """Where AREA is reached, without a slash at the end."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def names(self) -> tuple[str, ...]:
+        """What AREA answers to besides loopback names and addresses, as `area.kit.hostnames` has patterns."""
+        own = urlsplit(self.base_url).hostname or ""
+        return tuple(dict.fromkeys(parse_pattern(name) for name in (own, *_split(self.allowed_hosts))))
 
     def guard(self) -> Guard:
         """The SSRF guard with this installation's exceptions."""

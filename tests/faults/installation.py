@@ -80,7 +80,7 @@ class Installation:
         except OSError:
             return False
         try:
-            writer.write(b"GET /readyz HTTP/1.1\r\nhost: area\r\nconnection: close\r\n\r\n")
+            writer.write(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             return b" 200 " in await asyncio.wait_for(reader.readline(), 5)
         except (OSError, TimeoutError):
             return False

@@ -62,6 +62,7 @@ _PROBLEMS = (
     problems.Conflict,
     problems.Gone,
     problems.TooLarge,
+    problems.Misdirected,
     problems.Invalid,
     problems.TooMany,
 )

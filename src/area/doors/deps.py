@@ -2,8 +2,6 @@
 waited for: FastAPI calls a plain function in another thread.
 """
 
-import functools
-import ipaddress
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated
@@ -16,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
 from area.accounts import Identity, sessions
+from area.doors.front import is_trusted
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.problems import Forbidden, Unauthenticated
@@ -92,27 +91,14 @@ ScopeDep = Annotated[areas.Scope, Depends(scope)]
 async def address(request: Request, state: StateDep) -> str:
     """The client's address. `X-Forwarded-For` counts only as far as it was written by proxies that are trusted."""
     here = request.client.host if request.client else "unknown"
-    trusted = _networks(state.settings.trusted_proxies)
+    proxies = state.settings.trusted_proxies
     hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
-    while hops and _within(here, trusted):
+    while hops and is_trusted(here, proxies):
         here = hops.pop()  # each proxy adds, at the end, whom it was called by
     return here[:64]
 
 
 Address = Annotated[str, Depends(address)]
-
-
-@functools.cache
-def _networks(proxies: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(one.strip(), strict=False) for one in proxies.split(",") if one.strip())
-
-
-def _within(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)
 
 
 # Who
@@ -189,7 +175,11 @@ AdminInPerson = Annotated[Identity, Depends(admin_in_person)]
 
 
 def same_origin(request: Request, state: State, *, unknown: bool = False) -> bool:
-    """Whether a page of ours sent this, by what browsers say and pages can't change; `unknown` when nothing is said."""
+    """Whether a page of ours sent this, by what browsers say and pages can't change; `unknown` when nothing is said.
+
+    `Host` is one of our names (`area.doors.front`). Where the public URL is https, a page of the same host that came in the clear
+    is not ours.
+    """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -201,9 +191,9 @@ def same_origin(request: Request, state: State, *, unknown: bool = False) -> boo
         given = urlsplit(origin)
     except ValueError:
         return False
-    return (given.scheme, given.netloc) == (ours.scheme, ours.netloc) or (
-        given.scheme in ("http", "https") and given.netloc == request.headers.get("host", "")
-    )
+    if given.netloc == ours.netloc:
+        return given.scheme == ours.scheme
+    return given.scheme in ("http", "https") and given.netloc == request.headers.get("host", "")
 
 
 def not_foreign(request: Request, state: StateDep) -> None:

@@ -15,4 +15,5 @@ poll_lag = Histogram("area_poll_lag_seconds", "How much later than due a source 
 queue_depth = Gauge("area_queue_depth", "Jobs waiting, by kind", ["entrypoint"], multiprocess_mode="mostrecent")
 queue_age = Gauge("area_queue_age_seconds", "Age of the oldest job that is due", multiprocess_mode="mostrecent")
 upstream = Counter("area_upstream_requests", "Requests to other services, by host's answer", ["outcome"])
+untrusted_proxies = Counter("area_untrusted_proxies", "Peers whose X-Forwarded-For is not believed", ["peer"])
 connections = Gauge("area_connections", "Connections to services, by state", ["status"], multiprocess_mode="mostrecent")

@@ -78,6 +78,16 @@ class TooLarge(Problem):
     default = "This is too large."
 
 
+class Misdirected(Problem):
+    """The request is for a name that this server does not answer to (RFC 9110, 15.5.20)."""
+
+    code, title, status = "misdirected", "Misdirected request", 421
+    default = (
+        "AREA is not set up to answer as %(host)s. If this name is yours, add it to AREA_ALLOWED_HOSTS"
+        " (AREA_ALLOWED_HOSTS=%(host)s) and restart AREA."
+    )
+
+
 class Invalid(Problem):
     """What was sent can't be used; `errors` says so field by field."""
 

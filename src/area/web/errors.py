@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from area.doors import browser
-from area.kit.problems import Problem, TooMany, Unauthenticated
+from area.kit.problems import Misdirected, Problem, TooMany, Unauthenticated
 from area.web import language
 from area.web.pages import SignInNeeded, environment
 
@@ -39,6 +39,15 @@ def respond(request: Request, status: int, sentence: str, headers: dict[str, str
         request_id=request.scope.get("area.request_id", ""),
     )  # fmt: skip
     return HTMLResponse(html, status, headers)
+
+
+def misdirected(request: Request, problem: Misdirected) -> Response:
+    """A page for who came by a name that is not ours; with its style in it, since nothing else comes by that name either."""
+    lang = language.choose(None, request.headers.get("accept-language", ""))
+    sentence = browser.filled(language.gettext(lang)(problem.sentence), problem.values)
+    html = environment(lang).get_template("misdirected.html").render(lang=lang, sentence=sentence)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    return HTMLResponse(html, problem.status, {"Content-Security-Policy": policy})
 
 
 def _sign_in(request: Request, _error: Exception) -> Response:
