@@ -20,6 +20,7 @@ import uvloop
 
 from area import catalog
 from area.db import schema
+from area.doors.body import in_time
 from area.doors.front import Front
 from area.engine.away import is_away
 from area.engine.cache import Cache
@@ -202,7 +203,7 @@ class Root:
         if answer is None and path.startswith("/icons/"):
             answer = functools.partial(self._icon, path[7:])
         if answer is None or scope["method"] not in ("GET", "HEAD"):
-            await self._site(scope, receive, send)
+            await self._site(scope, in_time(receive), send)
             return
         status, content_type, body = await answer(scope)
         headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]

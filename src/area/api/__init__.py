@@ -22,6 +22,9 @@ Everything that the pages do can be done here.
 
 **Lists** come in pages: `?limit=` (50, at most 100) and `?cursor=`, answered with `{"items": […], "next_cursor": …}`.
 
+**Size.** A request may have 2 MB, and 16 KB from whoever isn't logged in; its body has to come within 10 seconds, and one more
+for each 20 KB.
+
 **Problems** are RFC 9457 problem details (`application/problem+json`) with a `code` for programs, a `detail` for people,
 and `errors` field by field. What belongs to somebody else is answered with 404, as if it were not there.
 """

@@ -1,7 +1,10 @@
-"""Request bodies: JSON that PostgreSQL can store, and not too much of it."""
+"""Request bodies: read within a time, within a size, and within what the process may hold for who sends them."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import orjson
@@ -9,31 +12,214 @@ from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from typing_extensions import override
 
+from area.accounts import sessions
+from area.doors.deps import token_of
+
 MAX_BODY = 2_000_000  # bytes
 MOST_READ = 16_000_000  # bytes of a body that is too long; who is cut off while sending does not hear why
+OPEN = 16_384  # bytes that are read before it is known who sends them
 MAX_DEPTH = 64  # containers in one another
+PATIENCE = 10.0  # seconds for the first bytes of a body
+LEAST_RATE = 20_000  # bytes that earn one second more
+LONGEST = 60.0  # seconds in all
+REFUSED_PATIENCE = 0.5  # seconds between the pieces of a body that is refused anyway
+CLOSE = {"Connection": "close"}  # the rest of the body is not waited for
+AROUND = 24_000  # bytes that a request takes beside its body
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class TooSlow(Exception):
+    """The body did not come in time."""
+
+
+class TooLarge(Exception):
+    """The body has more bytes than are taken."""
+
+
+class CutOff(Exception):
+    """The sender went away before the end of the body."""
+
+
+class Crowded(HTTPException):
+    """The process holds as many bytes for this sender, or in all, as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(429, "Too many large requests at the same time.", CLOSE | {"Retry-After": "2"})
+
+
+class Allowance:
+    """What bodies the process holds at a time: `total` bytes, and `each` of one sender."""
+
+    def __init__(self, total: int, each: int) -> None:
+        self.total, self.each = total, each
+        self.held = 0
+        self._of: Counter[Hashable] = Counter()
+
+    @contextmanager
+    def of(self, sender: Hashable) -> Iterator["Share"]:
+        """One request's share, given back at the end."""
+        share = Share(self, sender)
+        try:
+            share.take(AROUND)
+            yield share
+        finally:
+            self.held -= share.held
+            self._of[sender] -= share.held
+            if not self._of[sender]:
+                del self._of[sender]
+
+    def take(self, sender: Hashable, size: int) -> None:
+        """Raises `Crowded`."""
+        if self.held + size > self.total or self._of[sender] + size > self.each:
+            raise Crowded
+        self.held += size
+        self._of[sender] += size
+
+
+class Share:
+    """What one request holds."""
+
+    def __init__(self, allowance: Allowance, sender: Hashable) -> None:
+        self._allowance, self._sender = allowance, sender
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes more. Raises `Crowded`."""
+        self._allowance.take(self._sender, size)
+        self.held += size
+
+
+USERS = Allowance(64_000_000, 16_000_000)  # of users who are signed in
+
+
+class Deadline:
+    """When a body must have come: each `LEAST_RATE` bytes earn a second, up to `LONGEST` in all."""
+
+    def __init__(self) -> None:
+        self._begun = asyncio.get_running_loop().time()
+        self.at = self._begun + PATIENCE
+
+    def earned(self, size: int) -> None:
+        """So many bytes have come."""
+        self.at = min(self._begun + LONGEST, self._begun + PATIENCE + size / LEAST_RATE)
+
+
+def declared(headers: list[tuple[bytes, bytes]]) -> int:
+    """What `Content-Length` says; 0 without one that can be read."""
+    size = 0
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():  # Python refuses to read numbers of thousands of digits
+            size = int(value) if len(value) < 15 else 10**15
+    return size
+
+
+async def read(scope: MutableMapping[str, Any], receive: Receive, limit: int, share: Share) -> bytes:
+    """A whole body. Raises `TooSlow`, `TooLarge`, `CutOff`, `Crowded`."""
+    expected = declared(scope["headers"])
+    if expected > limit:
+        await refuse(receive, expected)
+        raise TooLarge
+    deadline, size, more = Deadline(), 0, True
+    parts: list[bytes] = []
+    while more:
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow from None
+        if message["type"] == "http.disconnect":
+            raise CutOff
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            parts.clear()
+            await refuse(receive, size)
+            raise TooLarge
+        share.take(len(part))
+        deadline.earned(size)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def refuse(receive: Receive, expected: int) -> None:
+    """Take what still comes of a body that is refused, as long as it keeps coming: who is cut off does not hear why."""
+    size = 0
+    while expected <= MOST_READ and size <= MOST_READ:
+        try:
+            async with asyncio.timeout(REFUSED_PATIENCE):
+                message = await receive()
+        except TimeoutError:
+            return
+        size += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+
+
+def in_time(receive: Receive) -> Receive:
+    """`receive` with a deadline for the body, and none for what comes after it. Raises 408."""
+    deadline = Deadline()
+    size, more = 0, True
+
+    async def timed() -> MutableMapping[str, Any]:
+        nonlocal size, more
+        if not more:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "The request's body did not come in time.", CLOSE) from None
+        size += len(message.get("body", b""))
+        deadline.earned(size)
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    return timed
 
 
 class BoundedRequest(Request):
-    """A request whose body is bounded, and whose JSON holds nothing that could not be stored or sent back."""
+    """A request whose body is bounded, and whose JSON holds nothing that could not be stored or sent back.
+
+    A stranger may send `OPEN` bytes. A larger body is read once it is known whose it is, and counts for that user.
+    """
 
     @override
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces. Raises 413 when it is too long, once the sender is ready to hear it."""
-        declared = self.headers.get("content-length", "")
-        size = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0
-        too_long = HTTPException(413, f"A request may have {MAX_BODY:,} bytes; this one has more.")
-        if size > MOST_READ:
-            raise too_long
+        """The body in pieces. Raises 413, 401 or 429."""
+        expected = declared(self.scope["headers"])
+        if expected > MAX_BODY:
+            await refuse(self.receive, expected)
+            raise _too_long()
         size = 0
-        async for chunk in super().stream():
-            size += len(chunk)
-            if size > MOST_READ:
-                raise too_long
-            if size <= MAX_BODY:
+        with ExitStack() as stack:
+            share = stack.enter_context(await self._share()) if expected > OPEN else None
+            async for chunk in super().stream():
+                size += len(chunk)
+                if size > MAX_BODY:
+                    await refuse(self.receive, size)
+                    raise _too_long()
+                if share is None and size > OPEN:
+                    share = stack.enter_context(await self._share())
+                if share is not None:
+                    share.take(len(chunk))
                 yield chunk
-        if size > MAX_BODY:
-            raise too_long
+
+    async def _share(self) -> AbstractContextManager["Share"]:
+        """What the sender of a large body may have. Raises 413 for a stranger, 401 for a token that is not good."""
+        token, _ = token_of(self)
+        state = self.app.state.area
+        identity = None
+        if token:
+            async with state.database.transaction() as session:
+                identity = await sessions.authenticate(session, state.settings, token)
+        if identity is None:
+            await refuse(self.receive, OPEN)
+            if token:
+                raise HTTPException(401, "This session or token is no longer valid. Sign in again.", CLOSE)
+            raise HTTPException(413, f"Sign in first: without that, a request may have {OPEN:,} bytes.", CLOSE)
+        return USERS.of(identity.user.id)
 
     @override
     async def json(self) -> Any:
@@ -61,6 +247,10 @@ class Route(APIRoute):
             return await handle(BoundedRequest(request.scope, request.receive))
 
         return bounded
+
+
+def _too_long() -> HTTPException:
+    return HTTPException(413, f"A request may have {MAX_BODY:,} bytes; this one has more.", CLOSE)
 
 
 def _depth(value: Any) -> int:

@@ -85,4 +85,5 @@ _SENTENCES = {
 def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return respond(request, error.status_code, _SENTENCES.get(error.status_code) or str(error.detail))
+    sentence = _SENTENCES.get(error.status_code) or str(error.detail)
+    return respond(request, error.status_code, sentence, dict(error.headers or {}))
