@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 COLLECT = (10_000, 50, 50)  # allocations between garbage collections of each generation
 DRAIN = 8.0  # seconds that requests get to finish
+BEHIND = 5  # what is accepted must not keep workers and the database from doing it
 PATIENCE = 30.0  # seconds that a start waits for a database that is away
 
 Scope = MutableMapping[str, Any]
@@ -123,14 +124,28 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
-    from area.engine.intake import Intake
+    from area.engine import load
+    from area.engine.lanes import Intake
     from area.engine.runtime import CHANNELS, listen
     from area.hooks import Hooks
 
+    os.nice(BEHIND)  # granian's threads, which start later, too
     state = await prepare(settings, dsn)
     cache, intake = Cache(state), Intake(dsn)
     intake.start()
-    hearing = asyncio.create_task(listen(dsn, CHANNELS, cache.forget, cache.forget_all), name="listen")
+
+    def heard(channel: str, payload: str) -> None:
+        if channel == load.CHANNEL:
+            state.load.heard(payload)
+        else:
+            cache.forget(channel, payload)
+
+    def lost() -> None:
+        cache.forget_all()
+        state.load.lost()
+
+    hearing = asyncio.create_task(listen(dsn, (*CHANNELS, load.CHANNEL), heard, lost), name="listen")
+    telling = asyncio.create_task(state.load.share(await state.database.pool(), worker=False), name="load")
     api, close_api = make_site(state, cache)
     root = Front(Root(state, Hooks(state, cache, intake), api), settings, misdirected)
     server = Server(
@@ -153,9 +168,9 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
         async with asyncio.timeout(DRAIN):
             await serving
     await intake.stop()
-    for task in (hearing, stopped, serving):
+    for task in (hearing, telling, stopped, serving):
         task.cancel()
-    await asyncio.gather(hearing, stopped, serving, return_exceptions=True)
+    await asyncio.gather(hearing, telling, stopped, serving, return_exceptions=True)
     await cache.tokens.finish(1)
     await state.close()
 

@@ -19,6 +19,7 @@ from area.plans import MASK, SECRET, Config, Scope, parse
 from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
+from area.triggers import WhenOff
 
 MOST_KEPT = 5000  # AREAs of all users whose sides and views are kept: some 20 MB
 
@@ -40,7 +41,7 @@ State = Literal[
 
 class AreaOut(BaseModel):
     """An AREA with the seed's columns, and how it fares. `webhook_url` is where its webhooks go, if it has one, and
-    `webhook_secret` what they are signed with, where AREA made that secret. `waits_for` is the service to connect.
+    `webhook_secret` what they are signed with, where AREA made that secret; `when_off` is what becomes of them while it is off. `waits_for` is the service to connect.
     """
 
     id: int
@@ -58,6 +59,7 @@ class AreaOut(BaseModel):
     reaction: PartOut
     webhook_url: str | None
     webhook_secret: str | None
+    when_off: WhenOff | None
     version: int
     state: State
     reason: str | None
@@ -69,7 +71,7 @@ class AreaOut(BaseModel):
 AREAS = """
 select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active, a.created_at,
        a.updated_at, a.last_triggered_at, a.triggered_count,
-       t.token, t.secret, s.checked_at, s.due_at, s.failing_since, s.last_error,
+       t.token, t.secret, t.when_off, s.checked_at, s.due_at, s.failing_since, s.last_error,
        h.switched_off_at, h.reason, h.failures,
        coalesce((select max(v.version) from area_versions v where v.area_id = a.id), 1) as version,
        ca.is_active and sa.is_active and cr.is_active and sr.is_active as available,
@@ -146,6 +148,7 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
         reaction=reaction,
         webhook_url=None,
         webhook_secret=None,
+        when_off=area.when_off if area.token else None,
         version=area.version,
         state=state,
         reason=reason,

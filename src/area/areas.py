@@ -19,6 +19,7 @@ from area.kit.text import did_you_mean
 from area.parameters import Parts
 from area.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.registry import Registry
+from area.triggers import WhenOff
 
 __all__ = ["AreaIn", "AreaOut", "AreaPatch", "Part", "Scope"]
 
@@ -32,6 +33,12 @@ class Part(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict, examples=[{"url": "https://example.org/feed.xml"}])
 
 
+WHEN_OFF = (
+    "Of a webhook, what becomes of requests while the AREA is off or can't be used: `retry` answers 503 with `Retry-After`,"
+    " `skip` takes them and records them as skipped. `retry` unless it is set."
+)
+
+
 class AreaIn(BaseModel):
     """An AREA to create. A reaction's parameters may hold `{{variable}}` placeholders."""
 
@@ -42,6 +49,7 @@ class AreaIn(BaseModel):
     is_active: bool = True
     action: Part
     reaction: Part
+    when_off: WhenOff | None = Field(None, description=WHEN_OFF, exclude_if=lambda value: value is None)
 
 
 class AreaPatch(BaseModel):
@@ -54,6 +62,7 @@ class AreaPatch(BaseModel):
     is_active: bool | None = None
     action: Part | None = None
     reaction: Part | None = None
+    when_off: WhenOff | None = Field(None, description=WHEN_OFF)
 
 
 # Create, change, delete
@@ -82,6 +91,8 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     stored = await parameters.store(session, scope.keyring, area.id, parts, config)
     session.add(AreaVersion(area_id=area.id, version=1, config=stored.as_json()))
     await triggers.watch(session, scope, area, parts.action, config)
+    if wanted.when_off is not None:
+        await _when_off(session, area, wanted.when_off)
     await _changed(session, area.id)
     await session.flush()
     await session.refresh(area)
@@ -104,6 +115,8 @@ async def change(session: AsyncSession, scope: Scope, user_id: int, area_id: int
         await _change_parts(session, scope, area, patch, was_active=was_active)
     elif area.is_active != was_active:
         await _rewatch(session, scope, area)
+    if patch.when_off is not None:
+        await _when_off(session, area, patch.when_off)
     area.updated_at = now()
     await _changed(session, area.id)
     await session.flush()
@@ -139,6 +152,13 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: 
     watched_before = {key: value for key, value in old.action_parameters.items() if key != "only_if"}
     if not same_action or watched != watched_before or area.is_active != was_active:
         await triggers.watch(session, scope, area, parts.action, config, renew=not same_action)
+
+
+async def _when_off(session: AsyncSession, area: Area, choice: WhenOff) -> None:
+    trigger = await session.get(Trigger, area.id)
+    if trigger is None or trigger.token is None:
+        raise Invalid.field("when_off", "Only an AREA that webhooks start has this.")
+    trigger.when_off = choice
 
 
 async def set_active(session: AsyncSession, scope: Scope, user_id: int, area_id: int, *, active: bool) -> AreaOut:
@@ -269,6 +289,7 @@ async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequenc
             is_active=view.is_active,
             action=Part(component=view.action.component, parameters=_unmasked(view.action.parameters)),
             reaction=Part(component=view.reaction.component, parameters=_unmasked(view.reaction.parameters)),
+            when_off="skip" if view.when_off == "skip" else None,
         )
         for view in views
     ]
@@ -296,6 +317,8 @@ async def apply(session: AsyncSession, scope: Scope, user_id: int, wanted: Seque
         patch = AreaPatch(
             description=one.description, is_active=one.is_active, action=one.action, reaction=one.reaction
         )
+        if one.when_off != exported.when_off:
+            patch.when_off = one.when_off or "retry"
         await change(session, scope, user_id, rows[0].id, patch)
         report["changed"].append(one.name)
     return report

@@ -14,7 +14,6 @@ An address is kept in `user_oauth2_accounts.email` only when the provider had ve
 import hashlib
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, audit, connections, grants
 from area.accounts import UserView, rules
-from area.db.models import Meta, Service, User, UserOAuth2Account
-from area.kit.crypto import Keyring, Undecryptable
+from area.db.models import Service, User, UserOAuth2Account
 from area.kit.http import Client, RequestFailed
 from area.kit.net import Blocked
 from area.kit.oauth2 import Quirks
@@ -39,7 +37,6 @@ from area.settings import OIDC, Settings
 
 OIDC_ROW = "OpenID Connect"  # what the issuer is called in `services`, whatever its button says
 DISCOVERY_FOR = 3600.0  # seconds
-LONGEST_TOKEN = 255  # characters of what a vendor will sign with
 
 _discovered: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
@@ -142,27 +139,6 @@ def _webhook_url(connector: Connector, settings: Settings) -> str | None:
         return None
     token = f"?token={token_of(keys.secret.get_secret_value())}" if keys and inbound.verify.in_address else ""
     return f"{settings.base_url}/webhooks/{connector.slug}{token}"
-
-
-async def keep_token(session: AsyncSession, keyring: Keyring, slug: str, token: str) -> None:
-    """Keep what a vendor says that it will sign with, for administrators to read; the latest counts."""
-    row = {"key": f"token:{slug}", "value": keyring.encrypt(token[:LONGEST_TOKEN], f"meta|token:{slug}")}
-    statement = insert(Meta).values(row)
-    await session.execute(statement.on_conflict_do_update(index_elements=[Meta.key], set_={"value": row["value"]}))
-
-
-async def tokens(session: AsyncSession, keyring: Keyring, registry: Registry, settings: Settings) -> dict[str, str]:
-    """What vendors said that they will sign with, by service, as long as it is not set here."""
-    found = {}
-    for slug, connector in registry.services.items():
-        keys = connections.keys_of(connector, settings)
-        if connector.inbound is None or connector.inbound.token is None or keys is None or keys.signing is not None:
-            continue
-        row = await session.get(Meta, f"token:{slug}")
-        if row is not None:
-            with suppress(Undecryptable):  # it was told before the keys were changed, and can be sent again
-                found[slug] = keyring.decrypt(row.value, f"meta|token:{slug}")
-    return found
 
 
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:

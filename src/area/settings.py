@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     webhook_rate: int = Field(
         1000, ge=1, description="Requests a second that one webhook address takes, in bursts of five times as many."
     )
+    longest_wait: int = Field(
+        30,
+        ge=1,
+        le=3600,
+        description="Seconds that what a user's webhooks bring may have to wait until it is done: who sends faster is answered 429,"
+        " with the time to send it again.",
+    )
     login_attempts: int = Field(10, ge=1, description="Failed log-ins per account in 15 minutes before it must wait.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Structured logs as JSON lines, or for people; auto: for people on a terminal."

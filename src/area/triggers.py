@@ -16,6 +16,8 @@ from area.plans import Config, Scope
 from area.sdk import Action
 
 Lane = Literal["poll", "timer", "listen"]
+# what becomes of webhooks while the AREA is off or can't run: senders are asked to retry later, or they are recorded as skipped
+WhenOff = Literal["retry", "skip"]
 
 
 def lane_of(action: Action) -> Lane:

@@ -9,7 +9,8 @@ from area import areas
 from area.areas import AreaPatch
 from area.engine import control, executor
 from area.engine.executor import Executor
-from area.engine.intake import Intake, Offer, accept
+from area.engine.intake import Offer, accept
+from area.engine.lanes import Intake
 from area.sdk import Permanent, Retry
 
 from .conftest import make_area, make_user, rows, statuses, until, worker

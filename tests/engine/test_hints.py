@@ -18,7 +18,7 @@ from area import areas, catalog, connections, rotation
 from area.areas import AreaPatch
 from area.engine import control, hints
 from area.engine.cache import Cache
-from area.engine.intake import Intake
+from area.engine.lanes import Intake
 from area.engine.watch import UNWATCHED
 from area.hooks import Hooks
 from area.kit.clock import now

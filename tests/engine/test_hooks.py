@@ -1,5 +1,6 @@
 """The webhook door: what is answered when, on the ASGI interface itself."""
 
+import asyncio
 import hashlib
 import hmac
 
@@ -7,13 +8,15 @@ import orjson
 import pytest
 
 from area import areas
+from area.doors import body
 from area.engine import control
 from area.engine.cache import Cache
-from area.engine.intake import Intake
+from area.engine.lanes import Intake
 from area.hooks import MAX_BODY, Hooks
+from area.kit.problems import Invalid
 from area.settings import Settings
 
-from .conftest import make_area, rows
+from .conftest import make_area, make_user, rows, until, worker
 
 
 @pytest.fixture
@@ -24,12 +27,12 @@ async def hooks(state):
     await intake.stop()
 
 
-async def send(hooks, url, body=b"{}", headers=None, chunks=1):
+async def send(hooks, url, body=b"{}", headers=None, chunks=1, method="POST", slash=""):
     path, _, query = url.partition("?")
     scope = {
         "type": "http",
-        "method": "POST",
-        "path": "/hooks/" + path.rpartition("/")[2],
+        "method": method,
+        "path": "/hooks/" + path.rpartition("/")[2] + slash,
         "query_string": query.encode(),
         "headers": [
             (name.encode(), value.encode()) for name, value in (headers or {"content-type": "application/json"}).items()
@@ -38,17 +41,18 @@ async def send(hooks, url, body=b"{}", headers=None, chunks=1):
     size = max(1, -(-len(body) // chunks))
     parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
-    messages[-1]["more_body"] = False
+    messages[-1]["more_body"] = method == "STALLED"
     sent = []
 
     async def receive():
-        return messages.pop(0)
+        return messages.pop(0) if messages else await asyncio.Event().wait()
 
     async def answer(message):
         sent.append(message)
 
     await hooks(scope, receive, answer)
-    return sent[0]["status"], orjson.loads(sent[1]["body"]), dict(sent[0]["headers"])
+    answered = sent[1]["body"]
+    return sent[0]["status"], orjson.loads(answered) if answered else None, dict(sent[0]["headers"])
 
 
 async def test_202_and_the_execution(state, user, hooks):
@@ -61,25 +65,130 @@ async def test_202_and_the_execution(state, user, hooks):
     assert (data["body"], data["query"], data["method"]) == ({"n": 1}, {"a": "1"}, "POST")
 
 
-async def test_404_unknown_410_off_and_on_again(state, user, hooks):
+async def switch(state, user, hooks, area, *, active):
+    async with state.database.transaction() as session:
+        await areas.set_active(session, control.scope(state), user, area.id, active=active)
+    hooks.cache.forget("area_changed", str(area.id))
+
+
+async def test_404_unknown_503_off_and_on_again(state, user, hooks):
     made = await make_area(state, user, action="webhook.received", text="{{method}}")
     assert (await send(hooks, "http://x/hooks/nothing"))[0] == 404
     assert (await send(hooks, "http://x/hooks/"))[0] == 404
-    scope = control.scope(state)
-    for active, expected in ((False, 410), (True, 202)):
-        async with state.database.transaction() as session:
-            await areas.set_active(session, scope, user, made.id, active=active)
-        hooks.cache.forget("area_changed", str(made.id))
-        assert (await send(hooks, made.webhook_url))[0] == expected
+    await switch(state, user, hooks, made, active=False)
+    status, _, headers = await send(hooks, made.webhook_url)
+    assert (status, headers[b"retry-after"]) == (503, b"300")
+    await switch(state, user, hooks, made, active=True)
+    assert (await send(hooks, made.webhook_url))[0] == 202
 
 
-async def test_410_even_if_the_memory_still_says_on(state, user, hooks):
+async def test_503_even_if_the_memory_still_says_on(state, user, hooks):
     made = await make_area(state, user, action="webhook.received", text="{{method}}")
     assert (await send(hooks, made.webhook_url))[0] == 202
     async with state.database.transaction() as session:
         await areas.set_active(session, control.scope(state), user, made.id, active=False)
-    assert (await send(hooks, made.webhook_url))[0] == 410
+    assert (await send(hooks, made.webhook_url))[0] == 503
     assert len(await rows(state)) == 1
+
+
+async def test_what_arrives_while_it_is_off_is_recorded_if_its_owner_says_so(state, user, hooks, world):
+    parameters = {"signature": "hmac_sha256", "secret": "a very secret word", "signature_header": "X-Sig"}
+    made = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    async with state.database.transaction() as session:
+        patch = areas.AreaPatch(when_off="skip", is_active=False)
+        view = await areas.change(session, control.scope(state), user, made.id, patch)
+        (exported,) = await areas.export(session, control.scope(state), user, [made.id])
+    assert (view.when_off, exported.when_off) == ("skip", "skip")
+    signed = {"x-sig": hmac.new(b"a very secret word", b"{}", hashlib.sha256).hexdigest(), "idempotency-key": "1"}
+    assert (await send(hooks, made.webhook_url))[0] == 401
+    status, answer, _ = await send(hooks, made.webhook_url, b"{}", signed)
+    assert status == 202
+    assert (await send(hooks, made.webhook_url, b"{}", signed))[:2] == (200, answer | {"duplicate": True})
+    (row,) = await rows(state)
+    assert (row["id"], row["status"]) == (answer["execution_id"], "skipped")
+    assert "off when this arrived" in row["error_message"]
+    assert (await rows(state, "select triggered_count from areas")) == [{"triggered_count": 0}]
+    async with worker(state):
+        async with state.database.transaction() as session:
+            await control.replay(session, state, user, row["id"], "as_it_was")
+        await until(lambda: [text for _, text in world.sent] == ["POST"])
+
+
+async def test_what_an_administrator_switched_off_answers_503(state, user, hooks):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    pool = await state.database.pool()
+    await pool.execute("update components set is_active = false where id = $1", made.component_action_id)
+    assert (await send(hooks, made.webhook_url))[0] == 503
+
+
+async def test_only_webhooks_have_it(state, user):
+    made = await make_area(state, user)
+    assert made.when_off is None
+    async with state.database.transaction() as session:
+        with pytest.raises(Invalid):
+            await areas.change(session, control.scope(state), user, made.id, areas.AreaPatch(when_off="skip"))
+
+
+async def test_asking_starts_nothing(state, user, hooks):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    asked = {"origin": "https://x.example", "access-control-request-headers": "content-type"}
+    status, answer, headers = await send(hooks, made.webhook_url, b"", asked, method="OPTIONS")
+    assert (status, answer) == (204, None)
+    assert headers[b"access-control-allow-origin"] == b"*"
+    assert headers[b"access-control-allow-headers"] == b"content-type"
+    assert (await send(hooks, made.webhook_url, b"", method="HEAD"))[:2] == (200, None)
+    assert await rows(state) == []
+    status, _, headers = await send(hooks, made.webhook_url, b"{}", {"origin": "https://x.example"})
+    assert (status, headers[b"access-control-allow-origin"]) == (202, b"*")
+
+
+async def test_a_slash_at_the_end_does_not_matter(state, user, hooks):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    assert (await send(hooks, made.webhook_url, slash="/"))[0] == 202
+    assert (await send(hooks, made.webhook_url, slash="/more"))[0] == 404
+
+
+async def test_408_for_a_body_that_does_not_come(state, user, hooks, monkeypatch):
+    monkeypatch.setattr(body, "PATIENCE", 0.05)
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    status, _, headers = await send(hooks, made.webhook_url, b"", {"content-length": "10"}, method="STALLED")
+    assert (status, headers[b"connection"]) == (408, b"close")
+    assert await rows(state) == []
+
+
+async def test_bodies_that_are_held_are_bounded_for_each_user(state, user, hooks):
+    """While a user's large bodies come in slowly, there is room for another's."""
+    mine = await make_area(state, user, action="webhook.received", text="{{method}}")
+    other = await make_area(state, await make_user(state, "bob"), action="webhook.received", text="{{method}}")
+    slow = [asyncio.create_task(send(hooks, mine.webhook_url, b" " * 900_000, method="STALLED")) for _ in range(30)]
+    await until(lambda: sum(one.done() for one in slow) >= 13)  # 16 MB are held
+    assert {one.result()[0] for one in slow if one.done()} == {429}
+    assert (await send(hooks, other.webhook_url, b'"' + b"x" * 900_000 + b'"'))[0] == 202
+    for one in slow:
+        one.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    assert (await send(hooks, mine.webhook_url))[0] == 202
+
+
+async def test_who_knocks_too_fast_is_refused_before_its_body_is_read(state, user, hooks):
+    mine = await make_area(state, user, action="webhook.received", text="{{method}}")
+    bob = await make_user(state, "bob")
+    other = await make_area(state, bob, action="webhook.received", text="{{method}}")
+    state.load.heard(report(done={user: 100, bob: 10}))
+    state.load.accepted(user, 4000)  # 40 seconds' worth
+    state.load.accepted(bob, 20)
+    status, _, headers = await send(hooks, mine.webhook_url, b"", method="STALLED")
+    assert status == 429
+    assert 10 <= int(headers[b"retry-after"]) <= 20
+    assert (await send(hooks, other.webhook_url))[0] == 202
+    for _ in range(20):
+        state.load.heard(report(done={user: 100}))
+    assert (await send(hooks, mine.webhook_url))[0] == 202
+
+
+def report(done, sender="a worker", *, idle=False):
+    said = {"from": sender, "worker": True, "idle": idle, "seconds": 1.0, "accepted": {}, "done": done}
+    return orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 async def test_413_by_length_and_by_counting(state, user, hooks):

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from area import catalog, connections, providers
 from area.db.models import ConnectionState
 from area.engine.cache import Cache
-from area.engine.intake import Intake
+from area.engine.lanes import Intake
 from area.hooks import Hooks
 from area.kit.crypto import Keyring
 from area.kit.oauth2 import Keys

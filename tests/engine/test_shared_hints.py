@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from area import catalog, connections
 from area.engine.cache import Cache
-from area.engine.intake import Intake
+from area.engine.lanes import Intake
 from area.hooks import Hooks
 from area.kit.oauth2 import Keys
 from area.registry import Malformed

@@ -13,7 +13,7 @@ from area import areas, catalog
 from area.areas import AreaPatch, Part
 from area.engine import control, pickers
 from area.engine.cache import Cache
-from area.engine.intake import Intake
+from area.engine.lanes import Intake
 from area.engine.watch import UNWATCHED
 from area.hooks import Hooks
 from area.kit.clock import now

@@ -19,7 +19,7 @@ from area.connectors.jira.test_jira import PROJECT, SEARCH, SITE, SITES, Webhook
 from area.connectors.mastodon import test_mastodon
 from area.connectors.mastodon.test_hints import Push, mended
 from area.engine.cache import Cache
-from area.engine.intake import Intake
+from area.engine.lanes import Intake
 from area.hooks import Hooks
 from area.kit.clock import now
 from area.kit.oauth2 import Grant, Keys

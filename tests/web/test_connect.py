@@ -254,14 +254,22 @@ async def test_what_a_service_will_sign_with_is_shown_to_administrators_only(wor
     assert told.status == 200
     await admin.go("/admin/clients")
     card = admin.page.locator("#client-notion")
-    await expect(card).to_contain_text("Notion sent this token")
+    await expect(card).to_contain_text("This token was sent as Notion")
     await expect(card).to_contain_text("AREA_NOTION_SIGNING_SECRET")
-    await expect(card.locator("#token-notion")).to_have_text("secret_tMr")
+    await expect(card.locator("#token-notion-1")).to_have_text("secret_tMr")
     for path in ("/services/notion", "/api/services", "/api/services/notion"):
         answer = await other.context.request.get(f"{server.url}{path}")
         assert answer.status == 200, path
         assert "secret_tMr" not in await answer.text()
     assert "secret_tMr" not in server.log()
+    # another's takes nothing away
+    await other.context.request.post(f"{server.url}/webhooks/notion", data={"verification_token": "secret_evil"})
+    await admin.go("/admin/clients")
+    await expect(card.locator("#token-notion-1")).to_have_text("secret_tMr")
+    await expect(card.locator("#token-notion-2")).to_have_text("secret_evil")
+    await expect(card).to_contain_text("from 127.0.0.1")
+    await card.get_by_role("button", name="Clear and wait for another").click()
+    await expect(card.locator("#token-notion-1")).to_have_count(0)
     assert not admin.complaints
     for one in (admin, other):
         await one.context.close()

@@ -432,6 +432,8 @@ class Trigger(Base):
     token: Mapped[str | None] = mapped_column(Text)  # encrypted
     secret: Mapped[str | None] = mapped_column(Text)  # encrypted
     since: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    # of a webhook: what becomes of what arrives while the AREA is off, `retry` (the sender is asked to) or `skip`
+    when_off: Mapped[str] = mapped_column(String(10), server_default=text("'retry'"))
 
 
 class ExecutionJob(Base):

@@ -17,6 +17,7 @@ from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
 from area.plans import Config, Plan, compile_config
 from area.sdk import OAuth2
+from area.triggers import WhenOff
 
 log = structlog.get_logger()
 
@@ -27,7 +28,7 @@ LOAD = """
 select a.id, a.user_id, a.name, a.is_active and u.is_active as active,
        ca.is_active and sa.is_active and cr.is_active and sr.is_active as available,
        v.version, v.config, coalesce(us.timezone, 'UTC') as timezone, coalesce(h.failures, 0) as failures,
-       t.secret,
+       t.secret, coalesce(t.when_off, 'retry') as when_off,
        (select jsonb_object_agg(vr.component_id || ' ' || vr.name, vr.id) from variables vr
         where vr.kind = 'parameter' and vr.component_id in (a.component_action_id, a.component_reaction_id)) as variables,
        a.component_action_id, a.component_reaction_id
@@ -64,6 +65,7 @@ class Loaded:
     secret: str
     plan: Plan | None
     broken: str = ""
+    when_off: WhenOff = "retry"
 
 
 @dataclass(slots=True)
@@ -195,6 +197,7 @@ class Cache:
             failures=row["failures"],
             secret="",
             plan=None,
+            when_off=row["when_off"],
         )
         try:
             if row["secret"]:

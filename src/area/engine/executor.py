@@ -227,6 +227,8 @@ class Executor:
                 text = f"AREA met an error of its own ({type(error).__name__}); the server's log has it."
                 outcome = self._over(member, area, "failed", now(), error=text, permanent=True)
             self._running.pop(member.execution_id, None)  # what became of it is written, whoever cancels
+            if not member.own:
+                self.state.load.done(area.user_id)
             return self.recorder.record(outcome)
         finally:
             self._running.pop(member.execution_id, None)

@@ -1,41 +1,32 @@
 """Events to executions and jobs, in one transaction: nothing is acknowledged before, nothing is accepted twice.
 
 Order inside the transaction: lock the AREAs that are switched on, drop the event ids that are known, insert the executions,
-remember the ids, enqueue the jobs. Events that arrive together are one commit with one job for the group.
+remember the ids, enqueue the jobs. `lanes.py` commits those that arrive together in one go, with one job for the group.
 """
 
-import asyncio
-import contextlib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import asyncpg
-import structlog
 from pgqueuer import Queries
 from pgqueuer.db import AsyncpgDriver
 
 from area.db.session import Conn
 from area.engine import metrics
-from area.engine.away import is_away
 from area.kit.clock import now
 from area.kit.text import clean_text, dump_json
 
-log = structlog.get_logger()
-
 GROUP = 64  # members of one job
-GATHER = 256  # events of one commit
-WINDOW = 0.003  # seconds to wait for more, once more than `CROWD` came together
-CROWD = 4
 CARRIED = 32 * 1024  # bytes of data that a job carries by itself; more is read from the execution
-RETRIES = 5  # of a transaction that met a deadlock
 
 EXECUTE = "execute"  # a group of fresh executions: b"<id> <area> <data>" lines
 LATER = "later"  # one execution by itself: b"<id>"
 NORMAL, BULK = 0, -1  # priorities: an event of a user who floods waits behind everybody else's
 
+ANY = "select id from areas where id = any($1::int[]) order by id for no key update"
 SWITCHED_ON = "select id from areas where id = any($1::int[]) and is_active order by id for no key update"
 KNOWN = (
     "select h.area_id, h.state_key, h.state_value from hook_states h"
@@ -55,6 +46,13 @@ INSERT = (
     " from unnest($1::int[], $2::text[], $3::text[]) with ordinality as o(area, data, result, n)"
     " join live on live.id = o.area order by o.n returning id, area_id"
 )
+# what came while its AREA was off is no run: it is neither counted nor enqueued
+SKIP = (
+    "insert into area_executions (area_id, status, trigger_data, error_message, completed_at, execution_time_ms)"
+    " select o.area, 'skipped', o.data::jsonb, o.why, timezone('utc', now()), 0"
+    " from unnest($1::int[], $2::text[], $3::text[]) with ordinality as o(area, data, why, n)"
+    " join areas a on a.id = o.area order by o.n returning id, area_id"
+)
 OWN_JOB = (
     "insert into execution_jobs (execution_id, job_id, reason, due_at)"
     " select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[])"
@@ -66,7 +64,8 @@ OWN_JOB = (
 class Offer:
     """One event for one AREA. `data` is JSON text; an empty `event_id`: there is nothing to know it by again.
 
-    `result` is what its execution begins with (a chain), and gives it a job of its own for the `reason`.
+    `result` is what its execution begins with (a chain), and gives it a job of its own for the `reason`. `skipped` is why it
+    is only written down, whether its AREA is on or not.
     """
 
     area_id: int
@@ -75,6 +74,7 @@ class Offer:
     priority: int = NORMAL
     result: dict[str, Any] | None = None
     reason: str = "chain"
+    skipped: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,12 @@ def state_key(event_id: str) -> str:
 async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
     """Take offers in, in order; the caller holds the transaction. Returns what became of each."""
     outcome: list[Accepted] = [REFUSED] * len(offers)
-    waiting = list(enumerate(offers))
-    if any(offer.event_id for offer in offers):
-        waiting = await _drop_known(conn, waiting, outcome)
+    skipped = [(place, offer) for place, offer in enumerate(offers) if offer.skipped]
+    if skipped:
+        await _skip(conn, skipped, outcome)
+    waiting = [(place, offer) for place, offer in enumerate(offers) if not offer.skipped]
+    if any(offer.event_id for _, offer in waiting):
+        waiting = await _drop_known(conn, waiting, outcome, SWITCHED_ON)
     if not waiting:
         return outcome
     rows = await conn.fetch(
@@ -123,12 +126,32 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
         [offer.data.decode() for _, offer in waiting],
         [dump_json(offer.result).decode() if offer.result else None for _, offer in waiting],
     )
+    taken = await _remember(conn, waiting, rows, outcome)
+    await _enqueue(conn, [offer for offer, _ in taken], [execution_id for _, execution_id in taken])
+    metrics.accepted.inc(len(taken))
+    return outcome
+
+
+async def _skip(conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted]) -> None:
+    """Write down what is not to run."""
+    fresh = await _drop_known(conn, offers, outcome, ANY)
+    if fresh:
+        areas, data = [offer.area_id for _, offer in fresh], [offer.data.decode() for _, offer in fresh]
+        rows = await conn.fetch(SKIP, areas, data, [offer.skipped for _, offer in fresh])
+        await _remember(conn, fresh, rows, outcome)
+
+
+async def _remember(
+    conn: Conn, offers: list[tuple[int, Offer]], rows: list[asyncpg.Record], outcome: list[Accepted]
+) -> list[tuple[Offer, int]]:
+    """Match offers, in their order, with the executions that were inserted for them, and keep their events' ids."""
     live = {row[1] for row in rows}
-    taken = [pair for pair in waiting if pair[1].area_id in live]
     ids = sorted(row[0] for row in rows)
-    for (place, _), execution_id in zip(taken, ids, strict=True):
+    taken = []
+    for (place, offer), execution_id in zip((pair for pair in offers if pair[1].area_id in live), ids, strict=True):
         outcome[place] = Accepted(execution_id)
-    named = [(offer, execution_id) for (_, offer), execution_id in zip(taken, ids, strict=True) if offer.event_id]
+        taken.append((offer, execution_id))
+    named = [(offer, execution_id) for offer, execution_id in taken if offer.event_id]
     if named:
         await conn.execute(
             REMEMBER,
@@ -136,14 +159,14 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
             [state_key(offer.event_id) for offer, _ in named],
             [str(execution_id) for _, execution_id in named],
         )
-    await _enqueue(conn, [offer for _, offer in taken], ids)
-    metrics.accepted.inc(len(ids))
-    return outcome
+    return taken
 
 
-async def _drop_known(conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted]) -> list[tuple[int, Offer]]:
+async def _drop_known(
+    conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted], lock: str
+) -> list[tuple[int, Offer]]:
     """Lock the AREAs, and leave out what they know already, and what is offered twice in one go."""
-    await conn.fetch(SWITCHED_ON, sorted({offer.area_id for _, offer in offers}))
+    await conn.fetch(lock, sorted({offer.area_id for _, offer in offers}))
     named = [(offer.area_id, state_key(offer.event_id)) for _, offer in offers if offer.event_id]
     rows = await conn.fetch(KNOWN, [area for area, _ in named], [key for _, key in named])
     known: dict[tuple[int, str], str | None] = {(row[0], row[1]): row[2] for row in rows}
@@ -203,100 +226,6 @@ async def enqueue_later(conn: Conn, jobs: Sequence[LaterJob]) -> None:
         [job.reason for job in jobs],
         [job.due for job in jobs],
     )
-
-
-@dataclass(slots=True)
-class _Waiting:
-    offer: Offer
-    done: "asyncio.Future[Accepted]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-class Intake:
-    """Group commit for what arrives one by one, on a connection of its own. `take` returns once its event is committed."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
-        self._conn: asyncpg.Connection[asyncpg.Record] | None = None
-
-    async def take(self, offer: Offer) -> Accepted:
-        """Hand over one event. Raises the database's error when it could not be committed."""
-        waiting = _Waiting(offer)
-        self._queue.put_nowait(waiting)
-        return await waiting.done
-
-    @property
-    def depth(self) -> int:
-        """Events that wait for a commit."""
-        return self._queue.qsize()
-
-    def start(self) -> None:
-        """Begin to commit."""
-        self._task = asyncio.create_task(self._run(), name="intake")
-
-    async def stop(self) -> None:
-        """Commit what waits, then stop."""
-        while self._task and not self._task.done() and not self._queue.empty():
-            await asyncio.sleep(0.01)
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        last = 0
-        try:
-            while True:
-                group = [await self._queue.get()]
-                if last > CROWD:
-                    await asyncio.sleep(WINDOW)
-                while len(group) < GATHER and not self._queue.empty():
-                    group.append(self._queue.get_nowait())
-                last = len(group)
-                await self._settle(group)
-        finally:
-            while not self._queue.empty():
-                _fail(self._queue.get_nowait(), ConnectionError("The server is stopping."))
-            if self._conn is not None:
-                self._conn.terminate()
-
-    async def _settle(self, group: list[_Waiting]) -> None:
-        """Commit a group, and tell each what became of it."""
-        try:
-            if self._conn is None or self._conn.is_closed():
-                self._conn = await asyncpg.connect(self._dsn, timeout=5)
-            outcome = await self._commit(self._conn, [waiting.offer for waiting in group])
-        except Exception as error:  # noqa: BLE001 - this loop must not end: every webhook would wait for it
-            if len(group) > 1 and not is_away(error):
-                for waiting in group:  # one of them can't be stored: let the others through
-                    await self._settle([waiting])
-                return
-            log.warning("intake.failed", events=len(group), error=str(error), kind=type(error).__name__)
-            for waiting in group:
-                _fail(waiting, error)
-            if self._conn is not None:
-                self._conn.terminate()
-                self._conn = None
-            return
-        for waiting, accepted in zip(group, outcome, strict=True):
-            if not waiting.done.done():
-                waiting.done.set_result(accepted)
-
-    async def _commit(self, conn: Conn, offers: list[Offer]) -> list[Accepted]:
-        for attempt in range(RETRIES):
-            try:
-                async with conn.transaction():
-                    return await accept(conn, offers)
-            except asyncpg.DeadlockDetectedError:
-                log.info("intake.deadlock", attempt=attempt, events=len(offers))
-        async with conn.transaction():
-            return await accept(conn, offers)
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.done.done():
-        waiting.done.set_exception(error)
 
 
 def utc(moment: datetime) -> datetime:

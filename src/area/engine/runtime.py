@@ -219,6 +219,7 @@ class Worker:
             asyncio.create_task(self.executor.show_running(), name="show-running"),
             asyncio.create_task(self.executor.make_room(), name="make-room"),
             asyncio.create_task(self._prune(), name="prune"),
+            asyncio.create_task(self._tell(), name="load"),
         ]
         log.info("worker.started", owner=self.sources.owner)
         stopped = asyncio.create_task(stop.wait())
@@ -287,6 +288,10 @@ class Worker:
             if not self._stopping.is_set():
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 3)
+
+    async def _tell(self) -> None:
+        """Say how much is done, so that the web processes know how long what they accept will wait."""
+        await self.state.load.share(await patiently(self.state.database.pool), worker=True)
 
     async def _prune(self) -> None:
         """Keep PgQueuer's log of what it did short."""

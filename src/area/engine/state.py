@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from area.db.session import Database
 from area.engine import metrics
+from area.engine.load import Load
 from area.kit.crypto import Keyring
 from area.kit.http import Client
 from area.kit.net import Guard
@@ -26,6 +27,7 @@ class State:
     client: Client
     registry: Registry
     instance: str = ""
+    load: Load = field(default_factory=Load)
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str) -> "State":

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, areas, audit, catalog, executions, providers
+from area import accounts, areas, audit, catalog, executions, introductions, providers
 from area.accounts import invitations
 from area.catalog import ComponentView, ServiceView
-from area.doors.deps import Address, Id, SessionDep
+from area.doors.deps import Address, Id, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
 from area.web import offers
 from area.web.pages import AdminPage, Fields, Page
@@ -231,8 +231,15 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
 async def clients(page: AdminPage, session: SessionDep) -> Response:
     """The services that AREA has to be registered at, with what to paste there and what to set here."""
     found = providers.clients(page.state.registry, page.state.settings)
-    tokens = await providers.tokens(session, page.state.keyring, page.state.registry, page.state.settings)
+    tokens = await introductions.sent(session, page.state.keyring, page.state.registry, page.state.settings)
     return await page.show("admin_clients.html", nav="admin", tab="clients", clients=found, tokens=tokens)
+
+
+@router.post("/clients/{slug}/tokens/clear")
+async def clear_tokens(page: AdminPage, slug: Slug, session: SessionDep) -> Response:
+    """Forget the tokens that were sent for a service."""
+    await introductions.clear(session, slug)
+    return page.to("/admin/clients", said=page.say("The tokens are cleared. Have the service send its token again."))
 
 
 # The audit

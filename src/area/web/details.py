@@ -152,6 +152,14 @@ async def renew(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDe
     return page.to(f"/areas/{area_id}", said=page.say("This AREA has a new address. The old one works no more."))
 
 
+@router.post("/areas/{area_id:int}/when-off")
+async def when_off(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
+    """What becomes of its webhooks while it is off."""
+    patch = areas.AreaPatch(when_off="skip" if form.get("when_off") == "skip" else "retry")
+    await areas.change(session, scope, page.user.id, area_id, patch)
+    return page.to(f"/areas/{area_id}", said=page.say("Saved."))
+
+
 @router.get("/areas/{area_id:int}/export")
 async def export(
     page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, form: Literal["yaml", "json"] = "yaml"

@@ -249,7 +249,10 @@ class Leases:
         for event in events:
             data = dump_model(event.data)
             offers += [Offer(row["area_id"], event.id, data, priority) for row in subscribers]
-        await accept(conn, offers)
+        owners = [row["user_id"] for row in subscribers] * len(events)
+        for user_id, one in zip(owners, await accept(conn, offers), strict=True):
+            if one.execution_id is not None and not one.known:
+                self.state.load.accepted(user_id, 1)
 
     async def failed(self, source: Watched, error: Exception) -> None:
         """Look again after a pause that grows with each failure in a row."""

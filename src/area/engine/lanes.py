@@ -1,0 +1,198 @@
+"""Group commit for events that arrive one by one: those that come together are one transaction.
+
+There are two lanes, each with a connection of its own. What is large, and what belongs to an AREA whose row somebody holds
+locked, takes the second, so that nobody else waits for it.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from area.db.session import Conn
+from area.engine.away import is_away
+from area.engine.intake import Accepted, Offer, accept
+
+log = structlog.get_logger()
+
+GATHER = 256  # events of one commit
+GATHER_BYTES = 512 * 1024  # of their data
+WINDOW = 0.003  # seconds to wait for more, once more than `CROWD` came together
+CROWD = 4
+RETRIES = 5  # of a transaction that met a deadlock
+LARGE = 64 * 1024  # bytes of an event's data
+LOCKED_FOR = 1.0  # seconds that an AREA whose row was locked is taken to be so
+PATIENCE = 5.0  # seconds that an event waits for a locked row
+AGAIN = 0.1
+REMEMBERED = 10_000  # AREAs
+LIMITS = {"lock_timeout": "50ms", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}
+
+FREE = "select id from areas where id = any($1::int[]) for no key update skip locked"
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An event that waits for its commit."""
+
+    offer: Offer
+    since: float = field(default_factory=time.monotonic)
+    done: "asyncio.Future[Accepted]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def settle(self, accepted: Accepted) -> None:
+        """It is committed."""
+        if not self.done.done():
+            self.done.set_result(accepted)
+
+    def fail(self, error: Exception) -> None:
+        """It is not."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class Intake:
+    """`take` returns once its event is committed. What waits is bounded by what the door lets in."""
+
+    def __init__(self, dsn: str) -> None:
+        self._quick = Lane(dsn, self._is_locked)
+        self._slow = Lane(dsn, self._is_locked)
+        self._locked: dict[int, float] = {}
+
+    async def take(self, offer: Offer) -> Accepted:
+        """Hand over one event. Raises the database's error when it could not be committed."""
+        waiting = Waiting(offer)
+        slow = len(offer.data) > LARGE or self._locked.get(offer.area_id, 0.0) > time.monotonic()
+        (self._slow if slow else self._quick).put(waiting)
+        return await waiting.done
+
+    @property
+    def depth(self) -> int:
+        """Events that wait for a commit."""
+        return self._quick.depth + self._slow.depth
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._quick.start("intake")
+        self._slow.start("intake-slow")
+
+    async def stop(self) -> None:
+        """Commit what waits, then stop."""
+        await asyncio.gather(self._quick.stop(), self._slow.stop())
+
+    def _is_locked(self, waiting: Waiting) -> None:
+        """Somebody holds its AREA's row: it is tried again in the slow lane, for a while."""
+        moment = time.monotonic()
+        if len(self._locked) > REMEMBERED:
+            self._locked.clear()
+        self._locked[waiting.offer.area_id] = moment + LOCKED_FOR
+        if moment - waiting.since > PATIENCE:
+            waiting.fail(asyncpg.LockNotAvailableError("the AREA is locked"))
+        else:
+            asyncio.get_running_loop().call_later(AGAIN, self._slow.put, waiting)
+
+
+class Lane:
+    """Commits one group after another. `locked` is told of events that somebody's lock keeps from being committed."""
+
+    def __init__(self, dsn: str, locked: Callable[[Waiting], None]) -> None:
+        self._dsn = dsn
+        self._locked = locked
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._conn: asyncpg.Connection[asyncpg.Record] | None = None
+
+    @property
+    def depth(self) -> int:
+        """Events that wait."""
+        return self._queue.qsize()
+
+    def put(self, waiting: Waiting) -> None:
+        """Have it committed; fails it when the lane has stopped."""
+        if self._task is None or self._task.done():
+            waiting.fail(ConnectionError("The server is stopping."))
+        else:
+            self._queue.put_nowait(waiting)
+
+    def start(self, name: str) -> None:
+        """Begin to commit."""
+        self._task = asyncio.create_task(self._run(), name=name)
+
+    async def stop(self) -> None:
+        """Commit what waits, then stop."""
+        while self._task and not self._task.done() and not self._queue.empty():
+            await asyncio.sleep(0.01)
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        last = 0
+        try:
+            while True:
+                group = [await self._queue.get()]
+                if last > CROWD:
+                    await asyncio.sleep(WINDOW)
+                size = len(group[0].offer.data)
+                while len(group) < GATHER and size < GATHER_BYTES and not self._queue.empty():
+                    group.append(self._queue.get_nowait())
+                    size += len(group[-1].offer.data)
+                last = len(group)
+                await self._settle(group)
+        finally:
+            while not self._queue.empty():
+                self._queue.get_nowait().fail(ConnectionError("The server is stopping."))
+            if self._conn is not None:
+                self._conn.terminate()
+
+    async def _settle(self, group: list[Waiting]) -> None:
+        """Commit a group, and tell each what became of it."""
+        try:
+            if self._conn is None or self._conn.is_closed():
+                self._conn = await asyncpg.connect(self._dsn, timeout=5, server_settings=LIMITS)
+            try:
+                outcome = await self._commit(self._conn, [waiting.offer for waiting in group])
+            except asyncpg.LockNotAvailableError:
+                await self._without_locked(self._conn, group)
+                return
+        except Exception as error:  # noqa: BLE001 - this loop must not end: every webhook would wait for it
+            if len(group) > 1 and not is_away(error):
+                for waiting in group:  # one of them can't be stored: let the others through
+                    await self._settle([waiting])
+                return
+            log.warning("intake.failed", events=len(group), error=str(error), kind=type(error).__name__)
+            for waiting in group:
+                waiting.fail(error)
+            if self._conn is not None:
+                self._conn.terminate()
+                self._conn = None
+            return
+        for waiting, accepted in zip(group, outcome, strict=True):
+            waiting.settle(accepted)
+
+    async def _without_locked(self, conn: Conn, group: list[Waiting]) -> None:
+        """Commit those of a group whose AREAs nobody holds."""
+        free = {row[0] for row in await conn.fetch(FREE, sorted({waiting.offer.area_id for waiting in group}))}
+        left = [waiting for waiting in group if waiting.offer.area_id in free]
+        if len(left) == len(group):  # it was let go just now; if it was something else, one by one tells what
+            left = group[1:] if len(group) > 1 else []
+            self._locked(group[0])
+        else:
+            for waiting in group:
+                if waiting.offer.area_id not in free:
+                    self._locked(waiting)
+        if left:
+            await self._settle(left)
+
+    async def _commit(self, conn: Conn, offers: list[Offer]) -> list[Accepted]:
+        for attempt in range(RETRIES):
+            try:
+                async with conn.transaction():
+                    return await accept(conn, offers)
+            except asyncpg.DeadlockDetectedError:
+                log.info("intake.deadlock", attempt=attempt, events=len(offers))
+        async with conn.transaction():
+            return await accept(conn, offers)

@@ -1,0 +1,72 @@
+"""POST /hooks/{token}: verify, hand to intake, answer once it is committed. Plain ASGI, for it is the hot path.
+
+POST /webhooks/{service}: verify, have what is polled for the accounts that it names asked at once. POST /hints/{token}: likewise,
+one source that a vendor was asked to tell of.
+"""
+
+import time
+
+import structlog
+
+from area.doors import body
+from area.engine import metrics
+from area.engine.away import is_away
+from area.engine.cache import Cache
+from area.engine.lanes import Intake
+from area.engine.state import State
+from area.hooks.answers import MAX_BODY, Answer, Receive, Scope, Send, later, problem
+from area.hooks.areas import FLOOD_BURST, Areas
+from area.hooks.vendors import Vendors
+
+log = structlog.get_logger()
+
+CLOSE = (b"connection", b"close")  # what is left of the body is not waited for
+
+__all__ = ["FLOOD_BURST", "MAX_BODY", "Hooks"]
+
+
+class Hooks:
+    """The ASGI application for `/hooks/…`, `/hints/…` and `/webhooks/…`."""
+
+    def __init__(self, state: State, cache: Cache, intake: Intake) -> None:
+        self.cache, self.intake = cache, intake
+        self._areas = Areas(state, cache, intake)
+        self._vendors = Vendors(state)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begun = time.perf_counter()
+        try:
+            status, answer, headers = await self._answer(scope, receive)
+        except Exception as error:
+            if is_away(error):
+                log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
+                sentence = "Not accepted: the database can't be reached just now. Send it again in a moment."
+                status, answer, headers = problem(503, sentence, later(5))
+            else:
+                log.exception("hook.bug", path=scope["path"][:7])
+                sentence = "Not accepted: AREA met an error of its own; the server's log has it."
+                status, answer, headers = problem(500, sentence)
+        metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)
+        head = [(b"content-length", str(len(answer)).encode()), *headers]
+        if all(name != b"content-type" for name, _ in headers):
+            head.append((b"content-type", b"application/json" if status < 400 else b"application/problem+json"))
+        head.append((b"x-content-type-options", b"nosniff"))
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        try:
+            if scope["path"].startswith("/webhooks/"):
+                return await self._vendors.of_service(scope, receive)
+            if scope["path"].startswith("/hints/"):
+                return await self._vendors.of_source(scope, receive)
+            return await self._areas.answer(scope, receive)
+        except body.TooLarge:
+            return problem(413, f"At most {MAX_BODY:,} bytes are taken at once.", CLOSE)
+        except body.TooSlow:
+            return problem(408, "The body did not come in time.", CLOSE)
+        except body.Crowded:
+            return problem(429, "Too many requests at the same time.", later(2), CLOSE)
+        except body.CutOff:
+            return problem(400, "The connection was closed before the end of the body.")

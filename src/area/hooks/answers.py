@@ -1,0 +1,115 @@
+"""What webhooks are answered with, and how fast they may come."""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from area.connections import keys_of
+from area.engine.state import State
+from area.kit.clock import now
+from area.sdk import Headers, Reply, Request, Service
+
+MAX_BODY = 1_000_000  # bytes
+BURST = 5  # seconds' worth of requests that an address takes at once
+REMEMBERED = 20_000  # buckets
+RETRY_AFTER = timedelta(seconds=30)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+Answer = tuple[int, bytes, list[Header]]
+
+TITLES = {
+    400: "Bad request",
+    401: "Signature refused",
+    404: "Not found",
+    408: "Too slow",
+    410: "Gone",
+    413: "Too large",
+    429: "Too many requests",
+    500: "Error",
+    503: "Not available",
+}
+
+
+def problem(status: int, detail: str, *headers: Header) -> Answer:
+    """An answer that says in a sentence why nothing was taken."""
+    body = {"type": "about:blank", "title": TITLES[status], "status": status, "detail": detail}
+    return status, orjson.dumps(body), list(headers)
+
+
+def later(seconds: float) -> Header:
+    """When to send it again."""
+    return b"retry-after", b"%d" % max(1, round(seconds))
+
+
+def replied(reply: Reply) -> Answer:
+    """What a connector answers."""
+    return reply.status, reply.body.encode(), [(b"content-type", reply.content_type.encode())]
+
+
+def request_of(scope: Scope, body: bytes, base_url: str) -> Request:
+    """The request as connectors are given it."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        headers=Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+        body=body,
+        received_at=now(),
+        url=base_url + scope["path"],
+    )
+
+
+def name_in(scope: Scope, prefix: str) -> str:
+    """What stands after the prefix in the address; a slash at its end doesn't matter."""
+    path: str = scope["path"]
+    return path.removeprefix(prefix).removesuffix("/")
+
+
+def secret_of(state: State, service: Service, *, client: bool) -> str:
+    """A secret of AREA's registration at the vendor: the client's, or that for signing; empty, which refuses, without it."""
+    keys = keys_of(service, state.settings)
+    secret = keys and (keys.secret if client else keys.signing)
+    return secret.get_secret_value() if secret else ""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket."""
+
+    level: float
+    at: float
+
+    def take(self, rate: float, burst: float) -> bool:
+        """Whether one more fits."""
+        moment = time.monotonic()
+        self.level = min(burst, self.level + (moment - self.at) * rate)
+        self.at = moment
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+class Buckets:
+    """One for each key."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, Bucket] = {}
+
+    def take(self, key: int, rate: float, burst: float) -> bool:
+        """Whether one more of this key fits."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) > REMEMBERED:
+                self._buckets.clear()
+            bucket = self._buckets[key] = Bucket(burst, time.monotonic())
+        return bucket.take(rate, burst)

@@ -1,0 +1,131 @@
+"""Requests to the address of one AREA."""
+
+import orjson
+
+from area.doors.body import Allowance, read
+from area.engine import access
+from area.engine.cache import Cache, Loaded
+from area.engine.intake import BULK, NORMAL, Offer
+from area.engine.lanes import Intake
+from area.engine.state import State
+from area.hooks.answers import (
+    BURST,
+    MAX_BODY,
+    RETRY_AFTER,
+    Answer,
+    Buckets,
+    Header,
+    Receive,
+    Scope,
+    later,
+    name_in,
+    problem,
+    replied,
+    request_of,
+    secret_of,
+)
+from area.kit.crypto import hash_token
+from area.kit.text import dump_model
+from area.plans import Plan
+from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
+
+FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
+FLOOD_BURST = 300.0
+OFF_RETRY_AFTER = 300  # seconds
+OFF = "This AREA is off or can't be used at the moment. Send it again later."
+SKIPPED = "The AREA was off when this arrived."
+
+
+class Areas:
+    """`/hooks/{token}`. Bodies are held till the answer: so what waits to be committed is bounded, too."""
+
+    def __init__(self, state: State, cache: Cache, intake: Intake) -> None:
+        self._state, self._cache, self._intake = state, cache, intake
+        self._addresses, self._users = Buckets(), Buckets()
+        self._held = Allowance(64_000_000, 16_000_000)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+        """Something happened that the AREA waits for. Whoever is refused is so before the body is read."""
+        token = name_in(scope, "/hooks/")
+        area_id = await self._cache.area_of_token(hash_token(token)) if token else None
+        area = await self._cache.area(area_id) if area_id is not None else None
+        if area is None:
+            return problem(404, "Nobody has this address. It may have been renewed or deleted.")
+        if scope["method"] in ("HEAD", "OPTIONS"):
+            return self._asked(scope, area)
+        status, text, headers = await self._taken(scope, receive, area)
+        if any(name == b"origin" for name, _ in scope["headers"]):  # a browser shows the answer to the page that asked
+            headers.append((b"access-control-allow-origin", b"*"))
+        return status, text, headers
+
+    async def _taken(self, scope: Scope, receive: Receive, area: Loaded) -> Answer:
+        rate = float(self._state.settings.webhook_rate)
+        if not self._addresses.take(area.id, rate, rate * BURST):
+            return problem(429, "Too many requests to this address.", later(1))
+        plan, off = area.plan, not (area.active and area.available)
+        if plan is None or plan.action.verify is None or (off and area.when_off == "retry"):
+            return problem(503, OFF, later(OFF_RETRY_AFTER))
+        pause = self._state.load.pause(area.user_id, self._state.settings.longest_wait)
+        if pause:
+            return problem(429, "What was sent before still waits to be done. Send it again later.", later(pause))
+        with self._held.of(area.user_id) as share:
+            request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
+            reply = plan.action.handshake(request) if plan.action.handshake else None
+            if reply is not None:
+                return replied(reply)
+            return await self._accept(area, plan, plan.action.verify, request, off=off)
+
+    async def _accept(self, area: Loaded, plan: Plan, verify: Verify, request: Request, *, off: bool) -> Answer:
+        service = plan.action.service
+        try:
+            secret = secret_of(self._state, service, client=True) if verify.uses_client_secret else area.secret
+            verify.check(request, secret, plan.params)
+        except Refused as error:
+            return problem(401, str(error))
+        credential = None
+        if service.auth is not None:
+            credential = (await self._cache.connection(area.user_id, service.slug)).credential
+        context = access.context(self._state, self._cache.tokens, service, area.user_id, credential, area.id)
+        flooding = not self._users.take(area.user_id, FLOOD_RATE, FLOOD_BURST)
+        accepted = []
+        try:
+            async for event in plan.action.function(context, plan.params, request):
+                data = dump_model(event.data)
+                offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL, skipped=SKIPPED if off else "")
+                accepted.append(await self._intake.take(offer))
+        except (Retry, AuthExpired) as error:  # the vendor is to send it again
+            after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
+            return problem(503, str(error), later(after.total_seconds()))
+        except ConnectorError as error:
+            return problem(400, str(error))
+        if any(one.execution_id is None and not one.known for one in accepted):  # it was switched off just now
+            return problem(503, OFF, later(1 if area.when_off == "skip" else OFF_RETRY_AFTER))
+        if not off:
+            self._state.load.accepted(area.user_id, sum(not one.known for one in accepted))
+        if len(accepted) == 1:
+            one = accepted[0]
+            known = b"true" if one.known else b"false"
+            number = b"%d" % one.execution_id if one.execution_id is not None else b"null"
+            return (200 if one.known else 202), b'{"execution_id":%b,"duplicate":%b}' % (number, known), []
+        return 202, orjson.dumps({"execution_ids": [one.execution_id for one in accepted]}), []
+
+    def _asked(self, scope: Scope, area: Loaded) -> Answer:
+        """HEAD and OPTIONS start nothing: some vendors try an address by the first, and browsers ask by the second whether they
+        may send to it. That anybody may is what the address is for; no cookie counts here.
+        """
+        handshake = area.plan.action.handshake if area.plan else None
+        reply = handshake(request_of(scope, b"", self._state.settings.base_url)) if handshake else None
+        if reply is not None:
+            return replied(reply)
+        if scope["method"] == "HEAD":
+            return 200, b"", []
+        asked = dict(scope["headers"])
+        wanted = asked.get(b"access-control-request-headers", b"content-type")
+        headers: list[Header] = [
+            (b"allow", b"GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"),
+            (b"access-control-allow-origin", b"*"),
+            (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
+            (b"access-control-allow-headers", wanted[:1000]),
+            (b"access-control-max-age", b"7200"),
+        ]
+        return 204, b"", headers

@@ -1,0 +1,149 @@
+"""Requests by which vendors tell of news: at the one address of a service, or at that of one source."""
+
+import time
+
+import structlog
+from starlette.requests import Request as WebRequest
+
+from area import introductions
+from area.connections import keys_of
+from area.doors import deps
+from area.doors.body import Allowance, read
+from area.engine import hints, nudges
+from area.engine.state import State
+from area.hooks.answers import (
+    BURST,
+    MAX_BODY,
+    Answer,
+    Bucket,
+    Buckets,
+    Receive,
+    Scope,
+    later,
+    name_in,
+    problem,
+    replied,
+    request_of,
+    secret_of,
+)
+from area.kit.crypto import hash_token
+from area.sdk import ConnectorError, Inbound, Nothing, Refused, Reply, Request, Service
+
+log = structlog.get_logger()
+
+
+class Vendors:
+    """`/webhooks/{service}` and `/hints/{token}`. What a body is signed with is only known once it is read, so what may be held
+    of them is little.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._sources = Buckets()
+        self._introductions = Bucket(BURST, time.monotonic())
+        self._held = Allowance(32_000_000, 4_000_000)
+
+    async def of_service(self, scope: Scope, receive: Receive) -> Answer:
+        """A vendor says at the one address of its service that there is news of some accounts: they are asked now."""
+        service = self._state.registry.services.get(name_in(scope, "/webhooks/"))
+        if service is None or service.inbound is None:
+            return problem(404, "No service takes webhooks at this address.")
+        if scope["method"] in ("HEAD", "OPTIONS"):
+            return 200, b"", []
+        address = await deps.address(WebRequest(scope), self._state)
+        with self._held.of(address) as share:
+            request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
+            return await self._of_service(service, service.inbound, request, address)
+
+    async def _of_service(self, service: Service, inbound: Inbound, request: Request, address: str) -> Answer:
+        reply = inbound.handshake(request) if inbound.handshake else None
+        if reply is not None:
+            return replied(reply)
+        if await self._introduced(service, inbound, request, address):
+            return 200, b"{}", []
+        verify = inbound.verify
+        try:
+            verify.check(request, secret_of(self._state, service, client=verify.uses_client_secret), Nothing())
+        except Refused as error:
+            return problem(401, str(error))
+        try:
+            nudged = await self._named(service, inbound, request)
+        except ConnectorError as error:
+            return problem(400, str(error))
+        log.info("webhook.nudged", service=service.slug, sources=nudged)
+        return 202, b'{"nudged":%d}' % nudged, []
+
+    async def _named(self, service: Service, inbound: Inbound, request: Request) -> int:
+        """Have those asked that a checked request names; returns how many. Raises `Permanent` for what names nobody."""
+        nudged = 0
+        if inbound.accounts is not None:
+            nudged += await nudges.nudge(self._state, service, inbound.accounts(request))
+        if inbound.subscriptions is not None:
+            told = inbound.subscriptions(request)
+            await hints.told(self._state, service, told)
+            nudged += await nudges.nudge_subscriptions(self._state, service, told)
+        return nudged
+
+    async def _introduced(self, service: Service, inbound: Inbound, request: Request, address: str) -> bool:
+        """Whether it says what it will sign with. Anybody may, as long as no secret is set: an administrator chooses."""
+        keys = keys_of(service, self._state.settings)
+        if inbound.token is None or keys is None or keys.signing is not None:
+            return False
+        try:
+            token = inbound.token(request)
+        except ConnectorError:
+            return False  # whatever it is, it is not signed
+        if token is None or not self._introductions.take(1, BURST):
+            return False
+        async with self._state.database.transaction() as session:
+            kept = await introductions.keep(session, self._state.keyring, service.slug, token, address)
+        log.info("webhook.token", service=service.slug, address=address, kept=kept)
+        return kept
+
+    async def of_source(self, scope: Scope, receive: Receive) -> Answer:
+        """A vendor that was asked for it says that there is news of what a source watches: it is asked now."""
+        token = name_in(scope, "/hints/")
+        found = await hints.of_token(self._state, hash_token(token)) if token else None
+        if found is None:
+            return problem(404, "Nobody has this address any more.")
+        if scope["method"] in ("HEAD", "OPTIONS"):
+            return 200, b"", []
+        rate = float(self._state.settings.webhook_rate)
+        if not self._sources.take(found.source, rate, rate * BURST):
+            return problem(429, "Too many requests to this address.", later(1))
+        with self._held.of(found.source) as share:
+            request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
+            return await self._of_source(found, request)
+
+    async def _of_source(self, found: hints.Found, request: Request) -> Answer:
+        try:
+            reply = self._checked(found, request)
+        except Refused as error:
+            return problem(401, str(error))
+        except ConnectorError as error:
+            return problem(400, str(error))
+        if reply is None and not found.watched:
+            # a vendor may end a subscription that is answered so (https://www.w3.org/TR/websub/#content-distribution),
+            # so it is not relied on when somebody watches again
+            await hints.ended(self._state, found.source)
+            return problem(410, "Nobody watches this any more.")
+        if not found.heard:
+            await hints.heard(self._state, found.source)
+        if reply is not None:
+            return replied(reply)
+        if found.hint.over is not None and found.hint.over(request):
+            await hints.ended(self._state, found.source)
+        nudged = await nudges.nudge_source(self._state, found.source)
+        log.info("hint.nudged", service=found.service.slug, source=found.source, sources=nudged)
+        return 202, b'{"nudged":%d}' % nudged, []
+
+    def _checked(self, found: hints.Found, request: Request) -> Reply | None:
+        """What the vendor wants to hear, if anything, of a request that is its own. Raises `Refused`."""
+        hint, verify = found.hint, found.verify
+        secret = secret_of(self._state, found.service, client=True) if verify.uses_client_secret else found.secret
+        if hint.signs_all:
+            verify.check(request, secret, Nothing())
+        reply = hint.handshake(request) if hint.handshake else None
+        if reply is None and found.watched and not hint.signs_all:
+            verify.check(request, secret, Nothing())
+        return reply
