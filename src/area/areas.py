@@ -15,7 +15,7 @@ from area.db.models import Area, AreaVersion, Component, Service, Trigger, User,
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
-from area.kit.text import did_you_mean
+from area.kit.text import check_line, did_you_mean
 from area.parameters import Parts
 from area.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.registry import Registry
@@ -77,7 +77,8 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     parts = await _parts(session, scope.registry, wanted.action.component, wanted.reaction.component)
     config = _texts(parts, wanted.action.parameters, wanted.reaction.parameters)
     compile_config(scope.registry, config)
-    _refuse_nul(wanted.name, wanted.description)
+    _refuse_nul(wanted.description)
+    _check_name(wanted.name)
     area = Area(
         user_id=user_id,
         component_action_id=parts.action_row.id,
@@ -102,9 +103,10 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
 async def change(session: AsyncSession, scope: Scope, user_id: int, area_id: int, patch: AreaPatch) -> AreaOut:
     """Change an AREA. What its trigger remembers is kept unless the action or its parameters change."""
     area = await _own(session, user_id, area_id, lock=True)
-    _refuse_nul(patch.name, patch.description)
+    _refuse_nul(patch.description)
     given = patch.model_fields_set
-    if patch.name is not None:
+    if patch.name is not None and patch.name != area.name:  # one of before this rule stays
+        _check_name(patch.name)
         area.name = patch.name
     if "description" in given:
         area.description = patch.description
@@ -355,9 +357,16 @@ async def _changed(session: AsyncSession, area_id: int) -> None:
     await notify(session, "area_changed", str(area_id))
 
 
-def _refuse_nul(*texts: str | None) -> None:
-    if any(one and "\x00" in one for one in texts):
-        raise Invalid.field("name", "The text holds a NUL character; remove it.")
+def _refuse_nul(description: str | None) -> None:
+    if description and "\x00" in description:
+        raise Invalid.field("description", "The text holds a NUL character; remove it.")
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_line(name)
+    except ValueError as error:
+        raise Invalid.field("name", str(error)) from None
 
 
 async def _parts(session: AsyncSession, registry: Registry, action_name: str | int, reaction_name: str | int) -> Parts:

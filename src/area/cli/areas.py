@@ -45,13 +45,13 @@ def apply(
     try:
         console.with_state(work)
     except _TriedOnly:
-        typer.echo("A dry run: nothing was changed.", err=True)
+        console.echo("A dry run: nothing was changed.", err=True)
     if as_json:
         console.print_json(report)
         return
     for word, names in report.items():
         for name in names:
-            typer.echo(f"{word:<8} {name}")
+            console.echo(f"{word:<8} {name}")
 
 
 def export(
@@ -73,7 +73,9 @@ def export(
     if as_json:
         console.print_json(bundle)
     else:
-        typer.echo(yaml.safe_dump(bundle, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        typer.echo(
+            yaml.safe_dump(bundle, sort_keys=False, allow_unicode=True, width=120), nl=False
+        )  # it writes control characters as escapes itself
 
 
 def _read(file: str) -> "list[AreaIn]":

@@ -23,7 +23,7 @@ def sync() -> None:
             return await catalog.sync(session, state.registry)
 
     count = console.with_state(work)
-    typer.echo(f"{count['services']} services, {count['components']} components, {count['variables']} variables.")
+    console.echo(f"{count['services']} services, {count['components']} components, {count['variables']} variables.")
 
 
 @app.command("list")
@@ -91,25 +91,27 @@ def show(
 
 
 def _show_service(service: "ServiceView") -> None:
-    typer.echo(f"{service.name} ({service.slug}): {service.description}")
+    console.echo(f"{service.name} ({service.slug}): {service.description}")
     auth = "needs a connection" if service.requires_auth else "needs no connection"
-    typer.echo(f"{service.quality or 'no longer in the code'}, {auth}{'' if service.is_active else ', switched off'}\n")
+    console.echo(
+        f"{service.quality or 'no longer in the code'}, {auth}{'' if service.is_active else ', switched off'}\n"
+    )
     rows = [one.model_dump() for one in (*service.actions, *service.reactions)]
     console.table(rows, {"key": "COMPONENT", "type": "TYPE", "kind": "KIND", "title": "WHAT"}, "It offers nothing.")
 
 
 def _show_component(component: "ComponentView") -> None:
-    typer.echo(f"{component.key}: {component.title}\n\n{component.description}\n")
-    typer.echo(
+    console.echo(f"{component.key}: {component.title}\n\n{component.description}\n")
+    console.echo(
         f"{component.type}{f' ({component.kind})' if component.kind else ''}{'' if component.is_active else ', switched off'}"
     )
     if component.polling_interval:
-        typer.echo(f"asked every {component.polling_interval} s")
+        console.echo(f"asked every {component.polling_interval} s")
     if component.verified_by:
-        typer.echo(f"requests are checked by: {component.verified_by}")
+        console.echo(f"requests are checked by: {component.verified_by}")
     columns = {"name": "NAME", "type": "TYPE", "needed": "NEEDED", "placeholder": "EXAMPLE", "description": "WHAT"}
     for heading, variables in (("Parameters", component.parameters), ("Return values", component.return_values)):
-        typer.echo(f"\n{heading}")
+        console.echo(f"\n{heading}")
         rows = [{**one.model_dump(), "needed": not one.nullable} for one in variables]
         if heading == "Return values":
             columns.pop("needed")

@@ -50,13 +50,13 @@ def new(
     for target, text in made.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
-        typer.echo(f"wrote {_short(target)}")
-    typer.echo("", err=True)
+        console.echo(f"wrote {_short(target)}")
+    console.echo("", err=True)
     if path is not None:
-        typer.echo(f"Install it beside AREA:  pip install --editable {path}", err=True)
-    typer.echo(f"Its tests pass:          pytest {_short(tests or folder)}", err=True)
+        console.echo(f"Install it beside AREA:  pip install --editable {path}", err=True)
+    console.echo(f"Its tests pass:          pytest {_short(tests or folder)}", err=True)
     first = skeleton.PIECES[kinds[0]]
-    typer.echo(f"Once it calls the true address:  area try {name}.{first.name}", err=True)
+    console.echo(f"Once it calls the true address:  area try {name}.{first.name}", err=True)
 
 
 def _in_checkout(name: str) -> Path:

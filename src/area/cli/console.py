@@ -76,7 +76,7 @@ def told(error: BaseException) -> bool:
     """Tell the user, on stderr, what can be set right. Returns False when it is a bug of ours, which keeps its traceback."""
     sentences = explain(error)
     for sentence in sentences:
-        typer.echo(sentence, err=True)
+        echo(sentence, err=True)
     return bool(sentences)
 
 
@@ -219,9 +219,21 @@ def check_port(host: str, port: int) -> None:
 # Output
 
 
-def print_json(value: Any) -> None:
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print, with what would steer the terminal made visible: names and answers are other people's."""
+    typer.echo("\n".join("\t".join(map(visible, line.split("\t"))) for line in str(text).split("\n")), err=err)
+
+
+def visible(text: str) -> str:
+    r"""One line, whose control characters, direction overrides and line breaks are shown as `\\x1b`."""
+    from area.kit.text import escaped
+
+    return escaped(text)
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print a value, models and times included, as JSON for people and programs."""
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    echo(json.dumps(plain(value), indent=indent, ensure_ascii=False))
 
 
 def plain(value: Any) -> Any:
@@ -253,7 +265,7 @@ def _cell(value: Any) -> str:
         case datetime():
             return f"{value:%Y-%m-%d %H:%M:%S}"
         case _:
-            return " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split(" "))
+            return visible(str(value))
 
 
 def read_text(path: str) -> str:

@@ -19,7 +19,7 @@ def upgrade() -> None:
 
     with console.database(console.configured()) as dsn:
         asyncio.run(schema.ensure(dsn))
-    typer.echo(f"The database is at {schema.head()}.")
+    console.echo(f"The database is at {schema.head()}.")
 
 
 @app.command()
@@ -27,15 +27,15 @@ def url() -> None:
     """Print the database's address, for psql and the like; the embedded one answers while AREA runs."""
     settings = console.configured(quiet=True)
     if settings.database_url:
-        typer.echo(settings.database_url)
+        console.echo(settings.database_url)
         return
     from area.db import embedded
 
     with embedded.start(settings.data_dir) as server:
-        typer.echo(server.dsn)
+        console.echo(server.dsn)
         adopted = server.adopted
     if not adopted:
-        typer.echo("It answers while AREA runs (`area up`), and not now.", err=True)
+        console.echo("It answers while AREA runs (`area up`), and not now.", err=True)
 
 
 @app.command()
@@ -46,9 +46,9 @@ def backup(file: Annotated[Path, typer.Argument(help="The file to write; one tha
     settings = console.configured(quiet=True)
     with console.database(settings) as dsn:
         embedded.backup(dsn, file)
-    typer.echo(f"Wrote {file}, {file.stat().st_size:,} bytes.")
+    console.echo(f"Wrote {file}, {file.stat().st_size:,} bytes.")
     if settings.secret_key is None:
-        typer.echo(f"Keep a copy of {settings.data_dir / 'secret_key'} as well: it opens what is encrypted in there.")
+        console.echo(f"Keep a copy of {settings.data_dir / 'secret_key'} as well: it opens what is encrypted in there.")
 
 
 @app.command()
@@ -64,4 +64,4 @@ def restore(
     with console.database(console.configured(quiet=True)) as dsn:
         embedded.restore(dsn, file, force=force)
         revision = asyncio.run(schema.current(dsn))
-    typer.echo(f"Restored {file}; the database is at {revision}.")
+    console.echo(f"Restored {file}; the database is at {revision}.")

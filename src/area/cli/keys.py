@@ -40,13 +40,13 @@ def rotate() -> None:
             return await rotation.rotate(session, state.keyring, state.registry)
 
     count = console.with_state(work)
-    typer.echo(f"{count} secret{'' if count == 1 else 's'} encrypted anew.")
+    console.echo(f"{count} secret{'' if count == 1 else 's'} encrypted anew.")
     if file:
-        typer.echo(
+        console.echo(
             f"{file} holds the new key first. The old one after it opens older backups; remove its line when none is left."
         )
     else:
-        typer.echo(
+        console.echo(
             "The keys after the first in AREA_SECRET_KEY open older backups only; remove them when none is left."
         )
 

@@ -114,14 +114,14 @@ def _tell(view: "ExecutionView", *, waited: float, as_json: bool) -> None:
     if as_json:
         console.print_json(view)
     else:
-        typer.echo(f"{MARKS[view.status]} execution {view.id} of {view.area_name}: {view.status}")
+        console.echo(f"{MARKS[view.status]} execution {view.id} of {view.area_name}: {view.status}")
         if view.error_message:
-            typer.echo(view.error_message)
+            console.echo(view.error_message)
         if view.result is not None:
             console.print_json(view.result)
         if not over and waited:
             hint = "is a worker running? `area doctor` tells" if not view.attempts else "it is tried again later"
-            typer.echo(f"It is not over after {waited:.0f} seconds: {hint}.", err=True)
+            console.echo(f"It is not over after {waited:.0f} seconds: {hint}.", err=True)
     if view.status == "failed" or (not over and waited):
         raise typer.Exit(1)
 
@@ -189,12 +189,12 @@ async def _print(state: "State", ids: dict[int, list[int]], area_id: int | None,
         if area_id not in (None, line.area_id):
             continue
         if as_json:
-            typer.echo(line.model_dump_json())
+            console.print_json(line, indent=None)
             continue
         took = f"  {line.execution_time_ms} ms" if line.execution_time_ms is not None else ""
         tries = f"  {line.attempts + 1} attempts" if line.attempts else ""
-        why = f"  {line.error_message}" if line.error_message else ""
-        typer.echo(
+        why = f"  {console.visible(line.error_message)}" if line.error_message else ""
+        console.echo(
             f"{line.updated_at.astimezone():%H:%M:%S}  {MARKS[line.status]} {line.status:<9}  {line.id}"
-            f"  {line.area_name} ({line.area_id}){took}{tries}{why}"
+            f"  {console.visible(line.area_name)} ({line.area_id}){took}{tries}{why}"
         )

@@ -150,9 +150,9 @@ class Trial:
             self.count += 1
             data = firing(params, after, after)
             if self.as_json:
-                typer.echo(data.model_dump_json())
+                console.echo(data.model_dump_json())
             else:
-                typer.echo(f"{data.weekday:<9}  {data.time.isoformat()}")
+                console.echo(f"{data.weekday:<9}  {data.time.isoformat()}")
 
     def webhook(self, action: "Action", params: "BaseModel", file: str | None, *, user: str | None) -> None:
         """Check a request's signature and say what it starts; without a request, print the sample event."""
@@ -211,15 +211,15 @@ class Trial:
 
     def _print(self, data: Any, head: dict[str, Any]) -> None:
         if self.as_json:
-            typer.echo(json.dumps({**head, "data": data} if head else data, ensure_ascii=False))
+            console.echo(json.dumps({**head, "data": data} if head else data, ensure_ascii=False))
             return
         if head:
-            typer.echo("  ".join(f"{name} {value}" for name, value in head.items() if value is not None))
+            console.echo("  ".join(f"{name} {value}" for name, value in head.items() if value is not None))
         console.print_json(data)
 
     def _say(self, sentence: str) -> None:
         """Tell people; what programs read is on standard output."""
-        typer.echo(sentence, err=True)
+        console.echo(sentence, err=True)
 
     def _run(
         self,

@@ -36,7 +36,7 @@ def create(
 
     password = _password(from_stdin=password_stdin)
     user = console.with_state(work)
-    typer.echo(
+    console.echo(
         f"Made the account {user.username} ({user.email}), id {user.id}{', an administrator' if user.is_admin else ''}."
     )
 
@@ -79,26 +79,26 @@ def set_admin(
 ) -> None:
     """Make an account an administrator's."""
     user = _change(login, is_admin=not remove)
-    typer.echo(f"{user.username} is {'an administrator' if user.is_admin else 'no administrator'} now.")
+    console.echo(f"{user.username} is {'an administrator' if user.is_admin else 'no administrator'} now.")
 
 
 @app.command()
 def disable(login: Login) -> None:
     """Lock an account out: its sessions end, its API tokens and AREAs rest."""
-    typer.echo(f"{_change(login, is_active=False).username} is disabled.")
+    console.echo(f"{_change(login, is_active=False).username} is disabled.")
 
 
 @app.command()
 def enable(login: Login) -> None:
     """Let a disabled account in again."""
-    typer.echo(f"{_change(login, is_active=True).username} is enabled.")
+    console.echo(f"{_change(login, is_active=True).username} is enabled.")
 
 
 @app.command()
 def reset_password(login: Login, password_stdin: FromStdin = False) -> None:
     """Give an account a new password; ends its sessions and API tokens. Asks for the password."""
     user = _change(login, password=_password(from_stdin=password_stdin))
-    typer.echo(f"{user.username} has a new password; sessions and API tokens have ended.")
+    console.echo(f"{user.username} has a new password; sessions and API tokens have ended.")
 
 
 @app.command()
@@ -117,8 +117,8 @@ def invite(
     if as_json:
         console.print_json({"invitation": token, **view.model_dump()})
         return
-    typer.echo(token)
-    typer.echo(
+    console.echo(token)
+    console.echo(
         f"Good for one registration until {view.expires_at:%Y-%m-%d %H:%M} UTC; it is not shown again.", err=True
     )
 

@@ -18,10 +18,11 @@ from area.doors.front import is_trusted
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.problems import Forbidden, Unauthenticated
+from area.kit.text import UNPRINTABLE
 
 COOKIE = "area_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE = f"^[^{UNPRINTABLE}]*$"
 
 Line = Annotated[str, StringConstraints(pattern=PRINTABLE)]
 

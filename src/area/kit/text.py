@@ -23,6 +23,10 @@ _LONGEST_WORD = 100  # difflib takes quadratic time, and nobody mistypes more th
 _MOST_NAMES = 1000
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # what orjson writes as a number
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# control characters (C0, C1), line and paragraph separators, and what overrides the direction of writing (UAX #9)
+UNPRINTABLE = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # as a regular expression has it
+_UNPRINTABLE = re.compile(f"[{UNPRINTABLE}]")
+_STEERING = re.compile(f"[{UNPRINTABLE}\ud800-\udfff]")
 
 
 def nearest(word: str, names: Collection[str]) -> str | None:
@@ -38,6 +42,23 @@ def did_you_mean(word: str, names: Collection[str]) -> str:
     """The end of a sentence: `; did you mean "title"?`, or a full stop when nothing is close."""
     name = nearest(word, names)
     return "." if name is None else f'; did you mean "{name}"?'
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks, control characters and direction overrides as blanks, and runs of blanks as one."""
+    return " ".join(_UNPRINTABLE.sub(" ", clean_text(text)).split())
+
+
+def check_line(text: str) -> str:
+    """The text itself. Raises `ValueError` when it has what `one_line` removes, which a name must not have."""
+    if _UNPRINTABLE.search(text):
+        raise ValueError("Remove line breaks, control characters and direction overrides.")
+    return text
+
+
+def escaped(text: str) -> str:
+    r"""`text` for a terminal: what `one_line` removes, and half characters, written as JSON writes them (`\\u001b`)."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def clean_text(text: str) -> str:
