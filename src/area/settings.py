@@ -63,8 +63,10 @@ class Settings(BaseSettings):
     )
     smtp_url: SecretStr | None = Field(
         None,
-        description="Mail server for notices, as smtp://login:password@host:587?from=area@example.org. Unset: none.",
+        description="Mail server, as smtp://login:password@host:587?from=area@example.org, which must offer STARTTLS, or smtps:// for TLS"
+        " from the start. Nothing is sent in clear text, unless `&tls=none` says so, for a server on this machine. Unset: no mail.",
     )
+    mail_per_day: int = Field(50, ge=0, description="Notices that are mailed to one user within 24 hours.")
     retention_days: int = Field(30, ge=1, description="Executions and known event ids older than this are deleted.")
     session_days: int = Field(30, ge=1, description="A session not used for so many days ends.")
     max_areas: int = Field(1000, ge=1, description="AREAs that one user may have.")

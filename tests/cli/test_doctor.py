@@ -1,9 +1,9 @@
 import asyncio
 import json
-import socket
 
 import pytest
 from structlog.testing import capture_logs
+from tests.peers import smtp_server
 
 from area.engine.runtime import worker
 from area.engine.state import State
@@ -76,14 +76,22 @@ async def test_a_job_that_waits_too_long_and_a_catalog_that_is_behind(area, data
 
 
 @pytest.mark.parametrize(
-    ("url", "ok"), [("smtp://127.0.0.1:{port}", True), ("smtp://127.0.0.1:1", False), ("mail", False)]
+    ("url", "said"),
+    [
+        ("smtp://127.0.0.1:{port}?tls=none", ""),
+        ("smtp://127.0.0.1:{port}", "does not offer STARTTLS, so nothing is sent"),
+        ("smtp://ann:wrong@127.0.0.1:{port}?tls=none", "refuses the login"),
+        ("smtp://127.0.0.1:1?tls=none", "can't be used"),
+        ("mail", "must look like smtp://"),
+    ],
 )
-def test_the_mail_server(area, monkeypatch, url, ok):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("AREA_SMTP_URL", url.format(port=server.getsockname()[1]))
+def test_the_mail_server(area, monkeypatch, url, said):
+    with smtp_server() as server:
+        monkeypatch.setenv("AREA_SMTP_URL", url.format(port=server.port))
         found = finding(area, "Mail")
-    assert found["ok"] is ok
-    assert ok or found["advice"]
+    assert found["ok"] is not bool(said)
+    assert said in found["said"]
+    assert found["ok"] or found["advice"]
 
 
 def test_the_name_that_others_know_must_be_known_here(area, monkeypatch):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from area.engine import cache, executor, hints, intake, nudges, recorder, watch
+from area.engine import cache, delivery, executor, hints, intake, notices, nudges, recorder, watch
 from area.engine.sources import leases, life, turns
 
 from .conftest import make_area
@@ -27,6 +27,9 @@ async def filled(state, user):
         select n::text, now() - n * interval '1 hour', now() - n * interval '1 hour' from generate_series(1, 2000) n;
         insert into source_hints (source_id, token_hash, token, secret, subscription)
         select id, md5(id::text), '', '', 'S' || id from sources;
+        insert into outgoing_mail (user_id, kind, recipient, share, sent_at, attempted_at, created_at)
+        select (select min(id) from users), 'notice', n || '@example.org', 'user:' || n % 500, now(), now(),
+               now() - n * interval '1 minute' from generate_series(1, 20000) n;
         insert into triggers (area_id, source_id, token_hash)
         select a.id, s.id, md5(a.id::text) from areas a join sources s on s.id = a.id where a.id > 1;
         insert into area_versions (area_id, version, config)
@@ -62,6 +65,7 @@ LARGE = (
     "sources",
     "source_hints",
     "worker_lives",
+    "outgoing_mail",
 )
 QUERIES = {
     "what is due": (turns.DUE, ("poll", turns.LINE)),
@@ -83,6 +87,8 @@ QUERIES = {
     "what is left of a group": (executor.RECHECK, ([1, 2, 3],)),
     "load AREAs": (cache.LOAD, ([1, 2, 3], None)),
     "whose address": ("select area_id from triggers where token_hash = $1", ("x",)),
+    "whose mail is sent": (delivery.CLAIM, (delivery.BATCH, delivery.LEASE)),
+    "to whom a notice is mailed": (notices.MAIL, (1, 1, 50)),
     "an AREA's log": ("select * from area_executions where area_id = $1 order by id desc limit 50", (5,)),
 }
 

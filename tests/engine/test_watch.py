@@ -1,24 +1,16 @@
-"""The watchdog: dead triggers, failing sources, retention, and mail."""
+"""The watchdog: dead triggers, failing sources, and retention."""
 
 from datetime import timedelta
-from email import policy
-from email.parser import BytesParser
-from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from area import area_views
 from area.engine import control
 from area.engine.cache import Cache
 from area.engine.intake import LaterJob, Offer, accept, enqueue_later
-from area.engine.notices import notice
 from area.engine.sources import Sources
 from area.engine.watch import Watch
 from area.kit.clock import now
-from area.settings import Settings
-from area.web import reasons
-from tests.peers import smtp_server
 
 from .conftest import make_area, rows, until, worker
 
@@ -167,46 +159,3 @@ async def test_sources_that_nobody_watches_go(state, user, watch):
     async with pool.acquire() as conn:
         await watch._purge(conn)
     assert await rows(state, "select * from sources") == []
-
-
-async def test_warnings_are_mailed_once(state, user, watch, tmp_path: Path):
-    with smtp_server(auth=False) as server:
-        url = f"smtp://127.0.0.1:{server.port}?from=a@x.org"
-        state.settings = Settings(_env_file=None, data_dir=tmp_path, smtp_url=SecretStr(url))
-        pool = await state.database.pool()
-        async with pool.acquire() as conn:
-            await notice(conn, user, "error", "It broke", "Because.")
-            await notice(conn, user, "info", "Hello", "Not mailed.")
-        await watch.look()
-        await watch.look()
-    (mail,) = server.mails
-    text = mail.content.decode()
-    assert "To: ann@example.org" in text
-    assert "Subject: It broke" in text
-    assert "Because." in text
-
-
-async def test_mails_are_in_the_users_language_and_what_an_area_posts_in_the_users_words(state, user, tmp_path: Path):
-    watch = Watch(state, Sources(state, Cache(state)), reasons.notice)
-    with smtp_server(auth=False) as server:
-        state.settings = Settings(
-            _env_file=None, data_dir=tmp_path, smtp_url=SecretStr(f"smtp://127.0.0.1:{server.port}")
-        )
-        pool = await state.database.pool()
-        await pool.execute("insert into user_settings (user_id, language) values ($1, 'fr')", user)
-        async with pool.acquire() as conn:
-            await notice(conn, user, "error", "Notes must be reconnected", "Because.")
-            await notice(conn, user, "error", "My lamp must be reconnected", "Because.", key="execution:1")
-        await watch.look()
-    read = [BytesParser(policy=policy.default).parsebytes(one.content)["subject"] for one in server.mails]
-    assert read == ["Notes doit être reconnecté", "My lamp must be reconnected"]
-
-
-async def test_a_mail_server_that_is_away_loses_nothing(state, user, watch, tmp_path: Path):
-    state.settings = Settings(_env_file=None, data_dir=tmp_path, smtp_url=SecretStr("smtp://127.0.0.1:1"))
-    pool = await state.database.pool()
-    async with pool.acquire() as conn:
-        await notice(conn, user, "error", "It broke", "Because.")
-    await watch.look()
-    (found,) = await rows(state, "select * from notices")
-    assert found["mailed_at"] is None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from area.cli import areas, catalog, connector, console, db, doctor, keys, log, trial, users
+from area.cli import areas, catalog, connector, console, db, doctor, keys, log, mail, trial, users
 
 app = typer.Typer(
     name="area",
@@ -58,6 +58,7 @@ app.command("replay")(log.replay)
 app.command("tail")(log.tail)
 app.command("try")(trial.try_)
 app.add_typer(keys.app, name="keys")
+app.add_typer(mail.app, name="mail")
 app.command("new-connector")(connector.new)
 app.command("doctor")(doctor.doctor)
 

@@ -58,7 +58,7 @@ def doctor(as_json: console.AsJson = False) -> None:
         console.print_json(findings)
     else:
         for one in findings:
-            typer.echo(f"{'✓' if one.ok else '✗'} {one.name}: {one.said}{f' {one.advice}' if not one.ok else ''}")
+            console.echo(f"{'✓' if one.ok else '✗'} {one.name}: {one.said}{f' {one.advice}' if not one.ok else ''}")
     if not all(one.ok for one in findings):
         raise typer.Exit(1)
 
@@ -221,30 +221,28 @@ async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
 
 
 def _mail(settings: "Settings") -> Finding:
+    import asyncio
+
+    from area.mail.server import HOW, MailServer, Unusable
+
     if settings.smtp_url is None:
-        return Finding("Mail", ok=True, said="AREA_SMTP_URL is not set, so notices are not mailed.")
-    url = urlsplit(settings.smtp_url.get_secret_value())
+        return Finding("Mail", ok=True, said="AREA_SMTP_URL is not set, so nothing is mailed.")
+
+    async def look(server: MailServer) -> None:
+        async with asyncio.timeout(PATIENCE), server.connected():
+            pass
+
     try:
-        host, port = url.hostname, url.port or (465 if url.scheme == "smtps" else 587)
-    except ValueError:
-        host, port = None, 0
-    if not host or url.scheme not in ("smtp", "smtps"):
-        return Finding(
-            "Mail",
-            ok=False,
-            said="AREA_SMTP_URL is no such address.",
-            advice="Write it as smtp://login:password@host:587?from=area@example.org.",
-        )
-    try:
-        with socket.create_connection((host, port), PATIENCE):
-            return Finding("Mail", ok=True, said=f"{host}:{port} answers.")
-    except OSError as error:
-        return Finding(
-            "Mail",
-            ok=False,
-            said=f"{host}:{port} can't be reached: {error}.",
-            advice="Check AREA_SMTP_URL and the firewall.",
-        )
+        server = MailServer.parse(settings.smtp_url.get_secret_value())
+        asyncio.run(look(server))
+    except ValueError as error:
+        return Finding("Mail", ok=False, said=str(error), advice="Set it anew.")
+    except (Unusable, TimeoutError) as error:
+        said = str(error) or f"{server} does not answer within {PATIENCE:g} seconds."
+        return Finding("Mail", ok=False, said=said, advice="Mails wait meanwhile; `area mail test` tries one.")
+    return Finding(
+        "Mail", ok=True, said=f"{server} answers, {HOW[server.tls]}; mail is sent from {server.sender.address}."
+    )
 
 
 def _dns(settings: "Settings") -> Finding:

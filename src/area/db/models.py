@@ -239,6 +239,7 @@ class UserSettings(Base):
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
     timezone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
     language: Mapped[str | None] = mapped_column(String(10))
+    mail_notices: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)
 
 
 class AccessToken(Base):
@@ -494,3 +495,74 @@ class Draft(Base):
     key: Mapped[str] = mapped_column(String(100), primary_key=True)
     content: Mapped[Any] = mapped_column(JSONB)
     updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class OutgoingMail(Base):
+    """A mail that AREA itself sends, until some time after it was sent or given up. What it says is written when it is sent.
+
+    `share` is who has a turn: a user, or the network that asked (`source`). `lease_until` is set while a worker sends it; `repeated`
+    says that it is tried anew after a worker died on it, which happens once.
+    """
+
+    __tablename__ = "outgoing_mail"
+    __table_args__ = (
+        Index(
+            "ix_outgoing_mail_next_attempt_at",
+            "next_attempt_at",
+            postgresql_where=text("sent_at is null and given_up_at is null"),
+        ),
+        Index("ix_outgoing_mail_share_attempted_at", "share", "attempted_at"),
+        Index("ix_outgoing_mail_recipient_created_at", "recipient", "created_at"),
+        Index("ix_outgoing_mail_source_created_at", "source", "created_at"),
+        Index("ix_outgoing_mail_user_id_created_at", "user_id", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True))
+    kind: Mapped[str] = mapped_column(String(20))  # mail.Kind
+    recipient: Mapped[str] = mapped_column(String(255))
+    notice_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("notices.id", ondelete="CASCADE"), index=True)
+    share: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    next_attempt_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    attempts: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    attempted_at: Mapped[datetime | None] = mapped_column(AWARE)
+    lease_until: Mapped[datetime | None] = mapped_column(AWARE)
+    repeated: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    sent_at: Mapped[datetime | None] = mapped_column(AWARE)
+    given_up_at: Mapped[datetime | None] = mapped_column(AWARE)
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class ConfirmedEmail(Base):
+    """The address that a user proved to own; worth nothing once `users.email` is another."""
+
+    __tablename__ = "confirmed_emails"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    email: Mapped[str] = mapped_column(String(255))
+    confirmed_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class EmailChange(Base):
+    """The address that a user's is to become, once it is confirmed."""
+
+    __tablename__ = "email_changes"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    email: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class EmailLink(Base):
+    """A link that was mailed to `email` and works once; only the hash of its token is kept."""
+
+    __tablename__ = "email_links"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(10))  # mail.Purpose
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    email: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    expires_at: Mapped[datetime] = mapped_column(AWARE, index=True)

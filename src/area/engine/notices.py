@@ -2,10 +2,30 @@
 
 from typing import Any
 
+from area.kit.clock import now
+from area.kit.text import one_line
+from area.mail import CONFIRMED, QUEUED
+from area.settings import Settings
+
 NOTICE = (
     "insert into notices (user_id, level, title, body, key, area_id) values ($1, $2, left($3, 255), $4, $5, $6)"
     " on conflict (user_id, key) do nothing returning id"
 )
+MAILED = ("warning", "error")
+# To an address that nobody has confirmed goes, once, what asks its owner to confirm it, and nothing else.
+MAIL = f"""
+with owner as (
+    select u.id, u.email, {CONFIRMED} as confirmed, coalesce(s.mail_notices, true) as wanted,
+           (select count(*) from outgoing_mail m where m.user_id = u.id and m.kind = 'notice'
+            and m.created_at > now() - interval '1 day') as today
+    from users u left join user_settings s on s.user_id = u.id where u.id = $1 and u.is_active
+)
+insert into outgoing_mail (user_id, recipient, share, kind, notice_id)
+select id, email, 'user:' || id, case when confirmed then 'notice' else 'confirm' end, case when confirmed then $2::bigint end
+from owner where wanted and case when confirmed then today < $3
+    else not exists (select from outgoing_mail m where m.recipient = owner.email and m.kind = 'confirm') end
+returning kind, (select today from owner) as today
+"""  # noqa: S608 - constants
 SWITCH_OFF = (
     "update areas a set is_active = false, updated_at = now() from area_health h"
     " where a.id = $1 and h.area_id = a.id and a.is_active returning a.user_id, a.name"
@@ -13,17 +33,49 @@ SWITCH_OFF = (
 
 
 async def notice(
-    conn: Any, user_id: int, level: str, title: str, body: str, *, key: str | None = None, area_id: int | None = None
+    conn: Any,
+    settings: Settings,
+    user_id: int,
+    level: str,
+    title: str,
+    body: str,
+    *,
+    key: str | None = None,
+    area_id: int | None = None,
+    mailed: bool = True,
 ) -> int | None:
-    """Put a notice in the user's inbox in the caller's transaction; returns its id, None when the key was noticed before."""
-    row = await conn.fetchrow(NOTICE, user_id, level, title, body, key, area_id)
+    """Put a notice in the user's inbox in the caller's transaction; returns its id, None when the key was noticed before.
+
+    Warnings and errors are mailed too, unless not `mailed`, to a confirmed address and as often a day as the settings allow.
+    """
+    row = await conn.fetchrow(NOTICE, user_id, level, one_line(title), body, key, area_id)
     if row is None:
         return None
     await conn.execute("select pg_notify('notices_changed', $1)", str(user_id))
+    if mailed and level in MAILED and settings.smtp_url is not None:
+        await _mail(conn, settings, user_id, row[0])
     return int(row[0])
 
 
-async def switched_off(conn: Any, area_id: int, failures: int, reason: str) -> None:
+async def _mail(conn: Any, settings: Settings, user_id: int, notice_id: int) -> None:
+    queued = await conn.fetchrow(MAIL, user_id, notice_id, settings.mail_per_day)
+    if queued is None:
+        return
+    await conn.execute("select pg_notify($1, '')", QUEUED)
+    if queued["kind"] == "notice" and queued["today"] + 1 >= settings.mail_per_day:
+        await notice(
+            conn,
+            settings,
+            user_id,
+            "info",
+            "No more notices are mailed today",
+            f"{settings.mail_per_day} notices were mailed to you within a day, as many as this server allows. Further ones are only in"
+            " this inbox.",
+            key=f"mail-limit:{now():%Y-%m-%d}",
+        )
+
+
+async def switched_off(conn: Any, settings: Settings, area_id: int, failures: int, reason: str) -> None:
     """Switch an AREA off after too many permanent failures in a row, and tell its owner."""
     row = await conn.fetchrow(SWITCH_OFF, area_id)
     if row is None:
@@ -32,6 +84,7 @@ async def switched_off(conn: Any, area_id: int, failures: int, reason: str) -> N
     await conn.execute("update area_health set switched_off_at = now(), reason = $2 where area_id = $1", area_id, why)
     await notice(
         conn,
+        settings,
         row["user_id"],
         "error",
         f"{row['name']} was switched off",

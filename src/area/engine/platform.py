@@ -55,7 +55,9 @@ class UserPlatform:
         """Put a notice in the user's inbox; the same attempt's again is the same notice."""
         key = f"execution:{self.key}" if self.key else None
         async with self._transaction() as conn:
-            number = await notice(conn, self.user_id, level, title, body, key=key, area_id=self.area_id or None)
+            number = await notice(
+                conn, self.state.settings, self.user_id, level, title, body, key=key, area_id=self.area_id or None
+            )
             if number is None:
                 number = await conn.fetchval(
                     "select id from notices where user_id = $1 and key = $2", self.user_id, key
@@ -153,6 +155,7 @@ class UserPlatform:
                 return
             await notice(
                 conn,
+                self.state.settings,
                 self.user_id,
                 "error",
                 f"{service.name} must be reconnected",

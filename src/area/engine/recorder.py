@@ -199,7 +199,7 @@ class Recorder:
         rows = await conn.fetch(FAILED, areas, [failures[one] for one in areas], [reasons[one] for one in areas])
         for area_id, count in rows:
             if count >= GIVE_UP_AFTER:
-                await switched_off(conn, area_id, count, reasons[area_id])
+                await switched_off(conn, self.state.settings, area_id, count, reasons[area_id])
             await conn.execute("select pg_notify('area_changed', $1)", str(area_id))
 
     async def _publish_often(self) -> None:

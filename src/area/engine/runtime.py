@@ -24,13 +24,15 @@ from typing_extensions import override
 from area.db.session import WORKER, open_pool
 from area.engine.away import is_away, patiently
 from area.engine.cache import Cache
+from area.engine.delivery import Delivery, Say, as_written
 from area.engine.executor import HEARTBEAT, Executor
 from area.engine.intake import EXECUTE, LATER
 from area.engine.recorder import Recorder
 from area.engine.sources import Sources
 from area.engine.state import State
-from area.engine.watch import Say, Watch, as_written
+from area.engine.watch import Watch
 from area.kit.clock import now
+from area.mail import QUEUED
 
 log = structlog.get_logger()
 
@@ -46,6 +48,7 @@ CHANNELS = (
     "connection_changed",
     "sources_changed",
     "execution_cancelled",
+    QUEUED,
 )
 RESUME = """
 update pgqueuer p set execute_after = now() from execution_jobs j
@@ -202,7 +205,8 @@ class Worker:
         self.recorder = Recorder(state)
         self.executor = Executor(state, self.cache, self.recorder)
         self.sources = Sources(state, self.cache)
-        self.watch = Watch(state, self.sources, say)
+        self.watch = Watch(state, self.sources)
+        self.delivery = Delivery(state, say)
         self._queue: PgQueuer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._chores: set[asyncio.Task[None]] = set()
@@ -216,6 +220,7 @@ class Worker:
             asyncio.create_task(self._claim(), name="claim"),
             asyncio.create_task(self.sources.run(), name="sources"),
             asyncio.create_task(self.watch.run(), name="watch"),
+            asyncio.create_task(self.delivery.run(), name="delivery"),
             asyncio.create_task(self.executor.show_running(), name="show-running"),
             asyncio.create_task(self.executor.make_room(), name="make-room"),
             asyncio.create_task(self._prune(), name="prune"),
@@ -309,6 +314,8 @@ class Worker:
                 self.executor.cancel(int(payload))
             case "sources_changed":
                 self.sources.wake()
+            case "mail_queued":
+                self.delivery.wake()
             case _:
                 self.cache.forget(channel, payload)
                 if channel == "connection_changed":
@@ -340,6 +347,7 @@ class Worker:
     def _lost(self) -> None:
         self.cache.forget_all()
         self.sources.wake()
+        self.delivery.wake()
         self._chore(patiently(self.watch.catch_up))
 
 

@@ -1,12 +1,9 @@
-"""Looks after the engine from outside: dead triggers, failing sources, retention, and mail for what matters."""
+"""Looks after the engine from outside: dead triggers, failing sources, and retention."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from datetime import timedelta
-from email.message import EmailMessage
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import structlog
@@ -37,6 +34,13 @@ UNWATCHED = (
 )
 
 # what a worker holds is being looked at, or is a listener that runs
+# the limits of mails look back a day, which is the shortest retention
+MAILS = "delete from outgoing_mail where created_at < now() - $1::interval"
+CHANGES = (
+    "delete from email_links where expires_at < now()",
+    "delete from email_changes where created_at < now() - interval '3 days'",
+)
+
 DEAD = """
 select x.id, x.due_at, x.failing_since, x.last_error, c.name as component, s.name as service,
        coalesce(c.polling_interval, 60) as interval,
@@ -103,21 +107,12 @@ where c.id = x.component_id and us.user_id = x.user_id and us.service_id = c.ser
 OWNERS = "select a.id, a.name, a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active where t.source_id = $1"
 
 
-Say = Callable[[str, str], str]  # a text in English, and the language that it is to be in
-
-
-def as_written(text: str, _language: str) -> str:
-    """In English."""
-    return text
-
-
 class Watch:
-    """Runs on every worker; the one that gets the lock watches. `say` puts what is mailed into a user's language."""
+    """Runs on every worker; the one that gets the lock watches."""
 
-    def __init__(self, state: State, sources: Sources, say: Say = as_written) -> None:
+    def __init__(self, state: State, sources: Sources) -> None:
         self._state = state
         self._sources = sources
-        self._say = say
         self._purged = now() - PURGE_EVERY + timedelta(minutes=2)
 
     async def run(self) -> None:
@@ -132,7 +127,7 @@ class Watch:
                 log.warning("watch.waiting", error=str(error))
 
     async def look(self) -> None:
-        """Once: notice what is dead or failing, purge what is old, mail what is new."""
+        """Once: notice what is dead or failing, purge what is old."""
         pool = await self._state.database.pool()
         async with pool.acquire() as conn:
             if not await conn.fetchval("select pg_try_advisory_lock($1)", WATCH_LOCK):
@@ -140,7 +135,6 @@ class Watch:
             try:
                 await self.catch_up()
                 await self._dead(conn)
-                await self._mail(conn)
                 if now() - self._purged > PURGE_EVERY:
                     self._purged = now()
                     await self._purge(conn)
@@ -167,6 +161,9 @@ class Watch:
         await conn.execute(OLD_LIVES)
         async with self._state.database.transaction() as session:
             access = await sessions.purge(session)
+        await conn.execute(MAILS, keep)
+        for statement in CHANGES:
+            await conn.execute(statement)
         log.info("retention.purged", sources=int(sources.split()[1]), access=access, **removed)
 
     async def _dead(self, conn: Any) -> None:
@@ -185,6 +182,7 @@ class Watch:
                 for owner in await conn.fetch(OWNERS, row["id"]):
                     await notice(
                         conn,
+                        self._state.settings,
                         owner["user_id"],
                         "warning",
                         f"{owner['name']} gets no events",
@@ -201,6 +199,7 @@ class Watch:
             for owner in await conn.fetch(OWNERS, row["id"]):
                 await notice(
                     conn,
+                    self._state.settings,
                     owner["user_id"],
                     "warning",
                     f"{owner['name']} is checked late",
@@ -210,50 +209,3 @@ class Watch:
                     area_id=owner["id"],
                 )
             await conn.execute("update sources set noticed_at = now() where id = $1", row["id"])
-
-    async def _mail(self, conn: Any) -> None:
-        """Send warnings and errors by mail, where a mail server is set; each once."""
-        if self._state.settings.smtp_url is None:
-            return
-        rows = await conn.fetch(
-            "select n.id, n.title, n.body, n.key, u.email, s.language from notices n join users u on u.id = n.user_id"
-            " left join user_settings s on s.user_id = u.id"
-            " where n.level in ('warning', 'error') and n.mailed_at is null and n.created_at > now() - interval '1 day'"
-            " order by n.id limit 50"
-        )
-        for row in rows:
-            said = [row["title"], row["body"]]
-            if row["key"] is None:  # else an AREA of the user put it, in the user's words
-                said = [self._say(one, row["language"] or "en") for one in said]
-            try:
-                await send_mail(self._state, row["email"], *said)
-            except (OSError, TimeoutError, ValueError) as error:
-                log.warning("mail.failed", notice=row["id"], error=str(error))
-                return
-            await conn.execute("update notices set mailed_at = now() where id = $1", row["id"])
-
-
-async def send_mail(state: State, to: str, subject: str, text: str) -> None:
-    """Send a message through AREA_SMTP_URL. Raises `OSError`, `TimeoutError` or `ValueError` when that fails."""
-    import aiosmtplib
-
-    assert state.settings.smtp_url is not None  # noqa: S101 - the caller has seen to it
-    url = urlsplit(state.settings.smtp_url.get_secret_value())
-    if not url.hostname or url.scheme not in ("smtp", "smtps"):
-        raise ValueError("AREA_SMTP_URL must look like smtp://login:password@host:587?from=area@example.org")
-    message = EmailMessage()
-    message["From"] = parse_qs(url.query).get("from", [f"area@{url.hostname}"])[0]
-    message["To"], message["Subject"] = to, subject
-    message.set_content(f"{text}\n\n{state.settings.base_url}")
-    try:
-        await aiosmtplib.send(
-            message,
-            hostname=url.hostname,
-            port=url.port or (465 if url.scheme == "smtps" else 587),
-            username=unquote(url.username) if url.username else None,
-            password=unquote(url.password) if url.password else None,
-            use_tls=url.scheme == "smtps",
-            timeout=30,
-        )
-    except aiosmtplib.SMTPException as error:
-        raise OSError(str(error)) from error

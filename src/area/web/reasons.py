@@ -5,6 +5,7 @@ vendor said stays as it is.
 import re
 from functools import cache, lru_cache
 
+from area.mail import letters
 from area.web import language
 
 # as they stand in the code, those around others first; a test holds the two together
@@ -82,6 +83,12 @@ NOTICES = (
     "What starts it can't be checked at %(name)s. %(error)s\n\nIt is tried again by itself, and what happens meanwhile is caught up where the service still shows it.",
     "%(error)s\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
     "%(error)s\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.",
+    "A mail to you could not be sent",
+    "The mail server refused %(name)s: %(error)s\n\nCheck the e-mail address in your profile.",
+    "No more notices are mailed today",
+    "%(number)s notices were mailed to you within a day, as many as this server allows. Further ones are only in this inbox.",
+    # of mails, before they are filled in
+    *(part for texts in letters.TEXTS.values() for part in texts if part),
 )
 VALUES = {"host": r"\S+", "kind": r"\S+", "number": r"[\d.]+", "status": r"\d+", "time": r"[\d :-]+"}
 

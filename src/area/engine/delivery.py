@@ -1,0 +1,302 @@
+"""Sends what waits in `outgoing_mail`. One mail that can't be sent stops no other, and one user's mails wait behind each other only.
+
+A worker that dies between sending a mail and writing that down leaves a mail that is sent once more, and never a third time.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import structlog
+
+from area.db.session import Conn
+from area.engine.away import is_away
+from area.engine.notices import notice
+from area.engine.state import State
+from area.kit import crypto, mime
+from area.kit.clock import now
+from area.mail import CONFIRMED, UNSUBSCRIBE, UNSUBSCRIBE_FOR, Kind, Purpose, letters, server
+from area.mail.letters import Letter
+from area.mail.server import MailServer, Refused, Unusable
+
+log = structlog.get_logger()
+
+DELIVERY_LOCK = (
+    4_127_014  # advisory lock: claims are made one after another, so that each sees what the one before took
+)
+LOOK_EVERY = 15.0  # seconds, without word of a new mail
+BATCH = 20  # mails of as many users
+LEASE = timedelta(minutes=5)
+BATCH_SECONDS = 120.0  # no mail is begun later, for its lease must last until it is sent
+LONGEST_AWAY = 900.0  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=4)
+MAX_ATTEMPTS = 12
+TOO_OLD = timedelta(days=2)
+SOON_OLD = timedelta(hours=1)  # of what somebody waits for in front of a screen
+UNCONFIRMED_RESETS = 3  # a day, to an address that nobody has confirmed
+LASTS: dict[Purpose, timedelta] = {
+    "confirm": timedelta(days=3),
+    "reset": timedelta(minutes=30),
+    "change": timedelta(days=3),
+    "undo": timedelta(days=7),
+}
+
+LOST = """
+update outgoing_mail set given_up_at = now(), lease_until = null,
+       last_error = 'Two workers stopped while they sent it; whether it was sent is not known.'
+where sent_at is null and given_up_at is null and repeated and lease_until < now()
+"""
+CLAIM = """
+with heads as (
+    select distinct on (m.share) m.id, m.share from outgoing_mail m
+    where m.sent_at is null and m.given_up_at is null and m.next_attempt_at <= now()
+      and (m.lease_until is null or m.lease_until < now())
+      and not exists (select from outgoing_mail o where o.share = m.share and o.attempted_at > now() - $2::interval
+                      and o.lease_until >= now())
+    order by m.share, m.kind = 'notice', m.id
+), turns as (
+    select h.id from heads h
+    order by (select max(o.attempted_at) from outgoing_mail o where o.share = h.share) nulls first, h.id limit $1
+)
+update outgoing_mail m set repeated = m.lease_until is not null, lease_until = now() + $2::interval,
+       attempted_at = clock_timestamp(), attempts = m.attempts + 1
+from turns where m.id = turns.id
+returning m.id, m.user_id, m.kind, m.recipient, m.notice_id, m.attempts, m.created_at
+"""
+RELEASE = "update outgoing_mail set lease_until = null, repeated = false, attempts = attempts - 1 where id = any($1::bigint[])"
+SENT = "update outgoing_mail set sent_at = now(), lease_until = null, last_error = null where id = $1"
+LATER = (
+    "update outgoing_mail set next_attempt_at = $2, lease_until = null, repeated = false, last_error = $3 where id = $1"
+)
+GIVEN_UP = "update outgoing_mail set given_up_at = now(), lease_until = null, last_error = $2 where id = $1"
+MAILED = "update notices set mailed_at = now() where id = (select notice_id from outgoing_mail where id = $1)"
+LINK = "insert into email_links (token_hash, purpose, user_id, email, expires_at) values ($1, $2, $3, $4, now() + $5::interval)"
+
+OF_NOTICE = f"""
+select n.title, n.body, n.key, u.id, s.language from notices n join users u on u.id = n.user_id
+left join user_settings s on s.user_id = u.id
+where n.id = $1 and u.is_active and u.email = $2 and coalesce(s.mail_notices, true) and {CONFIRMED}
+  and (select count(*) from outgoing_mail m where m.user_id = u.id and m.kind = 'notice'
+       and m.sent_at > now() - interval '1 day') < $3
+"""  # noqa: S608 - constants
+BY_KIND = {
+    "confirm": f"u.id = $1 and u.email = $2 and not {CONFIRMED}",
+    "change": "u.id = $1 and exists (select from email_changes e where e.user_id = u.id and e.email = $2)",
+    "changing": "u.id = $1 and coalesce((select email from email_changes e where e.user_id = u.id), u.email) <> $2",
+    "password": "u.id = $1",
+    # whoever asks does not learn whether there is an account: it is looked for here, not while they wait
+    "reset": f"u.email = $1 and ({CONFIRMED} or (select count(*) from outgoing_mail m where m.recipient = $1"  # noqa: S608 - constants
+    f" and m.kind = 'reset' and m.sent_at > now() - interval '1 day') < {UNCONFIRMED_RESETS})",
+}
+OWNER = (
+    "select u.id, s.language, coalesce((select email from email_changes e where e.user_id = u.id), u.email) as new_email"
+    " from users u left join user_settings s on s.user_id = u.id where u.is_active and {}"
+)
+PURPOSES: dict[Kind, tuple[Purpose, str]] = {
+    "confirm": ("confirm", "/confirm-email"),
+    "reset": ("reset", "/reset-password"),
+    "change": ("change", "/confirm-email"),
+    "changing": ("undo", "/undo-email-change"),
+}
+
+Say = Callable[[str, str], str]  # a text in English, and the language that it is to be in
+
+
+def as_written(text: str, _language: str) -> str:
+    """In English."""
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A mail that this worker sends, for as long as its lease is good."""
+
+    id: int
+    user_id: int | None
+    kind: Kind
+    recipient: str
+    notice_id: int | None
+    attempts: int
+    created_at: Any
+
+
+class Delivery:
+    """Runs on every worker. `say` puts what AREA says into a user's language."""
+
+    def __init__(self, state: State, say: Say = as_written) -> None:
+        self._state = state
+        self._say = say
+        self._wake = asyncio.Event()
+        self._away = 0.0  # seconds to wait before the server is tried again
+
+    def wake(self) -> None:
+        """There is a new mail."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send, for ever."""
+        while True:
+            pause = LOOK_EVERY
+            try:
+                while await self.deliver():
+                    pass
+                pause = self._away or LOOK_EVERY
+            except Exception as error:  # this loop must not end: nobody else sends
+                if not is_away(error):
+                    log.exception("mail.bug")
+                log.warning("mail.waiting", error=str(error))
+            if self._away:
+                await asyncio.sleep(self._away)  # new mails don't make the server come back
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+            self._wake.clear()
+
+    async def deliver(self) -> int:
+        """Try one batch: at most one mail of each user. Returns how many were tried; 0 when the server can't be used."""
+        url = self._state.settings.smtp_url
+        if url is None:
+            return 0
+        pool = await self._state.database.pool()
+        try:
+            mail_server = MailServer.parse(url.get_secret_value())
+        except ValueError as error:
+            self._unusable(error)
+            return 0
+        left = await self._claim(pool)
+        tried, end = 0, time.monotonic() + BATCH_SECONDS
+        try:
+            while left:
+                async with mail_server.connected() as client:
+                    self._away = 0.0
+                    while left and client.is_connected:
+                        if time.monotonic() > end:
+                            return tried
+                        one = left.pop(0)
+                        await self._try(pool, one, lambda letter: self._send(mail_server, client, one, letter))  # noqa: B023
+                        tried += 1
+        except Unusable as error:
+            self._unusable(error)
+            tried = 0
+        finally:
+            if left:
+                await pool.execute(RELEASE, [one.id for one in left])
+        return tried
+
+    async def _claim(self, pool: "asyncpg.Pool[asyncpg.Record]") -> list[Claimed]:
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute("select pg_advisory_xact_lock($1)", DELIVERY_LOCK)
+            await conn.execute(LOST)
+            return [Claimed(**row) for row in await conn.fetch(CLAIM, BATCH, LEASE)]
+
+    def _unusable(self, error: Exception) -> None:
+        self._away = min(LONGEST_AWAY, max(LOOK_EVERY, self._away * 2))
+        log.warning("mail.server_unusable", error=str(error), again_in=self._away)
+
+    async def _try(self, pool: Any, one: Claimed, send: Callable[[Letter], Awaitable[str]]) -> None:
+        """Send one mail, and write down what became of it."""
+        try:
+            async with pool.acquire() as conn, conn.transaction():
+                letter = await self._letter(conn, one)
+            if letter is None:
+                await pool.execute(GIVEN_UP, one.id, "Nobody is to get it any more.")
+                return
+            said = await send(letter)
+        except Refused as error:
+            await self._refused(pool, one, str(error), permanent=error.permanent)
+        except ValueError as error:
+            await self._refused(pool, one, str(error), permanent=True)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("mail.bug", mail=one.id)
+            await self._refused(pool, one, f"AREA met an error of its own ({type(error).__name__}).", permanent=False)
+        else:
+            async with pool.acquire() as conn, conn.transaction():
+                await conn.execute(SENT, one.id)
+                await conn.execute(MAILED, one.id)
+            log.info("mail.sent", mail=one.id, kind=one.kind, answer=said)
+
+    async def _send(self, mail_server: MailServer, client: Any, one: Claimed, letter: Letter) -> str:
+        token = f"{one.id}.{self._state.instance}"
+        message = letters.write(
+            letter, sender=mail_server.sender, message_id=mime.message_id(token, mail_server.domain), date=now()
+        )
+        return await server.send(client, message, mail_server.sender, letter.recipient)
+
+    async def _refused(self, pool: Any, one: Claimed, error: str, *, permanent: bool) -> None:
+        age = now() - one.created_at
+        over = permanent or one.attempts >= MAX_ATTEMPTS or age > (SOON_OLD if one.kind == "reset" else TOO_OLD)
+        log.warning("mail.refused", mail=one.id, kind=one.kind, attempts=one.attempts, given_up=over, error=error)
+        if not over:
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 4 ** (one.attempts - 1))
+            await pool.execute(LATER, one.id, now() + pause, error)
+            return
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute(GIVEN_UP, one.id, error)
+            if one.user_id is not None:
+                await notice(
+                    conn,
+                    self._state.settings,
+                    one.user_id,
+                    "warning",
+                    "A mail to you could not be sent",
+                    f"The mail server refused {one.recipient}: {error}\n\nCheck the e-mail address in your profile.",
+                    key=f"mail:{now():%Y-%m-%d}",
+                    mailed=False,
+                )
+
+    # What it says
+
+    async def _letter(self, conn: Conn, one: Claimed) -> Letter | None:
+        """The mail, with a new link where it has one; None when there is nobody to get it any more."""
+        base = self._state.settings.base_url
+        if one.kind == "notice":
+            return await self._notice(conn, one, base)
+        owner = await conn.fetchrow(OWNER.format(BY_KIND[one.kind]), *self._arguments(one))
+        if owner is None:
+            return None
+        if one.kind in PURPOSES:
+            purpose, path = PURPOSES[one.kind]
+            token = crypto.new_token()
+            await conn.execute(LINK, crypto.hash_token(token), purpose, owner["id"], one.recipient, LASTS[purpose])
+            link = f"{base}{path}?token={token}"
+        else:
+            link = f"{base}/forgot-password"
+        values = {
+            "site": base,
+            "link": link,
+            "email": owner["new_email"],
+            "moment": f"{one.created_at:%Y-%m-%d %H:%M}",
+        }
+        subject, text = (self._say(part, owner["language"] or "en") for part in letters.TEXTS[one.kind])
+        return Letter(one.recipient, subject, text % values)
+
+    def _arguments(self, one: Claimed) -> list[Any]:
+        match one.kind:
+            case "confirm" | "change" | "changing":
+                return [one.user_id, one.recipient]
+            case "reset":
+                return [one.recipient]
+            case _:
+                return [one.user_id]
+
+    async def _notice(self, conn: Conn, one: Claimed, base: str) -> Letter | None:
+        row = await conn.fetchrow(OF_NOTICE, one.notice_id, one.recipient, self._state.settings.mail_per_day)
+        if row is None:
+            return None
+        said = [row["title"], row["body"]]
+        language = row["language"] or "en"
+        if not (row["key"] or "").startswith("execution:"):  # else an AREA of the user put it, in the user's words
+            said = [self._say(part, language) for part in said]
+        signed = self._state.keyring.sign(str(row["id"]), UNSUBSCRIBE, UNSUBSCRIBE_FOR.total_seconds())
+        link = f"{base}/unsubscribe?token={quote(signed)}"
+        text = self._say(letters.TEXTS["notice"][1], language) % {"text": said[1], "site": base, "link": link}
+        return Letter(one.recipient, said[0], text, unsubscribe=link)

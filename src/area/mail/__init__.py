@@ -1,0 +1,54 @@
+"""Mail that AREA itself sends: a queue in the database, written in the transaction that causes it, which workers empty."""
+
+from datetime import timedelta
+from typing import Literal
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import OutgoingMail
+from area.db.session import notify
+
+Kind = Literal["notice", "confirm", "reset", "change", "changing", "password"]
+Purpose = Literal["confirm", "reset", "change", "undo"]
+
+QUEUED = "mail_queued"  # NOTIFY: there is something to send
+UNSUBSCRIBE = "mail notices"  # what the link in a notice's mail is signed for: the user's id
+UNSUBSCRIBE_FOR = timedelta(days=400)
+
+# An address is its owner's when its owner followed a link to here, or a log-in provider has verified it. `u` is the account.
+CONFIRMED = (
+    "(exists (select from confirmed_emails c where c.user_id = u.id and c.email = u.email)"
+    " or exists (select from user_oauth2_accounts o where o.user_id = u.id and o.email = u.email))"
+)
+
+
+async def enqueue(
+    session: AsyncSession, kind: Kind, recipient: str, *, user_id: int | None = None, source: str | None = None
+) -> None:
+    """Have a mail sent once the transaction commits; `source` is the network that asked for it."""
+    share = f"user:{user_id}" if user_id else (source or recipient)[:64]
+    await session.execute(
+        insert(OutgoingMail).values(kind=kind, recipient=recipient, user_id=user_id, source=source, share=share)
+    )
+    await notify(session, QUEUED, "")
+
+
+async def count(
+    session: AsyncSession,
+    kind: Kind,
+    within: timedelta,
+    *,
+    recipient: str | None = None,
+    source: str | None = None,
+    user_id: int | None = None,
+) -> int:
+    """How many mails of a kind were asked for: to an address, from a network, or by a user."""
+    statement = select(func.count()).where(OutgoingMail.kind == kind, OutgoingMail.created_at > func.now() - within)
+    if recipient is not None:
+        statement = statement.where(OutgoingMail.recipient == recipient)
+    if source is not None:
+        statement = statement.where(OutgoingMail.source == source)
+    if user_id is not None:
+        statement = statement.where(OutgoingMail.user_id == user_id)
+    return await session.scalar(statement) or 0
