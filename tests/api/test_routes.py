@@ -67,6 +67,14 @@ TABLE = [
     Row("GET", "/api/auth/providers", public()),
     Row("GET", "/api/auth/locker/authorize", public(404)),  # nobody can log in with it
     Row("GET", "/api/auth/locker/callback", public(422)),  # nobody had set out
+    Row("POST", "/api/auth/password/forgot", public(403), {"email": "user@example.org"}),  # no mail server
+    Row("POST", "/api/auth/password/reset", public(410), {"token": "x", "new_password": "another password"}),
+    Row("POST", "/api/auth/email/confirm", public(410), {"token": "x"}),
+    Row("POST", "/api/auth/email/undo", public(410), {"token": "x"}),
+    Row("GET", "/api/me/email", signed()),
+    Row("PATCH", "/api/me/email", in_person(), {"mail_notices": False}),
+    Row("POST", "/api/me/email/confirmation", in_person(409)),  # no mail server
+    Row("DELETE", "/api/me/email/change", in_person(204)),
     Row("GET", "/api/me/logins", signed()),
     Row("DELETE", "/api/me/logins/locker", in_person(404)),
     Row("GET", "/api/me", signed()),

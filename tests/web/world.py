@@ -57,7 +57,7 @@ ADMIN = {
     "admin-health": "/admin/health",
     "admin-audit": "/admin/audit",
 }
-FRONT = {"sign-in": "/sign-in", "sign-up": "/sign-up", "offline": "/offline"}
+FRONT = {"sign-in": "/sign-in", "sign-up": "/sign-up", "offline": "/offline", "forgot-password": "/forgot-password"}
 
 
 async def furnish(person: Person) -> World:

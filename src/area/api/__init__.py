@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from area import __version__
-from area.api import admin, areas, auth, connections, docs, executions, me, notices, problems, services
+from area.api import admin, areas, auth, connections, docs, executions, mail, me, notices, problems, services
 from area.api.problems import ProblemOut
 from area.doors.stream import Hub
 from area.engine.cache import Cache
@@ -46,7 +46,7 @@ def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan
     )
     problems.install(app)
     api = APIRouter(prefix="/api")
-    for one in (auth, me, services, connections, areas, executions, notices, admin):
+    for one in (auth, mail, me, services, connections, areas, executions, notices, admin):
         api.include_router(one.router)
     app.include_router(api)
     app.include_router(docs.router)

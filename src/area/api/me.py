@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from area import accounts, executions, providers
-from area.accounts import sessions
+from area.accounts import addresses, sessions
 from area.api.auth import Password
 from area.api.paging import Page
 from area.api.problems import answers
@@ -73,11 +73,14 @@ async def read(identity: Someone) -> accounts.UserView:
 async def change(
     form: ProfilePatch, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> accounts.UserView:
-    """Change e-mail address, username, icon or time zone."""
+    """Change e-mail address, username, icon or time zone. Where this server sends mail, a new address counts once it is confirmed:
+    `GET /api/me/email` tells.
+    """
     changes = form.model_dump(exclude_unset=True, exclude={"password"})
     user_id = identity.user.id
     if "email" in changes:
         await login.prove(state, session, user_id, form.password, address)
+        await addresses.change(session, state.settings, user_id, changes.pop("email"), address)
     return await accounts.change_profile(session, user_id, changes, address)
 
 
@@ -102,6 +105,7 @@ async def change_password(
     user_id = identity.user.id
     await login.prove(state, session, user_id, form.current_password, address, "current_password")
     await accounts.change_password(session, user_id, form.new_password, keep=identity.token_id, address=address)
+    await addresses.tell_password_changed(session, state.settings, user_id)
 
 
 @router.get("/sessions", name="sessions", responses=answers(401), summary="My sessions")

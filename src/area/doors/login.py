@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, audit
-from area.accounts import UserView, attempts, sessions
+from area.accounts import UserView, addresses, attempts, reset, sessions
 from area.engine.state import State
 from area.kit.problems import Forbidden, Unauthenticated
 
@@ -31,6 +31,7 @@ async def register(
         invitation=invitation,
         address=address,
     )
+    await addresses.ask_confirmation(session, state.settings, user.id, address)
     token = await sessions.open_session(session, state.settings, user.id, name=client, address=address)
     return token, user
 
@@ -64,3 +65,14 @@ async def prove(
         attempt = await attempts.attempt(counting, state.settings, user_id, address)
     await attempts.prove(attempt, password, field)
     await attempts.forgive(session, attempt)
+
+
+async def reset_password(
+    state: State, session: AsyncSession, token: str, new_password: str, *, tokens: bool, address: str
+) -> None:
+    """Set a forgotten password by a mailed link. Raises `Gone`, before any hashing is done, and `Invalid`."""
+    async with state.database.transaction() as looking:
+        if not await addresses.is_valid(looking, token, "reset"):
+            raise addresses.over()
+    hashed = await reset.hashed(new_password)
+    await reset.apply(session, state.settings, token, hashed, tokens=tokens, address=address)

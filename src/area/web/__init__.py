@@ -14,6 +14,7 @@ from area.web import (
     home,
     inbox,
     language,
+    links,
     pick,
     profile,
     runs,
@@ -31,7 +32,21 @@ def make_web(state: State, cache: Cache) -> FastAPI:
     app.state.cache = cache
     errors.install(app)
     pages = APIRouter()
-    for one in (sign_in, editor, pick, home, services, help_pages, details, runs, inbox, profile, avatars, admin):
+    for one in (
+        sign_in,
+        links,
+        editor,
+        pick,
+        home,
+        services,
+        help_pages,
+        details,
+        runs,
+        inbox,
+        profile,
+        avatars,
+        admin,
+    ):
         pages.include_router(one.router)
     app.include_router(pages)
     for lang in language.NAMES:  # read now rather than while somebody waits

@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from area import accounts, areas, providers
-from area.accounts import sessions
+from area.accounts import addresses, sessions
 from area.doors import login
 from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, Problem
@@ -36,9 +36,9 @@ SYSTEMS = (
 
 
 @router.get("/profile")
-async def profile(page: SignedIn) -> Response:
+async def profile(page: SignedIn, session: SessionDep) -> Response:
     """Picture, name, time zone, language, theme, e-mail address."""
-    return await _you(page)
+    return await _you(page, session)
 
 
 @router.post("/profile")
@@ -51,7 +51,7 @@ async def change(page: SignedIn, form: Fields, session: SessionDep, address: Add
     except Problem as error:
         await session.rollback()
         field = "username" if error.code == "conflict" else ""
-        return await _you(page, error, field, you=form)
+        return await _you(page, session, error, field, you=form)
     said = language.gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
     return page.to("/profile", said=said("Saved."))
 
@@ -62,11 +62,39 @@ async def change_email(page: SignedIn, form: Fields, session: SessionDep, addres
     user_id = page.user.id
     try:
         await login.prove(page.state, session, user_id, form.get("password"), address)
-        await accounts.change_profile(session, user_id, {"email": form.get("email", "")[:320]}, address)
+        await addresses.change(session, page.state.settings, user_id, form.get("email", "")[:320], address)
     except Problem as error:
         await session.rollback()
-        return await _you(page, error, "email" if error.code == "conflict" else "", email=form)
-    return page.to("/profile", said=page.say("Your e-mail address is changed."))
+        return await _you(page, session, error, "email" if error.code == "conflict" else "", email=form)
+    if page.state.settings.smtp_url is None:
+        return page.to("/profile", said=page.say("Your e-mail address is changed."))
+    return page.to(
+        "/profile", said=page.say("Follow the link in the mail to your new address. Until then the present one stays.")
+    )
+
+
+@router.post("/profile/email/confirmation")
+async def send_confirmation(page: SignedIn, session: SessionDep, address: Address) -> Response:
+    """Mail the link of the confirmation again."""
+    try:
+        await addresses.resend(session, page.state.settings, page.user.id, address)
+    except Problem as error:  # before anything was changed
+        return page.to("/profile", said=page.tell(error))
+    return page.to("/profile", said=page.say("The mail is on its way. Follow the link in it."))
+
+
+@router.post("/profile/email/keep")
+async def keep_email(page: SignedIn, session: SessionDep) -> Response:
+    """Forget the address that was to be confirmed."""
+    await addresses.withdraw(session, page.user.id)
+    return page.to("/profile", said=page.say("Your e-mail address stays as it is."))
+
+
+@router.post("/profile/mails")
+async def change_mails(page: SignedIn, form: Fields, session: SessionDep) -> Response:
+    """Have notices mailed, or not."""
+    await addresses.set_mail_notices(session, page.user.id, wanted="mail_notices" in form)
+    return page.to("/profile", said=page.say("Saved."))
 
 
 @router.post("/profile/picture")
@@ -76,7 +104,7 @@ async def change_picture(page: SignedIn, request: Request, session: SessionDep, 
         content = await avatars.received(request, "picture")
         made = await avatars.keep(page.state.settings, content)
     except Problem as error:
-        return await _you(page, error, "picture")
+        return await _you(page, session, error, "picture")
     return await _set_picture(page, session, made, address, page.say("This is your picture now."))
 
 
@@ -98,6 +126,7 @@ async def _set_picture(page: Page, session: AsyncSession, made: str | None, addr
 
 async def _you(
     page: Page,
+    session: AsyncSession,
     error: Problem | None = None,
     field: str = "",
     *,
@@ -115,6 +144,7 @@ async def _you(
         problem=page.tell(error) if error and not errors else "",
         you=you or {"username": user.username, "timezone": user.timezone, "language": user.language or ""},
         email=(email or {}).get("email", user.email),
+        address=await addresses.view(session, page.state.settings, user.id),
         zones=_zones(),
     )
 
@@ -153,6 +183,7 @@ async def change_password(page: SignedIn, form: Fields, session: SessionDep, add
         await accounts.change_password(
             session, user.id, form.get("new_password", "")[:1024], keep=keep, address=address
         )
+        await addresses.tell_password_changed(session, page.state.settings, user.id)
     except Problem as error:  # before anything was changed
         return await _security(page, session, error)
     return page.to("/profile/security", said=page.say("Your password is changed. Everywhere else you are signed out."))

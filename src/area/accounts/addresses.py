@@ -1,0 +1,220 @@
+"""E-mail addresses of accounts: confirmed by a link that is mailed to them, and changed only to one that is confirmed."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel
+from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import accounts, audit, mail
+from area.accounts import rules, sessions
+from area.accounts.attempts import network
+from area.accounts.locks import ACCOUNTS, ADDRESS, lock
+from area.db.models import ConfirmedEmail, EmailChange, EmailLink, User, UserOAuth2Account, UserSettings
+from area.kit import crypto
+from area.kit.problems import Conflict, Gone, TooMany
+from area.mail import Kind, Purpose
+from area.settings import Settings
+
+DAY = timedelta(days=1)
+PER_ADDRESS = 3  # confirmations a day
+PER_NETWORK = 20  # confirmations a day
+PER_USER = 5  # changes of address a day
+
+_CONFIRMED = or_(
+    select(ConfirmedEmail.user_id)
+    .where(ConfirmedEmail.user_id == User.id, ConfirmedEmail.email == User.email)
+    .exists(),
+    select(UserOAuth2Account.user_id)
+    .where(UserOAuth2Account.user_id == User.id, UserOAuth2Account.email == User.email)
+    .exists(),
+)
+
+
+class EmailView(BaseModel):
+    """An account's e-mail address. `pending` is the one that it becomes once that is confirmed; `mail` says whether this server
+    sends mail at all.
+    """
+
+    email: str
+    confirmed: bool
+    pending: str | None
+    mail_notices: bool
+    mail: bool
+
+
+async def view(session: AsyncSession, settings: Settings, user_id: int) -> EmailView:
+    """The address of an account, and what is mailed to it."""
+    statement = (
+        select(User.email, _CONFIRMED, EmailChange.email, func.coalesce(UserSettings.mail_notices, text("true")))
+        .outerjoin(EmailChange, EmailChange.user_id == User.id)
+        .outerjoin(UserSettings, UserSettings.user_id == User.id)
+        .where(User.id == user_id)
+    )
+    email, confirmed, pending, wanted = (await session.execute(statement)).one()
+    return EmailView(
+        email=email, confirmed=confirmed, pending=pending, mail_notices=wanted, mail=settings.smtp_url is not None
+    )
+
+
+async def ask_confirmation(session: AsyncSession, settings: Settings, user_id: int, address: str) -> bool:
+    """Mail a link that confirms the account's address; False when none is sent: there is no need, or it was sent often enough."""
+    if settings.smtp_url is None:
+        return False
+    now = await view(session, settings, user_id)
+    if now.confirmed:
+        return False
+    return await _enqueue(session, "confirm", now.email, user_id, address)
+
+
+async def resend(session: AsyncSession, settings: Settings, user_id: int, address: str) -> None:
+    """`ask_confirmation`, for the owner, also of the address that theirs is to become. Raises `TooMany` and `Conflict`."""
+    now = await view(session, settings, user_id)
+    if not now.mail:
+        raise Conflict("This server sends no mail.")
+    if now.pending:
+        sent = await _enqueue(session, "change", now.pending, user_id, address)
+    elif now.confirmed:
+        raise Conflict("Your e-mail address is confirmed already.")
+    else:
+        sent = await _enqueue(session, "confirm", now.email, user_id, address)
+    if not sent:
+        raise TooMany("The mail was sent often enough today. Try again tomorrow.", retry_after=DAY.total_seconds())
+
+
+async def change(session: AsyncSession, settings: Settings, user_id: int, email: str, address: str) -> None:
+    """Make `email` the account's address, after `prove`: once it is confirmed, or at once where this server sends no mail.
+
+    Whether another account has it is told to nobody but its owner. Raises `Invalid`, `Conflict` and `TooMany`.
+    """
+    if settings.smtp_url is None:
+        await accounts.change_profile(session, user_id, {"email": email}, address)
+        return
+    email = rules.checked({"email": email})["email"]
+    now = await view(session, settings, user_id)
+    await session.execute(delete(EmailChange).where(EmailChange.user_id == user_id))
+    await forget_links(session, user_id, "change")
+    if email == now.email:
+        return
+    if await mail.count(session, "change", DAY, user_id=user_id) >= PER_USER:
+        raise TooMany("You changed the address too often today. Try again tomorrow.", retry_after=DAY.total_seconds())
+    await session.execute(upsert(EmailChange).values(user_id=user_id, email=email))
+    if now.confirmed:
+        await mail.enqueue(session, "changing", now.email, user_id=user_id)
+    await _enqueue(session, "change", email, user_id, address)
+    await audit.record(session, user_id, "account.email_change_asked", f"user {user_id}", None, address)
+
+
+async def withdraw(session: AsyncSession, user_id: int) -> None:
+    """Keep the present address after all."""
+    await session.execute(delete(EmailChange).where(EmailChange.user_id == user_id))
+    await forget_links(session, user_id, "change")
+
+
+async def is_valid(session: AsyncSession, token: str, *purposes: Purpose) -> bool:
+    """Whether a link still works; it is not used up."""
+    good = (EmailLink.token_hash == crypto.hash_token(token), EmailLink.expires_at > func.now())
+    return await session.scalar(select(EmailLink.user_id).where(*good, EmailLink.purpose.in_(purposes))) is not None
+
+
+def over() -> Gone:
+    """What is said of a link that was used, is too old, or never was."""
+    return Gone("This link is no longer valid. It works once, and for a limited time.")
+
+
+async def use(session: AsyncSession, token: str, *purposes: Purpose) -> tuple[int, str, str]:
+    """Use a link up: whose it was, the address that it was mailed to, and its purpose. Raises `Gone`."""
+    good = (EmailLink.token_hash == crypto.hash_token(token), EmailLink.expires_at > func.now())
+    used = delete(EmailLink).where(*good, EmailLink.purpose.in_(purposes))
+    row = (await session.execute(used.returning(EmailLink.user_id, EmailLink.email, EmailLink.purpose))).one_or_none()
+    if row is None:
+        raise over()
+    return row.user_id, row.email, row.purpose
+
+
+async def confirm(session: AsyncSession, token: str, address: str) -> str:
+    """Follow the link of a confirmation; returns the address, which is the account's now. Raises `Gone` and `Conflict`."""
+    await lock(session, ACCOUNTS)
+    user_id, email, purpose = await use(session, token, "confirm", "change")
+    if purpose == "change":
+        pending = delete(EmailChange).where(EmailChange.user_id == user_id, EmailChange.email == email)
+        if await session.scalar(pending.returning(EmailChange.user_id)) is None:
+            raise over()
+        await _move(session, user_id, email)
+        await audit.record(session, user_id, "account.email_changed", f"user {user_id}", None, address)
+    elif await session.scalar(select(User.email).where(User.id == user_id)) != email:
+        raise over()
+    await mark_confirmed(session, user_id, email)
+    await audit.record(session, user_id, "account.email_confirmed", f"user {user_id}", None, address)
+    return email
+
+
+async def undo(session: AsyncSession, token: str, address: str) -> str:
+    """Take a change of address back, also one that is done, and sign out everywhere; returns the address. Raises `Gone`."""
+    await lock(session, ACCOUNTS)
+    user_id, email, _ = await use(session, token, "undo")
+    await withdraw(session, user_id)
+    if await session.scalar(select(User.email).where(User.id == user_id)) != email:
+        await _move(session, user_id, email)
+        await mark_confirmed(session, user_id, email)
+    ended = await sessions.end_sessions(session, user_id, tokens=True)
+    await audit.record(session, user_id, "account.email_change_undone", f"user {user_id}", {"ended": ended}, address)
+    return email
+
+
+async def mark_confirmed(session: AsyncSession, user_id: int, email: str) -> None:
+    """Note that the user has the mailbox of `email`."""
+    row = upsert(ConfirmedEmail).values(user_id=user_id, email=email)
+    await session.execute(
+        row.on_conflict_do_update(index_elements=["user_id"], set_={"email": email, "confirmed_at": func.now()})
+    )
+    await forget_links(session, user_id, "confirm")
+
+
+async def set_mail_notices(session: AsyncSession, user_id: int, *, wanted: bool) -> None:
+    """Have notices mailed, or not."""
+    row = upsert(UserSettings).values(user_id=user_id, mail_notices=wanted)
+    await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_={"mail_notices": wanted}))
+
+
+async def unsubscribe(session: AsyncSession, keyring: crypto.Keyring, signed: str) -> None:
+    """Follow the link of a notice's mail: no more of them. Raises `Gone`."""
+    try:
+        user_id = int(keyring.unsign(signed, mail.UNSUBSCRIBE))
+    except crypto.BadSignature:
+        raise Gone("This link is not valid. You can turn mails off in your profile.") from None
+    if await session.scalar(select(User.id).where(User.id == user_id)) is not None:
+        await set_mail_notices(session, user_id, wanted=False)
+
+
+async def tell_password_changed(session: AsyncSession, settings: Settings, user_id: int) -> None:
+    """Mail that the password was changed, to a confirmed address."""
+    now = await view(session, settings, user_id)
+    if now.mail and now.confirmed:
+        await mail.enqueue(session, "password", now.email, user_id=user_id)
+
+
+async def _enqueue(session: AsyncSession, kind: Kind, email: str, user_id: int, address: str) -> bool:
+    """Mail to an address that may be a stranger's, unless it or who asks has had enough today."""
+    source = network(address)
+    await lock(session, ADDRESS, f"mail {email}")
+    if await mail.count(session, kind, DAY, recipient=email) >= PER_ADDRESS:
+        return False
+    if await mail.count(session, kind, DAY, source=source) >= PER_NETWORK:
+        return False
+    await mail.enqueue(session, kind, email, user_id=user_id, source=source)
+    return True
+
+
+async def _move(session: AsyncSession, user_id: int, email: str) -> None:
+    taken = select(User.id).where(User.email == email, User.id != user_id)
+    if await session.scalar(taken) is not None:
+        raise Conflict("Another account has this address. Sign in to that one, or use another address.")
+    await session.execute(update(User).where(User.id == user_id).values(email=email))
+    await forget_links(session, user_id, "reset", "confirm")  # they were mailed to the address before
+
+
+async def forget_links(session: AsyncSession, user_id: int, *purposes: Purpose) -> None:
+    """Make mailed links of these purposes worthless."""
+    await session.execute(delete(EmailLink).where(EmailLink.user_id == user_id, EmailLink.purpose.in_(purposes)))

@@ -1,0 +1,197 @@
+"""Where the links in mails lead, and the form for a forgotten password. To open a link changes nothing: mail scanners do that."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from area import mail
+from area.accounts import addresses, reset
+from area.doors import login
+from area.doors.deps import Address, SessionDep, StateDep
+from area.kit import crypto
+from area.kit.problems import Gone, Problem
+from area.mail import Purpose
+from area.web import language
+from area.web.pages import Fields, Page, Visit
+
+router = APIRouter()
+
+MAX_TOKEN = 500  # characters
+
+
+async def stranger(request: Request, state: StateDep) -> Page:
+    """Anybody's visit, without a look at their session or at where they come from: the link says all."""
+    return Page(request, state, None, language.choose(None, request.headers.get("accept-language", "")))
+
+
+Stranger = Annotated[Page, Depends(stranger)]
+
+
+# A forgotten password
+
+
+@router.get("/forgot-password")
+async def forgot_page(page: Visit) -> Response:
+    """Ask for the address."""
+    return await page.show("forgot_password.html", email="", errors={}, problem="", done=False)
+
+
+@router.post("/forgot-password")
+async def forgot(page: Visit, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Have a link mailed. What is shown does not depend on whether there is such an account."""
+    email = form.get("email", "")[:320]
+    try:
+        await reset.ask(session, page.state.settings, email, address)
+    except Problem as error:
+        errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+        problem = "" if errors else page.tell(error)
+        return await page.show(
+            "forgot_password.html", error.status, email=email, errors=errors, problem=problem, done=False
+        )
+    return await page.show("forgot_password.html", email=email, errors={}, problem="", done=True)
+
+
+@router.get("/reset-password")
+async def reset_page(page: Visit, session: SessionDep, token: str = "") -> Response:
+    """Ask for the new password."""
+    if not await addresses.is_valid(session, token[:MAX_TOKEN], "reset"):
+        return await _over(page, "/forgot-password", page.say("Ask for a new link"))
+    return await page.show("reset_password.html", token=token, errors={}, problem="")
+
+
+@router.post("/reset-password")
+async def reset_password(page: Visit, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Set the new password."""
+    token = form.get("token", "")[:MAX_TOKEN]
+    try:
+        await login.reset_password(
+            page.state,
+            session,
+            token,
+            form.get("new_password", "")[:1024],
+            tokens="revoke_tokens" in form,
+            address=address,
+        )
+    except Gone:
+        await session.rollback()
+        return await _over(page, "/forgot-password", page.say("Ask for a new link"))
+    except Problem as error:
+        await session.rollback()
+        errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+        problem = "" if errors else page.tell(error)
+        return await page.show("reset_password.html", error.status, token=token, errors=errors, problem=problem)
+    return page.to("/sign-in", said=page.say("Your password is changed. Sign in with the new one."))
+
+
+# An e-mail address
+
+
+@router.get("/confirm-email")
+async def confirm_page(page: Visit, session: SessionDep, token: str = "") -> Response:
+    """Ask whether to confirm the address."""
+    return await _ask(
+        page, session, token, ("confirm", "change"),
+        title=page.say("Confirm your e-mail address"),
+        text=page.say("Press the button to confirm that this mailbox is yours."),
+        button=page.say("Confirm the address"),
+    )  # fmt: skip
+
+
+@router.post("/confirm-email")
+async def confirm(page: Visit, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Confirm the address."""
+    try:
+        email = await addresses.confirm(session, form.get("token", "")[:MAX_TOKEN], address)
+    except Problem as error:
+        await session.rollback()
+        return await _done(page, page.say("Confirm your e-mail address"), page.tell(error), error.status)
+    said = page.say("%(email)s is confirmed.", email=email)
+    return await _done(page, page.say("Confirm your e-mail address"), said)
+
+
+@router.get("/undo-email-change")
+async def undo_page(page: Visit, session: SessionDep, token: str = "") -> Response:
+    """Ask whether to take the change back."""
+    return await _ask(
+        page, session, token, ("undo",),
+        title=page.say("Stop the change of your e-mail address"),
+        text=page.say("Your account keeps or gets back this address. All sessions and API tokens end, so that whoever changed it is out."),
+        button=page.say("Stop the change and sign out everywhere"),
+    )  # fmt: skip
+
+
+@router.post("/undo-email-change")
+async def undo(page: Visit, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Take the change back."""
+    title = page.say("Stop the change of your e-mail address")
+    try:
+        email = await addresses.undo(session, form.get("token", "")[:MAX_TOKEN], address)
+    except Problem as error:
+        await session.rollback()
+        return await _done(page, title, page.tell(error), error.status)
+    page.identity = None
+    said = page.say(
+        "The address of your account is %(email)s. Now set a new password: somebody may know the old one.", email=email
+    )
+    return await _done(page, title, said, to="/forgot-password", button=page.say("Set a new password"))
+
+
+# Mails of notices
+
+
+@router.get("/unsubscribe")
+async def unsubscribe_page(page: Stranger, token: str = "") -> Response:
+    """Ask whether to end the mails."""
+    title = page.say("Mails of notices")
+    try:
+        page.state.keyring.unsign(token[:MAX_TOKEN], mail.UNSUBSCRIBE)
+    except crypto.BadSignature:
+        return await _done(
+            page, title, page.say("This link is not valid. You can turn mails off in your profile."), 410
+        )
+    return await page.show(
+        "link.html",
+        title=title,
+        text=page.say(
+            "Warnings and errors from your inbox are no longer mailed to you. You still find them in the inbox."
+        ),
+        button=page.say("Stop these mails"),
+        action=page.request.url.path,
+        token=token,
+    )
+
+
+@router.post("/unsubscribe")
+async def unsubscribe(page: Stranger, form: Fields, session: SessionDep, token: str = "") -> Response:
+    """End the mails. Mail programs call this by themselves when their user presses a button (RFC 8058)."""
+    title = page.say("Mails of notices")
+    try:
+        await addresses.unsubscribe(session, page.state.keyring, (form.get("token") or token)[:MAX_TOKEN])
+    except Gone as error:
+        return await _done(page, title, page.tell(error), error.status)
+    said = page.say("No more notices are mailed to you. You can turn mails on again in your profile.")
+    return await _done(page, title, said, to="/profile", button=page.say("Open the profile"))
+
+
+# Small pages
+
+
+async def _ask(
+    page: Page, session: AsyncSession, token: str, purposes: tuple[Purpose, ...], *, title: str, text: str, button: str
+) -> Response:
+    token = token[:MAX_TOKEN]
+    if not await addresses.is_valid(session, token, *purposes):
+        return await _over(page, "/profile", page.say("Open the profile"))
+    action = page.request.url.path
+    return await page.show("link.html", title=title, text=text, button=button, action=action, token=token)
+
+
+async def _over(page: Page, to: str, button: str) -> Response:
+    return await _done(page, page.say("Link expired"), page.tell(addresses.over()), 410, to=to, button=button)
+
+
+async def _done(page: Page, title: str, text: str, status: int = 200, *, to: str = "/", button: str = "") -> Response:
+    button = button or page.say("Open AREA")
+    return await page.show("link.html", status, title=title, text=text, button=button, to=to, token="")
