@@ -8,11 +8,10 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import parameters
-from area.db.models import ConnectionState, Service, UserService
+from area import parameters, vault
 from area.kit.crypto import Keyring, Undecryptable
 from area.parameters import open_value
 from area.plans import MASK, SECRET, Config, Scope, parse
@@ -21,17 +20,20 @@ from area.sdk import Service as Connector
 from area.sdk.fields import by_name
 from area.triggers import WhenOff
 
+States = Mapping[tuple[str, str], str]  # how each connection fares, by its service and its name
+
 MOST_KEPT = 5000  # AREAs of all users whose sides and views are kept: some 20 MB
 
 
 class PartOut(BaseModel):
-    """A component and its parameters as written; secrets are dots."""
+    """A component and its parameters as written; secrets are dots. `connection` is the name of one that is not the default one."""
 
     component: str
     component_id: int
     title: str
     service: str
     parameters: dict[str, Any]
+    connection: str | None = None
 
 
 State = Literal[
@@ -103,10 +105,8 @@ async def views(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addr
     read = [area for area in areas if area.id not in same]
     parts = {area_id: (one.view.action, one.view.reaction) for area_id, one in same.items()}
     parts |= await _parts(session, scope, read) if read else {}
-    connections: Mapping[str, str] = {}
-    if any(
-        _needs_connection(scope.registry, key) for key in {one.component for both in parts.values() for one in both}
-    ):
+    connections: States = {}
+    if any(_needed(scope.registry, one) for both in parts.values() for one in both):
         connections = await _connection_states(session, scope.registry, areas[0].user_id)
     for area in areas:
         one = same.get(area.id)
@@ -122,11 +122,11 @@ async def views(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addr
     return views
 
 
-def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connections: Mapping[str, str]) -> AreaOut:
+def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connections: States) -> AreaOut:
     """The AREA without its webhook's address, which must be readable all the same."""
     action, reaction = parts
     keys = (action.component, reaction.component)
-    waits_for = _waits_for(scope.registry, keys, connections) if area.available else None
+    waits_for = _waits_for(scope.registry, parts, connections) if area.available else None
     state, reason = _state(area, scope.registry, keys, waits_for, connections)
     try:
         _webhook(scope, action.component, area)
@@ -152,7 +152,7 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
         version=area.version,
         state=state,
         reason=reason,
-        waits_for=waits_for.slug if waits_for and state == "waiting_for_connection" else None,
+        waits_for=waits_for[0].slug if waits_for and state == "waiting_for_connection" else None,
         last_checked_at=area.checked_at,
         next_due_at=area.due_at if area.is_active and not area.token and not _listens(scope.registry, keys) else None,
     )
@@ -179,7 +179,7 @@ class Seen:
     """
 
     row: Row[Any]
-    connections: Mapping[str, str]
+    connections: States
     keyring: Keyring
     view: AreaOut
 
@@ -195,10 +195,12 @@ async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]])
     found = {one: kept[version] for one, version in versions.items() if version in kept}
     unread = [area for area in areas if area.id not in found]
     configs = await parameters.configs(session, scope.registry, unread) if unread else {}
+    numbers = {one for config, _ in configs.values() for one in (config.action_connection, config.reaction_connection)}
+    names = await vault.names(session, numbers)
     for area in unread:
         config, variables = configs[area.id]
-        action = _part_view(scope, area, "action", config, variables)
-        found[area.id] = action, _part_view(scope, area, "reaction", config, variables)
+        action = _part_view(scope, area, "action", config, variables, names)
+        found[area.id] = action, _part_view(scope, area, "reaction", config, variables, names)
     for area in areas:
         kept[versions[area.id]] = found[area.id]
         kept.move_to_end(versions[area.id])
@@ -227,11 +229,14 @@ def _part_view(
     kind: Literal["action", "reaction"],
     config: Config,
     variables: Mapping[tuple[str, str], int],
+    names: Mapping[int, str],
 ) -> PartOut:
     if kind == "action":
         key, component_id, texts = config.action, area.component_action_id, config.action_parameters
+        number = config.action_connection
     else:
         key, component_id, texts = config.reaction, area.component_reaction_id, config.reaction_parameters
+        number = config.reaction_connection
     component = scope.registry.action(key) if kind == "action" else scope.registry.reaction(key)
     declared = by_name(component.params) if component else {}
     parameters: dict[str, Any] = {}
@@ -248,6 +253,7 @@ def _part_view(
         title=component.title if component else key,
         service=component.service.name if component else key.partition(".")[0],
         parameters=parameters,
+        connection=names.get(number),
     )
 
 
@@ -255,8 +261,8 @@ def _state(
     area: Row[Any],
     registry: Registry,
     keys: tuple[str, str],
-    waits_for: Connector | None,
-    connections: Mapping[str, str],
+    waits_for: tuple[Connector, str] | None,
+    connections: States,
 ) -> tuple[State, str | None]:
     """How an AREA fares, and why, in the order of what its owner should mend first."""
     if area.switched_off_at and not area.is_active:
@@ -266,8 +272,10 @@ def _state(
     if not area.available or not registry.action(keys[0]) or not registry.reaction(keys[1]):
         return "unavailable", "Its action or reaction is switched off on this server."
     if waits_for:
-        verb = "Reconnect" if waits_for.slug in connections else "Connect"
-        return "waiting_for_connection", f"{verb} {waits_for.name}; what happens meanwhile is caught up afterwards."
+        service, name = waits_for
+        verb = "Reconnect" if (service.slug, name) in connections else "Connect"
+        called = f"{service.name} ({name})" if name else service.name
+        return "waiting_for_connection", f"{verb} {called}; what happens meanwhile is caught up afterwards."
     if area.failing_since:
         return "failing", area.last_error
     if area.failures:
@@ -277,30 +285,33 @@ def _state(
     return ("retrying", area.retry_error) if area.retried else ("healthy", None)
 
 
-def _waits_for(registry: Registry, keys: tuple[str, str], connections: Mapping[str, str]) -> Connector | None:
-    """The first service of the two that is not connected, or no longer."""
-    for key in keys:
-        service = registry.services.get(key.partition(".")[0])
-        if service and service.auth is not None and connections.get(service.slug) != "works":
-            return service
+def _waits_for(registry: Registry, parts: tuple[PartOut, PartOut], connections: States) -> tuple[Connector, str] | None:
+    """The first of the two connections that is not there, or no longer taken: its service and its name."""
+    for part in parts:
+        service = _needed(registry, part)
+        name = part.connection or ""
+        if service and connections.get((service.slug, name)) != "works":
+            return service, name
     return None
 
 
-def _needs_connection(registry: Registry, key: str) -> bool:
-    service = registry.services.get(key.partition(".")[0])
-    return service is not None and service.auth is not None
+def _needed(registry: Registry, part: PartOut) -> Connector | None:
+    """The service that a part needs a connection to, if it does."""
+    service = registry.services.get(part.component.partition(".")[0])
+    return service if service and (service.requires_auth or part.connection) else None
 
 
-async def _connection_states(session: AsyncSession, registry: Registry, user_id: int) -> dict[str, str]:
+async def _connection_states(session: AsyncSession, registry: Registry, user_id: int) -> States:
     slugs = {service.name: slug for slug, service in registry.services.items()}
-    rows = await session.execute(
-        select(Service.name, func.coalesce(ConnectionState.status, "works"))
-        .select_from(UserService)
-        .join(Service, Service.id == UserService.service_id)
-        .outerjoin(
-            ConnectionState,
-            (ConnectionState.user_id == UserService.user_id) & (ConnectionState.service_id == UserService.service_id),
-        )
-        .where(UserService.user_id == user_id)
-    )
-    return {slugs[name]: status for name, status in rows if name in slugs}
+    rows = await session.execute(text(STATES), {"user_id": user_id})
+    return {(slugs[row.service], row.name): row.status for row in rows if row.service in slugs}
+
+
+STATES = """
+select s.name as service, c.name, coalesce(cs.status, 'works') as status
+from connections c
+join services s on s.id = c.service_id
+left join connection_states cs on cs.user_id = c.user_id and cs.service_id = c.service_id
+    and cs.connection_id = c.connection_id
+where c.user_id = :user_id and (c.oauth_token is not null or c.connection_id = 0)
+"""

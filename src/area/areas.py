@@ -1,6 +1,7 @@
 """AREAs: create, check against the catalog, switch on and off, change, delete, carry in and out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,8 +10,8 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import area_views, parameters, triggers
-from area.area_views import AreaOut
+from area import area_views, parameters, triggers, vault
+from area.area_views import AreaOut, PartOut
 from area.db.models import Area, AreaVersion, Component, Service, Trigger, User, Variable
 from area.db.session import notify
 from area.kit.clock import now
@@ -19,6 +20,7 @@ from area.kit.text import check_line, did_you_mean
 from area.parameters import Parts
 from area.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.registry import Registry
+from area.sdk import Action, Reaction
 from area.triggers import WhenOff
 
 __all__ = ["AreaIn", "AreaOut", "AreaPatch", "Part", "Scope"]
@@ -31,6 +33,9 @@ class Part(BaseModel):
 
     component: str | int = Field(description="service.component, or the component's id", examples=["rss.new_item"])
     parameters: dict[str, Any] = Field(default_factory=dict, examples=[{"url": "https://example.org/feed.xml"}])
+    connection: str | None = Field(
+        None, max_length=100, description="The name of the connection to use; by default the service's default one"
+    )
 
 
 WHEN_OFF = (
@@ -53,7 +58,7 @@ class AreaIn(BaseModel):
 
 
 class AreaPatch(BaseModel):
-    """What to change of an AREA; what is left out stays. A secret given as dots stays too."""
+    """What to change of an AREA; what is left out stays. A secret given as dots stays too, and of the same service the connection."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -75,7 +80,11 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     if (count or 0) >= scope.max_areas:
         raise TooMany(f"You have {count} AREAs, which is as many as this server allows. Delete one first.")
     parts = await _parts(session, scope.registry, wanted.action.component, wanted.reaction.component)
-    config = _texts(parts, wanted.action.parameters, wanted.reaction.parameters)
+    config = replace(
+        _texts(parts, wanted.action.parameters, wanted.reaction.parameters),
+        action_connection=await _connection(session, user_id, parts.action, wanted.action, "action"),
+        reaction_connection=await _connection(session, user_id, parts.reaction, wanted.reaction, "reaction"),
+    )
     compile_config(scope.registry, config)
     _refuse_nul(wanted.description)
     _check_name(wanted.name)
@@ -144,7 +153,16 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: 
         if patch.reaction
         else old.reaction_parameters
     )
-    config = _texts(parts, given_action, given_reaction)
+    user_id = area.user_id
+    config = replace(
+        _texts(parts, given_action, given_reaction),
+        action_connection=await _connection(
+            session, user_id, parts.action, patch.action, "action", old.action, old.action_connection
+        ),
+        reaction_connection=await _connection(
+            session, user_id, parts.reaction, patch.reaction, "reaction", old.reaction, old.reaction_connection
+        ),
+    )
     compile_config(scope.registry, config)
     area.component_action_id, area.component_reaction_id = parts.action_row.id, parts.reaction_row.id
     stored = await parameters.store(session, scope.keyring, area.id, parts, config)
@@ -152,7 +170,8 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: 
     session.add(AreaVersion(area_id=area.id, version=(latest or 0) + 1, config=stored.as_json()))
     watched = {key: value for key, value in config.action_parameters.items() if key != "only_if"}
     watched_before = {key: value for key, value in old.action_parameters.items() if key != "only_if"}
-    if not same_action or watched != watched_before or area.is_active != was_active:
+    moved = config.action_connection != old.action_connection
+    if not same_action or moved or watched != watched_before or area.is_active != was_active:
         await triggers.watch(session, scope, area, parts.action, config, renew=not same_action)
 
 
@@ -289,8 +308,8 @@ async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequenc
             name=view.name,
             description=view.description,
             is_active=view.is_active,
-            action=Part(component=view.action.component, parameters=_unmasked(view.action.parameters)),
-            reaction=Part(component=view.reaction.component, parameters=_unmasked(view.reaction.parameters)),
+            action=_part(view.action),
+            reaction=_part(view.reaction),
             when_off="skip" if view.when_off == "skip" else None,
         )
         for view in views
@@ -317,13 +336,24 @@ async def apply(session: AsyncSession, scope: Scope, user_id: int, wanted: Seque
             report["same"].append(one.name)
             continue
         patch = AreaPatch(
-            description=one.description, is_active=one.is_active, action=one.action, reaction=one.reaction
+            description=one.description,
+            is_active=one.is_active,
+            action=one.action.model_copy(
+                update={"connection": one.action.connection}
+            ),  # given, also where it is left out
+            reaction=one.reaction.model_copy(update={"connection": one.reaction.connection}),
         )
         if one.when_off != exported.when_off:
             patch.when_off = one.when_off or "retry"
         await change(session, scope, user_id, rows[0].id, patch)
         report["changed"].append(one.name)
     return report
+
+
+def _part(view: PartOut) -> Part:
+    """A part without its secrets."""
+    part = Part(component=view.component, parameters=_unmasked(view.parameters))
+    return part.model_copy(update={"connection": view.connection}) if view.connection else part
 
 
 def _unmasked(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -343,6 +373,29 @@ async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:
     if area.is_active:
         compile_config(scope.registry, config)
     await triggers.watch(session, scope, area, action, config)
+
+
+async def _connection(
+    session: AsyncSession,
+    user_id: int,
+    component: Action | Reaction,
+    part: Part | None,
+    place: str,
+    old: str = "",
+    number: int = 0,
+) -> int:
+    """The number of the connection that a part names; that of before (of `old`) where it names none of the same service."""
+    service = component.service
+    if part is None or "connection" not in part.model_fields_set:
+        return number if old.partition(".")[0] == service.slug else 0
+    if not part.connection:
+        return 0
+    if service.auth is None:
+        raise Invalid.field(f"{place}.connection", f"{service.name} needs no connection. Leave it out.")
+    found = await vault.find(session, service, user_id, part.connection)
+    if found is None:
+        raise Invalid.field(f"{place}.connection", f"You have no connection {part.connection!r} to {service.name}.")
+    return found
 
 
 async def _own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool = False) -> Area:

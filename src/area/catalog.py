@@ -143,7 +143,7 @@ async def _sync_services(session: AsyncSession, registry: Registry) -> dict[str,
             "name": service.name,
             "description": service.description,
             "icon_path": f"/icons/{service.slug}.svg",
-            "requires_auth": service.auth is not None,
+            "requires_auth": service.requires_auth,
         }
         for service in registry.services.values()
     ]

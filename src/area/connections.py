@@ -1,7 +1,8 @@
 """Connections: a user's credentials for services that take a form (no OAuth2): try, keep encrypted, test, forget.
 
 A credential goes in and is handed to the connector; nothing of it ever comes out again, not even the parts that are no
-secret: the row holds one encrypted JSON text, bound to its user, service and column.
+secret: the row holds one encrypted JSON text, bound to its user, service and column. Of each service a user has a default
+connection, and others by `name`; of a service that works without one there are only those with names.
 """
 
 import asyncio
@@ -13,18 +14,11 @@ from typing import Any, Literal, NoReturn
 import orjson
 import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
-from sqlalchemy import delete, func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import audit
-from area.db.models import (
-    Area,
-    Component,
-    ConnectionState,
-    Service,
-    UserService,
-)
+from area import audit, vault
+from area.db.models import CONNECTIONS, ConnectionState, Service
 from area.db.session import notify
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
@@ -37,17 +31,20 @@ from area.registry import Registry
 from area.sdk import AuthExpired, Context, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 from area.sdk.fields import fields
+from area.sdk.http import Fixed
 from area.settings import Settings
+from area.vault import Ref
 
 TEST_TIMEOUT = 20  # seconds
-CONNECTION_CHANGED = "connection_changed"  # NOTIFY with "user_id:slug"
 SHORTEST_SECRET = 4  # characters
 
 log = structlog.get_logger(__name__)
 
 
 class FieldView(BaseModel):
-    """One field of a service's connection form."""
+    """One field of a service's connection form. `labels` are how its choices are read; `when` says for which values of another field
+    it is.
+    """
 
     name: str
     description: str
@@ -57,6 +54,8 @@ class FieldView(BaseModel):
     placeholder: str | None
     default: Any | None
     choices: list[str] | None
+    labels: dict[str, str] = {}
+    when: dict[str, list[str]] = {}
 
 
 class ConnectionView(BaseModel):
@@ -64,10 +63,15 @@ class ConnectionView(BaseModel):
 
     `kind` says whether it takes a form or is agreed to at its own site (OAuth2); then `account` is who agreed, `scopes` to what.
     It is not `available` while this server has no client id for it. What `renews` is renewed before it `expires_at`.
+
+    `connection` is the name of one that is not the service's default one. An `optional` service works without, and has only those with
+    names. `note` says, of one that was just made, what could not be tried.
     """
 
     service: str
     name: str
+    connection: str | None = None
+    optional: bool = False
     kind: Literal["form", "oauth2"]
     available: bool
     account: str | None
@@ -81,6 +85,7 @@ class ConnectionView(BaseModel):
     expires_at: datetime | None
     renews: bool
     connected_at: datetime | None
+    note: str | None = None
     fields: list[FieldView]
 
 
@@ -93,7 +98,10 @@ class Dependent(BaseModel):
 
 
 class Tested(BaseModel):
-    """How a try of a credential went. `expired`: it was refused, rather than that the service could not be reached."""
+    """How a try of a credential went. `expired`: it was refused, rather than that the service could not be reached.
+
+    The `message` of one that works says what could not be tried.
+    """
 
     works: bool
     expired: bool = False
@@ -143,8 +151,10 @@ async def connect(
     user_id: int,
     slug: str,
     given: Mapping[str, Any],
+    *,
+    name: str = "",
 ) -> ConnectionView:
-    """Check a credential, try it, keep it encrypted; a connection that was there before is replaced.
+    """Check a credential, try it, keep it encrypted; a connection of that name that was there before is replaced.
 
     Raises `NotFound`, and `Invalid` with the field errors or with what the service's test said: address, certificate, login.
     The database is not touched before the credential works, so that no transaction waits for somebody else's server.
@@ -152,19 +162,29 @@ async def connect(
     connector, auth = connectable(registry, slug)
     if isinstance(auth, OAuth2):
         raise Conflict(f"{connector.name} is connected at its own site: begin at /api/connections/{slug}/authorize.")
-    tested = await try_out(client, guard, connector, _validated(connector, auth, given))
+    credential = _validated(connector, auth, given)
+    name = vault.name_of(name) or (auth.label(credential) if auth.label else "")
+    tested = await try_out(client, guard, connector, credential)
     if not tested.works:
         raise Invalid(tested.message or "")
-    row = await _service(session, connector)
+    await keep(session, keyring, connector, user_id, given, name)
+    found = await view(session, registry, user_id, slug, name=name)
+    return found.model_copy(update={"note": tested.message})
+
+
+async def keep(
+    session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int, given: Mapping[str, Any], name: str
+) -> int:
+    """Keep a credential that was checked under a name; returns the connection's number. Raises `NotFound`, `TooMany`."""
+    row = await vault.service(session, connector)
     if not row.is_active:
         raise NotFound(f"{connector.name} is switched off on this server.")
-    token = keyring.encrypt(dump_json(given).decode(), token_context(user_id, slug))
-    values = {"oauth_token": token, "refresh_token": None, "token_expires_at": None, "updated_at": func.now()}
-    statement = insert(UserService).values(user_id=user_id, service_id=row.id, **values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=values))
-    await _mark(session, user_id, connector, "works", None)
-    await audit.record(session, user_id, "connection.connected", slug)
-    return await view(session, registry, user_id, slug)
+    ref = Ref(user_id, connector.slug, await vault.reserve(session, user_id, row.id, name))
+    token = keyring.encrypt(dump_json(given).decode(), ref.context("oauth_token"))
+    await vault.put(session, ref, row.id, {"oauth_token": token, "refresh_token": None, "token_expires_at": None})
+    await _mark(session, ref, connector, "works", None)
+    await audit.record(session, user_id, "connection.connected", connector.slug, {"name": name} if name else None)
+    return ref.number
 
 
 async def try_out(client: Client, guard: Guard, connector: Connector, credential: BaseModel) -> Tested:
@@ -172,12 +192,12 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
     auth = connector.auth
     if not isinstance(auth, Credentials):
         return Tested(works=True)
-    http = connector.http(client, connector.fixed(credential))
-    context = Context(http=http, guard=guard, platform=NoPlatform(), credential=credential)
     secrets = list(_secrets(credential))
     try:
         async with asyncio.timeout(TEST_TIMEOUT):
-            await auth.test(context, credential)
+            http = connector.http(client, await _authority(client, connector, credential))
+            context = Context(http=http, guard=guard, platform=NoPlatform(), credential=credential)
+            said = await auth.test(context, credential)
     except (Permanent, AuthExpired) as error:
         return Tested(works=False, expired=True, message=_without(secrets, str(error)))
     except (Retry, Blocked) as error:
@@ -190,75 +210,96 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
         log.error("connection.test_broke", service=connector.slug, kind=type(error).__name__, trace=trace)  # noqa: TRY400
         message = f"This could not be tried: the {connector.name} connector broke ({type(error).__name__})."
         return Tested(works=False, message=message)
-    return Tested(works=True)
+    return Tested(works=True, message=said)
 
 
-async def note(session: AsyncSession, registry: Registry, user_id: int, slug: str, tested: Tested) -> None:
+async def _authority(client: Client, connector: Connector, credential: BaseModel) -> Fixed | None:
+    """What lets the trial in: the credential, or a token that is got with it. Raises `AuthExpired`, `Retry`."""
+    auth = connector.auth
+    grant = auth.grant(credential) if isinstance(auth, Credentials) and auth.grant else None
+    if grant is None:
+        return connector.fixed(credential)
+    return Fixed(grant.access((await grant.ask(client)).access))
+
+
+async def note(
+    session: AsyncSession, registry: Registry, user_id: int, slug: str, tested: Tested, *, name: str = ""
+) -> None:
     """Write down how `try_out` of a kept credential went.
 
     A service that could not be reached leaves the connection what it was: only a refusal pauses its AREAs.
     """
     connector, _ = connectable(registry, slug)
     status = "works" if tested.works else "expired" if tested.expired else None
-    await _mark(session, user_id, connector, status, tested.message)
+    ref = Ref(user_id, slug, await vault.number(session, connector, user_id, name))
+    await _mark(session, ref, connector, status, None if tested.works else tested.message)
 
 
-async def disconnect(session: AsyncSession, registry: Registry, user_id: int, slug: str) -> list[Dependent]:
+async def disconnect(
+    session: AsyncSession, registry: Registry, user_id: int, slug: str, *, name: str = ""
+) -> list[Dependent]:
     """Forget the connection; returns the AREAs that need it, whose executions wait from now on. Raises `NotFound`."""
     connector, _ = connectable(registry, slug)
-    row = await _service(session, connector)
-    mine = (UserService.user_id == user_id, UserService.service_id == row.id)
-    if await session.scalar(delete(UserService).where(*mine).returning(UserService.service_id)) is None:
+    row = await vault.service(session, connector)
+    ref = Ref(user_id, slug, await vault.number(session, connector, user_id, name))
+    needing = await dependents(session, registry, user_id, slug, name=name)
+    if not await vault.forget(session, ref, row.id):
         raise NotFound(f"You have no connection to {connector.name}.")
-    await session.execute(
-        delete(ConnectionState).where(ConnectionState.user_id == user_id, ConnectionState.service_id == row.id)
-    )
-    await notify(session, CONNECTION_CHANGED, f"{user_id}:{slug}")
-    await audit.record(session, user_id, "connection.disconnected", slug)
-    return await dependents(session, registry, user_id, slug)
+    await audit.record(session, user_id, "connection.disconnected", slug, {"name": name} if name else None)
+    return needing
 
 
-async def dependents(session: AsyncSession, registry: Registry, user_id: int, slug: str) -> list[Dependent]:
+async def dependents(
+    session: AsyncSession, registry: Registry, user_id: int, slug: str, *, name: str = ""
+) -> list[Dependent]:
     """The user's AREAs that need the connection. Raises `NotFound`."""
-    row = await _service(session, connectable(registry, slug)[0])
-    components = select(Component.id).where(Component.service_id == row.id)
-    needing = or_(Area.component_action_id.in_(components), Area.component_reaction_id.in_(components))
-    rows = await session.execute(
-        select(Area.id, Area.name, Area.is_active).where(Area.user_id == user_id, needing).order_by(Area.id)
-    )
-    return [Dependent(id=row.id, name=row.name, is_active=row.is_active) for row in rows]
+    connector, _ = connectable(registry, slug)
+    number = await vault.number(session, connector, user_id, name)
+    if not number and not connector.requires_auth:
+        return []
+    statement = text(DEPENDENTS), {"user_id": user_id, "service": connector.name, "number": number}
+    return [Dependent(id=row.id, name=row.name, is_active=row.is_active) for row in await session.execute(*statement)]
+
+
+DEPENDENTS = """
+select distinct a.id, a.name, a.is_active from areas a
+join components c on c.id in (a.component_action_id, a.component_reaction_id)
+join services s on s.id = c.service_id
+left join area_connections ac on ac.area_id = a.id and ac.kind = c.type::text
+where a.user_id = :user_id and s.name = :service and coalesce(ac.connection_id, 0) = :number order by a.id
+"""
 
 
 async def mark_expired(session: AsyncSession, registry: Registry, user_id: int, slug: str, error: str) -> None:
     """The service no longer takes the credential: its AREAs' executions wait until it is renewed."""
-    await _mark(session, user_id, connectable(registry, slug)[0], "expired", error)
+    await _mark(session, Ref(user_id, slug), connectable(registry, slug)[0], "expired", error)
 
 
 async def mark_works(session: AsyncSession, registry: Registry, user_id: int, slug: str) -> None:
     """The service takes the credential (again)."""
-    await _mark(session, user_id, connectable(registry, slug)[0], "works", None)
+    await _mark(session, Ref(user_id, slug), connectable(registry, slug)[0], "works", None)
 
 
-async def _mark(
-    session: AsyncSession, user_id: int, connector: Connector, status: str | None, error: str | None
-) -> None:
+async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: str | None, error: str | None) -> None:
     """Note the status (None: as it was) of a connection that exists."""
-    row = await _service(session, connector)
-    connected = select(UserService.user_id).where(UserService.user_id == user_id, UserService.service_id == row.id)
-    if await session.scalar(connected) is None:
+    row = await vault.service(session, connector)
+    if not await vault.there(session, ref, row.id):
         return
     before = await session.scalar(
-        select(ConnectionState.status).where(ConnectionState.user_id == user_id, ConnectionState.service_id == row.id)
+        select(ConnectionState.status).where(
+            ConnectionState.user_id == ref.user_id,
+            ConnectionState.service_id == row.id,
+            ConnectionState.connection_id == ref.number,
+        )
     )
     values: dict[str, Any] = {"last_error": error, "checked_at": func.now()}
     if status is not None:
         values["status"] = status
     if status == "works":
-        values["parked_until"] = None
-    statement = insert(ConnectionState).values(user_id=user_id, service_id=row.id, **values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=values))
+        values |= {"parked_until": None, "access_token": None}
+    await vault.mark(session, ref, row.id, values)
     if status is not None or before is None:
-        await notify(session, CONNECTION_CHANGED, f"{user_id}:{connector.slug}")
+        await notify(session, vault.CHANGED, str(ref))
 
 
 # Read
@@ -271,65 +312,77 @@ async def views(
 
     Without the `settings` those that are agreed to at their own site count as available.
     """
-    mine = (UserService.service_id == Service.id) & (UserService.user_id == user_id)
-    state = (ConnectionState.service_id == Service.id) & (ConnectionState.user_id == user_id)
-    rows = await session.execute(
-        select(
-            Service.name,
-            Service.icon_path,
-            UserService.created_at,
-            UserService.token_expires_at,
-            ConnectionState.status,
-            ConnectionState.last_error,
-            ConnectionState.checked_at,
-            ConnectionState.parked_until,
-            ConnectionState.account,
-            ConnectionState.scopes,
-            ConnectionState.refresh_at,
-        )
-        .outerjoin(UserService, mine)
-        .outerjoin(ConnectionState, state)
-        .where(or_(Service.is_active, UserService.user_id.is_not(None)))
-        .order_by(func.lower(Service.name))
-    )
     by_name = {one.name: one for one in registry.services.values() if one.auth}
-    return [
-        ConnectionView(
-            service=by_name[row.name].slug,
-            name=row.name,
-            kind="oauth2" if isinstance(by_name[row.name].auth, OAuth2) else "form",
-            available=settings is None or available(by_name[row.name], settings),
-            account=row.account,
-            scopes=(row.scopes or "").split(),
-            icon_path=row.icon_path,
-            connected=row.created_at is not None,
-            status=None if row.created_at is None else "expired" if row.status == "expired" else "works",
-            last_error=row.last_error,
-            checked_at=row.checked_at,
-            parked_until=row.parked_until,
-            expires_at=row.token_expires_at.replace(tzinfo=UTC) if row.token_expires_at else None,
-            renews=row.refresh_at is not None,
-            connected_at=row.created_at,
-            fields=form(by_name[row.name]),
-        )
-        for row in rows
-        if row.name in by_name
-    ]
+    found: list[ConnectionView] = []
+    for row in await session.execute(text(MINE), {"user_id": user_id}):
+        connector = by_name.get(row.name)
+        if connector is None:
+            continue
+        if row.connection_id and not (found and found[-1].service == connector.slug):
+            found.append(_view(connector, None, row.icon_path, settings))
+        found.append(_view(connector, row if row.created_at else None, row.icon_path, settings))
+    return found
+
+
+MINE = """
+select s.name, s.icon_path, coalesce(c.connection_id, 0) as connection_id, c.name as connection,
+       c.oauth_token is not null as kept, c.created_at, c.token_expires_at, cs.status, cs.last_error, cs.checked_at,
+       cs.parked_until, cs.account, cs.scopes, cs.refresh_at
+from services s
+left join connections c on c.service_id = s.id and c.user_id = :user_id
+left join connection_states cs on cs.service_id = s.id and cs.user_id = :user_id and cs.connection_id = c.connection_id
+where s.is_active or c.user_id is not null
+order by lower(s.name), c.connection_id <> 0, lower(c.name)
+"""
+
+
+def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings: Settings | None) -> ConnectionView:
+    """A connection; without a row, the default one that is not there."""
+    connected = row is not None and (row.kept or not row.connection_id)
+    return ConnectionView(
+        service=connector.slug,
+        name=connector.name,
+        connection=(row.connection or None) if row else None,
+        optional=not connector.requires_auth,
+        kind="oauth2" if isinstance(connector.auth, OAuth2) else "form",
+        available=settings is None or available(connector, settings),
+        account=row.account if row else None,
+        scopes=((row.scopes if row else None) or "").split(),
+        icon_path=icon,
+        connected=connected,
+        status=("expired" if row.status == "expired" else "works") if row and connected else None,
+        last_error=row.last_error if row else None,
+        checked_at=row.checked_at if row else None,
+        parked_until=row.parked_until if row else None,
+        expires_at=row.token_expires_at.replace(tzinfo=UTC) if row and row.token_expires_at else None,
+        renews=row is not None and row.refresh_at is not None,
+        connected_at=row.created_at if row and connected else None,
+        fields=form(connector),
+    )
 
 
 async def view(
-    session: AsyncSession, registry: Registry, user_id: int, slug: str, settings: Settings | None = None
+    session: AsyncSession,
+    registry: Registry,
+    user_id: int,
+    slug: str,
+    settings: Settings | None = None,
+    *,
+    name: str = "",
 ) -> ConnectionView:
-    """One service that needs a connection. Raises `NotFound`."""
+    """One service that needs a connection, or one of its connections. Raises `NotFound`."""
     connector, _ = connectable(registry, slug)
+    wanted = vault.name_of(name)
     for one in await views(session, registry, user_id, settings):
-        if one.service == slug:
+        if one.service == slug and (one.connection or "") == wanted:
             return one
+    if wanted:
+        raise NotFound(f"You have no connection {wanted!r} to {connector.name}.")
     raise NotFound(f"{connector.name} is switched off on this server.")
 
 
 async def credential(
-    session: AsyncSession, keyring: Keyring, registry: Registry, user_id: int, slug: str
+    session: AsyncSession, keyring: Keyring, registry: Registry, user_id: int, slug: str, *, number: int = 0
 ) -> BaseModel | None:
     """The user's credential as the connector's model, for the connector only.
 
@@ -339,14 +392,14 @@ async def credential(
     if connector is None or not isinstance(connector.auth, Credentials):
         return None
     kept = await session.scalar(
-        select(UserService.oauth_token)
-        .join(Service, Service.id == UserService.service_id)
-        .where(UserService.user_id == user_id, Service.name == connector.name)
+        select(CONNECTIONS.oauth_token)
+        .join(Service, Service.id == CONNECTIONS.service_id)
+        .where(CONNECTIONS.user_id == user_id, CONNECTIONS.connection_id == number, Service.name == connector.name)
     )
     if kept is None:
         return None
     try:
-        given = orjson.loads(keyring.decrypt(kept, token_context(user_id, slug)))
+        given = orjson.loads(keyring.decrypt(kept, Ref(user_id, slug, number).context("oauth_token")))
         read: BaseModel = connector.auth.read(given)
     except Undecryptable as error:
         log.error("connection.unreadable", user=user_id, service=slug, error=str(error))  # noqa: TRY400
@@ -366,18 +419,6 @@ def connectable(registry: Registry, slug: str) -> tuple[Connector, Credentials[A
     if connector.auth is None:
         raise NotFound(f"{connector.name} needs no connection.")
     return connector, connector.auth
-
-
-def token_context(user_id: int, slug: str) -> str:
-    """What a stored credential is bound to."""
-    return f"{user_id}|{slug}|oauth_token"
-
-
-async def _service(session: AsyncSession, connector: Connector) -> Service:
-    row = await session.scalar(select(Service).where(Service.name == connector.name))
-    if row is None:
-        raise NotFound(f"{connector.name} is not in the catalog yet.")
-    return row
 
 
 def available(connector: Connector, settings: Settings) -> bool:
@@ -409,6 +450,8 @@ def form(connector: Connector) -> list[FieldView]:
             placeholder=one.placeholder,
             default=one.default if isinstance(one.default, str | int | float | bool) and not one.secret else None,
             choices=list(one.choices) if one.choices else None,
+            labels=dict(one.labels),
+            when={one.when.field: list(one.when.values)} if one.when else {},
         )
         for one in fields(connector.auth.model)
     ]

@@ -45,6 +45,7 @@ class Came:
     scopes: tuple[str, ...]
     next: str
     invitation: SecretStr | None = field(default=None, repr=False)
+    connection: str = ""  # the name of the one that is to be made
 
 
 async def set_out(
@@ -62,6 +63,7 @@ async def set_out(
     user_id: int | None = None,
     invitation: str | None = None,
     address: str | None = None,
+    connection: str = "",
 ) -> str:
     """Set out; returns the address of the page of consent. Only who has `bound_to` can come back.
 
@@ -73,6 +75,7 @@ async def set_out(
         "scopes": list(scopes),
         "next": next,
         "invitation": invitation,
+        "connection": connection,
     }
     number = hash_token(nonce)
     await session.execute(delete(Consent).where(Consent.expires_at <= func.now()))
@@ -139,6 +142,7 @@ async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to:
         scopes=tuple(kept["scopes"]),
         next=kept["next"],
         invitation=SecretStr(kept["invitation"]) if kept["invitation"] else None,
+        connection=kept.get("connection", ""),
     )
 
 

@@ -13,12 +13,11 @@ from typing import Any, NoReturn
 
 import structlog
 from pydantic import SecretStr
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import audit, connections, consent
-from area.db.models import Area, Component, ConnectionState, Service, UserService
+from area import audit, connections, consent, vault
+from area.db.models import CONNECTIONS, ConnectionState, Service
 from area.db.session import notify
 from area.kit import oauth2
 from area.kit.clock import now
@@ -32,6 +31,7 @@ from area.sdk import Access, Account, AuthExpired, Context, OAuth2, Permanent, R
 from area.sdk import Service as Connector
 from area.sdk.http import Fixed
 from area.settings import Settings
+from area.vault import Ref
 
 LONGEST_EARLY = 600  # seconds before its end that a token is refreshed, at most
 REVOKE_WITHIN = 10  # seconds
@@ -98,9 +98,15 @@ def redirect_uri(settings: Settings, client: str) -> str:
 
 
 async def wanted_scopes(
-    session: AsyncSession, registry: Registry, user_id: int, slug: str, components: Iterable[str] = ()
+    session: AsyncSession,
+    registry: Registry,
+    user_id: int,
+    slug: str,
+    components: Iterable[str] = (),
+    *,
+    name: str = "",
 ) -> tuple[str, ...]:
-    """What to ask for: what every connection has, was granted before, and what the user's AREAs and `components` need.
+    """What to ask for: what every connection has, this one was granted before, and what its AREAs and `components` need.
 
     Raises `Invalid` for a component that is not the service's.
     """
@@ -108,27 +114,35 @@ async def wanted_scopes(
     own = {one.key: one.scopes + (one.hint.scopes if one.hint else ()) for one in connector.actions.values()}
     own |= {one.key: one.scopes for one in connector.reactions.values()}
     found = dict.fromkeys(auth.scopes)
-    granted = await session.scalar(
-        select(ConnectionState.scopes)
-        .join(Service, Service.id == ConnectionState.service_id)
-        .where(ConnectionState.user_id == user_id, Service.name == connector.name)
-    )
-    found |= dict.fromkeys((granted or "").split())
-    used = await session.scalars(
-        select(Component.name)
-        .join(Service, Service.id == Component.service_id)
-        .join(Area, (Area.component_action_id == Component.id) | (Area.component_reaction_id == Component.id))
-        .where(Area.user_id == user_id, Service.name == connector.name)
-        .distinct()
-        .order_by(Component.name)
-    )
-    for key in [f"{slug}.{name}" for name in used]:
-        found |= dict.fromkeys(own.get(key, ()))
+    number = await vault.find(session, connector, user_id, name)
+    if number is not None:
+        granted = await session.scalar(
+            select(ConnectionState.scopes)
+            .join(Service, Service.id == ConnectionState.service_id)
+            .where(
+                ConnectionState.user_id == user_id,
+                ConnectionState.connection_id == number,
+                Service.name == connector.name,
+            )
+        )
+        found |= dict.fromkeys((granted or "").split())
+        used = await session.scalars(text(USED), {"user_id": user_id, "service": connector.name, "number": number})
+        for key in [f"{slug}.{one}" for one in used]:
+            found |= dict.fromkeys(own.get(key, ()))
     for key in components:
         if key not in own:
             raise Invalid.field("component", f"{connector.name} has no component {key!r}.")
         found |= dict.fromkeys(own[key])
     return tuple(found)
+
+
+USED = """
+select distinct c.name from components c
+join services s on s.id = c.service_id
+join areas a on c.id in (a.component_action_id, a.component_reaction_id)
+left join area_connections ac on ac.area_id = a.id and ac.kind = c.type::text
+where a.user_id = :user_id and s.name = :service and coalesce(ac.connection_id, 0) = :number order by c.name
+"""
 
 
 async def authorize(
@@ -142,8 +156,10 @@ async def authorize(
     bound_to: str,
     next: str = "/",  # noqa: A002 - as it is called in addresses
     components: Sequence[str] = (),
+    name: str = "",
 ) -> str:
     """The address of the vendor's page of consent, from where the user comes back to `redirect_uri`."""
+    name = vault.name_of(name)
     connector, auth = connectable(registry, slug)
     return await consent.set_out(
         session,
@@ -154,9 +170,10 @@ async def authorize(
         keys_of(settings, connector),
         bound_to=bound_to,
         redirect_uri=redirect_uri(settings, connections.client_of(connector)),
-        scopes=await wanted_scopes(session, registry, user_id, slug, components),
+        scopes=await wanted_scopes(session, registry, user_id, slug, components, name=name),
         next=next,
         user_id=user_id,
+        connection=name,
     )
 
 
@@ -171,10 +188,11 @@ async def own_address(
     challenge: str,
     state: str,
     components: Sequence[str] = (),
+    name: str = "",
 ) -> str:
     """As `authorize`, for a client that receives the code itself, and has the verifier of this `challenge`."""
     connector, auth = connectable(registry, slug)
-    scopes = await wanted_scopes(session, registry, user_id, slug, components)
+    scopes = await wanted_scopes(session, registry, user_id, slug, components, name=name)
     return oauth2.authorization_address(
         auth.server,
         keys_of(settings, connector).id,
@@ -267,22 +285,28 @@ def refresh_moment(grant: Grant, moment: datetime) -> tuple[datetime | None, dat
 
 
 async def keep(
-    session: AsyncSession, keyring: Keyring, registry: Registry, user_id: int, slug: str, linked: Linked
+    session: AsyncSession,
+    keyring: Keyring,
+    registry: Registry,
+    user_id: int,
+    slug: str,
+    linked: Linked,
+    *,
+    name: str = "",
 ) -> connections.ConnectionView:
-    """Keep the tokens; what was kept before is replaced. What waited for the connection goes on."""
+    """Keep the tokens; what was kept before under this name is replaced. What waited for the connection goes on."""
     connector, _ = connectable(registry, slug)
     row = await session.scalar(select(Service).where(Service.name == connector.name))
     if row is None or not row.is_active:
         raise NotFound("%(name)s is switched off on this server.", name=connector.name)
     grant = linked.grant
     expires, refresh_at = refresh_moment(grant, now())
-    where = {"user_id": user_id, "service_id": row.id}
+    ref = Ref(user_id, slug, await vault.reserve(session, user_id, row.id, name))
     tokens: dict[str, Any] = {
-        "oauth_token": keyring.encrypt(grant.access.get_secret_value(), connections.token_context(user_id, slug)),
+        "oauth_token": keyring.encrypt(grant.access.get_secret_value(), ref.context("oauth_token")),
         "refresh_token": grant.refresh
-        and keyring.encrypt(grant.refresh.get_secret_value(), refresh_context(user_id, slug)),
+        and keyring.encrypt(grant.refresh.get_secret_value(), ref.context("refresh_token")),
         "token_expires_at": expires and expires.astimezone(UTC).replace(tzinfo=None),
-        "updated_at": func.clock_timestamp(),
     }
     state: dict[str, Any] = {
         "status": "works",
@@ -296,45 +320,49 @@ async def keep(
         "refresh_at": refresh_at if grant.refresh else None,
         "refreshing_until": None,
     }
-    for model, values in ((UserService, tokens), (ConnectionState, state)):
-        statement = insert(model).values(**where, **values)
-        await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=values))
-    await notify(session, connections.CONNECTION_CHANGED, f"{user_id}:{slug}")
-    await audit.record(session, user_id, "connection.connected", slug, {"scopes": list(linked.scopes)})
-    return await connections.view(session, registry, user_id, slug)
+    await vault.put(session, ref, row.id, tokens)
+    await vault.mark(session, ref, row.id, state)
+    await notify(session, vault.CHANGED, str(ref))
+    detail = {"scopes": list(linked.scopes)} | ({"name": name} if name else {})
+    await audit.record(session, user_id, "connection.connected", slug, detail)
+    return await connections.view(session, registry, user_id, slug, name=name)
 
 
-async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int) -> Kept | None:
-    """The user's tokens for a service; None when there are none, or none that can be read."""
+async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, ref: Ref) -> Kept | None:
+    """The tokens of a connection; None when there are none, or none that can be read."""
     row = (
         await session.execute(
             select(
-                UserService.oauth_token,
-                UserService.refresh_token,
-                UserService.token_expires_at,
-                UserService.updated_at,
+                CONNECTIONS.oauth_token,
+                CONNECTIONS.refresh_token,
+                CONNECTIONS.token_expires_at,
+                CONNECTIONS.updated_at,
                 ConnectionState.status,
                 ConnectionState.last_error,
                 ConnectionState.refresh_at,
                 ConnectionState.granted_at,
             )
-            .join(Service, Service.id == UserService.service_id)
+            .join(Service, Service.id == CONNECTIONS.service_id)
             .outerjoin(
                 ConnectionState,
-                (ConnectionState.user_id == UserService.user_id)
-                & (ConnectionState.service_id == UserService.service_id),
+                (ConnectionState.user_id == CONNECTIONS.user_id)
+                & (ConnectionState.service_id == CONNECTIONS.service_id)
+                & (ConnectionState.connection_id == CONNECTIONS.connection_id),
             )
-            .where(UserService.user_id == user_id, Service.name == connector.name)
+            .where(
+                CONNECTIONS.user_id == ref.user_id,
+                CONNECTIONS.connection_id == ref.number,
+                Service.name == connector.name,
+            )
         )
     ).one_or_none()
     if row is None or row.oauth_token is None:
         return None
-    slug = connector.slug
     try:
-        access = keyring.decrypt(row.oauth_token, connections.token_context(user_id, slug))
-        refresh = row.refresh_token and keyring.decrypt(row.refresh_token, refresh_context(user_id, slug))
+        access = keyring.decrypt(row.oauth_token, ref.context("oauth_token"))
+        refresh = row.refresh_token and keyring.decrypt(row.refresh_token, ref.context("refresh_token"))
     except Undecryptable as error:
-        log.error("grant.unreadable", user=user_id, service=slug, error=str(error))  # noqa: TRY400
+        log.error("grant.unreadable", user=ref.user_id, service=ref.slug, error=str(error))  # noqa: TRY400
         return None
     return Kept(
         access=SecretStr(access),
@@ -348,14 +376,20 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, us
     )
 
 
-async def shares_client(session: AsyncSession, registry: Registry, connector: Connector, user_id: int) -> bool:
-    """Whether the user has connected another service by the same client."""
+async def shares_client(session: AsyncSession, registry: Registry, connector: Connector, ref: Ref) -> bool:
+    """Whether the user has another connection by the same client, to this service or another."""
     client = connections.client_of(connector)
-    others = [one.name for one in registry.services.values() if connections.client_of(one) == client]
-    others.remove(connector.name)
-    connected = select(UserService.user_id).join(Service, Service.id == UserService.service_id)
+    services = [one.name for one in registry.services.values() if connections.client_of(one) == client]
+    connected = select(CONNECTIONS.user_id).join(Service, Service.id == CONNECTIONS.service_id)
     return bool(
-        await session.scalar(connected.where(UserService.user_id == user_id, Service.name.in_(others)).limit(1))
+        await session.scalar(
+            connected.where(
+                CONNECTIONS.user_id == ref.user_id,
+                CONNECTIONS.oauth_token.is_not(None) | (CONNECTIONS.connection_id == 0),
+                Service.name.in_(services),
+                (Service.name != connector.name) | (CONNECTIONS.connection_id != ref.number),
+            ).limit(1)
+        )
     )
 
 
@@ -375,8 +409,3 @@ async def revoke(client: Client, connector: Connector, auth: OAuth2, keys: Keys 
         log.warning("grant.not_revoked", service=connector.slug, error=str(error))
         return False
     return True
-
-
-def refresh_context(user_id: int, slug: str) -> str:
-    """What a stored refresh token is bound to."""
-    return f"{user_id}|{slug}|refresh_token"

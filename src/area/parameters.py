@@ -1,14 +1,14 @@
 """An AREA's configuration in rows: what its owner wrote for each parameter, secrets encrypted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, delete, text
+from sqlalchemy import Row, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.catalog import slug_of
-from area.db.models import Area, AreaParameter, Component
+from area.db.models import Area, AreaConnection, AreaParameter, Component
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Conflict
 from area.plans import SECRET, Config, Scope, secret_context
@@ -53,17 +53,20 @@ def open_secrets(keyring: Keyring, area_id: int, config: Config, variables: Mapp
     def plain(kind: str, texts: Mapping[str, str]) -> dict[str, str]:
         return {name: open_value(keyring, area_id, variables.get((kind, name)), value) for name, value in texts.items()}
 
-    return Config(
-        config.action,
-        config.reaction,
-        plain("action", config.action_parameters),
-        plain("reaction", config.reaction_parameters),
+    return replace(
+        config,
+        action_parameters=plain("action", config.action_parameters),
+        reaction_parameters=plain("reaction", config.reaction_parameters),
     )
 
 
 async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Parts, config: Config) -> Config:
-    """Replace the AREA's parameters; returns the configuration with its secrets encrypted."""
+    """Replace the AREA's parameters and connections; returns the configuration with its secrets encrypted."""
     await session.execute(delete(AreaParameter).where(AreaParameter.area_id == area_id))
+    await session.execute(delete(AreaConnection).where(AreaConnection.area_id == area_id))
+    for kind, number in (("action", config.action_connection), ("reaction", config.reaction_connection)):
+        if number:
+            session.add(AreaConnection(area_id=area_id, kind=kind, connection_id=number))
     stored: dict[str, dict[str, str]] = {"action": {}, "reaction": {}}
     for kind, component, row, texts in (
         ("action", parts.action, parts.action_row, config.action_parameters),
@@ -78,7 +81,7 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
             stored[kind][name] = kept
             session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=kept))
     await session.flush()
-    return Config(config.action, config.reaction, stored["action"], stored["reaction"])
+    return replace(config, action_parameters=stored["action"], reaction_parameters=stored["reaction"])
 
 
 async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Area | Row[Any]]) -> dict[int, Stored]:
@@ -100,6 +103,9 @@ async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Are
         ),
         {"ids": [area.id for area in areas], "components": list(components)},
     )
+    ids = [area.id for area in areas]
+    chosen = await session.execute(select(AreaConnection).where(AreaConnection.area_id.in_(ids)))
+    numbers = {(one.area_id, one.kind): one.connection_id for one in chosen.scalars()}
     texts: dict[int, dict[str, dict[str, str]]] = {area.id: {"action": {}, "reaction": {}} for area in areas}
     variables: dict[int, dict[tuple[str, str], int]] = {area.id: {} for area in areas}
     for area_id, component_id, name, value, variable_id in rows:
@@ -113,6 +119,8 @@ async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Are
                 keys[area.component_reaction_id][1],
                 texts[area.id]["action"],
                 texts[area.id]["reaction"],
+                numbers.get((area.id, "action"), 0),
+                numbers.get((area.id, "reaction"), 0),
             ),
             variables[area.id],
         )

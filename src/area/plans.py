@@ -35,12 +35,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What `area_versions.config` holds: components by key, and each parameter's text (secrets encrypted)."""
+    """What `area_versions.config` holds: components by key, and each parameter's text (secrets encrypted).
+
+    The connections are numbers of `named_connections`, or 0 for the services' default ones.
+    """
 
     action: str
     reaction: str
     action_parameters: Mapping[str, str]
     reaction_parameters: Mapping[str, str]
+    action_connection: int = 0
+    reaction_connection: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The form that is stored."""
@@ -49,12 +54,21 @@ class Config:
             "reaction": self.reaction,
             "action_parameters": dict(self.action_parameters),
             "reaction_parameters": dict(self.reaction_parameters),
+            **({"action_connection": self.action_connection} if self.action_connection else {}),
+            **({"reaction_connection": self.reaction_connection} if self.reaction_connection else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Config":
         """The inverse of `as_json`."""
-        return cls(value["action"], value["reaction"], value["action_parameters"], value["reaction_parameters"])
+        return cls(
+            value["action"],
+            value["reaction"],
+            value["action_parameters"],
+            value["reaction_parameters"],
+            value.get("action_connection", 0),
+            value.get("reaction_connection", 0),
+        )
 
 
 @dataclass(slots=True)
@@ -70,6 +84,8 @@ class Plan:
     only_if: condition.Condition | None
     delay: str | None
     constants: dict[str, Any] = field(default_factory=dict)
+    action_connection: int = 0
+    reaction_connection: int = 0
 
     def fill(self, data: Mapping[str, Any]) -> BaseModel:
         """The reaction's parameters for one event. Raises `RenderError` or pydantic's `ValidationError`."""
@@ -162,6 +178,8 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         only_if=only_if,
         delay=delay,
         constants=constants,
+        action_connection=config.action_connection,
+        reaction_connection=config.reaction_connection,
     )
 
 

@@ -8,10 +8,22 @@ from sqlalchemy import literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.catalog import slug_of
-from area.db.models import AreaParameter, AreaVersion, Component, Service, SourceHint, Trigger, UserService, Variable
+from area.db.models import (
+    AreaParameter,
+    AreaVersion,
+    Component,
+    ConnectionState,
+    NamedConnection,
+    Service,
+    SourceHint,
+    Trigger,
+    UserService,
+    Variable,
+)
 from area.kit.crypto import Keyring, Undecryptable
 from area.plans import SECRET, secret_context
 from area.registry import Registry
+from area.vault import Ref
 
 BATCH = 500  # rows read at a time
 
@@ -36,6 +48,23 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
         where = (UserService.user_id == user_id, UserService.service_id == service_id)
         count += await _again(session, keyring, UserService.oauth_token, token, f"{place}|oauth_token", where)
         count += await _again(session, keyring, UserService.refresh_token, refresh, f"{place}|refresh_token", where)
+    async for number, user_id, service_id, token, refresh in _pages(
+        session,
+        (NamedConnection.id,),
+        NamedConnection.user_id,
+        NamedConnection.service_id,
+        NamedConnection.oauth_token,
+        NamedConnection.refresh_token,
+    ):
+        ref = Ref(user_id, slugs[service_id], number)
+        mine = (NamedConnection.id == number,)
+        for column, kept in ((NamedConnection.oauth_token, token), (NamedConnection.refresh_token, refresh)):
+            count += await _again(session, keyring, column, kept, ref.context(column.key), mine)
+    states = (ConnectionState.user_id, ConnectionState.service_id, ConnectionState.connection_id)
+    async for user_id, service_id, number, token in _pages(session, states, ConnectionState.access_token):
+        ref = Ref(user_id, slugs[service_id], number)
+        its = (states[0] == user_id, states[1] == service_id, states[2] == number)
+        count += await _again(session, keyring, ConnectionState.access_token, token, ref.context("access_token"), its)
     async for area_id, token, secret in _pages(session, (Trigger.area_id,), Trigger.token, Trigger.secret):
         count += await _again(
             session, keyring, Trigger.token, token, f"area:{area_id}|token", (Trigger.area_id == area_id,)

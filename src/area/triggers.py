@@ -84,12 +84,14 @@ async def readdress(session: AsyncSession, scope: Scope, trigger: Trigger) -> No
 async def _subscription(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
     """The source that looks after what the vendor was asked for on behalf of this AREA alone."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
-    key = _key([action.key, plain, area.user_id, area.id])
+    number = config.action_connection
+    key = _key([action.key, plain, area.user_id, area.id, *([number] if number else [])])
     values = {
         "key": key,
         "component_id": area.component_action_id,
         "user_id": area.user_id,
         "share_of": area.user_id,
+        "connection_id": number,
         "params": plain,
     }
     again = {"due_at": now(), "failures": 0, "failing_since": None, "last_error": None, "noticed_at": None}
@@ -111,15 +113,17 @@ def _key(what: list[Any]) -> str:
 async def _source(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
     """The source that this action, parameters and account share, asked at once when somebody begins to need it."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
-    personal = action.service.auth is not None or action.service.personal
+    number = config.action_connection
+    personal = action.service.requires_auth or action.service.personal or bool(number)
     owner = area.user_id if personal else None
-    key = _key([action.key, plain, owner])
+    key = _key([action.key, plain, owner, *([number] if number else [])])
     await session.execute(
         insert(Source)
         .values(
             key=key,
             component_id=area.component_action_id,
             user_id=owner,
+            connection_id=number,
             share_of=area.user_id,
             lane=lane_of(action),
             params=plain,

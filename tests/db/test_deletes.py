@@ -20,6 +20,8 @@ ROWS = """
     insert into area_parameters (area_id, variable_id, value) values (1, 1, '8:00'), (1, 2, 'hi'), (2, 1, '9:00'), (2, 2, 'ho');
     insert into area_versions (area_id, version, config) values (1, 1, '{}'), (2, 1, '{}');
     insert into area_health (area_id) values (1), (2);
+    insert into named_connections (user_id, service_id, name) values (1, 2, 'work'), (2, 2, 'work');
+    insert into area_connections (area_id, kind, connection_id) values (1, 'reaction', 1), (2, 'reaction', 2);
     insert into area_executions (area_id) values (1), (1), (2);
     insert into execution_jobs (execution_id, job_id, reason, due_at) values (1, 1, 'retry', now()), (3, 3, 'retry', now());
     insert into hook_states (area_id, state_key) values (1, 'event:1'), (2, 'event:1');
@@ -36,10 +38,19 @@ ROWS = """
     insert into audit (user_id, action, subject) values (1, 'login', 'a'), (2, 'login', 'b');
 """
 
-OF_AREA = ["area_parameters", "area_versions", "area_health", "area_executions", "hook_states", "triggers"]
+OF_AREA = [
+    "area_parameters",
+    "area_connections",
+    "area_versions",
+    "area_health",
+    "area_executions",
+    "hook_states",
+    "triggers",
+]
 OF_USER = [
     "user_oauth2_accounts",
     "user_services",
+    "named_connections",
     "connection_states",
     "consents",
     "user_settings",

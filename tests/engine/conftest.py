@@ -132,7 +132,7 @@ async def state(dsn, tmp_path, world, monkeypatch):
     settings = Settings(_env_file=None, data_dir=tmp_path, allow_private_network="127.0.0.1")
     one = await State.open(settings, dsn)
     # those that need no account: the catalog of all of them would be written for every test
-    some = {slug: service for slug, service in loaded().services.items() if service.auth is None}
+    some = {slug: service for slug, service in loaded().services.items() if not service.requires_auth}
     registry = Registry(some, {slug: loaded().folders[slug] for slug in some})
     for service in build(world):
         registry.add(service)

@@ -9,6 +9,7 @@ from area.engine import access, app_tokens
 from area.engine.access import Tokens
 from area.kit.clock import now
 from area.sdk import Permanent, Retry
+from area.vault import Ref
 from tests.engine.conftest import rows
 from tests.oauth.conftest import link, nowhere
 from tests.oauth.vendor import SECRET
@@ -18,7 +19,7 @@ from tests.oauth.vendor import SECRET
 def ours(state, ann):
     """The client of a connector that acts for Ann, whom nobody has connected."""
     service = state.registry.services["vendor"]
-    return access.http(state, Tokens(state), service, ann.id, None)
+    return access.http(state, Tokens(state), service, Ref(ann.id, service.slug), None)
 
 
 async def granted(server):

@@ -12,6 +12,7 @@ from area import grants, rotation
 from area.consent import GOOD_FOR
 from area.kit import oauth2
 from area.kit.crypto import Keyring
+from area.vault import Ref
 from tests.engine.conftest import rows
 from tests.oauth.conftest import link, nowhere, register
 from tests.oauth.vendor import KEY, SECRET
@@ -217,7 +218,7 @@ async def test_consent_grows_with_what_is_needed(ann, server):
 async def test_disconnecting_revokes(ann, server, state):
     await link(ann, server)
     async with state.database.sessions() as session:
-        kept = await grants.kept(session, state.keyring, state.registry.services["vendor"], ann.id)
+        kept = await grants.kept(session, state.keyring, state.registry.services["vendor"], Ref(ann.id, "vendor"))
     before = (await server.set())["revoked"]
     assert (await ann.delete("/api/connections/vendor")).json() == {"areas": []}
     assert (await server.set())["revoked"] == before + 1
@@ -246,7 +247,7 @@ async def test_a_revocation_by_the_token_itself_is_done_with_a_good_one(ann, ser
         pool = await state.database.pool()
         await pool.execute("update user_services set token_expires_at = now() at time zone 'utc' - interval '1 second'")
     async with state.database.sessions() as session:
-        kept = await grants.kept(session, state.keyring, vendor, ann.id)
+        kept = await grants.kept(session, state.keyring, vendor, Ref(ann.id, vendor.slug))
     assert kept.over == over
     async with TestServer(door) as there:
         quirks = replace(vendor.auth.quirks, revoke_auth="token")

@@ -22,6 +22,7 @@ from area.kit.clock import now
 from area.kit.crypto import Keyring
 from area.kit.http import Response
 from area.sdk import Access, AuthExpired, Quirks
+from area.vault import Ref
 from tests.engine.conftest import make_area, rows, statuses, until
 from tests.engine.test_flow import offer, settled
 from tests.oauth.conftest import link, nowhere
@@ -123,7 +124,9 @@ async def test_two_processes_memories_refresh_once(ann, server, state):
     one, other = Tokens(state), Tokens(state)
     await over(state)
     count = (await server.set(slow=500))["refresh"]
-    kept = await asyncio.gather(*(tokens.good(ann.id, service) for _ in range(25) for tokens in (one, other)))
+    kept = await asyncio.gather(
+        *(tokens.good(Ref(ann.id, service.slug), service) for _ in range(25) for tokens in (one, other))
+    )
     assert len({one.access.get_secret_value() for one in kept}) == 1
     assert await refreshes(server) == count + 1
 
@@ -210,7 +213,7 @@ async def refreshing(state, ann, server):
     await over(state)
     await server.set(slow=600)
     tokens = Tokens(state)
-    task = asyncio.create_task(tokens.good(ann.id, state.registry.services["vendor"]))
+    task = asyncio.create_task(tokens.good(Ref(ann.id, "vendor"), state.registry.services["vendor"]))
     await until(lambda: rows(state, "select 1 from connection_states where refreshing_until is not null"))
     await asyncio.sleep(0.1)
     yield task
@@ -253,7 +256,7 @@ async def test_reconnecting_in_the_middle_of_a_refresh_wins(ann, server, state):
         await server.set(slow=0)
         assert (await ann.get("/api/auth/vendor/callback", params=back)).status == 200
         async with state.database.sessions() as session:
-            linked = await grants.kept(session, state.keyring, service, ann.id)
+            linked = await grants.kept(session, state.keyring, service, Ref(ann.id, service.slug))
         kept = await task
     assert kept.access == linked.access
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
@@ -276,7 +279,7 @@ async def test_a_lease_of_a_process_that_died_runs_out(ann, server, state):
     await over(state)
     pool = await state.database.pool()
     await pool.execute("update connection_states set refreshing_until = now() + interval '1 second'")
-    kept = await Tokens(state).good(ann.id, state.registry.services["vendor"])
+    kept = await Tokens(state).good(Ref(ann.id, "vendor"), state.registry.services["vendor"])
     assert kept.access.get_secret_value() in (await server.set())["tokens"]
 
 
@@ -284,7 +287,9 @@ async def test_a_late_word_of_an_old_token_does_not_end_a_new_connection(ann, se
     await link(ann, server)
     (old,) = await rows(state, "select updated_at from user_services")
     await link(ann, server)
-    await UserPlatform(state, ann.id, 0).connection_expired("vendor", "Vendor answered 401.", old["updated_at"])
+    await UserPlatform(state, ann.id, 0).connection_expired(
+        Ref(ann.id, "vendor"), "Vendor answered 401.", old["updated_at"]
+    )
     assert not await rows(state, "select * from notices")
     assert (await ann.get("/api/connections/vendor")).json()["status"] == "works"
 
@@ -319,7 +324,7 @@ async def test_vendors_that_say_otherwise_that_a_token_has_ended(state):
     old, young = Stub(now() - timedelta(hours=1)), Stub(now() - timedelta(seconds=5))
     refused = Access(secrets=("old",))
     for stub in (old, young):
-        bearer = Bearer(state, stub, service, auth, 1)
+        bearer = Bearer(state, stub, service, auth, Ref(1, service.slug))
         assert bearer.refuses(answer(403))
         assert bearer.refuses(answer(200, b'{"ok": false, "error": "token_expired"}'))
         assert not bearer.refuses(answer(200, b'{"ok": false, "error": "channel_not_found"}'))
@@ -361,9 +366,9 @@ async def test_a_crash_between_the_answer_and_the_commit_is_told(ann, server, st
     with monkeypatch.context() as patch:
         patch.setattr(Tokens, "_store", crash)
         with pytest.raises(SystemError):
-            await Tokens(state).good(ann.id, service)
+            await Tokens(state).good(Ref(ann.id, "vendor"), service)
     with pytest.raises(AuthExpired, match="Connect it again"):
-        await Tokens(state).good(ann.id, service)
+        await Tokens(state).good(Ref(ann.id, "vendor"), service)
     assert (await ann.get("/api/connections/vendor")).json()["status"] == "expired"
     assert len(await rows(state, "select * from notices")) == 1
 
@@ -388,13 +393,13 @@ async def test_new_tokens_outlast_a_database_that_is_away(ann, server, state, mo
     away = []
 
     async def fetchval(ask, query, *values):
-        if query == access.STORE and len(away) < 3:
+        if query == access.STORE_DEFAULT and len(away) < 3:
             away.append(query)
             raise ConnectionResetError("gone")
         return await ask(query, *values)
 
     monkeypatch.setattr(state.database, "_pool", Pool(await state.database.pool(), fetchval))
-    kept = await Tokens(state).good(ann.id, state.registry.services["vendor"])
+    kept = await Tokens(state).good(Ref(ann.id, "vendor"), state.registry.services["vendor"])
     assert len(away) == 3
     assert kept.access.get_secret_value() == (await server.set())["tokens"][-2]
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
@@ -408,13 +413,13 @@ async def test_tokens_that_were_stored_without_a_word_of_it_are_not_revoked(ann,
 
     async def fetchval(ask, query, *values):
         found = await ask(query, *values)
-        if query == access.STORE and not away:
+        if query == access.STORE_DEFAULT and not away:
             away.append(query)
             raise ConnectionResetError("gone")
         return found
 
     monkeypatch.setattr(state.database, "_pool", Pool(await state.database.pool(), fetchval))
     revoked = (await server.set())["revoked"]
-    await Tokens(state).good(ann.id, state.registry.services["vendor"])
+    await Tokens(state).good(Ref(ann.id, "vendor"), state.registry.services["vendor"])
     assert (await server.set())["revoked"] == revoked
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]

@@ -27,6 +27,15 @@ Credential = Annotated[
 ]
 
 
+Name = Annotated[
+    Line,
+    Query(
+        max_length=100,
+        description="The name of a connection beside the service's default one, such as `work`; left out, the default one",
+    ),
+]
+
+
 class Elsewhere(BaseModel):
     """Where to send the user."""
 
@@ -47,16 +56,18 @@ class Disconnected(BaseModel):
 
 @router.get("", responses=answers(401), summary="My connections")
 async def read(identity: Someone, state: StateDep, session: SessionDep) -> Page[connections.ConnectionView]:
-    """Every service that needs a connection: the fields of its form, and how mine fares. Never what was filled in."""
+    """Every service that takes a connection: the fields of its form, and how mine fares; those with names come after the default one.
+    Never what was filled in.
+    """
     return Page(items=await connections.views(session, state.registry, identity.user.id, state.settings))
 
 
 @router.get("/{service}", responses=answers(401, 404, 422), summary="A connection")
 async def read_one(
-    service: Slug, identity: Someone, state: StateDep, session: SessionDep
+    service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
 ) -> connections.ConnectionView:
-    """One service that needs a connection."""
-    return await connections.view(session, state.registry, identity.user.id, service, state.settings)
+    """One service that takes a connection, or one of its connections."""
+    return await connections.view(session, state.registry, identity.user.id, service, state.settings, name=name)
 
 
 @router.get(
@@ -83,6 +94,7 @@ async def authorize(
     client_state: Annotated[
         Line, Query(alias="state", max_length=1000, description="Given back to such a client as it is")
     ] = "",
+    name: Name = "",
 ) -> Elsewhere | Response:
     """The service's page where the user agrees. It asks for what the chosen components need, and what was granted before.
 
@@ -96,14 +108,14 @@ async def authorize(
             raise Invalid.field(missing, "A client that receives the code itself gives both of them.")
         url = await grants.own_address(
             session, state.settings, state.registry, user_id, service,
-            redirect=redirect_uri, challenge=code_challenge, state=client_state, components=component,
+            redirect=redirect_uri, challenge=code_challenge, state=client_state, components=component, name=name,
         )  # fmt: skip
         return Elsewhere(url=url)
     page, back = browser.wants_page(request), browser.local(next)
     try:
         url = await grants.authorize(
             session, state.keyring, state.settings, state.registry, user_id, service,
-            bound_to=consent.bound(identity), next=back, components=component,
+            bound_to=consent.bound(identity), next=back, components=component, name=name,
         )  # fmt: skip
     except Problem as problem:
         await session.rollback()
@@ -115,40 +127,56 @@ async def authorize(
 
 @router.post("/{service}", responses=answers(400, 401, 403, 404, 409, 413, 422), summary="Connect")
 async def connect(
-    service: Slug, credential: Credential, identity: Someone, state: StateDep, session: SessionDep
+    service: Slug,
+    credential: Credential,
+    identity: Someone,
+    state: StateDep,
+    session: SessionDep,
+    name: Name = "",
 ) -> connections.ConnectionView:
-    """Try a credential, for at most 20 seconds, and keep it if it works; what was kept before is replaced."""
+    """Try a credential, for at most 20 seconds, and keep it if it works; what was kept before under this name is replaced.
+
+    A credential of a service that is `optional` is called as the host that it is for, unless it is given a name; the AREAs that are to
+    use it name it.
+    """
     _, auth = connections.connectable(state.registry, service)
     if isinstance(auth, OAuth2):
-        return await consent.connected_by_client(state, session, identity.user.id, service, credential)
+        return await consent.connected_by_client(state, session, identity.user.id, service, credential, name=name)
     return await connections.connect(
-        session, state.keyring, state.client, state.guard, state.registry, identity.user.id, service, credential
+        session,
+        state.keyring,
+        state.client,
+        state.guard,
+        state.registry,
+        identity.user.id,
+        service,
+        credential,
+        name=name,
     )
 
 
 @router.post("/{service}/test", responses=answers(401, 403, 404, 422), summary="Test a connection")
-async def test(service: Slug, identity: Someone, state: StateDep, session: SessionDep) -> connections.Tested:
+async def try_kept(
+    service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
+) -> connections.Tested:
     """Try the connection as it is kept."""
     user_id = identity.user.id
-    connector, auth = connections.connectable(state.registry, service)
-    if isinstance(auth, OAuth2):
-        tested = await consent.tested(state, user_id, service)
-        if tested is None:
-            raise NotFound(f"You have no connection to {connector.name}, or it can't be read any more. Connect again.")
-        await connections.note(session, state.registry, user_id, service, tested)
-        return tested
-    async with state.database.transaction() as reading:  # over before somebody else's server is waited for
-        kept = await connections.credential(reading, state.keyring, state.registry, user_id, service)
-    if kept is None:
+    connector, _ = connections.connectable(state.registry, service)
+    tested = await consent.tested_as_kept(state, user_id, service, name)
+    if tested is None:
         raise NotFound(f"You have no connection to {connector.name}, or it can't be read any more. Connect again.")
-    tested = await connections.try_out(state.client, state.guard, connector, kept)
-    await connections.note(session, state.registry, user_id, service, tested)
+    await connections.note(session, state.registry, user_id, service, tested, name=name)
     return tested
 
 
 @router.delete("/{service}", responses=answers(401, 403, 404, 422), summary="Disconnect")
-async def disconnect(service: Slug, identity: Someone, state: StateDep, session: SessionDep) -> Disconnected:
-    """Forget a connection; the service is told that its tokens are to be worthless, where it takes that."""
-    await consent.revoked(state, identity.user.id, service)
-    areas = await connections.disconnect(session, state.registry, identity.user.id, service)
+async def disconnect(
+    service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
+) -> Disconnected:
+    """Forget a connection; the service is told that its tokens are to be worthless, where it takes that.
+
+    The name of one that AREAs have chosen stays, so that they go on once it is connected again.
+    """
+    await consent.revoked(state, identity.user.id, service, name=name)
+    areas = await connections.disconnect(session, state.registry, identity.user.id, service, name=name)
     return Disconnected(areas=areas)

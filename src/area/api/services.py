@@ -46,6 +46,9 @@ class FormIn(In):
     """What the form holds so far: an option may depend on it, a channel on its server."""
 
     parameters: dict[str, str] = Field(default_factory=dict, examples=[{"owner": "octocat"}])
+    connection: str = Field(
+        "", max_length=100, description="The name of the connection to ask with; else the default one"
+    )
 
 
 class OptionOut(BaseModel):
@@ -68,7 +71,7 @@ async def options(
     component = state.registry.action(name) or state.registry.reaction(name)
     if component is None:
         raise NotFound(f"There is no component {name!r}.")
-    found = await pickers.options(state, cache, someone.user.id, component, parameter, form.parameters)
+    found = await pickers.options(state, cache, someone.user.id, component, parameter, form.parameters, form.connection)
     return Page(items=[OptionOut(value=one.value, label=one.label, hint=one.hint) for one in found])
 
 

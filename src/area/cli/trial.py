@@ -233,7 +233,7 @@ class Trial:
         """Do `work` with a context: the user's, or one without an account."""
         import asyncio
 
-        needs = connected and service.auth is not None
+        needs = connected and service.requires_auth
         if needs and user is None and credential is None:
             raise console.Failed(
                 f"{service.name} needs a connection: name whose with --user, or give a file with --credential:"
@@ -269,6 +269,7 @@ def _with_account(
     from area.engine.platform import UserPlatform
     from area.engine.state import State
     from area.sdk import Context, OAuth2
+    from area.vault import Ref
 
     async def with_state(state: State) -> None:
         kept = credential
@@ -278,7 +279,7 @@ def _with_account(
                 kept = await connections.credential(session, state.keyring, state.registry, user.id, service.slug)
         tokens = Tokens(state)
         if needs and isinstance(service.auth, OAuth2):
-            there = await tokens.current(user.id, service) is not None
+            there = await tokens.current(Ref(user.id, service.slug), service) is not None
         else:
             there = kept is not None or not needs
         if not there:
@@ -287,7 +288,7 @@ def _with_account(
             )
         await work(
             Context(
-                http=http(state, tokens, service, user.id, kept),
+                http=http(state, tokens, service, Ref(user.id, service.slug), kept),
                 guard=state.guard,
                 platform=UserPlatform(state, user.id, 0),
                 credential=kept,

@@ -20,7 +20,9 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    column,
     func,
+    table,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -294,13 +296,61 @@ class SwitchedOff(Base):
     row_id: Mapped[int] = mapped_column(Integer, primary_key=True)
 
 
+class NamedConnection(Base):
+    """A user's connection to a service beside the default one in `user_services`, whose columns these are.
+
+    Without an `oauth_token` it was disconnected while AREAs needed it: they wait until it is connected again.
+    """
+
+    __tablename__ = "named_connections"
+    __table_args__ = (UniqueConstraint("user_id", "service_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True))
+    service_id: Mapped[int] = mapped_column(Integer, _key("services"))
+    name: Mapped[str] = mapped_column(String(100))
+    oauth_token: Mapped[str | None] = mapped_column(Text)
+    refresh_token: Mapped[str | None] = mapped_column(Text)
+    token_expires_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, onupdate=NOW)
+
+
+# a view of all connections: the default ones have the number 0 and no name
+CONNECTIONS = table(
+    "connections",
+    column("user_id", Integer),
+    column("service_id", Integer),
+    column("connection_id", Integer),
+    column("name", String),
+    column("oauth_token", Text),
+    column("refresh_token", Text),
+    column("token_expires_at", NAIVE),
+    column("created_at", AWARE),
+    column("updated_at", AWARE),
+).c
+
+
+class AreaConnection(Base):
+    """The connection that an AREA has chosen for its action or its reaction (`kind`); without a row, the default one."""
+
+    __tablename__ = "area_connections"
+
+    area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    connection_id: Mapped[int] = mapped_column(Integer, ForeignKey("named_connections.id"), index=True)
+
+
 class ConnectionState(Base):
-    """How a connection fares: `works` or `expired`, and until when its quota is used up."""
+    """How a connection (of `user_services` when its `connection_id` is 0) fares: `works` or `expired`, and until when its quota is used
+    up.
+    """
 
     __tablename__ = "connection_states"
 
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
     service_id: Mapped[int] = mapped_column(Integer, _key("services"), primary_key=True)
+    connection_id: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=ZERO)
     status: Mapped[str] = mapped_column(String(20), server_default=text("'works'"))
     parked_until: Mapped[datetime | None] = mapped_column(AWARE)
     last_error: Mapped[str | None] = mapped_column(Text)
@@ -312,6 +362,7 @@ class ConnectionState(Base):
     granted_at: Mapped[datetime | None] = mapped_column(AWARE)
     refresh_at: Mapped[datetime | None] = mapped_column(AWARE)
     refreshing_until: Mapped[datetime | None] = mapped_column(AWARE)
+    access_token: Mapped[str | None] = mapped_column(Text)  # got with client credentials: encrypted JSON, with its end
 
 
 class Consent(Base):
@@ -375,6 +426,7 @@ class Source(Base):
     user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True), index=True)
     share_of: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     lane: Mapped[str] = mapped_column(String(10), server_default=text("'poll'"))
+    connection_id: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     params: Mapped[Any] = mapped_column(JSONB)
     state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"))
     seen: Mapped[Any | None] = mapped_column(JSONB)

@@ -8,7 +8,7 @@ import asyncio
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, connections, consent, grants, providers
+from area import accounts, connections, consent, grants, providers, vault
 from area.accounts import Identity, UserView, attempts, sessions
 from area.connections import ConnectionView, Tested
 from area.consent import Came, Way
@@ -20,6 +20,7 @@ from area.kit.crypto import new_token
 from area.kit.problems import Forbidden, Invalid, Problem
 from area.sdk import AuthExpired, Context, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
+from area.vault import Ref
 
 COOKIE = "area_consent"  # what binds a log-in to the browser that began it
 
@@ -58,14 +59,16 @@ async def connected(
             state.client, state.guard, connector, auth, keys,
             code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(), asked=came.scopes,
         )  # fmt: skip
-        view = await grants.keep(session, state.keyring, state.registry, identity.user.id, way.slug, linked)
+        view = await grants.keep(
+            session, state.keyring, state.registry, identity.user.id, way.slug, linked, name=came.connection
+        )
     except Problem as problem:
         raise NotDone(problem, came.next) from problem
     return view, came
 
 
 async def connected_by_client(
-    state: State, session: AsyncSession, user_id: int, slug: str, given: dict[str, object]
+    state: State, session: AsyncSession, user_id: int, slug: str, given: dict[str, object], *, name: str = ""
 ) -> ConnectionView:
     """A client received the code itself: exchange it and keep the tokens. Raises `Invalid`."""
     connector, auth = grants.connectable(state.registry, slug)
@@ -80,24 +83,24 @@ async def connected_by_client(
             ]
         )
     async with state.database.transaction() as reading:
-        asked = await grants.wanted_scopes(reading, state.registry, user_id, slug)
+        asked = await grants.wanted_scopes(reading, state.registry, user_id, slug, name=name)
     linked = await grants.exchange(
         state.client, state.guard, connector, auth, keys,
         code=values["code"], redirect_uri=values["redirect_uri"], verifier=values["code_verifier"], asked=asked,
     )  # fmt: skip
-    return await grants.keep(session, state.keyring, state.registry, user_id, slug, linked)
+    return await grants.keep(session, state.keyring, state.registry, user_id, slug, linked, name=name)
 
 
-async def tested(state: State, user_id: int, slug: str) -> Tested | None:
+async def tested(state: State, ref: Ref) -> Tested | None:
     """How the tokens fare that are kept, refreshed if need be; None when there are none."""
-    connector, auth = grants.connectable(state.registry, slug)
+    connector, auth = grants.connectable(state.registry, ref.slug)
     tokens = Tokens(state)
-    if await tokens.current(user_id, connector) is None:
+    if await tokens.current(ref, connector) is None:
         return None
     context = Context(
-        http=http(state, tokens, connector, user_id, None),
+        http=http(state, tokens, connector, ref, None),
         guard=state.guard,
-        platform=UserPlatform(state, user_id, 0),
+        platform=UserPlatform(state, ref.user_id, 0),
     )
     try:
         async with asyncio.timeout(connections.TEST_TIMEOUT):
@@ -113,16 +116,29 @@ async def tested(state: State, user_id: int, slug: str) -> Tested | None:
     return Tested(works=True)
 
 
-async def revoked(state: State, user_id: int, slug: str) -> None:
+async def tested_as_kept(state: State, user_id: int, slug: str, name: str) -> Tested | None:
+    """How a connection fares as it is kept, of whatever kind; None when there is none that can be read. Raises `NotFound`."""
+    connector, auth = connections.connectable(state.registry, slug)
+    async with state.database.transaction() as reading:  # over before somebody else's server is waited for
+        ref = Ref(user_id, slug, await vault.number(reading, connector, user_id, name))
+        kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug, number=ref.number)
+    if isinstance(auth, OAuth2):
+        return await tested(state, ref)
+    return None if kept is None else await connections.try_out(state.client, state.guard, connector, kept)
+
+
+async def revoked(state: State, user_id: int, slug: str, *, name: str = "") -> None:
     """Before a connection is forgotten, make its tokens worthless where the vendor takes that, and nothing else needs them."""
     connector = state.registry.services.get(slug)
     if connector is None or not isinstance(connector.auth, OAuth2):
         return
     async with state.database.transaction() as reading:
-        kept = await grants.kept(reading, state.keyring, connector, user_id)
-        if connector.auth.quirks.revokes_all and await grants.shares_client(
-            reading, state.registry, connector, user_id
-        ):
+        number = await vault.find(reading, connector, user_id, name)
+        if number is None:
+            return
+        ref = Ref(user_id, slug, number)
+        kept = await grants.kept(reading, state.keyring, connector, ref)
+        if connector.auth.quirks.revokes_all and await grants.shares_client(reading, state.registry, connector, ref):
             return
     if kept is not None:
         await grants.revoke(

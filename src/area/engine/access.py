@@ -21,6 +21,7 @@ import structlog
 from area import connections, grants
 from area.engine.app_tokens import AppBearer, AppTokens
 from area.engine.away import asking, patiently
+from area.engine.granted import Granted, GrantedTokens
 from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.grants import Kept
@@ -28,7 +29,8 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
 from area.kit.oauth2 import Grant, GrantFailed, Keys
-from area.sdk import Access, AuthExpired, Context, Http, OAuth2, Retry, Service
+from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Retry, Service
+from area.vault import Ref
 
 log = structlog.get_logger()
 
@@ -41,26 +43,29 @@ REST = 10.0  # seconds after a refresh that failed for now before it is tried ag
 YOUNG = timedelta(seconds=60)  # a token so new has not expired, whatever a vendor's 403 may mean
 
 CLAIM = """
-update connection_states cs set refreshing_until = clock_timestamp() + $3 from services s
-where s.id = cs.service_id and s.name = $2 and cs.user_id = $1
+update connection_states cs set refreshing_until = clock_timestamp() + $4 from services s
+where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.connection_id = $3
   and (cs.refreshing_until is null or cs.refreshing_until < clock_timestamp()) returning cs.refreshing_until
 """
 RELEASE = """
 update connection_states cs set refreshing_until = null from services s
-where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.refreshing_until = $3
+where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.connection_id = $3 and cs.refreshing_until = $4
 """
 # only under the lease: whoever connected anew or disconnected meanwhile has taken it away
 STORE = """
 with mine as (
-    update connection_states cs set refreshing_until = null, granted_at = clock_timestamp(), refresh_at = $7,
-        scopes = coalesce($8, cs.scopes)
-    from services s where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.refreshing_until = $3
+    update connection_states cs set refreshing_until = null, granted_at = clock_timestamp(), refresh_at = $8,
+        scopes = coalesce($9, cs.scopes)
+    from services s where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.connection_id = $3
+        and cs.refreshing_until = $4
     returning cs.service_id
 )
-update user_services us set oauth_token = $4, refresh_token = coalesce($5, us.refresh_token), token_expires_at = $6,
+update {table} t set oauth_token = $5, refresh_token = coalesce($6, t.refresh_token), token_expires_at = $7,
     updated_at = clock_timestamp()
-from mine where us.user_id = $1 and us.service_id = mine.service_id returning true
+from mine where t.user_id = $1 and t.service_id = mine.service_id {condition} returning true
 """
+STORE_DEFAULT = STORE.format(table="user_services", condition="")
+STORE_NAMED = STORE.format(table="named_connections", condition="and t.id = $3 and t.oauth_token is not null")
 
 
 class Tokens:
@@ -69,41 +74,42 @@ class Tokens:
     def __init__(self, state: State) -> None:
         self._state = state
         self.apps = AppTokens(state)
-        self._kept: dict[tuple[int, str], tuple[float, Kept]] = {}
-        self._renewing: dict[tuple[int, str], asyncio.Task[Kept]] = {}
-        self._resting: dict[tuple[int, str], tuple[float, str]] = {}
+        self.granted = GrantedTokens(state)
+        self._kept: dict[Ref, tuple[float, Kept]] = {}
+        self._renewing: dict[Ref, asyncio.Task[Kept]] = {}
+        self._resting: dict[Ref, tuple[float, str]] = {}
 
-    async def current(self, user_id: int, service: Service) -> Kept | None:
-        """The user's tokens; None when there are none."""
-        entry = self._kept.get((user_id, service.slug))
+    async def current(self, ref: Ref, service: Service) -> Kept | None:
+        """The connection's tokens; None when there are none."""
+        entry = self._kept.get(ref)
         if entry and entry[0] > time.monotonic():
             return entry[1]
-        return await self._read(user_id, service)
+        return await self._read(ref, service)
 
-    async def good(self, user_id: int, service: Service) -> Kept:
+    async def good(self, ref: Ref, service: Service) -> Kept:
         """Tokens that are good as far as is known, refreshed if it is time. Raises `AuthExpired` or `Retry`."""
-        kept = await self.current(user_id, service)
+        kept = await self.current(ref, service)
         if kept is None:
             raise AuthExpired(f"Connect {service.name} first.")
         if (kept.refresh_at and kept.refresh_at <= now()) or kept.over:
-            return await self.renewed(user_id, service, kept.access.get_secret_value(), needed=kept.over)
+            return await self.renewed(ref, service, kept.access.get_secret_value(), needed=kept.over)
         return kept
 
-    async def renewed(self, user_id: int, service: Service, stale: str, *, needed: bool = True) -> Kept:
+    async def renewed(self, ref: Ref, service: Service, stale: str, *, needed: bool = True) -> Kept:
         """Other tokens than `stale`. Unless `needed`, the old ones when others could not be had just now.
 
         Raises `AuthExpired` when the vendor refuses, `Retry` when it can't be asked.
         """
-        key = (user_id, service.slug)
+        key = ref
         rest = self._resting.get(key)
         if rest and rest[0] > time.monotonic():
-            kept = await self.current(user_id, service)
+            kept = await self.current(ref, service)
             if kept is not None and (kept.access.get_secret_value() != stale or not needed):
                 return kept
             raise Retry(rest[1], timedelta(seconds=REST))
         task = self._renewing.get(key)
         if task is None:
-            task = asyncio.create_task(self._renew(user_id, service, stale, needed=needed), name="refresh")
+            task = asyncio.create_task(self._renew(ref, service, stale, needed=needed), name="refresh")
             self._renewing[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
         kept = await asyncio.shield(task)
@@ -111,13 +117,15 @@ class Tokens:
             raise Retry(f"The access to {service.name} could not be renewed just now.", timedelta(seconds=REST))
         return kept
 
-    def forget(self, user_id: int, slug: str) -> None:
+    def forget(self, ref: Ref) -> None:
         """The connection changed."""
-        self._kept.pop((user_id, slug), None)
-        self._resting.pop((user_id, slug), None)
+        self.granted.forget(ref)
+        self._kept.pop(ref, None)
+        self._resting.pop(ref, None)
 
     def forget_all(self) -> None:
         """All of them."""
+        self.granted.forget_all()
         self._kept.clear()
         self._resting.clear()
 
@@ -126,34 +134,34 @@ class Tokens:
         if self._renewing:
             await asyncio.wait(list(self._renewing.values()), timeout=seconds)
 
-    def _done(self, key: tuple[int, str], task: asyncio.Task[Kept]) -> None:
+    def _done(self, key: Ref, task: asyncio.Task[Kept]) -> None:
         if self._renewing.get(key) is task:
             del self._renewing[key]
         if not task.cancelled():
             task.exception()  # whoever awaits it is told; if nobody does any more, it is no news
 
-    async def _read(self, user_id: int, service: Service) -> Kept | None:
+    async def _read(self, ref: Ref, service: Service) -> Kept | None:
         with asking():
             async with self._state.database.sessions() as session:
-                kept = await grants.kept(session, self._state.keyring, service, user_id)
+                kept = await grants.kept(session, self._state.keyring, service, ref)
         if kept is None:
-            self._kept.pop((user_id, service.slug), None)
+            self._kept.pop(ref, None)
             return None
         if len(self._kept) > LARGEST:
             self._kept.clear()
-        self._kept[user_id, service.slug] = (time.monotonic() + TTL, kept)
+        self._kept[ref] = (time.monotonic() + TTL, kept)
         return kept
 
-    async def _renew(self, user_id: int, service: Service, stale: str, *, needed: bool) -> Kept:
+    async def _renew(self, ref: Ref, service: Service, stale: str, *, needed: bool) -> Kept:
         """Claim the refresh and do it, or wait for who has claimed it."""
         pool = await self._state.database.pool()
         end = time.monotonic() + WAIT
         while True:
-            kept = self._usable(await self._read(user_id, service), service)
+            kept = self._usable(await self._read(ref, service), service)
             if kept.access.get_secret_value() != stale:
                 return kept
             with asking():
-                lease = await pool.fetchval(CLAIM, user_id, service.name, LEASE)
+                lease = await pool.fetchval(CLAIM, ref.user_id, service.name, ref.number, LEASE)
             if lease is not None:
                 break
             if not needed and not kept.over:
@@ -163,13 +171,13 @@ class Tokens:
             await asyncio.sleep(LOOK_AGAIN)
         try:
             # read again under the lease: it may have been given back just before it was claimed
-            kept = self._usable(await self._read(user_id, service), service)
+            kept = self._usable(await self._read(ref, service), service)
             if kept.access.get_secret_value() != stale:
                 return kept
-            return await self._refresh(user_id, service, kept, lease, needed=needed)
+            return await self._refresh(ref, service, kept, lease, needed=needed)
         finally:
             with contextlib.suppress(Exception):  # it runs out by itself
-                await pool.execute(RELEASE, user_id, service.name, lease)
+                await pool.execute(RELEASE, ref.user_id, service.name, ref.number, lease)
 
     def _usable(self, kept: Kept | None, service: Service) -> Kept:
         if kept is None:
@@ -178,57 +186,56 @@ class Tokens:
             raise AuthExpired(kept.last_error or f"Reconnect {service.name}.")
         return kept
 
-    async def _refresh(self, user_id: int, service: Service, kept: Kept, lease: datetime, *, needed: bool) -> Kept:
+    async def _refresh(self, ref: Ref, service: Service, kept: Kept, lease: datetime, *, needed: bool) -> Kept:
         auth = service.auth
         assert isinstance(auth, OAuth2)  # noqa: S101 - only these have tokens
         if kept.refresh is None:
-            return await self._lost(
-                user_id, service, kept, f"The access to {service.name} has ended. Connect it again."
-            )
+            return await self._lost(ref, service, kept, f"The access to {service.name} has ended. Connect it again.")
         keys = connections.keys_of(service, self._state.settings)
         try:
             if keys is None:
                 raise GrantFailed("this server has no client id for it any more. Tell an administrator.")
             grant = await oauth2.refresh(self._state.client, auth.server, keys, kept.refresh)
         except GrantFailed as error:
-            log.warning("token.not_refreshed", user=user_id, service=service.slug, error=str(error))
+            log.warning("token.not_refreshed", user=ref.user_id, service=service.slug, error=str(error))
             if error.refused:
                 said = f"{service.name} does not let AREA in any more ({error.code}). Connect it again."
-                return await self._lost(user_id, service, kept, said)
+                return await self._lost(ref, service, kept, said)
             said = f"The access to {service.name} could not be renewed: {error}"
-            self._resting[user_id, service.slug] = (time.monotonic() + REST, said)
+            self._resting[ref] = (time.monotonic() + REST, said)
             if not needed and not kept.over:
                 return kept
             raise Retry(said) from None
-        return await self._store(user_id, service, auth, keys, grant, lease)
+        return await self._store(ref, service, auth, keys, grant, lease)
 
-    async def _store(
-        self, user_id: int, service: Service, auth: OAuth2, keys: Keys, grant: Grant, lease: datetime
-    ) -> Kept:
+    async def _store(self, ref: Ref, service: Service, auth: OAuth2, keys: Keys, grant: Grant, lease: datetime) -> Kept:
         """Commit the new tokens, however long the database is away: the old ones are worthless now."""
-        keyring, slug = self._state.keyring, service.slug
+        keyring = self._state.keyring
         expires, refresh_at = grants.refresh_moment(grant, now())
         values: list[Any] = [
-            keyring.encrypt(grant.access.get_secret_value(), connections.token_context(user_id, slug)),
-            grant.refresh and keyring.encrypt(grant.refresh.get_secret_value(), grants.refresh_context(user_id, slug)),
+            keyring.encrypt(grant.access.get_secret_value(), ref.context("oauth_token")),
+            grant.refresh and keyring.encrypt(grant.refresh.get_secret_value(), ref.context("refresh_token")),
             expires and expires.astimezone(UTC).replace(tzinfo=None),
             refresh_at,
             " ".join(grant.scopes) if grant.scopes else None,
         ]
         pool = await self._state.database.pool()
-        stored = await patiently(lambda: pool.fetchval(STORE, user_id, service.name, lease, *values))
-        log.info("token.refreshed", user=user_id, service=slug, stored=bool(stored))
-        found = await patiently(lambda: self._read(user_id, service))
+        statement = STORE_NAMED if ref.number else STORE_DEFAULT
+        stored = await patiently(
+            lambda: pool.fetchval(statement, ref.user_id, service.name, ref.number, lease, *values)
+        )
+        log.info("token.refreshed", user=ref.user_id, service=service.slug, stored=bool(stored))
+        found = await patiently(lambda: self._read(ref, service))
         if not stored and (found is None or found.access != grant.access) and not auth.quirks.revokes_all:
             # connected anew or disconnected meanwhile, so nobody will ever use these
             await grants.revoke(self._state.client, service, auth, keys, grant)
         return self._usable(found, service)
 
-    async def _lost(self, user_id: int, service: Service, kept: Kept, said: str) -> Kept:
+    async def _lost(self, ref: Ref, service: Service, kept: Kept, said: str) -> Kept:
         """Nothing but the user can help: mark the connection, pause what needs it, tell once."""
-        platform = UserPlatform(self._state, user_id, 0)
-        await patiently(lambda: platform.connection_expired(service.slug, said, kept.since))
-        found = await self._read(user_id, service)
+        platform = UserPlatform(self._state, ref.user_id, 0)
+        await patiently(lambda: platform.connection_expired(ref, said, kept.since))
+        found = await self._read(ref, service)
         if found is not None and found.since > kept.since:
             return self._usable(found, service)  # connected again just now
         raise AuthExpired(said)
@@ -238,26 +245,27 @@ class Bearer:
     """The `Authority` of an OAuth2 connection."""
 
     base_url = ""
+    bound = False
 
-    def __init__(self, state: State, tokens: Tokens, service: Service, auth: OAuth2, user_id: int) -> None:
+    def __init__(self, state: State, tokens: Tokens, service: Service, auth: OAuth2, ref: Ref) -> None:
         self._state = state
         self._tokens = tokens
         self._service = service
         self._auth = auth
-        self._user_id = user_id
+        self._ref = ref
 
     async def access(self) -> Access:
         """The present token, refreshed if it is time."""
-        return self._access(await self._tokens.good(self._user_id, self._service))
+        return self._access(await self._tokens.good(self._ref, self._service))
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
         """Another token than the one that was refused."""
         if status != 401:  # a status that may mean something else: the token is to blame only if it is not new
-            kept = await self._tokens.current(self._user_id, self._service)
+            kept = await self._tokens.current(self._ref, self._service)
             if kept is None or kept.refresh is None or (kept.granted_at and kept.granted_at > now() - YOUNG):
                 return None
         (stale,) = refused.secrets
-        return self._access(await self._tokens.renewed(self._user_id, self._service, stale))
+        return self._access(await self._tokens.renewed(self._ref, self._service, stale))
 
     def refuses(self, response: Response) -> bool:
         """By the status, or by what a 200 says."""
@@ -268,20 +276,24 @@ class Bearer:
         return self._auth.access(keys.id if keys else "", kept.access)
 
 
-def http(state: State, tokens: Tokens, service: Service, user_id: int | None, credential: Any) -> Http:
-    """The client for a connector that acts for this user."""
+def http(state: State, tokens: Tokens, service: Service, ref: Ref | None, credential: Any) -> Http:
+    """The client for a connector that acts with this connection."""
     auth = service.auth
-    if isinstance(auth, OAuth2) and user_id is not None:
-        bearer = Bearer(state, tokens, service, auth, user_id)
+    if isinstance(auth, OAuth2) and ref is not None:
+        bearer = Bearer(state, tokens, service, auth, ref)
         return service.http(state.client, bearer, AppBearer(tokens.apps, service, auth))
+    if isinstance(auth, Credentials) and credential is not None and ref is not None and auth.grant is not None:
+        grant = auth.grant(credential)
+        if grant is not None:
+            return service.http(state.client, Granted(tokens.granted, service, grant, ref))
     return service.http(state.client, service.fixed(credential))
 
 
-def context(state: State, tokens: Tokens, service: Service, user_id: int, credential: Any, area_id: int = 0) -> Context:
-    """What a connector is given that acts for this user, beside any execution."""
+def context(state: State, tokens: Tokens, service: Service, ref: Ref, credential: Any, area_id: int = 0) -> Context:
+    """What a connector is given that acts with this connection, beside any execution."""
     return Context(
-        http=http(state, tokens, service, user_id, credential),
+        http=http(state, tokens, service, ref, credential),
         guard=state.guard,
-        platform=UserPlatform(state, user_id, area_id),
+        platform=UserPlatform(state, ref.user_id, area_id),
         credential=credential,
     )

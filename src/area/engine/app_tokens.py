@@ -68,6 +68,7 @@ class AppBearer:
     """The `Authority` of AREA's own registration at a vendor."""
 
     base_url = ""
+    bound = False
 
     def __init__(self, tokens: AppTokens, service: Service, auth: OAuth2) -> None:
         self._tokens = tokens

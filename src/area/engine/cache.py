@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 import asyncpg
 import orjson
@@ -18,6 +19,7 @@ from area.kit.problems import Invalid
 from area.plans import Config, Plan, compile_config
 from area.sdk import OAuth2
 from area.triggers import WhenOff
+from area.vault import Ref
 
 log = structlog.get_logger()
 
@@ -44,9 +46,10 @@ left join triggers t on t.area_id = a.id
 where a.id = any($1::int[])
 """
 CONNECTION_STATE = """
-select cs.status, cs.parked_until, us.updated_at from user_services us join services s on s.id = us.service_id
-left join connection_states cs on cs.user_id = us.user_id and cs.service_id = us.service_id
-where us.user_id = $1 and s.name = $2
+select cs.status, cs.parked_until, c.updated_at from connections c join services s on s.id = c.service_id
+left join connection_states cs on cs.user_id = c.user_id and cs.service_id = c.service_id
+    and cs.connection_id = c.connection_id
+where c.user_id = $1 and s.name = $2 and c.connection_id = $3
 """
 
 
@@ -73,7 +76,7 @@ class Connection:
     """A user's connection to a service: the credential, if it is a form's, and until when its quota is used up."""
 
     credential: BaseModel | None
-    status: str  # works | expired | missing
+    status: Literal["works", "expired", "missing", "gone"]  # `gone`: it was removed, not only disconnected
     parked_until: datetime | None
     since: datetime | None = None  # when its credential or tokens were last written
 
@@ -85,7 +88,7 @@ class Cache:
     state: State
     _areas: dict[int, tuple[float, Loaded | None]] = field(default_factory=dict)
     _tokens: dict[str, tuple[float, int | None]] = field(default_factory=dict)
-    _connections: dict[tuple[int, str], tuple[float, Connection]] = field(default_factory=dict)
+    _connections: dict[Ref, tuple[float, Connection]] = field(default_factory=dict)
     tokens: Tokens = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,33 +139,36 @@ class Cache:
             self._tokens[token_hash] = (moment + TTL, area_id)
         return area_id
 
-    async def connection(self, user_id: int, slug: str) -> Connection:
-        """The user's connection to a service that needs one."""
+    async def connection(self, user_id: int, slug: str, number: int = 0) -> Connection:
+        """A connection of the user to a service that takes one."""
+        ref = Ref(user_id, slug, number)
         moment = time.monotonic()
-        entry = self._connections.get((user_id, slug))
+        entry = self._connections.get(ref)
         if entry and entry[0] > moment:
             return entry[1]
-        connection = await self._connection(user_id, slug)
+        connection = await self._connection(ref)
         if len(self._connections) > LARGEST:
             self._connections.clear()
-        self._connections[user_id, slug] = (moment + TTL, connection)
+        self._connections[ref] = (moment + TTL, connection)
         return connection
 
-    async def _connection(self, user_id: int, slug: str) -> Connection:
-        service = self.state.registry.services[slug]
+    async def _connection(self, ref: Ref) -> Connection:
+        service = self.state.registry.services[ref.slug]
+        if not ref.number and not service.requires_auth:
+            return Connection(None, "works", None)
         credential = None
         if isinstance(service.auth, OAuth2):
-            there = await self.tokens.current(user_id, service) is not None
+            there = await self.tokens.current(ref, service) is not None
         else:
             async with self.state.database.sessions() as session:
                 credential = await connections.credential(
-                    session, self.state.keyring, self.state.registry, user_id, slug
+                    session, self.state.keyring, self.state.registry, ref.user_id, ref.slug, number=ref.number
                 )
             there = credential is not None
         pool = await self.state.database.pool()
-        row = await pool.fetchrow(CONNECTION_STATE, user_id, service.name)
+        row = await pool.fetchrow(CONNECTION_STATE, ref.user_id, service.name, ref.number)
         if not there or row is None:
-            return Connection(None, "missing", None)
+            return Connection(None, "gone" if row is None and ref.number else "missing", None)
         return Connection(credential, row["status"] or "works", row["parked_until"], row["updated_at"])
 
     def forget(self, channel: str, payload: str) -> None:
@@ -172,9 +178,9 @@ class Cache:
                 self._areas.pop(int(payload), None)
                 self._tokens = {key: entry for key, entry in self._tokens.items() if entry[1] != int(payload)}
             case "connection_changed":
-                user_id, _, slug = payload.partition(":")
-                self._connections.pop((int(user_id), slug), None)
-                self.tokens.forget(int(user_id), slug)
+                ref = Ref.read(payload)
+                self._connections.pop(ref, None)
+                self.tokens.forget(ref)
             case _:
                 self.forget_all()
 

@@ -30,6 +30,7 @@ from area.kit.templating import RenderError
 from area.kit.text import dump_json
 from area.plans import field_errors
 from area.sdk import AuthExpired, Context, Permanent, Retry
+from area.vault import Ref
 
 log = structlog.get_logger()
 
@@ -67,9 +68,9 @@ NEXT_IN_LINE = (
 )
 STEP_BACK = "update pgqueuer set priority = $2 where id = any($1::bigint[]) and status = 'queued'"
 PARK = (
-    "insert into connection_states (user_id, service_id, parked_until, last_error)"
-    " select $1, id, $3, $4 from services where name = $2"
-    " on conflict (user_id, service_id) do update set parked_until = excluded.parked_until, last_error = excluded.last_error"
+    "insert into connection_states (user_id, service_id, connection_id, parked_until, last_error)"
+    " select $1, id, $3, $4, $5 from services where name = $2"
+    " on conflict (user_id, service_id, connection_id) do update set parked_until = excluded.parked_until, last_error = excluded.last_error"
 )
 
 
@@ -303,10 +304,13 @@ class Executor:
         return None
 
     async def _waits_for_connection(self, member: Member, area: Loaded) -> Outcome | None:
-        service = area.plan.reaction.service if area.plan else None
-        if service is None or service.auth is None:
+        if area.plan is None or area.plan.reaction.service.auth is None:
             return None
-        connection = await patiently(lambda: self.cache.connection(area.user_id, service.slug))
+        service, number = area.plan.reaction.service, area.plan.reaction_connection
+        connection = await patiently(lambda: self.cache.connection(area.user_id, service.slug, number))
+        if connection.status == "gone":
+            error = f"The connection to {service.name} that this was to use has been removed."
+            return self._over(member, area, "failed", now(), error=error, permanent=True)
         if connection.status != "works":
             error = f"Waits for the connection to {service.name}: connect it (again), and this runs."
             return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=error)
@@ -337,8 +341,8 @@ class Executor:
         since: datetime | None = None
         try:
             if plan.reaction.service.auth is not None:
-                slug = plan.reaction.service.slug
-                since = (await patiently(lambda: self.cache.connection(area.user_id, slug))).since
+                slug, number = plan.reaction.service.slug, plan.reaction_connection
+                since = (await patiently(lambda: self.cache.connection(area.user_id, slug, number))).since
             context = await self._context(member, area)
             result = await plan.reaction.function(context, params)
             outcome = "success"
@@ -381,14 +385,15 @@ class Executor:
     async def _context(self, member: Member, area: Loaded) -> Context:
         assert area.plan is not None  # noqa: S101 - as above
         service = area.plan.reaction.service
+        ref = Ref(area.user_id, service.slug, area.plan.reaction_connection)
         credential = None
         if service.auth is not None:
-            connection = await patiently(lambda: self.cache.connection(area.user_id, service.slug))
+            connection = await patiently(lambda: self.cache.connection(*ref))
             credential = connection.credential
         key = f"{self.state.instance}-{member.execution_id}"
         chain = [*member.kept.get("chain", []), area.id]
         return Context(
-            http=access.http(self.state, self.cache.tokens, service, area.user_id, credential),
+            http=access.http(self.state, self.cache.tokens, service, ref, credential),
             guard=self.state.guard,
             platform=UserPlatform(self.state, area.user_id, area.id, chain, key),
             credential=credential,
@@ -479,20 +484,23 @@ class Executor:
     async def _park(self, area: Loaded, until: datetime, error: str) -> None:
         assert area.plan is not None  # noqa: S101 - as above
         service = area.plan.reaction.service
+        ref = Ref(area.user_id, service.slug, area.plan.reaction_connection)
+        if service.auth is None or not (ref.number or service.requires_auth):
+            return  # there is nothing to park
 
         async def park() -> None:
             pool = await self.state.database.pool()
             async with pool.acquire() as conn, conn.transaction():
-                await conn.execute(PARK, area.user_id, service.name, until, error)
-                await conn.execute("select pg_notify('connection_changed', $1)", f"{area.user_id}:{service.slug}")
+                await conn.execute(PARK, area.user_id, service.name, ref.number, until, error)
+                await conn.execute("select pg_notify('connection_changed', $1)", str(ref))
 
         await patiently(park)
 
     async def _expired(self, member: Member, area: Loaded, error: AuthExpired, since: datetime | None) -> Outcome:
         assert area.plan is not None  # noqa: S101 - as above
-        service = area.plan.reaction.service
+        ref = Ref(area.user_id, area.plan.reaction.service.slug, area.plan.reaction_connection)
         platform = UserPlatform(self.state, area.user_id, area.id, [], "")
-        await patiently(lambda: platform.connection_expired(service.slug, str(error), since))
+        await patiently(lambda: platform.connection_expired(ref, str(error), since))
         return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=str(error))
 
     async def _too_slow(self, member: Member, area: Loaded) -> Outcome:

@@ -19,8 +19,10 @@ select entrypoint, count(*) as n,
 from pgqueuer where status = 'queued' group by entrypoint
 """
 CONNECTIONS = """
-select coalesce(cs.status, 'works') as status, count(*) as n from user_services us
-left join connection_states cs on cs.user_id = us.user_id and cs.service_id = us.service_id group by 1
+select coalesce(cs.status, 'works') as status, count(*) as n from connections us
+left join connection_states cs on cs.user_id = us.user_id and cs.service_id = us.service_id
+    and cs.connection_id = us.connection_id
+where us.oauth_token is not null group by 1
 """
 
 

@@ -38,7 +38,8 @@ SOON, LATER = (
 )  # before it is asked again: what failed for now, what was refused
 
 READ = """
-select h.token, h.secret, h.subscription, h.server, h.expires_at, h.due_at, h.heard_at is not null as heard, x.user_id
+select h.token, h.secret, h.subscription, h.server, h.expires_at, h.due_at, h.heard_at is not null as heard, x.user_id,
+    x.connection_id
 from source_hints h join sources x on x.id = h.source_id where h.source_id = $1
 """
 MAKE = """
@@ -55,6 +56,7 @@ ENDED = "update source_hints set subscription = null, expires_at = null, due_at 
 AGAIN = """
 update source_hints h set due_at = now() from sources x, components c, services s
 where x.id = h.source_id and c.id = x.component_id and s.id = c.service_id and x.user_id = $1 and s.name = $2
+  and x.connection_id = $3
 """
 BY_ADDRESS = """
 select x.id, x.due_at is not null as watched, c.name as component, s.name as service, h.secret, h.heard_at is not null as heard
@@ -73,10 +75,11 @@ ENDED_ALL = ENDED.replace("source_id = $1", f"source_id in (select h.source_id {
 SHARERS = f"select h.source_id, x.due_at is not null as watched {SHARED} order by h.source_id for update of h"
 GRANTED = """
 select cs.scopes from sources x join components c on c.id = x.component_id
-join connection_states cs on cs.user_id = x.user_id and cs.service_id = c.service_id where x.id = $1
+join connection_states cs on cs.user_id = x.user_id and cs.service_id = c.service_id and cs.connection_id = x.connection_id
+where x.id = $1
 """
 
-_asking: WeakValueDictionary[tuple[str, int | None], asyncio.Lock] = WeakValueDictionary()
+_asking: WeakValueDictionary[tuple[str, int | None, int], asyncio.Lock] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Kept:
     due_at: datetime
     heard: bool
     user_id: int | None
+    connection: int
 
     def hook(self, action: Action, server: str) -> Hook:
         """The address, at this server: its own, or what all hints of the service share."""
@@ -231,7 +235,8 @@ def _published(action: Action) -> bool:
 
 def _one_by_one(action: Action, kept: Kept) -> AbstractAsyncContextManager[None]:
     """Have a user's polls that share a subscription find what the one before has made."""
-    return _asking.setdefault((action.service.slug, kept.user_id), asyncio.Lock()) if _shares(action) else nullcontext()
+    its = (action.service.slug, kept.user_id, kept.connection)
+    return _asking.setdefault(its, asyncio.Lock()) if _shares(action) else nullcontext()
 
 
 async def _granted(pool: asyncpg.Pool, action: Action, source: int) -> bool:
@@ -278,6 +283,7 @@ async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
         row["due_at"],
         row["heard"],
         row["user_id"],
+        row["connection_id"],
     )
 
 

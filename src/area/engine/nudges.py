@@ -17,7 +17,7 @@ NUDGE = """
 update sources x set nudged_at = clock_timestamp(), due_at = greatest(now(), coalesce(x.checked_at + $3, now()))
 from connection_states cs, services s, components c
 where cs.account_id = any($2::text[]) and s.id = cs.service_id and s.name = $1 and cs.status = 'works'
-  and x.user_id = cs.user_id and c.id = x.component_id and c.service_id = s.id and c.polling_interval is not null
+  and x.user_id = cs.user_id and x.connection_id = cs.connection_id and c.id = x.component_id and c.service_id = s.id and c.polling_interval is not null
   and x.due_at is not null and x.failures = 0
 returning x.id
 """

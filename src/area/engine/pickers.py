@@ -2,34 +2,45 @@
 
 from collections.abc import Mapping
 
+from area import vault
 from area.engine import access
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.problems import Conflict, NotFound
 from area.sdk import Action, AuthExpired, ConnectorError, Option, Reaction
 from area.sdk.fields import fields
+from area.vault import Ref
 
 MOST = 1000  # options that a form shows
 
 
 async def options(
-    state: State, cache: Cache, user_id: int, component: Action | Reaction, parameter: str, form: Mapping[str, str]
+    state: State,
+    cache: Cache,
+    user_id: int,
+    component: Action | Reaction,
+    parameter: str,
+    form: Mapping[str, str],
+    connection: str = "",
 ) -> list[Option]:
-    """The options for one parameter. `form` holds what the other fields hold so far, as text.
+    """The options for one parameter. `form` holds what the other fields hold so far, as text; `connection` is a name.
 
-    Raises `NotFound` when nothing can be listed for it, `Conflict` when the service is not connected, refuses or does not answer.
+    Raises `NotFound` when nothing can be listed for it, or there is no such connection, `Conflict` when the service is not connected, refuses or does not answer.
     """
     service = component.service
     declared = next((one for one in fields(component.params) if one.name == parameter), None)
     if declared is None or declared.picker is None:
         raise NotFound(f"{component.key} has no list to choose {parameter!r} from.")
-    credential = None
+    credential, ref = None, Ref(user_id, service.slug)
     if service.auth is not None:
-        connection = await cache.connection(user_id, service.slug)
-        credential = connection.credential
-        if connection.status == "missing":
+        if connection:
+            async with state.database.sessions() as session:
+                ref = ref._replace(number=await vault.number(session, service, user_id, connection))
+        kept = await cache.connection(*ref)
+        credential = kept.credential
+        if kept.status in ("missing", "gone"):
             raise Conflict(f"Connect {service.name} first; then you can choose from what is there.")
-    context = access.context(state, cache.tokens, service, user_id, credential)
+    context = access.context(state, cache.tokens, service, ref, credential)
     try:
         found = await service.pickers[declared.picker](context, form)
     except AuthExpired as error:

@@ -15,6 +15,7 @@ from area.engine.notices import notice
 from area.engine.state import State
 from area.kit.text import dump_json
 from area.sdk import Failure, Permanent
+from area.vault import Ref
 
 LONGEST_CHAIN = 8  # AREAs that run one another
 
@@ -30,14 +31,14 @@ select a.id, a.name, h.switched_off_at, h.reason from area_health h join areas a
 where a.user_id = $1 and h.switched_off_at >= $2
 """
 EXPIRE = (
-    "insert into connection_states (user_id, service_id, status, last_error, checked_at)"
-    " select $1, id, 'expired', $3, now() from services where name = $2"
-    " on conflict (user_id, service_id) do update set status = 'expired', last_error = excluded.last_error, checked_at = now()"
+    "insert into connection_states (user_id, service_id, connection_id, status, last_error, checked_at)"
+    " select $1, id, $3, 'expired', $4, now() from services where name = $2"
+    " on conflict (user_id, service_id, connection_id) do update set status = 'expired', last_error = excluded.last_error, checked_at = now()"
     " where connection_states.status <> 'expired' returning service_id"
 )
 RENEWED_SINCE = (
-    "select exists (select from user_services us join services s on s.id = us.service_id"
-    " where us.user_id = $1 and s.name = $2 and us.updated_at > $3)"
+    "select exists (select from connections c join services s on s.id = c.service_id"
+    " where c.user_id = $1 and s.name = $2 and c.connection_id = $3 and c.updated_at > $4)"
 )
 
 
@@ -142,26 +143,28 @@ class UserPlatform:
                 execution_id=None,
             )
 
-    async def connection_expired(self, slug: str, error: str, since: datetime | None = None) -> None:
-        """Mark the user's connection, pause what needs it, and tell the user once.
+    async def connection_expired(self, ref: Ref, error: str, since: datetime | None = None) -> None:
+        """Mark a connection of the user, pause what needs it, and tell the user once.
 
         Nothing is done when the connection that was found expired is that of `since`, and was renewed after it.
         """
-        service = self.state.registry.services[slug]
+        service = self.state.registry.services[ref.slug]
+        place = (self.user_id, service.name, ref.number)
         async with self._transaction() as conn:
-            if since is not None and await conn.fetchval(RENEWED_SINCE, self.user_id, service.name, since):
+            if since is not None and await conn.fetchval(RENEWED_SINCE, *place, since):
                 return
-            if await conn.fetchval(EXPIRE, self.user_id, service.name, error) is None:
+            if await conn.fetchval(EXPIRE, *place, error) is None:
                 return
+            named = await conn.fetchval("select name from named_connections where id = $1", ref.number)
             await notice(
                 conn,
                 self.state.settings,
                 self.user_id,
                 "error",
-                f"{service.name} must be reconnected",
+                f"{service.name}{f' ({named})' if named else ''} must be reconnected",
                 f"{error}\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
             )
-            await conn.execute("select pg_notify('connection_changed', $1)", f"{self.user_id}:{slug}")
+            await conn.execute("select pg_notify('connection_changed', $1)", str(ref))
 
     async def _own(self, area: int) -> None:
         with asking():

@@ -33,6 +33,7 @@ from area.engine.state import State
 from area.engine.watch import Watch
 from area.kit.clock import now
 from area.mail import QUEUED
+from area.vault import Ref
 
 log = structlog.get_logger()
 
@@ -54,8 +55,10 @@ RESUME = """
 update pgqueuer p set execute_after = now() from execution_jobs j
 join area_executions e on e.id = j.execution_id join areas a on a.id = e.area_id
 join components c on c.id = a.component_reaction_id join services s on s.id = c.service_id
+left join area_connections ac on ac.area_id = a.id and ac.kind = 'reaction'
 where p.id = j.job_id and p.status = 'queued' and j.reason in ('connection', 'parked') and a.user_id = $1 and s.name = $2
-  and not exists (select from connection_states cs where cs.user_id = $1 and cs.service_id = s.id
+  and coalesce(ac.connection_id, 0) = $3
+  and not exists (select from connection_states cs where cs.user_id = $1 and cs.service_id = s.id and cs.connection_id = $3
                   and (cs.status <> 'works' or cs.parked_until > now()))
 """
 Heard = Callable[[str, str], None]
@@ -324,10 +327,11 @@ class Worker:
                     self._chore(self.sources.revive())
 
     async def _reconnected(self, payload: str) -> None:
-        user_id, _, slug = payload.partition(":")
+        ref = Ref.read(payload)
+        service = self.state.registry.services[ref.slug].name
         pool = await self.state.database.pool()
-        await patiently(lambda: pool.execute(RESUME, int(user_id), self.state.registry.services[slug].name))
-        await patiently(lambda: self.sources.reconnect(int(user_id), slug))
+        await patiently(lambda: pool.execute(RESUME, ref.user_id, service, ref.number))
+        await patiently(lambda: self.sources.reconnect(ref))
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._patient(work))

@@ -92,17 +92,20 @@ CONNECTED = """
 update pgqueuer p set execute_after = now() from execution_jobs j
 join area_executions e on e.id = j.execution_id join areas a on a.id = e.area_id
 join components c on c.id = a.component_reaction_id
-join user_services us on us.user_id = a.user_id and us.service_id = c.service_id
+left join area_connections ac on ac.area_id = a.id and ac.kind = 'reaction'
+join connections us on us.user_id = a.user_id and us.service_id = c.service_id
+    and us.connection_id = coalesce(ac.connection_id, 0) and us.oauth_token is not null
 where p.id = j.job_id and p.status = 'queued' and p.execute_after > now() and j.reason = 'connection'
   and not exists (select from connection_states cs where cs.user_id = a.user_id and cs.service_id = c.service_id
-                  and (cs.status <> 'works' or cs.parked_until > now()))
+                  and cs.connection_id = us.connection_id and (cs.status <> 'works' or cs.parked_until > now()))
 """
 RENEWED = """
-update sources x set due_at = now() from components c, user_services us
+update sources x set due_at = now() from components c, connections us
 where c.id = x.component_id and us.user_id = x.user_id and us.service_id = c.service_id
+  and us.connection_id = x.connection_id
   and x.failures > 0 and x.due_at > now() and x.lease_until is null and us.updated_at > x.checked_at
   and not exists (select from connection_states cs where cs.user_id = us.user_id and cs.service_id = us.service_id
-                  and cs.status <> 'works')
+                  and cs.connection_id = us.connection_id and cs.status <> 'works')
 """
 OWNERS = "select a.id, a.name, a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active where t.source_id = $1"
 

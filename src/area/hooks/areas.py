@@ -28,6 +28,7 @@ from area.kit.crypto import hash_token
 from area.kit.text import dump_model
 from area.plans import Plan
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
+from area.vault import Ref
 
 FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
 FLOOD_BURST = 300.0
@@ -82,10 +83,10 @@ class Areas:
             verify.check(request, secret, plan.params)
         except Refused as error:
             return problem(401, str(error))
-        credential = None
+        credential, ref = None, Ref(area.user_id, service.slug, plan.action_connection)
         if service.auth is not None:
-            credential = (await self._cache.connection(area.user_id, service.slug)).credential
-        context = access.context(self._state, self._cache.tokens, service, area.user_id, credential, area.id)
+            credential = (await self._cache.connection(*ref)).credential
+        context = access.context(self._state, self._cache.tokens, service, ref, credential, area.id)
         flooding = not self._users.take(area.user_id, FLOOD_RATE, FLOOD_BURST)
         accepted = []
         try:

@@ -134,9 +134,10 @@ async def refresh(client: Client, server: Server, keys: Keys, token: SecretStr) 
     return await _grant(client, server, keys, form)
 
 
-async def client_credentials(client: Client, server: Server, keys: Keys) -> Grant:
-    """A token of this installation's own, which stands for no user (RFC 6749 §4.4). Raises `GrantFailed`."""
-    return await _grant(client, server, keys, {"grant_type": "client_credentials"})
+async def client_credentials(client: Client, server: Server, keys: Keys, scope: str = "") -> Grant:
+    """A token of the client's own, which stands for no user (RFC 6749 §4.4). Raises `GrantFailed`."""
+    form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
+    return await _grant(client, server, keys, form)
 
 
 async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, hint: str) -> None:

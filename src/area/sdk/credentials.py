@@ -8,26 +8,68 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from area.kit import oauth2
+from area.kit.http import Client
+from area.kit.oauth2 import Grant, GrantFailed, Keys, Server
 from area.sdk.context import Context
+from area.sdk.errors import AuthExpired, Retry
 from area.sdk.http import Access
 
 Credential = TypeVar("Credential", bound=BaseModel)
 
+# https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+REFUSED = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"})
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # ends a line, or a text, in one protocol or another
+
+
+@dataclass(frozen=True, slots=True)
+class ClientGrant:
+    """A token that is got with a client's own credentials (RFC 6749 §4.4), and the only origin that it is sent to."""
+
+    server: Server
+    keys: Keys
+    scope: str
+    base_url: str
+
+    def access(self, token: SecretStr) -> Access:
+        """What lets a request in with this token."""
+        value = token.get_secret_value()
+        return Access(
+            headers={"Authorization": f"Bearer {value}"}, base_url=self.base_url, secrets=(value,), bound=True
+        )
+
+    async def ask(self, client: Client) -> Grant:
+        """A token. Raises `AuthExpired` when the client is refused, `Retry` when the server can't be asked just now."""
+        try:
+            return await oauth2.client_credentials(client, self.server, self.keys, self.scope)
+        except GrantFailed as error:
+            if error.refused or error.code in REFUSED:
+                raise AuthExpired(f"The token endpoint refuses the client: {error}") from None
+            raise Retry(f"No token could be got: {error}") from None
 
 
 @dataclass(frozen=True)
 class Credentials(Generic[Credential]):
     """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tries it.
 
-    `test` returns nothing when the credential works, and raises `Permanent` or `Retry` with a sentence that says what was
-    wrong: address, certificate, login. `access` says what of it `ctx.http` sends to the service's own hosts, and where the user's
-    own server is.
+    `test` returns nothing when the credential works, or a sentence when that could not be proven, and raises `Permanent` or `Retry`
+    with a sentence that says what was wrong: address, certificate, login. `access` says what of it `ctx.http` sends to the service's
+    own hosts, and where the user's own server is; or `grant`, where a token to send is got first.
+
+    An `optional` one is for a service that works without, too. An AREA of it then has no default connection, but one that its owner has
+    chosen; `label` is what it is called unless they name it.
     """
 
     model: type[Credential]
-    test: Callable[[Context, Credential], Awaitable[None]]
+    test: Callable[[Context, Credential], Awaitable[str | None]]
     access: Callable[[Credential], Access] | None = None
+    label: Callable[[Credential], str] | None = None
+    optional: bool = False
+    grant: "Callable[[Credential], ClientGrant | None] | None" = None
+
+    def __post_init__(self) -> None:
+        if self.optional and self.label is None:
+            raise TypeError("An optional connection needs a label: it has no name otherwise.")
 
     def read(self, given: Mapping[str, Any]) -> Credential:
         """The credential that was typed in, or kept.

@@ -5,7 +5,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -29,6 +29,18 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """Says in a form that a field is for some values of another field only."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+class Labels(dict[str, str]):
+    """Says how the choices of a field are read, by their values."""
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """One thing to choose: what the parameter is given, what people read, and what tells it from others of that name."""
 
@@ -37,16 +49,29 @@ class Option:
     hint: str = ""
 
 
-def asked(description: str, example: Any = None, *, pick: str = "", **constraints: Any) -> Any:
+def asked(
+    description: str,
+    example: Any = None,
+    *,
+    pick: str = "",
+    when: When | None = None,
+    labels: Mapping[str, str] | None = None,
+    **constraints: Any,
+) -> Any:
     """What the user reads of a parameter, and its constraints (pydantic's), to be used in `Annotated`.
 
-    `pick` names the service's picker that lists what may be chosen. Around another such type it describes it anew.
+    `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Of a connection's form, `when` says
+    for which values of another field it is shown. Around another such type it describes it anew.
     """
     if example is not None:
         constraints["examples"] = [example]
     info: FieldInfo = pydantic.Field(description=description, **constraints)
     if pick:
         info.metadata.append(Pick(pick))
+    if when:
+        info.metadata.append(when)
+    if labels:
+        info.metadata.append(Labels(labels))
     return info
 
 
@@ -77,6 +102,8 @@ class Field:
     default: Any
     choices: tuple[str, ...] | None
     picker: str | None = None
+    when: When | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def fields(model: type[BaseModel]) -> tuple[Field, ...]:
@@ -118,6 +145,8 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
         picker=next(
             (one.picker for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, Pick)), None
         ),
+        when=next((one for one in info.metadata if isinstance(one, When)), None),
+        labels=next((one for one in info.metadata if isinstance(one, Labels)), {}),
     )
 
 

@@ -38,13 +38,15 @@ SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word woul
 class Access:
     """What lets a request in: headers, or parameters of the query, and the address of the user's own server if there is one.
 
-    `secrets` are taken out of every message; the values of headers and parameters are.
+    `secrets` are taken out of every message; the values of headers and parameters are. What is `bound` to its `base_url` belongs to
+    that address alone: a request elsewhere is refused rather than sent without it.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     base_url: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    bound: bool = False
 
     def without_secrets(self, message: str) -> str:
         """The message with dots where a secret stood."""
@@ -79,6 +81,7 @@ class Authority(Protocol):
     """Lets the requests of one connection in. Never seen by a connector."""
 
     base_url: str
+    bound: bool
 
     async def access(self) -> Access:
         """What to send along. Raises `AuthExpired` when there is nothing that could be good, `Retry` when not just now."""
@@ -99,6 +102,7 @@ class Fixed:
     def __init__(self, access: Access) -> None:
         self._access = access
         self.base_url = access.base_url
+        self.bound = access.bound
 
     async def access(self) -> Access:
         """The same each time."""
@@ -176,6 +180,17 @@ class Http:
         asked._authority, asked.connected = self._app, False  # noqa: SLF001 - it is one of us
         return asked
 
+    @property
+    def anonymous(self) -> "Http":
+        """The same without the connection."""
+        asked = copy(self)
+        asked._authority, asked.connected = None, False  # noqa: SLF001 - it is one of us
+        return asked
+
+    def hide(self, text: str) -> str:
+        """The text with dots where a secret of the connection stood."""
+        return self._masks(text)
+
     async def request(
         self,
         method: str,
@@ -206,6 +221,7 @@ class Http:
             given["Content-Type"] = "application/json"
         authority = self._authority
         if authority is None or not self._is_ours(target):
+            self._refuse_elsewhere(target)
             return await self._send(method, target, given, options)
         access = await authority.access()
         response = await self._send_with(access, method, target, given, options)
@@ -253,6 +269,14 @@ class Http:
             if error.permanent:
                 raise Permanent(str(error)) from error
             raise Retry(str(error), unsure=not error.unsent and method.upper() not in IDEMPOTENT) from error
+
+    def _refuse_elsewhere(self, target: str) -> None:
+        """Raises `Permanent` for a request that the connection is not for, where that is for one address only."""
+        if self._authority is not None and self._authority.bound and not self._is_ours(target):
+            place = _origin(target) or "another address"
+            raise Permanent(
+                f"The credential is for {self._base_url}, and this goes to {place}. Choose another credential, or none."
+            )
 
     def _given(self, target: str, headers: Mapping[str, str] | None) -> dict[str, str]:
         return {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {})}

@@ -231,6 +231,11 @@ class Service:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.slug):
             raise TypeError(f"Service {self.slug!r}: the slug must be lower case letters, digits and underscores.")
 
+    @property
+    def requires_auth(self) -> bool:
+        """Whether it does nothing without a connection."""
+        return self.auth is not None and not (isinstance(self.auth, Credentials) and self.auth.optional)
+
     def http(self, client: Client, authority: Authority | None = None, app: Authority | None = None) -> Http:
         """The client of its connector's functions; `authority` lets their requests in, `app` those that are AREA's own."""
         return Http(
@@ -239,7 +244,7 @@ class Service:
             authority=authority,
             app=app,
             hosts=self.hosts,
-            connected=self.auth is not None,
+            connected=self.requires_auth,
             name=self.name,
             pages=self.pages,
             refusal=self.refusal,

@@ -217,7 +217,9 @@ def parameters(page: Page, part: PartOut, kind: Literal["action", "reaction"]) -
     component = registry.action(part.component) if kind == "action" else registry.reaction(part.component)
     named = labels(page, component)
     order = [*(one for one in named if one in part.parameters), *(one for one in part.parameters if one not in named)]
-    return written({name: part.parameters[name] for name in order}, named)
+    account = {"account": part.connection} if part.connection else {}
+    labelled = named | {"account": page.say("Account")}
+    return written(account | {name: part.parameters[name] for name in order}, labelled)
 
 
 def written(values: Mapping[str, Any], named: Mapping[str, str]) -> list[Parameter]:

@@ -156,7 +156,7 @@ async def _show(
     kept_draft = True
     if page.request.method == "POST":
         kept_draft = await _keep(session, page, origin, form, halves, changed=bool(changed))
-    await sides.note_connections(page, session, halves, origin.address)
+    await sides.note_connections(page, session, halves, form, origin.address)
     _fill(page, halves, services, form, sight, kept, errors)
     preview = await _preview(page, session, halves, form, origin, asked if not errors else None)
     if save:
@@ -286,7 +286,12 @@ def _differs(form: Form, start: Form) -> set[str]:
     }
 
 
-PARTS = frozenset({"action", "reaction", "action_values", "reaction_values", "condition", "removed"})
+PARTS = frozenset(
+    {
+        *("action", "reaction", "action_values", "reaction_values", "condition", "removed"),
+        *("action_connection", "reaction_connection"),
+    }
+)
 
 
 async def _save(

@@ -32,6 +32,8 @@ class Form(BaseModel):
     reaction: str = ""
     action_values: dict[str, str] = Field(default_factory=dict)
     reaction_values: dict[str, str] = Field(default_factory=dict)
+    action_connection: str = ""  # names of connections; nothing is the default one
+    reaction_connection: str = ""
     condition: Rows | None = Field(default_factory=Rows)  # `only_if` as rows; None: as the text among the values
     name: str = ""
     named: bool = False  # by the person, rather than by us
@@ -46,6 +48,10 @@ class Form(BaseModel):
     def component(self, side: Side) -> str:
         """The key of what is chosen, or nothing."""
         return self.action if side == "action" else self.reaction
+
+    def connection(self, side: Side) -> str:
+        """The name of the connection that is chosen, or nothing."""
+        return self.action_connection if side == "action" else self.reaction_connection
 
     def values(self, side: Side) -> dict[str, str]:
         """What is typed for a side."""
@@ -132,6 +138,8 @@ def read(posted: Mapping[str, str]) -> Form:
         reaction=texts.get("reaction", "")[:200],
         action_values=_prefixed(texts, "a."),
         reaction_values=_prefixed(texts, "r."),
+        action_connection=texts.get("connection.action", "")[:100],
+        reaction_connection=texts.get("connection.reaction", "")[:100],
         condition=condition,
         name=name,
         named=bool(name) and name != texts.get("suggested", ""),
@@ -174,6 +182,8 @@ def of_area(area: AreaOut, *, name: str | None = None) -> Form:
         named=True,
         description=area.description or "",
         is_active=area.is_active,
+        action_connection=area.action.connection or "",
+        reaction_connection=area.reaction.connection or "",
     )
 
 
@@ -240,9 +250,14 @@ def wanted(form: Form, action: ComponentView, reaction: ComponentView, kept: Map
         name=form.name[:255] or suggested(action, reaction),
         description=form.description[:10_000] or None,
         is_active=form.is_active,
-        action=Part(component=action.key, parameters=parameters(form, action, "action", kept["action"])),
-        reaction=Part(component=reaction.key, parameters=parameters(form, reaction, "reaction", kept["reaction"])),
+        action=_part(form, action, "action", kept["action"]),
+        reaction=_part(form, reaction, "reaction", kept["reaction"]),
     )
+
+
+def _part(form: Form, view: ComponentView, side: Side, kept: set[str]) -> Part:
+    given = parameters(form, view, side, kept)
+    return Part(component=view.key, parameters=given, connection=form.connection(side) or None)
 
 
 def suggested(action: ComponentView | None, reaction: ComponentView | None) -> str:

@@ -18,14 +18,14 @@ async def options(component: str, parameter: str, page: SignedIn, posted: Fields
     registry = page.state.registry
     form = forms.read(posted)
     if code := registry.action(component) if component == form.action else None:
-        values = form.action_values
+        values, connection = form.action_values, form.action_connection
     elif code := registry.reaction(component) if component == form.reaction else None:  # type: ignore[assignment]
-        values = form.reaction_values
+        values, connection = form.reaction_values, form.reaction_connection
     if code is None:
         raise NotFound
     found, problem = [], ""
     try:
-        found = await pickers.options(page.state, cache, page.user.id, code, parameter, values)
+        found = await pickers.options(page.state, cache, page.user.id, code, parameter, values, connection)
     except NotFound:
         raise
     except Problem as error:

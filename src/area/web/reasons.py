@@ -34,6 +34,7 @@ SENTENCES = (
     "No answer within %(number)s s.",
     "No answer within %(number)s seconds.",
     "The AREA was switched off before this ran.",
+    "The connection to %(name)s that this was to use has been removed.",
     "The listener ended; it is started again.",
     "The worker stopped in the middle.",
     "There is no action %(name)s any more.",

@@ -21,7 +21,6 @@ from area.doors.browser import local
 from area.doors.deps import SessionDep, Slug
 from area.kit.clock import now
 from area.kit.problems import Invalid, NotFound
-from area.sdk import OAuth2
 from area.web import offers
 from area.web.pages import Fields, Page, SignedIn
 from area.web.show import folded
@@ -31,6 +30,16 @@ router = APIRouter()
 Text = Annotated[str, Query(max_length=2000)]
 Keys = Annotated[list[str], Query(max_length=20)]
 Fares = Literal["none", "unavailable", "works", "parked", "expired"] | None
+
+
+class Owned(BaseModel):
+    """A connection that has a name, how it fares, and the AREAs that use it."""
+
+    view: ConnectionView
+    state: Fares
+    needing: list[Dependent]
+    pausing: str
+    consent: str
 
 
 class Tile(BaseModel):
@@ -73,24 +82,39 @@ async def service_page(
     session: SessionDep,
     next: Text = "",  # noqa: A002 - the address says so
     component: Keys = [],  # noqa: B006
+    account: Text | None = None,
 ) -> Response:
-    """One service, with what connects it; `component` is what is to be used, as what is asked for depends on it."""
-    return await _show(page, session, slug, back=local(next, ""), components=component)
+    """One service, with what connects it; `component` is what is to be used, as what is asked for depends on it. `account` is the name of
+    a connection that is to be made or made anew.
+    """
+    return await _show(page, session, slug, back=local(next, ""), components=component, account=account)
 
 
 @router.post("/services/{slug}")
 async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
     """Try what was typed in, and keep it if it works; else say what was wrong, field by field or in a sentence."""
     state = page.state
-    back = local(form.get("next"), "")
+    back, account = local(form.get("next"), ""), form.get("account")
     connector, _ = connections.connectable(state.registry, slug)
     declared = connections.form(connector)
     given, errors = _given(page, declared, form)
+    given = {name: value for name, value in given.items() if _is_shown(declared, name, given)}
+    errors = {name: sentence for name, sentence in errors.items() if _is_shown(declared, name, given)}
     problem = ""
+    if account is not None and not account.strip() and connector.requires_auth:
+        errors["account"] = page.say("Enter a name, such as Work.")
     if not errors:
         try:
             view = await connections.connect(
-                session, state.keyring, state.client, state.guard, state.registry, page.user.id, slug, given
+                session,
+                state.keyring,
+                state.client,
+                state.guard,
+                state.registry,
+                page.user.id,
+                slug,
+                given,
+                name=account or "",
             )
         except Invalid as error:  # before anything was written
             examples = {one.name: one.placeholder for one in declared}
@@ -102,43 +126,53 @@ async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep)
             loose = [_plainly(page, one["message"], None) for one in error.errors if one["field"] not in examples]
             problem = " ".join(loose) or ("" if errors else page.tell(error))
         else:
-            return page.to(
-                back or f"/services/{slug}", said=page.say("%(name)s is connected.", name=page.words(slug)(view.name))
-            )
+            said = page.say("%(name)s is connected.", name=view.connection or page.words(slug)(view.name))
+            if view.note:
+                said = page.say("%(name)s was saved, but AREA could not check whether it works.", name=view.connection)
+            return page.to(back or f"/services/{slug}", said=said)
     typed = {one.name: form.get(one.name, "") for one in declared if not one.secret}
-    return await _show(page, session, slug, 422, back=back, errors=errors, problem=problem, typed=typed)
+    return await _show(
+        page, session, slug, 422, back=back, errors=errors, problem=problem, typed=typed, account=account
+    )
+
+
+@router.post("/services/{slug}/consent")
+async def ask_consent(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
+    """Go to the service's own site to connect another account, which is given a name first."""
+    back, account = local(form.get("next"), ""), form.get("account", "").strip()
+    if not account:
+        errors = {"account": page.say("Enter a name, such as Work.")}
+        return await _show(page, session, slug, 422, back=back, errors=errors, account="")
+    return page.to(consent_address(slug, back or f"/services/{slug}", [], account))
 
 
 @router.post("/services/{slug}/test")
-async def test(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
+async def test(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
     """Try the connection as it is kept."""
     state, user_id = page.state, page.user.id
-    connector, auth = connections.connectable(state.registry, slug)
-    tested = None
-    if isinstance(auth, OAuth2):
-        tested = await consent.tested(state, user_id, slug)
-    else:
-        async with state.database.transaction() as reading:  # over before somebody else's server is waited for
-            kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug)
-        if kept is not None:
-            tested = await connections.try_out(state.client, state.guard, connector, kept)
+    connector, _ = connections.connectable(state.registry, slug)
+    account = form.get("account", "")
+    tested = await consent.tested_as_kept(state, user_id, slug, account)
     if tested is None:
         sentence = page.say("There is no connection that can be read. Connect again.")
         return await _show(page, session, slug, 404, problem=sentence)
-    await connections.note(session, state.registry, user_id, slug, tested)
+    await connections.note(session, state.registry, user_id, slug, tested, name=account)
     if tested.works:
-        return page.to(
-            f"/services/{slug}", said=page.say("Tried just now: %(name)s works.", name=page.words(slug)(connector.name))
-        )
+        name = account or page.words(slug)(connector.name)
+        said = page.say("Tried just now: %(name)s works.", name=name)
+        if tested.message:
+            said = page.say("Tried just now: AREA could not check whether %(name)s works.", name=name)
+        return page.to(f"/services/{slug}", said=said)
     return page.to(f"/services/{slug}")
 
 
 @router.post("/services/{slug}/disconnect")
-async def disconnect(page: SignedIn, slug: Slug, session: SessionDep) -> Response:
+async def disconnect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
     """Forget the connection; the service is told that AREA no longer may, where it takes that."""
-    await consent.revoked(page.state, page.user.id, slug)
-    needing = await connections.disconnect(session, page.state.registry, page.user.id, slug)
-    name = page.words(slug)(page.state.registry.services[slug].name)
+    account = form.get("account", "")
+    await consent.revoked(page.state, page.user.id, slug, name=account)
+    needing = await connections.disconnect(session, page.state.registry, page.user.id, slug, name=account)
+    name = account or page.words(slug)(page.state.registry.services[slug].name)
     waiting = _names(needing)
     if not waiting:
         return page.to(f"/services/{slug}", said=page.say("%(name)s is disconnected.", name=name))
@@ -150,18 +184,25 @@ async def disconnect(page: SignedIn, slug: Slug, session: SessionDep) -> Respons
 
 async def _tiles(page: Page, session: AsyncSession) -> list[Tile]:
     registry = page.state.registry
-    mine = {one.service: one for one in await connections.views(session, registry, page.user.id, page.state.settings)}
-    return [
-        Tile(service=one, connection=mine.get(one.slug), state=_state(mine.get(one.slug)))
-        for one in await offers.services(page, session)
-    ]
+    mine: dict[str, list[ConnectionView]] = {}
+    for view in await connections.views(session, registry, page.user.id, page.state.settings):
+        mine.setdefault(view.service, []).append(view)
+    return [_tile(one, mine.get(one.slug, [])) for one in await offers.services(page, session)]
+
+
+def _tile(service: ServiceView, mine: Sequence[ConnectionView]) -> Tile:
+    """A service with the one of its connections that needs the user most."""
+    order: tuple[Fares, ...] = ("expired", "parked", "works", "unavailable", "none", None)
+    views: Sequence[ConnectionView | None] = [one for one in mine if one.connected] or mine[:1] or [None]
+    worst = min(views, key=lambda one: order.index(_state(one)))
+    return Tile(service=service, connection=worst, state=_state(worst))
 
 
 def _state(view: ConnectionView | None) -> Fares:
     if view is None:
         return None
     if not view.connected:
-        return "none" if view.available else "unavailable"
+        return None if view.optional else "none" if view.available else "unavailable"
     if view.status == "expired":
         return "expired"
     return "parked" if view.parked_until and view.parked_until > now() else "works"
@@ -178,16 +219,23 @@ async def _show(
     errors: Mapping[str, str] | None = None,
     problem: str = "",
     typed: Mapping[str, str] | None = None,
+    account: str | None = None,
 ) -> Response:
     registry, settings = page.state.registry, page.state.settings
     view = await offers.service(page, session, slug)
     found = await connections.views(session, registry, page.user.id, settings)
     mine = next((one for one in found if one.service == slug), None)
-    if not (view.is_active or (mine and mine.connected)):
+    if not (view.is_active or any(one.connected for one in found if one.service == slug)):
         raise NotFound("There is no such service here, or an administrator has switched it off.")
     needing: list[Dependent] = []
+    accounts: list[Owned] = []
     if mine:
         needing = await connections.dependents(session, registry, page.user.id, slug)
+    for one in found:
+        if one.service == slug and one.connection:
+            its = await connections.dependents(session, registry, page.user.id, slug, name=one.connection)
+            again = consent_address(slug, f"/services/{slug}", [], one.connection)
+            accounts.append(Owned(view=one, state=_state(one), needing=its, pausing=_names(its), consent=again))
     actions = [one for one in view.actions if one.is_active]
     say = page.words(slug)
     known = {one.key for one in (*view.actions, *view.reactions)}
@@ -205,6 +253,8 @@ async def _show(
         state=_state(mine),
         needing=needing,
         pausing=_names(needing),
+        accounts=accounts,
+        account=account,
         back=back,
         consent=consent_address(slug, back or f"/services/{slug}", [one for one in components if one in known]),
         client=next((one for one in clients if any(served.service == slug for served in one.services)), None),
@@ -216,9 +266,10 @@ async def _show(
     )
 
 
-def consent_address(slug: str, back: str, components: Sequence[str]) -> str:
+def consent_address(slug: str, back: str, components: Sequence[str], name: str = "") -> str:
     """Where somebody begins who agrees at the service's own site, to come `back` afterwards."""
-    return f"/api/connections/{slug}/authorize?" + urlencode({"next": back, "component": components}, doseq=True)
+    query: dict[str, Any] = {"next": back, "component": components} | ({"name": name} if name else {})
+    return f"/api/connections/{slug}/authorize?" + urlencode(query, doseq=True)
 
 
 def _names(needing: list[Dependent]) -> str:
@@ -279,6 +330,12 @@ def _given(page: Page, declared: list[FieldView], form: Mapping[str, str]) -> tu
         else:
             given[one.name] = text
     return given, errors
+
+
+def _is_shown(declared: list[FieldView], name: str, given: Mapping[str, Any]) -> bool:
+    """Whether the form shows a field, for what is chosen in the others."""
+    when = next((one.when for one in declared if one.name == name), {})
+    return all(given.get(field) in values for field, values in when.items())
 
 
 def _plainly(page: Page, message: str, example: str | None) -> str:

@@ -42,6 +42,9 @@ class Half(BaseModel):
     available: bool = True
     connection: str = ""  # what is missing: "unavailable", "missing", "expired", or "more" permissions than were given
     connect: str = ""  # the address where that is mended
+    accounts: list[tuple[str, str]] = []  # the connections that may be chosen: names as they are, and as they are read
+    add: str = ""  # the address where one is added
+    optional: bool = False
     fields: list[FieldView] = []
     errors: list[str] = []
     picker: Picker | None = None
@@ -128,6 +131,10 @@ async def _service(session: AsyncSession, registry: Registry, form: Form, sight:
 def _choose(form: Form, sight: Sight, side: Side, key: str) -> None:
     if key != form.component(side):
         form.values(side).clear()
+        if key.partition(".")[0] != form.component(side).partition(".")[0]:
+            form.action_connection, form.reaction_connection = (
+                ("", form.reaction_connection) if side == "action" else (form.action_connection, "")
+            )
         form.removed = [name for name in form.removed if not name.startswith(side[0])]
         form.long = [name for name in form.long if not name.startswith(side[0])]
         sight.touched = {name for name in sight.touched if not name.startswith(side[0])}
@@ -236,21 +243,53 @@ def _as_written(registry: Registry, view: ComponentView) -> str:
     return f"{view.key} {code.title} {code.description} {code.service.name}" if code else view.key
 
 
-async def note_connections(page: Page, session: AsyncSession, halves: Mapping[Side, Half], back: str) -> None:
-    """Note which services still need to be connected, and where; from there one comes `back`."""
+async def note_connections(
+    page: Page, session: AsyncSession, halves: Mapping[Side, Half], form: Form, back: str
+) -> None:
+    """Note the connections that can be chosen, which of those chosen still need to be connected, and where; from there one comes
+    `back`.
+    """
     registry, settings = page.state.registry, page.state.settings
-    chosen = [(one.view.key, one) for one in halves.values() if one.view and one.service and one.service.requires_auth]
-    if not chosen:
-        return
-    mine = {one.service: one for one in await connections.views(session, registry, page.user.id, settings)}
+    chosen = [(one.view.key, one) for one in halves.values() if one.view and one.service]
+    views = await connections.views(session, registry, page.user.id, settings) if chosen else []
     for key, one in chosen:
         slug = key.partition(".")[0]
-        if view := mine.get(slug):
-            together = [other for other, _ in chosen if other.startswith(f"{slug}.")]
-            one.connection = _missing(registry, view, key)
-            one.connect = f"/services/{slug}?" + urlencode({"next": back})
-            if view.kind == "oauth2" and view.available:
-                one.connect = consent_address(slug, back, together)
+        mine = [view for view in views if view.service == slug]
+        if not mine:
+            continue
+        named = form.connection(one.side)
+        one.optional = mine[0].optional
+        one.accounts = _accounts(page, mine, named)
+        one.connect = f"/services/{slug}?" + urlencode({"next": back})
+        one.add = f"/services/{slug}?" + urlencode({"next": back, "account": ""}) + "#add-account"
+        view = next((view for view in mine if (view.connection or "") == named), None)
+        if view is None:
+            one.connection = "missing"
+            continue
+        if view.optional and not named:
+            continue
+        together = [
+            other for other, half in chosen if other.startswith(f"{slug}.") and form.connection(half.side) == named
+        ]
+        one.connection = _missing(registry, view, key)
+        if named:
+            one.connect = f"/services/{slug}?" + urlencode({"next": back, "account": named}) + "#add-account"
+        if view.kind == "oauth2" and view.available:
+            one.connect = consent_address(slug, back, together, named)
+
+
+def _accounts(page: Page, mine: Sequence[ConnectionView], chosen: str) -> list[tuple[str, str]]:
+    """What may be chosen, where there is a choice."""
+    named = [one.connection for one in mine if one.connection]
+    if chosen and chosen not in named:
+        named.append(chosen)
+    if not named:
+        return []
+    if mine[0].optional:
+        first = page.say("None")
+    else:
+        first = page.say("Default: %(account)s", account=mine[0].account) if mine[0].account else page.say("Default")
+    return [("", first), *((one, one) for one in named)]
 
 
 def _missing(registry: Registry, view: ConnectionView, key: str) -> str:

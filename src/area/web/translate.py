@@ -101,7 +101,8 @@ def _fields(declared: Iterable[Field]) -> Iterator[tuple[str, bool]]:
 def _described(declared: Iterable[Field]) -> Iterator[tuple[str, bool]]:
     for one in declared:
         yield one.description, True
-        yield from ((choice, False) for choice in one.choices or ())
+        yield from ((choice, False) for choice in one.choices or () if choice not in one.labels)
+        yield from ((label, True) for label in one.labels.values())
 
 
 # What is missing

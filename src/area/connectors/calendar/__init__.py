@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, HttpUrl
 
 from area.sdk import Context, Event, Events, Permanent, Retry, Service, ZoneName, asked
 from area.sdk.answers import Row, found
+from area.sdk.keys import Login, credentials
 
 if TYPE_CHECKING:
     from area.connectors.calendar import ics
@@ -21,6 +22,7 @@ service = Service(
     "Calendar (ICS)",
     "Events of any calendar with an ICS address: Google, Outlook, iCloud, Nextcloud and others.",
     docs="https://www.rfc-editor.org/rfc/rfc5545",
+    auth=credentials(Login),
     quality="verified",
 )
 

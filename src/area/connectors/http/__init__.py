@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from area.connectors.http.fields import Headers, Statuses, Url, selected, statuses
 from area.sdk import Context, Event, Events, Permanent, Response, Row, Service, asked, found
 from area.sdk.fields import Form
+from area.sdk.keys import ApiKey, credentials
 from area.sdk.selection import JmesPath
 
 MAX_ITEMS = 1000
@@ -24,7 +25,13 @@ Method = Annotated[
     BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text),
 ]
 
-service = Service("http", "HTTP", "Calls any web address, and watches the JSON that one answers.", quality="verified")
+service = Service(
+    "http",
+    "HTTP",
+    "Calls any web address, and watches the JSON that one answers.",
+    auth=credentials(ApiKey),
+    quality="verified",
+)
 
 _dates: TypeAdapter[datetime] = TypeAdapter(datetime)
 
@@ -74,7 +81,7 @@ async def request(ctx: Context, params: Call) -> Answer:
     )  # fmt: skip
     if response.status not in statuses(params.expected_status):
         ctx.http.check(response)
-        said = f": {response.excerpt()}" if response.body else ""
+        said = f": {ctx.http.hide(response.excerpt())}" if response.body else ""
         raise Permanent(
             f"{response.host} answered {response.status}, where {params.expected_status} was expected{said}"
         )

@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import str_schema
 
 from area.sdk import Context, Event, Events, Permanent, Response, Retry, Service, asked
+from area.sdk.keys import FeedKey, credentials
 
 MAX_BYTES = 10_000_000
 MAX_ITEMS = 1000  # no more are taken at one look
@@ -29,6 +30,7 @@ service = Service(
     "RSS and Atom feeds",
     "Follows blogs, news, podcasts and releases: RSS, Atom, RDF and JSON Feed.",
     docs="https://www.rssboard.org/rss-specification",
+    auth=credentials(FeedKey),
     quality="verified",
 )
 

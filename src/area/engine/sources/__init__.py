@@ -39,6 +39,7 @@ from area.engine.sources.timers import fire_all
 from area.engine.state import State
 from area.kit.clock import now
 from area.triggers import Lane
+from area.vault import Ref
 
 log = structlog.get_logger()
 
@@ -196,16 +197,17 @@ class Sources:
                 await asyncio.gather(task, return_exceptions=True)
                 await pool.execute(REST, number, self.owner)
 
-    async def reconnect(self, user_id: int, slug: str) -> None:
-        """The user's connection changed: its listeners begin anew, and what failed for its sake is looked at again."""
+    async def reconnect(self, ref: Ref) -> None:
+        """A connection changed: its listeners begin anew, and what failed for its sake is looked at again."""
         listeners = self._tasks["listen"]
         for number, source in list(self._held.items()):
-            if source.user_id == user_id and source.action.service.slug == slug and number in listeners:
+            its = source.user_id is not None and ref == (source.user_id, source.action.service.slug, source.connection)
+            if its and number in listeners:
                 listeners[number].cancel()
         pool = await self.state.database.pool()
-        service = self.state.registry.services[slug].name
-        await pool.execute(AGAIN, user_id, service)
-        await pool.execute(hints.AGAIN, user_id, service)
+        service = self.state.registry.services[ref.slug].name
+        await pool.execute(AGAIN, ref.user_id, service, ref.number)
+        await pool.execute(hints.AGAIN, ref.user_id, service, ref.number)
         self.wake()
 
     # Leases

@@ -29,6 +29,7 @@ from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry
 from area.sdk.dedupe import Seen
 from area.sdk.fields import by_name
 from area.triggers import Lane, lane_of
+from area.vault import Ref
 
 log = structlog.get_logger()
 
@@ -47,7 +48,7 @@ where id in (
     select id from sources
     where id = any($3::int[]) and due_at <= now() and (lease_until is null or lease_until < now())
     order by id for update skip locked)
-returning id, component_id, user_id, share_of, lane, params, state, seen, due_at, planned_at, nudged_at, failures,
+returning id, component_id, user_id, connection_id, share_of, lane, params, state, seen, due_at, planned_at, nudged_at, failures,
     (select c.name || E'\\n' || s.name from components c join services s on s.id = c.service_id
      where c.id = component_id) as component
 """
@@ -99,7 +100,7 @@ STEADY = (
 AGAIN = (
     "update sources x set due_at = now(), lease_owner = null, lease_until = null"
     " from components c join services s on s.id = c.service_id"
-    " where c.id = x.component_id and x.user_id = $1 and s.name = $2"
+    " where c.id = x.component_id and x.user_id = $1 and s.name = $2 and x.connection_id = $3"
 )
 FREE = "update sources set lease_owner = null, lease_until = null where lease_owner = $1 and id <> all($2::int[])"
 RELEASE = (
@@ -126,6 +127,7 @@ class Watched:
     action: Action
     params: Any
     user_id: int | None
+    connection: int
     share_of: int
     state: dict[str, Any]
     seen: Seen | None
@@ -181,6 +183,7 @@ class Leases:
             action=action,
             params=action.params.model_validate(values),
             user_id=row["user_id"],
+            connection=row["connection_id"],
             share_of=row["share_of"],
             state=orjson.loads(row["state"]),
             seen=_seen(seen) if seen else None,
@@ -273,7 +276,8 @@ class Leases:
         try:
             if isinstance(error, AuthExpired) and source.user_id is not None:
                 platform = UserPlatform(self.state, source.user_id, 0)
-                await platform.connection_expired(source.action.service.slug, str(error), source.since)
+                ref = Ref(source.user_id, source.action.service.slug, source.connection)
+                await platform.connection_expired(ref, str(error), source.since)
             pool = await self.state.database.pool()
             due = now() + max(pause, timedelta(seconds=1))
             await pool.execute(FAILED, source.id, self.owner, due, clean_text(text))
@@ -293,17 +297,18 @@ class Leases:
     async def context(self, source: Watched) -> Context:
         """What the connector is given. Raises `Retry` without a connection, `AuthExpired` with one that has ended."""
         service = source.action.service
-        credential = None
+        credential, ref = None, None
         if service.auth is not None and source.user_id is not None:
-            connection = await self.cache.connection(source.user_id, service.slug)
+            ref = Ref(source.user_id, service.slug, source.connection)
+            connection = await self.cache.connection(*ref)
             credential = connection.credential
             source.since = connection.since
-            if connection.status == "missing":
+            if connection.status in ("missing", "gone"):
                 raise Retry(f"Connect {service.name} first.", EXPIRED_RECHECK)
             if connection.status != "works":
                 raise AuthExpired(f"Reconnect {service.name}; what happens meanwhile is caught up afterwards.")
         return Context(
-            http=access.http(self.state, self.cache.tokens, service, source.user_id, credential),
+            http=access.http(self.state, self.cache.tokens, service, ref, credential),
             guard=self.state.guard,
             platform=UserPlatform(self.state, source.user_id or 0, 0),
             credential=credential,

@@ -87,7 +87,7 @@ async def connector(
         authority = Fixed(access)
     elif isinstance(auth, OAuth2):
         authority = _Granted(auth, token)
-    elif isinstance(auth, Credentials) and auth.access is not None:
+    elif isinstance(auth, Credentials) and auth.access is not None and (credential is not None or not auth.optional):
         assert credential is not None, f"{service.name} is connected with a form: say credential=…"
         authority = Fixed(auth.access(credential))
     for double in doubles:

@@ -1,0 +1,127 @@
+"""Tokens of connections that hold a client's own credentials (RFC 6749 §4.4): got when they are needed, and kept encrypted.
+
+Processes share them by the database. Two that ask at once get a token each, of which the later one is kept; both are good.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import orjson
+import structlog
+from pydantic import SecretStr
+
+from area import grants
+from area.engine.away import asking
+from area.kit.clock import now
+from area.kit.crypto import Undecryptable
+from area.kit.http import Response
+from area.kit.text import dump_json
+from area.sdk import Access, Service
+from area.sdk.credentials import ClientGrant
+from area.vault import Ref
+
+if TYPE_CHECKING:
+    from area.engine.state import State
+
+log = structlog.get_logger()
+
+LARGEST = 50_000  # connections whose tokens are remembered
+
+READ = """
+select cs.access_token from connection_states cs join services s on s.id = cs.service_id
+where cs.user_id = $1 and s.name = $2 and cs.connection_id = $3
+"""
+STORE = """
+update connection_states cs set access_token = $4 from services s
+where s.id = cs.service_id and cs.user_id = $1 and s.name = $2 and cs.connection_id = $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token, and from when on another is to be got."""
+
+    value: SecretStr
+    until: datetime | None
+
+
+class GrantedTokens:
+    """One process's memory of them. Whoever needs one while it is asked for waits for that answer."""
+
+    def __init__(self, state: "State") -> None:
+        self._state = state
+        self._kept: dict[Ref, Token] = {}
+        self._asking: WeakValueDictionary[Ref, asyncio.Lock] = WeakValueDictionary()
+
+    def forget(self, ref: Ref) -> None:
+        """The connection changed."""
+        self._kept.pop(ref, None)
+
+    def forget_all(self) -> None:
+        """All of them."""
+        self._kept.clear()
+
+    async def good(self, ref: Ref, service: Service, grant: ClientGrant, stale: str = "") -> SecretStr:
+        """A token other than `stale`. Raises `AuthExpired` when the client is refused, `Retry` when it can't be asked for."""
+        lock = self._asking.setdefault(ref, asyncio.Lock())
+        async with lock:
+            token = self._kept.get(ref) or await self._read(ref, service)
+            over = token is None or (token.until is not None and token.until <= now())
+            if token is None or over or token.value.get_secret_value() == stale:
+                token = await self._ask(ref, service, grant)
+            if len(self._kept) > LARGEST:
+                self._kept.clear()
+            self._kept[ref] = token
+            return token.value
+
+    async def _read(self, ref: Ref, service: Service) -> Token | None:
+        with asking():
+            pool = await self._state.database.pool()
+            kept = await pool.fetchval(READ, ref.user_id, service.name, ref.number)
+        if not kept:
+            return None
+        try:
+            read = orjson.loads(self._state.keyring.decrypt(kept, ref.context("access_token")))
+        except Undecryptable:
+            return None  # another is got
+        return Token(SecretStr(read["token"]), datetime.fromisoformat(read["until"]) if read["until"] else None)
+
+    async def _ask(self, ref: Ref, service: Service, grant: ClientGrant) -> Token:
+        granted = await grant.ask(self._state.client)
+        token = Token(granted.access, grants.refresh_moment(granted, now())[1])
+        written = dump_json({"token": token.value.get_secret_value(), "until": token.until and token.until.isoformat()})
+        sealed = self._state.keyring.encrypt(written.decode(), ref.context("access_token"))
+        with asking():
+            pool = await self._state.database.pool()
+            await pool.execute(STORE, ref.user_id, service.name, ref.number, sealed)
+        log.info("client_token.granted", user=ref.user_id, service=service.slug)
+        return token
+
+
+class Granted:
+    """The `Authority` of such a connection."""
+
+    bound = True
+
+    def __init__(self, tokens: GrantedTokens, service: Service, grant: ClientGrant, ref: Ref) -> None:
+        self._tokens = tokens
+        self._service = service
+        self._grant = grant
+        self._ref = ref
+        self.base_url = grant.base_url
+
+    async def access(self) -> Access:
+        """The present token."""
+        return self._grant.access(await self._tokens.good(self._ref, self._service, self._grant))
+
+    async def renewed(self, refused: Access, status: int) -> Access | None:  # noqa: ARG002 - the protocol's
+        """Another token than the one that was refused."""
+        (stale,) = refused.secrets
+        return self._grant.access(await self._tokens.good(self._ref, self._service, self._grant, stale))
+
+    def refuses(self, response: Response) -> bool:
+        """By the status alone."""
+        return response.status == 401

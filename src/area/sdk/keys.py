@@ -1,0 +1,262 @@
+"""Credentials for an address of the user's own choosing: bound to its scheme, host and port, and sent nowhere else.
+
+For services that work without one, too. Over http, which anybody on the way can read, they are sent to private addresses only.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
+
+from area.kit.http import RequestFailed, origin
+from area.kit.net import is_public
+from area.kit.oauth2 import Keys, Quirks, Server
+from area.sdk.context import Context
+from area.sdk.credentials import ClientGrant, Credentials
+from area.sdk.errors import Permanent
+from area.sdk.fields import When, asked
+from area.sdk.http import Access
+
+TOKEN = re.compile(r"[!#$%&'*+.^`|~\w-]+", re.ASCII)  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+# of a message's framing, and what AREA sends by itself
+NOT_A_KEY = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type", "idempotency-key"})
+NEEDED = {
+    "bearer": ("token",),
+    "basic": ("user", "password"),
+    "header": ("name", "value"),
+    "query": ("name", "value"),
+    "oauth2": ("token_url", "client_id", "client_secret"),
+}
+SAID = {
+    "token": "Enter the token.",
+    "user": "Enter the user name.",
+    "password": "Enter the password.",
+    "name": "Enter the name of the header or parameter.",
+    "value": "Enter the key.",
+    "token_url": "Enter the address of the token endpoint.",
+    "client_id": "Enter the client ID.",
+    "client_secret": "Enter the client secret.",
+}
+Kind = Literal["bearer", "basic", "header", "query", "oauth2"]
+
+
+def _address(text: str) -> str:
+    """A whole address without a login in it."""
+    text = text.strip()
+    try:
+        origin(text)
+    except RequestFailed as error:
+        raise ValueError("Enter a whole address, beginning with https:// or http://.") from error
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("Leave the user name and password out of the address.")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Key(BaseModel):
+    """A credential and the address that it is for."""
+
+    model_config = ConfigDict(validate_default=True)
+
+    url: Address
+
+    @field_validator(*SAID, check_fields=False)
+    @classmethod
+    def _needed(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = info.data.get("kind")
+        if info.field_name and kind and info.field_name in NEEDED[kind]:
+            text = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if not text:
+                raise ValueError(SAID[info.field_name])
+        return value
+
+    @field_validator("user", check_fields=False)
+    @classmethod
+    def _no_colon(cls, value: str) -> str:
+        if ":" in value:
+            raise ValueError("A user name can't contain a colon.")  # https://www.rfc-editor.org/rfc/rfc7617#section-2
+        return value
+
+    @field_validator("name", check_fields=False)
+    @classmethod
+    def _header_name(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("kind") == "header" and value and not TOKEN.fullmatch(value):
+            raise ValueError("Enter a header name, such as X-Api-Key.")
+        if info.data.get("kind") == "header" and value.lower() in NOT_A_KEY:
+            raise ValueError("AREA sets this header itself. Enter another one.")
+        return value
+
+
+KINDS = {
+    "bearer": "Bearer token",
+    "basic": "User name and password",
+    "header": "Key in a header",
+    "query": "Key in the address",
+    "oauth2": "OAuth 2.0 client credentials",
+}
+URL = asked("Address that it is for; the credential is sent to this host only", "https://api.example.com/v1/me")
+BASIC, BEARER, OAUTH2 = When("kind", ("basic",)), When("kind", ("bearer",)), When("kind", ("oauth2",))
+NAMED = When("kind", ("header", "query"))
+USER = asked("User name", "ann", default="", when=BASIC)
+PASSWORD = asked("Password", default=None, when=BASIC)
+TOKEN_FIELD = asked("Token", default=None, when=BEARER)
+NAME = asked("Name of the header or parameter", "X-Api-Key", default="", when=NAMED)
+VALUE = asked("Key", default=None, when=NAMED)
+
+
+def _kind(*kinds: str) -> Any:
+    return asked("How it is sent", default=kinds[0], labels={kind: KINDS[kind] for kind in kinds})
+
+
+class Login(Key):
+    """A user name and a password (RFC 7617)."""
+
+    url: Address = URL
+    user: str = asked("User name", "ann", min_length=1)
+    password: SecretStr = asked("Password", min_length=1)
+
+
+class FeedKey(Key):
+    """What lets a reader of a feed in."""
+
+    kind: Literal["basic", "bearer", "query"] = _kind("basic", "bearer", "query")
+    url: Address = URL
+    user: str = USER
+    password: SecretStr | None = PASSWORD
+    token: SecretStr | None = TOKEN_FIELD
+    name: str = NAME
+    value: SecretStr | None = VALUE
+
+
+class ApiKey(Key):
+    """What lets a client of an API in."""
+
+    kind: Kind = _kind(*KINDS)
+    url: Address = URL
+    token: SecretStr | None = TOKEN_FIELD
+    user: str = USER
+    password: SecretStr | None = PASSWORD
+    name: str = NAME
+    value: SecretStr | None = VALUE
+    token_url: str = asked(
+        "Address of the token endpoint", "https://login.example.com/oauth2/token", default="", when=OAUTH2
+    )
+    client_id: str = asked("Client ID", "area", default="", when=OAUTH2)
+    client_secret: SecretStr | None = asked("Client secret", default=None, when=OAUTH2)
+    scope: str = asked("Scopes, if the server wants any, separated by spaces", "orders.read", default="", when=OAUTH2)
+
+    @field_validator("token_url")
+    @classmethod
+    def _token_url(cls, value: str) -> str:
+        return _address(value) if value else value
+
+
+def credentials(model: type[Key]) -> Credentials[Any]:
+    """The connection of a service that works without one, too, and whose users may have many."""
+    return Credentials(model, tried, access, label=label, optional=True, grant=grant)
+
+
+def label(key: Key) -> str:
+    """What a connection is called unless its owner says otherwise: the host that it is for."""
+    return urlsplit(origin(key.url)).netloc
+
+
+def access(key: Key) -> Access:
+    """What the key sends along."""
+    given = {name: _plain(value) for name, value in key}
+    kind = given.get("kind", "basic")
+    bound: dict[str, Any] = {"base_url": origin(key.url), "bound": True}
+    if kind == "query":
+        return Access(params={given["name"]: given["value"]}, **bound)
+    if kind == "basic":
+        pair = base64.b64encode(f"{given['user']}:{given['password']}".encode()).decode()
+        return Access(headers={"Authorization": f"Basic {pair}"}, secrets=(given["password"],), **bound)
+    if kind == "header":
+        return Access(headers={given["name"]: given["value"]}, **bound)
+    return Access(headers={"Authorization": f"Bearer {given.get('token', '')}"}, **bound)
+
+
+def grant(key: Key) -> ClientGrant | None:
+    """Where the key's token is got, if it is got anywhere."""
+    if not isinstance(key, ApiKey) or key.kind != "oauth2" or key.client_secret is None:
+        return None
+    return ClientGrant(
+        server=Server("", key.token_url, quirks=Quirks(client_auth="post")),
+        keys=Keys(key.client_id, key.client_secret),
+        scope=" ".join(key.scope.split()),
+        base_url=origin(key.url),
+    )
+
+
+async def tried(ctx: Context, key: Key) -> str | None:
+    """Ask for the address with the key and without it. Returns what could not be proven, if so.
+
+    Raises `Permanent` when the key is refused, or would be sent over http to a public address.
+    """
+    await _private_if_plain(ctx, key.url)
+    response = await ctx.http.request("GET", key.url, headers={"Accept": "*/*"}, max_bytes=10_000_000)
+    if response.status == 401:
+        raise Permanent(f"{response.host} refuses this credential: it answered 401.")
+    without = await ctx.http.anonymous.request("GET", key.url, headers={"Accept": "*/*"}, max_bytes=10_000_000)
+    if without.status == 401 or (without.status == 403 and response.status < 400):
+        return None
+    return (
+        f"It was saved, but not proven: {response.host} gives the same kind of answer without it"
+        f" ({response.status} with it, {without.status} without). An address that needs the credential would prove it."
+    )
+
+
+async def check_token_url(ctx: Context, address: str) -> None:
+    """Raises `Permanent` when a secret would be sent over http to a public address."""
+    await _private_if_plain(ctx, address)
+
+
+async def _private_if_plain(ctx: Context, address: str) -> None:
+    parts = urlsplit(origin(address))
+    if parts.scheme == "http":
+        found = await ctx.guard.resolve(parts.hostname or "", parts.port or 80)
+        if any(is_public(one) for one in found):
+            raise Permanent(f"Use https for {parts.hostname}: over http, anybody on the way can read the credential.")
+
+
+def split(address: str) -> tuple[str, Mapping[str, Any]] | None:
+    """An address without its login, and the login as a `Key` takes it; None when it has none that may be kept so.
+
+    What has placeholders in it stays as it is, and so does an http address outside the own network.
+    """
+    scheme, found, rest = address.partition("://")
+    authority = re.match(r"[^/?#]*", rest)
+    login, at, host = authority[0].rpartition("@") if authority else ("", "", "")
+    user, colon, password = login.partition(":")
+    if not (found and at and colon and password) or "{{" in login + host:
+        return None
+    clean = f"{scheme}://{host}{rest[len(authority[0]) :]}" if authority else address
+    try:
+        place = urlsplit(origin(f"{'https' if scheme.lower().startswith('webcal') else scheme}://{host}/"))
+    except RequestFailed:
+        return None
+    if place.scheme == "http" and not _surely_private(place.hostname or ""):
+        return None
+    given = {
+        "kind": "basic",
+        "url": f"{place.scheme}://{place.netloc}/",
+        "user": unquote(user),
+        "password": unquote(password),
+    }
+    return clean, given
+
+
+def _surely_private(host: str) -> bool:
+    names = (".local", ".lan", ".home.arpa", ".internal", ".localhost")
+    if host == "localhost" or host.endswith(names) or ("." not in host and ":" not in host):
+        return True
+    return bool(re.fullmatch(r"[0-9.]+|.*:.*", host)) and not is_public(host)
+
+
+def _plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,0 +1,159 @@
+"""Where a user's connections are kept: the default one of each service in `user_services`, the others, which have names, beside it."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import override
+
+from area.db.models import CONNECTIONS, AreaConnection, ConnectionState, NamedConnection, Service, UserService
+from area.db.session import notify
+from area.kit.problems import Invalid, NotFound, TooMany
+from area.sdk import Service as Connector
+from area.sdk.credentials import CONTROL
+
+CHANGED = "connection_changed"  # NOTIFY with `str(Ref)`
+MOST_NAMED = 100  # of one user to one service
+
+
+class Ref(NamedTuple):
+    """One of a user's connections: `number` is its row in `named_connections`, 0 for the default one of the service."""
+
+    user_id: int
+    slug: str
+    number: int = 0
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.user_id}:{self.slug}" + (f":{self.number}" if self.number else "")
+
+    @classmethod
+    def read(cls, payload: str) -> "Ref":
+        """The inverse of `str`."""
+        user_id, slug, *number = payload.split(":")
+        return cls(int(user_id), slug, *map(int, number))
+
+    def context(self, column: str) -> str:
+        """What an encrypted column of it is bound to."""
+        place = f"{self.slug}#{self.number}" if self.number else self.slug
+        return f"{self.user_id}|{place}|{column}"
+
+
+def name_of(text: str) -> str:
+    """A connection's name as it is kept; nothing stands for the default one. Raises `Invalid`."""
+    name = " ".join(text.split())
+    if len(name) > 100:
+        raise Invalid.field("name", "Enter a name of at most 100 characters.")
+    if CONTROL.search(name):
+        raise Invalid.field("name", "Remove the line break or control character.")
+    return name
+
+
+async def service(session: AsyncSession, connector: Connector) -> Service:
+    """The service's row. Raises `NotFound`."""
+    row = await session.scalar(select(Service).where(Service.name == connector.name))
+    if row is None:
+        raise NotFound(f"{connector.name} is not in the catalog yet.")
+    return row
+
+
+async def find(session: AsyncSession, connector: Connector, user_id: int, name: str) -> int | None:
+    """The number of the user's connection of this name, also of one that was disconnected; None when there is none."""
+    name = name_of(name)
+    if not name:
+        return 0
+    return await session.scalar(
+        select(NamedConnection.id)
+        .join(Service, Service.id == NamedConnection.service_id)
+        .where(NamedConnection.user_id == user_id, Service.name == connector.name, NamedConnection.name == name)
+    )
+
+
+async def number(session: AsyncSession, connector: Connector, user_id: int, name: str) -> int:
+    """As `find`. Raises `NotFound`."""
+    found = await find(session, connector, user_id, name)
+    if found is None:
+        raise NotFound(f"You have no connection {name!r} to {connector.name}.")
+    return found
+
+
+async def names(session: AsyncSession, numbers: set[int]) -> dict[int, str]:
+    """The names of connections."""
+    if not numbers - {0}:
+        return {}
+    rows = await session.execute(
+        select(NamedConnection.id, NamedConnection.name).where(NamedConnection.id.in_(numbers))
+    )
+    return {row.id: row.name for row in rows}
+
+
+async def reserve(session: AsyncSession, user_id: int, service_id: int, name: str) -> int:
+    """The number of the connection of this name, which is made if there is none. Raises `TooMany`."""
+    name = name_of(name)
+    if not name:
+        return 0
+    mine = (NamedConnection.user_id == user_id, NamedConnection.service_id == service_id)
+    count = await session.scalar(select(func.count()).select_from(NamedConnection).where(*mine))
+    if (count or 0) >= MOST_NAMED:
+        raise TooMany(
+            f"You have {count} connections to this service, which is as many as AREA keeps. Remove one first."
+        )
+    await session.execute(
+        insert(NamedConnection).values(user_id=user_id, service_id=service_id, name=name).on_conflict_do_nothing()
+    )
+    return (await session.scalars(select(NamedConnection.id).where(*mine, NamedConnection.name == name))).one()
+
+
+async def put(session: AsyncSession, ref: Ref, service_id: int, tokens: dict[str, Any]) -> None:
+    """Keep tokens, which are encrypted, in place of those that were there."""
+    tokens = {"updated_at": func.clock_timestamp(), **tokens}
+    if ref.number:
+        await session.execute(update(NamedConnection).where(NamedConnection.id == ref.number).values(**tokens))
+        return
+    statement = insert(UserService).values(user_id=ref.user_id, service_id=service_id, **tokens)
+    await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=tokens))
+
+
+async def there(session: AsyncSession, ref: Ref, service_id: int) -> bool:
+    """Whether the connection exists and was not disconnected."""
+    mine = (
+        CONNECTIONS.user_id == ref.user_id,
+        CONNECTIONS.service_id == service_id,
+        CONNECTIONS.connection_id == ref.number,
+    )
+    return bool(
+        await session.scalar(
+            select(func.count()).where(*mine, (CONNECTIONS.oauth_token.is_not(None)) | (CONNECTIONS.connection_id == 0))
+        )
+    )
+
+
+async def mark(session: AsyncSession, ref: Ref, service_id: int, state: dict[str, Any]) -> None:
+    """Note how the connection fares."""
+    where = {"user_id": ref.user_id, "service_id": service_id, "connection_id": ref.number}
+    statement = insert(ConnectionState).values(**where, **state)
+    await session.execute(statement.on_conflict_do_update(index_elements=list(where), set_=state))
+
+
+async def forget(session: AsyncSession, ref: Ref, service_id: int) -> bool:
+    """Forget the connection's tokens and state; whether there were any. Its name stays while AREAs have chosen it."""
+    if not ref.number:
+        mine = (UserService.user_id == ref.user_id, UserService.service_id == service_id)
+        found = await session.scalar(delete(UserService).where(*mine).returning(UserService.service_id)) is not None
+    else:
+        found = True
+        chosen = select(AreaConnection.area_id).where(AreaConnection.connection_id == ref.number).limit(1)
+        if await session.scalar(chosen) is None:
+            await session.execute(delete(NamedConnection).where(NamedConnection.id == ref.number))
+        else:
+            await put(session, ref, service_id, {"oauth_token": None, "refresh_token": None, "token_expires_at": None})
+    await session.execute(
+        delete(ConnectionState).where(
+            ConnectionState.user_id == ref.user_id,
+            ConnectionState.service_id == service_id,
+            ConnectionState.connection_id == ref.number,
+        )
+    )
+    await notify(session, CHANGED, str(ref))
+    return found
