@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from area import catalog, connections, providers
+from area import catalog, connections, introductions
 from area.db.models import ConnectionState
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
@@ -182,7 +182,8 @@ async def test_what_the_vendor_will_sign_with_is_kept_until_it_is_set(state, use
 
     async def shown(keyring=state.keyring):
         async with state.database.sessions() as session:
-            return await providers.tokens(session, keyring, state.registry, state.settings)
+            sent = await introductions.sent(session, keyring, state.registry, state.settings)
+        return {slug: [one.token for one in tokens] for slug, tokens in sent.items()}
 
     told = orjson.dumps({"token": "s3cret-t0ken"})
     assert (await tell(state, body=told, signed=""))[0] == 401, "a signing secret is set"
@@ -195,7 +196,13 @@ async def test_what_the_vendor_will_sign_with_is_kept_until_it_is_set(state, use
         assert await tell(state, body=told.replace(b"s3cret", b"n3w"), signed="") == (200, b"{}")
     assert [one["event"] for one in logged] == ["webhook.token"]
     assert "n3w-t0ken" not in str(logged)
-    assert await shown() == {"board": "n3w-t0ken"}
+    assert await shown() == {"board": ["s3cret-t0ken", "n3w-t0ken"]}, "none replaces another"
+    assert (await tell(state, body=told, signed=""))[0] == 200, "the same again is no other"
+    for number, status in enumerate([200, 401, 401]):
+        more = told.replace(b"s3cret", b"m0re-%d" % number)
+        assert (await tell(state, body=more, signed=""))[0] == status, "three from one address"
+        await asyncio.sleep(1)  # one a second
+    assert len((await shown())["board"]) == 3
     assert "t0ken" not in str(await rows(state, "select * from meta")), "kept encrypted"
     assert await shown(Keyring(["another-key-of-more-than-32-characters"])) == {}
     for body in (b"{}", b"{", b"[]"):

@@ -23,7 +23,9 @@ PATIENCE = 10.0  # seconds for the first bytes of a body
 LEAST_RATE = 20_000  # bytes that earn one second more
 LONGEST = 60.0  # seconds in all
 REFUSED_PATIENCE = 0.5  # seconds between the pieces of a body that is refused anyway
+REFUSED_AT_ONCE = 8
 CLOSE = {"Connection": "close"}  # the rest of the body is not waited for
+LITTLE = 256_000  # bytes of one sender
 AROUND = 24_000  # bytes that a request takes beside its body
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,14 +44,17 @@ class CutOff(Exception):
 
 
 class Crowded(HTTPException):
-    """The process holds as many bytes for this sender, or in all, as it may."""
+    """The process holds as many bytes for this sender, or in all, as it may; `reading`: the body was begun."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reading: bool) -> None:
+        self.reading = reading
         super().__init__(429, "Too many large requests at the same time.", CLOSE | {"Retry-After": "2"})
 
 
 class Allowance:
-    """What bodies the process holds at a time: `total` bytes, and `each` of one sender."""
+    """What bodies the process holds at a time: `total` bytes, and `each` of one sender. Who holds `LITTLE` may go beyond the total
+    by half, so that a few who hold much keep nobody else out.
+    """
 
     def __init__(self, total: int, each: int) -> None:
         self.total, self.each = total, each
@@ -61,7 +66,7 @@ class Allowance:
         """One request's share, given back at the end."""
         share = Share(self, sender)
         try:
-            share.take(AROUND)
+            share.take(AROUND, reading=False)
             yield share
         finally:
             self.held -= share.held
@@ -69,10 +74,12 @@ class Allowance:
             if not self._of[sender]:
                 del self._of[sender]
 
-    def take(self, sender: Hashable, size: int) -> None:
+    def take(self, sender: Hashable, size: int, *, reading: bool) -> None:
         """Raises `Crowded`."""
-        if self.held + size > self.total or self._of[sender] + size > self.each:
-            raise Crowded
+        mine = self._of[sender] + size
+        total = self.total if mine > LITTLE else self.total * 3 // 2
+        if self.held + size > total or mine > self.each:
+            raise Crowded(reading=reading)
         self.held += size
         self._of[sender] += size
 
@@ -84,9 +91,9 @@ class Share:
         self._allowance, self._sender = allowance, sender
         self.held = 0
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, *, reading: bool = True) -> None:
         """Hold so many bytes more. Raises `Crowded`."""
-        self._allowance.take(self._sender, size)
+        self._allowance.take(self._sender, size, reading=reading)
         self.held += size
 
 
@@ -143,8 +150,20 @@ async def read(scope: MutableMapping[str, Any], receive: Receive, limit: int, sh
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+_refusing = asyncio.BoundedSemaphore(REFUSED_AT_ONCE)
+
+
 async def refuse(receive: Receive, expected: int) -> None:
-    """Take what still comes of a body that is refused, as long as it keeps coming: who is cut off does not hear why."""
+    """Take what still comes of a body that is refused, as long as it keeps coming: who is cut off does not hear why. When many are
+    refused at the same time, some aren't heard out.
+    """
+    if _refusing.locked():
+        return
+    async with _refusing:
+        await _drop(receive, expected)
+
+
+async def _drop(receive: Receive, expected: int) -> None:
     size = 0
     while expected <= MOST_READ and size <= MOST_READ:
         try:

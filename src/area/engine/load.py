@@ -1,7 +1,7 @@
 """How long what a user's webhooks bring will wait: what is accepted and not done, and how fast it is done.
 
 Each process says once a second what it accepted and did, by NOTIFY, and counts what the others say. What it counts is an estimate:
-it begins with what the queue holds, and with nothing whenever a worker finds the queue empty.
+it begins with what the head of the queue holds, and with nothing whenever a worker finds the queue empty.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ NAMED = 250  # users in one notification, which holds 8,000 bytes
 IDLE = "select not exists (select from pgqueuer where entrypoint = 'execute')"
 WAITING = """
 select a.user_id, count(*) as n from (
-    select payload from pgqueuer where status = 'queued' and entrypoint = 'execute' order by id limit 5000) p
+    select payload from pgqueuer where status = 'queued' and entrypoint = 'execute' order by id limit 1000) p
 cross join lateral regexp_matches(convert_from(p.payload, 'UTF8'), '^[0-9]+ ([0-9]+) ', 'gn') as found
 join areas a on a.id = found[1]::int group by 1
 """

@@ -66,7 +66,8 @@ class Hooks:
             return problem(413, f"At most {MAX_BODY:,} bytes are taken at once.", CLOSE)
         except body.TooSlow:
             return problem(408, "The body did not come in time.", CLOSE)
-        except body.Crowded:
-            return problem(429, "Too many requests at the same time.", later(2), CLOSE)
+        except body.Crowded as error:
+            headers = (later(2), CLOSE) if error.reading else (later(2),)
+            return problem(429, "Too many requests at the same time.", *headers)
         except body.CutOff:
             return problem(400, "The connection was closed before the end of the body.")
