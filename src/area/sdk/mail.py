@@ -12,14 +12,19 @@ from area.kit.mime import Mailbox, Message
 
 __all__ = ["Addresses", "Letter", "Mailbox", "Message", "addresses", "compose", "mailboxes"]
 
-_PIECE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,;"])+')
-_NAMED = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^<>"])*)<\s*([^<>\s]*)\s*>\s*')
+MOST = 100  # addresses of one field; RFC 5321 §4.5.3.1.8 asks servers for no more
+# A quote without an end reaches to the end of the text, and nothing is tried twice: time grows with the length alone.
+_QUOTED = r'"(?:[^"\\]|\\.)*+'
+_PIECE = re.compile(rf'(?:{_QUOTED}(?:"|\\?\Z)|[^,;"])++', re.DOTALL)
+_NAMED = re.compile(rf'((?:{_QUOTED}"|[^<>"])*+)<\s*+([^<>\s]*+)\s*+>\s*+', re.DOTALL)
 
 
 def mailboxes(text: str) -> list[Mailbox]:
     """Addresses with or without names, separated by commas or semicolons. Raises `ValueError` with a sentence."""
-    found = []
-    for piece in filter(str.strip, _PIECE.findall(text)):
+    found: list[Mailbox] = []
+    for piece in filter(str.strip, (match[0] for match in _PIECE.finditer(text))):
+        if len(found) == MOST:
+            raise ValueError(f"Enter at most {MOST} addresses.")
         match = _NAMED.fullmatch(piece)
         name, given = match.groups() if match else ("", piece.strip())
         plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in name)

@@ -22,6 +22,7 @@ from area.connectors.email.message import MAX_TEXT, Mail, read
 from area.kit.http import Client
 from area.kit.net import Guard
 from area.sdk import AuthExpired, Context, Credentials, Http, Permanent, Retry, tls_context
+from area.sdk.mail import mailboxes
 
 ALLOWED = ("127.0.0.1", "localhost")
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -638,3 +639,15 @@ async def test_dovecot_hears_no_second_command(box, wrong):
     with pytest.raises(Permanent, match="line break"):
         await try_account(context(kept), kept)
     assert "X1" not in box.log()[len(before) :]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['\\"' * 300_000, '"' * 600_001, "<" + " " * 600_000 + "x y", '"a" ' * 150_000 + "<", "a@b.example," * 50_000],
+    ids=["quotes in quotes", "quotes", "blanks", "names", "addresses"],
+)
+def test_addresses_are_read_in_one_pass(text: str):
+    begun = time.process_time()
+    with pytest.raises(ValueError, match="address"):
+        mailboxes(text)
+    assert time.process_time() - begun < 5  # what tries each beginning again takes an hour
