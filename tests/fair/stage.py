@@ -140,14 +140,14 @@ class Stage:
             async with http.request(method, address, **options) as answer:
                 raw = await answer.read()
                 body: Any = raw.decode(errors="replace")
-                if "json" in answer.headers.get("content-type", ""):
+                if raw and "json" in answer.headers.get("content-type", ""):
                     body = json.loads(raw)
                 return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, body)
 
-    async def register(self, name: str, email: str = "") -> Person:
+    async def register(self, name: str, email: str = "", **more: str) -> Person:
         """A new account."""
         person = Person(self, name, email or f"{name}@example.org")
-        body = {"email": person.email, "username": name, "password": PASSWORD}
+        body = {"email": person.email, "username": name, "password": PASSWORD} | more
         answer = await self.request("POST", "/api/auth/register", json_body=body)
         assert answer.status == 201, answer
         person.token = answer.body["token"]
@@ -175,7 +175,7 @@ class Stage:
             password=PASSWORD,
             cookie=victim.cookie["Cookie"],
             hook=await victim.hook(url=f"{own}/hook", body=sent),
-            named_hook=await victim.hook(url=f"http://{named}:{port}/hook", body=sent),
+            named_hook=await victim.hook(url=f"http://{named}:{port}/named", body=sent),
         )
         self._victim = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.fair.victim", stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -247,7 +247,11 @@ class Stage:
 async def stage(
     table: Table, *, own_names: bool = False, log: Path | None = None, **settings: str
 ) -> AsyncIterator[Stage]:
-    """An installation with three accounts. With `own_names` the attacker's name server is the one that AREA asks (needs root)."""
+    """An installation with three accounts.
+
+    With `own_names` the attacker's name server is the one that AREA asks (needs root). `AREA_SMTP_URL` is made of the login that
+    is given for it, such as `area:secret@`, and the address of a mail server that takes everything.
+    """
     async with contextlib.AsyncExitStack() as stack:
         mail = stack.enter_context(mail_server())
         names = stack.enter_context(nameserver()) if own_names else None
@@ -255,7 +259,8 @@ async def stage(
         allowed = "127.0.0.1,localhost,victor.test"
         environment = {"AREA_ALLOW_PRIVATE_NETWORK": allowed, "AREA_WEBHOOK_RATE": "100000"} | settings
         if "AREA_SMTP_URL" in settings:
-            environment["AREA_SMTP_URL"] = f"smtp://127.0.0.1:{mail.port}?from=area@example.org"
+            login = settings["AREA_SMTP_URL"]
+            environment["AREA_SMTP_URL"] = f"smtp://{login}127.0.0.1:{mail.port}?from=area@example.org&tls=none"
         area = Installation(through=_resolving(names, folder) if names else (), **environment)
         stack.callback(area.remove)
         if log:

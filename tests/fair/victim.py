@@ -70,7 +70,10 @@ class Victim:
             self.lateness.append(time.time() - datetime.fromisoformat(sent["planned"]).timestamp())
         elif waiting := self.waiting.pop(sent["id"], None):
             waiting.set_result(None)
-        return web.Response(text="ok")
+        answer = web.Response(text="ok")
+        if request.path == "/named":
+            answer.force_close()  # so that the name is looked up each time
+        return answer
 
     async def healthz(self) -> None:
         """The process answers at all."""

@@ -36,7 +36,13 @@ class Installation:
         self.url = f"http://127.0.0.1:{self.port}"
         self._workers = workers
         self._through = through  # a command that starts another one, such as `nice`
-        self._environment = environment
+        self.environment = {
+            "AREA_DATA_DIR": str(self.data),
+            "AREA_PORT": str(self.port),
+            "AREA_ALLOW_PRIVATE_NETWORK": "127.0.0.1",
+            "AREA_LOG_FORMAT": "json",
+            **environment,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -47,12 +53,8 @@ class Installation:
             # compiled modules, wherever the tests run: a restart takes as long as it does when installed
             "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / f"area-tests-pycache-{os.geteuid()}"),
-            "AREA_DATA_DIR": str(self.data),
-            "AREA_PORT": str(self.port),
-            "AREA_ALLOW_PRIVATE_NETWORK": "127.0.0.1",
-            "AREA_LOG_FORMAT": "json",
             "PYTHONUNBUFFERED": "1",
-            **self._environment,
+            **self.environment,
         }
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -92,7 +94,7 @@ class Installation:
         if self._process is None:
             return 0.0
         begun = time.monotonic()
-        family = self._family()
+        family = self.family()
         self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
@@ -125,7 +127,8 @@ class Installation:
 
     # Processes
 
-    def _family(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
+        """All processes below `area up`."""
         assert self._process is not None
         try:
             return psutil.Process(self._process.pid).children(recursive=True)

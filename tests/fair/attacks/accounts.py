@@ -40,7 +40,7 @@ async def stolen_session(stage: Stage) -> None:
         stage.table.is_so(stage.attack, f"a token {name} is refused", answer.status, answer.status in (401, 403, 422))
     made = await owner.ask("POST", "/api/me/tokens", {"name": "old", "password": PASSWORD})
     token = made.body.get("token", "") if made.status == 201 else ""
-    answer = await owner.ask("DELETE", "/api/me/sessions?tokens=true")
+    answer = await owner.ask("POST", "/api/me/sign-out-everywhere", {"tokens": True})
     seen = await stage.request("GET", "/api/me", headers={"Authorization": f"Bearer {token}"})
     stage.table.is_so(
         stage.attack, "sign out everywhere ends tokens too", f"{answer.status}, {seen.status}", seen.status == 401
@@ -58,7 +58,7 @@ async def enumeration(stage: Stage) -> None:
     unknown = await stage.request("POST", "/api/auth/register", json_body=body("new@example.org", "somebody-2"))
     shown = f"{known.status} {unknown.status}"
     stage.table.is_so(stage.attack, "register answers both alike", shown, known.status == unknown.status)
-    resets = [await stage.request("POST", "/api/auth/forgot", json_body={"email": email})
+    resets = [await stage.request("POST", "/api/auth/password/forgot", json_body={"email": email})
               for email in (stage.victim.email, "nobody@example.org")]  # fmt: skip
     alike = resets[0].status == resets[1].status < 400 and resets[0].body == resets[1].body
     stage.table.is_so(stage.attack, "a reset answers both alike", [one.status for one in resets], alike)

@@ -1,0 +1,134 @@
+"""No secret is where it doesn't belong: one of every kind is put into a live installation, which is then looked through."""
+
+import pytest
+
+from tests.fair.attacks.mail import link
+from tests.fair.stage import PASSWORD, Stage, stage
+from tests.fair.table import Table
+from tests.peers import dovecot
+
+from .canaries import Canaries, look_through
+
+SETTINGS = {  # secrets of the administrator's
+    "AREA_GITHUB_CLIENT_SECRET": "GitHub's client secret",
+    "AREA_GITHUB_SIGNING_SECRET": "GitHub's signing secret",
+    "AREA_OIDC_CLIENT_SECRET": "the provider's client secret",
+    "AREA_METRICS_TOKEN": "metrics token",
+}
+
+
+@pytest.mark.slow
+async def test_no_secret_is_where_it_does_not_belong():
+    canaries = Canaries()
+    settings = {name: canaries.make(what) for name, what in SETTINGS.items()}
+    settings |= {
+        "AREA_GITHUB_CLIENT_ID": "area-at-github",
+        "AREA_OIDC_CLIENT_ID": "area-at-the-provider",
+        "AREA_OIDC_ISSUER": "http://127.0.0.1:9/",
+        "AREA_SMTP_URL": f"area:{canaries.make('password of the mail server')}@",
+        "AREA_SECRET_KEY": canaries.make("secret key") + "-of-32-characters",
+        "AREA_LOG_LEVEL": "debug",
+    }
+    async with stage(Table(), **settings) as live:
+        await _accounts(live, canaries)
+        with dovecot() as imap:
+            await _connections(live, canaries, imap)
+        await _areas(live, canaries)
+        await look_through(live, canaries, [live.people["admin"], live.people["victor"]])
+    assert not canaries.found
+    assert len(canaries.secrets) > 20
+    assert set(canaries.places) == {"log", "database", "api", "page", "export", "metrics", "processes", "backup"}
+
+
+async def _accounts(live: Stage, canaries: Canaries) -> None:
+    """Passwords, right ones and mistyped ones, sessions, tokens, an invitation."""
+    admin, victor = live.people["admin"], live.victim
+    for person in live.people.values():
+        canaries.keep(f"session of {person.name}", person.token)
+    canaries.keep("password", PASSWORD)
+    await live.log_in(victor.name, canaries.make("mistyped password"))
+    await live.log_in(canaries.make("password in the field of the name"), "x")
+    new = canaries.make("new password")
+    changed = await victor.ask("POST", "/api/me/password", {"current_password": PASSWORD, "new_password": new})
+    assert changed.status == 204, changed
+    refused = await live.request("POST", "/api/auth/register", json_body={
+        "email": "no address", "username": "x", "password": canaries.make("password of a registration that is refused"),
+    })  # fmt: skip
+    assert refused.status == 422
+    made = await victor.ask("POST", "/api/me/tokens", {"name": "script"})
+    assert made.status == 201, made
+    canaries.keep("API token", made.body["token"])
+    for path in ("/api/me", "/"):
+        wrong = canaries.make(f"wrong token for {path}")
+        await live.request("GET", path, headers={"Authorization": f"Bearer {wrong}", "Cookie": f"area_session={wrong}"})
+    await _links(live, canaries)
+    made = await admin.ask("POST", "/api/admin/invitations", {})
+    assert made.status == 201, made
+    canaries.keep("invitation", made.body["token"])
+
+
+async def _links(live: Stage, canaries: Canaries) -> None:
+    """What is mailed: one link that is used, and one that is not."""
+    mallory = live.attacker
+    token = canaries.keep("link that confirms an address", await link(live, mallory.email))
+    answer = await live.request("POST", "/api/auth/email/confirm", json_body={"token": token})
+    assert answer.status == 200, answer
+    live.mail.mails.clear()
+    answer = await live.request("POST", "/api/auth/password/forgot", json_body={"email": mallory.email})
+    assert answer.status == 202, answer
+    token = canaries.keep("link that resets a password", await link(live, mallory.email))
+    await live.request("GET", f"/reset-password?token={token}")
+    wrong = canaries.make("link that is none")
+    await live.request("GET", f"/confirm-email?token={wrong}")
+    await live.request("POST", "/api/auth/password/reset", json_body={"token": wrong, "new_password": PASSWORD})
+
+
+async def _connections(live: Stage, canaries: Canaries, imap) -> None:
+    """Credentials of connected services: one that works, and one that is refused."""
+    victor = live.victim
+    body = {"imap_host": "127.0.0.1", "imap_port": imap.port, "imap_security": "none", "login": imap.login}
+    refused = await victor.ask("POST", "/api/connections/email", body | {"password": canaries.make("refused password")})
+    assert refused.status == 422, refused
+    smtp = {
+        "smtp_host": "127.0.0.1",
+        "smtp_port": live.mail.port,
+        "smtp_security": "none",
+        "from_address": victor.email,
+    }
+    kept = await victor.ask(
+        "POST", "/api/connections/email", smtp | {"login": "v", "password": canaries.make("password of a connection")}
+    )
+    assert kept.status == 200, kept
+
+
+async def _areas(live: Stage, canaries: Canaries) -> None:
+    """Secrets of webhooks, their addresses, and what is sent to them with headers that carry secrets."""
+    victor = live.victim
+    secret = canaries.make("secret of a webhook")
+    signed = await victor.area(
+        "webhook.received", {"signature": "hmac_sha256", "secret": secret}, "inbox.post", "signed", title="x"
+    )
+    open_one = await victor.area("webhook.received", {}, "http.request", "open", url=f"{live.website}/sink")
+    for area in (signed, open_one):
+        # whoever owns the AREA reads its address on its page and in the API
+        token = str(area["webhook_url"]).rpartition("/")[2]
+        canaries.keep(f"address of {area['name']}", token, shown={"api", "page"})
+    await live.request("POST", str(signed["webhook_url"]), json_body={"id": 1})
+    headers = {"Authorization": f"Bearer {canaries.make('bearer token of a sender')}"}
+    headers["Cookie"] = f"a={canaries.make('cookie of a sender')}"
+    answer = await live.request("POST", str(open_one["webhook_url"]), json_body={"id": 1}, headers=headers)
+    assert answer.status == 202, answer
+    broken = f"{live.area.url}/hooks/{canaries.make('address that is no more')}"
+    await live.request("POST", broken, json_body={})
+    done = "select status in ('success', 'failed') from area_executions where id = $1"
+    await live.until(done, answer.body["execution_id"], seconds=20)
+
+
+async def test_a_canary_is_found_where_it_is():
+    canaries = Canaries()
+    secret = canaries.make("one")
+    canaries.keep("shown", "a-shown-secret", shown={"page"})
+    canaries.look("log", "here", f"x {secret} y")
+    canaries.look("page", "there", "a-shown-secret")
+    canaries.look("database", "as bytes", f"\\x{secret.encode().hex()}")
+    assert canaries.found == ["one in log here", "one in database as bytes"]
