@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from area.kit.hostnames import parse_pattern
+from area.kit.hostnames import is_loopback, parse_pattern
 from area.kit.net import Guard
 from area.kit.oauth2 import Keys
 
@@ -89,7 +89,8 @@ class Settings(BaseSettings):
         "info", description="The least level that is logged."
     )
     metrics_token: SecretStr | None = Field(
-        None, description="Bearer token that /metrics asks for. Unset: /metrics answers to loopback addresses only."
+        None,
+        description="Bearer token that /metrics asks for. Unset: /metrics answers to this machine only, and to no proxy on it.",
     )
 
     oidc_issuer: str | None = Field(
@@ -205,6 +206,12 @@ class Settings(BaseSettings):
         """What AREA answers to besides loopback names and addresses, as `area.kit.hostnames` has patterns."""
         own = urlsplit(self.base_url).hostname or ""
         return tuple(dict.fromkeys(parse_pattern(name) for name in (own, *_split(self.allowed_hosts))))
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether other machines can reach AREA: it listens on more than loopback, or a proxy passes requests on."""
+        hosts = (self.host, *self.names())
+        return bool(self.proxies()) or not all(is_loopback(host) for host in hosts)
 
     def guard(self) -> Guard:
         """The SSRF guard with this installation's exceptions."""

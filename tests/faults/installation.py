@@ -113,6 +113,25 @@ class Installation:
         self._process = None
         return took
 
+    def kill_supervisor(self) -> None:
+        """Kill `area up` itself, and nothing else."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def everybody(self) -> list[psutil.Process]:
+        """Every process that belongs to this data dir, whoever its parent is."""
+        found = []
+        for one in psutil.process_iter():
+            try:
+                ours = one.environ().get("AREA_DATA_DIR") == str(self.data) or str(self.data) in " ".join(one.cmdline())
+                if one.status() != psutil.STATUS_ZOMBIE and (ours or Path(one.cwd()).is_relative_to(self.data)):
+                    found.append(one)
+            except psutil.Error:
+                continue
+        return found
+
     def remove(self) -> None:
         """Stop it and delete its files."""
         self.stop()

@@ -4,6 +4,7 @@ import errno
 import json
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -196,13 +197,22 @@ async def find_user(session: "AsyncSession", login: str | None) -> "UserView":
         return await accounts.user(session, int(login))
 
 
-def check_port(host: str, port: int) -> None:
-    """See that the port can be listened on. Raises `Failed`."""
+def check_port(host: str, port: int, *, patience: float = 0.0) -> None:
+    """See that the port can be listened on, within `patience` seconds. Raises `Failed`."""
+    end = time.monotonic() + patience
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(address)
+        while True:
+            with socket.socket(family, kind, protocol) as attempt:
+                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    attempt.bind(address)
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                        raise
+                else:
+                    return
+            time.sleep(0.05)
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:

@@ -5,6 +5,7 @@ It never works itself: it has no thread, no event loop and no connection that a 
 """
 
 import asyncio
+import fcntl
 import gc
 import http.client
 import importlib
@@ -14,10 +15,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +30,7 @@ import structlog
 from area import cli
 from area.cli import console
 from area.cli.anybody import NOBODY, anybody
+from area.kit.lifeline import end_with
 from area.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ STOP_WITHIN = 12.0  # seconds
 LOOK_EVERY = 0.1
 QUICK_DEATH = 10.0  # seconds; a role that dies sooner is started again after a growing pause
 LONGEST_PAUSE = 30.0
+PORT_WITHIN = 5.0  # seconds that a start waits for the port, which an `area up` that was just killed may still hold
 STARTING = 60.0  # seconds that a start takes at most, on a machine that is very busy
 REFUSED = (1, 2)  # exit codes of a role that has told on stderr why it can't start
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -53,7 +58,10 @@ There is no account yet. Open {url} and make the first one: it is the administra
 Without a browser, this makes it, and answers with a token:
 
   curl {url}/api/auth/register -H 'Content-Type: application/json' \\
-    -d '{{"email": "you@example.org", "username": "you", "password": "<8 characters or more>"}}'
+    -d '{{"email": "you@example.org", "username": "you", "password": "<8 characters or more>"{code}}}'
+"""
+SETUP_CODE = """
+Other machines can reach this one, so the first account needs the set-up code: {code}
 """
 
 
@@ -78,11 +86,16 @@ def up(configured: Settings, *, workers: int, say: Callable[[str], None]) -> int
     Raises `Failed`, `Malformed` or `EmbeddedError` when it can't start. A role that refuses its first start ends it all with its exit
     code; later it is started again.
     """
-    console.check_port(configured.host, configured.port)
+    console.check_port(configured.host, configured.port, patience=PORT_WITHIN)
     stopping: list[int] = []
     for number in SIGNALS:
         signal.signal(number, lambda signal_number, _frame: stopping.append(signal_number))
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics(configured)
+    with metrics_dir(configured.data_dir) as metrics:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        return _run(configured, workers, stopping, say)
+
+
+def _run(configured: Settings, workers: int, stopping: list[int], say: Callable[[str], None]) -> int:
     if PROCESSES.get_start_method() == "fork":
         _load()
     server = None
@@ -118,13 +131,18 @@ def _load() -> None:
 
 def _migrate_once(configured: Settings, environment: Mapping[str, str]) -> int:
     """Bring the schema up to date once, rather than have each role do it. Returns the exit code when that is refused."""
+    configured.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     marker = configured.data_dir / "schema"
     newest = max(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
     if marker.is_file() and marker.read_text() == newest:
         return 0
     command = [sys.executable, "-m", "area.cli", "db", "upgrade"]
     done = subprocess.run(  # noqa: S603 - ourselves; in a process of its own, whose memory is given back
-        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, check=False
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        check=False,
+        preexec_fn=partial(end_with, os.getpid()) if sys.platform == "linux" else None,
     )
     if done.returncode == 0:
         marker.write_text(newest)
@@ -156,7 +174,7 @@ def _watch(
             first_look = _start("first-look", _look, environment)
         if first_look is not None and first_look.exitcode is not None:
             if first_look.exitcode == NOBODY:
-                say(FIRST_STEPS.format(url=configured.base_url))
+                say(first_steps(configured))
             first_look = None
         time.sleep(LOOK_EVERY)
     return 0
@@ -179,7 +197,8 @@ def _revive(server: "Embedded", roles: list[Role]) -> None:
 
 def _start(name: str, command: Callable[[], None], environment: Mapping[str, str]) -> BaseProcess:
     """Run a command of ours, in a process of its own."""
-    process = PROCESSES.Process(target=_live, name=name, args=(name, command, environment), daemon=True)
+    arguments = (os.getpid(), name, command, environment)
+    process = PROCESSES.Process(target=_live, name=name, args=arguments, daemon=True)
     # a signal for a process that does not handle it yet must not be taken for one to us
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -189,8 +208,9 @@ def _start(name: str, command: Callable[[], None], environment: Mapping[str, str
     return process
 
 
-def _live(name: str, command: Callable[[], None], environment: Mapping[str, str]) -> None:
+def _live(parent: int, name: str, command: Callable[[], None], environment: Mapping[str, str]) -> None:
     """A process's life. In its own session: a terminal's Ctrl-C is for the supervisor, and the order of stopping ours."""
+    end_with(parent)
     os.setsid()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -207,17 +227,44 @@ def _live(name: str, command: Callable[[], None], environment: Mapping[str, str]
         sys.exit(1)
 
 
+def first_steps(configured: Settings) -> str:
+    """What to do when there is no account."""
+    from area.accounts import setup
+
+    code = setup.code(configured)
+    if code is None:
+        return FIRST_STEPS.format(url=configured.base_url, code="")
+    return SETUP_CODE.format(code=code) + FIRST_STEPS.format(url=configured.base_url, code=f', "setup_code": "{code}"')
+
+
 def _look() -> None:
     """Whether the database has an account, as an exit code."""
     sys.exit(asyncio.run(anybody(settings().database_url or "")))
 
 
-def _metrics(configured: Settings) -> str:
-    """An empty directory where the processes count together."""
-    path = configured.data_dir.absolute() / "metrics"
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return str(path)
+@contextmanager
+def metrics_dir(data_dir: Path) -> Iterator[Path]:
+    """A new directory where the processes count together, and what killed ones left behind removed.
+
+    In memory where that can be: the counters are mapped files, and whoever writes to one on a full disk is killed (SIGBUS).
+    """
+    shutil.rmtree(data_dir / "metrics", ignore_errors=True)  # where it was up to version 0.1
+    memory = Path("/dev/shm")  # noqa: S108 - the directory is made 0700, with a name that nobody can guess
+    base = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    prefix = f"area-metrics-{os.geteuid()}-"
+    for left in base.glob(f"{prefix}*"):
+        with suppress(OSError), (left / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    held = os.open(path / "new", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)  # until the last of us has ended
+    (path / "new").rename(path / "lock")
+    try:
+        yield path
+    finally:
+        os.close(held)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _keep(role: Role, environment: Mapping[str, str]) -> None:

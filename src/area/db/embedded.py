@@ -1,12 +1,13 @@
 """The embedded PostgreSQL: the binaries come in a wheel, the server is ours to make, start, share and stop.
 
-Several AREA processes may want the server of one data dir at once. Three files beside the cluster settle who does what, by
+Several AREA processes may want the server of one data dir at once. Four files beside the cluster settle who does what, by
 `flock`, so that the kernel lets go of them for a process that was killed:
 
 - `postgres.lock` is held by whoever starts or stops the server, so that one does it at a time;
 - `postgres.users` is held, shared, by every process that uses the server: whoever can have it alone was the last, and stops it;
 - `postgres.alive` is handed down to the server and held by each of its processes. While it is held there is a server, or
-  what a killed one left behind. A pid can't say that: it may be another's by now, or of another container.
+  what a killed one left behind. A pid can't say that: it may be another's by now, or of another container;
+- `postgres.keeper` is held by the process that stops the server when all its users were killed (`area.db.keeper`).
 """
 
 import errno
@@ -20,6 +21,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -157,6 +159,7 @@ class Embedded:
     _socket_dir: Path
     _users: int
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    _keeper: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
     def adopted(self) -> bool:
@@ -176,12 +179,17 @@ class Embedded:
             with _mutex(self.directory.parent):
                 last = _try(users, fcntl.LOCK_EX)
                 if last:
+                    if self._keeper is not None:
+                        self._keeper.kill()
+                        self._keeper.wait()
                     _stop(self.directory, self._process)
                     if self._socket_dir != self.directory:
                         with suppress(OSError):
                             self._socket_dir.rmdir()
         finally:
             os.close(users)
+            if self._keeper is not None:
+                self._keeper.returncode = 0  # unless we were the last, it goes on for the others
             if self._process is not None:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(1 if last else 0)
@@ -231,10 +239,17 @@ def start(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embedd
             users = _open(data_dir / "postgres.users")
             try:
                 fcntl.flock(users, fcntl.LOCK_SH)  # can't wait: it is held alone only under the mutex
-                directory = data_dir / "postgres"
-                account = _account(directory)
-                _prepare(directory, account, mutex)
-                server, process = _ensure_running(directory, account, options or {})
+                keeper = _keep(data_dir)
+                try:
+                    directory = data_dir / "postgres"
+                    account = _account(directory)
+                    _prepare(directory, account, mutex)
+                    server, process = _ensure_running(directory, account, options or {})
+                except BaseException:
+                    if keeper is not None:
+                        keeper.kill()
+                        keeper.wait()
+                    raise
             except BaseException:
                 os.close(users)
                 raise
@@ -244,7 +259,50 @@ def start(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embedd
         ) from error
     query = urlencode({"host": server.socket_dir, "port": PORT, "sslmode": "disable"}, safe="/", quote_via=quote)
     dsn = f"postgresql://{SUPERUSER}@/{DATABASE}?{query}"
-    return Embedded(dsn, directory, Path(server.socket_dir), users, process)
+    return Embedded(dsn, directory, Path(server.socket_dir), users, process, keeper)
+
+
+def stop_unused(data_dir: Path, keeper: int) -> None:
+    """Stop the server of `data_dir` if nobody uses it: all who did were killed. `keeper` is the lock of its keeper, who calls this."""
+    with _mutex(data_dir):
+        users = _open(data_dir / "postgres.users")
+        try:
+            if _try(users, fcntl.LOCK_EX):
+                running = _running(data_dir / "postgres")
+                _stop(data_dir / "postgres", None)
+                if running and Path(running.socket_dir) != data_dir / "postgres":
+                    with suppress(OSError):
+                        Path(running.socket_dir).rmdir()
+                os.close(keeper)
+                return
+        finally:
+            os.close(users)
+    # somebody came in between: go on waiting
+    os.execv(sys.executable, _keeper_command(data_dir, keeper))  # noqa: S606 - ourselves
+
+
+def _keep(data_dir: Path) -> "subprocess.Popen[bytes] | None":
+    """Start the server's keeper, unless there is one. Under the mutex."""
+    os.close(_open(data_dir / "postgres.alive"))  # made by now, for the keeper to look at
+    lock = _open(data_dir / "postgres.keeper")
+    try:
+        if not _try(lock, fcntl.LOCK_EX):
+            return None
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            _keeper_command(data_dir, lock),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[lock],  # it holds the lock as long as it lives
+            start_new_session=True,
+        )
+    finally:
+        os.close(lock)
+
+
+def _keeper_command(data_dir: Path, lock: int) -> list[str]:
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(data_dir), str(lock)]
 
 
 def _ensure_running(
@@ -414,6 +472,7 @@ def _prepare(directory: Path, account: Account, mutex: int) -> None:
             f"{directory} was made by PostgreSQL {found}, and this AREA brings {_VERSION}. Go back to the AREA that made it,"
             f" run `area db backup FILE`, move {directory} away, and with this AREA run `area db restore FILE`."
         )
+    _refuse_hosts(directory, account)
     status = directory.stat()
     if os.geteuid() == 0 and status.st_uid != account.uid:
         log.warning("giving the database's files to the user it runs as", directory=str(directory), uid=account.uid)
@@ -421,6 +480,17 @@ def _prepare(directory: Path, account: Account, mutex: int) -> None:
             account.give(path)
     if stat.S_IMODE(status.st_mode) != 0o700:
         directory.chmod(0o700)  # PostgreSQL refuses others
+
+
+def _refuse_hosts(directory: Path, account: Account) -> None:
+    """Let nobody in by TCP without a password, as clusters made by AREA 0.1 would if a local.conf listened there."""
+    file = directory / "pg_hba.conf"
+    with suppress(FileNotFoundError):
+        text = file.read_text("utf-8", "replace")
+        mended = re.sub(r"^([ \t]*host\w*[ \t].*[ \t])trust([ \t]*)$", r"\1reject\2", text, flags=re.MULTILINE)
+        if mended != text:
+            log.info("refusing connections by TCP without a password", file=str(file))
+            _write(file, mended, account)
 
 
 def _make(directory: Path, account: Account, mutex: int) -> None:
@@ -434,7 +504,8 @@ def _make(directory: Path, account: Account, mutex: int) -> None:
                 binaries() / "initdb",
                 f"--pgdata={temporary}",
                 f"--username={SUPERUSER}",
-                "--auth=trust",  # who may connect is settled by who may enter the socket's directory: its owner and root
+                "--auth-local=trust",  # settled by who may enter the socket's directory: its owner and root
+                "--auth-host=reject",  # whatever a local.conf listens on
                 "--encoding=UTF8",
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",

@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -120,6 +120,11 @@ def _mac(secret: bytes, purpose: str, payload: str) -> bytes:
 
 def _derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
     return HKDF(SHA256(), length, salt=None, info=f"area {_VERSION} {purpose}".encode()).derive(secret)
+
+
+def derive_code(secret: str, purpose: str) -> str:
+    """Sixteen letters and digits (80 bits, RFC 4648 base32) that only who has the secret can know."""
+    return b32encode(_derive(secret.encode(), purpose, 10)).decode()
 
 
 def _key_id(secret: bytes) -> str:

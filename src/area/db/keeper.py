@@ -1,0 +1,53 @@
+"""Stops the embedded PostgreSQL when all who used it were killed: a small process beside the server, started with it.
+
+Who ends in order stops the server itself (`embedded.Embedded.stop`). A killed process can't, and the kernel can't do it either: the
+server may be used by others, and must be told to stop rather than killed. This runs as a script that imports nothing of AREA, so that
+waiting takes 8 MB and next to no time.
+"""
+
+import fcntl
+import os
+import sys
+import time
+
+LOOK_EVERY = 0.3  # seconds
+STOP = "import sys; from pathlib import Path; from area.db import embedded; embedded.stop_unused(Path(sys.argv[1]), int(sys.argv[2]))"
+
+
+def main(data_dir: str, lock: int) -> None:
+    """Wait until nobody uses the server of the directory, and see that it stops. `lock` is the descriptor of `postgres.keeper`."""
+    while True:
+        time.sleep(LOOK_EVERY)
+        try:
+            unused = is_unused(data_dir, lock)
+        except FileNotFoundError:
+            return  # the directory is gone
+        if unused:
+            os.execv(sys.executable, [sys.executable, "-c", STOP, data_dir, str(lock)])  # noqa: S606 - ourselves
+
+
+def is_unused(data_dir: str, lock: int) -> bool:
+    """Whether the server runs and nobody uses it; ends this process when it doesn't run and nobody wants it to."""
+    with open(f"{data_dir}/postgres.lock", "rb") as mutex:  # noqa: PTH123 - pathlib takes 2 MB
+        if not free(mutex.fileno()):
+            return False  # somebody starts or stops it
+        with open(f"{data_dir}/postgres.users", "rb") as users, open(f"{data_dir}/postgres.alive", "rb") as alive:  # noqa: PTH123
+            if not free(users.fileno()):
+                return False
+            if not free(alive.fileno()):
+                return True
+            os.close(lock)  # under the mutex: who starts the server next finds that it needs another keeper
+            os._exit(0)
+
+
+def free(descriptor: int) -> bool:
+    """Lock the file, if nobody else has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
