@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-web screenshots translations faults fair docs lock clean apt
+.PHONY: help run test tools check format bench bench-web screenshots translations faults fair docs lock clean apt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,8 +14,10 @@ help: ## Tell what there is to do
 run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127.0.0.1:8080
 	@exec $(BIN)/area up
 
-test: $(VENV)/dev.stamp $(VENV)/npm.stamp apt ## Run the tests (ARGS="tests/engine -k retry" for some of them)
+test: tools ## Run the tests (ARGS="tests/engine -k retry" for some of them)
 	$(BIN)/pytest -n 3 $(ARGS)
+
+tools: $(VENV)/dev.stamp $(VENV)/npm.stamp apt
 
 check: $(VENV)/dev.stamp ## Check format, style, import direction and types
 	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; failed=; \
@@ -108,7 +110,7 @@ $(BIN)/uv: | requirements.txt
 	  { cat $(VENV)/pip.log >&2; echo "If venv or pip is missing, on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 
 # Real peers for the connectors' tests, and a browser for the pages'. Their services must not start; policy-rc.d is how Debian is told.
-PEERS := dovecot-imapd mosquitto chromium-headless-shell
+PEERS := dovecot-imapd mosquitto chromium-headless-shell nginx-light caddy
 apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
 	    policy=/usr/sbin/policy-rc.d; kept=; \
