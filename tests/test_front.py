@@ -11,6 +11,7 @@ from granian.server.embed import Server
 from structlog.testing import capture_logs
 
 from area.doors.front import Front, is_trusted
+from area.engine.exposition import may_read
 from area.settings import Settings
 from area.web.errors import misdirected
 from tests.ports import free_port
@@ -207,3 +208,29 @@ async def test_the_authority_of_http_2_is_the_host():
             )  # fmt: skip
             out, _ = await curl.communicate()
             assert out.decode() == f"2 {status}"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "allowed"),
+    [
+        ("127.0.0.1", {"host": "127.0.0.1:8080"}, True),
+        ("::1", {"host": "[::1]:8080"}, True),
+        ("::ffff:127.0.0.1", {"host": "localhost"}, True),
+        ("10.0.0.1", {"host": "localhost"}, False),
+        ("unix:", {"host": "localhost"}, False),
+        ("127.0.0.1", {"host": "area.example.org"}, False),
+        ("127.0.0.1", {"host": "10.0.0.1"}, False),
+        ("127.0.0.1", {"host": ""}, False),
+        ("127.0.0.1", {}, False),
+        *(
+            ("127.0.0.1", {"host": "localhost", name: "1.2.3.4"}, False)
+            for name in ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "forwarded", "x-real-ip", "via")
+        ),
+    ],
+)
+def test_metrics_are_for_this_machine(peer, headers, allowed):
+    scope = {"client": (peer, 1), "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
+    assert may_read(Settings(_env_file=None), scope) is allowed
+    assert not may_read(Settings(_env_file=None, metrics_token="m" * 40), scope)
+    scope["headers"].append((b"authorization", b"Bearer " + b"m" * 40))
+    assert may_read(Settings(_env_file=None, metrics_token="m" * 40), scope)

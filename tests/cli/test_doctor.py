@@ -1,10 +1,16 @@
 import asyncio
 import json
+import os
+import subprocess
+import time
+import urllib.request
 
 import pytest
 from structlog.testing import capture_logs
 from tests.peers import smtp_server
 
+from area.cli import doctor
+from area.db.embedded import binaries
 from area.engine.runtime import worker
 from area.engine.state import State
 from area.settings import settings
@@ -32,7 +38,7 @@ def test_each_line_says_what_was_seen_and_what_to_do(area):
     assert [one["name"] for one in area_json(area)][-2:] == ["Mail", "DNS"]
 
 
-async def test_a_worker_is_seen(area, dsn):
+async def test_a_worker_is_seen_also_when_it_has_nothing_to_do(area, dsn):
     state = await State.open(settings(), dsn)
     try:
         with capture_logs():  # they would be taken for what the command prints
@@ -41,9 +47,58 @@ async def test_a_worker_is_seen(area, dsn):
                     found = await asyncio.to_thread(finding, area, "Workers")
                     if found["ok"]:
                         break
+                # PgQueuer's last query is another than its first by now, which is what was looked at once
+                pool = await state.database.pool()
+                await pool.fetch("select pg_notify('ch_pgqueuer', '{}')")
+                assert (await asyncio.to_thread(finding, area, "Workers"))["said"].startswith("1 at work")
     finally:
         await state.close()
     assert found["said"].startswith("1 at work")
+
+
+def test_the_version_of_postgresql_is_the_one_that_it_says_itself(area):
+    program = binaries() / "postgres"
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    if "AREA_TEST_DATABASE_URL" not in os.environ:
+        assert f"PostgreSQL {version}" in finding(area, "Database")["said"]
+
+
+def test_a_minor_release_that_is_behind():
+    assert doctor._release(18, doctor.NEWEST[18]) == f"18.{doctor.NEWEST[18]}."
+    assert doctor._release(18, 0).startswith("18.0, which is behind 18.")
+    assert doctor._release(99, 1) == "99.1."
+
+
+def test_proxies(area, monkeypatch):
+    monkeypatch.setenv("AREA_PUBLIC_URL", "https://localhost")
+    found = finding(area, "Proxies")
+    assert not found["ok"]
+    assert "AREA_TRUSTED_PROXIES to the proxy's address, 127.0.0.1" in found["advice"]
+    monkeypatch.setenv("AREA_TRUSTED_PROXIES", "127.0.0.1")
+    assert finding(area, "Proxies") == {
+        "name": "Proxies", "ok": True, "said": "X-Forwarded-For is believed from 127.0.0.1.", "advice": "",
+    }  # fmt: skip
+
+
+def test_a_proxy_that_is_seen_and_not_trusted(area, start, free_port, dsn, monkeypatch):
+    monkeypatch.setenv("AREA_PORT", str(free_port))
+    monkeypatch.setenv("AREA_METRICS_TOKEN", "m" * 40)
+    process = start("serve", AREA_DATABASE_URL=dsn)
+    for line in process.stdout:
+        if "web.started" in line:
+            break
+    request = urllib.request.Request(f"http://127.0.0.1:{free_port}/healthz", headers={"X-Real-IP": "192.0.2.1"})
+    while True:
+        try:
+            urllib.request.urlopen(request, timeout=60).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    found = finding(area, "Proxies")
+    assert not found["ok"]
+    assert found["said"].startswith("127.0.0.1 sent X-Forwarded-For")
+    monkeypatch.delenv("AREA_METRICS_TOKEN")
+    assert finding(area, "Proxies")["ok"], "it can't be asked"
 
 
 def test_a_key_that_others_may_read(area, tmp_path):

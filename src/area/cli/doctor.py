@@ -1,6 +1,8 @@
 """`area doctor`: looks at everything that AREA needs, and says what to do about what is wrong."""
 
+import http.client
 import os
+import re
 import shutil
 import socket
 import stat
@@ -26,10 +28,12 @@ OLDEST_JOB = 60.0  # seconds that a due job may wait
 MOST_SKEW = 5.0  # seconds
 PATIENCE = 5.0  # seconds for somebody else's server
 
-# A worker's queue listens on a connection of its own; the leases and heartbeats are what it has in its hands.
+# Minor releases of May 2026, the newest when this was written: https://www.postgresql.org/support/versioning/
+NEWEST = {15: 18, 16: 14, 17: 10, 18: 4}
+
 WORKERS = """
-select (select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%pgqueuer%') as listening,
-       (select count(distinct lease_owner) from sources where lease_until > now()) as holding,
+select (select count(distinct application_name) from pg_stat_activity
+        where datname = current_database() and starts_with(application_name, $1)) as alive,
        (select count(*) from pgqueuer where status = 'picked' and heartbeat > now() - interval '1 minute') as running
 """
 QUEUE = """
@@ -49,7 +53,7 @@ class Finding:
 
 
 def doctor(as_json: console.AsJson = False) -> None:
-    """Check settings, files, database, schema, catalog, workers, queue, clock, disk, mail and DNS.
+    """Check settings, files, database, schema, catalog, workers, queue, clock, disk, proxies, mail and DNS.
 
     Exit code 1 when something is wrong.
     """
@@ -79,6 +83,7 @@ def _look(settings: "Settings") -> Iterator[Finding]:
         if not sentences:
             raise
         yield Finding("Database", ok=False, said=" ".join(sentences))
+    yield _proxy(settings)
     yield _mail(settings)
     yield _dns(settings)
 
@@ -157,7 +162,7 @@ async def _database(settings: "Settings", dsn: str) -> list[Finding]:
         version = connection.get_server_version()
         kind = "external" if settings.database_url else "embedded"
         supported = version.major >= schema.OLDEST_SERVER
-        said = f"{kind} PostgreSQL {version.major}.{version.minor}."
+        said = f"{kind} PostgreSQL {_release(version.major, version.micro)}"
         found = [Finding("Database", ok=supported, said=said, advice=f"AREA needs {schema.OLDEST_SERVER} or later.")]
         found.append(await _clock(connection))
         current = await schema.current(dsn)
@@ -168,6 +173,14 @@ async def _database(settings: "Settings", dsn: str) -> list[Finding]:
         return [*found, await _catalog(connection), *await _engine(connection)]
     finally:
         await connection.close()
+
+
+def _release(major: int, minor: int) -> str:
+    """A version, and what is wrong with it. Of version 10 and later asyncpg gives the minor one as `micro`."""
+    newest = NEWEST.get(major, 0)
+    if minor >= newest:
+        return f"{major}.{minor}."
+    return f"{major}.{minor}, which is behind {major}.{newest}: update it, since minor releases close security holes."
 
 
 async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
@@ -204,9 +217,11 @@ async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
 
 
 async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
-    (workers,) = await connection.fetch(WORKERS)
+    from area.db.session import WORKER
+
+    (workers,) = await connection.fetch(WORKERS, WORKER)
     (queue,) = await connection.fetch(QUEUE)
-    alive = max(workers["listening"], workers["holding"])
+    alive = workers["alive"]
     said = f"{alive} at work, {workers['running']} jobs running." if alive else "none is at work."
     waits = f", the oldest for {queue['oldest']:.0f} s" if queue["due"] else ""
     return [
@@ -218,6 +233,48 @@ async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
             advice="Workers are too few or stuck: see their logs, or start more.",
         ),
     ]
+
+
+def _proxy(settings: "Settings") -> Finding:
+    """Whether the proxies in front, if there are any, are believed about who their clients are."""
+    name = "Proxies"
+    peers = _untrusted_peers(settings)
+    if peers:
+        return Finding(
+            name,
+            ok=False,
+            said=f"{' and '.join(peers)} sent X-Forwarded-For or the like and is not trusted, so all clients behind it count as one.",
+            advice="If it is your proxy, add it to AREA_TRUSTED_PROXIES; if not, somebody pretends to be one, and it has no effect.",
+        )
+    if settings.base_url.startswith("https://") and not settings.proxies():
+        return Finding(
+            name,
+            ok=False,
+            said="AREA_PUBLIC_URL is https, so there is a proxy in front, and none is trusted: all clients count as one address.",
+            advice="Set AREA_TRUSTED_PROXIES to the proxy's address, 127.0.0.1 if it runs on this machine.",
+        )
+    trusted = ", ".join(settings.proxies())
+    return Finding(
+        name, ok=True, said=f"X-Forwarded-For is believed from {trusted}." if trusted else "none is trusted."
+    )
+
+
+def _untrusted_peers(settings: "Settings") -> list[str]:
+    """Whose X-Forwarded-For the running web processes of this machine did not believe; none when nothing runs."""
+    from area.cli.supervise import EVERYWHERE
+
+    connection = http.client.HTTPConnection(
+        EVERYWHERE.get(settings.host, settings.host), settings.port, timeout=PATIENCE
+    )
+    token = settings.metrics_token.get_secret_value() if settings.metrics_token else ""
+    try:
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+        text = connection.getresponse().read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        return []
+    finally:
+        connection.close()
+    return sorted(set(re.findall(r'^area_untrusted_proxies_total\{peer="([^"]*)"\}', text, re.MULTILINE)))
 
 
 def _mail(settings: "Settings") -> Finding:

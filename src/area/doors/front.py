@@ -22,11 +22,8 @@ from area.settings import Settings
 
 log = structlog.get_logger()
 
-# https://www.rfc-editor.org/rfc/rfc7239 and what it replaced
-FORWARDED = frozenset({
-    b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via",
-})  # fmt: skip
-CLIENT = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})  # what names a client's address
+# what proxies name their client in: https://www.rfc-editor.org/rfc/rfc7239 and what it replaced
+CLIENT = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 REMEMBERED = 1000  # values of `Host` that are answered to
 MENTIONED = 20  # names and peers that a process logs
 

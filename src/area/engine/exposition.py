@@ -1,7 +1,6 @@
 """/metrics: this machine's processes together, and what only the database knows."""
 
 import hmac
-import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,10 @@ from prometheus_client import REGISTRY as OWN
 
 from area.engine import metrics
 from area.engine.state import State
+from area.kit.hostnames import is_loopback, parse_host
 from area.settings import Settings
+
+FORWARDED = frozenset({b"forwarded", b"x-real-ip", b"via"})  # and X-Forwarded-…: what proxies add
 
 QUEUE = """
 select entrypoint, count(*) as n,
@@ -27,16 +29,19 @@ where us.oauth_token is not null group by 1
 
 
 def may_read(settings: Settings, scope: Mapping[str, Any]) -> bool:
-    """Whether the request may see the metrics: by the token when one is set, else from loopback only."""
+    """Whether the request may see the metrics: by the token when one is set, else from this machine itself, by a loopback name, only."""
     if settings.metrics_token:
         given = dict(scope["headers"]).get(b"authorization", b"")
         return hmac.compare_digest(given, b"Bearer " + settings.metrics_token.get_secret_value().encode())
-    client = scope.get("client") or ("", 0)
-    try:
-        forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
-        return not forwarded and ipaddress.ip_address(client[0]).is_loopback
-    except ValueError:
-        return False
+    peer = (scope.get("client") or ("", 0))[0]
+    host = b""
+    for name, value in scope["headers"]:
+        if name in FORWARDED or name.startswith(b"x-forwarded-"):
+            return False  # a proxy on this machine: who asks may be anywhere
+        if name == b"host":
+            host = value
+    asked = parse_host(host.decode("latin-1"))
+    return asked is not None and is_loopback(asked) and is_loopback(peer)
 
 
 async def exposition(state: State) -> tuple[str, bytes]:
