@@ -18,7 +18,8 @@ import orjson
 import structlog
 import uvloop
 
-from area import catalog
+from area import accounts, catalog
+from area.accounts import setup
 from area.db import schema
 from area.doors.body import in_time
 from area.doors.front import Front
@@ -160,6 +161,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     serving = asyncio.create_task(server.serve(), name="serve")
     stopped = asyncio.create_task(stop.wait())
     log.info("web.started", address=settings.base_url)
+    await tell_setup_code(state)
     await asyncio.wait([serving, stopped, hearing], return_when=asyncio.FIRST_COMPLETED)
     log.info("web.stopping")
     await close_api()
@@ -173,6 +175,16 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     await asyncio.gather(hearing, telling, stopped, serving, return_exceptions=True)
     await cache.tokens.finish(1)
     await state.close()
+
+
+async def tell_setup_code(state: State) -> None:
+    """Log the set-up code, where the first account is still to be made and needs it."""
+    code = setup.code(state.settings)
+    if code is None:
+        return
+    async with state.database.sessions() as session:
+        if not await accounts.anybody(session):
+            log.warning("web.setup_code", setup_code=code, advice="The first account needs it.")
 
 
 def make_site(state: State, cache: Cache) -> tuple[App, Callable[[], Awaitable[None]]]:

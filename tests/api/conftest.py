@@ -69,7 +69,7 @@ class Client:
         return Client(self.app, token, self.headers, self.address)
 
     def scope(self, method: str, path: str, headers: dict[str, str], params: Any) -> dict[str, Any]:
-        sent = {"host": "testserver", **self.headers, **headers}
+        sent = {"host": "testserver.localhost", **self.headers, **headers}
         if self.token:
             sent.setdefault("authorization", f"Bearer {self.token}")
         return {
@@ -84,7 +84,7 @@ class Client:
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
             "client": (self.address, 1234),
-            "server": ("testserver", 80),
+            "server": ("testserver.localhost", 80),
             "state": {},
         }
 
@@ -311,7 +311,7 @@ def plain_traces() -> Iterator[None]:
 
 
 def settings(**more: Any) -> Settings:
-    return Settings(_env_file=None, **{"secret_key": KEY, "public_url": "http://testserver", **more})
+    return Settings(_env_file=None, **{"secret_key": KEY, "public_url": "http://testserver.localhost", **more})
 
 
 def new_state(database: Database, **more: Any) -> State:

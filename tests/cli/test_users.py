@@ -1,6 +1,7 @@
 import asyncio
 import os
 import pty
+import re
 import select
 import sys
 import termios
@@ -111,3 +112,13 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(area):
     assert os.waitpid(pid, 0)[1] == 0, said
     assert b"Made the account ann" in said
     assert PASSWORD.encode() not in said
+
+
+def test_the_set_up_code(area, monkeypatch):
+    assert "from this machine only" in area.refuses("user", "setup-code")
+    monkeypatch.setenv("AREA_HOST", "0.0.0.0")
+    code = area.ok("user", "setup-code")
+    assert code == area.ok("user", "setup-code")
+    assert re.fullmatch(r"([A-Z2-7]{4}-){3}[A-Z2-7]{4}\n", code)
+    area.user("ann")
+    assert "There is an account already" in area.refuses("user", "setup-code")

@@ -35,10 +35,10 @@ async def test_link(ann, server, state, logs):
     assert (before["kind"], before["available"], before["connected"]) == ("oauth2", True, False)
     url = await away(ann)
     assert part(url, "code_challenge_method") == "S256"
-    assert part(url, "redirect_uri") == "http://testserver/api/auth/vendor/callback"
+    assert part(url, "redirect_uri") == "http://testserver.localhost/api/auth/vendor/callback"
     assert part(url, "scope") == "openid offline_access profile"
     back = await server.browse(url)
-    assert back.pop("address") == "http://testserver/api/auth/vendor/callback"
+    assert back.pop("address") == "http://testserver.localhost/api/auth/vendor/callback"
     view = (await ann.get(BACK, params=back)).json()
     assert (view["connected"], view["status"], view["account"]) == (True, "works", "Ann")
     assert view["scopes"] == ["openid", "offline_access", "profile"]
@@ -125,7 +125,7 @@ async def test_a_state_ends_after_ten_minutes(ann, server, state):
     pool = await state.database.pool()
     await pool.execute("update consents set expires_at = now()")
     assert (await ann.get(BACK, params=back)).status == 410
-    late = Keyring([KEY]).sign("connect vendor x", f"consent http://testserver{BACK}", -1)
+    late = Keyring([KEY]).sign("connect vendor x", f"consent http://testserver.localhost{BACK}", -1)
     assert (await ann.get(BACK, params=back | {"state": late})).status == 410
     assert timedelta(minutes=10) == GOOD_FOR
 
@@ -142,7 +142,7 @@ async def test_who_connects_and_who_logs_in_come_back_to_one_address(ann, server
     logging_in = await ann.get("/api/auth/vendor/authorize", params={"link": "true"})
     cookie = logging_in.header("set-cookie").partition(";")[0]
     connected, logged_in = [await server.browse(one.json()["url"]) for one in (connecting, logging_in)]
-    assert connected.pop("address") == logged_in.pop("address") == f"http://testserver{BACK}"
+    assert connected.pop("address") == logged_in.pop("address") == f"http://testserver.localhost{BACK}"
     assert (await ann.get(BACK, params=logged_in)).status == 410, "without the browser's cookie"
     answer = await ann.get(BACK, params=logged_in, headers={"cookie": cookie})
     assert (answer.status, answer.json()["token"], answer.json()["user"]["id"]) == (200, "", ann.id)
@@ -156,7 +156,7 @@ async def test_the_services_of_one_registration_have_one_address(ann, state):
     vendor, probe = state.registry.services["vendor"], state.registry.services["probe"]
     probe.auth = replace(vendor.auth, client="vendor", login_scopes=None)
     answer = await ann.get("/api/connections/probe/authorize")
-    assert part(answer.json()["url"], "redirect_uri") == f"http://testserver{BACK}"
+    assert part(answer.json()["url"], "redirect_uri") == f"http://testserver.localhost{BACK}"
 
 
 async def test_the_server_wants_pkce_and_the_exact_address(ann, server):

@@ -220,6 +220,14 @@ async def test_registration_is_respected(nobody, server, state):
     assert (await arrive(nobody, server)).status == 200, "who has an account needs none"
 
 
+async def test_the_first_account_of_a_reachable_installation_is_not_for_whoever_comes_first(nobody, server, state):
+    object.__setattr__(state.settings, "host", "0.0.0.0")
+    answer = await arrive(nobody, server)
+    assert answer.status == 403
+    assert "the set-up code" in answer.json()["detail"]
+    assert not await rows(state, "select * from users")
+
+
 async def test_who_tells_no_email_address_is_told_what_to_do(nobody, server, state):
     answer = await arrive(nobody, server, "nomail")
     assert answer.status == 422
@@ -254,8 +262,8 @@ async def test_an_issuer_that_is_not_what_it_says(nobody, state, monkeypatch):
 
 async def test_administrators_see_what_to_register(ann, nobody, server):
     vendor, issuer = (await ann.get("/api/admin/clients")).json()["items"]
-    assert vendor["redirect_uri"] == "http://testserver/api/auth/vendor/callback"
-    assert issuer["redirect_uri"] == "http://testserver/api/auth/oidc/callback"
+    assert vendor["redirect_uri"] == "http://testserver.localhost/api/auth/vendor/callback"
+    assert issuer["redirect_uri"] == "http://testserver.localhost/api/auth/oidc/callback"
     assert vendor["variables"] == ["AREA_VENDOR_CLIENT_ID", "AREA_VENDOR_CLIENT_SECRET"]
     assert (vendor["configured"], issuer["configured"]) == (True, True)
     other = await register(nobody, "other@example.org")
@@ -267,7 +275,7 @@ async def test_log_in_asks_for_little(nobody):
     query = parse_qs(urlsplit(url).query)
     assert query["scope"] == ["openid email profile"]
     assert "prompt" not in query, "it is for connections, to get tokens that last"
-    assert query["redirect_uri"] == ["http://testserver/api/auth/vendor/callback"]
+    assert query["redirect_uri"] == ["http://testserver.localhost/api/auth/vendor/callback"]
 
 
 async def test_who_sets_out_again_and_again_is_stopped(nobody, state, monkeypatch):

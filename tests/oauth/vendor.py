@@ -18,7 +18,7 @@ from area.settings import Settings
 
 KEY = "a-test-key-of-more-than-32-characters"
 SECRET = "the client's secret: /+ %"
-PUBLIC = "http://testserver"
+PUBLIC = "http://testserver.localhost"
 
 
 class Text(BaseModel):

@@ -9,12 +9,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas, audit
-from area.accounts import invitations, rules, sessions
+from area.accounts import invitations, rules, sessions, setup
 from area.accounts.locks import ACCOUNTS, lock
 from area.accounts.views import Identity, UserView, find, user, users
 from area.db.models import Area, User, UserSettings
 from area.db.session import notify
-from area.kit.problems import Conflict
+from area.kit.problems import Conflict, Forbidden
 from area.settings import Settings
 
 __all__ = [
@@ -49,11 +49,12 @@ async def register(
     username: str,
     password: str,
     invitation: str | None = None,
+    setup_code: str | None = None,
     address: str | None = None,
 ) -> UserView:
-    """Make an account; the very first one is the admin, whatever the registration mode.
+    """Make an account; the very first one is the admin, whatever the registration mode, and may need the set-up code.
 
-    Raises `Invalid` for what breaks the rules, `Conflict` for a taken e-mail address or username, `Forbidden` when
+    Raises `Invalid` for what breaks the rules and for a wrong set-up code, `Conflict` for a taken e-mail address or username, `Forbidden` when
     registration is closed or the invitation is missing or no longer good.
     """
     values = rules.checked({"email": email, "username": username, "password": password})
@@ -62,7 +63,9 @@ async def register(
     )  # before the session has a connection, which it would hold meanwhile
     await lock(session, ACCOUNTS)
     first = not await anybody(session)  # under the lock: of two that come first at the same time, one is
-    if not first:
+    if first:
+        setup.check(settings, setup_code)
+    else:
         await invitations.let_in(session, settings, invitation)
     user = await _insert(session, values["email"], values["username"], hashed, is_admin=first, logs_in=True)
     await audit.record(session, user.id, "account.registered", f"user {user.id}", {"admin": first}, address)
@@ -91,12 +94,17 @@ async def register_provided(
     invitation: str | None = None,
     address: str | None = None,
 ) -> UserView:
-    """`register` for somebody who comes from a log-in provider, without a password; `name` becomes the username if it can."""
+    """`register` for somebody who comes from a log-in provider, without a password; `name` becomes the username if it can.
+
+    Raises `Forbidden` where the first account needs the set-up code: nothing is asked for on the way to a provider.
+    """
     email = rules.checked({"email": email})["email"]
     await alone(session)
     first = not await anybody(session)
     if not first:
         await invitations.let_in(session, settings, invitation)
+    elif setup.code(settings) is not None:
+        raise Forbidden("Create the first account with a password and the set-up code, then sign in with a provider.")
     username = await _free_username(session, name, email)
     user = await _insert(session, email, username, None, is_admin=first, logs_in=True)
     await audit.record(

@@ -40,6 +40,12 @@ class Register(In):
     username: Line = Field(max_length=200, description="2 to 100 characters, no @", examples=["ann"])
     password: Password = Field(description="8 characters or more, 72 bytes at most")
     invitation: Line | None = Field(None, max_length=100, description="Where registration needs one")
+    setup_code: Line | None = Field(
+        None,
+        max_length=100,
+        description="For the first account of an installation that other machines can reach: the code that AREA printed when it"
+        " started",
+    )
 
 
 class LogIn(In):
@@ -74,6 +80,7 @@ async def register(
         username=form.username,
         password=form.password,
         invitation=form.invitation,
+        setup_code=form.setup_code,
         client=client_name(request),
         address=address,
     )

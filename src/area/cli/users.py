@@ -102,6 +102,24 @@ def reset_password(login: Login, password_stdin: FromStdin = False) -> None:
 
 
 @app.command()
+def setup_code() -> None:
+    """Show the code that the first account needs, where other machines can reach AREA."""
+    from area import accounts
+    from area.accounts import setup
+
+    async def work(state: "State") -> str:
+        async with state.database.sessions() as session:
+            if await accounts.anybody(session):
+                raise console.Failed("There is an account already, so no set-up code is needed.")
+        code = setup.code(state.settings)
+        if code is None:
+            raise console.Failed("AREA can be reached from this machine only, so no set-up code is needed.")
+        return code
+
+    typer.echo(console.with_state(work))
+
+
+@app.command()
 def invite(
     days: Annotated[int, typer.Option("--days", help="How long it is good for.", min=1, max=365)] = 7,
     as_json: console.AsJson = False,

@@ -16,6 +16,7 @@ async def register(
     username: str,
     password: str,
     invitation: str | None,
+    setup_code: str | None,
     client: str,
     address: str,
 ) -> tuple[str, UserView]:
@@ -29,6 +30,7 @@ async def register(
         username=username,
         password=password,
         invitation=invitation,
+        setup_code=setup_code,
         address=address,
     )
     await addresses.ask_confirmation(session, state.settings, user.id, address)

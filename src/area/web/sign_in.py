@@ -17,13 +17,18 @@ router = APIRouter()
 async def first_run(page: Page) -> Response:
     """The page that an empty installation begins with."""
     return await page.show(
-        "sign_up.html", first=True, values={}, errors={}, problem="", invitation="", next="/", ways=_ways(page)
+        "sign_up.html", first=True, values={}, errors={}, problem="", invitation="", next="/", ways=_first_ways(page)
     )
 
 
 def _ways(page: Page) -> list[providers.ProviderView]:
     """The providers that one may come in with."""
     return providers.offered(page.state.registry, page.state.settings)
+
+
+def _first_ways(page: Page) -> list[providers.ProviderView]:
+    """Those that the first account can be made with: none where it needs the set-up code."""
+    return [] if page.state.settings.is_reachable else _ways(page)
 
 
 @router.get("/sign-in")
@@ -90,6 +95,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             username=form.get("username", "")[:200],
             password=form.get("password", "")[:1024],
             invitation=form.get("invitation") or None,
+            setup_code=form.get("setup_code", "")[:100],
             client=client_name(request),
             address=address,
         )
@@ -105,7 +111,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             problem="" if errors else page.tell(error),
             invitation=form.get("invitation", ""),
             next=back,
-            ways=_ways(page),
+            ways=_first_ways(page) if first else _ways(page),
         )
     response = page.to(back)
     set_cookie(response, request, page.state, token)
