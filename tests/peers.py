@@ -36,7 +36,7 @@ from tests.ports import HOST, free_port
 
 LOGIN = "ann@example.org"
 PASSWORD = "correct horse"  # a space and no more: the quoting is tried too
-TIMEOUT = 10
+TIMEOUT = 60  # seconds that a program gets to start
 
 _DOVECOT = """\
 base_dir = {folder}/run

@@ -509,12 +509,10 @@ def full():
 
 async def test_connecting_is_bounded_in_time(full):
     guard = Guard(["127.0.0.1"])
-    began = time.monotonic()
     with pytest.raises(TimeoutError, match=r"did not accept a connection on port \d+ within 0\.3 s"):
         await guard.open_socket("127.0.0.1", full, 0.3)
     with pytest.raises(TimeoutError, match=r"within 0\.3 s"):
         guard.open_socket_sync("127.0.0.1", full, 0.3)
-    assert time.monotonic() - began < 30
 
 
 async def test_a_silent_address_leaves_time_for_the_next(names, full):

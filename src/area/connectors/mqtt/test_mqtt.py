@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -328,8 +327,8 @@ async def test_payloads_of_every_kind(peer):
         assert (odd.truncated, odd.binary) == (True, False)
 
 
-async def test_stopping_is_prompt_wherever_it_is(peer):
-    started = time.monotonic()
+async def test_stopping_is_prompt_wherever_it_is(peer, monkeypatch):
+    monkeypatch.setattr(line, "TIMEOUT", 600.0)  # a stop that waited for the broker would take as long, and be ended
     async with listening(peer, "stop"):
         pass
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
@@ -340,7 +339,6 @@ async def test_stopping_is_prompt_wherever_it_is(peer):
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("topic", ["", "a/#/b", "a#", "a/b+", "+a", "a\0b", "x" * 70_000])
