@@ -63,6 +63,7 @@ def test_loopback():
 def test_patterns():
     assert parse_pattern("NAS.local.") == "nas.local"
     assert parse_pattern("bücher.example") == "xn--bcher-kva.example"
+    assert parse_pattern("FD00::1") == "fd00::1"
     assert parse_pattern("*.Example.org") == "*.example.org"
     for text in ("*", "*.", "a.*.b", "*example.org", "http://a", "a:80", "", "a b"):
         with pytest.raises(ValueError, match="is not a host name"):

@@ -43,8 +43,10 @@ def is_loopback(host: str) -> bool:
 
 def parse_pattern(text: str) -> str:
     """A host name, or `*.` and a host name for all names below it, as `parse_host` has names. Raises `ValueError`."""
+    if is_address(text):
+        return text.lower()
     wildcard, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
-    if ":" not in name and (is_address(name) or (name and "*" not in name)):
+    if name and ":" not in name and "*" not in name:
         try:
             encoded = name if name.isascii() else idna.encode(name, uts46=True).decode()
         except idna.IDNAError:
