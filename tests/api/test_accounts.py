@@ -125,7 +125,7 @@ async def test_an_invitation_lets_one_in_once(state, people, nobody):
 
 
 async def test_tokens_are_kept_hashed_and_never_listed(people, state):
-    made = (await people.user.post("/api/me/tokens", {"name": "script"})).json()
+    made = (await people.user.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()
     async with state.database.sessions() as session:
         stored = str((await session.execute(text("select * from access_tokens"))).all())
     for token in (made["token"], people.user.token):
@@ -141,7 +141,7 @@ async def test_tokens_are_kept_hashed_and_never_listed(people, state):
 
 
 async def test_an_api_token_can_not_make_what_outlives_it(people):
-    made = (await people.user.post("/api/me/tokens", {"name": "script"})).json()
+    made = (await people.user.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()
     script = people.user.as_(made["token"])
     for method, path, body in (
         ("POST", "/api/me/tokens", {"name": "second"}),
@@ -158,8 +158,8 @@ async def test_an_api_token_can_not_make_what_outlives_it(people):
 
 
 async def test_an_admins_api_token_can_not_change_accounts(people):
-    made = (await people.admin.post("/api/me/tokens", {"name": "script"})).json()
-    script = people.admin.as_(made["token"])
+    sent = {"name": "script", "password": PASSWORD, "scope": "admin"}
+    script = people.admin.as_((await people.admin.post("/api/me/tokens", sent)).json()["token"])
     assert (await script.get("/api/admin/users")).status == 200
     assert (await script.patch(f"/api/admin/users/{people.ids['user']}", {"is_admin": True})).status == 403
     assert (await script.post("/api/admin/invitations", {})).status == 403
@@ -169,9 +169,11 @@ async def test_a_token_ends_when_it_says(people, state):
     past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     beyond = "9999-12-31T23:59:59-14:00"  # no instant that UTC has a year for
     for wrong in (past, beyond, "2030-01-01T00:00:00", "tomorrow"):
-        assert (await people.user.post("/api/me/tokens", {"name": "x", "expires_at": wrong})).status == 422
+        assert (
+            await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "expires_at": wrong})
+        ).status == 422
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    made = (await people.user.post("/api/me/tokens", {"name": "x", "expires_at": soon})).json()
+    made = (await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "expires_at": soon})).json()
     script = people.user.as_(made["token"])
     assert (await script.get("/api/me")).status == 200
     async with state.database.transaction() as session:
@@ -230,7 +232,9 @@ async def test_log_out_ends_the_session(people):
 
 async def test_a_new_password_ends_other_sessions_and_keeps_api_tokens(people, nobody):
     other = people.user.as_((await log_in(nobody, "user")).json()["token"])
-    script = people.user.as_((await people.user.post("/api/me/tokens", {"name": "x"})).json()["token"])
+    script = people.user.as_(
+        (await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})).json()["token"]
+    )
     change = {"current_password": "wrong password", "new_password": "another password"}
     wrong = await people.user.post("/api/me/password", change)
     assert (wrong.status, wrong.json()["errors"][0]["field"]) == (422, "current_password")
@@ -322,14 +326,87 @@ async def test_two_admins_can_not_leave_at_the_same_time(people):
     assert sorted(answer.status for answer in answers) == [204, 409]
 
 
-async def test_the_only_account_may_go_and_the_next_one_is_admin_again(nobody):
+async def test_the_only_account_stays_or_the_next_visitor_would_be_the_administrator(nobody):
     token = (await nobody.post(REGISTER, form("ann"))).json()["token"]
-    assert (await nobody.as_(token).delete("/api/me", {"password": PASSWORD})).status == 204
-    assert (await nobody.post(REGISTER, form("bob"))).json()["user"]["is_admin"]
+    answer = await nobody.as_(token).delete("/api/me", {"password": PASSWORD})
+    assert answer.status == 409
+    assert "only account" in answer.json()["detail"]
+    assert not (await nobody.post(REGISTER, form("bob"))).json()["user"]["is_admin"]
+
+
+async def test_a_token_needs_the_password(people):
+    for sent in ({}, {"password": "wrong password"}):
+        answer = await people.user.post("/api/me/tokens", {"name": "x", **sent})
+        assert answer.status == 422
+        assert answer.json()["errors"][0]["field"] == "password"
+    assert (await people.user.get("/api/me/tokens")).json()["items"] == []
+
+
+async def test_the_scope_of_a_token(people):
+    async def make(who, **sent):
+        return await who.post("/api/me/tokens", {"name": "x", "password": PASSWORD, **sent})
+
+    assert (await make(people.user)).json()["item"]["scope"] == "manage"
+    assert (await make(people.user, scope="read")).json()["item"]["scope"] == "read"
+    assert (await make(people.user, scope="admin")).json()["errors"][0]["field"] == "scope"
+    assert (await make(people.user, scope="all")).status == 422
+    made = (await make(people.admin, scope="admin")).json()
+    assert made["item"]["scope"] == "admin"
+    script = people.admin.as_(made["token"])
+    assert (await script.get("/api/admin/users")).status == 200
+    await people.admin.patch(f"/api/admin/users/{people.ids['other']}", {"is_admin": True})
+    await people.other.patch(f"/api/admin/users/{people.ids['admin']}", {"is_admin": False})
+    answer = await script.get("/api/admin/users")
+    assert answer.status == 403, "the token is no more than its user"
+    assert (await script.get("/api/areas")).status == 200
+
+
+async def test_a_token_says_which_scope_it_lacks(people):
+    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD, "scope": "read"})
+    answer = await people.user.as_(made.json()["token"]).post("/api/areas", {})
+    assert (answer.status, answer.json()["detail"]) == (
+        403,
+        "This API token can't do this: it needs the scope manage and has read.",
+    )
+
+
+async def test_an_api_token_is_no_cookie(people, nobody):
+    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    token = made.json()["token"]
+    cookie = {"cookie": f"area_session={token}", "sec-fetch-site": "same-origin"}
+    assert (await nobody.get("/api/me", headers=cookie)).status == 401
+    assert (await nobody.get("/api/me", headers={"authorization": f"Bearer {token}"})).status == 200
+    session = {"cookie": f"area_session={people.user.token}"}
+    assert (await nobody.get("/api/me", headers=session)).status == 200
+
+
+async def test_sign_out_everywhere(people, nobody):
+    second = people.user.as_((await log_in(nobody, "user")).json()["token"])
+    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    script = people.user.as_(made.json()["token"])
+    answer = await people.user.post("/api/me/sign-out-everywhere", {})
+    assert answer.json() == {"sessions": 1, "tokens": 0}
+    assert [(await one.get("/api/me")).status for one in (people.user, second, script)] == [200, 401, 200]
+    answer = await people.user.post("/api/me/sign-out-everywhere", {"tokens": True})
+    assert answer.json() == {"sessions": 0, "tokens": 1}
+    assert [(await one.get("/api/me")).status for one in (people.user, script, people.other)] == [200, 401, 200]
+
+
+async def test_a_new_password_revokes_tokens_if_that_is_wanted(people):
+    made = await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
+    script = people.user.as_(made.json()["token"])
+    change = {"current_password": PASSWORD, "new_password": "correct horse staple"}
+    assert (await people.user.post("/api/me/password", change)).status == 204
+    assert (await script.get("/api/me")).status == 200
+    change = {"current_password": "correct horse staple", "new_password": PASSWORD, "revoke_tokens": True}
+    assert (await people.user.post("/api/me/password", change)).status == 204
+    assert (await script.get("/api/me")).status == 401
 
 
 async def test_a_disabled_account_is_out_at_once(people, nobody):
-    script = people.user.as_((await people.user.post("/api/me/tokens", {"name": "x"})).json()["token"])
+    script = people.user.as_(
+        (await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})).json()["token"]
+    )
     path = f"/api/admin/users/{people.ids['user']}"
     assert (await people.admin.patch(path, {"is_active": False})).json()["is_active"] is False
     assert [(await one.get("/api/me")).status for one in (people.user, script)] == [401, 401]
@@ -341,7 +418,9 @@ async def test_a_disabled_account_is_out_at_once(people, nobody):
 
 
 async def test_an_admin_resets_a_password_which_ends_everything(people, nobody):
-    script = people.user.as_((await people.user.post("/api/me/tokens", {"name": "x"})).json()["token"])
+    script = people.user.as_(
+        (await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})).json()["token"]
+    )
     path = f"/api/admin/users/{people.ids['user']}"
     assert (await people.admin.patch(path, {"password": "x" * 73})).status == 422
     assert (await people.admin.patch(path, {"password": "given by admin"})).status == 200

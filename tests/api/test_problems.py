@@ -8,6 +8,7 @@ from sqlalchemy import text
 from structlog.contextvars import merge_contextvars
 from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
+from tests.api.conftest import PASSWORD
 
 from area import audit
 from area.accounts import sessions
@@ -47,7 +48,10 @@ async def test_what_is_no_json(people):
         answer = await people.user.request("POST", path, body=sent, headers={"content-type": "application/json"})
         assert "NUL" in is_problem(answer, 422)["errors"][0]["message"]
     fine = await people.user.request(
-        "POST", "/api/me/tokens", body=b'{"name":"a\\\\u0000b"}', headers={"content-type": "application/json"}
+        "POST",
+        "/api/me/tokens",
+        body=b'{"name":"a\\\\u0000b","password":"correct horse battery"}',
+        headers={"content-type": "application/json"},
     )
     assert fine.status == 201
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
@@ -63,7 +67,7 @@ async def test_what_is_sent_is_not_repeated(nobody):
 
 async def test_control_characters_are_refused(people):
     for name in ("a\nb", "a\x1bb", "a\x7f"):
-        answer = await people.user.post("/api/me/tokens", {"name": name})
+        answer = await people.user.post("/api/me/tokens", {"name": name, "password": PASSWORD})
         assert "control characters" in is_problem(answer, 422)["errors"][0]["message"]
     assert (await people.user.get("/api/executions", params={"q": "a\x00b"})).status == 422
 
@@ -100,7 +104,7 @@ async def test_a_failed_request_leaves_nothing_behind(people, state, monkeypatch
 
     monkeypatch.setattr(audit, "record", breaks_late)
     with capture_logs():
-        assert (await people.user.post("/api/me/tokens", {"name": "x"})).status == 500
+        assert (await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD})).status == 500
     async with state.database.sessions() as session:
         assert await session.scalar(text("select count(*) from access_tokens where kind = 'api'")) == 0
 
@@ -127,7 +131,7 @@ async def test_a_commit_that_fails_is_not_told_as_a_success(people, state, monke
         )
     try:
         with capture_logs():
-            assert is_problem(await people.user.post("/api/me/tokens", {"name": "x"}), 500)
+            assert is_problem(await people.user.post("/api/me/tokens", {"name": "x", "password": PASSWORD}), 500)
     finally:
         async with state.database.transaction() as session:
             await session.execute(text("drop trigger no on access_tokens"))

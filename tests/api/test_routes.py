@@ -1,7 +1,8 @@
 """For each route and each role, the answer. A route that is not in the table fails the test.
 
 `user` owns what the addresses name: {area}, {done} and {waiting} executions, a {session}, a {token}, a connection to `locker`.
-`other` is another user, `script` an API token of `user`, `disabled` an account that was disabled while it was logged in.
+`other` is another user, `disabled` an account that was disabled while it was logged in. `reads`, `runs` and `script` are API tokens
+of `user` with the scopes read, run and manage, `boss` one of `admin` with the scope admin.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ AREA = {
     "action": {"component": "hall.rung"},
     "reaction": {"component": "hall.say", "parameters": {"item": "{{title}}"}},
 }
-ROLES = ("nobody", "disabled", "other", "admin", "script", "user")
+ROLES = ("nobody", "disabled", "other", "admin", "reads", "runs", "boss", "script", "user")
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,37 @@ def public(status: int = 200, **more: int) -> dict[str, int]:
 
 
 def signed(status: int = 200, **more: int) -> dict[str, int]:
+    """Reads: whoever is logged in, whatever the scope."""
     return public(status) | {"nobody": 401, "disabled": 401} | more
 
 
+def running(status: int = 200, **more: int) -> dict[str, int]:
+    """Needs the scope run."""
+    return signed(status) | {"reads": 403} | more
+
+
+def changing(status: int = 200, **more: int) -> dict[str, int]:
+    """Needs the scope manage."""
+    return running(status) | {"runs": 403} | more
+
+
 def in_person(status: int = 200, **more: int) -> dict[str, int]:
-    return signed(status) | {"script": 403} | more
+    """No API token, whatever its scope."""
+    return signed(status) | dict.fromkeys(("reads", "runs", "script", "boss"), 403) | more
 
 
-def own(status: int = 200, **more: int) -> dict[str, int]:
-    return signed(status) | {"other": 404, "admin": 404} | more
+def own(answers: dict[str, int], **more: int) -> dict[str, int]:
+    """Only whose it is; an administrator is one more stranger."""
+    return answers | {"other": 404, "admin": 404, "boss": 403 if answers["boss"] == 403 else 404} | more
 
 
 def admins(status: int = 200, **more: int) -> dict[str, int]:
-    return dict.fromkeys(ROLES, 403) | {"nobody": 401, "disabled": 401, "admin": status} | more
+    """Administrators, and their tokens with the scope admin."""
+    return dict.fromkeys(ROLES, 403) | {"nobody": 401, "disabled": 401, "admin": status, "boss": status} | more
+
+
+def admins_in_person(status: int = 200, **more: int) -> dict[str, int]:
+    return admins(status) | {"boss": 403} | more
 
 
 LAST_ADMIN = {"admin": 409}
@@ -76,55 +95,59 @@ TABLE = [
     Row("POST", "/api/me/email/confirmation", in_person(409)),  # no mail server
     Row("DELETE", "/api/me/email/change", in_person(204)),
     Row("GET", "/api/me/logins", signed()),
+    Row("POST", "/api/me/logins/locker", in_person(404), {"password": PASSWORD}),  # nobody can log in with it
     Row("DELETE", "/api/me/logins/locker", in_person(404)),
+    Row("POST", "/api/me/sign-out-everywhere", in_person(), {}),
     Row("GET", "/api/me", signed()),
     Row("PATCH", "/api/me", in_person(), {"timezone": "Europe/Paris"}),
     Row("DELETE", "/api/me", in_person(204, **LAST_ADMIN), {"password": PASSWORD}),
     Row("POST", "/api/me/password", in_person(204), {"current_password": PASSWORD, "new_password": "another password"}),
     Row("GET", "/api/me/sessions", signed()),
     Row("DELETE", "/api/me/sessions", in_person()),
-    Row("DELETE", "/api/me/sessions/{session}", own(204, script=403)),
+    Row("DELETE", "/api/me/sessions/{session}", own(in_person(204))),
     Row("GET", "/api/me/tokens", signed()),
-    Row("POST", "/api/me/tokens", in_person(201), {"name": "x"}),
-    Row("DELETE", "/api/me/tokens/{token}", own(204, script=403)),
+    Row("POST", "/api/me/tokens", in_person(201), {"name": "x", "password": PASSWORD}),
+    Row("DELETE", "/api/me/tokens/{token}", own(in_person(204))),
     Row("GET", "/api/me/stats", signed()),
     Row("GET", "/api/services", signed()),
     Row("GET", "/api/services/hall", signed()),
     Row("GET", "/api/components", signed()),
     Row("GET", "/api/components/hall.say", signed()),
-    Row("POST", "/api/components/hall.say/options/text", signed(404), {}),  # it has no list to choose from
+    Row("POST", "/api/components/hall.say/options/text", changing(404), {}),  # it has no list to choose from
     Row("GET", "/api/connections", signed()),
     Row("GET", "/api/connections/locker", signed()),
-    Row("POST", "/api/connections/locker", signed(), DOOR),
-    Row("GET", "/api/connections/locker/authorize", signed(409)),  # it takes a form
-    Row("POST", "/api/connections/locker/test", own()),
-    Row("DELETE", "/api/connections/locker", own(user=404)),  # `user` comes after `script`, which has deleted it
+    Row("POST", "/api/connections/locker", changing(), DOOR),
+    Row("GET", "/api/connections/locker/authorize", changing(409)),  # it takes a form
+    Row("POST", "/api/connections/locker/test", own(changing())),
+    Row(
+        "DELETE", "/api/connections/locker", own(changing(), user=404)
+    ),  # `user` comes after `script`, which has deleted it
     Row("GET", "/api/areas", signed()),
-    Row("POST", "/api/areas", signed(201), AREA),
-    Row("POST", "/api/areas/test", signed(), {"area": AREA}),
+    Row("POST", "/api/areas", changing(201), AREA),
+    Row("POST", "/api/areas/test", changing(), {"area": AREA}),
     Row("GET", "/api/areas/export", signed()),
-    Row("POST", "/api/areas/import", signed(), {"areas": [AREA]}),
-    Row("GET", "/api/areas/{area}", own()),
-    Row("PATCH", "/api/areas/{area}", own(), {"name": "x"}),
-    Row("DELETE", "/api/areas/{area}", own(204, user=404)),
-    Row("POST", "/api/areas/{area}/enable", own()),
-    Row("POST", "/api/areas/{area}/disable", own()),
-    Row("POST", "/api/areas/{area}/renew-address", own()),
-    Row("POST", "/api/areas/{area}/test", own(), {}),
-    Row("POST", "/api/areas/{area}/run", own(202), {}),
+    Row("POST", "/api/areas/import", changing(), {"areas": [AREA]}),
+    Row("GET", "/api/areas/{area}", own(signed())),
+    Row("PATCH", "/api/areas/{area}", own(changing()), {"name": "x"}),
+    Row("DELETE", "/api/areas/{area}", own(changing(204), user=404)),
+    Row("POST", "/api/areas/{area}/enable", own(changing())),
+    Row("POST", "/api/areas/{area}/disable", own(changing())),
+    Row("POST", "/api/areas/{area}/renew-address", own(changing())),
+    Row("POST", "/api/areas/{area}/test", own(running()), {}),
+    Row("POST", "/api/areas/{area}/run", own(running(202)), {}),
     Row("GET", "/api/executions", signed()),
     Row("GET", "/api/executions/stream", signed()),
-    Row("GET", "/api/executions/{done}", own()),
-    Row("POST", "/api/executions/{done}/replay", own(202), {}),
-    Row("POST", "/api/executions/{waiting}/cancel", own(user=409)),
+    Row("GET", "/api/executions/{done}", own(signed())),
+    Row("POST", "/api/executions/{done}/replay", own(running(202)), {}),
+    Row("POST", "/api/executions/{waiting}/cancel", own(running(), script=409, user=409)),
     Row("GET", "/api/notices", signed()),
-    Row("POST", "/api/notices/read", signed(), {}),
+    Row("POST", "/api/notices/read", changing(), {}),
     Row("GET", "/api/admin/clients", admins()),
     Row("GET", "/api/admin/users", admins()),
-    Row("PATCH", "/api/admin/users/{someone}", admins(), {"is_admin": False}),
+    Row("PATCH", "/api/admin/users/{someone}", admins_in_person(), {"is_admin": False}),
     Row("GET", "/api/admin/invitations", admins()),
-    Row("POST", "/api/admin/invitations", admins(201), {}),
-    Row("DELETE", "/api/admin/invitations/{invitation}", admins(204)),
+    Row("POST", "/api/admin/invitations", admins_in_person(201), {}),
+    Row("DELETE", "/api/admin/invitations/{invitation}", admins_in_person(204)),
     Row("GET", "/api/admin/services", admins()),
     Row("PATCH", "/api/admin/services/{service}", admins(), {"is_active": True}),
     Row("GET", "/api/admin/components", admins()),
@@ -176,7 +199,7 @@ async def things(people, nobody, state) -> dict[str, Any]:
     area = (await user.post("/api/areas", AREA)).json()["id"]
     runs = [(await user.post(f"/api/areas/{area}/run")).json()["execution_id"] for _ in range(2)]
     await user.post("/api/connections/locker", DOOR)
-    token = (await user.post("/api/me/tokens", {"name": "mine"})).json()["item"]["id"]
+    token = (await user.post("/api/me/tokens", {"name": "mine", "password": PASSWORD})).json()["item"]["id"]
     session = (await user.get("/api/me/sessions")).json()["items"][0]["id"]
     invitation = (await people.admin.post("/api/admin/invitations", {})).json()["item"]["id"]
     async with state.database.transaction() as db:
@@ -205,14 +228,22 @@ async def clients(people, nobody, state) -> dict[str, Any]:
     # behind the back of the API, so that the session is still there and only the account is not active
     async with state.database.transaction() as session:
         await session.execute(text("update users set is_active = false where username = 'disabled'"))
-    script = (await people.user.post("/api/me/tokens", {"name": "script"})).json()["token"]
+    tokens = {}
+    for role, scope, owner in (
+        ("reads", "read", people.user),
+        ("runs", "run", people.user),
+        ("script", "manage", people.user),
+        ("boss", "admin", people.admin),
+    ):
+        made = await owner.post("/api/me/tokens", {"name": role, "password": PASSWORD, "scope": scope})
+        tokens[role] = owner.as_(made.json()["token"])
     return {
         "nobody": nobody,
         "disabled": nobody.as_(registered.json()["token"]),
         "other": people.other,
         "admin": people.admin,
-        "script": people.user.as_(script),
         "user": people.user,
+        **tokens,
     }
 
 

@@ -13,6 +13,7 @@ from area.consent import GOOD_FOR
 from area.kit import oauth2
 from area.kit.crypto import Keyring
 from area.vault import Ref
+from tests.api.conftest import PASSWORD
 from tests.engine.conftest import rows
 from tests.oauth.conftest import link, nowhere, register
 from tests.oauth.vendor import KEY, SECRET
@@ -139,7 +140,7 @@ async def test_a_state_for_one_vendor_is_none_for_another(ann, server):
 
 async def test_who_connects_and_who_logs_in_come_back_to_one_address(ann, server, state):
     connecting = await ann.get("/api/connections/vendor/authorize")
-    logging_in = await ann.get("/api/auth/vendor/authorize", params={"link": "true"})
+    logging_in = await ann.post("/api/me/logins/vendor", {"password": PASSWORD})
     cookie = logging_in.header("set-cookie").partition(";")[0]
     connected, logged_in = [await server.browse(one.json()["url"]) for one in (connecting, logging_in)]
     assert connected.pop("address") == logged_in.pop("address") == f"http://testserver.localhost{BACK}"

@@ -17,7 +17,10 @@ HTML = {"accept": "text/html"}
 
 async def away(client, provider="vendor", **params):
     """Set out; returns the address and the cookie that binds the browser."""
-    answer = await client.get(f"/api/auth/{provider}/authorize", params=params)
+    if params.pop("link", None):
+        answer = await client.post(f"/api/me/logins/{provider}", {"password": PASSWORD, **params})
+    else:
+        answer = await client.get(f"/api/auth/{provider}/authorize", params=params)
     assert answer.status == 200, answer.body
     return answer.json()["url"], answer.header("set-cookie").partition(";")[0]
 
@@ -153,10 +156,13 @@ async def test_who_is_signed_in_may_add_a_provider(nobody, ann, server, state):
     assert answer.status == 409
     other = await register(nobody, "other@example.org")
     assert (await arrive(other, server, "bob", link="true")).status == 409, "it belongs to ann"
-    assert (await nobody.get("/api/auth/vendor/authorize", params={"link": "true"})).status == 403
-    made = await ann.post("/api/me/tokens", {"name": "x"})
+    for who in (nobody, ann):
+        assert (await who.get("/api/auth/vendor/authorize", params={"link": "true"})).status == 403
+    assert (await ann.post("/api/me/logins/vendor", {})).json()["errors"][0]["field"] == "password"
+    assert (await ann.post("/api/me/logins/vendor", {"password": "wrong password"})).status == 422
+    made = await ann.post("/api/me/tokens", {"name": "x", "password": PASSWORD})
     api = ann.as_(made.json()["token"])
-    assert (await api.get("/api/auth/vendor/authorize", params={"link": "true"})).status == 403
+    assert (await api.post("/api/me/logins/vendor", {"password": PASSWORD})).status == 403
 
 
 async def test_a_provider_is_added_to_who_set_out(nobody, ann, server, state):

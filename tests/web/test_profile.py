@@ -188,12 +188,21 @@ async def test_a_token_is_shown_once_and_is_no_session(person, browser):
     page = person.page
     await person.go("/profile/tokens")
     await page.get_by_label("What is it for?").fill("Backup script")
+    await page.get_by_label("Your password").fill("wrong password")
+    await page.get_by_role("button", name="Make a token").click()
+    await expect(page.get_by_text("This is not your present password.")).to_be_visible()
+    await expect(page.get_by_role("radio", name="Administer")).to_have_count(0)
+    forgiven(person, 422)
+    await page.get_by_role("radio", name="Run Also").check()
+    await page.get_by_label("Your password").fill(PASSWORD)
     await page.get_by_role("button", name="Make a token").click()
     token = await page.locator("#made-token").text_content()
     assert token.startswith("area_t_")
     headers = {"Authorization": f"Bearer {token}"}
     bare = await browser.new_context()
     assert (await bare.request.get(f"{person.server.url}/api/me", headers=headers)).ok
+    listed = await (await bare.request.get(f"{person.server.url}/api/me/tokens", headers=headers)).json()
+    assert listed["items"][0]["scope"] == "run"
     await bare.add_cookies([{"name": "area_session", "value": token, "url": person.server.url}])
     answer = await bare.request.get(f"{person.server.url}/profile", max_redirects=0)
     assert answer.status == 303  # a token is for programs, and opens no page
@@ -205,6 +214,20 @@ async def test_a_token_is_shown_once_and_is_no_session(person, browser):
     await expect(page.get_by_text("No tokens yet")).to_be_visible()
     assert (await bare.request.get(f"{person.server.url}/api/me", headers=headers)).status == 401
     await bare.close()
+
+
+async def test_signing_out_everywhere_may_take_the_tokens_along(person, browser):
+    elsewhere = await arrive(person.server, browser, person.name)
+    await person.api("POST", "/api/me/tokens", {"name": "Backup script", "password": PASSWORD})
+    await person.go("/profile/security")
+    form = person.page.locator("form[action='/profile/sessions/end']")
+    await form.get_by_label("Revoke my API tokens, too").check()
+    await form.get_by_role("button", name="Sign out everywhere else").click()
+    await person.page.locator("#confirm").get_by_role("button", name="Sign out").click()
+    await expect(person.page.get_by_text(re.compile("API tokens revoked: [1-9]"))).to_be_visible()
+    assert (await elsewhere.context.request.get(f"{person.server.url}/api/me")).status == 401
+    assert (await person.api("GET", "/api/me/tokens"))["items"] == []
+    await elsewhere.context.close()
 
 
 async def test_an_account_is_taken_along_and_deleted(server, browser, person):

@@ -185,23 +185,27 @@ async def shows_icon(session: AsyncSession, icon_path: str) -> bool:
 
 
 async def change_password(
-    session: AsyncSession, user_id: int, new: str, *, keep: int, address: str | None = None
+    session: AsyncSession, user_id: int, new: str, *, keep: int, tokens: bool = False, address: str | None = None
 ) -> None:
-    """Set a new password, after `prove`, and end every session but `keep`. Raises `Invalid`.
-
-    API tokens stay: they belong to programs, were never typed anywhere, and each can be revoked by itself.
-    """
+    """Set a new password, after `prove`, and end every session but `keep`, with `tokens` the API tokens too. Raises `Invalid`."""
     hashed = await rules.hash_password(rules.checked({"new_password": new})["new_password"])
     await session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
-    ended = await sessions.end_sessions(session, user_id, keep=keep)
-    await audit.record(
-        session, user_id, "account.password_changed", f"user {user_id}", {"sessions_ended": ended}, address
-    )
+    ended = {"sessions_ended": await sessions.end_sessions(session, user_id, keep=keep)}
+    if tokens:
+        ended["tokens_ended"] = await sessions.end_tokens(session, user_id)
+    await audit.record(session, user_id, "account.password_changed", f"user {user_id}", ended, address)
 
 
 async def delete_account(session: AsyncSession, user_id: int, address: str | None = None) -> None:
-    """Delete the account, after `prove`, with all that belongs to it. Raises `Conflict` for the last admin among others."""
+    """Delete the account, after `prove`, with all that belongs to it. Raises `Conflict` for the last admin among others.
+
+    The only account stays, too: whoever came next would find an installation without any, and be its administrator.
+    """
     await lock(session, ACCOUNTS)
+    if not await session.scalar(select(User.id).where(User.id != user_id).limit(1)):
+        raise Conflict(
+            "This is the only account here, so it can't be deleted. To end this installation, delete its data."
+        )
     await _keep_an_admin(session, user_id, "deleted")
     for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
         await areas.remove(session, user_id, area_id)
@@ -237,22 +241,22 @@ async def change_user(
     Disabling ends the account's sessions at once and silences its API tokens for as long; a new password ends both for good.
     Raises `NotFound`, `Invalid`, and `Conflict` for the last active admin.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {
+        name: value for name, value in (("is_admin", is_admin), ("is_active", is_active)) if value is not None
+    }
     if password is not None:
         values["password_hash"] = await rules.hash_password(rules.checked({"password": password})["password"])
     await lock(session, ACCOUNTS)
     await user(session, user_id)
     if is_admin is False or is_active is False:
         await _keep_an_admin(session, user_id, "disabled" if is_active is False else "demoted")
-    if is_admin is not None:
-        values["is_admin"] = is_admin
-    if is_active is not None:
-        values["is_active"] = is_active
     if values:
         await session.execute(update(User).where(User.id == user_id).values(values))
     if is_active is False or password is not None:
-        await sessions.end_sessions(session, user_id, tokens=password is not None)
-    elif is_admin is not None:
+        await sessions.end_sessions(session, user_id)
+    if password is not None:
+        await sessions.end_tokens(session, user_id)
+    if is_admin is not None:
         await notify(session, sessions.ACCESS_CHANGED, str(user_id))
     if is_active is not None:  # the engine remembers whose AREAs may run
         for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):

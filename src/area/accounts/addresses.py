@@ -158,7 +158,7 @@ async def undo(session: AsyncSession, token: str, address: str) -> str:
     if await session.scalar(select(User.email).where(User.id == user_id)) != email:
         await _move(session, user_id, email)
         await mark_confirmed(session, user_id, email)
-    ended = await sessions.end_sessions(session, user_id, tokens=True)
+    ended = await sessions.end_sessions(session, user_id) + await sessions.end_tokens(session, user_id)
     await audit.record(session, user_id, "account.email_change_undone", f"user {user_id}", {"ended": ended}, address)
     return email
 

@@ -55,6 +55,8 @@ async def apply(
     await session.execute(
         delete(LoginAttempt).where(LoginAttempt.login == f"user:{user_id}")
     )  # the owner is not locked out
-    ended = await sessions.end_sessions(session, user_id, tokens=tokens)
+    ended = await sessions.end_sessions(session, user_id)
+    if tokens:
+        ended += await sessions.end_tokens(session, user_id)
     await audit.record(session, user_id, "account.password_reset", f"user {user_id}", {"ended": ended}, address)
     await addresses.tell_password_changed(session, settings, user_id)

@@ -1,6 +1,7 @@
 """Sessions and API tokens."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit
 from area.accounts import attempts, invitations
-from area.accounts.views import USER, Identity, Kind, view
+from area.accounts.views import SCOPES, USER, Identity, Kind, Scope, UserView, view
 from area.db.models import AccessToken, Consent, Invitation, LoginAttempt, User, UserSettings
 from area.db.session import notify
 from area.kit import crypto
@@ -25,7 +26,9 @@ PREFIX: Mapping[Kind, str] = {"session": "area_s_", "api": "area_t_"}
 
 
 class TokenView(BaseModel):
-    """A session or API token; the token itself is shown once, when it is made. `current` is the one that asks."""
+    """A session or API token; the token itself is shown once, when it is made. `current` is the one that asks, `scope` is what an
+    API token may do.
+    """
 
     id: int
     name: str
@@ -33,12 +36,13 @@ class TokenView(BaseModel):
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
+    scope: Scope | None = None
     current: bool = False
 
 
 # asked by every request, so it is put together once
 _WHOSE = (
-    select(AccessToken.id, AccessToken.kind, AccessToken.last_used_at, *USER)
+    select(AccessToken.id, AccessToken.kind, AccessToken.last_used_at, AccessToken.scope, *USER)
     .join(User, User.id == AccessToken.user_id)
     .outerjoin(UserSettings, UserSettings.user_id == User.id)
     .where(
@@ -69,16 +73,30 @@ async def open_session(session: AsyncSession, settings: Settings, user_id: int, 
 
 
 async def create_token(
-    session: AsyncSession, user_id: int, *, name: str, expires_at: datetime | None = None, address: str | None = None
+    session: AsyncSession,
+    user: UserView,
+    *,
+    name: str,
+    scope: Scope,
+    expires_at: datetime | None = None,
+    address: str | None = None,
 ) -> tuple[str, TokenView]:
-    """Make an API token; returns it, once and never again, and how it is listed. Raises `Conflict` at 100 of them."""
+    """Make an API token; returns it, once and never again, and how it is listed.
+
+    Raises `Conflict` at 100 of them, `Invalid` for a scope beyond what the user may do or an end that has passed.
+    """
+    user_id = user.id
+    if scope == "admin" and not user.is_admin:
+        raise Invalid.field("scope", "Only an administrator's token can have the scope admin.")
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise Invalid.field("expires_at", "This moment has passed.")
     of_user = select(func.count()).where(AccessToken.user_id == user_id, AccessToken.kind == "api")
     if (await session.scalar(of_user) or 0) >= MAX_TOKENS:
         raise Conflict("You have %(number)s API tokens. Revoke one that you no longer need.", number=MAX_TOKENS)
-    token, token_id = await _add_token(session, user_id, "api", name=name, address=address, expires_at=expires_at)
-    await audit.record(session, user_id, "token.created", f"token {token_id}", {"name": name}, address)
+    token, token_id = await _add_token(
+        session, user_id, "api", name=name, scope=scope, address=address, expires_at=expires_at
+    )
+    await audit.record(session, user_id, "token.created", f"token {token_id}", {"name": name, "scope": scope}, address)
     view = next(one for one in await access(session, user_id, "api") if one.id == token_id)
     return token, view
 
@@ -95,7 +113,7 @@ async def authenticate(session: AsyncSession, settings: Settings, token: str) ->
     row = (await session.execute(_WHOSE, {"hash": crypto.hash_token(token)})).one_or_none()
     if row is None:
         return None
-    token_id, _, used, *columns = row
+    token_id, _, used, scope, *columns = row
     kind: Kind = "api" if row.kind == "api" else "session"
     renewed = used is None or used < datetime.now(UTC) - TOUCH
     if renewed:
@@ -105,7 +123,10 @@ async def authenticate(session: AsyncSession, settings: Settings, token: str) ->
         # skipped when another request is just doing it: nobody waits for this
         free = select(AccessToken.id).where(AccessToken.id == token_id).with_for_update(skip_locked=True)
         await session.execute(update(AccessToken).where(AccessToken.id.in_(free)).values(values))
-    return Identity(view(columns), token_id, kind, renewed=renewed)
+    user = view(columns)
+    most: Scope = "admin" if user.is_admin else "manage"
+    given: Scope = next((one for one in SCOPES if one == scope), most)
+    return Identity(user, token_id, kind, min(given, most, key=SCOPES.index), renewed)
 
 
 async def access(session: AsyncSession, user_id: int, kind: Kind, current: int = 0) -> list[TokenView]:
@@ -117,6 +138,7 @@ async def access(session: AsyncSession, user_id: int, kind: Kind, current: int =
         AccessToken.created_at,
         AccessToken.last_used_at,
         AccessToken.expires_at,
+        AccessToken.scope,
     )
     statement = select(*columns).where(
         AccessToken.user_id == user_id,
@@ -146,14 +168,39 @@ async def log_out(session: AsyncSession, identity: Identity) -> None:
     await notify(session, ACCESS_CHANGED, str(identity.user.id))
 
 
-async def end_sessions(session: AsyncSession, user_id: int, *, keep: int = 0, tokens: bool = False) -> int:
-    """End all sessions of the user but `keep`, and with `tokens` the API tokens too; returns how many ended."""
-    condition = [AccessToken.user_id == user_id, AccessToken.id != keep]
-    if not tokens:
-        condition.append(AccessToken.kind == "session")
-    ended = (await session.scalars(delete(AccessToken).where(*condition).returning(AccessToken.id))).all()
+async def end_sessions(session: AsyncSession, user_id: int, *, keep: int = 0) -> int:
+    """End all sessions of the user but `keep`; returns how many ended."""
+    return await _end(session, user_id, "session", keep)
+
+
+async def end_tokens(session: AsyncSession, user_id: int) -> int:
+    """Revoke all API tokens of the user; returns how many."""
+    return await _end(session, user_id, "api", 0)
+
+
+async def _end(session: AsyncSession, user_id: int, kind: Kind, keep: int) -> int:
+    mine = (AccessToken.user_id == user_id, AccessToken.kind == kind, AccessToken.id != keep)
+    ended = (await session.scalars(delete(AccessToken).where(*mine).returning(AccessToken.id))).all()
     await notify(session, ACCESS_CHANGED, str(user_id))
     return len(ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many ended."""
+
+    sessions: int
+    tokens: int
+
+
+async def sign_out_everywhere(
+    session: AsyncSession, user_id: int, *, keep: int, tokens: bool, address: str | None = None
+) -> Ended:
+    """End all sessions of the user but `keep`, and with `tokens` the API tokens too."""
+    ended = Ended(await end_sessions(session, user_id, keep=keep), await end_tokens(session, user_id) if tokens else 0)
+    detail = {"sessions": ended.sessions, "tokens": ended.tokens}
+    await audit.record(session, user_id, "account.signed_out_everywhere", f"user {user_id}", detail, address)
+    return ended
 
 
 async def purge(session: AsyncSession) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Row, func, literal, or_, select
@@ -13,6 +13,8 @@ from area.db.models import User, UserSettings
 from area.kit.problems import NotFound
 
 Kind = Literal["session", "api"]
+Scope = Literal["read", "run", "manage", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)  # each includes those before it
 
 
 class UserView(BaseModel):
@@ -34,12 +36,20 @@ class UserView(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking, and with what. `renewed` says that the session was just extended, and so should its cookie be."""
+    """Who is asking, with what, and how much of what the account may do is theirs.
+
+    `renewed` says that the session was just extended, and so should its cookie be.
+    """
 
     user: UserView
     token_id: int
     kind: Kind
+    scope: Scope
     renewed: bool = False
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether what needs `scope` is allowed."""
+        return SCOPES.index(scope) <= SCOPES.index(self.scope)
 
 
 USER = (

@@ -10,7 +10,7 @@ from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.areas import AreaIn
 from area.doors.body import Route
-from area.doors.deps import Id, In, Line, ScopeDep, SessionDep, Someone, StateDep
+from area.doors.deps import Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.engine import control
 
 router = APIRouter(prefix="/areas", tags=["areas"], route_class=Route)
@@ -144,7 +144,7 @@ async def renew_address(area_id: Id, identity: Someone, scope: ScopeDep, session
 
 @router.post("/{area_id}/test", responses=answers(400, 401, 403, 404, 413, 422), summary="Try an AREA")
 async def try_out(
-    area_id: Id, identity: Someone, state: StateDep, session: SessionDep, form: Event | None = None
+    area_id: Id, identity: Runner, state: StateDep, session: SessionDep, form: Event | None = None
 ) -> control.Preview:
     """An honest dry run: what would be sent. Nothing is."""
     return await control.preview(session, state, identity.user.id, area_id, form.data if form else None)
@@ -152,7 +152,7 @@ async def try_out(
 
 @router.post("/{area_id}/run", status_code=202, responses=answers(400, 401, 403, 404, 413, 422), summary="Run an AREA")
 async def run(
-    area_id: Id, identity: Someone, state: StateDep, session: SessionDep, form: Event | None = None
+    area_id: Id, identity: Runner, state: StateDep, session: SessionDep, form: Event | None = None
 ) -> Started:
     """Run the reaction once, for real, also when the AREA is switched off."""
     number = await control.run(session, state, identity.user.id, area_id, form.data if form else None)

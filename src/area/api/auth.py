@@ -136,21 +136,18 @@ async def authorize(
     session: SessionDep,
     address: Address,
     next: Annotated[Line, Query(max_length=2000, description="Where a browser goes afterwards")] = "/",  # noqa: A002
-    link: Annotated[bool, Query(description="Add the provider to the account that is signed in")] = False,  # noqa: FBT002
+    link: Annotated[bool, Query(description="Refused: add one with `POST /api/me/logins/{provider}`")] = False,  # noqa: FBT002
     invitation: Annotated[Line | None, Query(max_length=100, description="Where registration needs one")] = None,
 ) -> Elsewhere | Response:
     """The provider's page. Who set out must come back with the cookie of this answer, within ten minutes."""
     page, back = browser.wants_page(request), browser.local(next)
-    identity = await consent.signed_in(request, state) if link else None
-    if link and page and identity is None:
-        raise Unauthenticated
     secret = consent.new_secret()
     try:
-        if link and (identity is None or identity.kind != "session"):
-            raise Forbidden("Log in first, with a password or another provider; an API token can't do this.")
+        if link:  # as it was once: without the password
+            raise Forbidden("Add a log-in provider in your profile; it needs your password.")
         url = await consent.log_in_address(
             state, session, provider,
-            secret=secret, next=back, identity=identity, invitation=invitation, address=address,
+            secret=secret, next=back, identity=None, invitation=invitation, address=address,
         )  # fmt: skip
     except Problem as problem:
         await session.rollback()

@@ -10,7 +10,7 @@ from area.api.paging import Page
 from area.api.problems import answers
 from area.doors import browser, consent
 from area.doors.body import Route
-from area.doors.deps import Line, SessionDep, Slug, Someone, StateDep, not_foreign
+from area.doors.deps import Line, Manager, SessionDep, Slug, Someone, StateDep, not_foreign
 from area.kit.problems import Invalid, NotFound, Problem
 from area.sdk import OAuth2
 
@@ -80,7 +80,7 @@ async def read_one(
 async def authorize(
     service: Slug,
     request: Request,
-    identity: Someone,
+    identity: Manager,
     state: StateDep,
     session: SessionDep,
     next: Annotated[Line, Query(max_length=2000, description="Where a browser goes afterwards")] = "/",  # noqa: A002

@@ -11,7 +11,7 @@ from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.doors import stream
 from area.doors.body import Route
-from area.doors.deps import BigId, In, Line, Moment, SessionDep, Someone, StateDep, token_of
+from area.doors.deps import BigId, In, Line, Moment, Runner, SessionDep, Someone, StateDep, token_of, within
 from area.engine import control
 
 router = APIRouter(prefix="/executions", tags=["executions"], route_class=Route)
@@ -94,16 +94,18 @@ async def read_one(execution_id: BigId, identity: Someone, session: SessionDep) 
     summary="Run it again",
 )
 async def replay(
-    execution_id: BigId, identity: Someone, state: StateDep, session: SessionDep, form: Replay | None = None
+    execution_id: BigId, identity: Runner, state: StateDep, session: SessionDep, form: Replay | None = None
 ) -> Started:
-    """Run an execution's event again, as a new execution."""
+    """Run an execution's event again, as a new execution. With `parameters` of one's own, a token needs the scope `manage`."""
     wanted = form or Replay()
+    if wanted.parameters is not None:
+        within(identity, "manage")
     number = await control.replay(session, state, identity.user.id, execution_id, wanted.mode, wanted.parameters)
     return Started(execution_id=number)
 
 
 @router.post("/{execution_id}/cancel", responses=answers(401, 403, 404, 409, 422), summary="Cancel it")
-async def cancel(execution_id: BigId, identity: Someone, session: SessionDep) -> executions.ExecutionView:
+async def cancel(execution_id: BigId, identity: Runner, session: SessionDep) -> executions.ExecutionView:
     """Cancel an execution that waits or runs."""
     await control.cancel(session, identity.user.id, execution_id)
     return await executions.get(session, identity.user.id, execution_id)

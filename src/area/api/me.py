@@ -2,15 +2,17 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from area import accounts, executions, providers
 from area.accounts import addresses, sessions
+from area.accounts.views import Scope
 from area.api.auth import Password
+from area.api.connections import Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
-from area.doors import login
+from area.doors import browser, consent, login
 from area.doors.body import Route
 from area.doors.deps import COOKIE, Address, BigId, In, InPerson, Line, Moment, SessionDep, Slug, Someone, StateDep
 
@@ -35,6 +37,7 @@ class NewPassword(In):
 
     current_password: Password | None = None
     new_password: Password = Field(description="8 characters or more, 72 bytes at most")
+    revoke_tokens: bool = Field(False, description="End the API tokens, too")
 
 
 class Proof(In):
@@ -43,10 +46,17 @@ class Proof(In):
     password: Password | None = None
 
 
-class NewToken(In):
+class AddLogin(Proof):
+    """A provider to add."""
+
+    next: Line = Field("/", max_length=2000, description="Where a browser goes afterwards")
+
+
+class NewToken(Proof):
     """An API token to make."""
 
     name: Line = Field(min_length=1, max_length=255, examples=["backup script"])
+    scope: Scope = Field("manage", description="What it may do; each scope includes those before it")
     expires_at: Moment | None = Field(None, description="When it ends; null: never", examples=[None])
 
 
@@ -55,6 +65,19 @@ class MadeToken(BaseModel):
 
     token: str
     item: sessions.TokenView
+
+
+class SignOut(In):
+    """What is to end beside the other sessions."""
+
+    tokens: bool = Field(False, description="API tokens, too")
+
+
+class SignedOut(BaseModel):
+    """How many ended."""
+
+    sessions: int
+    tokens: int
 
 
 class Ended(BaseModel):
@@ -101,11 +124,22 @@ async def delete(
 async def change_password(
     form: NewPassword, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> None:
-    """Set a new password. All other sessions end; API tokens stay."""
+    """Set a new password. All other sessions end; API tokens stay, unless `revoke_tokens` is set."""
     user_id = identity.user.id
     await login.prove(state, session, user_id, form.current_password, address, "current_password")
-    await accounts.change_password(session, user_id, form.new_password, keep=identity.token_id, address=address)
+    await accounts.change_password(
+        session, user_id, form.new_password, keep=identity.token_id, tokens=form.revoke_tokens, address=address
+    )
     await addresses.tell_password_changed(session, state.settings, user_id)
+
+
+@router.post("/sign-out-everywhere", responses=answers(400, 401, 403, 413, 422), summary="Sign out everywhere")
+async def sign_out_everywhere(form: SignOut, identity: InPerson, session: SessionDep, address: Address) -> SignedOut:
+    """End all sessions but this one and, with `tokens`, all API tokens."""
+    ended = await sessions.sign_out_everywhere(
+        session, identity.user.id, keep=identity.token_id, tokens=form.tokens, address=address
+    )
+    return SignedOut(sessions=ended.sessions, tokens=ended.tokens)
 
 
 @router.get("/sessions", name="sessions", responses=answers(401), summary="My sessions")
@@ -135,11 +169,16 @@ async def tokens(identity: Someone, session: SessionDep) -> Page[sessions.TokenV
     return Page(items=await sessions.access(session, identity.user.id, "api", identity.token_id))
 
 
-@router.post("/tokens", status_code=201, responses=answers(400, 401, 403, 409, 413, 422), summary="Make an API token")
-async def make_token(form: NewToken, identity: InPerson, session: SessionDep, address: Address) -> MadeToken:
-    """Make an API token. It is shown in this answer and never again."""
+@router.post(
+    "/tokens", status_code=201, responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Make an API token"
+)
+async def make_token(
+    form: NewToken, identity: InPerson, state: StateDep, session: SessionDep, address: Address
+) -> MadeToken:
+    """Make an API token, which needs the password. It is shown in this answer and never again."""
+    await login.prove(state, session, identity.user.id, form.password, address)
     token, item = await sessions.create_token(
-        session, identity.user.id, name=form.name, expires_at=form.expires_at, address=address
+        session, identity.user, name=form.name, scope=form.scope, expires_at=form.expires_at, address=address
     )
     return MadeToken(token=token, item=item)
 
@@ -154,8 +193,36 @@ async def revoke_token(token_id: BigId, identity: InPerson, session: SessionDep,
 
 @router.get("/logins", responses=answers(401), summary="My log-in providers")
 async def logins(identity: Someone, state: StateDep, session: SessionDep) -> Page[providers.LoginView]:
-    """The providers that I may log in with. To add one, begin at `GET /api/auth/{provider}/authorize?link=true`."""
+    """The providers that I may log in with."""
     return Page(items=await providers.logins(session, state.registry, state.settings, identity.user.id))
+
+
+@router.post(
+    "/logins/{provider}",
+    responses=answers(400, 401, 403, 404, 409, 413, 422, 429),
+    summary="Add a log-in provider",
+)
+async def add_login(
+    provider: Slug,
+    form: AddLogin,
+    identity: InPerson,
+    request: Request,
+    response: Response,
+    state: StateDep,
+    session: SessionDep,
+    address: Address,
+) -> Elsewhere:
+    """The provider's page, to log in with it from now on, which needs the password. Come back from there with the cookie of
+    this answer, within ten minutes.
+    """
+    await login.prove(state, session, identity.user.id, form.password, address)
+    secret = consent.new_secret()
+    url = await consent.log_in_address(
+        state, session, provider,
+        secret=secret, next=browser.local(form.next), identity=identity, invitation=None, address=address,
+    )  # fmt: skip
+    consent.remember(response, request, state, secret)
+    return Elsewhere(url=url)
 
 
 @router.delete(

@@ -258,6 +258,7 @@ class AccessToken(Base):
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     last_used_at: Mapped[datetime | None] = mapped_column(AWARE)
     expires_at: Mapped[datetime | None] = mapped_column(AWARE)
+    scope: Mapped[str | None] = mapped_column(String(10))  # of an API token: read | run | manage | admin
 
 
 class LoginAttempt(Base):

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
 from area.accounts import Identity, sessions
+from area.accounts.views import Scope
 from area.doors.front import is_trusted
 from area.engine.cache import Cache
 from area.engine.state import State
@@ -114,7 +115,7 @@ _cookie = APIKeyCookie(
 )
 
 
-async def someone(
+async def identified(
     request: Request, response: Response, state: StateDep, _one: Annotated[object, Depends(_bearer)] = None,
     _other: Annotated[object, Depends(_cookie)] = None,
 ) -> Identity:  # fmt: skip
@@ -142,23 +143,51 @@ def token_of(request: Request) -> tuple[str, bool]:
     """The token of a request, or nothing, and whether it is the cookie's. A header, even a wrong one, goes before a cookie."""
     header = request.headers.get("authorization")
     if header is None:
-        return request.cookies.get(COOKIE, "")[:500], True
+        return session_cookie(request), True
     kind, _, token = header.partition(" ")
     return (token.strip()[:500] if kind.lower() == "bearer" else ""), False
 
 
-async def in_person(identity: "Someone") -> Identity:
+def session_cookie(request: Request) -> str:
+    """The session's token in a browser's cookie, or nothing. An API token is for programs, and none of these."""
+    token = request.cookies.get(COOKIE, "")[:500]
+    return token if token.startswith(sessions.PREFIX["session"]) else ""
+
+
+async def someone(request: Request, identity: "Identified") -> Identity:
+    """Whoever is logged in; an API token needs the scope `read` to read, and `manage` for everything else."""
+    return within(identity, "read" if request.method in SAFE else "manage")
+
+
+async def runner(identity: "Identified") -> Identity:
+    """Whoever may start, repeat and cancel runs."""
+    return within(identity, "run")
+
+
+async def manager(identity: "Identified") -> Identity:
+    """Whoever may change AREAs and connections, also by what is asked for with GET."""
+    return within(identity, "manage")
+
+
+def within(identity: Identity, scope: Scope) -> Identity:
+    """Who asks, if that is within the scope of what they ask with. Raises `Forbidden`."""
+    if not identity.allows(scope):
+        raise Forbidden(f"This API token can't do this: it needs the scope {scope} and has {identity.scope}.")
+    return identity
+
+
+async def in_person(identity: "Identified") -> Identity:
     """Whoever is logged in with a session: an API token must not outlive its own revocation by making what replaces it."""
     if identity.kind != "session":
         raise Forbidden("An API token can't do this; log in with the password.")
     return identity
 
 
-async def admin(identity: "Someone") -> Identity:
-    """An administrator."""
+async def admin(identity: "Identified") -> Identity:
+    """An administrator; an API token needs the scope `admin`."""
     if not identity.user.is_admin:
         raise Forbidden("Only administrators may do this.")
-    return identity
+    return within(identity, "admin")
 
 
 async def admin_in_person(identity: "InPerson") -> Identity:
@@ -166,7 +195,10 @@ async def admin_in_person(identity: "InPerson") -> Identity:
     return await admin(identity)
 
 
+Identified = Annotated[Identity, Depends(identified)]
 Someone = Annotated[Identity, Depends(someone)]
+Runner = Annotated[Identity, Depends(runner)]
+Manager = Annotated[Identity, Depends(manager)]
 InPerson = Annotated[Identity, Depends(in_person)]
 Admin = Annotated[Identity, Depends(admin)]
 AdminInPerson = Annotated[Identity, Depends(admin_in_person)]

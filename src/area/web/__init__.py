@@ -18,6 +18,7 @@ from area.web import (
     pick,
     profile,
     runs,
+    security,
     services,
     sign_in,
 )
@@ -44,6 +45,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
         runs,
         inbox,
         profile,
+        security,
         avatars,
         admin,
     ):

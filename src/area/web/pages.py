@@ -17,7 +17,7 @@ from area import __version__, accounts, executions
 from area.accounts import Identity, sessions
 from area.doors import browser
 from area.doors.body import BoundedRequest
-from area.doors.deps import COOKIE, StateDep, same_origin, set_cookie
+from area.doors.deps import COOKIE, StateDep, same_origin, session_cookie, set_cookie
 from area.engine.state import State
 from area.kit.problems import Forbidden, Problem
 from area.web import language, reasons, show
@@ -113,13 +113,11 @@ class Page:
 
 async def visit(request: Request, state: StateDep) -> Page:
     """Anybody's visit."""
-    token = request.cookies.get(COOKIE, "")[:500]
+    token = session_cookie(request)
     identity = unread = None
     if token:
         async with state.database.statements() as session:
             identity = await sessions.authenticate(session, state.settings, token)
-            if identity is not None and identity.kind != "session":
-                identity = None  # an API token is for programs: here it could make what outlives its own revocation
             if identity is not None and request.method in SAFE and "hx-request" not in request.headers:
                 unread = await executions.unread(session, identity.user.id)  # a whole page shows it
     if request.method not in SAFE and not same_origin(request, state):
@@ -150,7 +148,9 @@ AdminPage = Annotated[Page, Depends(admins)]
 async def fields(request: Request) -> dict[str, str]:
     """What was sent in a form, without its files; of a name sent twice, the last."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=300, max_part_size=1_000_000) as form:
-        return {name: value.replace("\r\n", "\n") for name, value in form.multi_items() if isinstance(value, str)}
+        # no field of ours has a NUL, which PostgreSQL takes nowhere
+        texts = {name: value.replace("\0", "") for name, value in form.multi_items() if isinstance(value, str)}
+        return {name: value.replace("\r\n", "\n") for name, value in texts.items()}
 
 
 Fields = Annotated[dict[str, str], Depends(fields)]

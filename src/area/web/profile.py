@@ -1,6 +1,5 @@
-"""One's own account: picture, name, language, e-mail address, password, sessions, API tokens, and leaving."""
+"""One's own account: picture, name, language, e-mail address, API tokens, and leaving."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,25 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from area import accounts, areas, providers
+from area import accounts, areas
 from area.accounts import addresses, sessions
+from area.accounts.views import SCOPES
 from area.doors import login
-from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep, Slug
-from area.kit.problems import Conflict, Invalid, Problem
+from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
+from area.kit.problems import Invalid, Problem
 from area.web import avatars, language
 from area.web.pages import Fields, Page, SignedIn
 
 router = APIRouter()
-
-BROWSERS = (
-    ("Edg", "Edge"), ("OPR", "Opera"), ("Vivaldi", "Vivaldi"), ("SamsungBrowser", "Samsung Internet"),
-    ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("HeadlessChrome", "Chrome"), ("Chrome", "Chrome"),
-    ("Safari", "Safari"), ("curl", "curl"), ("python", "Python"), ("aiohttp", "Python"), ("area", "area"),
-)  # fmt: skip
-SYSTEMS = (
-    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("CrOS", "ChromeOS"), ("Windows", "Windows"),
-    ("Macintosh", "macOS"), ("Linux", "Linux"),
-)  # fmt: skip
 
 
 # You
@@ -133,16 +123,16 @@ async def _you(
     you: Mapping[str, str] | None = None,
     email: Mapping[str, str] | None = None,
 ) -> Response:
-    errors = _errors(page, error, field)
+    errors = field_errors(page, error, field)
     user = page.user
     return await page.show(
         "profile.html",
-        _status(error),
+        status_of(error),
         nav="profile",
         tab="you",
         errors=errors,
         problem=page.tell(error) if error and not errors else "",
-        you=you or {"username": user.username, "timezone": user.timezone, "language": user.language or ""},
+        you={"username": user.username, "timezone": user.timezone, "language": user.language or "", **(you or {})},
         email=(email or {}).get("email", user.email),
         address=await addresses.view(session, page.state.settings, user.id),
         zones=_zones(),
@@ -164,85 +154,6 @@ ZONES = (
 )  # fmt: skip
 
 
-# Password, providers and sessions
-
-
-@router.get("/profile/security")
-async def security(page: SignedIn, session: SessionDep) -> Response:
-    """The password, the providers, and where one is signed in."""
-    return await _security(page, session)
-
-
-@router.post("/profile/password")
-async def change_password(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
-    """Change the password, or set a first one. All other sessions end."""
-    user = page.user
-    keep = page.identity.token_id if page.identity else 0
-    try:
-        await login.prove(page.state, session, user.id, form.get("current_password"), address, "current_password")
-        await accounts.change_password(
-            session, user.id, form.get("new_password", "")[:1024], keep=keep, address=address
-        )
-        await addresses.tell_password_changed(session, page.state.settings, user.id)
-    except Problem as error:  # before anything was changed
-        return await _security(page, session, error)
-    return page.to("/profile/security", said=page.say("Your password is changed. Everywhere else you are signed out."))
-
-
-@router.post("/profile/logins/{provider}/remove")
-async def remove_login(page: SignedIn, provider: Slug, session: SessionDep, address: Address) -> Response:
-    """Sign in with this provider no more."""
-    state = page.state
-    try:
-        await providers.detach(session, state.registry, state.settings, page.user.id, provider, address)
-    except Conflict as error:  # before anything was changed; the page has no button for it
-        return page.to("/profile/security", said=page.tell(error))
-    return page.to("/profile/security", said=page.say("You no longer sign in with it."))
-
-
-@router.post("/profile/sessions/end")
-async def end_others(page: SignedIn, session: SessionDep) -> Response:
-    """End all sessions but this one."""
-    keep = page.identity.token_id if page.identity else 0
-    ended = await sessions.end_sessions(session, page.user.id, keep=keep)
-    return page.to("/profile/security", said=page.say("Ended: %(number)s.", number=ended))
-
-
-@router.post("/profile/sessions/{session_id}/end")
-async def end_session(page: SignedIn, session_id: BigId, session: SessionDep, address: Address) -> Response:
-    """End one session."""
-    await sessions.revoke(session, page.user.id, "session", session_id, address)
-    return page.to("/profile/security", said=page.say("That session is ended."))
-
-
-async def _security(page: Page, session: AsyncSession, error: Problem | None = None) -> Response:
-    errors = _errors(page, error, "")
-    registry, settings = page.state.registry, page.state.settings
-    logins = await providers.logins(session, registry, settings, page.user.id)
-    linked = {one.provider for one in logins}
-    rows = await sessions.access(session, page.user.id, "session", page.identity.token_id if page.identity else 0)
-    return await page.show(
-        "profile_security.html",
-        _status(error),
-        nav="profile",
-        tab="security",
-        errors=errors,
-        problem=page.tell(error) if error and not errors else "",
-        logins=logins,
-        others=[one for one in providers.offered(registry, settings) if one.provider not in linked],
-        sessions=[(one, device(page, one.name)) for one in sorted(rows, key=lambda one: not one.current)],
-    )
-
-
-def device(page: Page, agent: str) -> str:
-    """What a program calls itself, as people say it: `Firefox on Linux`."""
-    named = next((name for sign, name in BROWSERS if re.search(rf"\b{sign}[a-zA-Z]*/", agent)), "")
-    system = next((name for sign, name in SYSTEMS if sign in agent), "")
-    if named and system:
-        return page.say("%(program)s on %(system)s", program=named, system=system)
-    return named or system or agent[:60]
-
-
 # API tokens
 
 
@@ -254,15 +165,20 @@ async def tokens(page: SignedIn, session: SessionDep) -> Response:
 
 @router.post("/profile/tokens")
 async def make_token(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
-    """Make an API token, which is shown in this answer and never again."""
+    """Make an API token, which needs the password, and is shown in this answer and never again."""
     name, end = form.get("name", "").strip(), form.get("expires_at", "")
     try:
         if not name or len(name) > 255 or not name.isprintable():
             raise Invalid.field("name", "Give it a name of 1 to 255 characters, such as the program that uses it.")
+        scope = form.get("scope", "")
+        if scope not in SCOPES:
+            raise Invalid.field("scope", "Choose what the token may do.")
+        expires_at = _end_of(end, page.user.timezone)
+        await login.prove(page.state, session, page.user.id, form.get("password"), address)
         made, _ = await sessions.create_token(
-            session, page.user.id, name=name, expires_at=_end_of(end, page.user.timezone), address=address
+            session, page.user, name=name, scope=scope, expires_at=expires_at, address=address
         )
-    except Problem as error:
+    except Problem as error:  # before anything was changed
         return await _tokens(page, session, error, typed=form)
     return await _tokens(page, session, made=made)
 
@@ -282,10 +198,10 @@ async def _tokens(
     typed: Mapping[str, str] | None = None,
     made: str = "",
 ) -> Response:
-    errors = _errors(page, error, "")
+    errors = field_errors(page, error, "")
     return await page.show(
         "_profile_tokens.html" if page.partial else "profile_tokens.html",
-        _status(error),
+        status_of(error),
         nav="profile",
         tab="tokens",
         errors=errors,
@@ -293,6 +209,7 @@ async def _tokens(
         typed=typed or {},
         made=made,
         tokens=await sessions.access(session, page.user.id, "api"),
+        scopes=SCOPES if page.user.is_admin else SCOPES[:-1],
         today=datetime.now(ZoneInfo(page.user.timezone)).date().isoformat(),
     )
 
@@ -346,10 +263,10 @@ async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Add
 
 
 async def _data(page: Page, error: Problem | None = None) -> Response:
-    errors = _errors(page, error, "")
+    errors = field_errors(page, error, "")
     return await page.show(
         "profile_data.html",
-        _status(error),
+        status_of(error),
         nav="profile",
         tab="data",
         errors=errors,
@@ -360,7 +277,7 @@ async def _data(page: Page, error: Problem | None = None) -> Response:
 # Small things
 
 
-def _errors(page: Page, error: Problem | None, field: str) -> dict[str, str]:
+def field_errors(page: Page, error: Problem | None, field: str) -> dict[str, str]:
     """What is wrong with which field; a problem that names none is told at `field`, if that is given."""
     if error is None:
         return {}
@@ -368,5 +285,6 @@ def _errors(page: Page, error: Problem | None, field: str) -> dict[str, str]:
     return named or ({field: page.tell(error)} if field else {})
 
 
-def _status(error: Problem | None) -> int:
+def status_of(error: Problem | None) -> int:
+    """The status of a page that says this."""
     return error.status if error else 200
