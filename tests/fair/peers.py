@@ -52,6 +52,10 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
     if request.path == "/small-feed":
         text = f'<rss version="2.0"><channel><title>Few</title>{ITEM.format(n=1)}</channel></rss>'
         return web.Response(text=text, content_type="application/rss+xml")
+    if request.path.startswith("/token/"):  # an OAuth 2.0 token endpoint: the token is the path's last part, backwards
+        return web.json_response({"access_token": number[::-1], "token_type": "Bearer", "expires_in": 3600})
+    if request.path == "/refused":
+        return web.json_response({"error": f"this key is unknown: {request.headers.get('Authorization')}"}, status=403)
     if request.path == "/headers":
         seen = request.headers
         return web.json_response({name.lower(): seen.getall(name) for name in seen})

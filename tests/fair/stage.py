@@ -60,14 +60,17 @@ class Person:
         return answer.body
 
     async def try_area(
-        self, action: str, wanted: dict[str, Any], reaction: str, name: str = "fair", **parameters: Any
+        self,
+        action: str,
+        wanted: dict[str, Any],
+        reaction: str,
+        name: str = "fair",
+        connection: str | None = None,
+        **parameters: Any,
     ) -> Answer:
         """The same, where it may be refused."""
-        body = {
-            "name": name,
-            "action": {"component": action, "parameters": wanted},
-            "reaction": {"component": reaction, "parameters": parameters},
-        }
+        part = {"component": reaction, "parameters": parameters, "connection": connection}
+        body = {"name": name, "action": {"component": action, "parameters": wanted}, "reaction": part}
         return await self.ask("POST", "/api/areas", body)
 
     async def hook(

@@ -33,6 +33,7 @@ async def test_no_secret_is_where_it_does_not_belong():
         await _accounts(live, canaries)
         with dovecot() as imap:
             await _connections(live, canaries, imap)
+        await _keys(live, canaries)
         await _areas(live, canaries)
         await look_through(live, canaries, [live.people["admin"], live.people["victor"]])
     assert not canaries.found
@@ -55,7 +56,7 @@ async def _accounts(live: Stage, canaries: Canaries) -> None:
         "email": "no address", "username": "x", "password": canaries.make("password of a registration that is refused"),
     })  # fmt: skip
     assert refused.status == 422
-    made = await victor.ask("POST", "/api/me/tokens", {"name": "script"})
+    made = await victor.ask("POST", "/api/me/tokens", {"name": "script", "password": new})
     assert made.status == 201, made
     canaries.keep("API token", made.body["token"])
     for path in ("/api/me", "/"):
@@ -99,6 +100,44 @@ async def _connections(live: Stage, canaries: Canaries, imap) -> None:
         "POST", "/api/connections/email", smtp | {"login": "v", "password": canaries.make("password of a connection")}
     )
     assert kept.status == 200, kept
+
+
+async def _keys(live: Stage, canaries: Canaries) -> None:
+    """Credentials for addresses of one's own, in each form; each is used by a run that succeeds, and by one that fails."""
+    victor = live.victim
+    token = canaries.make("access token of OAuth 2.0")
+    keys = {
+        "bearer": {"token": canaries.make("bearer token")},
+        "basic": {"user": "v", "password": canaries.make("password of HTTP")},
+        "header": {"name": "X-Api-Key", "value": canaries.make("key in a header")},
+        "query": {"name": "api_key", "value": canaries.make("key in an address")},
+        "oauth2": {
+            "token_url": f"{live.website}/token/{token[::-1]}",
+            "client_id": "area",
+            "client_secret": canaries.make("client secret of OAuth 2.0"),
+        },
+    }
+    hooks = []
+    for kind, key in keys.items():
+        answer = await victor.ask(
+            "POST", f"/api/connections/http?name={kind}", {"url": live.website, "kind": kind} | key
+        )
+        assert answer.status == 200, answer
+        for path in ("sink", "refused"):
+            made = await victor.try_area(
+                "webhook.received", {}, "http.request", f"{kind} {path}", connection=kind, url=f"{live.website}/{path}"
+            )
+            assert made.status == 201, made
+            hooks.append(str(made.body["webhook_url"]))
+            address = str(made.body["webhook_url"]).rpartition("/")[2]
+            canaries.keep(f"address of {kind} {path}", address, shown={"api", "page"})
+    runs = [(await live.request("POST", hook, json_body={})).body["execution_id"] for hook in hooks]
+    over = "select count(*) = 10 from area_executions where id = any($1) and status in ('success', 'failed')"
+    await live.until(over, runs, seconds=30)
+    statuses = await live.database.fetch("select status from area_executions where id = any($1) order by id", runs)
+    assert [row["status"] for row in statuses] == ["success", "failed"] * 5
+    hosts = {"url": "http://127.0.0.1:9/", "kind": "query", "name": "k"}
+    await victor.ask("POST", "/api/connections/http?name=nobody", hosts | {"value": canaries.make("key for nobody")})
 
 
 async def _areas(live: Stage, canaries: Canaries) -> None:
