@@ -11,7 +11,7 @@ from .table import Table, percentile
 from .victim import Samples
 
 # on one installation, by states and counts alone
-QUICK = ("encoded-words", "imap-password", "rebound-name", "terminal-escapes")
+QUICK = ("encoded-words", "imap-password", "rebound-name", "stolen-session", "terminal-escapes")
 
 
 @pytest_asyncio.fixture(scope="module")
