@@ -12,7 +12,6 @@ from tests.peers import smtp_server
 
 from area import mail
 from area.engine.delivery import Delivery
-from area.settings import Settings
 from area.web import make_web, reasons
 
 from .conftest import PASSWORD, Client
@@ -78,9 +77,7 @@ class Mailing:
 @pytest_asyncio.fixture
 async def mailing(state, nobody, post):
     url = SecretStr(f"smtp://127.0.0.1:{post.port}?from=area@x.org&tls=none")
-    state.settings = Settings(
-        _env_file=None, data_dir=state.settings.data_dir, smtp_url=url, secret_key=state.settings.secret_key
-    )
+    state.settings = state.settings.model_copy(update={"smtp_url": url})
     post.mails.clear()
     return Mailing(state, nobody, Client(make_web(state, nobody.app.state.cache), address=nobody.address), post)
 
@@ -263,6 +260,6 @@ async def test_the_link_of_a_mail_ends_notices(mailing):
 
 
 async def test_pages_without_a_mail_server_say_whom_to_ask(mailing):
-    mailing.state.settings = Settings(_env_file=None, data_dir=mailing.state.settings.data_dir)
+    mailing.state.settings = mailing.state.settings.model_copy(update={"smtp_url": None})
     assert "Ask an administrator" in (await mailing.pages.get("/forgot-password")).body.decode()
     assert (await mailing.nobody.post(FORGOT, {"email": "ann@example.org"})).status == 403
