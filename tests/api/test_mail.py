@@ -117,7 +117,7 @@ async def test_confirmations_are_limited_for_the_address_and_for_who_asks(mailin
 
 async def test_a_forgotten_password_is_set_anew_once(mailing):
     person = await mailing.confirmed("ann")
-    made = await person.post("/api/me/tokens", {"name": "script"})
+    made = await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})
     assert made.status == 201, made.body
     script = mailing.nobody.as_(made.json()["token"])
     known = await mailing.nobody.post(FORGOT, {"email": "Ann@example.org"})
@@ -139,7 +139,7 @@ async def test_a_forgotten_password_is_set_anew_once(mailing):
 
 async def test_a_reset_may_end_api_tokens_and_lets_a_locked_out_owner_in(mailing):
     person = await mailing.confirmed("ann")
-    script = mailing.nobody.as_((await person.post("/api/me/tokens", {"name": "script"})).json()["token"])
+    script = mailing.nobody.as_((await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()["token"])
     for _ in range(11):
         await mailing.nobody.post("/api/auth/login", {"login": "ann", "password": "wrong password"})
     await mailing.nobody.post(FORGOT, {"email": "ann@example.org"})
