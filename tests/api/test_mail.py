@@ -79,6 +79,8 @@ async def mailing(state, nobody, post):
     url = SecretStr(f"smtp://127.0.0.1:{post.port}?from=area@x.org&tls=none")
     state.settings = state.settings.model_copy(update={"smtp_url": url})
     post.mails.clear()
+    pool = await state.database.pool()
+    await pool.execute("delete from outgoing_mail")  # resets belong to nobody, so they outlive the accounts of other tests
     return Mailing(state, nobody, Client(make_web(state, nobody.app.state.cache), address=nobody.address), post)
 
 
