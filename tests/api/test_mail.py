@@ -80,7 +80,9 @@ async def mailing(state, nobody, post):
     state.settings = state.settings.model_copy(update={"smtp_url": url})
     post.mails.clear()
     pool = await state.database.pool()
-    await pool.execute("delete from outgoing_mail")  # resets belong to nobody, so they outlive the accounts of other tests
+    await pool.execute(
+        "delete from outgoing_mail"
+    )  # resets belong to nobody, so they outlive the accounts of other tests
     return Mailing(state, nobody, Client(make_web(state, nobody.app.state.cache), address=nobody.address), post)
 
 
@@ -141,7 +143,9 @@ async def test_a_forgotten_password_is_set_anew_once(mailing):
 
 async def test_a_reset_may_end_api_tokens_and_lets_a_locked_out_owner_in(mailing):
     person = await mailing.confirmed("ann")
-    script = mailing.nobody.as_((await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()["token"])
+    script = mailing.nobody.as_(
+        (await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()["token"]
+    )
     for _ in range(11):
         await mailing.nobody.post("/api/auth/login", {"login": "ann", "password": "wrong password"})
     await mailing.nobody.post(FORGOT, {"email": "ann@example.org"})
