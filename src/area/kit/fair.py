@@ -1,0 +1,194 @@
+"""A fair share, for each user, of what a process has little of: threads, decoders, a database's time.
+
+Code deep down does not know whose work it does, so the edge says it once: `working_for("user 7")` around a request, a look at a
+source, an execution. It is a context variable, so that tasks begun inside inherit it. What nobody says counts as `NOBODY`'s.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+from prometheus_client import Counter as Total
+from prometheus_client import Gauge
+
+from area.kit.problems import TooMany
+
+NOBODY = "nobody"
+
+_whose: ContextVar[str] = ContextVar("whose", default=NOBODY)
+
+_waiting = Gauge("area_pool_waiting", "Work that waits for a slot, by pool", ["pool"], multiprocess_mode="livesum")
+_refused = Total("area_pool_refused", "Work refused because too much waited, by pool", ["pool"])
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def whose() -> str:
+    """The user, or the address of a visitor, that the present work is for."""
+    return _whose.get()
+
+
+def set_whose(key: str) -> None:
+    """Say it from here to the end of the `working_for` around: a request's address gives way to its user."""
+    _whose.set(key)
+
+
+@contextmanager
+def working_for(key: str) -> Iterator[None]:
+    """Say whose work is done inside: `user 7`, or `address 192.0.2.1` for a visitor."""
+    token = _whose.set(key)
+    try:
+        yield
+    finally:
+        _whose.reset(token)
+
+
+def user(user_id: int | None) -> str:
+    """The key of a user; of None, nobody's."""
+    return NOBODY if user_id is None else f"user {user_id}"
+
+
+class Full(TooMany):
+    """Too much waits for a slot already, or a slot did not get free in time."""
+
+
+class Fair:
+    """`slots` for work, of which one key (see `whose`) has at most `per_key` at a time.
+
+    What finds no slot waits; slots are given to the waiting keys in turn. At most `waiting` wait, and `waiting_per_key` of one
+    key, each for at most `patience` seconds. When the queue is full, the newest of the key that has most in it gives way to a
+    key that has less; so nobody is refused because of what another queued.
+
+    Raises `Full` with the sentence `full`. One pool serves one event loop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        slots: int,
+        *,
+        per_key: int,
+        waiting: int = 256,
+        waiting_per_key: int = 32,
+        patience: float | None = None,
+        full: str = "AREA is too busy for this right now. Try again in a few seconds.",
+        nice: int = 0,
+    ) -> None:
+        self._slots, self._per_key = slots, per_key
+        self._most, self._most_per_key = waiting, waiting_per_key
+        self._patience = patience
+        self._full = full
+        self._busy: Counter[str] = Counter()
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # of the keys that wait, the next to be served first
+        self._threads = ThreadPoolExecutor(slots, f"area-{name}", _be_nice, (nice,))
+        self._waiting = _waiting.labels(name)
+        self._refused = _refused.labels(name)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold a slot. Raises `Full`."""
+        key = whose()
+        await self._acquire(key)
+        try:
+            yield
+        finally:
+            self._release(key)
+
+    async def run(
+        self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Call `function` in a thread of the pool. Raises `Full`, or what it raises.
+
+        A thread can't be stopped: when this is cancelled, the slot is held until the function returns.
+        """
+        key = whose()
+        await self._acquire(key)
+        try:
+            call = asyncio.wrap_future(self._threads.submit(function, *args, **kwargs))
+        except BaseException:
+            self._release(key)
+            raise
+
+        def ended(call: asyncio.Future[Result]) -> None:
+            self._release(key)
+            if not call.cancelled():
+                call.exception()  # who was cancelled does not ask any more
+
+        call.add_done_callback(ended)
+        return await asyncio.shield(call)
+
+    async def _acquire(self, key: str) -> None:
+        if self._has_room(key):
+            self._busy[key] += 1
+            return
+        slot = self._enqueue(key)
+        try:
+            async with asyncio.timeout(self._patience):
+                await slot
+        except BaseException as error:
+            if slot.done() and not slot.cancelled() and slot.exception() is None:
+                self._release(key)  # given, just when it was no longer wanted
+            else:
+                self._leave(key, slot)
+            if isinstance(error, TimeoutError):
+                self._refused.inc()
+                raise Full(self._full, retry_after=5) from None
+            raise
+
+    def _has_room(self, key: str) -> bool:
+        return self._busy.total() < self._slots and self._busy[key] < self._per_key
+
+    def _enqueue(self, key: str) -> asyncio.Future[None]:
+        own = len(self._queues.get(key, ()))
+        if own >= self._most_per_key:
+            raise self._refusal()
+        if sum(map(len, self._queues.values())) >= self._most:
+            longest = max(self._queues.values(), key=len, default=deque[asyncio.Future[None]]())
+            if len(longest) <= own + 1:
+                raise self._refusal()
+            longest[-1].set_exception(self._refusal())
+            longest.pop()
+            self._waiting.dec()
+        slot = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(key, deque()).append(slot)
+        self._waiting.inc()
+        return slot
+
+    def _refusal(self) -> Full:
+        self._refused.inc()
+        return Full(self._full, retry_after=5)
+
+    def _leave(self, key: str, slot: asyncio.Future[None]) -> None:
+        queue = self._queues.get(key)
+        if queue and slot in queue:
+            queue.remove(slot)
+            self._waiting.dec()
+            if not queue:
+                del self._queues[key]
+
+    def _release(self, key: str) -> None:
+        self._busy[key] -= 1
+        if not self._busy[key]:
+            del self._busy[key]
+        while served := next((key for key in self._queues if self._has_room(key)), None):
+            queue = self._queues.pop(served)
+            slot = queue.popleft()
+            self._waiting.dec()
+            if queue:
+                self._queues[served] = queue  # at the end: the others come first
+            if not slot.done():
+                self._busy[served] += 1
+                slot.set_result(None)
+
+
+def _be_nice(nice: int) -> None:
+    if nice and sys.platform == "linux":  # elsewhere this is said of the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
