@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from area.kit.fair import NOBODY, Fair, Full, set_whose, user, whose, working_for
 
+FULL = "Too much at once."
+
 
 class Work:
     """Work in a pool, each piece of which ends when it is told to."""
@@ -51,7 +53,7 @@ async def settled():
 
 
 async def test_a_key_has_no_more_than_its_cap_while_others_have_room():
-    work = Work(Fair("test", 4, per_key=2))
+    work = Work(Fair("test", FULL, slots=4, per_key=2))
     tasks = [work.begin("a") for _ in range(10)]
     await settled()
     assert work.inside == ["a", "a"]
@@ -64,7 +66,7 @@ async def test_a_key_has_no_more_than_its_cap_while_others_have_room():
 
 
 async def test_waiting_keys_are_served_in_turn():
-    work = Work(Fair("test", 1, per_key=1, waiting_per_key=100))
+    work = Work(Fair("test", FULL, slots=1, per_key=1, waiting_per_key=100))
     tasks = [work.begin("a") for _ in range(50)]
     await settled()
     tasks += [work.begin("b"), work.begin("c"), work.begin("b")]
@@ -75,10 +77,10 @@ async def test_waiting_keys_are_served_in_turn():
 
 
 async def test_a_key_has_a_bounded_number_waiting():
-    work = Work(Fair("test", 1, per_key=1, waiting_per_key=2, full="Too many sums."))
+    work = Work(Fair("test", FULL, slots=1, per_key=1, waiting_per_key=2))
     tasks = [work.begin("a") for _ in range(4)]
     await settled()
-    with pytest.raises(Full, match=r"^Too many sums\.$") as refused:
+    with pytest.raises(Full, match=r"^Too much at once\.$") as refused:
         await tasks[3]
     assert (refused.value.status, refused.value.retry_after) == (429, 5)
     await work.end_all()
@@ -86,7 +88,7 @@ async def test_a_key_has_a_bounded_number_waiting():
 
 
 async def test_a_full_queue_makes_the_greediest_key_give_way():
-    work = Work(Fair("test", 1, per_key=1, waiting=4, waiting_per_key=4))
+    work = Work(Fair("test", FULL, slots=1, per_key=1, waiting=4, waiting_per_key=4))
     greedy = [work.begin("greedy") for _ in range(5)]
     await settled()
     modest = work.begin("modest")
@@ -99,7 +101,7 @@ async def test_a_full_queue_makes_the_greediest_key_give_way():
 
 
 async def test_a_full_queue_of_many_keys_refuses_the_newest():
-    work = Work(Fair("test", 1, per_key=1, waiting=3))
+    work = Work(Fair("test", FULL, slots=1, per_key=1, waiting=3))
     tasks = [work.begin(f"address {number}") for number in range(4)]
     await settled()
     with pytest.raises(Full):
@@ -109,7 +111,7 @@ async def test_a_full_queue_of_many_keys_refuses_the_newest():
 
 
 async def test_who_waits_longer_than_the_patience_is_refused():
-    work = Work(Fair("test", 1, per_key=1, patience=0.01))
+    work = Work(Fair("test", FULL, slots=1, per_key=1, patience=0.01))
     first = work.begin("a")
     await settled()
     with pytest.raises(Full):
@@ -119,7 +121,7 @@ async def test_who_waits_longer_than_the_patience_is_refused():
 
 
 async def test_who_gives_up_just_as_the_slot_comes_leaves_it_to_the_next():
-    work = Work(Fair("test", 1, per_key=1))
+    work = Work(Fair("test", FULL, slots=1, per_key=1))
     first, second, third = (work.begin(key) for key in "abc")
     await settled()
     work.ends[first].set()
@@ -141,7 +143,7 @@ async def test_who_gives_up_just_as_the_slot_comes_leaves_it_to_the_next():
 @settings(max_examples=150, deadline=None)
 def test_whatever_happens_caps_hold_and_no_slot_is_lost(slots, per_key, waiting, steps):
     async def run():
-        pool = Fair("test", slots, per_key=per_key, waiting=waiting, waiting_per_key=waiting)
+        pool = Fair("test", FULL, slots=slots, per_key=per_key, waiting=waiting, waiting_per_key=waiting)
         work, tasks = Work(pool), []
         for step, number in steps:
             if step == "begin":
@@ -169,7 +171,7 @@ def test_whatever_happens_caps_hold_and_no_slot_is_lost(slots, per_key, waiting,
 
 
 async def test_a_thread_holds_its_slot_until_it_returns_although_nobody_waits_for_it():
-    pool, begun, end = Fair("test", 1, per_key=1), threading.Event(), threading.Event()
+    pool, begun, end = Fair("test", FULL, slots=1, per_key=1), threading.Event(), threading.Event()
 
     def work():
         begun.set()
@@ -189,7 +191,7 @@ async def test_a_thread_holds_its_slot_until_it_returns_although_nobody_waits_fo
 
 
 async def test_what_a_function_raises_comes_out_and_its_slot_is_free_again():
-    pool = Fair("test", 1, per_key=1)
+    pool = Fair("test", FULL, slots=1, per_key=1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await pool.run(divmod, 1, 0)

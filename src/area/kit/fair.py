@@ -67,19 +67,19 @@ class Fair:
     key, each for at most `patience` seconds. When the queue is full, the newest of the key that has most in it gives way to a
     key that has less; so nobody is refused because of what another queued.
 
-    Raises `Full` with the sentence `full`. One pool serves one event loop.
+    `name` is what metrics call it, `full` the sentence of `Full`. One pool serves one event loop.
     """
 
     def __init__(
         self,
         name: str,
-        slots: int,
+        full: str,
         *,
+        slots: int,
         per_key: int,
         waiting: int = 256,
         waiting_per_key: int = 32,
         patience: float | None = None,
-        full: str = "AREA is too busy for this right now. Try again in a few seconds.",
         nice: int = 0,
     ) -> None:
         self._slots, self._per_key = slots, per_key
