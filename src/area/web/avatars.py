@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 from typing import Annotated
@@ -10,29 +9,37 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter
 from fastapi import Path as InPath
-from PIL import Image, ImageOps
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
-from area.kit.problems import Invalid, NotFound, TooLarge
+from area.kit.fair import Fair
+from area.kit.problems import Invalid, NotFound, Problem, TooLarge, TooMany
+from area.kit.sandbox import DecodeError, Decoder
 from area.settings import Settings
 from area.web.pages import Visit
 
 router = APIRouter()
 
-SIDE = 256  # pixels of what is kept
 MOST_BYTES = 5_000_000
-MOST_PIXELS = 40_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 AROUND = 10_000  # bytes that a form has around its file
 MOST_READ = 50_000_000  # bytes of a file that is too long; who is cut off while sending does not hear why
 NAME = re.compile(r"/avatars/([0-9a-f]{32}\.webp)")
 
 log = structlog.get_logger(__name__)
 
-_one_at_a_time = asyncio.Semaphore(1)  # forty million pixels take 160 MB
+# One at a time of each user, and one more that waits for it.
+pictures = Fair(
+    "pictures",
+    "AREA is working on other pictures. Try again in a few seconds.",
+    slots=2,
+    per_key=1,
+    waiting=20,
+    waiting_per_key=1,
+    patience=30,
+)
+small = Decoder(Path(__file__).with_name("picture.py"), pictures, memory=400_000_000)
 
 
 @router.get("/avatars/{name}")
@@ -81,12 +88,34 @@ async def received(request: Request, field: str) -> bytes:
 
 
 async def keep(settings: Settings, content: bytes) -> str:
-    """Make a picture small, without anything but its pixels, and keep it; returns its address. Raises `Invalid`."""
-    async with _one_at_a_time:
-        made = await asyncio.to_thread(made_small, content)
+    """Make a picture small, without anything but its pixels, and keep it; returns its address. Raises `Invalid`, `TooMany`."""
+    try:
+        made = await small.decode(content)
+    except DecodeError as error:
+        raise _refusal(error) from error
     name = f"{token_hex(16)}.webp"
     await asyncio.to_thread(_write, _folder(settings), name, made)
     return f"/avatars/{name}"
+
+
+def _refusal(error: DecodeError) -> Problem:
+    match str(error) if error.reason == "unreadable" else error.reason:
+        case "busy":
+            return TooMany("AREA is too busy for this picture. Try again in a few seconds.", retry_after=5)
+        case "pixels" | "memory":
+            return Invalid.field(
+                "picture", "This picture has too many pixels. Save it at a smaller size and upload that."
+            )
+        case "side":
+            return Invalid.field(
+                "picture", "This picture is more than 10,000 pixels wide or high. Choose a smaller one."
+            )
+        case "scans" | "time":
+            return Invalid.field(
+                "picture", "This picture takes too long to process. Save it again as PNG or JPEG and upload that."
+            )
+        case _:
+            return Invalid.field("picture", "AREA can't read this picture. Choose a JPEG, PNG, WebP or GIF.")
 
 
 async def forget(settings: Settings, icon_path: str | None) -> None:
@@ -98,32 +127,6 @@ async def forget(settings: Settings, icon_path: str | None) -> None:
         await asyncio.to_thread((_folder(settings) / named[1]).unlink, missing_ok=True)
     except OSError as error:
         log.warning("avatar.not_removed", name=named[1], error=str(error))
-
-
-def made_small(content: bytes) -> bytes:
-    """The picture as a square WebP. Raises `Invalid` for what is no picture, or one that would fill the memory."""
-    try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            # known from its first bytes, before anything is unpacked
-            if image.width * image.height > MOST_PIXELS:
-                raise Invalid.field("picture", "This picture has more than 40 million pixels. Choose a smaller one.")
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            upright = ImageOps.exif_transpose(image)
-            square = ImageOps.fit(upright.convert("RGBA"), (SIDE, SIDE), Image.Resampling.LANCZOS)
-        clean = Image.new("RGBA", (SIDE, SIDE))  # has nothing of what stood beside the pixels
-        clean.paste(square)
-        file = BytesIO()
-        clean.save(file, "WEBP", quality=85)
-    except Invalid:
-        raise
-    except Image.DecompressionBombError:
-        raise Invalid.field("picture", "This picture has more than 40 million pixels. Choose a smaller one.") from None
-    except Exception as error:  # noqa: BLE001 - what the decoders raise at what is no picture is many things
-        log.info("avatar.refused", kind=type(error).__name__)
-        raise Invalid.field(
-            "picture", "This is no picture that can be read. Choose a JPEG, PNG, WebP or GIF."
-        ) from None
-    return file.getvalue()
 
 
 def _folder(settings: Settings) -> Path:

@@ -19,7 +19,7 @@ from area.doors import browser
 from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, session_cookie, set_cookie
 from area.engine.state import State
-from area.kit.problems import Forbidden, Problem
+from area.kit.problems import Forbidden, Problem, TooMany
 from area.web import language, reasons, show
 from area.web.assets import asset
 
@@ -41,6 +41,7 @@ class Page:
     identity: Identity | None
     language: str
     unread: int | None = None
+    retry_after: int | None = None  # seconds, once somebody is told to wait
 
     @property
     def user(self) -> accounts.UserView:
@@ -65,7 +66,9 @@ class Page:
         return language.words(self.language, self.state.registry.folders.get(slug))
 
     def tell(self, problem: Problem) -> str:
-        """What is wrong, translated."""
+        """What is wrong, translated; the answer says when to try again."""
+        if isinstance(problem, TooMany):
+            self.retry_after = problem.retry_after
         return browser.filled(self.say(problem.sentence), problem.values)
 
     @property
@@ -104,6 +107,8 @@ class Page:
 
     def finish(self, response: Response) -> Response:
         """Renew the session's cookie if it is time, and forget what was said."""
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = str(self.retry_after)
         if self.identity is not None and self.identity.renewed:
             set_cookie(response, self.request, self.state, self.request.cookies[COOKIE])
         if browser.SAID in self.request.cookies and isinstance(response, HTMLResponse) and not self.partial:

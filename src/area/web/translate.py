@@ -30,8 +30,17 @@ KEYWORDS = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
 PROBLEMS = {
     **dict.fromkeys(("Conflict", "Forbidden", "Gone", "Invalid", "NotFound", "TooMany", "Unauthenticated")),
     "field": (2,),
+    "Fair": (2,),
 }
-NOUNS = ("accounts/*.py", "consent.py", "doors/consent.py", "grants.py", "kit/problems.py", "providers.py")
+NOUNS = (
+    "accounts/*.py",
+    "consent.py",
+    "doors/consent.py",
+    "grants.py",
+    "kit/problems.py",
+    "providers.py",
+    "web/avatars.py",
+)
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
