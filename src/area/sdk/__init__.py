@@ -3,6 +3,7 @@
 from area.sdk.answers import Made, Row, fill, filled, found, look
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.credentials import Credentials
+from area.sdk.decoding import Reader
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription, news, whose
 from area.sdk.fields import Option, Pick, asked
@@ -56,6 +57,7 @@ __all__ = [
     "Platform",
     "Quirks",
     "Reaction",
+    "Reader",
     "Refused",
     "Reply",
     "Request",

@@ -1,21 +1,14 @@
 """Calendar: events of any calendar that can be read as ICS (iCalendar, RFC 5545)."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, HttpUrl
 
-from area.sdk import Context, Event, Events, Permanent, Retry, Service, ZoneName, asked
+from area.sdk import Context, Event, Events, Reader, Response, Retry, Service, ZoneName, asked
 from area.sdk.answers import Row, found
 from area.sdk.keys import Login, credentials
-
-if TYPE_CHECKING:
-    from area.connectors.calendar import ics
 
 service = Service(
     "calendar",
@@ -34,8 +27,7 @@ GRACE = timedelta(minutes=10)  # an event entered or moved when it has already b
 MAX_BYTES = 5_000_000
 MAX_REMEMBERED = 150_000  # bytes of JSON
 
-# one thread: icalendar needs it, and big calendars shall not take all the threads of the process
-_reader = ThreadPoolExecutor(1, "calendar")
+_reader = Reader(Path(__file__).with_name("ics.py"))
 
 
 def _https(value: Any) -> Any:
@@ -108,7 +100,7 @@ async def _fetch(
     if response is not None:
         last_look = min(_moment(state.get("seen")) or since, now)
         earliest = max(last_look - GRACE, now - LATE)
-        coming = await _read(ctx, params, response.text, earliest + before, now + AHEAD + before)
+        coming = await _read(ctx, params, response, earliest + before, now + AHEAD + before)
         state["until"] = (now + AHEAD).isoformat()
     state["coming"], size = [], 0
     for one in coming:
@@ -125,38 +117,13 @@ async def _fetch(
     return coming
 
 
-async def _read(ctx: Context, params: Calendar, text: str, first: datetime, last: datetime) -> list[Starting]:
-    from area.connectors.calendar import ics
-
-    work = partial(ics.read, text, ZoneInfo(params.timezone), first, last)
-    try:
-        found = await asyncio.get_running_loop().run_in_executor(_reader, work)
-    except ics.Broken as error:
-        raise Permanent(str(error)) from error
-    if found.skipped:
-        ctx.log.warning("events of the calendar can't be understood and are left out", events=found.skipped)
-    all_starting = (_starting(one, found.name) for one in found.occurrences)
+async def _read(ctx: Context, params: Calendar, response: Response, first: datetime, last: datetime) -> list[Starting]:
+    span = {"first": first.isoformat(), "last": last.isoformat()}
+    found = await _reader.read(response.host, response.text.encode(), zone=params.timezone, **span)
+    if found["skipped"]:
+        ctx.log.warning("events of the calendar can't be understood and are left out", events=found["skipped"])
+    all_starting = (Starting.model_validate({**one, "calendar": found["name"][:200]}) for one in found["events"])
     return [one for one in all_starting if params.matching.lower() in one.summary.lower()]
-
-
-def _starting(one: "ics.Occurrence", calendar: str) -> Starting:
-    def said(name: str, most: int = 500) -> str:
-        value = one.component.get(name, "")
-        return str(value[0] if isinstance(value, list) else value).strip()[:most]
-
-    uid = said("UID", MAX_BYTES)
-    return Starting(
-        summary=said("SUMMARY"),
-        description=said("DESCRIPTION", 4000),
-        location=said("LOCATION"),
-        start=one.start,
-        end=one.end,
-        all_day=one.all_day,
-        organizer=said("ORGANIZER").removeprefix("mailto:").removeprefix("MAILTO:"),
-        url=said("URL", 2000),
-        uid=uid if len(uid) <= 200 else sha256(uid.encode()).hexdigest(),
-        calendar=calendar[:200],
-    )
 
 
 def _moment(text: Any) -> datetime | None:

@@ -1,18 +1,17 @@
-"""Reading an iCalendar text (RFC 5545): which events start within a span of time.
+"""Reads an iCalendar text (RFC 5545), in a process of its own (see `area.kit.sandbox`): which events start within a span of time.
 
 icalendar and recurring-ical-events do the reading, but take ten seconds for a full 5 MB calendar. So the text is cut down
-first to the lines and events that matter to the span, which takes most of that away.
+first to the lines and events that matter to the span, which takes most of that away. A rule such as "every second since 1970"
+never comes to its end; the process does. This imports nothing else of AREA.
 """
 
 import re
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from hashlib import sha256
-from time import thread_time
-from types import FrameType
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Component
 from icalendar.error import GloballyUniqueTZIDGuessed
@@ -21,7 +20,8 @@ from recurring_ical_events.selection.name import ComponentsWithName
 from recurring_ical_events.series import Series
 from typing_extensions import override
 
-SECONDS = 10.0  # of processor time at most: a rule such as "every second since 1970" would never come to its end
+from area.kit.zygote import Unreadable
+
 MOST = 1000  # events within the span
 MOST_LINES = 50_000  # about events that repeat or are near it; a list of dates counts as so many
 SLACK = timedelta(days=2)  # dates are compared before their time zones are known
@@ -37,10 +37,6 @@ UNTIL = re.compile(r"UNTIL=(\d{8})", re.IGNORECASE)
 
 # what the libraries raise at nonsense within one event
 NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-
-
-class Broken(Exception):
-    """The text is no usable calendar; the message is a sentence."""
 
 
 class Occurrence(NamedTuple):
@@ -60,22 +56,46 @@ class Found(NamedTuple):
     skipped: int
 
 
-def read(text: str, zone: tzinfo, first: datetime, last: datetime) -> Found:
-    """Return the events that start from `first` to `last`, not cancelled. Raises `Broken`.
+def decode(content: bytes, *, zone: str, first: str, last: str) -> dict[str, Any]:
+    """`read` as JSON: `name`, `skipped`, and `events`, each with the fields of `Starting`. Raises `Unreadable`."""
+    found = read(content.decode(), ZoneInfo(zone), datetime.fromisoformat(first), datetime.fromisoformat(last))
+    return {"name": found.name, "skipped": found.skipped, "events": [_fields(one) for one in found.occurrences]}
 
-    `zone` is where all-day events and times without a zone are, unless the calendar says it itself. Run one at a time:
-    icalendar keeps the time zones that a calendar brings along where the next one would find them.
+
+def _fields(one: Occurrence) -> dict[str, Any]:
+    def said(name: str, most: int = 500) -> str:
+        value = one.component.get(name, "")
+        return str(value[0] if isinstance(value, list) else value).strip()[:most]
+
+    uid = said("UID", LONGEST_LINE)
+    return {
+        "summary": said("SUMMARY"),
+        "description": said("DESCRIPTION", 4000),
+        "location": said("LOCATION"),
+        "start": one.start.isoformat(),
+        "end": one.end.isoformat(),
+        "all_day": one.all_day,
+        "organizer": said("ORGANIZER").removeprefix("mailto:").removeprefix("MAILTO:"),
+        "url": said("URL", 2000),
+        "uid": uid if len(uid) <= 200 else sha256(uid.encode()).hexdigest(),
+    }
+
+
+def read(text: str, zone: tzinfo, first: datetime, last: datetime) -> Found:
+    """Return the events that start from `first` to `last`, not cancelled. Raises `Unreadable`.
+
+    `zone` is where all-day events and times without a zone are, unless the calendar says it itself.
     """
     lines = re.sub(r"\n[ \t]", "", text.replace("\r\n", "\n").replace("\r", "\n").strip("\ufeff \n") + "\n")
     if not re.match(r"BEGIN:VCALENDAR[ \t]*\n", lines, re.IGNORECASE):
-        raise Broken(
+        raise Unreadable(
             "This address holds no ICS calendar; use the calendar's own iCal address, which often ends in .ics."
         )
     if not re.search(r"^END:VCALENDAR[ \t]*\n\Z", lines, re.MULTILINE | re.IGNORECASE):
-        raise Broken("The calendar breaks off before its end; END:VCALENDAR is missing.")
+        raise Unreadable("The calendar breaks off before its end; END:VCALENDAR is missing.")
     calendar = _parse(_relevant(lines, first.date() - SLACK, last.date() + SLACK))
     zone = _known_zone(_header(lines, "X-WR-TIMEZONE")) or zone
-    occurrences, skipped = _limited(lambda: _between(calendar, zone, first, last))
+    occurrences, skipped = _between(calendar, zone, first, last)
     name = _header(lines, "X-WR-CALNAME") or _header(lines, "NAME")
     return Found(name, sorted(occurrences, key=lambda one: one.start), skipped)
 
@@ -87,7 +107,7 @@ def _parse(text: str) -> Component:
         # as bytes: a text of one line would be taken for the path of a file
         return Calendar.from_ical(text.encode())
     except (*NONSENSE, RecursionError, OSError) as error:
-        raise Broken(f"The calendar can't be read: {str(error)[:200]}.") from error
+        raise Unreadable(f"The calendar can't be read: {str(error)[:200]}.") from error
 
 
 def _between(calendar: Component, zone: tzinfo, first: datetime, last: datetime) -> tuple[list[Occurrence], int]:
@@ -102,7 +122,7 @@ def _between(calendar: Component, zone: tzinfo, first: datetime, last: datetime)
         except NONSENSE:
             skipped += 1
         if len(occurrences) > MOST:
-            raise Broken(f"The calendar has more than {MOST:,} events in a day.")
+            raise Unreadable(f"The calendar has more than {MOST:,} events in a day.")
     return occurrences, skipped
 
 
@@ -146,7 +166,7 @@ def _relevant(text: str, first: date, last: date) -> str:
                 kept.insert(-1, "UID:" + sha256("\n".join(lines).encode()).hexdigest()[:32])
             count += sum(1 if _name(line) in TEXTS else 1 + line.count(",") for line in lines)
         if count > MOST_LINES:
-            raise Broken(
+            raise Unreadable(
                 f"The calendar has more than {MOST_LINES:,} lines about events that repeat or are about to start."
             )
     return "\n".join([*kept, "END:VCALENDAR", ""])
@@ -169,14 +189,14 @@ def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
                 yield kind, lines
                 kind = ""
             elif depth > 10 or (len(line) > LONGEST_LINE and name in NEEDED - TEXTS):
-                raise Broken(f"The calendar has a {kind} beyond all measure.")
+                raise Unreadable(f"The calendar has a {kind} beyond all measure.")
             elif kind == "VTIMEZONE":
                 lines.append(line[:LONGEST_LINE])
             elif depth == 1 and name in NEEDED and (name in REPEATABLE or name not in names):
                 lines.append(line[:LONGEST_TEXT] if name in TEXTS else line)
                 names.add(name)
     if kind:
-        raise Broken(f"The calendar breaks off inside a {kind}.")
+        raise Unreadable(f"The calendar breaks off inside a {kind}.")
 
 
 def _name(line: str) -> str:
@@ -199,26 +219,6 @@ def _matters(event: list[str], first: str, last: str) -> bool:
     until = UNTIL.search(values.get("RRULE", ""))
     over = until[1] < first if until else "RRULE" not in values and max(starts) < first
     return not over and min(starts) <= last
-
-
-def _limited(work: Callable[[], tuple[list[Occurrence], int]]) -> tuple[list[Occurrence], int]:
-    """Do the work, interrupted at a function call when it takes too long: a thread can't be stopped from outside."""
-    deadline = thread_time() + SECONDS
-
-    def watch(_frame: FrameType, _event: str, _argument: object) -> None:
-        if thread_time() > deadline:
-            raise TimeoutError
-
-    before = sys.gettrace()
-    sys.settrace(watch)
-    try:
-        return work()
-    except TimeoutError:
-        raise Broken(
-            f"The calendar takes more than {SECONDS:g} seconds to work out; look for an event that repeats too often."
-        ) from None
-    finally:
-        sys.settrace(before)
 
 
 class _Rules(Series.RecurrenceRules):

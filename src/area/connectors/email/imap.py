@@ -183,7 +183,7 @@ class Mailbox:
                 size, stamp = _SIZE.search(about), imaplib.Internaldate2tuple(about)
                 arrived = datetime.fromtimestamp(time.mktime(stamp), UTC) if stamp else datetime.now(UTC)
                 total = int(size[1]) if size else 0
-                return await self._run(read, item[1], total, arrived, self._folder, uid), arrived
+                return await read(item[1], total, arrived, self._folder, uid), arrived
         return None, datetime.now(UTC)
 
     async def wait(self) -> None:

@@ -18,7 +18,8 @@ from tests.kit import hostile_mail
 from tests.ports import free_port
 
 from area.connectors.email import Account, Letter, imap, new_email, send_email, server, service, try_account
-from area.connectors.email.message import MAX_TEXT, Mail, read
+from area.connectors.email.message import Mail, read
+from area.connectors.email.parser import MAX_TEXT, decode
 from area.kit.http import Client
 from area.kit.net import Guard
 from area.sdk import AuthExpired, Context, Credentials, Http, Permanent, Retry, tls_context
@@ -294,17 +295,15 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_broken_mail_never_raises_and_is_always_storable(content):
-    started = time.process_time()
-    mail = read(content, len(content), NOW, "INBOX", 1)
-    assert time.process_time() - started < 2
+async def test_broken_mail_never_raises_and_is_always_storable(content):
+    mail = await read(content, len(content), NOW, "INBOX", 1)
     text = mail.model_dump_json()
     assert "\\u0000" not in text
     assert orjson.loads(text)["date"]
     assert mail.date.tzinfo
 
 
-def test_mutilated_mail_never_raises():
+async def test_mutilated_mail_never_raises():
     import random
 
     whole = (
@@ -319,8 +318,8 @@ def test_mutilated_mail_never_raises():
         for _ in range(chance.randint(1, 12)):
             place = chance.randrange(len(content))
             content[place : place + chance.randint(0, 9)] = chance.randbytes(chance.randint(0, 9))
-        assert isinstance(read(bytes(content), len(content), NOW, "INBOX", 1), Mail)
-    mail = read(whole, len(whole), NOW, "INBOX", 1)
+        assert Mail.model_validate({"date": NOW, **decode(bytes(content), size=len(content))})
+    mail = await read(whole, len(whole), NOW, "INBOX", 1)
     assert (mail.subject, mail.sender_name, mail.to) == ("Grüße", "Jörg", ["a@b.c", "d@e.f"])
     assert mail.text == "hé"
     assert [attachment.model_dump() for attachment in mail.attachments] == [
@@ -341,8 +340,8 @@ async def test_broken_mail_goes_through_the_server_and_does_not_stop_what_follow
     assert "Grüße" in subjects
 
 
-def test_long_text_is_cut():
-    mail = read(peers.mail("x", "é" * (MAX_TEXT + 1)), 0, NOW, "INBOX", 1)
+async def test_long_text_is_cut():
+    mail = await read(peers.mail("x", "é" * (MAX_TEXT + 1)), 0, NOW, "INBOX", 1)
     assert len(mail.text) == MAX_TEXT
     assert mail.truncated
 

@@ -1,29 +1,19 @@
 """RSS and Atom: a new item in a feed of any kind."""
 
-import asyncio
 import hashlib
-import signal
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import str_schema
 
-from area.sdk import Context, Event, Events, Permanent, Response, Retry, Service, asked
+from area.sdk import Context, Event, Events, Reader, Service, asked
 from area.sdk.keys import FeedKey, credentials
 
 MAX_BYTES = 10_000_000
-MAX_ITEMS = 1000  # no more are taken at one look
-MAX_SECONDS = 10  # of computing for one feed; a large one takes one
-PATIENCE = 4  # times as long by the clock: the reader lets everybody else go first
 ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.8"
-READER = str(Path(__file__).with_name("reader.py"))
 
 service = Service(
     "rss",
@@ -34,7 +24,7 @@ service = Service(
     quality="verified",
 )
 
-_readers = ThreadPoolExecutor(2, "rss-reader")
+_reader = Reader(Path(__file__).with_name("reader.py"))
 
 
 class Url(str):
@@ -91,39 +81,16 @@ async def new_item(
     # The state changes only once all went well: else an ETag would hide what could not be read.
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(url, seen, headers={"Accept": ACCEPT}, max_bytes=MAX_BYTES)
-    items = [] if response is None else await asyncio.get_running_loop().run_in_executor(_readers, _read, response)
+    items: list[dict[str, Any]] = []
+    if response is not None:
+        host, content_type = response.host, response.headers.get("content-type", "")
+        items = await _reader.read(host, response.body, url=response.url, content_type=content_type, host=host)
     ctx.state.update(seen)
     title, text = (title_contains or "").casefold(), (text_contains or "").casefold()
-    for item in reversed(items[:MAX_ITEMS]):  # feeds begin with the newest, and those without dates fire in this order
+    for item in reversed(items):  # feeds begin with the newest, and those without dates fire in this order
         at, content = item.pop("at"), item.pop("text")
         if title in item["title"].casefold() and (text in item["summary"].casefold() or text in content.casefold()):
             name = item["id"]
             name = name if len(name) <= 255 else hashlib.sha256(name.encode()).hexdigest()
             item["published"] = item["published"] and datetime.fromisoformat(item["published"])
             yield Event(name, Item.model_construct(**item, feed_url=url), at and datetime.fromisoformat(at))
-
-
-def _read(response: Response) -> list[dict[str, Any]]:
-    """Have the feed read by a process that can be killed (see reader.py)."""
-    told = (response.url, response.headers.get("content-type", ""), str(MAX_SECONDS))
-    command = [sys.executable, "-P", READER, *told]
-    try:
-        done = subprocess.run(  # noqa: S603
-            command,
-            input=response.body,
-            capture_output=True,
-            timeout=MAX_SECONDS * PATIENCE,
-            check=True,
-            process_group=0,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Retry(f"AREA's server is too busy to read the feed at {response.host}; it tries again.") from error
-    except (subprocess.CalledProcessError, ValueError) as error:
-        if isinstance(error, subprocess.CalledProcessError) and error.returncode == -signal.SIGXCPU:
-            raise Permanent(f"The feed at {response.host} takes more than {MAX_SECONDS} s to read.") from error
-        said = f"The feed at {response.host} can't be read: it takes too much memory, or is broken."
-        raise Permanent(said) from error
-    answer: dict[str, Any] = orjson.loads(done.stdout)
-    if "error" in answer:
-        raise Permanent(f"What {response.host} answered {answer['error']}.")
-    return list(answer["items"])

@@ -1,21 +1,13 @@
-"""Reads one feed, as a program of its own: the document comes on standard input, its items go as JSON to standard output.
-
-    python reader.py ADDRESS CONTENT_TYPE SECONDS < document
-
-It is a program because feedparser takes seconds for a megabyte, and quadratic time for hostile ones: it must not hold up
-whoever asks, and it must be possible to kill it. It imports nothing of AREA, to start fast.
+"""Reads one feed, in a process of its own (see `area.kit.sandbox`): feedparser takes seconds for a megabyte, and quadratic time for
+hostile ones. It imports nothing else of AREA.
 """
 
 import calendar
-import contextlib
 import hashlib
 import html
 import io
 import json
-import os
 import re
-import sys
-import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -25,8 +17,11 @@ from feedparser.api import parse
 from feedparser.mixin import _FeedParserMixin
 from feedparser.sanitizer import _sanitize_html
 
+from area.kit.zygote import Unreadable
+
 MAX_CONTENT = 100_000  # characters
-MAX_MEMORY = 1 << 30
+MAX_ITEMS = 1000  # no more are taken at one look
+MAX_ANSWER = 8_000_000  # characters of all items together
 BLOCK = re.compile(
     r"</?(?:address|article|blockquote|br|dd|div|dl|dt|figcaption|h[1-6]|hr|li|ol|p|pre|t[dhr]|ul)\b[^<>]*>"
 )
@@ -43,6 +38,21 @@ _sanitize: Callable[..., str] = _sanitize_html
 
 class NoFeedError(Exception):
     """The document is no feed; the message says what it is."""
+
+
+def decode(content: bytes, *, url: str, content_type: str, host: str) -> list[dict[str, Any]]:
+    """The first items of the feed at `url`. Raises `Unreadable`."""
+    try:
+        items = read(content, url, content_type)
+    except NoFeedError as error:
+        raise Unreadable(f"What {host} answered {error}.") from error
+    answer, size = [], 0
+    for item in items[:MAX_ITEMS]:
+        size += sum(len(value) for value in item.values() if isinstance(value, str))
+        if size > MAX_ANSWER:
+            break
+        answer.append(item)
+    return answer
 
 
 def read(document: bytes, url: str, content_type: str) -> list[dict[str, Any]]:
@@ -193,25 +203,3 @@ def _iso_date(stamp: str) -> datetime | None:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()
-
-
-def main() -> None:
-    """Read standard input and answer `{"items": […]}` or `{"error": "is no feed"}`."""
-    warnings.simplefilter("ignore")
-    with contextlib.suppress(ImportError, OSError, ValueError):  # these limits are not there on every system
-        import resource
-
-        os.nice(5)  # a third of the computing of others
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-        seconds = int(sys.argv[3])
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # the first ends it with SIGXCPU
-    answer: dict[str, Any]
-    try:
-        answer = {"items": read(sys.stdin.buffer.read(), *sys.argv[1:3])}
-    except NoFeedError as error:
-        answer = {"error": str(error)}
-    sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,9 @@
 """Feeds as blogs and release pages write them, served by a real HTTP server, looked at before and after."""
 
 import json
+import resource
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -16,7 +18,9 @@ from area.connectors import rss
 from area.connectors.rss import Item, new_item
 from area.kit.http import Client
 from area.kit.net import Guard
+from area.kit.sandbox import Decoder
 from area.sdk import Context, Event, Http, Permanent, Retry
+from area.sdk.decoding import documents
 from area.sdk.dedupe import Seen, fresh
 
 START = datetime.now(UTC)
@@ -359,20 +363,32 @@ async def test_a_huge_feed_is_refused(ctx, peer):
 
 
 async def test_a_feed_that_takes_too_long_is_given_up(ctx, peer, monkeypatch):
-    monkeypatch.setattr(rss, "MAX_SECONDS", 2)
-    monkeypatch.setattr(rss, "PATIENCE", 100)  # two seconds of computing may take long while others compute
+    quick = Decoder(rss._reader._decoder.path, documents, seconds=2, patience=150)
+    monkeypatch.setattr(rss._reader, "_decoder", quick)
     peer.serves(channel(f"<item><guid>g</guid><description><![CDATA[{'<!-- ' * 100_000}]]></description></item>"))
-    with pytest.raises(Permanent, match="takes more than 2 s"):
+    with pytest.raises(Permanent, match="takes more than 2 seconds to read"):
         await look(ctx, peer)
 
 
 async def test_a_feed_that_a_busy_server_can_not_read_is_tried_again(ctx, peer, monkeypatch):
-    monkeypatch.setattr(rss, "PATIENCE", 0)
-    peer.serves(channel("<item><guid>g</guid></item>"))
+    slow = Decoder(rss._reader._decoder.path, documents, patience=1, seconds=5)
+    monkeypatch.setattr(rss._reader, "_decoder", slow)
+    peer.serves(channel(f"<item><guid>g</guid><description><![CDATA[{'<!-- ' * 100_000}]]></description></item>"))
     with pytest.raises(Retry, match="too busy"):
         await look(ctx, peer)
     monkeypatch.undo()
+    peer.serves(channel("<item><guid>g</guid></item>"))
     assert len(await look(ctx, peer)) == 1
+
+
+async def test_a_feed_of_very_many_items_costs_this_process_little(ctx, peer, monkeypatch):
+    monkeypatch.setattr(rss._reader, "_decoder", Decoder(rss._reader._decoder.path, documents, patience=150))
+    item = "<item><guid>{0}</guid><title>{0}</title><description>&lt;p&gt;{0}&lt;/p&gt;</description></item>"
+    peer.serves(channel(*(item.format(number) for number in range(60_000))))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    with suppress(Permanent):  # on a fast machine it is read in time
+        assert len(await look(ctx, peer)) == 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 2
 
 
 async def test_an_unchanged_feed_is_not_sent_again(ctx, peer):

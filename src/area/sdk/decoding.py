@@ -1,0 +1,57 @@
+"""For connectors that read what strangers wrote in a format that takes work: in a process with limits, one at a time for each user.
+
+    reader = Reader(Path(__file__).with_name("reader.py"))
+
+    items = await reader.read(response.host, response.body, url=response.url)
+
+The file has `decode(content: bytes, **options) -> bytes | JSON`, raises `area.kit.zygote.Unreadable` with a sentence for the user,
+and imports little: it is loaded by its path, without the package around it (see `area.kit.zygote`).
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from area.kit.fair import Fair, Full
+from area.kit.sandbox import DecodeError, Decoder
+from area.sdk.errors import Permanent, Retry
+
+documents = Fair(
+    "documents",
+    "AREA is reading other feeds, calendars and mails. It tries again.",
+    slots=max(2, os.cpu_count() or 1),
+    per_key=1,
+    waiting=1000,
+    waiting_per_key=100,
+    patience=25,  # what is looked at must come to an end within a minute
+)
+
+
+class Reader:
+    """A file of Python that decodes one format; it may compute for `seconds` and hold `memory` bytes."""
+
+    def __init__(self, path: Path, *, seconds: int = 5, memory: int = 300_000_000) -> None:
+        self._decoder = Decoder(path, documents, seconds, memory=memory)
+
+    async def read(self, sender: str, content: bytes, **options: Any) -> Any:
+        """What the decoder makes of `content`, which the host `sender` sent. Raises `Permanent`, and `Retry` when AREA is too busy."""
+        try:
+            return await self._decoder.decode(content, **options)
+        except Full as error:
+            raise Retry(str(error)) from error
+        except DecodeError as error:
+            match error.reason:
+                case "unreadable":
+                    raise Permanent(str(error)) from error
+                case "busy":
+                    said = f"What {sender} sent could not be read yet: AREA is too busy. It tries again."
+                    raise Retry(said) from error
+                case "time":
+                    seconds = self._decoder.seconds
+                    said = (
+                        f"What {sender} sent takes more than {seconds} seconds to read. Use a smaller feed or calendar."
+                    )
+                    raise Permanent(said) from error
+                case _:
+                    said = f"What {sender} sent can't be read: it is broken, or takes too much memory."
+                    raise Permanent(said) from error
