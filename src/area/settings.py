@@ -56,7 +56,8 @@ class Settings(BaseSettings):
     )
     allow_private_network: str = Field(
         "",
-        description="What connectors may reach although it is not public: comma-separated host, host:port or CIDR.",
+        description="What connectors may reach although it is not public, or this machine's own, or not a port for HTTP: "
+        "comma-separated host, host:port or CIDR.",
     )
     trusted_proxies: str = Field(
         "", description="Comma-separated addresses or CIDRs of proxies whose X-Forwarded-For is believed."
@@ -215,7 +216,7 @@ class Settings(BaseSettings):
 
     def guard(self) -> Guard:
         """The SSRF guard with this installation's exceptions."""
-        return Guard(_split(self.allow_private_network))
+        return Guard(_split(self.allow_private_network), public_url=self.public_url)
 
     def proxies(self) -> list[str]:
         """`trusted_proxies`, one by one."""

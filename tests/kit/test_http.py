@@ -20,11 +20,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 from multidict import CIMultiDict
+from yarl import URL
 
 from area import __version__
-from area.kit.http import MAX_URL, Client, RequestFailed, Response
+from area.kit import net
+from area.kit.http import MAX_URL, Client, RequestFailed, Response, _redirected, origin
 from area.kit.net import Blocked, Guard
 
 
@@ -314,6 +316,8 @@ async def test_credentials_in_the_address_become_basic_authentication(client, se
         "http://a\\@example.com/",
         "http://[::1/",
         "http://[1.2.3.4]/",
+        "http://[::ffff:127.1]:80/",
+        "http://[:::]/",
         "http://user:secret@exa\u2100mple.com/",
         "http://user:secret@example.com:http/",
         "http://example.com:99999/",
@@ -1138,3 +1142,60 @@ def test_retry_after_never_breaks(value):
 
 def test_a_response_does_not_print_its_body():
     assert "secret" not in repr(answer(b"secret"))
+
+
+# Addresses that nobody thought of.
+
+PIECES = [
+    "::ffff:",
+    "127.1",
+    "0x7f",
+    "[",
+    "]",
+    ":",
+    "@",
+    "%",
+    "%25",
+    "%2f",
+    ".",
+    "a",
+    "1",
+    "xn--",
+    "\u2100",
+    "\uff0e",
+    "\u00ad",
+    "#",
+    "?",
+    "\\",
+]
+ODD = strategies.lists(strategies.sampled_from(PIECES) | strategies.characters(), max_size=8).map("".join)
+ADDRESSES = strategies.builds(
+    "{}{}{}{}{}".format,
+    strategies.sampled_from(["http://", "https://", "HTTP://", "http:", "//", ""]),
+    strategies.sampled_from(["", "u:p@", "@", "u@v@"]),
+    ODD | ODD.map("[{}]".format),
+    strategies.sampled_from(["", ":80", ":0", ":99999", ":-1", ":x", ":"]),
+    strategies.sampled_from(["", "/", "/a b?c=%zz", "?q"]),
+)
+
+
+@given(ADDRESSES, ADDRESSES)
+@settings(max_examples=500, deadline=None)
+def test_any_address_is_sent_to_or_refused_with_a_sentence(address, location):
+    async def ask():
+        client = Client(Guard())
+        try:
+            await client.request("GET", address, params={"a": "b"}, timeout=5)
+        finally:
+            await client.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(net, "_kind", lambda _address: "a test")  # nothing is connected to
+        patch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [(None, None, None, None, ("127.0.0.1", 0))])
+        with pytest.raises((RequestFailed, Blocked)) as refused:
+            asyncio.run(ask())
+    assert str(refused.value).endswith(".")
+    with contextlib.suppress(RequestFailed):
+        origin(address)
+    with contextlib.suppress(RequestFailed):
+        _redirected(URL("http://example.com/a"), location)

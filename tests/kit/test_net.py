@@ -5,12 +5,15 @@ import ipaddress
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import uvloop
 from hypothesis import given, strategies
 
-from area.kit.net import Blocked, Guard, is_public
+from area.kit import net
+from area.kit.fair import Fair, working_for
+from area.kit.net import Blocked, Guard, LookupFailed, is_public
 
 PUBLIC = "93.184.216.34"
 PUBLIC_V6 = "2606:2800:220:1:248:1893:25c8:1946"
@@ -566,3 +569,132 @@ def test_under_uvloop(names, listening):
         assert loop.run_until_complete(all_of_it())
     finally:
         loop.close()
+
+
+# names that take long
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Lookups of names that begin with "slow" take until `end` is set; `begun` counts them."""
+    real, lookups = socket.getaddrinfo, SimpleNamespace(begun=[], end=threading.Event())
+
+    def fake(host, port, *args, **options):
+        if host.startswith("slow"):
+            lookups.begun.append(host)
+            lookups.end.wait(60)
+        return real(PUBLIC, port, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fake)
+    yield lookups
+    lookups.end.set()
+
+
+async def test_a_hundred_slow_names_of_one_user_do_not_delay_anothers(slow):
+    guard = Guard()
+    with working_for("user 1"):
+        tasks = [asyncio.create_task(guard.resolve(f"slow{number}.example", 443)) for number in range(100)]
+    while len(slow.begun) < 4:
+        await asyncio.sleep(0.001)
+    with working_for("user 2"):
+        assert await guard.resolve("quick.example", 443) == [PUBLIC]
+    assert len(slow.begun) == 4
+    assert not any(task.done() for task in tasks)
+    slow.end.set()
+    assert await asyncio.gather(*tasks) == [[PUBLIC]] * 100
+
+
+async def test_a_name_is_waited_for_no_longer_than_its_limit(slow, monkeypatch):
+    monkeypatch.setattr(net, "LOOKUP_SECONDS", 0.05)
+    with working_for("user 3"), pytest.raises(LookupFailed, match=r"could not be looked up within 0\.05 s"):
+        await Guard().resolve("slow.example", 443)
+    with working_for("user 3"), pytest.raises(LookupFailed):
+        await Guard().open_socket("slow.example", 443, 30)
+
+
+async def test_who_looks_up_too_many_names_is_told_so(slow, monkeypatch):
+    monkeypatch.setattr(net, "lookups", Fair("few-lookups", "Too many names.", slots=1, per_key=1, waiting_per_key=1))
+    guard = Guard()
+    tasks = [asyncio.create_task(guard.resolve("slow.example", 443)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(LookupFailed, match="Too many names"):
+        await guard.resolve("slow.example", 443)
+    slow.end.set()
+    await asyncio.gather(*tasks)
+
+
+# this machine's own addresses, and other protocols' ports
+
+
+@pytest.fixture
+def all_public(monkeypatch):
+    monkeypatch.setattr(net, "_kind", lambda _address: "")
+
+
+@pytest.mark.parametrize("binds_any", [False, True])
+def test_the_addresses_of_this_machine_are_known(binds_any, monkeypatch):
+    monkeypatch.setattr(net, "_binds_any", lambda _family: binds_any)
+    for address, own in {"127.0.0.1": True, "::ffff:127.0.0.1": True, PUBLIC: False, PUBLIC_V6: False}.items():
+        assert net.is_own(ipaddress.ip_address(address)) is own
+
+
+async def test_an_own_address_is_refused_although_it_is_public(names, all_public):
+    names.table["me.example"] = [["127.0.0.1"]]
+    with pytest.raises(
+        Blocked, match=r"it leads to 127\.0\.0\.1, which is an address of this machine itself\. An admin"
+    ):
+        await Guard().resolve("me.example", 443)
+    for refuse in (Guard().resolve, Guard().open_socket):
+        with pytest.raises(Blocked, match=r"127\.0\.0\.1 is refused: it is an address of this machine itself"):
+            await refuse("127.0.0.1", 443, *([5] if refuse.__name__ == "open_socket" else []))
+    with pytest.raises(Blocked, match=r"adding 127\.0\.0\.1:443 to AREA_ALLOW_PRIVATE_NETWORK"):
+        Guard().admit_http("127.0.0.1", 443)
+
+
+async def test_an_own_address_may_be_allowed(names, all_public):
+    names.table["me.example"] = [["127.0.0.1"]]
+    for allowed in ("me.example", "me.example:443", "127.0.0.1", "127.0.0.0/8"):
+        assert await Guard([allowed]).resolve("me.example", 443) == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("url", ["https://area.example", "https://AREA.example:443", "http://area.example:443/"])
+async def test_areas_own_public_place_may_be_called(url, names, all_public):
+    names.table["area.example"] = names.table["other.example"] = [["127.0.0.1"]]
+    guard = Guard(public_url=url)
+    assert await guard.resolve("area.example", 443) == ["127.0.0.1"]
+    for host, port in (("area.example", 22), ("area.example", 8080), ("other.example", 443)):
+        with pytest.raises(Blocked, match="this machine itself"):
+            await guard.resolve(host, port)
+    Guard(public_url="http://127.0.0.1:8080").admit_http("127.0.0.1", 8080)
+
+
+async def test_areas_public_place_is_no_way_into_a_private_network(names):
+    names.table["area.example"] = [["127.0.0.1"]]
+    with pytest.raises(Blocked, match="loopback"):
+        await Guard(public_url="https://area.example").resolve("area.example", 443)
+
+
+@pytest.mark.parametrize("port", [22, 25, 143, 587, 6379, 6667, 11211])
+def test_http_does_not_go_to_the_ports_of_other_protocols(port):
+    for host in ("mail.example", "8.8.8.8", "2606:4700::1111"):
+        with pytest.raises(Blocked, match=rf":{port} is refused: port {port} is for something else than HTTP"):
+            Guard().admit_http(host, port)
+    with pytest.raises(Blocked, match="something else than HTTP"):
+        Guard(["mail.example", "8.8.8.0/24"]).admit_http("mail.example", port)
+
+
+def test_http_goes_to_a_port_that_an_administrator_names():
+    guard = Guard(["mail.example:25", "8.8.8.8:25", "[2606:4700::1111]:25"])
+    for host in ("mail.example", "8.8.8.8", "2606:4700::1111"):
+        guard.admit_http(host, 25)
+    for port in (80, 443, 8080, 8443, 9200):
+        Guard().admit_http("mail.example", port)
+
+
+@given(strategies.text(max_size=80), strategies.integers(-5, 70_000))
+def test_any_host_is_either_canonical_or_refused(host, port):
+    try:
+        name = Guard().check(host, port)
+    except Blocked:
+        return
+    assert Guard().check(name, port) == name

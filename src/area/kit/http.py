@@ -23,7 +23,7 @@ from typing_extensions import override
 from yarl import URL
 
 from area import __version__
-from area.kit.net import Guard
+from area.kit.net import Guard, LookupFailed
 
 MAX_REDIRECTS = 5
 MAX_URL = 16_384
@@ -230,7 +230,8 @@ class Client:
 
     def _admit(self, url: URL) -> URL:
         """Check the host; aiohttp asks no resolver about one that is an address. Returns `url` with its canonical form."""
-        host = self._check(url.raw_host or "", url.port or 0)
+        host, port = self._check(url.raw_host or "", url.port or 0), url.port or 0
+        self._guard.admit_http(host, port)
         return url if host == url.raw_host else url.with_host(host)
 
     async def _send(
@@ -396,6 +397,8 @@ def _parse(text: str) -> URL:
                 query_string=raw.raw_query_string,
                 encoded=True,
             )
+        if not url.raw_host:  # raises at some hosts that were read before, such as [::ffff:127.1]
+            raise ValueError
     except ValueError:
         # The parser's own words may repeat the address, with the password in it.
         raise RequestFailed("The address is malformed: its host or port can't be.", permanent=True) from None
@@ -458,6 +461,8 @@ def _host(url: URL) -> str:
 def _sentence(host: str, error: Exception) -> str:
     """Say what aiohttp raised. All of it may pass by itself: names, certificates and servers get repaired."""
     match error:
+        case aiohttp.ClientConnectorDNSError(os_error=LookupFailed() as problem):
+            said = str(problem)
         case aiohttp.ClientConnectorDNSError():
             said = f"{host} could not be found: its name does not resolve."
         case aiohttp.ClientConnectorCertificateError(certificate_error=problem):

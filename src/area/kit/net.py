@@ -8,24 +8,52 @@ https://www.iana.org/assignments/iana-ipv6-special-registry).
 
 import asyncio
 import ipaddress
+import os
 import re
 import socket
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
+from urllib.parse import urlsplit
 
 import idna
+
+from area.kit.fair import Fair, Full
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 SETTING = "AREA_ALLOW_PRIVATE_NETWORK"
 
-# Its own threads, because uvloop resolves on four and asyncio on a pool shared with everything else: a few names whose
-# servers never answer would stop every other lookup of the process.
-LOOKUP_THREADS = 32
+LOOKUP_SECONDS = 10.0  # that a name is waited for, a slot included
+# What the system's resolver is told unless the administrator tells it something (resolv.conf(5)): by itself it asks each server
+# twice for five seconds, and a thread that waits for it can't be stopped.
+RESOLVER = "timeout:3 attempts:2"
+
+# Threads of its own, because uvloop resolves on four and asyncio on a pool shared with everything else; and few of them for one
+# user, whose names may all be slow.
+lookups = Fair(
+    "lookups",
+    "AREA is looking up other names of yours. It tries again.",
+    slots=64,
+    per_key=4,
+    waiting=2000,
+    waiting_per_key=200,
+    patience=LOOKUP_SECONDS,
+)
+
+# Ports of other protocols, whose servers would read a request as commands: https://fetch.spec.whatwg.org/#port-blocking, and the
+# key-value stores Redis and memcached, which read lines.
+BAD_PORTS = frozenset((
+    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111,
+    113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554,
+    556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666,
+    6667, 6668, 6669, 6679, 6697, 10080,
+    6379, 11211,
+))  # fmt: skip
 
 _NOT_PUBLIC_V4 = [
     (IPv4Network(network), kind)
@@ -68,6 +96,8 @@ _NOT_PUBLIC_V6 = [
     )
 ]
 
+_OWN = "an address of this machine itself"
+
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _PROTOCOL_ASSIGNMENTS = IPv6Network("2001::/23")
 _TEREDO = IPv6Network("2001::/32")
@@ -81,6 +111,10 @@ _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 class Blocked(Exception):
     """AREA refuses to connect there. The message says which host, why, and what an administrator can do."""
+
+
+class LookupFailed(socket.gaierror):
+    """The name could not be looked up in time; the message is a sentence."""
 
 
 def is_public(address: str) -> bool:
@@ -99,10 +133,11 @@ class Guard:
     """Says which addresses may be connected to: public ones, and the administrator's exceptions.
 
     `allow` holds `host`, `host:port`, an IPv4 or IPv6 address, `ip:port`, `[ipv6]:port` or a network such as `10.0.0.0/8`;
-    a malformed entry raises `ValueError`. A host allowed by its name may lead anywhere.
+    a malformed entry raises `ValueError`. A host allowed by its name may lead anywhere. `public_url` is where AREA itself is
+    reached: the one host and port of this machine that anybody may connect to, as a hook of AREA's own may be called.
     """
 
-    def __init__(self, allow: Iterable[str] = ()) -> None:
+    def __init__(self, allow: Iterable[str] = (), *, public_url: str | None = None) -> None:
         self._names: set[tuple[str, int | None]] = set()
         self._networks: list[tuple[Network, int | None]] = []
         for entry in allow:
@@ -111,7 +146,8 @@ class Guard:
                 self._names.add((where, port))
             else:
                 self._networks.append((where, port))
-        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="area-lookup")
+        self._public = _place(public_url) if public_url else None
+        os.environ.setdefault("RES_OPTIONS", RESOLVER)
 
     def check(self, host: str, port: int) -> str:
         """Return `host` in its canonical form: ASCII, lower case, no trailing dot, no brackets. Looks nothing up.
@@ -127,6 +163,26 @@ class Guard:
                 raise Blocked(f"{target} is refused: it is {kind}. {_advice(str(target), port)}")
         return str(target)
 
+    def admit_http(self, host: str, port: int) -> None:
+        """Refuse what `check` can't, for a request to `host`, in its canonical form: other protocols' ports, own addresses.
+
+        Raises `Blocked`.
+        """
+        if _is_address(host):
+            self._checked(host, port, [host])
+        if port in BAD_PORTS and not self._names_port(host, port):
+            raise Blocked(
+                f"{_entry(host, port)} is refused: port {port} is for something else than HTTP. Use the web server's port."
+                f" {_advice(host, port)}"
+            )
+
+    def _names_port(self, host: str, port: int) -> bool:
+        """Whether an exception is for this very port."""
+        if not _is_address(host):
+            return (host, port) in self._names
+        address = _unmapped(ipaddress.ip_address(host))
+        return any(only == port and address in network for network, only in self._networks)
+
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the numeric addresses of `host` that may be connected to, in the order to try them.
 
@@ -135,14 +191,20 @@ class Guard:
         """
         name = self.check(host, port)
         if _is_address(name):
-            return [name]
-        loop = asyncio.get_running_loop()
-        return self._checked(name, port, await loop.run_in_executor(self._threads, _look_up, name, port))
+            return self._checked(name, port, [name])
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                addresses = await lookups.run(_look_up, name, port)
+        except TimeoutError as error:
+            raise LookupFailed(f"{name} could not be looked up within {LOOKUP_SECONDS:g} s.") from error
+        except Full as error:
+            raise LookupFailed(str(error)) from error
+        return self._checked(name, port, addresses)
 
     def resolve_sync(self, host: str, port: int) -> list[str]:
         """`resolve`, for threads."""
         name = self.check(host, port)
-        return [name] if _is_address(name) else self._checked(name, port, _look_up(name, port))
+        return self._checked(name, port, [name] if _is_address(name) else _look_up(name, port))
 
     async def open_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         """Return a non-blocking TCP socket connected to `host`, within `timeout` seconds in all.
@@ -180,10 +242,13 @@ class Guard:
     def open_socket_sync(self, host: str, port: int, timeout: float) -> socket.socket:
         """`open_socket` for threads: a blocking socket, which keeps `timeout` for its reads and writes."""
         deadline = time.monotonic() + timeout
+        thread = ThreadPoolExecutor(1, thread_name_prefix="area-lookup")
         try:
-            addresses = self._threads.submit(self.resolve_sync, host, port).result(timeout)
+            addresses = thread.submit(self.resolve_sync, host, port).result(timeout)
         except TimeoutError as error:
             raise TimeoutError(f"{host} could not be looked up within {timeout:g} s.") from error
+        finally:
+            thread.shutdown(wait=False)
         problem: OSError | None = None
         for position, address in enumerate(addresses):
             share = (deadline - time.monotonic()) / (len(addresses) - position)
@@ -210,9 +275,12 @@ class Guard:
             return addresses
         for text in addresses:
             address = ipaddress.ip_address(text)
-            kind = _kind(address)
-            if kind and not self._allowed(address, port):
-                raise Blocked(f"{name} is refused: it leads to {text}, which is {kind}. {_advice(name, port)}")
+            if self._allowed(address, port):
+                continue
+            kind = _kind(address) or (_OWN if (name, port) != self._public and is_own(address) else "")
+            if kind:
+                where = "it is" if name == text else f"it leads to {text}, which is"
+                raise Blocked(f"{name} is refused: {where} {kind}. {_advice(name, port)}")
         return addresses
 
     def _allowed(self, address: Address, port: int) -> bool:
@@ -222,9 +290,48 @@ class Guard:
         )
 
 
+def is_own(address: Address) -> bool:
+    """Whether one of this machine's interfaces has `address`, or an IPv4 address inside of it. Nothing is sent."""
+    if isinstance(address, IPv6Address) and any(map(is_own, _embedded(address))):
+        return True
+    text = str(address)
+    if not _binds_any(_family(text)):
+        return _binds(text)
+    with socket.socket(_family(text), socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((text, 9))  # an address of its own the kernel reaches from that address
+            return ipaddress.ip_address(probe.getsockname()[0]) == address
+        except OSError:  # no way leads there
+            return False
+
+
+def _binds(address: str) -> bool:
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+@cache
+def _binds_any(family: socket.AddressFamily) -> bool:
+    """Whether the system lets a program bind to addresses of others (net.ipv4.ip_nonlocal_bind)."""
+    return _binds("203.0.113.77" if family == socket.AF_INET else "2001:db8:ffff::77")
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host, in its canonical form, and port of an http or https address."""
+    parts = urlsplit(url)
+    return str(_parse(parts.hostname or "")), parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def _advice(host: str, port: int) -> str:
-    entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return f"An administrator can allow it by adding {entry} to {SETTING}."
+    return f"An administrator can allow it by adding {_entry(host, port)} to {SETTING}."
+
+
+def _entry(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _look_up(name: str, port: int) -> list[str]:

@@ -4,6 +4,7 @@ import socket
 import ssl
 from functools import cache
 
+from area.kit.net import LookupFailed
 from area.sdk.errors import ConnectorError, Permanent, Retry
 
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
@@ -15,6 +16,8 @@ def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: s
     `server` begins the sentence (`The IMAP server mail.example.org:993`), `timeout` is what was waited for in seconds,
     `no_tls` is the hint for a port that does not speak TLS.
     """
+    if isinstance(error, LookupFailed):
+        return Retry(f"{server} can't be reached: {error}")
     if isinstance(error, socket.gaierror):
         return Retry(f"{server} can't be found: there is no host named {host!r}, or the name lookup failed.")
     if isinstance(error, ssl.SSLCertVerificationError):
