@@ -26,6 +26,7 @@ from area.doors.front import Front
 from area.engine.away import is_away
 from area.engine.cache import Cache
 from area.engine.state import State
+from area.kit.fair import working_for
 from area.settings import Settings
 from area.web.assets import serve as serve_asset
 from area.web.errors import misdirected
@@ -189,13 +190,19 @@ async def tell_setup_code(state: State) -> None:
 
 def make_site(state: State, cache: Cache) -> tuple[App, Callable[[], Awaitable[None]]]:
     """The API and the pages, and what ends the API's streams."""
+    from starlette.requests import HTTPConnection
+
+    from area.accounts.attempts import network
     from area.api import make_api
+    from area.doors.deps import client_address
     from area.web import make_web
 
     api, web = make_api(state, cache), make_web(state, cache)
 
     async def site(scope: Scope, receive: Receive, send: Send) -> None:
-        await (api if scope["path"].startswith("/api/") else web)(scope, receive, send)
+        visitor = network(client_address(HTTPConnection(scope), state))
+        with working_for(f"address {visitor}"):  # until it is known who it is
+            await (api if scope["path"].startswith("/api/") else web)(scope, receive, send)
 
     return site, api.state.hub.close
 

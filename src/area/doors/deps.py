@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Request, Response
 from fastapi.security import APIKeyCookie, HTTPBearer
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import HTTPConnection
 
 from area import areas
 from area.accounts import Identity, sessions
@@ -18,6 +19,7 @@ from area.accounts.views import Scope
 from area.doors.front import is_trusted
 from area.engine.cache import Cache
 from area.engine.state import State
+from area.kit.fair import set_whose, user
 from area.kit.problems import Forbidden, Unauthenticated
 from area.kit.text import UNPRINTABLE
 
@@ -92,6 +94,11 @@ ScopeDep = Annotated[areas.Scope, Depends(scope)]
 
 async def address(request: Request, state: StateDep) -> str:
     """The client's address. `X-Forwarded-For` counts only as far as it was written by proxies that are trusted."""
+    return client_address(request, state)
+
+
+def client_address(request: HTTPConnection, state: State) -> str:
+    """`address`, where there are no dependencies."""
     here = request.client.host if request.client else "unknown"
     proxies = state.settings.trusted_proxies
     hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
@@ -131,6 +138,7 @@ async def identified(
             identity = await sessions.authenticate(session, state.settings, token)
     if identity is None:
         raise Unauthenticated("This session or token is not, or no longer, good. Log in again." if token else "")
+    set_whose(user(identity.user.id))
     if by_cookie:
         if request.method not in SAFE and not same_origin(request, state):
             raise Forbidden("This request does not come from AREA's own pages.")

@@ -26,6 +26,7 @@ from area.engine.platform import UserPlatform
 from area.engine.recorder import Outcome, Recorder
 from area.engine.state import State
 from area.kit.clock import now
+from area.kit.fair import user, working_for
 from area.kit.templating import RenderError
 from area.kit.text import dump_json
 from area.plans import field_errors
@@ -217,7 +218,8 @@ class Executor:
             self._owners[member.execution_id] = area.user_id
         try:
             try:
-                outcome = await self._attempt(member, area)
+                with working_for(user(area.user_id)):
+                    outcome = await self._attempt(member, area)
             except asyncio.CancelledError:
                 if task is not None:
                     task.uncancel()  # what follows is to be done all the same

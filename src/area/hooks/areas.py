@@ -25,6 +25,7 @@ from area.hooks.answers import (
     secret_of,
 )
 from area.kit.crypto import hash_token
+from area.kit.fair import user, working_for
 from area.kit.text import dump_model
 from area.plans import Plan
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
@@ -90,10 +91,11 @@ class Areas:
         flooding = not self._users.take(area.user_id, FLOOD_RATE, FLOOD_BURST)
         accepted = []
         try:
-            async for event in plan.action.function(context, plan.params, request):
-                data = dump_model(event.data)
-                offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL, skipped=SKIPPED if off else "")
-                accepted.append(await self._intake.take(offer))
+            with working_for(user(area.user_id)):
+                async for event in plan.action.function(context, plan.params, request):
+                    data = dump_model(event.data)
+                    offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL, skipped=SKIPPED if off else "")
+                    accepted.append(await self._intake.take(offer))
         except (Retry, AuthExpired) as error:  # the vendor is to send it again
             after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
             return problem(503, str(error), later(after.total_seconds()))

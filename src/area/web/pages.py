@@ -19,6 +19,7 @@ from area.doors import browser
 from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, session_cookie, set_cookie
 from area.engine.state import State
+from area.kit.fair import set_whose, user
 from area.kit.problems import Forbidden, Problem, TooMany
 from area.web import language, reasons, show
 from area.web.assets import asset
@@ -127,6 +128,8 @@ async def visit(request: Request, state: StateDep) -> Page:
                 unread = await executions.unread(session, identity.user.id)  # a whole page shows it
     if request.method not in SAFE and not same_origin(request, state):
         raise Forbidden("This request does not come from AREA's own pages.")
+    if identity is not None:
+        set_whose(user(identity.user.id))
     chosen = identity.user.language if identity else None
     return Page(request, state, identity, language.choose(chosen, request.headers.get("accept-language", "")), unread)
 

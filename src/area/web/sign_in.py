@@ -87,6 +87,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
     """Make an account, and begin a session; the first one is the administrator's."""
     back = local(form.get("next"))
     first = not await accounts.anybody(session)
+    await session.rollback()  # no connection is held while the password is hashed
     try:
         token, _ = await login.register(
             page.state,

@@ -38,6 +38,7 @@ from area.engine.sources.polls import look
 from area.engine.sources.timers import fire_all
 from area.engine.state import State
 from area.kit.clock import now
+from area.kit.fair import user, working_for
 from area.triggers import Lane
 from area.vault import Ref
 
@@ -169,7 +170,8 @@ class Sources:
             claimed = await self.leases.claim([*own, *beyond], lane)
             for source in claimed:
                 source.share_of, source.lent = users[source.id], source.id in beyond
-                task = asyncio.create_task(work(self.leases, source), name=f"source-{source.id}")
+                with working_for(user(source.share_of)):
+                    task = asyncio.create_task(work(self.leases, source), name=f"source-{source.id}")
                 tasks[source.id], self._held[source.id] = task, source
                 task.add_done_callback(functools.partial(self._ended, lane, source.id))
                 _late(source)
