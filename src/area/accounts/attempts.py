@@ -5,7 +5,6 @@ What proves who one is (log-in, and whatever asks for the password again) takes 
 sent at the same moment would all pass the limit.
 """
 
-import asyncio
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.accounts.locks import ADDRESS, LOGIN, lock
 from area.accounts.views import UserView, is_called, user
-from area.db.models import LoginAttempt, User
-from area.kit import crypto
+from area.db.models import AccessToken, LoginAttempt, User
+from area.kit import crypto, fair
 from area.kit.problems import Forbidden, Invalid, TooMany, Unauthenticated
 from area.settings import Settings
 
@@ -32,6 +31,8 @@ class Attempt:
     user_id: int | None
     password_hash: str | None = field(repr=False)
     address: str
+    number: int  # of its row
+    known: bool  # whether the account has a session from there
 
 
 async def limit_registrations(session: AsyncSession, settings: Settings, address: str) -> None:
@@ -56,22 +57,43 @@ async def attempt(session: AsyncSession, settings: Settings, login: str | int, a
     await lock(session, ADDRESS, here)
     await limit(session, LoginAttempt.login, key, settings.login_attempts)
     await limit(session, LoginAttempt.address, here, settings.login_attempts * ADDRESS_FACTOR)
-    await session.execute(insert(LoginAttempt).values(login=key, address=here))
+    counted = insert(LoginAttempt).values(login=key, address=here).returning(LoginAttempt.id)
+    number = (await session.execute(counted)).scalar_one()
     await session.execute(
         delete(LoginAttempt).where(
             or_(LoginAttempt.login == key, LoginAttempt.address == here), LoginAttempt.at <= func.now() - WINDOW
         )
     )
-    return Attempt(row.id if row else None, row.password_hash if row else None, address)
+    if row is None:
+        return Attempt(None, None, address, number, known=False)
+    return Attempt(row.id, row.password_hash, address, number, known=await _known(session, row.id, here))
+
+
+async def _known(session: AsyncSession, user_id: int, here: str) -> bool:
+    mine = select(AccessToken.address).where(AccessToken.user_id == user_id, AccessToken.kind == "session").distinct()
+    return any(one and network(one) == here for one in await session.scalars(mine))
+
+
+async def withdraw(session: AsyncSession, attempt: Attempt) -> None:
+    """Take back this attempt alone: its password was not looked at."""
+    await session.execute(delete(LoginAttempt).where(LoginAttempt.id == attempt.number))
 
 
 async def check(attempt: Attempt, password: str) -> None:
     """Compare the password, which takes a quarter of a second and no connection.
 
-    Raises `Unauthenticated`, with the same words and after the same work whether there is such an account or not.
+    Raises `Unauthenticated`, with the same words and after the same work whether there is such an account or not, and `Full`;
+    then the password was not looked at, and the attempt is to be taken back (`withdraw`).
     """
-    if not await asyncio.to_thread(crypto.check_password, password, attempt.password_hash):
+    if not await _matches(attempt, password):
         raise Unauthenticated("This login and password do not belong together.")
+
+
+async def _matches(attempt: Attempt, password: str) -> bool:
+    if not attempt.known:
+        return await crypto.hashing.run(crypto.check_password, password, attempt.password_hash)
+    with fair.working_for(fair.user(attempt.user_id)):
+        return await crypto.hashing_known.run(crypto.check_password, password, attempt.password_hash)
 
 
 async def prove(attempt: Attempt, password: str | None, field: str = "password") -> None:

@@ -1,6 +1,5 @@
 """Rules of the single fields of an account."""
 
-import asyncio
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -117,5 +116,5 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def hash_password(password: str) -> str:
-    """The hash of a password, made off the event loop."""
-    return await asyncio.to_thread(crypto.hash_password, password)
+    """The hash of a password, made off the event loop. Raises `Full`."""
+    return await crypto.hashing.run(crypto.hash_password, password)

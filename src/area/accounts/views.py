@@ -1,6 +1,7 @@
 """Accounts as their owners and administrators see them, and how one is found."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import User, UserSettings
+from area.db.search import search
 from area.kit.problems import NotFound
 
 Kind = Literal["session", "api"]
@@ -99,7 +101,8 @@ async def users(
         statement = statement.where(
             or_(func.strpos(User.email, part) > 0, func.strpos(func.lower(User.username), part) > 0)
         )
-    return [view(row) for row in await session.execute(statement.order_by(User.id.desc()).limit(limit))]
+    async with search(session) if q else nullcontext():
+        return [view(row) for row in await session.execute(statement.order_by(User.id.desc()).limit(limit))]
 
 
 def is_called(login: str) -> ColumnElement[bool]:

@@ -1,10 +1,13 @@
 """Registering and logging in, as every door does it: with what counts attempts and what notes them kept whatever follows."""
 
+from collections.abc import Awaitable
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, audit
 from area.accounts import UserView, addresses, attempts, reset, sessions
 from area.engine.state import State
+from area.kit.fair import Full
 from area.kit.problems import Forbidden, Unauthenticated
 
 
@@ -45,7 +48,7 @@ async def log_in(
     async with state.database.transaction() as counting:
         attempt = await attempts.attempt(counting, state.settings, login, address)
     try:
-        await attempts.check(attempt, password)
+        await _looked_at(state, attempt, attempts.check(attempt, password))
         user = await attempts.log_in(session, attempt)
     except (Unauthenticated, Forbidden) as error:
         await session.rollback()  # gives its connection back before another one is taken
@@ -65,7 +68,7 @@ async def prove(
     """Ask for the password again, as limited as log-in is. Raises `Invalid`, naming `field`, and `TooMany`."""
     async with state.database.transaction() as counting:
         attempt = await attempts.attempt(counting, state.settings, user_id, address)
-    await attempts.prove(attempt, password, field)
+    await _looked_at(state, attempt, attempts.prove(attempt, password, field))
     await attempts.forgive(session, attempt)
 
 
@@ -78,3 +81,13 @@ async def reset_password(
             raise addresses.over()
     hashed = await reset.hashed(new_password)
     await reset.apply(session, state.settings, token, hashed, tokens=tokens, address=address)
+
+
+async def _looked_at(state: State, attempt: attempts.Attempt, check: Awaitable[None]) -> None:
+    """Look at the password. When that is refused for want of time, the attempt does not count. Raises as `check`, and `Full`."""
+    try:
+        await check
+    except Full:
+        async with state.database.transaction() as counting:
+            await attempts.withdraw(counting, attempt)
+        raise

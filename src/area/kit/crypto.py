@@ -7,6 +7,7 @@ bound to its place by a context, so that it can't be moved to another row, and n
 import binascii
 import hashlib
 import hmac
+import os
 import secrets
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
@@ -19,9 +20,32 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from area.kit import clock
+from area.kit.fair import Fair
 
 BCRYPT_COST = 12
 MAX_PASSWORD = 72  # bytes: bcrypt sees no more
+
+# Where passwords are hashed: a few at a time, after everything else that the machine has to do. Who comes from where the account
+# has signed in before does not wait behind those that nobody knows.
+hashing_known = Fair(
+    "hashing-known",
+    "AREA is looking at another password of yours. Try again in a few seconds.",
+    slots=2,
+    per_key=1,
+    waiting=32,
+    waiting_per_key=4,
+    patience=10,
+)
+hashing = Fair(
+    "hashing",
+    "Many people are signing in right now. Try again in a few seconds.",
+    slots=max(2, (os.cpu_count() or 1) // 2),
+    per_key=1,
+    waiting=32,
+    waiting_per_key=32,  # an office signs in from one address
+    patience=10,
+    nice=3,
+)
 
 _VERSION = "v1"
 _NONCE = 12  # bytes, drawn at random; fit for 2**32 values under one key
@@ -156,7 +180,7 @@ def new_token(prefix: str = "") -> str:
 
 
 def hash_password(password: str) -> str:
-    """The bcrypt hash of a password. Takes a quarter of a second: call it in a thread.
+    """The bcrypt hash of a password. Takes a quarter of a second: call it by `hashing.run`.
 
     Raises `PasswordTooLong` over 72 bytes in UTF-8, `UnusablePassword` when it is empty or can't be encoded, both
     `ValueError`.
@@ -165,7 +189,7 @@ def hash_password(password: str) -> str:
 
 
 def check_password(password: str, stored: str | None) -> bool:
-    """Whether `stored` is the hash of `password`. Takes a quarter of a second, call it in a thread.
+    """Whether `stored` is the hash of `password`. Takes a quarter of a second: call it by `hashing.run`.
 
     It takes as long when there is no hash (None) and when the password could never have been set, so that the time does not
     tell which accounts exist. Raises `ValueError` when `stored` is no bcrypt hash.

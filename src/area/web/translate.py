@@ -35,8 +35,10 @@ PROBLEMS = {
 NOUNS = (
     "accounts/*.py",
     "consent.py",
+    "db/search.py",
     "doors/consent.py",
     "grants.py",
+    "kit/crypto.py",
     "kit/problems.py",
     "providers.py",
     "web/avatars.py",
