@@ -1,6 +1,7 @@
 """AREAs: create, check against the catalog, switch on and off, change, delete, carry in and out."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import area_views, parameters, triggers, vault
 from area.area_views import AreaOut, PartOut
 from area.db.models import Area, AreaVersion, Component, Service, Trigger, User, Variable
+from area.db.search import search
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
@@ -250,7 +252,8 @@ async def find(
         statement = statement.where(Area.name.ilike(f"%{escaped}%"))
     if service:
         statement = _of_service(statement, scope.registry, service)
-    ids = (await session.scalars(statement)).all()
+    async with search(session) if q else nullcontext():
+        ids = (await session.scalars(statement)).all()
     return await area_views.views(session, scope, ids, addresses=addresses)
 
 

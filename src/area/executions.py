@@ -4,19 +4,17 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-import asyncpg
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Text, cast, func, literal, or_, select, text, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import Area, AreaExecution, Component, Notice, Service
+from area.db.search import search
 from area.db.session import WORKER, Conn, notify
-from area.kit.problems import Invalid, NotFound
+from area.kit.problems import NotFound
 
 Status = Literal["pending", "running", "success", "failed", "cancelled", "skipped"]
 
-SEARCH_SECONDS = 10
 CAUGHT_UP = 500  # executions that a live view is told of at once after it was away
 BATCH = 5000  # rows deleted in one transaction
 MOST_COUNTED = 240  # executions of one AREA that its bars on the home page count
@@ -184,7 +182,7 @@ async def find(
     """The user's executions, newest first, with an id below `before`; `service` is the name of one that the AREA uses.
 
     `q` is searched in what the action returned and in the error; `since` and `until` (aware) bound the time of creation.
-    Raises `Invalid` when a search takes longer than ten seconds.
+    Raises `Invalid` when a search takes longer than ten seconds, and `Full`.
     """
     inner = select(AreaExecution.id).where(AreaExecution.area_id == Area.id)
     if before is not None:
@@ -212,15 +210,11 @@ async def find(
         of_it = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == service)
         mine = mine.where(Area.component_action_id.in_(of_it) | Area.component_reaction_id.in_(of_it))
     mine = mine.order_by(newest.c.id.desc()).limit(limit)
-    # filters that no index answers may have to read much: they get so long and no longer
-    await session.execute(text(f"set local statement_timeout = '{SEARCH_SECONDS}s'"))
-    try:
+    if q or status or service is not None or since is not None or until is not None:
+        async with search(session):
+            ids = list(await session.scalars(mine))
+    else:
         ids = list(await session.scalars(mine))
-    except DBAPIError as error:
-        if isinstance(getattr(error.orig, "__cause__", None), asyncpg.QueryCanceledError):
-            raise Invalid("This search takes too long. Narrow it to one AREA or to a shorter time.") from None
-        raise
-    await session.execute(text("set local statement_timeout to default"))
     return await lines(session, user_id, ids)
 
 

@@ -49,7 +49,7 @@ async def clients(_: Admin, state: StateDep) -> Page[providers.ClientView]:
     return Page(items=providers.clients(state.registry, state.settings))
 
 
-@router.get("/users", responses=answers(401, 403, 422), summary="Accounts")
+@router.get("/users", responses=answers(401, 403, 422, 429), summary="Accounts")
 async def users(
     _: Admin,
     session: SessionDep,

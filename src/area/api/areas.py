@@ -54,7 +54,7 @@ class Report(BaseModel):
     same: list[str]
 
 
-@router.get("", responses=answers(401, 422), summary="My AREAs")
+@router.get("", responses=answers(401, 422, 429), summary="My AREAs")
 async def read(
     identity: Someone,
     scope: ScopeDep,

@@ -30,7 +30,7 @@ class Started(BaseModel):
     execution_id: int
 
 
-@router.get("", responses=answers(401, 422), summary="My executions")
+@router.get("", responses=answers(401, 422, 429), summary="My executions")
 async def read(
     identity: Someone,
     session: SessionDep,

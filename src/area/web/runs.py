@@ -16,7 +16,7 @@ from area.doors.deps import BigId, ScopeDep, SessionDep, StateDep
 from area.engine import control
 from area.executions import ExecutionLine, Status
 from area.kit.clock import now
-from area.kit.problems import Conflict, Invalid
+from area.kit.problems import Conflict, Invalid, TooMany
 from area.registry import Registry
 from area.web import offers
 from area.web.details import event, labels, written
@@ -101,9 +101,8 @@ async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDe
     again = request.query_params.get("again") == "1"
     problem, rows = "", []
     try:
-        async with session.begin_nested():
-            rows = await _find(session, scope.registry, page, found, limit=PAGE + 1, before=None if again else before)
-    except Invalid as error:
+        rows = await _find(session, scope.registry, page, found, limit=PAGE + 1, before=None if again else before)
+    except (Invalid, TooMany) as error:
         problem = page.tell(error)
     more = rows[PAGE - 1].id if len(rows) > PAGE else None
     values = await _with_logos(page, session, rows[:PAGE])
@@ -129,9 +128,8 @@ async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeD
     """The newest rows that fit, and those of the given ones that were not over: runs.js puts them where they belong."""
     given = [_number(one) for one in request.query_params.getlist("open")[:OPEN]]
     try:
-        async with session.begin_nested():
-            rows = await _find(session, scope.registry, page, found, limit=PAGE)
-    except Invalid:
+        rows = await _find(session, scope.registry, page, found, limit=PAGE)
+    except (Invalid, TooMany):
         rows = []
     fresh = {row.id for row in rows}
     rows += await executions.lines(session, page.user.id, [one for one in given if one and one not in fresh])
