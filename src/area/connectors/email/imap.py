@@ -6,7 +6,6 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -18,6 +17,7 @@ from typing_extensions import override
 
 from area.connectors.email.message import Mail, read
 from area.connectors.email.server import TIMEOUT, Server, words
+from area.kit.fair import Fair, Full
 from area.kit.net import Guard
 from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
 from area.sdk.credentials import CONTROL
@@ -27,8 +27,16 @@ MAX_LITERAL = MAX_FETCH + 1  # bytes that a server may send in one piece
 IDLE = 300.0  # seconds until IDLE is said anew, which also finds out that the line is dead
 POLL = 60.0  # seconds between two looks where the server has no IDLE
 
-# Of their own: a mail server that hangs must not hold up what else the process uses threads for.
-_THREADS = ThreadPoolExecutor(16, thread_name_prefix="area-imap")
+# Of their own: a mail server that hangs must not hold up what else the process uses threads for, nor other users' mail.
+mailboxes = Fair(
+    "mailboxes",
+    "AREA is waiting for other mail servers of yours. It tries again.",
+    slots=32,
+    per_key=4,
+    waiting=2000,
+    waiting_per_key=200,
+    patience=60,
+)
 
 # Codes of RFC 5530 that say that the login was not even looked at.
 _FOR_NOW = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
@@ -214,13 +222,21 @@ class Mailbox:
 
     async def _run(self, function: Callable[..., Result], *args: object) -> Result:
         """Call in a thread. When this is cancelled the line is cut, so that the thread ends, and is waited for."""
-        future = asyncio.get_running_loop().run_in_executor(_THREADS, function, *args)
+        begun = False
+
+        def call() -> Result:
+            nonlocal begun
+            begun = True
+            return function(*args)
+
+        work = asyncio.ensure_future(mailboxes.run(call))
         try:
-            return await asyncio.shield(future)
+            return await asyncio.shield(work)
         except asyncio.CancelledError:
             self._hang_up()
-            await asyncio.wait([future])
-            future.exception()
+            if not begun:
+                work.cancel()
+            await asyncio.wait([work])
             raise
 
     def _hang_up(self) -> None:
@@ -247,6 +263,8 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
         yield mailbox
     except ConnectorError:
         raise
+    except Full as error:
+        raise Retry(str(error)) from error
     except UnexpectedCommandStatusError as error:
         raise Retry(f"{server} refused a command: {words(error.command_result[1][0])}") from error
     except (imaplib.IMAP4.error, ImapToolsError) as error:
