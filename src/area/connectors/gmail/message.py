@@ -9,6 +9,7 @@ from typing import Any
 from area.sdk import Row, found, parse
 
 LONGEST = 100_000  # characters of the text, and of the HTML
+LONGEST_HEADER = 20_000  # characters
 
 Raw = Mapping[str, Any]
 
@@ -37,13 +38,13 @@ class Attached(Mail):
 
 def read_mail(raw: Raw) -> Mail:
     """The mail of a message (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages)."""
-    name, sender = next(iter(getaddresses([header(raw, "From")])), ("", ""))
+    name, sender = next(iter(_addresses(raw, "From")), ("", ""))
     parts = list(_leaves(raw.get("payload") or {}))
     made = {
         "subject": header(raw, "Subject"),
         "sender": sender,
         "sender_name": name,
-        "to": [address for _, address in getaddresses([header(raw, "To")]) if address],
+        "to": [address for _, address in _addresses(raw, "To") if address],
         "received_at": datetime.fromtimestamp(int(raw.get("internalDate", 0)) / 1000, UTC),
         "text": "\n".join(_texts(parts, "text/plain"))[:LONGEST],
         "html": "".join(_texts(parts, "text/html"))[:LONGEST],
@@ -63,6 +64,13 @@ def header(raw: Raw, name: str) -> str:
     told = (raw.get("payload") or {}).get("headers") or ()
     value = next((one.get("value", "") for one in told if one.get("name", "").lower() == name.lower()), "")
     return " ".join(value.split())
+
+
+def _addresses(raw: Raw, name: str) -> list[tuple[str, str]]:
+    try:
+        return getaddresses([header(raw, name)[:LONGEST_HEADER]])
+    except RecursionError:  # thousands of brackets
+        return []
 
 
 def _leaves(part: Raw) -> Iterator[Raw]:

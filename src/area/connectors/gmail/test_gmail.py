@@ -89,6 +89,15 @@ async def test_a_mail_arrives_once(ctx, vendor):
     assert asked.query.getall("labelIds") == ["INBOX"]
 
 
+async def test_a_sender_made_of_brackets_does_not_stop_the_mail(ctx, vendor):
+    box = Box(vendor, mail("old", -5))
+    watch = Watch(ctx, service.actions["mail_received"])
+    await watch.look()
+    box.mails["new"] = mail("new", 1, From="(" * 100_000, To="<" * 100_000)
+    (event,) = await watch.look()
+    assert (event.data.sender, event.data.text) == ("", "Hello")
+
+
 async def test_each_file_fires(ctx, vendor):
     files = [
         part("text/plain", "Bonjour \xe9".encode("latin-1")),
