@@ -172,7 +172,7 @@ async def test_a_form_as_an_answer(vendor):
 
 
 async def test_a_vendor_that_is_away(vendor):
-    server = Server("https://a.example/go", "http://127.0.0.1:9/token")
+    server = Server("https://a.example/go", "http://127.0.0.1:2/token")
     with pytest.raises(GrantFailed, match="refused the connection") as caught:
         await oauth2.refresh(vendor.client, server, KEYS, SecretStr("x"))
     assert not caught.value.refused

@@ -277,7 +277,7 @@ async def test_what_would_end_the_connection_of_another_service_is_not_revoked(a
 async def test_disconnecting_goes_on_when_the_vendor_is_away(ann, server, state, monkeypatch):
     await link(ann, server)
     service = state.registry.services["vendor"]
-    service.auth = replace(service.auth, revoke_url="http://127.0.0.1:9/revoke")
+    service.auth = replace(service.auth, revoke_url="http://127.0.0.1:2/revoke")
     assert (await ann.delete("/api/connections/vendor")).status == 200
     assert not await rows(state, "select * from user_services")
 

@@ -260,7 +260,7 @@ async def test_a_taken_username_gets_a_number(nobody, server):
 
 async def test_an_issuer_that_is_not_what_it_says(nobody, state, monkeypatch):
     monkeypatch.setattr(providers, "_discovered", {})
-    object.__setattr__(state.settings, "oidc_issuer", "http://127.0.0.1:9")
+    object.__setattr__(state.settings, "oidc_issuer", "http://127.0.0.1:2")
     answer = await nobody.get("/api/auth/oidc/authorize")
     assert answer.status == 409
     assert "can't be used just now" in answer.json()["detail"]

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from tests.web.conftest import arrive
 from tests.web.test_details import fire, hook, over
 
-CLOSED = "http://127.0.0.1:9/"
+CLOSED = "http://127.0.0.1:2/"
 
 
 async def broken(person, name="Broken"):

@@ -72,7 +72,7 @@ async def furnish(person: Person) -> World:
         "webhook.received",
         "http.request",
         "Forward readings to the office",
-        reaction_parameters={"url": "http://127.0.0.1:9/readings", "body": '{"value": "{{body.value}}"}'},
+        reaction_parameters={"url": "http://127.0.0.1:2/readings", "body": '{"value": "{{body.value}}"}'},
     )
     filtered = await person.make(
         "webhook.received",

@@ -86,8 +86,8 @@ async def sign_up_page(page: Visit, session: SessionDep, invitation: str = "", n
 async def sign_up(page: Visit, form: Fields, request: Request, session: SessionDep, address: Address) -> Response:
     """Make an account, and begin a session; the first one is the administrator's."""
     back = local(form.get("next"))
-    first = not await accounts.anybody(session)
-    await session.rollback()  # no connection is held while the password is hashed
+    async with page.state.database.statements() as first_look:  # a connection is not held while the password is hashed
+        first = not await accounts.anybody(first_look)
     try:
         token, _ = await login.register(
             page.state,

@@ -17,8 +17,8 @@ async def account(ctx: Context) -> Account:
 
 
 service = Service(
-    "stranger", "Stranger", "AREA is not registered there", base_url="http://127.0.0.1:9", docs="https://example.org/docs",
-    auth=OAuth2("http://127.0.0.1:9/authorize", "http://127.0.0.1:9/token", account, login_scopes=("openid",)),
+    "stranger", "Stranger", "AREA is not registered there", base_url="http://127.0.0.1:2", docs="https://example.org/docs",
+    auth=OAuth2("http://127.0.0.1:2/authorize", "http://127.0.0.1:2/token", account, login_scopes=("openid",)),
 )  # fmt: skip
 
 
