@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from area.kit import fair
 from area.kit.fair import NOBODY, Fair, Full, set_whose, user, whose, working_for
 
 FULL = "Too much at once."
@@ -209,3 +210,19 @@ async def test_the_work_of_tasks_belongs_to_who_began_them():
         member = asyncio.create_task(ask())
     assert (await visitor, await member, whose()) == ("address 192.0.2.1", "user 7", NOBODY)
     assert user(None) == NOBODY
+
+
+async def test_what_waits_and_what_is_refused_is_counted(monkeypatch):
+    seen = Counter()
+    monkeypatch.setattr(fair, "observe", lambda pool, what, more: seen.update({(pool, what): more}))
+    work = Work(Fair("counted", FULL, slots=1, per_key=1, waiting_per_key=2, patience=0.01))
+    first, second, third, fourth = (work.begin("a") for _ in range(4))
+    await settled()
+    assert seen == {("counted", "waiting"): 2, ("counted", "refused"): 1}
+    third.cancel()
+    for task in (second, third, fourth):
+        with contextlib.suppress(Full, asyncio.CancelledError):
+            await task
+    assert seen == {("counted", "waiting"): 0, ("counted", "refused"): 2}
+    await work.end_all()
+    await first

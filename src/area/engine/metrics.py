@@ -1,5 +1,7 @@
 """What /metrics shows of this process."""
 
+from typing import Literal
+
 from prometheus_client import Counter, Gauge, Histogram
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -16,4 +18,11 @@ queue_depth = Gauge("area_queue_depth", "Jobs waiting, by kind", ["entrypoint"],
 queue_age = Gauge("area_queue_age_seconds", "Age of the oldest job that is due", multiprocess_mode="mostrecent")
 upstream = Counter("area_upstream_requests", "Requests to other services, by host's answer", ["outcome"])
 untrusted_proxies = Counter("area_untrusted_proxies", "Peers whose X-Forwarded-For is not believed", ["peer"])
+pool_waiting = Gauge("area_pool_waiting", "Work that waits for a share, by pool", ["pool"], multiprocess_mode="livesum")
+pool_refused = Counter("area_pool_refused", "Work refused because too much waited, by pool", ["pool"])
 connections = Gauge("area_connections", "Connections to services, by state", ["status"], multiprocess_mode="mostrecent")
+
+
+def count_pool(pool: str, what: Literal["waiting", "refused"], more: int) -> None:
+    """What `area.kit.fair` tells."""
+    (pool_waiting if what == "waiting" else pool_refused).labels(pool).inc(more)

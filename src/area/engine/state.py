@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from area.db.session import Database
 from area.engine import metrics
 from area.engine.load import Load
+from area.kit import fair
 from area.kit.crypto import Keyring
 from area.kit.http import Client
 from area.kit.net import Guard
@@ -34,6 +35,7 @@ class State:
         """Connect, and read the instance id. The schema must be in place."""
         guard = settings.guard()
         client = Client(guard)
+        fair.observe = metrics.count_pool
         client.observe = lambda outcome: metrics.upstream.labels(outcome).inc()
         state = cls(
             settings=settings,

@@ -13,10 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
-
-from prometheus_client import Counter as Total
-from prometheus_client import Gauge
+from typing import Literal, ParamSpec, TypeVar
 
 from area.kit.problems import TooMany
 
@@ -24,11 +21,17 @@ NOBODY = "nobody"
 
 _whose: ContextVar[str] = ContextVar("whose", default=NOBODY)
 
-_waiting = Gauge("area_pool_waiting", "Work that waits for a slot, by pool", ["pool"], multiprocess_mode="livesum")
-_refused = Total("area_pool_refused", "Work refused because too much waited, by pool", ["pool"])
-
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+
+def _nobody_counts(_pool: str, _what: Literal["waiting", "refused"], _more: int) -> None:
+    """What `observe` is until somebody counts."""
+
+
+observe: Callable[[str, Literal["waiting", "refused"], int], None] = (
+    _nobody_counts  # called with a pool's name, and how many more wait or were refused
+)
 
 
 def whose() -> str:
@@ -82,6 +85,7 @@ class Fair:
         patience: float | None = None,
         nice: int = 0,
     ) -> None:
+        self._name = name
         self._slots, self._per_key = slots, per_key
         self._most, self._most_per_key = waiting, waiting_per_key
         self._patience = patience
@@ -89,8 +93,6 @@ class Fair:
         self._busy: Counter[str] = Counter()
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # of the keys that wait, the next to be served first
         self._threads = ThreadPoolExecutor(slots, f"area-{name}", _be_nice, (nice,))
-        self._waiting = _waiting.labels(name)
-        self._refused = _refused.labels(name)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -139,7 +141,7 @@ class Fair:
             else:
                 self._leave(key, slot)
             if isinstance(error, TimeoutError):
-                self._refused.inc()
+                observe(self._name, "refused", 1)
                 raise Full(self._full, retry_after=5) from None
             raise
 
@@ -156,21 +158,21 @@ class Fair:
                 raise self._refusal()
             longest[-1].set_exception(self._refusal())
             longest.pop()
-            self._waiting.dec()
+            observe(self._name, "waiting", -1)
         slot = asyncio.get_running_loop().create_future()
         self._queues.setdefault(key, deque()).append(slot)
-        self._waiting.inc()
+        observe(self._name, "waiting", 1)
         return slot
 
     def _refusal(self) -> Full:
-        self._refused.inc()
+        observe(self._name, "refused", 1)
         return Full(self._full, retry_after=5)
 
     def _leave(self, key: str, slot: asyncio.Future[None]) -> None:
         queue = self._queues.get(key)
         if queue and slot in queue:
             queue.remove(slot)
-            self._waiting.dec()
+            observe(self._name, "waiting", -1)
             if not queue:
                 del self._queues[key]
 
@@ -181,7 +183,7 @@ class Fair:
         while served := next((key for key in self._queues if self._has_room(key)), None):
             queue = self._queues.pop(served)
             slot = queue.popleft()
-            self._waiting.dec()
+            observe(self._name, "waiting", -1)
             if queue:
                 self._queues[served] = queue  # at the end: the others come first
             if not slot.done():
