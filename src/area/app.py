@@ -18,7 +18,7 @@ import orjson
 import structlog
 import uvloop
 
-from area import accounts, catalog
+from area import accounts, catalog, sealing
 from area.accounts import setup
 from area.db import schema
 from area.doors.body import in_time
@@ -88,6 +88,7 @@ async def _prepared(settings: Settings, dsn: str) -> State:
     try:
         async with state.database.transaction() as session:
             synced = await catalog.sync(session, state.registry)
+            await sealing.seal(session, state.keyring, state.registry)
     except BaseException:
         await state.close()
         raise

@@ -245,7 +245,13 @@ def _part_view(
         if secret:
             parameters[name] = MASK
             continue
-        plain = open_value(scope.keyring, area.id, variables.get((kind, name)), value)
+        try:
+            plain = open_value(scope.keyring, area.id, variables.get((kind, name)), value)
+        except Undecryptable:  # the AREA itself says so, once it is to run
+            parameters[name] = MASK
+            continue
+        if name in declared and declared[name].holds:
+            plain = declared[name].hidden(plain)
         parameters[name] = parse(plain, declared[name]) if name in declared else plain
     return PartOut(
         component=key,

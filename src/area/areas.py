@@ -11,7 +11,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import area_views, parameters, triggers, vault
+from area import area_secrets, area_views, parameters, triggers
 from area.area_views import AreaOut, PartOut
 from area.db.models import Area, AreaVersion, Component, Service, Trigger, User, Variable
 from area.db.search import search
@@ -22,7 +22,6 @@ from area.kit.text import check_line, did_you_mean
 from area.parameters import Parts
 from area.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.registry import Registry
-from area.sdk import Action, Reaction
 from area.triggers import WhenOff
 
 __all__ = ["AreaIn", "AreaOut", "AreaPatch", "Part", "Scope"]
@@ -82,10 +81,20 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     if (count or 0) >= scope.max_areas:
         raise TooMany(f"You have {count} AREAs, which is as many as this server allows. Delete one first.")
     parts = await _parts(session, scope.registry, wanted.action.component, wanted.reaction.component)
+    parts_given = [
+        await area_secrets.without_login(session, scope, user_id, component, part, place)
+        for component, part, place in (
+            (parts.action, wanted.action, "action"),
+            (parts.reaction, wanted.reaction, "reaction"),
+        )
+    ]
+    wanted = wanted.model_copy(update={"action": parts_given[0], "reaction": parts_given[1]})
     config = replace(
-        _texts(parts, wanted.action.parameters, wanted.reaction.parameters),
-        action_connection=await _connection(session, user_id, parts.action, wanted.action, "action"),
-        reaction_connection=await _connection(session, user_id, parts.reaction, wanted.reaction, "reaction"),
+        area_secrets.without_masks(parts, _texts(parts, wanted.action.parameters, wanted.reaction.parameters)),
+        action_connection=await area_secrets.connection(session, user_id, parts.action, wanted.action, "action"),
+        reaction_connection=await area_secrets.connection(
+            session, user_id, parts.reaction, wanted.reaction, "reaction"
+        ),
     )
     compile_config(scope.registry, config)
     _refuse_nul(wanted.description)
@@ -145,24 +154,23 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: 
         patch.reaction.component if patch.reaction else old.reaction,
     )
     same_action, same_reaction = parts.action.key == old.action, parts.reaction.key == old.reaction
-    given_action = (
-        _unmask(patch.action.parameters, old.action_parameters if same_action else {})
-        if patch.action
-        else old.action_parameters
-    )
-    given_reaction = (
-        _unmask(patch.reaction.parameters, old.reaction_parameters if same_reaction else {})
-        if patch.reaction
-        else old.reaction_parameters
-    )
     user_id = area.user_id
+    given: dict[str, Mapping[str, Any]] = {"action": old.action_parameters, "reaction": old.reaction_parameters}
+    named: dict[str, Part | None] = {"action": patch.action, "reaction": patch.reaction}
+    for place, component, same in (("action", parts.action, same_action), ("reaction", parts.reaction, same_reaction)):
+        part = named[place]
+        if part is not None:
+            unmasked = area_secrets.unmask(component, part.parameters, given[place] if same else {})
+            part = part.model_copy(update={"parameters": unmasked})
+            named[place] = part = await area_secrets.without_login(session, scope, user_id, component, part, place)
+            given[place] = part.parameters
     config = replace(
-        _texts(parts, given_action, given_reaction),
-        action_connection=await _connection(
-            session, user_id, parts.action, patch.action, "action", old.action, old.action_connection
+        area_secrets.without_masks(parts, _texts(parts, given["action"], given["reaction"])),
+        action_connection=await area_secrets.connection(
+            session, user_id, parts.action, named["action"], "action", old.action, old.action_connection
         ),
-        reaction_connection=await _connection(
-            session, user_id, parts.reaction, patch.reaction, "reaction", old.reaction, old.reaction_connection
+        reaction_connection=await area_secrets.connection(
+            session, user_id, parts.reaction, named["reaction"], "reaction", old.reaction, old.reaction_connection
         ),
     )
     compile_config(scope.registry, config)
@@ -378,29 +386,6 @@ async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:
     await triggers.watch(session, scope, area, action, config)
 
 
-async def _connection(
-    session: AsyncSession,
-    user_id: int,
-    component: Action | Reaction,
-    part: Part | None,
-    place: str,
-    old: str = "",
-    number: int = 0,
-) -> int:
-    """The number of the connection that a part names; that of before (of `old`) where it names none of the same service."""
-    service = component.service
-    if part is None or "connection" not in part.model_fields_set:
-        return number if old.partition(".")[0] == service.slug else 0
-    if not part.connection:
-        return 0
-    if service.auth is None:
-        raise Invalid.field(f"{place}.connection", f"{service.name} needs no connection. Leave it out.")
-    found = await vault.find(session, service, user_id, part.connection)
-    if found is None:
-        raise Invalid.field(f"{place}.connection", f"You have no connection {part.connection!r} to {service.name}.")
-    return found
-
-
 async def _own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool = False) -> Area:
     statement = select(Area).where(Area.id == area_id, Area.user_id == user_id)
     area = await session.scalar(statement.with_for_update() if lock else statement)
@@ -474,8 +459,3 @@ def _texts(parts: Parts, action: Mapping[str, Any], reaction: Mapping[str, Any])
     if found:
         raise Invalid(errors=found)
     return Config(parts.action.key, parts.reaction.key, action_texts, reaction_texts)
-
-
-def _unmask(given: Mapping[str, Any], old: Mapping[str, str]) -> dict[str, Any]:
-    """Dots stand for the secret that is there already."""
-    return {name: old.get(name, "") if value == MASK else value for name, value in given.items()}

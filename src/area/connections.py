@@ -162,7 +162,7 @@ async def connect(
     connector, auth = connectable(registry, slug)
     if isinstance(auth, OAuth2):
         raise Conflict(f"{connector.name} is connected at its own site: begin at /api/connections/{slug}/authorize.")
-    credential = _validated(connector, auth, given)
+    credential = validated(connector, auth, given)
     name = vault.name_of(name) or (auth.label(credential) if auth.label else "")
     tested = await try_out(client, guard, connector, credential)
     if not tested.works:
@@ -273,11 +273,6 @@ where a.user_id = :user_id and s.name = :service and coalesce(ac.connection_id, 
 async def mark_expired(session: AsyncSession, registry: Registry, user_id: int, slug: str, error: str) -> None:
     """The service no longer takes the credential: its AREAs' executions wait until it is renewed."""
     await _mark(session, Ref(user_id, slug), connectable(registry, slug)[0], "expired", error)
-
-
-async def mark_works(session: AsyncSession, registry: Registry, user_id: int, slug: str) -> None:
-    """The service takes the credential (again)."""
-    await _mark(session, Ref(user_id, slug), connectable(registry, slug)[0], "works", None)
 
 
 async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: str | None, error: str | None) -> None:
@@ -457,7 +452,7 @@ def form(connector: Connector) -> list[FieldView]:
     ]
 
 
-def _validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, Any]) -> BaseModel:
+def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, Any]) -> BaseModel:
     """The credential as the connector's model. Raises `Invalid` field by field, without what was typed in."""
     declared = {one.name: one for one in fields(auth.model)}
     errors: list[FieldError] = [

@@ -19,7 +19,7 @@ from area.kit.templating import RenderError
 from area.plans import MASK, SECRET, Config, Scope, compile_config, parse
 from area.registry import Registry
 from area.sdk import Action, Reaction
-from area.sdk.fields import fields
+from area.sdk.fields import by_name, fields
 
 By = Literal["hour", "day"]
 
@@ -187,5 +187,5 @@ def _shown(component: Action | Reaction | None, texts: Mapping[str, str]) -> dic
 
 
 def _masked(component: Reaction | None, values: Mapping[str, Any]) -> dict[str, Any]:
-    secrets = {one.name for one in fields(component.params) if one.secret} if component else set()
-    return {name: MASK if name in secrets else value for name, value in values.items()}
+    declared = by_name(component.params) if component else {}
+    return {name: declared[name].hidden(value) if name in declared else value for name, value in values.items()}

@@ -14,7 +14,7 @@ from area.kit.problems import Conflict
 from area.plans import SECRET, Config, Scope, secret_context
 from area.registry import Registry
 from area.sdk import Action, Reaction
-from area.sdk.fields import fields
+from area.sdk.fields import by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +72,28 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
         ("action", parts.action, parts.action_row, config.action_parameters),
         ("reaction", parts.reaction, parts.reaction_row, config.reaction_parameters),
     ):
-        secrets = {one.name for one in fields(component.params) if one.secret}
+        declared = by_name(component.params)
         for name, value in texts.items():
             variable_id = parts.variables[row.id, name]
             kept = value
-            if name in secrets or value.startswith(SECRET):  # so that the mark always means what it says
+            secret = name in declared and declared[name].holds_secret(value)
+            if secret or value.startswith(SECRET):  # so that the mark always means what it says
                 kept = SECRET + keyring.encrypt(value, secret_context(area_id, variable_id))
             stored[kind][name] = kept
             session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=kept))
     await session.flush()
     return replace(config, action_parameters=stored["action"], reaction_parameters=stored["reaction"])
+
+
+def sealed(
+    keyring: Keyring, registry: Registry, kind: str, key: str, name: str, value: str, area_id: int, variable_id: int
+) -> str:
+    """A text of a parameter that was stored in clear, encrypted if there is a secret in it."""
+    component = registry.action(key) if kind == "action" else registry.reaction(key)
+    declared = by_name(component.params) if component else {}
+    if name in declared and declared[name].holds_secret(value):
+        return SECRET + keyring.encrypt(value, secret_context(area_id, variable_id))
+    return value
 
 
 async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Area | Row[Any]]) -> dict[int, Stored]:

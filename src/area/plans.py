@@ -15,11 +15,11 @@ from area.kit.filling import Filling
 from area.kit.problems import FieldError, Invalid
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
-from area.sdk import Action, Reaction
+from area.sdk import Action, Reaction, sensitive
 from area.sdk.fields import Field, fields
 
+MASK = sensitive.MASK
 SECRET = "enc:"  # noqa: S105 - the mark of an encrypted value, no secret
-MASK = "••••••••"
 MAX_VALUE = 64 * 1024  # characters of one parameter
 
 
@@ -120,6 +120,24 @@ def parse(text: str, declared: Field) -> Any:
         except orjson.JSONDecodeError:
             return text
     return text
+
+
+def source_context(key: str, name: str) -> str:
+    """What an encrypted parameter of a source is bound to."""
+    return f"source:{key}|{name}"
+
+
+def seal_draft(keyring: Keyring, user_id: int, key: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What somebody has typed, as it is stored."""
+    return {"sealed": keyring.encrypt(dump_json(content).decode(), f"draft:{user_id}|{key}")}
+
+
+def open_draft(keyring: Keyring, user_id: int, key: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `seal_draft`. Raises `Undecryptable`."""
+    if "sealed" not in content:
+        return dict(content)
+    opened: dict[str, Any] = orjson.loads(keyring.decrypt(content["sealed"], f"draft:{user_id}|{key}"))
+    return opened
 
 
 def secret_context(area_id: int, variable_id: int) -> str:

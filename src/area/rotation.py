@@ -13,15 +13,17 @@ from area.db.models import (
     AreaVersion,
     Component,
     ConnectionState,
+    Draft,
     NamedConnection,
     Service,
+    Source,
     SourceHint,
     Trigger,
     UserService,
     Variable,
 )
 from area.kit.crypto import Keyring, Undecryptable
-from area.plans import SECRET, secret_context
+from area.plans import SECRET, secret_context, source_context
 from area.registry import Registry
 from area.vault import Ref
 
@@ -48,23 +50,7 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
         where = (UserService.user_id == user_id, UserService.service_id == service_id)
         count += await _again(session, keyring, UserService.oauth_token, token, f"{place}|oauth_token", where)
         count += await _again(session, keyring, UserService.refresh_token, refresh, f"{place}|refresh_token", where)
-    async for number, user_id, service_id, token, refresh in _pages(
-        session,
-        (NamedConnection.id,),
-        NamedConnection.user_id,
-        NamedConnection.service_id,
-        NamedConnection.oauth_token,
-        NamedConnection.refresh_token,
-    ):
-        ref = Ref(user_id, slugs[service_id], number)
-        mine = (NamedConnection.id == number,)
-        for column, kept in ((NamedConnection.oauth_token, token), (NamedConnection.refresh_token, refresh)):
-            count += await _again(session, keyring, column, kept, ref.context(column.key), mine)
-    states = (ConnectionState.user_id, ConnectionState.service_id, ConnectionState.connection_id)
-    async for user_id, service_id, number, token in _pages(session, states, ConnectionState.access_token):
-        ref = Ref(user_id, slugs[service_id], number)
-        its = (states[0] == user_id, states[1] == service_id, states[2] == number)
-        count += await _again(session, keyring, ConnectionState.access_token, token, ref.context("access_token"), its)
+    count += await _rotate_named(session, keyring, slugs)
     async for area_id, token, secret in _pages(session, (Trigger.area_id,), Trigger.token, Trigger.secret):
         count += await _again(
             session, keyring, Trigger.token, token, f"area:{area_id}|token", (Trigger.area_id == area_id,)
@@ -83,7 +69,49 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
             statement = update(AreaParameter).where(parameter[0] == area_id, parameter[1] == variable_id)
             await session.execute(statement.where(AreaParameter.value == value).values(value=renewed))
             count += 1
+    count += await _rotate_texts(session, keyring)
     return count + await _rotate_versions(session, keyring, slugs)
+
+
+async def _rotate_named(session: AsyncSession, keyring: Keyring, slugs: Mapping[int, str]) -> int:
+    """Connections with names, and tokens that were got with client credentials."""
+    count = 0
+    async for number, user_id, service_id, token, refresh in _pages(
+        session,
+        (NamedConnection.id,),
+        NamedConnection.user_id,
+        NamedConnection.service_id,
+        NamedConnection.oauth_token,
+        NamedConnection.refresh_token,
+    ):
+        ref = Ref(user_id, slugs[service_id], number)
+        mine = (NamedConnection.id == number,)
+        for column, kept in ((NamedConnection.oauth_token, token), (NamedConnection.refresh_token, refresh)):
+            count += await _again(session, keyring, column, kept, ref.context(column.key), mine)
+    states = (ConnectionState.user_id, ConnectionState.service_id, ConnectionState.connection_id)
+    async for user_id, service_id, number, token in _pages(session, states, ConnectionState.access_token):
+        ref = Ref(user_id, slugs[service_id], number)
+        its = (states[0] == user_id, states[1] == service_id, states[2] == number)
+        count += await _again(session, keyring, ConnectionState.access_token, token, ref.context("access_token"), its)
+    return count
+
+
+async def _rotate_texts(session: AsyncSession, keyring: Keyring) -> int:
+    """What is watched, and drafts."""
+    count = 0
+    async for number, key, params in _pages(session, (Source.id,), Source.key, Source.params):
+        texts = {name: _renewed(keyring, value, source_context(key, name)) or value for name, value in params.items()}
+        if texts != params:
+            await session.execute(update(Source).where(Source.id == number).values(params=texts))
+            count += sum(texts[name] != value for name, value in params.items())
+    async for user_id, key, content in _pages(session, (Draft.user_id, Draft.key), Draft.content):
+        token = content.get("sealed")
+        renewed = _encrypted_again(keyring, token, f"draft:{user_id}|{key}") if token else None
+        if renewed:
+            its = (Draft.user_id == user_id, Draft.key == key)
+            await session.execute(update(Draft).where(*its).values(content={"sealed": renewed}))
+            count += 1
+    return count
 
 
 async def _rotate_versions(session: AsyncSession, keyring: Keyring, slugs: Mapping[int, str]) -> int:

@@ -1,6 +1,7 @@
 """How an AREA gets its events: the source that it shares with others, or a webhook address of its own."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
@@ -12,8 +13,9 @@ from area.db.models import Area, AreaHealth, Source, Trigger
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.crypto import Keyring, hash_token, new_token
-from area.plans import Config, Scope
+from area.plans import SECRET, Config, Scope, source_context
 from area.sdk import Action
+from area.sdk.fields import by_name
 
 Lane = Literal["poll", "timer", "listen"]
 # what becomes of webhooks while the AREA is off or can't run: senders are asked to retry later, or they are recorded as skipped
@@ -41,10 +43,10 @@ async def watch(
             new_address(scope.keyring, trigger)
             trigger.secret = scope.keyring.encrypt(new_token(), f"area:{area.id}|secret")
         if action.on_subscribe is not None:
-            trigger.source_id = await _subscription(session, area, action, config)
+            trigger.source_id = await _subscription(session, scope.keyring, area, action, config)
     else:
         trigger.token_hash = trigger.token = trigger.secret = None
-        trigger.source_id = await _source(session, area, action, config)
+        trigger.source_id = await _source(session, scope.keyring, area, action, config)
         trigger.baseline = action.kind == "poll"
     trigger.since = now()
     if area.is_active:
@@ -81,7 +83,7 @@ async def readdress(session: AsyncSession, scope: Scope, trigger: Trigger) -> No
     await session.flush()
 
 
-async def _subscription(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
+async def _subscription(session: AsyncSession, keyring: Keyring, area: Area, action: Action, config: Config) -> int:
     """The source that looks after what the vendor was asked for on behalf of this AREA alone."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
     number = config.action_connection
@@ -92,7 +94,7 @@ async def _subscription(session: AsyncSession, area: Area, action: Action, confi
         "user_id": area.user_id,
         "share_of": area.user_id,
         "connection_id": number,
-        "params": plain,
+        "params": _sealed(keyring, key, action, plain),
     }
     again = {"due_at": now(), "failures": 0, "failing_since": None, "last_error": None, "noticed_at": None}
     if not area.is_active:
@@ -106,11 +108,22 @@ async def _subscription(session: AsyncSession, area: Area, action: Action, confi
     return number
 
 
+def _sealed(keyring: Keyring, key: str, action: Action, texts: Mapping[str, str]) -> dict[str, str]:
+    """A source's parameters as they are stored."""
+    declared = by_name(action.params)
+    return {
+        name: SECRET + keyring.encrypt(value, source_context(key, name))
+        if name in declared and declared[name].holds_secret(value)
+        else value
+        for name, value in texts.items()
+    }
+
+
 def _key(what: list[Any]) -> str:
     return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def _source(session: AsyncSession, area: Area, action: Action, config: Config) -> int:
+async def _source(session: AsyncSession, keyring: Keyring, area: Area, action: Action, config: Config) -> int:
     """The source that this action, parameters and account share, asked at once when somebody begins to need it."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
     number = config.action_connection
@@ -126,7 +139,7 @@ async def _source(session: AsyncSession, area: Area, action: Action, config: Con
             connection_id=number,
             share_of=area.user_id,
             lane=lane_of(action),
-            params=plain,
+            params=_sealed(keyring, key, action, plain),
         )
         .on_conflict_do_nothing(index_elements=["key"])
     )

@@ -20,6 +20,7 @@ from area.parameters import configs
 from area.parameters import present as present_config
 from area.plans import Plan, compile_config, field_errors
 from area.sdk import Action
+from area.sdk.fields import by_name
 
 Mode = Literal["as_it_was", "present"]
 
@@ -83,6 +84,8 @@ def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone: str) 
     try:
         values = plan.values(event)
         values = plan.reaction.params.model_validate(values).model_dump(mode="json")
+        declared = by_name(plan.reaction.params)
+        values = {name: declared[name].hidden(value) if value is not None else None for name, value in values.items()}
     except RenderError as error:
         runs, why = False, str(error)
     except ValidationError as error:

@@ -16,6 +16,8 @@ from pydantic import AnyUrl, BaseModel, EmailStr, SecretStr
 from pydantic.fields import FieldInfo
 
 from area.kit.text import dump_json
+from area.sdk import sensitive
+from area.sdk.sensitive import Holds
 
 SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}/]")  # all that browsers' patterns, too, take escaped, and nothing else
 VariableType = Literal["string", "number", "boolean", "date", "email", "url", "json"]
@@ -34,6 +36,13 @@ class When:
 
     field: str
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MayHold:
+    """Says that a text may have secrets in it, and what kind of text it is."""
+
+    holds: Holds
 
 
 class Labels(dict[str, str]):
@@ -56,12 +65,13 @@ def asked(
     pick: str = "",
     when: When | None = None,
     labels: Mapping[str, str] | None = None,
+    holds: Holds | None = None,
     **constraints: Any,
 ) -> Any:
     """What the user reads of a parameter, and its constraints (pydantic's), to be used in `Annotated`.
 
     `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Of a connection's form, `when` says
-    for which values of another field it is shown. Around another such type it describes it anew.
+    for which values of another field it is shown. `holds` says that the text may have secrets in it, and what kind of text it is. Around another such type it describes it anew.
     """
     if example is not None:
         constraints["examples"] = [example]
@@ -70,6 +80,8 @@ def asked(
         info.metadata.append(Pick(pick))
     if when:
         info.metadata.append(when)
+    if holds:
+        info.metadata.append(MayHold(holds))
     if labels:
         info.metadata.append(Labels(labels))
     return info
@@ -104,6 +116,17 @@ class Field:
     picker: str | None = None
     when: When | None = None
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    holds: Holds | None = None
+
+    def holds_secret(self, text: str) -> bool:
+        """Whether this text of the field has a secret in it, or is one."""
+        return self.secret or (self.holds is not None and sensitive.holds_secret(self.holds, text))
+
+    def hidden(self, value: Any) -> Any:
+        """A value of the field as it may be shown."""
+        if self.secret:
+            return sensitive.MASK
+        return sensitive.hidden(self.holds, value) if self.holds else value
 
 
 def fields(model: type[BaseModel]) -> tuple[Field, ...]:
@@ -146,6 +169,9 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
             (one.picker for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, Pick)), None
         ),
         when=next((one for one in info.metadata if isinstance(one, When)), None),
+        holds=next(
+            (one.holds for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, MayHold)), None
+        ),
         labels=next((one for one in info.metadata if isinstance(one, Labels)), {}),
     )
 

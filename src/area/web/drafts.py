@@ -10,22 +10,31 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import Draft
+from area.kit.crypto import Keyring, Undecryptable
+from area.plans import open_draft, seal_draft
 
 LARGEST = 500_000  # bytes; what is larger is not kept
 MOST = 50  # drafts of one user; the oldest go
 
 
-async def find(session: AsyncSession, user_id: int, key: str) -> tuple[dict[str, Any], datetime] | None:
-    """The draft and when it was last typed on."""
+async def find(
+    session: AsyncSession, keyring: Keyring, user_id: int, key: str
+) -> tuple[dict[str, Any], datetime] | None:
+    """The draft and when it was last typed on; None also when it can't be read any more."""
     draft = await session.get(Draft, (user_id, key))
-    return (draft.content, draft.updated_at) if draft else None
+    if draft is None:
+        return None
+    try:
+        return open_draft(keyring, user_id, key, draft.content), draft.updated_at
+    except Undecryptable:
+        return None
 
 
-async def save(session: AsyncSession, user_id: int, key: str, content: Mapping[str, Any]) -> bool:
+async def save(session: AsyncSession, keyring: Keyring, user_id: int, key: str, content: Mapping[str, Any]) -> bool:
     """Keep the draft, in place of the one before; whether it is not too large for that."""
     if len(orjson.dumps(content)) > LARGEST:
         return False
-    statement = insert(Draft).values(user_id=user_id, key=key, content=content)
+    statement = insert(Draft).values(user_id=user_id, key=key, content=seal_draft(keyring, user_id, key, content))
     changed = {"content": statement.excluded.content, "updated_at": func.now()}
     await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "key"], set_=changed))
     newest = select(Draft.key).where(Draft.user_id == user_id).order_by(Draft.updated_at.desc()).limit(MOST)

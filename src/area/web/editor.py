@@ -16,7 +16,7 @@ from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.engine import control
 from area.kit.problems import Invalid, NotFound, Problem
-from area.plans import MASK, Scope, action_errors
+from area.plans import MASK, Scope, action_errors, to_text
 from area.web import drafts, forms, offers, rows, sides
 from area.web.forms import Chip, Form, Shown, Side
 from area.web.pages import Fields, Page, SignedIn
@@ -70,7 +70,7 @@ async def edit(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep
 
 async def _open(page: Page, session: AsyncSession, scope: Scope, key: str) -> Response:
     origin = await _origin(page, session, scope, key)
-    found = await drafts.find(session, page.user.id, key)
+    found = await drafts.find(session, scope.keyring, page.user.id, key)
     form, sight = origin.start, Sight()
     if found:
         try:
@@ -115,7 +115,9 @@ async def _origin(page: Page, session: AsyncSession, scope: Scope, key: str) -> 
         if word != "copy":
             return Origin(key=number, address=f"/areas/{area.id}/edit", area=area, start=forms.of_area(area))
         name = page.say("Copy of %(name)s", name=area.name)[:255]
-        left_out = MASK in (*area.action.parameters.values(), *area.reaction.parameters.values())
+        left_out = any(
+            MASK in to_text(one) for one in (*area.action.parameters.values(), *area.reaction.parameters.values())
+        )
         return Origin(
             key=f"copy:{area.id}",
             address=f"/areas/new?copy={area.id}",
@@ -274,7 +276,7 @@ async def _keep(
     for side, half in halves.items():
         if half.view:
             secrets[side] = {one.name for one in half.view.parameters if one.secret}
-    return await drafts.save(session, page.user.id, origin.key, form.without(secrets))
+    return await drafts.save(session, page.state.keyring, page.user.id, origin.key, form.without(secrets))
 
 
 def _differs(form: Form, start: Form) -> set[str]:

@@ -37,7 +37,7 @@ def _https(value: Any) -> Any:
 
 class Calendar(BaseModel):
     url: Annotated[HttpUrl, BeforeValidator(_https)] = asked(
-        "ICS address of the calendar; webcal:// will do", "https://example.org/team.ics"
+        "ICS address of the calendar; webcal:// will do", "https://example.org/team.ics", holds="address"
     )
     minutes_before: int = asked("How many minutes before the start", 15, default=0, ge=0, le=40320)
     matching: str = asked("Only events with this text in their title", "holiday", default="")

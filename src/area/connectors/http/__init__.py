@@ -15,6 +15,7 @@ from area.sdk import Context, Event, Events, Permanent, Response, Row, Service, 
 from area.sdk.fields import Form
 from area.sdk.keys import ApiKey, credentials
 from area.sdk.selection import JmesPath
+from area.sdk.sensitive import hide
 
 MAX_ITEMS = 1000
 MAX_KEPT = 65_536  # bytes of an answer, or of a watched value, that are kept
@@ -40,9 +41,11 @@ class Call(Form):
     """A request to send."""
 
     method: Annotated[Method, asked("HTTP method", "POST")] = "POST"
-    url: Annotated[Url, asked("Address to call", "https://api.example.com/orders")]
+    url: Annotated[Url, asked("Address to call", "https://api.example.com/orders", holds="address")]
     headers: Headers = None
-    body: Annotated[Any, asked("What to send: text, or a JSON object or list", '{"title": "{{title}}"}')] = None
+    body: Annotated[
+        Any, asked("What to send: text, or a JSON object or list", '{"title": "{{title}}"}', holds="body")
+    ] = None
     content_type: Annotated[
         str | None,
         asked("Type of the body; by default JSON if it looks like JSON, else plain text", FORM),
@@ -136,7 +139,7 @@ def _json_or_text(response: Response) -> Any:
 class Watched(Form):
     """A value inside the JSON at an address."""
 
-    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/status")]
+    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/status", holds="address")]
     path: Annotated[JmesPath, asked("JMESPath of the value to watch; @ for all of it", "data.price")]
     headers: Headers = None
 
@@ -174,14 +177,16 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Event
     ctx.state.update(seen)
     if "n" in seen:
         at = datetime.fromisoformat(seen["changed_at"])
-        data = Change.model_construct(value=seen["value"], previous=seen["previous"], url=params.url, changed_at=at)
+        data = Change.model_construct(
+            value=seen["value"], previous=seen["previous"], url=Url(hide("address", params.url)), changed_at=at
+        )
         yield Event(f"{seen['n']}:{seen['digest']}", data, at)
 
 
 class WatchedList(Form):
     """A list inside the JSON at an address."""
 
-    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/orders")]
+    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/orders", holds="address")]
     path: Annotated[JmesPath | None, asked("JMESPath of the list; not needed if the answer is one", "data.orders")] = (
         None
     )
@@ -219,7 +224,7 @@ async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> E
     for item in items:
         identity = _id(item, fields) or _digest(item)
         at = _date(item.get(params.date_field)) if params.date_field and isinstance(item, dict) else None
-        data = ListItem.model_construct(item=item, id=identity, url=params.url)
+        data = ListItem.model_construct(item=item, id=identity, url=Url(hide("address", params.url)))
         yield Event(identity if len(identity) <= 255 else _digest(identity), data, at)
 
 

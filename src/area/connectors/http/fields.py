@@ -80,7 +80,7 @@ def _status_text(text: str) -> str:
 
 Headers = Annotated[
     Annotated[dict[str, str], BeforeValidator(_header_table)] | None,
-    asked("Headers: a JSON object, or one `Name: value` a line", '{"X-Api-Key": "k-123"}'),
+    asked("Headers: a JSON object, or one `Name: value` a line", '{"X-Api-Key": "k-123"}', holds="headers"),
 ]
 Statuses = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_status_text)]
 

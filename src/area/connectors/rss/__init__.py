@@ -11,6 +11,7 @@ from pydantic_core.core_schema import str_schema
 
 from area.sdk import Context, Event, Events, Reader, Service, asked
 from area.sdk.keys import FeedKey, credentials
+from area.sdk.sensitive import hide
 
 MAX_BYTES = 10_000_000
 ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.8"
@@ -49,7 +50,7 @@ def _address(url: str) -> str:
 
 Feed = Annotated[
     Url,
-    asked("Address of the feed", "https://github.com/python/cpython/releases.atom"),
+    asked("Address of the feed", "https://github.com/python/cpython/releases.atom", holds="address"),
     AfterValidator(_address),
 ]
 Words = Annotated[str | None, BeforeValidator(lambda text: text or None)]
@@ -93,4 +94,8 @@ async def new_item(
             name = item["id"]
             name = name if len(name) <= 255 else hashlib.sha256(name.encode()).hexdigest()
             item["published"] = item["published"] and datetime.fromisoformat(item["published"])
-            yield Event(name, Item.model_construct(**item, feed_url=url), at and datetime.fromisoformat(at))
+            yield Event(
+                name,
+                Item.model_construct(**item, feed_url=Url(hide("address", url))),
+                at and datetime.fromisoformat(at),
+            )

@@ -24,10 +24,10 @@ from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.text import clean_text, dump_json, dump_model
-from area.plans import parse
+from area.plans import SECRET, parse, source_context
 from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry
 from area.sdk.dedupe import Seen
-from area.sdk.fields import by_name
+from area.sdk.fields import Field, by_name
 from area.triggers import Lane, lane_of
 from area.vault import Ref
 
@@ -48,7 +48,7 @@ where id in (
     select id from sources
     where id = any($3::int[]) and due_at <= now() and (lease_until is null or lease_until < now())
     order by id for update skip locked)
-returning id, component_id, user_id, connection_id, share_of, lane, params, state, seen, due_at, planned_at, nudged_at, failures,
+returning id, key, component_id, user_id, connection_id, share_of, lane, params, state, seen, due_at, planned_at, nudged_at, failures,
     (select c.name || E'\\n' || s.name from components c join services s on s.id = c.service_id
      where c.id = component_id) as component
 """
@@ -168,6 +168,12 @@ class Leases:
                 claimed.append(source)
         return claimed
 
+    def _opened(self, key: str, declared: Field, text: str) -> str:
+        """A parameter in clear. Raises `Undecryptable`."""
+        if not text.startswith(SECRET) or not (declared.secret or declared.holds):
+            return text
+        return self.state.keyring.decrypt(text.removeprefix(SECRET), source_context(key, declared.name))
+
     def _watched(self, row: asyncpg.Record) -> Watched | None:
         name, _, service_name = row["component"].partition("\n")
         service = next((one for one in self.state.registry.services.values() if one.name == service_name), None)
@@ -176,7 +182,11 @@ class Leases:
             return None  # it left the code; its AREAs say so
         declared = by_name(action.params)
         texts = orjson.loads(row["params"])
-        values = {key: parse(text, declared[key]) for key, text in texts.items() if key in declared}
+        values = {
+            name: parse(self._opened(row["key"], declared[name], text), declared[name])
+            for name, text in texts.items()
+            if name in declared
+        }
         seen = orjson.loads(row["seen"]) if row["seen"] else None
         return Watched(
             id=row["id"],

@@ -1,0 +1,133 @@
+"""What of an AREA's parts is secret: dots that stand for it, logins in addresses, and the connection that a part names."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import connections, vault
+from area.kit.crypto import Keyring
+from area.kit.problems import Conflict, FieldError, Invalid
+from area.parameters import Parts
+from area.plans import MASK, Config, Scope, to_text
+from area.registry import Registry
+from area.sdk import Action, Credentials, Reaction, keys, sensitive
+from area.sdk import Service as Connector
+from area.sdk.fields import by_name
+
+if TYPE_CHECKING:
+    from area.areas import Part
+
+
+async def without_login(
+    session: AsyncSession, scope: Scope, user_id: int, component: Action | Reaction, part: "Part", place: str
+) -> "Part":
+    """A part whose address has no user name and password in it: they are in a credential, which the part uses."""
+    auth = component.service.auth
+    if not isinstance(auth, Credentials) or not auth.optional:
+        return part
+    for name, one in by_name(component.params).items():
+        value = part.parameters.get(name)
+        found = keys.split(value) if one.holds == "address" and isinstance(value, str) else None
+        if found is None:
+            continue
+        if part.connection:
+            said = "There is a password in the address and a credential. Remove one of them."
+            raise Invalid.field(f"{place}.parameters.{name}", said)
+        address, given = found
+        called = await _keep_login(session, scope.keyring, scope.registry, component.service, user_id, given)
+        parameters = {**part.parameters, name: address}
+        return part.model_copy(update={"parameters": parameters, "connection": called})
+    return part
+
+
+async def connection(
+    session: AsyncSession,
+    user_id: int,
+    component: Action | Reaction,
+    part: "Part | None",
+    place: str,
+    old: str = "",
+    number: int = 0,
+) -> int:
+    """The number of the connection that a part names; that of before (of `old`) where it names none of the same service."""
+    service = component.service
+    if part is None or "connection" not in part.model_fields_set:
+        return number if old.partition(".")[0] == service.slug else 0
+    if not part.connection:
+        return 0
+    if service.auth is None:
+        raise Invalid.field(f"{place}.connection", f"{service.name} needs no connection. Leave it out.")
+    found = await vault.find(session, service, user_id, part.connection)
+    if found is None:
+        raise Invalid.field(f"{place}.connection", f"You have no connection {part.connection!r} to {service.name}.")
+    return found
+
+
+def unmask(component: Action | Reaction, given: Mapping[str, Any], old: Mapping[str, str]) -> dict[str, Any]:
+    """Dots stand for the secret that is there already, also inside of a text."""
+    declared = by_name(component.params)
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        holds = declared[name].holds if name in declared else None
+        if holds and name in old:
+            text = to_text(value)
+            found[name] = sensitive.restore(holds, text, old[name]) if MASK in text else value
+        else:
+            found[name] = old.get(name, "") if value == MASK else value
+    return found
+
+
+def without_masks(parts: Parts, config: Config) -> Config:
+    """The configuration, in which no dots are left in place of a secret. Raises `Invalid`."""
+    errors: list[FieldError] = [
+        {"field": f"{kind}.parameters.{name}", "message": "Enter the secret in place of the dots."}
+        for kind, component, texts in (
+            ("action", parts.action, config.action_parameters),
+            ("reaction", parts.reaction, config.reaction_parameters),
+        )
+        for name, one in by_name(component.params).items()
+        if (one.holds or one.secret) and MASK in texts.get(name, "")
+    ]
+    if errors:
+        raise Invalid(errors=errors)
+    return config
+
+
+async def _keep_login(
+    session: AsyncSession,
+    keyring: Keyring,
+    registry: Registry,
+    connector: Connector,
+    user_id: int,
+    given: Mapping[str, Any],
+) -> str:
+    """Keep a login that stood in an address, untried; returns the name of the connection, which may be one that was there.
+
+    Raises `Invalid` where it can't be one.
+    """
+    auth = connector.auth
+    assert isinstance(auth, Credentials) and auth.label  # noqa: S101, PT018 - the caller has seen to it
+    given = {name: value for name, value in given.items() if name in auth.model.model_fields}
+    wanted = connections.validated(connector, auth, given)
+    first = auth.label(wanted)
+    names = [first, f"{first} ({given['user']})", *(f"{first} ({given['user']} {number})" for number in range(2, 100))]
+    for name in (one[:100] for one in names):
+        number = await vault.find(session, connector, user_id, name)
+        if number is not None:
+            kept = await connections.credential(session, keyring, registry, user_id, connector.slug, number=number)
+            if kept is None or _login_of(kept) != _login_of(wanted):
+                continue
+        else:
+            await connections.keep(session, keyring, connector, user_id, given, name)
+        return name
+    raise Conflict(f"There are too many credentials for {first}.")
+
+
+def _login_of(credential: BaseModel) -> tuple[Any, ...]:
+    """What makes two of them the same: kind, login and place."""
+    values = dict(credential)
+    label = urlsplit(str(values.get("url", "")))
+    return values.get("kind"), values.get("user"), values.get("password"), label.scheme, label.netloc

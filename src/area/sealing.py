@@ -1,0 +1,98 @@
+"""Encrypts what older versions of AREA stored in clear: texts of AREAs, of what is watched and of drafts that may hold a secret."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import AreaVersion, Draft, Meta, Source
+from area.kit.crypto import Keyring
+from area.parameters import sealed
+from area.plans import SECRET, seal_draft, source_context
+from area.registry import Registry
+from area.sdk.fields import by_name
+
+DONE = "sealed"  # the key in `meta`
+VERSION = "1"  # of what is looked at; a later one is done again
+
+PARAMETERS = """
+select p.area_id, p.variable_id, p.value, cast(c.type as text) as kind, c.name as component, s.name as service, v.name
+from area_parameters p join variables v on v.id = p.variable_id join components c on c.id = v.component_id
+join services s on s.id = c.service_id where p.value not like 'enc:%'
+"""
+STORE = "update area_parameters set value = :value where area_id = :area_id and variable_id = :variable_id"
+VARIABLES = """
+select cast(c.type as text) as kind, s.name as service, c.name as component, v.name, v.id
+from variables v join components c on c.id = v.component_id join services s on s.id = c.service_id
+where v.kind = 'parameter'
+"""
+SOURCES = """
+select x.id, c.name as component, s.name as service from sources x
+join components c on c.id = x.component_id join services s on s.id = c.service_id
+"""
+
+
+async def seal(session: AsyncSession, keyring: Keyring, registry: Registry) -> int:
+    """Encrypt it once; returns how many texts. AREAs, sources and versions stay what they were."""
+    done = await session.get(Meta, DONE)
+    if done is not None and done.value == VERSION:
+        return 0
+    slugs = {service.name: slug for slug, service in registry.services.items()}
+    count = 0
+    for row in await session.execute(text(PARAMETERS)):
+        value = sealed(
+            keyring, registry, row.kind, f"{slugs.get(row.service)}.{row.component}", row.name, row.value, row.area_id,
+            row.variable_id,
+        )  # fmt: skip
+        if value != row.value:
+            place = {"area_id": row.area_id, "variable_id": row.variable_id}
+            await session.execute(text(STORE), {"value": value, **place})
+            count += 1
+    rows = await session.execute(text(VARIABLES))
+    variables = {(row.kind, f"{slugs.get(row.service)}.{row.component}", row.name): row.id for row in rows}
+    count += await _versions(session, keyring, registry, variables)
+    count += await _sources(session, keyring, registry, slugs)
+    for draft in await session.scalars(select(Draft)):
+        if "sealed" not in draft.content:
+            draft.content = seal_draft(keyring, draft.user_id, draft.key, draft.content)
+            count += 1
+    await session.merge(Meta(key=DONE, value=VERSION))
+    return count
+
+
+async def _versions(
+    session: AsyncSession, keyring: Keyring, registry: Registry, variables: Mapping[tuple[str, str, str], int]
+) -> int:
+    count = 0
+    for version in await session.scalars(select(AreaVersion)):
+        config, changed = dict(version.config), False
+        for kind in ("action", "reaction"):
+            texts = dict(config[f"{kind}_parameters"])
+            for name, value in texts.items():
+                number = variables.get((kind, config[kind], name))
+                if number is None or value.startswith(SECRET):
+                    continue
+                texts[name] = sealed(keyring, registry, kind, config[kind], name, value, version.area_id, number)
+                if texts[name] != value:
+                    count, changed = count + 1, True
+            config[f"{kind}_parameters"] = texts
+        if changed:
+            version.config = config
+    return count
+
+
+async def _sources(session: AsyncSession, keyring: Keyring, registry: Registry, slugs: Mapping[str, str]) -> int:
+    count = 0
+    actions = {row.id: f"{slugs.get(row.service)}.{row.component}" for row in await session.execute(text(SOURCES))}
+    for number, key, params in (await session.execute(select(Source.id, Source.key, Source.params))).all():
+        action = registry.action(actions[number])
+        if action is None:
+            continue
+        declared, texts = by_name(action.params), dict(params)
+        for name, value in params.items():
+            if name in declared and declared[name].holds_secret(value) and not value.startswith(SECRET):
+                texts[name] = SECRET + keyring.encrypt(value, source_context(key, name))
+                count += 1
+        if texts != params:
+            await session.execute(update(Source).where(Source.id == number).values(params=texts))
+    return count
