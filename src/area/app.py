@@ -36,7 +36,6 @@ log = structlog.get_logger()
 
 COLLECT = (10_000, 50, 50)  # allocations between garbage collections of each generation
 DRAIN = 8.0  # seconds that requests get to finish
-BEHIND = 5  # what is accepted must not keep workers and the database from doing it
 PATIENCE = 30.0  # seconds that a start waits for a database that is away
 
 Scope = MutableMapping[str, Any]
@@ -132,7 +131,6 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     from area.engine.runtime import CHANNELS, listen
     from area.hooks import Hooks
 
-    os.nice(BEHIND)  # granian's threads, which start later, too
     state = await prepare(settings, dsn)
     cache, intake = Cache(state), Intake(dsn)
     intake.start()
