@@ -37,7 +37,7 @@ async def without_login(
             said = "There is a password in the address and a credential. Remove one of them."
             raise Invalid.field(f"{place}.parameters.{name}", said)
         address, given = found
-        called = await _keep_login(session, scope.keyring, scope.registry, component.service, user_id, given)
+        called = await keep_lifted(session, scope.keyring, scope.registry, component.service, user_id, given)
         parameters = {**part.parameters, name: address}
         return part.model_copy(update={"parameters": parameters, "connection": called})
     return part
@@ -96,7 +96,7 @@ def without_masks(parts: Parts, config: Config) -> Config:
     return config
 
 
-async def _keep_login(
+async def keep_lifted(
     session: AsyncSession,
     keyring: Keyring,
     registry: Registry,
@@ -104,7 +104,7 @@ async def _keep_login(
     user_id: int,
     given: Mapping[str, Any],
 ) -> str:
-    """Keep a login that stood in an address, untried; returns the name of the connection, which may be one that was there.
+    """Keep a secret that stood in a text of an AREA, untried; returns the name of the connection, which may be one that was there.
 
     Raises `Invalid` where it can't be one.
     """
@@ -113,7 +113,8 @@ async def _keep_login(
     given = {name: value for name, value in given.items() if name in auth.model.model_fields}
     wanted = connections.validated(connector, auth, given)
     first = auth.label(wanted)
-    names = [first, f"{first} ({given['user']})", *(f"{first} ({given['user']} {number})" for number in range(2, 100))]
+    more = [str(given["user"])] if given.get("user") else []
+    names = [first, *(f"{first} ({one})" for one in (*more, *(" ".join([*more, str(n)]) for n in range(2, 100))))]
     for name in (one[:100] for one in names):
         number = await vault.find(session, connector, user_id, name)
         if number is not None:
@@ -126,8 +127,7 @@ async def _keep_login(
     raise Conflict(f"There are too many credentials for {first}.")
 
 
-def _login_of(credential: BaseModel) -> tuple[Any, ...]:
-    """What makes two of them the same: kind, login and place."""
+def _login_of(credential: BaseModel) -> dict[str, Any]:
+    """What makes two of them the same: everything but the path of the address."""
     values = dict(credential)
-    label = urlsplit(str(values.get("url", "")))
-    return values.get("kind"), values.get("user"), values.get("password"), label.scheme, label.netloc
+    return values | {"url": urlsplit(str(values.get("url", "")))[:2]}

@@ -122,7 +122,7 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
 
 async def change(session: AsyncSession, scope: Scope, user_id: int, area_id: int, patch: AreaPatch) -> AreaOut:
     """Change an AREA. What its trigger remembers is kept unless the action or its parameters change."""
-    area = await _own(session, user_id, area_id, lock=True)
+    area = await own(session, user_id, area_id, lock=True)
     _refuse_nul(patch.description)
     given = patch.model_fields_set
     if patch.name is not None and patch.name != area.name:  # one of before this rule stays
@@ -199,7 +199,7 @@ async def set_active(session: AsyncSession, scope: Scope, user_id: int, area_id:
 
 async def remove(session: AsyncSession, user_id: int, area_id: int) -> None:
     """Delete an AREA with its log."""
-    area = await _own(session, user_id, area_id, lock=True)
+    area = await own(session, user_id, area_id, lock=True)
     await session.execute(text(CANCEL_JOBS), {"area_id": area.id})
     await triggers.unsubscribed(session, area.id)
     await session.execute(sql_delete(Area).where(Area.id == area.id))
@@ -214,7 +214,7 @@ delete from pgqueuer where status = 'queued' and id in (
 
 async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
     """Give the AREA a new webhook address; the old one answers 404 from now on. Raises `Conflict` when it has none."""
-    area = await _own(session, user_id, area_id, lock=True)
+    area = await own(session, user_id, area_id, lock=True)
     trigger = await session.get(Trigger, area.id)
     if trigger is None or trigger.token_hash is None:
         raise Conflict("This AREA's action has no webhook address.")
@@ -229,7 +229,7 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
 
 async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
     """One AREA of the user. Raises `NotFound`, also when it is somebody else's."""
-    await _own(session, user_id, area_id)
+    await own(session, user_id, area_id)
     for view in await area_views.views(session, scope, [area_id]):
         return view
     raise NotFound(f"There is no AREA {area_id}.")
@@ -386,7 +386,8 @@ async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:
     await triggers.watch(session, scope, area, action, config)
 
 
-async def _own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool = False) -> Area:
+async def own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool = False) -> Area:
+    """The user's AREA. Raises `NotFound`, also when it is somebody else's."""
     statement = select(Area).where(Area.id == area_id, Area.user_id == user_id)
     area = await session.scalar(statement.with_for_update() if lock else statement)
     if area is None:

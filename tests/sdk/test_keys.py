@@ -12,7 +12,7 @@ from area.connectors.http import service as http_service
 from area.kit.http import Client
 from area.kit.net import Guard
 from area.sdk import AuthExpired, Permanent
-from area.sdk.keys import ApiKey, FeedKey, Login, split
+from area.sdk.keys import ApiKey, FeedKey, Login, lift, split
 
 KEYS = {
     "bearer": {"token": "canary-token"},
@@ -213,3 +213,36 @@ def test_a_login_is_taken_out_of_an_address(address, expected):
     clean, given = found
     assert (clean, given["password"]) == expected
     assert given["user"] == "ann"
+
+
+API = "https://api.example.com/v1?page=2"
+
+
+@pytest.mark.parametrize(
+    ("holds", "text", "left", "kind", "secret"),
+    [
+        ("headers", "Accept: a/b\nAuthorization: Bearer abc", "Accept: a/b", "bearer", "abc"),
+        ("headers", f"Authorization: Basic {PAIR}", "", "basic", "canary-password"),
+        ("headers", '{"X-Api-Key": "k", "Title": "t"}', '{"Title":"t"}', "header", "k"),
+        ("headers", "X-Api-Key: k\nX-Other-Token: o", "X-Other-Token: o", "header", "k"),
+        ("address", "https://a.example/x?api_key=a%20b&page=2", "https://a.example/x?page=2", "query", "a b"),
+        ("address", "https://a.example/x?page=2&api_key=ab", "https://a.example/x?page=2", "query", "ab"),
+        ("address", "https://a.example/x?api_key=ab", "https://a.example/x", "query", "ab"),
+        ("headers", "Authorization: Bearer {{token}}", None, "", ""),
+        ("headers", "Accept: text/plain", None, "", ""),
+    ],
+)
+def test_a_secret_is_lifted_out_of_a_text(holds, text, left, kind, secret):
+    found = lift(holds, text, text if holds == "address" else API)
+    if left is None:
+        assert found is None
+        return
+    rest, given = found
+    assert (rest, given["kind"]) == (left, kind)
+    assert secret in given.values()
+    assert ApiKey.model_validate(given)
+
+
+def test_nothing_is_lifted_for_a_host_that_is_not_known():
+    for address in ("https://{{host}}/x", "http://api.example.com/", "not an address"):
+        assert lift("headers", "Authorization: Bearer abc", address) is None

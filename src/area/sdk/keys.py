@@ -6,9 +6,10 @@ For services that work without one, too. Over http, which anybody on the way can
 import base64
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote, unquote_plus, urlsplit
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
 
 from area.kit.http import RequestFailed, origin
@@ -19,6 +20,7 @@ from area.sdk.credentials import ClientGrant, Credentials
 from area.sdk.errors import Permanent
 from area.sdk.fields import When, asked
 from area.sdk.http import Access
+from area.sdk.sensitive import secrets
 
 TOKEN = re.compile(r"[!#$%&'*+.^`|~\w-]+", re.ASCII)  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 # of a message's framing, and what AREA sends by itself
@@ -249,6 +251,65 @@ def split(address: str) -> tuple[str, Mapping[str, Any]] | None:
         "password": unquote(password),
     }
     return clean, given
+
+
+def lift(holds: str, text: str, address: str) -> tuple[str, Mapping[str, Any]] | None:
+    """A text without the first of its secrets that a credential can hold, and that one as a `Key` takes it, for the host of `address`.
+
+    None when there is none, or the host is not known yet.
+    """
+    begin = address.partition("?")[0]
+    try:
+        place = urlsplit(origin(begin))
+    except RequestFailed:
+        return None
+    if "{{" in begin.split("/", 3)[2] or (place.scheme == "http" and not _surely_private(place.hostname or "")):
+        return None
+    url = {"url": f"{place.scheme}://{place.netloc}/"}
+    for name, start, end in secrets("address" if holds == "address" else "headers", text):
+        value = text[start:end]
+        if "{{" in value:
+            continue
+        if holds == "address" and name.startswith("query:"):
+            parameter = name.split(":")[1]
+            before, after = text[: start - len(parameter) - 1], text[end:]
+            rest = before + after[1:] if after.startswith("&") else before[:-1] + after
+            return rest, url | {"kind": "query", "name": unquote_plus(parameter), "value": unquote_plus(value)}
+        if holds == "headers":
+            return _without_header(text, name.rpartition(":")[0], start, end), url | _header(name, value)
+    return None
+
+
+def fits(auth: Any, given: Mapping[str, Any]) -> bool:
+    """Whether a service takes a credential of this kind."""
+    kind = auth.model.model_fields.get("kind") if isinstance(auth, Credentials) else None
+    return kind is not None and given["kind"] in get_args(kind.annotation)
+
+
+def _without_header(text: str, name: str, start: int, end: int) -> str:
+    if text.lstrip().startswith("{"):
+        try:
+            table = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+        left = {one: value for one, value in table.items() if one.lower() != name}
+        return orjson.dumps(left).decode() if left else ""
+    first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
+    return (text[:first] + ("" if last < 0 else text[last + 1 :])).rstrip("\n")
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    scheme, _, rest = value.partition(" ")
+    if name.startswith("authorization:") and scheme.lower() == "bearer":
+        return {"kind": "bearer", "token": rest.strip()}
+    if name.startswith("authorization:") and scheme.lower() == "basic":
+        try:
+            user, colon, password = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+        except ValueError:
+            colon = ""
+        if colon:
+            return {"kind": "basic", "user": user, "password": password}
+    return {"kind": "header", "name": name.rpartition(":")[0], "value": value}
 
 
 def _surely_private(host: str) -> bool:

@@ -68,6 +68,11 @@ def hidden(holds: Holds, value: Any) -> Any:
     return [hidden("body", one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def secrets(holds: Holds, text: str) -> list[Span]:
+    """The secrets of a text: what each is called (`authorization:1`, `query:api_key:1`), where it begins and where it ends."""
+    return _spans(holds, text)
+
+
 def _spans(holds: Holds, text: str) -> list[Span]:
     found = list(_address(text) if holds == "address" else _named(holds, text))
     return sorted(found, key=lambda one: one[1])

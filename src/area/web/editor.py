@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import areas
+from area import area_secrets, areas, parameters
 from area.area_views import AreaOut
 from area.areas import AreaIn, AreaPatch
 from area.catalog import ComponentView, ServiceView
@@ -17,6 +17,8 @@ from area.doors.deps import Id, ScopeDep, SessionDep
 from area.engine import control
 from area.kit.problems import Invalid, NotFound, Problem
 from area.plans import MASK, Scope, action_errors, to_text
+from area.sdk import keys, sensitive
+from area.sdk.fields import by_name
 from area.web import drafts, forms, offers, rows, sides
 from area.web.forms import Chip, Form, Shown, Side
 from area.web.pages import Fields, Page, SignedIn
@@ -94,8 +96,41 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
         sight.run = await control.run(session, page.state, page.user.id, origin.area.id)
     sight.tried = sight.tried or verb in ("save", "try")
     sight.trying = sight.trying or verb == "try"
+    if verb == "move":
+        await _move(page, session, scope, origin, form, sight, rest)
     await sides.press(session, scope.registry, form, sight, verb, rest)
     return await _show(page, session, scope, origin, form, sight, save=verb == "save")
+
+
+async def _move(
+    page: Page, session: AsyncSession, scope: Scope, origin: Origin, form: Form, sight: Sight, rest: str
+) -> None:
+    """Move the secret in a field into a credential, which the side then uses."""
+    word, _, name = rest.partition(" ")
+    side: Side = "action" if word == "action" else "reaction"
+    component = scope.registry.action(form.action) if side == "action" else scope.registry.reaction(form.reaction)
+    if component is None or component.service.auth is None or form.connection(side):
+        return
+    values: Mapping[str, Any] = form.values(side)
+    saved = None if origin.area is None else origin.area.action if side == "action" else origin.area.reaction
+    if origin.area is not None and saved is not None and saved.component == component.key:
+        config = await parameters.present(session, scope, await areas.own(session, page.user.id, origin.area.id))
+        old = config.action_parameters if side == "action" else config.reaction_parameters
+        values = area_secrets.unmask(component, values, old)
+    holds = by_name(component.params)[name].holds if name in by_name(component.params) else None
+    lifted = keys.lift(holds, str(values.get(name, "")), str(values.get("url", ""))) if holds else None
+    if lifted is None or MASK in str(lifted[1]) or not keys.fits(component.service.auth, lifted[1]):
+        return
+    text, given = lifted
+    called = await area_secrets.keep_lifted(
+        session, scope.keyring, scope.registry, component.service, page.user.id, given
+    )
+    form.values(side)[name] = sensitive.hide(holds, text) if holds and MASK in form.values(side)[name] else text
+    if side == "action":
+        form.action_connection = called
+    else:
+        form.reaction_connection = called
+    sight.moved = called
 
 
 async def _origin(page: Page, session: AsyncSession, scope: Scope, key: str) -> Origin:
@@ -200,6 +235,7 @@ def _fill(
         half.errors = shown.get(side[0], [])
         if half.view:
             half.fields = forms.field_views(form, half.view, side, kept[side], shown, page.words(half.view.service))
+            sides.note_secrets(page.state.registry, form, half)
         if not half.view or sight.open.get(side):
             half.picker = sides.picker(page, services, side, sight)
 

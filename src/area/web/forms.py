@@ -94,6 +94,7 @@ class FieldView(BaseModel):
     fillable: bool
     options: str = ""  # where to ask what may be chosen
     chosen: str = ""  # how what was chosen there is called
+    movable: bool = False  # whether there is a secret in it that a credential can hold
 
 
 class Shown(BaseModel):

@@ -12,6 +12,8 @@ from area.catalog import ComponentView, ServiceView
 from area.connections import ConnectionView
 from area.kit.problems import FieldError
 from area.registry import Registry
+from area.sdk import keys
+from area.sdk.fields import by_name
 from area.web import rows
 from area.web.forms import FieldView, Form, Side
 from area.web.pages import Page
@@ -67,6 +69,7 @@ class Sight(BaseModel):
     focus: str = ""
     run: int | None = None
     problem: str = ""
+    moved: str = ""  # the name of the credential that a secret was just moved into
     restored: bool = False
     stale: bool = False  # the AREA was changed after the draft
 
@@ -276,6 +279,19 @@ async def note_connections(
             one.connect = f"/services/{slug}?" + urlencode({"next": back, "account": named}) + "#add-account"
         if view.kind == "oauth2" and view.available:
             one.connect = consent_address(slug, back, together, named)
+
+
+def note_secrets(registry: Registry, form: Form, half: Half) -> None:
+    """Note the fields with a secret that had better be in a credential."""
+    component = registry.action(form.action) if half.side == "action" else registry.reaction(form.reaction)
+    if component is None or component.service.auth is None or component.service.requires_auth:
+        return
+    values = form.values(half.side)
+    for one in half.fields:
+        holds = by_name(component.params)[one.variable].holds if one.variable in by_name(component.params) else None
+        if holds and not form.connection(half.side):
+            lifted = keys.lift(holds, one.value, values.get("url", ""))
+            one.movable = lifted is not None and keys.fits(component.service.auth, lifted[1])
 
 
 def _accounts(page: Page, mine: Sequence[ConnectionView], chosen: str) -> list[tuple[str, str]]:
