@@ -26,9 +26,9 @@ router = APIRouter()
 
 
 @router.get("/profile")
-async def profile(page: SignedIn, session: SessionDep) -> Response:
+async def profile(page: SignedIn) -> Response:
     """Picture, name, time zone, language, theme, e-mail address."""
-    return await _you(page, session)
+    return await _you(page)
 
 
 @router.post("/profile")
@@ -41,7 +41,7 @@ async def change(page: SignedIn, form: Fields, session: SessionDep, address: Add
     except Problem as error:
         await session.rollback()
         field = "username" if error.code == "conflict" else ""
-        return await _you(page, session, error, field, you=form)
+        return await _you(page, error, field, you=form)
     said = language.gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
     return page.to("/profile", said=said("Saved."))
 
@@ -55,7 +55,7 @@ async def change_email(page: SignedIn, form: Fields, session: SessionDep, addres
         await addresses.change(session, page.state.settings, user_id, form.get("email", "")[:320], address)
     except Problem as error:
         await session.rollback()
-        return await _you(page, session, error, "email" if error.code == "conflict" else "", email=form)
+        return await _you(page, error, "email" if error.code == "conflict" else "", email=form)
     if page.state.settings.smtp_url is None:
         return page.to("/profile", said=page.say("Your e-mail address is changed."))
     return page.to(
@@ -94,7 +94,7 @@ async def change_picture(page: SignedIn, request: Request, session: SessionDep, 
         content = await avatars.received(request, "picture")
         made = await avatars.keep(page.state.settings, content)
     except Problem as error:
-        return await _you(page, session, error, "picture")
+        return await _you(page, error, "picture")
     return await _set_picture(page, session, made, address, page.say("This is your picture now."))
 
 
@@ -116,7 +116,6 @@ async def _set_picture(page: Page, session: AsyncSession, made: str | None, addr
 
 async def _you(
     page: Page,
-    session: AsyncSession,
     error: Problem | None = None,
     field: str = "",
     *,
@@ -125,6 +124,8 @@ async def _you(
 ) -> Response:
     errors = field_errors(page, error, field)
     user = page.user
+    async with page.state.database.statements() as look:  # the request's own session is over when it was rolled back
+        email_view = await addresses.view(look, page.state.settings, user.id)
     return await page.show(
         "profile.html",
         status_of(error),
@@ -134,7 +135,7 @@ async def _you(
         problem=page.tell(error) if error and not errors else "",
         you={"username": user.username, "timezone": user.timezone, "language": user.language or "", **(you or {})},
         email=(email or {}).get("email", user.email),
-        address=await addresses.view(session, page.state.settings, user.id),
+        address=email_view,
         zones=_zones(),
     )
 
