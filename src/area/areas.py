@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import area_secrets, area_views, parameters, triggers
 from area.area_views import AreaOut, PartOut
-from area.db.models import Area, AreaVersion, Component, Service, Trigger, User, Variable
+from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User, Variable
 from area.db.search import search
 from area.db.session import notify
 from area.kit.clock import now
@@ -38,6 +38,9 @@ class Part(BaseModel):
         None, max_length=100, description="The name of the connection to use; by default the service's default one"
     )
 
+
+MAX_STORED = 20_000_000  # characters of all parameters of a user's AREAs, which one answer may have to hold
+SMALL = 4_000  # characters of an AREA that are not counted
 
 WHEN_OFF = (
     "Of a webhook, what becomes of requests while the AREA is off or can't be used: `retry` answers 503 with `Retry-After`,"
@@ -110,6 +113,7 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     session.add(area)
     await session.flush()
     stored = await parameters.store(session, scope.keyring, area.id, parts, config)
+    await _check_stored(session, user_id, stored)
     session.add(AreaVersion(area_id=area.id, version=1, config=stored.as_json()))
     await triggers.watch(session, scope, area, parts.action, config)
     if wanted.when_off is not None:
@@ -145,6 +149,22 @@ async def change(session: AsyncSession, scope: Scope, user_id: int, area_id: int
     return await get(session, scope, user_id, area_id)
 
 
+async def _check_stored(session: AsyncSession, user_id: int, config: Config) -> None:
+    """Refuse what makes all parameters of a user too large to be shown or exported at once; small ones can't. Raises `TooMany`."""
+    texts = [*config.action_parameters.values(), *config.reaction_parameters.values()]
+    if sum(map(len, texts)) <= SMALL:
+        return
+    await session.flush()
+    size = func.sum(func.length(AreaParameter.value))
+    total = await session.scalar(
+        select(size).join(Area, Area.id == AreaParameter.area_id).where(Area.user_id == user_id)
+    )
+    if (total or 0) > MAX_STORED:
+        raise TooMany(
+            f"The parameters of your AREAs would have over {MAX_STORED:,} characters. Shorten or delete some."
+        )
+
+
 async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: AreaPatch, *, was_active: bool) -> None:
     old = await parameters.present(session, scope, area)
     parts = await _parts(
@@ -176,6 +196,7 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: 
     compile_config(scope.registry, config)
     area.component_action_id, area.component_reaction_id = parts.action_row.id, parts.reaction_row.id
     stored = await parameters.store(session, scope.keyring, area.id, parts, config)
+    await _check_stored(session, user_id, stored)
     latest = await session.scalar(select(func.max(AreaVersion.version)).where(AreaVersion.area_id == area.id))
     session.add(AreaVersion(area_id=area.id, version=(latest or 0) + 1, config=stored.as_json()))
     watched = {key: value for key, value in config.action_parameters.items() if key != "only_if"}

@@ -250,3 +250,27 @@ async def test_how_an_area_fares_is_seen_at_once_also_when_it_was_just_looked_at
         (without,), (again,) = [await areas.find(session, scope, user, addresses=False) for _ in range(2)]
     assert without == first.model_copy(update={"webhook_url": None, "webhook_secret": None})
     assert again is without, "nothing of it has changed"
+
+
+async def test_the_parameters_of_a_user_have_a_size_together(state, user, monkeypatch):
+    monkeypatch.setattr(areas, "MAX_STORED", 25_000)
+    scope = control.scope(state)
+    large = AreaIn.model_validate(changed("reaction", parameters={"text": "x" * 10_000}))
+    other = await make_user(state, "other")
+    async with state.database.transaction() as session:
+        first = await areas.create(session, scope, user, large)
+        await areas.create(session, scope, user, large)
+        with pytest.raises(TooMany, match="25,000 characters"):
+            await areas.create(session, scope, user, large)
+        await areas.create(session, scope, other, large)
+    async with state.database.transaction() as session:
+        longer = AreaPatch.model_validate(
+            {"reaction": changed("reaction", parameters={"text": "x" * 20_000})["reaction"]}
+        )
+        with pytest.raises(TooMany):
+            await areas.change(session, scope, user, first.id, longer)
+    async with state.database.transaction() as session:
+        shorter = AreaPatch.model_validate(
+            {"reaction": changed("reaction", parameters={"text": "x" * 5_000})["reaction"]}
+        )
+        await areas.change(session, scope, user, first.id, shorter)
