@@ -191,7 +191,7 @@ def make_site(state: State, cache: Cache) -> tuple[App, Callable[[], Awaitable[N
     """The API and the pages, and what ends the API's streams."""
     from starlette.requests import HTTPConnection
 
-    from area.accounts.attempts import network
+    from area.accounts.places import network
     from area.api import make_api
     from area.doors.deps import client_address
     from area.web import make_web

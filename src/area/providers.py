@@ -282,7 +282,6 @@ async def arrive(
     await session.execute(
         update(User).where(User.id == user_id).values(last_connection_at=func.now(), updated_at=User.updated_at)
     )
-    await audit.record(session, user_id, "login.succeeded", f"user {user_id}", {"provider": connector.slug}, address)
     return await accounts.user(session, user_id)
 
 

@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.accounts import two_factor
 from area.catalog import slug_of
 from area.db.models import (
     AreaParameter,
@@ -19,6 +20,7 @@ from area.db.models import (
     Source,
     SourceHint,
     Trigger,
+    TwoFactor,
     UserService,
     Variable,
 )
@@ -62,6 +64,9 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
         where_hint, place = (SourceHint.source_id == source_id,), f"source:{source_id}"
         count += await _again(session, keyring, SourceHint.token, token, f"{place}|token", where_hint)
         count += await _again(session, keyring, SourceHint.secret, secret, f"{place}|secret", where_hint)
+    async for user_id, secret in _pages(session, (TwoFactor.user_id,), TwoFactor.secret):
+        where_totp = (TwoFactor.user_id == user_id,)
+        count += await _again(session, keyring, TwoFactor.secret, secret, two_factor.context(user_id), where_totp)
     parameter = (AreaParameter.area_id, AreaParameter.variable_id)
     async for area_id, variable_id, value in _pages(session, parameter, AreaParameter.value):
         renewed = _renewed(keyring, value, secret_context(area_id, variable_id))

@@ -83,6 +83,10 @@ class Settings(BaseSettings):
         " with the time to send it again.",
     )
     login_attempts: int = Field(10, ge=1, description="Failed log-ins per account in 15 minutes before it must wait.")
+    require_two_factor: Literal["none", "admins", "everybody"] = Field(
+        "none",
+        description="Who must have a second factor (an app or a passkey): whoever has none is led to add one first.",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Structured logs as JSON lines, or for people; auto: for people on a terminal."
     )

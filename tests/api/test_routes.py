@@ -82,6 +82,9 @@ TABLE = [
         "POST", "/api/auth/register", public(409), {"email": "user@example.org", "username": "x2", "password": PASSWORD}
     ),
     Row("POST", "/api/auth/login", public(), {"login": "user", "password": PASSWORD}),
+    Row("POST", "/api/auth/second-factor", public(410), {"ticket": "x", "code": "123456"}),
+    Row("POST", "/api/auth/passkey/options", public(409)),  # the address is no place for passkeys
+    Row("POST", "/api/auth/passkey", public(410), {"ticket": "x", "credential": {}}),
     Row("POST", "/api/auth/logout", in_person(204)),
     Row("GET", "/api/auth/providers", public()),
     Row("GET", "/api/auth/locker/authorize", public(404)),  # nobody can log in with it
@@ -98,6 +101,16 @@ TABLE = [
     Row("POST", "/api/me/logins/locker", in_person(404), {"password": PASSWORD}),  # nobody can log in with it
     Row("DELETE", "/api/me/logins/locker", in_person(404)),
     Row("POST", "/api/me/sign-out-everywhere", in_person(), {}),
+    Row("GET", "/api/me/two-factor", in_person()),
+    Row("POST", "/api/me/prove", in_person(409)),
+    Row("POST", "/api/me/two-factor/app", in_person(), {"password": PASSWORD}),
+    Row("POST", "/api/me/two-factor/app/confirm", in_person(410), {"setup": "x", "code": "123456"}),
+    Row("DELETE", "/api/me/two-factor/app", in_person(204), {"password": PASSWORD}),
+    Row("POST", "/api/me/two-factor/recovery-codes", in_person(409), {"password": PASSWORD}),
+    Row("GET", "/api/me/passkeys", in_person()),
+    Row("POST", "/api/me/passkeys/options", in_person(409), {"password": PASSWORD}),
+    Row("POST", "/api/me/passkeys", in_person(410), {"ticket": "x", "credential": {}, "name": "x"}),
+    Row("DELETE", "/api/me/passkeys/1", in_person(404), {"password": PASSWORD}),
     Row("GET", "/api/me", signed()),
     Row("PATCH", "/api/me", in_person(), {"timezone": "Europe/Paris"}),
     Row("DELETE", "/api/me", in_person(204, **LAST_ADMIN), {"password": PASSWORD}),
@@ -145,6 +158,7 @@ TABLE = [
     Row("GET", "/api/admin/clients", admins()),
     Row("GET", "/api/admin/users", admins()),
     Row("PATCH", "/api/admin/users/{someone}", admins_in_person(), {"is_admin": False}),
+    Row("DELETE", "/api/admin/users/{someone}/two-factor", admins_in_person()),
     Row("GET", "/api/admin/invitations", admins()),
     Row("POST", "/api/admin/invitations", admins_in_person(201), {}),
     Row("DELETE", "/api/admin/invitations/{invitation}", admins_in_person(204)),
@@ -165,6 +179,8 @@ TEMPLATES = {
     "/api/auth/locker/authorize": "/api/auth/{provider}/authorize",
     "/api/auth/locker/callback": "/api/auth/{client}/callback",
     "/api/me/logins/locker": "/api/me/logins/{provider}",
+    "/api/me/passkeys/1": "/api/me/passkeys/{passkey_id}",
+    "/api/admin/users/{someone}/two-factor": "/api/admin/users/{user_id}/two-factor",
     "/api/connections/locker/authorize": "/api/connections/{service}/authorize",
     "/api/connections/locker/test": "/api/connections/{service}/test",
     "/api/executions/{done}": "/api/executions/{execution_id}",

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas, audit
-from area.accounts import invitations, rules, sessions, setup
+from area.accounts import invitations, places, rules, sessions, setup
 from area.accounts.locks import ACCOUNTS, lock
 from area.accounts.views import Identity, UserView, find, user, users
 from area.db.models import Area, User, UserSettings
@@ -57,7 +57,7 @@ async def register(
     Raises `Invalid` for what breaks the rules and for a wrong set-up code, `Conflict` for a taken e-mail address or username, `Forbidden` when
     registration is closed or the invitation is missing or no longer good.
     """
-    values = rules.checked({"email": email, "username": username, "password": password})
+    values = rules.checked({"email": email, "username": username, "password": password}, own=(email, username))
     hashed = await rules.hash_password(
         values["password"]
     )  # before the session has a connection, which it would hold meanwhile
@@ -76,7 +76,7 @@ async def create(
     session: AsyncSession, *, email: str, username: str, password: str, is_admin: bool = False
 ) -> UserView:
     """Make an account whatever the registration mode, for administrators. Raises as `register` does."""
-    values = rules.checked({"email": email, "username": username, "password": password})
+    values = rules.checked({"email": email, "username": username, "password": password}, own=(email, username))
     hashed = await rules.hash_password(values["password"])
     await lock(session, ACCOUNTS)
     first = not await anybody(session)
@@ -188,12 +188,15 @@ async def change_password(
     session: AsyncSession, user_id: int, new: str, *, keep: int, tokens: bool = False, address: str | None = None
 ) -> None:
     """Set a new password, after `prove`, and end every session but `keep`, with `tokens` the API tokens too. Raises `Invalid`."""
-    hashed = await rules.hash_password(rules.checked({"new_password": new})["new_password"])
+    found = await user(session, user_id)
+    chosen = rules.checked({"new_password": new}, own=(found.email, found.username))["new_password"]
+    hashed = await rules.hash_password(chosen)
     await session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
     ended = {"sessions_ended": await sessions.end_sessions(session, user_id, keep=keep)}
     if tokens:
         ended["tokens_ended"] = await sessions.end_tokens(session, user_id)
     await audit.record(session, user_id, "account.password_changed", f"user {user_id}", ended, address)
+    await places.forget(session, user_id)
 
 
 async def delete_account(session: AsyncSession, user_id: int, address: str | None = None) -> None:
@@ -245,7 +248,9 @@ async def change_user(
         name: value for name, value in (("is_admin", is_admin), ("is_active", is_active)) if value is not None
     }
     if password is not None:
-        values["password_hash"] = await rules.hash_password(rules.checked({"password": password})["password"])
+        found = await user(session, user_id)
+        chosen = rules.checked({"password": password}, own=(found.email, found.username))["password"]
+        values["password_hash"] = await rules.hash_password(chosen)
     await lock(session, ACCOUNTS)
     await user(session, user_id)
     if is_admin is False or is_active is False:

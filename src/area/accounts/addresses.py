@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, audit, mail
 from area.accounts import rules, sessions
-from area.accounts.attempts import network
 from area.accounts.locks import ACCOUNTS, ADDRESS, lock
+from area.accounts.places import network
 from area.db.models import ConfirmedEmail, EmailChange, EmailLink, User, UserOAuth2Account, UserSettings
 from area.kit import crypto
 from area.kit.problems import Conflict, Gone, TooMany

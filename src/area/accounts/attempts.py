@@ -5,7 +5,6 @@ What proves who one is (log-in, and whatever asks for the password again) takes 
 sent at the same moment would all pass the limit.
 """
 
-import ipaddress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.accounts import places
 from area.accounts.locks import ADDRESS, LOGIN, lock
+from area.accounts.places import network
 from area.accounts.views import UserView, is_called, user
-from area.db.models import AccessToken, LoginAttempt, User
+from area.db.models import LoginAttempt, User
 from area.kit import crypto, fair
 from area.kit.problems import Forbidden, Invalid, TooMany, Unauthenticated
 from area.settings import Settings
@@ -30,9 +31,10 @@ class Attempt:
 
     user_id: int | None
     password_hash: str | None = field(repr=False)
+    key: str  # what it is counted by
     address: str
     number: int  # of its row
-    known: bool  # whether the account has a session from there
+    known: bool  # whether the account signed in from there before
 
 
 async def limit_registrations(session: AsyncSession, settings: Settings, address: str) -> None:
@@ -42,21 +44,52 @@ async def limit_registrations(session: AsyncSession, settings: Settings, address
     await session.execute(insert(LoginAttempt).values(login="register", address=network(address)))
 
 
-async def attempt(session: AsyncSession, settings: Settings, login: str | int, address: str) -> Attempt:
-    """Count a try to prove to be `login` (e-mail address, username or user id) from `address`; returns it, to go on with.
+async def attempt(session: AsyncSession, settings: Settings, login: str, address: str, device: str = "") -> Attempt:
+    """Count a try to log in as `login` (e-mail address or username); returns it, to go on with.
 
-    Raises `TooMany` when the account or the address had its share of failures in the last 15 minutes. To be committed before
-    the password is looked at; what succeeds takes it back.
+    Raises `TooMany` when that name or the address had its share of failures in the last 15 minutes. Each name counts by itself,
+    known or not, so that what is limited doesn't tell which belong together; and so does each place that the account signed in
+    from before, so that nobody elsewhere locks its owner out. To be committed before the password is looked at; what succeeds
+    takes it back.
     """
-    who = User.id == login if isinstance(login, int) else is_called(login)
-    row = (await session.execute(select(User.id, User.password_hash).where(who).limit(1))).one_or_none()
-    # by the account, however it is called, or else by the unknown name itself
-    key = f"user:{row.id}" if row else f"name:{crypto.hash_token(str(login).lower())}"
+    columns = select(User.id, User.password_hash)
+    row = (await session.execute(columns.where(is_called(login)).limit(1))).one_or_none()
+    if row is None:
+        return await _count(session, settings, None, None, f"name:{crypto.hash_token(login.lower())}", address)
+    key = f"user:{row.id}:{'email' if '@' in login else 'name'}"
+    place = await places.known(session, row.id, address, device)
+    return await _count(session, settings, row.id, row.password_hash, key, address, place)
+
+
+async def second(session: AsyncSession, settings: Settings, user_id: int, address: str, device: str = "") -> Attempt:
+    """Count a try at the second factor, as `attempt` does; the password being right takes none of these back."""
+    place = await places.known(session, user_id, address, device)
+    return await _count(session, settings, user_id, None, f"second:{user_id}", address, place)
+
+
+async def again(session: AsyncSession, settings: Settings, user_id: int, token_id: int, address: str) -> Attempt:
+    """Count a try, in this session, to show again who one is; whoever guesses elsewhere does not get in the way."""
+    found = await session.scalar(select(User.password_hash).where(User.id == user_id))
+    return await _count(session, settings, user_id, found, f"again:{user_id}", address, f"session:{token_id}")
+
+
+async def _count(
+    session: AsyncSession,
+    settings: Settings,
+    user_id: int | None,
+    password_hash: str | None,
+    key: str,
+    address: str,
+    place: str | None = None,
+) -> Attempt:
+    if place is not None:
+        key = f"{key}:{place}"
     here = network(address)
     await lock(session, LOGIN, key)
     await lock(session, ADDRESS, here)
     await limit(session, LoginAttempt.login, key, settings.login_attempts)
-    await limit(session, LoginAttempt.address, here, settings.login_attempts * ADDRESS_FACTOR)
+    if place is None or place.startswith("net:"):  # what only the owner has needs no limit by address
+        await limit(session, LoginAttempt.address, here, settings.login_attempts * ADDRESS_FACTOR)
     counted = insert(LoginAttempt).values(login=key, address=here).returning(LoginAttempt.id)
     number = (await session.execute(counted)).scalar_one()
     await session.execute(
@@ -64,14 +97,7 @@ async def attempt(session: AsyncSession, settings: Settings, login: str | int, a
             or_(LoginAttempt.login == key, LoginAttempt.address == here), LoginAttempt.at <= func.now() - WINDOW
         )
     )
-    if row is None:
-        return Attempt(None, None, address, number, known=False)
-    return Attempt(row.id, row.password_hash, address, number, known=await _known(session, row.id, here))
-
-
-async def _known(session: AsyncSession, user_id: int, here: str) -> bool:
-    mine = select(AccessToken.address).where(AccessToken.user_id == user_id, AccessToken.kind == "session").distinct()
-    return any(one and network(one) == here for one in await session.scalars(mine))
+    return Attempt(user_id, password_hash, key, address, number, known=place is not None)
 
 
 async def withdraw(session: AsyncSession, attempt: Attempt) -> None:
@@ -86,7 +112,7 @@ async def check(attempt: Attempt, password: str) -> None:
     then the password was not looked at, and the attempt is to be taken back (`withdraw`).
     """
     if not await _matches(attempt, password):
-        raise Unauthenticated("This login and password do not belong together.")
+        raise Unauthenticated("Incorrect username or password.")
 
 
 async def _matches(attempt: Attempt, password: str) -> bool:
@@ -112,21 +138,39 @@ async def prove(attempt: Attempt, password: str | None, field: str = "password")
 
 async def log_in(session: AsyncSession, attempt: Attempt) -> UserView:
     """The account, once `check` found the password right. Raises `Forbidden` when it is disabled."""
-    found = await user(session, attempt.user_id or 0)
-    if not found.is_active:
-        raise Forbidden("This account is disabled. Ask an administrator.")
+    found = await welcome(session, attempt.user_id or 0)
     await forgive(session, attempt)
+    return found
+
+
+async def welcome(session: AsyncSession, user_id: int) -> UserView:
+    """The account of somebody who comes in. Raises `Forbidden` when it is disabled."""
+    if not (await user(session, user_id)).is_active:
+        raise Forbidden("This account is disabled. Ask an administrator.")
     # a log-in is no change of the account, so `updated_at` stays
     await session.execute(
-        update(User).where(User.id == found.id).values(last_connection_at=func.now(), updated_at=User.updated_at)
+        update(User).where(User.id == user_id).values(last_connection_at=func.now(), updated_at=User.updated_at)
     )
-    return await user(session, found.id)
+    return await user(session, user_id)
+
+
+async def password_hash(session: AsyncSession, user_id: int) -> str | None:
+    """The hash of the account's password, if it has one."""
+    found: str | None = await session.scalar(select(User.password_hash).where(User.id == user_id))
+    return found
+
+
+async def forget(session: AsyncSession, user_id: int) -> None:
+    """Forget all failed attempts at the account's password, from wherever."""
+    await session.execute(delete(LoginAttempt).where(func.starts_with(LoginAttempt.login, f"user:{user_id}:")))
 
 
 async def forgive(session: AsyncSession, attempt: Attempt) -> None:
-    """Take back the attempts of this account from this address; those from elsewhere may be somebody else's guesses."""
-    mine = (LoginAttempt.login == f"user:{attempt.user_id}", LoginAttempt.address == network(attempt.address))
-    await session.execute(delete(LoginAttempt).where(*mine))
+    """Take back the attempts of this kind from this address; those from elsewhere may be somebody else's guesses."""
+    same = LoginAttempt.login == attempt.key
+    if attempt.key.startswith("user:"):  # by either name, from any place
+        same = func.starts_with(LoginAttempt.login, f"user:{attempt.user_id}:")
+    await session.execute(delete(LoginAttempt).where(same, LoginAttempt.address == network(attempt.address)))
 
 
 async def limit(session: AsyncSession, column: Any, value: str, most: int) -> None:
@@ -139,16 +183,3 @@ async def limit(session: AsyncSession, column: Any, value: str, most: int) -> No
         raise TooMany(
             "Too many failed attempts. Try again in %(minutes)s min.", retry_after=float(left), minutes=minutes
         )
-
-
-def network(address: str) -> str:
-    """What counts as one address: IPv6 is handed out by /64, so whoever has one address has them all."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit, mail
-from area.accounts import addresses, rules, sessions
-from area.accounts.attempts import network
+from area.accounts import addresses, attempts, rules, sessions
 from area.accounts.locks import ADDRESS, lock
-from area.db.models import LoginAttempt, User
+from area.accounts.places import network
+from area.db.models import User
 from area.kit.problems import Forbidden, TooMany
 from area.settings import Settings
 
@@ -52,9 +52,7 @@ async def apply(
         raise addresses.over()
     await addresses.forget_links(session, user_id, "reset")
     await addresses.mark_confirmed(session, user_id, email)
-    await session.execute(
-        delete(LoginAttempt).where(LoginAttempt.login == f"user:{user_id}")
-    )  # the owner is not locked out
+    await attempts.forget(session, user_id)  # the owner is not locked out
     ended = await sessions.end_sessions(session, user_id)
     if tokens:
         ended += await sessions.end_tokens(session, user_id)

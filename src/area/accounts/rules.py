@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,8 @@ from area.kit.problems import FieldError, Invalid
 
 LANGUAGES = ("en", "fr")
 MIN_PASSWORD = 8  # characters
+GUESSED = 20  # characters of a password whose guesses are counted; 50 ms at worst
+MIN_GUESSES = 6  # as a power of ten
 UPLOADED = re.compile(r"/avatars/[0-9a-f]{32}\.webp")  # the address of a picture that was uploaded here
 
 
@@ -55,6 +57,21 @@ def check_password(value: str) -> str:
             f"A password has at most {crypto.MAX_PASSWORD} bytes; this one has {size}, as letters outside of ASCII take two or more."
         )
     return value
+
+
+def check_guessable(password: str, own: Sequence[str] = ()) -> None:
+    """Raise `ValueError` when the password is one that is tried first: common, a pattern, or made of the account's `own` words.
+
+    The list is that of zxcvbn (Wheeler, USENIX Security 2016, 30,000 passwords that leaked, with names and words), which is asked
+    how many guesses it takes. Only the beginning is looked at, for the time grows with the length.
+    """
+    from zxcvbn_rs_py import zxcvbn  # 10 MB that only few requests need
+
+    words = [part for text in own for part in (text, *re.split(r"[@.\W_]+", text)) if len(part) > 2]
+    if password.lower() in (word.lower() for word in words):
+        raise ValueError("Your name or e-mail address is no password. Choose another one.")
+    if zxcvbn(password[:GUESSED], words).guesses_log10 < MIN_GUESSES:
+        raise ValueError("This password is too easy to guess. Use several unrelated words, or a password manager.")
 
 
 def check_icon(value: str | None) -> str | None:
@@ -101,13 +118,18 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as they are kept. Raises `Invalid` with every field that breaks its rule."""
+def checked(values: Mapping[str, Any], own: Sequence[str] = ()) -> dict[str, Any]:
+    """The values as they are kept; no password may be made of the account's `own` words.
+
+    Raises `Invalid` with every field that breaks its rule.
+    """
     checked: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, value in values.items():
         try:
             checked[name] = _CHECKS[name](value)
+            if name.endswith("password"):
+                check_guessable(value, own)
         except ValueError as error:
             errors.append({"field": name, "message": str(error)})
     if errors:

@@ -10,9 +10,9 @@ from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, updat
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit
-from area.accounts import attempts, invitations
+from area.accounts import alerts, attempts, invitations, places
 from area.accounts.views import SCOPES, USER, Identity, Kind, Scope, UserView, view
-from area.db.models import AccessToken, Consent, Invitation, LoginAttempt, User, UserSettings
+from area.db.models import AccessToken, Consent, Invitation, KnownPlace, LoginAttempt, UsedTicket, User, UserSettings
 from area.db.session import notify
 from area.kit import crypto
 from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
@@ -97,6 +97,7 @@ async def create_token(
         session, user_id, "api", name=name, scope=scope, address=address, expires_at=expires_at
     )
     await audit.record(session, user_id, "token.created", f"token {token_id}", {"name": name, "scope": scope}, address)
+    await alerts.alert(session, user_id, "An API token was made for your account")
     view = next(one for one in await access(session, user_id, "api") if one.id == token_id)
     return token, view
 
@@ -198,6 +199,7 @@ async def sign_out_everywhere(
 ) -> Ended:
     """End all sessions of the user but `keep`, and with `tokens` the API tokens too."""
     ended = Ended(await end_sessions(session, user_id, keep=keep), await end_tokens(session, user_id) if tokens else 0)
+    await places.forget(session, user_id)
     detail = {"sessions": ended.sessions, "tokens": ended.tokens}
     await audit.record(session, user_id, "account.signed_out_everywhere", f"user {user_id}", detail, address)
     return ended
@@ -211,6 +213,8 @@ async def purge(session: AsyncSession) -> int:
         (LoginAttempt, LoginAttempt.at <= func.now() - attempts.WINDOW),
         (Invitation, Invitation.expires_at <= func.now() - timedelta(days=invitations.INVITATION_DAYS)),
         (Consent, Consent.expires_at <= func.now()),
+        (UsedTicket, UsedTicket.expires_at <= func.now()),
+        (KnownPlace, KnownPlace.last_at <= func.now() - places.KEPT),
     ):
         result = await session.execute(delete(model).where(old))
         count += getattr(result, "rowcount", 0)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Row, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.db.models import User, UserSettings
+from area.db.models import Passkey, TwoFactor, User, UserSettings
 from area.db.search import search
 from area.kit.problems import NotFound
 
@@ -34,6 +34,7 @@ class UserView(BaseModel):
     timezone: str
     language: str | None
     has_password: bool
+    two_factor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ USER = (
     func.coalesce(UserSettings.timezone, "UTC"),
     UserSettings.language,
     User.password_hash.is_not(None),
+    or_(
+        select(TwoFactor.user_id).where(TwoFactor.user_id == User.id, TwoFactor.secret.is_not(None)).exists(),
+        select(Passkey.id).where(Passkey.user_id == User.id).exists(),
+    ),
 )
 _NAMES = tuple(UserView.model_fields)
 

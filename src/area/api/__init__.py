@@ -8,7 +8,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from area import __version__
-from area.api import admin, areas, auth, connections, docs, executions, mail, me, notices, problems, services
+from area.api import (
+    admin,
+    areas,
+    auth,
+    connections,
+    docs,
+    executions,
+    mail,
+    me,
+    notices,
+    problems,
+    services,
+    two_factor,
+)
 from area.api.problems import ProblemOut
 from area.doors.stream import Hub
 from area.engine.cache import Cache
@@ -18,7 +31,8 @@ ABOUT = """\
 Everything that the pages do can be done here.
 
 **Who.** Log in at `POST /api/auth/login`, or make an API token at `POST /api/me/tokens`, and send it as
-`Authorization: Bearer …`. Browsers get a cookie, which works for requests of AREA's own pages only.
+`Authorization: Bearer …`. A token has a scope: `read` for what only reads, `run` to start, repeat and cancel runs as well,
+`manage` for AREAs and connections as well, `admin` for what administrators do as well. Browsers get a cookie, which works for requests of AREA's own pages only.
 
 **Lists** come in pages: `?limit=` (50, at most 100) and `?cursor=`, answered with `{"items": […], "next_cursor": …}`.
 
@@ -46,7 +60,7 @@ def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan
     )
     problems.install(app)
     api = APIRouter(prefix="/api")
-    for one in (auth, mail, me, services, connections, areas, executions, notices, admin):
+    for one in (two_factor, auth, mail, me, services, connections, areas, executions, notices, admin):
         api.include_router(one.router)
     app.include_router(api)
     app.include_router(docs.router)
@@ -86,7 +100,13 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         document["security"] = [{"bearer": []}, {"cookie": []}]
-        for path in ("/api/auth/register", "/api/auth/login"):
+        for path in (
+            "/api/auth/register",
+            "/api/auth/login",
+            "/api/auth/second-factor",
+            "/api/auth/passkey",
+            "/api/auth/passkey/options",
+        ):
             document["paths"][path]["post"]["security"] = []
         for path in ("/api/auth/providers", "/api/auth/{provider}/authorize", "/api/auth/{client}/callback"):
             document["paths"][path]["get"]["security"] = []

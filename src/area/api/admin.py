@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 from area import accounts, audit, catalog, executions, providers
-from area.accounts import invitations
-from area.api.auth import Password
+from area.accounts import invitations, two_factor
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
+from area.api.proof import Password
 from area.doors.body import Route
 from area.doors.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, StateDep
 
@@ -67,6 +67,18 @@ async def change_user(
     """Make or unmake an administrator, disable or enable, reset the password. One active administrator must stay."""
     changes = form.model_dump(exclude_unset=True)
     return await accounts.change_user(session, identity.user.id, user_id, address=address, **changes)
+
+
+@router.delete(
+    "/users/{user_id}/two-factor",
+    responses=answers(401, 403, 404, 422),
+    summary="Take the second factor off an account",
+)
+async def reset_two_factor(
+    user_id: Id, identity: AdminInPerson, session: SessionDep, address: Address
+) -> accounts.UserView:
+    """Remove its app, passkeys and recovery codes, for somebody who lost them."""
+    return await two_factor.reset(session, identity.user.id, user_id, address)
 
 
 @router.get("/invitations", name="invitations", responses=answers(401, 403), summary="Invitations")

@@ -1,36 +1,38 @@
 """Register, log in, log in with a provider, log out."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from area import accounts, connections, providers
-from area.accounts import sessions
+from area.accounts import sessions, tickets
 from area.api.connections import PAGES, Code, Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
+from area.api.proof import Password
 from area.doors import browser, consent, login
 from area.doors.body import Route
-from area.doors.consent import NotDone
+from area.doors.consent import NotDone, SecondFactorNext
 from area.doors.deps import (
     COOKIE,
+    TICKET,
     Address,
     In,
-    InPerson,
     Line,
     SessionDep,
+    SettingUp,
     Slug,
     StateDep,
-    client_name,
+    VisitorDep,
+    keep,
     not_foreign,
     set_cookie,
 )
 from area.kit.problems import Forbidden, Problem, Unauthenticated
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
-
-Password = Annotated[str, Field(max_length=1024, examples=["correct horse battery"])]
 
 
 class Register(In):
@@ -70,7 +72,7 @@ class LoggedIn(BaseModel):
     summary="Register",
 )
 async def register(
-    form: Register, request: Request, response: Response, state: StateDep, session: SessionDep, address: Address
+    form: Register, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
 ) -> LoggedIn:
     """Make an account and log in. The first account is the administrator's, whatever the registration mode."""
     token, user = await login.register(
@@ -81,8 +83,7 @@ async def register(
         password=form.password,
         invitation=form.invitation,
         setup_code=form.setup_code,
-        client=client_name(request),
-        address=address,
+        visitor=visitor,
     )
     set_cookie(response, request, state, token)
     return LoggedIn(token=token, user=user)
@@ -95,18 +96,20 @@ async def register(
     summary="Log in",
 )
 async def log_in(
-    form: LogIn, request: Request, response: Response, state: StateDep, session: SessionDep, address: Address
+    form: LogIn, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
 ) -> LoggedIn:
-    """Begin a session by e-mail address or username."""
-    token, user = await login.log_in(
-        state, session, login=form.login, password=form.password, client=client_name(request), address=address
-    )
+    """Begin a session by e-mail address or username.
+
+    An account with a second factor is answered 401 with the code `second_factor_required`, a `ticket`, the `methods` there are
+    and, for a passkey, its challenge: go on at `POST /api/auth/second-factor`.
+    """
+    token, user = await login.log_in(state, session, login=form.login, password=form.password, visitor=visitor)
     set_cookie(response, request, state, token)
     return LoggedIn(token=token, user=user)
 
 
 @router.post("/logout", status_code=204, responses=answers(401, 403), summary="Log out")
-async def log_out(identity: InPerson, response: Response, session: SessionDep) -> None:
+async def log_out(identity: SettingUp, response: Response, session: SessionDep) -> None:
     """End this session."""
     await sessions.log_out(session, identity)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
@@ -174,7 +177,7 @@ async def callback(
     response: Response,
     state: StateDep,
     session: SessionDep,
-    address: Address,
+    visitor: VisitorDep,
     code: Code = "",
     given: Annotated[str, Query(alias="state", max_length=4096)] = "",
     error: Code = "",
@@ -196,10 +199,18 @@ async def callback(
         token, user, came = await consent.arrived(
             state, session, way,
             code=code, error=error, secret=request.cookies.get(consent.COOKIE, ""),
-            identity=identity, client=client_name(request), address=address,
+            identity=identity, visitor=visitor,
         )  # fmt: skip
     except Unauthenticated:
         raise
+    except SecondFactorNext as asked:
+        await session.rollback()
+        if not page:
+            raise asked.problem from None
+        answer = browser.to(f"/sign-in/second-factor?next={quote(asked.next)}")
+        keep(answer, request, state, TICKET, asked.problem.ticket, int(tickets.GOOD_FOR.total_seconds()))
+        answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")
+        return answer
     except (NotDone, Problem) as failure:
         problem = failure.problem if isinstance(failure, NotDone) else failure
         await session.rollback()

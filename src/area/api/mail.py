@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from area.accounts import addresses, reset
 from area.accounts.addresses import EmailView
-from area.api.auth import Password
 from area.api.problems import answers
+from area.api.proof import Password
 from area.doors import login
 from area.doors.body import Route
 from area.doors.deps import Address, In, InPerson, Line, SessionDep, Someone, StateDep, not_foreign

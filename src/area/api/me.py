@@ -8,18 +8,31 @@ from pydantic import BaseModel, Field
 from area import accounts, executions, providers
 from area.accounts import addresses, sessions
 from area.accounts.views import Scope
-from area.api.auth import Password
 from area.api.connections import Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
+from area.api.proof import PasskeyAnswer, Password, Proof
 from area.doors import browser, consent, login
 from area.doors.body import Route
-from area.doors.deps import COOKIE, Address, BigId, In, InPerson, Line, Moment, SessionDep, Slug, Someone, StateDep
+from area.doors.deps import (
+    COOKIE,
+    Address,
+    BigId,
+    In,
+    InPerson,
+    Line,
+    Moment,
+    SessionDep,
+    Slug,
+    Someone,
+    StateDep,
+    Unenforced,
+)
 
 router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
 
 
-class ProfilePatch(In):
+class ProfilePatch(Proof):
     """What to change; what is left out stays. A new e-mail address needs the password."""
 
     email: Line = Field("", max_length=320)
@@ -29,21 +42,16 @@ class ProfilePatch(In):
     )
     timezone: Line = Field("", max_length=64, examples=["Europe/Paris"])
     language: Literal["en", "fr"] | None = Field(None, description="Of the pages; null: the browser's")
-    password: Password | None = Field(None, description="The present one, for a new e-mail address")
 
 
 class NewPassword(In):
     """The present password (left out by an account that has none) and the new one."""
 
     current_password: Password | None = None
+    code: Annotated[Line, Field(max_length=100)] | None = Field(None, description="By an account without a password")
+    passkey: PasskeyAnswer | None = Field(None, description="In place of the present password")
     new_password: Password = Field(description="8 characters or more, 72 bytes at most")
     revoke_tokens: bool = Field(False, description="End the API tokens, too")
-
-
-class Proof(In):
-    """The password, by an account that has one."""
-
-    password: Password | None = None
 
 
 class AddLogin(Proof):
@@ -87,46 +95,50 @@ class Ended(BaseModel):
 
 
 @router.get("", responses=answers(401), summary="My profile")
-async def read(identity: Someone) -> accounts.UserView:
+async def read(identity: Unenforced) -> accounts.UserView:
     """Who I am."""
     return identity.user
 
 
-@router.patch("", responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Change my profile")
+@router.patch("", responses=answers(400, 401, 403, 409, 410, 413, 422, 429), summary="Change my profile")
 async def change(
     form: ProfilePatch, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> accounts.UserView:
     """Change e-mail address, username, icon or time zone. Where this server sends mail, a new address counts once it is confirmed:
     `GET /api/me/email` tells.
     """
-    changes = form.model_dump(exclude_unset=True, exclude={"password"})
+    changes = form.model_dump(exclude_unset=True, exclude={"password", "code", "passkey"})
     user_id = identity.user.id
     if "email" in changes:
-        await login.prove(state, session, user_id, form.password, address)
+        await login.prove(state, session, identity, form.proof(), address)
         await addresses.change(session, state.settings, user_id, changes.pop("email"), address)
     return await accounts.change_profile(session, user_id, changes, address)
 
 
-@router.delete("", status_code=204, responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Delete my account")
+@router.delete(
+    "", status_code=204, responses=answers(400, 401, 403, 409, 410, 413, 422, 429), summary="Delete my account"
+)
 async def delete(
     form: Proof, identity: InPerson, response: Response, state: StateDep, session: SessionDep, address: Address
 ) -> None:
     """Delete the account with all that belongs to it: AREAs, connections, the log."""
     user_id = identity.user.id
-    await login.prove(state, session, user_id, form.password, address)
+    await login.prove(state, session, identity, form.proof(), address)
     await accounts.delete_account(session, user_id, address)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
 
 
 @router.post(
-    "/password", status_code=204, responses=answers(400, 401, 403, 413, 422, 429), summary="Change my password"
+    "/password", status_code=204, responses=answers(400, 401, 403, 410, 413, 422, 429), summary="Change my password"
 )
 async def change_password(
     form: NewPassword, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> None:
     """Set a new password. All other sessions end; API tokens stay, unless `revoke_tokens` is set."""
     user_id = identity.user.id
-    await login.prove(state, session, user_id, form.current_password, address, "current_password")
+    ticket, credential = (form.passkey.ticket, form.passkey.credential) if form.passkey else ("", None)
+    proof = login.Proof(form.current_password, form.code, ticket, credential)
+    await login.prove(state, session, identity, proof, address, "current_password")
     await accounts.change_password(
         session, user_id, form.new_password, keep=identity.token_id, tokens=form.revoke_tokens, address=address
     )
@@ -170,13 +182,13 @@ async def tokens(identity: Someone, session: SessionDep) -> Page[sessions.TokenV
 
 
 @router.post(
-    "/tokens", status_code=201, responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Make an API token"
+    "/tokens", status_code=201, responses=answers(400, 401, 403, 409, 410, 413, 422, 429), summary="Make an API token"
 )
 async def make_token(
     form: NewToken, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> MadeToken:
     """Make an API token, which needs the password. It is shown in this answer and never again."""
-    await login.prove(state, session, identity.user.id, form.password, address)
+    await login.prove(state, session, identity, form.proof(), address)
     token, item = await sessions.create_token(
         session, identity.user, name=form.name, scope=form.scope, expires_at=form.expires_at, address=address
     )
@@ -199,7 +211,7 @@ async def logins(identity: Someone, state: StateDep, session: SessionDep) -> Pag
 
 @router.post(
     "/logins/{provider}",
-    responses=answers(400, 401, 403, 404, 409, 413, 422, 429),
+    responses=answers(400, 401, 403, 404, 409, 410, 413, 422, 429),
     summary="Add a log-in provider",
 )
 async def add_login(
@@ -215,7 +227,7 @@ async def add_login(
     """The provider's page, to log in with it from now on, which needs the password. Come back from there with the cookie of
     this answer, within ten minutes.
     """
-    await login.prove(state, session, identity.user.id, form.password, address)
+    await login.prove(state, session, identity, form.proof(), address)
     secret = consent.new_secret()
     url = await consent.log_in_address(
         state, session, provider,

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from area.doors import browser
 from area.doors.deps import PRINTABLE
 from area.doors.edge import Edge
-from area.kit.problems import FieldError, Invalid, Problem, TooMany
+from area.kit.problems import FieldError, Invalid, Problem, SecondFactorRequired, TooMany
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
@@ -39,6 +39,9 @@ class ProblemOut(BaseModel):
     request_id: str = Field(description="Names this request in the log")
     errors: list[FieldProblem] | None = Field(None, description="What is wrong field by field")
     retry_after: int | None = Field(None, description="Seconds to wait")
+    ticket: str | None = Field(None, description="For `POST /api/auth/second-factor`")
+    methods: list[str] | None = Field(None, description="What that takes: app, passkey, recovery_code")
+    passkey: dict[str, Any] | None = Field(None, description="A challenge for a passkey")
 
 
 _DESCRIBED = {
@@ -103,6 +106,8 @@ def _problem(request: Request, error: Exception) -> Response:
     if isinstance(error, TooMany):
         more["retry_after"] = error.retry_after
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, SecondFactorRequired):
+        more |= {"ticket": error.ticket, "methods": error.methods, "passkey": error.passkey}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return respond(request, error.status, error.message, code=error.code, title=error.title, headers=headers, **more)

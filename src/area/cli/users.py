@@ -120,6 +120,19 @@ def setup_code() -> None:
 
 
 @app.command()
+def reset_two_factor(login: Login) -> None:
+    """Take the second factor off an account: its app, passkeys and recovery codes."""
+    from area.accounts import two_factor
+
+    async def work(state: "State") -> "UserView":
+        async with state.database.transaction() as session:
+            user = await console.find_user(session, login)
+            return await two_factor.reset(session, None, user.id)
+
+    typer.echo(f"{console.with_state(work).username} signs in without a second factor now.")
+
+
+@app.command()
 def invite(
     days: Annotated[int, typer.Option("--days", help="How long it is good for.", min=1, max=365)] = 7,
     as_json: console.AsJson = False,

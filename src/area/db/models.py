@@ -276,6 +276,62 @@ class LoginAttempt(Base):
     at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
+class KnownPlace(Base):
+    """A network or browser that an account signed in from: `net:<network>` or `device:<hash of its cookie>`."""
+
+    __tablename__ = "known_places"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    place: Mapped[str] = mapped_column(String(80), primary_key=True)
+    last_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+
+
+class TwoFactor(Base):
+    """The authenticator app of an account: its secret (encrypted), the last time step of which a code was used, and what passkeys
+    know the account by.
+    """
+
+    __tablename__ = "two_factor"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    secret: Mapped[str | None] = mapped_column(Text)
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
+    handle: Mapped[str | None] = mapped_column(String(100), unique=True)
+
+
+class RecoveryCode(Base):
+    """A code that is good once in place of the second factor; only the hash is kept."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
+    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class Passkey(Base):
+    """A WebAuthn credential; id and public key in base64url."""
+
+    __tablename__ = "passkeys"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    credential_id: Mapped[str] = mapped_column(String(1400), unique=True)
+    public_key: Mapped[str] = mapped_column(Text)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    last_used_at: Mapped[datetime | None] = mapped_column(AWARE)
+
+
+class UsedTicket(Base):
+    """A ticket that was used, until it would have run out."""
+
+    __tablename__ = "used_tickets"
+
+    ticket_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(AWARE, index=True)
+
+
 class Invitation(Base):
     """A way to register while `AREA_REGISTRATION` is `invite`."""
 

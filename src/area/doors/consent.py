@@ -9,15 +9,16 @@ from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, connections, consent, grants, providers, vault
-from area.accounts import Identity, UserView, attempts, sessions
+from area.accounts import Identity, UserView, attempts, places, sessions
 from area.connections import ConnectionView, Tested
 from area.consent import Came, Way
-from area.doors.deps import token_of
+from area.doors import login
+from area.doors.deps import Visitor, token_of
 from area.engine.access import Tokens, http
 from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.crypto import new_token
-from area.kit.problems import Forbidden, Invalid, Problem
+from area.kit.problems import Forbidden, Invalid, Problem, SecondFactorRequired
 from area.sdk import AuthExpired, Context, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 from area.vault import Ref
@@ -175,7 +176,7 @@ async def log_in_address(
         next=next,
         user_id=identity.user.id if identity else None,
         invitation=invitation,
-        address=None if identity else attempts.network(address),
+        address=None if identity else places.network(address),
     )
 
 
@@ -188,13 +189,13 @@ async def arrived(
     error: str,
     secret: str,
     identity: Identity | None,
-    client: str,
-    address: str,
+    visitor: Visitor,
 ) -> tuple[str, UserView, Came]:
     """Somebody is back from a provider: the token of the session that begins (none when one was there), and whose it is.
 
-    Raises `NotDone`, `NotFound`, `Gone` and `Conflict`.
+    Raises `NotDone`, `NotFound`, `Gone` and `Conflict`, and `SecondFactorNext` for an account that has a second factor.
     """
+    address = visitor.address
     connector, auth = await providers.provider(state.client, state.registry, state.settings, way.slug)
     keys = grants.keys_of(state.settings, connector)
     async with state.database.transaction() as using:
@@ -217,7 +218,9 @@ async def arrived(
         user = await providers.arrive(
             session, state.settings, connector, linked.account, invitation=invitation, address=address
         )
-        token = await sessions.open_session(session, state.settings, user.id, name=client, address=address)
+        token = await login.let_in(state, session, user, visitor, provider=connector.slug)
+    except SecondFactorRequired as problem:
+        raise SecondFactorNext(problem, came.next) from problem
     except Problem as problem:
         raise NotDone(problem, came.next) from problem
     return token, user, came
@@ -239,6 +242,15 @@ class NotDone(Exception):
     """It came to nothing, because of `problem`; a browser goes back to `next`."""
 
     def __init__(self, problem: Problem, next: str) -> None:  # noqa: A002 - as it is called in addresses
+        super().__init__(str(problem))
+        self.problem = problem
+        self.next = next
+
+
+class SecondFactorNext(Exception):
+    """The provider knows who it is; the second factor is still to be shown, and then a browser goes to `next`."""
+
+    def __init__(self, problem: SecondFactorRequired, next: str) -> None:  # noqa: A002 - as it is called in addresses
         super().__init__(str(problem))
         self.problem = problem
         self.next = next

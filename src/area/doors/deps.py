@@ -3,6 +3,7 @@ waited for: FastAPI calls a plain function in another thread.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,16 +15,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
 from area import areas
-from area.accounts import Identity, sessions
+from area.accounts import Identity, sessions, two_factor
 from area.accounts.views import Scope
 from area.doors.front import is_trusted
 from area.engine.cache import Cache
 from area.engine.state import State
+from area.kit.crypto import new_token
 from area.kit.fair import set_whose, user
-from area.kit.problems import Forbidden, Unauthenticated
+from area.kit.problems import Forbidden, TwoFactorSetupRequired, Unauthenticated
 from area.kit.text import UNPRINTABLE
 
 COOKIE = "area_session"
+DEVICE = "area_device"  # what only this browser has: tells those that signed in before from others
+TICKET = "area_ticket"  # of the second factor, on its page
+DEVICE_DAYS = 400  # as long as browsers keep a cookie
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 PRINTABLE = f"^[^{UNPRINTABLE}]*$"
 
@@ -122,7 +127,7 @@ _cookie = APIKeyCookie(
 )
 
 
-async def identified(
+async def unenforced(
     request: Request, response: Response, state: StateDep, _one: Annotated[object, Depends(_bearer)] = None,
     _other: Annotated[object, Depends(_cookie)] = None,
 ) -> Identity:  # fmt: skip
@@ -144,6 +149,27 @@ async def identified(
             raise Forbidden("This request does not come from AREA's own pages.")
         if identity.renewed:
             set_cookie(response, request, state, token)
+    return identity
+
+
+async def identified(identity: "Unenforced", state: StateDep) -> Identity:
+    """Whoever is logged in, with the second factor that the administrator asks for.
+
+    API tokens go on: programs have no second factor, and making a token takes a session.
+    """
+    if (
+        identity.kind == "session"
+        and not identity.user.two_factor
+        and two_factor.required(state.settings, identity.user)
+    ):
+        raise TwoFactorSetupRequired
+    return identity
+
+
+async def setting_up(identity: "Unenforced") -> Identity:
+    """Whoever is logged in with a session, also without the second factor that is asked for: this is where it is added."""
+    if identity.kind != "session":
+        raise Forbidden("An API token can't do this; log in with the password.")
     return identity
 
 
@@ -203,6 +229,8 @@ async def admin_in_person(identity: "InPerson") -> Identity:
     return await admin(identity)
 
 
+Unenforced = Annotated[Identity, Depends(unenforced)]
+SettingUp = Annotated[Identity, Depends(setting_up)]
 Identified = Annotated[Identity, Depends(identified)]
 Someone = Annotated[Identity, Depends(someone)]
 Runner = Annotated[Identity, Depends(runner)]
@@ -244,17 +272,41 @@ def not_foreign(request: Request, state: StateDep) -> None:
 
 
 def set_cookie(response: Response, request: Request, state: State, token: str) -> None:
-    """Give a browser its session."""
-    settings = state.settings
+    """Give a browser its session, and when it just signed in what it is known by."""
+    keep(response, request, state, COOKIE, token, state.settings.session_days * 86400)
+    if device := getattr(request.state, "device", ""):
+        keep(response, request, state, DEVICE, device, DEVICE_DAYS * 86400)
+
+
+def keep(response: Response, request: Request, state: State, name: str, value: str, seconds: int) -> None:
+    """Have the browser keep something that only the server reads."""
     response.set_cookie(
-        COOKIE,
-        token,
-        max_age=settings.session_days * 86400,
+        name,
+        value,
+        max_age=seconds,
         path="/",
-        secure=settings.base_url.startswith("https://") or request.url.scheme == "https",
+        secure=state.settings.base_url.startswith("https://") or request.url.scheme == "https",
         httponly=True,
         samesite="lax",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who is at the door: the program as it calls itself, its address, and the cookie that no other browser has."""
+
+    client: str
+    address: str
+    device: str = field(default="", repr=False)
+
+
+async def visitor(request: Request, address: Address) -> Visitor:
+    """Who wants to sign in."""
+    request.state.device = request.cookies.get(DEVICE, "")[:100] or new_token()
+    return Visitor(client_name(request), address, request.state.device)
+
+
+VisitorDep = Annotated[Visitor, Depends(visitor)]
 
 
 def client_name(request: Request) -> str:

@@ -1,14 +1,43 @@
-"""Registering and logging in, as every door does it: with what counts attempts and what notes them kept whatever follows."""
+"""Registering and logging in, as every door does it: with what counts attempts and what notes them kept whatever follows.
 
-from collections.abc import Awaitable
+However one comes in, with a password or a provider, `_let_in` has the last word: it begins the session, or asks for the second
+factor of an account that has one. A passkey is both at once.
+"""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, audit
-from area.accounts import UserView, addresses, attempts, reset, sessions
+from area.accounts import (
+    Identity,
+    UserView,
+    addresses,
+    attempts,
+    passkeys,
+    places,
+    reset,
+    sessions,
+    tickets,
+    two_factor,
+)
+from area.doors.deps import Visitor
 from area.engine.state import State
+from area.kit import crypto
 from area.kit.fair import Full
-from area.kit.problems import Forbidden, Unauthenticated
+from area.kit.problems import Forbidden, Gone, Invalid, Problem, SecondFactorRequired, Unauthenticated
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What shows again that somebody who is signed in is the owner: one of them."""
+
+    password: str | None = field(default=None, repr=False)
+    code: str | None = field(default=None, repr=False)
+    ticket: str = field(default="", repr=False)  # of the passkey
+    passkey: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 async def register(
@@ -20,12 +49,11 @@ async def register(
     password: str,
     invitation: str | None,
     setup_code: str | None,
-    client: str,
-    address: str,
+    visitor: Visitor,
 ) -> tuple[str, UserView]:
     """Make an account and begin a session: its token, and whose it is. Raises as `accounts.register` does, and `TooMany`."""
     async with state.database.transaction() as counting:
-        await attempts.limit_registrations(counting, state.settings, address)
+        await attempts.limit_registrations(counting, state.settings, visitor.address)
     user = await accounts.register(
         session,
         state.settings,
@@ -34,42 +62,177 @@ async def register(
         password=password,
         invitation=invitation,
         setup_code=setup_code,
-        address=address,
+        address=visitor.address,
     )
-    await addresses.ask_confirmation(session, state.settings, user.id, address)
-    token = await sessions.open_session(session, state.settings, user.id, name=client, address=address)
-    return token, user
+    await addresses.ask_confirmation(session, state.settings, user.id, visitor.address)
+    return await open_session(state, session, user, visitor), user
 
 
 async def log_in(
-    state: State, session: AsyncSession, *, login: str, password: str, client: str, address: str
+    state: State, session: AsyncSession, *, login: str, password: str, visitor: Visitor
 ) -> tuple[str, UserView]:
-    """Begin a session: its token, and whose it is. Raises `Unauthenticated`, `Forbidden` and `TooMany`."""
+    """Begin a session: its token, and whose it is.
+
+    Raises `Unauthenticated`, `Forbidden`, `TooMany`, and `SecondFactorRequired` when the password is right and not enough.
+    """
     async with state.database.transaction() as counting:
-        attempt = await attempts.attempt(counting, state.settings, login, address)
+        attempt = await attempts.attempt(counting, state.settings, login, visitor.address, visitor.device)
     try:
         await _looked_at(state, attempt, attempts.check(attempt, password))
         user = await attempts.log_in(session, attempt)
+        token = await let_in(state, session, user, visitor)
+    except SecondFactorRequired:
+        await session.rollback()
+        async with state.database.transaction() as forgiving:  # the password was right
+            await attempts.forgive(forgiving, attempt)
+        raise
     except (Unauthenticated, Forbidden) as error:
         await session.rollback()  # gives its connection back before another one is taken
-        # not what was typed: it may be a password in the wrong field
-        subject = f"user {attempt.user_id}" if attempt.user_id else "nobody known"
-        async with state.database.transaction() as noting:
-            await audit.record(noting, None, "login.failed", subject, {"reason": error.code}, address)
+        await _note_failure(state, attempt.user_id, error, visitor)
         raise
-    token = await sessions.open_session(session, state.settings, user.id, name=client, address=address)
-    await audit.record(session, user.id, "login.succeeded", f"user {user.id}", None, address)
     return token, user
 
 
+async def let_in(
+    state: State, session: AsyncSession, user: UserView, visitor: Visitor, *, provider: str | None = None
+) -> str:
+    """Begin the session of somebody who has shown one factor; returns its token.
+
+    Raises `SecondFactorRequired`; what was done so far is to be rolled back.
+    """
+    if user.two_factor:
+        ticket = tickets.issue(state.keyring, "second-factor", f"{user.id}|{await _fingerprint(session, user.id)}")
+        raise await _asked(state, session, user, ticket)
+    detail = {"provider": provider} if provider else None
+    await audit.record(session, user.id, "login.succeeded", f"user {user.id}", detail, visitor.address)
+    return await open_session(state, session, user, visitor)
+
+
+async def open_session(state: State, session: AsyncSession, user: UserView, visitor: Visitor) -> str:
+    """Begin a session, and know the place from now on."""
+    await places.remember(session, user.id, visitor.address, visitor.device)
+    return await sessions.open_session(session, state.settings, user.id, name=visitor.client, address=visitor.address)
+
+
+async def second_factor(
+    state: State,
+    session: AsyncSession,
+    ticket: str,
+    visitor: Visitor,
+    *,
+    code: str | None = None,
+    passkey: Mapping[str, Any] | None = None,
+) -> tuple[str, UserView]:
+    """Show the second factor that `SecondFactorRequired` asked for. Raises `Gone`, `Invalid`, `Forbidden` and `TooMany`."""
+    user_id, fingerprint = _ticket_of(state, ticket)
+    how = "passkey"
+    try:
+        if passkey is not None:  # nobody guesses a signature
+            await passkeys.used(session, state.settings, ticket, passkey, user_id)
+        else:
+            async with state.database.transaction() as counting:
+                attempt = await attempts.second(counting, state.settings, user_id, visitor.address, visitor.device)
+            how = await two_factor.check(session, state.keyring, user_id, code or "")
+            await tickets.use_up(session, ticket)
+            await attempts.forgive(session, attempt)
+    except Invalid as error:
+        await session.rollback()
+        await _note_failure(state, user_id, error, visitor)
+        raise
+    if fingerprint != await _fingerprint(session, user_id):
+        raise Gone("Your password was changed meanwhile. Begin again.")
+    return await _arrived(state, session, user_id, how, visitor)
+
+
+async def with_passkey(
+    state: State, session: AsyncSession, ticket: str, passkey: Mapping[str, Any], visitor: Visitor
+) -> tuple[str, UserView]:
+    """Begin a session with a passkey alone. Raises `Invalid`, `Gone` and `Forbidden`."""
+    tickets.about(state.keyring, "passkey", ticket)
+    user_id = await passkeys.used(session, state.settings, ticket, passkey)
+    return await _arrived(state, session, user_id, "passkey", visitor)
+
+
+async def _arrived(
+    state: State, session: AsyncSession, user_id: int, how: str, visitor: Visitor
+) -> tuple[str, UserView]:
+    user = await attempts.welcome(session, user_id)
+    await audit.record(session, user_id, "login.succeeded", f"user {user_id}", {"second_factor": how}, visitor.address)
+    return await open_session(state, session, user, visitor), user
+
+
+def _ticket_of(state: State, ticket: str) -> tuple[int, str]:
+    user_id, _, fingerprint = tickets.about(state.keyring, "second-factor", ticket).partition("|")
+    return int(user_id), fingerprint
+
+
+async def second_options(state: State, session: AsyncSession, ticket: str) -> SecondFactorRequired:
+    """What may be shown for this ticket, as it was first told. Raises `Gone`."""
+    user_id, _ = _ticket_of(state, ticket)
+    try:
+        user = await accounts.user(session, user_id)
+    except Problem:
+        raise Gone("This took too long. Begin again.") from None
+    return await _asked(state, session, user, ticket)
+
+
+async def _asked(state: State, session: AsyncSession, user: UserView, ticket: str) -> SecondFactorRequired:
+    now = await two_factor.status(session, state.settings, user)
+    options = None
+    if now.passkeys and passkeys.possible(state.settings):
+        options = await passkeys.request(session, state.settings, ticket, user.id)
+    there = {"app": now.app, "passkey": options is not None, "recovery_code": now.recovery_codes > 0}
+    return SecondFactorRequired(ticket, [name for name, has in there.items() if has], options)
+
+
+async def _fingerprint(session: AsyncSession, user_id: int) -> str:
+    """Changes with the password, so that a ticket does not outlive it."""
+    return crypto.hash_token(f"{user_id} {await attempts.password_hash(session, user_id)}")[:16]
+
+
+async def _note_failure(state: State, user_id: int | None, error: Problem, visitor: Visitor) -> None:
+    # not what was typed: it may be a password in the wrong field
+    subject = f"user {user_id}" if user_id else "nobody known"
+    async with state.database.transaction() as noting:
+        await audit.record(noting, None, "login.failed", subject, {"reason": error.code}, visitor.address)
+
+
+# Again, by somebody who is signed in
+
+
 async def prove(
-    state: State, session: AsyncSession, user_id: int, password: str | None, address: str, field: str = "password"
+    state: State, session: AsyncSession, identity: Identity, proof: Proof, address: str, field: str = "password"
 ) -> None:
-    """Ask for the password again, as limited as log-in is. Raises `Invalid`, naming `field`, and `TooMany`."""
+    """Ask again for the password or a passkey; for a code, where there is no password. Limited by session, so that nobody
+    elsewhere gets in the way. Raises `Invalid`, naming `field`, `Gone` and `TooMany`.
+    """
+    user = identity.user
+    if proof.passkey is not None:
+        bound(state, identity, "prove", proof.ticket)
+        await passkeys.used(session, state.settings, proof.ticket, proof.passkey, user.id)
+        return
     async with state.database.transaction() as counting:
-        attempt = await attempts.attempt(counting, state.settings, user_id, address)
-    await _looked_at(state, attempt, attempts.prove(attempt, password, field))
+        attempt = await attempts.again(counting, state.settings, user.id, identity.token_id, address)
+    if user.has_password:
+        await _looked_at(state, attempt, attempts.prove(attempt, proof.password, field))
+    elif user.two_factor:
+        await two_factor.check(session, state.keyring, user.id, proof.code or "")
     await attempts.forgive(session, attempt)
+
+
+def bound(state: State, identity: Identity, purpose: tickets.Purpose, ticket: str) -> None:
+    """Raise `Gone` unless this session was given the ticket."""
+    if tickets.about(state.keyring, purpose, ticket) != str(identity.token_id):
+        raise Gone("This took too long. Begin again.")
+
+
+async def prove_options(state: State, session: AsyncSession, identity: Identity) -> tuple[str, passkeys.Options]:
+    """A ticket, and what the browser needs to use a passkey for `prove`. Raises `Conflict`."""
+    ticket = tickets.issue(state.keyring, "prove", str(identity.token_id))
+    return ticket, await passkeys.request(session, state.settings, ticket, identity.user.id)
+
+
+# A forgotten password
 
 
 async def reset_password(

@@ -3,8 +3,8 @@
 The nouns raise these; the doors turn them into their own form (problem details, a page, an exit code).
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
 
 
 class FieldError(TypedDict):
@@ -43,11 +43,33 @@ class Unauthenticated(Problem):
     default = "Log in first."
 
 
+class SecondFactorRequired(Problem):
+    """The first factor is right: the ticket goes with one of the methods (app, passkey, recovery_code); `passkey` is what
+    `navigator.credentials.get` takes.
+    """
+
+    code, title, status = "second_factor_required", "Second factor required", 401
+    default = "Enter the code of your authenticator app, or use a passkey."
+
+    def __init__(self, ticket: str, methods: Sequence[str], passkey: Mapping[str, Any] | None) -> None:
+        super().__init__()
+        self.ticket = ticket
+        self.methods = list(methods)
+        self.passkey = passkey
+
+
 class Forbidden(Problem):
     """Known who asks, and not allowed."""
 
     code, title, status = "forbidden", "Not allowed", 403
     default = "You are not allowed to do this."
+
+
+class TwoFactorSetupRequired(Problem):
+    """Known who asks, who has to add a second factor before anything else."""
+
+    code, title, status = "two_factor_setup_required", "Second factor needed", 403
+    default = "An administrator requires a second factor. Add one in your profile first."
 
 
 class NotFound(Problem):

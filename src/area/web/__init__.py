@@ -21,6 +21,7 @@ from area.web import (
     security,
     services,
     sign_in,
+    two_factor,
 )
 from area.web import help as help_pages
 from area.web.compress import Compress
@@ -46,6 +47,7 @@ def make_web(state: State, cache: Cache) -> FastAPI:
         inbox,
         profile,
         security,
+        two_factor,
         avatars,
         admin,
     ):

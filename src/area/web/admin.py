@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from area import accounts, areas, audit, catalog, executions, introductions, providers
-from area.accounts import invitations
+from area.accounts import invitations, two_factor
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Address, Id, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
@@ -86,6 +86,10 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
     changes["disable"] = ("is_active", False)
     wanted: dict[str, bool] = dict([changes[verb]]) if verb in changes else {}
     password = form.get("password", "")[:1024] if verb == "password" else None
+    if verb == "two_factor":
+        user = await two_factor.reset(session, page.user.id, user_id, address)
+        done = page.say("%(name)s signs in without a second factor now.", name=user.username)
+        return page.to(f"/admin/users/{user_id}", said=done)
     if not wanted and password is None:
         raise Invalid("There is nothing to change.")
     try:

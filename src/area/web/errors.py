@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from area.doors import browser
-from area.kit.problems import Misdirected, Problem, TooMany, Unauthenticated
+from area.kit.problems import Misdirected, Problem, TooMany, TwoFactorSetupRequired, Unauthenticated
 from area.web import language
 from area.web.pages import SignInNeeded, environment
 
@@ -63,6 +63,8 @@ def _problem(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, Unauthenticated):
         return _sign_in(request, error)
+    if isinstance(error, TwoFactorSetupRequired):
+        return _set_up(request, error)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
     say = language.gettext(language.choose(None, request.headers.get("accept-language", "")))
     return respond(request, error.status, browser.filled(say(error.sentence), error.values), headers)
@@ -73,6 +75,12 @@ def _validation(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     return respond(request, 404, "There is nothing at this address.")
+
+
+def _set_up(request: Request, error: Problem) -> Response:
+    if "hx-request" in request.headers:
+        return respond(request, 403, error.sentence)
+    return RedirectResponse("/profile/two-factor", 303)
 
 
 _SENTENCES = {

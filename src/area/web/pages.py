@@ -14,13 +14,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from typing_extensions import override
 
 from area import __version__, accounts, executions
-from area.accounts import Identity, sessions
+from area.accounts import Identity, sessions, two_factor
 from area.doors import browser
 from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, session_cookie, set_cookie
 from area.engine.state import State
 from area.kit.fair import set_whose, user
-from area.kit.problems import Forbidden, Problem, TooMany
+from area.kit.problems import Forbidden, Problem, TooMany, TwoFactorSetupRequired
 from area.web import language, reasons, show
 from area.web.assets import asset
 
@@ -50,6 +50,13 @@ class Page:
         if self.identity is None:
             raise SignInNeeded
         return self.identity.user
+
+    @property
+    def known(self) -> Identity:
+        """Who looks, and with which session. Raises `SignInNeeded`."""
+        if self.identity is None:
+            raise SignInNeeded
+        return self.identity
 
     @property
     def partial(self) -> bool:
@@ -134,10 +141,17 @@ async def visit(request: Request, state: StateDep) -> Page:
     return Page(request, state, identity, language.choose(chosen, request.headers.get("accept-language", "")), unread)
 
 
-async def signed_in(page: Annotated[Page, Depends(visit)]) -> Page:
-    """The visit of somebody who is signed in."""
+async def setting_up(page: Annotated[Page, Depends(visit)]) -> Page:
+    """The visit of somebody who is signed in, also without the second factor that is asked for."""
     if page.identity is None:
         raise SignInNeeded
+    return page
+
+
+async def signed_in(page: Annotated[Page, Depends(setting_up)]) -> Page:
+    """The visit of somebody who is signed in."""
+    if not page.user.two_factor and two_factor.required(page.state.settings, page.user):
+        raise TwoFactorSetupRequired
     return page
 
 
@@ -149,6 +163,7 @@ async def admins(page: Annotated[Page, Depends(signed_in)]) -> Page:
 
 
 Visit = Annotated[Page, Depends(visit)]
+SettingUp = Annotated[Page, Depends(setting_up)]
 SignedIn = Annotated[Page, Depends(signed_in)]
 AdminPage = Annotated[Page, Depends(admins)]
 

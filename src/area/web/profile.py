@@ -18,6 +18,7 @@ from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
 from area.kit.problems import Invalid, Problem
 from area.web import avatars, language
 from area.web.pages import Fields, Page, SignedIn
+from area.web.proof import proof_of
 
 router = APIRouter()
 
@@ -51,7 +52,7 @@ async def change_email(page: SignedIn, form: Fields, session: SessionDep, addres
     """Change the e-mail address, which needs the password."""
     user_id = page.user.id
     try:
-        await login.prove(page.state, session, user_id, form.get("password"), address)
+        await login.prove(page.state, session, page.known, proof_of(form), address)
         await addresses.change(session, page.state.settings, user_id, form.get("email", "")[:320], address)
     except Problem as error:
         await session.rollback()
@@ -175,7 +176,7 @@ async def make_token(page: SignedIn, form: Fields, session: SessionDep, address:
         if scope not in SCOPES:
             raise Invalid.field("scope", "Choose what the token may do.")
         expires_at = _end_of(end, page.user.timezone)
-        await login.prove(page.state, session, page.user.id, form.get("password"), address)
+        await login.prove(page.state, session, page.known, proof_of(form), address)
         made, _ = await sessions.create_token(
             session, page.user, name=name, scope=scope, expires_at=expires_at, address=address
         )
@@ -250,7 +251,7 @@ async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Add
     try:
         if form.get("username", "").strip() != user.username:
             raise Invalid.field("username", "Type your username exactly as it is shown.")
-        await login.prove(page.state, session, user.id, form.get("password"), address)
+        await login.prove(page.state, session, page.known, proof_of(form), address)
         await accounts.delete_account(session, user.id, address)
     except Problem as error:
         await session.rollback()

@@ -82,6 +82,13 @@ SENTENCES = (
 )
 # of notices: titles and bodies
 NOTICES = (
+    "If this wasn't you, change your password and sign out everywhere in your profile, under Security.",
+    "A passkey was added to your account",
+    "A passkey was removed from your account",
+    "An API token was made for your account",
+    "An administrator took the second factor off your account",
+    "An authenticator app was added to your account",
+    "The authenticator app was removed from your account",
     "%(name)s gets no events",
     "%(name)s is checked late",
     "%(name)s must be reconnected",

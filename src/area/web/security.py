@@ -13,6 +13,7 @@ from area.doors.deps import Address, BigId, SessionDep, Slug
 from area.kit.problems import Conflict, Problem
 from area.web.pages import Fields, Page, SignedIn
 from area.web.profile import field_errors, status_of
+from area.web.proof import proof_of
 
 router = APIRouter()
 
@@ -42,7 +43,9 @@ async def change_password(page: SignedIn, form: Fields, session: SessionDep, add
     user = page.user
     keep = page.identity.token_id if page.identity else 0
     try:
-        await login.prove(page.state, session, user.id, form.get("current_password"), address, "current_password")
+        await login.prove(
+            page.state, session, page.known, proof_of(form, "current_password"), address, "current_password"
+        )
         await accounts.change_password(
             session,
             user.id,
@@ -67,7 +70,7 @@ async def add_login(
     """
     state = page.state
     try:
-        await login.prove(state, session, page.user.id, form.get("password"), address)
+        await login.prove(state, session, page.known, proof_of(form), address)
         secret = consent.new_secret()
         url = await consent.log_in_address(
             state, session, provider,

@@ -1,15 +1,21 @@
 """First run, sign in, sign up, sign out."""
 
+from typing import Any
+from urllib.parse import quote
+
+import orjson
 from fastapi import APIRouter, Request
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from area import accounts, providers
-from area.accounts import sessions
+from area.accounts import passkeys, sessions, tickets
 from area.doors import login
 from area.doors.browser import local
-from area.doors.deps import COOKIE, Address, SessionDep, client_name, set_cookie
-from area.kit.problems import Forbidden, Problem, Unauthenticated
+from area.doors.deps import COOKIE, TICKET, SessionDep, VisitorDep, keep, set_cookie
+from area.kit.problems import Forbidden, Gone, Problem, SecondFactorRequired, Unauthenticated
 from area.web.pages import Fields, Page, Visit
+from area.web.proof import answer_of
 
 router = APIRouter()
 
@@ -31,6 +37,10 @@ def _first_ways(page: Page) -> list[providers.ProviderView]:
     return [] if page.state.settings.is_reachable else _ways(page)
 
 
+def _ways_in(page: Page) -> dict[str, Any]:
+    return {"ways": _ways(page), "passkeys": passkeys.possible(page.state.settings)}
+
+
 @router.get("/sign-in")
 async def sign_in_page(page: Visit, session: SessionDep, next: str = "/") -> Response:  # noqa: A002 - the address says so
     """Sign in."""
@@ -38,12 +48,12 @@ async def sign_in_page(page: Visit, session: SessionDep, next: str = "/") -> Res
         return page.to(local(next))
     if not await accounts.anybody(session):
         return page.to("/")
-    return await page.show("sign_in.html", values={}, problem="", next=local(next), ways=_ways(page))
+    return await page.show("sign_in.html", values={}, problem="", next=local(next), **_ways_in(page))
 
 
 @router.post("/sign-in")
-async def sign_in(page: Visit, form: Fields, request: Request, session: SessionDep, address: Address) -> Response:
-    """Begin a session."""
+async def sign_in(page: Visit, form: Fields, request: Request, session: SessionDep, visitor: VisitorDep) -> Response:
+    """Begin a session, or go on to the second factor."""
     back = local(form.get("next"))
     try:
         token, _ = await login.log_in(
@@ -51,18 +61,75 @@ async def sign_in(page: Visit, form: Fields, request: Request, session: SessionD
             session,
             login=form.get("login", "")[:320],
             password=form.get("password", "")[:1024],
-            client=client_name(request),
-            address=address,
+            visitor=visitor,
         )
+    except SecondFactorRequired as asked:
+        response = page.to(f"/sign-in/second-factor?next={quote(back)}")
+        keep(response, request, page.state, TICKET, asked.ticket, int(tickets.GOOD_FOR.total_seconds()))
+        return response
     except (Unauthenticated, Forbidden) as error:
-        return await page.show("sign_in.html", 422, values=form, problem=page.tell(error), next=back, ways=_ways(page))
+        return await page.show("sign_in.html", 422, values=form, problem=page.tell(error), next=back, **_ways_in(page))
     except Problem as error:
         return await page.show(
-            "sign_in.html", error.status, values=form, problem=page.tell(error), next=back, ways=_ways(page)
+            "sign_in.html", error.status, values=form, problem=page.tell(error), next=back, **_ways_in(page)
         )
     response = page.to(back)
     set_cookie(response, request, page.state, token)
     return response
+
+
+@router.get("/sign-in/second-factor")
+async def second_factor_page(page: Visit, request: Request, session: SessionDep, next: str = "/") -> Response:  # noqa: A002
+    """Ask for the second factor."""
+    return await _second(page, request, session, local(next))
+
+
+@router.post("/sign-in/second-factor")
+async def second_factor(
+    page: Visit, form: Fields, request: Request, session: SessionDep, visitor: VisitorDep
+) -> Response:
+    """Show the second factor, and begin the session."""
+    back, ticket = local(form.get("next")), request.cookies.get(TICKET, "")[:1000]
+    try:
+        credential = None
+        if form.get("passkey"):
+            ticket, credential = answer_of(form)
+        token, _ = await login.second_factor(
+            page.state, session, ticket, visitor, code=form.get("code", "")[:100], passkey=credential
+        )
+    except Gone as error:
+        await session.rollback()
+        return page.to(f"/sign-in?next={quote(back)}", said=page.tell(error))
+    except Problem as error:
+        async with page.state.database.transaction() as fresh:  # what was done in the request's is undone
+            return await _second(page, request, fresh, back, error)
+    response = page.to(back)
+    set_cookie(response, request, page.state, token)
+    response.delete_cookie(TICKET, path="/", httponly=True, samesite="lax")
+    return response
+
+
+async def _second(
+    page: Page, request: Request, session: AsyncSession, back: str, error: Problem | None = None
+) -> Response:
+    try:
+        asked = await login.second_options(page.state, session, request.cookies.get(TICKET, "")[:1000])
+    except Gone as gone:
+        return page.to(f"/sign-in?next={quote(back)}", said=page.tell(gone))
+    app, codes = "app" in asked.methods, "recovery_code" in asked.methods
+    return await page.show(
+        "second_factor.html",
+        error.status if error else 200,
+        problem=page.tell(error) if error else "",
+        next=back,
+        codes=app or codes,
+        hint=page.say("From your authenticator app, or a recovery code")
+        if app and codes
+        else page.say("From your authenticator app")
+        if app
+        else page.say("One of your recovery codes"),
+        asked=orjson.dumps({"ticket": asked.ticket, "options": asked.passkey}).decode() if asked.passkey else "",
+    )
 
 
 @router.get("/sign-up")
@@ -83,7 +150,7 @@ async def sign_up_page(page: Visit, session: SessionDep, invitation: str = "", n
 
 
 @router.post("/sign-up")
-async def sign_up(page: Visit, form: Fields, request: Request, session: SessionDep, address: Address) -> Response:
+async def sign_up(page: Visit, form: Fields, request: Request, session: SessionDep, visitor: VisitorDep) -> Response:
     """Make an account, and begin a session; the first one is the administrator's."""
     back = local(form.get("next"))
     async with page.state.database.statements() as first_look:  # a connection is not held while the password is hashed
@@ -97,8 +164,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             password=form.get("password", "")[:1024],
             invitation=form.get("invitation") or None,
             setup_code=form.get("setup_code", "")[:100],
-            client=client_name(request),
-            address=address,
+            visitor=visitor,
         )
     except Problem as error:
         await session.rollback()

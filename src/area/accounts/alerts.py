@@ -1,0 +1,15 @@
+"""Notices about what changed in how an account is signed in to, for its owner; as warnings they are mailed, too."""
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import Notice
+from area.db.session import notify
+
+BODY = "If this wasn't you, change your password and sign out everywhere in your profile, under Security."
+
+
+async def alert(session: AsyncSession, user_id: int, title: str) -> None:
+    """Tell the owner."""
+    await session.execute(insert(Notice).values(user_id=user_id, level="warning", title=title, body=BODY))
+    await notify(session, "notices_changed", str(user_id))

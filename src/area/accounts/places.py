@@ -1,0 +1,64 @@
+"""Places an account signed in from before: networks, and browsers by a cookie that nobody can guess.
+
+Failed attempts from there are counted by themselves, so that whoever guesses elsewhere doesn't lock the owner out.
+"""
+
+import ipaddress
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import KnownPlace
+from area.kit import crypto
+
+KEPT = timedelta(days=180)  # unused
+MAX_PLACES = 50  # of one account; the oldest gives way
+
+
+def browser(device: str) -> str:
+    """How the browser that has this cookie is stored."""
+    return f"device:{crypto.hash_token(device)[:40]}"
+
+
+async def known(session: AsyncSession, user_id: int, address: str, device: str) -> str | None:
+    """The place, if the account signed in from it: the browser rather than its network."""
+    places = [f"net:{network(address)}", *([browser(device)] if device else [])]
+    found = await session.scalars(
+        select(KnownPlace.place).where(
+            KnownPlace.user_id == user_id, KnownPlace.place.in_(places), KnownPlace.last_at > func.now() - KEPT
+        )
+    )
+    return min(found, default=None)  # "device" comes before "net"
+
+
+async def remember(session: AsyncSession, user_id: int, address: str, device: str) -> None:
+    """Note that the account signed in from here."""
+    for place in (f"net:{network(address)}", *([browser(device)] if device else [])):
+        row = upsert(KnownPlace).values(user_id=user_id, place=place)
+        await session.execute(
+            row.on_conflict_do_update(index_elements=["user_id", "place"], set_={"last_at": func.now()})
+        )
+    newest = select(KnownPlace.place).where(KnownPlace.user_id == user_id).order_by(KnownPlace.last_at.desc())
+    await session.execute(
+        delete(KnownPlace).where(KnownPlace.user_id == user_id, KnownPlace.place.not_in(newest.limit(MAX_PLACES)))
+    )
+
+
+async def forget(session: AsyncSession, user_id: int) -> None:
+    """Know no place of the account any more."""
+    await session.execute(delete(KnownPlace).where(KnownPlace.user_id == user_id))
+
+
+def network(address: str) -> str:
+    """What counts as one address: IPv6 is handed out by /64, so whoever has one address has them all."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

@@ -1,0 +1,44 @@
+"""Tickets: short-lived proofs of one step, for the next one, each good once. They are signed, so nothing is stored until one is used."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import UsedTicket
+from area.kit import crypto
+from area.kit.crypto import BadSignature, Keyring
+from area.kit.problems import Gone
+
+GOOD_FOR = timedelta(minutes=10)
+
+# second-factor: the password was right; passkey: sign in with one; add-passkey: make one; prove: show again who one is
+Purpose = Literal["second-factor", "passkey", "add-passkey", "prove"]
+
+
+def issue(keyring: Keyring, purpose: Purpose, about: str = "") -> str:
+    """A ticket; `about` can be read by whoever has it."""
+    return keyring.sign(f"{secrets.token_urlsafe(16)}|{about}", f"ticket {purpose}", GOOD_FOR.total_seconds())
+
+
+def about(keyring: Keyring, purpose: Purpose, ticket: str) -> str:
+    """What the ticket was issued about. Raises `Gone`."""
+    try:
+        return keyring.unsign(ticket, f"ticket {purpose}").partition("|")[2]
+    except BadSignature:
+        raise Gone("This took too long. Begin again.") from None
+
+
+def challenge(ticket: str) -> bytes:
+    """What an authenticator signs for this ticket."""
+    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()
+
+
+async def use_up(session: AsyncSession, ticket: str) -> None:
+    """Make it worthless. Raises `Gone` when it was used before."""
+    row = upsert(UsedTicket).values(ticket_hash=crypto.hash_token(ticket), expires_at=datetime.now(UTC) + 2 * GOOD_FOR)
+    if await session.scalar(row.on_conflict_do_nothing().returning(UsedTicket.ticket_hash)) is None:
+        raise Gone("This was used before. Begin again.")

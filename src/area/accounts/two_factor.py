@@ -1,0 +1,203 @@
+"""The second factor: codes of an authenticator app (TOTP, RFC 6238) and recovery codes. Passkeys are in `passkeys`."""
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import audit
+from area.accounts import alerts
+from area.accounts.views import UserView, user
+from area.db.models import Passkey, RecoveryCode, TwoFactor
+from area.kit import clock, crypto
+from area.kit.crypto import Keyring, Undecryptable
+from area.kit.problems import Conflict, Gone, Invalid
+from area.settings import Settings
+
+ISSUER = "AREA"
+STEP = 30  # seconds
+CODES = 10
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
+SETUP = timedelta(minutes=30)
+WRONG = "Incorrect code. Codes change every 30 seconds; check your device's clock."
+
+
+class Totp(BaseModel):
+    """A secret that waits for its first code: for people, as an address for apps, and sealed, to be sent back."""
+
+    secret: str
+    uri: str
+    setup: str
+
+
+class Status(BaseModel):
+    """How the account's second factor stands."""
+
+    app: bool
+    recovery_codes: int
+    passkeys: int
+    required: bool
+
+
+def required(settings: Settings, user: UserView) -> bool:
+    """Whether the administrator asks this account for a second factor."""
+    wanted = settings.require_two_factor
+    return wanted == "everybody" or (wanted == "admins" and user.is_admin)
+
+
+async def status(session: AsyncSession, settings: Settings, user: UserView) -> Status:
+    """How it stands."""
+    app = select(TwoFactor.user_id).where(TwoFactor.user_id == user.id, TwoFactor.secret.is_not(None))
+    codes = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user.id)
+    keys = select(func.count()).select_from(Passkey).where(Passkey.user_id == user.id)
+    return Status(
+        app=await session.scalar(app) is not None,
+        recovery_codes=await session.scalar(codes) or 0,
+        passkeys=await session.scalar(keys) or 0,
+        required=required(settings, user),
+    )
+
+
+# The app
+
+
+def context(user_id: int) -> str:
+    """What binds the secret to its account."""
+    return f"user:{user_id}|totp"
+
+
+def new_app(keyring: Keyring, user: UserView) -> Totp:
+    """A new secret, which counts once `confirm` saw a code of it."""
+    import pyotp
+
+    secret = pyotp.random_base32()
+    ends = (clock.now() + SETUP).timestamp()
+    sealed = keyring.encrypt(orjson.dumps([secret, ends]).decode(), f"user:{user.id}|totp-setup")
+    return Totp(
+        secret=secret, uri=pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER), setup=sealed
+    )
+
+
+def opened(keyring: Keyring, user: UserView, setup: str) -> Totp:
+    """What `new_app` gave out. Raises `Gone`."""
+    import pyotp
+
+    try:
+        secret, ends = orjson.loads(keyring.decrypt(setup, f"user:{user.id}|totp-setup"))
+    except Undecryptable:
+        raise Gone("This took too long. Begin again.") from None
+    if ends < clock.now().timestamp():
+        raise Gone("This took too long. Begin again.")
+    return Totp(
+        secret=secret, uri=pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER), setup=setup
+    )
+
+
+async def confirm(
+    session: AsyncSession, keyring: Keyring, user: UserView, setup: str, code: str, address: str | None = None
+) -> list[str]:
+    """Ask for codes of this app from now on; returns recovery codes if there were none. Raises `Gone`, `Invalid`."""
+    secret = opened(keyring, user, setup).secret
+    step = _step_of(secret, code)
+    if step is None:
+        raise Invalid.field("code", WRONG)
+    values = {"secret": keyring.encrypt(secret, context(user.id)), "last_step": step}
+    row = upsert(TwoFactor).values(user_id=user.id, **values)
+    await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=values))
+    await audit.record(session, user.id, "two_factor.app_added", f"user {user.id}", None, address)
+    await alerts.alert(session, user.id, "An authenticator app was added to your account")
+    return await first_codes(session, user.id)
+
+
+async def remove_app(session: AsyncSession, settings: Settings, user: UserView, address: str | None = None) -> None:
+    """Ask for no codes any more. Raises `Conflict` where a second factor is required and this is the only one."""
+    await keep_one(session, settings, user, app=1, passkeys=0)
+    await session.execute(update(TwoFactor).where(TwoFactor.user_id == user.id).values(secret=None, last_step=None))
+    await drop_unused_codes(session, user.id)
+    await audit.record(session, user.id, "two_factor.app_removed", f"user {user.id}", None, address)
+    await alerts.alert(session, user.id, "The authenticator app was removed from your account")
+
+
+async def check(session: AsyncSession, keyring: Keyring, user_id: int, code: str) -> str:
+    """Use up a code of the app, or a recovery code; returns which. Raises `Invalid`."""
+    given = "".join(code.split()).replace("-", "").lower()[:100]
+    if given.isdigit():
+        row = (await session.execute(select(TwoFactor.secret).where(TwoFactor.user_id == user_id))).scalar_one_or_none()
+        step = _step_of(keyring.decrypt(row, context(user_id)), given) if row else None
+        later = or_(TwoFactor.last_step.is_(None), TwoFactor.last_step < step)
+        used = update(TwoFactor).where(TwoFactor.user_id == user_id, later).values(last_step=step)
+        if step is not None and await session.scalar(used.returning(TwoFactor.user_id)) is not None:
+            return "app"
+    else:
+        mine = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == crypto.hash_token(given))
+        if await session.scalar(delete(RecoveryCode).where(*mine).returning(RecoveryCode.user_id)) is not None:
+            return "recovery_code"
+    raise Invalid.field("code", WRONG)
+
+
+def _step_of(secret: str, code: str) -> int | None:
+    """The time step that has this code: the present one, or one before or after, as clocks differ."""
+    import pyotp
+
+    digits = "".join(code.split())
+    now = int(clock.now().timestamp()) // STEP
+    steps = (now, now - 1, now + 1)
+    return next((step for step in steps if secrets.compare_digest(_code(pyotp, secret, step), digits.encode())), None)
+
+
+def _code(pyotp: Any, secret: str, step: int) -> bytes:
+    return str(pyotp.TOTP(secret).generate_otp(step)).encode()
+
+
+# Recovery codes
+
+
+async def new_codes(session: AsyncSession, user_id: int, address: str | None = None) -> list[str]:
+    """Ten new recovery codes, shown this once; the old ones are worthless. Raises `Conflict` without a second factor."""
+    if not (await user(session, user_id)).two_factor:
+        raise Conflict("Recovery codes need a second factor. Add one first.")
+    await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    await audit.record(session, user_id, "two_factor.recovery_codes_made", f"user {user_id}", None, address)
+    return await first_codes(session, user_id)
+
+
+async def first_codes(session: AsyncSession, user_id: int) -> list[str]:
+    """Ten recovery codes, if there are none."""
+    if await session.scalar(select(RecoveryCode.user_id).where(RecoveryCode.user_id == user_id).limit(1)) is not None:
+        return []
+    codes = ["-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4)) for _ in range(CODES)]
+    rows = [{"user_id": user_id, "code_hash": crypto.hash_token(code.replace("-", ""))} for code in codes]
+    await session.execute(insert(RecoveryCode), rows)
+    return codes
+
+
+# Taking it off
+
+
+async def keep_one(session: AsyncSession, settings: Settings, user: UserView, *, app: int, passkeys: int) -> None:
+    """Raise `Conflict` when so many fewer apps and passkeys leave none where a second factor is required."""
+    now = await status(session, settings, user)
+    if now.required and now.app - app + now.passkeys - passkeys <= 0:
+        raise Conflict("A second factor is required here. Add another one before you remove this one.")
+
+
+async def drop_unused_codes(session: AsyncSession, user_id: int) -> None:
+    """Recovery codes recover nothing once there is no second factor."""
+    if not (await user(session, user_id)).two_factor:
+        await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+
+
+async def reset(session: AsyncSession, admin_id: int | None, user_id: int, address: str | None = None) -> UserView:
+    """Take the second factor off an account with all that belongs to it, for administrators. Raises `NotFound`."""
+    found = await user(session, user_id)
+    for model in (TwoFactor, RecoveryCode, Passkey):
+        await session.execute(delete(model).where(model.user_id == user_id))
+    await audit.record(session, admin_id, "two_factor.reset", f"user {user_id}", None, address)
+    if found.two_factor:
+        await alerts.alert(session, user_id, "An administrator took the second factor off your account")
+    return await user(session, user_id)
