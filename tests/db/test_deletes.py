@@ -29,6 +29,12 @@ ROWS = """
     insert into source_hints (source_id, token_hash, token, secret) values (1, 't1', 't', 's'), (2, 't2', 't', 's');
     insert into triggers (area_id, source_id) values (1, 1), (2, 2);
     insert into notices (user_id, level, title, body, area_id) values (1, 'info', 't', 'b', 1), (2, 'info', 't', 'b', 2);
+    insert into outgoing_mail (user_id, kind, recipient, share, notice_id)
+        values (1, 'notice', 'a@example.org', 'user:1', 1), (2, 'notice', 'b@example.org', 'user:2', 2);
+    insert into confirmed_emails (user_id, email) values (1, 'a@example.org'), (2, 'b@example.org');
+    insert into email_changes (user_id, email) values (1, 'x@example.org'), (2, 'y@example.org');
+    insert into email_links (token_hash, purpose, user_id, email, expires_at)
+        values ('l1', 'confirm', 1, 'a@example.org', now()), ('l2', 'confirm', 2, 'b@example.org', now());
     insert into login_attempts (login, address) values ('a', '127.0.0.1');
     insert into switched_off (kind, row_id) values ('service', 1);
     insert into meta (key, value) values ('k', 'v');
@@ -59,6 +65,10 @@ OF_USER = [
     "areas",
     "notices",
     "sources",
+    "outgoing_mail",
+    "confirmed_emails",
+    "email_changes",
+    "email_links",
 ]
 
 
