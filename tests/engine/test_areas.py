@@ -79,6 +79,30 @@ async def test_what_is_wrong_is_said_field_by_field(state, user, name):
     assert await rows(state, "select * from areas") == []
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\x00", "a\x9b", "a\u202eb", "a\u2028b"])
+async def test_a_name_is_one_line_without_what_steers_a_terminal(state, user, name):
+    made = await make_area(state, user)
+    given = {"name": name, "action": {"component": "probe.item"}, "reaction": {"component": "probe.send"}}
+    given["reaction"]["parameters"] = {"text": "x"}
+    with pytest.raises(Invalid) as refused:
+        async with state.database.transaction() as session:
+            await areas.create(session, control.scope(state), user, AreaIn.model_validate(given))
+    assert [one["field"] for one in refused.value.errors] == ["name"]
+    pool = await state.database.pool()
+    await pool.execute("update areas set name = $1", name.replace("\x00", "\x07"))
+    for patch, refuses in (
+        ({"name": "b\nc"}, True),
+        ({"name": name.replace("\x00", "\x07"), "is_active": False}, False),
+    ):
+        async with state.database.transaction() as session:
+            change = areas.change(session, control.scope(state), user, made.id, AreaPatch.model_validate(patch))
+            if refuses:
+                with pytest.raises(Invalid):
+                    await change
+            else:
+                assert not (await change).is_active
+
+
 async def test_a_component_can_be_named_by_its_id(state, user):
     made = await make_area(state, user)
     again = await make_area(state, user, action=made.component_action_id, reaction=str(made.component_reaction_id))
