@@ -112,11 +112,11 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 async def work(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     """A worker process."""
     from area.engine.runtime import Worker
-    from area.web.reasons import notice
+    from area.web.reasons import mailed
 
     state = await prepare(settings, dsn)
     try:
-        await Worker(state, notice).run(stop)
+        await Worker(state, mailed).run(stop)
     finally:
         await state.close()
 

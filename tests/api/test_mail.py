@@ -40,7 +40,7 @@ class Mailing:
     async def deliver(self):
         """Send what waits; returns the new mails, as (recipient, subject, token in its link)."""
         self.post.mails.clear()
-        delivery = Delivery(self.state, reasons.notice)
+        delivery = Delivery(self.state, reasons.mailed)
         while await delivery.deliver():
             pass
         found = []

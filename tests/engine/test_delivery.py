@@ -36,7 +36,7 @@ def _clean(post):
 @pytest.fixture
 def delivery(state, post, tmp_path):
     use(state, f"smtp://127.0.0.1:{post.port}?from=AREA <area@x.org>&tls=none")
-    return Delivery(state, reasons.notice)
+    return Delivery(state, reasons.mailed)
 
 
 def use(state, url, **more):

@@ -56,7 +56,7 @@ def test_what_is_put_into_the_inbox_is_translated():
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "notice"
     ]
-    texts = [ast.unparse(one) for call in calls for one in call.args[3:5] if not isinstance(one, ast.Name)]
+    texts = [ast.unparse(one) for call in calls for one in call.args[4:6] if not isinstance(one, ast.Name)]
     written = [re.sub(r"\{[^{}]+\}", "7", ast.literal_eval(one.removeprefix("f"))) for one in texts]
     assert len(written) == len(reasons.NOTICES)
     assert [one for one in written if reasons.notice(one, "fr") == one] == []

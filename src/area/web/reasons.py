@@ -101,9 +101,9 @@ NOTICES = (
     "The mail server refused %(name)s: %(error)s\n\nCheck the e-mail address in your profile.",
     "No more notices are mailed today",
     "%(number)s notices were mailed to you within a day, as many as this server allows. Further ones are only in this inbox.",
-    # of mails, before they are filled in
-    *(part for texts in letters.TEXTS.values() for part in texts if part),
 )
+# of mails, before they are filled in
+MAILS = tuple(part for texts in letters.TEXTS.values() for part in texts if part)
 VALUES = {"host": r"\S+", "kind": r"\S+", "number": r"[\d.]+", "status": r"\d+", "time": r"[\d :-]+"}
 
 
@@ -128,6 +128,11 @@ def reason(text: str | None, lang: str) -> str:
 def notice(text: str, lang: str) -> str:
     """The title or the body of a notice that AREA itself has put, in a language."""
     return _read(text, lang, NOTICES)
+
+
+def mailed(text: str, lang: str) -> str:
+    """What a mail says, in a language: `notice`, or a sentence of `area.mail.letters` that is not filled in yet."""
+    return language.gettext(lang)(text) if text in MAILS else notice(text, lang)
 
 
 def _read(text: str, lang: str, sentences: tuple[str, ...]) -> str:

@@ -65,7 +65,7 @@ def sentences() -> Catalog:
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:
         found.add(kind.default)
-    for text in (*platform(), *reasons.SENTENCES, *reasons.NOTICES):
+    for text in (*platform(), *reasons.SENTENCES, *reasons.NOTICES, *reasons.MAILS):
         found.add(text)
     return found
 
