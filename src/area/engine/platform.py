@@ -156,12 +156,13 @@ class UserPlatform:
             if await conn.fetchval(EXPIRE, *place, error) is None:
                 return
             named = await conn.fetchval("select name from named_connections where id = $1", ref.number)
+            title = f"{service.name} ({named})" if named else service.name
             await notice(
                 conn,
                 self.state.settings,
                 self.user_id,
                 "error",
-                f"{service.name}{f' ({named})' if named else ''} must be reconnected",
+                f"{title} must be reconnected",
                 f"{error}\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
             )
             await conn.execute("select pg_notify('connection_changed', $1)", str(ref))
