@@ -3,9 +3,11 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import structlog
+from typing_extensions import override
 
 SECRETS = ("password", "token", "secret", "authorization", "cookie", "credential", "api_key")
 MASK = "***"
@@ -26,6 +28,18 @@ def _hidden(key: str, value: Any) -> Any:
     return value
 
 
+class Lines(structlog.PrintLogger):
+    """Writes lines; what can't be written (to a full disk, to a pipe that nobody reads any more) is lost and ends nothing else."""
+
+    @override
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
+
+
 def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     """Set the process's logs up, those of libraries too; `auto` is for people on a terminal and JSON elsewhere."""
     people = form == "console" or (form == "auto" and sys.stderr.isatty())
@@ -44,7 +58,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     structlog.configure(
         processors=[*before, *after],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: Lines(sys.stderr),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
