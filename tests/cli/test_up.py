@@ -8,6 +8,8 @@ import urllib.request
 import psutil
 import pytest
 
+from area.cli import supervise
+
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "fastapi", "pydantic", "rich", "sqlalchemy", "structlog", "yaml")
 
 
@@ -88,3 +90,21 @@ def test_everything_runs_says_what_to_do_next_and_stops_on_ctrl_c(clean, start, 
     process.send_signal(signal.SIGTERM)
     assert "no account" not in process.stdout.read()
     assert process.wait(60) == 0
+
+
+def test_counters_are_in_memory_and_what_killed_ones_left_is_removed(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    with supervise.metrics_dir(tmp_path) as first:
+        assert first.stat().st_mode & 0o777 == 0o700
+        if sys.platform == "linux":
+            assert first.is_relative_to("/dev/shm")
+        assert not (tmp_path / "metrics").exists(), "where they were once"
+        left = first.with_name(f"{first.name}-left")
+        left.mkdir()
+        (left / "lock").touch()
+        with supervise.metrics_dir(tmp_path) as second:
+            assert first.exists(), "in use by another `area up`"
+            assert second != first
+            assert not left.exists()
+        assert not second.exists()
+    assert not first.exists()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -62,15 +63,20 @@ def make(area, token):
     return call(area, "/api/areas", body, token)["webhook_url"]
 
 
-def commands(area):
-    return [" ".join(one.cmdline()) for one in area.everybody()]
+def told(area):
+    """The names and command lines of all that runs."""
+    found = []
+    for one in area.everybody():
+        with suppress(psutil.Error):  # it ended
+            found.append(f"{one.name()}: {' '.join(one.cmdline())}")
+    return found
 
 
 MOMENTS = {
     "while the cluster is made": lambda it: next(it.data.glob(".postgres-*"), None),
     "while the database starts": lambda it: (it.data / "postgres" / "postmaster.pid").exists(),
-    "while the schema is made": lambda it: any(command.endswith("db upgrade") for command in commands(it)),
-    "while its parts start": lambda it: any(one.name() == "area web" for one in it.everybody()),
+    "while the schema is made": lambda it: any(line.endswith("db upgrade") for line in told(it)),
+    "while its parts start": lambda it: any(line.startswith("area web: ") for line in told(it)),
 }
 
 
