@@ -15,7 +15,7 @@ from area.executions import ExecutionView
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
-from area.kit.templating import RenderError
+from area.kit.template import RenderError
 from area.plans import MASK, SECRET, Config, Scope, compile_config, parse
 from area.registry import Registry
 from area.sdk import Action, Reaction

@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from area.kit import condition, templating
+from area.kit import template
 from area.kit.clock import BadTime, parse_delay
 from area.kit.crypto import Keyring
-from area.kit.filling import Filling
 from area.kit.problems import FieldError, Invalid
+from area.kit.template import condition
+from area.kit.template.filling import Filling
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import Action, Reaction, sensitive
@@ -103,7 +104,7 @@ class Plan:
             if value in (None, "") and name in self.optional:
                 continue
             # a lone placeholder keeps its type, but a number is welcome where text is wanted
-            values[name] = value if isinstance(value, str) or name not in self.textual else templating.as_text(value)
+            values[name] = value if isinstance(value, str) or name not in self.textual else template.as_text(value)
         return values
 
 
@@ -258,7 +259,7 @@ def _reaction_params(
             continue
         try:
             filling = Filling(text, structured=one.type == "json")
-        except templating.TemplateError as error:
+        except template.TemplateError as error:
             errors.append({"field": place, "message": str(error)})
             continue
         errors += [{"field": place, "message": sentence} for sentence in filling.check(names)]

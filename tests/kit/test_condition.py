@@ -12,9 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from area.kit import condition
-from area.kit.condition import MAX_COMPARISONS, MAX_CONDITION, MAX_DEPTH, Condition, ConditionError, check, parse
 from area.kit.regex import MAX_PATTERN, MAX_PROGRAM, MAX_TEXT
+from area.kit.template import condition
+from area.kit.template.condition import (
+    MAX_COMPARISONS,
+    MAX_CONDITION,
+    MAX_DEPTH,
+    Condition,
+    ConditionError,
+    check,
+    parse,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/templates.md").read_text()
 DATA: dict[str, Any] = orjson.loads(PAGE.split("```json\n")[1].split("```")[0])

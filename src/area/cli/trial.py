@@ -14,7 +14,7 @@ from area.cli import console
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from area.kit.condition import Condition
+    from area.kit.template.condition import Condition
     from area.registry import Registry
     from area.sdk import Action, Context, Event, Platform, Reaction, Request, Service
 
@@ -315,8 +315,8 @@ def _parameters(
     """The parameters, checked as those of an AREA are; and, of an action, its `only_if`."""
     from pydantic import ValidationError
 
-    from area.kit import condition
     from area.kit.problems import Invalid
+    from area.kit.template import condition
     from area.plans import check_texts, field_errors, parse
     from area.sdk import Action
     from area.sdk.fields import fields

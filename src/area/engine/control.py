@@ -15,7 +15,7 @@ from area.engine.samples import sample_of
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, NotFound
-from area.kit.templating import RenderError
+from area.kit.template import RenderError
 from area.parameters import configs
 from area.parameters import present as present_config
 from area.plans import Plan, compile_config, field_errors

@@ -27,7 +27,7 @@ from area.engine.recorder import Outcome, Recorder
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.fair import user, working_for
-from area.kit.templating import RenderError
+from area.kit.template import RenderError
 from area.kit.text import dump_json
 from area.plans import field_errors
 from area.sdk import AuthExpired, Context, Permanent, Retry

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from area.areas import AreaIn, AreaOut, Part
 from area.catalog import ComponentView, VariableView
-from area.kit.filling import Filling
-from area.kit.templating import RenderError, TemplateError, as_text
+from area.kit.template import RenderError, TemplateError, as_text
+from area.kit.template.filling import Filling
 from area.kit.text import clean_text
 from area.plans import MASK, to_text
 from area.registry import Registry

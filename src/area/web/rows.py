@@ -4,9 +4,9 @@ import re
 
 from pydantic import BaseModel
 
-from area.kit import condition
-from area.kit.condition import ConditionError
-from area.kit.templating import TemplateError, read_literal, read_path, read_string, skip_space
+from area.kit.template import TemplateError, condition
+from area.kit.template.condition import ConditionError
+from area.kit.template.reading import read_literal, read_path, read_string, skip_space
 
 ALONE = ("empty", "not empty")  # operators that take nothing to compare with
 OPERATORS = (

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from area.kit import templating
+from area.kit import template
 
 
 class Filling:
@@ -25,22 +25,22 @@ class Filling:
             except orjson.JSONDecodeError:
                 document = text
         self._parts = _compile(document)
-        found: list[templating.Template] = list(_templates(self._parts))
-        self.names = frozenset(name for template in found for name in template.names)
-        self.constant = not any(template.paths for template in found)
+        found: list[template.Template] = list(_templates(self._parts))
+        self.names = frozenset(name for one in found for name in one.names)
+        self.constant = not any(one.paths for one in found)
 
     def render(self, data: Mapping[str, Any]) -> Any:
-        """Fill from `data`. Raises `templating.RenderError`."""
+        """Fill from `data`. Raises `template.RenderError`."""
         return _render(self._parts, data)
 
     def check(self, names: Collection[str]) -> list[str]:
         """Sentences for names that are not among `names`."""
-        return [sentence for template in _templates(self._parts) for sentence in templating.check(template, names)]
+        return [sentence for one in _templates(self._parts) for sentence in template.check(one, names)]
 
 
 def _compile(document: Any) -> Any:
     if isinstance(document, str):
-        return templating.compile(document)
+        return template.compile(document)
     if isinstance(document, dict):
         return {key: _compile(value) for key, value in document.items()}
     if isinstance(document, list):
@@ -48,8 +48,8 @@ def _compile(document: Any) -> Any:
     return document
 
 
-def _templates(parts: Any) -> list[templating.Template]:
-    if isinstance(parts, templating.Template):
+def _templates(parts: Any) -> list[template.Template]:
+    if isinstance(parts, template.Template):
         return [parts]
     if isinstance(parts, dict):
         return [one for value in parts.values() for one in _templates(value)]
@@ -59,7 +59,7 @@ def _templates(parts: Any) -> list[templating.Template]:
 
 
 def _render(parts: Any, data: Mapping[str, Any]) -> Any:
-    if isinstance(parts, templating.Template):
+    if isinstance(parts, template.Template):
         return parts.render(data)
     if isinstance(parts, dict):
         return {key: _render(value, data) for key, value in parts.items()}

@@ -14,21 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from area.kit import templating
-from area.kit.templating import (
-    DIRECTIVES,
-    FILTERS,
-    MAX_FILTERS,
-    MAX_PLACEHOLDERS,
-    MAX_RESULT,
-    MAX_TEMPLATE,
-    MAX_VALUE,
-    RenderError,
-    TemplateError,
-    as_text,
-    check,
-    strip_html,
-)
+from area.kit import template as templating
+from area.kit.template import RenderError, TemplateError, as_text, check
+from area.kit.template.dates import DIRECTIVES
+from area.kit.template.filters import FILTERS, MAX_VALUE
+from area.kit.template.html import strip_html
+from area.kit.template.reading import MAX_SEGMENTS
+from area.kit.template.template import MAX_FILTERS, MAX_PLACEHOLDERS, MAX_RESULT, MAX_TEMPLATE, MAX_WORK
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/templates.md").read_text()
 DATA: dict[str, Any] = orjson.loads(PAGE.split("```json\n")[1].split("```")[0])
@@ -618,10 +610,10 @@ def test_the_limits_are_on_the_page() -> None:
         MAX_TEMPLATE,
         MAX_PLACEHOLDERS,
         MAX_FILTERS,
-        templating.MAX_SEGMENTS,
+        MAX_SEGMENTS,
         MAX_VALUE,
         MAX_RESULT,
-        templating.MAX_WORK,
+        MAX_WORK,
     ):
         assert f"{limit:,} " in limits
 

@@ -13,19 +13,18 @@ from typing import Any, NoReturn
 
 from area.kit import regex
 from area.kit.regex import RegexError
-from area.kit.templating import (
+from area.kit.template.dates import parse_date
+from area.kit.template.reading import (
     Argument,
     Path,
     PlacedError,
-    as_text,
-    is_empty,
-    parse_date,
     read_literal,
     read_path,
     read_string,
     skip_space,
     unknown_names,
 )
+from area.kit.template.values import as_text, is_empty
 from area.kit.text import clean_json, nearest
 
 MAX_CONDITION = 10_240  # characters

@@ -1,0 +1,141 @@
+"""Dates that a filter understands, and the forms it writes them in."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from area.kit.clock import BadTime, zone_named
+from area.kit.template.reading import Argument
+from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_text, is_empty
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+# strftime's own depend on the platform and on its language
+DIRECTIVES: Mapping[str, Callable[[datetime], str]] = {
+    "%Y": lambda at: f"{at.year:04}",
+    "%y": lambda at: f"{at.year % 100:02}",
+    "%m": lambda at: f"{at.month:02}",
+    "%-m": lambda at: str(at.month),
+    "%B": lambda at: _MONTHS[at.month - 1],
+    "%b": lambda at: _MONTHS[at.month - 1][:3],
+    "%d": lambda at: f"{at.day:02}",
+    "%-d": lambda at: str(at.day),
+    "%j": lambda at: f"{at.timetuple().tm_yday:03}",
+    "%A": lambda at: _WEEKDAYS[at.weekday()],
+    "%a": lambda at: _WEEKDAYS[at.weekday()][:3],
+    "%u": lambda at: str(at.isoweekday()),
+    "%V": lambda at: f"{at.isocalendar().week:02}",
+    "%G": lambda at: f"{at.isocalendar().year:04}",
+    "%H": lambda at: f"{at.hour:02}",
+    "%-H": lambda at: str(at.hour),
+    "%I": lambda at: f"{at.hour % 12 or 12:02}",
+    "%-I": lambda at: str(at.hour % 12 or 12),
+    "%p": lambda at: "AM" if at.hour < 12 else "PM",
+    "%M": lambda at: f"{at.minute:02}",
+    "%S": lambda at: f"{at.second:02}",
+    "%f": lambda at: f"{at.microsecond:06}",
+    "%z": lambda at: at.strftime("%z"),
+    "%:z": lambda at: at.isoformat()[-6:] if at.utcoffset() else "+00:00",
+    "%Z": lambda at: at.tzname() or "",
+    "%s": lambda at: str(int(at.timestamp() // 1)),
+    "%F": lambda at: at.date().isoformat(),
+    "%T": lambda at: f"{at.hour:02}:{at.minute:02}:{at.second:02}",
+    "%%": lambda _at: "%",
+}
+_DIRECTIVE = re.compile(r"%[-:]?.?", re.DOTALL)
+_DATE_ONLY = re.compile(r"\d{4}-?\d{2}-?\d{2}", re.ASCII)
+_UNIX = re.compile(r"-?\d{1,20}(?:\.\d{1,9})?", re.ASCII)
+_MAX_FORMAT = 200
+_MAX_DATE = 64
+_MILLISECONDS = 1e11  # as seconds this is the year 5138, so larger numbers are milliseconds
+
+
+def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
+    """The filter `date`. Raises `BadArgument`."""
+    pieces = _format(argument_text(form, "the format"))
+    try:
+        zone = None if zone_name is None else zone_named(argument_text(zone_name, "the time zone"))
+    except BadTime as error:
+        raise BadArgument(str(error)) from error
+
+    def show(value: Any) -> str:
+        if is_empty(value):
+            return ""
+        at = _to_datetime(value)
+        try:
+            if isinstance(at, datetime):
+                local = at.astimezone(zone) if zone else at
+            else:
+                local = datetime(at.year, at.month, at.day, tzinfo=zone or UTC)  # a day is the same day in every zone
+            return "".join(piece if isinstance(piece, str) else piece(local) for piece in pieces)
+        except (OverflowError, ValueError) as error:
+            raise Unfit(f'"{as_text(value)[:_MAX_DATE]}" is out of the range of dates.') from error
+
+    return show
+
+
+def _format(form: str) -> list[str | Callable[[datetime], str]]:
+    if not form or len(form) > _MAX_FORMAT:
+        raise BadArgument(f'the format has 1 to {_MAX_FORMAT} characters, such as "%Y-%m-%d %H:%M".')
+    pieces: list[str | Callable[[datetime], str]] = []
+    position = 0
+    for match in _DIRECTIVE.finditer(form):
+        if match[0] not in DIRECTIVES:
+            raise BadArgument(f"the format has no {match[0]}; there is {' '.join(DIRECTIVES)}.")
+        pieces += [form[position : match.start()], DIRECTIVES[match[0]]]
+        position = match.end()
+    return [*pieces, form[position:]]
+
+
+def _to_datetime(value: Any) -> datetime | date:
+    """An aware datetime, or a date for a day without a time. Raises `Unfit`."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return value
+    text = as_text(value).strip()
+    at = (
+        None
+        if isinstance(value, bool) or len(text) > _MAX_DATE
+        else parse_date(text) or _unix(text) or _mail_date(text)
+    )
+    if at is None:
+        raise Unfit(f'"{text[:_MAX_DATE]}" is no date; ISO 8601 and unix seconds are understood.')
+    return at
+
+
+def parse_date(text: str) -> datetime | date | None:
+    """ISO 8601: an aware datetime (UTC when it does not say), a date when there is no time, None when it is neither."""
+    if len(text) > _MAX_DATE or not text[:4].isdigit():
+        return None
+    try:
+        if _DATE_ONLY.fullmatch(text):
+            return date.fromisoformat(text)
+        at = None if _UNIX.fullmatch(text) else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at is None or at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _unix(text: str) -> datetime | None:
+    if not _UNIX.fullmatch(text):
+        return None
+    seconds = float(text)
+    try:
+        return datetime.fromtimestamp(seconds / 1000 if abs(seconds) >= _MILLISECONDS else seconds, UTC)
+    except (OverflowError, ValueError, OSError):  # what the platform can't represent
+        return None
+
+
+def _mail_date(text: str) -> datetime | None:
+    """RFC 5322, as in mail and in feeds."""
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,284 @@
+"""A template compiled once, rendered in about a microsecond."""
+
+from collections.abc import Collection, Mapping, Sized
+from dataclasses import dataclass, field
+from typing import Any
+
+from area.kit.template.filters import FILTERS, MAX_VALUE, Kind
+from area.kit.template.reading import (
+    NAME,
+    SHOWN,
+    Argument,
+    Path,
+    PlacedError,
+    read_literal,
+    read_path,
+    read_string,
+    skip_space,
+    unknown_names,
+)
+from area.kit.template.values import BadArgument, Filter, Unfit, as_text
+from area.kit.text import did_you_mean
+
+MAX_TEMPLATE = 65_536  # characters, as all of these
+MAX_PLACEHOLDERS = 200
+MAX_FILTERS = 20  # of one placeholder
+MAX_RESULT = 262_144
+MAX_WORK = 1_048_576  # what all filters of one rendering read and write
+
+
+class TemplateError(PlacedError):
+    """A template that can't be used: what is wrong, where, and what to write instead."""
+
+
+class RenderError(Exception):
+    """A template that can't be filled with this data: too large, or a value that a filter can't use."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A filter with its arguments: `text` says that it is given text, `reads` that its time grows with its input."""
+
+    apply: Filter
+    text: bool
+    reads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Placeholder:
+    """`path` or else the text `literal`, and the filters in their order."""
+
+    source: str
+    path: Path | None
+    literal: str
+    filters: tuple[_Step, ...]
+
+
+# the text before a placeholder, the key that it looks up if that is all that it does, and the placeholder
+_Slot = tuple[str, str | None, _Placeholder]
+
+
+def compile(text: str) -> "Template":  # noqa: A001 -- as in `re`; used as `template.compile`
+    """Compile a template. Raises `TemplateError`. A text without `{{` is constant."""
+    if len(text) > MAX_TEMPLATE:
+        raise TemplateError(
+            f"the text is too long: {len(text):,} characters, {MAX_TEMPLATE:,} are allowed.", text, MAX_TEMPLATE
+        )
+    slots: list[_Slot] = []
+    paths: list[Path] = []
+    before: list[str] = []
+    position = count = 0
+    while (start := text.find("{{", position)) >= 0:
+        count += 1
+        if count > MAX_PLACEHOLDERS:
+            raise TemplateError(f"there are more than {MAX_PLACEHOLDERS} placeholders; use fewer.", text, start)
+        before.append(text[position:start])
+        placeholder, position = _read_placeholder(text, start)
+        path = placeholder.path
+        if path:
+            paths.append(path)
+        if path is None and not placeholder.filters:
+            before.append(placeholder.literal)
+            continue
+        simple = path is not None and len(path.steps) == 1 and not placeholder.filters
+        slots.append(("".join(before), path.name if path and simple else None, placeholder))
+        before = []
+    return Template(
+        text=text,
+        names=frozenset(path.name for path in paths),
+        paths=frozenset(path.keys for path in paths),
+        _slots=tuple(slots),
+        _end="".join([*before, text[position:]]),
+    )
+
+
+def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
+    if text.startswith("{{{", start):
+        raise TemplateError(
+            'three braces; a placeholder has two: {{title}}. For a brace before one, write {{"{"}}{{title}}.',
+            text,
+            start,
+        )
+    position = skip_space(text, start + 2)
+    path, literal = None, ""
+    if text.startswith(('"', "'"), position):
+        literal, position = read_string(text, position, TemplateError)
+    elif text.startswith("}}", position):
+        raise TemplateError("nothing stands between the braces; write a name, such as {{title}}.", text, start)
+    elif NAME.match(text, position) or text.startswith("[", position):
+        path, position = read_path(text, position, TemplateError)
+    else:
+        raise _unexpected(text, position, start)
+    filters: list[_Step] = []
+    while True:
+        position = skip_space(text, position)
+        if text.startswith("}}", position):
+            source = text[start : position + 2]
+            return _Placeholder(source, path, literal, tuple(filters)), position + 2
+        if not text.startswith("|", position):
+            raise _unexpected(text, position, start)
+        if len(filters) == MAX_FILTERS:
+            raise TemplateError(f"a placeholder has at most {MAX_FILTERS} filters.", text, position)
+        one, position = _read_filter(text, position, start)
+        filters.append(one)
+
+
+def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
+    """The filter whose `|` is at `bar`."""
+    begin = skip_space(text, bar + 1)
+    match = NAME.match(text, begin)
+    if match is None:
+        raise TemplateError(f"after | comes a filter: {', '.join(FILTERS)}.", text, bar)
+    name, position = match[0], match.end()
+    kind = FILTERS.get(name.lower())
+    if kind is None:
+        hint = did_you_mean(name, FILTERS)
+        name = name[:SHOWN]
+        there_is = f" There is {', '.join(FILTERS)}." if hint == "." else ""
+        raise TemplateError(f'there is no filter "{name}"{hint}{there_is}', text, begin)
+    arguments: list[Argument] = []
+    position = skip_space(text, position)
+    if text.startswith("(", position):
+        raise _unexpected(text, position, start)
+    separator = ":"
+    while text.startswith(separator, position) and len(arguments) <= kind.most:
+        here = skip_space(text, position + 1)
+        read = read_literal(text, here, TemplateError)
+        if read is None:
+            raise _no_argument(text, here, start, kind)
+        arguments.append(read[0])
+        position = skip_space(text, read[1])
+        separator = ","
+    if not kind.least <= len(arguments) <= kind.most:
+        raise TemplateError(f"{name} is written {kind.usage}.", text, begin)
+    try:
+        return _Step(kind.build(*arguments), kind.text, kind.reads), position
+    except BadArgument as error:
+        raise TemplateError(f"{name}: {error}", text, begin) from error
+
+
+def _no_argument(text: str, position: int, start: int, kind: "Kind") -> TemplateError:
+    if position >= len(text):
+        return _unexpected(text, position, start)
+    if text[position] in "“”„‘’«»":  # noqa: RUF001 -- typographic quotes, which phones write
+        return TemplateError("use straight quotes: \" or '.", text, position)
+    return TemplateError(f"an argument is a number or a text in quotes, as in {kind.usage}.", text, position)
+
+
+def _unexpected(text: str, position: int, start: int) -> TemplateError:
+    """The error for what can't stand at `position` of the placeholder that begins at `start`."""
+    if position >= len(text) or text.startswith("{{", position):
+        return TemplateError(
+            'this {{ is never closed; add }} after the name, or write {{"{{"}} for two braces.', text, start
+        )
+    found = NAME.match(text, position)
+    word = found[0] if found else text[position]
+    if word.lower() in FILTERS:
+        return TemplateError(f"before a filter comes |, as in {{{{title | {word}}}}}.", text, position)
+    if word == "}":
+        return TemplateError("a placeholder ends with two braces: }}.", text, position)
+    if word == "(":
+        return TemplateError("a filter's argument follows a colon, as in {{title | truncate:80}}.", text, position)
+    return TemplateError(
+        f'"{word[:SHOWN]}" can\'t stand here; a placeholder is a name and filters, such as {{{{title | upper}}}}.',
+        text,
+        position,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template; made by `compile`. `names` are the top-level names it uses, `paths` all the steps of each path."""
+
+    text: str
+    names: frozenset[str]
+    paths: frozenset[tuple[str, ...]]
+    _slots: tuple[_Slot, ...] = field(repr=False)
+    _end: str = field(repr=False)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it depends on no data."""
+        return not self.names
+
+    def render(self, data: Mapping[str, Any]) -> Any:
+        """Fill it with `data`, which is left as it is.
+
+        Exactly one placeholder and nothing around it keeps the value's type, and is None when the value is missing. Else
+        the result is text, each value as `as_text` writes it. Raises `RenderError`.
+        """
+        slots = self._slots
+        if len(slots) == 1 and not self._end and not slots[0][0]:
+            value, _ = _value(slots[0][2], data, 0)
+            if isinstance(value, str) and len(value) > MAX_VALUE:
+                raise _too_long(slots[0][2], value)
+            return value
+        pieces: list[str] = []
+        size = len(self._end)
+        work = 0
+        for before, key, placeholder in slots:
+            if key is None:
+                value, work = _value(placeholder, data, work)
+            else:
+                value = data.get(key)
+            text = value if type(value) is str else as_text(value)
+            pieces += (before, text)
+            size += len(before) + len(text)
+            if size > MAX_RESULT:
+                raise RenderError(
+                    f"The text becomes longer than {MAX_RESULT:,} characters with {_short(placeholder)}; shorten it, for"
+                    " instance with | truncate:1000."
+                )
+        pieces.append(self._end)
+        return "".join(pieces)
+
+
+def _value(part: _Placeholder, data: Mapping[str, Any], work: int) -> tuple[Any, int]:
+    """The value of a placeholder, and the work done so far."""
+    value: Any = part.path.find(data) if part.path else part.literal
+    for step in part.filters:
+        if step.text and not isinstance(value, str):
+            value = as_text(value)
+            work = _count(part, value, work)
+        elif step.reads and isinstance(value, str | list | tuple | dict):
+            work = _count_read(part, value, work)
+        try:
+            value = step.apply(value)
+        except Unfit as error:
+            raise RenderError(f"{_short(part)} can't be filled: {error}") from error
+        if step.reads and isinstance(value, str):
+            work = _count(part, value, work)
+    return value, work
+
+
+def _count(part: _Placeholder, text: str, work: int) -> int:
+    """The work with a text that was made. Raises `RenderError` when it is too long, or the work too much."""
+    if len(text) > MAX_VALUE:
+        raise _too_long(part, text)
+    return _count_read(part, text, work)
+
+
+def _count_read(part: _Placeholder, value: Sized, work: int) -> int:
+    work += len(value)
+    if work > MAX_WORK:
+        raise RenderError(
+            f"{_short(part)} can't be filled: the filters have more than {MAX_WORK:,} characters to work through; shorten"
+            " the value with | truncate:1000 first."
+        )
+    return work
+
+
+def _too_long(part: _Placeholder, text: str) -> RenderError:
+    return RenderError(
+        f"{_short(part)} can't be filled: the text has {len(text):,} characters, {MAX_VALUE:,} are allowed; shorten it, for"
+        " instance with | truncate:1000."
+    )
+
+
+def _short(part: _Placeholder) -> str:
+    return part.source if len(part.source) <= 100 else f"{part.source[:97]}…"
+
+
+def check(template: Template, names: Collection[str]) -> list[str]:
+    """A sentence for each top-level name that the template uses and `names` does not have; none when all is well."""
+    return unknown_names(template.names, names)

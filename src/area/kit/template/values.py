@@ -1,0 +1,74 @@
+"""Values as text, and whether there is one."""
+
+import math
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, cast
+
+from area.kit.template.reading import Argument
+from area.kit.text import clean_json, dump_json
+
+Filter = Callable[[Any], Any]
+
+
+_BIG = 2**63
+
+
+def as_text(value: Any) -> str:
+    """A value as it stands in text.
+
+    None and NaN are nothing, booleans `true` and `false`, numbers plain (3.0 is `3`, never with an exponent), dates and
+    times ISO 8601, lists and objects compact JSON.
+    """
+    kind = type(value)
+    if kind is str:
+        return cast(str, value)
+    if value is None:
+        return ""
+    if kind is int and -_BIG < value < _BIG:
+        return str(value)
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is float:
+        return _plain_float(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, dict | list | tuple):
+        return dump_json(value).decode()
+    clean = clean_json(value)  # what isn't plain data, and integers too long to be written: these become text
+    return str(clean) if isinstance(clean, int) else as_text(clean)
+
+
+def _plain_float(value: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    written = repr(value)
+    return format(Decimal(written), "f") if "e" in written else written
+
+
+_LONGEST_BLANK = 1000  # a longer text counts as something without being read
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value is missing, null, a text of nothing but white space, or a list or object with nothing in it."""
+    if isinstance(value, str):
+        return not value or (len(value) <= _LONGEST_BLANK and value.isspace())
+    return value is None or (isinstance(value, list | tuple | dict) and not value)
+
+
+class BadArgument(ValueError):
+    """A filter's argument that it can't take."""
+
+
+class Unfit(ValueError):
+    """A value that a filter can't use."""
+
+
+def argument_text(value: Argument, what: str) -> str:
+    """The argument, which must be a text. Raises `BadArgument`."""
+    if not isinstance(value, str):
+        raise BadArgument(f"{what} must be a text in quotes.")
+    return value
