@@ -1,5 +1,6 @@
 """What pages show of runs beside the log: figures of one AREA, a run's neighbours and replays, its parameters then."""
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -12,10 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import parameters
 from area.db.models import Area, AreaVersion
 from area.executions import ExecutionView
+from area.kit.budget import Budget
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
+from area.kit.evaluation import evaluate
+from area.kit.fair import Full
 from area.kit.problems import Invalid
 from area.kit.template import RenderError
+from area.kit.text import dump_json
 from area.plans import MASK, SECRET, Config, Scope, compile_config, parse
 from area.registry import Registry
 from area.sdk import Action, Reaction
@@ -161,8 +166,9 @@ async def _filled(
     try:
         variables = await _variables(session, scope.registry, config)
         plain = parameters.open_secrets(scope.keyring, view.area_id, config, variables)
-        return compile_config(scope.registry, plain).values(data), None
-    except (Invalid, RenderError, Undecryptable) as error:
+        plan = compile_config(scope.registry, plain)
+        return await evaluate(functools.partial(plan.values, data), Budget(), len(dump_json(data))), None
+    except (Full, Invalid, RenderError, Undecryptable) as error:
         return None, str(error)
 
 

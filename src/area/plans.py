@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from area.kit import template
+from area.kit.budget import MAX_FILLED, Budget
 from area.kit.clock import BadTime, parse_delay
 from area.kit.crypto import Keyring
 from area.kit.problems import FieldError, Invalid
@@ -22,6 +23,7 @@ from area.sdk.fields import Field, fields
 MASK = sensitive.MASK
 SECRET = "enc:"  # noqa: S105 - the mark of an encrypted value, no secret
 MAX_VALUE = 64 * 1024  # characters of one parameter
+MOST_ERRORS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +90,27 @@ class Plan:
     action_connection: int = 0
     reaction_connection: int = 0
 
-    def fill(self, data: Mapping[str, Any]) -> BaseModel:
+    def holds(self, data: Mapping[str, Any], budget: Budget) -> bool:
+        """Whether the reaction is to run for an event. Raises `Exhausted`."""
+        return self.only_if is None or self.only_if.evaluate(data, budget)
+
+    def fill(self, data: Mapping[str, Any], budget: Budget) -> BaseModel:
         """The reaction's parameters for one event. Raises `RenderError` or pydantic's `ValidationError`."""
-        return self.reaction.params.model_validate(self.values(data))
+        return self.reaction.params.model_validate(self.values(data, budget))
 
     def due(self, after: datetime, timezone: str) -> datetime | None:
         """When an event of `after` is to run, in the user's zone; None without a delay."""
         return parse_delay(self.delay, timezone).due(after) if self.delay else None
 
-    def values(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Each parameter as filled, before validation; an optional one that came out empty is left out."""
+    def values(self, data: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+        """Each parameter as filled, before validation; an optional one that came out empty is left out.
+
+        Raises `RenderError`, also when all of them together become larger than `MAX_FILLED`.
+        """
+        budget.room = MAX_FILLED
         values = dict(self.constants)
         for name, filling in self.fillings.items():
-            value = filling.render(data)
+            value = filling.render(data, budget)
             if value in (None, "") and name in self.optional:
                 continue
             # a lone placeholder keeps its type, but a number is welcome where text is wanted
@@ -288,6 +298,9 @@ def _check_constants(
 
 def field_errors(error: ValidationError, place: str) -> list[FieldError]:
     """Pydantic's errors as ours; `Value error, ` is not for users."""
+    if error.error_count() > MOST_ERRORS:  # of a long list of other values, one for each
+        message = f"{error.error_count():,} values are not what is expected here; choose one of them, such as {{{{items.0}}}}."
+        return [{"field": place, "message": message}]
     return [
         {
             "field": ".".join([place, *(str(part) for part in one["loc"])]),

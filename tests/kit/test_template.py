@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from area.kit import template as templating
+from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget
 from area.kit.template import RenderError, TemplateError, as_text, check
 from area.kit.template.dates import DIRECTIVES
-from area.kit.template.filters import FILTERS, MAX_VALUE
+from area.kit.template.filters import FILTERS
 from area.kit.template.html import strip_html
 from area.kit.template.reading import MAX_SEGMENTS
-from area.kit.template.template import MAX_FILTERS, MAX_PLACEHOLDERS, MAX_RESULT, MAX_TEMPLATE, MAX_WORK
+from area.kit.template.template import MAX_FILTERS, MAX_PLACEHOLDERS, MAX_TEMPLATE
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/templates.md").read_text()
 DATA: dict[str, Any] = orjson.loads(PAGE.split("```json\n")[1].split("```")[0])
@@ -298,6 +299,10 @@ def test_dates(form: str, value: Any, result: str) -> None:
         ("number", True, "true is no number"),
         ("number", "9" * 5000, "is no number"),
         ("number", "1e999", "too large"),
+        pytest.param("number", 10**5000, "too large", id="5,000 digits"),
+        pytest.param("number:2", 10**5000, "too large", id="5,000 digits, rounded"),
+        ("number:2", -(10**1000), "too large"),
+        pytest.param("number:2", " " * 900_000 + "x", "is no number", id="blanks"),
         ("number", [1], "is no number"),
         ('date:"%F"', "yesterday", '"yesterday" is no date'),
         ('date:"%F"', True, "is no date"),
@@ -339,7 +344,7 @@ def test_values_that_a_filter_refuses(expression: str, value: Any, said: str) ->
     ],
 )
 def test_strip_html(html: str, text: str) -> None:
-    assert strip_html(html) == text
+    assert strip_html(html, Budget()) == text
     assert render("{{v | strip_html}}", v=html) == text
 
 
@@ -387,7 +392,7 @@ def test_strip_html(html: str, text: str) -> None:
         ("{{a | truncate:0}}", "whole number from 1 to"),
         ("{{a | truncate:1.5}}", "whole number from 1 to"),
         ("{{a | truncate:true}}", "whole number from 1 to"),
-        ("{{a | truncate:262145}}", "whole number from 1 to 262,144"),
+        ("{{a | truncate:1048577}}", "whole number from 1 to 1,048,576"),
         ('{{a | truncate:2,"..."}}', "the end is longer"),
         ('{{a | truncate:2,".",3}}', "truncate is written"),
         ("{{a | truncate:3,}}", "an argument is a number"),
@@ -412,8 +417,8 @@ def test_the_limits_themselves_are_allowed() -> None:
     assert render("{{a}}" * MAX_PLACEHOLDERS, a="x") == "x" * MAX_PLACEHOLDERS
     assert render("{{a" + "|upper" * MAX_FILTERS + "}}", a="x") == "X"
     assert render("x" * MAX_TEMPLATE) == "x" * MAX_TEMPLATE
-    assert render("{{a}}", a="x" * MAX_VALUE) == "x" * MAX_VALUE
-    assert len(render("{{a}}{{b}}", a="x" * 10, b="x" * (MAX_RESULT - 10))) == MAX_RESULT
+    assert render("{{a}}", a="x" * MAX_TEXT) == "x" * MAX_TEXT
+    assert len(render("{{a}}{{b}}", a="x" * 10, b="x" * (MAX_FILLED - 10))) == MAX_FILLED
 
 
 @pytest.mark.parametrize(
@@ -452,7 +457,7 @@ def test_hostile_templates_are_refused_at_once(text: str) -> None:
         "{{a" + '|replace:"x","xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"' * MAX_FILTERS + "}}",
         "{{a" + "|json" * MAX_FILTERS + "}}",
         "{{a" + "|urlencode" * MAX_FILTERS + "}}",
-        '{{many | join:"' + "y" * 1000 + '"}}',
+        '{{many | join:"' + "y" * 1100 + '"}}',
         "{{a}}" * MAX_PLACEHOLDERS,
         ("{{a" + "|upper" * MAX_FILTERS + "|length}}").replace("|upper", "", 1) * MAX_PLACEHOLDERS,
         "{{big}}{{big}}",
@@ -460,7 +465,6 @@ def test_hostile_templates_are_refused_at_once(text: str) -> None:
         "{{big}}",
         "{{tree}} ",
         "{{tree | json | length}}" * MAX_PLACEHOLDERS,
-        "{{tree | truncate:1}}",
         "{{branch | truncate:1}}" * MAX_PLACEHOLDERS,
         "{{branch | json | length}}" * MAX_PLACEHOLDERS,
         "{{wide | join | length}}" * MAX_PLACEHOLDERS,
@@ -480,14 +484,14 @@ def test_bombs_are_refused_before_they_go_off(chain: str) -> None:
     template = templating.compile(chain)
 
     def attempt() -> None:
-        with pytest.raises(RenderError, match="characters"):
+        with pytest.raises(RenderError, match=r"larger than|more work|characters"):
             template.render(data)
 
-    assert cpu_seconds(attempt) < 2
+    assert cpu_seconds(attempt) < 1
 
 
 def test_a_large_value_can_be_shortened() -> None:
-    big = "<p>" + "word " * 200_000 + "</p>"
+    big = "<p>" + "word " * 190_000 + "</p>"
     assert len(render("{{v | truncate:100}}", v=big)) == 100
     assert render("{{v | length}}", v=big) == len(big)
     assert render('{{v | default:"x" | first}}', v=big) == "<"
@@ -495,14 +499,16 @@ def test_a_large_value_can_be_shortened() -> None:
     assert len(render('{{v | truncate:200000 | strip_html | truncate:50,""}}!', v=big)) <= 51
 
 
-def test_lists_and_objects_pass_whatever_their_size() -> None:
-    tree = {"list": list(range(1_000_000))}
+def test_lists_and_objects_pass_as_they_are_up_to_the_size_of_all_parameters() -> None:
+    tree = {"list": list(range(100_000))}
     assert render("{{v}}", v=tree) is tree
+    with pytest.raises(RenderError, match="larger than 1,048,576 bytes"):
+        render("{{v}}", v=[tree, tree])
 
 
 def test_deep_values() -> None:
     deep: Any = "end"
-    for _ in range(100_000):
+    for _ in range(5_000):
         deep = {"a": deep}
     assert render("{{v" + ".a" * 49 + "}}", v=deep)["a"]
     assert "nested more than 100 levels" in render("-{{v}}", v=deep)
@@ -611,9 +617,8 @@ def test_the_limits_are_on_the_page() -> None:
         MAX_PLACEHOLDERS,
         MAX_FILTERS,
         MAX_SEGMENTS,
-        MAX_VALUE,
-        MAX_RESULT,
-        MAX_WORK,
+        MAX_TEXT,
+        MAX_FILLED,
     ):
         assert f"{limit:,} " in limits
 

@@ -1,5 +1,6 @@
 """What people do to executions: run, replay, cancel, try without sending."""
 
+import functools
 from typing import Any, Literal
 
 import orjson
@@ -10,12 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import areas
 from area.areas import AreaIn
 from area.db.models import Area, AreaExecution
-from area.engine.intake import LaterJob, enqueue_later
+from area.engine.intake import EventTooLargeError, LaterJob, check_size, enqueue_later
 from area.engine.samples import sample_of
 from area.engine.state import State
+from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
-from area.kit.problems import Conflict, Invalid, NotFound
+from area.kit.evaluation import evaluate
+from area.kit.problems import Conflict, Invalid, NotFound, TooLarge
 from area.kit.template import RenderError
+from area.kit.text import dump_json
 from area.parameters import configs
 from area.parameters import present as present_config
 from area.plans import Plan, compile_config, field_errors
@@ -58,7 +62,7 @@ async def preview(
         plan, last = await areas.plan(session, scope(state), wanted), None
     sample = data is None and last is None
     event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
-    return _preview(plan, event, sample=sample, timezone=await _timezone(session, user_id))
+    return await _preview(plan, event, sample=sample, timezone=await _timezone(session, user_id))
 
 
 async def event_of(
@@ -74,19 +78,22 @@ async def event_of(
     return sample_of(state.registry, action), True
 
 
-def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone: str) -> Preview:
+async def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone: str) -> Preview:
     runs, why = True, None
     due = plan.due(now(), timezone)
     errors: list[dict[str, str]] = []
     values: dict[str, Any] = {}
-    if plan.only_if and not plan.only_if.evaluate(event):
-        runs, why = False, "Its condition (only_if) does not hold for this event."
+    size = len(_checked(event))
+    budget = Budget()
     try:
-        values = plan.values(event)
-        values = plan.reaction.params.model_validate(values).model_dump(mode="json")
+        if not await evaluate(functools.partial(plan.holds, event), budget, size):
+            runs, why = False, "Its condition (only_if) does not hold for this event."
+        values = await evaluate(functools.partial(plan.values, event), budget, size)
+        validated = await evaluate(lambda _: plan.reaction.params.model_validate(values), budget, size)
+        values = validated.model_dump(mode="json")
         declared = by_name(plan.reaction.params)
         values = {name: declared[name].hidden(value) if value is not None else None for name, value in values.items()}
-    except RenderError as error:
+    except (Exhausted, RenderError) as error:
         runs, why = False, str(error)
     except ValidationError as error:
         errors = [dict(one) for one in field_errors(error, "reaction.parameters")]  # type: ignore[arg-type]
@@ -182,6 +189,7 @@ async def _insert(
     session: AsyncSession, area_id: int, data: dict[str, Any], result: dict[str, Any], reason: str
 ) -> int:
     """An execution with a job of its own, in the session's transaction."""
+    _checked(data)
     execution = AreaExecution(area_id=area_id, trigger_data=data, execution_result=result)
     session.add(execution)
     await session.flush()
@@ -189,6 +197,16 @@ async def _insert(
     assert raw.driver_connection is not None  # noqa: S101 - the session holds it
     await enqueue_later(raw.driver_connection, [LaterJob(execution.id, now(), reason)])
     return execution.id
+
+
+def _checked(data: dict[str, Any]) -> bytes:
+    """The event as JSON. Raises `TooLarge`."""
+    written = dump_json(data)
+    try:
+        check_size(written)
+    except EventTooLargeError as error:
+        raise TooLarge(str(error)) from error
+    return written
 
 
 async def _own_area(session: AsyncSession, user_id: int, area_id: int) -> Area:

@@ -8,10 +8,10 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -25,7 +25,9 @@ from area.engine.intake import BULK, LaterJob
 from area.engine.platform import UserPlatform
 from area.engine.recorder import Outcome, Recorder
 from area.engine.state import State
+from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
+from area.kit.evaluation import evaluate
 from area.kit.fair import user, working_for
 from area.kit.template import RenderError
 from area.kit.text import dump_json
@@ -34,6 +36,8 @@ from area.sdk import AuthExpired, Context, Permanent, Retry
 from area.vault import Ref
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 HEARTBEAT = timedelta(seconds=10)  # a job whose worker was silent for so long runs elsewhere
 FRESH = timedelta(seconds=1)  # a job this young can't have been cancelled, switched off or interrupted before
@@ -77,11 +81,16 @@ PARK = (
 
 @dataclass(slots=True)
 class Member:
-    """One execution to attempt. `kept` is what its `execution_result` held before; `own` when the job is its own."""
+    """One execution to attempt. `kept` is what its `execution_result` held before; `own` when the job is its own.
+
+    `size` is of its event, in bytes; all that the user's expressions do with it draws from `budget`.
+    """
 
     execution_id: int
     area_id: int
     data: Any
+    size: int = 0
+    budget: Budget = field(default_factory=Budget)
     own: bool = False
     reason: str = ""
     kept: dict[str, Any] = field(default_factory=dict)
@@ -151,7 +160,8 @@ class Executor:
         members = []
         for line in (job.payload or b"").split(b"\n"):
             execution_id, area_id, data = line.split(b" ", 2)
-            members.append(Member(int(execution_id), int(area_id), orjson.loads(data) if data else None))
+            event = orjson.loads(data) if data else None
+            members.append(Member(int(execution_id), int(area_id), event, len(data)))
         if datetime.now(UTC) - job.created > FRESH:
             members = await self._recheck(job, members)
         await self._run_all(members)
@@ -166,6 +176,7 @@ class Executor:
             execution_id=row["id"],
             area_id=row["area_id"],
             data=orjson.loads(row["trigger_data"]) if row["trigger_data"] else {},
+            size=len(row["trigger_data"] or ""),
             own=True,
             reason=row["reason"],
             kept=kept,
@@ -252,9 +263,13 @@ class Executor:
         if member.data is None:
             pool = await patiently(self.state.database.pool)
             text = await patiently(lambda: pool.fetchval(DATA, member.execution_id))
-            member.data = orjson.loads(text) if text else {}
+            member.data, member.size = (orjson.loads(text), len(text)) if text else ({}, 0)
         if not member.own:
-            if plan.only_if and not plan.only_if.evaluate(member.data):
+            try:
+                holds = plan.only_if is None or await self._evaluate(member, plan.holds)
+            except Exhausted as error:
+                return self._over(member, area, "failed", started, error=str(error), permanent=True)
+            if not holds:
                 return self._over(member, area, "skipped", started, error="Its condition (only_if) did not hold.")
             due = plan.due(started, area.timezone)
             if due:
@@ -333,7 +348,7 @@ class Executor:
         assert plan is not None  # noqa: S101 - _attempt has seen to it
         started, clock = now(), time.perf_counter()
         try:
-            params = self._params(member, area)
+            params = await self._params(member, area)
         except (RenderError, ValidationError) as error:
             return self._over(member, area, "failed", started, error=_sentence(error), permanent=True)
         if plan.reaction.on_crash == "fail" and (refusal := await self._mark(member, area)):
@@ -377,12 +392,16 @@ class Executor:
             return self._leave(member, area, now(), "retry")
         return None if marked else self._over(member, area, "cancelled", now(), error="Cancelled before it ran.")
 
-    def _params(self, member: Member, area: Loaded) -> BaseModel:
+    async def _params(self, member: Member, area: Loaded) -> BaseModel:
         assert area.plan is not None  # noqa: S101 - as above
         given = member.kept.get("parameters") if member.reason == "replay" else None
         if given is not None:
             return area.plan.reaction.params.model_validate(given)
-        return area.plan.fill(member.data)
+        return await self._evaluate(member, area.plan.fill)
+
+    async def _evaluate(self, member: Member, work: Callable[[Mapping[str, Any], Budget], Result]) -> Result:
+        """What the user's expressions make of the event."""
+        return await evaluate(lambda budget: work(member.data, budget), member.budget, member.size)
 
     async def _context(self, member: Member, area: Loaded) -> Context:
         assert area.plan is not None  # noqa: S101 - as above

@@ -16,6 +16,7 @@ from pgqueuer.db import AsyncpgDriver
 
 from area.db.session import Conn
 from area.engine import metrics
+from area.kit.budget import MAX_EVENT
 from area.kit.clock import now
 from area.kit.text import clean_text, dump_json
 
@@ -60,12 +61,24 @@ OWN_JOB = (
 )
 
 
+class EventTooLargeError(Exception):
+    """An event of more than `MAX_EVENT` bytes; the message says so to whoever made it."""
+
+
+def check_size(data: bytes) -> None:
+    """Raises `EventTooLargeError` for the JSON of an event that is too large."""
+    if len(data) > MAX_EVENT:
+        raise EventTooLargeError(
+            f"This event has {len(data):,} bytes, and an event may have {MAX_EVENT:,}. Send less, or choose a part of it."
+        )
+
+
 @dataclass(slots=True)
 class Offer:
     """One event for one AREA. `data` is JSON text; an empty `event_id`: there is nothing to know it by again.
 
     `result` is what its execution begins with (a chain), and gives it a job of its own for the `reason`. `skipped` is why it
-    is only written down, whether its AREA is on or not.
+    is only written down, whether its AREA is on or not. Raises `EventTooLargeError`.
     """
 
     area_id: int
@@ -75,6 +88,9 @@ class Offer:
     result: dict[str, Any] | None = None
     reason: str = "chain"
     skipped: str = ""
+
+    def __post_init__(self) -> None:
+        check_size(self.data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Messages to users about what the engine saw; each is put once for its key."""
 
+import hashlib
 from typing import Any
 
 from area.kit.clock import now
@@ -89,5 +90,23 @@ async def switched_off(conn: Any, settings: Settings, area_id: int, failures: in
         "error",
         f"{row['name']} was switched off",
         f"{why}\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.",
+        area_id=area_id,
+    )
+
+
+async def event_left_out(conn: Any, settings: Settings, area_id: int, event_id: str, reason: str) -> None:
+    """Tell an AREA's owner that it was not started by an event, and why."""
+    row = await conn.fetchrow("select user_id, name from areas where id = $1", area_id)
+    if row is None:
+        return
+    key = f"left out:{area_id}:{hashlib.sha256(event_id.encode(errors='replace')).hexdigest()}"
+    await notice(
+        conn,
+        settings,
+        row["user_id"],
+        "error",
+        f"{row['name']} left out an event",
+        f"{reason}\n\nThe AREA was not started by this event. Others still start it.",
+        key=key,
         area_id=area_id,
     )

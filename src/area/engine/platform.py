@@ -10,7 +10,7 @@ import orjson
 
 from area.db.session import Conn
 from area.engine.away import asking
-from area.engine.intake import Offer, accept
+from area.engine.intake import EventTooLargeError, Offer, accept
 from area.engine.notices import notice
 from area.engine.state import State
 from area.kit.text import dump_json
@@ -73,12 +73,15 @@ class UserPlatform:
         if len(self.chain) >= LONGEST_CHAIN:
             raise Permanent(f"{LONGEST_CHAIN} AREAs have run one another already; the chain ends here.")
         await self._own(area)
-        offer = Offer(
-            area_id=area,
-            event_id=f"run:{self.key}" if self.key else "",
-            data=dump_json(data),
-            result={"chain": self.chain},
-        )
+        try:
+            offer = Offer(
+                area_id=area,
+                event_id=f"run:{self.key}" if self.key else "",
+                data=dump_json(data),
+                result={"chain": self.chain},
+            )
+        except EventTooLargeError as error:
+            raise Permanent(str(error)) from error
         async with self._transaction() as conn:
             (accepted,) = await accept(conn, [offer])
         if accepted.execution_id is None:

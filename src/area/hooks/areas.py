@@ -5,7 +5,7 @@ import orjson
 from area.doors.body import Allowance, read
 from area.engine import access
 from area.engine.cache import Cache, Loaded
-from area.engine.intake import BULK, NORMAL, Offer
+from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer
 from area.engine.lanes import Intake
 from area.engine.state import State
 from area.hooks.answers import (
@@ -99,6 +99,8 @@ class Areas:
         except (Retry, AuthExpired) as error:  # the vendor is to send it again
             after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
             return problem(503, str(error), later(after.total_seconds()))
+        except EventTooLargeError as error:
+            return problem(413, str(error))
         except ConnectorError as error:
             return problem(400, str(error))
         if any(one.execution_id is None and not one.known for one in accepted):  # it was switched off just now

@@ -32,16 +32,17 @@ class Regex:
     size: int
     _regexp: Any
 
-    def search(self, text: str) -> bool:
-        """Whether the pattern occurs in the first `MAX_TEXT` characters of `text`."""
-        return self._regexp.search(_utf8(text)) is not None
+    def search(self, text: str | bytes) -> bool:
+        """Whether the pattern occurs in the first `MAX_TEXT` characters of `text`, or in what `encoded` made of it."""
+        return self._regexp.search(text if isinstance(text, bytes) else encoded(text)) is not None
 
     def fullmatch(self, text: str) -> bool:
         """Whether the pattern fits the whole of `text`; a text over `MAX_TEXT` characters never fits."""
-        return len(text) <= MAX_TEXT and self._regexp.fullmatch(_utf8(text)) is not None
+        return len(text) <= MAX_TEXT and self._regexp.fullmatch(encoded(text)) is not None
 
 
-def _utf8(text: str) -> bytes:
+def encoded(text: str) -> bytes:
+    """The first `MAX_TEXT` characters of `text` in UTF-8."""
     # lone surrogates, which JSON may bring, have no UTF-8; a question mark stands for each
     return text[:MAX_TEXT].encode("utf-8", "replace")
 

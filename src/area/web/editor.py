@@ -15,7 +15,10 @@ from area.areas import AreaIn, AreaPatch
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.engine import control
+from area.kit.budget import Budget
+from area.kit.evaluation import evaluate
 from area.kit.problems import Invalid, NotFound, Problem
+from area.kit.text import dump_json
 from area.plans import MASK, Scope, action_errors, to_text
 from area.sdk import keys, sensitive
 from area.sdk.fields import by_name
@@ -290,12 +293,21 @@ async def _preview(
         "chips": forms.chips(action, event),
         "event": event,
         "sample": sample,
-        "filled": forms.filled(registry, form, action, reaction, event, page.words(reaction.service))
-        if reaction
-        else [],
+        "filled": await _filled(page, form, action, reaction, event) if reaction else [],
         "dry": dry,
         "due": datetime.fromisoformat(dry.due) if dry and dry.due else None,
     }
+
+
+async def _filled(
+    page: Page, form: Form, action: ComponentView, reaction: ComponentView, event: Mapping[str, Any]
+) -> list[Shown]:
+    say = page.words(reaction.service)
+
+    def work(budget: Budget) -> list[Shown]:
+        return forms.filled(page.state.registry, form, action, reaction, event, say, budget)
+
+    return await evaluate(work, Budget(), len(dump_json(event)))
 
 
 # Save

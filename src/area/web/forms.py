@@ -1,6 +1,7 @@
 """The editor's form: made from an AREA, a recipe, a draft or what was posted; turned into an AREA and into fields to show."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import orjson
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from area.areas import AreaIn, AreaOut, Part
 from area.catalog import ComponentView, VariableView
+from area.kit.budget import MAX_FILLED, Budget
 from area.kit.template import RenderError, TemplateError, as_text
 from area.kit.template.filling import Filling
 from area.kit.text import clean_text
@@ -23,6 +25,7 @@ LONG = frozenset({"body", "text", "html", "content", "message", "description", "
 SHORT = {"url": "URL", "html": "HTML", "id": "ID", "cc": "Cc", "bcc": "Bcc", "qos": "QoS", "json": "JSON"}
 MOST_ROWS = 20
 MOST_KEYS = 12  # of an object in an event that are offered to be used
+MOST_LOOKED_AT = 100  # keys of one object
 
 
 class Form(BaseModel):
@@ -361,20 +364,21 @@ def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
     for one in action.return_values:
         value = event.get(one.name)
         found.append(Chip(path=one.name, description=one.description or "", example=_short(value)))
-        found += _inside(one.name, value)[:MOST_KEYS]
+        found += islice(_inside(one.name, value), MOST_KEYS)
     return found
 
 
-def _inside(path: str, value: Any, depth: int = 0) -> list[Chip]:
+def _inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
     """Chips for the values in an object, however deep, that are no objects themselves."""
     if not isinstance(value, dict) or depth > 4:
-        return []
-    found = []
-    for key, inner in value.items():
+        return
+    for key, inner in islice(value.items(), MOST_LOOKED_AT):
         if key.isidentifier() and key.isascii():
             deeper = f"{path}.{key}"
-            found += _inside(deeper, inner, depth + 1) if isinstance(inner, dict) else [_chip(deeper, inner)]
-    return found
+            if isinstance(inner, dict):
+                yield from _inside(deeper, inner, depth + 1)
+            else:
+                yield _chip(deeper, inner)
 
 
 def _chip(path: str, value: Any) -> Chip:
@@ -382,7 +386,7 @@ def _chip(path: str, value: Any) -> Chip:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(as_text(value).split())
+    text = " ".join(as_text(value)[:1000].split())
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
@@ -393,8 +397,10 @@ def filled(
     view: ComponentView,
     event: Mapping[str, Any],
     say: Callable[[str], str],
+    budget: Budget,
 ) -> list[Shown]:
     """Each parameter of the reaction as filled, or why not, also while others are wrong."""
+    budget.room = MAX_FILLED
     names = {*event, *(one.name for one in action.return_values)}
     reaction = registry.reaction(view.key)
     found = []
@@ -406,7 +412,7 @@ def filled(
         try:
             filling = Filling(text, structured=one.type == "json")
             wrong = filling.check(names)
-            value = filling.render(event)
+            value = filling.render(event, budget)
         except (TemplateError, RenderError) as error:
             found.append(Shown(label=label, value=text, error=str(error)))
             continue

@@ -161,7 +161,7 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Event
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
     if response is not None:
-        value = selected(response, params.path)
+        value = await selected(response, params.path)
         try:
             written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
@@ -211,7 +211,7 @@ async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> E
     """
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
-    items = [] if response is None else selected(response, params.path or "@")
+    items = [] if response is None else await selected(response, params.path or "@")
     if not isinstance(items, list):
         where = f"At the path {params.path}" if params.path else "In the answer"
         raise Permanent(f"{where} there is no list, but {_kind(items)}.")

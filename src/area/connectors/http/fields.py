@@ -11,7 +11,10 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema
 
 from area.sdk import Permanent, Response, asked
-from area.sdk.selection import select
+from area.sdk.selection import evaluate, select
+
+PLAIN = 1_000_000  # bytes of an answer whose values need not be counted: they can't fill the memory
+MOST_VALUES = 600_000
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what else frames a message
 SET_BY_AREA = frozenset({
@@ -85,10 +88,15 @@ Headers = Annotated[
 Statuses = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_status_text)]
 
 
-def selected(response: Response, path: str) -> Any:
+async def selected(response: Response, path: str) -> Any:
     """Return what the JMESPath finds in the JSON that came back."""
+    body = response.body.removeprefix(codecs.BOM_UTF8)
+    if len(body) > PLAIN and sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
+        raise Permanent(
+            f"{response.host} answered more than {MOST_VALUES:,} values; ask it for fewer, such as one page."
+        )
     try:
-        return select(path, orjson.loads(response.body.removeprefix(codecs.BOM_UTF8)))
+        return await evaluate(lambda budget: select(path, orjson.loads(body), budget), len(body))
     except orjson.JSONDecodeError as error:
         raise Permanent(f"{response.host} answered no JSON, but: {response.excerpt(100) or 'nothing'}") from error
     except ValueError as error:

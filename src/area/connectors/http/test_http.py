@@ -359,7 +359,7 @@ async def test_values_that_can_not_be_watched(ctx, peer, answer, path, said):
 
 
 def test_paths_are_checked():
-    for path in ("a[", "nope(a)", "", "|".join(["[@,@][]"] * 30)):
+    for path in ("a[", "nope(a)", ""):
         with pytest.raises(ValidationError):
             Watched(url="https://example.com", path=path)
 

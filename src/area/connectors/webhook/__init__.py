@@ -8,9 +8,22 @@ import orjson
 from pydantic import AfterValidator, BaseModel, SecretStr, model_validator
 
 from area.connectors.webhook.body import read
-from area.sdk import Context, Event, Events, Request, Row, Service, Verify, asked, found, hmac_sha256, standard_webhooks
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Permanent,
+    Request,
+    Row,
+    Service,
+    Verify,
+    asked,
+    found,
+    hmac_sha256,
+    standard_webhooks,
+)
 from area.sdk.fields import Form
-from area.sdk.selection import JmesPath, select
+from area.sdk.selection import Budget, JmesPath, TooMuch, evaluate, select
 
 LEFT_OUT = frozenset({"cookie", "authorization", "proxy-authorization"})
 
@@ -99,6 +112,7 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
     """
     headers = dict(request.headers)
     body = read(request.body, headers.get("content-type", ""))
+    picked = await _picked(params.pick, body, len(request.body)) if params.pick else None
     yield Event(
         _identity(headers, signed=params.signature == "standard_webhooks"),
         Received.model_construct(
@@ -106,7 +120,7 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
             headers={name: value for name, value in headers.items() if name not in LEFT_OUT},
             query=dict(request.query),
             method=request.method,
-            picked=_pick(params.pick, body) if params.pick else None,
+            picked=picked,
         ),
         request.received_at,
     )
@@ -121,10 +135,15 @@ def _identity(headers: dict[str, str], *, signed: bool) -> str:
     return ""
 
 
-def _pick(path: str, body: Any) -> Any:
-    try:
-        picked = select(path, body)
+async def _picked(path: str, body: Any, size: int) -> Any:
+    def work(budget: Budget) -> Any:
+        picked = select(path, body, budget)
         orjson.dumps(picked)  # a number over 64 bits and an unapplied &expression can be computed, but not stored
+        return picked
+
+    try:
+        return await evaluate(work, size)
+    except TooMuch as error:
+        raise Permanent(f"What `pick` is to select: {error}") from error
     except (ValueError, TypeError):
         return None
-    return picked

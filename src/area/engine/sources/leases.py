@@ -16,10 +16,10 @@ import orjson
 import structlog
 
 from area.db.session import Conn
-from area.engine import access
+from area.engine import access, notices
 from area.engine.away import is_away
 from area.engine.cache import Cache
-from area.engine.intake import BULK, NORMAL, Offer, accept
+from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer, accept
 from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
@@ -258,11 +258,16 @@ class Leases:
         if not events or not subscribers:
             return
         priority = BULK if len(subscribers) * len(events) > FLOOD else NORMAL
-        offers = []
+        offers, owners = [], []
         for event in events:
             data = dump_model(event.data)
-            offers += [Offer(row["area_id"], event.id, data, priority) for row in subscribers]
-        owners = [row["user_id"] for row in subscribers] * len(events)
+            try:
+                offers += [Offer(row["area_id"], event.id, data, priority) for row in subscribers]
+            except EventTooLargeError as error:  # left out for good, or each later look would end at it as well
+                for row in subscribers:
+                    await notices.event_left_out(conn, self.state.settings, row["area_id"], event.id, str(error))
+                continue
+            owners += [row["user_id"] for row in subscribers]
         for user_id, one in zip(owners, await accept(conn, offers), strict=True):
             if one.execution_id is not None and not one.known:
                 self.state.load.accepted(user_id, 1)

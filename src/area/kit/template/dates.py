@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from area.kit.budget import Budget
 from area.kit.clock import BadTime, zone_named
 from area.kit.template.reading import Argument
 from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_text, is_empty
@@ -63,7 +64,10 @@ def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
     except BadTime as error:
         raise BadArgument(str(error)) from error
 
-    def show(value: Any) -> str:
+    def show(value: Any, budget: Budget) -> str:
+        budget.spend(250)
+        if isinstance(value, dict | list | tuple) and value:
+            raise Unfit("a list or an object is no date.")
         if is_empty(value):
             return ""
         at = _to_datetime(value)
@@ -98,7 +102,8 @@ def _to_datetime(value: Any) -> datetime | date:
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):
         return value
-    text = as_text(value).strip()
+    text = as_text(value)
+    text = text if len(text) > 4 * _MAX_DATE else text.strip()
     at = (
         None
         if isinstance(value, bool) or len(text) > _MAX_DATE

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from area.kit import template
+from area.kit.budget import Budget
 
 
 class Filling:
@@ -29,9 +30,9 @@ class Filling:
         self.names = frozenset(name for one in found for name in one.names)
         self.constant = not any(one.paths for one in found)
 
-    def render(self, data: Mapping[str, Any]) -> Any:
+    def render(self, data: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Fill from `data`. Raises `template.RenderError`."""
-        return _render(self._parts, data)
+        return _render(self._parts, data, budget or Budget())
 
     def check(self, names: Collection[str]) -> list[str]:
         """Sentences for names that are not among `names`."""
@@ -58,11 +59,12 @@ def _templates(parts: Any) -> list[template.Template]:
     return []
 
 
-def _render(parts: Any, data: Mapping[str, Any]) -> Any:
+def _render(parts: Any, data: Mapping[str, Any], budget: Budget) -> Any:
+    budget.steps -= 5
     if isinstance(parts, template.Template):
-        return parts.render(data)
+        return parts.render(data, budget)
     if isinstance(parts, dict):
-        return {key: _render(value, data) for key, value in parts.items()}
+        return {key: _render(value, data, budget) for key, value in parts.items()}
     if isinstance(parts, list):
-        return [_render(value, data) for value in parts]
+        return [_render(value, data, budget) for value in parts]
     return parts

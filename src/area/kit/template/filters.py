@@ -8,25 +8,24 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 from urllib.parse import quote
 
+from area.kit.budget import MAX_TEXT, Budget
 from area.kit.template.dates import date_filter
 from area.kit.template.html import strip_html
 from area.kit.template.reading import SHOWN, Argument
-from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_text, is_empty
-from area.kit.text import dump_json
+from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_paid_text, as_text, is_empty, to_json
 
-MAX_VALUE = 262_144  # characters of a text that goes into the result or comes out of a filter
+Function = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A filter: how it is written, what makes it from its arguments, how many those are, and the two marks of `_Step`."""
+    """A filter: how it is written, what makes it from its arguments, how many those are, and whether it is given text."""
 
     usage: str
     build: Callable[..., Filter]
     least: int = 0
     most: int = 0
     text: bool = False
-    reads: bool = True
 
 
 def _argument_int(value: Argument, what: str, least: int, most: int) -> int:
@@ -35,20 +34,40 @@ def _argument_int(value: Argument, what: str, least: int, most: int) -> int:
     return value
 
 
+def _plain(function: Function, characters: int) -> Callable[[], Filter]:
+    """A filter that works through so many characters in a step, or 64 of ASCII."""
+
+    def apply(text: str, budget: Budget) -> str:
+        budget.spend(2 + (len(text) >> 6 if text.isascii() else len(text) // characters))
+        return function(text)
+
+    return lambda: apply
+
+
+def _bounded(size: int) -> int:
+    """The size of a text that is about to be made. Raises `Unfit`."""
+    if size > MAX_TEXT:
+        raise Unfit(f"the text would have {size:,} characters, {MAX_TEXT:,} are allowed.")
+    return size
+
+
 def _truncate(length: Argument, end: Argument = "…") -> Filter:
-    size = _argument_int(length, "the length", 1, MAX_VALUE)
+    size = _argument_int(length, "the length", 1, MAX_TEXT)
     tail = argument_text(end, "the end")
     if len(tail) > size:
         raise BadArgument("the end is longer than the whole.")
 
-    def truncate(text: str) -> str:
-        return text if len(text) <= size else text[: size - len(tail)].rstrip() + tail
+    def truncate(text: str, budget: Budget) -> str:
+        if len(text) <= size:
+            return text
+        budget.spend(2 + (size >> 6))
+        return text[: size - len(tail)].rstrip() + tail
 
     return truncate
 
 
 def _default(fallback: Argument) -> Filter:
-    return lambda value: fallback if is_empty(value) else value
+    return lambda value, _: fallback if is_empty(value) else value
 
 
 def _replace(old: Argument, new: Argument) -> Filter:
@@ -56,11 +75,12 @@ def _replace(old: Argument, new: Argument) -> Filter:
     if not wanted:
         raise BadArgument("what to replace must not be empty.")
 
-    def replace(text: str) -> str:
+    def replace(text: str, budget: Budget) -> str:
+        budget.spend(2 + (len(text) >> 4))
         # counted first, so that what would be too large is never made
-        size = len(text) + text.count(wanted) * (len(other) - len(wanted))
-        if size > MAX_VALUE:
-            raise Unfit(f"the replaced text would have {size:,} characters, {MAX_VALUE:,} are allowed.")
+        number = text.count(wanted)
+        size = _bounded(len(text) + number * (len(other) - len(wanted)))
+        budget.spend(number // 4 + (size >> 5))
         return text.replace(wanted, other)
 
     return replace
@@ -69,35 +89,36 @@ def _replace(old: Argument, new: Argument) -> Filter:
 def _join(separator: Argument = ", ") -> Filter:
     between = argument_text(separator, "what stands between")
 
-    def join(value: Any) -> str:
+    def join(value: Any, budget: Budget) -> str:
         if not isinstance(value, list | tuple):
-            return as_text(value)
+            return as_paid_text(value, budget)
+        budget.spend(2 + 4 * len(value))
         pieces = []
         size = 0
         for item in value:
-            text = as_text(item)
-            size += len(text) + len(between)
-            if size > MAX_VALUE + len(between):
-                raise Unfit(f"the joined text would have more than the {MAX_VALUE:,} characters that are allowed.")
+            text = item if type(item) is str else as_paid_text(item, budget)
+            size = _bounded(size + len(text) + len(between))
             pieces.append(text)
+        budget.spend(size >> 5)
         return between.join(pieces)
 
     return join
 
 
-def _first(value: Any) -> Any:
+def _first(value: Any, _: Budget) -> Any:
     return (value[0] if value else None) if isinstance(value, list | tuple | str) else value
 
 
-def _last(value: Any) -> Any:
+def _last(value: Any, _: Budget) -> Any:
     return (value[-1] if value else None) if isinstance(value, list | tuple | str) else value
 
 
-def _length(value: Any) -> int:
-    return len(value if isinstance(value, str | list | tuple | dict) else as_text(value))
+def _length(value: Any, budget: Budget) -> int:
+    return len(value if isinstance(value, str | list | tuple | dict) else as_paid_text(value, budget))
 
 
-_NUMERIC = re.compile(r"\s*[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
+_NUMERIC = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_LONGEST_NUMBER = 1000  # characters of a text, white space included
 _EXACT = Context(prec=1000)
 
 
@@ -106,8 +127,8 @@ def _number(decimals: Argument = None) -> Filter:
         return _to_number
     places = Decimal(1).scaleb(-_argument_int(decimals, "the number of decimals", 0, 20))
 
-    def number(value: Any) -> str:
-        parsed = _to_number(value)
+    def number(value: Any, budget: Budget) -> str:
+        parsed = _to_number(value, budget)
         if parsed is None:
             return ""
         # half up, as people are taught, and on what is written rather than on its binary neighbour
@@ -117,40 +138,56 @@ def _number(decimals: Argument = None) -> Filter:
     return number
 
 
-def _to_number(value: Any) -> int | float | None:
+def _to_number(value: Any, budget: Budget) -> int | float | None:
+    budget.spend(60)
     if isinstance(value, bool):
         raise Unfit(f"{as_text(value)} is no number.")
     if is_empty(value) or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST):
         return value
+    if isinstance(value, int):
+        raise Unfit("a number of more than 400 digits is too large.")
+    if isinstance(value, dict | list | tuple):
+        raise Unfit("a list or an object is no number.")
     text = as_text(value)
-    if not _NUMERIC.fullmatch(text):
+    parsed = _NUMERIC.fullmatch(text.strip()) if len(text) <= _LONGEST_NUMBER else None
+    if parsed is None:
         raise Unfit(f'"{text[:SHOWN]}" is no number.')
-    parsed = float(text)
-    if not math.isfinite(parsed):
+    if not math.isfinite(number := float(parsed[0])):
         raise Unfit(f'"{text[:SHOWN]}" is too large a number.')
-    return int(text) if text.strip().lstrip("+-").isdigit() else parsed
+    return int(parsed[0]) if parsed[0].lstrip("+-").isdigit() else number
 
 
-def _plain(function: Filter) -> Callable[[], Filter]:
-    return lambda: function
+_LARGEST = 10**400
+_SAFE = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-.~"
+
+
+def url_encoded(text: str, budget: Budget) -> str:
+    """`text` as one part of an address (RFC 3986, unreserved characters stay)."""
+    raw = text.encode(errors="replace")
+    budget.spend(2 + (len(raw) >> 5))
+    unsafe = len(raw.translate(None, _SAFE))
+    if not unsafe:
+        return text
+    budget.spend(_bounded(len(raw) + 2 * unsafe) // 2)
+    return quote(raw, safe="")
 
 
 FILTERS: Mapping[str, Kind] = {
-    "upper": Kind("upper", _plain(str.upper), text=True),
-    "lower": Kind("lower", _plain(str.lower), text=True),
-    "trim": Kind("trim", _plain(str.strip), text=True),
-    "truncate": Kind('truncate:80 or truncate:80,"…"', _truncate, 1, 2, text=True, reads=False),
-    "default": Kind('default:"none"', _default, 1, 1, reads=False),
+    "upper": Kind("upper", _plain(str.upper, 4), text=True),
+    "lower": Kind("lower", _plain(str.lower, 2), text=True),
+    "trim": Kind("trim", _plain(str.strip, 64), text=True),
+    "truncate": Kind('truncate:80 or truncate:80,"…"', _truncate, 1, 2, text=True),
+    "default": Kind('default:"none"', _default, 1, 1),
     "date": Kind('date:"%d.%m.%Y %H:%M" or date:"%H:%M","Europe/Paris"', date_filter, 1, 2),
-    "json": Kind("json", _plain(lambda value: dump_json(value).decode())),
-    "urlencode": Kind("urlencode", _plain(lambda text: quote(text, safe="", errors="replace")), text=True),
+    "json": Kind("json", lambda: to_json),
+    "urlencode": Kind("urlencode", lambda: url_encoded, text=True),
     "number": Kind("number or number:2", _number, 0, 1),
     "replace": Kind('replace:"old","new"', _replace, 2, 2, text=True),
-    "first": Kind("first", _plain(_first), reads=False),
-    "last": Kind("last", _plain(_last), reads=False),
+    "first": Kind("first", lambda: _first),
+    "last": Kind("last", lambda: _last),
     "join": Kind('join or join:", "', _join, 0, 1),
-    "length": Kind("length", _plain(_length), reads=False),
-    "strip_html": Kind("strip_html", _plain(strip_html), text=True),
+    "length": Kind("length", lambda: _length),
+    "strip_html": Kind("strip_html", lambda: strip_html, text=True),
 }

@@ -3,7 +3,9 @@
 import re
 from html import unescape
 
-_TAG = re.compile(r"</?([a-zA-Z][^\s/>]*)")
+from area.kit.budget import Budget
+
+_TAG = re.compile(r"<(?:(/?)([a-zA-Z][^\s/>]*)|[!?/])")
 _TAG_END = re.compile(r""">|=\s*"[^"]*"|=\s*'[^']*'""")
 _RAW = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style")}
 _BLOCKS = frozenset({
@@ -11,46 +13,63 @@ _BLOCKS = frozenset({
     "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table",
     "title", "tr", "ul",
 })  # fmt: skip
-_BLANKS = re.compile(r"\s+")
 _LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
 
 
-def strip_html(text: str) -> str:
+def strip_html(text: str, budget: Budget) -> str:
     """The text of an HTML fragment, by the rules of https://html.spec.whatwg.org/multipage/parsing.html as far as they matter.
 
     Tags, comments, scripts and styles go; blocks begin a new line, character references are resolved, white space is
     collapsed. Linear in its input. The result is text, and not safe to be put into HTML again.
     """
-    if "<" not in text and "&" not in text:
+    budget.spend(2 + (len(text) >> 6))
+    marks, references = text.count("<"), text.count("&")
+    if not marks and not references:
         return text.strip()
+    budget.spend((len(text) >> 2) + marks + 15 * references)
+    text = " ".join(text.split())
     pieces: list[str] = []
     position = 0
-    while (start := text.find("<", position)) >= 0:
-        tag = _TAG.match(text, start)
-        if tag is None and not text.startswith(("<!", "<?", "</"), start):
-            pieces.append(_plain_html(text[position : start + 1]))
-            position = start + 1
-            continue
-        pieces.append(_plain_html(text[position:start]))
-        if tag is None:
+    while tag := _TAG.search(text, position):
+        budget.spend(16)
+        start = tag.start()
+        if start > position:
+            pieces.append(_resolved(text[position:start]))
+        if tag[2] is None:
             end = "-->" if text.startswith("<!--", start) else ">"
             found = text.find(end, start)
             position = found + len(end) if found >= 0 else len(text)
             continue
-        name = tag[1].lower()
+        name = tag[2].lower()
         if name in _BLOCKS:
             pieces.append("\n")
-        position = next((match.end() for match in _TAG_END.finditer(text, tag.end()) if match[0] == ">"), len(text))
-        if name in _RAW and not tag[0].startswith("</"):
+        position = _tag_end(text, tag.end(), budget)
+        if name in _RAW and not tag[1]:
             closing = _RAW[name].search(text, position)
             position = closing.start() if closing else len(text)
-    pieces.append(_plain_html(text[position:]))
-    lines = re.sub(" ?\n ?", "\n", re.sub(" {2,}", " ", "".join(pieces)))
-    return re.sub("\n{3,}", "\n\n", lines).strip()
+    pieces.append(_resolved(text[position:]))
+    lines = _collapsed("".join(pieces), "  ", " ").replace(" \n", "\n").replace("\n ", "\n")
+    return _collapsed(lines, "\n\n\n", "\n\n").strip()
 
 
-def _plain_html(text: str) -> str:
-    text = _BLANKS.sub(" ", text)
+def _collapsed(text: str, many: str, few: str) -> str:
+    while many in text:
+        text = text.replace(many, few)
+    return text
+
+
+def _tag_end(text: str, position: int, budget: Budget) -> int:
+    """Where what follows the tag begins: a `>` in the quotes of an attribute doesn't end it."""
+    end = text.find(">", position)
+    if end < 0:
+        return len(text)
+    if text.find('"', position, end) < 0 and text.find("'", position, end) < 0:
+        return end + 1
+    budget.spend(16)
+    return next((match.end() for match in _TAG_END.finditer(text, position) if match[0] == ">"), len(text))
+
+
+def _resolved(text: str) -> str:
     if "&" not in text:
         return text
     # html.unescape gives up on numbers of thousands of digits, and no character has more than seven

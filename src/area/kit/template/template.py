@@ -1,10 +1,11 @@
 """A template compiled once, rendered in about a microsecond."""
 
-from collections.abc import Collection, Mapping, Sized
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from area.kit.template.filters import FILTERS, MAX_VALUE, Kind
+from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget, Exhausted
+from area.kit.template.filters import FILTERS, Kind
 from area.kit.template.reading import (
     NAME,
     SHOWN,
@@ -17,14 +18,12 @@ from area.kit.template.reading import (
     skip_space,
     unknown_names,
 )
-from area.kit.template.values import BadArgument, Filter, Unfit, as_text
+from area.kit.template.values import BadArgument, Filter, Unfit, as_paid_text, to_json
 from area.kit.text import did_you_mean
 
 MAX_TEMPLATE = 65_536  # characters, as all of these
 MAX_PLACEHOLDERS = 200
 MAX_FILTERS = 20  # of one placeholder
-MAX_RESULT = 262_144
-MAX_WORK = 1_048_576  # what all filters of one rendering read and write
 
 
 class TemplateError(PlacedError):
@@ -37,11 +36,10 @@ class RenderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A filter with its arguments: `text` says that it is given text, `reads` that its time grows with its input."""
+    """A filter with its arguments; `text` says that it is given text."""
 
     apply: Filter
     text: bool
-    reads: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
     if not kind.least <= len(arguments) <= kind.most:
         raise TemplateError(f"{name} is written {kind.usage}.", text, begin)
     try:
-        return _Step(kind.build(*arguments), kind.text, kind.reads), position
+        return _Step(kind.build(*arguments), kind.text), position
     except BadArgument as error:
         raise TemplateError(f"{name}: {error}", text, begin) from error
 
@@ -201,77 +199,90 @@ class Template:
         """Whether it depends on no data."""
         return not self.names
 
-    def render(self, data: Mapping[str, Any]) -> Any:
+    def render(self, data: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Fill it with `data`, which is left as it is.
 
         Exactly one placeholder and nothing around it keeps the value's type, and is None when the value is missing. Else
         the result is text, each value as `as_text` writes it. Raises `RenderError`.
         """
+        budget = budget or Budget()
         slots = self._slots
         if len(slots) == 1 and not self._end and not slots[0][0]:
-            value, _ = _value(slots[0][2], data, 0)
-            if isinstance(value, str) and len(value) > MAX_VALUE:
-                raise _too_long(slots[0][2], value)
+            part = slots[0][2]
+            value = _value(part, data, budget)
+            _fill(part, value, budget)
             return value
         pieces: list[str] = []
-        size = len(self._end)
-        work = 0
-        for before, key, placeholder in slots:
-            if key is None:
-                value, work = _value(placeholder, data, work)
-            else:
-                value = data.get(key)
-            text = value if type(value) is str else as_text(value)
+        budget.steps -= 4 * len(slots)
+        room = budget.room - len(self._end)
+        for before, key, part in slots:
+            value = _value(part, data, budget) if key is None else data.get(key)
+            text = value if type(value) is str else _text(part, value, budget)
             pieces += (before, text)
-            size += len(before) + len(text)
-            if size > MAX_RESULT:
-                raise RenderError(
-                    f"The text becomes longer than {MAX_RESULT:,} characters with {_short(placeholder)}; shorten it, for"
-                    " instance with | truncate:1000."
-                )
+            room -= len(before) + len(text)
+            if room < 0:
+                raise _too_large(part)
         pieces.append(self._end)
-        return "".join(pieces)
+        filled = "".join(pieces)
+        if slots:
+            _fill(slots[-1][2], filled, budget)
+        return filled
 
 
-def _value(part: _Placeholder, data: Mapping[str, Any], work: int) -> tuple[Any, int]:
-    """The value of a placeholder, and the work done so far."""
+def _value(part: _Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
     value: Any = part.path.find(data) if part.path else part.literal
-    for step in part.filters:
-        if step.text and not isinstance(value, str):
-            value = as_text(value)
-            work = _count(part, value, work)
-        elif step.reads and isinstance(value, str | list | tuple | dict):
-            work = _count_read(part, value, work)
-        try:
-            value = step.apply(value)
-        except Unfit as error:
-            raise RenderError(f"{_short(part)} can't be filled: {error}") from error
-        if step.reads and isinstance(value, str):
-            work = _count(part, value, work)
-    return value, work
+    if not part.filters:
+        return value
+    try:
+        for step in part.filters:
+            if step.text and not isinstance(value, str):
+                value = as_paid_text(value, budget)
+            before, value = value, step.apply(value, budget)
+            if isinstance(value, str) and len(value) > MAX_TEXT and value is not before:
+                raise Unfit(f"the text has {len(value):,} characters, {MAX_TEXT:,} are allowed.")
+    except Unfit as error:
+        raise RenderError(f"{_short(part)} can't be filled: {error}") from error
+    except Exhausted as error:
+        raise _too_much(part) from error
+    return value
 
 
-def _count(part: _Placeholder, text: str, work: int) -> int:
-    """The work with a text that was made. Raises `RenderError` when it is too long, or the work too much."""
-    if len(text) > MAX_VALUE:
-        raise _too_long(part, text)
-    return _count_read(part, text, work)
+def _text(part: _Placeholder, value: Any, budget: Budget) -> str:
+    try:
+        return as_paid_text(value, budget)
+    except Exhausted as error:
+        raise _too_much(part) from error
 
 
-def _count_read(part: _Placeholder, value: Sized, work: int) -> int:
-    work += len(value)
-    if work > MAX_WORK:
-        raise RenderError(
-            f"{_short(part)} can't be filled: the filters have more than {MAX_WORK:,} characters to work through; shorten"
-            " the value with | truncate:1000 first."
-        )
-    return work
+def _fill(part: _Placeholder, value: Any, budget: Budget) -> None:
+    """Count what becomes part of the filled parameters. Raises `RenderError` when they become too large."""
+    try:
+        if isinstance(value, str):
+            budget.steps -= 1
+            size = len(value) if value.isascii() else len(value.encode(errors="replace"))
+            budget.spend(size >> 6)
+        elif isinstance(value, dict | list | tuple):
+            size = len(to_json(value, budget))
+        else:
+            return
+    except Exhausted as error:
+        raise _too_much(part) from error
+    budget.room -= size
+    if budget.room < 0:
+        raise _too_large(part)
 
 
-def _too_long(part: _Placeholder, text: str) -> RenderError:
+def _too_large(part: _Placeholder) -> RenderError:
     return RenderError(
-        f"{_short(part)} can't be filled: the text has {len(text):,} characters, {MAX_VALUE:,} are allowed; shorten it, for"
-        " instance with | truncate:1000."
+        f"The parameters become larger than {MAX_FILLED:,} bytes with {_short(part)}; shorten it, for instance with"
+        " | truncate:1000."
+    )
+
+
+def _too_much(part: _Placeholder) -> RenderError:
+    return RenderError(
+        f"{_short(part)} can't be filled: that is more work than one event may cause. Shorten the value first, for"
+        " instance with | truncate:1000, or use fewer filters."
     )
 
 

@@ -1,16 +1,19 @@
 """Values as text, and whether there is one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, cast
 
+import orjson
+
+from area.kit.budget import Budget
 from area.kit.template.reading import Argument
 from area.kit.text import clean_json, dump_json
 
-Filter = Callable[[Any], Any]
-
+Filter = Callable[[Any, Budget], Any]
 
 _BIG = 2**63
 
@@ -38,6 +41,45 @@ def as_text(value: Any) -> str:
         return dump_json(value).decode()
     clean = clean_json(value)  # what isn't plain data, and integers too long to be written: these become text
     return str(clean) if isinstance(clean, int) else as_text(clean)
+
+
+def as_paid_text(value: Any, budget: Budget) -> str:
+    """As `as_text`, and whatever takes time is paid for first."""
+    if not isinstance(value, dict | list | tuple):
+        return as_text(value)
+    return to_json(value, budget)
+
+
+def to_json(value: Any, budget: Budget) -> str:
+    """`value` as compact JSON."""
+    budget.spend(10)
+    if isinstance(value, str):
+        budget.spend(len(value) >> 3)
+    try:
+        written = orjson.dumps(value)
+    except TypeError:  # what orjson does not take, and lists and objects nested too deep for it
+        written = None
+    if written is None or b"\\u0000" in written:
+        _spend_for_cleaning(value, budget)
+        written = dump_json(value)
+    budget.spend(len(written) >> 3)
+    return written.decode()
+
+
+def _spend_for_cleaning(value: Any, budget: Budget) -> None:
+    """For `clean_json`, which looks at each value by itself."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            budget.spend(5 + (len(value) >> 3))
+        elif isinstance(value, Mapping):
+            budget.spend(15 * len(value) + 15)
+            waiting += value.keys()
+            waiting += value.values()
+        elif isinstance(value, list | tuple | AbstractSet):
+            budget.spend(15 * len(value) + 15)
+            waiting += value
 
 
 def _plain_float(value: float) -> str:
