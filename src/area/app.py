@@ -132,7 +132,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     from area.hooks import Hooks
 
     state = await prepare(settings, dsn)
-    cache, intake = Cache(state), Intake(dsn)
+    cache, intake = Cache(state), Intake(dsn, state.load)
     intake.start()
 
     def heard(channel: str, payload: str) -> None:

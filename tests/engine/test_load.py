@@ -31,6 +31,15 @@ def test_the_wait_is_what_waits_by_what_is_done():
     assert load.pause(1, 40) == 0
 
 
+def test_workers_are_behind_when_seconds_of_work_wait():
+    load = Load()
+    load.accepted(1, 500)
+    load.heard(report({1: 100}))
+    assert load.behind
+    load.heard(report({1: 300}))
+    assert not load.behind
+
+
 def test_workers_add_up():
     load = Load()
     load.heard(report({1: 100}, "one"))

@@ -16,12 +16,14 @@ import structlog
 from area.db.session import Conn
 from area.engine.away import is_away
 from area.engine.intake import Accepted, Offer, accept
+from area.engine.load import Load
 
 log = structlog.get_logger()
 
 GATHER = 256  # events of one commit
 GATHER_BYTES = 512 * 1024  # of their data
 WINDOW = 0.003  # seconds to wait for more, once more than `CROWD` came together
+WIDE_WINDOW = 0.03  # while workers are behind: large groups cost less, and there is no haste
 CROWD = 4
 RETRIES = 5  # of a transaction that met a deadlock
 LARGE = 64 * 1024  # bytes of an event's data
@@ -56,9 +58,10 @@ class Waiting:
 class Intake:
     """`take` returns once its event is committed. What waits is bounded by what the door lets in."""
 
-    def __init__(self, dsn: str) -> None:
-        self._quick = Lane(dsn, self._is_locked)
-        self._slow = Lane(dsn, self._is_locked)
+    def __init__(self, dsn: str, load: Load | None = None) -> None:
+        load = load or Load()
+        self._quick = Lane(dsn, load, self._is_locked)
+        self._slow = Lane(dsn, load, self._is_locked)
         self._locked: dict[int, float] = {}
 
     async def take(self, offer: Offer) -> Accepted:
@@ -97,8 +100,9 @@ class Intake:
 class Lane:
     """Commits one group after another. `locked` is told of events that somebody's lock keeps from being committed."""
 
-    def __init__(self, dsn: str, locked: Callable[[Waiting], None]) -> None:
+    def __init__(self, dsn: str, load: Load, locked: Callable[[Waiting], None]) -> None:
         self._dsn = dsn
+        self._load = load
         self._locked = locked
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -135,7 +139,7 @@ class Lane:
             while True:
                 group = [await self._queue.get()]
                 if last > CROWD:
-                    await asyncio.sleep(WINDOW)
+                    await asyncio.sleep(WIDE_WINDOW if self._load.behind else WINDOW)
                 size = len(group[0].offer.data)
                 while len(group) < GATHER and size < GATHER_BYTES and not self._queue.empty():
                     group.append(self._queue.get_nowait())

@@ -23,6 +23,7 @@ REPORTS = 10  # of each worker that its speed is told from
 SILENT = 60.0  # seconds after which a worker that says nothing is forgotten, if others say something
 ASSUMED = 100.0  # executions a second, before anything was heard of a worker
 FEW = 500  # waiting executions that any user may have
+BEHIND = 2.0  # seconds of work that wait
 NAMED = 250  # users in one notification, which holds 8,000 bytes
 
 IDLE = "select not exists (select from pgqueuer where entrypoint = 'execute')"
@@ -35,7 +36,7 @@ join areas a on a.id = found[1]::int group by 1
 
 
 class Load:
-    """One process's count."""
+    """One process's count. `behind`: workers have more than `BEHIND` seconds of work before them."""
 
     def __init__(self) -> None:
         self._owner = uuid.uuid4().hex[:12]
@@ -47,6 +48,7 @@ class Load:
         self._unsure = True
         self._reports: dict[str, deque[tuple[float, dict[int, int]]]] = {}
         self._heard: dict[str, float] = {}
+        self.behind = False
 
     def accepted(self, user_id: int, number: int) -> None:
         """Executions were accepted."""
@@ -73,13 +75,19 @@ class Load:
         """Executions a second that are done for a user: what was, or an even share of all if that is more."""
         if not self._reports:
             return ASSUMED
-        mine = total = 0.0
-        for reports in self._reports.values():
-            seconds = sum(report[0] for report in reports)
-            mine += sum(report[1].get(user_id, 0) for report in reports) / seconds
-            total += sum(sum(report[1].values()) for report in reports) / seconds
+        mine = sum(
+            sum(done.get(user_id, 0) for _, done in reports) / sum(seconds for seconds, _ in reports)
+            for reports in self._reports.values()
+        )
         users = sum(1 for number in self._waiting.values() if number > 0)
-        return max(mine, total / max(1, users), 1.0)
+        return max(mine, self._total() / max(1, users), 1.0)
+
+    def _total(self) -> float:
+        """Executions a second that are done for all."""
+        return sum(
+            sum(sum(done.values()) for _, done in reports) / sum(seconds for seconds, _ in reports)
+            for reports in self._reports.values()
+        )
 
     def heard(self, payload: str) -> None:
         """What another process said."""
@@ -101,6 +109,7 @@ class Load:
             self._waiting.clear()
         else:
             self._waiting = +self._waiting  # what was counted done and not accepted is not a debt
+        self.behind = self._waiting.total() > BEHIND * (self._total() or ASSUMED)
 
     async def share(self, pool: "asyncpg.Pool[asyncpg.Record]", *, worker: bool) -> None:
         """Tell the others, for ever."""
