@@ -23,11 +23,17 @@ from area.accounts import (
     tickets,
     two_factor,
 )
+from area.accounts.places import network
 from area.doors.deps import Visitor
 from area.engine.state import State
 from area.kit import crypto
 from area.kit.fair import Full
 from area.kit.problems import Forbidden, Gone, Invalid, Problem, SecondFactorRequired, Unauthenticated
+
+MOST_REGULARS = 10_000
+
+# Names and networks that signed in to this process: while it refuses strangers without asking the database, not them.
+_regulars: dict[tuple[str, str], None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,10 @@ async def register(
         address=visitor.address,
     )
     await addresses.ask_confirmation(session, state.settings, user.id, visitor.address)
-    return await open_session(state, session, user, visitor), user
+    token = await open_session(state, session, user, visitor)
+    for name in (email, username):
+        _remember(name, visitor)
+    return token, user
 
 
 async def log_in(
@@ -75,6 +84,8 @@ async def log_in(
 
     Raises `Unauthenticated`, `Forbidden`, `TooMany`, and `SecondFactorRequired` when the password is right and not enough.
     """
+    if (login.lower(), network(visitor.address)) not in _regulars:
+        crypto.hashing.refuse_when_full()  # a flood of strangers is to cost no work of the database
     async with state.database.transaction() as counting:
         attempt = await attempts.attempt(counting, state.settings, login, visitor.address, visitor.device)
     try:
@@ -90,7 +101,14 @@ async def log_in(
         await session.rollback()  # gives its connection back before another one is taken
         await _note_failure(state, attempt.user_id, error, visitor)
         raise
+    _remember(login, visitor)
     return token, user
+
+
+def _remember(login: str, visitor: Visitor) -> None:
+    _regulars[login.lower(), network(visitor.address)] = None
+    if len(_regulars) > MOST_REGULARS:
+        del _regulars[next(iter(_regulars))]
 
 
 async def let_in(

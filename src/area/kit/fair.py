@@ -127,6 +127,12 @@ class Fair:
         call.add_done_callback(ended)
         return await asyncio.shield(call)
 
+    def refuse_when_full(self) -> None:
+        """Raise `Full` when whose work it is would be refused now, before anything else is done for them."""
+        key = whose()
+        if not self._has_room(key):
+            self._giving_way(key)
+
     async def _acquire(self, key: str) -> None:
         if self._has_room(key):
             self._busy[key] += 1
@@ -149,13 +155,8 @@ class Fair:
         return self._busy.total() < self._slots and self._busy[key] < self._per_key
 
     def _enqueue(self, key: str) -> asyncio.Future[None]:
-        own = len(self._queues.get(key, ()))
-        if own >= self._most_per_key:
-            raise self._refusal()
-        if sum(map(len, self._queues.values())) >= self._most:
-            longest = max(self._queues.values(), key=len, default=deque[asyncio.Future[None]]())
-            if len(longest) <= own + 1:
-                raise self._refusal()
+        longest = self._giving_way(key)
+        if longest is not None:
             longest[-1].set_exception(self._refusal())
             longest.pop()
             observe(self._name, "waiting", -1)
@@ -163,6 +164,18 @@ class Fair:
         self._queues.setdefault(key, deque()).append(slot)
         observe(self._name, "waiting", 1)
         return slot
+
+    def _giving_way(self, key: str) -> deque[asyncio.Future[None]] | None:
+        """The queue that gives way to one more of `key`; None while there is room. Raises `Full`."""
+        own = len(self._queues.get(key, ()))
+        if own >= self._most_per_key:
+            raise self._refusal()
+        if sum(map(len, self._queues.values())) < self._most:
+            return None
+        longest = max(self._queues.values(), key=len, default=None)
+        if longest is None or len(longest) <= own + 1:
+            raise self._refusal()
+        return longest
 
     def _refusal(self) -> Full:
         observe(self._name, "refused", 1)
