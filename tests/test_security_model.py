@@ -11,6 +11,7 @@ from area.settings import Settings
 
 PAGE = (Path(__file__).parents[1] / "docs/explanation/security-model.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| ([^|]+) \| `((?:AREA_|area\.)[\w.]+)` \|$", PAGE, re.MULTILINE)
+SHARES = re.findall(r"^\| ([^|]+) \| ([\d,]+) \| ([\d,]+) \| `(area\.[\w.]+)` \|$", PAGE, re.MULTILINE)
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -33,10 +34,23 @@ def in_words(default: str) -> float:
 
 def test_the_page_names_limits():
     assert len(ROWS) > 20
-    section = PAGE.partition("## Limits")[2].partition("\n## ")[0]
+    section = PAGE.partition("## Limits")[2].partition("\n### ")[0]
     assert len(re.findall(r"^\| ", section, re.MULTILINE)) == len(ROWS) + 1  # each row but the head has been read
 
 
 @pytest.mark.parametrize(("limit", "default", "where"), ROWS)
 def test_a_limit_is_that_of_the_code(limit: str, default: str, where: str):
     assert in_words(default) == in_code(where), limit
+
+
+@pytest.mark.parametrize(("what", "at_once", "waiting", "where"), SHARES)
+def test_a_share_is_that_of_the_code(what: str, at_once: str, waiting: str, where: str):
+    module, _, name = where.rpartition(".")
+    pool = getattr(importlib.import_module(module), name)
+    assert (pool._per_key, pool._most_per_key) == (in_words(at_once), in_words(waiting)), what
+
+
+def test_every_share_is_named():
+    sources = (Path(__file__).parents[1] / "src/area").rglob("*.py")
+    pools = [name for file in sources for name in re.findall(r"^(\w+) = Fair\(", file.read_text(), re.MULTILINE)]
+    assert sorted(pools) == sorted(where.rpartition(".")[2] for *_, where in SHARES)
