@@ -148,7 +148,19 @@ async def _areas(live: Stage, canaries: Canaries) -> None:
         "webhook.received", {"signature": "hmac_sha256", "secret": secret}, "inbox.post", "signed", title="x"
     )
     open_one = await victor.area("webhook.received", {}, "http.request", "open", url=f"{live.website}/sink")
-    for area in (signed, open_one):
+    keys = [
+        canaries.make(f"key in {place}")
+        for place in ("Authorization", "X-Api-Key", "the login of an address", "a query")
+    ]
+    headers = f"Authorization: Bearer {keys[0]}\nX-Api-Key: {keys[1]}"
+    url = f"{live.website}/sink?api_key={keys[3]}".replace("://", f"://v:{keys[2]}@")
+    made = await victor.try_area("webhook.received", {}, "http.request", "with keys", url=url, headers=headers)
+    assert made.status in (201, 422), made
+    if made.status == 422:  # a login in an address and a header Authorization can't both be
+        url = url.replace(f"v:{keys[2]}@", "")
+        made = await victor.try_area("webhook.received", {}, "http.request", "with keys", url=url, headers=headers)
+        assert made.status == 201, made
+    for area in (signed, open_one, made.body):
         # whoever owns the AREA reads its address on its page and in the API
         token = str(area["webhook_url"]).rpartition("/")[2]
         canaries.keep(f"address of {area['name']}", token, shown={"api", "page"})
