@@ -1,5 +1,6 @@
 """No secret is where it doesn't belong: one of every kind is put into a live installation, which is then looked through."""
 
+import pyotp
 import pytest
 
 from tests.fair.attacks.mail import link
@@ -35,7 +36,7 @@ async def test_no_secret_is_where_it_does_not_belong():
             await _connections(live, canaries, imap)
         await _keys(live, canaries)
         await _areas(live, canaries)
-        await look_through(live, canaries, [live.people["admin"], live.people["victor"]])
+        await look_through(live, canaries, [live.people["admin"], live.victim, live.attacker])
     assert not canaries.found
     assert len(canaries.secrets) > 20
     assert set(canaries.places) == {"log", "database", "api", "page", "export", "metrics", "processes", "backup"}
@@ -62,10 +63,33 @@ async def _accounts(live: Stage, canaries: Canaries) -> None:
     for path in ("/api/me", "/"):
         wrong = canaries.make(f"wrong token for {path}")
         await live.request("GET", path, headers={"Authorization": f"Bearer {wrong}", "Cookie": f"area_session={wrong}"})
+    await _second_factor(live, canaries)
     await _links(live, canaries)
     made = await admin.ask("POST", "/api/admin/invitations", {})
     assert made.status == 201, made
     canaries.keep("invitation", made.body["token"])
+
+
+async def _second_factor(live: Stage, canaries: Canaries) -> None:
+    """An authenticator app, its recovery codes, and a code that was used."""
+    mallory = live.attacker
+    made = await mallory.ask("POST", "/api/me/two-factor/app", {"password": PASSWORD})
+    assert made.status == 200, made
+    secret = canaries.keep("secret of an authenticator app", made.body["secret"].replace(" ", ""))
+    confirmed = await mallory.ask(
+        "POST", "/api/me/two-factor/app/confirm", {"setup": made.body["setup"], "code": pyotp.TOTP(secret).now()}
+    )
+    assert confirmed.status == 200, confirmed
+    codes = confirmed.body["recovery_codes"]
+    for code in codes:
+        canaries.keep(f"recovery code {codes.index(code)}", code)
+        canaries.keep(f"letters of recovery code {codes.index(code)}", code.replace("-", ""))
+    asked = await live.log_in(mallory.name)
+    assert asked.status == 401, asked
+    ticket = canaries.keep("ticket of a log-in", asked.body["ticket"])
+    used = await live.request("POST", "/api/auth/second-factor", json_body={"ticket": ticket, "code": codes[0]})
+    assert used.status == 200, used
+    canaries.keep("session by a recovery code", used.body["token"])
 
 
 async def _links(live: Stage, canaries: Canaries) -> None:
