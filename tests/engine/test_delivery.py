@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from area import mail
+from area.accounts import alerts
 from area.engine.delivery import MAX_ATTEMPTS, Delivery
 from area.engine.notices import notice
 from area.kit import crypto
@@ -111,6 +112,15 @@ async def test_nothing_but_the_confirmation_goes_to_an_unconfirmed_address(state
     assert read(received)["Subject"] == "Confirm your e-mail address"
     assert not {"bank", "Pay here", "victim"} & set(re.findall(r"bank|Pay here|victim", read(received).get_content()))
     assert [row["kind"] for row in await rows(state, QUEUE)] == ["confirm"]
+
+
+async def test_what_changes_how_one_signs_in_is_mailed_too(state, delivery, post):
+    known, unknown = await confirmed(state, "ann"), await make_user(state, "bob")
+    async with state.database.transaction() as session:
+        for user in (known, unknown):
+            await alerts.alert(session, user, "A passkey was added to your account")
+    await all_sent(delivery)
+    assert [one.recipients for one in post.mails] == [["ann@example.org"]]
 
 
 async def test_an_address_that_was_changed_is_no_longer_confirmed(state, delivery, post):

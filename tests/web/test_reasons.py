@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import area
+from area.accounts.alerts import BODY
 from area.web import language, reasons
 
 CODE = Path(area.__file__).parent
@@ -58,6 +59,13 @@ def test_what_is_put_into_the_inbox_is_translated():
     ]
     texts = [ast.unparse(one) for call in calls for one in call.args[4:6] if not isinstance(one, ast.Name)]
     written = [re.sub(r"\{[^{}]+\}", "7", ast.literal_eval(one.removeprefix("f"))) for one in texts]
+    alerts = [
+        ast.literal_eval(node.args[2])
+        for path in (CODE / "accounts").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "alerts.alert"
+    ]
+    written += [*alerts, BODY]
     assert len(written) == len(reasons.NOTICES)
     assert [one for one in written if reasons.notice(one, "fr") == one] == []
 

@@ -3,6 +3,7 @@
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area import mail
 from area.db.models import Notice
 from area.db.session import notify
 
@@ -11,5 +12,7 @@ BODY = "If this wasn't you, change your password and sign out everywhere in your
 
 async def alert(session: AsyncSession, user_id: int, title: str) -> None:
     """Tell the owner."""
-    await session.execute(insert(Notice).values(user_id=user_id, level="warning", title=title, body=BODY))
+    row = insert(Notice).values(user_id=user_id, level="warning", title=title, body=BODY)
+    notice_id = (await session.execute(row.returning(Notice.id))).scalar_one()
+    await mail.enqueue_notice(session, user_id, notice_id)
     await notify(session, "notices_changed", str(user_id))

@@ -81,7 +81,7 @@ LINK = "insert into email_links (token_hash, purpose, user_id, email, expires_at
 OF_NOTICE = f"""
 select n.title, n.body, n.key, u.id, s.language from notices n join users u on u.id = n.user_id
 left join user_settings s on s.user_id = u.id
-where n.id = $1 and u.is_active and u.email = $2 and coalesce(s.mail_notices, true) and {CONFIRMED}
+where n.id = $1 and n.created_at > now() - interval '2 days' and u.is_active and u.email = $2 and coalesce(s.mail_notices, true) and {CONFIRMED}
   and (select count(*) from outgoing_mail m where m.user_id = u.id and m.kind = 'notice'
        and m.sent_at > now() - interval '1 day') < $3
 """  # noqa: S608 - constants

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import OutgoingMail
@@ -21,6 +21,19 @@ CONFIRMED = (
     "(exists (select from confirmed_emails c where c.user_id = u.id and c.email = u.email)"
     " or exists (select from user_oauth2_accounts o where o.user_id = u.id and o.email = u.email))"
 )
+
+
+NOTICE = f"""
+insert into outgoing_mail (user_id, recipient, share, kind, notice_id)
+select u.id, u.email, 'user:' || u.id, 'notice', cast(:notice_id as bigint) from users u
+where u.id = :user_id and u.is_active and {CONFIRMED}
+"""  # noqa: S608 - constants
+
+
+async def enqueue_notice(session: AsyncSession, user_id: int, notice_id: int) -> None:
+    """Have a notice mailed to a confirmed address; whether its owner wants it and how many went today is looked at when it is sent."""
+    await session.execute(text(NOTICE), {"user_id": user_id, "notice_id": notice_id})
+    await notify(session, QUEUED, "")
 
 
 async def enqueue(
