@@ -125,6 +125,28 @@ async def test_a_connection_that_is_no_longer_taken_says_so_and_is_renewed(perso
         assert (await person.api("GET", "/api/connections/mqtt"))["status"] == "works"
 
 
+async def test_another_account_is_added_under_a_name_and_removed(person):
+    page = person.page
+    with mosquitto() as broker:
+        form = {"host": broker.host, "port": broker.port, "security": "none", "login": broker.login}
+        await person.api("POST", "/api/connections/mqtt", form | {"password": broker.password})
+        await person.go("/services/mqtt")
+        await page.get_by_role("link", name="Add another account").click()
+        accounts = page.get_by_role("region", name="Other accounts")
+        await page.locator("#account-name").fill("Attic")
+        await accounts.get_by_label("Host name or address of the broker").fill(broker.host)
+        await accounts.get_by_label("Port", exact=True).fill(str(broker.port))
+        await accounts.get_by_label("Encryption").select_option("none")
+        await accounts.get_by_label("Login").fill(broker.login)
+        await accounts.get_by_label("Password", exact=True).fill(broker.password)
+        await accounts.get_by_role("button", name="Try and connect").click()
+        await expect(page.get_by_text("Attic is connected.")).to_be_visible()
+        await page.get_by_role("button", name="Test Attic").click()
+        await expect(page.get_by_text("Tried just now: Attic works.")).to_be_visible()
+        views = [one for one in (await person.api("GET", "/api/connections"))["items"] if one["service"] == "mqtt"]
+        assert [(one["connection"], one["status"]) for one in views] == [(None, "works"), ("Attic", "works")]
+
+
 async def test_next_leads_nowhere_else(person):
     await person.go("/services/mqtt?next=https://example.org/")
     assert await person.page.locator("[name=next]").count() == 0
