@@ -156,6 +156,12 @@ def secret_context(area_id: int, variable_id: int) -> str:
     return f"area:{area_id}|{variable_id}"
 
 
+def filling_of(text: str, declared: Field) -> Filling:
+    """A reaction's parameter as it is filled: its structure is read first. Raises `TemplateError`."""
+    kind = declared.type
+    return Filling(text, structured=kind == "json", address=kind == "url", lines=declared.holds == "headers")
+
+
 def check_texts(
     component: Action | Reaction, given: Mapping[str, Any], place: str, *, allow: str
 ) -> tuple[dict[str, str], list[FieldError]]:
@@ -268,7 +274,7 @@ def _reaction_params(
                 errors.append({"field": place, "message": f"{one.name} is required: {one.description}."})
             continue
         try:
-            filling = Filling(text, structured=one.type == "json")
+            filling = filling_of(text, one)
         except template.TemplateError as error:
             errors.append({"field": place, "message": str(error)})
             continue

@@ -18,6 +18,7 @@ from area.kit import template as templating
 from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget
 from area.kit.template import RenderError, TemplateError, as_text, check
 from area.kit.template.dates import DIRECTIVES
+from area.kit.template.filling import Filling
 from area.kit.template.filters import FILTERS
 from area.kit.template.html import strip_html
 from area.kit.template.reading import MAX_SEGMENTS
@@ -247,6 +248,10 @@ def test_check() -> None:
         ("length", None, 0),
         ("length", 123, 3),
         ("trim | upper | truncate:3", " abcdef ", "AB…"),
+        ("raw", [1], [1]),
+        ("escape_html", '<a href="x">&', "&lt;a href=&quot;x&quot;&gt;&amp;"),
+        ("escape_markdown", "*a* [b](c)! \\", "\\*a\\* \\[b\\]\\(c\\)\\! \\\\"),
+        ("escape_slack", "<!channel> & 'q'", "&lt;!channel&gt; &amp; 'q'"),
         ("  UPPER  ", "a", "A"),
     ],
 )
@@ -520,6 +525,43 @@ def test_odd_characters_pass() -> None:
     assert render("{{v | upper}}", v="\0\ud800") == "\0\ud800"
     assert render("{{v | json}}", v="\0\ud800") == '"\ufffd\ufffd"'
     assert render("-{{v}}", v=["\0"]) == '-["\ufffd"]'
+
+
+@pytest.mark.parametrize(
+    ("address", "value", "filled"),
+    [
+        ("https://x.org/rooms/{{v}}/send", "../../admin/delete", "https://x.org/rooms/..%2F..%2Fadmin%2Fdelete/send"),
+        ("https://x.org/{{v}}", "a?x=1#y", "https://x.org/a%3Fx%3D1%23y"),
+        ("https://x.org/?q={{v}}&b=1", "a&admin=1 é", "https://x.org/?q=a%26admin%3D1%20%C3%A9&b=1"),
+        ("https://x.org/{{v | urlencode}}", "a b", "https://x.org/a%20b"),
+        ("https://x.org/{{v | raw}}", "a/b", "https://x.org/a/b"),
+        ("{{v}}", "https://x.org/a?b=c", "https://x.org/a?b=c"),
+        ("{{v}}/items/{{v}}", "https://x.org", "https://x.org/items/https%3A%2F%2Fx.org"),
+        ("https://{{v}}/path", "api.x.org:8080", "https://api.x.org:8080/path"),
+        ("https://x.org/{{v}}", 42, "https://x.org/42"),
+        ("https://x.org/{{v}}", None, "https://x.org/"),
+    ],
+)
+def test_values_keep_to_their_place_in_an_address(address: str, value: Any, filled: str) -> None:
+    assert templating.compile(address, address=True).render({"v": value}) == filled
+
+
+@pytest.mark.parametrize(
+    ("address", "value"),
+    [("https://{{v}}/a", "evil.org/x?"), ("https://a.{{v}}", "org@evil"), ("https://x.org/{{v}}/a", "..")],
+)
+def test_what_can_not_stand_in_an_address_is_refused(address: str, value: str) -> None:
+    with pytest.raises(RenderError, match="can't be a part of a"):
+        templating.compile(address, address=True).render({"v": value})
+
+
+def test_lines_are_taken_apart_before_they_are_filled() -> None:
+    filling = Filling("X-A: {{v}}\n\nX-B: {{v |\n upper}}\nX-C: plain", structured=True, lines=True)
+    assert filling.render({"v": "a\nAuthorization: x"}) == [
+        "X-A: a\nAuthorization: x", "X-B: A\nAUTHORIZATION: X", "X-C: plain",
+    ]  # fmt: skip
+    assert Filling('{"X-A": "{{v}}"}', structured=True, lines=True).render({"v": "a\nb"}) == {"X-A": "a\nb"}
+    assert Filling("{{v}}", structured=True, lines=True).render({"v": {"X-A": "b"}}) == {"X-A": "b"}
 
 
 SNIPPETS = [

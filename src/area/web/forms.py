@@ -11,10 +11,10 @@ from area.areas import AreaIn, AreaOut, Part
 from area.catalog import ComponentView, VariableView
 from area.kit.budget import MAX_FILLED, Budget
 from area.kit.template import RenderError, TemplateError, as_text
-from area.kit.template.filling import Filling
 from area.kit.text import clean_text
-from area.plans import MASK, to_text
+from area.plans import MASK, filling_of, to_text
 from area.registry import Registry
+from area.sdk.fields import by_name
 from area.web import rows
 from area.web.recipes import Recipe
 from area.web.rows import Row, Rows
@@ -403,6 +403,7 @@ def filled(
     budget.room = MAX_FILLED
     names = {*event, *(one.name for one in action.return_values)}
     reaction = registry.reaction(view.key)
+    declared = by_name(reaction.params) if reaction else {}
     found = []
     for one in view.parameters if reaction else []:
         text = form.reaction_values.get(one.name, "")
@@ -410,7 +411,7 @@ def filled(
             continue
         label = say(readable(one.name))
         try:
-            filling = Filling(text, structured=one.type == "json")
+            filling = filling_of(text, declared[one.name])
             wrong = filling.check(names)
             value = filling.render(event, budget)
         except (TemplateError, RenderError) as error:

@@ -119,8 +119,19 @@ async def notify(
     title: Annotated[str, asked("Title", "Laundry")] = "",
     notifier: Notifier = "persistent_notification",
 ) -> None:
-    """Show a notification in Home Assistant, or on a phone with its app."""
-    await _call(ctx, f"notify.{notifier}", given(message=message, title=title))
+    """Show a notification in Home Assistant, or on a phone with its app. `{{…}}` in a value is shown, not evaluated there."""
+    await _call(ctx, f"notify.{notifier}", given(message=_literal(message), title=_literal(title)))
+
+
+def _literal(text: str) -> str:
+    """The text as a template that gives it: Home Assistant renders what it is told to say, whoever wrote it.
+
+    https://www.home-assistant.io/integrations/notify/, https://jinja.palletsprojects.com/templates/#literals
+    """
+    if not any(mark in text for mark in ("{{", "{%", "{#")):
+        return text
+    escaped = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    return f'{{{{ "{escaped}" }}}}'
 
 
 @service.reaction("Fire an event", on_crash="fail")

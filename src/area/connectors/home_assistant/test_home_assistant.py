@@ -112,6 +112,8 @@ async def test_what_goes_wrong_on_the_line(ctx, vendor, monkeypatch):
          "/api/services/light/toggle", {"entity_id": "light.a", "transition": 2}),
         ("call_service", {"service": "script.tea"}, "/api/services/script/tea", {}),
         ("notify", {"message": "Hi"}, "/api/services/notify/persistent_notification", {"message": "Hi"}),
+        ("notify", {"message": '50 {% "off"'}, "/api/services/notify/persistent_notification",
+         {"message": '{{ "50 {% \\"off\\"" }}'}),
         ("notify", {"message": "Hi", "title": "T", "notifier": "mobile_app_a"}, "/api/services/notify/mobile_app_a",
          {"message": "Hi", "title": "T"}),
         ("fire_event", {"event_type": "bell", "data": {"door": 1}}, "/api/events/bell", {"door": 1}),

@@ -15,6 +15,8 @@ from area.sdk.selection import evaluate, select
 
 PLAIN = 1_000_000  # bytes of an answer whose values need not be counted: they can't fill the memory
 MOST_VALUES = 600_000
+MOST_HEADERS = 100
+BREAKS = re.compile(r"[\0\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]")  # what str.splitlines breaks at, and NUL
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what else frames a message
 SET_BY_AREA = frozenset({
@@ -40,6 +42,20 @@ class Url(str):
         return url
 
 
+def _of_lines(lines: list[str]) -> dict[str, str]:
+    pairs = [line.partition(":") for line in lines if line.strip()]
+    if any(not colon for _, colon, _ in pairs):
+        raise ValueError("Write one header a line, such as Accept: text/plain, or a JSON object.")
+    return {name.strip(): content.strip() for name, _, content in pairs}
+
+
+def _checked_name(name: str) -> None:
+    if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
+        raise ValueError(f"{name!r} is no header name; write one such as X-Api-Key.")
+    if name.lower() in SET_BY_AREA:
+        raise ValueError(f"The header {name} is set by AREA itself; leave it out.")
+
+
 def _header_table(value: Any) -> Any:
     """Headers from an object, from the text of one, or from lines `Name: value`."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -48,17 +64,18 @@ def _header_table(value: Any) -> Any:
         except orjson.JSONDecodeError as error:
             raise ValueError(f"The headers begin like JSON and are none: {error}.") from error
     elif isinstance(value, str):
-        lines = [line.partition(":") for line in value.splitlines() if line.strip()]
-        if any(not colon for _, colon, _ in lines):
-            raise ValueError("Write one header a line, such as Accept: text/plain, or a JSON object.")
-        value = {name.strip(): content.strip() for name, _, content in lines}
+        value = _of_lines(value.splitlines())
+    elif isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+        value = _of_lines(value)
     if not isinstance(value, dict):
         return value
+    if len(value) > MOST_HEADERS:
+        raise ValueError(f"There are {len(value):,} headers; at most {MOST_HEADERS} are sent.")
     for name in value:
-        if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
-            raise ValueError(f"{name!r} is no header name; write one such as X-Api-Key.")
-        if name.lower() in SET_BY_AREA:
-            raise ValueError(f"The header {name} is set by AREA itself; leave it out.")
+        _checked_name(name)
+        if isinstance(value[name], str) and BREAKS.search(value[name]):
+            advice = 'take it out of the value, as {{title | replace:"\\n"," "}} does'
+            raise ValueError(f"The header {name} holds a line break; {advice}.")
     return {
         name: content if isinstance(content, str) else orjson.dumps(content).decode() for name, content in value.items()
     }

@@ -1,5 +1,6 @@
 """A parameter's text as something to fill: plain text, or a JSON document whose strings are each filled by themselves."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,19 +14,19 @@ class Filling:
     """Compiled once; `render` gives the value. `names` are the return values that it uses.
 
     A text that is a JSON object or array (and `structured` is asked for) keeps its form: what is filled into one of its
-    strings can't break out of it.
+    strings can't break out of it. So do `lines`, such as those of headers; in an `address` each value keeps to its place.
     """
 
     __slots__ = ("_parts", "constant", "names")
 
-    def __init__(self, text: str, *, structured: bool) -> None:
-        document: Any = text
+    def __init__(self, text: str, *, structured: bool, address: bool = False, lines: bool = False) -> None:
+        document: Any = _split(text) if lines else text
         if structured and text[:1] in ("{", "[") and not text.startswith("{{"):
             try:
                 document = orjson.loads(text)
             except orjson.JSONDecodeError:
                 document = text
-        self._parts = _compile(document)
+        self._parts = _compile(document, address=address)
         found: list[template.Template] = list(_templates(self._parts))
         self.names = frozenset(name for one in found for name in one.names)
         self.constant = not any(one.paths for one in found)
@@ -39,9 +40,22 @@ class Filling:
         return [sentence for one in _templates(self._parts) for sentence in template.check(one, names)]
 
 
-def _compile(document: Any) -> Any:
+def _split(text: str) -> str | list[str]:
+    """The lines of a text, to be filled each by itself; JSON, a single placeholder and what has none stay whole."""
+    if "{{" not in text or re.match(r"\s*\{(?!\{)", text) or re.fullmatch(r"\s*\{\{[^{}]*\}\}\s*", text):
+        return text
+    lines = [""]
+    for line in text.splitlines():
+        if lines[-1].count("{{") > lines[-1].count("}}"):  # a placeholder may go on in the next line
+            lines[-1] += f"\n{line}"
+        else:
+            lines.append(line)
+    return [line for line in lines if line.strip()]
+
+
+def _compile(document: Any, *, address: bool = False) -> Any:
     if isinstance(document, str):
-        return template.compile(document)
+        return template.compile(document, address=address)
     if isinstance(document, dict):
         return {key: _compile(value) for key, value in document.items()}
     if isinstance(document, list):

@@ -1,5 +1,6 @@
 """The closed list of pure filters."""
 
+import html
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -34,11 +35,11 @@ def _argument_int(value: Argument, what: str, least: int, most: int) -> int:
     return value
 
 
-def _plain(function: Function, characters: int) -> Callable[[], Filter]:
-    """A filter that works through so many characters in a step, or 64 of ASCII."""
+def _plain(function: Function, characters: int, of_ascii: int = 64) -> Callable[[], Filter]:
+    """A filter that works through so many characters in a step."""
 
     def apply(text: str, budget: Budget) -> str:
-        budget.spend(2 + (len(text) >> 6 if text.isascii() else len(text) // characters))
+        budget.spend(2 + len(text) // (of_ascii if text.isascii() else characters))
         return function(text)
 
     return lambda: apply
@@ -103,6 +104,10 @@ def _join(separator: Argument = ", ") -> Filter:
         return between.join(pieces)
 
     return join
+
+
+def _raw(value: Any, _: Budget) -> Any:
+    return value
 
 
 def _first(value: Any, _: Budget) -> Any:
@@ -174,6 +179,26 @@ def url_encoded(text: str, budget: Budget) -> str:
     return quote(raw, safe="")
 
 
+def path_encoded(text: str, budget: Budget) -> str:
+    """`text` as a part of the path of an address: one segment, or a piece of one."""
+    if text in (".", ".."):
+        raise Unfit(f'"{text}" can\'t be a part of a path.')
+    return url_encoded(text, budget)
+
+
+def host_checked(text: str, budget: Budget) -> str:
+    """`text` as a part of the host of an address, port and all."""
+    budget.spend(2 + len(text))
+    if not all(character.isalnum() or character in "-._:[]" for character in text):
+        raise Unfit(f'"{text[:SHOWN]}" can\'t be a part of a host.')
+    return text
+
+
+# https://core.telegram.org/bots/api#markdownv2-style, and what begins HTML and references in
+# https://spec.commonmark.org/0.31.2/#backslash-escapes; both let any of them be escaped
+_MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\_*[]()~`>#+-=|{}.!<&"})
+
+
 FILTERS: Mapping[str, Kind] = {
     "upper": Kind("upper", _plain(str.upper, 4), text=True),
     "lower": Kind("lower", _plain(str.lower, 2), text=True),
@@ -183,6 +208,10 @@ FILTERS: Mapping[str, Kind] = {
     "date": Kind('date:"%d.%m.%Y %H:%M" or date:"%H:%M","Europe/Paris"', date_filter, 1, 2),
     "json": Kind("json", lambda: to_json),
     "urlencode": Kind("urlencode", lambda: url_encoded, text=True),
+    "raw": Kind("raw", lambda: _raw),
+    "escape_html": Kind("escape_html", _plain(html.escape, 2, 2), text=True),
+    "escape_markdown": Kind("escape_markdown", _plain(lambda text: text.translate(_MARKDOWN), 2, 2), text=True),
+    "escape_slack": Kind("escape_slack", _plain(lambda text: html.escape(text, quote=False), 2, 2), text=True),
     "number": Kind("number or number:2", _number, 0, 1),
     "replace": Kind('replace:"old","new"', _replace, 2, 2, text=True),
     "first": Kind("first", lambda: _first),

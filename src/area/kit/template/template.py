@@ -1,11 +1,11 @@
 """A template compiled once, rendered in about a microsecond."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget, Exhausted
-from area.kit.template.filters import FILTERS, Kind
+from area.kit.template.filters import FILTERS, Kind, host_checked, path_encoded, url_encoded
 from area.kit.template.reading import (
     NAME,
     SHOWN,
@@ -38,6 +38,7 @@ class RenderError(Exception):
 class _Step:
     """A filter with its arguments; `text` says that it is given text."""
 
+    name: str
     apply: Filter
     text: bool
 
@@ -56,8 +57,11 @@ class _Placeholder:
 _Slot = tuple[str, str | None, _Placeholder]
 
 
-def compile(text: str) -> "Template":  # noqa: A001 -- as in `re`; used as `template.compile`
-    """Compile a template. Raises `TemplateError`. A text without `{{` is constant."""
+def compile(text: str, *, address: bool = False) -> "Template":  # noqa: A001 -- as in `re`; used as `template.compile`
+    """Compile a template. Raises `TemplateError`. A text without `{{` is constant.
+
+    In an `address` each value is encoded for its place, unless it is marked `raw` or encoded already.
+    """
     if len(text) > MAX_TEMPLATE:
         raise TemplateError(
             f"the text is too long: {len(text):,} characters, {MAX_TEMPLATE:,} are allowed.", text, MAX_TEMPLATE
@@ -65,6 +69,7 @@ def compile(text: str) -> "Template":  # noqa: A001 -- as in `re`; used as `temp
     slots: list[_Slot] = []
     paths: list[Path] = []
     before: list[str] = []
+    known = ""
     position = count = 0
     while (start := text.find("{{", position)) >= 0:
         count += 1
@@ -72,6 +77,9 @@ def compile(text: str) -> "Template":  # noqa: A001 -- as in `re`; used as `temp
             raise TemplateError(f"there are more than {MAX_PLACEHOLDERS} placeholders; use fewer.", text, start)
         before.append(text[position:start])
         placeholder, position = _read_placeholder(text, start)
+        if address:
+            known += before[-1]
+            placeholder = _in_address(placeholder, known, first=count == 1)
         path = placeholder.path
         if path:
             paths.append(path)
@@ -88,6 +96,26 @@ def compile(text: str) -> "Template":  # noqa: A001 -- as in `re`; used as `temp
         _slots=tuple(slots),
         _end="".join([*before, text[position:]]),
     )
+
+
+def _in_address(placeholder: _Placeholder, before: str, *, first: bool) -> _Placeholder:
+    """The placeholder with what encodes it where it stands, after so much known text of an address.
+
+    What comes first is an address itself, or the beginning of one, and stays as it is.
+    """
+    names = {step.name for step in placeholder.filters}
+    if placeholder.path is None or names & {"raw", "urlencode"} or (first and not before.strip()):
+        return placeholder
+    _, colon, after = before.partition("://")
+    if "?" in before or "#" in before:
+        encode = url_encoded
+    elif colon and "/" not in after:
+        encode = host_checked
+    elif colon or "/" in before:
+        encode = path_encoded
+    else:
+        return placeholder
+    return replace(placeholder, filters=(*placeholder.filters, _Step("", encode, text=True)))
 
 
 def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
@@ -150,7 +178,7 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
     if not kind.least <= len(arguments) <= kind.most:
         raise TemplateError(f"{name} is written {kind.usage}.", text, begin)
     try:
-        return _Step(kind.build(*arguments), kind.text), position
+        return _Step(name.lower(), kind.build(*arguments), kind.text), position
     except BadArgument as error:
         raise TemplateError(f"{name}: {error}", text, begin) from error
 
