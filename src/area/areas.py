@@ -311,7 +311,7 @@ async def in_use(session: AsyncSession) -> tuple[dict[int, int], dict[int, int]]
         select(Component.service_id, number).join(used, used.c.component == Component.id).group_by(Component.service_id)
     )
     components, services = await session.execute(by_component), await session.execute(by_service)
-    return dict(components.tuples().all()), dict(services.tuples().all())
+    return {row[0]: row[1] for row in components}, {row[0]: row[1] for row in services}
 
 
 def _of_service(statement: Select[int], registry: Registry, slug: str) -> Select[int]:

@@ -36,6 +36,12 @@ ROWS = """
     insert into email_links (token_hash, purpose, user_id, email, expires_at)
         values ('l1', 'confirm', 1, 'a@example.org', now()), ('l2', 'confirm', 2, 'b@example.org', now());
     insert into login_attempts (login, address) values ('a', '127.0.0.1');
+    insert into known_places (user_id, place) values (1, 'net:192.0.2.1'), (2, 'net:192.0.2.1');
+    insert into two_factor (user_id, secret) values (1, 's'), (2, 's');
+    insert into recovery_codes (user_id, code_hash) values (1, 'c'), (2, 'c');
+    insert into passkeys (user_id, credential_id, public_key, sign_count, name)
+        values (1, 'c1', 'k', 0, 'a'), (2, 'c2', 'k', 0, 'b');
+    insert into used_tickets (ticket_hash, expires_at) values ('t', now());
     insert into switched_off (kind, row_id) values ('service', 1);
     insert into meta (key, value) values ('k', 'v');
     insert into worker_lives (owner, since, seen_at) values ('w', now(), now());
@@ -62,6 +68,10 @@ OF_USER = [
     "user_settings",
     "drafts",
     "access_tokens",
+    "known_places",
+    "two_factor",
+    "recovery_codes",
+    "passkeys",
     "areas",
     "notices",
     "sources",

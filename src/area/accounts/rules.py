@@ -67,7 +67,9 @@ def check_guessable(password: str, own: Sequence[str] = ()) -> None:
     """
     from zxcvbn_rs_py import zxcvbn  # 10 MB that only few requests need
 
-    words = [part for text in own for part in (text, *re.split(r"[@.\W_]+", text)) if len(part) > 2]
+    words = [
+        part for text in own for part in (text, text.partition("@")[0], *re.split(r"[@.\W_]+", text)) if len(part) > 2
+    ]
     if password.lower() in (word.lower() for word in words):
         raise ValueError("Your name or e-mail address is no password. Choose another one.")
     if zxcvbn(password[:GUESSED], words).guesses_log10 < MIN_GUESSES:

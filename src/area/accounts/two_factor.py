@@ -129,15 +129,20 @@ async def check(session: AsyncSession, keyring: Keyring, user_id: int, code: str
     if given.isdigit():
         row = (await session.execute(select(TwoFactor.secret).where(TwoFactor.user_id == user_id))).scalar_one_or_none()
         step = _step_of(keyring.decrypt(row, context(user_id)), given) if row else None
-        later = or_(TwoFactor.last_step.is_(None), TwoFactor.last_step < step)
-        used = update(TwoFactor).where(TwoFactor.user_id == user_id, later).values(last_step=step)
-        if step is not None and await session.scalar(used.returning(TwoFactor.user_id)) is not None:
+        if step is not None and await _use_step(session, user_id, step):
             return "app"
     else:
         mine = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == crypto.hash_token(given))
         if await session.scalar(delete(RecoveryCode).where(*mine).returning(RecoveryCode.user_id)) is not None:
             return "recovery_code"
     raise Invalid.field("code", WRONG)
+
+
+async def _use_step(session: AsyncSession, user_id: int, step: int) -> bool:
+    """Whether no code of this time step, or of a later one, was used before."""
+    later = or_(TwoFactor.last_step.is_(None), TwoFactor.last_step < step)
+    used = update(TwoFactor).where(TwoFactor.user_id == user_id, later).values(last_step=step)
+    return await session.scalar(used.returning(TwoFactor.user_id)) is not None
 
 
 def _step_of(secret: str, code: str) -> int | None:
