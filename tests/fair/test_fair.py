@@ -11,7 +11,18 @@ from .table import Table, percentile
 from .victim import Samples
 
 # on one installation, by states and counts alone
-QUICK = ("encoded-words", "imap-password", "rebound-name", "stolen-session", "terminal-escapes")
+QUICK = (
+    "bad-ports",
+    "encoded-words",
+    "exported-secrets",
+    "header-lines",
+    "imap-password",
+    "owner-locked-out",
+    "rebound-name",
+    "small-faults",
+    "stolen-session",
+    "terminal-escapes",
+)
 
 
 @pytest_asyncio.fixture(scope="module")
