@@ -15,7 +15,6 @@ QUICK = (
     "bad-ports",
     "encoded-words",
     "exported-secrets",
-    "header-lines",
     "imap-password",
     "owner-locked-out",
     "rebound-name",

@@ -8,7 +8,7 @@ from . import attack
 
 SECONDS = 20.0  # that the victim is watched for
 COMPARISONS = 40
-MOST_STORED = 1_100_000  # characters of one event, as stored: 1 MB and its wrapping
+MOST_STORED = 2 * 2**20  # characters of one event as PostgreSQL writes it, with a blank after each comma
 
 
 @attack()
