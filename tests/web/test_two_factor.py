@@ -67,7 +67,7 @@ async def test_an_app_is_added_asked_for_and_removed(local, browser):
     await form.get_by_role("button", name="Set up an app").click()
     await expect(page.locator(".qr svg")).to_be_visible()
     secret = await page.locator("#totp-secret").inner_text()
-    await page.get_by_label("Code").fill(pyotp.TOTP(secret).now())
+    await page.get_by_role("textbox", name="Code").fill(pyotp.TOTP(secret).now())
     await page.get_by_role("button", name="Confirm").click()
     codes = (await page.locator("#codes").inner_text()).split()
     assert len(codes) == 10
@@ -80,10 +80,10 @@ async def test_an_app_is_added_asked_for_and_removed(local, browser):
     await sign_out(page)
     await sign_in(page, person.name, local.url)
     await expect(page.get_by_role("heading", name="Second factor")).to_be_visible()
-    await page.get_by_label("Code").fill("not-a-code")
+    await page.get_by_role("textbox", name="Code").fill("not-a-code")
     await page.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("alert").filter(has_text="Incorrect code")).to_be_visible()
-    await page.get_by_label("Code").fill(codes[0])
+    await page.get_by_role("textbox", name="Code").fill(codes[0])
     await page.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", name="Profile")).to_be_visible()
 
