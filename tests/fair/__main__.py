@@ -31,12 +31,13 @@ async def play(attacks: list[Attack], table: Table, logs: Path | None) -> None:
 
 async def _play(one: Attack, where: Stage) -> None:
     print(f"{one.name}: {one.title}", flush=True)
-    where.attack = one.name
+    where.attack, before = one.name, len(where.table.rows)
     try:
         await one.play(where)
     except Exception as error:  # noqa: BLE001 - the other attacks are still to be played
         traceback.print_exc()
         where.table.is_so(one.name, "was played to its end", repr(error), holds=False)
+    print(Table(where.table.rows[before:]).text(), flush=True)
 
 
 def main() -> int:
