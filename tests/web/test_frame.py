@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -10,6 +11,8 @@ import pytest_asyncio
 from area.doors import browser
 from area.web import assets, language, translate
 from tests.web.conftest import PASSWORD, arrive, make_root
+
+web = Path(assets.__file__).parent
 
 
 @pytest_asyncio.fixture
@@ -184,3 +187,20 @@ async def test_who_wants_no_motion_waits_for_none(person):
     begun = "name => { setTheme(name); return document.getAnimations().length; }"
     for theme in ("dark", "light"):
         assert await person.page.evaluate(begun, theme) == 0
+
+
+def test_no_script_takes_a_name_of_another():
+    """Scripts of a page share their names, and the later function silently replaces the earlier; modules keep theirs."""
+    pages = "".join(page.read_text() for page in (web / "templates").glob("*.html"))
+    modules = set(re.findall(r"<script type=\"module\" src=\"{{ asset\('([^']+)'\) }}", pages))
+    owners: dict[str, str] = {}
+    for script in sorted((web / "static").glob("*.js")):
+        if script.name in modules:
+            continue
+        declared = re.findall(r"^(?:async )?(?:function\*?|const|let|class) +(\w+)", script.read_text(), re.MULTILINE)
+        for name in declared:
+            assert owners.setdefault(name, script.name) == script.name, (
+                f"{name} is declared by {script.name} and {owners[name]}"
+            )
+    assert "passkeys.js" in modules
+    assert owners["ask"] == "app.js"
