@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import threading
 from collections import Counter
 
@@ -226,3 +228,52 @@ async def test_what_waits_and_what_is_refused_is_counted(monkeypatch):
     assert seen == {("counted", "waiting"): 0, ("counted", "refused"): 2}
     await work.end_all()
     await first
+
+
+async def test_only_so_much_is_admitted_as_has_a_slot_or_may_wait_for_one():
+    pool = Fair("test", FULL, slots=1, per_key=1, waiting=3, waiting_per_key=3)
+
+    async def come(key):
+        with working_for(key), pool.admitted():
+            await leave.wait()
+
+    leave = asyncio.Event()
+    tasks = [asyncio.create_task(come(key)) for key in ["a", "a", "a", "b", "c", "a", "d"]]
+    await settled()
+    refused = [task.done() and isinstance(task.exception(), Full) for task in tasks]
+    assert refused == [False, False, False, False, False, True, False]  # "a" has more than those that come after it
+    leave.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    with working_for("a"), pool.admitted():
+        pass
+
+
+async def test_a_flood_of_keys_is_admitted_no_further_than_the_queue():
+    pool = Fair("test", FULL, slots=1, per_key=1, waiting=3)
+    with contextlib.ExitStack() as inside:
+        for number in range(4):
+            with working_for(f"address {number}"):
+                inside.enter_context(pool.admitted())
+        for number in range(4, 80):
+            with working_for(f"address {number}"), pytest.raises(Full), pool.admitted():
+                raise AssertionError
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not run: only Linux has a priority for each thread")
+@pytest.mark.parametrize("started", [0, 7, 16])
+def test_threads_are_nicer_than_the_process_however_nice_that_is(started):
+    """Started by `nice`, as a user who may not take it back."""
+    script = f"""
+import asyncio, os, threading
+from area.kit.fair import Fair
+os.setpriority(os.PRIO_PROCESS, 0, {started})
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+pool = Fair("test", "Full.", slots=1, per_key=1, nice=10)
+print(asyncio.run(pool.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))))
+print(os.getpriority(os.PRIO_PROCESS, 0))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    thread, process = map(int, done.stdout.split())
+    assert thread == min(process + 10, 19)
+    assert process >= started

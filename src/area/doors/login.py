@@ -84,8 +84,15 @@ async def log_in(
 
     Raises `Unauthenticated`, `Forbidden`, `TooMany`, and `SecondFactorRequired` when the password is right and not enough.
     """
-    if (login.lower(), network(visitor.address)) not in _regulars:
-        crypto.hashing.refuse_when_full()  # a flood of strangers is to cost no work of the database
+    if (login.lower(), network(visitor.address)) in _regulars:
+        return await _log_in(state, session, login, password, visitor)
+    with crypto.hashing.admitted():  # a flood of strangers is to cost no work of the database
+        return await _log_in(state, session, login, password, visitor)
+
+
+async def _log_in(
+    state: State, session: AsyncSession, login: str, password: str, visitor: Visitor
+) -> tuple[str, UserView]:
     async with state.database.transaction() as counting:
         attempt = await attempts.attempt(counting, state.settings, login, visitor.address, visitor.device)
     try:

@@ -25,6 +25,8 @@ from area.kit.fair import Fair
 BCRYPT_COST = 12
 MAX_PASSWORD = 72  # bytes: bcrypt sees no more
 
+_STRANGERS = max(1, (os.cpu_count() or 1) // 2)  # slots: half of the cores is for everything else
+
 # Where passwords are hashed: a few at a time, after everything else that the machine has to do. Who comes from where the account
 # has signed in before does not wait behind those that nobody knows.
 hashing_known = Fair(
@@ -35,16 +37,17 @@ hashing_known = Fair(
     waiting=32,
     waiting_per_key=4,
     patience=10,
+    nice=2,
 )
 hashing = Fair(
     "hashing",
     "Many people are signing in right now. Try again in a few seconds.",
-    slots=max(2, (os.cpu_count() or 1) // 2),
+    slots=_STRANGERS,
     per_key=1,
-    waiting=32,
-    waiting_per_key=32,  # an office signs in from one address
+    waiting=16 * _STRANGERS,  # what is hashed before anybody loses patience
+    waiting_per_key=16,  # an office signs in from one address
     patience=10,
-    nice=3,
+    nice=10,  # a tenth of the loop's share of a busy core
 )
 
 _VERSION = "v1"

@@ -70,7 +70,8 @@ class Fair:
     key, each for at most `patience` seconds. When the queue is full, the newest of the key that has most in it gives way to a
     key that has less; so nobody is refused because of what another queued.
 
-    `name` is what metrics call it, `full` the sentence of `Full`. One pool serves one event loop.
+    `name` is what metrics call it, `full` the sentence of `Full`. Threads are nicer to others by `nice` than the process (Linux).
+    One pool serves one event loop.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Fair:
         self._most, self._most_per_key = waiting, waiting_per_key
         self._patience = patience
         self._full = full
+        self._admitted: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # of the keys that wait, the next to be served first
         self._threads = ThreadPoolExecutor(slots, f"area-{name}", _be_nice, (nice,))
@@ -127,11 +129,24 @@ class Fair:
         call.add_done_callback(ended)
         return await asyncio.shield(call)
 
-    def refuse_when_full(self) -> None:
-        """Raise `Full` when whose work it is would be refused now, before anything else is done for them."""
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Bound what is on its way to a slot, for work that costs something before it asks for one. Raises `Full`.
+
+        Only so much is admitted at a time as has a slot or may wait for one; over that, a key that has less than another still is.
+        """
         key = whose()
-        if not self._has_room(key):
-            self._giving_way(key)
+        own = self._admitted[key]
+        fits = self._admitted.total() < self._slots + self._most
+        if own >= self._per_key + self._most_per_key or not (fits or own + 1 < max(self._admitted.values())):
+            raise self._refusal()
+        self._admitted[key] += 1
+        try:
+            yield
+        finally:
+            self._admitted[key] -= 1
+            if not self._admitted[key]:
+                del self._admitted[key]
 
     async def _acquire(self, key: str) -> None:
         if self._has_room(key):
@@ -206,4 +221,8 @@ class Fair:
 
 def _be_nice(nice: int) -> None:
     if nice and sys.platform == "linux":  # elsewhere this is said of the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+        thread = threading.get_native_id()
+        own = os.getpriority(
+            os.PRIO_PROCESS, thread
+        )  # the process may have been started nicer, and only root may go back
+        os.setpriority(os.PRIO_PROCESS, thread, min(own + nice, 19))
