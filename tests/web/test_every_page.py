@@ -4,11 +4,16 @@ that axe-core finds.
 
 import json
 
+import asyncpg
+import pyotp
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
+from area.kit import crypto
 from tests.npm import MODULES
-from tests.web.conftest import NARROW, WIDE, Person, arrive, listen
+from tests.ports import free_port
+from tests.web.conftest import NARROW, PASSWORD, WIDE, Person, arrive, installation, listen, room
 from tests.web.world import ADMIN, FRONT, World, furnish
 
 AXE = MODULES / "axe-core" / "axe.min.js"
@@ -30,12 +35,16 @@ async def lived_in(server, browser):
     await person.context.close()
 
 
-async def look(person: Person, address: str) -> None:
-    """Open it in both themes and sizes. axe-core looks at it whole wide and light, narrow and dark; at its colours wide and dark."""
+async def look(person: Person, address: str, *, shown: bool = False) -> None:
+    """Open it in both themes and sizes. axe-core looks at it whole wide and light, narrow and dark; at its colours wide and dark.
+
+    What is `shown` is the answer to a form and not opened again.
+    """
     page = person.page
     for size in (WIDE, NARROW):
         await page.set_viewport_size(size)
-        await person.go(address)
+        if not shown:
+            await person.go(address)
         await fits(person, address)
         assert await page.locator("h1").count() == 1, f"{address} has no heading, or several"
         assert (await page.title()).endswith("· AREA")
@@ -96,3 +105,88 @@ async def test_what_is_not_there(server, browser, lived_in):
     await look(person, "/nothing/here")
     await context.close()
     assert not person.complaints
+
+
+@pytest.fixture
+def mailing(memory, dsn):
+    """An installation that sends mail, at localhost: where browsers allow passkeys without https."""
+    port = free_port()
+    with (
+        room(memory) as folder,
+        installation(
+            folder,
+            AREA_PORT=str(port),
+            AREA_PUBLIC_URL=f"http://localhost:{port}",
+            AREA_DATABASE_URL=dsn,
+            AREA_SMTP_URL=f"smtp://127.0.0.1:{free_port()}?from=area@example.org&tls=none",
+        ) as server,
+    ):
+        server.url = f"http://localhost:{port}"
+        yield server
+
+
+async def link(dsn: str, purpose: str) -> str:
+    """The token of a link in a mail to the only account."""
+    token = crypto.new_token()
+    connection = await asyncpg.connect(dsn.replace("+asyncpg", ""))
+    try:
+        await connection.execute(
+            "INSERT INTO email_links (user_id, purpose, email, token_hash, expires_at)"
+            " SELECT id, $1, email, $2, now() + interval '1 hour' FROM users",
+            purpose,
+            crypto.hash_token(token),
+        )
+    finally:
+        await connection.close()
+    return token
+
+
+async def test_pages_of_links_and_of_a_second_factor(mailing, dsn, browser):
+    person = await arrive(mailing, browser, "ann")
+    page = person.page
+    await look(person, "/profile/two-factor")
+    await page.locator("#p-app").fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    secret = await page.locator("#totp-secret").inner_text()
+    await look(person, "the app's secret", shown=True)
+    await page.get_by_role("textbox", name="Code").fill(pyotp.TOTP(secret).now())
+    await page.keyboard.press("Enter")
+    codes = (await page.locator("#codes").inner_text()).split()
+    await look(person, "the recovery codes", shown=True)
+    await look(person, "/profile/two-factor")
+
+    remove = page.get_by_role("button", name="Remove the app")
+    await remove.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#confirm")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(remove).to_be_focused()
+
+    await look(person, "/confirm-email?token=" + await link(dsn, "confirm"))
+    await look(person, "/undo-email-change?token=" + await link(dsn, "undo"))
+    assert not person.complaints
+    await person.context.close()
+
+    context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
+    nobody = Person(mailing, context, await context.new_page(), "nobody")
+    listen(nobody, nobody.page, answers=(410,))
+    page = nobody.page
+    await look(nobody, "/forgot-password")
+    await expect(page.get_by_label("E-mail address")).to_be_focused()
+    await page.keyboard.type("ann@example.org")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("If an account has the address")).to_be_visible()
+    await look(nobody, "the link is mailed", shown=True)
+    await look(nobody, "/reset-password?token=" + await link(dsn, "reset"))
+    await look(nobody, "/reset-password?token=used-up")
+    await nobody.go("/sign-in")
+    await page.get_by_label("E-mail address or username").fill("ann")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("Code")).to_be_focused()
+    await look(nobody, "/sign-in/second-factor")
+    await page.get_by_label("Code").fill(codes[0])
+    await page.keyboard.press("Enter")
+    await expect(page.locator("summary[aria-label='Your account']")).to_be_visible()
+    assert not nobody.complaints
+    await context.close()
