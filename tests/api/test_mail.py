@@ -124,6 +124,7 @@ async def test_a_forgotten_password_is_set_anew_once(mailing):
     made = await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})
     assert made.status == 201, made.body
     script = mailing.nobody.as_(made.json()["token"])
+    assert [mail[0] for mail in await mailing.deliver()] == ["ann@example.org"], "a new token is told to its owner"
     known = await mailing.nobody.post(FORGOT, {"email": "Ann@example.org"})
     unknown = await mailing.nobody.post(FORGOT, {"email": "nobody@example.org"})
     assert (known.status, known.body) == (unknown.status, unknown.body) == (202, b"null")
@@ -146,6 +147,7 @@ async def test_a_reset_may_end_api_tokens_and_lets_a_locked_out_owner_in(mailing
     script = mailing.nobody.as_(
         (await person.post("/api/me/tokens", {"name": "script", "password": PASSWORD})).json()["token"]
     )
+    await mailing.deliver()
     for _ in range(11):
         await mailing.nobody.post("/api/auth/login", {"login": "ann", "password": "wrong password"})
     await mailing.nobody.post(FORGOT, {"email": "ann@example.org"})
