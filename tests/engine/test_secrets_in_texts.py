@@ -7,6 +7,7 @@ from area import areas, connections, rotation, sealing
 from area.areas import AreaPatch
 from area.engine import control
 from area.engine.cache import Cache
+from area.kit.budget import Budget
 from area.kit.crypto import Keyring
 from area.kit.problems import Invalid
 from area.web import drafts
@@ -64,7 +65,7 @@ async def test_no_canary_is_readable_and_all_of_it_is_used(state):
         assert "Accept: text/plain" in text
         assert "page=2" in text
     plan = await as_run(state, called)
-    params = plan.fill({"title": "hi"})
+    params = plan.fill({"title": "hi"}, Budget())
     assert params.headers["Authorization"] == "Bearer canary-auth"
     assert params.headers["Cookie"] == "sid=canary-cookie"
     assert (params.url, params.body["password"]) == (MOVED, "canary-body")
@@ -80,7 +81,7 @@ async def test_what_is_saved_with_dots_stays_and_a_new_area_wants_it(state):
     masked = area.reaction.parameters
     new = masked | {"headers": masked["headers"] + "\nX-More: yes"}
     await change(state, user, area, reaction={"component": "http.request", "parameters": new})
-    params = (await as_run(state, area)).fill({"title": "hi"})
+    params = (await as_run(state, area)).fill({"title": "hi"}, Budget())
     assert params.headers["X-Api-Key"] == "canary-api"
     assert params.headers["X-More"] == "yes"
     assert params.url == MOVED
@@ -132,7 +133,7 @@ async def test_what_an_older_version_left_in_clear_is_encrypted_once(state):
         assert await sealing.seal(session, state.keyring, state.registry) == 11
         assert await sealing.seal(session, state.keyring, state.registry) == 0
     assert await leaks(state) == []
-    assert (await as_run(state, called)).fill({"title": "x"}).url == CANARIES["url"]
+    assert (await as_run(state, called)).fill({"title": "x"}, Budget()).url == CANARIES["url"]
     async with state.database.transaction() as session:
         assert (await drafts.find(session, state.keyring, user, "new"))[0] == CANARIES
         new = Keyring(["another-key-of-more-than-32-characters!", *state.settings.secret_keys()])

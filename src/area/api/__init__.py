@@ -106,6 +106,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             "/api/auth/second-factor",
             "/api/auth/passkey",
             "/api/auth/passkey/options",
+            "/api/auth/password/forgot",
+            "/api/auth/password/reset",
+            "/api/auth/email/confirm",
+            "/api/auth/email/undo",
         ):
             document["paths"][path]["post"]["security"] = []
         for path in ("/api/auth/providers", "/api/auth/{provider}/authorize", "/api/auth/{client}/callback"):
