@@ -85,7 +85,7 @@ async def test_what_can_not_be_registered_is_a_422_that_says_which_field(nobody,
 
 
 async def test_72_bytes_are_not_cut_off(nobody):
-    password = "éèêëàâäùûüôöîïçñæøåßðþýœ÷éèúéêëàâäùûü"  # 36 letters of two bytes, and none too easy to guess
+    password = "éèêëàâäùûüôöîïçñæøåßðþýœ÷éèúéêëàâäùû"  # 36 letters of two bytes, and none too easy to guess
     assert len(password.encode()) == 72
     assert (await nobody.post(REGISTER, form("ann", password=password))).status == 201
     assert (await log_in(nobody, "ann", password)).status == 200
