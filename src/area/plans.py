@@ -94,6 +94,11 @@ class Plan:
         """Whether the reaction is to run for an event. Raises `Exhausted`."""
         return self.only_if is None or self.only_if.evaluate(data, budget)
 
+    @property
+    def connects(self) -> bool:
+        """Whether the reaction uses a connection: its service requires one, or the AREA names one."""
+        return bool(self.reaction_connection) or self.reaction.service.requires_auth
+
     def fill(self, data: Mapping[str, Any], budget: Budget) -> BaseModel:
         """The reaction's parameters for one event. Raises `RenderError` or pydantic's `ValidationError`."""
         return self.reaction.params.model_validate(self.values(data, budget))

@@ -22,6 +22,7 @@ MAX_DEPTH = 64  # containers in one another
 PATIENCE = 10.0  # seconds for the first bytes of a body
 LEAST_RATE = 20_000  # bytes that earn one second more
 LONGEST = 60.0  # seconds in all
+LOOK_EVERY = 1.0  # seconds between looks for bodies whose time is up
 REFUSED_PATIENCE = 0.5  # seconds between the pieces of a body that is refused anyway
 REFUSED_AT_ONCE = 8
 CLOSE = {"Connection": "close"}  # the rest of the body is not waited for
@@ -106,10 +107,57 @@ class Deadline:
     def __init__(self) -> None:
         self._begun = asyncio.get_running_loop().time()
         self.at = self._begun + PATIENCE
+        self.missed = False
+
+    async def receive(self, receive: Receive) -> MutableMapping[str, Any]:
+        """The next piece of the body. Raises `TooSlow`."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that awaits is run by a task
+        _late.watch(task, self)
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if not self.missed:
+                raise
+            task.uncancel()
+            raise TooSlow from None
+        finally:
+            _late.forget(task)
 
     def earned(self, size: int) -> None:
         """So many bytes have come."""
         self.at = min(self._begun + LONGEST, self._begun + PATIENCE + size / LEAST_RATE)
+
+
+class _Late:
+    """Cancels reads whose time is up. It looks at all of them once a second: a timer for each costs more than the reading."""
+
+    def __init__(self) -> None:
+        self._reads: dict[asyncio.Task[Any], Deadline] = {}
+        self._looking = False
+
+    def watch(self, task: asyncio.Task[Any], deadline: Deadline) -> None:
+        self._reads[task] = deadline
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+
+    def forget(self, task: asyncio.Task[Any]) -> None:
+        self._reads.pop(task, None)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        moment = loop.time()
+        for task, deadline in self._reads.items():
+            if deadline.at <= moment and not deadline.missed:
+                deadline.missed = True
+                task.cancel()
+        self._looking = bool(self._reads)
+        if self._looking:
+            loop.call_later(LOOK_EVERY, self._look)
+
+
+_late = _Late()
 
 
 def declared(headers: list[tuple[bytes, bytes]]) -> int:
@@ -130,11 +178,7 @@ async def read(scope: MutableMapping[str, Any], receive: Receive, limit: int, sh
     deadline, size, more = Deadline(), 0, True
     parts: list[bytes] = []
     while more:
-        try:
-            async with asyncio.timeout_at(deadline.at):
-                message = await receive()
-        except TimeoutError:
-            raise TooSlow from None
+        message = await deadline.receive(receive)
         if message["type"] == "http.disconnect":
             raise CutOff
         part = message.get("body", b"")
@@ -186,9 +230,8 @@ def in_time(receive: Receive) -> Receive:
         if not more:
             return await receive()
         try:
-            async with asyncio.timeout_at(deadline.at):
-                message = await receive()
-        except TimeoutError:
+            message = await deadline.receive(receive)
+        except TooSlow:
             raise HTTPException(408, "The request's body did not come in time.", CLOSE) from None
         size += len(message.get("body", b""))
         deadline.earned(size)

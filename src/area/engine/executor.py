@@ -321,7 +321,7 @@ class Executor:
         return None
 
     async def _waits_for_connection(self, member: Member, area: Loaded) -> Outcome | None:
-        if area.plan is None or area.plan.reaction.service.auth is None:
+        if area.plan is None or not area.plan.connects:
             return None
         service, number = area.plan.reaction.service, area.plan.reaction_connection
         connection = await patiently(lambda: self.cache.connection(area.user_id, service.slug, number))
@@ -408,7 +408,7 @@ class Executor:
         service = area.plan.reaction.service
         ref = Ref(area.user_id, service.slug, area.plan.reaction_connection)
         credential = None
-        if service.auth is not None:
+        if area.plan.connects:
             connection = await patiently(lambda: self.cache.connection(*ref))
             credential = connection.credential
         key = f"{self.state.instance}-{member.execution_id}"

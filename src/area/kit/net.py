@@ -45,6 +45,7 @@ lookups = Fair(
     patience=LOOKUP_SECONDS,
 )
 
+EXCEPTED = 1000  # addresses that are remembered
 # Ports of other protocols, whose servers would read a request as commands: https://fetch.spec.whatwg.org/#port-blocking, and the
 # key-value stores Redis and memcached, which read lines.
 BAD_PORTS = frozenset((
@@ -140,6 +141,7 @@ class Guard:
     def __init__(self, allow: Iterable[str] = (), *, public_url: str | None = None) -> None:
         self._names: set[tuple[str, int | None]] = set()
         self._networks: list[tuple[Network, int | None]] = []
+        self._excepted: set[tuple[str, int]] = set()  # addresses that passed by an exception
         for entry in allow:
             where, port = _exception(entry)
             if isinstance(where, str):
@@ -168,6 +170,8 @@ class Guard:
 
         Raises `Blocked`.
         """
+        if (host, port) in self._excepted:
+            return
         if _is_address(host):
             self._checked(host, port, [host])
         if port in BAD_PORTS and not self._names_port(host, port):
@@ -175,6 +179,10 @@ class Guard:
                 f"{_entry(host, port)} is refused: port {port} is for something else than HTTP. Use the web server's port."
                 f" {_advice(host, port)}"
             )
+        if self._networks and _is_address(host) and self._allowed(ipaddress.ip_address(host), port):
+            if len(self._excepted) >= EXCEPTED:
+                self._excepted.clear()
+            self._excepted.add((host, port))  # by the settings, which stay as they are
 
     def _names_port(self, host: str, port: int) -> bool:
         """Whether an exception is for this very port."""
