@@ -277,9 +277,8 @@ async def stage(
         await stack.enter_async_context(http)
         one = Stage(area, http, website_url, mail, names, Patient(area), table)
         stack.push_async_callback(one.close)
-        code = re.search(
-            rb'"setup_code": ?"([^"]+)"', area.log.read_bytes()
-        )  # printed where a proxy leads in from outside
+        # printed where a proxy leads in from outside
+        code = re.search(rb'"setup_code": ?"([^"]+)"', area.log.read_bytes())
         await one.register("admin", **({"setup_code": code[1].decode()} if code else {}))
         for name in ("mallory", "victor"):
             await one.register(name)
