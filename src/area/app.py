@@ -21,9 +21,9 @@ import uvloop
 from area import accounts, catalog, sealing
 from area.accounts import setup
 from area.db import schema
+from area.db.away import is_away
 from area.doors.body import in_time
 from area.doors.front import Front
-from area.engine.away import is_away
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.fair import working_for

@@ -19,8 +19,8 @@ from typing import Any
 import structlog
 
 from area import connections, grants
+from area.db.away import asking, patiently
 from area.engine.app_tokens import AppBearer, AppTokens
-from area.engine.away import asking, patiently
 from area.engine.granted import Granted, GrantedTokens
 from area.engine.platform import UserPlatform
 from area.engine.state import State

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import asyncpg
 import structlog
 
+from area.db.away import is_away
 from area.db.session import Conn
-from area.engine.away import is_away
 from area.engine.notices import notice
 from area.engine.state import State
 from area.kit import crypto, mime

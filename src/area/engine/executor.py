@@ -18,8 +18,8 @@ import structlog
 from pgqueuer.models import Job
 from pydantic import BaseModel, ValidationError
 
+from area.db.away import DatabaseAwayError, asking, patiently
 from area.engine import access, metrics
-from area.engine.away import DatabaseAwayError, asking, patiently
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, LaterJob
 from area.engine.platform import UserPlatform

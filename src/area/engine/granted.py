@@ -14,7 +14,7 @@ import structlog
 from pydantic import SecretStr
 
 from area import grants
-from area.engine.away import asking
+from area.db.away import asking
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.http import Response

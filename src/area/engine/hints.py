@@ -19,8 +19,8 @@ import asyncpg
 import structlog
 
 from area.connections import keys_of
+from area.db.away import DatabaseAwayError, asking
 from area.engine import subscriptions
-from area.engine.away import DatabaseAwayError, asking
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable, hash_token, new_token

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import asyncpg
 import structlog
 
+from area.db.away import is_away
 from area.db.session import Conn
-from area.engine.away import is_away
 from area.engine.intake import Accepted, Offer, accept
 from area.engine.load import Load
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
+from area.db.away import asking
 from area.db.session import Conn
-from area.engine.away import asking
 from area.engine.intake import EventTooLargeError, Offer, accept
 from area.engine.notices import notice
 from area.engine.state import State

@@ -11,8 +11,8 @@ import asyncpg
 import orjson
 import structlog
 
+from area.db.away import is_away
 from area.engine import metrics
-from area.engine.away import is_away
 from area.engine.intake import LaterJob, enqueue_later, utc
 from area.engine.notices import switched_off
 from area.engine.state import State

@@ -21,8 +21,8 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.types import JOB_STATUS, QueueEntrypoint, QueueManagerId
 from typing_extensions import override
 
+from area.db.away import is_away, patiently
 from area.db.session import WORKER, open_pool
-from area.engine.away import is_away, patiently
 from area.engine.cache import Cache
 from area.engine.delivery import Delivery, Say, as_written
 from area.engine.executor import HEARTBEAT, Executor

@@ -10,8 +10,8 @@ import structlog
 
 from area import executions
 from area.accounts import sessions
+from area.db.away import is_away
 from area.db.session import Conn
-from area.engine.away import is_away
 from area.engine.notices import notice
 from area.engine.sources import Sources
 from area.engine.state import State

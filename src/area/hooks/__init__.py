@@ -8,9 +8,9 @@ import time
 
 import structlog
 
+from area.db.away import is_away
 from area.doors import body
 from area.engine import metrics
-from area.engine.away import is_away
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.engine.state import State

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from area.db.away import is_away
 from area.engine import hints, metrics
-from area.engine.away import is_away
 from area.engine.cache import Cache
 from area.engine.sources import turns
 from area.engine.sources.leases import (

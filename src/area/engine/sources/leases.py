@@ -15,9 +15,9 @@ import asyncpg
 import orjson
 import structlog
 
+from area.db.away import is_away
 from area.db.session import Conn
 from area.engine import access, notices
-from area.engine.away import is_away
 from area.engine.cache import Cache
 from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer, accept
 from area.engine.platform import UserPlatform

@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
+from area.db.away import DatabaseAwayError, asking
 from area.engine import metrics
-from area.engine.away import DatabaseAwayError, asking
 from area.engine.sources.leases import HEARD, SUBSCRIBERS, Leases, Superseded, Watched
 from area.kit.text import dump_json
 from area.sdk import Event, Retry

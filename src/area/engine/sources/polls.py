@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
+from area.db.away import DatabaseAwayError, asking
 from area.engine import hints, metrics, subscriptions
-from area.engine.away import DatabaseAwayError, asking
 from area.engine.sources.leases import LOOK_LIMIT, SUBSCRIBERS, Leases, Superseded, Watched
 from area.kit.clock import now
 from area.sdk import AuthExpired, Context, Event, Retry

@@ -5,8 +5,8 @@ from datetime import UTC
 
 import structlog
 
+from area.db.away import DatabaseAwayError, asking
 from area.engine import metrics
-from area.engine.away import DatabaseAwayError, asking
 from area.engine.sources.leases import SUBSCRIBERS, Leases, Superseded, Watched
 from area.engine.sources.life import Life
 from area.kit.clock import now
