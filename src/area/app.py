@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 import uvloop
@@ -261,7 +260,10 @@ class Root:
         try:
             async with asyncio.timeout(3):
                 current = await schema.current(self._state.database.dsn)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except Exception as error:
+            if not is_away(error):
+                log.exception("web.not_ready")
+                return 503, b"text/plain", b"the database can't be used; the log says why\n"
             return 503, b"text/plain", b"the database can't be reached\n"
         if current != schema.head():
             return 503, b"text/plain", b"the database is of another version\n"

@@ -109,15 +109,6 @@ async def test_a_failed_request_leaves_nothing_behind(people, state, monkeypatch
         assert await session.scalar(text("select count(*) from access_tokens where kind = 'api'")) == 0
 
 
-async def test_a_database_that_is_away_is_a_503(people, state, monkeypatch):
-    async def away(*_args, **_more):
-        raise ConnectionRefusedError("no such host")
-
-    monkeypatch.setattr(sessions, "access", away)
-    answer = await people.user.get("/api/me/tokens")
-    assert is_problem(answer, 503)["retry_after"] == 5
-
-
 async def test_a_commit_that_fails_is_not_told_as_a_success(people, state, monkeypatch):
     async with state.database.transaction() as session:
         await session.execute(

@@ -7,11 +7,15 @@ NOBODY, UNKNOWN = 10, 11
 
 async def anybody(dsn: str) -> int:
     """Look; what goes wrong here is for the processes that need the database to tell."""
+    from area.db.away import is_away
+
     try:
         connection = await asyncpg.connect(dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=10)
         try:
             return 0 if await connection.fetchval("select exists (select from users)") else NOBODY
         finally:
             await connection.close()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except Exception as error:
+        if not is_away(error) and not isinstance(error, asyncpg.PostgresError):
+            raise
         return UNKNOWN

@@ -38,6 +38,7 @@ User = Annotated[
 # What a user or operator can set right: told as a sentence. Named, not imported: what was raised is loaded already.
 EXPLAINED = {
     "area.cli.console.Failed",
+    "area.db.away.DatabaseAwayError",
     "area.db.embedded.BackupError",
     "area.db.embedded.EmbeddedError",
     "area.db.schema.SchemaError",
@@ -51,7 +52,9 @@ EXPLAINED = {
 DATABASE = {
     "asyncpg.exceptions._base.PostgresError",
     "asyncpg.exceptions._base.InterfaceError",
+    "asyncpg.exceptions._base.InternalClientError",
     "sqlalchemy.exc.DBAPIError",
+    "sqlalchemy.exc.TimeoutError",
 }
 
 
@@ -91,7 +94,7 @@ def explain(error: BaseException) -> list[str]:
     if names & DATABASE:
         return [f"The database refused: {getattr(error, 'orig', None) or error}"]
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
-        reason = error.strerror or str(error)
+        reason = error.strerror or str(error) or "There was no answer in time."
         return [f"{error.filename}: {reason}" if error.filename else reason]
     return []
 
@@ -133,9 +136,13 @@ async def reach(dsn: str) -> None:
     """Connect to the database once. Raises `Failed`."""
     import asyncpg
 
+    from area.db.away import is_away
+
     try:
         connection = await asyncpg.connect(dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=REACH_TIMEOUT)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except Exception as error:
+        if not is_away(error) and not isinstance(error, (ValueError, OSError, asyncpg.PostgresError)):
+            raise
         reason = getattr(error, "strerror", None) or str(error).strip() or f"no answer within {REACH_TIMEOUT} seconds"
         raise Failed(f"The database{_place(dsn)} can't be used: {reason}. Check AREA_DATABASE_URL.") from error
     await connection.close()

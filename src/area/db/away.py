@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import exc
 
 log = structlog.get_logger()
 
@@ -33,9 +33,13 @@ class DatabaseAwayError(Exception):
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether asking again later helps."""
-    if isinstance(error, DBAPIError):
+    """Whether asking again later helps: the one answer for every loop, door and command."""
+    if isinstance(error, exc.DBAPIError):
         return error.connection_invalidated or is_away(error.orig.__cause__ if error.orig else None)
+    if isinstance(error, exc.TimeoutError):
+        return True  # no connection of the pool became free in time
+    if isinstance(error, OSError) and error.filename is not None:
+        return False  # a file's error, not a socket's
     # asyncpg's word for a value that can't be sent is an InterfaceError too, and stays one
     return isinstance(error, (DatabaseAwayError, *PASSING)) and not isinstance(error, ValueError)
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-import asyncpg
 import structlog
-from sqlalchemy import exc
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from area.db.away import is_away
 from area.kit.crypto import new_token
 
 log = structlog.get_logger(__name__)
@@ -47,7 +46,7 @@ class Edge:
             try:
                 await self.app(scope, receive, named)
             except Exception as error:
-                away = _away(error)
+                away = is_away(error)
                 if away:
                     log.warning("request.database_away", path=scope["path"], error=str(error))
                 else:
@@ -62,15 +61,3 @@ class Edge:
                     sentence = f"Something broke, and it is AREA's fault. The log tells more under {request_id}."
                     response = self._respond(request, 500, sentence, None)
                 await response(scope, receive, named)
-
-
-def _away(error: Exception) -> bool:
-    """Whether the database is away or too busy, rather than that something is wrong with what it was asked."""
-    if isinstance(error, exc.TimeoutError):
-        return True  # no connection of the pool got free in time
-    origin = getattr(error, "orig", None)
-    cause = getattr(origin, "__cause__", None) or origin or error
-    gone = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
-    return isinstance(cause, (*gone, asyncpg.AdminShutdownError, ConnectionError)) or (
-        isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    )
