@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Text, cast, func, literal, or_, select, text, update
@@ -12,8 +12,7 @@ from area.db.models import Area, AreaExecution, Component, Notice, Service
 from area.db.search import search
 from area.db.session import WORKER, Conn, notify
 from area.kit.problems import NotFound
-
-Status = Literal["pending", "running", "success", "failed", "cancelled", "skipped"]
+from area.records import Reason, Status
 
 CAUGHT_UP = 500  # executions that a live view is told of at once after it was away
 BATCH = 5000  # rows deleted in one transaction
@@ -76,7 +75,7 @@ class ExecutionView(BaseModel):
     version: int | None
     replay_of: int | None
     next_attempt_at: datetime | None
-    waits_for: str | None
+    waits_for: Reason | None
     started_at: datetime
     completed_at: datetime | None
     execution_time_ms: int | None

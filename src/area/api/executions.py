@@ -13,6 +13,7 @@ from area.doors import stream
 from area.doors.body import Route
 from area.doors.deps import BigId, In, Line, Moment, Runner, SessionDep, Someone, StateDep, token_of, within
 from area.engine import control
+from area.records import Status
 
 router = APIRouter(prefix="/executions", tags=["executions"], route_class=Route)
 
@@ -36,7 +37,7 @@ async def read(
     session: SessionDep,
     page: Annotated[Paging, Depends(paging("executions"))],
     area_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
-    status: Annotated[list[executions.Status], Query(max_length=6, description="May be given several times")] = [],  # noqa: B006
+    status: Annotated[list[Status], Query(max_length=6, description="May be given several times")] = [],  # noqa: B006
     q: Annotated[Line | None, Query(max_length=200, description="Part of what came in, or of the error")] = None,
     since: Annotated[Moment | None, Query(description="Created at this time or later")] = None,
     until: Annotated[Moment | None, Query(description="Created before this time")] = None,

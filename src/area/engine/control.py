@@ -23,6 +23,7 @@ from area.kit.text import dump_json
 from area.parameters import configs
 from area.parameters import present as present_config
 from area.plans import Plan, compile_config, field_errors
+from area.records import Reason
 from area.sdk import Action
 from area.sdk.fields import by_name
 
@@ -143,7 +144,7 @@ async def replay(
         raise Conflict("This execution is not over yet; cancel it first, or wait.")
     kept = execution.execution_result or {}
     result: dict[str, Any] = {"forced": True, "replay_of": execution.id}
-    reason = "run"
+    reason: Reason = "run"
     if parameters is not None:
         area = await _own_area(session, user_id, execution.area_id)
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
@@ -186,7 +187,7 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
 
 
 async def _insert(
-    session: AsyncSession, area_id: int, data: dict[str, Any], result: dict[str, Any], reason: str
+    session: AsyncSession, area_id: int, data: dict[str, Any], result: dict[str, Any], reason: Reason
 ) -> int:
     """An execution with a job of its own, in the session's transaction."""
     _checked(data)

@@ -32,6 +32,7 @@ from area.kit.fair import user, working_for
 from area.kit.template import RenderError
 from area.kit.text import dump_json
 from area.plans import field_errors
+from area.records import Reason, Status
 from area.sdk import AuthExpired, Context, Permanent, Retry
 from area.vault import Ref
 
@@ -92,7 +93,7 @@ class Member:
     size: int = 0
     budget: Budget = field(default_factory=Budget)
     own: bool = False
-    reason: str = ""
+    reason: Reason | None = None  # of a job of its own
     kept: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     interruptions: int = 0
@@ -429,7 +430,7 @@ class Executor:
         self,
         member: Member,
         area: Loaded,
-        status: str,
+        status: Status,
         started: datetime,
         clock: float | None = None,
         *,
@@ -460,7 +461,14 @@ class Executor:
         )
 
     def _leave(
-        self, member: Member, area: Loaded, due: datetime, reason: str, *, error: str | None = None, priority: int = 0
+        self,
+        member: Member,
+        area: Loaded,
+        due: datetime,
+        reason: Reason,
+        *,
+        error: str | None = None,
+        priority: int = 0,
     ) -> Outcome:
         """Wait with a job of its own."""
         if member.reason == "replay":

@@ -19,6 +19,7 @@ from area.engine import metrics
 from area.kit.budget import MAX_EVENT
 from area.kit.clock import now
 from area.kit.text import clean_text, dump_json
+from area.records import Reason
 
 GROUP = 64  # members of one job
 CARRIED = 32 * 1024  # bytes of data that a job carries by itself; more is read from the execution
@@ -86,7 +87,7 @@ class Offer:
     data: bytes
     priority: int = NORMAL
     result: dict[str, Any] | None = None
-    reason: str = "chain"
+    reason: Reason = "chain"
     skipped: str = ""
 
     def __post_init__(self) -> None:
@@ -110,7 +111,7 @@ class LaterJob:
 
     execution_id: int
     due: datetime
-    reason: str
+    reason: Reason
     priority: int = NORMAL
 
 

@@ -17,6 +17,7 @@ from area.engine.intake import LaterJob, enqueue_later, utc
 from area.engine.notices import switched_off
 from area.engine.state import State
 from area.kit.text import clean_text, dump_json
+from area.records import Status
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ class Outcome:
     execution_id: int
     area_id: int
     user_id: int
-    status: str
+    status: Status
     result: dict[str, Any] | None
     error: str | None
     started: datetime

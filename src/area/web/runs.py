@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, assert_never, get_args
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -14,9 +14,10 @@ from area import areas, executions, history
 from area.doors.body import BoundedRequest
 from area.doors.deps import BigId, ScopeDep, SessionDep, StateDep
 from area.engine import control
-from area.executions import ExecutionLine, Status
+from area.executions import ExecutionLine
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, TooMany
+from area.records import Reason, Status
 from area.registry import Registry
 from area.web import offers
 from area.web.details import event, labels, written
@@ -233,7 +234,7 @@ async def _show(
     values: dict[str, Any] = {"run": view, "area": area, "then": then, "older": older, "newer": newer}
     values |= {"replayed": replays.get(run_id), "over": view.status in OVER, "typed": typed, "problem": problem}
     values["data_text"] = pretty(view.trigger_data if view.trigger_data is not None else {})
-    values |= {"largest": LARGEST, "key": f"{page.state.instance}-{run_id}"}
+    values |= {"largest": LARGEST, "key": f"{page.state.instance}-{run_id}", "waits": _waits(page, view.waits_for)}
     if then:
         reaction = scope.registry.reaction(then.reaction)
         named = labels(page, reaction)
@@ -249,6 +250,23 @@ async def _show(
 
 
 # Helpers
+
+
+def _waits(page: Page, reason: Reason | None) -> str:
+    """What a pending run waits for."""
+    match reason:
+        case "delay":
+            return page.say("It waits, as its delay says.")
+        case "connection":
+            return page.say("It waits for a connection, and runs as soon as that works.")
+        case "parked":
+            return page.say("It waits until the service takes requests again.")
+        case "retry":
+            return page.say("The last attempt failed. It is tried again by itself.")
+        case "run" | "replay" | "chain" | "crowded" | "handed_back" | None:
+            return page.say("It is about to run.")
+        case _:
+            assert_never(reason)
 
 
 async def _find(
