@@ -26,7 +26,7 @@ from area.kit.net import Blocked, Guard
 from area.kit.oauth2 import Keys
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
-from area.plans import MASK
+from area.sdk.sensitive import MASK
 from area.registry import Registry
 from area.sdk import AuthExpired, Context, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
