@@ -25,7 +25,7 @@ from area.db.models import (
     Variable,
 )
 from area.kit.crypto import Keyring, Undecryptable
-from area.plans import SECRET, secret_context, source_context
+from area.areas.plans import SECRET, secret_context, source_context
 from area.registry import Registry
 from area.vault import Ref
 

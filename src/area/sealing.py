@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import AreaVersion, Draft, Meta, Source
 from area.kit.crypto import Keyring
-from area.parameters import sealed
-from area.plans import SECRET, seal_draft, source_context
+from area.areas.parameters import sealed
+from area.areas.plans import SECRET, seal_draft, source_context
 from area.registry import Registry
 from area.sdk.fields import by_name
 

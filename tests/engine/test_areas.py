@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from area import area_views, areas
+from area import areas
+from area.areas import views
 from area.areas import AreaIn, AreaPatch
 from area.engine import control
 from area.kit.crypto import Keyring
 from area.kit.problems import Invalid, NotFound, TooMany
-from area.plans import MASK, Scope
+from area.areas.plans import MASK, Scope
 
 from .conftest import make_area, make_user, rows
 
@@ -222,10 +223,10 @@ async def test_one_that_is_deleted_meanwhile_is_left_out(state, user):
     scope = Scope(state.registry, state.keyring, "http://x", 3)
     async with state.database.transaction() as session:
         gone = first.id + 1000
-        found = await area_views.views(session, scope, [second.id, gone, first.id])
+        found = await views.load(session, scope, [second.id, gone, first.id])
         assert [one.id for one in found] == [second.id, first.id]
-        assert await area_views.views(session, scope, [gone]) == []
-        assert await area_views.views(session, scope, []) == []
+        assert await views.load(session, scope, [gone]) == []
+        assert await views.load(session, scope, []) == []
 
 
 async def test_what_an_area_says_is_read_anew_when_it_changes(state, user):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from area import area_views
+from area.areas import views
 from area.engine import control
 from area.engine.cache import Cache
 from area.engine.intake import LaterJob, Offer, accept, enqueue_later
@@ -54,7 +54,7 @@ async def test_a_listener_that_runs_is_not_dead(state, user, world, watch):
         await one.watch.look()
         assert await rows(state, "select * from notices") == []
         async with state.database.sessions() as session:
-            (view,) = await area_views.views(session, control.scope(state), [area.id])
+            (view,) = await views.load(session, control.scope(state), [area.id])
         assert view.next_due_at is None
     # nobody holds it any more
     await pool.execute(

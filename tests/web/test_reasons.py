@@ -14,7 +14,7 @@ from area.accounts.alerts import BODY
 from area.web import language, reasons
 
 CODE = Path(area.__file__).parent
-# made of parts there; who makes them is tested below, or with area_views
+# made of parts there; who makes them is tested below, or with areas.views
 MADE = {
     "%(host)s answered %(status)s: %(said)s",
     "%(host)s answered %(status)s.",

@@ -156,7 +156,7 @@ class Trial:
 
     def webhook(self, action: "Action", params: "BaseModel", file: str | None, *, user: str | None) -> None:
         """Check a request's signature and say what it starts; without a request, print the sample event."""
-        from area.engine.samples import sample_of
+        from area.areas.samples import sample_of
         from area.sdk import Refused
 
         described = console.read_object(console.read_text(file), file) if file else self._fixture(action).get("request")
@@ -317,7 +317,7 @@ def _parameters(
 
     from area.kit.problems import Invalid
     from area.kit.template import condition
-    from area.plans import check_texts, field_errors, parse
+    from area.areas.plans import check_texts, field_errors, parse
     from area.sdk import Action
     from area.sdk.fields import fields
 
@@ -353,7 +353,7 @@ def _credential(service: "Service", file: str) -> "BaseModel":
     from pydantic import ValidationError
 
     from area.kit.problems import Invalid
-    from area.plans import field_errors
+    from area.areas.plans import field_errors
     from area.sdk import Credentials
 
     if not isinstance(service.auth, Credentials):

@@ -11,14 +11,15 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
-from area import connections, parameters
+from area import connections
+from area.areas import parameters
 from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
-from area.plans import Config, Plan, compile_config
+from area.areas.plans import Config, Plan, compile_config
 from area.sdk import OAuth2
-from area.triggers import WhenOff
+from area.areas.triggers import WhenOff
 from area.vault import Ref
 
 log = structlog.get_logger()

@@ -10,9 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
 from area.areas import AreaIn
+from area.areas.parameters import configs
+from area.areas.parameters import present as present_config
+from area.areas.plans import Plan, compile_config, field_errors
+from area.areas.samples import sample_of
 from area.db.models import Area, AreaExecution
 from area.engine.intake import EventTooLargeError, LaterJob, check_size, enqueue_later
-from area.engine.samples import sample_of
 from area.engine.state import State
 from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
@@ -20,9 +23,6 @@ from area.kit.evaluation import evaluate
 from area.kit.problems import Conflict, Invalid, NotFound, TooLarge
 from area.kit.template import RenderError
 from area.kit.text import dump_json
-from area.parameters import configs
-from area.parameters import present as present_config
-from area.plans import Plan, compile_config, field_errors
 from area.records import Reason
 from area.sdk import Action
 from area.sdk.fields import by_name

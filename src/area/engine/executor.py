@@ -18,6 +18,7 @@ import structlog
 from pgqueuer.models import Job
 from pydantic import BaseModel, ValidationError
 
+from area.areas.plans import field_errors
 from area.db.away import DatabaseAwayError, asking, patiently
 from area.engine import access, metrics
 from area.engine.cache import Cache, Loaded
@@ -31,7 +32,6 @@ from area.kit.evaluation import evaluate
 from area.kit.fair import user, working_for
 from area.kit.template import RenderError
 from area.kit.text import dump_json
-from area.plans import field_errors
 from area.records import Reason, Status
 from area.sdk import AuthExpired, Context, Permanent, Retry
 from area.vault import Ref

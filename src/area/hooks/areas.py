@@ -27,7 +27,7 @@ from area.hooks.answers import (
 from area.kit.crypto import hash_token
 from area.kit.fair import user, working_for
 from area.kit.text import dump_model
-from area.plans import Plan
+from area.areas.plans import Plan
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
 from area.vault import Ref
 

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import area_secrets, areas, parameters
-from area.area_views import AreaOut
+from area import areas
+from area.areas import parameters
+from area.areas import secrets
+from area.areas.views import AreaOut
 from area.areas import AreaIn, AreaPatch
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Id, ScopeDep, SessionDep
@@ -19,7 +21,7 @@ from area.kit.budget import Budget
 from area.kit.evaluation import evaluate
 from area.kit.problems import Invalid, NotFound, Problem
 from area.kit.text import dump_json
-from area.plans import MASK, Scope, action_errors, to_text
+from area.areas.plans import MASK, Scope, action_errors, to_text
 from area.sdk import keys, sensitive
 from area.sdk.fields import by_name
 from area.web import drafts, forms, offers, rows, sides
@@ -119,13 +121,13 @@ async def _move(
     if origin.area is not None and saved is not None and saved.component == component.key:
         config = await parameters.present(session, scope, await areas.own(session, page.user.id, origin.area.id))
         old = config.action_parameters if side == "action" else config.reaction_parameters
-        values = area_secrets.unmask(component, values, old)
+        values = secrets.unmask(component, values, old)
     holds = by_name(component.params)[name].holds if name in by_name(component.params) else None
     lifted = keys.lift(holds, str(values.get(name, "")), str(values.get("url", ""))) if holds else None
     if lifted is None or MASK in str(lifted[1]) or not keys.fits(component.service.auth, lifted[1]):
         return
     text, given = lifted
-    called = await area_secrets.keep_lifted(
+    called = await secrets.keep_lifted(
         session, scope.keyring, scope.registry, component.service, page.user.id, given
     )
     form.values(side)[name] = sensitive.hide(holds, text) if holds and MASK in form.values(side)[name] else text

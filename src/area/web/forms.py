@@ -12,7 +12,7 @@ from area.catalog import ComponentView, VariableView
 from area.kit.budget import MAX_FILLED, Budget
 from area.kit.template import RenderError, TemplateError, as_text
 from area.kit.text import clean_text
-from area.plans import MASK, filling_of, to_text
+from area.areas.plans import MASK, filling_of, to_text
 from area.registry import Registry
 from area.sdk.fields import by_name
 from area.web import rows

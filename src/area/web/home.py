@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from area import accounts, areas, executions
-from area.area_views import AreaOut
+from area.areas.views import AreaOut
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.web import offers, sign_in

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from area.area_views import AreaOut, PartOut
+from area.areas.views import AreaOut, PartOut
 from area.registry import Registry
 from area.web import language
 

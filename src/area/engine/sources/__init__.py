@@ -39,7 +39,7 @@ from area.engine.sources.timers import fire_all
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.fair import user, working_for
-from area.triggers import Lane
+from area.areas.triggers import Lane
 from area.vault import Ref
 
 log = structlog.get_logger()

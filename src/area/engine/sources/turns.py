@@ -8,7 +8,7 @@ from datetime import datetime
 
 import asyncpg
 
-from area.triggers import Lane
+from area.areas.triggers import Lane
 
 LINE = 200  # due sources that are read in the order of their time; when there are more, some of each user
 OF_EACH = 5  # sources of each user then

@@ -11,14 +11,15 @@ from pydantic import BaseModel
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import parameters, vault
+from area import vault
+from area.areas import parameters
 from area.kit.crypto import Keyring, Undecryptable
-from area.parameters import open_value
-from area.plans import MASK, SECRET, Config, Scope, parse
+from area.areas.parameters import open_value
+from area.areas.plans import MASK, SECRET, Config, Scope, parse
 from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
-from area.triggers import WhenOff
+from area.areas.triggers import WhenOff
 
 States = Mapping[tuple[str, str], str]  # how each connection fares, by its service and its name
 
@@ -91,7 +92,7 @@ where a.id = any(:ids)
 """
 
 
-async def views(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addresses: bool = True) -> list[AreaOut]:
+async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addresses: bool = True) -> list[AreaOut]:
     """The AREAs (all of one user) as that user sees them, in the order of their ids, those that are gone left out. What was
     changed must have been flushed. Without `addresses`, those of webhooks are not decrypted; a view is then the same object as
     long as nothing of it has changed.

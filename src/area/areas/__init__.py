@@ -11,18 +11,21 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import area_secrets, area_views, parameters, triggers
-from area.area_views import AreaOut, PartOut
+from area.areas import triggers
+from area.areas import parameters
+from area.areas import secrets
+from area.areas import views
+from area.areas.views import AreaOut, PartOut
 from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User, Variable
 from area.db.search import search
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
 from area.kit.text import check_line, did_you_mean
-from area.parameters import Parts
-from area.plans import MASK, Config, Plan, Scope, check_texts, compile_config
+from area.areas.parameters import Parts
+from area.areas.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.registry import Registry
-from area.triggers import WhenOff
+from area.areas.triggers import WhenOff
 
 __all__ = ["AreaIn", "AreaOut", "AreaPatch", "Part", "Scope"]
 
@@ -85,7 +88,7 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
         raise TooMany(f"You have {count} AREAs, which is as many as this server allows. Delete one first.")
     parts = await _parts(session, scope.registry, wanted.action.component, wanted.reaction.component)
     parts_given = [
-        await area_secrets.without_login(session, scope, user_id, component, part, place)
+        await secrets.without_login(session, scope, user_id, component, part, place)
         for component, part, place in (
             (parts.action, wanted.action, "action"),
             (parts.reaction, wanted.reaction, "reaction"),
@@ -93,9 +96,9 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     ]
     wanted = wanted.model_copy(update={"action": parts_given[0], "reaction": parts_given[1]})
     config = replace(
-        area_secrets.without_masks(parts, _texts(parts, wanted.action.parameters, wanted.reaction.parameters)),
-        action_connection=await area_secrets.connection(session, user_id, parts.action, wanted.action, "action"),
-        reaction_connection=await area_secrets.connection(
+        secrets.without_masks(parts, _texts(parts, wanted.action.parameters, wanted.reaction.parameters)),
+        action_connection=await secrets.connection(session, user_id, parts.action, wanted.action, "action"),
+        reaction_connection=await secrets.connection(
             session, user_id, parts.reaction, wanted.reaction, "reaction"
         ),
     )
@@ -180,16 +183,16 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: 
     for place, component, same in (("action", parts.action, same_action), ("reaction", parts.reaction, same_reaction)):
         part = named[place]
         if part is not None:
-            unmasked = area_secrets.unmask(component, part.parameters, given[place] if same else {})
+            unmasked = secrets.unmask(component, part.parameters, given[place] if same else {})
             part = part.model_copy(update={"parameters": unmasked})
-            named[place] = part = await area_secrets.without_login(session, scope, user_id, component, part, place)
+            named[place] = part = await secrets.without_login(session, scope, user_id, component, part, place)
             given[place] = part.parameters
     config = replace(
-        area_secrets.without_masks(parts, _texts(parts, given["action"], given["reaction"])),
-        action_connection=await area_secrets.connection(
+        secrets.without_masks(parts, _texts(parts, given["action"], given["reaction"])),
+        action_connection=await secrets.connection(
             session, user_id, parts.action, named["action"], "action", old.action, old.action_connection
         ),
-        reaction_connection=await area_secrets.connection(
+        reaction_connection=await secrets.connection(
             session, user_id, parts.reaction, named["reaction"], "reaction", old.reaction, old.reaction_connection
         ),
     )
@@ -251,7 +254,7 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
 async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
     """One AREA of the user. Raises `NotFound`, also when it is somebody else's."""
     await own(session, user_id, area_id)
-    for view in await area_views.views(session, scope, [area_id]):
+    for view in await views.load(session, scope, [area_id]):
         return view
     raise NotFound(f"There is no AREA {area_id}.")
 
@@ -269,7 +272,7 @@ async def find(
     addresses: bool = True,
 ) -> list[AreaOut]:
     """The user's AREAs, newest first, before the id `before`; `q` searches names, `service` is a slug. For `addresses`, see
-    `area_views.views`.
+    `views.load`.
     """
     statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id.desc()).limit(limit)
     if before is not None:
@@ -283,7 +286,7 @@ async def find(
         statement = _of_service(statement, scope.registry, service)
     async with search(session) if q else nullcontext():
         ids = (await session.scalars(statement)).all()
-    return await area_views.views(session, scope, ids, addresses=addresses)
+    return await views.load(session, scope, ids, addresses=addresses)
 
 
 async def services_in_use(session: AsyncSession, registry: Registry, user_id: int) -> list[tuple[str, str]]:
@@ -334,7 +337,7 @@ async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequenc
     statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id)
     if ids is not None:
         statement = statement.where(Area.id.in_(ids))
-    views = await area_views.views(session, scope, list(await session.scalars(statement)))
+    page = await views.load(session, scope, list(await session.scalars(statement)))
     return [
         AreaIn(
             name=view.name,
@@ -344,7 +347,7 @@ async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequenc
             reaction=_part(view.reaction),
             when_off="skip" if view.when_off == "skip" else None,
         )
-        for view in views
+        for view in page
     ]
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import connections, vault
 from area.kit.crypto import Keyring
 from area.kit.problems import Conflict, FieldError, Invalid
-from area.parameters import Parts
-from area.plans import MASK, Config, Scope, to_text
+from area.areas.parameters import Parts
+from area.areas.plans import MASK, Config, Scope, to_text
 from area.registry import Registry
 from area.sdk import Action, Credentials, Reaction, keys, sensitive
 from area.sdk import Service as Connector
