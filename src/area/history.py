@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas import parameters
+from area.areas.plans import MASK, SECRET, Config, Scope, compile_config, parse
 from area.db.models import Area, AreaVersion
 from area.executions import ExecutionView
 from area.kit.budget import Budget
@@ -21,7 +22,6 @@ from area.kit.fair import Full
 from area.kit.problems import Invalid
 from area.kit.template import RenderError
 from area.kit.text import dump_json
-from area.areas.plans import MASK, SECRET, Config, Scope, compile_config, parse
 from area.registry import Registry
 from area.sdk import Action, Reaction
 from area.sdk.fields import by_name, fields

@@ -22,8 +22,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, audit, connections, grants
+from area import accounts, audit, connections
 from area.accounts import UserView, rules
+from area.connections import grants
 from area.db.models import Service, User, UserOAuth2Account
 from area.kit.http import Client, RequestFailed
 from area.kit.net import Blocked

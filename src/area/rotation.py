@@ -8,7 +8,9 @@ from sqlalchemy import literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.accounts import two_factor
+from area.areas.plans import SECRET, secret_context, source_context
 from area.catalog import slug_of
+from area.connections.vault import Ref
 from area.db.models import (
     AreaParameter,
     AreaVersion,
@@ -25,9 +27,7 @@ from area.db.models import (
     Variable,
 )
 from area.kit.crypto import Keyring, Undecryptable
-from area.areas.plans import SECRET, secret_context, source_context
 from area.registry import Registry
-from area.vault import Ref
 
 BATCH = 500  # rows read at a time
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.db.models import AreaVersion, Draft, Meta, Source
-from area.kit.crypto import Keyring
 from area.areas.parameters import sealed
 from area.areas.plans import SECRET, seal_draft, source_context
+from area.db.models import AreaVersion, Draft, Meta, Source
+from area.kit.crypto import Keyring
 from area.registry import Registry
 from area.sdk.fields import by_name
 

@@ -5,12 +5,11 @@ import asyncio
 import pytest
 
 from area import areas
-from area.areas import views
-from area.areas import AreaIn, AreaPatch
+from area.areas import AreaIn, AreaPatch, views
+from area.areas.plans import MASK, Scope
 from area.engine import control
 from area.kit.crypto import Keyring
 from area.kit.problems import Invalid, NotFound, TooMany
-from area.areas.plans import MASK, Scope
 
 from .conftest import make_area, make_user, rows
 

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from area import catalog, connections, introductions
+from area import catalog, connections
+from area.connections import introductions
 from area.db.models import ConnectionState
 from area.engine.cache import Cache
 from area.engine.lanes import Intake

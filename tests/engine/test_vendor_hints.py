@@ -11,7 +11,8 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from area import catalog, connections, grants, providers
+from area import catalog, connections, providers
+from area.connections import grants
 from area.connectors.gmail import test_gmail
 from area.connectors.gmail.test_gmail import ME, gmail, mail
 from area.connectors.jira import test_jira

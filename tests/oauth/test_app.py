@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from area.connections.vault import Ref
 from area.engine import access, app_tokens
 from area.engine.access import Tokens
 from area.kit.clock import now
 from area.sdk import Permanent, Retry
-from area.vault import Ref
 from tests.engine.conftest import rows
 from tests.oauth.conftest import link, nowhere
 from tests.oauth.vendor import SECRET

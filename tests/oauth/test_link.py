@@ -8,11 +8,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from area import grants, rotation
-from area.consent import GOOD_FOR
+from area import rotation
+from area.connections import grants
+from area.connections.consent import GOOD_FOR
+from area.connections.vault import Ref
 from area.kit import oauth2
 from area.kit.crypto import Keyring
-from area.vault import Ref
 from tests.api.conftest import PASSWORD
 from tests.engine.conftest import rows
 from tests.oauth.conftest import link, nowhere, register

@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from area import consent, providers
+from area import providers
+from area.connections import consent
 from tests.api.conftest import PASSWORD
 from tests.engine.conftest import rows
 from tests.oauth.conftest import nowhere, register

@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from area import grants, rotation
+from area import rotation
+from area.connections import grants
+from area.connections.grants import Kept
+from area.connections.vault import Ref
 from area.engine import access
 from area.engine.access import Bearer, Tokens
 from area.engine.platform import UserPlatform
 from area.engine.runtime import worker
-from area.grants import Kept
 from area.kit.clock import now
 from area.kit.crypto import Keyring
 from area.kit.http import Response
 from area.sdk import Access, AuthExpired, Quirks
-from area.vault import Ref
 from tests.engine.conftest import make_area, rows, statuses, until
 from tests.engine.test_flow import offer, settled
 from tests.oauth.conftest import link, nowhere

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from area import connections, grants
+from area import connections
 from area.api.paging import Page
 from area.api.problems import answers
+from area.connections import grants
 from area.doors import browser, consent
 from area.doors.body import Route
 from area.doors.deps import Line, Manager, SessionDep, Slug, Someone, StateDep, not_foreign

@@ -11,10 +11,10 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.areas import triggers
-from area.areas import parameters
-from area.areas import secrets
-from area.areas import views
+from area.areas import parameters, secrets, triggers, views
+from area.areas.parameters import Parts
+from area.areas.plans import MASK, Config, Plan, Scope, check_texts, compile_config
+from area.areas.triggers import WhenOff
 from area.areas.views import AreaOut, PartOut
 from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User, Variable
 from area.db.search import search
@@ -22,10 +22,7 @@ from area.db.session import notify
 from area.kit.clock import now
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
 from area.kit.text import check_line, did_you_mean
-from area.areas.parameters import Parts
-from area.areas.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.registry import Registry
-from area.areas.triggers import WhenOff
 
 __all__ = ["AreaIn", "AreaOut", "AreaPatch", "Part", "Scope"]
 
@@ -98,9 +95,7 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     config = replace(
         secrets.without_masks(parts, _texts(parts, wanted.action.parameters, wanted.reaction.parameters)),
         action_connection=await secrets.connection(session, user_id, parts.action, wanted.action, "action"),
-        reaction_connection=await secrets.connection(
-            session, user_id, parts.reaction, wanted.reaction, "reaction"
-        ),
+        reaction_connection=await secrets.connection(session, user_id, parts.reaction, wanted.reaction, "reaction"),
     )
     compile_config(scope.registry, config)
     _refuse_nul(wanted.description)

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Row, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.areas.plans import SECRET, Config, Scope, secret_context
 from area.catalog import slug_of
 from area.db.models import Area, AreaConnection, AreaParameter, Component
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Conflict
-from area.areas.plans import SECRET, Config, Scope, secret_context
 from area.registry import Registry
 from area.sdk import Action, Reaction
 from area.sdk.fields import by_name

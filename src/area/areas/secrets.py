@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import connections, vault
-from area.kit.crypto import Keyring
-from area.kit.problems import Conflict, FieldError, Invalid
+from area import connections
 from area.areas.parameters import Parts
 from area.areas.plans import MASK, Config, Scope, to_text
+from area.connections import vault
+from area.kit.crypto import Keyring
+from area.kit.problems import Conflict, FieldError, Invalid
 from area.registry import Registry
 from area.sdk import Action, Credentials, Reaction, keys, sensitive
 from area.sdk import Service as Connector

@@ -9,11 +9,11 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.areas.plans import SECRET, Config, Scope, source_context
 from area.db.models import Area, AreaHealth, Source, Trigger
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.crypto import Keyring, hash_token, new_token
-from area.areas.plans import SECRET, Config, Scope, source_context
 from area.sdk import Action
 from area.sdk.fields import by_name
 

@@ -11,15 +11,15 @@ from pydantic import BaseModel
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import vault
 from area.areas import parameters
-from area.kit.crypto import Keyring, Undecryptable
 from area.areas.parameters import open_value
 from area.areas.plans import MASK, SECRET, Config, Scope, parse
+from area.areas.triggers import WhenOff
+from area.connections import vault
+from area.kit.crypto import Keyring, Undecryptable
 from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
-from area.areas.triggers import WhenOff
 
 States = Mapping[tuple[str, str], str]  # how each connection fares, by its service and its name
 

@@ -265,11 +265,11 @@ def _with_account(
     service: "Service", login: str, credential: Any, work: "Callable[[Context], Awaitable[None]]", *, needs: bool
 ) -> None:
     from area import connections
+    from area.connections.vault import Ref
     from area.engine.access import Tokens, http
     from area.engine.platform import UserPlatform
     from area.engine.state import State
     from area.sdk import Context, OAuth2
-    from area.vault import Ref
 
     async def with_state(state: State) -> None:
         kept = credential
@@ -315,9 +315,9 @@ def _parameters(
     """The parameters, checked as those of an AREA are; and, of an action, its `only_if`."""
     from pydantic import ValidationError
 
+    from area.areas.plans import check_texts, field_errors, parse
     from area.kit.problems import Invalid
     from area.kit.template import condition
-    from area.areas.plans import check_texts, field_errors, parse
     from area.sdk import Action
     from area.sdk.fields import fields
 
@@ -352,8 +352,8 @@ def _parameters(
 def _credential(service: "Service", file: str) -> "BaseModel":
     from pydantic import ValidationError
 
-    from area.kit.problems import Invalid
     from area.areas.plans import field_errors
+    from area.kit.problems import Invalid
     from area.sdk import Credentials
 
     if not isinstance(service.auth, Credentials):

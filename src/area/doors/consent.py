@@ -8,10 +8,11 @@ import asyncio
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, connections, consent, grants, providers, vault
+from area import accounts, connections, providers
 from area.accounts import Identity, UserView, attempts, places, sessions
-from area.connections import ConnectionView, Tested
-from area.consent import Came, Way
+from area.connections import ConnectionView, Tested, consent, grants, vault
+from area.connections.consent import Came, Way
+from area.connections.vault import Ref
 from area.doors import login
 from area.doors.deps import Visitor, token_of
 from area.engine.access import Tokens, http
@@ -21,7 +22,6 @@ from area.kit.crypto import new_token
 from area.kit.problems import Forbidden, Invalid, Problem, SecondFactorRequired
 from area.sdk import AuthExpired, Context, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
-from area.vault import Ref
 
 COOKIE = "area_consent"  # what binds a log-in to the browser that began it
 

@@ -18,19 +18,20 @@ from typing import Any
 
 import structlog
 
-from area import connections, grants
+from area import connections
+from area.connections import grants
+from area.connections.grants import Kept
+from area.connections.vault import Ref
 from area.db.away import asking, patiently
 from area.engine.app_tokens import AppBearer, AppTokens
 from area.engine.granted import Granted, GrantedTokens
 from area.engine.platform import UserPlatform
 from area.engine.state import State
-from area.grants import Kept
 from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
 from area.kit.oauth2 import Grant, GrantFailed, Keys
 from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Retry, Service
-from area.vault import Ref
 
 log = structlog.get_logger()
 

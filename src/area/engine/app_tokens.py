@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 from pydantic import SecretStr
 
-from area import connections, grants
+from area import connections
+from area.connections import grants
 from area.engine.state import State
 from area.kit import oauth2
 from area.kit.clock import now

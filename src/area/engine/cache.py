@@ -13,14 +13,14 @@ from pydantic import BaseModel
 
 from area import connections
 from area.areas import parameters
+from area.areas.plans import Config, Plan, compile_config
+from area.areas.triggers import WhenOff
+from area.connections.vault import Ref
 from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
-from area.areas.plans import Config, Plan, compile_config
 from area.sdk import OAuth2
-from area.areas.triggers import WhenOff
-from area.vault import Ref
 
 log = structlog.get_logger()
 

@@ -19,6 +19,7 @@ from pgqueuer.models import Job
 from pydantic import BaseModel, ValidationError
 
 from area.areas.plans import field_errors
+from area.connections.vault import Ref
 from area.db.away import DatabaseAwayError, asking, patiently
 from area.engine import access, metrics
 from area.engine.cache import Cache, Loaded
@@ -34,7 +35,6 @@ from area.kit.template import RenderError
 from area.kit.text import dump_json
 from area.records import Reason, Status
 from area.sdk import AuthExpired, Context, Permanent, Retry
-from area.vault import Ref
 
 log = structlog.get_logger()
 

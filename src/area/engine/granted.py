@@ -13,7 +13,8 @@ import orjson
 import structlog
 from pydantic import SecretStr
 
-from area import grants
+from area.connections import grants
+from area.connections.vault import Ref
 from area.db.away import asking
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
@@ -21,7 +22,6 @@ from area.kit.http import Response
 from area.kit.text import dump_json
 from area.sdk import Access, Service
 from area.sdk.credentials import ClientGrant
-from area.vault import Ref
 
 if TYPE_CHECKING:
     from area.engine.state import State

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from area import vault
+from area.connections import vault
+from area.connections.vault import Ref
 from area.engine import access
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.problems import Conflict, NotFound
 from area.sdk import Action, AuthExpired, ConnectorError, Option, Reaction
 from area.sdk.fields import fields
-from area.vault import Ref
 
 MOST = 1000  # options that a form shows
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from area.connections.vault import Ref
 from area.db.away import asking
 from area.db.session import Conn
 from area.engine.intake import EventTooLargeError, Offer, accept
@@ -15,7 +16,6 @@ from area.engine.notices import notice
 from area.engine.state import State
 from area.kit.text import dump_json
 from area.sdk import Failure, Permanent
-from area.vault import Ref
 
 LONGEST_CHAIN = 8  # AREAs that run one another
 

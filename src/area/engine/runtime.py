@@ -21,6 +21,7 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.types import JOB_STATUS, QueueEntrypoint, QueueManagerId
 from typing_extensions import override
 
+from area.connections.vault import Ref
 from area.db.away import is_away, patiently
 from area.db.session import WORKER, open_pool
 from area.engine.cache import Cache
@@ -33,7 +34,6 @@ from area.engine.state import State
 from area.engine.watch import Watch
 from area.kit.clock import now
 from area.mail import QUEUED
-from area.vault import Ref
 
 log = structlog.get_logger()
 

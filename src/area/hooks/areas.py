@@ -2,6 +2,8 @@
 
 import orjson
 
+from area.areas.plans import Plan
+from area.connections.vault import Ref
 from area.doors.body import Allowance, read
 from area.engine import access
 from area.engine.cache import Cache, Loaded
@@ -27,9 +29,7 @@ from area.hooks.answers import (
 from area.kit.crypto import hash_token
 from area.kit.fair import user, working_for
 from area.kit.text import dump_model
-from area.areas.plans import Plan
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
-from area.vault import Ref
 
 FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
 FLOOD_BURST = 300.0

@@ -8,9 +8,10 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, areas, audit, catalog, executions, introductions, providers
+from area import accounts, areas, audit, catalog, executions, providers
 from area.accounts import invitations, two_factor
 from area.catalog import ComponentView, ServiceView
+from area.connections import introductions
 from area.doors.deps import Address, Id, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
 from area.web import offers

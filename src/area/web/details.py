@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from area import areas, executions, history
+from area.areas.plans import MASK
 from area.areas.views import AreaOut, PartOut
 from area.doors.deps import Id, ScopeDep, SessionDep, StateDep
 from area.engine import control
 from area.kit.problems import Invalid
-from area.areas.plans import MASK
 from area.registry import Registry
 from area.sdk import Action, Reaction
 from area.sdk.fields import fields

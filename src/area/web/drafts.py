@@ -9,9 +9,9 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.areas.plans import open_draft, seal_draft
 from area.db.models import Draft
 from area.kit.crypto import Keyring, Undecryptable
-from area.areas.plans import open_draft, seal_draft
 
 LARGEST = 500_000  # bytes; what is larger is not kept
 MOST = 50  # drafts of one user; the oldest go

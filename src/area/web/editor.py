@@ -10,10 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from area import areas
-from area.areas import parameters
-from area.areas import secrets
+from area.areas import AreaIn, AreaPatch, parameters, secrets
+from area.areas.plans import MASK, Scope, action_errors, to_text
 from area.areas.views import AreaOut
-from area.areas import AreaIn, AreaPatch
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.engine import control
@@ -21,7 +20,6 @@ from area.kit.budget import Budget
 from area.kit.evaluation import evaluate
 from area.kit.problems import Invalid, NotFound, Problem
 from area.kit.text import dump_json
-from area.areas.plans import MASK, Scope, action_errors, to_text
 from area.sdk import keys, sensitive
 from area.sdk.fields import by_name
 from area.web import drafts, forms, offers, rows, sides
@@ -127,9 +125,7 @@ async def _move(
     if lifted is None or MASK in str(lifted[1]) or not keys.fits(component.service.auth, lifted[1]):
         return
     text, given = lifted
-    called = await secrets.keep_lifted(
-        session, scope.keyring, scope.registry, component.service, page.user.id, given
-    )
+    called = await secrets.keep_lifted(session, scope.keyring, scope.registry, component.service, page.user.id, given)
     form.values(side)[name] = sensitive.hide(holds, text) if holds and MASK in form.values(side)[name] else text
     if side == "action":
         form.action_connection = called

@@ -8,11 +8,11 @@ import orjson
 from pydantic import BaseModel, Field
 
 from area.areas import AreaIn, AreaOut, Part
+from area.areas.plans import MASK, filling_of, to_text
 from area.catalog import ComponentView, VariableView
 from area.kit.budget import MAX_FILLED, Budget
 from area.kit.template import RenderError, TemplateError, as_text
 from area.kit.text import clean_text
-from area.areas.plans import MASK, filling_of, to_text
 from area.registry import Registry
 from area.sdk.fields import by_name
 from area.web import rows

@@ -34,10 +34,10 @@ PROBLEMS = {
 }
 NOUNS = (
     "accounts/*.py",
-    "consent.py",
+    "connections/consent.py",
     "db/search.py",
     "doors/consent.py",
-    "grants.py",
+    "connections/grants.py",
     "kit/crypto.py",
     "kit/problems.py",
     "providers.py",

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from area.areas.triggers import Lane
+from area.connections.vault import Ref
 from area.db.away import is_away
 from area.engine import hints, metrics
 from area.engine.cache import Cache
@@ -39,8 +41,6 @@ from area.engine.sources.timers import fire_all
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.fair import user, working_for
-from area.areas.triggers import Lane
-from area.vault import Ref
 
 log = structlog.get_logger()
 

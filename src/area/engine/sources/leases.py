@@ -15,6 +15,9 @@ import asyncpg
 import orjson
 import structlog
 
+from area.areas.plans import SECRET, parse, source_context
+from area.areas.triggers import Lane, lane_of
+from area.connections.vault import Ref
 from area.db.away import is_away
 from area.db.session import Conn
 from area.engine import access, notices
@@ -24,12 +27,9 @@ from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.text import clean_text, dump_json, dump_model
-from area.areas.plans import SECRET, parse, source_context
 from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry
 from area.sdk.dedupe import Seen
 from area.sdk.fields import Field, by_name
-from area.areas.triggers import Lane, lane_of
-from area.vault import Ref
 
 log = structlog.get_logger()
 

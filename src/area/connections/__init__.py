@@ -17,7 +17,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import audit, vault
+from area import audit
+from area.connections import vault
+from area.connections.vault import Ref
 from area.db.models import CONNECTIONS, ConnectionState, Service
 from area.db.session import notify
 from area.kit.crypto import Keyring, Undecryptable
@@ -26,14 +28,13 @@ from area.kit.net import Blocked, Guard
 from area.kit.oauth2 import Keys
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
-from area.sdk.sensitive import MASK
 from area.registry import Registry
 from area.sdk import AuthExpired, Context, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 from area.sdk.fields import fields
 from area.sdk.http import Fixed
+from area.sdk.sensitive import MASK
 from area.settings import Settings
-from area.vault import Ref
 
 TEST_TIMEOUT = 20  # seconds
 SHORTEST_SECRET = 4  # characters

@@ -16,7 +16,9 @@ from pydantic import SecretStr
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import audit, connections, consent, vault
+from area import audit, connections
+from area.connections import consent, vault
+from area.connections.vault import Ref
 from area.db.models import CONNECTIONS, ConnectionState, Service
 from area.db.session import notify
 from area.kit import oauth2
@@ -31,7 +33,6 @@ from area.sdk import Access, Account, AuthExpired, Context, OAuth2, Permanent, R
 from area.sdk import Service as Connector
 from area.sdk.http import Fixed
 from area.settings import Settings
-from area.vault import Ref
 
 LONGEST_EARLY = 600  # seconds before its end that a token is refreshed, at most
 REVOKE_WITHIN = 10  # seconds
