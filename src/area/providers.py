@@ -22,9 +22,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, audit, connections
+from area import accounts, audit
 from area.accounts import UserView, rules
-from area.connections import grants
+from area.connections import registrations
 from area.db.models import Service, User, UserOAuth2Account
 from area.kit.http import Client, RequestFailed
 from area.kit.net import Blocked
@@ -33,10 +33,8 @@ from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
 from area.registry import Registry
 from area.sdk import Account, Context, OAuth2, Permanent
 from area.sdk import Service as Connector
-from area.sdk.verify import token_of
 from area.settings import OIDC, Settings
 
-OIDC_ROW = "OpenID Connect"  # what the issuer is called in `services`, whatever its button says
 DISCOVERY_FOR = 3600.0  # seconds
 
 _discovered: dict[str, tuple[float, Mapping[str, Any]]] = {}
@@ -64,90 +62,15 @@ class LoginView(BaseModel):
     created_at: datetime
 
 
-class Served(BaseModel):
-    """A service that a registration is for. `webhook_url` is where it may tell at once that there is news."""
-
-    service: str
-    name: str
-    icon_path: str
-    docs: str | None
-    webhook_url: str | None
-
-
-class ClientView(BaseModel):
-    """What an administrator does so that a vendor's `services` can be used: register AREA there, paste the address, set the variables."""
-
-    client: str
-    name: str
-    icon_path: str | None
-    configured: bool
-    redirect_uri: str
-    variables: list[str]
-    services: list[Served]
-
-
 # Which
-
-
-def clients(registry: Registry, settings: Settings) -> list[ClientView]:
-    """Every vendor that this server has to be registered at, by name, and the issuer."""
-    sharing: dict[str, list[Connector]] = {}
-    for one in sorted(registry.services.values(), key=lambda one: one.name.lower()):
-        if isinstance(one.auth, OAuth2) or login_of(one):
-            sharing.setdefault(connections.client_of(one), []).append(one)
-    found = [
-        ClientView(
-            client=client,
-            name=vendor_of(services[0]),
-            icon_path=f"/icons/{client}.svg",
-            configured=settings.client(client) is not None,
-            redirect_uri=grants.redirect_uri(settings, client),
-            variables=[f"AREA_{client.upper()}_{part}" for part in _secrets(services)],
-            services=[_served(one, settings) for one in services],
-        )
-        for client, services in sharing.items()
-    ]
-    found.sort(key=lambda one: one.name.lower())
-    issuer = ClientView(
-        client=OIDC,
-        name=OIDC_ROW,
-        icon_path=None,
-        configured=settings.client(OIDC) is not None,
-        redirect_uri=grants.redirect_uri(settings, OIDC),
-        variables=[f"AREA_OIDC_{part}" for part in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME")],
-        services=[],
-    )
-    return [*found, issuer]
-
-
-def _served(connector: Connector, settings: Settings) -> Served:
-    slug = connector.slug
-    url, icon_path = _webhook_url(connector, settings), f"/icons/{slug}.svg"
-    return Served(service=slug, name=connector.name, icon_path=icon_path, docs=connector.docs or None, webhook_url=url)
-
-
-def _secrets(services: list[Connector]) -> tuple[str, ...]:
-    inbound = [one.inbound for one in services if one.inbound is not None]
-    signs = any(not one.verify.uses_client_secret for one in inbound)
-    topic = any(one.topic for one in inbound)
-    return ("CLIENT_ID", "CLIENT_SECRET", *(("SIGNING_SECRET",) if signs else ()), *(("TOPIC",) if topic else ()))
-
-
-def _webhook_url(connector: Connector, settings: Settings) -> str | None:
-    """Where a vendor is to be told to call by hand; None where AREA tells it by itself, or can't say it yet."""
-    inbound, keys = connector.inbound, connections.keys_of(connector, settings)
-    if inbound is None or not (inbound.accounts or inbound.topic) or (inbound.verify.in_address and keys is None):
-        return None
-    token = f"?token={token_of(keys.secret.get_secret_value())}" if keys and inbound.verify.in_address else ""
-    return f"{settings.base_url}/webhooks/{connector.slug}{token}"
 
 
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
     """The providers that this server is registered at."""
     found = [
-        ProviderView(provider=one.slug, name=vendor_of(one), icon_path=_icon(one))
+        ProviderView(provider=one.slug, name=registrations.vendor_of(one), icon_path=_icon(one))
         for one in registry.services.values()
-        if login_of(one) and connections.keys_of(one, settings)
+        if registrations.login_of(one) and registrations.keys_of(one, settings)
     ]
     found.sort(key=lambda one: one.name.lower())
     if settings.client(OIDC):
@@ -160,25 +83,13 @@ async def provider(client: Client, registry: Registry, settings: Settings, slug:
     if all(one.provider != slug for one in offered(registry, settings)):
         raise NotFound("Nobody can log in with %(name)s here.", name=repr(slug))
     connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
-    login = login_of(connector)
+    login = registrations.login_of(connector)
     assert login is not None  # noqa: S101 - what is offered has it
     return connector, login
 
 
-def login_of(connector: Connector) -> OAuth2 | None:
-    """How people log in with a service, if they can."""
-    declared = connector.login or connector.auth
-    return declared if isinstance(declared, OAuth2) and declared.login_scopes is not None else None
-
-
-def vendor_of(connector: Connector) -> str:
-    """Whom people log in with, and where AREA is registered for it."""
-    declared = login_of(connector) or connector.auth
-    return (isinstance(declared, OAuth2) and declared.vendor) or connector.name
-
-
 def _icon(connector: Connector) -> str:
-    return f"/icons/{connections.client_of(connector)}.svg"
+    return f"/icons/{registrations.client_of(connector)}.svg"
 
 
 async def _issuer(client: Client, settings: Settings) -> Connector:
@@ -270,7 +181,7 @@ async def arrive(
             if not account.email:
                 raise Invalid(
                     "%(name)s tells no e-mail address. Register with one, then link %(name)s in your profile.",
-                    name=vendor_of(connector),
+                    name=registrations.vendor_of(connector),
                 )
             user = await accounts.register_provided(
                 session, settings, email=account.email, name=account.name, invitation=invitation, address=address
@@ -306,7 +217,7 @@ async def _by_email(session: AsyncSession, connector: Connector, account: Accoun
     ):
         raise Conflict(
             "There is already an account with this e-mail address. Log in to it first, then link %(name)s in your profile.",
-            name=vendor_of(connector),
+            name=registrations.vendor_of(connector),
         )
     return int(user_id)
 
@@ -320,12 +231,17 @@ async def attach(
     if owner == user_id:
         return
     if owner is not None:
-        raise Conflict("This %(name)s account belongs to another account here.", name=vendor_of(connector))
+        raise Conflict(
+            "This %(name)s account belongs to another account here.", name=registrations.vendor_of(connector)
+        )
     other = select(UserOAuth2Account.user_id).where(
         UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == await _row(session, connector)
     )
     if await session.scalar(other):
-        raise Conflict("You log in with another %(name)s account already; remove it first.", name=vendor_of(connector))
+        raise Conflict(
+            "You log in with another %(name)s account already; remove it first.",
+            name=registrations.vendor_of(connector),
+        )
     await _link(session, user_id, connector, account, address)
 
 
@@ -337,8 +253,8 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
         .where(UserOAuth2Account.user_id == user_id)
         .order_by(UserOAuth2Account.created_at)
     )
-    slugs = {one.name: slug for slug, one in registry.services.items()} | {OIDC_ROW: OIDC}
-    names = {slug: vendor_of(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
+    slugs = {one.name: slug for slug, one in registry.services.items()} | {registrations.OIDC_ROW: OIDC}
+    names = {slug: registrations.vendor_of(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
     found = [(slugs[row.name], row) for row in rows if row.name in slugs]
     usable = {one.provider for one in offered(registry, settings)} & {slug for slug, _ in found}
     has_password = (await accounts.user(session, user_id)).has_password
@@ -371,7 +287,7 @@ async def detach(
         raise NotFound("You do not log in with %(name)s.", name=repr(slug))
     if one.only_way_in:
         raise Conflict("%(name)s is your only way in. Set a password first, or link another provider.", name=one.name)
-    name = OIDC_ROW if slug == OIDC else registry.services[slug].name
+    name = registrations.OIDC_ROW if slug == OIDC else registry.services[slug].name
     service = select(Service.id).where(Service.name == name).scalar_subquery()
     await session.execute(
         delete(UserOAuth2Account).where(UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == service)
@@ -395,7 +311,7 @@ async def _link(
 
 async def _row(session: AsyncSession, connector: Connector) -> int:
     """The provider's row; that of an issuer, which offers nothing else, is made when it is first needed."""
-    name = OIDC_ROW if connector.slug == OIDC else connector.name
+    name = registrations.OIDC_ROW if connector.slug == OIDC else connector.name
     found: int | None = await session.scalar(select(Service.id).where(Service.name == name))
     if found is None and connector.slug == OIDC:
         row = insert(Service).values(name=name, description="Log in with it", requires_auth=True, is_active=False)

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from area import catalog, connections, providers
-from area.connections import grants
+from area import catalog, connections
+from area.connections import grants, registrations
 from area.connectors.gmail import test_gmail
 from area.connectors.gmail.test_gmail import ME, gmail, mail
 from area.connectors.jira import test_jira
@@ -189,7 +189,7 @@ async def test_gmail_tells_of_what_is_polled(state, user, google):
         made = [await make_area(state, user, f"gmail.{one}", text="x") for one in names]
         await until(lambda: quiet(state, 2))
         assert (mailbox.watched, await waits(state)) == (topic, [1, 1])
-        served = [one for vendor in providers.clients(state.registry, state.settings) for one in vendor.services]
+        served = [one for vendor in registrations.clients(state.registry, state.settings) for one in vendor.services]
         url = next(one.webhook_url for one in served if one.service == "gmail")
         here = url.removeprefix(state.settings.public_url)
         assert (await tell("/webhooks/gmail", json=push("ada@example.com")))[0] == 401

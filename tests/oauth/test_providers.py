@@ -3,6 +3,7 @@
 from pydantic import BaseModel, Field, SecretStr
 
 from area import connections, providers
+from area.connections import registrations
 from area.kit.oauth2 import Keys
 from area.registry import Registry, registry
 from area.sdk import Account, Context, Credentials, OAuth2, Service
@@ -38,9 +39,9 @@ def test_people_log_in_with_a_service_that_is_connected_by_a_form(tmp_path):
     settings = Settings(_env_file=None, clients={"chat": Keys("id", SecretStr("s"))}, **keys)
     assert [one.provider for one in providers.offered(found, settings)] == ["chat"]
     assert providers.offered(found, without) == []
-    assert providers.login_of(found.services["chat"]) is login
-    assert providers.login_of(found.services["form"]) is None
-    chat, _ = providers.clients(found, settings)
+    assert registrations.login_of(found.services["chat"]) is login
+    assert registrations.login_of(found.services["form"]) is None
+    chat, _ = registrations.clients(found, settings)
     assert (chat.configured, chat.redirect_uri) == (True, "https://area.example/api/auth/chat/callback")
     assert chat.variables == ["AREA_CHAT_CLIENT_ID", "AREA_CHAT_CLIENT_SECRET"]
     assert [(one.service, one.webhook_url) for one in chat.services] == [("chat", None)]
@@ -51,7 +52,7 @@ def test_where_a_vendor_is_to_be_told_to_call_by_hand(tmp_path):
     keys = {"google": Keys("id", SecretStr("s")), "slack": Keys("id", SecretStr("s"))}
     settings = Settings(_env_file=None, clients=keys, secret_key=KEY, data_dir=tmp_path, public_url="https://a.example")
     without = settings.model_copy(update={"clients": {}})
-    vendors, there = (providers.clients(registry(), each) for each in (settings, without))
+    vendors, there = (registrations.clients(registry(), each) for each in (settings, without))
     here, unset = (
         {one.service: one.webhook_url for vendor in each for one in vendor.services} for each in (vendors, there)
     )
@@ -82,7 +83,7 @@ def test_services_of_one_vendor_are_registered_together_and_it_is_what_people_lo
         data_dir=tmp_path,
         public_url="https://area.example",
     )
-    acme, issuer = providers.clients(found, settings)
+    acme, issuer = registrations.clients(found, settings)
     assert (acme.client, acme.name, acme.icon_path) == ("acme", "Acme Inc", "/icons/acme.svg")
     assert [(one.name, one.docs) for one in acme.services] == [
         ("Shop", "https://acme.example/shop"),

@@ -9,7 +9,7 @@ import pytest_asyncio
 from aiohttp import web
 from pydantic import SecretStr
 
-from area import connections
+from area.connections import registrations
 from area.kit.http import Client
 from area.kit.net import Guard
 from area.kit.oauth2 import Quirks
@@ -277,8 +277,8 @@ async def test_how_it_is_declared(client, hosts):
     async def do(ctx: Context, params: Nothing) -> Nothing:
         return params
 
-    assert connections.client_of(service) == "b"
-    assert connections.client_of(replace(service, auth=replace(auth, client="a"))) == "a"
+    assert registrations.client_of(service) == "b"
+    assert registrations.client_of(replace(service, auth=replace(auth, client="a"))) == "a"
     assert service.reactions["do"].scopes == ("write",)
     assert (auth.server.token_url, auth.server.quirks.pkce) == ("https://a.example/token", False)
 

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
-from area import accounts, audit, catalog, executions, providers
+from area import accounts, audit, catalog, executions
 from area.accounts import invitations, two_factor
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.api.proof import Password
+from area.connections import registrations
 from area.doors.body import Route
 from area.doors.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, StateDep
 
@@ -44,9 +45,9 @@ class MadeInvitation(BaseModel):
 
 
 @router.get("/clients", responses=answers(401, 403), summary="Registrations at services")
-async def clients(_: Admin, state: StateDep) -> Page[providers.ClientView]:
+async def clients(_: Admin, state: StateDep) -> Page[registrations.ClientView]:
     """The services that AREA has to be registered at, with the exact addresses to paste there and the variables to set."""
-    return Page(items=providers.clients(state.registry, state.settings))
+    return Page(items=registrations.clients(state.registry, state.settings))
 
 
 @router.get("/users", responses=answers(401, 403, 422, 429), summary="Accounts")

@@ -112,7 +112,7 @@ async def keep_lifted(
     auth = connector.auth
     assert isinstance(auth, Credentials) and auth.label  # noqa: S101, PT018 - the caller has seen to it
     given = {name: value for name, value in given.items() if name in auth.model.model_fields}
-    wanted = connections.validated(connector, auth, given)
+    wanted = connections.forms.validated(connector, auth, given)
     first = auth.label(wanted)
     more = [str(given["user"])] if given.get("user") else []
     names = [first, *(f"{first} ({one})" for one in (*more, *(" ".join([*more, str(n)]) for n in range(2, 100))))]

@@ -7,56 +7,36 @@ connection, and others by `name`; of a service that works without one there are 
 
 import asyncio
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
 import orjson
 import structlog
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit
-from area.connections import vault
+from area.connections import forms, registrations, vault
+from area.connections.forms import FieldView
 from area.connections.vault import Ref
 from area.db.models import CONNECTIONS, ConnectionState, Service
 from area.db.session import notify
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
 from area.kit.net import Blocked, Guard
-from area.kit.oauth2 import Keys
-from area.kit.problems import Conflict, FieldError, Invalid, NotFound
+from area.kit.problems import Conflict, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import AuthExpired, Context, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
-from area.sdk.fields import fields
 from area.sdk.http import Fixed
-from area.sdk.sensitive import MASK
 from area.settings import Settings
 
 TEST_TIMEOUT = 20  # seconds
-SHORTEST_SECRET = 4  # characters
 
 log = structlog.get_logger(__name__)
-
-
-class FieldView(BaseModel):
-    """One field of a service's connection form. `labels` are how its choices are read; `when` says for which values of another field
-    it is.
-    """
-
-    name: str
-    description: str
-    type: str
-    required: bool
-    secret: bool
-    placeholder: str | None
-    default: Any | None
-    choices: list[str] | None
-    labels: dict[str, str] = {}
-    when: dict[str, list[str]] = {}
 
 
 class ConnectionView(BaseModel):
@@ -163,7 +143,7 @@ async def connect(
     connector, auth = connectable(registry, slug)
     if isinstance(auth, OAuth2):
         raise Conflict(f"{connector.name} is connected at its own site: begin at /api/connections/{slug}/authorize.")
-    credential = validated(connector, auth, given)
+    credential = forms.validated(connector, auth, given)
     name = vault.name_of(name) or (auth.label(credential) if auth.label else "")
     tested = await try_out(client, guard, connector, credential)
     if not tested.works:
@@ -193,21 +173,21 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
     auth = connector.auth
     if not isinstance(auth, Credentials):
         return Tested(works=True)
-    secrets = list(_secrets(credential))
+    secrets = list(forms.secrets_in(credential))
     try:
         async with asyncio.timeout(TEST_TIMEOUT):
             http = connector.http(client, await _authority(client, connector, credential))
             context = Context(http=http, guard=guard, platform=NoPlatform(), credential=credential)
             said = await auth.test(context, credential)
     except (Permanent, AuthExpired) as error:
-        return Tested(works=False, expired=True, message=_without(secrets, str(error)))
+        return Tested(works=False, expired=True, message=forms.without(secrets, str(error)))
     except (Retry, Blocked) as error:
-        return Tested(works=False, message=_without(secrets, str(error)))
+        return Tested(works=False, message=forms.without(secrets, str(error)))
     except TimeoutError:
         message = f"{connector.name} did not answer within {TEST_TIMEOUT} seconds. Check the address."
         return Tested(works=False, message=message)
     except Exception as error:  # noqa: BLE001 - the connector's bug, logged as one; its words may hold what was typed in
-        trace = _without(secrets, "".join(traceback.format_exception(error)))
+        trace = forms.without(secrets, "".join(traceback.format_exception(error)))
         log.error("connection.test_broke", service=connector.slug, kind=type(error).__name__, trace=trace)  # noqa: TRY400
         message = f"This could not be tried: the {connector.name} connector broke ({type(error).__name__})."
         return Tested(works=False, message=message)
@@ -341,7 +321,7 @@ def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings
         connection=(row.connection or None) if row else None,
         optional=not connector.requires_auth,
         kind="oauth2" if isinstance(connector.auth, OAuth2) else "form",
-        available=settings is None or available(connector, settings),
+        available=settings is None or registrations.available(connector, settings),
         account=row.account if row else None,
         scopes=((row.scopes if row else None) or "").split(),
         icon_path=icon,
@@ -353,7 +333,7 @@ def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings
         expires_at=row.token_expires_at.replace(tzinfo=UTC) if row and row.token_expires_at else None,
         renews=row is not None and row.refresh_at is not None,
         connected_at=row.created_at if row and connected else None,
-        fields=form(connector),
+        fields=forms.form(connector),
     )
 
 
@@ -415,88 +395,3 @@ def connectable(registry: Registry, slug: str) -> tuple[Connector, Credentials[A
     if connector.auth is None:
         raise NotFound(f"{connector.name} needs no connection.")
     return connector, connector.auth
-
-
-def available(connector: Connector, settings: Settings) -> bool:
-    """Whether it can be connected here: what is agreed to at the service's own site needs a client id of this server."""
-    return not isinstance(connector.auth, OAuth2) or keys_of(connector, settings) is not None
-
-
-def client_of(connector: Connector) -> str:
-    """What a service's client id is called in the settings."""
-    return (isinstance(connector.auth, OAuth2) and connector.auth.client) or connector.slug
-
-
-def keys_of(connector: Connector, settings: Settings) -> Keys | None:
-    """What the vendor knows this installation by; None when it was not set."""
-    return settings.client(client_of(connector))
-
-
-def form(connector: Connector) -> list[FieldView]:
-    """The fields that connect a service; none when it takes no form."""
-    if not isinstance(connector.auth, Credentials):
-        return []
-    return [
-        FieldView(
-            name=one.name,
-            description=one.description,
-            type=one.type,
-            required=not one.nullable,
-            secret=one.secret,
-            placeholder=one.placeholder,
-            default=one.default if isinstance(one.default, str | int | float | bool) and not one.secret else None,
-            choices=list(one.choices) if one.choices else None,
-            labels=dict(one.labels),
-            when={one.when.field: list(one.when.values)} if one.when else {},
-        )
-        for one in fields(connector.auth.model)
-    ]
-
-
-def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, Any]) -> BaseModel:
-    """The credential as the connector's model. Raises `Invalid` field by field, without what was typed in."""
-    declared = {one.name: one for one in fields(auth.model)}
-    errors: list[FieldError] = [
-        {"field": name, "message": f"{connector.name} has no such field{did_you_mean(name, declared)}"}
-        for name in given
-        if name not in declared
-    ]
-    if errors:
-        raise Invalid(errors=errors)
-    try:
-        checked: BaseModel = auth.read(given)
-    except ValidationError as error:
-        typed = [str(given[name]) for name, one in declared.items() if one.secret and given.get(name)]
-        raise Invalid(
-            errors=[
-                {
-                    "field": ".".join(str(part) for part in one["loc"]),
-                    "message": _without(typed, one["msg"].removeprefix("Value error, ")),
-                }
-                for one in error.errors(include_url=False, include_context=False, include_input=False)
-            ]
-        ) from None
-    return checked
-
-
-def _secrets(value: Any) -> Iterator[str]:
-    """Every secret inside a credential."""
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, BaseModel):
-        for _, inner in value:
-            yield from _secrets(inner)
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _secrets(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
-            yield from _secrets(inner)
-
-
-def _without(secrets: Iterable[str], message: str) -> str:
-    """The message with the secrets in it made dots; what is too short to be one is left, or no word would stay whole."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            message = message.replace(secret, MASK)
-    return message

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit, connections
-from area.connections import consent, vault
+from area.connections import consent, registrations, vault
 from area.connections.vault import Ref
 from area.db.models import CONNECTIONS, ConnectionState, Service
 from area.db.session import notify
@@ -77,25 +77,6 @@ def connectable(registry: Registry, slug: str) -> tuple[Connector, OAuth2]:
     if not isinstance(auth, OAuth2):
         raise Conflict("%(name)s is connected with a form, not at its vendor.", name=connector.name)
     return connector, auth
-
-
-def keys_of(settings: Settings, connector: Connector) -> Keys:
-    """What the vendor knows this installation by. Raises `Conflict` when it was not set."""
-    keys = connections.keys_of(connector, settings)
-    if keys is None:
-        raise Conflict(
-            "%(name)s can't be used on this server yet: its administrator has to register AREA there.",
-            name=connector.name,
-        )
-    return keys
-
-
-def redirect_uri(settings: Settings, client: str) -> str:
-    """The address that a vendor sends people back to, whatever they set out for, to be pasted as it is into the vendor's form.
-
-    There is one for each registration: some vendors take no more than one.
-    """
-    return f"{settings.base_url}/api/auth/{client}/callback"
 
 
 async def wanted_scopes(
@@ -168,9 +149,9 @@ async def authorize(
         "connect",
         slug,
         auth.server,
-        keys_of(settings, connector),
+        registrations.required_keys(connector, settings),
         bound_to=bound_to,
-        redirect_uri=redirect_uri(settings, connections.client_of(connector)),
+        redirect_uri=registrations.redirect_uri(settings, registrations.client_of(connector)),
         scopes=await wanted_scopes(session, registry, user_id, slug, components, name=name),
         next=next,
         user_id=user_id,
@@ -196,7 +177,7 @@ async def own_address(
     scopes = await wanted_scopes(session, registry, user_id, slug, components, name=name)
     return oauth2.authorization_address(
         auth.server,
-        keys_of(settings, connector).id,
+        registrations.required_keys(connector, settings).id,
         redirect_uri=redirect,
         state=state,
         challenge=challenge,
@@ -379,8 +360,8 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
 
 async def shares_client(session: AsyncSession, registry: Registry, connector: Connector, ref: Ref) -> bool:
     """Whether the user has another connection by the same client, to this service or another."""
-    client = connections.client_of(connector)
-    services = [one.name for one in registry.services.values() if connections.client_of(one) == client]
+    client = registrations.client_of(connector)
+    services = [one.name for one in registry.services.values() if registrations.client_of(one) == client]
     connected = select(CONNECTIONS.user_id).join(Service, Service.id == CONNECTIONS.service_id)
     return bool(
         await session.scalar(

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import connections
+from area.connections import registrations
 from area.db.models import Meta
 from area.kit.clock import now
 from area.kit.crypto import Keyring, Undecryptable
@@ -60,7 +60,7 @@ async def sent(
     """By service, what was sent, oldest first, as long as nothing is set here."""
     found = {}
     for slug, connector in registry.services.items():
-        keys = connections.keys_of(connector, settings)
+        keys = registrations.keys_of(connector, settings)
         if connector.inbound is None or connector.inbound.token is None or keys is None or keys.signing is not None:
             continue
         row = await session.get(Meta, _key(slug))

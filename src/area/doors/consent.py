@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, connections, providers
 from area.accounts import Identity, UserView, attempts, places, sessions
-from area.connections import ConnectionView, Tested, consent, grants, vault
+from area.connections import ConnectionView, Tested, consent, grants, registrations, vault
 from area.connections.consent import Came, Way
 from area.connections.vault import Ref
 from area.doors import login
@@ -31,11 +31,11 @@ COOKIE = "area_consent"  # what binds a log-in to the browser that began it
 
 def way(state: State, client: str, given: str) -> Way:
     """What somebody set out for who is back at the address of this client. Raises `Invalid`, `Gone`."""
-    return consent.way(state.keyring, given, grants.redirect_uri(state.settings, client))
+    return consent.way(state.keyring, given, registrations.redirect_uri(state.settings, client))
 
 
 def _here(state: State, connector: Connector) -> str:
-    return grants.redirect_uri(state.settings, connections.client_of(connector))
+    return registrations.redirect_uri(state.settings, registrations.client_of(connector))
 
 
 # Connect a service
@@ -51,7 +51,7 @@ async def connected(
 ) -> tuple[ConnectionView, Came]:
     """Somebody is back from a vendor: exchange the code and keep the tokens. Raises `NotDone`, `Gone`, `Conflict`."""
     connector, auth = grants.connectable(state.registry, way.slug)
-    keys = grants.keys_of(state.settings, connector)
+    keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
         came = await consent.come_back(using, state.keyring, way, bound(identity))
     _agreed(connector.name, code, error, came)
@@ -73,7 +73,7 @@ async def connected_by_client(
 ) -> ConnectionView:
     """A client received the code itself: exchange it and keep the tokens. Raises `Invalid`."""
     connector, auth = grants.connectable(state.registry, slug)
-    keys = grants.keys_of(state.settings, connector)
+    keys = registrations.required_keys(connector, state.settings)
     wanted = ("code", "redirect_uri", "code_verifier")
     values = {name: value for name in wanted if isinstance(value := given.get(name), str) and value}
     if set(values) != set(wanted) or set(given) - set(wanted):
@@ -143,7 +143,7 @@ async def revoked(state: State, user_id: int, slug: str, *, name: str = "") -> N
             return
     if kept is not None:
         await grants.revoke(
-            state.client, connector, connector.auth, connections.keys_of(connector, state.settings), kept
+            state.client, connector, connector.auth, registrations.keys_of(connector, state.settings), kept
         )
 
 
@@ -169,7 +169,7 @@ async def log_in_address(
         "log_in",
         slug,
         auth.login_server,
-        grants.keys_of(state.settings, connector),
+        registrations.required_keys(connector, state.settings),
         bound_to=secret,
         redirect_uri=_here(state, connector),
         scopes=auth.login_scopes or (),
@@ -197,10 +197,10 @@ async def arrived(
     """
     address = visitor.address
     connector, auth = await providers.provider(state.client, state.registry, state.settings, way.slug)
-    keys = grants.keys_of(state.settings, connector)
+    keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
         came = await consent.come_back(using, state.keyring, way, secret)
-    _agreed(providers.vendor_of(connector), code, error, came)
+    _agreed(registrations.vendor_of(connector), code, error, came)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,

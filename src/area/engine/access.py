@@ -18,8 +18,7 @@ from typing import Any
 
 import structlog
 
-from area import connections
-from area.connections import grants
+from area.connections import grants, registrations
 from area.connections.grants import Kept
 from area.connections.vault import Ref
 from area.db.away import asking, patiently
@@ -192,7 +191,7 @@ class Tokens:
         assert isinstance(auth, OAuth2)  # noqa: S101 - only these have tokens
         if kept.refresh is None:
             return await self._lost(ref, service, kept, f"The access to {service.name} has ended. Connect it again.")
-        keys = connections.keys_of(service, self._state.settings)
+        keys = registrations.keys_of(service, self._state.settings)
         try:
             if keys is None:
                 raise GrantFailed("this server has no client id for it any more. Tell an administrator.")
@@ -273,7 +272,7 @@ class Bearer:
         return self._auth.refuses(response)
 
     def _access(self, kept: Kept) -> Access:
-        keys = connections.keys_of(self._service, self._state.settings)
+        keys = registrations.keys_of(self._service, self._state.settings)
         return self._auth.access(keys.id if keys else "", kept.access)
 
 

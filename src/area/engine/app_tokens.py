@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 from pydantic import SecretStr
 
-from area import connections
-from area.connections import grants
+from area.connections import grants, registrations
 from area.engine.state import State
 from area.kit import oauth2
 from area.kit.clock import now
@@ -39,10 +38,10 @@ class AppTokens:
 
         Raises `Permanent` when AREA is not registered at the vendor, `Retry` when that gives no token just now.
         """
-        keys = connections.keys_of(service, self._state.settings)
+        keys = registrations.keys_of(service, self._state.settings)
         if keys is None:
             raise Permanent(f"This server has no client id for {service.name}. Tell an administrator.")
-        client = connections.client_of(service)
+        client = registrations.client_of(service)
         async with self._asking[client]:
             token, refresh_at = self._kept.get(client, (None, None))
             due = refresh_at is not None and refresh_at <= now()

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import asyncpg
 import structlog
 
-from area.connections import keys_of
+from area.connections.registrations import keys_of
 from area.db.away import DatabaseAwayError, asking
 from area.engine import subscriptions
 from area.engine.state import State

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from area.connections import keys_of
+from area.connections.registrations import keys_of
 from area.engine.state import State
 from area.kit.clock import now
 from area.sdk import Headers, Reply, Request, Service

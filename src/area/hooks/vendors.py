@@ -5,7 +5,8 @@ import time
 import structlog
 from starlette.requests import Request as WebRequest
 
-from area.connections import introductions, keys_of
+from area.connections import introductions
+from area.connections.registrations import keys_of
 from area.doors import deps
 from area.doors.body import Allowance, read
 from area.engine import hints, nudges

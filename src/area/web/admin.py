@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, areas, audit, catalog, executions, providers
+from area import accounts, areas, audit, catalog, executions
 from area.accounts import invitations, two_factor
 from area.catalog import ComponentView, ServiceView
-from area.connections import introductions
+from area.connections import introductions, registrations
 from area.doors.deps import Address, Id, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
 from area.web import offers
@@ -235,7 +235,7 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
 @router.get("/clients")
 async def clients(page: AdminPage, session: SessionDep) -> Response:
     """The services that AREA has to be registered at, with what to paste there and what to set here."""
-    found = providers.clients(page.state.registry, page.state.settings)
+    found = registrations.clients(page.state.registry, page.state.settings)
     tokens = await introductions.sent(session, page.state.keyring, page.state.registry, page.state.settings)
     return await page.show("admin_clients.html", nav="admin", tab="clients", clients=found, tokens=tokens)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from area import connections, providers
+from area.connections import registrations
 from area.registry import Registry
 from area.web.show import initials
 
@@ -44,8 +44,8 @@ def icon(registry: Registry, name: str) -> bytes | None:
     """The logo at /icons/<name>.svg: of the service, else of the vendor whose services share a client id of this name."""
     if service := registry.services.get(name):
         return logo(name, service.name, registry.folders.get(name))
-    served = next((one for one in registry.services.values() if connections.client_of(one) == name), None)
-    return logo(name, providers.vendor_of(served), CLIENTS / name) if served else None
+    served = next((one for one in registry.services.values() if registrations.client_of(one) == name), None)
+    return logo(name, registrations.vendor_of(served), CLIENTS / name) if served else None
 
 
 def logo(slug: str, name: str, folder: Path | None) -> bytes:

@@ -13,9 +13,11 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import connections, providers
+from area import connections
 from area.catalog import ComponentView, ServiceView
-from area.connections import ConnectionView, Dependent, FieldView
+from area.connections import ConnectionView, Dependent, registrations
+from area.connections import forms as connection_forms
+from area.connections.forms import FieldView
 from area.doors import consent
 from area.doors.browser import local
 from area.doors.deps import SessionDep, Slug
@@ -96,7 +98,7 @@ async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep)
     state = page.state
     back, account = local(form.get("next"), ""), form.get("account")
     connector, _ = connections.connectable(state.registry, slug)
-    declared = connections.form(connector)
+    declared = connection_forms.form(connector)
     given, errors = _given(page, declared, form)
     given = {name: value for name, value in given.items() if _is_shown(declared, name, given)}
     errors = {name: sentence for name, sentence in errors.items() if _is_shown(declared, name, given)}
@@ -240,7 +242,7 @@ async def _show(
     say = page.words(slug)
     known = {one.key for one in (*view.actions, *view.reactions)}
     missing = page.user.is_admin and mine is not None and not mine.available
-    clients = providers.clients(registry, settings) if missing else []
+    clients = registrations.clients(registry, settings) if missing else []
     return await page.show(
         "service.html",
         status,

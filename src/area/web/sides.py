@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import catalog, connections
 from area.catalog import ComponentView, ServiceView
-from area.connections import ConnectionView
+from area.connections import ConnectionView, registrations
 from area.kit.problems import FieldError
 from area.registry import Registry
 from area.sdk import keys
@@ -214,7 +214,7 @@ def picker(page: Page, services: Sequence[ServiceView], side: Side, sight: Sight
     can't be connected on this server come last.
     """
     registry, settings = page.state.registry, page.state.settings
-    away = {slug for slug, one in registry.services.items() if not connections.available(one, settings)}
+    away = {slug for slug, one in registry.services.items() if not registrations.available(one, settings)}
 
     def offers(service: ServiceView) -> list[ComponentView]:
         return [one for one in (service.actions if side == "action" else service.reactions) if one.is_active]

@@ -34,10 +34,11 @@ PROBLEMS = {
 }
 NOUNS = (
     "accounts/*.py",
-    "connections/consent.py",
     "db/search.py",
     "doors/consent.py",
+    "connections/consent.py",
     "connections/grants.py",
+    "connections/registrations.py",
     "kit/crypto.py",
     "kit/problems.py",
     "providers.py",

@@ -1,0 +1,102 @@
+"""The form that connects a service: its fields, and what was typed in, checked without ever repeating a secret."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from area.kit.problems import FieldError, Invalid
+from area.kit.text import did_you_mean
+from area.sdk import Credentials
+from area.sdk import Service as Connector
+from area.sdk.fields import fields
+from area.sdk.sensitive import MASK
+
+SHORTEST_SECRET = 4  # characters
+
+
+class FieldView(BaseModel):
+    """One field of a service's connection form. `labels` are how its choices are read; `when` says for which values of another field
+    it is.
+    """
+
+    name: str
+    description: str
+    type: str
+    required: bool
+    secret: bool
+    placeholder: str | None
+    default: Any | None
+    choices: list[str] | None
+    labels: dict[str, str] = {}
+    when: dict[str, list[str]] = {}
+
+
+def form(connector: Connector) -> list[FieldView]:
+    """The fields that connect a service; none when it takes no form."""
+    if not isinstance(connector.auth, Credentials):
+        return []
+    return [
+        FieldView(
+            name=one.name,
+            description=one.description,
+            type=one.type,
+            required=not one.nullable,
+            secret=one.secret,
+            placeholder=one.placeholder,
+            default=one.default if isinstance(one.default, str | int | float | bool) and not one.secret else None,
+            choices=list(one.choices) if one.choices else None,
+            labels=dict(one.labels),
+            when={one.when.field: list(one.when.values)} if one.when else {},
+        )
+        for one in fields(connector.auth.model)
+    ]
+
+
+def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, Any]) -> BaseModel:
+    """The credential as the connector's model. Raises `Invalid` field by field, without what was typed in."""
+    declared = {one.name: one for one in fields(auth.model)}
+    errors: list[FieldError] = [
+        {"field": name, "message": f"{connector.name} has no such field{did_you_mean(name, declared)}"}
+        for name in given
+        if name not in declared
+    ]
+    if errors:
+        raise Invalid(errors=errors)
+    try:
+        checked: BaseModel = auth.read(given)
+    except ValidationError as error:
+        typed = [str(given[name]) for name, one in declared.items() if one.secret and given.get(name)]
+        raise Invalid(
+            errors=[
+                {
+                    "field": ".".join(str(part) for part in one["loc"]),
+                    "message": without(typed, one["msg"].removeprefix("Value error, ")),
+                }
+                for one in error.errors(include_url=False, include_context=False, include_input=False)
+            ]
+        ) from None
+    return checked
+
+
+def secrets_in(value: Any) -> Iterator[str]:
+    """Every secret inside a credential."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from secrets_in(inner)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from secrets_in(inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            yield from secrets_in(inner)
+
+
+def without(secrets: Iterable[str], message: str) -> str:
+    """The message with the secrets in it made dots; what is too short to be one is left, or no word would stay whole."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            message = message.replace(secret, MASK)
+    return message
