@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from area import providers
+from area.accounts import providers
 from area.connections import consent
 from tests.api.conftest import PASSWORD
 from tests.engine.conftest import rows

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, Field, SecretStr
 
-from area import connections, providers
+from area import connections
+from area.accounts import providers
 from area.connections import registrations
 from area.kit.oauth2 import Keys
 from area.registry import Registry, registry

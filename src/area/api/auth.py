@@ -6,8 +6,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from area import accounts, connections, providers
-from area.accounts import sessions, tickets
+from area import accounts, connections
+from area.accounts import providers, sessions, tickets
 from area.api.connections import PAGES, Code, Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers

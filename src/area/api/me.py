@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from area import accounts, executions, providers
-from area.accounts import addresses, sessions
+from area import accounts, executions
+from area.accounts import addresses, providers, sessions
 from area.accounts.views import Scope
 from area.api.connections import Elsewhere
 from area.api.paging import Page

@@ -8,8 +8,8 @@ import asyncio
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import accounts, connections, providers
-from area.accounts import Identity, UserView, attempts, places, sessions
+from area import accounts, connections
+from area.accounts import Identity, UserView, attempts, places, providers, sessions
 from area.connections import ConnectionView, Tested, consent, grants, registrations, vault
 from area.connections.consent import Came, Way
 from area.connections.vault import Ref

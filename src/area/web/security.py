@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, providers
-from area.accounts import addresses, sessions
+from area import accounts
+from area.accounts import addresses, providers, sessions
 from area.doors import consent, login
 from area.doors.deps import Address, BigId, SessionDep, Slug
 from area.kit.problems import Conflict, Problem

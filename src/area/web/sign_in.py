@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, providers
-from area.accounts import passkeys, sessions, tickets
+from area import accounts
+from area.accounts import passkeys, providers, sessions, tickets
 from area.doors import login
 from area.doors.browser import local
 from area.doors.deps import COOKIE, TICKET, SessionDep, VisitorDep, keep, set_cookie

@@ -41,7 +41,6 @@ NOUNS = (
     "connections/registrations.py",
     "kit/crypto.py",
     "kit/problems.py",
-    "providers.py",
     "web/avatars.py",
 )
 # of the headers: what nobody filled in, and dates, which would make every run a change
