@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from area import executions
 from area.db import search
 from area.doors import stream
+from area.runs import retention
 
 AREA = {
     "name": "hello",
@@ -239,8 +239,8 @@ async def test_notices_are_read_one_by_one_or_all(people, state):
 
 
 async def test_purge_deletes_what_is_old_and_over_in_batches(people, areas, put, state, monkeypatch):
-    monkeypatch.setattr(executions, "BATCH", 3)
-    monkeypatch.setattr(executions, "PAGES", 1)
+    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(retention, "PAGES", 1)
     days = timedelta(days=1)
     waiting = [await put(areas["user"], "pending", ago=40 * days) for _ in range(4)]
     for _ in range(8):
@@ -257,7 +257,7 @@ async def test_purge_deletes_what_is_old_and_over_in_batches(people, areas, put,
     now = datetime.now(UTC)
     pool = await state.database.pool()
     async with pool.acquire() as connection:
-        gone = await executions.purge(connection, now - 30 * days, now - 90 * days)
+        gone = await retention.purge(connection, now - 30 * days, now - 90 * days)
     assert gone == {"executions": 8, "events": 1}
     async with state.database.sessions() as session:
         assert list(await session.scalars(text("select id from area_executions order by id"))) == waiting + fresh

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from area import mail
 from area.accounts import alerts
 from area.engine.delivery import MAX_ATTEMPTS, Delivery
-from area.engine.notices import notice
 from area.kit import crypto
+from area.notices import notice
 from area.settings import Settings
 from area.web import reasons
 from tests.kit import hostile_mail

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from area.engine import cache, delivery, executor, hints, intake, notices, nudges, recorder, watch
+from area import notices
+from area.engine import cache, delivery, executor, hints, intake, nudges, recorder, watch
 from area.engine.sources import leases, life, turns
 
 from .conftest import make_area

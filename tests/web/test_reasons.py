@@ -53,7 +53,7 @@ def test_what_is_written_of_runs_is_translated(name):
 def test_what_is_put_into_the_inbox_is_translated():
     calls = [
         node
-        for path in (CODE / "engine").glob("*.py")
+        for path in (CODE / "notices.py", *(CODE / "engine").glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "notice"
     ]

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
-from area import accounts, audit, catalog, executions
+from area import accounts, audit, catalog
 from area.accounts import invitations, two_factor
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
@@ -13,6 +13,7 @@ from area.api.proof import Password
 from area.connections import registrations
 from area.doors.body import Route
 from area.doors.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, StateDep
+from area.runs import figures
 
 router = APIRouter(prefix="/admin", tags=["admin"], route_class=Route)
 
@@ -148,9 +149,9 @@ async def switch_component(
 
 
 @router.get("/stats", responses=answers(401, 403), summary="Figures")
-async def stats(_: Admin, session: SessionDep) -> executions.SystemStats:
+async def stats(_: Admin, session: SessionDep) -> figures.SystemStats:
     """Executions of everybody, the job queue, accounts, the database's size."""
-    return await executions.system_stats(session)
+    return await figures.system_stats(session)
 
 
 @router.get("/audit", name="audit", responses=answers(401, 403, 422), summary="The audit")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from area import executions
+from area import runs
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.doors import stream
@@ -41,9 +41,9 @@ async def read(
     q: Annotated[Line | None, Query(max_length=200, description="Part of what came in, or of the error")] = None,
     since: Annotated[Moment | None, Query(description="Created at this time or later")] = None,
     until: Annotated[Moment | None, Query(description="Created before this time")] = None,
-) -> Page[executions.ExecutionLine]:
+) -> Page[runs.ExecutionLine]:
     """What my AREAs did, newest first."""
-    rows = await executions.find(
+    rows = await runs.find(
         session,
         identity.user.id,
         limit=page.limit + 1,
@@ -83,9 +83,9 @@ async def live(
 
 
 @router.get("/{execution_id}", responses=answers(401, 404, 422), summary="An execution")
-async def read_one(execution_id: BigId, identity: Someone, session: SessionDep) -> executions.ExecutionView:
+async def read_one(execution_id: BigId, identity: Someone, session: SessionDep) -> runs.ExecutionView:
     """One execution: what came in, what was sent, what came back, each attempt."""
-    return await executions.get(session, identity.user.id, execution_id)
+    return await runs.get(session, identity.user.id, execution_id)
 
 
 @router.post(
@@ -106,7 +106,7 @@ async def replay(
 
 
 @router.post("/{execution_id}/cancel", responses=answers(401, 403, 404, 409, 422), summary="Cancel it")
-async def cancel(execution_id: BigId, identity: Runner, session: SessionDep) -> executions.ExecutionView:
+async def cancel(execution_id: BigId, identity: Runner, session: SessionDep) -> runs.ExecutionView:
     """Cancel an execution that waits or runs."""
     await control.cancel(session, identity.user.id, execution_id)
-    return await executions.get(session, identity.user.id, execution_id)
+    return await runs.get(session, identity.user.id, execution_id)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from area import accounts, executions
+from area import accounts
 from area.accounts import addresses, providers, sessions
 from area.accounts.views import Scope
 from area.api.connections import Elsewhere
@@ -28,6 +28,7 @@ from area.doors.deps import (
     StateDep,
     Unenforced,
 )
+from area.runs import figures
 
 router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
 
@@ -251,6 +252,6 @@ async def remove_login(
 
 
 @router.get("/stats", responses=answers(401), summary="My figures")
-async def stats(identity: Someone, session: SessionDep) -> executions.Stats:
+async def stats(identity: Someone, session: SessionDep) -> figures.Stats:
     """Executions of my AREAs over the last hour, day and week."""
-    return await executions.stats(session, identity.user.id)
+    return await figures.stats(session, identity.user.id)

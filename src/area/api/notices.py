@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from area import executions
+from area import notices
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.doors.body import Route
@@ -14,7 +14,7 @@ from area.doors.deps import In, SessionDep, Someone
 router = APIRouter(prefix="/notices", tags=["notices"], route_class=Route)
 
 
-class Notices(Page[executions.NoticeView]):
+class Notices(Page[notices.NoticeView]):
     """Some of the inbox, and how much of all of it is unread."""
 
     unread: int
@@ -41,12 +41,12 @@ async def read(
 ) -> Notices:
     """Notices from the system and from `inbox.post`, newest first."""
     user_id = identity.user.id
-    rows = await executions.notices(session, user_id, limit=page.limit + 1, before=page.before, unread=unread)
-    return Notices(**page.cut(rows), unread=await executions.unread(session, user_id))
+    rows = await notices.inbox(session, user_id, limit=page.limit + 1, before=page.before, unread=unread)
+    return Notices(**page.cut(rows), unread=await notices.unread(session, user_id))
 
 
 @router.post("/read", responses=answers(400, 401, 403, 413, 422), summary="Mark as read")
 async def mark_read(form: Read, identity: Someone, session: SessionDep) -> Unread:
     """Mark notices as read."""
-    await executions.mark_read(session, identity.user.id, form.ids)
-    return Unread(unread=await executions.unread(session, identity.user.id))
+    await notices.mark_read(session, identity.user.id, form.ids)
+    return Unread(unread=await notices.unread(session, identity.user.id))

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from area import runs
 from area.cli import console
 
 if TYPE_CHECKING:
     from area.engine.state import State
-    from area.executions import ExecutionLine, ExecutionView
+    from area.runs import ExecutionLine, ExecutionView
 
 LOOK_EVERY = 0.2  # seconds
 AREAS = "select id, user_id from areas where id = $1 or ($1 is null and name = $2) order by id limit 2"
@@ -97,12 +98,10 @@ async def _until_over(state: "State", user_id: int, execution_id: int, seconds: 
     """The execution, once it is over or the time is."""
     import asyncio
 
-    from area import executions
-
     end = time.monotonic() + seconds
     while True:
         async with state.database.sessions() as session:
-            view = await executions.get(session, user_id, execution_id)
+            view = await runs.get(session, user_id, execution_id)
         if view.status not in ("pending", "running") or time.monotonic() > end:
             return view
         await asyncio.sleep(LOOK_EVERY)
@@ -179,12 +178,11 @@ async def _follow(state: "State", user_id: int | None, area_id: int | None, coun
 
 
 async def _print(state: "State", ids: dict[int, list[int]], area_id: int | None, *, as_json: bool) -> None:
-    from area import executions
 
     found: list[ExecutionLine] = []
     async with state.database.sessions() as session:
         for owner, some in ids.items():
-            found += await executions.lines(session, owner, some)
+            found += await runs.lines(session, owner, some)
     for line in sorted(found, key=lambda one: one.id):
         if area_id not in (None, line.area_id):
             continue

@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from area import executions
+from area import notices, runs
 from area.accounts import sessions
 from area.db.session import Database
 from area.engine.state import State
@@ -185,19 +185,19 @@ async def events(
 
 
 async def _news(state: State, watcher: Watcher) -> list[bytes]:
-    ids, since, notices = watcher.ids, watcher.since, watcher.notices
+    ids, since, counted = watcher.ids, watcher.since, watcher.notices
     watcher.ids, watcher.since, watcher.notices = set(), None, False
-    if not ids and since is None and not notices:
+    if not ids and since is None and not counted:
         return []
     user_id = watcher.user_id
     async with state.database.sessions() as session:
-        lines = await executions.changed_since(session, user_id, since) if since else []
+        lines = await runs.changed_since(session, user_id, since) if since else []
         known = {line.id for line in lines}
         if ids - known:
-            lines += reversed(await executions.lines(session, user_id, sorted(ids - known)))
+            lines += reversed(await runs.lines(session, user_id, sorted(ids - known)))
         news = [_event("execution", line.model_dump_json(), _name(line)) for line in lines]
-        if notices:
-            unread = await executions.unread(session, user_id)
+        if counted:
+            unread = await notices.unread(session, user_id)
             news.append(_event("notices", orjson.dumps({"unread": unread}).decode()))
     return news
 
@@ -207,7 +207,7 @@ def _event(kind: str, data: str, name: str = "") -> bytes:
     return f"{named}event: {kind}\ndata: {data}\n\n".encode()
 
 
-def _name(line: executions.ExecutionLine) -> str:
+def _name(line: runs.ExecutionLine) -> str:
     """When it changed, and which: what `Last-Event-ID` brings back."""
     return f"{int(line.updated_at.timestamp() * 1_000_000)}-{line.id}"
 

@@ -17,13 +17,13 @@ import structlog
 
 from area.db.away import is_away
 from area.db.session import Conn
-from area.engine.notices import notice
 from area.engine.state import State
 from area.kit import crypto, mime
 from area.kit.clock import now
 from area.mail import CONFIRMED, UNSUBSCRIBE, UNSUBSCRIBE_FOR, Kind, Purpose, letters, server
 from area.mail.letters import Letter
 from area.mail.server import MailServer, Refused, Unusable
+from area.notices import notice
 
 log = structlog.get_logger()
 

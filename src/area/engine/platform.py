@@ -12,9 +12,9 @@ from area.connections.vault import Ref
 from area.db.away import asking
 from area.db.session import Conn
 from area.engine.intake import EventTooLargeError, Offer, accept
-from area.engine.notices import notice
 from area.engine.state import State
 from area.kit.text import dump_json
+from area.notices import notice
 from area.sdk import Failure, Permanent
 
 LONGEST_CHAIN = 8  # AREAs that run one another

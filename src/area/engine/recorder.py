@@ -14,9 +14,9 @@ import structlog
 from area.db.away import is_away
 from area.engine import metrics
 from area.engine.intake import LaterJob, enqueue_later, utc
-from area.engine.notices import switched_off
 from area.engine.state import State
 from area.kit.text import clean_text, dump_json
+from area.notices import switched_off
 from area.records import Status
 
 log = structlog.get_logger()

@@ -8,14 +8,14 @@ from typing import Any
 import asyncpg
 import structlog
 
-from area import executions
 from area.accounts import sessions
 from area.db.away import is_away
 from area.db.session import Conn
-from area.engine.notices import notice
 from area.engine.sources import Sources
 from area.engine.state import State
 from area.kit.clock import now
+from area.notices import notice
+from area.runs import retention
 
 log = structlog.get_logger()
 
@@ -159,7 +159,7 @@ class Watch:
     async def _purge(self, conn: Conn) -> None:
         """Delete what is older than the retention; event ids stay longer, for a source may still show an old event."""
         keep = timedelta(days=self._state.settings.retention_days)
-        removed = await executions.purge(conn, now() - keep, now() - max(2 * keep, LEAST_KNOWN))
+        removed = await retention.purge(conn, now() - keep, now() - max(2 * keep, LEAST_KNOWN))
         sources = await conn.execute(UNWATCHED)
         await conn.execute(OLD_LIVES)
         async with self._state.database.transaction() as session:

@@ -8,12 +8,13 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, areas, audit, catalog, executions
+from area import accounts, areas, audit, catalog
 from area.accounts import invitations, two_factor
 from area.catalog import ComponentView, ServiceView
 from area.connections import introductions, registrations
 from area.doors.deps import Address, Id, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
+from area.runs import figures
 from area.web import offers
 from area.web.pages import AdminPage, Fields, Page
 
@@ -43,8 +44,8 @@ async def overview(page: AdminPage, session: SessionDep) -> Response:
         "admin.html",
         nav="admin",
         tab="overview",
-        stats=await executions.system_stats(session),
-        workers=await executions.workers(session),
+        stats=await figures.system_stats(session),
+        workers=await figures.workers(session),
         entries=await audit.entries(session, limit=6),
     )
 
@@ -56,9 +57,9 @@ async def health(page: AdminPage, session: SessionDep) -> Response:
         "_admin_health.html" if page.partial else "admin_health.html",
         nav="admin",
         tab="health",
-        stats=await executions.system_stats(session),
-        minute=await executions.last_minute(session),
-        workers=await executions.workers(session),
+        stats=await figures.system_stats(session),
+        minute=await figures.last_minute(session),
+        workers=await figures.workers(session),
         overdue=OVERDUE,
         lost=LOST,
     )
@@ -162,7 +163,7 @@ async def _user(page: Page, session: AsyncSession, user_id: int, error: Problem 
         nav="admin",
         tab="users",
         user=await accounts.user(session, user_id),
-        stats=await executions.stats(session, user_id),
+        stats=await figures.stats(session, user_id),
         entries=await audit.entries(session, limit=6, user_id=user_id),
         errors=errors,
         problem=page.tell(error) if error and not errors else "",

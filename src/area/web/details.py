@@ -11,13 +11,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from area import areas, executions, history
+from area import areas, runs
 from area.areas.plans import MASK
 from area.areas.views import AreaOut, PartOut
 from area.doors.deps import Id, ScopeDep, SessionDep, StateDep
 from area.engine import control
 from area.kit.problems import Invalid
 from area.registry import Registry
+from area.runs import history
 from area.sdk import Action, Reaction
 from area.sdk.fields import fields
 from area.web.pages import Fields, Page, SignedIn
@@ -70,7 +71,7 @@ class Known(BaseModel):
 async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, by: history.By = "hour") -> Response:
     """The page of one AREA."""
     area = await areas.get(session, scope, page.user.id, area_id)
-    runs = await executions.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    latest = await runs.find(session, page.user.id, limit=RUNS, area_id=area_id)
     return await page.show(
         "details.html",
         nav="home",
@@ -80,7 +81,7 @@ async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep,
         action_parameters=parameters(page, area.action, "action"),
         reaction_parameters=parameters(page, area.reaction, "reaction"),
         curl=curl(area),
-        runs=runs,
+        runs=latest,
         chart=await _chart(page, session, area_id, by),
         by=by,
     )
@@ -96,9 +97,9 @@ async def state_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: Sess
 async def runs_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
     """Its last runs, as they change."""
     area = await areas.get(session, scope, page.user.id, area_id)
-    runs = await executions.find(session, page.user.id, limit=RUNS, area_id=area_id)
+    latest = await runs.find(session, page.user.id, limit=RUNS, area_id=area_id)
     return await page.show(
-        "_details_runs.html", area=area, runs=runs, known=known(scope.registry, area), curl=curl(area)
+        "_details_runs.html", area=area, runs=latest, known=known(scope.registry, area), curl=curl(area)
     )
 
 

@@ -11,10 +11,11 @@ from markupsafe import Markup
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from area import accounts, areas, executions
+from area import accounts, areas
 from area.areas.views import AreaOut
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
+from area.runs import figures
 from area.web import offers, sign_in
 from area.web.assets import asset
 from area.web.pages import Fields, Page, SignedIn, Visit, environment
@@ -153,7 +154,7 @@ def _stamp(area: AreaOut) -> float:
 
 
 async def _cards(session: Any, found: Sequence[AreaOut]) -> list[Card]:
-    bars = await executions.by_hour(session, [area.id for area in found], hours=HOURS)
+    bars = await figures.by_hour(session, [area.id for area in found], hours=HOURS)
     return [Card(area, tuple(bars[area.id]) if area.id in bars else IDLE) for area in found]
 
 

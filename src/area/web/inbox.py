@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import executions
+from area import notices
 from area.doors.deps import SessionDep
-from area.executions import NoticeView
+from area.notices import NoticeView
 from area.web import reasons
 from area.web.pages import Fields, Page, SignedIn
 
@@ -31,7 +31,7 @@ async def mark_read(page: SignedIn, form: Fields, session: SessionDep) -> Respon
     chosen = form.get("id", "")
     ids = [int(chosen)] if chosen.isdigit() and len(chosen) < 19 else None
     if ids or not chosen:
-        await executions.mark_read(session, page.user.id, ids)
+        await notices.mark_read(session, page.user.id, ids)
     only_unread = form.get("show") == "unread"
     before = form.get("before", "")
     if not page.partial:
@@ -43,8 +43,8 @@ async def mark_read(page: SignedIn, form: Fields, session: SessionDep) -> Respon
 
 async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before: int | None) -> Response:
     user_id = page.user.id
-    left = await executions.unread(session, user_id)  # first: what comes in between makes the page ask again
-    rows = await executions.notices(session, user_id, limit=LIMIT + 1, before=before, unread=only_unread)
+    left = await notices.unread(session, user_id)  # first: what comes in between makes the page ask again
+    rows = await notices.inbox(session, user_id, limit=LIMIT + 1, before=before, unread=only_unread)
     return await page.show(
         "_inbox.html" if page.partial else "inbox.html",
         nav="inbox",

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from typing_extensions import override
 
-from area import __version__, accounts, executions
+from area import __version__, accounts, notices
 from area.accounts import Identity, sessions, two_factor
 from area.doors import browser
 from area.doors.body import BoundedRequest
@@ -89,7 +89,7 @@ class Page:
         """The page, or a part of it (templates that begin with "_"). `nav` is one of `TOP`."""
         if self.unread is None and self.identity is not None and not template.startswith("_"):
             async with self.state.database.statements() as session:
-                self.unread = await executions.unread(session, self.identity.user.id)
+                self.unread = await notices.unread(session, self.identity.user.id)
         html = environment(self.language).get_template(template).render(
             page=self,
             me=self.identity.user if self.identity else None,
@@ -132,7 +132,7 @@ async def visit(request: Request, state: StateDep) -> Page:
         async with state.database.statements() as session:
             identity = await sessions.authenticate(session, state.settings, token)
             if identity is not None and request.method in SAFE and "hx-request" not in request.headers:
-                unread = await executions.unread(session, identity.user.id)  # a whole page shows it
+                unread = await notices.unread(session, identity.user.id)  # a whole page shows it
     if request.method not in SAFE and not same_origin(request, state):
         raise Forbidden("This request does not come from AREA's own pages.")
     if identity is not None:

@@ -10,15 +10,15 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from area import areas, executions, history
+from area import areas, runs
 from area.doors.body import BoundedRequest
 from area.doors.deps import BigId, ScopeDep, SessionDep, StateDep
 from area.engine import control
-from area.executions import ExecutionLine
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, TooMany
 from area.records import Reason, Status
 from area.registry import Registry
+from area.runs import ExecutionLine, history
 from area.web import offers
 from area.web.details import event, labels, written
 from area.web.pages import Fields, Page, SignedIn
@@ -133,7 +133,7 @@ async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeD
     except (Invalid, TooMany):
         rows = []
     fresh = {row.id for row in rows}
-    rows += await executions.lines(session, page.user.id, [one for one in given if one and one not in fresh])
+    rows += await runs.lines(session, page.user.id, [one for one in given if one and one not in fresh])
     return await page.show("_runs_changes.html", fresh=fresh, **await _with_logos(page, session, rows))
 
 
@@ -151,7 +151,7 @@ async def replay_many(
     if fitting:
         rows, left, oldest = await _fitting(session, scope.registry, page, found, _number(given.get("before", "")))
     else:
-        rows = [row for row in await executions.lines(session, page.user.id, marked[:BULK]) if row.status in OVER]
+        rows = [row for row in await runs.lines(session, page.user.id, marked[:BULK]) if row.status in OVER]
     for row in reversed(rows):
         await control.replay(session, state, page.user.id, row.id, "present")
     said = [page.say("Run again: %(number)s.", number=len(rows))]
@@ -172,7 +172,7 @@ async def cancel_many(page: SignedIn, request: Request, session: SessionDep) -> 
     async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
         marked = [one for one in (_number(str(one)) for one in form.getlist("run")) if one]
         back = str(form.get("back", "/runs"))
-    rows = await executions.lines(session, page.user.id, marked[:BULK])
+    rows = await runs.lines(session, page.user.id, marked[:BULK])
     cancelled = 0
     for row in rows:
         if row.status not in OVER:
@@ -207,7 +207,7 @@ async def edited(
     page: SignedIn, run_id: BigId, form: Fields, scope: ScopeDep, state: StateDep, session: SessionDep
 ) -> Response:
     """Run the AREA with this run's data, changed by hand."""
-    view = await executions.get(session, page.user.id, run_id)
+    view = await runs.get(session, page.user.id, run_id)
     try:
         data = event(page, form.get("data", ""))
     except Invalid as error:
@@ -226,7 +226,7 @@ async def cancel(page: SignedIn, run_id: BigId, session: SessionDep) -> Response
 async def _show(
     page: Page, session: Any, scope: areas.Scope, run_id: int, status: int = 200, *, typed: str = "", problem: str = ""
 ) -> Response:
-    view = await executions.get(session, page.user.id, run_id)
+    view = await runs.get(session, page.user.id, run_id)
     area = await areas.get(session, scope, page.user.id, view.area_id)
     then = await history.then(session, scope, view)
     older, newer = await history.around(session, view.area_id, run_id)
@@ -274,7 +274,7 @@ async def _find(
 ) -> list[ExecutionLine]:
     since, until = _times(found, page.user.timezone)
     service = registry.services.get(found.service)
-    return await executions.find(
+    return await runs.find(
         session,
         page.user.id,
         limit=limit,

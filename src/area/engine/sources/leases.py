@@ -15,12 +15,13 @@ import asyncpg
 import orjson
 import structlog
 
+from area import notices
 from area.areas.plans import SECRET, parse, source_context
 from area.areas.triggers import Lane, lane_of
 from area.connections.vault import Ref
 from area.db.away import is_away
 from area.db.session import Conn
-from area.engine import access, notices
+from area.engine import access
 from area.engine.cache import Cache
 from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer, accept
 from area.engine.platform import UserPlatform

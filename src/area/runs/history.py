@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area.areas import parameters
 from area.areas.plans import MASK, SECRET, Config, Scope, compile_config, parse
 from area.db.models import Area, AreaVersion
-from area.executions import ExecutionView
 from area.kit.budget import Budget
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
@@ -23,6 +22,7 @@ from area.kit.problems import Invalid
 from area.kit.template import RenderError
 from area.kit.text import dump_json
 from area.registry import Registry
+from area.runs import ExecutionView
 from area.sdk import Action, Reaction
 from area.sdk.fields import by_name, fields
 

@@ -1,8 +1,16 @@
-"""Messages to users about what the engine saw; each is put once for its key."""
+"""Notices: messages to users about what AREA saw, each put once for its key, and the inbox that shows them."""
 
 import hashlib
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.db.models import Notice
+from area.db.session import notify
 from area.kit.clock import now
 from area.kit.text import one_line
 from area.mail import CONFIRMED, QUEUED
@@ -110,3 +118,58 @@ async def event_left_out(conn: Any, settings: Settings, area_id: int, event_id: 
         key=key,
         area_id=area_id,
     )
+
+
+class NoticeView(BaseModel):
+    """A message in the inbox; one that an AREA `posted` is in its owner's words, the others in AREA's."""
+
+    id: int
+    level: str
+    title: str
+    body: str
+    area_id: int | None
+    posted: bool
+    created_at: datetime
+    read_at: datetime | None
+
+
+async def inbox(
+    session: AsyncSession, user_id: int, *, limit: int, before: int | None = None, unread: bool = False
+) -> list[NoticeView]:
+    """The user's inbox, newest first, with an id below `before`."""
+    statement = select(Notice).where(Notice.user_id == user_id)
+    if before is not None:
+        statement = statement.where(Notice.id < before)
+    if unread:
+        statement = statement.where(Notice.read_at.is_(None))
+    rows = await session.scalars(statement.order_by(Notice.id.desc()).limit(limit))
+    return [
+        NoticeView(
+            id=row.id,
+            level=row.level,
+            title=row.title,
+            body=row.body,
+            area_id=row.area_id,
+            posted=row.key is not None,
+            created_at=row.created_at,
+            read_at=row.read_at,
+        )
+        for row in rows
+    ]
+
+
+async def unread(session: AsyncSession, user_id: int) -> int:
+    """How many notices the user has not read."""
+    statement = select(func.count()).select_from(Notice).where(Notice.user_id == user_id, Notice.read_at.is_(None))
+    return await session.scalar(statement) or 0
+
+
+async def mark_read(session: AsyncSession, user_id: int, ids: Collection[int] | None = None) -> int:
+    """Mark these notices of the user (None: all) as read; returns how many were not."""
+    statement = update(Notice).where(Notice.user_id == user_id, Notice.read_at.is_(None))
+    if ids is not None:
+        statement = statement.where(Notice.id.in_(ids))
+    marked = (await session.scalars(statement.values(read_at=func.now()).returning(Notice.id))).all()
+    if marked:  # the user's other tabs count anew
+        await notify(session, "notices_changed", str(user_id))
+    return len(marked)

@@ -1,0 +1,51 @@
+"""Retention: what of the log and of the event ids is deleted, and when."""
+
+from datetime import datetime
+
+from area.db.session import Conn
+
+BATCH = 5000  # rows deleted in one transaction
+
+
+PAGES = 2000  # pages of `hook_states` looked through in one transaction
+
+
+async def purge(conn: Conn, before: datetime, known_before: datetime) -> dict[str, int]:
+    """Delete executions that are over and were created before `before`, and event ids from before `known_before`.
+
+    The ids are kept longer, twice the retention and 90 days at least: an id must outlive whatever its source may still show,
+    or an old event would look new and fire again. In short transactions of its own, so `conn` is in none; returns how many
+    of each went.
+    """
+    return {"executions": await _purge_executions(conn, before), "events": await _purge_events(conn, known_before)}
+
+
+async def _purge_executions(conn: Conn, before: datetime) -> int:
+    """Ids grow with time, so the old ones are the first of the primary key; those still to run are passed over."""
+    gone = last = 0
+    while True:
+        rows = await conn.fetch(
+            "select id, created_at, status from area_executions where id > $1 order by id limit $2", last, BATCH
+        )
+        old = [row["id"] for row in rows if row["created_at"] < before and row["status"] not in ("pending", "running")]
+        await conn.execute("delete from area_executions where id = any($1::bigint[])", old)
+        gone += len(old)
+        if len(rows) < BATCH or rows[-1]["created_at"] >= before:
+            return gone
+        last = rows[-1]["id"]
+
+
+async def _purge_events(conn: Conn, before: datetime) -> int:
+    """One walk through the table in the order it lies on disk, as no index knows the age of its rows."""
+    pages = await conn.fetchval("select pg_relation_size('hook_states') / current_setting('block_size')::int")
+    gone = 0
+    for start in range(0, pages, PAGES):
+        status = await conn.execute(
+            "delete from hook_states where ctid >= $1::tid and ctid < $2::tid"
+            " and updated_at < $3 and starts_with(state_key, 'event:')",
+            (start, 0),
+            (start + PAGES, 0),
+            before,
+        )
+        gone += int(status.rpartition(" ")[2])
+    return gone
