@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.accounts import two_factor
 from area.areas.plans import SECRET, secret_context, source_context
-from area.catalog import slug_of
+from area.catalog.declared import slug_of
 from area.connections.vault import Ref
 from area.db.models import (
     AreaParameter,

@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas.plans import SECRET, Config, Scope, secret_context
-from area.catalog import slug_of
+from area.catalog.declared import slug_of
 from area.db.models import Area, AreaConnection, AreaParameter, Component
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Conflict

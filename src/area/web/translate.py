@@ -13,7 +13,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po, write_po
 
-from area import catalog, connectors
+from area import connectors
+from area.catalog import declared
 from area.kit.problems import Problem
 from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
@@ -74,7 +75,7 @@ def platform() -> dict[str, bool]:
     """What the platform says in every connector."""
     return {
         text: True
-        for text, _ in (*_fields((catalog.ONLY_IF, catalog.DELAY, *fields(Timer))), *_described(fields(Firing)))
+        for text, _ in (*_fields((declared.ONLY_IF, declared.DELAY, *fields(Timer))), *_described(fields(Firing)))
     }
 
 

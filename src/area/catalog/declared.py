@@ -1,0 +1,42 @@
+"""What a component declares: its own parameters and return values, with those that the platform adds."""
+
+import re
+
+from area.sdk import Action, Reaction
+from area.sdk.fields import Field, fields
+
+ONLY_IF = Field(
+    name="only_if",
+    description="Run only if this holds for what the action returned",
+    type="string",
+    nullable=True,
+    placeholder="title contains 'urgent' and not (author == 'bot')",
+    validation_regex=None,
+    display_order=1000,
+    secret=False,
+    default=None,
+    choices=None,
+)
+DELAY = Field(
+    name="delay",
+    description="Wait before it runs: a duration, or until a time of day in your time zone",
+    type="string",
+    nullable=True,
+    placeholder="15m",
+    validation_regex=None,
+    display_order=1000,
+    secret=False,
+    default=None,
+    choices=None,
+)
+
+
+def component_fields(component: Action | Reaction) -> tuple[list[Field], list[Field]]:
+    """Parameters (with the platform's own) and return values of a component."""
+    own = ONLY_IF if isinstance(component, Action) else DELAY
+    return [*fields(component.params), own], list(fields(component.returns))
+
+
+def slug_of(name: str) -> str:
+    """The slug of a service that the code no longer has."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

@@ -1,0 +1,146 @@
+"""Services, components and variables from the registry to rows: written when a process starts."""
+
+from typing import Any
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.catalog.declared import component_fields
+from area.db.models import Component, Service, SwitchedOff
+from area.db.session import notify
+from area.registry import Registry
+from area.sdk import Action, Reaction
+
+COMPONENTS = """
+insert into components (service_id, type, name, description, webhook_endpoint, polling_interval)
+select d.service_id, cast(d.type as component_type), d.name, d.description, d.webhook_endpoint, d.polling_interval
+from unnest(cast(:service_id as int[]), cast(:type as text[]), cast(:name as text[]), cast(:description as text[]),
+    cast(:webhook_endpoint as text[]), cast(:polling_interval as int[]))
+as d(service_id, type, name, description, webhook_endpoint, polling_interval)
+left join components c on c.service_id = d.service_id and c.name = d.name and c.type = cast(d.type as component_type)
+where c.id is null
+   or (c.description, c.webhook_endpoint, c.polling_interval) is distinct from (d.description, d.webhook_endpoint, d.polling_interval)
+on conflict (service_id, type, name) do update set description = excluded.description,
+    webhook_endpoint = excluded.webhook_endpoint, polling_interval = excluded.polling_interval
+"""
+
+VARIABLES = """
+with declared as (
+    select * from unnest(cast(:component_id as int[]), cast(:name as text[]), cast(:description as text[]), cast(:kind as text[]),
+        cast(:type as text[]), cast(:nullable as bool[]), cast(:placeholder as text[]), cast(:validation_regex as text[]),
+        cast(:display_order as int[]))
+    as d(component_id, name, description, kind, type, nullable, placeholder, validation_regex, display_order)
+), gone as (
+    delete from variables v where v.component_id = any(cast(:components as int[]))
+      and not exists (select from declared d where d.component_id = v.component_id and d.name = v.name
+                      and cast(d.kind as variable_kind) = v.kind)
+      and not exists (select from area_parameters p where p.variable_id = v.id)
+)
+insert into variables (component_id, name, description, kind, type, nullable, placeholder, validation_regex, display_order)
+select d.component_id, d.name, d.description, cast(d.kind as variable_kind), cast(d.type as variable_type), d.nullable,
+    d.placeholder, d.validation_regex, d.display_order
+from declared d
+left join variables v on v.component_id = d.component_id and v.name = d.name and v.kind = cast(d.kind as variable_kind)
+where v.id is null or (v.description, cast(v.type as text), v.nullable, v.placeholder, v.validation_regex, v.display_order)
+    is distinct from (d.description, d.type, d.nullable, d.placeholder, d.validation_regex, d.display_order)
+on conflict (component_id, kind, name) do update set description = excluded.description, type = excluded.type,
+    nullable = excluded.nullable, placeholder = excluded.placeholder, validation_regex = excluded.validation_regex,
+    display_order = excluded.display_order
+"""
+
+COLUMNS = ("name", "description", "type", "nullable", "placeholder", "validation_regex", "display_order")
+
+SYNC_LOCK = 4_127_001  # advisory lock: of two processes that start together, the second waits
+
+
+async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
+    """Bring the rows to what the code declares; returns how many services, components and variables are active.
+
+    Rows are found by their natural key and keep their ids. What left the code becomes inactive and is never deleted, but
+    variables that no AREA uses are. An admin's switches survive.
+    """
+    await session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": SYNC_LOCK})
+    off = {(row.kind, row.row_id) for row in await session.scalars(select(SwitchedOff))}
+    service_ids = await _sync_services(session, registry)
+    component_ids = await _sync_components(session, registry, service_ids)
+    count = await _sync_variables(session, registry, component_ids)
+    kinds: tuple[tuple[type[Service | Component], str, set[int]], ...] = (
+        (Service, "service", set(service_ids.values())),
+        (Component, "component", set(component_ids.values())),
+    )
+    for model, kind, present in kinds:
+        active = {one for one in present if (kind, one) not in off}
+        await session.execute(
+            update(model).where(model.is_active != model.id.in_(active)).values(is_active=model.id.in_(active))
+        )
+    await notify(session, "catalog_changed", "")
+    return {"services": len(service_ids), "components": len(component_ids), "variables": count}
+
+
+async def _sync_services(session: AsyncSession, registry: Registry) -> dict[str, int]:
+    rows = [
+        {
+            "name": service.name,
+            "description": service.description,
+            "icon_path": f"/icons/{service.slug}.svg",
+            "requires_auth": service.requires_auth,
+        }
+        for service in registry.services.values()
+    ]
+    if rows:
+        statement = insert(Service).values(rows)
+        await session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["name"],
+                set_={name: statement.excluded[name] for name in ("description", "icon_path", "requires_auth")},
+            )
+        )
+    ids = {row.name: row.id for row in await session.execute(select(Service.id, Service.name))}
+    return {service.slug: ids[service.name] for service in registry.services.values()}
+
+
+async def _sync_components(
+    session: AsyncSession, registry: Registry, service_ids: dict[str, int]
+) -> dict[tuple[str, str], int]:
+    """Ids by (type, key)."""
+    columns = ("service_id", "type", "name", "description", "webhook_endpoint", "polling_interval")
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    declared: set[tuple[str, str]] = set()
+    for service in registry.services.values():
+        components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
+        for one in components:
+            action = one if isinstance(one, Action) else None
+            row = (
+                service_ids[service.slug],
+                "action" if action else "reaction",
+                one.name,
+                one.title,
+                "/hooks/{token}" if action and action.kind == "webhook" else None,
+                int(action.every.total_seconds()) if action and action.every else None,
+            )
+            for name, value in zip(columns, row, strict=True):
+                values[name].append(value)
+            declared.add((row[1], one.key))
+    await session.execute(text(COMPONENTS), values)
+    slugs = {number: slug for slug, number in service_ids.items()}
+    result = await session.execute(select(Component.id, Component.type, Component.name, Component.service_id))
+    found = {(row.type, f"{slugs[row.service_id]}.{row.name}"): row.id for row in result if row.service_id in slugs}
+    return {key: number for key, number in found.items() if key in declared}
+
+
+async def _sync_variables(session: AsyncSession, registry: Registry, component_ids: dict[tuple[str, str], int]) -> int:
+    values: dict[str, list[Any]] = {name: [] for name in ("component_id", "kind", *COLUMNS)}
+    for (type_, key), component_id in component_ids.items():
+        component = registry.action(key) if type_ == "action" else registry.reaction(key)
+        if component is None:
+            continue
+        parameters, returns = component_fields(component)
+        for kind, declared in (("parameter", parameters), ("return_value", returns)):
+            for one in declared:
+                values["component_id"].append(component_id)
+                values["kind"].append(kind)
+                for column in COLUMNS:
+                    values[column].append(getattr(one, column))
+    await session.execute(text(VARIABLES), values | {"components": list(component_ids.values())})
+    return len(values["name"])
