@@ -125,9 +125,9 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
-    from area.engine import load
+    from area.db.notify import Channel, listen
     from area.engine.lanes import Intake
-    from area.engine.runtime import CHANNELS, listen
+    from area.engine.runtime import CHANNELS
     from area.hooks import Hooks
 
     state = await prepare(settings, dsn)
@@ -135,7 +135,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     intake.start()
 
     def heard(channel: str, payload: str) -> None:
-        if channel == load.CHANNEL:
+        if channel == Channel.LOAD:
             state.load.heard(payload)
         else:
             cache.forget(channel, payload)
@@ -144,7 +144,9 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
         cache.forget_all()
         state.load.lost()
 
-    hearing = asyncio.create_task(listen(dsn, (*CHANNELS, load.CHANNEL), heard, lost), name="listen")
+    hearing = asyncio.create_task(
+        listen(state.database.dsn, (*CHANNELS, Channel.LOAD), heard, listening=lost, lost=lost), name="listen"
+    )
     telling = asyncio.create_task(state.load.share(await state.database.pool(), worker=False), name="load")
     api, close_api = make_site(state, cache)
     root = Front(Root(state, Hooks(state, cache, intake), api), settings, misdirected)

@@ -10,10 +10,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import Notice
+from area.db.notify import Channel, send
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.text import one_line
-from area.mail import CONFIRMED, QUEUED
+from area.mail import CONFIRMED
 from area.settings import Settings
 
 NOTICE = (
@@ -60,7 +61,7 @@ async def notice(
     row = await conn.fetchrow(NOTICE, user_id, level, one_line(title), body, key, area_id)
     if row is None:
         return None
-    await conn.execute("select pg_notify('notices_changed', $1)", str(user_id))
+    await send(conn, Channel.NOTICES_CHANGED, str(user_id))
     if mailed and level in MAILED and settings.smtp_url is not None:
         await _mail(conn, settings, user_id, row[0])
     return int(row[0])
@@ -70,7 +71,7 @@ async def _mail(conn: Any, settings: Settings, user_id: int, notice_id: int) -> 
     queued = await conn.fetchrow(MAIL, user_id, notice_id, settings.mail_per_day)
     if queued is None:
         return
-    await conn.execute("select pg_notify($1, '')", QUEUED)
+    await send(conn, Channel.MAIL_QUEUED)
     if queued["kind"] == "notice" and queued["today"] + 1 >= settings.mail_per_day:
         await notice(
             conn,
@@ -171,5 +172,5 @@ async def mark_read(session: AsyncSession, user_id: int, ids: Collection[int] | 
         statement = statement.where(Notice.id.in_(ids))
     marked = (await session.scalars(statement.values(read_at=func.now()).returning(Notice.id))).all()
     if marked:  # the user's other tabs count anew
-        await notify(session, "notices_changed", str(user_id))
+        await notify(session, Channel.NOTICES_CHANGED, str(user_id))
     return len(marked)

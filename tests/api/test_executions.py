@@ -353,7 +353,6 @@ async def test_ten_streams_are_enough_for_one_user(people, app):
 
 
 async def test_a_lost_listening_connection_loses_no_change(people, areas, put, state, app, monkeypatch):
-    monkeypatch.setattr(stream, "RECONNECT", 0.3)
     async with people.user.stream("/api/executions/stream") as live:
         await live.next("notices")
         async with state.database.transaction() as session:
@@ -371,5 +370,5 @@ async def test_a_lost_listening_connection_loses_no_change(people, areas, put, s
 async def test_a_slow_reader_is_told_of_the_newest(people, app, monkeypatch):
     monkeypatch.setattr(stream, "MOST_WAITING", 5)
     watcher = app.state.hub.watch(1)
-    app.state.hub._notified(None, 0, "executions_changed", '{"users": {"1": [1,2,3,4,5,6,7]}}')
+    app.state.hub._heard("executions_changed", '{"users": {"1": [1,2,3,4,5,6,7]}}')
     assert watcher.ids == {3, 4, 5, 6, 7}

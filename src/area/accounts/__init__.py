@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas, audit
 from area.accounts import invitations, places, rules, sessions, setup
-from area.accounts.locks import ACCOUNTS, lock
 from area.accounts.views import Identity, UserView, find, user, users
+from area.db.locks import Lock
 from area.db.models import Area, User, UserSettings
-from area.db.session import notify
+from area.db.notify import Channel
+from area.db.session import lock, notify
 from area.kit.problems import Conflict, Forbidden
 from area.settings import Settings
 
@@ -61,7 +62,7 @@ async def register(
     hashed = await rules.hash_password(
         values["password"]
     )  # before the session has a connection, which it would hold meanwhile
-    await lock(session, ACCOUNTS)
+    await lock(session, Lock.ACCOUNTS, "")
     first = not await anybody(session)  # under the lock: of two that come first at the same time, one is
     if first:
         setup.check(settings, setup_code)
@@ -78,7 +79,7 @@ async def create(
     """Make an account whatever the registration mode, for administrators. Raises as `register` does."""
     values = rules.checked({"email": email, "username": username, "password": password}, own=(email, username))
     hashed = await rules.hash_password(values["password"])
-    await lock(session, ACCOUNTS)
+    await lock(session, Lock.ACCOUNTS, "")
     first = not await anybody(session)
     user = await _insert(session, values["email"], values["username"], hashed, is_admin=is_admin or first)
     await audit.record(session, None, "account.created", f"user {user.id}", {"admin": user.is_admin})
@@ -132,7 +133,7 @@ async def _free_username(session: AsyncSession, *wishes: str) -> str:
 
 async def alone(session: AsyncSession) -> None:
     """Until the transaction ends, nobody else adds an account, or a way into one."""
-    await lock(session, ACCOUNTS)
+    await lock(session, Lock.ACCOUNTS, "")
 
 
 async def _insert(
@@ -171,7 +172,7 @@ async def change_profile(
         row = upsert(UserSettings).values(user_id=user_id, **own)
         await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=own))
     if values:
-        await lock(session, ACCOUNTS)
+        await lock(session, Lock.ACCOUNTS, "")
         await _free(session, email=values.get("email"), username=values.get("username"), but=user_id)
         await session.execute(update(User).where(User.id == user_id).values(values))
     if changes:
@@ -204,7 +205,7 @@ async def delete_account(session: AsyncSession, user_id: int, address: str | Non
 
     The only account stays, too: whoever came next would find an installation without any, and be its administrator.
     """
-    await lock(session, ACCOUNTS)
+    await lock(session, Lock.ACCOUNTS, "")
     if not await session.scalar(select(User.id).where(User.id != user_id).limit(1)):
         raise Conflict(
             "This is the only account here, so it can't be deleted. To end this installation, delete its data."
@@ -214,7 +215,7 @@ async def delete_account(session: AsyncSession, user_id: int, address: str | Non
         await areas.remove(session, user_id, area_id)
     await audit.record(session, None, "account.deleted", f"user {user_id}", None, address)
     await session.execute(delete(User).where(User.id == user_id))
-    await notify(session, sessions.ACCESS_CHANGED, str(user_id))
+    await notify(session, Channel.ACCESS_CHANGED, str(user_id))
 
 
 async def _keep_an_admin(session: AsyncSession, user_id: int, what: str) -> None:
@@ -251,7 +252,7 @@ async def change_user(
         found = await user(session, user_id)
         chosen = rules.checked({"password": password}, own=(found.email, found.username))["password"]
         values["password_hash"] = await rules.hash_password(chosen)
-    await lock(session, ACCOUNTS)
+    await lock(session, Lock.ACCOUNTS, "")
     await user(session, user_id)
     if is_admin is False or is_active is False:
         await _keep_an_admin(session, user_id, "disabled" if is_active is False else "demoted")
@@ -262,10 +263,10 @@ async def change_user(
     if password is not None:
         await sessions.end_tokens(session, user_id)
     if is_admin is not None:
-        await notify(session, sessions.ACCESS_CHANGED, str(user_id))
+        await notify(session, Channel.ACCESS_CHANGED, str(user_id))
     if is_active is not None:  # the engine remembers whose AREAs may run
         for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
-            await notify(session, "area_changed", str(area_id))
+            await notify(session, Channel.AREA_CHANGED, str(area_id))
     done = {"is_admin": is_admin, "is_active": is_active, "password": None if password is None else "reset"}
     detail = {name: value for name, value in done.items() if value is not None}
     await audit.record(session, admin_id, "admin.user_changed", f"user {user_id}", detail, address)

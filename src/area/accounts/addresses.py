@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import accounts, audit, mail
 from area.accounts import rules, sessions
-from area.accounts.locks import ACCOUNTS, ADDRESS, lock
 from area.accounts.places import network
+from area.db.locks import Lock
 from area.db.models import ConfirmedEmail, EmailChange, EmailLink, User, UserOAuth2Account, UserSettings
+from area.db.session import lock
 from area.kit import crypto
 from area.kit.problems import Conflict, Gone, TooMany
 from area.mail import Kind, Purpose
@@ -135,7 +136,7 @@ async def use(session: AsyncSession, token: str, *purposes: Purpose) -> tuple[in
 
 async def confirm(session: AsyncSession, token: str, address: str) -> str:
     """Follow the link of a confirmation; returns the address, which is the account's now. Raises `Gone` and `Conflict`."""
-    await lock(session, ACCOUNTS)
+    await lock(session, Lock.ACCOUNTS, "")
     user_id, email, purpose = await use(session, token, "confirm", "change")
     if purpose == "change":
         pending = delete(EmailChange).where(EmailChange.user_id == user_id, EmailChange.email == email)
@@ -152,7 +153,7 @@ async def confirm(session: AsyncSession, token: str, address: str) -> str:
 
 async def undo(session: AsyncSession, token: str, address: str) -> str:
     """Take a change of address back, also one that is done, and sign out everywhere; returns the address. Raises `Gone`."""
-    await lock(session, ACCOUNTS)
+    await lock(session, Lock.ACCOUNTS, "")
     user_id, email, _ = await use(session, token, "undo")
     await withdraw(session, user_id)
     if await session.scalar(select(User.email).where(User.id == user_id)) != email:
@@ -198,7 +199,7 @@ async def tell_password_changed(session: AsyncSession, settings: Settings, user_
 async def _enqueue(session: AsyncSession, kind: Kind, email: str, user_id: int, address: str) -> bool:
     """Mail to an address that may be a stranger's, unless it or who asks has had enough today."""
     source = network(address)
-    await lock(session, ADDRESS, f"mail {email}")
+    await lock(session, Lock.ADDRESS, f"mail {email}")
     if await mail.count(session, kind, DAY, recipient=email) >= PER_ADDRESS:
         return False
     if await mail.count(session, kind, DAY, source=source) >= PER_NETWORK:

@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import mail
 from area.db.models import Notice
+from area.db.notify import Channel
 from area.db.session import notify
 
 BODY = "If this wasn't you, change your password and sign out everywhere in your profile, under Security."
@@ -15,4 +16,4 @@ async def alert(session: AsyncSession, user_id: int, title: str) -> None:
     row = insert(Notice).values(user_id=user_id, level="warning", title=title, body=BODY)
     notice_id = (await session.execute(row.returning(Notice.id))).scalar_one()
     await mail.enqueue_notice(session, user_id, notice_id)
-    await notify(session, "notices_changed", str(user_id))
+    await notify(session, Channel.NOTICES_CHANGED, str(user_id))

@@ -13,10 +13,11 @@ from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.accounts import places
-from area.accounts.locks import ADDRESS, LOGIN, lock
 from area.accounts.places import network
 from area.accounts.views import UserView, is_called, user
+from area.db.locks import Lock
 from area.db.models import LoginAttempt, User
+from area.db.session import lock
 from area.kit import crypto, fair
 from area.kit.problems import Forbidden, Invalid, TooMany, Unauthenticated
 from area.settings import Settings
@@ -39,7 +40,7 @@ class Attempt:
 
 async def limit_registrations(session: AsyncSession, settings: Settings, address: str) -> None:
     """Count a registration from `address`. Raises `TooMany`. To be committed before `register`, which costs a bcrypt."""
-    await lock(session, ADDRESS, network(address))
+    await lock(session, Lock.ADDRESS, network(address))
     await limit(session, LoginAttempt.address, network(address), settings.login_attempts * ADDRESS_FACTOR)
     await session.execute(insert(LoginAttempt).values(login="register", address=network(address)))
 
@@ -85,8 +86,8 @@ async def _count(
     if place is not None:
         key = f"{key}:{place}"
     here = network(address)
-    await lock(session, LOGIN, key)
-    await lock(session, ADDRESS, here)
+    await lock(session, Lock.LOGIN, key)
+    await lock(session, Lock.ADDRESS, here)
     await limit(session, LoginAttempt.login, key, settings.login_attempts)
     if place is None or place.startswith("net:"):  # what only the owner has needs no limit by address
         await limit(session, LoginAttempt.address, here, settings.login_attempts * ADDRESS_FACTOR)

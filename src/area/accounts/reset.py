@@ -7,9 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit, mail
 from area.accounts import addresses, attempts, rules, sessions
-from area.accounts.locks import ADDRESS, lock
 from area.accounts.places import network
+from area.db.locks import Lock
 from area.db.models import User
+from area.db.session import lock
 from area.kit.problems import Forbidden, TooMany
 from area.settings import Settings
 
@@ -27,7 +28,7 @@ async def ask(session: AsyncSession, settings: Settings, email: str, address: st
         raise Forbidden("This server sends no mail. Ask an administrator for a new password.")
     email = rules.checked({"email": email})["email"]
     source = network(address)
-    await lock(session, ADDRESS, f"reset {source}")
+    await lock(session, Lock.ADDRESS, f"reset {source}")
     if await mail.count(session, "reset", HOUR, source=source) >= PER_NETWORK:
         raise TooMany("Too many requests from your network. Try again in an hour.", retry_after=HOUR.total_seconds())
     if await mail.count(session, "reset", HOUR, recipient=email) < PER_ADDRESS:

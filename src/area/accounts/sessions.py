@@ -13,6 +13,7 @@ from area import audit
 from area.accounts import alerts, attempts, invitations, places
 from area.accounts.views import SCOPES, USER, Identity, Kind, Scope, UserView, view
 from area.db.models import AccessToken, Consent, Invitation, KnownPlace, LoginAttempt, UsedTicket, User, UserSettings
+from area.db.notify import Channel
 from area.db.session import notify
 from area.kit import crypto
 from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
@@ -21,7 +22,6 @@ from area.settings import Settings
 TOUCH = timedelta(minutes=1)
 MAX_SESSIONS = 100  # of one user; the oldest gives way
 MAX_TOKENS = 100
-ACCESS_CHANGED = "access_changed"  # NOTIFY with the user's id: sessions ended, so streams look again who is there
 PREFIX: Mapping[Kind, str] = {"session": "area_s_", "api": "area_t_"}
 
 
@@ -155,7 +155,7 @@ async def revoke(session: AsyncSession, user_id: int, kind: Kind, token_id: int,
     mine = and_(AccessToken.id == token_id, AccessToken.user_id == user_id, AccessToken.kind == kind)
     if await session.scalar(delete(AccessToken).where(mine).returning(AccessToken.id)) is None:
         raise NotFound(f"You have no such {'session' if kind == 'session' else 'API token'}.")
-    await notify(session, ACCESS_CHANGED, str(user_id))
+    await notify(session, Channel.ACCESS_CHANGED, str(user_id))
     await audit.record(
         session, user_id, f"{'session' if kind == 'session' else 'token'}.revoked", f"token {token_id}", None, address
     )
@@ -166,7 +166,7 @@ async def log_out(session: AsyncSession, identity: Identity) -> None:
     if identity.kind != "session":
         raise Forbidden("An API token is revoked at /api/me/tokens, not logged out.")
     await session.execute(delete(AccessToken).where(AccessToken.id == identity.token_id))
-    await notify(session, ACCESS_CHANGED, str(identity.user.id))
+    await notify(session, Channel.ACCESS_CHANGED, str(identity.user.id))
 
 
 async def end_sessions(session: AsyncSession, user_id: int, *, keep: int = 0) -> int:
@@ -182,7 +182,7 @@ async def end_tokens(session: AsyncSession, user_id: int) -> int:
 async def _end(session: AsyncSession, user_id: int, kind: Kind, keep: int) -> int:
     mine = (AccessToken.user_id == user_id, AccessToken.kind == kind, AccessToken.id != keep)
     ended = (await session.scalars(delete(AccessToken).where(*mine).returning(AccessToken.id))).all()
-    await notify(session, ACCESS_CHANGED, str(user_id))
+    await notify(session, Channel.ACCESS_CHANGED, str(user_id))
     return len(ended)
 
 

@@ -17,6 +17,7 @@ from area.areas.plans import MASK, Config, Plan, Scope, check_texts, compile_con
 from area.areas.triggers import WhenOff
 from area.areas.views import AreaOut, PartOut
 from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User, Variable
+from area.db.notify import Channel
 from area.db.search import search
 from area.db.session import notify
 from area.kit.clock import now
@@ -415,7 +416,7 @@ async def own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool =
 
 
 async def _changed(session: AsyncSession, area_id: int) -> None:
-    await notify(session, "area_changed", str(area_id))
+    await notify(session, Channel.AREA_CHANGED, str(area_id))
 
 
 def _refuse_nul(description: str | None) -> None:

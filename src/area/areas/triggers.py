@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas.plans import SECRET, Config, Scope, source_context
 from area.db.models import Area, AreaHealth, Source, Trigger
+from area.db.notify import Channel
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.crypto import Keyring, hash_token, new_token
@@ -73,7 +74,7 @@ async def unsubscribed(session: AsyncSession, area_id: int) -> None:
         " or exists (select from source_hints h where h.source_id = x.id and h.subscription is not null)) returning x.id"
     )
     for number in await session.scalars(statement, {"area_id": area_id}):
-        await notify(session, "sources_changed", str(number))
+        await notify(session, Channel.SOURCES_CHANGED, str(number))
 
 
 async def readdress(session: AsyncSession, scope: Scope, trigger: Trigger) -> None:
@@ -104,7 +105,7 @@ async def _subscription(session: AsyncSession, keyring: Keyring, area: Area, act
         statement.on_conflict_do_update(index_elements=["key"], set_=again).returning(Source.id)
     )
     number = found.scalar_one()
-    await notify(session, "sources_changed", str(number))
+    await notify(session, Channel.SOURCES_CHANGED, str(number))
     return number
 
 
@@ -158,5 +159,5 @@ async def _source(session: AsyncSession, keyring: Keyring, area: Area, action: A
         source.checked_at, source.share_of = None, area.user_id
     if not others or action.kind == "poll":
         source.due_at = now()
-    await notify(session, "sources_changed", str(source.id))
+    await notify(session, Channel.SOURCES_CHANGED, str(source.id))
     return source.id

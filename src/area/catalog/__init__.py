@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area.catalog.declared import component_fields, slug_of
 from area.catalog.rows import sync as sync
 from area.db.models import Component, Service, SwitchedOff, Variable
+from area.db.notify import Channel
 from area.db.session import notify
 from area.kit.problems import NotFound
 from area.registry import Registry
@@ -314,4 +315,4 @@ async def _switch(
         await session.execute(delete(SwitchedOff).where(SwitchedOff.kind == kind, SwitchedOff.row_id == row_id))
     else:
         await session.execute(insert(SwitchedOff).values(kind=kind, row_id=row_id).on_conflict_do_nothing())
-    await notify(session, "catalog_changed", "")
+    await notify(session, Channel.CATALOG_CHANGED, "")

@@ -7,8 +7,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.catalog.declared import component_fields
+from area.db.locks import Lock
 from area.db.models import Component, Service, SwitchedOff
-from area.db.session import notify
+from area.db.notify import Channel
+from area.db.session import lock, notify
 from area.registry import Registry
 from area.sdk import Action, Reaction
 
@@ -51,8 +53,6 @@ on conflict (component_id, kind, name) do update set description = excluded.desc
 
 COLUMNS = ("name", "description", "type", "nullable", "placeholder", "validation_regex", "display_order")
 
-SYNC_LOCK = 4_127_001  # advisory lock: of two processes that start together, the second waits
-
 
 async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
     """Bring the rows to what the code declares; returns how many services, components and variables are active.
@@ -60,7 +60,7 @@ async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
     Rows are found by their natural key and keep their ids. What left the code becomes inactive and is never deleted, but
     variables that no AREA uses are. An admin's switches survive.
     """
-    await session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": SYNC_LOCK})
+    await lock(session, Lock.SYNC)
     off = {(row.kind, row.row_id) for row in await session.scalars(select(SwitchedOff))}
     service_ids = await _sync_services(session, registry)
     component_ids = await _sync_components(session, registry, service_ids)
@@ -74,7 +74,7 @@ async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
         await session.execute(
             update(model).where(model.is_active != model.id.in_(active)).values(is_active=model.id.in_(active))
         )
-    await notify(session, "catalog_changed", "")
+    await notify(session, Channel.CATALOG_CHANGED, "")
     return {"services": len(service_ids), "components": len(component_ids), "variables": count}
 
 

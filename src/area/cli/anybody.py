@@ -8,9 +8,10 @@ NOBODY, UNKNOWN = 10, 11
 async def anybody(dsn: str) -> int:
     """Look; what goes wrong here is for the processes that need the database to tell."""
     from area.db.away import is_away
+    from area.db.dsn import raw_dsn
 
     try:
-        connection = await asyncpg.connect(dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=10)
+        connection = await asyncpg.connect(raw_dsn(dsn), timeout=10)
         try:
             return 0 if await connection.fetchval("select exists (select from users)") else NOBODY
         finally:

@@ -137,9 +137,10 @@ async def reach(dsn: str) -> None:
     import asyncpg
 
     from area.db.away import is_away
+    from area.db.dsn import raw_dsn
 
     try:
-        connection = await asyncpg.connect(dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=REACH_TIMEOUT)
+        connection = await asyncpg.connect(raw_dsn(dsn), timeout=REACH_TIMEOUT)
     except Exception as error:
         if not is_away(error) and not isinstance(error, (ValueError, OSError, asyncpg.PostgresError)):
             raise

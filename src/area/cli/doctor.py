@@ -154,10 +154,9 @@ async def _database(settings: "Settings", dsn: str) -> list[Finding]:
     import asyncpg
 
     from area.db import schema
+    from area.db.dsn import raw_dsn
 
-    connection = await asyncpg.connect(
-        dsn.replace("postgresql+asyncpg://", "postgresql://"), timeout=console.REACH_TIMEOUT
-    )
+    connection = await asyncpg.connect(raw_dsn(dsn), timeout=console.REACH_TIMEOUT)
     try:
         version = connection.get_server_version()
         kind = "external" if settings.database_url else "embedded"

@@ -155,6 +155,8 @@ async def _follow(state: "State", user_id: int | None, area_id: int | None, coun
     import asyncpg
     import orjson
 
+    from area.db.notify import Channel
+
     changed: asyncio.Queue[dict[int, list[int]] | None] = asyncio.Queue()
 
     def heard(_connection: Any, _process: int, _channel: str, payload: object) -> None:
@@ -164,7 +166,7 @@ async def _follow(state: "State", user_id: int | None, area_id: int | None, coun
     connection = await asyncpg.connect(state.database.dsn)
     try:
         connection.add_termination_listener(lambda _connection: changed.put_nowait(None))
-        await connection.add_listener("executions_changed", heard)
+        await connection.add_listener(Channel.EXECUTIONS_CHANGED, heard)
         newest: dict[int, list[int]] = defaultdict(list)
         for row in await connection.fetch(NEWEST, user_id, area_id, count):
             newest[row["user_id"]].append(row["id"])

@@ -22,6 +22,7 @@ from area.connections import forms, registrations, vault
 from area.connections.forms import FieldView
 from area.connections.vault import Ref
 from area.db.models import CONNECTIONS, ConnectionState, Service
+from area.db.notify import Channel
 from area.db.session import notify
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
@@ -275,7 +276,7 @@ async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: s
         values |= {"parked_until": None, "access_token": None}
     await vault.mark(session, ref, row.id, values)
     if status is not None or before is None:
-        await notify(session, vault.CHANGED, str(ref))
+        await notify(session, Channel.CONNECTION_CHANGED, str(ref))
 
 
 # Read

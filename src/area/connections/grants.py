@@ -20,6 +20,7 @@ from area import audit, connections
 from area.connections import consent, registrations, vault
 from area.connections.vault import Ref
 from area.db.models import CONNECTIONS, ConnectionState, Service
+from area.db.notify import Channel
 from area.db.session import notify
 from area.kit import oauth2
 from area.kit.clock import now
@@ -304,7 +305,7 @@ async def keep(
     }
     await vault.put(session, ref, row.id, tokens)
     await vault.mark(session, ref, row.id, state)
-    await notify(session, vault.CHANGED, str(ref))
+    await notify(session, Channel.CONNECTION_CHANGED, str(ref))
     detail = {"scopes": list(linked.scopes)} | ({"name": name} if name else {})
     await audit.record(session, user_id, "connection.connected", slug, detail)
     return await connections.view(session, registry, user_id, slug, name=name)

@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
 from area.db.models import CONNECTIONS, AreaConnection, ConnectionState, NamedConnection, Service, UserService
+from area.db.notify import Channel
 from area.db.session import notify
 from area.kit.problems import Invalid, NotFound, TooMany
 from area.sdk import Service as Connector
 from area.sdk.credentials import CONTROL
 
-CHANGED = "connection_changed"  # NOTIFY with `str(Ref)`
 MOST_NAMED = 100  # of one user to one service
 
 
@@ -155,5 +155,5 @@ async def forget(session: AsyncSession, ref: Ref, service_id: int) -> bool:
             ConnectionState.connection_id == ref.number,
         )
     )
-    await notify(session, CHANGED, str(ref))
+    await notify(session, Channel.CONNECTION_CHANGED, str(ref))
     return found

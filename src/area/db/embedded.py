@@ -36,6 +36,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 
 import structlog
 
+from area.db.dsn import raw_dsn
+
 DATABASE = "area"
 SUPERUSER = "postgres"
 PORT = 5432  # names the socket; nothing listens on TCP
@@ -994,7 +996,7 @@ def _client(command: Command, environment: Mapping[str, str], **options: Any) ->
 def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
     """The address without its password, which goes into the environment: command lines can be read by every user."""
     environment = dict(os.environ)
-    parts = urlsplit(dsn.replace("postgresql+asyncpg://", "postgresql://"))
+    parts = urlsplit(raw_dsn(dsn))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     password = query.pop("password", None) or (unquote(parts.password) if parts.password else None)
     if password:

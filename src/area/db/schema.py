@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from area.db.dsn import DRIVER, raw_dsn
+from area.db.locks import Lock
+
 if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 OLDEST_SERVER = 15
-
-_LOCK = 0x41524541  # "AREA": the advisory lock of those that migrate
 
 
 class SchemaError(RuntimeError):
@@ -31,7 +32,7 @@ async def ensure(dsn: str) -> None:
     AREA, holds another application's tables, or is of a PostgreSQL that is too old, and `OSError` or
     `asyncpg.PostgresError` when it can't be reached.
     """
-    connection = await asyncpg.connect(_libpq(dsn))
+    connection = await asyncpg.connect(raw_dsn(dsn))
     try:
         await _check_server(connection)
         if await _current(connection) == head():
@@ -65,7 +66,7 @@ async def downgrade(dsn: str, revision: str) -> None:
 
 async def current(dsn: str) -> str | None:
     """The revision of the database at `dsn`; None when it was never migrated."""
-    connection = await asyncpg.connect(_libpq(dsn))
+    connection = await asyncpg.connect(raw_dsn(dsn))
     try:
         return await _current(connection)
     finally:
@@ -124,10 +125,10 @@ async def _holds_something(connection: asyncpg.Connection) -> bool:
 @asynccontextmanager
 async def _alone(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection that holds the lock of those that migrate; PostgreSQL frees it when the process is killed."""
-    connection = await asyncpg.connect(_libpq(dsn))
+    connection = await asyncpg.connect(raw_dsn(dsn))
     try:
         await _check_server(connection)
-        await connection.execute("select pg_advisory_lock($1)", _LOCK)
+        await connection.execute("select pg_advisory_lock($1)", Lock.MIGRATE)
         yield connection
     finally:
         await connection.close()
@@ -140,9 +141,7 @@ async def _run(dsn: str, command: str, *arguments: str, **options: Any) -> None:
     from sqlalchemy.pool import NullPool
 
     do: Callable[..., Any] = getattr(commands, command)
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(_libpq(dsn)), poolclass=NullPool
-    )
+    engine = create_async_engine(DRIVER, async_creator=lambda: asyncpg.connect(raw_dsn(dsn)), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(lambda bind: do(_config(bind), *arguments, **options))
@@ -157,7 +156,3 @@ def _config(bind: Any = None) -> "Config":
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = bind
     return config
-
-
-def _libpq(dsn: str) -> str:
-    return dsn.replace("postgresql+asyncpg://", "postgresql://")

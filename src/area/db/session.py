@@ -12,6 +12,9 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from area.db.dsn import DRIVER, raw_dsn
+from area.db.locks import Lock
+from area.db.notify import Channel
 from area.kit.text import dump_json
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -23,11 +26,11 @@ class Database:
     """One process's way to the database. `dsn` is a libpq address; nothing connects before it is used."""
 
     def __init__(self, dsn: str, *, sessions: int = 5, connections: int = 8) -> None:
-        self.dsn = dsn.replace("postgresql+asyncpg://", "postgresql://")
+        self.dsn = raw_dsn(dsn)
         self._connections = connections
         self._pool: asyncpg.Pool | None = None
         self.engine: AsyncEngine = create_async_engine(
-            "postgresql+asyncpg://",
+            DRIVER,
             async_creator=lambda: asyncpg.connect(self.dsn),
             pool_size=sessions,
             max_overflow=sessions * 2,
@@ -101,6 +104,15 @@ async def open_pool(dsn: str, least: int, most: int, *, name: str = "area") -> a
     )
 
 
-async def notify(session: AsyncSession, channel: str, payload: str) -> None:
+async def notify(session: AsyncSession, channel: Channel, payload: str) -> None:
     """NOTIFY once the session's transaction commits."""
-    await session.execute(text("select pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload})
+    await session.execute(text("select pg_notify(:channel, :payload)"), {"channel": channel.value, "payload": payload})
+
+
+async def lock(session: AsyncSession, number: Lock, name: str | None = None) -> None:
+    """Hold an advisory lock, or the one of that number that has a `name`, until the transaction ends."""
+    if name is None:
+        await session.execute(text("select pg_advisory_xact_lock(:number)"), {"number": number.value})
+    else:
+        statement = text("select pg_advisory_xact_lock(:number, hashtext(:name))")
+        await session.execute(statement, {"number": number.value, "name": name})

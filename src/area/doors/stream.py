@@ -6,9 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 from starlette.responses import StreamingResponse
@@ -17,6 +15,7 @@ from typing_extensions import override
 
 from area import notices, runs
 from area.accounts import sessions
+from area.db.notify import Channel, listen
 from area.db.session import Database
 from area.engine.state import State
 from area.kit.problems import TooMany
@@ -26,9 +25,8 @@ MOST_STREAMS = 10  # of one user, in one process
 MOST_WAITING = 500  # changed executions that a slow reader may be behind
 OVERLAP = timedelta(seconds=5)  # a transaction's changes are dated from its beginning, and seen at its end
 AWAY = timedelta(seconds=60)  # how far back to look when the listening connection was lost
-RECONNECT = 5.0  # seconds
 
-EXECUTIONS, NOTICES = "executions_changed", "notices_changed"
+CHANNELS = (Channel.EXECUTIONS_CHANGED, Channel.NOTICES_CHANGED, Channel.ACCESS_CHANGED)
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +52,7 @@ class Hub:
         self._watchers: dict[int, set[Watcher]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._lost = False
 
     def watch(self, user_id: int) -> Watcher:
         """Begin a stream. Raises `TooMany` when the user has ten."""
@@ -64,7 +63,8 @@ class Hub:
         watcher = Watcher(user_id)
         self._watchers[user_id].add(watcher)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="live views")
+            hearing = listen(self._database.dsn, CHANNELS, self._heard, listening=self._listening, lost=self._deaf)
+            self._task = asyncio.create_task(hearing, name="live views")
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
@@ -91,43 +91,29 @@ class Hub:
     def _all(self) -> list[Watcher]:
         return [watcher for mine in self._watchers.values() for watcher in mine]
 
-    async def _run(self) -> None:
-        first = True
-        while True:
-            try:
-                await self._listen(missed=not first)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-                log.warning("stream.listening_lost", error=str(error))
-            first = False
-            self._ready.clear()
-            await asyncio.sleep(RECONNECT)
+    def _listening(self) -> None:
+        """It listens, again perhaps; who watched meanwhile looks what was missed."""
+        if self._lost:
+            for watcher in self._all():
+                watcher.since = datetime.now(UTC) - AWAY
+                watcher.who = watcher.notices = True
+                watcher.wake.set()
+        self._lost = False
+        self._ready.set()
 
-    async def _listen(self, *, missed: bool) -> None:
-        connection = await asyncpg.connect(self._database.dsn, timeout=10)
-        try:
-            for channel in (EXECUTIONS, NOTICES, sessions.ACCESS_CHANGED):
-                await connection.add_listener(channel, self._notified)
-            self._ready.set()
-            if missed:
-                for watcher in self._all():
-                    watcher.since = datetime.now(UTC) - AWAY
-                    watcher.who = watcher.notices = True
-                    watcher.wake.set()
-            while True:  # a connection that died without a word is noticed here
-                await asyncio.sleep(HEARTBEAT)
-                await connection.execute("select 1", timeout=10)
-        finally:
-            connection.terminate()
+    def _deaf(self) -> None:
+        self._lost = True
+        self._ready.clear()
 
-    def _notified(self, _connection: Any, _process: int, channel: str, payload: object) -> None:
+    def _heard(self, channel: str, payload: str) -> None:
         try:
-            if channel == EXECUTIONS:
-                for user_id, ids in orjson.loads(str(payload))["users"].items():
+            if channel == Channel.EXECUTIONS_CHANGED:
+                for user_id, ids in orjson.loads(payload)["users"].items():
                     self._changed(int(user_id), ids)
                 return
-            for watcher in self._watchers.get(int(str(payload)), ()):
-                watcher.notices = watcher.notices or channel == NOTICES
-                watcher.who = watcher.who or channel != NOTICES
+            for watcher in self._watchers.get(int(payload), ()):
+                watcher.notices = watcher.notices or channel == Channel.NOTICES_CHANGED
+                watcher.who = watcher.who or channel != Channel.NOTICES_CHANGED
                 watcher.wake.set()
         except (ValueError, KeyError, TypeError, AttributeError):
             log.exception("stream.strange_payload", channel=channel)

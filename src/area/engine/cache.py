@@ -16,6 +16,7 @@ from area.areas import parameters
 from area.areas.plans import Config, Plan, compile_config
 from area.areas.triggers import WhenOff
 from area.connections.vault import Ref
+from area.db.notify import Channel
 from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import Undecryptable
@@ -175,10 +176,10 @@ class Cache:
     def forget(self, channel: str, payload: str) -> None:
         """What a notification says has changed."""
         match channel:
-            case "area_changed":
+            case Channel.AREA_CHANGED:
                 self._areas.pop(int(payload), None)
                 self._tokens = {key: entry for key, entry in self._tokens.items() if entry[1] != int(payload)}
-            case "connection_changed":
+            case Channel.CONNECTION_CHANGED:
                 ref = Ref.read(payload)
                 self._connections.pop(ref, None)
                 self.tokens.forget(ref)

@@ -15,6 +15,8 @@ from area.areas.parameters import present as present_config
 from area.areas.plans import Plan, compile_config, field_errors
 from area.areas.samples import sample_of
 from area.db.models import Area, AreaExecution
+from area.db.notify import Channel
+from area.db.session import notify
 from area.engine.intake import EventTooLargeError, LaterJob, check_size, enqueue_later
 from area.engine.state import State
 from area.kit.budget import Budget, Exhausted
@@ -179,9 +181,9 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
         ),
         {"id": execution_id},
     )
-    await session.execute(text("select pg_notify('execution_cancelled', :id)"), {"id": str(execution_id)})
+    await notify(session, Channel.EXECUTION_CANCELLED, str(execution_id))
     payload = orjson.dumps({"users": {str(user_id): [execution_id]}}).decode()
-    await session.execute(text("select pg_notify('executions_changed', :payload)"), {"payload": payload})
+    await notify(session, Channel.EXECUTIONS_CHANGED, payload)
     await session.flush()
     return execution
 

@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from area.db.away import is_away
+from area.db.locks import Lock
 from area.db.session import Conn
 from area.engine.state import State
 from area.kit import crypto, mime
@@ -27,9 +28,6 @@ from area.notices import notice
 
 log = structlog.get_logger()
 
-DELIVERY_LOCK = (
-    4_127_014  # advisory lock: claims are made one after another, so that each sees what the one before took
-)
 LOOK_EVERY = 15.0  # seconds, without word of a new mail
 BATCH = 20  # mails of as many users
 LEASE = timedelta(minutes=5)
@@ -192,7 +190,7 @@ class Delivery:
 
     async def _claim(self, pool: "asyncpg.Pool[asyncpg.Record]") -> list[Claimed]:
         async with pool.acquire() as conn, conn.transaction():
-            await conn.execute("select pg_advisory_xact_lock($1)", DELIVERY_LOCK)
+            await conn.execute("select pg_advisory_xact_lock($1)", Lock.DELIVERY)
             await conn.execute(LOST)
             return [Claimed(**row) for row in await conn.fetch(CLAIM, BATCH, LEASE)]
 

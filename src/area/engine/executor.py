@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from area.areas.plans import field_errors
 from area.connections.vault import Ref
 from area.db.away import DatabaseAwayError, asking, patiently
+from area.db.notify import Channel, send
 from area.engine import access, metrics
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, LaterJob
@@ -521,7 +522,7 @@ class Executor:
             pool = await self.state.database.pool()
             async with pool.acquire() as conn, conn.transaction():
                 await conn.execute(PARK, area.user_id, service.name, ref.number, until, error)
-                await conn.execute("select pg_notify('connection_changed', $1)", str(ref))
+                await send(conn, Channel.CONNECTION_CHANGED, str(ref))
 
         await patiently(park)
 

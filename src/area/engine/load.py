@@ -15,9 +15,10 @@ import asyncpg
 import orjson
 import structlog
 
+from area.db.notify import Channel, send
+
 log = structlog.get_logger()
 
-CHANNEL = "load"
 EVERY = 1.0  # seconds
 REPORTS = 10  # of each worker that its speed is told from
 SILENT = 60.0  # seconds after which a worker that says nothing is forgotten, if others say something
@@ -139,7 +140,7 @@ class Load:
             "accepted": {str(user_id): number for user_id, number in accepted.items()},
             "done": {str(user_id): number for user_id, number in done.items()},
         }
-        await pool.execute("select pg_notify($1, $2)", CHANNEL, orjson.dumps(said).decode())
+        await send(pool, Channel.LOAD, orjson.dumps(said).decode())
         self._told = moment
         self._accepted = +(self._accepted - Counter(accepted))
         self._done = +(self._done - Counter(done))

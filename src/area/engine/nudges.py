@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from area.db.notify import Channel, send
 from area.engine.state import State
 from area.sdk import Service
 
@@ -54,5 +55,5 @@ async def _nudge(state: State, statement: str, *values: Any) -> int:
     async with pool.acquire() as conn, conn.transaction():
         found = await conn.fetch(statement, *values)
         if found:
-            await conn.execute("select pg_notify('sources_changed', '')")
+            await send(conn, Channel.SOURCES_CHANGED)
     return len(found)

@@ -10,6 +10,7 @@ import orjson
 
 from area.connections.vault import Ref
 from area.db.away import asking
+from area.db.notify import Channel, send
 from area.db.session import Conn
 from area.engine.intake import EventTooLargeError, Offer, accept
 from area.engine.state import State
@@ -168,7 +169,7 @@ class UserPlatform:
                 f"{title} must be reconnected",
                 f"{error}\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
             )
-            await conn.execute("select pg_notify('connection_changed', $1)", str(ref))
+            await send(conn, Channel.CONNECTION_CHANGED, str(ref))
 
     async def _own(self, area: int) -> None:
         with asking():

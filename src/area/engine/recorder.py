@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from area.db.away import is_away
+from area.db.notify import Channel, send
 from area.engine import metrics
 from area.engine.intake import LaterJob, enqueue_later, utc
 from area.engine.state import State
@@ -193,7 +194,7 @@ class Recorder:
         if recovered - set(failures):
             await conn.execute(RECOVERED, sorted(recovered - set(failures)))
             for area_id in recovered - set(failures):
-                await conn.execute("select pg_notify('area_changed', $1)", str(area_id))
+                await send(conn, Channel.AREA_CHANGED, str(area_id))
         if not failures:
             return
         areas = sorted(failures)
@@ -201,7 +202,7 @@ class Recorder:
         for area_id, count in rows:
             if count >= GIVE_UP_AFTER:
                 await switched_off(conn, self.state.settings, area_id, count, reasons[area_id])
-            await conn.execute("select pg_notify('area_changed', $1)", str(area_id))
+            await send(conn, Channel.AREA_CHANGED, str(area_id))
 
     async def _publish_often(self) -> None:
         """Tell live views what changed, at most five times a second and never in the way of the writing."""
@@ -216,6 +217,6 @@ class Recorder:
             for user_id, ids in changed.items():
                 pool = await self.state.database.pool()
                 payload = orjson.dumps({"users": {str(user_id): ids}}).decode()
-                await pool.execute("select pg_notify('executions_changed', $1)", payload)
+                await send(pool, Channel.EXECUTIONS_CHANGED, payload)
         except Exception as error:  # noqa: BLE001 - views are shown the next change
             log.warning("publish.failed", error=str(error), seconds=round(time.monotonic() - started, 3))

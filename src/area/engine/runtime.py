@@ -1,11 +1,10 @@
 """Starts and stops the engine: the job queue, the sources, the recorder, the watch, and the ear on PostgreSQL's word."""
 
 import asyncio
-import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from typing_extensions import override
 
 from area.connections.vault import Ref
 from area.db.away import is_away, patiently
+from area.db.notify import Channel, listen
 from area.db.session import WORKER, open_pool
 from area.engine.cache import Cache
 from area.engine.delivery import Delivery, Say, as_written
@@ -33,7 +33,6 @@ from area.engine.sources import Sources
 from area.engine.state import State
 from area.engine.watch import Watch
 from area.kit.clock import now
-from area.mail import QUEUED
 
 log = structlog.get_logger()
 
@@ -44,12 +43,12 @@ IDLE = timedelta(seconds=5)  # at most, between looks into the queue without a n
 PRUNE_EVERY = 60.0  # seconds
 PRUNE = "delete from pgqueuer_log where id in (select id from pgqueuer_log where created < now() - interval '1 hour' and aggregated limit 20000)"
 CHANNELS = (
-    "area_changed",
-    "catalog_changed",
-    "connection_changed",
-    "sources_changed",
-    "execution_cancelled",
-    QUEUED,
+    Channel.AREA_CHANGED,
+    Channel.CATALOG_CHANGED,
+    Channel.CONNECTION_CHANGED,
+    Channel.SOURCES_CHANGED,
+    Channel.EXECUTION_CANCELLED,
+    Channel.MAIL_QUEUED,
 )
 RESUME = """
 update pgqueuer p set execute_after = now() from execution_jobs j
@@ -61,7 +60,6 @@ where p.id = j.job_id and p.status = 'queued' and j.reason in ('connection', 'pa
   and not exists (select from connection_states cs where cs.user_id = $1 and cs.service_id = s.id and cs.connection_id = $3
                   and (cs.status <> 'works' or cs.parked_until > now()))
 """
-Heard = Callable[[str, str], None]
 
 
 class CarefulQueries(Queries):
@@ -155,7 +153,9 @@ class PatientDriver(AsyncpgPoolDriver):
             }
             callback(orjson.dumps(event).decode())
 
-        self._ears.append(asyncio.create_task(listen(self._dsn, (channel,), heard, lost), name="listen-jobs"))
+        self._ears.append(
+            asyncio.create_task(listen(self._dsn, (channel,), heard, listening=lost, lost=lost), name="listen-jobs")
+        )
 
     @override
     async def __aexit__(self, *_: object) -> None:
@@ -163,35 +163,6 @@ class PatientDriver(AsyncpgPoolDriver):
             task.cancel()
         await asyncio.gather(*self._ears, return_exceptions=True)
         self._ears.clear()
-
-
-async def listen(dsn: str, channels: tuple[str, ...], heard: Heard, lost: Callable[[], None]) -> None:
-    """Hear notifications for ever; `lost` is called when some may have been missed."""
-    pause = 0.2
-    while True:
-        conn: asyncpg.Connection | None = None
-        try:
-            conn = await asyncpg.connect(dsn, timeout=5)
-            gone = asyncio.Event()
-            conn.add_termination_listener(lambda _, gone=gone: gone.set())
-            for channel in channels:
-                await conn.add_listener(channel, lambda _c, _p, name, payload: heard(name, payload))
-            lost()
-            pause = 0.2
-            while not gone.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(30):
-                        await gone.wait()
-                if not gone.is_set():
-                    await conn.execute("select 1", timeout=10)  # a dead connection is silent otherwise
-        except Exception as error:  # noqa: BLE001 - who is deaf listens anew, whatever it was
-            log.warning("listen.lost", error=str(error), kind=type(error).__name__)
-        finally:
-            if conn is not None:
-                conn.terminate()
-        lost()
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 5)
 
 
 def _name() -> str:
@@ -219,7 +190,10 @@ class Worker:
         """Work until `stop` is set, then finish or hand back what runs, within 10 s."""
         self.recorder.start()
         self._tasks = [
-            asyncio.create_task(listen(self.state.database.dsn, CHANNELS, self._heard, self._lost), name="listen"),
+            asyncio.create_task(
+                listen(self.state.database.dsn, CHANNELS, self._heard, listening=self._lost, lost=self._lost),
+                name="listen",
+            ),
             asyncio.create_task(self._claim(), name="claim"),
             asyncio.create_task(self.sources.run(), name="sources"),
             asyncio.create_task(self.watch.run(), name="watch"),
@@ -313,17 +287,17 @@ class Worker:
 
     def _heard(self, channel: str, payload: str) -> None:
         match channel:
-            case "execution_cancelled":
+            case Channel.EXECUTION_CANCELLED:
                 self.executor.cancel(int(payload))
-            case "sources_changed":
+            case Channel.SOURCES_CHANGED:
                 self.sources.wake()
-            case "mail_queued":
+            case Channel.MAIL_QUEUED:
                 self.delivery.wake()
             case _:
                 self.cache.forget(channel, payload)
-                if channel == "connection_changed":
+                if channel == Channel.CONNECTION_CHANGED:
                     self._chore(self._reconnected(payload))
-                if channel == "catalog_changed":
+                if channel == Channel.CATALOG_CHANGED:
                     self._chore(self.sources.revive())
 
     async def _reconnected(self, payload: str) -> None:

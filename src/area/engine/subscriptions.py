@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from area.db.notify import Channel, send
 from area.db.session import Conn
 from area.engine.state import State
 from area.kit.clock import now
@@ -139,7 +140,7 @@ async def keep_secret(conn: Conn, state: State, need: Wanted, made: Subscription
     if made.secret is not None:
         secret = state.keyring.encrypt(made.secret, f"area:{need.area_id}|secret")
         await conn.execute(KEEP_SECRET, need.area_id, secret)
-        await conn.execute("select pg_notify('area_changed', $1)", str(need.area_id))
+        await send(conn, Channel.AREA_CHANGED, str(need.area_id))
 
 
 def _due(kept: dict[str, Any]) -> datetime | None:

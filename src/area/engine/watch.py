@@ -10,6 +10,7 @@ import structlog
 
 from area.accounts import sessions
 from area.db.away import is_away
+from area.db.locks import Lock
 from area.db.session import Conn
 from area.engine.sources import Sources
 from area.engine.state import State
@@ -19,7 +20,6 @@ from area.runs import retention
 
 log = structlog.get_logger()
 
-WATCH_LOCK = 4_127_010  # advisory lock: one worker of all watches
 WATCH_EVERY = 30.0  # seconds
 PURGE_EVERY = timedelta(hours=1)
 OVERDUE_INTERVALS = 3
@@ -133,7 +133,7 @@ class Watch:
         """Once: notice what is dead or failing, purge what is old."""
         pool = await self._state.database.pool()
         async with pool.acquire() as conn:
-            if not await conn.fetchval("select pg_try_advisory_lock($1)", WATCH_LOCK):
+            if not await conn.fetchval("select pg_try_advisory_lock($1)", Lock.WATCH):
                 return
             try:
                 await self.catch_up()
@@ -143,7 +143,7 @@ class Watch:
                     await self._purge(conn)
             finally:
                 with contextlib.suppress(asyncpg.InterfaceError):
-                    await conn.execute("select pg_advisory_unlock($1)", WATCH_LOCK)
+                    await conn.execute("select pg_advisory_unlock($1)", Lock.WATCH)
 
     async def catch_up(self) -> None:
         """Begin what a notification would have begun that nobody heard."""

@@ -7,12 +7,12 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.db.models import OutgoingMail
+from area.db.notify import Channel
 from area.db.session import notify
 
 Kind = Literal["notice", "confirm", "reset", "change", "changing", "password"]
 Purpose = Literal["confirm", "reset", "change", "undo"]
 
-QUEUED = "mail_queued"  # NOTIFY: there is something to send
 UNSUBSCRIBE = "mail notices"  # what the link in a notice's mail is signed for: the user's id
 UNSUBSCRIBE_FOR = timedelta(days=400)
 
@@ -33,7 +33,7 @@ where u.id = :user_id and u.is_active and {CONFIRMED}
 async def enqueue_notice(session: AsyncSession, user_id: int, notice_id: int) -> None:
     """Have a notice mailed to a confirmed address; whether its owner wants it and how many went today is looked at when it is sent."""
     await session.execute(text(NOTICE), {"user_id": user_id, "notice_id": notice_id})
-    await notify(session, QUEUED, "")
+    await notify(session, Channel.MAIL_QUEUED, "")
 
 
 async def enqueue(
@@ -44,7 +44,7 @@ async def enqueue(
     await session.execute(
         insert(OutgoingMail).values(kind=kind, recipient=recipient, user_id=user_id, source=source, share=share)
     )
-    await notify(session, QUEUED, "")
+    await notify(session, Channel.MAIL_QUEUED, "")
 
 
 async def count(
