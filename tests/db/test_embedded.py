@@ -21,8 +21,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from area.db import backup as backups
 from area.db import embedded
-from area.db.embedded import Embedded, EmbeddedError
+from area.db.embedded import Embedded, EmbeddedError, account
+from area.db.embedded import cluster as clusters
+from area.db.embedded import server as server_process
+from area.db.embedded.account import account_of
+from area.db.embedded.locks import wait_until
+from area.db.embedded.processes import all_processes, hint, is_postmaster, running_server, title_of
 
 ROOT = os.geteuid() == 0
 FAST = {"fsync": "off"}  # killing processes loses nothing that was written
@@ -89,14 +95,10 @@ def data(made: Path, memory: Path) -> Iterator[Path]:
 
 def processes(cluster: Path) -> list[int]:
     """The server's processes, the first of all first."""
-    titled = f"postgres: {embedded._name(cluster)}"
+    titled = f"postgres: {title_of(cluster)}"
     return sorted(
-        (
-            pid
-            for pid, command in embedded._processes()
-            if embedded._is_postmaster(pid, cluster) or command.startswith(titled)
-        ),
-        key=lambda pid: not embedded._is_postmaster(pid, cluster),
+        (pid for pid, command in all_processes() if is_postmaster(pid, cluster) or command.startswith(titled)),
+        key=lambda pid: not is_postmaster(pid, cluster),
     )
 
 
@@ -124,7 +126,7 @@ def kill_all(cluster: Path) -> None:
 
 
 def eventually(condition: Callable[[], Any]) -> None:
-    assert embedded._wait(lambda: bool(condition()), 10)
+    assert wait_until(lambda: bool(condition()), 10)
 
 
 def query(dsn: str, *statements: str) -> Any:
@@ -274,7 +276,7 @@ def test_somebody_took_the_place_of_the_socket(data: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(data))
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(data))
     owner = (long / "postgres").stat().st_uid
-    taken = Path("/tmp" if ROOT else data, f"{embedded._name(long / 'postgres')}-{owner}")
+    taken = Path("/tmp" if ROOT else data, f"{title_of(long / 'postgres')}-{owner}")
     taken.symlink_to("/")
     try:
         with embedded.start(long, options=FAST) as server:
@@ -341,11 +343,9 @@ def test_a_busy_server_is_stopped(data: Path):
 
 
 def test_a_server_that_ignores_a_fast_shutdown(data: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(embedded, "_FAST_TIMEOUT", 0.3)
+    monkeypatch.setattr(server_process, "_FAST_TIMEOUT", 0.3)
     server = embedded.start(data, options=FAST)
-    stuck = next(
-        pid for pid, command in embedded._processes() if f"{embedded._name(server.directory)}: checkpointer" in command
-    )
+    stuck = next(pid for pid, command in all_processes() if f"{title_of(server.directory)}: checkpointer" in command)
     os.kill(stuck, signal.SIGSTOP)
     assert server.stop()
     eventually(lambda: not processes(server.directory))
@@ -400,7 +400,7 @@ def test_it_is_started_in_the_moment_it_is_killed(data: Path):
 
 
 def test_one_process_hangs_and_the_first_is_killed(data: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(embedded, "_LEFTOVERS_TIMEOUT", 0.3)
+    monkeypatch.setattr(server_process, "_LEFTOVERS_TIMEOUT", 0.3)
     server = embedded.start(data, options=FAST)
     first, *others = processes(server.directory)
     os.kill(others[1], signal.SIGSTOP)
@@ -421,7 +421,7 @@ def test_the_pid_of_a_killed_server_is_anothers(data: Path, where: str):
         data = long
     server = embedded.start(data, options=FAST)
     kill_all(server.directory)
-    owner = embedded._account(server.directory)
+    owner = account_of(server.directory)
     with subprocess.Popen(["/bin/sleep", "100"], **owner.popen()) as sleeper:
         for path in (
             server.directory / "postmaster.pid",
@@ -459,7 +459,7 @@ def test_a_socket_is_left_over(data: Path):
 
 def test_the_socket_of_a_running_server_is_gone(data: Path, monkeypatch: pytest.MonkeyPatch):
     """Some programs clean up temporary directories. Nobody can connect any more, so it is started anew."""
-    monkeypatch.setattr(embedded, "_LEFTOVERS_TIMEOUT", 0.3)
+    monkeypatch.setattr(server_process, "_LEFTOVERS_TIMEOUT", 0.3)
     server = embedded.start(data, options=FAST)
     (server.directory / ".s.PGSQL.5432").unlink()
     with embedded.start(data, options=FAST) as again:
@@ -500,10 +500,10 @@ def test_a_server_whose_process_was_killed_is_adopted(data: Path, other: Callabl
 def test_a_server_that_somebody_started_by_hand_is_adopted(data: Path):
     cluster = data / "postgres"
     embedded.start(data, options=FAST).stop()
-    account = embedded._account(cluster)
+    owner = account_of(cluster)
     command = [embedded.binaries() / "postgres", "-D", cluster, "-k", cluster]
-    with subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **account.popen()) as process:
-        eventually(lambda: embedded._running(cluster))
+    with subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **owner.popen()) as process:
+        eventually(lambda: running_server(cluster))
         with embedded.start(data) as server:
             assert server.adopted
             assert query(server.dsn, "select 1") == 1
@@ -636,7 +636,7 @@ def test_permissions_that_postgresql_refuses_are_narrowed(data: Path):
 
 def test_a_full_disk_is_told():
     text = "2026-01-01 FATAL:  could not write lock file: No space left on device"
-    assert "disk is full" in embedded._hint(text)
+    assert "disk is full" in hint(text)
 
 
 @not_as_root
@@ -712,7 +712,8 @@ def test_the_wheels_programs_can_be_read(fresh: Path, monkeypatch: pytest.Monkey
     for path in (packages, *packages.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & 0o700)
-    monkeypatch.setattr(embedded, "binaries", lambda: programs / "bin")
+    for module in (account, clusters, server_process):
+        monkeypatch.setattr(module, "binaries", lambda: programs / "bin")
     with embedded.start(fresh / "data", options=FAST) as server:
         assert query(server.dsn, "select 1") == 1
     assert packages.stat().st_mode & 0o077 == 0o001
@@ -733,20 +734,20 @@ def test_backup_and_restore(data: Path):
     with embedded.start(data, options=FAST) as server:
         query(server.dsn, *ROWS)
         expected = query(server.dsn, KEPT)
-        embedded.backup(server.dsn, file)
+        backups.backup(server.dsn, file)
         assert file.stat().st_mode & 0o777 == 0o600
         assert list(data.glob(".backup*")) == []
-        with pytest.raises(embedded.BackupError, match="not empty"):
-            embedded.restore(server.dsn, file)
+        with pytest.raises(backups.BackupError, match="not empty"):
+            backups.restore(server.dsn, file)
         query(server.dsn, "delete from kept", "create table newer (id int)")
-        embedded.restore(server.dsn, file, force=True)
+        backups.restore(server.dsn, file, force=True)
         assert query(server.dsn, KEPT) == expected
         assert query(server.dsn, "select to_regclass('newer')") is None
         query(server.dsn, "create database other")
         elsewhere = server.dsn.replace("/area?", "/other?")
-        embedded.restore(elsewhere, file)
+        backups.restore(elsewhere, file)
         assert query(elsewhere, KEPT) == expected
-        embedded.backup(elsewhere, file)  # replaces the old one
+        backups.backup(elsewhere, file)  # replaces the old one
 
 
 def test_a_restore_that_fails_changes_nothing(data: Path):
@@ -754,23 +755,23 @@ def test_a_restore_that_fails_changes_nothing(data: Path):
     with embedded.start(data, options=FAST) as server:
         query(server.dsn, *ROWS)
         expected = query(server.dsn, KEPT)
-        embedded.backup(server.dsn, file)
+        backups.backup(server.dsn, file)
         half.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         text.write_text("no backup")
         for wrong in (half, text):
-            with pytest.raises(embedded.BackupError, match="as it was"):
-                embedded.restore(server.dsn, wrong, force=True)
+            with pytest.raises(backups.BackupError, match="as it was"):
+                backups.restore(server.dsn, wrong, force=True)
             assert query(server.dsn, KEPT) == expected
-        with pytest.raises(embedded.BackupError, match="no file"):
-            embedded.restore(server.dsn, data / "missing", force=True)
+        with pytest.raises(backups.BackupError, match="no file"):
+            backups.restore(server.dsn, data / "missing", force=True)
 
 
 def test_a_backup_that_fails_leaves_no_file(data: Path):
     file = data / "backup"
-    with pytest.raises(embedded.BackupError, match="pg_dump failed"):
-        embedded.backup("postgresql://x@/x?host=/nowhere", file)
-    with pytest.raises(embedded.BackupError, match="Can't write"):
-        embedded.backup("postgresql://x@/x?host=/nowhere", data / "missing" / "backup")
+    with pytest.raises(backups.BackupError, match="pg_dump failed"):
+        backups.backup("postgresql://x@/x?host=/nowhere", file)
+    with pytest.raises(backups.BackupError, match="Can't write"):
+        backups.backup("postgresql://x@/x?host=/nowhere", data / "missing" / "backup")
     assert list(data.glob("*backup*")) == []
 
 
@@ -788,7 +789,7 @@ def test_a_password_is_not_on_the_command_line(
     dsn: str, address: str, password: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    found, environment = embedded._without_password(dsn)
+    found, environment = backups._without_password(dsn)
     assert found == address
     assert environment.get("PGPASSWORD") == password
 

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from area.db import embedded, schema
+from area.db import backup as backups
+from area.db import schema
+from area.db.embedded.account import account_of
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 HERE = Path(__file__).parent
@@ -30,7 +32,7 @@ pytestmark = [
 def server(memory: Path) -> Iterator[str]:
     """The address of a PostgreSQL 15, run by an unprivileged user when we are root."""
     directory = Path(tempfile.mkdtemp(prefix="area-15-", dir=memory))
-    account = embedded._account(directory / "data")
+    account = account_of(directory / "data")
     directory.chmod(0o711)
     (directory / "data").mkdir(mode=0o700)
     account.give(directory / "data")
@@ -85,9 +87,9 @@ async def test_backup_and_restore_with_newer_programs(server: str, tmp_path: Pat
         await execute(server, f"create database {name}")
     await schema.ensure(dsns[0])
     identity = await execute(dsns[0], "select value from meta")
-    await asyncio.to_thread(embedded.backup, dsns[0], tmp_path / "backup")
-    await asyncio.to_thread(embedded.restore, dsns[1], tmp_path / "backup")
-    await asyncio.to_thread(embedded.restore, dsns[1], tmp_path / "backup", force=True)
+    await asyncio.to_thread(backups.backup, dsns[0], tmp_path / "backup")
+    await asyncio.to_thread(backups.restore, dsns[1], tmp_path / "backup")
+    await asyncio.to_thread(backups.restore, dsns[1], tmp_path / "backup", force=True)
     assert await execute(dsns[1], "select value from meta") == identity
     await schema.ensure(dsns[1])
 
@@ -98,9 +100,9 @@ async def test_from_15_to_the_embedded_and_back(server: str, empty_dsn: str, tmp
     await execute(server, "create database there")
     await schema.ensure(there)
     identity = await execute(there, "select value from meta")
-    await asyncio.to_thread(embedded.backup, there, tmp_path / "backup")
-    await asyncio.to_thread(embedded.restore, empty_dsn, tmp_path / "backup")
+    await asyncio.to_thread(backups.backup, there, tmp_path / "backup")
+    await asyncio.to_thread(backups.restore, empty_dsn, tmp_path / "backup")
     assert await execute(empty_dsn, "select value from meta") == identity
-    await asyncio.to_thread(embedded.backup, empty_dsn, tmp_path / "backup")
-    await asyncio.to_thread(embedded.restore, there, tmp_path / "backup", force=True)
+    await asyncio.to_thread(backups.backup, empty_dsn, tmp_path / "backup")
+    await asyncio.to_thread(backups.restore, there, tmp_path / "backup", force=True)
     assert await execute(there, "select value from meta") == identity

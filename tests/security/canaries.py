@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from area.db import embedded
+from area.db import backup as backups
 from tests.fair.stage import Answer, Person, Stage
 
 HEX = "5ec2e7"  # what each begins with; letters and digits, so that no encoding changes it
@@ -159,9 +159,7 @@ def _processes(stage: Stage, canaries: Canaries) -> None:
 def _backup(stage: Stage, canaries: Canaries) -> None:
     file = stage.area.directory / "backup"
     command(stage, "db", "backup", str(file))
-    script = subprocess.run(
-        [embedded._tool("pg_restore"), "-f", "-", str(file)], capture_output=True, check=True
-    ).stdout
+    script = subprocess.run([backups.tool("pg_restore"), "-f", "-", str(file)], capture_output=True, check=True).stdout
     assert b"COPY public.users" in script
     canaries.look("backup", "as SQL", script)
 

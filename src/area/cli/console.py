@@ -39,8 +39,8 @@ User = Annotated[
 EXPLAINED = {
     "area.cli.console.Failed",
     "area.db.away.DatabaseAwayError",
-    "area.db.embedded.BackupError",
-    "area.db.embedded.EmbeddedError",
+    "area.db.backup.BackupError",
+    "area.db.embedded.errors.EmbeddedError",
     "area.db.schema.SchemaError",
     "area.kit.crypto.Undecryptable",
     "area.kit.net.Blocked",

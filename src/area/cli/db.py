@@ -41,11 +41,11 @@ def url() -> None:
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="The file to write; one that is there is replaced.")]) -> None:
     """Write the whole database into a file, while AREA runs or not. Keep it with the secret key, which is not in it."""
-    from area.db import embedded
+    from area.db import backup as backups
 
     settings = console.configured(quiet=True)
     with console.database(settings) as dsn:
-        embedded.backup(dsn, file)
+        backups.backup(dsn, file)
     console.echo(f"Wrote {file}, {file.stat().st_size:,} bytes.")
     if settings.secret_key is None:
         console.echo(f"Keep a copy of {settings.data_dir / 'secret_key'} as well: it opens what is encrypted in there.")
@@ -59,9 +59,10 @@ def restore(
     """Put a backup into the database, all of it or nothing. Stop AREA before."""
     import asyncio
 
-    from area.db import embedded, schema
+    from area.db import backup as backups
+    from area.db import schema
 
     with console.database(console.configured(quiet=True)) as dsn:
-        embedded.restore(dsn, file, force=force)
+        backups.restore(dsn, file, force=force)
         revision = asyncio.run(schema.current(dsn))
     console.echo(f"Restored {file}; the database is at {revision}.")

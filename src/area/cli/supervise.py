@@ -182,7 +182,7 @@ def _watch(
 
 def _revive(server: "Embedded", roles: list[Role]) -> None:
     """Start the database again if it died; who died for want of it starts at once."""
-    from area.db.embedded import EmbeddedError
+    from area.db.embedded.errors import EmbeddedError
 
     try:
         if not server.revive():

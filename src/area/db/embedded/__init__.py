@@ -1,0 +1,181 @@
+"""The embedded PostgreSQL: the binaries come in a wheel, the server is ours to make, start, share and stop.
+
+Several AREA processes may want the server of one data dir at once. Four files beside the cluster settle who does what, by
+`flock`, so that the kernel lets go of them for a process that was killed:
+
+- `postgres.lock` is held by whoever starts or stops the server, so that one does it at a time;
+- `postgres.users` is held, shared, by every process that uses the server: whoever can have it alone was the last, and stops it;
+- `postgres.alive` is handed down to the server and held by each of its processes. While it is held there is a server, or
+  what a killed one left behind. A pid can't say that: it may be another's by now, or of another container;
+- `postgres.keeper` is held by the process that stops the server when all its users were killed (`area.db.keeper`).
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, urlencode
+
+from area.db.embedded.account import account_of
+from area.db.embedded.cluster import prepare_cluster
+from area.db.embedded.errors import EmbeddedError
+from area.db.embedded.locks import exclusively, open_lock, try_lock
+from area.db.embedded.processes import DATABASE, PORT, SUPERUSER, answers, hint, running_server
+from area.db.embedded.processes import binaries as binaries
+from area.db.embedded.server import ensure_running, stop_server
+
+
+@dataclass
+class Embedded:
+    """A running server that this process uses until `stop`. Use it as a context manager, or call `stop` in the end."""
+
+    dsn: str
+    directory: Path
+    _socket_dir: Path
+    _users: int
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    _keeper: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the server ran before this process wanted it."""
+        return self._process is None
+
+    def stop(self) -> bool:
+        """Let go of the server, and stop it if nobody else uses it. Returns whether it was stopped.
+
+        Blocks until it is down: a fast shutdown, after 10 seconds an immediate one. May be called again.
+        """
+        if self._users < 0:
+            return False
+        users, self._users = self._users, -1
+        last = False
+        try:
+            with exclusively(self.directory.parent):
+                last = try_lock(users, fcntl.LOCK_EX)
+                if last:
+                    if self._keeper is not None:
+                        self._keeper.kill()
+                        self._keeper.wait()
+                    stop_server(self.directory, self._process)
+                    if self._socket_dir != self.directory:
+                        with suppress(OSError):
+                            self._socket_dir.rmdir()
+        finally:
+            os.close(users)
+            if self._keeper is not None:
+                self._keeper.returncode = 0  # unless we were the last, it goes on for the others
+            if self._process is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(1 if last else 0)
+                self._process.returncode = 0  # it may stay on purpose, for others: no warning that it still runs
+        return last
+
+    def revive(self) -> bool:
+        """Start the server again if it was killed under us (by the OOM killer, say). Returns whether it had to be.
+
+        Blocks, in a moment when it runs. Raises `EmbeddedError`.
+        """
+        running = running_server(self.directory)
+        if self._users < 0 or (running and answers(running)):
+            return False
+        with exclusively(self.directory.parent):
+            _, process = ensure_running(self.directory, account_of(self.directory), {})
+        if process is None:
+            return False
+        if self._process is not None:
+            self._process.wait()
+        self._process = process
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embedded:
+    """Use the embedded server of `data_dir`: made if there is none, started if it doesn't run, else joined.
+
+    Blocks until it accepts connections (which takes long only while it recovers from a crash). `options` are settings of
+    PostgreSQL for this run, for tests. Raises `EmbeddedError`.
+    """
+    try:
+        data_dir = data_dir.absolute()
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir = data_dir.resolve()
+        with exclusively(data_dir) as mutex:
+            users = open_lock(data_dir / "postgres.users")
+            try:
+                fcntl.flock(users, fcntl.LOCK_SH)  # can't wait: it is held alone only under the mutex
+                keeper = _keep(data_dir)
+                try:
+                    directory = data_dir / "postgres"
+                    account = account_of(directory)
+                    prepare_cluster(directory, account, mutex)
+                    server, process = ensure_running(directory, account, options or {})
+                except BaseException:
+                    if keeper is not None:
+                        keeper.kill()
+                        keeper.wait()
+                    raise
+            except BaseException:
+                os.close(users)
+                raise
+    except OSError as error:
+        raise EmbeddedError(f"The embedded PostgreSQL in {data_dir} didn't start: {error}{hint(str(error))}") from error
+    query = urlencode({"host": server.socket_dir, "port": PORT, "sslmode": "disable"}, safe="/", quote_via=quote)
+    dsn = f"postgresql://{SUPERUSER}@/{DATABASE}?{query}"
+    return Embedded(dsn, directory, Path(server.socket_dir), users, process, keeper)
+
+
+def stop_unused(data_dir: Path, keeper: int) -> None:
+    """Stop the server of `data_dir` if nobody uses it: all who did were killed. `keeper` is the lock of its keeper, who calls this."""
+    with exclusively(data_dir):
+        users = open_lock(data_dir / "postgres.users")
+        try:
+            if try_lock(users, fcntl.LOCK_EX):
+                running = running_server(data_dir / "postgres")
+                stop_server(data_dir / "postgres", None)
+                if running and Path(running.socket_dir) != data_dir / "postgres":
+                    with suppress(OSError):
+                        Path(running.socket_dir).rmdir()
+                os.close(keeper)
+                return
+        finally:
+            os.close(users)
+    # somebody came in between: go on waiting
+    os.execv(sys.executable, _keeper_command(data_dir, keeper))  # noqa: S606 - ourselves
+
+
+def _keep(data_dir: Path) -> "subprocess.Popen[bytes] | None":
+    """Start the server's keeper, unless there is one. Under the mutex."""
+    os.close(open_lock(data_dir / "postgres.alive"))  # made by now, for the keeper to look at
+    lock = open_lock(data_dir / "postgres.keeper")
+    try:
+        if not try_lock(lock, fcntl.LOCK_EX):
+            return None
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            _keeper_command(data_dir, lock),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[lock],  # it holds the lock as long as it lives
+            start_new_session=True,
+        )
+    finally:
+        os.close(lock)
+
+
+def _keeper_command(data_dir: Path, lock: int) -> list[str]:
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(data_dir), str(lock)]
