@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from area.doors.front import Front, is_trusted
 from area.engine.exposition import may_read
 from area.settings import Settings
-from area.web.errors import misdirected
+from area.web.parts.errors import misdirected
 from tests.ports import free_port
 
 

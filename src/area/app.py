@@ -27,9 +27,9 @@ from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit.fair import working_for
 from area.settings import Settings
-from area.web.assets import serve as serve_asset
-from area.web.errors import misdirected
-from area.web.logos import icon
+from area.web.parts.assets import serve as serve_asset
+from area.web.parts.errors import misdirected
+from area.web.parts.logos import icon
 
 log = structlog.get_logger()
 
@@ -111,7 +111,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 async def work(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     """A worker process."""
     from area.engine.runtime import Worker
-    from area.web.reasons import mailed
+    from area.web.parts.reasons import mailed
 
     state = await prepare(settings, dsn)
     try:

@@ -12,7 +12,8 @@ from tests.peers import smtp_server
 
 from area import mail
 from area.engine.delivery import Delivery
-from area.web import make_web, reasons
+from area.web import make_web
+from area.web.parts import reasons
 
 from .conftest import PASSWORD, Client
 

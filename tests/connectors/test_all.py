@@ -14,7 +14,7 @@ from area.kit.clock import now
 from area.registry import registry
 from area.sdk import Action, Credentials, Headers, Nothing, Reaction, Refused, Request, Service
 from area.sdk.fields import fields
-from area.web import logos
+from area.web.parts import logos
 
 LONGEST = 400  # lines of one file; what needs more is several files, or several connectors
 

@@ -13,7 +13,7 @@ from area.engine.delivery import MAX_ATTEMPTS, Delivery
 from area.kit import crypto
 from area.notices import notice
 from area.settings import Settings
-from area.web import reasons
+from area.web.parts import reasons
 from tests.kit import hostile_mail
 from tests.peers import smtp_server
 

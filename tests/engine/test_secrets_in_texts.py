@@ -10,7 +10,7 @@ from area.engine.cache import Cache
 from area.kit.budget import Budget
 from area.kit.crypto import Keyring
 from area.kit.problems import Invalid
-from area.web import drafts
+from area.web.editor import drafts
 
 from .conftest import make_area, make_user, rows
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from area.web import rows
+from area.web.editor import rows
 from tests.web.conftest import NARROW, PASSWORD, WIDE, arrive
 
 SAVED = re.compile(r"/areas/\d+$")

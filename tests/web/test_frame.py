@@ -9,10 +9,11 @@ import pytest
 import pytest_asyncio
 
 from area.doors import browser
-from area.web import assets, language, translate
+from area.web import translate
+from area.web.parts import assets, language
 from tests.web.conftest import PASSWORD, arrive, make_root
 
-web = Path(assets.__file__).parent
+web = Path(translate.__file__).parent
 
 
 @pytest_asyncio.fixture
@@ -191,7 +192,7 @@ async def test_who_wants_no_motion_waits_for_none(person):
 
 def test_no_script_takes_a_name_of_another():
     """Scripts of a page share their names, and the later function silently replaces the earlier; modules keep theirs."""
-    pages = "".join(page.read_text() for page in (web / "templates").glob("*.html"))
+    pages = "".join(page.read_text() for page in web.rglob("*.html"))
     modules = set(re.findall(r"<script type=\"module\" src=\"{{ asset\('([^']+)'\) }}", pages))
     owners: dict[str, str] = {}
     for script in sorted((web / "static").glob("*.js")):

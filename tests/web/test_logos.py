@@ -12,7 +12,7 @@ import pytest
 from area.registry import Registry, registry
 from area.sdk import OAuth2, Service
 from area.sdk.oauth2 import profile
-from area.web import logos
+from area.web.parts import logos
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from PIL import Image
 from area.kit.fair import Full, working_for
 from area.kit.problems import Invalid, TooMany
 from area.kit.sandbox import DecodeError, Decoder
-from area.web import avatars, picture
-from area.web.avatars import small
+from area.web.profile import avatars, picture
+from area.web.profile.avatars import small
 
 
 def made(size, kind="JPEG", mode="RGB", **options):

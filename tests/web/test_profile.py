@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.async_api import expect
 
 from area.kit.problems import Invalid
-from area.web import avatars
+from area.web.profile import avatars
 from tests.web.conftest import NARROW, PASSWORD, arrive
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import area
 from area.accounts.alerts import BODY
-from area.web import language, reasons
+from area.web.parts import language, reasons
 
 CODE = Path(area.__file__).parent
 # made of parts there; who makes them is tested below, or with areas.views

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from area import connectors
 from area.registry import Registry, registry
 from area.sdk import Context, Event, Service
-from area.web import language, pages, translate
-from area.web.assets import asset
+from area.web import translate
+from area.web.parts import language, pages
+from area.web.parts.assets import asset
 from tests.web.conftest import arrive
 
 

@@ -5,26 +5,13 @@ from fastapi import APIRouter, FastAPI
 from area.doors.edge import Edge
 from area.engine.cache import Cache
 from area.engine.state import State
-from area.web import (
-    admin,
-    avatars,
-    details,
-    editor,
-    errors,
-    home,
-    inbox,
-    language,
-    links,
-    pick,
-    profile,
-    runs,
-    security,
-    services,
-    sign_in,
-    two_factor,
-)
+from area.web import admin, details, editor, home, inbox, profile, runs, services, sign_in
 from area.web import help as help_pages
-from area.web.compress import Compress
+from area.web.editor import pick
+from area.web.parts import errors, language
+from area.web.parts.compress import Compress
+from area.web.profile import avatars, security, two_factor
+from area.web.sign_in import links
 
 
 def make_web(state: State, cache: Cache) -> FastAPI:

@@ -20,12 +20,12 @@ from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
 from area.sdk.fields import Field, fields
 from area.sdk.timers import Timer
-from area.web import language, reasons
-from area.web.forms import readable
+from area.web.editor.forms import readable
+from area.web.parts import language, reasons
 
 HERE = Path(__file__).parent
-METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
-OPTIONS = {"**/templates/**.html": {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
+METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+OPTIONS = {"**.html": {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
 KEYWORDS = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
 # what nouns and doors raise, in the files whose sentences people read on pages
 PROBLEMS = {
@@ -42,7 +42,7 @@ NOUNS = (
     "connections/registrations.py",
     "kit/crypto.py",
     "kit/problems.py",
-    "web/avatars.py",
+    "web/profile/avatars.py",
 )
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))

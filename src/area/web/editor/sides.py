@@ -14,12 +14,12 @@ from area.kit.problems import FieldError
 from area.registry import Registry
 from area.sdk import keys
 from area.sdk.fields import by_name
-from area.web import rows
-from area.web.forms import FieldView, Form, Side
-from area.web.pages import Page
-from area.web.rows import Row, Rows
+from area.web.editor import rows
+from area.web.editor.forms import FieldView, Form, Side
+from area.web.editor.rows import Row, Rows
+from area.web.parts.pages import Page
+from area.web.parts.show import folded
 from area.web.services import consent_address
-from area.web.show import folded
 
 SIDES: tuple[Side, Side] = ("action", "reaction")
 MOST_FOUND = 30

@@ -21,9 +21,9 @@ from area.registry import Registry
 from area.runs import history
 from area.sdk import Action, Reaction
 from area.sdk.fields import fields
-from area.web.pages import Fields, Page, SignedIn
-from area.web.sentences import sentences
-from area.web.show import pretty
+from area.web.parts.pages import Fields, Page, SignedIn
+from area.web.parts.sentences import sentences
+from area.web.parts.show import pretty
 
 router = APIRouter()
 

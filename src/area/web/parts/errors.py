@@ -9,8 +9,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from area.doors import browser
 from area.kit.problems import Misdirected, Problem, TooMany, TwoFactorSetupRequired, Unauthenticated
-from area.web import language
-from area.web.pages import SignInNeeded, environment
+from area.web.parts import language
+from area.web.parts.pages import SignInNeeded, environment
 
 
 def install(app: FastAPI) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import catalog
 from area.catalog import ComponentView, ServiceView, Snapshot, VariableView
 from area.kit.problems import NotFound
-from area.web.pages import Page
-from area.web.show import folded
+from area.web.parts.pages import Page
+from area.web.parts.show import folded
 
 _said: WeakKeyDictionary[Snapshot, dict[tuple[str, bool], list[ServiceView]]] = WeakKeyDictionary()
 

@@ -16,9 +16,10 @@ from area.accounts.views import SCOPES
 from area.doors import login
 from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
 from area.kit.problems import Invalid, Problem
-from area.web import avatars, language
-from area.web.pages import Fields, Page, SignedIn
-from area.web.proof import proof_of
+from area.web.parts import language
+from area.web.parts.pages import Fields, Page, SignedIn
+from area.web.parts.proof import proof_of
+from area.web.profile import avatars
 
 router = APIRouter()
 

@@ -19,10 +19,10 @@ from area.kit.problems import Conflict, Invalid, TooMany
 from area.records import Reason, Status
 from area.registry import Registry
 from area.runs import ExecutionLine, history
-from area.web import offers
 from area.web.details import event, labels, written
-from area.web.pages import Fields, Page, SignedIn
-from area.web.show import pretty
+from area.web.parts import offers
+from area.web.parts.pages import Fields, Page, SignedIn
+from area.web.parts.show import pretty
 
 router = APIRouter()
 

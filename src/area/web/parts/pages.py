@@ -21,10 +21,11 @@ from area.doors.deps import COOKIE, StateDep, same_origin, session_cookie, set_c
 from area.engine.state import State
 from area.kit.fair import set_whose, user
 from area.kit.problems import Forbidden, Problem, TooMany, TwoFactorSetupRequired
-from area.web import language, reasons, show
-from area.web.assets import asset
+from area.web.parts import language, reasons, show
+from area.web.parts.assets import asset
 
-TEMPLATES = Path(__file__).with_name("templates")
+# each page's folder holds its templates, whose names are unique
+TEMPLATES = [folder for folder in sorted(Path(__file__).parents[1].iterdir()) if any(folder.glob("*.html"))]
 SAFE = frozenset({"GET", "HEAD"})
 TOP = ("home", "runs", "services", "inbox", "admin", "profile")  # what the navigation may mark as current
 

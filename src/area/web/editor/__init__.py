@@ -22,11 +22,12 @@ from area.kit.problems import Invalid, NotFound, Problem
 from area.kit.text import dump_json
 from area.sdk import keys, sensitive
 from area.sdk.fields import by_name
-from area.web import drafts, forms, offers, rows, sides
-from area.web.forms import Chip, Form, Shown, Side
-from area.web.pages import Fields, Page, SignedIn
-from area.web.recipes import RECIPES
-from area.web.sides import SIDES, Half, Sight, read_sight
+from area.web.editor import drafts, forms, rows, sides
+from area.web.editor.forms import Chip, Form, Shown, Side
+from area.web.editor.recipes import RECIPES
+from area.web.editor.sides import SIDES, Half, Sight, read_sight
+from area.web.parts import offers
+from area.web.parts.pages import Fields, Page, SignedIn
 
 router = APIRouter()
 

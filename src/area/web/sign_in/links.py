@@ -13,8 +13,8 @@ from area.doors.deps import Address, SessionDep, StateDep
 from area.kit import crypto
 from area.kit.problems import Gone, Problem
 from area.mail import Purpose
-from area.web import language
-from area.web.pages import Fields, Page, Visit
+from area.web.parts import language
+from area.web.parts.pages import Fields, Page, Visit
 
 router = APIRouter()
 

@@ -11,9 +11,9 @@ from area.accounts import addresses, providers, sessions
 from area.doors import consent, login
 from area.doors.deps import Address, BigId, SessionDep, Slug
 from area.kit.problems import Conflict, Problem
-from area.web.pages import Fields, Page, SignedIn
+from area.web.parts.pages import Fields, Page, SignedIn
+from area.web.parts.proof import proof_of
 from area.web.profile import field_errors, status_of
-from area.web.proof import proof_of
 
 router = APIRouter()
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from area.areas.views import AreaOut, PartOut
 from area.registry import Registry
-from area.web import language
+from area.web.parts import language
 
 LONGEST = 60  # characters of what a part is about
 

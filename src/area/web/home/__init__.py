@@ -16,11 +16,12 @@ from area.areas.views import AreaOut
 from area.doors.body import BoundedRequest
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.runs import figures
-from area.web import offers, sign_in
-from area.web.assets import asset
-from area.web.pages import Fields, Page, SignedIn, Visit, environment
-from area.web.recipes import RECIPES
-from area.web.sentences import sentences
+from area.web import sign_in
+from area.web.editor.recipes import RECIPES
+from area.web.parts import offers
+from area.web.parts.assets import asset
+from area.web.parts.pages import Fields, Page, SignedIn, Visit, environment
+from area.web.parts.sentences import sentences
 
 router = APIRouter()
 

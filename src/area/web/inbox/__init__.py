@@ -9,8 +9,8 @@ from starlette.responses import Response
 from area import notices
 from area.doors.deps import SessionDep
 from area.notices import NoticeView
-from area.web import reasons
-from area.web.pages import Fields, Page, SignedIn
+from area.web.parts import reasons
+from area.web.parts.pages import Fields, Page, SignedIn
 
 router = APIRouter()
 

@@ -6,7 +6,7 @@ import re
 from functools import cache, lru_cache
 
 from area.mail import letters
-from area.web import language
+from area.web.parts import language
 
 # as they stand in the code, those around others first; a test holds the two together
 SENTENCES = (

@@ -14,8 +14,8 @@ from area.doors import login
 from area.doors.browser import local
 from area.doors.deps import COOKIE, TICKET, SessionDep, VisitorDep, keep, set_cookie
 from area.kit.problems import Forbidden, Gone, Problem, SecondFactorRequired, Unauthenticated
-from area.web.pages import Fields, Page, Visit
-from area.web.proof import answer_of
+from area.web.parts.pages import Fields, Page, Visit
+from area.web.parts.proof import answer_of
 
 router = APIRouter()
 

@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from area.connections import registrations
 from area.registry import Registry
-from area.web.show import initials
+from area.web.parts.show import initials
 
-CLIENTS = Path(__file__).parent / "clients"  # a folder for each vendor, called as its client id is in the settings
-VENDORS = Path(__file__).parent / "vendor" / "logos"
+CLIENTS = Path(__file__).parents[1] / "clients"  # a folder for each vendor, called as its client id is in the settings
+VENDORS = Path(__file__).parents[1] / "vendor" / "logos"
 NAMED = re.compile(r"(simple-icons|logos):([a-z0-9-]+)")
 COLOURS = (
     "#b42318",

@@ -6,8 +6,8 @@ from starlette.responses import Response
 from area.doors.deps import CacheDep
 from area.engine import pickers
 from area.kit.problems import NotFound, Problem
-from area.web import forms
-from area.web.pages import Fields, SignedIn
+from area.web.editor import forms
+from area.web.parts.pages import Fields, SignedIn
 
 router = APIRouter()
 

@@ -10,9 +10,9 @@ from area.accounts import passkeys, two_factor
 from area.doors import login
 from area.doors.deps import Address, BigId, SessionDep
 from area.kit.problems import Invalid, Problem
-from area.web.pages import Fields, Page, SettingUp
+from area.web.parts.pages import Fields, Page, SettingUp
+from area.web.parts.proof import answer_of, proof_of
 from area.web.profile import field_errors, status_of
-from area.web.proof import answer_of, proof_of
 
 router = APIRouter()
 HOME = "/profile/two-factor"

@@ -15,8 +15,8 @@ from area.connections import introductions, registrations
 from area.doors.deps import Address, Id, SessionDep, Slug
 from area.kit.problems import Conflict, Invalid, NotFound, Problem
 from area.runs import figures
-from area.web import offers
-from area.web.pages import AdminPage, Fields, Page
+from area.web.parts import offers
+from area.web.parts.pages import AdminPage, Fields, Page
 
 router = APIRouter(prefix="/admin")
 

@@ -15,9 +15,9 @@ from area.kit.template import RenderError, TemplateError, as_text
 from area.kit.text import clean_text
 from area.registry import Registry
 from area.sdk.fields import by_name
-from area.web import rows
-from area.web.recipes import Recipe
-from area.web.rows import Row, Rows
+from area.web.editor import rows
+from area.web.editor.recipes import Recipe
+from area.web.editor.rows import Row, Rows
 
 Side = Literal["action", "reaction"]
 Kind = Literal["text", "long", "number", "switch", "date", "email", "url", "json", "select", "secret"]

@@ -18,7 +18,7 @@ from area.kit.fair import Fair
 from area.kit.problems import Invalid, NotFound, Problem, TooLarge, TooMany
 from area.kit.sandbox import DecodeError, Decoder
 from area.settings import Settings
-from area.web.pages import Visit
+from area.web.parts.pages import Visit
 
 router = APIRouter()
 

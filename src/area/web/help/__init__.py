@@ -15,8 +15,8 @@ from area.doors.deps import SessionDep, Slug
 from area.kit.problems import NotFound
 from area.sdk import Action
 from area.sdk.fields import fields
-from area.web import offers
-from area.web.pages import Visit
+from area.web.parts import offers
+from area.web.parts.pages import Visit
 
 router = APIRouter()
 
