@@ -14,8 +14,9 @@ help: ## Tell what there is to do
 run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127.0.0.1:8080
 	@exec $(BIN)/area up
 
+# With bytecode even where it is switched off: to rewrite the assertions of every test anew takes each worker 10 s of CPU.
 test: tools ## Run the tests (ARGS="tests/engine -k retry" for some of them)
-	$(BIN)/pytest -n 3 $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 $(ARGS)
 
 tools: $(VENV)/dev.stamp $(VENV)/npm.stamp apt
 
