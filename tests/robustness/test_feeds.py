@@ -37,7 +37,7 @@ def plain(body, *headers):
 
 
 STREAMED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-ZIPPED = gzip.compress(HEAD + b" " * 50_000_000 + TAIL)
+ZIPPED = gzip.compress(HEAD + b" " * 50_000_000 + TAIL, compresslevel=1)
 
 # what is answered to the first look
 FEEDS = {
