@@ -5,6 +5,7 @@ databases.
 """
 
 import fcntl
+import gc
 import os
 import shutil
 import tempfile
@@ -24,6 +25,12 @@ from area.db.session import Database
 
 # Nothing here must outlive a crash of the machine.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: the garbage collector need not look at its million objects again."""
+    gc.collect()
+    gc.freeze()
 
 
 def in_database(dsn: str, name: str) -> str:
