@@ -1,4 +1,7 @@
-"""The client that connectors call the world with: guarded, bounded, and mapping answers to the three errors."""
+"""The client's requests: guarded, bounded, and mapping answers to the three errors.
+
+Long because it is one class: every way to ask a vendor shares the same checks of where a request goes and what an answer means.
+"""
 
 import hashlib
 import re
@@ -6,115 +9,27 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
-from functools import cache
-from typing import Any, Protocol, TypeVar, overload
-from urllib.parse import quote
+from typing import Any, overload
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
 
 from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
 from area.sdk.answers import look
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
+from area.sdk.http.access import Access, Authority
+from area.sdk.http.pages import Pages, next_page
+from area.sdk.http.parse import Parsed, json_of, object_of, parse
 
-__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "given", "parse", "quoted"]
-
-Parsed = TypeVar("Parsed")
 Where = Callable[[dict[str, Any]], object]
 Refusal = Callable[[Response, Mapping[str, Any]], ConnectorError | None]
-
 MAX_RETRY_AFTER = timedelta(hours=24)
 MAX_SAID = 500  # characters of a vendor's message
-MASK = "•••"
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 LIMITED = timedelta(minutes=1)  # where a vendor that limits requests does not say for how long
-SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word would stay whole
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What lets a request in: headers, or parameters of the query, and the address of the user's own server if there is one.
-
-    `secrets` are taken out of every message; the values of headers and parameters are. What is `bound` to its `base_url` belongs to
-    that address alone: a request elsewhere is refused rather than sent without it.
-    """
-
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    params: Mapping[str, str] = field(default_factory=dict, repr=False)
-    base_url: str = ""
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    bound: bool = False
-
-    def without_secrets(self, message: str) -> str:
-        """The message with dots where a secret stood."""
-        values = {*self.secrets, *self.headers.values(), *self.params.values()}
-        values |= {value.rpartition(" ")[2] for value in self.headers.values()}  # without `Bearer`
-        for secret in sorted(values, key=len, reverse=True):
-            if len(secret) >= SHORTEST_SECRET:
-                message = message.replace(secret, MASK)
-        return message
-
-
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """How a vendor's lists come: where in an answer the `rows` are (empty: the answer is the list), and what leads on.
-
-    `next` is where the next page's address is, or its cursor, which is sent as `cursor`: in the query, or in the body of a request
-    that has one; or a function that finds it in the answer. An object that is there is sent in the query, member by member. Or it is in the `header` of that name. Without either it is the address in the
-    header `Link` (RFC 8288). `more` is where an answer says whether there is a next page, of a vendor that tells a cursor in any case. `query` is sent with each request. Of one list
-    `most` pages are read.
-    """
-
-    rows: str = ""
-    next: str | Callable[[Any], Any] = ""
-    cursor: str = ""
-    more: str = ""
-    query: Mapping[str, str] = field(default_factory=dict)
-    most: int = 5
-    header: str = ""
-
-
-class Authority(Protocol):
-    """Lets the requests of one connection in. Never seen by a connector."""
-
-    base_url: str
-    bound: bool
-
-    async def access(self) -> Access:
-        """What to send along. Raises `AuthExpired` when there is nothing that could be good, `Retry` when not just now."""
-        ...
-
-    async def renewed(self, refused: Access, status: int) -> Access | None:
-        """What to send along instead of what was refused with `status`; None when there is nothing else. Raises as `access`."""
-        ...
-
-    def refuses(self, response: Response) -> bool:
-        """Whether this answer says that the access is not, or no longer, good."""
-        ...
-
-
-class Fixed:
-    """A credential that can't be renewed."""
-
-    def __init__(self, access: Access) -> None:
-        self._access = access
-        self.base_url = access.base_url
-        self.bound = access.bound
-
-    async def access(self) -> Access:
-        """The same each time."""
-        return self._access
-
-    async def renewed(self, refused: Access, status: int) -> Access | None:  # noqa: ARG002 - the protocol's
-        """There is no other."""
-        return None
-
-    def refuses(self, response: Response) -> bool:
-        """By the status alone."""
-        return response.status == 401
+WHOLE = Pages()  # of a vendor whose lists come whole, or with the next address in `Link`
 
 
 class Http:
@@ -144,7 +59,7 @@ class Http:
         hosts: Sequence[str] = (),
         connected: bool = False,
         name: str = "",
-        pages: Pages = Pages(),
+        pages: Pages = WHOLE,
         refusal: Refusal | None = None,
         headers: Mapping[str, str] | None = None,
         limited: Collection[str] = (),
@@ -333,7 +248,7 @@ class Http:
         return found
 
     def _parsed(self, response: Response, kind: Any, at: str) -> Any:
-        body = _json(response)
+        body = json_of(response)
         return (
             body if kind is Any and not at else parse(kind, look(at, body) if at else body, self._name or response.host)
         )
@@ -404,9 +319,9 @@ class Http:
         options["params"] = {**how.query, **(options.get("params") or {})}
         for _ in range(how.most):
             response = await self.call(method, url, json=body, **options)
-            answer = _json(response)
+            answer = json_of(response)
             yield parse(kind, answer, self._name or response.host)
-            following = _following(how, response, answer)
+            following = next_page(how, response, answer)
             if not following or (how.more and not look(how.more, answer)):
                 return
             if isinstance(following, Mapping):
@@ -485,7 +400,7 @@ class Http:
         response = await self.request("POST", path, json={"query": query, "variables": variables or {}}, **options)
         if response.status in (401, 408, 425, 429) or response.status >= 500:
             self.check(response)
-        body = parse(dict[str, Any], response, response.host) if response.status < 400 else _maybe(response)
+        body = parse(dict[str, Any], response, response.host) if response.status < 400 else object_of(response)
         errors = body.get("errors")
         if isinstance(errors, list) and errors and isinstance(errors[0], dict):
             first = errors[0]
@@ -557,7 +472,7 @@ class Http:
         if (
             self._refusal is not None
             and self._is_ours(response.url)
-            and (error := self._refusal(response, _maybe(response)))
+            and (error := self._refusal(response, object_of(response)))
         ):
             error.args = (self._masks(str(error)),)
             raise error
@@ -601,62 +516,3 @@ def _origin(address: str) -> str:
         return origin(address) if address else ""
     except RequestFailed:
         return ""
-
-
-def _maybe(response: Response) -> dict[str, Any]:
-    """The JSON object of an answer; nothing when it is none, for then the status says it all."""
-    try:
-        body = response.json()
-    except RequestFailed:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _json(response: Response) -> Any:
-    try:
-        return response.json()
-    except RequestFailed as error:
-        raise Permanent(str(error)) from error
-
-
-def _following(how: Pages, response: Response, answer: Any) -> Any:
-    """The next page's address or cursor, if there is one."""
-    if how.next:
-        return how.next(answer) if callable(how.next) else look(how.next, answer)
-    if how.header:
-        return response.headers.get(how.header)
-    found = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))
-    return found[1] if found else None
-
-
-def quoted(template: str, *values: str) -> str:
-    """An address whose braces are filled in with what may hold any character: `quoted("/teams/{}/channels", team)`."""
-    return template.format(*(quote(value, safe="") for value in values))
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """Those of the values that are given, for a body or a query: neither None nor empty. False and 0 stay."""
-    return {name: value for name, value in values.items() if value is not None and value not in ("", [], {})}
-
-
-@overload
-def parse(kind: type[Parsed], values: Any, vendor: str) -> Parsed: ...
-@overload
-def parse(kind: Any, values: Any, vendor: str) -> Any: ...
-def parse(kind: Any, values: Any, vendor: str) -> Any:
-    """What `vendor` answered (a `Response`, JSON as bytes, or parsed JSON) as a model, or another type such as `list[Row]`.
-
-    Raises `Permanent`, with the name of the field, for what is not as the vendor documents it.
-    """
-    values = values.body if isinstance(values, Response) else values
-    adapter = _adapter(kind)
-    try:
-        return adapter.validate_json(values) if isinstance(values, bytes) else adapter.validate_python(values)
-    except ValidationError as error:
-        what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
-        raise Permanent(f"{vendor} answered something else than it documents: {what}.") from error
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -1,0 +1,66 @@
+"""Reading vendors' answers, and writing addresses and bodies."""
+
+from functools import cache
+from typing import Any, TypeVar, overload
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
+
+from area.kit.http import RequestFailed, Response
+from area.sdk.errors import Permanent
+
+Parsed = TypeVar("Parsed")
+
+
+def object_of(response: Response) -> dict[str, Any]:
+    """The JSON object of an answer; nothing when it is none, for then the status says it all."""
+    try:
+        body = response.json()
+    except RequestFailed:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def json_of(response: Response) -> Any:
+    """The answer's JSON. Raises `Permanent` for what is none."""
+    try:
+        return response.json()
+    except RequestFailed as error:
+        raise Permanent(str(error)) from error
+
+
+def quoted(template: str, *values: str) -> str:
+    """An address whose braces are filled in with what may hold any character: `quoted("/teams/{}/channels", team)`."""
+    return template.format(*(quote(value, safe="") for value in values))
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those of the values that are given, for a body or a query: neither None nor empty. False and 0 stay."""
+    return {name: value for name, value in values.items() if value is not None and value not in ("", [], {})}
+
+
+@overload
+def parse(kind: type[Parsed], values: Any, vendor: str) -> Parsed: ...
+
+
+@overload
+def parse(kind: Any, values: Any, vendor: str) -> Any: ...
+
+
+def parse(kind: Any, values: Any, vendor: str) -> Any:
+    """What `vendor` answered (a `Response`, JSON as bytes, or parsed JSON) as a model, or another type such as `list[Row]`.
+
+    Raises `Permanent`, with the name of the field, for what is not as the vendor documents it.
+    """
+    values = values.body if isinstance(values, Response) else values
+    adapter = _adapter(kind)
+    try:
+        return adapter.validate_json(values) if isinstance(values, bytes) else adapter.validate_python(values)
+    except ValidationError as error:
+        what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
+        raise Permanent(f"{vendor} answered something else than it documents: {what}.") from error
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
