@@ -9,9 +9,9 @@ from area.kit.clock import now
 from area.kit.oauth2 import authorization_address
 from area.registry import registry
 from area.sdk import Hook, Nothing, Permanent, Refused, Reply, Retry, Service
-from area.sdk.google import HOSTS, PAGES, google, refusal, scope
 from area.sdk.testing import Double, connector, discovered
 from area.sdk.testing.engine import delivery
+from area.vendors.google import HOSTS, PAGES, google, refusal, scope
 
 service = Service(
     "one",

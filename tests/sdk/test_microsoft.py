@@ -7,10 +7,10 @@ import pytest
 from area.kit.clock import now
 from area.registry import registry
 from area.sdk import Hook, Nothing, Permanent, Refused, Reply
-from area.sdk.microsoft import GRAPH
 from area.sdk.testing import Double, connector
 from area.sdk.testing.engine import delivery
-from area.sdk.testing.graph import graph
+from area.sdk.testing.msgraph import graph
+from area.vendors.microsoft import GRAPH
 
 HOOK = Hook("https://area.example/hints/t0ken", "s3cret")
 DAYS, HOUR = timedelta(minutes=4230), timedelta(hours=1)

@@ -10,9 +10,10 @@ from area.connectors.gmail import hints
 from area.connectors.gmail.hints import ME
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
 from area.kit import mime
-from area.sdk import Context, Event, Events, Gone, Option, Permanent, Row, asked, found, google, quoted
-from area.sdk.google import scope
+from area.sdk import Context, Event, Events, Gone, Option, Permanent, Row, asked, found, quoted
 from area.sdk.mail import Letter, addresses, compose
+from area.vendors import google
+from area.vendors.google import scope
 
 MESSAGE = f"{ME}/messages/{{}}"
 SOON = timedelta(minutes=1)

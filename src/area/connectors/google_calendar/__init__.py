@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, EmailStr, model_validator
 
 from area.kit.clock import now
-from area.sdk import Context, Event, Events, Gone, Row, ZoneName, asked, found, given, google, look, parse, quoted
-from area.sdk.google import hint, scope
+from area.sdk import Context, Event, Events, Gone, Row, ZoneName, asked, found, given, look, parse, quoted
 from area.sdk.mail import Addresses
+from area.vendors import google
+from area.vendors.google import hint, scope
 
 SOON = timedelta(minutes=1)
 LATE = timedelta(days=1)  # who is invited sees the event later than it was made

@@ -9,8 +9,9 @@ from urllib.parse import unquote, urlencode, urlsplit
 import orjson
 from pydantic import AnyHttpUrl, EmailStr
 
-from area.sdk import Context, Event, Events, Option, Row, asked, found, given, google, look, parse, quoted
-from area.sdk.google import hint, scope
+from area.sdk import Context, Event, Events, Option, Row, asked, found, given, look, parse, quoted
+from area.vendors import google
+from area.vendors.google import hint, scope
 
 SOON = timedelta(minutes=2)
 LATE = timedelta(days=1)  # what was changed without a connection arrives later

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BeforeValidator
 
-from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, found, google, quoted
-from area.sdk.google import scope
+from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, found, quoted
+from area.vendors import google
+from area.vendors.google import scope
 
 # a user may ask 60 times a minute, https://developers.google.com/workspace/sheets/api/limits
 SOON = timedelta(minutes=1)

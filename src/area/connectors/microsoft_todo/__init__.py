@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from area.sdk import Context, Event, Events, Row, Service, ZoneName, asked, found, quoted
-from area.sdk.microsoft import GRAPH, PAGES, changes, hint, microsoft
+from area.vendors.microsoft import GRAPH, PAGES, changes, hint, microsoft
 
 service = Service(
     "microsoft_todo",

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from area.connectors.microsoft_todo import service
-from area.sdk.microsoft import GRAPH
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
-from area.sdk.testing.graph import graph
+from area.sdk.testing.msgraph import graph
+from area.vendors.microsoft import GRAPH
 
 NOW = datetime.now(UTC)
 REFUSAL = {"error": {"code": "ErrorItemNotFound", "message": "The vendor says no"}}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, quoted
-from area.sdk.microsoft import GRAPH, PAGES, changes, hint, microsoft
+from area.vendors.microsoft import GRAPH, PAGES, changes, hint, microsoft
 
 service = Service(
     "onedrive",

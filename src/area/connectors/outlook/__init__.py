@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, EmailStr
 
 from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, given, news, quoted, stamp
-from area.sdk.microsoft import GRAPH, PAGES, hint, microsoft
+from area.vendors.microsoft import GRAPH, PAGES, hint, microsoft
 
 service = Service(
     "outlook",

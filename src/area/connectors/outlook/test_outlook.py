@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from area.connectors.outlook import service
 from area.sdk import Permanent
-from area.sdk.microsoft import GRAPH
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
-from area.sdk.testing.graph import graph
+from area.sdk.testing.msgraph import graph
+from area.vendors.microsoft import GRAPH
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 REFUSAL = {"error": {"code": "ErrorItemNotFound", "message": "The vendor says no"}}

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, parse, quoted, stamp
-from area.sdk.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
+from area.vendors.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
 
 service = Service(
     "teams",

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from area.connectors.youtube import hints
-from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, filled, found, google, look, parse, stamp
-from area.sdk.google import scope
+from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, filled, found, look, parse, stamp
+from area.vendors import google
+from area.vendors.google import scope
 
 # each look costs a unit of the 10,000 that an installation has a day, and a search one of its 100
 # https://developers.google.com/youtube/v3/determine_quota_cost

@@ -3,7 +3,7 @@
 from area.sdk.testing.descriptions import Description, described, discovered
 from area.sdk.testing.double import Answer, Asked, Double
 from area.sdk.testing.engine import HOOK, Watch, act, connector, deliver, delivery, outcomes
-from area.sdk.testing.graphs import graphed
+from area.sdk.testing.graphql import graphed
 from area.sdk.testing.lexicons import lexicons
 
 __all__ = [

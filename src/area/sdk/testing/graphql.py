@@ -1,0 +1,167 @@
+"""GraphQL schemas, enforced: from `*.graphql`, or read back from the TypeScript types that graphql-codegen makes of one."""
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import graphql
+from graphql.execution.values import get_variable_values
+from typing_extensions import override
+
+from area.sdk.testing.descriptions import JSON, Description, Operation, fetched
+from area.sdk.testing.schemas import Schemas
+
+if TYPE_CHECKING:
+    from area.sdk.testing.double import Asked
+
+ROUTE = "/graphql"
+_BODY = {
+    "type": "object",
+    "required": ["query"],
+    "properties": {
+        "query": {"type": "string"}, "variables": {"type": "object", "nullable": True}, "operationName": {"type": "string"},
+    },
+}  # fmt: skip
+_TYPE = re.compile(r"^(?:declare |export )*type (\w+) = ((?:\w+ & )*)\{\n(.*?)^\};", re.MULTILINE | re.DOTALL)
+_UNION = re.compile(r"^(?:declare |export )*type (\w+) = ((?:\w+\s*\|\s*)+\w+);", re.MULTILINE)
+_ENUM = re.compile(r"^(?:declare |export )*enum (\w+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r"^  (\w+)\??: (.+);$", re.MULTILINE)
+_BUILT_IN = {"ID", "String", "Boolean", "Int", "Float"}
+
+
+class GraphQL(Description):
+    """A schema at one route, `POST /graphql`: queries, variables and answers have to fit it."""
+
+    @cached_property
+    @override
+    def document(self) -> dict[str, Any]:
+        text = self.read().decode()
+        return {"schema": text if self.name.endswith(".graphql") else definitions(text)}
+
+    @cached_property
+    def schema(self) -> graphql.GraphQLSchema:
+        """The schema."""
+        return graphql.build_schema(self.document["schema"], assume_valid=True)
+
+    @cached_property
+    @override
+    def schemas(self) -> Schemas:
+        return Schemas(self.document, {})
+
+    @property
+    @override
+    def server(self) -> str:
+        raise AssertionError(f"{self.name} does not say where the vendor is: Double(…, at=…)")
+
+    @cached_property
+    @override
+    def routes(self) -> dict[str, dict[str, Any]]:
+        return {ROUTE: {"POST": None}}
+
+    @override
+    def _operation(self, method: str, route: str, told: Any) -> Operation:
+        return Operation(method, route, [], {JSON: _BODY}, True, {"200": {JSON: {}}}, None)
+
+    @override
+    def more(self, operation: Operation, asked: "Asked") -> list[str]:
+        """The query has to be one of the schema, and its variables of the types that it declares."""
+        try:
+            document = graphql.parse(asked.json["query"])
+        except graphql.GraphQLError as error:
+            return [str(error)]
+        problems = graphql.validate(self.schema, document)
+        if not problems:
+            for one in document.definitions:
+                if isinstance(one, graphql.OperationDefinitionNode):
+                    values = get_variable_values(
+                        self.schema, one.variable_definitions or (), asked.json.get("variables") or {}
+                    )
+                    problems += values if isinstance(values, list) else []
+        return [one.message for one in problems]
+
+    @override
+    def wrong(self, operation: Operation, asked: "Asked", answer: Any) -> list[str]:
+        """The answer has to hold what was asked for, no more and no less; an object of several types says its `__typename`."""
+        if not isinstance(answer, Mapping) or "data" not in answer or answer.get("errors"):
+            return [] if isinstance(answer, Mapping) and answer.get("errors") else ["it has neither data nor errors"]
+        made = graphql.execute_sync(
+            self.schema,
+            graphql.parse(asked.json["query"]),
+            answer["data"],
+            variable_values=asked.json.get("variables"),
+            field_resolver=_given,
+        )
+        if made.errors:
+            return [f"{one.message} ({'.'.join(map(str, one.path or ()))})" for one in made.errors]
+        return [f"{one} was not asked for" for one in _left_out(answer["data"], made.data, "data")]
+
+
+def _given(source: Any, info: graphql.GraphQLResolveInfo[Any], **_arguments: Any) -> Any:
+    return source.get(info.path.key) if isinstance(source, Mapping) else None
+
+
+def _left_out(given: Any, asked: Any, where: str) -> list[str]:
+    if isinstance(given, Mapping) and isinstance(asked, Mapping):
+        found = [f"{where}.{name}" for name in given if name not in asked and name != "__typename"]
+        return found + [one for name in asked for one in _left_out(given.get(name), asked[name], f"{where}.{name}")]
+    if isinstance(given, list) and isinstance(asked, list):
+        return [one for pair in zip(given, asked, strict=True) for one in _left_out(*pair, where)]
+    return []
+
+
+def definitions(types: str) -> str:
+    """The schema that TypeScript types of graphql-codegen were made from, without its descriptions and defaults."""
+    types = re.sub(r"/\*\*.*?\*/", "", types, flags=re.DOTALL)
+    found = {name: (parents.split(" & ")[:-1], _FIELD.findall(body)) for name, parents, body in _TYPE.findall(types)}
+    enums = {name: re.findall(r'^  \w+ = "(\w+)"', body, re.MULTILINE) for name, body in _ENUM.findall(types)}
+    unions = {name: re.findall(r"\w+", body) for name, body in _UNION.findall(types)}
+    scalars = [name for name, _ in found.pop("Scalars", ((), ()))[1] if name not in _BUILT_IN]
+    objects = {name for name, (_, fields) in found.items() if ("__typename", f'"{name}"') in fields}
+    interfaces = {parent for name in objects for parent in found[name][0]}
+    arguments: dict[tuple[str, str], str] = {}
+    wanted: list[str] = []
+    for name in objects | interfaces:
+        for field, _ in found[name][1]:
+            of = f"{name}{field[:1].upper()}{field[1:]}Args"
+            if of in found:
+                wanted.append(of)
+                arguments[name, field] = "(" + ", ".join(f"{one}: {_kind(kind)}" for one, kind in found[of][1]) + ")"
+    inputs: set[str] = set()
+    while wanted:
+        used = {one for _, kind in found[wanted.pop()][1] for one in re.findall(r"\w+", kind)}
+        more = (used & set(found)) - inputs - objects
+        inputs |= more
+        wanted += more
+    lines = [f"scalar {name}" for name in scalars]
+    lines += [f"enum {name} {{ {' '.join(values)} }}" for name, values in enums.items() if values]
+    lines += [
+        f"union {name} = {' | '.join(members)}" for name, members in unions.items() if objects.issuperset(members)
+    ]
+    for name in (*objects, *interfaces, *inputs):
+        parents, fields = found[name]
+        word = "type" if name in objects else "interface" if name in interfaces else "input"
+        body = " ".join(
+            f"{field}{arguments.get((name, field), '')}: {_kind(kind)}"
+            for field, kind in fields
+            if field != "__typename"
+        )
+        above = f" implements {' & '.join(parents)}" if parents else ""
+        lines.append(f"{word} {name}{above} {{ {body} }}")
+    return "\n".join(lines)
+
+
+def _kind(told: str) -> str:
+    """`Maybe<Array<Issue>>` as `[Issue!]`."""
+    if found := re.fullmatch(r"(?:Input)?Maybe<(.*)>", told):
+        return _kind(found[1]).removesuffix("!")
+    if found := re.fullmatch(r"Array<(.*)>", told):
+        return f"[{_kind(found[1])}]!"
+    if found := re.match(r'Scalars\["(\w+)"\]', told):
+        return f"{found[1]}!"
+    return f"{told}!"
+
+
+def graphed(name: str) -> Description:
+    """A vendor's GraphQL schema, or TypeScript types made of one, at `POST /graphql`; otherwise as `described`."""
+    return fetched(name, GraphQL)
