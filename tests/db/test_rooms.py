@@ -20,7 +20,7 @@ def holders(pattern: str) -> set[str]:
 
 def test_notify_and_listen():
     assert holders(r"pg_notify|(?i:\blisten )\"") == {"db/notify.py", "db/session.py"}
-    assert holders(r"add_listener\(") <= {"db/notify.py", "engine/runtime.py", "cli/log.py"}
+    assert holders(r"add_listener\(") <= {"db/notify.py", "db/queue.py", "cli/log.py"}
 
 
 def test_advisory_locks():
@@ -29,3 +29,7 @@ def test_advisory_locks():
 
 def test_the_two_forms_of_an_address():
     assert holders(r"\+asyncpg") == {"db/dsn.py"}
+
+
+def test_pgqueuer():
+    assert holders(r"(?i)\b(from|update|into|join|import) pgqueuer|pgqueuer_|ch_pgqueuer") == {"db/queue.py"}

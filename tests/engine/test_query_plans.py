@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from area import notices
+from area.db import queue
 from area.engine import cache, delivery, executor, hints, intake, nudges, recorder, watch
 from area.engine.sources import leases, life, turns
 
@@ -38,6 +39,8 @@ async def filled(state, user):
         insert into area_executions (area_id, status) select 1 + n % 2000, 'success' from generate_series(1, 50000) n;
         insert into hook_states (area_id, state_key) select 1 + n % 2000, 'event:' || n from generate_series(1, 50000) n;
         insert into execution_jobs (execution_id, job_id, reason, due_at) select n, n, 'retry', now() from generate_series(1, 5000) n;
+        insert into pgqueuer (priority, status, entrypoint, payload) select 0, 'queued', 'later', '1' from generate_series(1, 5000);
+        insert into pgqueuer_log (job_id, status, priority, entrypoint) select n, 'picked', 0, 'later' from generate_series(1, 5000) n;
         analyze
         """
     )
@@ -67,6 +70,8 @@ LARGE = (
     "source_hints",
     "worker_lives",
     "outgoing_mail",
+    "pgqueuer",
+    "pgqueuer_log",
 )
 QUERIES = {
     "what is due": (turns.DUE, ("poll", turns.LINE)),
@@ -84,6 +89,11 @@ QUERIES = {
     "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),
     "take in": (intake.INSERT, ([1, 2], ["{}", "{}"], [None, None])),
     "finish": (recorder.FINISH, ([1], ["success"], ["{}"], [None], [None], [None], [1])),
+    "how often it was claimed": (queue.PICKS, (5,)),
+    "what is claimed next": (queue.NEXT_IN_LINE, ()),
+    "whether all is done": (queue.IDLES, ()),
+    "cancel": (queue.CANCEL, (5,)),
+    "step back": (queue.STEP_BACK, ([1, 2], -1)),
     "own job": (executor.OWN, (5, 5)),
     "what is left of a group": (executor.RECHECK, ([1, 2, 3],)),
     "load AREAs": (cache.LOAD, ([1, 2, 3], None)),

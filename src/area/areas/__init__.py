@@ -16,10 +16,11 @@ from area.areas.parameters import Parts
 from area.areas.plans import MASK, Config, Plan, Scope, check_texts, compile_config
 from area.areas.triggers import WhenOff
 from area.areas.views import AreaOut, PartOut
+from area.db import queue
 from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User, Variable
 from area.db.notify import Channel
 from area.db.search import search
-from area.db.session import notify
+from area.db.session import notify, raw
 from area.kit.clock import now
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
 from area.kit.text import check_line, did_you_mean
@@ -220,16 +221,10 @@ async def set_active(session: AsyncSession, scope: Scope, user_id: int, area_id:
 async def remove(session: AsyncSession, user_id: int, area_id: int) -> None:
     """Delete an AREA with its log."""
     area = await own(session, user_id, area_id, lock=True)
-    await session.execute(text(CANCEL_JOBS), {"area_id": area.id})
+    await queue.cancel_of_area(await raw(session), area.id)
     await triggers.unsubscribed(session, area.id)
     await session.execute(sql_delete(Area).where(Area.id == area.id))
     await _changed(session, area_id)
-
-
-CANCEL_JOBS = """
-delete from pgqueuer where status = 'queued' and id in (
-    select j.job_id from execution_jobs j join area_executions e on e.id = j.execution_id where e.area_id = :area_id)
-"""
 
 
 async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:

@@ -32,13 +32,8 @@ PATIENCE = 5.0  # seconds for somebody else's server
 NEWEST = {15: 18, 16: 14, 17: 10, 18: 4}
 
 WORKERS = """
-select (select count(distinct application_name) from pg_stat_activity
-        where datname = current_database() and starts_with(application_name, $1)) as alive,
-       (select count(*) from pgqueuer where status = 'picked' and heartbeat > now() - interval '1 minute') as running
-"""
-QUEUE = """
-select count(*) as due, coalesce(extract(epoch from now() - min(execute_after)), 0)::float as oldest
-from pgqueuer where status = 'queued' and execute_after <= now()
+select count(distinct application_name) from pg_stat_activity
+where datname = current_database() and starts_with(application_name, $1)
 """
 
 
@@ -169,7 +164,7 @@ async def _database(settings: "Settings", dsn: str) -> list[Finding]:
             said = f"{current or 'nothing yet'}, and this AREA wants {schema.head()}."
             return [*found, Finding("Schema", ok=False, said=said, advice="Run `area db upgrade`.")]
         found.append(Finding("Schema", ok=True, said=f"{current}."))
-        return [*found, await _catalog(connection), *await _engine(connection)]
+        return [*found, await _queue(connection), await _catalog(connection), *await _engine(connection)]
     finally:
         await connection.close()
 
@@ -215,20 +210,32 @@ async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
     return Finding("Catalog", ok=not missing, said=said, advice="Run `area catalog sync`.")
 
 
+async def _queue(connection: "asyncpg.Connection[Any]") -> Finding:
+    """Whether the queue's tables are those that the installed PgQueuer works with."""
+    from area.db import queue
+
+    changes = await queue.drift(connection)
+    said = (
+        f"{queue.version()} expects other tables: {' '.join(changes)}" if changes else f"as {queue.version()} expects."
+    )
+    advice = "Install the versions that this AREA was released with."
+    return Finding("Queue's schema", ok=not changes, said=said, advice=advice)
+
+
 async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
+    from area.db import queue
     from area.db.session import WORKER
 
-    (workers,) = await connection.fetch(WORKERS, WORKER)
-    (queue,) = await connection.fetch(QUEUE)
-    alive = workers["alive"]
-    said = f"{alive} at work, {workers['running']} jobs running." if alive else "none is at work."
-    waits = f", the oldest for {queue['oldest']:.0f} s" if queue["due"] else ""
+    alive = await connection.fetchval(WORKERS, WORKER)
+    jobs = sum((await queue.depth(connection)).values(), queue.Depth())
+    said = f"{alive} at work, {jobs.running} jobs running." if alive else "none is at work."
+    waits = f", the oldest for {jobs.oldest:.0f} s" if jobs.due else ""
     return [
         Finding("Workers", ok=alive > 0, said=said, advice="Start `area up`, or `area worker`."),
         Finding(
             "Queue",
-            ok=queue["oldest"] < OLDEST_JOB,
-            said=f"{queue['due']} jobs due{waits}.",
+            ok=jobs.oldest < OLDEST_JOB,
+            said=f"{jobs.due} jobs due{waits}.",
             advice="Workers are too few or stuck: see their logs, or start more.",
         ),
     ]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 import orjson
@@ -107,6 +107,15 @@ async def open_pool(dsn: str, least: int, most: int, *, name: str = "area") -> a
 async def notify(session: AsyncSession, channel: Channel, payload: str) -> None:
     """NOTIFY once the session's transaction commits."""
     await session.execute(text("select pg_notify(:channel, :payload)"), {"channel": channel.value, "payload": payload})
+
+
+async def raw(session: AsyncSession) -> Conn:
+    """The session's own asyncpg connection, inside its transaction. What the session is to write first must be flushed."""
+    connection = (await (await session.connection()).get_raw_connection()).driver_connection
+    assert connection is not None  # noqa: S101 - the session holds it
+    if not connection.is_in_transaction():  # it begins with the session's first statement only
+        await session.execute(text("select 1"))
+    return cast("Conn", connection)
 
 
 async def lock(session: AsyncSession, number: Lock, name: str | None = None) -> None:

@@ -14,9 +14,10 @@ from area.areas.parameters import configs
 from area.areas.parameters import present as present_config
 from area.areas.plans import Plan, compile_config, field_errors
 from area.areas.samples import sample_of
+from area.db import queue
 from area.db.models import Area, AreaExecution
 from area.db.notify import Channel
-from area.db.session import notify
+from area.db.session import notify, raw
 from area.engine.intake import EventTooLargeError, LaterJob, check_size, enqueue_later
 from area.engine.state import State
 from area.kit.budget import Budget, Exhausted
@@ -174,13 +175,7 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     moment = now()
     execution.completed_at = moment.replace(tzinfo=None)
     execution.updated_at = moment
-    await session.execute(
-        text(
-            "delete from pgqueuer p using execution_jobs j"
-            " where j.execution_id = :id and p.id = j.job_id and p.status = 'queued'"
-        ),
-        {"id": execution_id},
-    )
+    await queue.cancel(await raw(session), execution_id)
     await notify(session, Channel.EXECUTION_CANCELLED, str(execution_id))
     payload = orjson.dumps({"users": {str(user_id): [execution_id]}}).decode()
     await notify(session, Channel.EXECUTIONS_CHANGED, payload)
@@ -196,9 +191,7 @@ async def _insert(
     execution = AreaExecution(area_id=area_id, trigger_data=data, execution_result=result)
     session.add(execution)
     await session.flush()
-    raw = await (await session.connection()).get_raw_connection()
-    assert raw.driver_connection is not None  # noqa: S101 - the session holds it
-    await enqueue_later(raw.driver_connection, [LaterJob(execution.id, now(), reason)])
+    await enqueue_later(await raw(session), [LaterJob(execution.id, now(), reason)])
     return execution.id
 
 

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 import orjson
 import structlog
-from pgqueuer.models import Job
 from pydantic import BaseModel, ValidationError
 
 from area.areas.plans import field_errors
 from area.connections.vault import Ref
+from area.db import queue
 from area.db.away import DatabaseAwayError, asking, patiently
 from area.db.notify import Channel, send
+from area.db.queue import Job
 from area.engine import access, metrics
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, LaterJob
@@ -41,7 +42,6 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-HEARTBEAT = timedelta(seconds=10)  # a job whose worker was silent for so long runs elsewhere
 FRESH = timedelta(seconds=1)  # a job this young can't have been cancelled, switched off or interrupted before
 ATTEMPT_LIMIT = 150.0  # seconds, whatever the reaction's own limits
 MAX_ATTEMPTS = 16
@@ -56,7 +56,6 @@ MAX_RESULT = 64 * 1024  # bytes of a reaction's result that are kept
 ATTEMPTS = {outcome: metrics.attempts.labels(outcome) for outcome in ("success", "retry", "error")}
 
 RECHECK = "select id, status, execution_result, trigger_data from area_executions where id = any($1::bigint[])"
-PICKS = "select count(*) from pgqueuer_log where job_id = $1 and status = 'picked'"
 OWN = (
     "select e.id, e.area_id, e.status, e.execution_result, e.trigger_data, j.reason from area_executions e"
     " join execution_jobs j on j.execution_id = e.id where e.id = $1 and j.job_id = $2"
@@ -66,14 +65,6 @@ START = (
     "update area_executions set status = 'running', started_at = timezone('utc', now()), updated_at = now()"
     " where id = any($1::bigint[]) and status = 'pending' returning id"
 )
-# the AREAs of each job; of a very large one they are not looked up
-NEXT_IN_LINE = (
-    "select p.id, case when octet_length(p.payload) < 200000 then (select array_agg(distinct found[1]::int)"
-    " from regexp_matches(convert_from(p.payload, 'UTF8'), '^[0-9]+ ([0-9]+) ', 'gn') as found) end as areas"
-    " from (select id, payload from pgqueuer where status = 'queued' and entrypoint = 'execute' and priority >= 0"
-    " and execute_after <= now() order by priority desc, id limit 200) p"
-)
-STEP_BACK = "update pgqueuer set priority = $2 where id = any($1::bigint[]) and status = 'queued'"
 PARK = (
     "insert into connection_states (user_id, service_id, connection_id, parked_until, last_error)"
     " select $1, id, $3, $4, $5 from services where name = $2"
@@ -184,7 +175,7 @@ class Executor:
             kept=kept,
             was_running=row["status"] == "running",
         )
-        picks = await patiently(lambda: pool.fetchval(PICKS, job.id))
+        picks = await patiently(lambda: queue.picks(pool, job.id))
         before = sum(1 for one in kept.get("attempts", []) if one.get("interrupted"))
         member.interrupted = picks > 1 or member.was_running
         member.interruptions = before + max(picks - 1, int(member.was_running))
@@ -193,7 +184,7 @@ class Executor:
     async def _recheck(self, job: Job, members: list[Member]) -> list[Member]:
         """What of a group that waited, or was found again, is still to be done."""
         pool = await patiently(self.state.database.pool)
-        picks = await patiently(lambda: pool.fetchval(PICKS, job.id))
+        picks = await patiently(lambda: queue.picks(pool, job.id))
         ids = [one.execution_id for one in members]
         rows = {row["id"]: row for row in await patiently(lambda: pool.fetch(RECHECK, ids))}
         left = []
@@ -584,12 +575,12 @@ class Executor:
     async def _somebody_else_waits(self, user_id: int) -> bool:
         """Whether another user's events wait; what waits of this user alone steps back behind them."""
         pool = await self.state.database.pool()
-        jobs = await pool.fetch(NEXT_IN_LINE)
-        areas = await self.cache.areas({area_id for job in jobs for area_id in job["areas"] or ()})
+        jobs = await queue.next_in_line(pool)
+        areas = await self.cache.areas({area_id for ids in jobs.values() for area_id in ids})
         theirs = {area_id for area_id, area in areas.items() if area is None or area.user_id == user_id}
-        crowd = [job["id"] for job in jobs if job["areas"] and theirs.issuperset(job["areas"])]
+        crowd = [job_id for job_id, ids in jobs.items() if ids and theirs.issuperset(ids)]
         if crowd:
-            await pool.execute(STEP_BACK, crowd, BULK)
+            await queue.step_back(pool, crowd, BULK)
         return len(crowd) < len(jobs)
 
     async def show_running(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 from prometheus_client import REGISTRY as OWN
 
+from area.db import queue
 from area.engine import metrics
 from area.engine.state import State
 from area.kit.hostnames import is_loopback, parse_host
@@ -15,11 +16,6 @@ from area.settings import Settings
 
 FORWARDED = frozenset({b"forwarded", b"x-real-ip", b"via"})  # and X-Forwarded-…: what proxies add
 
-QUEUE = """
-select entrypoint, count(*) as n,
-       coalesce(extract(epoch from max(now() - execute_after) filter (where execute_after <= now())), 0) as age
-from pgqueuer where status = 'queued' group by entrypoint
-"""
 CONNECTIONS = """
 select coalesce(cs.status, 'works') as status, count(*) as n from connections us
 left join connection_states cs on cs.user_id = us.user_id and cs.service_id = us.service_id
@@ -47,13 +43,10 @@ def may_read(settings: Settings, scope: Mapping[str, Any]) -> bool:
 async def exposition(state: State) -> tuple[str, bytes]:
     """Content type and text."""
     pool = await state.database.pool()
-    oldest = 0.0
-    for entrypoint in ("execute", "later"):
-        metrics.queue_depth.labels(entrypoint).set(0)
-    for row in await pool.fetch(QUEUE):
-        metrics.queue_depth.labels(row["entrypoint"]).set(row["n"])
-        oldest = max(oldest, float(row["age"]))
-    metrics.queue_age.set(oldest)
+    depth = await queue.depth(pool)
+    for entrypoint, jobs in depth.items():
+        metrics.queue_depth.labels(entrypoint).set(jobs.queued)
+    metrics.queue_age.set(max(jobs.oldest for jobs in depth.values()))
     for status in ("works", "expired"):
         metrics.connections.labels(status).set(0)
     for row in await pool.fetch(CONNECTIONS):

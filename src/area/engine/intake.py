@@ -8,12 +8,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
-from pgqueuer import Queries
-from pgqueuer.db import AsyncpgDriver
 
+from area.db import queue
 from area.db.session import Conn
 from area.engine import metrics
 from area.kit.budget import MAX_EVENT
@@ -24,8 +23,6 @@ from area.records import Reason
 GROUP = 64  # members of one job
 CARRIED = 32 * 1024  # bytes of data that a job carries by itself; more is read from the execution
 
-EXECUTE = "execute"  # a group of fresh executions: b"<id> <area> <data>" lines
-LATER = "later"  # one execution by itself: b"<id>"
 NORMAL, BULK = 0, -1  # priorities: an event of a user who floods waits behind everybody else's
 
 ANY = "select id from areas where id = any($1::int[]) order by id for no key update"
@@ -113,11 +110,6 @@ class LaterJob:
     due: datetime
     reason: Reason
     priority: int = NORMAL
-
-
-def _queries(conn: Conn) -> Queries:
-    """PgQueuer's statements on the caller's connection, inside its transaction."""
-    return Queries(AsyncpgDriver(cast("asyncpg.Connection[asyncpg.Record]", conn)))
 
 
 def state_key(event_id: str) -> str:
@@ -220,18 +212,17 @@ async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
         for start in range(0, len(members), GROUP)
     ]
     if jobs:
-        queries = _queries(conn)
-        await queries.enqueue([EXECUTE] * len(jobs), [job[0] for job in jobs], [job[1] for job in jobs])
+        await queue.enqueue(conn, queue.EXECUTE, [job[0] for job in jobs], [job[1] for job in jobs])
     if later:
         await enqueue_later(conn, later)
 
 
 async def enqueue_later(conn: Conn, jobs: Sequence[LaterJob]) -> None:
     """Give executions jobs of their own, in the caller's transaction; a former one is superseded."""
-    queries = _queries(conn)
     moment = now()
-    job_ids = await queries.enqueue(
-        [LATER] * len(jobs),
+    job_ids = await queue.enqueue(
+        conn,
+        queue.LATER,
         [b"%d" % job.execution_id for job in jobs],
         [job.priority for job in jobs],
         [max(job.due - moment, moment - moment) for job in jobs],

@@ -15,6 +15,7 @@ import asyncpg
 import orjson
 import structlog
 
+from area.db import queue
 from area.db.notify import Channel, send
 
 log = structlog.get_logger()
@@ -26,14 +27,6 @@ ASSUMED = 100.0  # executions a second, before anything was heard of a worker
 FEW = 500  # waiting executions that any user may have
 BEHIND = 2.0  # seconds of work that wait
 NAMED = 250  # users in one notification, which holds 8,000 bytes
-
-IDLE = "select not exists (select from pgqueuer where entrypoint = 'execute')"
-WAITING = """
-select a.user_id, count(*) as n from (
-    select payload from pgqueuer where status = 'queued' and entrypoint = 'execute' order by id limit 1000) p
-cross join lateral regexp_matches(convert_from(p.payload, 'UTF8'), '^[0-9]+ ([0-9]+) ', 'gn') as found
-join areas a on a.id = found[1]::int group by 1
-"""
 
 
 class Load:
@@ -124,12 +117,12 @@ class Load:
     async def tell(self, pool: "asyncpg.Pool[asyncpg.Record]", *, worker: bool) -> None:
         """Once. A worker with nothing to do says so once."""
         if self._unsure and not worker:
-            self._waiting = Counter({row["user_id"]: row["n"] for row in await pool.fetch(WAITING)})
+            self._waiting = Counter(await queue.waiting(pool))
             self._unsure = False
         if not self._accepted and not self._done and (self._idle or not worker):
             self._told = time.monotonic()
             return
-        self._idle = worker and not self._done and bool(await pool.fetchval(IDLE))
+        self._idle = worker and not self._done and await queue.is_idle(pool)
         accepted, done = dict(self._accepted.most_common(NAMED)), dict(self._done.most_common(NAMED))
         moment = time.monotonic()
         said: dict[str, Any] = {

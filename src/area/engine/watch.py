@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from area.accounts import sessions
+from area.db import queue
 from area.db.away import is_away
 from area.db.locks import Lock
 from area.db.session import Conn
@@ -61,14 +62,6 @@ where due_at is not null and (checked_at > now() + $1::interval or lease_until >
     or nudged_at > now() + $1::interval or (checked_at is null and due_at > now() + $1::interval))
 """,
     "update triggers set since = now() where since > now() + $1::interval",
-    """
-with moved as (
-    update pgqueuer set execute_after = now() + (execute_after - created), created = now()
-    where status = 'queued' and created > now() + $1::interval returning id, execute_after
-)
-update execution_jobs j set due_at = m.execute_after from moved m where j.job_id = m.id
-""",
-    "update pgqueuer set heartbeat = now() where status = 'picked' and heartbeat > now() + $1::interval",
     "update connection_states set refreshing_until = null where refreshing_until > now() + $1::interval",
     "delete from worker_lives where since > now() + $1::interval or seen_at > now() + $1::interval",
 )
@@ -87,18 +80,7 @@ update sources x set share_of = o.user_id from (
         limit 1) w
 ) o where x.id = o.id and x.share_of <> o.user_id
 """
-# what waits for a connection that works, because nobody heard that it was renewed: executions, and sources that failed
-CONNECTED = """
-update pgqueuer p set execute_after = now() from execution_jobs j
-join area_executions e on e.id = j.execution_id join areas a on a.id = e.area_id
-join components c on c.id = a.component_reaction_id
-left join area_connections ac on ac.area_id = a.id and ac.kind = 'reaction'
-join connections us on us.user_id = a.user_id and us.service_id = c.service_id
-    and us.connection_id = coalesce(ac.connection_id, 0) and us.oauth_token is not null
-where p.id = j.job_id and p.status = 'queued' and p.execute_after > now() and j.reason = 'connection'
-  and not exists (select from connection_states cs where cs.user_id = a.user_id and cs.service_id = c.service_id
-                  and cs.connection_id = us.connection_id and (cs.status <> 'works' or cs.parked_until > now()))
-"""
+# sources that failed for a connection that works again, because nobody heard that it was renewed
 RENEWED = """
 update sources x set due_at = now() from components c, connections us
 where c.id = x.component_id and us.user_id = x.user_id and us.service_id = c.service_id
@@ -151,8 +133,10 @@ class Watch:
         for statement in AHEAD:
             if (done := await pool.execute(statement, SKEW)) and not done.endswith(" 0"):
                 log.warning("watch.clock_was_ahead", done=done)
+        if moved := await queue.set_clock_back(pool, SKEW):
+            log.warning("watch.clock_was_ahead", jobs=moved)
         await pool.execute(SHARE_ANEW)
-        await pool.execute(CONNECTED)
+        await queue.resume_all(pool)
         await pool.execute(RENEWED)
         await self._sources.revive()
 

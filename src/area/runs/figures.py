@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.db import queue
 from area.db.models import AreaExecution
-from area.db.session import WORKER
+from area.db.session import WORKER, raw
 
 MOST_COUNTED = 240  # executions of one AREA that its bars on the home page count
 
@@ -125,15 +126,6 @@ select (select count(*) from users) as users, (select count(*) from users where 
 """
 
 
-_QUEUE = """
-select count(*) filter (where status = 'queued' and execute_after <= now()) as due,
-       coalesce(extract(epoch from now() - min(execute_after) filter (where status = 'queued')), 0) as oldest_seconds,
-       count(*) filter (where status = 'queued' and execute_after > now()) as later,
-       count(*) filter (where status = 'picked') as running
-from pgqueuer
-"""
-
-
 _WORKERS = """
 select application_name, min(backend_start) as since, max(state_change) as seen_at,
        extract(epoch from clock_timestamp() - max(state_change)) as silent_seconds from pg_stat_activity
@@ -149,9 +141,12 @@ async def stats(session: AsyncSession, user_id: int) -> Stats:
 async def system_stats(session: AsyncSession) -> SystemStats:
     """Figures of the whole installation."""
     system = (await session.execute(text(_SYSTEM))).one()
-    queue = dict((await session.execute(text(_QUEUE))).one()._mapping)  # noqa: SLF001 - Row's public API
-    queue["oldest_seconds"] = max(0.0, float(queue["oldest_seconds"]))
-    return SystemStats(**await _stats(session, None), **system._mapping, queue=Queue(**queue))  # noqa: SLF001 - as above
+    jobs = sum((await queue.depth(await raw(session))).values(), queue.Depth())
+    return SystemStats(
+        **await _stats(session, None),
+        **system._mapping,  # noqa: SLF001 - Row's public API
+        queue=Queue(due=jobs.due, oldest_seconds=jobs.oldest, later=jobs.later, running=jobs.running),
+    )
 
 
 async def last_minute(session: AsyncSession) -> int:
