@@ -4,10 +4,8 @@ import hashlib
 import hmac
 import re
 
-import pytest
 from playwright.async_api import expect
 
-from area.web.editor import rows
 from tests.web.conftest import NARROW, PASSWORD, WIDE, arrive
 
 SAVED = re.compile(r"/areas/\d+$")
@@ -375,29 +373,6 @@ async def test_nothing_sticks_out_on_a_telephone(person):
     await expect(page.get_by_label("Comparison")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     await page.set_viewport_size(WIDE)
-
-
-@pytest.mark.parametrize(
-    ("text", "again"),
-    [
-        ('title contains "urgent"', 'title contains "urgent"'),
-        ("body.total >= 19.5 and tag not empty", "body.total >= 19.5 and tag not empty"),
-        ("a == 'it\\'s' or b not contains \"q\"", 'a == "it\'s" or b not contains "q"'),
-        (r'tag matches "^v\d+"', r'tag matches "^v\d+"'),
-        ("", ""),
-    ],
-)
-def test_a_simple_condition_is_lines(text, again):
-    found = rows.read(text)
-    assert found is not None
-    assert rows.write(found) == again
-
-
-@pytest.mark.parametrize(
-    "text", ["not (a == 1)", 'a in ["b"]', "a and b", "a == 1 and b == 2 or c == 3", "a == null", "a ==", "a"]
-)
-def test_a_condition_that_lines_cannot_say_stays_text(text):
-    assert rows.read(text) is None
 
 
 async def test_a_service_page_leads_here_with_its_side_chosen(person):

@@ -4,7 +4,7 @@ Syntax: https://github.com/google/re2/wiki/Syntax.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +30,7 @@ class Regex:
 
     pattern: str
     size: int
-    _regexp: Any
+    _regexp: Any = field(repr=False, compare=False)
 
     def search(self, text: str | bytes) -> bool:
         """Whether the pattern occurs in the first `MAX_TEXT` characters of `text`, or in what `encoded` made of it."""

@@ -7,7 +7,7 @@ import operator
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,9 +32,10 @@ TOO_MUCH = (
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """An operand that stands in the condition itself."""
+    """An operand that stands in the condition itself; `source` is how it is written there."""
 
     value: Any
+    source: str = field(default="", compare=False)
 
     def __call__(self, _data: Data) -> Any:
         """The value, whatever the data."""
@@ -210,8 +211,7 @@ def _contains(left: Operand, right: Operand) -> Test:
     return test
 
 
-def is_in(left: Operand, right: Operand) -> Test:
-    """The comparison `in`."""
+def _is_in(left: Operand, right: Operand) -> Test:
     if isinstance(right, Constant) and isinstance(right.value, list):
         return _in_constant(left, right.value)
     in_text = _text_contains(right, left)
@@ -370,16 +370,15 @@ def _instant(text: str) -> datetime | None:
     return at if isinstance(at, datetime) else datetime(at.year, at.month, at.day, tzinfo=UTC)
 
 
-SYMBOLS: Mapping[str, Callable[[Operand, Operand], Test]] = {
+COMPARISONS: Mapping[str, Callable[[Operand, Operand], Test]] = {
     "==": _equality,
     "!=": _inequality,
     "<": _ordering(operator.lt),
     "<=": _ordering(operator.le),
     ">": _ordering(operator.gt),
     ">=": _ordering(operator.ge),
-}
-WORDS: Mapping[str, Callable[[Operand, Operand], Test]] = {
     "contains": _contains,
     "starts_with": _starts_with,
     "ends_with": _ends_with,
+    "in": _is_in,
 }

@@ -1,29 +1,27 @@
 """`only_if`: comparisons on return values, joined by and, or, not and parentheses.
 
-Compiled to closures, evaluated in microseconds. What stands in the condition itself is prepared when it is compiled; what
-takes longer with more data draws from the event's budget.
+Read into a tree, which is compiled to closures that are evaluated in microseconds. What stands in the condition itself is
+prepared when it is compiled; what takes longer with more data draws from the event's budget.
 The grammar for users is in docs/reference/templates.md.
 """
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Literal, NoReturn, cast
 
 from area.kit import regex
 from area.kit.budget import Budget, Exhausted
-from area.kit.regex import RegexError
+from area.kit.regex import Regex, RegexError
 from area.kit.template.comparison import (
-    SYMBOLS,
+    COMPARISONS,
     TOO_MUCH,
-    WORDS,
     Constant,
     Data,
     Operand,
     Test,
     all_of,
     any_of,
-    is_in,
     is_nothing,
     is_true,
     lookup,
@@ -32,6 +30,7 @@ from area.kit.template.comparison import (
 )
 from area.kit.template.reading import (
     Argument,
+    Path,
     PlacedError,
     read_literal,
     read_path,
@@ -51,11 +50,50 @@ class ConditionError(PlacedError):
     """A condition that can't be used: what is wrong, where, and what to write instead."""
 
 
+Operator = Literal[
+    "==", "!=", "<", "<=", ">", ">=", "contains", "starts_with", "ends_with", "in", "matches", "empty", "true"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """One comparison. On the right of `matches` is a pattern, of `empty` and `true` (a value alone) nothing."""
+
+    left: Path | Constant
+    operator: Operator
+    right: Path | Constant | Regex | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """What must not hold; `a not contains "x"` is read as `not a contains "x"`."""
+
+    part: "Tree"
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Two or more parts that must all hold."""
+
+    parts: tuple["Tree", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Two or more parts of which one must hold."""
+
+    parts: tuple["Tree", ...]
+
+
+Tree = AnyOf | AllOf | Not | Compare
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A compiled condition; made by `parse`. `names` are the top-level names that it uses."""
 
     text: str
+    tree: Tree
     names: frozenset[str]
     _test: Test = field(repr=False)
     _comparisons: int = field(repr=False)
@@ -78,9 +116,9 @@ def parse(text: str) -> Condition:
     reader = _Reader(text)
     if reader.position == len(text):
         reader.fail('the condition is empty; write one such as title contains "urgent".')
-    test = reader.disjunction(0)
+    tree = reader.disjunction(0)
     reader.expect_end()
-    return Condition(text, frozenset(reader.names), test, reader.comparisons)
+    return Condition(text, tree, frozenset(reader.names), _compile(tree), reader.comparisons)
 
 
 def check(condition: Condition, names: Collection[str]) -> list[str]:
@@ -89,6 +127,28 @@ def check(condition: Condition, names: Collection[str]) -> list[str]:
         f"{sentence} A text stands in quotes." if "did you mean" not in sentence else sentence
         for sentence in unknown_names(condition.names, names)
     ]
+
+
+def _compile(tree: Tree) -> Test:
+    match tree:
+        case AnyOf(parts):
+            return any_of(tuple(map(_compile, parts)))
+        case AllOf(parts):
+            return all_of(tuple(map(_compile, parts)))
+        case Not(part):
+            return negated(_compile(part))
+        case Compare(left, "empty"):
+            return is_nothing(_operand(left))
+        case Compare(left, "matches", Regex() as pattern):
+            return matches(_operand(left), pattern)
+        case Compare(left, operator, Path() | Constant() as right):
+            return COMPARISONS[operator](_operand(left), _operand(right))
+        case Compare(left):
+            return is_true(_operand(left))
+
+
+def _operand(value: Path | Constant) -> Operand:
+    return value if isinstance(value, Constant) else lookup(value)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------------
@@ -161,34 +221,34 @@ class _Reader:
     def at(self, symbol: str) -> bool:
         return self.text.startswith(symbol, self.position)
 
-    def disjunction(self, depth: int) -> Test:
-        tests = [self.conjunction(depth)]
+    def disjunction(self, depth: int) -> Tree:
+        parts = [self.conjunction(depth)]
         while self.take("or"):
-            tests.append(self.conjunction(depth))
-        return tests[0] if len(tests) == 1 else any_of(tuple(tests))
+            parts.append(self.conjunction(depth))
+        return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
 
-    def conjunction(self, depth: int) -> Test:
-        tests = [self.negation(depth)]
+    def conjunction(self, depth: int) -> Tree:
+        parts = [self.negation(depth)]
         while self.take("and"):
-            tests.append(self.negation(depth))
-        return tests[0] if len(tests) == 1 else all_of(tuple(tests))
+            parts.append(self.negation(depth))
+        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
-    def negation(self, depth: int) -> Test:
+    def negation(self, depth: int) -> Tree:
         if depth > MAX_DEPTH:
             self.fail(f"parentheses and not are nested more than {MAX_DEPTH} deep.")
         if self.take("not"):
-            return negated(self.negation(depth + 1))
+            return Not(self.negation(depth + 1))
         if not self.at("("):
             return self.comparison()
         opened = self.position
         self.move(opened + 1)
-        test = self.disjunction(depth + 1)
+        inner = self.disjunction(depth + 1)
         if not self.at(")"):
             self.misplaced("the parenthesis is never closed; add ).", opened)
         self.move(self.position + 1)
-        return test
+        return inner
 
-    def comparison(self) -> Test:
+    def comparison(self) -> Tree:
         self.comparisons += 1
         if self.comparisons > MAX_COMPARISONS:
             self.fail(f"there are more than {MAX_COMPARISONS} comparisons; use in with a list, or matches.")
@@ -198,38 +258,39 @@ class _Reader:
         word = self.word()
         if word == "empty":
             self.take(word)
-            test = is_nothing(left)
+            compared = Compare(left, "empty")
         elif word in _WORD_OPERATORS:
             self.take(word)
-            test = self.word_comparison(word, left)
+            operator = cast("Operator", word)
+            compared = Compare(left, operator, self.right_of(operator))
         elif denied:
             self.fail(f"after not comes {', '.join(_WORD_OPERATORS)} or empty here; else write not before the value.")
         elif (match := _SYMBOL.match(self.text, self.position)) and not self.at("<>"):
             self.move(match.end())
             if self.at("="):
                 self.fail(f"after {match[0]} comes a value, no further =.")
-            test = SYMBOLS[match[0]](left, self.operand(after=True))
+            compared = Compare(left, cast("Operator", match[0]), self.operand(after=True))
         elif isinstance(left, Constant):
             self.misplaced("after this value comes a comparison, such as == or contains.", start)
         else:
-            test = is_true(left)
-        return negated(test) if denied else test
+            compared = Compare(left, "true")
+        return Not(compared) if denied else compared
 
-    def word_comparison(self, word: str, left: Operand) -> Test:
+    def right_of(self, word: Operator) -> Path | Constant | Regex:
+        """What stands after an operator that is a word."""
         if word == "matches":
-            return matches(left, self.pattern())
+            return self.pattern()
         start = self.position
         right = self.operand(after=True)
         is_list = isinstance(right, Constant) and isinstance(right.value, list)
         if word == "in":
             if isinstance(right, Constant) and not isinstance(right.value, list | str):
                 self.fail('after in comes a list, such as ["a", "b"].', start)
-            return is_in(left, right)
-        if is_list:
+        elif is_list:
             self.fail(f'after {word} comes one value, no list; join several comparisons with "or".', start)
-        return WORDS[word](left, right)
+        return right
 
-    def pattern(self) -> regex.Regex:
+    def pattern(self) -> Regex:
         start = self.position
         if not self.text.startswith(('"', "'"), start):
             self.misplaced('after matches comes a pattern in quotes, such as "^v[0-9]+".')
@@ -244,14 +305,15 @@ class _Reader:
         self.move(end)
         return compiled
 
-    def operand(self, *, after: bool = False) -> Operand:
+    def operand(self, *, after: bool = False) -> Path | Constant:
         """A value. `after` an operator a bracket begins a list, before one a path such as ["odd key"].title."""
         if after and self.at("["):
             return self.read_list()
         literal = read_literal(self.text, self.position, ConditionError)
         if literal is not None:
+            source = self.text[self.position : literal[1]]
             self.move(literal[1])
-            return Constant(literal[0])
+            return Constant(literal[0], source)
         if word := self.word():
             self.fail(f'a value is expected before {word}; if it is a name, write ["{word}"].')
         if not _WORD.match(self.text, self.position) and not self.at("["):
@@ -259,9 +321,9 @@ class _Reader:
         path, end = read_path(self.text, self.position, ConditionError)
         self.names.add(path.name)
         self.move(end)
-        return lookup(path)
+        return path
 
-    def read_list(self) -> Operand:
+    def read_list(self) -> Constant:
         opened = self.position
         self.move(opened + 1)
         items: list[Argument] = []
@@ -277,5 +339,6 @@ class _Reader:
                 self.misplaced("a list holds texts in quotes and numbers.")
             items.append(literal[0])
             self.move(literal[1])
-        self.move(self.position + 1)
-        return Constant(items)
+        end = self.position + 1
+        self.move(end)
+        return Constant(items, self.text[opened:end])

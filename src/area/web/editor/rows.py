@@ -1,12 +1,14 @@
-"""`only_if` as rows that a person can build: a value, an operator and what to compare with; and back, where that is simple."""
+"""`only_if` as rows that a person can build, each a comparison; and a condition as rows, where they can say the same."""
 
 import re
 
 from pydantic import BaseModel
 
-from area.kit.template import TemplateError, condition
-from area.kit.template.condition import ConditionError
-from area.kit.template.reading import read_literal, read_path, read_string, skip_space
+from area.kit.regex import Regex
+from area.kit.template import condition
+from area.kit.template.comparison import Constant
+from area.kit.template.condition import AllOf, AnyOf, Compare, ConditionError, Not, Tree
+from area.kit.template.reading import Path
 
 ALONE = ("empty", "not empty")  # operators that take nothing to compare with
 OPERATORS = (
@@ -23,9 +25,8 @@ OPERATORS = (
     ">=",
     *ALONE,
 )
-_OPERATOR = re.compile(r"(not\s+)?(contains|starts_with|ends_with|matches|empty)\b|(==|!=|<=|>=|<|>)(?!=)")
-_JOINT = re.compile(r"(and|or)\b")
-_BARE = re.compile(r"-?\d{1,15}(?:\.\d{1,6})?|true|false")
+_BARE = re.compile(r"-?\d{1,15}(?:\.\d{1,6})?|true|false", re.ASCII)
+_ESCAPED_OR_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 
 
 class Row(BaseModel):
@@ -50,7 +51,7 @@ class Rows(BaseModel):
 
 
 def write(rows: Rows) -> str:
-    """The condition as text; of rows without a value to look at nothing is said."""
+    """The condition as text; rows without a value to look at are left out."""
     return f" {rows.joint} ".join(_comparison(row) for row in rows.rows if row.field)
 
 
@@ -59,57 +60,61 @@ def _comparison(row: Row) -> str:
         return f"{row.field} {row.operator}"
     if row.operator in ("<", "<=", ">", ">=", "==", "!=") and _BARE.fullmatch(row.value):
         return f"{row.field} {row.operator} {row.value}"
-    if row.operator == "matches":  # a pattern is taken as it is
-        quote = "'" if '"' in row.value else '"'
-        return f"{row.field} {row.operator} {quote}{row.value}{quote}"
+    if row.operator == "matches":
+        return f"{row.field} {row.operator} {_pattern(row.value)}"
     escaped = row.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{row.field} {row.operator} "{escaped}"'
 
 
+def _pattern(value: str) -> str:
+    """A pattern in quotes: its backslashes stay as they are."""
+    if '"' in value and "'" in value:
+        value = _ESCAPED_OR_QUOTE.sub(lambda found: '\\"' if found[0] == '"' else found[0], value)
+    elif '"' in value:
+        return f"'{value}'"
+    return f'"{value}"'
+
+
 def read(text: str) -> Rows | None:
-    """The rows that say the same as the text; None when rows can't."""
-    found = Rows()
+    """The rows that mean the same as the text; None when rows can't, or when the text is no condition."""
     if not text.strip():
-        return found
-    joints = set()
-    position = skip_space(text, 0)
+        return Rows()
     try:
-        condition.parse(text)
-        while position < len(text):
-            row, position = _read_row(text, position, len(found.rows))
-            if row is None:
-                return None
-            found.rows.append(row)
-            if joint := _JOINT.match(text, position):
-                joints.add(joint[1])
-                position = skip_space(text, joint.end())
-            elif position < len(text):
-                return None
-    except (ConditionError, TemplateError):
+        tree = condition.parse(text).tree
+        rows = _rows(tree)
+        same = rows is not None and condition.parse(write(rows)).tree == tree
+    except ConditionError:
         return None
-    if len(joints) > 1:
-        return None
-    found.joint = joints.pop() if joints else "and"
-    return found
+    return rows if same else None
 
 
-def _read_row(text: str, position: int, number: int) -> tuple[Row | None, int]:
-    path, position = read_path(text, position, ConditionError)
-    operator = _OPERATOR.match(text, skip_space(text, position))
-    if operator is None:
-        return None, position
-    word = operator[3] or ("not " if operator[1] else "") + operator[2]
-    position = skip_space(text, operator.end())
-    if word not in OPERATORS:
-        return None, position
-    row = Row(name=str(number), field=path.source, operator=word)
-    if word in ALONE:
-        return row, position
-    if word == "matches":
-        row.value, end = read_string(text, position, ConditionError, raw=True)
-        return row, skip_space(text, end)
-    literal = read_literal(text, position, ConditionError)
-    if literal is None or literal[0] is None:
-        return None, position
-    row.value = literal[0] if isinstance(literal[0], str) else text[position : literal[1]]
-    return row, skip_space(text, literal[1])
+def _rows(tree: Tree) -> Rows | None:
+    parts = tree.parts if isinstance(tree, AllOf | AnyOf) else (tree,)
+    rows = [row for number, part in enumerate(parts) if (row := _row(part, str(number)))]
+    if len(rows) < len(parts):
+        return None
+    return Rows(joint="or" if isinstance(tree, AnyOf) else "and", rows=rows)
+
+
+def _row(tree: Tree, name: str) -> Row | None:
+    negated = isinstance(tree, Not)
+    compared = tree.part if isinstance(tree, Not) else tree
+    if not isinstance(compared, Compare) or not isinstance(compared.left, Path):
+        return None
+    operator = f"not {compared.operator}" if negated else compared.operator
+    if operator not in OPERATORS:
+        return None
+    match compared.right:
+        case None:
+            value = ""
+        case Regex(pattern):
+            value = pattern
+        case Constant(str() as text):
+            value = text
+        case Constant(bool(), source):
+            value = source.lower()
+        case Constant(int() | float(), source):
+            value = source
+        case _:
+            return None
+    return Row(name=name, field=compared.left.source, operator=operator, value=value)
