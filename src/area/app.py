@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import gc
 import os
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from area.doors.body import in_time
 from area.doors.front import Front
 from area.engine.cache import Cache
 from area.engine.state import State
+from area.kit import memory
 from area.kit.fair import working_for
 from area.settings import Settings
 from area.web.parts.assets import serve as serve_asset
@@ -33,7 +33,6 @@ from area.web.parts.logos import icon
 
 log = structlog.get_logger()
 
-COLLECT = (10_000, 50, 50)  # allocations between garbage collections of each generation
 DRAIN = 8.0  # seconds that requests get to finish
 PATIENCE = 30.0  # seconds that a start waits for a database that is away
 
@@ -66,10 +65,7 @@ async def prepare(settings: Settings, dsn: str) -> State:
                 raise
             log.warning("start.waiting", error=str(error), kind=type(error).__name__)
         else:
-            # what is here now stays: the collector need not look at it again, and may look at the rest less often
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*COLLECT)
+            memory.settle()
             return state
         await asyncio.sleep(0.5)
 
