@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -16,6 +16,7 @@ from area.areas.parameters import open_value
 from area.areas.plans import MASK, SECRET, Config, Scope, parse
 from area.areas.triggers import WhenOff
 from area.connections import vault
+from area.db.types import UtcDateTime
 from area.kit.crypto import Keyring, Undecryptable
 from area.registry import Registry
 from area.sdk import Service as Connector
@@ -71,7 +72,7 @@ class AreaOut(BaseModel):
     next_due_at: datetime | None
 
 
-AREAS = """
+AREAS = text("""
 select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active, a.created_at,
        a.updated_at, a.last_triggered_at, a.triggered_count,
        t.token, t.secret, t.when_off, s.checked_at, s.due_at, s.failing_since, s.last_error,
@@ -89,7 +90,7 @@ left join lateral (select e.id, e.error_message from area_executions e where e.a
   on a.is_active and a.triggered_count > 0
 left join execution_jobs j on j.execution_id = n.id and j.reason = 'retry' and j.due_at > now()
 where a.id = any(:ids)
-"""
+""").columns(last_triggered_at=UtcDateTime)
 
 
 async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addresses: bool = True) -> list[AreaOut]:
@@ -97,7 +98,7 @@ async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addre
     changed must have been flushed. Without `addresses`, those of webhooks are not decrypted; a view is then the same object as
     long as nothing of it has changed.
     """
-    rows = {row.id: row for row in (await session.execute(text(AREAS), {"ids": list(ids)})).all()}
+    rows = {row.id: row for row in (await session.execute(AREAS, {"ids": list(ids)})).all()}
     areas = [rows[one] for one in ids if one in rows]
     if not areas:
         return []
@@ -143,7 +144,7 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
         is_active=area.is_active,
         created_at=area.created_at,
         updated_at=area.updated_at,
-        last_triggered_at=area.last_triggered_at.replace(tzinfo=UTC) if area.last_triggered_at else None,
+        last_triggered_at=area.last_triggered_at,
         triggered_count=area.triggered_count,
         action=action,
         reaction=reaction,

@@ -8,7 +8,7 @@ connection, and others by `name`; of a service that works without one there are 
 import asyncio
 import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, NoReturn
 
 import orjson
@@ -24,6 +24,7 @@ from area.connections.vault import Ref
 from area.db.models import CONNECTIONS, ConnectionState, Service
 from area.db.notify import Channel
 from area.db.session import notify
+from area.db.types import UtcDateTime
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
 from area.kit.net import Blocked, Guard
@@ -291,7 +292,7 @@ async def views(
     """
     by_name = {one.name: one for one in registry.services.values() if one.auth}
     found: list[ConnectionView] = []
-    for row in await session.execute(text(MINE), {"user_id": user_id}):
+    for row in await session.execute(MINE, {"user_id": user_id}):
         connector = by_name.get(row.name)
         if connector is None:
             continue
@@ -301,7 +302,7 @@ async def views(
     return found
 
 
-MINE = """
+MINE = text("""
 select s.name, s.icon_path, coalesce(c.connection_id, 0) as connection_id, c.name as connection,
        c.oauth_token is not null as kept, c.created_at, c.token_expires_at, cs.status, cs.last_error, cs.checked_at,
        cs.parked_until, cs.account, cs.scopes, cs.refresh_at
@@ -310,7 +311,7 @@ left join connections c on c.service_id = s.id and c.user_id = :user_id
 left join connection_states cs on cs.service_id = s.id and cs.user_id = :user_id and cs.connection_id = c.connection_id
 where s.is_active or c.user_id is not null
 order by lower(s.name), c.connection_id <> 0, lower(c.name)
-"""
+""").columns(token_expires_at=UtcDateTime)
 
 
 def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings: Settings | None) -> ConnectionView:
@@ -331,7 +332,7 @@ def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings
         last_error=row.last_error if row else None,
         checked_at=row.checked_at if row else None,
         parked_until=row.parked_until if row else None,
-        expires_at=row.token_expires_at.replace(tzinfo=UTC) if row and row.token_expires_at else None,
+        expires_at=row.token_expires_at if row else None,
         renews=row is not None and row.refresh_at is not None,
         connected_at=row.created_at if row and connected else None,
         fields=forms.form(connector),

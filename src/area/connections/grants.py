@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import structlog
@@ -289,7 +289,7 @@ async def keep(
         "oauth_token": keyring.encrypt(grant.access.get_secret_value(), ref.context("oauth_token")),
         "refresh_token": grant.refresh
         and keyring.encrypt(grant.refresh.get_secret_value(), ref.context("refresh_token")),
-        "token_expires_at": expires and expires.astimezone(UTC).replace(tzinfo=None),
+        "token_expires_at": expires,
     }
     state: dict[str, Any] = {
         "status": "works",
@@ -350,7 +350,7 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
     return Kept(
         access=SecretStr(access),
         refresh=SecretStr(refresh) if refresh else None,
-        expires_at=row.token_expires_at.replace(tzinfo=UTC) if row.token_expires_at else None,
+        expires_at=row.token_expires_at,
         refresh_at=row.refresh_at,
         granted_at=row.granted_at,
         since=row.updated_at,

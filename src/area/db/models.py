@@ -28,8 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from area.db.types import UtcDateTime
+
 AWARE = DateTime(timezone=True)
-NAIVE = DateTime(timezone=False)
 NOW = func.now()
 FALSE = text("false")
 TRUE = text("true")
@@ -108,7 +109,7 @@ class UserService(Base):
     service_id: Mapped[int] = mapped_column(Integer, _key("services"), primary_key=True)
     oauth_token: Mapped[str | None] = mapped_column(Text)
     refresh_token: Mapped[str | None] = mapped_column(Text)
-    token_expires_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    token_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, onupdate=NOW)
 
@@ -165,7 +166,7 @@ class Area(Base):
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
-    last_triggered_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    last_triggered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     triggered_count: Mapped[int] = mapped_column(Integer, server_default=ZERO)
 
 
@@ -201,8 +202,8 @@ class AreaExecution(Base):
     trigger_data: Mapped[Any | None] = mapped_column(JSONB)
     execution_result: Mapped[Any | None] = mapped_column(JSONB)
     error_message: Mapped[str | None] = mapped_column(Text)
-    started_at: Mapped[datetime] = mapped_column(NAIVE, server_default=text("timezone('utc', now())"))
-    completed_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=text("timezone('utc', now())"))
+    completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     execution_time_ms: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
@@ -368,7 +369,7 @@ class NamedConnection(Base):
     name: Mapped[str] = mapped_column(String(100))
     oauth_token: Mapped[str | None] = mapped_column(Text)
     refresh_token: Mapped[str | None] = mapped_column(Text)
-    token_expires_at: Mapped[datetime | None] = mapped_column(NAIVE)
+    token_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, onupdate=NOW)
 
@@ -382,7 +383,7 @@ CONNECTIONS = table(
     column("name", String),
     column("oauth_token", Text),
     column("refresh_token", Text),
-    column("token_expires_at", NAIVE),
+    column("token_expires_at", UtcDateTime),
     column("created_at", AWARE),
     column("updated_at", AWARE),
 ).c

@@ -13,7 +13,7 @@ user is told to reconnect.
 import asyncio
 import contextlib
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from area.connections import grants, registrations
 from area.connections.grants import Kept
 from area.connections.vault import Ref
 from area.db.away import asking, patiently
+from area.db.types import naive_utc
 from area.engine.app_tokens import AppBearer, AppTokens
 from area.engine.granted import Granted, GrantedTokens
 from area.engine.platform import UserPlatform
@@ -215,7 +216,7 @@ class Tokens:
         values: list[Any] = [
             keyring.encrypt(grant.access.get_secret_value(), ref.context("oauth_token")),
             grant.refresh and keyring.encrypt(grant.refresh.get_secret_value(), ref.context("refresh_token")),
-            expires and expires.astimezone(UTC).replace(tzinfo=None),
+            expires and naive_utc(expires),
             refresh_at,
             " ".join(grant.scopes) if grant.scopes else None,
         ]

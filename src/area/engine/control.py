@@ -173,7 +173,7 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     execution.status = "cancelled"
     execution.error_message = "Cancelled while it ran; it may have been done." if running else "Cancelled by you."
     moment = now()
-    execution.completed_at = moment.replace(tzinfo=None)
+    execution.completed_at = moment
     execution.updated_at = moment
     await queue.cancel(await raw(session), execution_id)
     await notify(session, Channel.EXECUTION_CANCELLED, str(execution_id))

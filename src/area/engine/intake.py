@@ -7,7 +7,7 @@ remember the ids, enqueue the jobs. `lanes.py` commits those that arrive togethe
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -234,8 +234,3 @@ async def enqueue_later(conn: Conn, jobs: Sequence[LaterJob]) -> None:
         [job.reason for job in jobs],
         [job.due for job in jobs],
     )
-
-
-def utc(moment: datetime) -> datetime:
-    """An aware time as the seed's columns without zone hold it."""
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -13,8 +13,9 @@ import structlog
 
 from area.db.away import is_away
 from area.db.notify import Channel, send
+from area.db.types import naive_utc
 from area.engine import metrics
-from area.engine.intake import LaterJob, enqueue_later, utc
+from area.engine.intake import LaterJob, enqueue_later
 from area.engine.state import State
 from area.kit.text import clean_text, dump_json
 from area.notices import switched_off
@@ -174,8 +175,8 @@ class Recorder:
             [one.status for one in outcomes],
             [dump_json(one.result).decode() if one.result is not None else None for one in outcomes],
             [clean_text(one.error) if one.error else one.error for one in outcomes],
-            [utc(one.started) for one in outcomes],
-            [utc(one.completed) if one.completed else None for one in outcomes],
+            [naive_utc(one.started) for one in outcomes],
+            [naive_utc(one.completed) if one.completed else None for one in outcomes],
             [one.ms for one in outcomes],
         )
         return {row[0] for row in rows}

@@ -1,7 +1,7 @@
 """The log of runs: what ran, what came in, what was sent, what came back."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -173,8 +173,8 @@ async def get(session: AsyncSession, user_id: int, execution_id: int) -> Executi
         replay_of=kept.get("replay_of"),
         next_attempt_at=job.due_at if job and waits else None,
         waits_for=job.reason if job and waits else None,
-        started_at=_aware(row.started_at),
-        completed_at=_aware(row.completed_at) if row.completed_at else None,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
         execution_time_ms=row.execution_time_ms,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -198,12 +198,4 @@ def _lines() -> Any:
 
 
 def _line(row: Any) -> ExecutionLine:
-    values = dict(row._mapping)  # noqa: SLF001 - Row's public API
-    values["started_at"] = _aware(row.started_at)
-    values["completed_at"] = _aware(row.completed_at) if row.completed_at else None
-    return ExecutionLine(**values)
-
-
-def _aware(moment: datetime) -> datetime:
-    """The seed's columns without a zone hold UTC."""
-    return moment.replace(tzinfo=UTC)
+    return ExecutionLine(**row._mapping)  # noqa: SLF001 - Row's public API

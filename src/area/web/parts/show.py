@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,15 +15,10 @@ from markupsafe import Markup
 from area.kit.clock import now
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def ago(moment: datetime | None, lang: str) -> Markup:
     """How long ago, or until when; kept true by app.js."""
     if moment is None:
         return Markup("")
-    moment = _aware(moment)
     said = format_timedelta(moment - now(), add_direction=True, locale=lang, format="short")
     return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
         moment.isoformat(), format_datetime(moment, "medium", locale=lang), said
@@ -34,7 +29,7 @@ def moment(when: datetime | None, lang: str, zone: str) -> Markup:
     """A date and time in somebody's time zone."""
     if when is None:
         return Markup("")
-    when = _aware(when).astimezone(ZoneInfo(zone))
+    when = when.astimezone(ZoneInfo(zone))
     return Markup('<time datetime="{}">{}</time>').format(
         when.isoformat(), format_datetime(when, "d MMM y, HH:mm:ss", locale=lang)
     )
