@@ -85,7 +85,7 @@ async def _mail(conn: Any, settings: Settings, user_id: int, notice_id: int) -> 
         )
 
 
-async def switched_off(conn: Any, settings: Settings, area_id: int, failures: int, reason: str) -> None:
+async def notify_switched_off(conn: Any, settings: Settings, area_id: int, failures: int, reason: str) -> None:
     """Switch an AREA off after too many permanent failures in a row, and tell its owner."""
     row = await conn.fetchrow(SWITCH_OFF, area_id)
     if row is None:

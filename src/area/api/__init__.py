@@ -12,6 +12,7 @@ from area.api import (
     admin,
     areas,
     auth,
+    callback,
     connections,
     docs,
     executions,
@@ -60,7 +61,7 @@ def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan
     )
     problems.install(app)
     api = APIRouter(prefix="/api")
-    for one in (two_factor, auth, mail, me, services, connections, areas, executions, notices, admin):
+    for one in (two_factor, auth, callback, mail, me, services, connections, areas, executions, notices, admin):
         api.include_router(one.router)
     app.include_router(api)
     app.include_router(docs.router)

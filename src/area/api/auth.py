@@ -1,23 +1,20 @@
 """Register, log in, log in with a provider, log out."""
 
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from area import accounts, connections
-from area.accounts import providers, sessions, tickets
-from area.api.connections import PAGES, Code, Elsewhere
+from area import accounts
+from area.accounts import providers, sessions
+from area.api.connections import PAGES, Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
 from area.api.proof import Password
 from area.doors import browser, consent, login
 from area.doors.body import Route
-from area.doors.consent import NotDone, SecondFactorNext
 from area.doors.deps import (
     COOKIE,
-    TICKET,
     Address,
     In,
     Line,
@@ -26,11 +23,10 @@ from area.doors.deps import (
     Slug,
     StateDep,
     VisitorDep,
-    keep,
     not_foreign,
     set_cookie,
 )
-from area.kit.problems import Forbidden, Problem, Unauthenticated
+from area.kit.problems import Forbidden, Problem
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
@@ -163,64 +159,3 @@ async def authorize(
     answer = browser.to(url)
     consent.remember(answer, request, state, secret)
     return answer
-
-
-@router.get(
-    "/{client}/callback",
-    response_model=LoggedIn | connections.ConnectionView,
-    responses=answers(401, 403, 404, 409, 410, 422, 429) | PAGES,
-    summary="Come back",
-)
-async def callback(
-    client: Slug,
-    request: Request,
-    response: Response,
-    state: StateDep,
-    session: SessionDep,
-    visitor: VisitorDep,
-    code: Code = "",
-    given: Annotated[str, Query(alias="state", max_length=4096)] = "",
-    error: Code = "",
-) -> LoggedIn | connections.ConnectionView | Response:
-    """Where services and providers send people back to; their `state` says from what.
-
-    Whoever connected a service gets the connection, and what waited for it goes on. Whoever logged in is logged in, to a new
-    account if they have none. When a provider was only added to an account, the `token` is empty: the session goes on.
-    """
-    page = browser.wants_page(request)
-    identity = await consent.signed_in(request, state)
-    try:
-        way = consent.way(state, client, given)
-        if way.purpose == "connect":
-            if identity is None:
-                raise Unauthenticated
-            view, came = await consent.connected(state, session, identity, way, code=code, error=error)
-            return browser.to(came.next, said="%(name)s is connected.", values={"name": view.name}) if page else view
-        token, user, came = await consent.arrived(
-            state, session, way,
-            code=code, error=error, secret=request.cookies.get(consent.COOKIE, ""),
-            identity=identity, visitor=visitor,
-        )  # fmt: skip
-    except Unauthenticated:
-        raise
-    except SecondFactorNext as asked:
-        await session.rollback()
-        if not page:
-            raise asked.problem from None
-        answer = browser.to(f"/sign-in/second-factor?next={quote(asked.next)}")
-        keep(answer, request, state, TICKET, asked.problem.ticket, int(tickets.GOOD_FOR.total_seconds()))
-        answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")
-        return answer
-    except (NotDone, Problem) as failure:
-        problem = failure.problem if isinstance(failure, NotDone) else failure
-        await session.rollback()
-        if page:
-            return browser.to(
-                failure.next if isinstance(failure, NotDone) else "/", said=problem.sentence, values=problem.values
-            )
-        raise problem from None
-    answer = browser.to(came.next) if page else response
-    answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")
-    if token:
-        set_cookie(answer, request, state, token)
-    return answer if page else LoggedIn(token=token, user=user)

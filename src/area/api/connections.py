@@ -116,7 +116,7 @@ async def authorize(
     try:
         url = await grants.authorize(
             session, state.keyring, state.settings, state.registry, user_id, service,
-            bound_to=consent.bound(identity), next=back, components=component, name=name,
+            bound_to=consent.bound_to(identity), next=back, components=component, name=name,
         )  # fmt: skip
     except Problem as problem:
         await session.rollback()
@@ -142,7 +142,7 @@ async def connect(
     """
     _, auth = connections.connectable(state.registry, service)
     if isinstance(auth, OAuth2):
-        return await consent.connected_by_client(state, session, identity.user.id, service, credential, name=name)
+        return await consent.connect_client(state, session, identity.user.id, service, credential, name=name)
     return await connections.connect(
         session,
         state.keyring,
@@ -163,7 +163,7 @@ async def try_kept(
     """Try the connection as it is kept."""
     user_id = identity.user.id
     connector, _ = connections.connectable(state.registry, service)
-    tested = await consent.tested_as_kept(state, user_id, service, name)
+    tested = await consent.try_connection(state, user_id, service, name)
     if tested is None:
         raise NotFound(f"You have no connection to {connector.name}, or it can't be read any more. Connect again.")
     await connections.note(session, state.registry, user_id, service, tested, name=name)
@@ -178,6 +178,6 @@ async def disconnect(
 
     The name of one that AREAs have chosen stays, so that they go on once it is connected again.
     """
-    await consent.revoked(state, identity.user.id, service, name=name)
+    await consent.revoke(state, identity.user.id, service, name=name)
     areas = await connections.disconnect(session, state.registry, identity.user.id, service, name=name)
     return Disconnected(areas=areas)

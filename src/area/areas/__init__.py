@@ -222,7 +222,7 @@ async def remove(session: AsyncSession, user_id: int, area_id: int) -> None:
     """Delete an AREA with its log."""
     area = await own(session, user_id, area_id, lock=True)
     await queue.cancel_of_area(await raw(session), area.id)
-    await triggers.unsubscribed(session, area.id)
+    await triggers.unsubscribe(session, area.id)
     await session.execute(sql_delete(Area).where(Area.id == area.id))
     await _changed(session, area_id)
 

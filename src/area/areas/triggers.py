@@ -37,7 +37,7 @@ async def watch(
         trigger = Trigger(area_id=area.id)
         session.add(trigger)
     if trigger.source_id is not None:
-        await unsubscribed(session, area.id)
+        await unsubscribe(session, area.id)
     if action.kind == "webhook":
         trigger.source_id = None
         if renew or trigger.token_hash is None:
@@ -65,7 +65,7 @@ def new_address(keyring: Keyring, trigger: Trigger) -> None:
     trigger.token = keyring.encrypt(token, f"area:{trigger.area_id}|token")
 
 
-async def unsubscribed(session: AsyncSession, area_id: int) -> None:
+async def unsubscribe(session: AsyncSession, area_id: int) -> None:
     """Have a worker look whether the vendor still has to send this AREA anything: it was changed, switched off or deleted."""
     statement = text(
         "update sources x set due_at = now() from triggers t"
@@ -79,7 +79,7 @@ async def unsubscribed(session: AsyncSession, area_id: int) -> None:
 
 async def readdress(session: AsyncSession, scope: Scope, trigger: Trigger) -> None:
     """A new address for the AREA's webhooks, also at the vendor that was told the old one."""
-    await unsubscribed(session, trigger.area_id)
+    await unsubscribe(session, trigger.area_id)
     new_address(scope.keyring, trigger)
     await session.flush()
 

@@ -41,19 +41,19 @@ def _here(state: State, connector: Connector) -> str:
 # Connect a service
 
 
-def bound(identity: Identity) -> str:
+def bound_to(identity: Identity) -> str:
     """What a way to consent is bound to for somebody who is signed in."""
     return f"session {identity.token_id}"
 
 
-async def connected(
+async def finish_connecting(
     state: State, session: AsyncSession, identity: Identity, way: Way, *, code: str, error: str
 ) -> tuple[ConnectionView, Came]:
     """Somebody is back from a vendor: exchange the code and keep the tokens. Raises `NotDone`, `Gone`, `Conflict`."""
     connector, auth = grants.connectable(state.registry, way.slug)
     keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
-        came = await consent.come_back(using, state.keyring, way, bound(identity))
+        came = await consent.come_back(using, state.keyring, way, bound_to(identity))
     _agreed(connector.name, code, error, came)
     try:
         linked = await grants.exchange(
@@ -68,7 +68,7 @@ async def connected(
     return view, came
 
 
-async def connected_by_client(
+async def connect_client(
     state: State, session: AsyncSession, user_id: int, slug: str, given: dict[str, object], *, name: str = ""
 ) -> ConnectionView:
     """A client received the code itself: exchange it and keep the tokens. Raises `Invalid`."""
@@ -92,7 +92,7 @@ async def connected_by_client(
     return await grants.keep(session, state.keyring, state.registry, user_id, slug, linked, name=name)
 
 
-async def tested(state: State, ref: Ref) -> Tested | None:
+async def _try_tokens(state: State, ref: Ref) -> Tested | None:
     """How the tokens fare that are kept, refreshed if need be; None when there are none."""
     connector, auth = grants.connectable(state.registry, ref.slug)
     tokens = Tokens(state)
@@ -117,18 +117,18 @@ async def tested(state: State, ref: Ref) -> Tested | None:
     return Tested(works=True)
 
 
-async def tested_as_kept(state: State, user_id: int, slug: str, name: str) -> Tested | None:
+async def try_connection(state: State, user_id: int, slug: str, name: str) -> Tested | None:
     """How a connection fares as it is kept, of whatever kind; None when there is none that can be read. Raises `NotFound`."""
     connector, auth = connections.connectable(state.registry, slug)
     async with state.database.transaction() as reading:  # over before somebody else's server is waited for
         ref = Ref(user_id, slug, await vault.number(reading, connector, user_id, name))
         kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug, number=ref.number)
     if isinstance(auth, OAuth2):
-        return await tested(state, ref)
+        return await _try_tokens(state, ref)
     return None if kept is None else await connections.try_out(state.client, state.guard, connector, kept)
 
 
-async def revoked(state: State, user_id: int, slug: str, *, name: str = "") -> None:
+async def revoke(state: State, user_id: int, slug: str, *, name: str = "") -> None:
     """Before a connection is forgotten, make its tokens worthless where the vendor takes that, and nothing else needs them."""
     connector = state.registry.services.get(slug)
     if connector is None or not isinstance(connector.auth, OAuth2):
@@ -180,7 +180,7 @@ async def log_in_address(
     )
 
 
-async def arrived(
+async def finish_log_in(
     state: State,
     session: AsyncSession,
     way: Way,
@@ -226,7 +226,7 @@ async def arrived(
     return token, user, came
 
 
-async def signed_in(request: Request, state: State) -> Identity | None:
+async def identity_of(request: Request, state: State) -> Identity | None:
     """Whoever asks, if anybody is signed in."""
     token, _ = token_of(request)
     if not token:

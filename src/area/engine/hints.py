@@ -203,19 +203,19 @@ async def of_token(state: State, token_hash: str) -> Found | None:
     return Found(row["id"], action.service, action.hint, action.hint.verify, secret, row["watched"], row["heard"])
 
 
-async def heard(state: State, source: int) -> None:
+async def record_news(state: State, source: int) -> None:
     """The vendor was heard at the address: it does reach this server."""
     pool = await state.database.pool()
     await pool.execute(HEARD, source)
 
 
-async def told(state: State, service: Service, named: Sequence[str]) -> None:
+async def record_delivery(state: State, service: Service, named: Sequence[str]) -> None:
     """The vendor was heard at the address of the service: it does reach this server with these subscriptions."""
     pool = await state.database.pool()
     await pool.execute(TOLD_ALL, service.name, named)
 
 
-async def ended(state: State, source: int) -> None:
+async def record_end(state: State, source: int) -> None:
     """The vendor says that it tells no more: nobody relies on it, and the next look asks it anew."""
     pool = await state.database.pool()
     await pool.execute(ENDED, source)

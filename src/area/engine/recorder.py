@@ -18,7 +18,7 @@ from area.engine import metrics
 from area.engine.intake import LaterJob, enqueue_later
 from area.engine.state import State
 from area.kit.text import clean_text, dump_json
-from area.notices import switched_off
+from area.notices import notify_switched_off
 from area.records import Status
 
 log = structlog.get_logger()
@@ -202,7 +202,7 @@ class Recorder:
         rows = await conn.fetch(FAILED, areas, [failures[one] for one in areas], [reasons[one] for one in areas])
         for area_id, count in rows:
             if count >= GIVE_UP_AFTER:
-                await switched_off(conn, self.state.settings, area_id, count, reasons[area_id])
+                await notify_switched_off(conn, self.state.settings, area_id, count, reasons[area_id])
             await send(conn, Channel.AREA_CHANGED, str(area_id))
 
     async def _publish_often(self) -> None:

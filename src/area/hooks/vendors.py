@@ -80,7 +80,7 @@ class Vendors:
             nudged += await nudges.nudge(self._state, service, inbound.accounts(request))
         if inbound.subscriptions is not None:
             told = inbound.subscriptions(request)
-            await hints.told(self._state, service, told)
+            await hints.record_delivery(self._state, service, told)
             nudged += await nudges.nudge_subscriptions(self._state, service, told)
         return nudged
 
@@ -125,14 +125,14 @@ class Vendors:
         if reply is None and not found.watched:
             # a vendor may end a subscription that is answered so (https://www.w3.org/TR/websub/#content-distribution),
             # so it is not relied on when somebody watches again
-            await hints.ended(self._state, found.source)
+            await hints.record_end(self._state, found.source)
             return problem(410, "Nobody watches this any more.")
         if not found.heard:
-            await hints.heard(self._state, found.source)
+            await hints.record_news(self._state, found.source)
         if reply is not None:
             return replied(reply)
         if found.hint.over is not None and found.hint.over(request):
-            await hints.ended(self._state, found.source)
+            await hints.record_end(self._state, found.source)
         nudged = await nudges.nudge_source(self._state, found.source)
         log.info("hint.nudged", service=found.service.slug, source=found.source, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []

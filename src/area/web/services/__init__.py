@@ -154,7 +154,7 @@ async def test(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) ->
     state, user_id = page.state, page.user.id
     connector, _ = connections.connectable(state.registry, slug)
     account = form.get("account", "")
-    tested = await consent.tested_as_kept(state, user_id, slug, account)
+    tested = await consent.try_connection(state, user_id, slug, account)
     if tested is None:
         sentence = page.say("There is no connection that can be read. Connect again.")
         return await _show(page, session, slug, 404, problem=sentence)
@@ -172,7 +172,7 @@ async def test(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) ->
 async def disconnect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
     """Forget the connection; the service is told that AREA no longer may, where it takes that."""
     account = form.get("account", "")
-    await consent.revoked(page.state, page.user.id, slug, name=account)
+    await consent.revoke(page.state, page.user.id, slug, name=account)
     needing = await connections.disconnect(session, page.state.registry, page.user.id, slug, name=account)
     name = account or page.words(slug)(page.state.registry.services[slug].name)
     waiting = _names(needing)
