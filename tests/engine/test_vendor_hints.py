@@ -33,7 +33,8 @@ from tests.engine.test_hints import change, serving, soon
 from tests.engine.test_shared_hints import HINTS, quiet, waits
 from tests.sdk.test_verify import token
 
-KEYS = Keys("id", SecretStr("secret"))
+SECRET = "a secret of 32 bytes or more, as RFC 7518 asks"
+KEYS = Keys("id", SecretStr(SECRET))
 
 
 @contextlib.asynccontextmanager
@@ -92,8 +93,8 @@ async def test_jira_tells_of_what_is_polled(state, user, atlassian):
         (number,) = kept.kept
         assert await waits(state) == [2, 2], "it was not heard yet"
         news = {"issue": {"self": f"{SITE}/rest/api/2/issue/2"}, "matchedWebhookIds": [number]}
-        signed = {"Authorization": token(b'{"exp":%d}' % (time.time() + 60), "secret")}
-        forged = {"Authorization": token(b"{}", "guessed")}
+        signed = {"Authorization": "Bearer " + token(b'{"exp":%d}' % (time.time() + 60), SECRET)}
+        forged = {"Authorization": "Bearer " + token(b'{"exp":%d}' % (time.time() + 60), SECRET[::-1])}
         assert (await tell("/webhooks/jira", json=news, headers=forged))[0] == 401
         assert (await tell("/webhooks/jira", json={}, headers=signed))[0] == 400
         elsewhere = {**news, "issue": {"self": "https://eve.atlassian.net/rest/api/2/issue/2"}}
