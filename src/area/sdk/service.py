@@ -45,7 +45,7 @@ class Nothing(BaseModel):
 
 
 class Firing(BaseModel):
-    """What every timer returns: the planned instant, seen from the AREA's time zone."""
+    """What every timer returns: the planned instant in the AREA's time zone."""
 
     time: datetime = Field(description="The planned instant, with its offset", examples=["2026-11-23T09:00:00+01:00"])
     date: str = Field(description="Its date in the time zone", examples=["2026-11-23"])
@@ -56,18 +56,19 @@ class Firing(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One address for all accounts, `/webhooks/{slug}`, that a vendor calls when something changed.
+    """One address for all accounts, `/webhooks/{slug}`, that the vendor calls when something changed.
 
-    `accounts` tells whose account it is, by the ids that are in `Account.id`; their polls are then asked at once. Such an address is
-    entered at the vendor when AREA is registered there. In its place `subscriptions` tells which of those it is that the hints of
-    polls have asked the vendor for: they give it this address, and what they returned as `Subscription.id` is looked for. With
-    `topic` the vendor publishes to `AREA_<CLIENT>_TOPIC` instead, which they are given as `hook.url`, and which an administrator has
-    passed on to this address.
+    `accounts` returns the ids (as in `Account.id`) of the accounts that a request is about; AREA then polls them at
+    once. An administrator enters the address at the vendor when registering AREA there. Use `subscriptions` instead
+    where polls ask the vendor for hints: it returns the ids (as in `Subscription.id`) of the subscriptions that a
+    request is about. With `topic`, the vendor publishes to `AREA_<CLIENT>_TOPIC`, passed to hints as `hook.url`, and an
+    administrator forwards that topic to this address.
 
-    `verify` is given the signing secret of AREA's registration (`AREA_<CLIENT>_SIGNING_SECRET`), or its client secret.
+    `verify` gets the signing secret of AREA's registration (`AREA_<CLIENT>_SIGNING_SECRET`), or its client secret.
 
-    `token` is for a vendor that tells at this address, before anything is signed, what it will sign with, and wants to hear it from
-    an administrator: it returns what a request tells, or None. As long as no signing secret is set, it is kept for administrators to read.
+    `token` is for vendors that first send, unsigned, the token they will sign with, and want an administrator to
+    confirm it: it returns the token in a request, or None. Until a signing secret is set, administrators can read the
+    token in AREA.
     """
 
     verify: Verify
@@ -80,10 +81,10 @@ class Inbound:
 
 @dataclass(kw_only=True)
 class Action:
-    """A trigger: `kind` says how its events arrive, `function` yields them (or, a timer, returns its next instant).
+    """A trigger. `kind` says how its events arrive; `function` yields them or, for a timer, returns the next instant.
 
-    What is not `translated` was made by the hundreds from what a vendor publishes: translators are spared it, no page and no
-    fixture is written for it, and `sample` is the data of an event of it.
+    Actions that are not `translated` come from a vendor's description by the hundreds: they need no translation, no
+    page and no fixture, and `sample` holds the data of an example event.
     """
 
     service: "Service"
@@ -108,40 +109,42 @@ class Action:
 
     @property
     def key(self) -> str:
-        """`service.component`, as it stands in addresses and in AREAs."""
+        """`service.component`, as in addresses and AREAs."""
         return f"{self.service.slug}.{self.name}"
 
     @property
     def generated(self) -> bool:
-        """Whether it was made from a vendor's description rather than written."""
+        """Whether it was generated from a vendor's description."""
         return self.sample is not None
 
     def subscribe(self, function: Subscribe) -> Subscribe:
-        """Declare `async def f(ctx, hook, …) -> Subscription`: ask the vendor to send the AREA's events to `hook.url`.
+        """Declare `async def f(ctx, hook, …) -> Subscription`: ask the vendor to send events to `hook.url`.
 
-        Called when the AREA is switched on, and again after a crash in between: what exists for this address is to be found
-        rather than made twice. Without it users enter the address at the vendor by themselves.
+        Called when the AREA is switched on, and again if a crash came in between: reuse a subscription that exists for
+        this address. Without it, users enter the address at the vendor themselves.
         """
         self.on_subscribe = _of_webhook(self, function, ("ctx", "params", "hook"))
         return function
 
     def renew(self, function: Renew) -> Renew:
-        """Declare `async def f(ctx, hook, subscription, …) -> Subscription`: prolong it, called in its last third.
+        """Declare `async def f(ctx, hook, subscription, …) -> Subscription`: extend a subscription, in its last third.
 
-        Without it a subscription that ends is made anew, and the old one ended.
+        Without it, AREA makes a new subscription before the old one ends, then removes the old one.
         """
         self.on_renew = _of_webhook(self, function, ("ctx", "params", "hook", "subscription"))
         return function
 
     def unsubscribe(self, function: Unsubscribe) -> Unsubscribe:
-        """Declare `async def f(ctx, hook, subscription, …) -> None`, called when the AREA is switched off, changed or deleted."""
+        """Declare `async def f(ctx, hook, subscription, …) -> None`, called when the AREA is switched off, changed or
+        deleted.
+        """
         self.on_unsubscribe = _of_webhook(self, function, ("ctx", "params", "hook", "subscription"))
         return function
 
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """Webhooks of one shape, as `Service.webhooks` declares them, each with what its functions are given of it."""
+    """The webhooks that `Service.webhooks` declared, each with the values that its functions receive."""
 
     each: Sequence[tuple[Action, Mapping[str, Any]]]
 
@@ -166,9 +169,9 @@ class Webhooks:
 
 @dataclass(kw_only=True)
 class Reaction:
-    """Something to do. `on_crash="fail"`: an attempt cut off by a crash is recorded as failed rather than repeated.
+    """Something to do. With `on_crash="fail"`, an attempt that a crash cut off is recorded as failed, not repeated.
 
-    Translators are spared what is not `translated`: what a vendor's description says by the hundreds.
+    Reactions that are not `translated` come from a vendor's description by the hundreds and need no translation.
     """
 
     service: "Service"
@@ -184,26 +187,27 @@ class Reaction:
 
     @property
     def key(self) -> str:
-        """`service.component`, as it stands in addresses and in AREAs."""
+        """`service.component`, as in addresses and AREAs."""
         return f"{self.service.slug}.{self.name}"
 
 
 @dataclass
 class Service:
-    """A service and what it offers. `slug` is its folder and its name in addresses, `name` is what people read.
+    """A service and what it offers. `slug` is its folder and its name in addresses; `name` is what people read.
 
-    A trigger is shared by all users who watch the same with the same parameters, unless the service has `auth` or is
-    `personal`: then each user has their own. `ctx.http` lets requests in at the host of `base_url` and at `hosts`, where
-    `*.example.com` are all hosts that end so.
+    Users who watch the same thing with the same parameters share one source, unless the service has `auth` or is
+    `personal`: then each user has their own. `ctx.http` authorizes requests to the host of `base_url` and to `hosts`,
+    where `*.example.com` matches every subdomain.
 
-    With OAuth2, a component names the `scopes` that it needs beside those of every connection. `login` is for a service that is
-    connected otherwise than people log in with it: by a form, say. With `own_server`, whose `base_url` is the vendor's origin, an
-    installation may name a server of its own: `AREA_<SERVICE>_SERVER`.
+    With OAuth2, each component names the `scopes` it needs beyond those of every connection. Set `login` for a service
+    that people log in with differently from how they connect it. With `own_server` (and the vendor's origin as
+    `base_url`), an installation may use a server of its own: `AREA_<SERVICE>_SERVER`.
 
-    `pages` says how the vendor's lists come, for `ctx.http.rows`. `refusal` is given every answer of the service's own hosts that
-    `ctx.http` checks, and its JSON object (or an empty one), before the status counts; it returns the error that they stand for, or
-    None where the status says enough. `retry` are statuses, and words, of its refusals (4xx) that pass. `headers` are sent with every request to those hosts. `limited` are the codes of errors by which
-    a GraphQL server says that there were too many requests.
+    `pages` says how the vendor paginates, for `ctx.http.rows`. `refusal` sees every response of the service's own hosts
+    that `ctx.http` checks, with its JSON object (or an empty one), before the status is looked at; it returns the error
+    to raise, or None. `retry` lists statuses, and words in 4xx answers, that are temporary. `headers` go with every
+    request to those hosts. `limited` lists the error codes by which a GraphQL server says that there were too many
+    requests.
     """
 
     slug: str
@@ -237,7 +241,9 @@ class Service:
         return self.auth is not None and not (isinstance(self.auth, Credentials) and self.auth.optional)
 
     def http(self, client: Client, authority: Authority | None = None, app: Authority | None = None) -> Http:
-        """The client of its connector's functions; `authority` lets their requests in, `app` those that are AREA's own."""
+        """The client for its connector's functions. `authority` authorizes the user's requests, `app` those that AREA
+        makes for itself.
+        """
         return Http(
             client,
             self.base_url,
@@ -254,7 +260,7 @@ class Service:
         )
 
     def fixed(self, credential: Any) -> Fixed | None:
-        """What lets requests in with the credential of a form, if anything has to."""
+        """The authority for a form's credential, if requests need one."""
         made = self.auth.access if isinstance(self.auth, Credentials) else None
         return Fixed(made(credential)) if made is not None and credential is not None else None
 
@@ -268,12 +274,12 @@ class Service:
         hint: Hint | None = None,
         newest_first: bool = False,
     ) -> Callable[[Yielding], Action]:
-        """Declare `async def f(ctx, since, …) -> Events[Model]`, asked again `every` so often.
+        """Declare `async def f(ctx, since, …) -> Events[Model]`, called once per `every`.
 
-        Yield what the source shows, or return what yields it, in any order; the engine decides what is new. `since` (aware), the begin of the window,
-        only saves requests. A row that appears later than `overlap` after rows with a later date is taken for an old one.
-        With a `hint` the vendor says when there is news, and it is asked less often while that stands. Of what comes with the
-        `newest_first` no more is taken once an event is from before `since`.
+        Yield what the source shows (or return an async iterator), in any order; the engine finds out what is new.
+        `since` (aware) is the start of the window and only saves requests. A row that appears more than `overlap` after
+        rows with later dates counts as old. With a `hint`, the vendor reports news and AREA polls less often while the
+        hint stands. With `newest_first`, AREA stops reading at the first event before `since`.
         """
         names = ("ctx", "params", "since")
 
@@ -287,18 +293,18 @@ class Service:
         return declare
 
     def timer(self, title: str) -> Callable[[Callable[[Any, datetime], datetime | None]], Action]:
-        """Declare `def f(after, …) -> datetime | None`: the first instant strictly after `after` (both aware), or never.
+        """Declare `def f(after, …) -> datetime | None`: the first instant strictly after `after` (both aware), or None.
 
-        Its parameters should extend `sdk.timers.Timer`, which adds the time zone and what to do with a missed firing.
+        Its parameters should extend `sdk.timers.Timer`, which adds the time zone and what to do about a missed firing.
         """
         return lambda function: self._action(title, "timer", function, ("params", "after"))
 
     def webhook(
         self, title: str, *, verify: Verify, handshake: Handshake | None = None, scopes: tuple[str, ...] = ()
     ) -> Callable[[Yielding], Action]:
-        """Declare `async def f(ctx, request, …) -> Events[Model]`, called once the request is verified.
+        """Declare `async def f(ctx, request, …) -> Events[Model]`, called for each verified request.
 
-        `handshake` is asked before, also about requests that nobody signed: what it returns is answered, and nothing happened.
+        `handshake` runs first, on unsigned requests too: if it returns a reply, AREA sends that and fires nothing.
         """
         names = ("ctx", "params", "request")
         return lambda function: self._action(
@@ -308,10 +314,11 @@ class Service:
     def webhooks(
         self, *kinds: tuple[str, str, type[BaseModel], str, str], **more: Any
     ) -> Callable[[Yielding], Webhooks]:
-        """Declare `async def f(ctx, request, kind, model, …) -> Events[Any]`, a webhook for each of `kinds`.
+        """Declare `async def f(ctx, request, kind, model, …) -> Events[Any]`: one webhook for each of `kinds`.
 
-        Each is its name, the vendor's word for what happens, the model of its events, its title and its description. The functions, also
-        those of its subscription, take the vendor's word as `kind` and the `model` if they need them; `more` is as for `webhook`.
+        Each is a name, the vendor's word for the event, the model of its data, a title and a description. The function,
+        and those of its subscription, may take the vendor's word as `kind` and the `model`. `more` is passed on to
+        `webhook`.
         """
 
         def declare(function: Yielding) -> Webhooks:
@@ -329,15 +336,17 @@ class Service:
     def listen(self, title: str, *, scopes: tuple[str, ...] = ()) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, …) -> Events[Model]` that must not return.
 
-        It runs on one worker at a time and is restarted with back-off. When it resumes after a `yield`, that event is
-        committed: this is the moment to acknowledge it to the vendor.
+        It runs on one worker at a time and restarts with back-off. When it resumes after a `yield`, that event is
+        committed: acknowledge it to the vendor then.
         """
         return lambda function: self._action(title, "listen", function, ("ctx", "params"), scopes=scopes)
 
     def reaction(
         self, title: str, *, on_crash: OnCrash = "retry", scopes: tuple[str, ...] = ()
     ) -> Callable[[Callable[..., Awaitable[Any]]], Reaction]:
-        """Declare `async def f(ctx, …) -> Model`. It may be attempted more than once, under one `ctx.idempotency_key`."""
+        """Declare `async def f(ctx, …) -> Model`. It may run more than once, always with the same
+        `ctx.idempotency_key`.
+        """
 
         def declare(function: Callable[..., Awaitable[Any]]) -> Reaction:
             place = f"{self.slug}.{function.__name__}"
@@ -361,15 +370,14 @@ class Service:
         return declare
 
     def add(self, action: Action) -> Action:
-        """Take in an action that is made from a vendor's description rather than written."""
+        """Add an action that was generated from a vendor's description."""
         self._claim(action.name, self.actions)
         self.actions[action.name] = action
         return action
 
     def move(self, server: str) -> None:
-        """Have all of it at another server: the installation's own, in place of the vendor's.
-
-        Raises `TypeError` for a service that is at the vendor only.
+        """Use the installation's own server in place of the vendor's. Raises `TypeError` for a service without
+        `own_server`.
         """
         if not self.own_server:
             raise TypeError(f"{self.name} has no servers of one's own.")
@@ -384,10 +392,10 @@ class Service:
             self.auth = replace(self.auth, **addresses)
 
     def picker(self, function: Picking) -> Picking:
-        """Declare `async def f(ctx, …) -> list[Option]`: what the user may choose from, for fields with `pick="f"`.
+        """Declare `async def f(ctx, …) -> list[Option]`: the choices for fields with `pick="f"`.
 
-        Its other arguments are other fields of the form, as text: as long as one of them is empty there is nothing to choose from.
-        Instead of them `form` is all that there is so far. Raises the three errors.
+        Its other arguments are other fields of the form, as text; while one of them is empty, there are no choices.
+        Take `form` instead to get all fields filled in so far. May raise the three errors.
         """
         self._claim(function.__name__, self.pickers)
         self.pickers[function.__name__] = _picking(function, f"{self.slug}.{function.__name__}")
@@ -405,10 +413,11 @@ class Service:
         first: Sequence[Option] = (),
         **more: Any,
     ) -> None:
-        """Declare the picker `name`: what is to be `first`, then the rows of a list of the vendor's.
+        """Declare the picker `name`: the `first` options, then the rows of one of the vendor's lists.
 
-        `value`, `label` and `hint` are paths in a row, as for `found`, or templates as for `filled`, or functions of it. Names in braces in `url` and `params` are other
-        fields of the form; as long as one of them is empty there is nothing to choose from. `more` is as for `ctx.http.rows`: `at`, `where`, `json`.
+        `value`, `label` and `hint` are paths in a row (as for `output`), templates (as for `composed`), or functions of
+        the row. Names in braces in `url` and `params` are other fields of the form; while one of them is empty, there
+        are no choices. `more` is passed on to `ctx.http.rows`: `at`, `where`, `json`.
         """
 
         async def options(ctx: Context, form: Mapping[str, str]) -> list[Option]:
@@ -451,7 +460,7 @@ class Service:
 
 
 def _until_old(function: Callable[..., AsyncGenerator[Event[Any]]]) -> Callable[..., AsyncIterator[Event[Any]]]:
-    """The events of a poll until one is from before the window."""
+    """The events of a poll, up to the first from before the window."""
 
     @functools.wraps(function)
     async def call(ctx: Context, params: Any, since: datetime) -> AsyncIterator[Event[Any]]:
@@ -496,7 +505,7 @@ def _text(path: Shown, row: Any) -> str:
 
 
 def _event_model(hint: Any, place: str) -> type[BaseModel]:
-    """Model of `Events[Model]`."""
+    """The model in `Events[Model]`."""
     event = next(iter(typing.get_args(hint)), None)
     model = next(iter(typing.get_args(event)), None)
     if typing.get_origin(event) is not Event or not signature.is_model(model):
