@@ -1,4 +1,4 @@
-"""What a connector is given: an HTTP client with the guard on, its connection, its memory, and a way to the platform."""
+"""What a connector function gets: a guarded HTTP client, the connection, its state, and the platform."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from area.sdk.http import Http
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An execution that failed, or an AREA that was switched off by the system, as the `area` service tells it."""
+    """A failed execution, or an AREA that the system switched off, as the `area` service reports it."""
 
     id: str
     at: datetime
@@ -25,7 +25,7 @@ class Failure:
 
 
 class Platform(Protocol):
-    """What the built-in services may ask of AREA itself, always on behalf of the AREA's owner."""
+    """What the built-in services may do in AREA itself, always on behalf of the AREA's owner."""
 
     async def post_notice(self, title: str, body: str, level: str) -> int:
         """Put a notice in the user's inbox; returns its id."""
@@ -40,7 +40,7 @@ class Platform(Protocol):
         ...
 
     async def areas(self) -> Sequence[tuple[int, str]]:
-        """Numbers and names of the user's AREAs, newest first."""
+        """Ids and names of the user's AREAs, newest first."""
         ...
 
     def failures(self, since: datetime) -> AsyncIterator[Failure]:
@@ -53,18 +53,18 @@ class Platform(Protocol):
 
 
 async def _nothing_to_save() -> None:
-    """Where no trigger's state is kept."""
+    """Save nothing: there is no trigger."""
 
 
 @dataclass(slots=True)
 class Context:
-    """Handed to every connector function.
+    """Passed to every connector function.
 
-    `http` carries auth, timeout, size limit and the SSRF guard; `guard` opens sockets for what is not HTTP. `credential` is
-    the connection's typed model, or None. `state` is a small dict of JSON values kept with the trigger and committed together
-    with the events it yields; for opaque vendor tokens (ETags, cursors), not for dedupe. `idempotency_key` is the same for
-    every attempt of one execution, and empty in a trigger. A listener awaits `save` when its `state` must last although there
-    is no event yet: a baseline, a session's name.
+    `http` adds authorization, timeouts, size limits and the SSRF guard; `guard` opens sockets for other protocols.
+    `credential` is the connection's typed model, or None. `state` is a small dict of JSON values, kept with the trigger
+    and committed together with the events it yields: use it for opaque vendor tokens (ETags, cursors), not for dedupe.
+    `idempotency_key` is the same for every attempt of one execution, and empty in a trigger. A listener awaits `save`
+    to keep its `state` when there is no event yet.
     """
 
     http: Http
@@ -77,7 +77,9 @@ class Context:
     log: Any = field(default_factory=structlog.get_logger)
 
     def uuid(self, purpose: str = "") -> str:
-        """A UUID (RFC 9562, version 5) that is the same for every attempt of one execution, for vendors that take one as the name of
-        a request or of what is made; another one for each `purpose`. Empty in a trigger.
+        """A UUID (RFC 9562, version 5) that is the same for every attempt of one execution, and different for each
+        `purpose`.
+
+        For vendors that take a UUID as the id of a request or of what is created. Empty in a trigger.
         """
         return str(uuid5(NAMESPACE_URL, self.idempotency_key + purpose)) if self.idempotency_key else ""

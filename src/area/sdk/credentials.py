@@ -1,4 +1,4 @@
-"""A connection that is a form: what is typed in, how it is tried, and what of it lets requests in."""
+"""Connections that are a form: what is typed in, how it is tested, and how it authorizes requests."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # ends a line, or a te
 
 @dataclass(frozen=True, slots=True)
 class ClientGrant:
-    """A token that is got with a client's own credentials (RFC 6749 §4.4), and the only origin that it is sent to."""
+    """A token from the client-credentials grant (RFC 6749 §4.4), and the only origin that it is sent to."""
 
     server: Server
     keys: Keys
@@ -32,14 +32,14 @@ class ClientGrant:
     base_url: str
 
     def access(self, token: SecretStr) -> Access:
-        """What lets a request in with this token."""
+        """The access of a request with this token."""
         value = token.get_secret_value()
         return Access(
             headers={"Authorization": f"Bearer {value}"}, base_url=self.base_url, secrets=(value,), bound=True
         )
 
     async def ask(self, client: Client) -> Grant:
-        """A token. Raises `AuthExpired` when the client is refused, `Retry` when the server can't be asked just now."""
+        """Get a token. Raises `AuthExpired` when the client is refused, `Retry` when the server can't be reached."""
         try:
             return await oauth2.client_credentials(client, self.server, self.keys, self.scope)
         except GrantFailed as error:
@@ -50,14 +50,15 @@ class ClientGrant:
 
 @dataclass(frozen=True)
 class Credentials(Generic[Credential]):
-    """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tries it.
+    """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tests it.
 
-    `test` returns nothing when the credential works, or a sentence when that could not be proven, and raises `Permanent` or `Retry`
-    with a sentence that says what was wrong: address, certificate, login. `access` says what of it `ctx.http` sends to the service's
-    own hosts, and where the user's own server is; or `grant`, where a token to send is got first.
+    `test` returns None when the credential works, or a sentence when that can't be proven, and raises `Permanent` or
+    `Retry` with a sentence that says what was wrong: address, certificate, password. `access` says what `ctx.http`
+    sends to the service's own hosts, and where the user's own server is; use `grant` instead where a token must be
+    obtained first.
 
-    An `optional` one is for a service that works without, too. An AREA of it then has no default connection, but one that its owner has
-    chosen; `label` is what it is called unless they name it.
+    Set `optional` for a service that also works without a connection. Its AREAs then have no default connection: their
+    owner picks one, and `label` is its name unless they choose another.
     """
 
     model: type[Credential]
@@ -72,10 +73,10 @@ class Credentials(Generic[Credential]):
             raise TypeError("An optional connection needs a label: it has no name otherwise.")
 
     def read(self, given: Mapping[str, Any]) -> Credential:
-        """The credential that was typed in, or kept.
+        """Read a credential that was typed in or stored.
 
-        Raises pydantic's `ValidationError`, also for a line break or another control character in any of its texts: a server
-        could take what follows it for a command.
+        Raises pydantic's `ValidationError`, also for a control character (such as a line break) in any of its texts: a
+        server could take what follows for a command.
         """
         said = PydanticCustomError("control_character", "Remove the line break or control character.")
         wrong: list[InitErrorDetails] = [
@@ -87,7 +88,7 @@ class Credentials(Generic[Credential]):
 
 
 def _texts(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text in a value, names included, and where it stands."""
+    """Every text in a value, keys included, with its path."""
     if isinstance(value, SecretStr):
         yield place, value.get_secret_value()
     elif isinstance(value, str):

@@ -28,13 +28,13 @@ documents = Fair(
 
 
 class Reader:
-    """A file of Python that decodes one format; it may compute for `seconds` and hold `memory` bytes."""
+    """A Python file that decodes one format. It may compute for `seconds` and hold `memory` bytes."""
 
     def __init__(self, path: Path, *, seconds: int = 5, memory: int = 300_000_000) -> None:
         self._decoder = Decoder(path, documents, seconds, memory=memory)
 
     async def read(self, sender: str, content: bytes, **options: Any) -> Any:
-        """What the decoder makes of `content`, which the host `sender` sent. Raises `Permanent`, and `Retry` when AREA is too busy."""
+        """Decode `content`, which the host `sender` sent. Raises `Permanent`, and `Retry` when AREA is too busy."""
         try:
             return await self._decoder.decode(content, **options)
         except Full as error:

@@ -1,7 +1,9 @@
-"""The rule that says which rows of a polled list are new. Pure; the engine keeps `Seen` and applies it under a lock.
+"""The rule that decides which rows of a polled list are new. Pure; the engine keeps `Seen` and applies the rule under a
+lock.
 
-An event is new when its id is unknown and its time is not before the window. The window overlaps the last one by
-`OVERLAP` (or what the trigger says), so that a row which appears late still fires; `KEEP` ids stay known beyond it, for sources without dates.
+An event is new when its id is unknown and its time is not before the window. The window overlaps the previous one by
+`OVERLAP` (or what the trigger sets), so that a row that appears late still fires. `KEEP` ids stay known beyond it, for
+sources without dates.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +28,7 @@ class Seen:
 def fresh(
     events: Iterable[Event[Any]], seen: Seen, now: datetime, overlap: timedelta = OVERLAP
 ) -> tuple[list[Event[Any]], Seen]:
-    """Return the new events, oldest first, and what is known after them."""
+    """The new events, oldest first, and what is known after them."""
     offered = {event.id: event for event in events}
     # a row dated tomorrow counts as now, and does not move the window past the rows that follow
     when = {event.id: min(event.at or now, now) for event in offered.values()}

@@ -6,15 +6,15 @@ from typing import Any
 
 
 class ConnectorError(Exception):
-    """Base of the three; its message is a sentence for the user: what failed, why, what to do."""
+    """Base of the three. The message is a sentence for the user: what failed, why, what to do."""
 
 
 class Retry(ConnectorError):
-    """It failed for now and may work later. `after` is what the vendor asked for (`Retry-After`), if it did.
+    """It failed for now and may work later. `after` is how long the vendor asked to wait (`Retry-After`), if it did.
 
-    `parks` says that the limit belongs to the whole connection (a 429): every job of it waits, not just this one. `unsure` says that
-    what was asked for may have been done, for no answer came: what must not be done twice is not tried again then. `state` (JSON) is
-    what the next attempt of a reaction finds in `ctx.state`: what is done already.
+    `parks` means that the limit is on the whole connection (a 429): all its jobs wait, not just this one. `unsure`
+    means that the request may have been carried out, since no response came: what must not happen twice is then not
+    retried. `state` (JSON) is what the next attempt of a reaction finds in `ctx.state`: what has been done already.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Permanent(ConnectorError):
 
 
 class Gone(Permanent):
-    """The other side answered with a status, or words, that the request had said, as `gone`, to be no surprise."""
+    """The response had a status, or words, that the call listed as `gone`."""
 
 
 class AuthExpired(ConnectorError):

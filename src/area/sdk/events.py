@@ -17,10 +17,11 @@ Data = TypeVar("Data", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[Data]):
-    """Something happened.
+    """Something that happened.
 
-    `id` is the source's own name for it (a vendor's id, a delivery id, a timer's planned instant) and is what keeps it from
-    firing twice; never a hash of "now". An empty one says that each delivery is an event of its own. `at` is when it happened by the source's clock, aware, if the source says so.
+    `id` is the source's own id for it (a vendor's id, a delivery id, a timer's planned instant) and keeps it from
+    firing twice; never use a hash of "now". An empty id makes each delivery an event of its own. `at` is when it
+    happened by the source's clock (aware), if the source says.
     """
 
     id: str
@@ -32,7 +33,9 @@ Events = AsyncIterator[Event[Data]]
 
 
 async def news(rows: AsyncIterator[Data], name: str = "{id}", at: str = "") -> Events[Data]:
-    """The rows of a list as events: `name`, a template of their fields, is their id, and the field `at` their time, if one is said."""
+    """The rows of a list as events. `name`, a template of their fields, is their id, and the field `at` their time, if
+    given.
+    """
     async for row in rows:
         told = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row}
         yield Event(name.format_map(told), row, getattr(row, at) if at else None)
@@ -62,9 +65,9 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An incoming webhook request, its body unread and unparsed so that a signature can be checked on the raw bytes.
+    """An incoming webhook request. The body is raw bytes, so that a signature can be checked on them.
 
-    `url` is the address that the sender was told, for vendors that sign it, too.
+    `url` is the address that the sender was given, for vendors that sign it, too.
     """
 
     method: str
@@ -76,13 +79,13 @@ class Request:
     url: str = ""
 
     def header(self, name: str) -> str:
-        """What a header says, such as a delivery's id. Raises `Permanent` when it is missing or empty."""
+        """A header's value, such as a delivery's id. Raises `Permanent` when it is missing or empty."""
         if value := self.headers.get(name, ""):
             return value
         raise Permanent(f"The {name} header is missing.")
 
     def json(self) -> Any:
-        """The body as JSON. Raises `Permanent` when it is none."""
+        """The body as JSON. Raises `Permanent` when it isn't JSON."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
@@ -91,7 +94,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a vendor wants to hear before it sends events: a challenge, given back."""
+    """What a vendor expects before it sends events, such as its challenge echoed."""
 
     body: str = ""
     content_type: str = "text/plain"
@@ -100,7 +103,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where a vendor is to send an AREA's events, and what it is to sign them with (or to repeat, where it only repeats)."""
+    """Where the vendor should send an AREA's events, and the secret to sign them with (or to repeat)."""
 
     url: str
     secret: str
@@ -108,7 +111,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a vendor made of it: the id that it is renewed and ended by, when it ends by itself, and the vendor's own secret."""
+    """What the vendor returned: the id to renew and end it by, when it expires, and the vendor's own secret."""
 
     id: str
     expires_at: datetime | None = None
@@ -116,9 +119,9 @@ class Subscription:
 
 
 def whose(path: str, id: str = "") -> Callable[[Request], list[str]]:  # noqa: A002 - as Account's
-    """Have `Inbound` find in what is delivered whose accounts it is about: at a path, as for `found`, there is one or a list of them.
+    """Make `Inbound.accounts`: find the ids of the accounts at `path` (as for `output`) of a delivery, one or a list.
 
-    `id` is where in each its id is: another path, or a template as for `filled`. Raises `Permanent` where it is not told.
+    `id` is the path to the id in each, or a template as for `composed`. Raises `Permanent` when there is none.
     """
 
     def accounts(request: Request) -> list[str]:

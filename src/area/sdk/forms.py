@@ -1,4 +1,6 @@
-"""What connections that are forms have in common: what of them lets in, the address of a server of one's own, and how they are tried."""
+"""What connections that are forms share: how they authorize requests, the address of one's own server, and how to test
+them.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
@@ -24,10 +26,11 @@ def form(
     base_url: str = "",
     **asks: Any,
 ) -> Credentials[Any]:
-    """Declare a connection that is a form: `asks` are its fields by their names: `secret(…)`, `server(…)`, or a type as parameters have.
+    """Declare a connection that is a form. `asks` are its fields by name: `secret(…)`, `server(…)`, or a type as for
+    parameters.
 
-    `headers`, `params` and `base_url` are what `ctx.http` sends along and where the user's own server is, with names of fields in
-    braces: `headers={"Authorization": "Bearer {token}"}`. Blanks around a secret are not sent.
+    `headers`, `params` and `base_url` are what `ctx.http` sends, and where the user's own server is, with field names
+    in braces: `headers={"Authorization": "Bearer {token}"}`. Blanks around a secret are not sent.
     """
     model: type[BaseModel] = create_model("Form", **asks)
 
@@ -43,14 +46,14 @@ def form(
 
 
 def secret(description: str, example: str | None = None, **constraints: Any) -> Any:
-    """A field of a form that is stored encrypted and shown as dots; its arguments are those of `asked`."""
+    """A field that is stored encrypted and shown as dots. Takes the arguments of `param`."""
     return Annotated[SecretStr, asked(description, example, **constraints)]
 
 
 def server(example: str, description: str = "Address of your server", *, scheme: str = "https") -> Any:
-    """A field of a form for the address of a server: its origin is kept, with `scheme` where none is said.
+    """A field for the address of a server. Its origin is kept, with `scheme` if none was typed.
 
-    With an empty `scheme` the user has to say it.
+    With an empty `scheme` the user has to type it.
     """
 
     def origin(text: str) -> str:
@@ -64,9 +67,10 @@ def server(example: str, description: str = "Address of your server", *, scheme:
 
 
 def tried(path: str, refused: str = "", *, at: str = "", other: str = "") -> Trial:
-    """Have a form tried by a GET of `path`; when it is not let in, `refused` is said, with the form's fields in braces.
+    """Test a form by a GET of `path`. `refused` is the error when it is not authorized, with the form's fields in
+    braces.
 
-    An answer that holds nothing `at` a path (as for `found`) is that of somebody else: then `other` is said.
+    A response with nothing `at` a path (as for `output`) comes from another service: then `other` is the error.
     """
 
     async def test(ctx: Context, credential: BaseModel) -> None:

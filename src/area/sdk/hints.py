@@ -1,4 +1,4 @@
-"""What a vendor may be asked to say as soon as something changes, so that a poll need not ask all the time."""
+"""Hints: a vendor says that something changed, so that AREA need not poll all the time."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,22 +11,23 @@ from area.sdk.verify import Verify
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A vendor's subscription to what one poll watches. Its deliveries say that something changed, not what: the poll is asked then.
+    """A vendor's subscription to what one poll watches. A delivery says that something changed, not what: AREA polls
+    then.
 
-    `subscribe(ctx, params, hook)` has the vendor call `hook.url`; it may be called again after a crash in between, so what is there
-    for this address is to be found rather than made twice, where the vendor lets it be found. `renew(ctx, params, hook, subscription)`
-    prolongs it in the last third of its life; without it, it is subscribed anew and the old one ended.
-    `unsubscribe(ctx, params, hook, subscription)` is called when nobody needs it any more. `ctx.state` is the poll's, to be read only.
+    `subscribe(ctx, params, hook)` asks the vendor to call `hook.url`. It may be called again if a crash came in
+    between: reuse a subscription that exists for this address, if the vendor lets you find it. `renew(ctx, params,
+    hook, subscription)` extends it in the last third of its life; without it, AREA subscribes again and ends the old
+    one. `unsubscribe(ctx, params, hook, subscription)` is called when nobody needs it any more. `ctx.state` is the
+    poll's, and read-only here.
 
-    `verify` checks each delivery, by the secret of its address or the client's. `handshake` is asked before, also about requests
-    that nobody signed: what it returns is answered, and nothing happened. With `signs_all` it is asked after the check, of a vendor
-    that signs this, too. `over` says of a checked delivery whether it is the vendor's word that the subscription has ended: it is
-    subscribed anew.
+    `verify` checks each delivery with the secret of its address, or the client's. `handshake` runs first, on unsigned
+    requests too: if it returns a reply, AREA sends that and polls nothing; with `signs_all` it runs after the check,
+    for vendors that sign it. `over` says whether a verified delivery ends the subscription: AREA then subscribes again.
 
-    Without `verify` its deliveries come to the one address of the service (`Inbound`), which tells the `subscriptions` that they are of.
-    One may then be shared by several polls, which each find it: it is ended with the last of them.
+    Without `verify`, deliveries come to the service's one address (`Inbound`), whose `subscriptions` says which ones
+    they are for. Several polls may then share a subscription, which ends with the last of them.
 
-    `scopes` are asked for together with those of the poll. A connection that was not granted them is polled as ever.
+    `scopes` are requested together with the poll's. A connection without them is polled as usual.
     """
 
     verify: Verify | None

@@ -1,4 +1,4 @@
-"""A connection that is made at the vendor: where the user agrees, where tokens come from, and who it was."""
+"""Connections made at the vendor: where users agree, where tokens come from, and who agreed."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ __all__ = ["Account", "OAuth2", "Quirks", "profile"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who agreed, as the vendor knows them. `id` never changes and is never given to somebody else; names and addresses are."""
+    """Who agreed, as the vendor knows them. `id` never changes and is never reused; names and addresses may be."""
 
     id: str
     name: str
@@ -38,10 +38,11 @@ def profile(
     method: str = "GET",
     **options: Any,
 ) -> Callable[["Context"], Awaitable[Account]]:
-    """Have OAuth2's `account` GET `path`, and find in the answer, at paths as for `found`, who agreed.
+    """Make OAuth2's `account`: GET `path`, and find in the response, at paths as for `output`, who agreed.
 
-    `id` and `name` may be templates as for `filled`. `verified` is the path of whether the vendor has verified the e-mail address, or what it says of all that it tells.
-    A vendor that is asked otherwise has a `method` and `options`, as `ctx.http.ask` takes them: `json`, `params`.
+    `id` and `name` may be templates as for `composed`. `verified` is the path to whether the vendor has verified the
+    e-mail address, or the answer for all accounts. Pass `method` and `options` (`json`, `params`, as for
+    `ctx.http.ask`) for a vendor that needs another request.
     """
 
     async def account(ctx: "Context") -> Account:
@@ -62,11 +63,12 @@ def profile(
 class OAuth2:
     """Declare where the vendor's users agree and where tokens come from; AREA does the rest (RFC 6749 with PKCE).
 
-    `scopes` are asked for whenever the service is connected; components add theirs. `account` asks the vendor who agreed, with
-    a `ctx.http` that already carries the token. With `login_scopes` people may log in to AREA with it; these must suffice for
-    `account`, which should then tell the e-mail address and whether the vendor has verified it. Services of one vendor name the
-    same `client`, so that AREA is registered there once: `AREA_<CLIENT>_CLIENT_ID`; else it is the service's own. One of them at
-    most has `login_scopes`. `vendor` is whom people log in with, and where AREA is registered, where that is not the service's name.
+    `scopes` are requested for every connection; components add theirs. `account` asks the vendor who agreed, with a
+    `ctx.http` that already carries the token. With `login_scopes` people may log in to AREA with the vendor; these
+    scopes must suffice for `account`, which should then return the e-mail address and whether the vendor has verified
+    it. Services of one vendor share a `client`, so that AREA is registered there once (`AREA_<CLIENT>_CLIENT_ID`); by
+    default it is the service's own. At most one of them has `login_scopes`. `vendor` is the name of the vendor that
+    people log in with, if it isn't the service's name.
     """
 
     authorize_url: str
@@ -85,7 +87,7 @@ class OAuth2:
         return Server(self.authorize_url, self.token_url, self.revoke_url, self.quirks)
 
     def access(self, client_id: str, token: SecretStr) -> Access:
-        """What lets a request in with this token."""
+        """The access of a request with this token."""
         value = token.get_secret_value()
         headers = {"Authorization": f"{self.quirks.token_type} {value}"}
         if self.quirks.client_id_header:
@@ -93,7 +95,7 @@ class OAuth2:
         return Access(headers=headers, secrets=(value,))
 
     def refuses(self, response: Response) -> bool:
-        """Whether an answer says that the token is over: by the status, or by what a 200 says."""
+        """Whether a response says that the token has expired: by its status, or by an error in a 200."""
         if response.status in self.quirks.expired_statuses:
             return True
         if response.status != 200 or not self.quirks.expired_field or len(response.body) > 10_000:
@@ -106,5 +108,5 @@ class OAuth2:
 
     @property
     def login_server(self) -> Server:
-        """The same for a log-in, which asks for no tokens that last and no consent that was given before."""
+        """The same for a log-in, which needs neither long-lived tokens nor consent that was given before."""
         return replace(self.server, quirks=replace(self.quirks, authorize_params={}))

@@ -1,4 +1,4 @@
-"""What several polls do: fire when a value comes to be beyond a threshold, or once a day at a time, and ask for what is since a moment."""
+"""What several polls need: fire when a value crosses a threshold, or once a day at a time, and format timestamps."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,13 +8,15 @@ from area.kit.clock import now
 
 
 def entered(state: dict[str, Any], *, inside: bool) -> bool:
-    """Whether it is so now and was not at the last look; the first look only remembers, in `state`."""
+    """Whether `inside` is true now and was false at the last poll. The first poll only stores it in `state`."""
     before, state["inside"] = state.get("inside"), inside
     return inside and before is False
 
 
 def daily(state: dict[str, Any], time: str, timezone: str) -> datetime | None:
-    """The instant of a time of day (`HH:MM`), once it has come, and once for each day; the first look only remembers, in `state`."""
+    """The instant of a time of day (`HH:MM`) once it has passed, once a day. The first poll only stores the day in
+    `state`.
+    """
     there = now().astimezone(ZoneInfo(timezone))
     hour, minute = map(int, time.split(":"))
     planned = there.replace(hour=hour, minute=minute, second=0, microsecond=0)
@@ -26,5 +28,5 @@ def daily(state: dict[str, Any], time: str, timezone: str) -> datetime | None:
 
 
 def stamp(moment: datetime) -> str:
-    """An aware moment as most vendors take it: RFC 3339 in UTC, to the second."""
+    """An aware datetime as most vendors take it: RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""For connectors that speak another protocol than HTTP: TLS, and what to tell the user when the way to a server fails."""
+"""For connectors that speak another protocol than HTTP: TLS, and errors for connections that fail."""
 
 import socket
 import ssl
@@ -11,10 +11,10 @@ _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: str) -> ConnectorError:
-    """The error to raise for a failed connection: it names the address, the certificate, or the line.
+    """The error to raise for a failed connection: it names the address, the certificate, or the network.
 
-    `server` begins the sentence (`The IMAP server mail.example.org:993`), `timeout` is what was waited for in seconds,
-    `no_tls` is the hint for a port that does not speak TLS.
+    `server` begins the sentence (`The IMAP server mail.example.org:993`), `timeout` is the limit that was reached in
+    seconds, `no_tls` is a hint for a port that doesn't speak TLS.
     """
     if isinstance(error, LookupFailed):
         return Retry(f"{server} can't be reached: {error}")

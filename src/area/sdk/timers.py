@@ -1,4 +1,4 @@
-"""What all timers share: the time zone, and what becomes of a firing that was missed."""
+"""What all timers share: the time zone, and what to do about a missed firing."""
 
 from datetime import datetime
 from functools import cache
@@ -39,7 +39,7 @@ class Timer(BaseModel):
 
 
 def firing(params: BaseModel, planned: datetime, now: datetime) -> Firing:
-    """Return values of the firing planned at `planned` and fired `now` (both aware)."""
+    """Return values of the firing planned at `planned` that fired `now` (both aware)."""
     zone = params.zone if isinstance(params, Timer) else ZoneInfo("UTC")
     local = planned.astimezone(zone)
     return Firing(

@@ -1,4 +1,4 @@
-"""What lets a request in: headers, query parameters, and whom they come from."""
+"""What authorizes a request: headers, query parameters, and the authority that hands them out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,11 @@ SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word woul
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What lets a request in: headers, or parameters of the query, and the address of the user's own server if there is one.
+    """What authorizes a request: headers or query parameters, and the base URL of the user's own server, if there is
+    one.
 
-    `secrets` are taken out of every message; the values of headers and parameters are. What is `bound` to its `base_url` belongs to
-    that address alone: a request elsewhere is refused rather than sent without it.
+    `secrets`, and the values of headers and parameters, are removed from every message. An access that is `bound` is
+    only for its `base_url`: a request elsewhere is refused instead of being sent without it.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -25,7 +26,7 @@ class Access:
     bound: bool = False
 
     def without_secrets(self, message: str) -> str:
-        """The message with dots where a secret stood."""
+        """The message with dots in place of secrets."""
         values = {*self.secrets, *self.headers.values(), *self.params.values()}
         values |= {value.rpartition(" ")[2] for value in self.headers.values()}  # without `Bearer`
         for secret in sorted(values, key=len, reverse=True):
@@ -35,21 +36,23 @@ class Access:
 
 
 class Authority(Protocol):
-    """Lets the requests of one connection in. Never seen by a connector."""
+    """Authorizes the requests of one connection. Connectors never see it."""
 
     base_url: str
     bound: bool
 
     async def access(self) -> Access:
-        """What to send along. Raises `AuthExpired` when there is nothing that could be good, `Retry` when not just now."""
+        """The access to use. Raises `AuthExpired` when there is none that could work, `Retry` when there is none right
+        now.
+        """
         ...
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
-        """What to send along instead of what was refused with `status`; None when there is nothing else. Raises as `access`."""
+        """Another access after one was refused with `status`; None when there is no other. Raises as `access`."""
         ...
 
     def refuses(self, response: Response) -> bool:
-        """Whether this answer says that the access is not, or no longer, good."""
+        """Whether this response says that the access is not valid (any more)."""
         ...
 
 
@@ -62,13 +65,13 @@ class Fixed:
         self.bound = access.bound
 
     async def access(self) -> Access:
-        """The same each time."""
+        """Always the same access."""
         return self._access
 
     async def renewed(self, refused: Access, status: int) -> Access | None:  # noqa: ARG002 - the protocol's
-        """There is no other."""
+        """Always None."""
         return None
 
     def refuses(self, response: Response) -> bool:
-        """By the status alone."""
+        """Whether the status is 401."""
         return response.status == 401

@@ -33,20 +33,21 @@ WHOLE = Pages()  # of a vendor whose lists come whole, or with the next address 
 
 
 class Http:
-    """Requests on behalf of one connection; its `authority` is asked for requests to the service's own hosts, and to no other.
+    """Requests on behalf of one connection. Its `authority` authorizes requests to the service's own hosts, and to no
+    others.
 
-    Those are `base_url`'s (or that of the user's own server) and `hosts`: names, reached by https, or whole origins; `*.example.com` are
-    all that end so. A redirect to another host takes nothing along.
+    Those are the host of `base_url` (or of the user's own server) and `hosts`: names, reached by https, or whole
+    origins; `*.example.com` matches every subdomain. A redirect to another host carries no authorization.
 
-    `app` lets those in that are AREA's own, by `http.app`.
+    `app` authorizes requests that AREA makes for itself, by `http.app`.
 
-    `name` is what the vendor is called, `pages` how its lists come, `refusal` what its answers mean beside what their status says,
-    `retry` which of its refusals pass, as for `call`, `headers` what it wants to be told with every request, `limited` the codes of a
-    GraphQL server's errors that mean too many requests.
+    `name` is the vendor's name, `pages` how it paginates, `refusal` what its responses mean beyond their status,
+    `retry` which refusals are temporary (as for `call`), `headers` what to send with every request, `limited` the codes
+    of GraphQL errors that mean too many requests.
 
-    Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with its
-    `Retry-After`) or a 403 that says so much, `AuthExpired` on 401 when there is a connection, and `Permanent` on any other status
-    from 400.
+    Every method raises `Retry` when the other side can't be reached, is too slow or answers 408, 425, 429 or 5xx (with
+    its `Retry-After`), or a 403 that means a rate limit; `AuthExpired` on 401 when there is a connection; and
+    `Permanent` on any other status from 400.
     """
 
     def __init__(
@@ -84,10 +85,10 @@ class Http:
 
     @property
     def app(self) -> "Http":
-        """The same vendor, asked as AREA's own registration there, for what belongs to it rather than to a user.
+        """The same vendor, addressed as AREA's own registration there rather than as a user.
 
-        What it is refused says nothing of the user's connection: a 401 is `Permanent` here. Raises `Permanent` for a service that is
-        not connected with OAuth2.
+        A 401 says nothing about the user's connection, so it is `Permanent` here. Raises `Permanent` for a service that
+        isn't connected with OAuth2.
         """
         if self._app is None:
             raise Permanent(f"AREA has no registration of its own at {self._name or 'this service'}.")
@@ -97,13 +98,13 @@ class Http:
 
     @property
     def anonymous(self) -> "Http":
-        """The same without the connection."""
+        """The same client without the connection."""
         asked = copy(self)
         asked._authority, asked.connected = None, False  # noqa: SLF001 - it is one of us
         return asked
 
     def hide(self, text: str) -> str:
-        """The text with dots where a secret of the connection stood."""
+        """The text with dots in place of the connection's secrets."""
         return self._masks(text)
 
     async def request(
@@ -120,10 +121,11 @@ class Http:
         max_bytes: int = 10_000_000,
         follow: bool = True,
     ) -> Response:
-        """Send a request and return the answer, whatever its status; at most one of `json`, `data` (form) and `body`.
+        """Send a request and return the response, whatever its status. Pass at most one of `json`, `data` (form) and
+        `body`.
 
-        A longer answer than `max_bytes` raises `Permanent`. Raises `Retry` when no answer came, `Permanent` when the address
-        is refused by the guard or malformed.
+        Raises `Retry` when no response came, `Permanent` when the response is longer than `max_bytes` or the address is
+        malformed or not allowed.
         """
         if json is not None:
             body = orjson.dumps(json)
@@ -160,7 +162,7 @@ class Http:
         return replace(response, url=target)
 
     def _let_in(self, access: Access, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers, with those of the access in place of them."""
+        """The headers, replaced by those of the access where both have one."""
         self._masks = access.without_secrets
         names = {name.lower() for name in access.headers}
         return {name: value for name, value in headers.items() if name.lower() not in names} | dict(access.headers)
@@ -173,7 +175,7 @@ class Http:
 
     @contextmanager
     def _failing(self, method: str) -> Iterator[None]:
-        """What the client raises, as two of the three errors."""
+        """Turn what the client raises into two of the three errors."""
         try:
             yield
         except Blocked as error:
@@ -186,7 +188,7 @@ class Http:
             raise Retry(str(error), unsure=not error.unsent and method.upper() not in IDEMPOTENT) from error
 
     def _refuse_elsewhere(self, target: str) -> None:
-        """Raises `Permanent` for a request that the connection is not for, where that is for one address only."""
+        """Raises `Permanent` for a request elsewhere when the connection is bound to one address."""
         if self._authority is not None and self._authority.bound and not self._is_ours(target):
             place = _origin(target) or "another address"
             raise Permanent(
@@ -210,9 +212,10 @@ class Http:
         gone: Collection[int | str] = (),
         **options: Any,
     ) -> Response:
-        """`request`, with a status from 400 turned into one of the three errors; those in `retry` into `Retry`, too.
+        """Like `request`, but turns a status from 400 into one of the three errors; those in `retry` become `Retry`.
 
-        Those in `gone` raise `Gone`, for a caller that can do without. In both there may be words: of refusals (4xx) that hold them.
+        Those in `gone` raise `Gone`, for callers that can do without. Both may also hold words to look for in 4xx
+        responses.
         """
         response = await self.request(method, url, **options)
         if _is_one(response, gone):
@@ -230,7 +233,7 @@ class Http:
     @overload
     async def get(self, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed: ...
     async def get(self, url: str, kind: Any = Any, *, at: str = "", **options: Any) -> Any:
-        """GET and parse JSON: as a `kind`, if one is said, what is `at` a path (as for `found`) of the answer."""
+        """GET and parse JSON: as a `kind`, if given, of what is `at` a path (as for `output`) in the response."""
         return self._parsed(await self.call("GET", url, **options), kind, at)
 
     @overload
@@ -238,7 +241,7 @@ class Http:
     @overload
     async def post(self, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed: ...
     async def post(self, url: str, kind: Any = Any, *, at: str = "", **options: Any) -> Any:
-        """POST and parse JSON, as `get`; without a `kind`, None when the answer has no body."""
+        """POST and parse JSON, as `get`. Without a `kind`, None when the response has no body."""
         response = await self.call("POST", url, **options)
         return self._parsed(response, kind, at) if response.body or kind is not Any else None
 
@@ -287,10 +290,11 @@ class Http:
         where: Where | None = None,
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """Ask for a list page after page, and yield each row as a `kind`, if `where` says so of it: all rows, or `most` of them.
+        """Request a list page by page and yield each row as a `kind`, if `where` is true of it: all rows, or at most
+        `most`.
 
-        `pages` stands in place of the service's own, `at` in place of its `rows`; `options` are those of `call`, and `method`. Raises
-        as `call`, and `Permanent` for what is no list.
+        `pages` replaces the service's own, `at` its `rows`. `options` are those of `call`, and `method`. Raises as
+        `call`, and `Permanent` when the response holds no list.
         """
         path = (pages or self._pages).rows if at is None else at
         vendor, count = self._name or url, 0
@@ -313,7 +317,7 @@ class Http:
         method: str = "GET",
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """The pages of such a list, each as a `kind`, where they say more than their rows."""
+        """The pages of such a list, each as a `kind`, for vendors that say more in them than their rows."""
         how = pages or self._pages
         body = options.pop("json", None)
         options["params"] = {**how.query, **(options.get("params") or {})}
@@ -342,11 +346,12 @@ class Http:
         silence: float = 120,
         longest: int = 1_000_000,
     ) -> AsyncIterator[str]:
-        """GET an answer that need not end, such as server-sent events, and yield its lines as they come, without their ends.
+        """GET a response that need not end, such as server-sent events, and yield its lines as they come, without line
+        ends.
 
-        Raises as `call`, `Retry` when nothing comes for `silence` seconds or the line breaks off, and `Permanent` for a line of
-        more than `longest` bytes and for any other status than 200: redirects are not followed. It returns when the other side says
-        that this was all.
+        Raises as `call`, `Retry` when nothing comes for `silence` seconds or the connection breaks, and `Permanent` for
+        a line of more than `longest` bytes and for any status but 200: redirects are not followed. Returns when the
+        other side ends the response.
         """
         target = self._base_url + url if url.startswith("/") else url
         authority = self._authority if self._is_ours(target) else None
@@ -391,11 +396,12 @@ class Http:
         path: str = "/graphql",
         **options: Any,
     ) -> Any:
-        """What a GraphQL server answers as `data` (https://spec.graphql.org/October2021/#sec-Response-Format), or what is `at` a path
-        of it, as a `kind`; `options` are those of `request`.
+        """The `data` of a GraphQL response, or what is `at` a path in it, as a `kind`. `options` are those of
+        `request`.
 
-        An error, whatever the status, raises `Permanent` with its message, or `Retry` for the whole connection if its code or type
-        in `extensions` is one of the service's `limited`; else the status counts.
+        An error, whatever the status, raises `Permanent` with its message, or `Retry` for the whole connection if its
+        code or type in `extensions` is one of the service's `limited`; otherwise the status counts.
+        https://spec.graphql.org/October2021/#sec-Response-Format
         """
         response = await self.request("POST", path, json={"query": query, "variables": variables or {}}, **options)
         if response.status in (401, 408, 425, 429) or response.status >= 500:
@@ -424,9 +430,9 @@ class Http:
         most: int = 5,
         **options: Any,
     ) -> AsyncIterator[Any]:
-        """The nodes, each as a `kind`, of what is `at` a path of what `graphql` answers: a connection, of which `most` pages are read.
+        """The nodes of a GraphQL connection `at` a path, each as a `kind`. At most `most` pages are read.
 
-        For these the query takes `$after`, and wants to know `pageInfo { hasNextPage endCursor }`
+        The query takes `$after` and selects `pageInfo { hasNextPage endCursor }`
         (https://relay.dev/graphql/connections.htm). Raises as `graphql`.
         """
         given = ({"after": None} if "$after" in query else {}) | dict(variables or {})
@@ -439,9 +445,9 @@ class Http:
                 return
 
     async def get_if_changed(self, url: str, state: dict[str, Any], **options: Any) -> Response | None:
-        """GET with the ETag and Last-Modified that `state` remembers; None when nothing changed (RFC 9110 §13).
+        """GET with the ETag and Last-Modified in `state`; None when nothing changed (RFC 9110 §13).
 
-        Remembers in `state` what the answer says, and the hash of its body for servers that know neither header.
+        Stores in `state` what the response says, and the hash of its body for servers that send neither header.
         """
         headers = dict(options.pop("headers", None) or {})
         if state.get("url") == url:
@@ -464,7 +470,7 @@ class Http:
         return None if same else response
 
     def check(self, response: Response, retry: Collection[int | str] = ()) -> None:
-        """Raise the error that the status stands for (`Retry` for those in `retry`, too); nothing below 400."""
+        """Raise the error that the status stands for (`Retry` for those in `retry`, too). Does nothing below 400."""
         status = response.status
         ours = self.connected and (not (self._origins or self._domains) or self._is_ours(response.url))
         if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
@@ -491,13 +497,13 @@ class Http:
 
 
 def _is_one(response: Response, of: Collection[int | str]) -> bool:
-    """Whether its status is one of them, or its refusal holds one of their words."""
+    """Whether the status is one of them, or a 4xx response holds one of their words."""
     words = [one for one in of if isinstance(one, str)] if 400 <= response.status < 500 else []
     return response.status in of or any(one in response.text for one in words)
 
 
 def _quota(response: Response) -> timedelta | None:
-    """How long to wait where a 403 stands for too many requests, as it does at GitHub and Google; None where it does not.
+    """How long to wait when a 403 means a rate limit, as at GitHub and Google; None when it doesn't.
 
     https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
     """
@@ -511,7 +517,7 @@ def _quota(response: Response) -> timedelta | None:
 
 
 def _origin(address: str) -> str:
-    """Where a request to `address` goes, or nothing when it can't be sent: the client says so, once it is to."""
+    """The origin of `address`, or "" when it can't be sent: the client says so when it is sent."""
     try:
         return origin(address) if address else ""
     except RequestFailed:

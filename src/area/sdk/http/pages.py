@@ -11,12 +11,14 @@ from area.sdk.answers import look
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """How a vendor's lists come: where in an answer the `rows` are (empty: the answer is the list), and what leads on.
+    """How a vendor paginates: the path to the `rows` in a response (empty: the response is the list), and where the
+    next page is.
 
-    `next` is where the next page's address is, or its cursor, which is sent as `cursor`: in the query, or in the body of a request
-    that has one; or a function that finds it in the answer. An object that is there is sent in the query, member by member. Or it is in the `header` of that name. Without either it is the address in the
-    header `Link` (RFC 8288). `more` is where an answer says whether there is a next page, of a vendor that tells a cursor in any case. `query` is sent with each request. Of one list
-    `most` pages are read.
+    `next` is the path to the next page's URL or cursor, or a function that finds it in the response. A cursor is sent
+    as `cursor`: in the query, or in the body of a request that has one; an object is sent in the query, member by
+    member. `header` names a response header that holds the cursor instead. Without either, the header `Link` (RFC 8288)
+    leads on. `more` is the path to whether there is a next page, for vendors that always return a cursor. `query` goes
+    with each request. At most `most` pages are read.
     """
 
     rows: str = ""
@@ -29,7 +31,7 @@ class Pages:
 
 
 def next_page(how: Pages, response: Response, answer: Any) -> Any:
-    """The next page's address or cursor, if there is one."""
+    """The next page's URL or cursor, or None."""
     if how.next:
         return how.next(answer) if callable(how.next) else look(how.next, answer)
     if how.header:

@@ -1,4 +1,4 @@
-"""Reading vendors' answers, and writing addresses and bodies."""
+"""Reading vendors' responses, and writing addresses and bodies."""
 
 from functools import cache
 from typing import Any, TypeVar, overload
@@ -13,7 +13,7 @@ Parsed = TypeVar("Parsed")
 
 
 def object_of(response: Response) -> dict[str, Any]:
-    """The JSON object of an answer; nothing when it is none, for then the status says it all."""
+    """The response's JSON object; empty if it has none, since then the status is all there is to know."""
     try:
         body = response.json()
     except RequestFailed:
@@ -22,7 +22,7 @@ def object_of(response: Response) -> dict[str, Any]:
 
 
 def json_of(response: Response) -> Any:
-    """The answer's JSON. Raises `Permanent` for what is none."""
+    """The response's JSON. Raises `Permanent` if it isn't JSON."""
     try:
         return response.json()
     except RequestFailed as error:
@@ -30,12 +30,12 @@ def json_of(response: Response) -> Any:
 
 
 def quoted(template: str, *values: str) -> str:
-    """An address whose braces are filled in with what may hold any character: `quoted("/teams/{}/channels", team)`."""
+    """Fill the braces of an address with values that may hold any character: `quoted("/teams/{}/channels", team)`."""
     return template.format(*(quote(value, safe="") for value in values))
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """Those of the values that are given, for a body or a query: neither None nor empty. False and 0 stay."""
+    """The values that are neither None nor empty, for a body or a query. False and 0 stay."""
     return {name: value for name, value in values.items() if value is not None and value not in ("", [], {})}
 
 
@@ -48,9 +48,10 @@ def parse(kind: Any, values: Any, vendor: str) -> Any: ...
 
 
 def parse(kind: Any, values: Any, vendor: str) -> Any:
-    """What `vendor` answered (a `Response`, JSON as bytes, or parsed JSON) as a model, or another type such as `list[Row]`.
+    """Read a response of `vendor` (a `Response`, JSON bytes, or parsed JSON) as a model, or another type such as
+    `list[Model]`.
 
-    Raises `Permanent`, with the name of the field, for what is not as the vendor documents it.
+    Raises `Permanent`, naming the field, when it isn't what the vendor documents.
     """
     values = values.body if isinstance(values, Response) else values
     adapter = _adapter(kind)
