@@ -12,7 +12,7 @@ from bench.w1 import measure, measured, prepare, sink
 LOAD = ("-c", "64")
 MILLION = """
 insert into area_executions (area_id, status, trigger_data, execution_result, completed_at, execution_time_ms)
-select 1, 'success', '{"body": {"id": "x", "title": "hello"}, "method": "POST", "headers": {}}', '{"version": 1, "result": {"status": 200}}',
+select 1, 'success', '{"body": {"id": "x", "title": "hello"}, "method": "POST", "headers": {}}', '{"status": 200}',
        timezone('utc', now()), 5 from generate_series(1, 1000000)
 """
 

@@ -1,6 +1,14 @@
-"""The facts of a run, with their types: how far it is, and why it waits by itself."""
+"""The facts of a run, with their types: how far it is, why it waits by itself, and what AREA keeps of it beside the seed's columns."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from area.kit.crypto import Keyring
+from area.kit.text import dump_json
 
 # `area_executions.status`
 Status: TypeAlias = Literal["pending", "running", "success", "failed", "cancelled", "skipped"]
@@ -12,3 +20,80 @@ Status: TypeAlias = Literal["pending", "running", "success", "failed", "cancelle
 Reason: TypeAlias = Literal[
     "run", "replay", "chain", "delay", "connection", "parked", "retry", "crowded", "handed_back"
 ]
+
+
+class Attempt(BaseModel):
+    """One attempt: when it began, how many milliseconds it took, and why it failed; one that succeeded has no `error`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    at: datetime
+    error: str | None = None
+    ms: int | None = None
+    interrupted: bool = False
+
+
+class RunRecord(BaseModel):
+    """What AREA keeps of a run beside the seed's columns: a row of `execution_records`.
+
+    `version` is the AREA's that it ran with, or is to run with if `as_it_was`. `forced`: also while the AREA is off. `chain` are
+    the AREAs that led here. `parameters` (sealed) were given in place of the AREA's. `attempts` holds those that failed, and the
+    one that succeeded after them. `state` is what an attempt left for the next one.
+    """
+
+    version: int | None = None
+    as_it_was: bool = False
+    forced: bool = False
+    replay_of: int | None = None
+    chain: list[int] = []
+    parameters: str | None = None
+    attempts: list[Attempt] = []
+    state: dict[str, Any] = {}
+
+    @property
+    def interruptions(self) -> int:
+        """How many attempts ended because their worker did."""
+        return sum(attempt.interrupted for attempt in self.attempts)
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any] | str | None, status: Status) -> "RunRecord":
+        """A row, as a mapping or as JSON. A run that succeeded without one had a single attempt, with the AREA's first version."""
+        if row is None:
+            return PLAIN.model_copy(deep=True) if status == "success" else cls()
+        return cls.model_validate_json(row) if isinstance(row, str) else cls.model_validate(row)
+
+
+PLAIN = RunRecord(version=1)  # of a success, it needs no row
+
+# the rows of a JSON array that `as_rows` makes, in the order of KEEP's columns
+RECORDS = (
+    "jsonb_to_recordset({0}::jsonb) as r(execution_id bigint, version int, as_it_was bool, forced bool, replay_of bigint,"
+    " chain jsonb, parameters text, attempts jsonb, state jsonb)"
+)
+KEEP = (
+    "insert into execution_records"
+    " (execution_id, version, as_it_was, forced, replay_of, chain, parameters, attempts, state) select r.* from "
+)
+
+
+def as_rows(records: Mapping[int, RunRecord]) -> str | None:
+    """Records by their executions' ids, for `RECORDS`; None when there are none."""
+    rows = [{"execution_id": number, **record.model_dump(mode="json")} for number, record in records.items()]
+    return dump_json(rows).decode() if rows else None
+
+
+def seal(keyring: Keyring, execution_id: int, parameters: Mapping[str, Any]) -> str:
+    """Parameters that a run was given, as they are stored."""
+    return keyring.encrypt(dump_json(parameters).decode(), context(execution_id))
+
+
+def unseal(keyring: Keyring, execution_id: int, sealed: str) -> dict[str, Any]:
+    """The inverse of `seal`; also what is in clear, right after an upgrade. Raises `Undecryptable`."""
+    text = sealed if sealed.startswith("{") else keyring.decrypt(sealed, context(execution_id))
+    opened: dict[str, Any] = orjson.loads(text)
+    return opened
+
+
+def context(execution_id: int) -> str:
+    """What the parameters of an execution are encrypted for."""
+    return f"execution:{execution_id}|parameters"

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import structlog
-from sqlalchemy import literal, select, tuple_, update
+from sqlalchemy import ColumnElement, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area import records
 from area.accounts import two_factor
 from area.areas.plans import SECRET, secret_context, source_context
 from area.catalog.declared import slug_of
@@ -17,6 +18,7 @@ from area.db.models import (
     Component,
     ConnectionState,
     Draft,
+    ExecutionRecord,
     NamedConnection,
     Service,
     Source,
@@ -102,8 +104,12 @@ async def _rotate_named(session: AsyncSession, keyring: Keyring, slugs: Mapping[
 
 
 async def _rotate_texts(session: AsyncSession, keyring: Keyring) -> int:
-    """What is watched, and drafts."""
+    """What is watched, drafts, and the parameters that runs were given."""
     count = 0
+    given = ExecutionRecord.parameters
+    async for number, sealed in _pages(session, (ExecutionRecord.execution_id,), given, only=given.not_like("{%")):
+        where = (ExecutionRecord.execution_id == number,)
+        count += await _again(session, keyring, given, sealed, records.context(number), where)
     async for number, key, params in _pages(session, (Source.id,), Source.key, Source.params):
         texts = {name: _renewed(keyring, value, source_context(key, name)) or value for name, value in params.items()}
         if texts != params:
@@ -147,9 +153,13 @@ async def _rotate_versions(session: AsyncSession, keyring: Keyring, slugs: Mappi
     return count
 
 
-async def _pages(session: AsyncSession, keys: tuple[Any, ...], *columns: Any) -> AsyncIterator[Any]:
+async def _pages(
+    session: AsyncSession, keys: tuple[Any, ...], *columns: Any, only: ColumnElement[bool] | None = None
+) -> AsyncIterator[Any]:
     """All rows of a table by its primary key, a batch at a time, as they may be changed meanwhile."""
     statement = select(*keys, *columns).order_by(*keys).limit(BATCH)
+    if only is not None:
+        statement = statement.where(only)
     rows = (await session.execute(statement)).all()
     while rows:
         for row in rows:

@@ -1,19 +1,26 @@
-"""Encrypts what older versions of AREA stored in clear: texts of AREAs, of what is watched and of drafts that may hold a secret."""
+"""Encrypts what older versions of AREA stored in clear: texts of AREAs, of what is watched and of drafts that may hold a secret, and
+the parameters that runs were given.
+"""
 
 from collections.abc import Mapping
 
+import structlog
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area import records
 from area.areas.parameters import sealed
 from area.areas.plans import SECRET, seal_draft, source_context
-from area.db.models import AreaVersion, Draft, Meta, Source
-from area.kit.crypto import Keyring
+from area.db.models import AreaVersion, Draft, ExecutionRecord, Meta, Source
+from area.kit.crypto import Keyring, Undecryptable
 from area.registry import Registry
 from area.sdk.fields import by_name
 
 DONE = "sealed"  # the key in `meta`
-VERSION = "1"  # of what is looked at; a later one is done again
+VERSION = "2"  # of what is looked at; a later one is done again
+GIVEN_SINCE = "0013"  # the revision from which on the parameters that runs were given are encrypted
+
+log = structlog.get_logger()
 
 PARAMETERS = """
 select p.area_id, p.variable_id, p.value, cast(c.type as text) as kind, c.name as component, s.name as service, v.name
@@ -56,7 +63,44 @@ async def seal(session: AsyncSession, keyring: Keyring, registry: Registry) -> i
         if "sealed" not in draft.content:
             draft.content = seal_draft(keyring, draft.user_id, draft.key, draft.content)
             count += 1
+    count += await _given(session, keyring)
     await session.merge(Meta(key=DONE, value=VERSION))
+    return count
+
+
+async def unseal_given(session: AsyncSession, keyring: Keyring) -> int:
+    """Decrypt the parameters that runs were given, as versions before `GIVEN_SINCE` read them; returns how many can't be read."""
+    rows = await session.execute(
+        select(ExecutionRecord.execution_id, ExecutionRecord.parameters).where(
+            ExecutionRecord.parameters.not_like("{%")
+        )
+    )
+    unreadable = 0
+    for number, parameters in rows.all():
+        assert parameters is not None  # noqa: S101 - it is unlike something
+        try:
+            opened = keyring.decrypt(parameters, records.context(number))
+        except Undecryptable as error:
+            log.error("sealing.unreadable", execution=number, error=str(error))  # noqa: TRY400
+            unreadable += 1
+            continue
+        its = update(ExecutionRecord).where(ExecutionRecord.execution_id == number)
+        await session.execute(its.values(parameters=opened))
+    return unreadable
+
+
+async def _given(session: AsyncSession, keyring: Keyring) -> int:
+    """The parameters that runs were given."""
+    rows = await session.execute(
+        select(ExecutionRecord.execution_id, ExecutionRecord.parameters).where(ExecutionRecord.parameters.like("{%"))
+    )
+    count = 0
+    for number, parameters in rows.all():
+        assert parameters is not None  # noqa: S101 - it is like something
+        sealed_again = keyring.encrypt(parameters, records.context(number))
+        its = update(ExecutionRecord).where(ExecutionRecord.execution_id == number)
+        await session.execute(its.values(parameters=sealed_again))
+        count += 1
     return count
 
 

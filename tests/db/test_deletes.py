@@ -24,6 +24,7 @@ ROWS = """
     insert into area_connections (area_id, kind, connection_id) values (1, 'reaction', 1), (2, 'reaction', 2);
     insert into area_executions (area_id) values (1), (1), (2);
     insert into execution_jobs (execution_id, job_id, reason, due_at) values (1, 1, 'retry', now()), (3, 3, 'retry', now());
+    insert into execution_records (execution_id) values (1), (3);
     insert into hook_states (area_id, state_key) values (1, 'event:1'), (2, 'event:1');
     insert into sources (key, component_id, user_id, params) values ('k1', 1, 1, '{}'), ('k2', 1, 2, '{}'), ('all', 1, null, '{}');
     insert into source_hints (source_id, token_hash, token, secret) values (1, 't1', 't', 's'), (2, 't2', 't', 's');
@@ -103,6 +104,7 @@ async def test_a_user_takes_everything_along(connection: asyncpg.Connection):
         assert await count(connection, table, "area_id = 1") == 0, table
         assert await count(connection, table, "area_id = 2") > 0, table
     assert await connection.fetch("select execution_id from execution_jobs") == [(3,)]
+    assert await connection.fetch("select execution_id from execution_records") == [(3,)]
     assert await connection.fetch("select token_hash from invitations") == [("i2",)]
     assert await connection.fetch("select token_hash from source_hints") == [("t2",)]
     assert await count(connection, "sources", "key = 'all'") == 1
@@ -123,6 +125,7 @@ async def test_an_area_takes_everything_along(connection: asyncpg.Connection):
         assert await count(connection, table, "area_id = 1") == 0, table
         assert await count(connection, table, "area_id = 2") > 0, table
     assert await count(connection, "execution_jobs", "execution_id < 3") == 0
+    assert await count(connection, "execution_records", "execution_id < 3") == 0
     assert await connection.fetch("select area_id from notices order by id") == [(None,), (2,)]
     assert await count(connection, "sources", "key = 'k1'") == 1  # the engine's to clear
 

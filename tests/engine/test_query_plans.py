@@ -9,6 +9,7 @@ from area import notices
 from area.db import queue
 from area.engine import cache, delivery, executor, hints, intake, nudges, recorder, watch
 from area.engine.sources import leases, life, turns
+from area.runs import history
 
 from .conftest import make_area
 
@@ -38,6 +39,7 @@ async def filled(state, user):
         select id, 1, (select config from area_versions limit 1) from areas where id > 1;
         insert into area_executions (area_id, status) select 1 + n % 2000, 'success' from generate_series(1, 50000) n;
         insert into hook_states (area_id, state_key) select 1 + n % 2000, 'event:' || n from generate_series(1, 50000) n;
+        insert into execution_records (execution_id, replay_of) select n, case when n % 10 = 0 then n end from generate_series(1, 50000) n;
         insert into execution_jobs (execution_id, job_id, reason, due_at) select n, n, 'retry', now() from generate_series(1, 5000) n;
         insert into pgqueuer (priority, status, entrypoint, payload) select 0, 'queued', 'later', '1' from generate_series(1, 5000);
         insert into pgqueuer_log (job_id, status, priority, entrypoint) select n, 'picked', 0, 'later' from generate_series(1, 5000) n;
@@ -65,6 +67,7 @@ LARGE = (
     "hook_states",
     "triggers",
     "execution_jobs",
+    "execution_records",
     "area_versions",
     "sources",
     "source_hints",
@@ -87,8 +90,11 @@ QUERIES = {
     "who watches": (leases.SUBSCRIBERS, (5,)),
     "is it switched on": (intake.SWITCHED_ON, ([1, 2, 3],)),
     "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),
-    "take in": (intake.INSERT, ([1, 2], ["{}", "{}"], [None, None])),
-    "finish": (recorder.FINISH, ([1], ["success"], ["{}"], [None], [None], [None], [1])),
+    "take in": (intake.INSERT, ([1, 2], ["{}", "{}"])),
+    "finish": (recorder.FINISH, ([1], ["success"], ["{}"], [None], [None], [None], [1], "[]")),
+    "run by another AREA": (intake.RECORD, ("[]",)),
+    "mark as running": (executor.START, ([1], [None])),
+    "what was run again": (str(history.REPLAYS).replace(":ids", "$1::bigint[]"), ([1, 2, 3],)),
     "how often it was claimed": (queue.PICKS, (5,)),
     "what is claimed next": (queue.NEXT_IN_LINE, ()),
     "whether all is done": (queue.IDLES, ()),

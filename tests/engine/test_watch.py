@@ -11,6 +11,7 @@ from area.engine.intake import LaterJob, Offer, accept, enqueue_later
 from area.engine.sources import Sources
 from area.engine.watch import Watch
 from area.kit.clock import now
+from area.records import RunRecord
 
 from .conftest import make_area, rows, until, worker
 
@@ -99,7 +100,7 @@ async def test_jobs_of_a_clock_that_was_ahead_are_due_when_they_should_be(state,
     area = await make_area(state, user)
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
-        (one,) = await accept(conn, [Offer(area.id, "", b"{}", result={"chain": []})])
+        (one,) = await accept(conn, [Offer(area.id, "", b"{}", record=RunRecord())])
         await enqueue_later(conn, [LaterJob(one.execution_id, now() + timedelta(minutes=5), "delay")])
     await pool.execute(
         "update pgqueuer set created = created + interval '1 day', execute_after = execute_after + interval '1 day'"

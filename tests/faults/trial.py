@@ -28,18 +28,20 @@ HURRY = "update pgqueuer set execute_after = now() where entrypoint = 'later' an
 CAUGHT_UP = """
 select extract(epoch from max(completed_at) - to_timestamp($1) at time zone 'utc') from area_executions
 where created_at < to_timestamp($1) and completed_at > to_timestamp($1) at time zone 'utc'
-  and not coalesce(jsonb_path_exists(execution_result, '$.attempts[*] ? (!exists(@.interrupted))'), false)
+  and not exists (select from execution_records r where r.execution_id = id
+                  and jsonb_path_exists(r.attempts, '$[*] ? (@.error != null && @.interrupted == false)'))
 """
 STUCK = """
-select e.id, e.status, e.created_at, e.error_message, e.execution_result, j.job_id, j.reason, j.due_at,
+select e.id, e.status, e.created_at, e.error_message, to_jsonb(r) as record, j.job_id, j.reason, j.due_at,
        p.status as job_status, p.execute_after, p.heartbeat
-from area_executions e left join execution_jobs j on j.execution_id = e.id left join pgqueuer p on p.id = j.job_id
+from area_executions e left join execution_records r on r.execution_id = e.id
+left join execution_jobs j on j.execution_id = e.id left join pgqueuer p on p.id = j.job_id
 where e.status in ('pending', 'running') order by e.id limit 20
 """
 ATTEMPTS = """
 select count(*) filter (where not coalesce((a->>'interrupted')::bool, false)) as failed,
        count(*) filter (where coalesce((a->>'interrupted')::bool, false)) as interrupted
-from area_executions, jsonb_array_elements(coalesce(execution_result->'attempts', '[]')) a
+from execution_records, jsonb_array_elements(attempts) a where a->>'error' is not null
 """
 
 

@@ -197,6 +197,11 @@ async def _areas(live: Stage, canaries: Canaries) -> None:
     await live.request("POST", broken, json_body={})
     done = "select status in ('success', 'failed') from area_executions where id = $1"
     await live.until(done, answer.body["execution_id"], seconds=20)
+    given = {"url": f"{live.website}/sink", "headers": f"X-Api-Key: {canaries.make('key that one run was given')}"}
+    replay = f"/api/executions/{answer.body['execution_id']}/replay"
+    again = await victor.ask("POST", replay, {"parameters": given})
+    assert again.status == 202, again
+    await live.until(done, again.body["execution_id"], seconds=20)
 
 
 async def test_a_canary_is_found_where_it_is():

@@ -11,7 +11,7 @@ from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.doors import stream
 from area.doors.body import Route
-from area.doors.deps import BigId, In, Line, Moment, Runner, SessionDep, Someone, StateDep, token_of, within
+from area.doors.deps import BigId, In, Line, Moment, Runner, ScopeDep, SessionDep, Someone, StateDep, token_of, within
 from area.engine import control
 from area.records import Status
 
@@ -83,9 +83,9 @@ async def live(
 
 
 @router.get("/{execution_id}", responses=answers(401, 404, 422), summary="An execution")
-async def read_one(execution_id: BigId, identity: Someone, session: SessionDep) -> runs.ExecutionView:
+async def read_one(execution_id: BigId, identity: Someone, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
     """One execution: what came in, what was sent, what came back, each attempt."""
-    return await runs.get(session, identity.user.id, execution_id)
+    return await runs.get(session, scope, identity.user.id, execution_id)
 
 
 @router.post(
@@ -106,7 +106,7 @@ async def replay(
 
 
 @router.post("/{execution_id}/cancel", responses=answers(401, 403, 404, 409, 422), summary="Cancel it")
-async def cancel(execution_id: BigId, identity: Runner, session: SessionDep) -> runs.ExecutionView:
+async def cancel(execution_id: BigId, identity: Runner, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
     """Cancel an execution that waits or runs."""
     await control.cancel(session, identity.user.id, execution_id)
-    return await runs.get(session, identity.user.id, execution_id)
+    return await runs.get(session, scope, identity.user.id, execution_id)

@@ -98,10 +98,12 @@ async def _until_over(state: "State", user_id: int, execution_id: int, seconds: 
     """The execution, once it is over or the time is."""
     import asyncio
 
+    from area.engine import control
+
     end = time.monotonic() + seconds
     while True:
         async with state.database.sessions() as session:
-            view = await runs.get(session, user_id, execution_id)
+            view = await runs.get(session, control.scope(state), user_id, execution_id)
         if view.status not in ("pending", "running") or time.monotonic() > end:
             return view
         await asyncio.sleep(LOOK_EVERY)

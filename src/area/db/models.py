@@ -181,8 +181,9 @@ class AreaParameter(Base):
 
 
 class AreaExecution(Base):
-    """One run of an AREA. `execution_result` is `{"version", "result", "attempts": [{"at", "error", "ms"}], "state"}`; `state` is what
-    an attempt left for the next one.
+    """One run of an AREA. `execution_result` is what the reaction returned; what else is known of it is in `execution_records`.
+
+    `started_at`, `completed_at` and `execution_time_ms` are of the whole run, from its first attempt to its end.
     """
 
     __tablename__ = "area_executions"
@@ -559,6 +560,30 @@ class ExecutionJob(Base):
     job_id: Mapped[int] = mapped_column(BigInteger, index=True)
     reason: Mapped[str] = mapped_column(String(20))
     due_at: Mapped[datetime] = mapped_column(AWARE)
+
+
+class ExecutionRecord(Base):
+    """What AREA keeps of an execution beside the seed's columns (`records.RunRecord`). A success without one had a single attempt, with
+    the AREA's first version.
+    """
+
+    __tablename__ = "execution_records"
+    __table_args__ = (
+        Index("ix_execution_records_replay_of", "replay_of", postgresql_where=text("replay_of is not null")),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    execution_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("area_executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int | None] = mapped_column(Integer)
+    as_it_was: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    forced: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    replay_of: Mapped[int | None] = mapped_column(BigInteger)
+    chain: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"))
+    parameters: Mapped[str | None] = mapped_column(Text)  # encrypted JSON
+    attempts: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"))
+    state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"))
 
 
 class Notice(Base):

@@ -5,29 +5,31 @@ from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
 from area.areas import AreaIn
 from area.areas.parameters import configs
 from area.areas.parameters import present as present_config
-from area.areas.plans import Plan, compile_config, field_errors
+from area.areas.plans import MASK, Plan, compile_config, field_errors, to_text
 from area.areas.samples import sample_of
 from area.db import queue
-from area.db.models import Area, AreaExecution
+from area.db.models import Area, AreaExecution, AreaVersion, ExecutionRecord
 from area.db.notify import Channel
 from area.db.session import notify, raw
 from area.engine.intake import EventTooLargeError, LaterJob, check_size, enqueue_later
 from area.engine.state import State
 from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
+from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
-from area.kit.problems import Conflict, Invalid, NotFound, TooLarge
+from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooLarge
 from area.kit.template import RenderError
 from area.kit.text import dump_json
-from area.records import Reason
-from area.sdk import Action
+from area.records import Reason, RunRecord, seal, unseal
+from area.runs import record_of
+from area.sdk import Action, Reaction
 from area.sdk.fields import by_name
 
 Mode = Literal["as_it_was", "present"]
@@ -127,7 +129,7 @@ async def run(
     if data is None:
         config = await present_config(session, scope(state), area)
         data = sample_of(state.registry, compile_config(state.registry, config).action)
-    return await _insert(session, area.id, data, {"forced": True}, "run")
+    return await _insert(session, state, area.id, data, RunRecord(forced=True), "run")
 
 
 async def replay(
@@ -140,28 +142,43 @@ async def replay(
 ) -> int:
     """Run an execution's event again: with the parameters as they were, as they are now, or as given.
 
-    Returns the new execution. Raises `Conflict` while the old one is not over.
+    Returns the new execution. Raises `Conflict` while the old one is not over, and when its own parameters can't be read, and
+    `Invalid` for parameters that the reaction refuses.
     """
     execution = await _own_execution(session, user_id, execution_id)
     if execution.status in ("pending", "running"):
         raise Conflict("This execution is not over yet; cancel it first, or wait.")
-    kept = execution.execution_result or {}
-    result: dict[str, Any] = {"forced": True, "replay_of": execution.id}
-    reason: Reason = "run"
+    record = RunRecord(forced=True, replay_of=execution.id)
     if parameters is not None:
         area = await _own_area(session, user_id, execution.area_id)
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
-        try:
-            plan.reaction.params.model_validate(parameters)
-        except ValidationError as error:
-            raise Invalid(errors=field_errors(error, "parameters")) from error
-        result["parameters"], reason = parameters, "replay"
+        _check_given(plan.reaction, parameters)
+        record.version, record.as_it_was = await _version(session, area.id), True
     elif mode == "as_it_was":
-        if "version" in kept:
-            result["version"], reason = kept["version"], "replay"
-        if "parameters" in kept:
-            result["parameters"] = kept["parameters"]
-    return await _insert(session, execution.area_id, execution.trigger_data or {}, result, reason)
+        before = record_of(execution, await session.get(ExecutionRecord, execution.id))
+        record.version, record.as_it_was = before.version, before.version is not None
+        if before.parameters is not None:
+            try:
+                parameters = unseal(state.keyring, execution.id, before.parameters)
+            except Undecryptable as error:
+                raise Conflict(f"The parameters of this execution can't be read: {error}") from error
+    reason: Reason = "replay" if record.as_it_was else "run"
+    return await _insert(session, state, execution.area_id, execution.trigger_data or {}, record, reason, parameters)
+
+
+def _check_given(reaction: Reaction, parameters: dict[str, Any]) -> None:
+    """Raises `Invalid` for parameters that the reaction refuses, and for the dots that stand for a secret when it is shown."""
+    try:
+        reaction.params.model_validate(parameters)
+    except ValidationError as error:
+        raise Invalid(errors=field_errors(error, "parameters")) from error
+    errors: list[FieldError] = [
+        {"field": f"parameters.{name}", "message": "Enter the secret in place of the dots."}
+        for name, field in by_name(reaction.params).items()
+        if (field.secret or field.holds) and MASK in to_text(parameters.get(name, ""))
+    ]
+    if errors:
+        raise Invalid(errors=errors)
 
 
 async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> AreaExecution:
@@ -170,10 +187,13 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     if execution.status not in ("pending", "running"):
         raise Conflict(f"This execution is over already: {execution.status}.")
     running = execution.status == "running"
+    attempted = running or record_of(execution, await session.get(ExecutionRecord, execution.id)).attempts
     execution.status = "cancelled"
     execution.error_message = "Cancelled while it ran; it may have been done." if running else "Cancelled by you."
     moment = now()
     execution.completed_at = moment
+    if attempted:
+        execution.execution_time_ms = round((moment - execution.started_at).total_seconds() * 1000)
     execution.updated_at = moment
     await queue.cancel(await raw(session), execution_id)
     await notify(session, Channel.EXECUTION_CANCELLED, str(execution_id))
@@ -184,12 +204,22 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
 
 
 async def _insert(
-    session: AsyncSession, area_id: int, data: dict[str, Any], result: dict[str, Any], reason: Reason
+    session: AsyncSession,
+    state: State,
+    area_id: int,
+    data: dict[str, Any],
+    record: RunRecord,
+    reason: Reason,
+    parameters: dict[str, Any] | None = None,
 ) -> int:
-    """An execution with a job of its own, in the session's transaction."""
+    """An execution with a job of its own, in the session's transaction; `parameters` are given in place of the AREA's."""
     _checked(data)
-    execution = AreaExecution(area_id=area_id, trigger_data=data, execution_result=result)
+    execution = AreaExecution(area_id=area_id, trigger_data=data)
     session.add(execution)
+    await session.flush()
+    if parameters is not None:
+        record.parameters = seal(state.keyring, execution.id, parameters)
+    session.add(ExecutionRecord(execution_id=execution.id, **record.model_dump(mode="json")))
     await session.flush()
     await enqueue_later(await raw(session), [LaterJob(execution.id, now(), reason)])
     return execution.id
@@ -231,6 +261,11 @@ async def _last_event(session: AsyncSession, area_id: int) -> dict[str, Any] | N
         {"id": area_id},
     )
     return found if isinstance(found, dict) else None
+
+
+async def _version(session: AsyncSession, area_id: int) -> int:
+    newest = await session.scalar(select(func.max(AreaVersion.version)).where(AreaVersion.area_id == area_id))
+    return newest or 1
 
 
 async def _timezone(session: AsyncSession, user_id: int) -> str:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 import structlog
@@ -23,6 +23,7 @@ from area.db import queue
 from area.db.away import DatabaseAwayError, asking, patiently
 from area.db.notify import Channel, send
 from area.db.queue import Job
+from area.db.types import naive_utc
 from area.engine import access, metrics
 from area.engine.cache import Cache, Loaded
 from area.engine.intake import BULK, LaterJob
@@ -31,11 +32,12 @@ from area.engine.recorder import Outcome, Recorder
 from area.engine.state import State
 from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
+from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
 from area.kit.fair import user, working_for
 from area.kit.template import RenderError
 from area.kit.text import dump_json
-from area.records import Reason, Status
+from area.records import PLAIN, Attempt, Reason, RunRecord, Status, unseal
 from area.sdk import AuthExpired, Context, Permanent, Retry
 
 log = structlog.get_logger()
@@ -55,15 +57,20 @@ MAX_RESULT = 64 * 1024  # bytes of a reaction's result that are kept
 # looked up once: by label it costs as much as the counting
 ATTEMPTS = {outcome: metrics.attempts.labels(outcome) for outcome in ("success", "retry", "error")}
 
-RECHECK = "select id, status, execution_result, trigger_data from area_executions where id = any($1::bigint[])"
+# what has left its group has a job of its own
+RECHECK = (
+    "select id, status, started_at from area_executions e where id = any($1::bigint[]) and status in ('pending', 'running')"
+    " and not exists (select from execution_jobs j where j.execution_id = e.id)"
+)
 OWN = (
-    "select e.id, e.area_id, e.status, e.execution_result, e.trigger_data, j.reason from area_executions e"
-    " join execution_jobs j on j.execution_id = e.id where e.id = $1 and j.job_id = $2"
+    "select e.id, e.area_id, e.status, e.started_at, e.trigger_data, j.reason, to_jsonb(r) as record from area_executions e"
+    " join execution_jobs j on j.execution_id = e.id left join execution_records r on r.execution_id = e.id"
+    " where e.id = $1 and j.job_id = $2"
 )
 DATA = "select trigger_data from area_executions where id = $1"
 START = (
-    "update area_executions set status = 'running', started_at = timezone('utc', now()), updated_at = now()"
-    " where id = any($1::bigint[]) and status = 'pending' returning id"
+    "update area_executions x set status = 'running', started_at = t.started, updated_at = now()"
+    " from unnest($1::bigint[], $2::timestamp[]) as t(id, started) where x.id = t.id and x.status = 'pending' returning x.id"
 )
 PARK = (
     "insert into connection_states (user_id, service_id, connection_id, parked_until, last_error)"
@@ -74,7 +81,7 @@ PARK = (
 
 @dataclass(slots=True)
 class Member:
-    """One execution to attempt. `kept` is what its `execution_result` held before; `own` when the job is its own.
+    """One execution to attempt; `own` when the job is its own, for a `reason`. `started` is when its first attempt began, if it had one.
 
     `size` is of its event, in bytes; all that the user's expressions do with it draws from `budget`.
     """
@@ -85,11 +92,19 @@ class Member:
     size: int = 0
     budget: Budget = field(default_factory=Budget)
     own: bool = False
-    reason: Reason | None = None  # of a job of its own
-    kept: dict[str, Any] = field(default_factory=dict)
+    reason: Reason | None = None
+    record: RunRecord = field(default_factory=RunRecord)
+    started: datetime | None = None
     interrupted: bool = False
     interruptions: int = 0
     was_running: bool = False
+
+
+class Started(NamedTuple):
+    """An attempt that runs: when the execution's first one began, and since when this one runs by `time.perf_counter`."""
+
+    first: datetime
+    clock: float
 
 
 @dataclass
@@ -103,7 +118,7 @@ class Executor:
     _claims: dict[int, int] = field(default_factory=dict)  # how many executions each job holds
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _running: dict[int, asyncio.Task[Any]] = field(default_factory=dict)
-    _started: dict[int, float] = field(default_factory=dict)
+    _started: dict[int, Started] = field(default_factory=dict)
     _owners: dict[int, int] = field(default_factory=dict)
     _cancelled: set[int] = field(default_factory=set)
     _slots: dict[int, asyncio.Semaphore] = field(default_factory=dict)
@@ -164,7 +179,7 @@ class Executor:
         row = await patiently(lambda: pool.fetchrow(OWN, int(job.payload or b"0"), job.id))
         if row is None or row["status"] not in ("pending", "running"):
             return  # superseded by a newer job, cancelled, or over
-        kept = orjson.loads(row["execution_result"]) if row["execution_result"] else {}
+        record = RunRecord.read(row["record"], row["status"])
         member = Member(
             execution_id=row["id"],
             area_id=row["area_id"],
@@ -172,13 +187,14 @@ class Executor:
             size=len(row["trigger_data"] or ""),
             own=True,
             reason=row["reason"],
-            kept=kept,
+            record=record,
             was_running=row["status"] == "running",
         )
+        if record.attempts or member.was_running:
+            member.started = row["started_at"].replace(tzinfo=UTC)
         picks = await patiently(lambda: queue.picks(pool, job.id))
-        before = sum(1 for one in kept.get("attempts", []) if one.get("interrupted"))
         member.interrupted = picks > 1 or member.was_running
-        member.interruptions = before + max(picks - 1, int(member.was_running))
+        member.interruptions = record.interruptions + max(picks - 1, int(member.was_running))
         await self._run_all([member])
 
     async def _recheck(self, job: Job, members: list[Member]) -> list[Member]:
@@ -190,10 +206,10 @@ class Executor:
         left = []
         for member in members:
             row = rows.get(member.execution_id)
-            kept = orjson.loads(row["execution_result"]) if row and row["execution_result"] else {}
-            if row is None or row["status"] not in ("pending", "running") or kept.get("left"):
+            if row is None:
                 continue
             member.was_running = row["status"] == "running"
+            member.started = row["started_at"].replace(tzinfo=UTC) if member.was_running else None
             member.interrupted = picks > 1 or member.was_running
             member.interruptions = max(picks - 1, int(member.was_running))
             left.append(member)
@@ -284,24 +300,24 @@ class Executor:
 
     async def _as_it_was(self, member: Member, area: Loaded) -> Loaded:
         """The AREA, for a replay with the configuration that it had then."""
-        version = member.kept.get("version") if member.reason == "replay" else None
+        version = member.record.version if member.record.as_it_was else None
         if version is None or version == area.version:
             return area
-        return await patiently(lambda: self.cache.area_as_it_was(area.id, version)) or area
+        then = await patiently(lambda: self.cache.area_as_it_was(area.id, version))
+        member.record.as_it_was = then is not None
+        return then or area
 
     def _refusal(self, member: Member, area: Loaded) -> Outcome | None:
         """Why it will not be attempted at all, if so."""
         moment = now()
-        forced = member.kept.get("forced")
-        if not area.active and not forced:
+        if not area.active and not member.record.forced:
             return self._over(member, area, "skipped", moment, error="The AREA was switched off before this ran.")
         if not area.available:
             return self._over(member, area, "skipped", moment, error="Its action or reaction is switched off here.")
         if member.interrupted:
-            attempts = member.kept.setdefault("attempts", [])
-            listed = sum(1 for one in attempts if one.get("interrupted"))
-            said = {"at": moment.isoformat(), "error": "The worker stopped in the middle.", "interrupted": True}
-            attempts += [said] * (member.interruptions - listed)
+            cut = Attempt(at=moment, error="The worker stopped in the middle.", interrupted=True)
+            member.record.attempts += [cut] * (member.interruptions - member.record.interruptions)
+            member.started = member.started or moment
             fails = area.plan is not None and area.plan.reaction.on_crash == "fail" and member.was_running
             if fails:
                 return self._over(
@@ -342,11 +358,11 @@ class Executor:
         started, clock = now(), time.perf_counter()
         try:
             params = await self._params(member, area)
-        except (RenderError, ValidationError) as error:
+        except (RenderError, Undecryptable, ValidationError) as error:
             return self._over(member, area, "failed", started, error=_sentence(error), permanent=True)
-        if plan.reaction.on_crash == "fail" and (refusal := await self._mark(member, area)):
+        if plan.reaction.on_crash == "fail" and (refusal := await self._mark(member, area, started)):
             return refusal
-        self._started[member.execution_id] = clock
+        self._started[member.execution_id] = Started(member.started or started, clock)
         outcome = "error"
         since: datetime | None = None
         try:
@@ -375,20 +391,20 @@ class Executor:
             ATTEMPTS[outcome].inc()
         return self._over(member, area, "success", started, clock, result=_bounded(result), recovers=area.failures > 0)
 
-    async def _mark(self, member: Member, area: Loaded) -> Outcome | None:
+    async def _mark(self, member: Member, area: Loaded, started: datetime) -> Outcome | None:
         """Mark as running what must not be repeated after a crash; what keeps it from running, if so."""
         pool = await patiently(self.state.database.pool)
         try:
             with asking():
-                marked = await pool.fetch(START, [member.execution_id])
+                marked = await pool.fetch(START, [member.execution_id], [naive_utc(member.started or started)])
         except DatabaseAwayError:  # whether it is marked is not known, so it begins anew
             return self._leave(member, area, now(), "retry")
         return None if marked else self._over(member, area, "cancelled", now(), error="Cancelled before it ran.")
 
     async def _params(self, member: Member, area: Loaded) -> BaseModel:
         assert area.plan is not None  # noqa: S101 - as above
-        given = member.kept.get("parameters") if member.reason == "replay" else None
-        if given is not None:
+        if member.record.parameters is not None:
+            given = unseal(self.state.keyring, member.execution_id, member.record.parameters)
             return area.plan.reaction.params.model_validate(given)
         return await self._evaluate(member, area.plan.fill)
 
@@ -405,13 +421,13 @@ class Executor:
             connection = await patiently(lambda: self.cache.connection(*ref))
             credential = connection.credential
         key = f"{self.state.instance}-{member.execution_id}"
-        chain = [*member.kept.get("chain", []), area.id]
+        chain = [*member.record.chain, area.id]
         return Context(
             http=access.http(self.state, self.cache.tokens, service, ref, credential),
             guard=self.state.guard,
             platform=UserPlatform(self.state, area.user_id, area.id, chain, key),
             credential=credential,
-            state=dict(member.kept.get("state", {})),
+            state=dict(member.record.state),
             idempotency_key=key,
             log=log,
         )
@@ -431,21 +447,23 @@ class Executor:
         permanent: bool = False,
         recovers: bool = False,
     ) -> Outcome:
+        completed = now()
         ms = round((time.perf_counter() - clock) * 1000) if clock is not None else 0
-        kept = _kept(member, area)
-        if result is not None:
-            kept["result"] = result
-        if error and status == "failed":
-            kept.setdefault("attempts", []).append({"at": started.isoformat(), "error": error, "ms": ms})
+        record = _with_version(member, area)
+        if status == "failed" or (status == "success" and record.attempts):
+            record.attempts.append(Attempt(at=started, error=error, ms=ms))
+        if member.started is not None:
+            ms = round((completed - member.started).total_seconds() * 1000)
         return Outcome(
             execution_id=member.execution_id,
             area_id=area.id,
             user_id=area.user_id,
             status=status,
-            result=kept,
+            result=result,
+            record=None if status == "success" and not member.own and record == PLAIN else record,
             error=error,
-            started=started,
-            completed=now(),
+            started=member.started or started,
+            completed=completed,
             ms=ms,
             own_job=member.own,
             recovers=recovers,
@@ -463,16 +481,15 @@ class Executor:
         priority: int = 0,
     ) -> Outcome:
         """Wait with a job of its own."""
-        if member.reason == "replay":
-            reason = "replay"  # what is to be replayed must still be known then
         return Outcome(
             execution_id=member.execution_id,
             area_id=area.id,
             user_id=area.user_id,
             status="pending",
-            result=_kept(member, area) | {"left": True},
+            result=None,
+            record=_with_version(member, area),
             error=error,
-            started=now(),
+            started=member.started,
             completed=None,
             ms=None,
             later=LaterJob(member.execution_id, due, reason, priority),
@@ -486,15 +503,15 @@ class Executor:
         if error.unsure and area.plan is not None and area.plan.reaction.on_crash == "fail":
             text = f"{error} Whether it was done is not known."
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
-        attempts = member.kept.setdefault("attempts", [])
-        number = sum(1 for one in attempts if not one.get("interrupted")) + 1
+        record = member.record
+        number = len(record.attempts) - record.interruptions + 1
         if number >= MAX_ATTEMPTS:
             text = f"Given up after {number} attempts. The last one: {error}"
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         ms = round((time.perf_counter() - clock) * 1000)
-        attempts.append({"at": started.isoformat(), "error": str(error), "ms": ms})
-        if error.state:
-            member.kept["state"] = error.state
+        record.attempts.append(Attempt(at=started, error=str(error), ms=ms))
+        record.state = error.state or record.state
+        member.started = member.started or started
         pause = pause_after(number, error.after)
         due = now() + pause
         if error.parks and area.plan is not None:
@@ -526,7 +543,7 @@ class Executor:
 
     async def _too_slow(self, member: Member, area: Loaded) -> Outcome:
         """The attempt took longer than any may."""
-        clock = self._started[member.execution_id]
+        clock = self._started[member.execution_id].clock
         started = now() - timedelta(seconds=time.perf_counter() - clock)
         error = Retry(f"No answer within {ATTEMPT_LIMIT:.0f} seconds.", unsure=True)
         return await self._again(member, area, started, clock, error)
@@ -600,17 +617,17 @@ class Executor:
     async def _show(self, shown: set[int]) -> list[int]:
         """Mark as running what has been for a while, and is not `shown` yet."""
         before = time.perf_counter() - SHOW_RUNNING_AFTER
-        slow = [one for one, clock in self._started.items() if clock < before and one not in shown]
+        slow = [one for one, started in self._started.items() if started.clock < before and one not in shown]
         if slow:
             pool = await self.state.database.pool()
-            for row in await pool.fetch(START, slow):
+            for row in await pool.fetch(START, slow, [naive_utc(self._started[one].first) for one in slow]):
                 self.recorder.changed(self._owners.get(row[0], 0), row[0])
         return slow
 
     def _end_overdue(self) -> None:
         """One look at all of them is cheaper than a timer for each."""
         latest = time.perf_counter() - ATTEMPT_LIMIT
-        for execution_id in [one for one, clock in self._started.items() if clock < latest]:
+        for execution_id in [one for one, started in self._started.items() if started.clock < latest]:
             if execution_id in self._running and execution_id not in self._overdue:
                 self._overdue.add(execution_id)
                 self._running[execution_id].cancel()
@@ -635,10 +652,10 @@ def pause_after(number: int, asked: timedelta | None) -> timedelta:
     return timedelta(seconds=max(1.0, random.uniform(0, most)))  # noqa: S311 - jitter
 
 
-def _kept(member: Member, area: Loaded) -> dict[str, Any]:
-    kept = {key: value for key, value in member.kept.items() if key not in ("result", "left")}
-    kept["version"] = area.version
-    return kept
+def _with_version(member: Member, area: Loaded) -> RunRecord:
+    if not member.record.as_it_was:
+        member.record.version = area.version
+    return member.record
 
 
 def _bounded(result: Any) -> Any:
@@ -649,7 +666,7 @@ def _bounded(result: Any) -> Any:
     return value if size <= MAX_RESULT else {"truncated": f"The result was {size:,} bytes, more than is kept."}
 
 
-def _sentence(error: RenderError | ValidationError) -> str:
+def _sentence(error: RenderError | Undecryptable | ValidationError) -> str:
     if isinstance(error, ValidationError):
         found = field_errors(error, "")
         return " ".join(f"{one['field'].lstrip('.')}: {one['message']}." for one in found).replace("..", ".")

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 
@@ -17,8 +16,8 @@ from area.db.session import Conn
 from area.engine import metrics
 from area.kit.budget import MAX_EVENT
 from area.kit.clock import now
-from area.kit.text import clean_text, dump_json
-from area.records import Reason
+from area.kit.text import clean_text
+from area.records import KEEP, RECORDS, Reason, RunRecord, as_rows
 
 GROUP = 64  # members of one job
 CARRIED = 32 * 1024  # bytes of data that a job carries by itself; more is read from the execution
@@ -40,9 +39,8 @@ INSERT = (
     "with live as (update areas a set triggered_count = a.triggered_count + o.n, last_triggered_at = timezone('utc', now())"
     " from (select area, count(*) as n from unnest($1::int[]) as area group by area) o"
     " where a.id = o.area and a.is_active returning a.id)"
-    " insert into area_executions (area_id, trigger_data, execution_result)"
-    " select o.area, o.data::jsonb, o.result::jsonb"
-    " from unnest($1::int[], $2::text[], $3::text[]) with ordinality as o(area, data, result, n)"
+    " insert into area_executions (area_id, trigger_data) select o.area, o.data::jsonb"
+    " from unnest($1::int[], $2::text[]) with ordinality as o(area, data, n)"
     " join live on live.id = o.area order by o.n returning id, area_id"
 )
 # what came while its AREA was off is no run: it is neither counted nor enqueued
@@ -52,6 +50,7 @@ SKIP = (
     " from unnest($1::int[], $2::text[], $3::text[]) with ordinality as o(area, data, why, n)"
     " join areas a on a.id = o.area order by o.n returning id, area_id"
 )
+RECORD = KEEP + RECORDS.format("$1")
 OWN_JOB = (
     "insert into execution_jobs (execution_id, job_id, reason, due_at)"
     " select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[])"
@@ -75,15 +74,15 @@ def check_size(data: bytes) -> None:
 class Offer:
     """One event for one AREA. `data` is JSON text; an empty `event_id`: there is nothing to know it by again.
 
-    `result` is what its execution begins with (a chain), and gives it a job of its own for the `reason`. `skipped` is why it
-    is only written down, whether its AREA is on or not. Raises `EventTooLargeError`.
+    With a `record` (of a chain) its execution gets a job of its own for the `reason`. `skipped` is why it is only written down,
+    whether its AREA is on or not. Raises `EventTooLargeError`.
     """
 
     area_id: int
     event_id: str
     data: bytes
     priority: int = NORMAL
-    result: dict[str, Any] | None = None
+    record: RunRecord | None = None
     reason: Reason = "chain"
     skipped: str = ""
 
@@ -133,9 +132,11 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
         INSERT,
         [offer.area_id for _, offer in waiting],
         [offer.data.decode() for _, offer in waiting],
-        [dump_json(offer.result).decode() if offer.result else None for _, offer in waiting],
     )
     taken = await _remember(conn, waiting, rows, outcome)
+    kept = as_rows({execution_id: offer.record for offer, execution_id in taken if offer.record})
+    if kept:
+        await conn.execute(RECORD, kept)
     await _enqueue(conn, [offer for offer, _ in taken], [execution_id for _, execution_id in taken])
     metrics.accepted.inc(len(taken))
     return outcome
@@ -199,11 +200,11 @@ async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
     later = [
         LaterJob(execution_id, now(), offer.reason, offer.priority)
         for offer, execution_id in zip(offers, ids, strict=True)
-        if offer.result
+        if offer.record
     ]
     lines: dict[int, list[bytes]] = {NORMAL: [], BULK: []}
     for offer, execution_id in zip(offers, ids, strict=True):
-        if not offer.result:
+        if not offer.record:
             data = offer.data if len(offer.data) <= CARRIED else b""
             lines[offer.priority].append(b"%d %d %b" % (execution_id, offer.area_id, data))
     jobs = [

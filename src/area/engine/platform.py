@@ -16,14 +16,16 @@ from area.engine.intake import EventTooLargeError, Offer, accept
 from area.engine.state import State
 from area.kit.text import dump_json
 from area.notices import notice
+from area.records import RunRecord
 from area.sdk import Failure, Permanent
 
 LONGEST_CHAIN = 8  # AREAs that run one another
 
 FAILURES = """
-select e.id, e.completed_at at time zone 'utc' as at, a.id as area_id, a.name, e.error_message, e.execution_result
+select e.id, e.completed_at at time zone 'utc' as at, a.id as area_id, a.name, e.error_message, r.chain
 from areas a
 join lateral (select * from area_executions x where x.area_id = a.id order by x.id desc limit 200) e on true
+left join execution_records r on r.execution_id = e.id
 where a.user_id = $1 and a.id <> all($2::int[]) and e.status = 'failed'
   and e.completed_at >= $3 at time zone 'utc'
 """
@@ -79,7 +81,7 @@ class UserPlatform:
                 area_id=area,
                 event_id=f"run:{self.key}" if self.key else "",
                 data=dump_json(data),
-                result={"chain": self.chain},
+                record=RunRecord(chain=self.chain),
             )
         except EventTooLargeError as error:
             raise Permanent(str(error)) from error
@@ -120,8 +122,7 @@ class UserPlatform:
             ours = [row["id"] for row in listening]
             rows = await pool.fetch(FAILURES, self.user_id, ours, since)
         for row in rows:
-            kept = orjson.loads(row["execution_result"]) if row["execution_result"] else {}
-            if set(kept.get("chain", [])) & set(ours):
+            if row["chain"] and set(orjson.loads(row["chain"])) & set(ours):
                 continue
             yield Failure(
                 id=str(row["id"]),

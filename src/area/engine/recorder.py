@@ -19,7 +19,7 @@ from area.engine.intake import LaterJob, enqueue_later
 from area.engine.state import State
 from area.kit.text import clean_text, dump_json
 from area.notices import notify_switched_off
-from area.records import Status
+from area.records import KEEP, PLAIN, RECORDS, RunRecord, Status, as_rows
 
 log = structlog.get_logger()
 
@@ -30,13 +30,20 @@ PUBLISH_EVERY = 0.2  # seconds between notifications for live views
 PUBLISH_MOST = 200  # executions named in one of them
 GIVE_UP_AFTER = 20  # permanent failures in a row switch an AREA off
 
-FINISH = (
-    "update area_executions x set status = t.status, execution_result = t.result::jsonb, error_message = t.error,"
-    " started_at = t.started, completed_at = t.completed, execution_time_ms = t.ms, updated_at = now()"
-    " from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamp[], $6::timestamp[], $7::bigint[])"
-    " as t(id, status, result, error, started, completed, ms)"
-    " where x.id = t.id and x.status in ('pending', 'running') returning x.id"
+FINISH = f"""
+with finished as (
+    update area_executions x set status = t.status, execution_result = t.result::jsonb, error_message = t.error,
+        started_at = coalesce(t.started, x.started_at), completed_at = t.completed, execution_time_ms = t.ms, updated_at = now()
+    from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamp[], $6::timestamp[], $7::bigint[])
+        as t(id, status, result, error, started, completed, ms)
+    where x.id = t.id and x.status in ('pending', 'running') returning x.id
+), kept as (
+    {KEEP} {RECORDS.format("$8")} join finished f on f.id = r.execution_id
+    on conflict (execution_id) do update set version = excluded.version, as_it_was = excluded.as_it_was,
+        attempts = excluded.attempts, state = excluded.state
 )
+select id from finished
+"""  # noqa: S608 - of constants
 FAILED = (
     "insert into area_health (area_id, failures, reason)"
     " select o.area, o.n, o.reason from unnest($1::int[], $2::int[], $3::text[]) as o(area, n, reason)"
@@ -50,15 +57,19 @@ DONE_JOBS = "delete from execution_jobs where execution_id = any($1::bigint[])"
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one execution in one attempt. `later` is the job that it waits for, when it is not over."""
+    """What became of one execution in one attempt. `result` is what the reaction returned, `record` what is kept of it, if that needs
+    a row; `started` is when its first attempt began, None when there was none; `later` is the job that it waits for, when it is
+    not over.
+    """
 
     execution_id: int
     area_id: int
     user_id: int
     status: Status
-    result: dict[str, Any] | None
+    result: Any
+    record: RunRecord | None
     error: str | None
-    started: datetime
+    started: datetime | None
     completed: datetime | None
     ms: int | None
     own_job: bool = False
@@ -142,6 +153,8 @@ class Recorder:
                 else:
                     log.exception("recorder.refused", execution=outcomes[0].execution_id)
                     outcomes[0].result, outcomes[0].later = None, None
+                    record = outcomes[0].record
+                    outcomes[0].record = RunRecord(version=record.version if record else PLAIN.version)
                     outcomes[0].status, outcomes[0].error = "failed", clean_text(f"The result can't be stored: {error}")
             else:
                 for outcome in outcomes:
@@ -175,9 +188,10 @@ class Recorder:
             [one.status for one in outcomes],
             [dump_json(one.result).decode() if one.result is not None else None for one in outcomes],
             [clean_text(one.error) if one.error else one.error for one in outcomes],
-            [naive_utc(one.started) for one in outcomes],
+            [naive_utc(one.started) if one.started else None for one in outcomes],
             [naive_utc(one.completed) if one.completed else None for one in outcomes],
             [one.ms for one in outcomes],
+            as_rows({one.execution_id: one.record for one in outcomes if one.record}),
         )
         return {row[0] for row in rows}
 

@@ -1,18 +1,28 @@
 """The log of runs: what ran, what came in, what was sent, what came back."""
 
-from collections.abc import Collection, Sequence
+import typing
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+import structlog
+from pydantic import BaseModel, Field
 from sqlalchemy import Text, cast, func, literal, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.db.models import Area, AreaExecution, Component, Service
+from area.areas.plans import MASK, Scope
+from area.db.models import Area, AreaExecution, AreaVersion, Component, ExecutionRecord, Service
 from area.db.search import search
+from area.kit.crypto import Undecryptable
 from area.kit.problems import NotFound
-from area.records import Reason, Status
+from area.records import Attempt, Reason, RunRecord, Status, unseal
+from area.sdk import Reaction
+from area.sdk.fields import by_name
 
+log = structlog.get_logger()
+
+FAILED = func.jsonb_path_query_array(ExecutionRecord.attempts, cast("$[*] ? (@.error != null)", JSONPATH))  # attempts
 CAUGHT_UP = 500  # executions that a live view is told of at once after it was away
 
 
@@ -32,19 +42,10 @@ class ExecutionLine(BaseModel):
     updated_at: datetime
 
 
-class Attempt(BaseModel):
-    """One attempt that did not succeed."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    at: datetime
-    error: str | None = None
-    ms: int | None = None
-    interrupted: bool = False
-
-
 class ExecutionView(BaseModel):
-    """One execution opened. `parameters` are those of the reaction as filled, where they were kept."""
+    """One execution opened. `parameters` are those that it was given in place of its AREA's, with dots for secrets; `attempts` are
+    those that failed.
+    """
 
     id: int
     area_id: int
@@ -55,6 +56,8 @@ class ExecutionView(BaseModel):
     result: Any | None
     error_message: str | None
     attempts: list[Attempt]
+    # the one that succeeded after them: its own time is not the execution's
+    succeeded: Attempt | None = Field(None, exclude=True)
     version: int | None
     replay_of: int | None
     next_attempt_at: datetime | None
@@ -141,23 +144,24 @@ async def changed_since(session: AsyncSession, user_id: int, moment: datetime) -
     return [_line(row) for row in rows]
 
 
-async def get(session: AsyncSession, user_id: int, execution_id: int) -> ExecutionView:
+async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: int) -> ExecutionView:
     """One execution of the user. Raises `NotFound`, also when it is somebody else's."""
     statement = (
-        select(AreaExecution, Area.name)
+        select(AreaExecution, Area.name, ExecutionRecord)
         .join(Area, Area.id == AreaExecution.area_id)
+        .outerjoin(ExecutionRecord, ExecutionRecord.execution_id == AreaExecution.id)
         .where(AreaExecution.id == execution_id, Area.user_id == user_id)
     )
     found = (await session.execute(statement)).one_or_none()
     if found is None:
         raise NotFound(f"There is no execution {execution_id}.")
-    row, area_name = found
+    row, area_name, kept = found
+    record = record_of(row, kept)
     job = (
         await session.execute(
             text("select reason, due_at from execution_jobs where execution_id = :id"), {"id": execution_id}
         )
     ).one_or_none()
-    kept = row.execution_result if isinstance(row.execution_result, dict) else {}
     waits = row.status == "pending" and job is not None
     return ExecutionView(
         id=row.id,
@@ -165,12 +169,13 @@ async def get(session: AsyncSession, user_id: int, execution_id: int) -> Executi
         area_name=area_name,
         status=row.status,
         trigger_data=row.trigger_data,
-        parameters=kept.get("parameters"),
-        result=kept.get("result"),
+        parameters=await _given(session, scope, row, record),
+        result=row.execution_result,
         error_message=row.error_message,
-        attempts=[Attempt.model_validate(one) for one in kept.get("attempts", [])],
-        version=kept.get("version"),
-        replay_of=kept.get("replay_of"),
+        attempts=[attempt for attempt in record.attempts if attempt.error is not None],
+        succeeded=next((attempt for attempt in record.attempts if attempt.error is None), None),
+        version=record.version,
+        replay_of=record.replay_of,
         next_attempt_at=job.due_at if job and waits else None,
         waits_for=job.reason if job and waits else None,
         started_at=row.started_at,
@@ -181,20 +186,55 @@ async def get(session: AsyncSession, user_id: int, execution_id: int) -> Executi
     )
 
 
+def record_of(execution: AreaExecution, row: ExecutionRecord | None) -> RunRecord:
+    """What is kept of an execution, with or without a row."""
+    columns = {name: getattr(row, name) for name in RunRecord.model_fields} if row else None
+    return RunRecord.read(columns, typing.cast("Status", execution.status))
+
+
+async def _given(
+    session: AsyncSession, scope: Scope, execution: AreaExecution, record: RunRecord
+) -> dict[str, Any] | None:
+    """The parameters that it was given in place of its AREA's, as they may be shown."""
+    if record.parameters is None:
+        return None
+    reaction = AreaVersion.config["reaction"].astext
+    statement = select(reaction).where(AreaVersion.area_id == execution.area_id).order_by(AreaVersion.version.desc())
+    if record.version is not None:
+        statement = statement.where(AreaVersion.version == record.version)
+    key = await session.scalar(statement.limit(1))
+    try:
+        given = unseal(scope.keyring, execution.id, record.parameters)
+    except Undecryptable as error:
+        log.error("execution.unreadable", execution=execution.id, error=str(error))  # noqa: TRY400
+        return {}
+    return masked(scope.registry.reaction(key) if key else None, given)
+
+
+def masked(reaction: Reaction | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A reaction's parameters with dots in place of secrets, and of what it does not know."""
+    declared = by_name(reaction.params) if reaction else {}
+    return {name: declared[name].hidden(value) if name in declared else MASK for name, value in values.items()}
+
+
 def _lines() -> Any:
-    return select(
-        AreaExecution.id,
-        AreaExecution.area_id,
-        Area.name.label("area_name"),
-        AreaExecution.status,
-        AreaExecution.error_message,
-        func.coalesce(func.jsonb_array_length(AreaExecution.execution_result["attempts"]), 0).label("attempts"),
-        AreaExecution.started_at,
-        AreaExecution.completed_at,
-        AreaExecution.execution_time_ms,
-        AreaExecution.created_at,
-        AreaExecution.updated_at,
-    ).join(Area, Area.id == AreaExecution.area_id)
+    return (
+        select(
+            AreaExecution.id,
+            AreaExecution.area_id,
+            Area.name.label("area_name"),
+            AreaExecution.status,
+            AreaExecution.error_message,
+            func.coalesce(func.jsonb_array_length(FAILED), 0).label("attempts"),
+            AreaExecution.started_at,
+            AreaExecution.completed_at,
+            AreaExecution.execution_time_ms,
+            AreaExecution.created_at,
+            AreaExecution.updated_at,
+        )
+        .join(Area, Area.id == AreaExecution.area_id)
+        .outerjoin(ExecutionRecord, ExecutionRecord.execution_id == AreaExecution.id)
+    )
 
 
 def _line(row: Any) -> ExecutionLine:

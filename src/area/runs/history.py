@@ -22,15 +22,14 @@ from area.kit.problems import Invalid
 from area.kit.template import RenderError
 from area.kit.text import dump_json
 from area.registry import Registry
-from area.runs import ExecutionView
+from area.runs import ExecutionView, masked
 from area.sdk import Action, Reaction
-from area.sdk.fields import by_name, fields
+from area.sdk.fields import fields
 
 By = Literal["hour", "day"]
 
 SPANS: Mapping[By, int] = {"hour": 24, "day": 30}
 MOST_COUNTED = 10_000  # of the newest runs of an AREA: what a chart may read, however many there are
-MOST_LOOKED_AT = 2_000  # of the newest runs of an AREA, to find replays among them
 
 FIGURES = text("""
 select date_trunc(:by, e.created_at at time zone :zone) as start,
@@ -46,12 +45,7 @@ AROUND = text("""
 select (select id from area_executions where area_id = :area_id and id < :id order by id desc limit 1),
        (select id from area_executions where area_id = :area_id and id > :id order by id limit 1)""")
 REPLAYS = text("""
-select e.id, cast(e.execution_result ->> 'replay_of' as bigint) as replay_of
-from unnest(cast(:area_ids as int[])) as mine(id), lateral (
-  select id, execution_result from area_executions
-  where area_id = mine.id and id > :after order by id desc limit :most
-) e
-where cast(e.execution_result ->> 'replay_of' as bigint) = any(:ids) order by e.id desc""")
+select replay_of, max(execution_id) as id from execution_records where replay_of = any(:ids) group by replay_of""")
 SERVICES = text("""
 select a.id, sa.name, sr.name from areas a
 join components ca on ca.id = a.component_action_id join services sa on sa.id = ca.service_id
@@ -111,12 +105,11 @@ async def around(session: AsyncSession, area_id: int, execution_id: int) -> tupl
     return older, newer
 
 
-async def replays(session: AsyncSession, area_ids: Collection[int], ids: Sequence[int]) -> dict[int, int]:
-    """Which of these runs were run again, and by which run, looked for among each AREA's newest 2,000."""
+async def replays(session: AsyncSession, ids: Sequence[int]) -> dict[int, int]:
+    """Which of these runs were run again, and by which run last."""
     if not ids:
         return {}
-    values = {"area_ids": list(area_ids), "after": min(ids), "ids": list(ids), "most": MOST_LOOKED_AT}
-    return {row.replay_of: row.id for row in reversed((await session.execute(REPLAYS, values)).all())}
+    return {row.replay_of: row.id for row in await session.execute(REPLAYS, {"ids": list(ids)})}
 
 
 async def services_of(session: AsyncSession, registry: Registry, area_ids: Collection[int]) -> dict[int, list[str]]:
@@ -153,7 +146,7 @@ async def then(session: AsyncSession, scope: Scope, view: ExecutionView) -> Then
         reaction=config.reaction,
         action_parameters=_shown(action, config.action_parameters),
         reaction_parameters=written,
-        filled=None if filled is None else _masked(reaction, filled),
+        filled=None if filled is None else masked(reaction, filled),
         why=why,
     )
 
@@ -190,8 +183,3 @@ def _shown(component: Action | Reaction | None, texts: Mapping[str, str]) -> dic
         secret = value.startswith(SECRET) or (name in declared and declared[name].secret)
         shown[name] = MASK if secret else parse(value, declared[name]) if name in declared else value
     return shown
-
-
-def _masked(component: Reaction | None, values: Mapping[str, Any]) -> dict[str, Any]:
-    declared = by_name(component.params) if component else {}
-    return {name: declared[name].hidden(value) if name in declared else value for name, value in values.items()}

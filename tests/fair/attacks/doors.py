@@ -85,7 +85,7 @@ async def _result(stage: Stage, execution: int) -> dict:
     import json
 
     row = await stage.database.value("select execution_result::text from area_executions where id = $1", execution)
-    return dict(((json.loads(str(row)) or {}).get("result") or {}).get("body") or {}) if row else {}
+    return dict((json.loads(str(row)) or {}).get("body") or {}) if row else {}
 
 
 BAD_PORTS = (22, 25, 53, 110, 143, 465, 587, 993, 6000, 6667, 10080)

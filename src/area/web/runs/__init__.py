@@ -207,7 +207,7 @@ async def edited(
     page: SignedIn, run_id: BigId, form: Fields, scope: ScopeDep, state: StateDep, session: SessionDep
 ) -> Response:
     """Run the AREA with this run's data, changed by hand."""
-    view = await runs.get(session, page.user.id, run_id)
+    view = await runs.get(session, scope, page.user.id, run_id)
     try:
         data = event(page, form.get("data", ""))
     except Invalid as error:
@@ -226,11 +226,11 @@ async def cancel(page: SignedIn, run_id: BigId, session: SessionDep) -> Response
 async def _show(
     page: Page, session: Any, scope: areas.Scope, run_id: int, status: int = 200, *, typed: str = "", problem: str = ""
 ) -> Response:
-    view = await runs.get(session, page.user.id, run_id)
+    view = await runs.get(session, scope, page.user.id, run_id)
     area = await areas.get(session, scope, page.user.id, view.area_id)
     then = await history.then(session, scope, view)
     older, newer = await history.around(session, view.area_id, run_id)
-    replays = await history.replays(session, [view.area_id], [run_id])
+    replays = await history.replays(session, [run_id])
     values: dict[str, Any] = {"run": view, "area": area, "then": then, "older": older, "newer": newer}
     values |= {"replayed": replays.get(run_id), "over": view.status in OVER, "typed": typed, "problem": problem}
     values["data_text"] = pretty(view.trigger_data if view.trigger_data is not None else {})
@@ -298,7 +298,7 @@ async def _fitting(
     rows = await _find(session, registry, page, failed, limit=BULK + 1, before=before)
     oldest = rows[BULK - 1].id if len(rows) > BULK else None
     rows = rows[:BULK]
-    known = await history.replays(session, {row.area_id for row in rows}, [row.id for row in rows])
+    known = await history.replays(session, [row.id for row in rows])
     return [row for row in rows if row.id not in known], len(known), oldest
 
 
