@@ -1,6 +1,12 @@
+import asyncio
 import stat
 
+import asyncpg
 import pytest
+
+from area import records
+from area.db import schema
+from area.kit.crypto import Keyring
 
 
 def test_the_schema_is_brought_up_to_date(clean, empty_dsn, monkeypatch):
@@ -67,8 +73,6 @@ def test_a_database_that_can_not_be_reached_is_a_sentence(no_database, monkeypat
 
 
 def test_an_older_schema_is_not_touched_by_a_look(area, dsn, monkeypatch):
-    from area.db import schema
-
     monkeypatch.setattr(schema, "head", lambda: "9999")
     assert "area db upgrade" in area.refuses("user", "list")
     assert "Run `area db upgrade`" in area("doctor").stdout
@@ -81,3 +85,53 @@ def test_the_embedded_database_is_started_for_a_command_and_stopped_after(no_dat
     assert result.stdout.splitlines()[-1].startswith("postgresql://postgres@/area?host=")
     assert "while AREA runs" in result.stderr
     assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
+
+
+async def value(dsn, query):
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+GIVEN = """
+    insert into users (email, username) values ('a@example.org', 'a');
+    insert into areas (user_id, component_action_id, component_reaction_id, name)
+        select 1, (select min(id) from components where type = 'action'), (select min(id) from components where type = 'reaction'), 'a';
+    insert into area_executions (area_id, status) values (1, 'success'), (1, 'success');
+    insert into execution_records (execution_id, version, parameters) values (1, 1, '{0}'), (2, 1, 'v1.lost.key')
+"""
+
+
+async def test_a_database_goes_back_to_the_older_area_and_comes_again(area, dsn, tmp_path):
+    keyring = Keyring((tmp_path / "data" / "secret_key").read_text().split())
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(GIVEN.format(records.seal(keyring, 1, {"text": "x"})))
+    await connection.close()
+    down = await asyncio.to_thread(area, "db", "downgrade", "0012", typed="n\n")
+    assert down.exit_code == 1
+    assert await value(dsn, "select version_num from alembic_version") == schema.head()
+    down = await asyncio.to_thread(area, "db", "downgrade", "0012", typed="y\n")
+    assert down.exit_code == 0, down.output
+    assert "1 executions keep parameters that no key opens" in down.stderr
+    assert "this one would upgrade it again" in down.stdout
+    assert await value(dsn, "select version_num from alembic_version") == "0012"
+    old = "select execution_result->'parameters'->>'text' from area_executions where id = 1"
+    assert await value(dsn, old) == "x"
+    up = await asyncio.to_thread(area, "db", "upgrade")
+    assert "0013: the older AREA and this one can't run side by side" in up.stderr
+    assert f"The database is at {schema.head()}" in up.stdout
+    assert await value(dsn, "select parameters from execution_records where execution_id = 2") == "v1.lost.key"
+
+
+async def test_a_downgrade_is_refused_where_it_can_not_be(area, dsn):
+    for revision in ("0000", schema.head(), "9999", "base"):
+        said = await asyncio.to_thread(area.refuses, "db", "downgrade", revision, "--yes")
+        assert "Give one of 0001 to" in said
+    connection = await asyncpg.connect(dsn)
+    try:
+        assert "stop AREA first" in await asyncio.to_thread(area.refuses, "db", "downgrade", "0012", "--yes")
+    finally:
+        await connection.close()
+    assert await value(dsn, "select version_num from alembic_version") == schema.head()

@@ -36,7 +36,7 @@ async def execute(dsn: str, query: str) -> None:
 def test_the_files_names_tell_the_head():
     scripts = ScriptDirectory.from_config(schema._config())
     assert scripts.get_heads() == [schema.head()]
-    assert sorted(script.revision for script in scripts.walk_revisions()) == schema._revisions()
+    assert sorted(script.revision for script in scripts.walk_revisions()) == schema.revisions()
 
 
 async def test_up_down_up(empty_dsn: str):
@@ -124,3 +124,20 @@ async def test_a_database_of_another_encoding_is_refused(postgres_dsn: str):
 async def test_it_can_not_be_reached():
     with pytest.raises(OSError, match=r"nowhere|No such file"):
         await schema.ensure("postgresql://x@/x?host=/nowhere")
+
+
+@pytest.mark.parametrize("name", ["area", "area worker box 7"])
+async def test_an_older_area_must_end_before_what_it_writes_is_moved(empty_dsn: str, monkeypatch, name: str):
+    await schema.upgrade(empty_dsn, "0012")
+    monkeypatch.setattr(schema, "PATIENCE", 0.0)
+    older = await asyncpg.connect(empty_dsn, server_settings={"application_name": name})
+    with pytest.raises(schema.SchemaError, match=f"{name}.*Stop it first"):
+        await schema.ensure(empty_dsn)
+    assert await schema.current(empty_dsn) == "0012"
+    monkeypatch.setattr(schema, "PATIENCE", 60.0)
+    upgrade = asyncio.create_task(schema.ensure(empty_dsn))
+    await older.close()
+    await upgrade
+    assert await schema.current(empty_dsn) == schema.head()
+    assert schema.alone("0012") == ["0013"]
+    assert schema.alone(schema.head()) == schema.alone(None) == []

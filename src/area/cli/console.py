@@ -29,6 +29,10 @@ else:
 Result = TypeVar("Result")
 
 REACH_TIMEOUT = 10  # seconds
+OTHERS = (
+    "select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'"
+    " and pid <> pg_backend_pid()"
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 User = Annotated[
@@ -157,6 +161,25 @@ def _place(dsn: str) -> str:
     except ValueError:
         host = None
     return f" at {host}" if host else ""
+
+
+def refuse_while_running(dsn: str, why: str) -> None:
+    """Raises `Failed` while others are connected to the database; `why` ends its sentence."""
+    import asyncio
+
+    import asyncpg
+
+    from area.db.dsn import raw_dsn
+
+    async def others() -> int:
+        connection = await asyncpg.connect(raw_dsn(dsn))
+        try:
+            return int(await connection.fetchval(OTHERS))
+        finally:
+            await connection.close()
+
+    if count := asyncio.run(others()):
+        raise Failed(f"The database has {count} other connection{'' if count == 1 else 's'}: stop AREA first, {why}.")
 
 
 def with_state(work: "Callable[[State], Awaitable[Result]]") -> Result:

@@ -1,13 +1,16 @@
 """`area db`: the database's schema, address, backup."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from area.cli import console
 
-app = typer.Typer(no_args_is_help=True, help="The database: upgrade, address, backup, restore.")
+if TYPE_CHECKING:
+    from area.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="The database: upgrade, downgrade, address, backup, restore.")
 
 
 @app.command()
@@ -18,8 +21,63 @@ def upgrade() -> None:
     from area.db import schema
 
     with console.database(console.configured()) as dsn:
+        current = asyncio.run(schema.current(dsn))
+        for revision in schema.alone(current):
+            console.echo(
+                f"{revision}: the older AREA and this one can't run side by side. Stop the older one first.", err=True
+            )
         asyncio.run(schema.ensure(dsn))
     console.echo(f"The database is at {schema.head()}.")
+
+
+@app.command()
+def downgrade(
+    revision: Annotated[
+        str, typer.Argument(help="The revision that the older AREA knows; it names it when it refuses to start.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
+) -> None:
+    """Take the database back to an earlier revision, before you install an older AREA.
+
+    Stop AREA and make a backup first: what only later revisions know is lost.
+    """
+    import asyncio
+
+    from area.db import schema
+
+    settings = console.configured(quiet=True)
+    with console.database(settings) as dsn:
+        current = asyncio.run(schema.current(dsn))
+        earlier = [one for one in schema.revisions() if current and one < current]
+        if revision not in earlier:
+            places = f"one of {earlier[0]} to {earlier[-1]}" if earlier else "none: there is no earlier one"
+            raise console.Failed(f"The database is at {current or 'no revision'}. Give {places}.")
+        console.refuse_while_running(dsn, "since it can't work with the older schema")
+        if not yes:
+            question = f"Go back from {current} to {revision}? What only later revisions know is lost."
+            typer.confirm(question, abort=True)
+        left = asyncio.run(_downgrade(settings, dsn, revision))
+    if left:
+        console.echo(f"{left} executions keep parameters that no key opens; the older AREA can't use them.", err=True)
+    console.echo(f"The database is at {revision}. Install the AREA that knows it: this one would upgrade it again.")
+
+
+async def _downgrade(settings: "Settings", dsn: str, revision: str) -> int:
+    from area import sealing
+    from area.db import schema
+    from area.db.session import Database
+    from area.kit.crypto import Keyring
+
+    left = 0
+    if revision < sealing.GIVEN_SINCE <= (await schema.current(dsn) or ""):
+        database = Database(dsn)
+        try:
+            async with database.transaction() as session:
+                left = await sealing.unseal_given(session, Keyring(settings.secret_keys()))
+        finally:
+            await database.close()
+    await schema.downgrade(dsn, revision)
+    return left
 
 
 @app.command()

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The secret key that encrypts credentials.")
 
-OTHERS = (
-    "select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'"
-    " and pid <> pg_backend_pid()"
-)
-
 
 @app.command()
 def rotate() -> None:
@@ -32,7 +27,8 @@ def rotate() -> None:
     settings = console.configured(quiet=True)
     file = settings.data_dir / "secret_key" if settings.secret_key is None else None
     if file and file.exists():
-        _refuse_while_running()
+        with console.database(settings) as dsn:
+            console.refuse_while_running(dsn, "since what runs knows only the old key")
         _put_first(file, secrets.token_urlsafe(48))
 
     async def work(state: "State") -> int:
@@ -48,28 +44,6 @@ def rotate() -> None:
     else:
         console.echo(
             "The keys after the first in AREA_SECRET_KEY open older backups only; remove them when none is left."
-        )
-
-
-def _refuse_while_running() -> None:
-    """Running processes know the old key only, and could not read what is encrypted with the new one."""
-    import asyncio
-
-    import asyncpg
-
-    async def others(dsn: str) -> int:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return int(await connection.fetchval(OTHERS))
-        finally:
-            await connection.close()
-
-    with console.database(console.configured(quiet=True)) as dsn:
-        count = asyncio.run(others(dsn))
-    if count:
-        raise console.Failed(
-            f"The database has {count} other connection{'' if count == 1 else 's'}: stop AREA first, since what runs knows"
-            " only the old key."
         )
 
 

@@ -3,6 +3,8 @@
 Alembic is imported only when there is something to migrate: a start on an up-to-date database pays one query.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 OLDEST_SERVER = 15
+
+ALONE = ("0013",)  # revisions after which an older AREA that still runs would write what this one reads wrongly
+OLDER_AREA = (
+    "select application_name from pg_stat_activity where datname = current_database()"
+    " and application_name ~ '^area( worker |$)'"
+)
+PATIENCE = 20.0  # seconds that an older AREA may take to end
 
 
 class SchemaError(RuntimeError):
@@ -54,6 +63,8 @@ async def upgrade(dsn: str, revision: str = "head") -> None:
                 "The database holds tables that AREA didn't make. Give it an empty one: `create database area`, and set"
                 " AREA_DATABASE_URL."
             )
+        if alone(current):
+            await _without_others(connection)
         await _run(dsn, "upgrade", revision)
 
 
@@ -75,16 +86,22 @@ async def current(dsn: str) -> str | None:
 
 def head() -> str:
     """The revision that this code wants: the last of the migrations' files, each called by its revision."""
-    return _revisions()[-1]
+    return revisions()[-1]
 
 
 async def revise(dsn: str, message: str) -> None:
     """Write a new migration with the differences between the models and the up-to-date database at `dsn`, to be tidied."""
-    await _run(dsn, "revision", message, rev_id=f"{len(_revisions()) + 1:04}", autogenerate=True)
+    await _run(dsn, "revision", message, rev_id=f"{len(revisions()) + 1:04}", autogenerate=True)
+
+
+def alone(current: str | None) -> list[str]:
+    """The revisions between `current` and the last across which an older AREA must not go on to run."""
+    return [revision for revision in ALONE if current and current < revision <= head()]
 
 
 @cache
-def _revisions() -> list[str]:
+def revisions() -> list[str]:
+    """All revisions, oldest first."""
     return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
@@ -98,11 +115,23 @@ async def _check_server(connection: asyncpg.Connection) -> None:
 
 
 def _check_known(revision: str | None) -> None:
-    if revision is not None and revision not in _revisions():
+    if revision is not None and revision not in revisions():
         raise SchemaError(
             f"The database is at revision {revision}, made by a newer AREA; this one knows up to {head()}. Install the newer"
             " AREA again, or restore a backup from before the update."
         )
+
+
+async def _without_others(connection: asyncpg.Connection) -> None:
+    """Wait a moment for an older AREA to end. Raises `SchemaError` when it does not."""
+    end = time.monotonic() + PATIENCE
+    while names := [row[0] for row in await connection.fetch(OLDER_AREA)]:
+        if time.monotonic() > end:
+            raise SchemaError(
+                f"An older AREA is connected to the database ({', '.join(sorted(set(names)))}). Stop it first: it can't run"
+                " beside this one."
+            )
+        await asyncio.sleep(0.2)
 
 
 async def _current(connection: asyncpg.Connection) -> str | None:
