@@ -87,6 +87,8 @@ QUERIES = {
     "what a vendor has news of": (nudges.NUDGE, ("Probe", ["T1"], nudges.PAUSE)),
     "what shares a vendor's subscription": (nudges.NUDGE_SUBSCRIPTIONS, ("Probe", ["S5"], nudges.PAUSE)),
     "that it was heard": (hints.TOLD_ALL, ("Probe", ["S5"])),
+    "who watches, and knows where it stands": (leases.WATCHERS, (5, leases.STANDS_FOR)),
+    "where it stands": (leases.STAND, ([5], leases.STANDS_FOR, True, None)),
     "who watches": (leases.SUBSCRIBERS, (5,)),
     "is it switched on": (intake.SWITCHED_ON, ([1, 2, 3],)),
     "is the event known": (intake.KNOWN, ([1, 2], ["event:1", "event:2"])),

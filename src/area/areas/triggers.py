@@ -5,18 +5,22 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas.plans import SECRET, Config, Scope, source_context
-from area.db.models import Area, AreaHealth, Source, Trigger
+from area.db.models import Area, AreaHealth, HookState, Source, Trigger
 from area.db.notify import Channel
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.crypto import Keyring, hash_token, new_token
 from area.sdk import Action
 from area.sdk.fields import by_name
+
+STANDS = (
+    "source"  # the key in `hook_states` that says where an AREA's source stands; those of events begin with `event:`
+)
 
 Lane = Literal["poll", "timer", "listen"]
 # what becomes of webhooks while the AREA is off or can't run: senders are asked to retry later, or they are recorded as skipped
@@ -50,6 +54,8 @@ async def watch(
         trigger.source_id = await _source(session, scope.keyring, area, action, config)
         trigger.baseline = action.kind == "poll"
     trigger.since = now()
+    if area.is_active or trigger.source_id is None:  # what it says is of before; the next look says it anew
+        await session.execute(delete(HookState).where(HookState.area_id == area.id, HookState.state_key == STANDS))
     if area.is_active:
         await session.execute(
             update(AreaHealth)

@@ -211,7 +211,9 @@ class AreaExecution(Base):
 
 
 class HookState(Base):
-    """What keeps an AREA's events from firing twice: one row for each known event, `event:<id>`."""
+    """What keeps an AREA's events from firing twice: one row for each known event, `event:<id>`, and for what is polled or listens one
+    row `source`: where its source stands, and when it was last checked, within ten minutes.
+    """
 
     __tablename__ = "hook_states"
 

@@ -12,6 +12,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import structlog
@@ -29,10 +30,12 @@ from area.engine.sources.leases import (
     RENEW,
     REST,
     REVIVE,
+    STAND,
     STEADY,
     SUBSCRIBERS,
     Leases,
     Watched,
+    stale_after,
 )
 from area.engine.sources.life import Life
 from area.engine.sources.listeners import listen
@@ -45,6 +48,7 @@ from area.kit.fair import user, working_for
 log = structlog.get_logger()
 
 RENEW_EVERY = 8.0  # seconds
+STANDS_EVERY = timedelta(minutes=1)  # for listeners that hear nothing
 TICK = 1.0  # seconds between looks for what is due, at most
 BREATH = 0.02  # seconds between two claims, at least
 POLLS = turns.Slots(50, 10, 40)
@@ -219,6 +223,7 @@ class Sources:
         failing.
         """
         before: set[int] = set()
+        stood = now() - STANDS_EVERY
         while True:
             try:
                 pool = await self.state.database.pool()
@@ -227,6 +232,9 @@ class Sources:
                 kept = {row[0] for row in await pool.fetch(RENEW, list(self._held), self.owner, LEASE)}
                 steady = [number for number in self._tasks["listen"] if number in before]
                 await pool.execute(STEADY, steady, self.owner)
+                if now() - stood > STANDS_EVERY:
+                    stood = now()
+                    await pool.execute(STAND, list(self._tasks["listen"]), stale_after(2 * STANDS_EVERY), False, None)
                 before = set(self._tasks["listen"])
                 await self.tidy()
                 for number, task in held.items():

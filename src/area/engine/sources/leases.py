@@ -17,7 +17,7 @@ import structlog
 
 from area import notices
 from area.areas.plans import SECRET, parse, source_context
-from area.areas.triggers import Lane, lane_of
+from area.areas.triggers import STANDS, Lane, lane_of
 from area.connections.vault import Ref
 from area.db.away import is_away
 from area.db.session import Conn
@@ -39,6 +39,7 @@ LOOK_LIMIT = 60.0  # seconds for one poll
 LONGEST_PAUSE = timedelta(hours=1)
 AWAY_PAUSE = 1.0  # seconds before a source is looked at again whose look the database's absence ended
 EXPIRED_RECHECK = timedelta(hours=6)
+STANDS_FOR = timedelta(minutes=10)  # what `hook_states` says of a source is no older, where it is looked at so often
 FLOOD = 100  # AREAs served by one look; what is beyond waits behind other users' events
 LOCK_LIMIT = "set local lock_timeout = '5s'"  # whoever holds an AREA's row must not hold up what waits for a connection
 SAMPLE = 20  # users of a shared source that are compared
@@ -62,6 +63,42 @@ join components c on c.id = a.component_action_id and c.is_active
 join services s on s.id = c.service_id and s.is_active
 where t.source_id = $1 order by t.area_id
 """
+# the same, and of whom to write down again where the source stands
+WATCHERS = SUBSCRIBERS.replace(
+    "a.user_id from triggers t",
+    "a.user_id, coalesce(h.last_checked_at < now() - $2::interval, true) as stale from triggers t",
+).replace(
+    "where t.source_id",
+    f"left join hook_states h on h.area_id = t.area_id and h.state_key = '{STANDS}'\nwhere t.source_id",
+)
+# where these sources stand, for the AREAs that watch them: if it was last written before an interval, or `$3`, in any case. An AREA
+# that is being deleted is passed over, so this waits for nobody
+STAND = f"""
+with source as (
+    select id, jsonb_strip_nulls(jsonb_build_object(
+        'since', seen->'since',
+        'last', coalesce($4, (select key from jsonb_each_text(seen->'ids') order by value desc, key desc limit 1)),
+        'cursor', case when state <> '{{}}' and length(state::text) <= 1000 then state end)) as stands
+    from sources where id = any($1::int[])
+), watching as (
+    select t.area_id, s.stands from source s join triggers t on t.source_id = s.id
+    join areas a on a.id = t.area_id and a.is_active
+), known as (
+    select h.area_id from hook_states h join watching w on w.area_id = h.area_id
+    where h.state_key = '{STANDS}' and ($3 or h.last_checked_at < now() - $2::interval)
+    for no key update of h skip locked
+), moved as (
+    update hook_states h set state_value = (coalesce(h.state_value, '{{}}')::jsonb || w.stands)::text, last_checked_at = now(),
+        updated_at = now()
+    from watching w, known k where k.area_id = w.area_id and h.area_id = w.area_id and h.state_key = '{STANDS}'
+), fresh as (
+    select a.id, w.stands from areas a join watching w on w.area_id = a.id
+    where not exists (select from hook_states h where h.area_id = a.id and h.state_key = '{STANDS}')
+    for key share of a skip locked
+)
+insert into hook_states (area_id, state_key, state_value, last_checked_at) select id, '{STANDS}', stands::text, now() from fresh
+on conflict do nothing
+"""  # noqa: S608 - of constants
 # a source that rests although somebody watches it (its user, component or service was switched on again) begins anew
 REVIVE = """
 with needed as (
@@ -247,6 +284,11 @@ class Leases:
         seen_text = _seen_json(seen) if seen else None
         await conn.execute(LOOKED, source.id, self.owner, state, seen_text, due, planned, begun)
 
+    async def stands(self, conn: Conn, source: Watched, subscribers: Sequence[asyncpg.Record], *, heard: bool) -> None:
+        """Write down where it stands, in the caller's transaction: when there were events, and for whom it is long ago."""
+        if heard or any(row["stale"] for row in subscribers):
+            await conn.execute(STAND, [source.id], stale_after(source.action.every), heard, None)
+
     async def count_for(self, conn: Conn, source: Watched, subscribers: Sequence[asyncpg.Record]) -> None:
         """Have it count for one of the users who watch it."""
         users = {row["user_id"] for row in subscribers}
@@ -331,6 +373,11 @@ class Leases:
             state=source.state,
             log=log.bind(source=source.id),
         )
+
+
+def stale_after(every: timedelta | None) -> timedelta:
+    """After how long to write again where a source stands, when the next look will be `every` later."""
+    return max(timedelta(), STANDS_FOR - 1.2 * (every or timedelta(minutes=5)))
 
 
 def _seen(value: dict[str, Any]) -> Seen:

@@ -8,8 +8,8 @@ import structlog
 
 from area.db.away import DatabaseAwayError, asking
 from area.engine import metrics
-from area.engine.sources.leases import HEARD, SUBSCRIBERS, Leases, Superseded, Watched
-from area.kit.text import dump_json
+from area.engine.sources.leases import HEARD, STAND, STANDS_FOR, SUBSCRIBERS, Leases, Superseded, Watched
+from area.kit.text import clean_text, dump_json
 from area.sdk import Event, Retry
 
 log = structlog.get_logger()
@@ -55,5 +55,6 @@ async def _hear(leases: Leases, source: Watched, event: Event[Any]) -> None:
             subscribers = await conn.fetch(SUBSCRIBERS, source.id)
             await leases.accept(conn, subscribers, [event])
             await conn.execute(HEARD, source.id, leases.owner, dump_json(source.state).decode())
+            await conn.execute(STAND, [source.id], STANDS_FOR, True, clean_text(event.id))
     source.failures = 0
     metrics.polls.labels(source.action.service.slug, "ok").inc()

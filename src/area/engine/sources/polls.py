@@ -10,7 +10,7 @@ import structlog
 
 from area.db.away import DatabaseAwayError, asking
 from area.engine import hints, metrics, subscriptions
-from area.engine.sources.leases import LOOK_LIMIT, SUBSCRIBERS, Leases, Superseded, Watched
+from area.engine.sources.leases import LOOK_LIMIT, WATCHERS, Leases, Superseded, Watched, stale_after
 from area.kit.clock import now
 from area.sdk import AuthExpired, Context, Event, Retry
 from area.sdk.dedupe import Seen, fresh
@@ -87,13 +87,14 @@ async def _looked(
     pool = await leases.state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
         await leases.still_ours(conn, source)
-        subscribers = await conn.fetch(SUBSCRIBERS, source.id)
+        subscribers = await conn.fetch(WATCHERS, source.id, stale_after(source.action.every))
         listening = [row for row in subscribers if not row["baseline"]]
         await leases.accept(conn, listening, events)
         await conn.execute(BASELINED, source.id, begun)
         if any(row["baseline"] and row["since"] > begun for row in subscribers):
             due = now()
         await leases.looked(conn, source, due, seen=seen, begun=begun)
+        await leases.stands(conn, source, subscribers, heard=bool(events))
         await leases.count_for(conn, source, subscribers)
     if events:
         log.info("source.events", source=source.id, action=source.action.key, events=len(events), areas=len(listening))
