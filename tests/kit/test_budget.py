@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from area.kit.budget import MAX_EVENT, SLICE, STEPS, Budget, Exhausted, Unfinished, size_of
 from area.kit.template import RenderError, TemplateError, condition
 from area.kit.template.condition import ConditionError
-from area.kit.template.filling import Filling
+from area.kit.template.filling import Filling, json_document
 from area.kit.template.filters import FILTERS
 from area.sdk.selection import JmesPath, TooMuch, select
 
@@ -120,7 +120,7 @@ def test_the_data_are_events() -> None:
 def test_no_template_takes_long(name: str, chain: str, times: int, structured: bool) -> None:
     text = orjson.dumps([chain] * times).decode() if structured else chain * min(times, 200)
     try:
-        filling = Filling(text, structured=structured)
+        filling = Filling(text, split=json_document if structured else None)
     except TemplateError:
         return
     work = lambda: filling.render({"x": LARGE[name]}, Budget())  # noqa: E731
@@ -179,7 +179,7 @@ JSON = st.recursive(
 def test_nothing_is_raised_but_what_is_declared(value: Any, path: str, chain: str, compared: str) -> None:
     data = {"x": value, "y": [value]}
     attempted(lambda: select(PATH.validate_python(path), value))
-    attempted(lambda: Filling(chain, structured=True).render(data))
+    attempted(lambda: Filling(chain, split=json_document).render(data))
     condition.parse(compared).evaluate(data)
 
 
@@ -189,7 +189,7 @@ def test_all_of_an_event_draws_from_one_budget() -> None:
     data = {"x": LARGE["dates"][:4000]}
     parsed.evaluate(data, budget)
     left = budget.steps
-    Filling('["{{x|json|length}}"]', structured=True).render(data, budget)
+    Filling('["{{x|json|length}}"]', split=json_document).render(data, budget)
     assert budget.steps < left - 4000
     many = condition.parse(" or ".join(['x contains "2026-02-02T00:00:00Z"'] * 50))
     with pytest.raises(Exhausted):

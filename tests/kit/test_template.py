@@ -18,9 +18,9 @@ from area.kit import template as templating
 from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget
 from area.kit.template import RenderError, TemplateError, as_text, check
 from area.kit.template.dates import DIRECTIVES
-from area.kit.template.filling import Filling
 from area.kit.template.filters import FILTERS
 from area.kit.template.html import strip_html
+from area.kit.template.places import ADDRESS
 from area.kit.template.reading import MAX_SEGMENTS
 from area.kit.template.template import MAX_FILTERS, MAX_PLACEHOLDERS, MAX_TEMPLATE
 
@@ -543,7 +543,7 @@ def test_odd_characters_pass() -> None:
     ],
 )
 def test_values_keep_to_their_place_in_an_address(address: str, value: Any, filled: str) -> None:
-    assert templating.compile(address, address=True).render({"v": value}) == filled
+    assert templating.compile(address, place=ADDRESS).render({"v": value}) == filled
 
 
 @pytest.mark.parametrize(
@@ -552,16 +552,7 @@ def test_values_keep_to_their_place_in_an_address(address: str, value: Any, fill
 )
 def test_what_can_not_stand_in_an_address_is_refused(address: str, value: str) -> None:
     with pytest.raises(RenderError, match="can't be a part of a"):
-        templating.compile(address, address=True).render({"v": value})
-
-
-def test_lines_are_taken_apart_before_they_are_filled() -> None:
-    filling = Filling("X-A: {{v}}\n\nX-B: {{v |\n upper}}\nX-C: plain", structured=True, lines=True)
-    assert filling.render({"v": "a\nAuthorization: x"}) == [
-        "X-A: a\nAuthorization: x", "X-B: A\nAUTHORIZATION: X", "X-C: plain",
-    ]  # fmt: skip
-    assert Filling('{"X-A": "{{v}}"}', structured=True, lines=True).render({"v": "a\nb"}) == {"X-A": "a\nb"}
-    assert Filling("{{v}}", structured=True, lines=True).render({"v": {"X-A": "b"}}) == {"X-A": "b"}
+        templating.compile(address, place=ADDRESS).render({"v": value})
 
 
 SNIPPETS = [

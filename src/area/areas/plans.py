@@ -19,6 +19,7 @@ from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import Action, Reaction, sensitive
 from area.sdk.fields import Field, fields
+from area.sdk.shapes import Shape
 
 MASK = sensitive.MASK
 SECRET = "enc:"  # noqa: S105 - the mark of an encrypted value, no secret
@@ -119,7 +120,8 @@ class Plan:
             if value in (None, "") and name in self.optional:
                 continue
             # a lone placeholder keeps its type, but a number is welcome where text is wanted
-            values[name] = value if isinstance(value, str) or name not in self.textual else template.as_text(value)
+            plain = isinstance(value, str) or name not in self.textual or filling.parted
+            values[name] = value if plain else template.as_text(value)
         return values
 
 
@@ -161,10 +163,10 @@ def secret_context(area_id: int, variable_id: int) -> str:
     return f"area:{area_id}|{variable_id}"
 
 
-def filling_of(text: str, declared: Field) -> Filling:
-    """A reaction's parameter as it is filled: its structure is read first. Raises `TemplateError`."""
-    kind = declared.type
-    return Filling(text, structured=kind == "json", address=kind == "url", lines=declared.holds == "headers")
+def filling_of(declared: Field, texts: Mapping[str, str]) -> Filling:
+    """One of a reaction's parameters as it is filled: its shape is read first. Raises `TemplateError`."""
+    shape = declared.shape_in(texts) or Shape()
+    return Filling(texts[declared.name], split=shape.split, place=shape.place)
 
 
 def check_texts(
@@ -214,7 +216,7 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         params=params,
         fillings=fillings,
         optional=frozenset(one.name for one in declared if one.nullable),
-        textual=frozenset(one.name for one in declared if one.type in ("string", "email", "url")),
+        textual=frozenset(one.name for one in declared if one.type in ("string", "email", "url") and not one.several),
         only_if=only_if,
         delay=delay,
         constants=constants,
@@ -279,7 +281,7 @@ def _reaction_params(
                 errors.append({"field": place, "message": f"{one.name} is required: {one.description}."})
             continue
         try:
-            filling = filling_of(text, one)
+            filling = filling_of(one, given)
         except template.TemplateError as error:
             errors.append({"field": place, "message": str(error)})
             continue

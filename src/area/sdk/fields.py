@@ -16,8 +16,9 @@ from pydantic import AnyUrl, BaseModel, EmailStr, SecretStr
 from pydantic.fields import FieldInfo
 
 from area.kit.text import dump_json
-from area.sdk import sensitive
+from area.sdk import sensitive, shapes
 from area.sdk.sensitive import Holds
+from area.sdk.shapes import Shape, Shaped, Shapes
 
 SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}/]")  # all that browsers' patterns, too, take escaped, and nothing else
 VariableType = Literal["string", "number", "boolean", "date", "email", "url", "json"]
@@ -66,12 +67,15 @@ def asked(
     when: When | None = None,
     labels: Mapping[str, str] | None = None,
     holds: Holds | None = None,
+    shape: Shapes | None = None,
     **constraints: Any,
 ) -> Any:
     """What the user reads of a parameter, and its constraints (pydantic's), to be used in `Annotated`.
 
     `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Of a connection's form, `when` says
-    for which values of another field it is shown. `holds` says that the text may have secrets in it, and what kind of text it is. Around another such type it describes it anew.
+    for which values of another field it is shown. `holds` says that the text may have secrets in it, and what kind of text it is.
+    `shape` says which parts the text has, where it is read as more than one text (`area.sdk.shapes`). Around another such type it
+    describes it anew.
     """
     if example is not None:
         constraints["examples"] = [example]
@@ -82,6 +86,8 @@ def asked(
         info.metadata.append(when)
     if holds:
         info.metadata.append(MayHold(holds))
+    if shape:
+        info.metadata.append(Shaped(shape))
     if labels:
         info.metadata.append(Labels(labels))
     return info
@@ -117,6 +123,18 @@ class Field:
     when: When | None = None
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     holds: Holds | None = None
+    shape: Shapes | None = None
+
+    def shape_in(self, texts: Mapping[str, str]) -> Shape | None:
+        """The field's shape in a form with these texts, by its own declaration or by its type."""
+        if self.shape is not None:
+            return shapes.of(self.shape, texts)
+        return {"json": shapes.JSON, "url": shapes.ADDRESS}.get(self.type)
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a text with items."""
+        return isinstance(self.shape, Shape) and self.shape.several
 
     def holds_secret(self, text: str) -> bool:
         """Whether this text of the field has a secret in it, or is one."""
@@ -153,17 +171,22 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
     pattern = next((p for item in info.metadata if (p := getattr(item, "pattern", None))), None)
     example = info.examples[0] if info.examples else None
     default = None if info.is_required() or info.default_factory else info.default
+    shape = next(
+        (one.shape for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, Shaped)), None
+    )
+    several = isinstance(shape, Shape) and shape.several  # written as a text with commas, whatever is made of it
     return Field(
         name=name,
         description=info.description,
-        type=_type(hints),
+        type="string" if several else _type(hints),
         nullable=not info.is_required(),
         placeholder=example if example is None or isinstance(example, str) else dump_json(example).decode(),
         validation_regex=pattern
         or ("^(" + "|".join(SPECIAL.sub(r"\\\g<0>", c) for c in choices) + ")$" if choices else None),
         display_order=order,
         secret=SecretStr in hints,
-        default=default,
+        default="" if several and default == [] else default,
+        shape=shape,
         choices=choices,
         picker=next(
             (one.picker for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, Pick)), None

@@ -1,7 +1,7 @@
 """Mail to be sent (RFC 5322): addresses as people type them, and a message that nothing can be smuggled into."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -9,8 +9,10 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from area.kit import mime
 from area.kit.mime import Mailbox, Message
+from area.kit.template import as_text
+from area.sdk.shapes import HTML, Shape, Shaped
 
-__all__ = ["Addresses", "Letter", "Mailbox", "Message", "addresses", "compose", "mailboxes"]
+__all__ = ["Addresses", "Letter", "Mailbox", "Message", "addresses", "compose", "mailboxes", "recipients"]
 
 MOST = 100  # addresses of one field; RFC 5321 §4.5.3.1.8 asks servers for no more
 # A quote without an end reaches to the end of the text, and nothing is tried twice: time grows with the length alone.
@@ -22,25 +24,49 @@ _NAMED = re.compile(rf'((?:{_QUOTED}"|[^<>"])*+)<\s*+([^<>\s]*+)\s*+>\s*+', re.D
 def mailboxes(text: str) -> list[Mailbox]:
     """Addresses with or without names, separated by commas or semicolons. Raises `ValueError` with a sentence."""
     found: list[Mailbox] = []
-    for piece in filter(str.strip, (match[0] for match in _PIECE.finditer(text))):
+    for piece in _pieces(text):
         if len(found) == MOST:
             raise ValueError(f"Enter at most {MOST} addresses.")
-        match = _NAMED.fullmatch(piece)
-        name, given = match.groups() if match else ("", piece.strip())
-        plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in name)
-        found.append(Mailbox(mime.address(given), " ".join(plain.split())))
+        found.append(_mailbox(piece))
     return found
 
 
+def _pieces(text: str) -> Iterator[str]:
+    return filter(str.strip, (match[0] for match in _PIECE.finditer(text)))
+
+
+def _mailbox(text: str | Mapping[str, Any]) -> Mailbox:
+    """One address, with or without a name, whatever it holds."""
+    if isinstance(text, str):
+        match = _NAMED.fullmatch(text)
+        name, given = match.groups() if match else ("", text.strip())
+    else:
+        name, given = as_text(text.get("name")), as_text(text.get("address")).strip()
+    plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in name)
+    return Mailbox(mime.address(given), " ".join(plain.split()))
+
+
+def recipients(text: str) -> Any:
+    """The addresses of a text as `Shape.split` takes them apart, names and addresses by themselves."""
+    matches = [(piece, _NAMED.fullmatch(piece)) for piece in _pieces(text)]
+    return [{"name": match[1], "address": match[2]} if match else piece.strip() for piece, match in matches]
+
+
 def addresses(given: Any) -> Any:
-    """Addresses separated by commas, as they are typed; semicolons and a list of them are taken too."""
-    text = ", ".join(map(str, given)) if isinstance(given, list | tuple) else given
-    if not isinstance(text, str):
-        return text
-    return ", ".join(f'"{box.name}" <{box.address}>' if box.name else box.address for box in mailboxes(text))
+    """Addresses separated by commas, as they are typed; semicolons are taken, too. Each item of a list is one address."""
+    if isinstance(given, list | tuple):
+        each = [one for one in given if isinstance(one, Mapping) or as_text(one).strip()]
+        if len(each) > MOST:
+            raise ValueError(f"Enter at most {MOST} addresses.")
+        boxes = [_mailbox(one if isinstance(one, Mapping) else as_text(one)) for one in each]
+    elif isinstance(given, str):
+        boxes = mailboxes(given)
+    else:
+        return given
+    return ", ".join(f'"{box.name}" <{box.address}>' if box.name else box.address for box in boxes)
 
 
-Addresses = Annotated[str, BeforeValidator(addresses)]
+Addresses = Annotated[str, BeforeValidator(addresses), Shaped(Shape(split=recipients, several=True))]
 
 
 class Letter(BaseModel):
@@ -52,7 +78,7 @@ class Letter(BaseModel):
     )  # fmt: skip
     subject: str = Field("", description="Subject", examples=["New issue: {{title}}"])
     text: str | None = Field(None, description="Plain text; this or the HTML is needed", examples=["{{body}}"])
-    html: str | None = Field(None, description="HTML text", examples=["<p>{{body}}</p>"])
+    html: Annotated[str | None, Shaped(HTML)] = Field(None, description="HTML text", examples=["<p>{{body}}</p>"])
     cc: Addresses | None = Field(None, description="Addresses that get a copy", examples=["carol@example.com"])
     bcc: Addresses | None = Field(None, description="Addresses that get a hidden copy", examples=["dave@example.com"])
     reply_to: Addresses | None = Field(None, description="Address that answers go to", examples=["help@example.org"])

@@ -10,6 +10,7 @@ from area.connectors.bluesky.session import begin, call, refusal, whose
 from area.sdk import AuthExpired, Context, Event, Events, Permanent, Service, asked, parse
 from area.sdk.answers import Row, filled, found
 from area.sdk.forms import form, secret, server
+from area.sdk.shapes import MENTIONS
 
 HOME = "https://bsky.social"
 EVERY = timedelta(minutes=2)
@@ -56,7 +57,7 @@ Reposts = Annotated[bool, asked("Also what they repost", False)]
 Query = Annotated[str, asked("Words, #hashtag, from:handle", "#python -from:ada.bsky.social", min_length=1)]
 About = Literal["any", "mention", "reply", "like", "repost", "follow", "quote"]
 Reason = Annotated[About, asked("What they are about", "mention")]
-Text = Annotated[str, asked(SAY, "Hello #world", min_length=1, max_length=3000)]
+Text = Annotated[str, asked(SAY, "Hello #world", min_length=1, max_length=3000, shape=MENTIONS)]
 ReplyTo = Annotated[str, asked("Post to answer, by uri or address", EXAMPLE)]
 Language = Annotated[str, asked("Its language", "en", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$")]
 PostId = Annotated[str, asked("The post, by uri or address", EXAMPLE, min_length=1)]

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from area.sdk import Context, Event, Events, OAuth2, Pages, Service, asked, given, look, parse, profile
 from area.sdk.answers import Made, Row, filled, found
 from area.sdk.forms import form, secret, tried
+from area.sdk.shapes import Shape, marks
 
 EPOCH = 1_420_070_400_000  # ms, https://docs.discord.com/developers/reference#snowflakes
 SPOKEN = {0, 19, 20}  # types of messages: said, in answer, by a command; the others tell of joins, pins and such
@@ -61,7 +62,9 @@ Channel = Annotated[str, asked("The channel, by its id", "41771983423143937", pi
 Bots = Annotated[bool, asked("Also what bots and webhooks post, AREA among them", False)]
 MessageId = Annotated[str, asked("The message, by its id", "162701077035089920", pattern=ID)]
 Emoji = Annotated[str, asked("An emoji, or name:id of the server's own", "👍", min_length=1)]
-Text = Annotated[str, asked("What to say, in Markdown", "**Done**", min_length=1, max_length=2000)]
+# https://docs.discord.com/developers/reference#message-formatting: users, roles and channels
+QUIET = Shape(place=marks(r"<(?=[@#]|\Z)", "<\u200b", "escape_markdown"))
+Text = Annotated[str, asked("What to say, in Markdown", "**Done**", min_length=1, max_length=2000, shape=QUIET)]
 Words = Annotated[Text, asked("What to say, in Markdown", "Tea is ready")]
 User = Annotated[str, asked("Who gets it, by id", "53908099506183680", pattern=ID)]
 Role = Annotated[str, asked("The role, by id", "41771983423143936", pick="roles", pattern=ID)]
@@ -134,7 +137,7 @@ async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
 
 @service.reaction("Post a message")
 async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:
-    """Posts in a channel or thread, or answers a message. It mentions people and roles, but never everyone."""
+    """Posts in a channel or thread, or answers a message. It mentions people and roles, but never everyone, and nobody whom a value names."""
     # https://docs.discord.com/developers/resources/message#create-message
     body = _said(ctx, text) | given(message_reference=given(message_id=reply_to))
     return await ctx.http.post(f"/channels/{channel}/messages", Made, json=body)

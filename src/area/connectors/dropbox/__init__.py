@@ -11,6 +11,7 @@ from area.sdk.answers import Row, found
 from area.sdk.events import Reply, Request
 from area.sdk.http import Pages, parse
 from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.shapes import Shape, segments
 from area.sdk.verify import hmac_sha256
 
 EVERY = timedelta(minutes=2)
@@ -51,7 +52,8 @@ service = Service(
 )
 
 Folder = Annotated[str, asked(ALL, "/Photos", pick="folders", pattern=r"^(/.*[^/])?$")]
-Path = Annotated[str, asked("Path", "/Photos/2026", pattern=r"^/.*[^/]$")]
+FOLDERS = Shape(place=segments("/", "a path", "_"))
+Path = Annotated[str, asked("Path", "/Photos/2026", shape=FOLDERS, pattern=r"^/.*[^/]$")]
 Existing = Annotated[Literal["overwrite", "keep"], asked("A file there: overwrite it, or keep both", "keep")]
 
 

@@ -7,8 +7,23 @@ from typing import Annotated, Any, Literal
 
 from area.connectors.github import events, told
 from area.connectors.github.hooks import REPOSITORY_HOOKS, SIGNED, asked_for, brought, delivered
-from area.sdk import Account, Action, Context, Event, Events, Option, Pages, Request, Service, asked, look, parse
+from area.sdk import (
+    Account,
+    Action,
+    Context,
+    Event,
+    Events,
+    Option,
+    Pages,
+    Request,
+    Service,
+    asked,
+    look,
+    parse,
+    quoted,
+)
 from area.sdk.oauth2 import OAuth2, Quirks
+from area.sdk.shapes import Items
 
 
 async def account(ctx: Context) -> Account:
@@ -54,7 +69,7 @@ Repository = Annotated[str, IN]
 Branch = Annotated[str, asked("Branch", "main", pick="branches")]
 Number = Annotated[int, asked("Number of the issue or pull request", 42, ge=1)]
 Title = Annotated[str, asked("Title", "It crashes on start", min_length=1)]
-Labels = Annotated[str, asked("Labels, separated by commas", "bug, urgent")]
+Labels = Annotated[Items, asked("Labels, separated by commas", "bug, urgent")]
 Text = Annotated[str, asked("Text, in Markdown", "Since the last release …")]
 # https://docs.github.com/rest/activity/notifications#about-notification-reasons
 Reason = Literal["any", "assign", "author", "ci_activity", "comment", "mention", "review_requested", "team_mention"]
@@ -163,11 +178,11 @@ async def open_issue(
     repository: Repository,
     title: Title,
     body: Text = "",
-    labels: Labels = "",
-    assignees: Annotated[str, asked("Logins of who is to do it, separated by commas", "octocat")] = "",
+    labels: Labels = [],  # noqa: B006 - each call has its own
+    assignees: Annotated[Items, asked("Logins of who is to do it, separated by commas", "octocat")] = [],  # noqa: B006
 ) -> told.Issue:
     """Open an issue in a repository."""
-    issue = {"title": title, "body": body, "labels": _listed(labels), "assignees": _listed(assignees)}
+    issue = {"title": title, "body": body, "labels": labels, "assignees": assignees}
     # https://docs.github.com/rest/issues/issues#create-an-issue
     made = await ctx.http.post(f"/repos/{repository}/issues", json=issue)
     return parse(told.Issue, {"issue": made, "repository": {"full_name": repository}}, "GitHub")
@@ -194,7 +209,7 @@ async def add_labels(
 ) -> None:
     """Add labels to an issue or a pull request."""
     # https://docs.github.com/rest/issues/labels#add-labels-to-an-issue
-    await ctx.http.post(f"/repos/{repository}/issues/{number}/labels", json={"labels": _listed(labels)})
+    await ctx.http.post(f"/repos/{repository}/issues/{number}/labels", json={"labels": labels})
 
 
 @service.reaction("Close an issue", scopes=WRITE)
@@ -254,8 +269,9 @@ async def run_workflow(
 ) -> told.Page:
     """Run a workflow of GitHub Actions that has the trigger `workflow_dispatch`."""
     body = {"ref": ref, "inputs": inputs, "return_run_details": True}
+    path = f"/repos/{repository}/actions/workflows" + quoted("/{}/dispatches", workflow)
     # https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event
-    return await ctx.http.post(f"/repos/{repository}/actions/workflows/{workflow}/dispatches", told.Page, json=body)
+    return await ctx.http.post(path, told.Page, json=body)
 
 
 @service.reaction("Star a repository", scopes=("public_repo",))
@@ -305,10 +321,6 @@ async def workflows(ctx: Context, repository: str) -> list[Option]:
     # https://docs.github.com/rest/actions/workflows#list-repository-workflows
     rows = ctx.http.rows(f"/repos/{repository}/actions/workflows", at="workflows")
     return [Option(str(one["id"]), one["name"], one["path"]) async for one in rows]
-
-
-def _listed(text: str) -> list[str]:
-    return [one.strip() for one in text.split(",") if one.strip()]
 
 
 def _page(notification: Mapping[str, Any]) -> str:

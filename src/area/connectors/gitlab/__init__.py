@@ -11,6 +11,7 @@ from area.connectors.gitlab.hooks import asked_for, at, brought
 from area.sdk import Account, Action, Context, Event, Events, Option, Pages, Request, Service, asked, parse
 from area.sdk.answers import Row, found
 from area.sdk.oauth2 import OAuth2, Quirks
+from area.sdk.shapes import Items, Shape, marks
 from area.sdk.verify import shared_token
 
 SIGNED = shared_token("X-Gitlab-Token")  # https://docs.gitlab.com/user/project/integrations/webhooks/
@@ -57,8 +58,10 @@ Project = Annotated[str, asked("Project, with its group", "octo/hello-world", pi
 Branch = Annotated[str, asked("Branch", "main", pick="branches")]
 Number = Annotated[int, asked("Number of the issue in its project", 42, ge=1)]
 Title = Annotated[str, asked("Title", "It crashes on start", min_length=1, max_length=255)]
-Text = Annotated[str, asked("Text, in Markdown", "Since the last release …")]
-Labels = Annotated[str, asked("Labels, separated by commas", "bug, urgent")]
+# a line that begins with a slash is an order to GitLab: https://docs.gitlab.com/user/project/quick_actions/
+ORDERS = Shape(place=marks(r"(?i)^([ \t]*)/(?=[a-z_]*(?:\s|\Z))", r"\1\\/"))
+Text = Annotated[str, asked("Text, in Markdown", "Since the last release …", shape=ORDERS)]
+Labels = Annotated[Items, asked("Labels, separated by commas", "bug, urgent")]
 Ends = Literal["any", "success", "failed", "canceled"]
 Names = Annotated[
     list[str], BeforeValidator(lambda all_: [one["title"] if isinstance(one, dict) else one for one in all_])
@@ -217,13 +220,22 @@ async def _made(ctx: Context, kind: type[Thing], method: str, project: str, path
     return parse(kind, {"object_attributes": answer, "project": {"path_with_namespace": project}}, "GitLab")
 
 
+def _joined(labels: list[str]) -> str:
+    """As GitLab takes labels; none has a comma in it (https://docs.gitlab.com/api/issues/#new-issue)."""
+    return ",".join(label.replace(",", " ") for label in labels)
+
+
 @service.reaction("Open an issue", on_crash="fail", scopes=WRITE)
 async def open_issue(
-    ctx: Context, project: Project, title: Title, description: Text = "", labels: Labels = ""
+    ctx: Context,
+    project: Project,
+    title: Title,
+    description: Text = "",
+    labels: Labels = [],  # noqa: B006
 ) -> Issue:
     """Open an issue in a project."""
     # https://docs.gitlab.com/api/issues/#new-issue
-    body = {"title": title, "description": description, "labels": labels}
+    body = {"title": title, "description": description, "labels": _joined(labels)}
     return await _made(ctx, Issue, "POST", project, "issues", body)
 
 
@@ -250,7 +262,7 @@ async def add_labels(
 ) -> Issue:
     """Add labels to an issue."""
     # https://docs.gitlab.com/api/issues/#edit-an-issue
-    return await _made(ctx, Issue, "PUT", project, f"issues/{number}", {"add_labels": labels})
+    return await _made(ctx, Issue, "PUT", project, f"issues/{number}", {"add_labels": _joined(labels)})
 
 
 @service.reaction("Close an issue", scopes=WRITE)

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import getaddresses
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel, EmailStr, model_validator
 
 from area.kit.clock import now
 from area.sdk import Context, Event, Events, Gone, Row, ZoneName, asked, found, given, look, parse, quoted
-from area.sdk.mail import Addresses
+from area.sdk.mail import Addresses, mailboxes
 from area.vendors import google
 from area.vendors.google import hint, scope
 
@@ -149,7 +148,7 @@ async def create_event(ctx: Context, params: NewEvent) -> Happening:
     else:
         body["start"], body["end"] = ({"dateTime": one.isoformat()} for one in (params.start, params.end))
     if params.guests:
-        body["attendees"] = [{"email": address} for _, address in getaddresses([params.guests])]
+        body["attendees"] = [{"email": box.address} for box in mailboxes(params.guests)]
     address, mails = quoted(EVENTS, params.calendar), _mails(notify=params.notify)
     try:
         # https://developers.google.com/workspace/calendar/api/v3/reference/events/insert

@@ -33,7 +33,7 @@ service = google.service(
     base_url="https://www.googleapis.com",
 )
 
-Folder = Annotated[str, asked("Folder to put it into", "root", pick="folders", min_length=1)]
+Folder = Annotated[str, asked("Folder to put it into", "root", pick="folders", pattern="^[^,]+$")]
 FileId = Annotated[str, asked("ID of the file", "{{id}}", min_length=1)]
 Name = Annotated[str, asked("Name of the file", "{{title}}.txt", min_length=1)]
 Watched = Annotated[Folder, asked("Folder; `root` is My Drive itself")]

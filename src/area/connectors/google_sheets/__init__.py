@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import zip_longest
@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BeforeValidator
 
+from area.kit.budget import Budget
 from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, found, quoted
+from area.sdk.shapes import JSON, Place, Shape
 from area.vendors import google
 from area.vendors.google import scope
 
@@ -23,6 +25,8 @@ READ, WRITE = (scope("spreadsheets.readonly"), FILES), (scope("spreadsheets"), F
 BOOK, TABS = "/v4/spreadsheets/{}", {"fields": "sheets.properties(sheetId,title)"}
 INPUT = {True: {"valueInputOption": "USER_ENTERED"}, False: {"valueInputOption": "RAW"}}
 CELL = "[A-Za-z]{1,3}[0-9]{1,7}"
+BEGIN = ("=", "+", "-", "@")  # what a formula begins with
+NUMBER = re.compile(r"[+-]?[0-9]{1,40}([.,][0-9]{1,40})?%?")
 
 service = google.service(
     "google_sheets",
@@ -46,6 +50,26 @@ def _identity(given: Any) -> Any:
     return found[1] if found else given
 
 
+def _in_cell(before: str, first: bool) -> Callable[[str, Budget], str] | None:  # noqa: FBT001 -- `Place.encode`
+    """A value in a cell that is understood as if typed: no value begins a formula, or becomes a part of one."""
+    if not before.strip():
+        return lambda text, _: f"'{text}" if text.lstrip()[:1] in BEGIN and not NUMBER.fullmatch(text) else text
+    if before.lstrip()[0] not in BEGIN:
+        return None
+    if before.count('"') % 2:
+        return lambda text, _: text.replace('"', '""')
+    return lambda text, _: text if NUMBER.fullmatch(text) else '"' + text.replace('"', '""') + '"'
+
+
+def _cells(texts: Mapping[str, str], shape: Shape = JSON) -> Shape:
+    typed = texts.get("as_typed", "").strip().lower() not in ("", "false", "f", "no", "n", "off", "0")
+    return replace(shape, place=Place(_in_cell, alone=True)) if typed else shape
+
+
+def _cell(texts: Mapping[str, str]) -> Shape:
+    return _cells(texts, Shape())
+
+
 def _listed(given: Any) -> Any:
     return given if isinstance(given, list | dict) else [given]
 
@@ -60,6 +84,7 @@ Spreadsheet = Annotated[
 ]
 Sheet = Annotated[str, asked("Sheet, by its name", "Sheet1", pick="sheets", min_length=1)]
 Key = Annotated[str, asked("Column that names a row, by its name in the first row", "ID", min_length=1)]
+BY_NAME = "Cells: a JSON object by the names in the first row"
 AsTyped = Annotated[bool, asked("Whether cells are understood as if typed: dates, and formulas, too", False)]
 
 
@@ -149,7 +174,7 @@ async def append_row(
     values: Annotated[
         Cells | Columns,
         BeforeValidator(_listed),
-        asked("Cells: a JSON list, or an object by the names in the first row", ["{{title}}", "{{url}}"]),
+        asked("Cells: a JSON list, or an object by the names in the first row", ["{{title}}", "{{url}}"], shape=_cells),
     ],
 ) -> Written:
     """Add a row below the others. Cells are kept as they come, so that nobody can smuggle a formula in."""
@@ -168,7 +193,7 @@ async def update_cells(
     values: Annotated[
         Cells | list[Cells],
         BeforeValidator(_listed),
-        asked("Cells: a JSON list, or a list of rows", ["{{title}}", "{{url}}"]),
+        asked("Cells: a JSON list, or a list of rows", ["{{title}}", "{{url}}"], shape=_cells),
     ],
 ) -> Written:
     """Write one cell, or a range of them."""
@@ -185,14 +210,15 @@ async def update_row(
     sheet: Sheet,
     key: Key,
     as_typed: AsTyped = False,
-    value: Annotated[str, asked("What the column holds in the row", "{{id}}", min_length=1)],
-    values: Annotated[Columns, asked("Cells: a JSON object by the names in the first row", {"Status": "{{state}}"})],
+    value: Annotated[str, asked("What the column holds in the row", "{{id}}", min_length=1, shape=_cell)],
+    values: Annotated[Columns, asked(BY_NAME, {"Status": "{{state}}"}, shape=_cells)],
     add: Annotated[bool, asked("Whether to add the row when there is none", True)] = False,
 ) -> Written:
     """Change cells of the first row that holds a value in a column, or add a row when there is none."""
     rows = await _rows(ctx, spreadsheet, sheet)
     place = _place(rows, key)
-    line = next((one for one in _lines(rows) if one.values[place : place + 1] == [value]), None)
+    shown = value.removeprefix("'") if as_typed else value
+    line = next((one for one in _lines(rows) if one.values[place : place + 1] == [shown]), None)
     if line:
         body = {"values": [_arranged(rows, values)]}
         address = _range(spreadsheet, sheet, f"A{line.row}")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import orjson
 from area.sdk import Context, Event, Events, Option, Retry, Service, asked, given, parse
 from area.sdk.answers import Row, found
 from area.sdk.forms import form, secret, server, tried
+from area.sdk.shapes import JSON, Place, Shape
 
 NAME = r"^\w+\.\w+$"  # a domain and a name
 SILENCE = 120  # seconds; a living server says `ping` every 50
@@ -40,6 +42,26 @@ Type = Annotated[str, asked("Type of the events", "tag_scanned", pattern=r"^\w+$
 About = Annotated[str, asked("Entity that it is about", "light.kitchen", pick="entities", pattern=r"^(\w+\.\w+)?$")]
 WHOM = "Name of the notify service, such as that of a phone"
 Notifier = Annotated[str, asked(WHOM, "mobile_app_phone", pick="notifiers", pattern=r"^\w+$")]
+
+
+def _literal(text: str) -> str:
+    """The text as a template that gives it: Home Assistant renders what it is told to say, whoever wrote it.
+
+    https://www.home-assistant.io/integrations/notify/, https://jinja.palletsprojects.com/templates/#literals
+    """
+    if "{" not in text:
+        return text
+    escaped = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    return f'{{{{ "{escaped}" }}}}'
+
+
+LITERAL = Place(lambda before, first: lambda text, _: _literal(text), alone=True)  # noqa: ARG005 -- `Place.encode`
+# https://www.home-assistant.io/integrations/logbook/, /persistent_notification/, /telegram_bot/: what they say is a template
+RENDERED = ("notify.", "logbook.", "persistent_notification.", "telegram_bot.", "{{")
+
+
+def _data(texts: Mapping[str, str]) -> Shape:
+    return replace(JSON, place=LITERAL) if texts.get("service", "").strip().startswith(RENDERED) else JSON
 
 
 class State(Row):
@@ -106,7 +128,7 @@ async def call_service(
     ctx: Context,
     service: Annotated[str, asked("Service, by its domain and name", "light.turn_on", pick="services", pattern=NAME)],
     entity: About = "",
-    data: Annotated[Mapping[str, Any], asked("What else the service takes", {"brightness": 255})] = {},
+    data: Annotated[Mapping[str, Any], asked("What else the service takes", {"brightness": 255}, shape=_data)] = {},
 ) -> None:
     """Call any service, which Home Assistant calls an action, too."""
     await _call(ctx, service, {**data, **given(entity_id=entity)})
@@ -121,17 +143,6 @@ async def notify(
 ) -> None:
     """Show a notification in Home Assistant, or on a phone with its app. `{{…}}` in a value is shown, not evaluated there."""
     await _call(ctx, f"notify.{notifier}", given(message=_literal(message), title=_literal(title)))
-
-
-def _literal(text: str) -> str:
-    """The text as a template that gives it: Home Assistant renders what it is told to say, whoever wrote it.
-
-    https://www.home-assistant.io/integrations/notify/, https://jinja.palletsprojects.com/templates/#literals
-    """
-    if not any(mark in text for mark in ("{{", "{%", "{#")):
-        return text
-    escaped = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
-    return f'{{{{ "{escaped}" }}}}'
 
 
 @service.reaction("Fire an event", on_crash="fail")

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from area.connectors.http.fields import Headers, Statuses, Url, selected, statuses
+from area.connectors.http.fields import FORM, Body, Headers, Statuses, Url, selected, statuses
 from area.sdk import Context, Event, Events, Permanent, Response, Row, Service, asked, found
 from area.sdk.fields import Form
 from area.sdk.keys import ApiKey, credentials
@@ -19,7 +19,6 @@ from area.sdk.sensitive import hide
 
 MAX_ITEMS = 1000
 MAX_KEPT = 65_536  # bytes of an answer, or of a watched value, that are kept
-FORM = "application/x-www-form-urlencoded"
 ID_FIELDS = ("id", "guid", "uuid", "key", "url")
 Method = Annotated[
     Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
@@ -43,12 +42,10 @@ class Call(Form):
     method: Annotated[Method, asked("HTTP method", "POST")] = "POST"
     url: Annotated[Url, asked("Address to call", "https://api.example.com/orders", holds="address")]
     headers: Headers = None
-    body: Annotated[
-        Any, asked("What to send: text, or a JSON object or list", '{"title": "{{title}}"}', holds="body")
-    ] = None
+    body: Body = None
     content_type: Annotated[
         str | None,
-        asked("Type of the body; by default JSON if it looks like JSON, else plain text", FORM),
+        asked("Type of the body; by default JSON if it looks like JSON, else plain text", FORM, pattern=r"^[ -~]*$"),
     ] = None
     expected_status: Annotated[
         Statuses, asked("Statuses that count as success", examples=["200", "200-299", "200,201"])

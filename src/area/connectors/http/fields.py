@@ -2,20 +2,26 @@
 
 import codecs
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field
+import yaml
+from pydantic import BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema
 
+from area.kit.template import as_text, places
+from area.kit.template.filling import json_document
 from area.sdk import Permanent, Response, asked
 from area.sdk.selection import evaluate, select
+from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped
 
 PLAIN = 1_000_000  # bytes of an answer whose values need not be counted: they can't fill the memory
 MOST_VALUES = 600_000
 MOST_HEADERS = 100
+FORM = "application/x-www-form-urlencoded"
 BREAKS = re.compile(r"[\0\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]")  # what str.splitlines breaks at, and NUL
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what else frames a message
@@ -42,11 +48,16 @@ class Url(str):
         return url
 
 
-def _of_lines(lines: list[str]) -> dict[str, str]:
-    pairs = [line.partition(":") for line in lines if line.strip()]
-    if any(not colon for _, colon, _ in pairs):
+def _lines(text: str) -> list[list[str]]:
+    """The name and the content of each line."""
+    return [line.split(":", 1) for line in text.splitlines() if line.strip()]
+
+
+def _of_lines(lines: list[Any]) -> dict[str, str]:
+    pairs = [line.split(":", 1) if isinstance(line, str) else line for line in lines]
+    if any(len(pair) != 2 for pair in pairs):
         raise ValueError("Write one header a line, such as Accept: text/plain, or a JSON object.")
-    return {name.strip(): content.strip() for name, _, content in pairs}
+    return {as_text(name).strip(): as_text(content).strip() for name, content in pairs}
 
 
 def _checked_name(name: str) -> None:
@@ -64,8 +75,8 @@ def _header_table(value: Any) -> Any:
         except orjson.JSONDecodeError as error:
             raise ValueError(f"The headers begin like JSON and are none: {error}.") from error
     elif isinstance(value, str):
-        value = _of_lines(value.splitlines())
-    elif isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+        value = _of_lines(_lines(value))
+    elif isinstance(value, list) and value and all(isinstance(one, str | list) for one in value):
         value = _of_lines(value)
     if not isinstance(value, dict):
         return value
@@ -81,6 +92,29 @@ def _header_table(value: Any) -> Any:
     }
 
 
+def _body(texts: Mapping[str, str]) -> Shape | None:
+    """How a body is filled, by its type: that of its field, of its header, or as it looks."""
+    text, headers = texts.get("body", ""), texts.get("headers", "")
+    named = re.search(r'(?im)^[\s{",]*content-type"?\s*:\s*"?([^"\r\n]*)', headers)
+    kind = (texts.get("content_type") or (named[1] if named else "")).lower()
+    if "json" not in kind and (re.search("xml|html|svg", kind) or (not kind and text.lstrip().startswith("<"))):
+        return HTML
+    if "yaml" in kind:
+        return Shape(split=_yaml)
+    return Shape(split=JSON.split, place=places.FORM) if FORM in kind and not text.lstrip().startswith("{") else JSON
+
+
+def _yaml(text: str) -> Any:
+    """A document of YAML, which is sent as JSON: that is YAML, too (https://yaml.org/spec/1.2.2/). One with anchors stays as it is."""
+    try:
+        if any(isinstance(token, yaml.AnchorToken) for token in yaml.scan(text)):
+            return text
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return text
+    return document if isinstance(document, dict | list) else text
+
+
 @lru_cache(256)
 def statuses(text: str) -> frozenset[int]:
     """Return the statuses that `200`, `200-299` or `200,201` stands for."""
@@ -93,16 +127,23 @@ def statuses(text: str) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def _status_text(text: str) -> str:
-    statuses(text)
-    return text
+def _status_text(given: Any) -> Any:
+    each = given if isinstance(given, list) else str(given).split(",")
+    if any("," in (text := str(one)) or not statuses(text) for one in each):
+        raise ValueError("Write the statuses such as 200 or 200-299 or 200,201.")
+    return ",".join(str(one).strip() for one in each)
 
 
+HEADERS = Shape(split=lambda text: json_document(text) if text.lstrip().startswith("{") else _lines(text))
 Headers = Annotated[
     Annotated[dict[str, str], BeforeValidator(_header_table)] | None,
-    asked("Headers: a JSON object, or one `Name: value` a line", '{"X-Api-Key": "k-123"}', holds="headers"),
+    asked(
+        "Headers: a JSON object, or one `Name: value` a line", '{"X-Api-Key": "k-123"}', holds="headers", shape=HEADERS
+    ),
 ]
-Statuses = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_status_text)]
+Statuses = Annotated[str, BeforeValidator(_status_text), Shaped(ITEMS)]
+BODY = "What to send: text, or a JSON object or list"
+Body = Annotated[Any, asked(BODY, '{"title": "{{title}}"}', holds="body", shape=_body)]
 
 
 async def selected(response: Response, path: str) -> Any:

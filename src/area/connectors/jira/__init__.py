@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from area.connectors.jira import api, hints
 from area.sdk import Context, Event, Events, Option, Pages, Permanent, Row, Service, asked, found, look, parse
 from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.shapes import Items
 
 service = Service(
     "jira",
@@ -148,7 +149,7 @@ async def create_issue(
     summary: Annotated[str, asked("Its title", "It crashes", min_length=1, max_length=255)],
     description: Annotated[str, asked("What it says", "When I click twice.")] = "",
     assignee: Person = "",
-    labels: Annotated[str, asked("Labels, separated by commas", "urgent, web")] = "",
+    labels: Annotated[Items, asked("Labels, separated by commas", "urgent, web")] = [],  # noqa: B006 - each call has its own
 ) -> Made:
     """Make an issue in a project."""
     kind = {"id" if type.isdigit() else "name": type}
@@ -157,8 +158,8 @@ async def create_issue(
         fields["description"] = api.document(description)
     if assignee:
         fields["assignee"] = {"id": assignee}
-    if each := [one.strip() for one in labels.split(",") if one.strip()]:
-        fields["labels"] = each
+    if labels:
+        fields["labels"] = labels
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-post
     made = await ctx.http.post(await api.at(ctx, site, "/issue"), dict[str, Any], json={"fields": fields})
     return parse(Made, api.with_address(site, made), "Jira")

@@ -12,6 +12,7 @@ from area.connectors.mastodon import hints
 from area.sdk import Context, Event, Events, Pages, Permanent, Service, asked, given, parse
 from area.sdk.answers import Row, filled, found
 from area.sdk.forms import form, secret, server, tried
+from area.sdk.shapes import MENTIONS
 
 EVERY = timedelta(minutes=2)  # of 300 requests in 5 minutes: https://docs.joinmastodon.org/api/rate-limits/
 ME = "/api/v1/accounts/verify_credentials"  # https://docs.joinmastodon.org/methods/accounts/#verify_credentials
@@ -120,7 +121,7 @@ async def status_favourited(ctx: Context) -> Events[Status]:
 @service.reaction("Publish a post")
 async def post_status(
     ctx: Context,
-    text: Annotated[str, asked("What to say; your server says how much", "Hello #world", min_length=1)],
+    text: Annotated[str, asked("What to say; your server says how much", "Hello #world", min_length=1, shape=MENTIONS)],
     visibility: Annotated[Visibility, asked("Who may see it; direct: who is mentioned", "public")] = "public",
     warning: Annotated[str, asked("Warning to show before it", "spoilers")] = "",
     reply_to: Annotated[str, asked("Post to answer, by id or address", "103254962155278888")] = "",

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, SecretStr
 from area.connectors.mqtt.line import IN_FLIGHT, Address, Line, connected
 from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, asked
 from area.sdk.answers import Row, found
+from area.sdk.shapes import JSON, Shape, segments
 
 MAX_PAYLOAD = 1_000_000  # bytes
 MAX_DEPTH = 100  # levels of nested JSON
@@ -88,9 +89,10 @@ class Published(Row):
 
 WATCHED = asked("Topic; + stands for one level, # at the end for all that follow", "home/+/temperature")
 Watched = Annotated[str, AfterValidator(_topic_filter), WATCHED]
-Topic = Annotated[str, AfterValidator(_topic_name), asked("Topic", "home/kitchen/light/set")]
+LEVELS = Shape(place=segments("/", "a topic"))  # MQTT 5, §4.7.1.1
+Topic = Annotated[str, AfterValidator(_topic_name), asked("Topic", "home/kitchen/light/set", shape=LEVELS)]
 Payload = str | dict[str, Any] | list[Any] | bool | int | float | None
-GIVEN = asked("What to send: text as it is, anything else as JSON", '{"state": "on"}')
+GIVEN = asked("What to send: text as it is, anything else as JSON", '{"state": "on"}', shape=JSON)
 KEPT = asked("Also fire for messages that the broker had kept before the AREA was on", False)
 
 

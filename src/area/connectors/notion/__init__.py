@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from area.connectors.notion.values import plain, rich, written
-from area.sdk import Context, Events, Inbound, Pages, Permanent, Request, Service, asked, news, parse, whose
+from area.connectors.notion.values import PARTS, VALUES, plain, rich, written
+from area.sdk import Context, Events, Inbound, Pages, Permanent, Request, Service, asked, news, parse, quoted, whose
 from area.sdk.answers import Made, Row, found, look
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.verify import hmac_sha256
@@ -59,9 +59,12 @@ Page = Annotated[str, asked("Page", "59833787-2cf9-4fdf-8782-e53db20768a5", pick
 Text = Annotated[str, asked("Text", "Hello", min_length=1)]
 Title = Annotated[str, asked("Title", "Tuscan kale")]
 Content = Annotated[str, asked("Text on the page", "A dark green leafy vegetable.")]
-Properties = Annotated[dict[str, Any], asked("Other properties, by name", {"Status": "Reading", "Price": 2.5})]
+Properties = Annotated[
+    dict[str, Any], asked("Other properties, by name", {"Status": "Reading", "Price": 2.5}, shape=VALUES)
+]
 Name = Annotated[str, asked("Name of the property", "Status")]
-Value = Annotated[str, asked("What it is to be; of several things, separated by commas", "Done")]
+IT = "What it is to be; of several things, separated by commas"
+Value = Annotated[str | dict[str, Any], asked(IT, "Done", shape=PARTS)]
 
 
 class Entry(Row):
@@ -90,7 +93,7 @@ async def create_page(
 ) -> Entry:
     """Create a page in a database, with properties as the database has them."""
     # https://developers.notion.com/reference/retrieve-a-data-source
-    schema = await ctx.http.get(f"/v1/data_sources/{database}", dict[str, Any], at="properties")
+    schema = await ctx.http.get(quoted("/v1/data_sources/{}", database), dict[str, Any], at="properties")
     values = {next(name for name, one in schema.items() if one["type"] == "title"): title} | properties
     page = {name: _written(schema, name, value) for name, value in values.items()}
     body: dict[str, Any] = {"parent": {"type": "data_source_id", "data_source_id": database}, "properties": page}
@@ -103,17 +106,19 @@ async def create_page(
 async def append_text(ctx: Context, page: Page, text: Text) -> Made:
     """Add a paragraph at the end of a page."""
     # https://developers.notion.com/reference/patch-block-children
-    return await ctx.http.ask("PATCH", f"/v1/blocks/{page}/children", Made, at="results.0", json=_paragraph(text))
+    return await ctx.http.ask(
+        "PATCH", quoted("/v1/blocks/{}/children", page), Made, at="results.0", json=_paragraph(text)
+    )
 
 
 @service.reaction("Change a property of a page")
 async def update_property(ctx: Context, page: Page, name: Name, value: Value) -> Entry:
     """Change a property of a page in a database."""
     # https://developers.notion.com/reference/retrieve-a-page
-    schema = await ctx.http.get(f"/v1/pages/{page}", dict[str, Any], at="properties")
+    schema = await ctx.http.get(quoted("/v1/pages/{}", page), dict[str, Any], at="properties")
     body = {"properties": {name: _written(schema, name, value)}}
     # https://developers.notion.com/reference/patch-page
-    return _entry(await ctx.http.ask("PATCH", f"/v1/pages/{page}", dict[str, Any], json=body))
+    return _entry(await ctx.http.ask("PATCH", quoted("/v1/pages/{}", page), dict[str, Any], json=body))
 
 
 @service.reaction("Comment on a page", on_crash="fail")
@@ -126,7 +131,7 @@ async def _entries(ctx: Context, database: str, stamp: str, since: datetime) -> 
     newest = {"page_size": 100, "sorts": [{"timestamp": stamp, "direction": "descending"}]}
     query = newest | {"filter": {"timestamp": stamp, stamp: {"on_or_after": since.isoformat()}}}
     # https://developers.notion.com/reference/query-a-data-source
-    async for one in ctx.http.rows(f"/v1/data_sources/{database}/query", method="POST", json=query):
+    async for one in ctx.http.rows(quoted("/v1/data_sources/{}/query", database), method="POST", json=query):
         yield _entry(one)
 
 

@@ -3,8 +3,24 @@
 from typing import Any
 
 from area.sdk import Permanent
+from area.sdk.shapes import JSON, Shape, items
 
 LONGEST = 2000  # characters of one piece of text, https://developers.notion.com/reference/request-limits
+
+
+def _parts(text: str) -> Any:
+    """A text, and the things that it names if it is of several: which of the two it is, the property says."""
+    return {"text": text, "items": items(text)} if len(text) > 1 else text
+
+
+def _values(text: str) -> Any:
+    document = JSON.split(text) if JSON.split else text
+    if not isinstance(document, dict):
+        return document
+    return {name: _parts(value) if type(value) is str else value for name, value in document.items()}
+
+
+PARTS, VALUES = Shape(split=_parts), Shape(split=_values)
 
 
 def plain(value: Any) -> Any:
@@ -29,8 +45,10 @@ def rich(text: str) -> list[dict[str, Any]]:
 
 def written(kind: str, name: str, value: Any) -> dict[str, Any]:
     """What makes a property of this kind this value. Raises `Permanent` when it can't be."""
+    parted = isinstance(value, dict) and value.keys() == {"text", "items"}
+    value, each = (value["text"], value["items"]) if parted else (value, value)
     text = str(value)
-    several = [str(one) for one in value] if isinstance(value, list) else [one.strip() for one in text.split(",")]
+    several = [str(one).strip() for one in each] if isinstance(each, list) else [one.strip() for one in text.split(",")]
     named, things = {"name": text}, [{"id": one} for one in several if one]
     made: dict[str, Any] = {"title": rich(text), "rich_text": rich(text), "select": named, "status": named}
     made |= {"multi_select": [{"name": one} for one in several if one], "people": things, "relation": things}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, quoted
+from area.sdk.shapes import ADDRESS
 from area.vendors.microsoft import GRAPH, PAGES, changes, hint, microsoft
 
 service = Service(
@@ -30,7 +31,7 @@ Name = Annotated[str, asked("Its name", "report.txt", min_length=1)]
 Folder = Annotated[str, asked("Folder to put it into; left out: the uppermost", "root", pick="folders")]
 IfThere = Annotated[Literal["rename", "replace", "fail"], asked("What to do when there is one of that name", "rename")]
 Text = Annotated[str, asked("What it says", "The report.")]
-Address = Annotated[str, asked("Address of the file", "https://example.com/a.pdf", pattern="^https?://")]
+Address = Annotated[str, asked("Address of the file", "https://example.com/a.pdf", pattern="^https?://", shape=ADDRESS)]
 Who = Literal["anonymous", "organization"] | None
 
 

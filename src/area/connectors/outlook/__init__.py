@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from email.utils import getaddresses
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, EmailStr
+from pydantic import BeforeValidator, EmailStr
 
 from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, given, news, quoted, stamp
+from area.sdk.mail import Addresses, mailboxes
+from area.sdk.shapes import HTML, by_format
 from area.vendors.microsoft import GRAPH, PAGES, hint, microsoft
 
 service = Service(
@@ -30,26 +31,19 @@ MINUTE, FIVE = timedelta(minutes=1), timedelta(minutes=5)
 FOLDERS = 20  # requests at most for a list of folders
 
 
-def _people(text: str) -> str:
-    if text and not all("@" in address for _, address in getaddresses([text])):
-        raise ValueError("Enter e-mail addresses, separated by commas.")
-    return text
-
-
 def _joined(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-People = Annotated[str, AfterValidator(_people)]
-Everybody = Annotated[People, asked("To whom, separated by commas", "ada@example.com, bob@example.com")]
+Everybody = Annotated[Addresses, asked("To whom, separated by commas", "ada@example.com, bob@example.com")]
 Folder = Annotated[str, asked("Folder of the mails", "inbox", pick="folders")]
 Sender = Annotated[EmailStr | None, asked("Only those of this sender", "ada@example.com")]
 Query = Annotated[str, asked("Words, or such as from:ada", "subject:invoice", min_length=1)]
 Subject = Annotated[str, asked("Its subject", "Invoice 42")]
-Text = Annotated[str, asked("What it says", "Please find it here.")]
+Text = Annotated[str, asked("What it says", "Please find it here.", shape=by_format("format", {"html": HTML}))]
 To = Annotated[str, BeforeValidator(_joined)]
-Copy = Annotated[People, asked("Who gets a copy", "eve@example.com")]
-Unseen = Annotated[People, asked("Who gets a copy unseen", "boss@example.com")]
+Copy = Annotated[Addresses, asked("Who gets a copy", "eve@example.com")]
+Unseen = Annotated[Addresses, asked("Who gets a copy unseen", "boss@example.com")]
 Format = Annotated[Literal["text", "html"], asked("What the text is written in", "html")]
 Which = Annotated[str, asked("Id of the mail", "{{id}}", min_length=1)]
 
@@ -163,7 +157,7 @@ def _message(subject: str, text: str, format: str, to: str, cc: str, bcc: str) -
     message: dict[str, Any] = {"subject": subject, "body": {"contentType": format, "content": text}}
     for field, people in {"toRecipients": to, "ccRecipients": cc, "bccRecipients": bcc}.items():
         if people:
-            each = [{"name": name or address, "address": address} for name, address in getaddresses([people])]
+            each = [{"name": box.name or box.address, "address": box.address} for box in mailboxes(people)]
             message[field] = [{"emailAddress": one} for one in each]
     return message
 

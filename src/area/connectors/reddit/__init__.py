@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from area.sdk import Context, Event, Events, Pages, Permanent, Response, Retry, Service, asked, given, parse
+from area.sdk import Context, Event, Events, Pages, Permanent, Response, Retry, Service, asked, given, parse, shapes
 from area.sdk.answers import Row, filled, found, look
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
@@ -76,7 +76,7 @@ Query = Annotated[str, asked("What to search for", "home automation", min_length
 User = Annotated[str, asked("Name of the user", "spez", pattern=r"^[\w-]{3,20}$")]
 Kept = Annotated[Literal["saved", "upvoted"], asked("What you do to it", "saved")]
 Title = Annotated[str, asked("Title", "Look at this", min_length=1, max_length=300)]
-Link = Annotated[str, asked("Address to post", "https://example.com/", pattern=r"^https?://")]
+Link = Annotated[str, asked("Address to post", "https://example.com/", pattern=r"^https?://", shape=shapes.ADDRESS)]
 Text = Annotated[str, asked("Text, in Markdown", "How do you **do** it?", max_length=40_000)]
 Comment = Annotated[str, asked("Text, in Markdown", "Well said.", min_length=1, max_length=10_000)]
 Target = Annotated[str, asked("Post or comment, by its id or address", "t3_15bfi0", min_length=1)]

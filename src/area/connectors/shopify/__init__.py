@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, SecretStr
 from area.sdk import Access, Context, Credentials, Event, Events, Hook, Permanent, Request, Service, Subscription, asked
 from area.sdk.answers import Made, Row, found
 from area.sdk.http import parse
+from area.sdk.shapes import HTML
 from area.sdk.verify import hmac_sha256
 
 VERSION = "2026-10"  # supported for a year, https://shopify.dev/docs/api/usage/versioning
@@ -127,7 +128,7 @@ async def create_customer(
 async def create_product(
     ctx: Context,
     title: Annotated[str, asked("Title", "Teapot", min_length=1)],
-    description: Annotated[str, asked("Description, as HTML", "<p>Holds a litre.</p>")] = "",
+    description: Annotated[str, asked("Description, as HTML", "<p>Holds a litre.</p>", shape=HTML)] = "",
     vendor: Annotated[str, asked("Who makes it", "Acme")] = "",
 ) -> Made:
     """Create a product as a draft, to be priced and put on sale in Shopify."""

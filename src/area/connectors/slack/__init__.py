@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from html import escape
 from typing import Annotated, Any
 
 from area.sdk import Context, Inbound, Pages, Permanent, Response, Retry, Service, asked, given, hmac_versioned, parse
 from area.sdk.answers import Made, Row, found, look
 from area.sdk.events import Event, Events, Reply, Request, news, whose
 from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.shapes import Shape, marks
 
 EVERY = timedelta(minutes=1)  # conversations.history may be asked 50 times a minute and workspace,
 SELDOM = timedelta(minutes=5)  # conversations.list and users.list 20 times
@@ -81,8 +83,10 @@ service.options("people", "/users.list", "id", "real_name name", "name", at="mem
 service.options("channels", "/conversations.list", label="#{name}", hint=_membership, at="channels", params=THERE)
 
 Channel = Annotated[str, asked("The channel, by its id", "C012AB3CD", pick="channels")]
-User = Annotated[str, asked("Who gets it, by id", "U061F7AUR", pick="people")]
-Text = Annotated[str, asked("What to say, in mrkdwn", "*Done*", min_length=1, max_length=40_000)]
+User = Annotated[str, asked("Who gets it, by id", "U061F7AUR", pick="people", pattern=r"^[^,\s]+$")]
+# what stands between < and > mentions, notifies or links: https://docs.slack.dev/messaging/formatting-message-text/#escaping
+PLAIN = Shape(place=marks("[<>]", lambda sign: escape(sign[0]), "escape_slack"))
+Text = Annotated[str, asked("What to say, in mrkdwn", "*Done*", min_length=1, max_length=40_000, shape=PLAIN)]
 Direct = Annotated[Text, asked("What to say, in mrkdwn", "Tea is ready")]
 Thread = Annotated[str, asked("Message to answer in its thread, by its ts", "1795424400.000200")]
 Ts = Annotated[str, asked("The message, by its ts", "1795424400.000200", min_length=1)]

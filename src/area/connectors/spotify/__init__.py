@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from area.sdk import Context, Event, Events, Pages, Permanent, Row, Service, asked, found, given, look, parse
+from area.sdk import Context, Event, Events, Pages, Permanent, Row, Service, asked, found, given, look, parse, quoted
 from area.sdk.oauth2 import OAuth2, profile
 
 OFTEN = timedelta(minutes=5)
@@ -107,11 +107,13 @@ def track_played(ctx: Context) -> Events[Track]:
 async def track_added(ctx: Context, playlist: Playlist) -> Events[Track]:
     """Somebody adds a track or an episode to a playlist of yours, or one that you work on with others."""
     # https://developer.spotify.com/documentation/web-api/reference/get-playlist
-    snapshot = await ctx.http.get(f"/playlists/{playlist}", str, at="snapshot_id", params={"fields": "snapshot_id"})
+    snapshot = await ctx.http.get(
+        quoted("/playlists/{}", playlist), str, at="snapshot_id", params={"fields": "snapshot_id"}
+    )
     if ctx.state.get("snapshot") == snapshot:
         return
     # https://developer.spotify.com/documentation/web-api/reference/get-playlists-items
-    async for event in _events(ctx.http.rows(f"/playlists/{playlist}/items")):
+    async for event in _events(ctx.http.rows(quoted("/playlists/{}/items", playlist))):
         yield event
     ctx.state["snapshot"] = snapshot
 
@@ -122,7 +124,7 @@ async def artist_released(ctx: Context, artist: Artist) -> Events[Album]:
     for kind in ("album", "single"):  # each the newest first, and 10 at most
         query = {"include_groups": kind, "limit": "10"}
         # https://developer.spotify.com/documentation/web-api/reference/get-an-artists-albums
-        async for album in ctx.http.rows(f"/artists/{artist}/albums", Album, params=query, most=10):
+        async for album in ctx.http.rows(quoted("/artists/{}/albums", artist), Album, params=query, most=10):
             if re.fullmatch(r"\d{4}-\d\d-\d\d", album.released):  # old ones have a year only
                 yield Event(album.id, album, datetime.fromisoformat(album.released).replace(tzinfo=UTC))
 
@@ -141,7 +143,7 @@ async def add_to_playlist(ctx: Context, track: Wanted, playlist: Playlist) -> Tr
     """Add a track at the end of a playlist."""
     one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-items-to-playlist
-    await ctx.http.post(f"/playlists/{playlist}/items", json={"uris": [one.uri]})
+    await ctx.http.post(quoted("/playlists/{}/items", playlist), json={"uris": [one.uri]})
     return one
 
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, parse, quoted, stamp
+from area.sdk.shapes import HTML, by_format
 from area.vendors.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
 
 service = Service(
@@ -28,7 +29,7 @@ MINUTE = timedelta(minutes=1)
 Team = Annotated[str, asked("The team", "fbe2bf47-16c8-47cf", pick="teams")]
 Channel = Annotated[str, asked("The channel", "19:4a95f7d8@thread.tacv2", pick="channels")]
 Chat = Annotated[str, asked("The chat", "19:2da4c29f@thread.v2", pick="chats")]
-Text = Annotated[str, asked("What to say", "Hello!", min_length=1)]
+Text = Annotated[str, asked("What to say", "Hello!", min_length=1, shape=by_format("format", {"html": HTML}))]
 Format = Annotated[Literal["text", "html"], asked("What the text is written in", "html")]
 MessageId = Annotated[str, asked("Id of the message", "{{id}}", min_length=1)]
 

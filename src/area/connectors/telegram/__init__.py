@@ -10,6 +10,7 @@ from area.sdk import AuthExpired, Context, Event, Events, Gone, Pages, Permanent
 from area.sdk.answers import Row, filled, found, look
 from area.sdk.forms import form, secret
 from area.sdk.http import Response
+from area.sdk.shapes import ADDRESS, HTML, MARKDOWN, by_format
 
 MEDIA = ("photo", "document", "voice", "video", "audio", "animation", "sticker", "video_note")
 OTHERS = ("location", "contact", "poll", "new_chat_members", "left_chat_member", "pinned_message")
@@ -50,9 +51,11 @@ service = Service(
 
 Chat = Annotated[str, asked("The chat by its id, or @name of a public group or channel", "-1001234567890", pattern=ID)]
 MessageId = Annotated[int, asked("The message, by its message_id", 42)]
+WRITTEN = by_format("format", {"HTML": HTML, "MarkdownV2": MARKDOWN})
 Silent = Annotated[bool, asked("Without a sound", False)]
 Quietly = Annotated[bool, asked("Without telling the members", True)]
-Photo = Annotated[str, asked("Address of a picture, or a file_id", "https://example.com/cat.jpg", min_length=1)]
+PHOTO = "Address of a picture, or a file_id"
+Photo = Annotated[str, asked(PHOTO, "https://example.com/cat.jpg", min_length=1, shape=ADDRESS)]
 Caption = Annotated[str, asked("What stands below it", "Our cat", max_length=1024)]
 NewText = Annotated[str, asked("What it says from now on", "Done", min_length=1, max_length=4096)]
 
@@ -124,7 +127,7 @@ async def members_changed(ctx: Context, chat: Chat) -> Events[Members]:
 async def send_message(
     ctx: Context,
     chat: Chat,
-    text: Annotated[str, asked("What to say", "The *build* is green", min_length=1, max_length=4096)],
+    text: Annotated[str, asked("What to say", "The *build* is green", min_length=1, max_length=4096, shape=WRITTEN)],
     format: Annotated[Literal["plain", "HTML", "MarkdownV2"], asked("How the text is written", "HTML")] = "plain",
     *,
     silent: Silent = False,

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from area.kit.clock import now
-from area.sdk import Context, Event, Events, Inbound, Pages, Service, asked, given, news, stamp, whose
+from area.sdk import Context, Event, Events, Inbound, Pages, Service, asked, given, news, quoted, stamp, whose
 from area.sdk.answers import Made, Row, filled, found
 from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.shapes import Items
 from area.sdk.verify import hmac_sha256
 
 # 1,000 requests in 15 minutes are allowed, https://developer.todoist.com/api/v1#tag/Request-limits
@@ -93,12 +94,11 @@ async def create_task(
     description: Annotated[str, asked("More about it", "The one with oats.", max_length=16_383)] = "",
     due: Annotated[str, asked("When, as you would write it in Todoist", "tomorrow at 12:00", max_length=150)] = "",
     priority: Annotated[Literal["p1", "p2", "p3", "p4"], asked("p1 is the most urgent", "p1")] = "p4",
-    labels: Annotated[str, asked("Labels, separated by commas", "shopping, home")] = "",
+    labels: Annotated[Items, asked("Labels, separated by commas", "shopping, home")] = [],  # noqa: B006 - each call has its own
 ) -> Task:
     """Create a task in a project or in the inbox."""
-    body: dict[str, Any] = {"content": content, "description": description}
+    body: dict[str, Any] = {"content": content, "description": description, "labels": labels}
     body["priority"] = 5 - int(priority[1])  # 4 is the most urgent one there
-    body["labels"] = [one.strip() for one in labels.split(",") if one.strip()]
     body |= {"project_id": project} if project else {}
     body |= {"due_string": due} if due else {}
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/create_task_api_v1_tasks_post
@@ -119,7 +119,7 @@ async def quick_add(
 async def complete_task(ctx: Context, task: TaskId) -> None:
     """Complete a task. One that repeats moves on to its next date."""
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/close_task_api_v1_tasks__task_id__close_post
-    await ctx.http.call("POST", f"/tasks/{task}/close", headers=_once(ctx))
+    await ctx.http.call("POST", quoted("/tasks/{}/close", task), headers=_once(ctx))
 
 
 @service.reaction("Comment on a task", scopes=WRITE)

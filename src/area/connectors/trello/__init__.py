@@ -7,7 +7,21 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from area.sdk import Context, Event, Events, Hook, Reply, Request, Service, Subscription, asked, given, look, parse
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Hook,
+    Reply,
+    Request,
+    Service,
+    Subscription,
+    asked,
+    given,
+    look,
+    parse,
+    quoted,
+)
 from area.sdk.answers import Made, Row, filled, found
 from area.sdk.forms import form, secret, tried
 from area.sdk.verify import hmac_sha1
@@ -136,7 +150,7 @@ async def card_due(
     query = {"filter": "visible", "fields": "name,due,dueComplete,url"}
     now, ahead = datetime.now(UTC), timedelta(minutes=minutes)
     # https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-cards-get
-    async for row in ctx.http.rows(f"/boards/{board}/cards", params=query):
+    async for row in ctx.http.rows(quoted("/boards/{}/cards", board), params=query):
         card = parse(Card, row, "Trello")
         if card.due and not row.get("dueComplete") and card.due - ahead <= now <= card.due + timedelta(days=1):
             yield Event(f"{card.id}@{card.due.isoformat()}", card)
@@ -162,7 +176,7 @@ async def comment_on_card(
     ctx: Context, card: CardId, text: Annotated[str, asked("Text", "Done!", min_length=1, max_length=16_384)]
 ) -> Made:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-id-actions-comments-post
-    return await ctx.http.post(f"/cards/{card}/actions/comments", Made, json={"text": text})
+    return await ctx.http.post(quoted("/cards/{}/actions/comments", card), Made, json={"text": text})
 
 
 @service.reaction("Move a card to a list")
@@ -178,4 +192,4 @@ async def archive_card(ctx: Context, card: CardId) -> Card:
 
 async def _update(ctx: Context, card: str, body: dict[str, str]) -> Card:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-id-put
-    return await ctx.http.ask("PUT", f"/cards/{card}", Card, json=body)
+    return await ctx.http.ask("PUT", quoted("/cards/{}", card), Card, json=body)

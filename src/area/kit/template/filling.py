@@ -1,35 +1,65 @@
-"""A parameter's text as something to fill: plain text, or a JSON document whose strings are each filled by themselves."""
+"""A parameter's text as something to fill: its structure is the user's, read before any value is filled in."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from area.kit import template
 from area.kit.budget import Budget
+from area.kit.template.places import Place, bare_json
+from area.kit.template.template import placeholders
+from area.kit.template.values import Filter
+
+Split = Callable[[str], Any]
+
+_FIRST, _LAST = 0xF0000, 0xFFFF0  # private use: characters that stand for placeholders while a text is taken apart
+_BARE_MARK = "\U000ffffd"
+_JSON = re.compile(rf'"(?:[^"\\]|\\.)*+"|([{chr(_FIRST)}-{chr(_LAST)}])', re.DOTALL)
+
+
+class Bare(str):
+    """A placeholder of a document that stands for one value of any type."""
+
+    __slots__ = ()
+
+
+def json_document(text: str) -> Any:
+    """A JSON object or array as `split` takes it apart, also with placeholders outside of quotes; any other text stays as it is."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return text
+    try:
+        return _bared(orjson.loads(_JSON.sub(lambda one: f'"{one[1]}{_BARE_MARK}"' if one[1] else one[0], text)))
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _bared(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {key.removesuffix(_BARE_MARK): _bared(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_bared(value) for value in document]
+    return Bare(document[:-1]) if isinstance(document, str) and document.endswith(_BARE_MARK) else document
 
 
 class Filling:
-    """Compiled once; `render` gives the value. `names` are the return values that it uses.
+    """Compiled once; `render` gives the value. `names` are the return values that it uses; `parted`: it was taken apart.
 
-    A text that is a JSON object or array (and `structured` is asked for) keeps its form: what is filled into one of its
-    strings can't break out of it. So do `lines`, such as those of headers; in an `address` each value keeps to its place.
+    `split` is given the text with each placeholder as one character, and returns a document of dicts and lists whose texts are
+    filled each by itself: nothing that is filled in can break out of its text. A text that is one placeholder and nothing
+    else is not taken apart: it is the value. What `place` says of a value's place goes for each text.
     """
 
-    __slots__ = ("_parts", "constant", "names")
+    __slots__ = ("_parts", "constant", "names", "parted")
 
-    def __init__(self, text: str, *, structured: bool, address: bool = False, lines: bool = False) -> None:
-        document: Any = _split(text) if lines else text
-        if structured and text[:1] in ("{", "[") and not text.startswith("{{"):
-            try:
-                document = orjson.loads(text)
-            except orjson.JSONDecodeError:
-                document = text
-        self._parts = _compile(document, address=address)
-        found: list[template.Template] = list(_templates(self._parts))
-        self.names = frozenset(name for one in found for name in one.names)
-        self.constant = not any(one.paths for one in found)
+    def __init__(self, text: str, *, split: Split | None = None, place: Place | None = None) -> None:
+        compiler = _Compiler(text, place)
+        self._parts = compiler.compile(compiler.document(split) if split and "{{" in text else text)
+        self.parted = not isinstance(self._parts, template.Template)
+        used = list(_templates(self._parts))
+        self.names = frozenset(name for one in used for name in one.names)
+        self.constant = not any(one.paths for one in used)
 
     def render(self, data: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Fill from `data`. Raises `template.RenderError`."""
@@ -40,45 +70,64 @@ class Filling:
         return [sentence for one in _templates(self._parts) for sentence in template.check(one, names)]
 
 
-def _split(text: str) -> str | list[str]:
-    """The lines of a text, to be filled each by itself; JSON, a single placeholder and what has none stay whole."""
-    if "{{" not in text or re.match(r"\s*\{(?!\{)", text) or re.fullmatch(r"\s*\{\{[^{}]*\}\}\s*", text):
-        return text
-    lines = [""]
-    for line in text.splitlines():
-        if lines[-1].count("{{") > lines[-1].count("}}"):  # a placeholder may go on in the next line
-            lines[-1] += f"\n{line}"
-        else:
-            lines.append(line)
-    return [line for line in lines if line.strip()]
+class _Object(list[tuple[str | template.Template, Any]]):
+    """An object's keys and values. A key that is filled can't take the place of one that is written."""
 
 
-def _compile(document: Any, *, address: bool = False) -> Any:
-    if isinstance(document, str):
-        return template.compile(document, address=address)
-    if isinstance(document, dict):
-        return {key: _compile(value) for key, value in document.items()}
-    if isinstance(document, list):
-        return [_compile(value) for value in document]
-    return document
+class _Compiler:
+    def __init__(self, text: str, place: Place | None) -> None:
+        self.text = text
+        self.place = place
+        self.marked: dict[str, str] = {}
+
+    def document(self, split: Split) -> Any:
+        """What `split` makes of the text. Raises `TemplateError`."""
+        taken = set(self.text)
+        free = (mark for mark in map(chr, range(_FIRST, _LAST)) if mark not in taken)
+        pieces: list[str] = []
+        position = 0
+        for start, end in placeholders(self.text):
+            mark = next(free)
+            self.marked[mark] = self.text[start:end]
+            pieces += (self.text[position:start], mark)
+            position = end
+        marked = "".join([*pieces, self.text[position:]])
+        return marked.strip() if marked.strip() in self.marked else split(marked)
+
+    def compile(self, document: Any) -> Any:
+        if isinstance(document, dict):
+            return _Object((self._key(key), self.compile(value)) for key, value in document.items())
+        if isinstance(document, list):
+            return [self.compile(value) for value in document]
+        if isinstance(document, Bare):
+            return self._template(document, bare_json)
+        return self._template(document) if isinstance(document, str) else document
+
+    def _key(self, text: str) -> str | template.Template:
+        made = self._template(text)
+        return made if made.paths else str(made.render({}))
+
+    def _template(self, text: str, ending: Filter | None = None) -> template.Template:
+        written = "".join(self.marked.get(one, one) for one in text) if self.marked else text
+        return template.compile(written, place=None if ending else self.place, ending=ending)
 
 
-def _templates(parts: Any) -> list[template.Template]:
+def _templates(parts: Any) -> Iterator[template.Template]:
     if isinstance(parts, template.Template):
-        return [parts]
-    if isinstance(parts, dict):
-        return [one for value in parts.values() for one in _templates(value)]
-    if isinstance(parts, list):
-        return [one for value in parts for one in _templates(value)]
-    return []
+        yield parts
+    elif isinstance(parts, tuple | list):
+        for one in parts:
+            yield from _templates(one)
 
 
 def _render(parts: Any, data: Mapping[str, Any], budget: Budget) -> Any:
     budget.steps -= 5
     if isinstance(parts, template.Template):
         return parts.render(data, budget)
-    if isinstance(parts, dict):
-        return {key: _render(value, data, budget) for key, value in parts.items()}
+    if isinstance(parts, _Object):
+        written = {key: _render(value, data, budget) for key, value in parts if isinstance(key, str)}
+        filled = [(key.render(data, budget), value) for key, value in parts if not isinstance(key, str)]
+        return {template.as_text(key): _render(value, data, budget) for key, value in filled} | written
     if isinstance(parts, list):
         return [_render(value, data, budget) for value in parts]
     return parts

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget, Exhausted
-from area.kit.template.filters import FILTERS, Kind, host_checked, path_encoded, url_encoded
+from area.kit.template.filters import FILTERS, Kind
+from area.kit.template.places import Place, encoding
 from area.kit.template.reading import (
     NAME,
     SHOWN,
@@ -57,10 +58,12 @@ class _Placeholder:
 _Slot = tuple[str, str | None, _Placeholder]
 
 
-def compile(text: str, *, address: bool = False) -> "Template":  # noqa: A001 -- as in `re`; used as `template.compile`
+def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
+    text: str, *, place: Place | None = None, ending: Filter | None = None
+) -> "Template":
     """Compile a template. Raises `TemplateError`. A text without `{{` is constant.
 
-    In an `address` each value is encoded for its place, unless it is marked `raw` or encoded already.
+    Each value is encoded for its `place`, unless it is marked `raw` or encoded already. `ending` is a filter that each value goes through.
     """
     if len(text) > MAX_TEMPLATE:
         raise TemplateError(
@@ -77,9 +80,12 @@ def compile(text: str, *, address: bool = False) -> "Template":  # noqa: A001 --
             raise TemplateError(f"there are more than {MAX_PLACEHOLDERS} placeholders; use fewer.", text, start)
         before.append(text[position:start])
         placeholder, position = _read_placeholder(text, start)
-        if address:
+        if place:
             known += before[-1]
-            placeholder = _in_address(placeholder, known, first=count == 1)
+            alone = count == 1 and not known.strip() and not text[position:].strip()
+            placeholder = _placed(placeholder, place, known, first=count == 1, alone=alone)
+        if ending and placeholder.path:
+            placeholder = _with(placeholder, ending)
         path = placeholder.path
         if path:
             paths.append(path)
@@ -98,24 +104,27 @@ def compile(text: str, *, address: bool = False) -> "Template":  # noqa: A001 --
     )
 
 
-def _in_address(placeholder: _Placeholder, before: str, *, first: bool) -> _Placeholder:
-    """The placeholder with what encodes it where it stands, after so much known text of an address.
-
-    What comes first is an address itself, or the beginning of one, and stays as it is.
-    """
+def _placed(placeholder: _Placeholder, place: Place, before: str, *, first: bool, alone: bool) -> _Placeholder:
+    """The placeholder with what encodes it where it stands, after so much known text."""
     names = {step.name for step in placeholder.filters}
-    if placeholder.path is None or names & {"raw", "urlencode"} or (first and not before.strip()):
+    if placeholder.path is None or names & {"raw", *place.by_hand} or (alone and not place.alone):
         return placeholder
-    _, colon, after = before.partition("://")
-    if "?" in before or "#" in before:
-        encode = url_encoded
-    elif colon and "/" not in after:
-        encode = host_checked
-    elif colon or "/" in before:
-        encode = path_encoded
-    else:
-        return placeholder
-    return replace(placeholder, filters=(*placeholder.filters, _Step("", encode, text=True)))
+    encode = place.encode(before, first)
+    return _with(placeholder, encoding(encode)) if encode else placeholder
+
+
+def _with(placeholder: _Placeholder, apply: Filter) -> _Placeholder:
+    return replace(placeholder, filters=(*placeholder.filters, _Step("", apply, text=False)))
+
+
+def placeholders(text: str) -> list[tuple[int, int]]:
+    """Where each placeholder begins and ends. Raises `TemplateError`."""
+    spans: list[tuple[int, int]] = []
+    position = 0
+    while (start := text.find("{{", position)) >= 0:
+        position = _read_placeholder(text, start)[1]
+        spans.append((start, position))
+    return spans
 
 
 def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:

@@ -31,6 +31,9 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110 
 LIMITED = timedelta(minutes=1)  # where a vendor that limits requests does not say for how long
 WHOLE = Pages()  # of a vendor whose lists come whole, or with the next address in `Link`
 
+# as https://url.spec.whatwg.org/#double-dot-path-segment has them
+_UP = re.compile(r"/(?:\.|%2e){1,2}(?=/|\Z|#)", re.IGNORECASE)
+
 
 class Http:
     """Requests on behalf of one connection. Its `authority` authorizes requests to the service's own hosts, and to no
@@ -132,7 +135,7 @@ class Http:
         options: dict[str, Any] = {
             "params": params, "data": data, "body": body, "timeout": timeout, "max_bytes": max_bytes, "follow": follow,
         }  # fmt: skip
-        target = self._base_url + url if url.startswith("/") else url
+        target = self._target(url)
         given = self._given(target, headers)
         if json is not None and not any(name.lower() == "content-type" for name in given):
             given["Content-Type"] = "application/json"
@@ -147,6 +150,14 @@ class Http:
             if other is not None:
                 response = await self._send_with(other, method, target, given, options)
         return response
+
+    def _target(self, url: str) -> str:
+        """The whole address. Raises `Permanent` for a path of the service that leads up: a value has become a part of it."""
+        if not url.startswith("/"):
+            return url
+        if _UP.search(url.partition("?")[0]):
+            raise Permanent('"." and ".." can\'t be a part of an address.')
+        return self._base_url + url
 
     async def _send_with(
         self, access: Access, method: str, target: str, headers: Mapping[str, str], options: Mapping[str, Any]
@@ -353,7 +364,7 @@ class Http:
         a line of more than `longest` bytes and for any status but 200: redirects are not followed. Returns when the
         other side ends the response.
         """
-        target = self._base_url + url if url.startswith("/") else url
+        target = self._target(url)
         authority = self._authority if self._is_ours(target) else None
         access = await authority.access() if authority else Access()
         given = self._given(target, headers)

@@ -411,14 +411,20 @@ def filled(
             continue
         label = say(readable(one.name))
         try:
-            filling = filling_of(text, declared[one.name])
+            filling = filling_of(declared[one.name], form.reaction_values)
             wrong = filling.check(names)
             value = filling.render(event, budget)
         except (TemplateError, RenderError) as error:
             found.append(Shown(label=label, value=text, error=str(error)))
             continue
-        found.append(Shown(label=label, value=shown(value), error=" ".join(wrong)))
+        value = ", ".join(map(_item, value)) if declared[one.name].several and isinstance(value, list) else shown(value)
+        found.append(Shown(label=label, value=value, error=" ".join(wrong)))
     return found
+
+
+def _item(value: Any) -> str:
+    """One of several items; an address may have a name."""
+    return f"{value.get('name')} <{value.get('address')}>" if isinstance(value, dict) else as_text(value)
 
 
 def shown(value: Any) -> str:

@@ -1,0 +1,124 @@
+"""Places in a text where a value must be encoded, so that it can't change what stands around it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import orjson
+
+from area.kit.budget import Budget
+from area.kit.template.filters import escape_markdown, host_checked, path_encoded, url_encoded
+from area.kit.template.values import Filter, Unfit, as_paid_text
+
+Encode = Callable[[str, Budget], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What encodes a value where it stands.
+
+    `encode` is given the text that is known before the placeholder, and whether the placeholder is the first one; it returns
+    None where a value stays as it is. `by_hand` are the filters that do the same; `raw` always is one. A placeholder that is all
+    there is stays as it is, too, unless `alone`.
+    """
+
+    encode: Callable[[str, bool], Encode | None]
+    by_hand: frozenset[str] = frozenset()
+    alone: bool = False
+
+
+def encoding(encode: Encode) -> Filter:
+    """`encode` as a filter. Numbers, booleans and what is missing keep their type: nothing in them means anything elsewhere."""
+
+    def apply(value: Any, budget: Budget) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return encode(as_paid_text(value, budget), budget)
+
+    return apply
+
+
+def _in_address(before: str, first: bool) -> Encode | None:  # noqa: FBT001 -- `Place.encode`
+    """What comes first is an address itself, or the beginning of one, and stays as it is."""
+    if first and not before.strip():
+        return None
+    _, colon, after = before.partition("://")
+    if "?" in before or "#" in before:
+        return url_encoded
+    if colon and "/" not in after:
+        return host_checked
+    return path_encoded if colon or "/" in before else None
+
+
+def _in_markup(before: str, first: bool) -> Encode | None:  # noqa: FBT001, ARG001 -- `Place.encode`
+    opened = max(before.rfind("<![CDATA["), before.rfind("<!--"))
+    if opened >= 0 and not re.search(r"\]\]>|-->", before[opened:]):
+        return _in_cdata if before.startswith("<![CDATA[", opened) else _in_comment
+    return _escaped
+
+
+def _escaped(text: str, budget: Budget) -> str:
+    budget.spend(2 + len(text) // 2)
+    return escape(text)
+
+
+def _in_cdata(text: str, budget: Budget) -> str:
+    """XML 1.0 §2.7: a section ends at the first `]]>`, so each `>` stands outside of it."""
+    budget.spend(2 + len(text) // 16 + text.count(">"))
+    return text.replace(">", "]]>&gt;<![CDATA[")
+
+
+def _in_comment(text: str, budget: Budget) -> str:
+    """XML 1.0 §2.5: a comment has no `--` in it."""
+    budget.spend(2 + len(text) // 2)
+    return escape(text).replace("-", "&#45;")
+
+
+def _json_value(value: Any, budget: Budget) -> Any:
+    """Where a JSON document has a value without quotes: text that is JSON is that value, any other a string."""
+    if not isinstance(value, str):
+        return value
+    budget.spend(2 + (len(value) >> 3))
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
+
+
+bare_json: Filter = _json_value
+
+ADDRESS = Place(_in_address, frozenset({"urlencode"}))
+FORM = Place(lambda before, first: url_encoded, frozenset({"urlencode"}))  # noqa: ARG005 -- `Place.encode`
+MARKUP = Place(_in_markup, frozenset({"escape_html"}))
+MARKDOWN = Place(lambda before, first: escape_markdown, frozenset({"escape_markdown"}))  # noqa: ARG005 -- the same
+
+
+def segments(separator: str, what: str, instead: str = "") -> Place:
+    """A path whose segments are separated by `separator`: no value but one at its beginning has more than one segment.
+
+    A separator in it is replaced by `instead`; without that, it fails the run, and `what` says of what it is a part.
+    """
+
+    def encode(text: str, budget: Budget) -> str:
+        budget.spend(2 + (len(text) >> 4))
+        if text in (".", "..") or (separator in text and not instead):
+            raise Unfit(f'"{text[:50]}" can\'t be a part of {what}.')
+        return text.replace(separator, instead)
+
+    return Place(lambda before, first: None if first and not before.strip() else encode)
+
+
+def marks(pattern: str, instead: str | Callable[[re.Match[str]], str], *by_hand: str) -> Place:
+    r"""Text in which some signs of a value would be an order to who reads it: those that fit `pattern` are replaced.
+
+    Two values may follow one another, so the pattern must also fit what a value ends with: `<(?=@|\Z)` rather than `<(?=@)`.
+    """
+    found = re.compile(pattern, re.MULTILINE)
+
+    def encode(text: str, budget: Budget) -> str:
+        budget.spend(2 + len(text) // 8)
+        return found.sub(instead, text)
+
+    return Place(lambda before, first: encode, frozenset(by_hand), alone=True)  # noqa: ARG005 -- `Place.encode`

@@ -1,0 +1,94 @@
+"""The shape of a text: which parts it has. It is read from what the user wrote, before any value is filled in.
+
+A field says it with `asked(…, shape=…)`. Then nothing that an event brings can become another recipient, another label, another key
+of an object, or an order to who reads the text.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BeforeValidator
+
+from area.kit.template import as_text, places
+from area.kit.template.filling import Split, json_document
+from area.kit.template.places import Place
+
+__all__ = [
+    "ADDRESS", "HTML", "ITEMS", "JSON", "MARKDOWN", "MENTIONS", "Items", "Place", "Shape", "Shapes", "by_format", "items",
+    "listed", "marks", "segments",
+]  # fmt: skip
+
+MOST_ITEMS = 100
+marks, segments = places.marks, places.segments
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a text is taken apart (`split`), and what encodes values where they stand (`place`). `several`: it has items.
+
+    `split` is given the text with each placeholder as one character, and returns dicts, lists and texts; each text is filled by
+    itself. A text that is one placeholder and nothing else is not taken apart: it is the value, with all that it holds.
+    """
+
+    split: Split | None = None
+    place: Place | None = None
+    several: bool = False
+
+
+# one shape, or what gives it from the texts of all fields of the form; None where the text has no shape
+Shapes = Shape | Callable[[Mapping[str, str]], Shape | None]
+
+
+def items(text: str) -> Any:
+    """The items of a text that are separated by commas, or those of a JSON array."""
+    if text.lstrip().startswith("[") and isinstance(document := json_document(text), list):
+        return document
+    return [piece.strip() for piece in text.split(",") if piece.strip()]
+
+
+def listed(given: Any) -> Any:
+    """Items as texts, from a text with commas between them or from a list. Raises `ValueError` when there are too many."""
+    if isinstance(given, str):
+        try:
+            whole = orjson.loads(given) if given.lstrip().startswith("[") else None
+        except orjson.JSONDecodeError:
+            whole = None
+        given = whole if isinstance(whole, list) else given.split(",")
+    each = given if isinstance(given, list | tuple) else [given]
+    if any(isinstance(one, list | dict) for one in each):
+        raise ValueError("A list can't be one of several items. Let its placeholder be all there is in this field.")
+    texts = [text for one in each if (text := as_text(one).strip())]
+    if len(texts) > MOST_ITEMS:
+        raise ValueError(f"Enter at most {MOST_ITEMS} items.")
+    return texts
+
+
+ADDRESS = Shape(place=places.ADDRESS)
+JSON = Shape(split=json_document)
+ITEMS = Shape(split=items, several=True)
+HTML = Shape(place=places.MARKUP)
+MARKDOWN = Shape(place=places.MARKDOWN)
+# an @ at the beginning of a word would notify somebody, or let them read along
+MENTIONS = Shape(place=marks(r"(?<!\w)@(?=\w|\Z)", "@\u200b", "escape_markdown"))
+
+
+def by_format(field: str, shapes: Mapping[str, Shape]) -> Shapes:
+    """The shape that goes with what another field says, such as the format of a text."""
+    return lambda texts: shapes.get(texts.get(field, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """Says in `Annotated` which shape a text has."""
+
+    shape: Shapes
+
+
+Items = Annotated[list[str], BeforeValidator(listed), Shaped(ITEMS)]
+
+
+def of(shapes: Shapes | None, texts: Mapping[str, str]) -> Shape | None:
+    """The shape of a field in a form with these texts."""
+    return shapes(texts) if callable(shapes) else shapes
