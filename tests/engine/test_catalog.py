@@ -79,8 +79,8 @@ async def test_an_admins_switches_survive_a_sync(state):
     async with state.database.transaction() as session:
         service = await catalog.service(session, state.registry, "rss")
         component = await catalog.component(session, state.registry, "http.request")
-        await catalog.switch_service(session, service.id, active=False)
-        await catalog.switch_component(session, component.id, active=False)
+        await catalog.switch(session, "service", service.id, active=False, by=None)
+        await catalog.switch(session, "component", component.id, active=False, by=None)
     await sync(state)
     (row,) = await rows(state, "select is_active from services where name = 'RSS and Atom feeds'")
     assert row["is_active"] is False
@@ -88,13 +88,13 @@ async def test_an_admins_switches_survive_a_sync(state):
     assert row["is_active"] is False
     async with state.database.transaction() as session:
         assert "rss" not in {one.slug for one in await catalog.services(session, state.registry)}
-        await catalog.switch_service(session, service.id, active=True)
+        await catalog.switch(session, "service", service.id, active=True, by=None)
     await sync(state)
     (row,) = await rows(state, "select is_active from services where name = 'RSS and Atom feeds'")
     assert row["is_active"] is True
     with pytest.raises(NotFound):
         async with state.database.transaction() as session:
-            await catalog.switch_component(session, 999_999, active=False)
+            await catalog.switch(session, "component", 999_999, active=False, by=None)
 
 
 async def test_rows_say_what_the_code_says(state):
@@ -148,7 +148,7 @@ async def test_what_is_offered_is_read_anew_only_when_it_has_changed(state):
         assert await catalog.snapshot(session, state.registry) is first
     (probe,) = [one for one in first.every if one.slug == "probe"]
     async with state.database.sessions() as session:
-        await catalog.switch_component(session, probe.actions[0].id, active=False)
+        await catalog.switch(session, "component", probe.actions[0].id, active=False, by=None)
         found = await catalog.service(session, state.registry, "probe")
         assert not found.actions[0].is_active, "one's own transaction is seen at once"
         active = {one.slug: one for one in await catalog.services(session, state.registry)}

@@ -172,13 +172,13 @@ async def test_a_component_that_is_switched_off_rests_and_begins_anew(state, use
         await until(lambda: world.polls["default"] >= 1)
         (row,) = await rows(state, "select component_action_id as id from areas")
         async with state.database.transaction() as session:
-            await catalog.switch_component(session, row["id"], active=False)
+            await catalog.switch(session, "component", row["id"], active=False, by=None)
         await until(lambda: rows(state, "select 1 from sources where due_at is null"))
         world.publish("a", "while off")
         pool = await state.database.pool()
         await pool.execute("update triggers set since = '2020-01-01'")  # so that beginning anew can be seen
         async with state.database.transaction() as session:
-            await catalog.switch_component(session, row["id"], active=True)
+            await catalog.switch(session, "component", row["id"], active=True, by=None)
         await until(lambda: looked_again(state))
         world.publish("b", "after")
         await until(lambda: world.sent)

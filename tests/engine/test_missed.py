@@ -24,11 +24,11 @@ async def test_a_component_switched_on_while_the_worker_is_deaf(state, user, wor
         await until(lambda: world.polls["default"])
         (row,) = await rows(state, "select component_action_id as id from areas")
         async with state.database.transaction() as session:
-            await catalog.switch_component(session, row["id"], active=False)
+            await catalog.switch(session, "component", row["id"], active=False, by=None)
         await until(lambda: rows(state, "select 1 from sources where due_at is null"))
         # it listens again after a moment; what is said meanwhile it doesn't hear
         deaf = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'LISTEN%' and datname = current_database()"
         assert await rows(state, deaf)
         async with state.database.transaction() as session:
-            await catalog.switch_component(session, row["id"], active=True)
+            await catalog.switch(session, "component", row["id"], active=True, by=None)
         await until(lambda: rows(state, "select 1 from sources where due_at is not null"))

@@ -123,9 +123,8 @@ async def switch_service(
     service_id: Id, form: Switch, identity: Admin, state: StateDep, session: SessionDep, address: Address
 ) -> catalog.ServiceView:
     """Switch a service on or off, for everybody."""
-    await catalog.switch_service(session, service_id, active=form.is_active)
-    detail = {"is_active": form.is_active}
-    await audit.record(session, identity.user.id, "admin.service_switched", f"service {service_id}", detail, address)
+    by = identity.user.id
+    await catalog.switch(session, "service", service_id, active=form.is_active, by=by, address=address)
     return await catalog.service(session, state.registry, str(service_id))
 
 
@@ -142,9 +141,8 @@ async def switch_component(
     component_id: Id, form: Switch, identity: Admin, state: StateDep, session: SessionDep, address: Address
 ) -> catalog.ComponentView:
     """Switch an action or reaction on or off, for everybody."""
-    await catalog.switch_component(session, component_id, active=form.is_active)
-    subject, detail = f"component {component_id}", {"is_active": form.is_active}
-    await audit.record(session, identity.user.id, "admin.component_switched", subject, detail, address)
+    by = identity.user.id
+    await catalog.switch(session, "component", component_id, active=form.is_active, by=by, address=address)
     return await catalog.component(session, state.registry, str(component_id))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area import audit
 from area.catalog.declared import component_fields, slug_of
 from area.catalog.rows import sync as sync
 from area.db.models import Component, Service, SwitchedOff, Variable
@@ -290,24 +291,17 @@ async def about(session: AsyncSession, registry: Registry) -> list[dict[str, Any
     ]
 
 
-async def switch_service(session: AsyncSession, row_id: int, *, active: bool) -> None:
-    """An admin's switch of a service. Raises `NotFound`."""
-    await _switch(session, Service, "service", row_id, active=active)
-
-
-async def switch_component(session: AsyncSession, row_id: int, *, active: bool) -> None:
-    """An admin's switch of a component. Raises `NotFound`."""
-    await _switch(session, Component, "component", row_id, active=active)
-
-
-async def switched_off(session: AsyncSession) -> set[int]:
-    """The components that an admin switched off by themselves, by their ids."""
-    return set(await session.scalars(select(SwitchedOff.row_id).where(SwitchedOff.kind == "component")))
-
-
-async def _switch(
-    session: AsyncSession, model: type[Service] | type[Component], kind: str, row_id: int, *, active: bool
+async def switch(
+    session: AsyncSession,
+    kind: Literal["service", "component"],
+    row_id: int,
+    *,
+    active: bool,
+    by: int | None,
+    address: str | None = None,
 ) -> None:
+    """Switch a service or a component on or off for everybody, and record which admin did (`by`). Raises `NotFound`."""
+    model = Service if kind == "service" else Component
     found = await session.execute(update(model).where(model.id == row_id).values(is_active=active).returning(model.id))
     if found.first() is None:
         raise NotFound(f"There is no {kind} {row_id}.")
@@ -315,4 +309,10 @@ async def _switch(
         await session.execute(delete(SwitchedOff).where(SwitchedOff.kind == kind, SwitchedOff.row_id == row_id))
     else:
         await session.execute(insert(SwitchedOff).values(kind=kind, row_id=row_id).on_conflict_do_nothing())
+    await audit.record(session, by, f"admin.{kind}_switched", f"{kind} {row_id}", {"is_active": active}, address)
     await notify(session, Channel.CATALOG_CHANGED, "")
+
+
+async def switched_off(session: AsyncSession) -> set[int]:
+    """The components that an admin switched off by themselves, by their ids."""
+    return set(await session.scalars(select(SwitchedOff.row_id).where(SwitchedOff.kind == "component")))

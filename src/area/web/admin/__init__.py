@@ -185,10 +185,8 @@ async def switch_service(
     page: AdminPage, service_id: Id, form: Fields, session: SessionDep, address: Address
 ) -> Response:
     """Switch a service on or off, for everybody; answers with its card."""
-    active = form.get("on") == "1"
-    await catalog.switch_service(session, service_id, active=active)
-    subject = f"service {service_id}"
-    await audit.record(session, page.user.id, "admin.service_switched", subject, {"is_active": active}, address)
+    on, by = form.get("on") == "1", page.user.id
+    await catalog.switch(session, "service", service_id, active=on, by=by, address=address)
     return await _switched(page, session, service_id)
 
 
@@ -197,10 +195,8 @@ async def switch_component(
     page: AdminPage, component_id: Id, form: Fields, session: SessionDep, address: Address
 ) -> Response:
     """Switch an action or reaction on or off, for everybody; answers with its service's card."""
-    active = form.get("on") == "1"
-    await catalog.switch_component(session, component_id, active=active)
-    subject = f"component {component_id}"
-    await audit.record(session, page.user.id, "admin.component_switched", subject, {"is_active": active}, address)
+    on, by = form.get("on") == "1", page.user.id
+    await catalog.switch(session, "component", component_id, active=on, by=by, address=address)
     for one in await _switches(page, session):
         if any(component.id == component_id for component, _ in one.components):
             return await page.show("_admin_service.html", one=one, opened=True)
