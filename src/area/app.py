@@ -159,6 +159,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     stopped = asyncio.create_task(stop.wait())
     log.info("web.started", address=settings.base_url)
     await tell_setup_code(state)
+    recommend(settings)
     await asyncio.wait([serving, stopped, hearing], return_when=asyncio.FIRST_COMPLETED)
     log.info("web.stopping")
     await close_api()
@@ -182,6 +183,13 @@ async def tell_setup_code(state: State) -> None:
     async with state.database.sessions() as session:
         if not await accounts.anybody(session):
             log.warning("web.setup_code", setup_code=code, advice="The first account needs it.")
+
+
+def recommend(settings: Settings) -> None:
+    """Log what would be better set otherwise."""
+    if settings.could_confirm:
+        advice = "Set AREA_REGISTRATION=confirm: registering then doesn't tell which addresses have an account."
+        log.info("web.registration_open", advice=advice)
 
 
 def make_site(state: State, cache: Cache) -> tuple[App, Callable[[], Awaitable[None]]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
@@ -50,9 +50,11 @@ class Settings(BaseSettings):
         description="Encrypts credentials and signs cursors: 32 characters or more, several separated by commas to rotate"
         " (the first encrypts). Unset: made once and kept, mode 0600, in the data dir.",
     )
-    registration: Literal["open", "invite", "closed"] = Field(
+    registration: Literal["open", "confirm", "invite", "closed"] = Field(
         "open",
-        description="Who may register: everybody, those invited, or nobody. The first account can always register.",
+        description="Who may register: everybody (`open`), everybody who follows the link in a mail (`confirm`, needs AREA_SMTP_URL;"
+        " registering then doesn't tell which addresses have an account), those invited, or nobody. The first account can always"
+        " register.",
     )
     allow_private_network: str = Field(
         "",
@@ -193,6 +195,12 @@ class Settings(BaseSettings):
             raise ValueError("the issuer must begin with https://")
         return value or None
 
+    @model_validator(mode="after")
+    def _can_confirm(self) -> "Settings":
+        if self.registration == "confirm" and self.smtp_url is None:
+            raise ValueError("AREA_REGISTRATION=confirm mails a link to whoever registers: set AREA_SMTP_URL")
+        return self
+
     def client(self, slug: str) -> Keys | None:
         """What the vendor of a service knows this installation by; None when it was not set."""
         if slug != OIDC:
@@ -217,6 +225,11 @@ class Settings(BaseSettings):
         """Whether other machines can reach AREA: it listens on more than loopback, or a proxy passes requests on."""
         hosts = (self.host, *self.names())
         return bool(self.proxies()) or not all(is_loopback(host) for host in hosts)
+
+    @property
+    def could_confirm(self) -> bool:
+        """Whether registration is open to strangers although `confirm` would tell them less."""
+        return self.registration == "open" and self.smtp_url is not None and self.is_reachable
 
     def guard(self) -> Guard:
         """The SSRF guard with this installation's exceptions."""

@@ -17,6 +17,7 @@ import pytest_asyncio
 import structlog
 from fastapi import FastAPI
 from pydantic import BaseModel, Field, SecretStr
+from tests.peers import smtp_server
 
 from area import catalog
 from area.api import attach, make_api
@@ -28,6 +29,9 @@ from area.kit.http import Client as HttpClient
 from area.registry import Registry
 from area.sdk import AuthExpired, Context, Credentials, Event, Nothing, Permanent, Request, Retry, Service, unsigned
 from area.settings import Settings
+from area.web import make_web
+
+from .mailing import Mailing
 
 KEY = "a-test-key-of-more-than-32-characters"
 PASSWORD = "correct horse battery"
@@ -383,3 +387,22 @@ async def people(nobody: Client) -> People:
     for name in ("admin", "user", "other"):
         clients[name], ids[name] = await register(nobody, name)
     return People(**clients, ids=ids)
+
+
+@pytest.fixture(scope="module")
+def post() -> Iterator[Any]:
+    """A mail server that keeps what it gets."""
+    with smtp_server(auth=False) as peer:
+        yield peer
+
+
+@pytest_asyncio.fixture
+async def mailing(state: State, nobody: Client, post: Any) -> Mailing:
+    """The application, with that mail server."""
+    url = SecretStr(f"smtp://127.0.0.1:{post.port}?from=area@x.org&tls=none")
+    state.settings = state.settings.model_copy(update={"smtp_url": url})
+    post.mails.clear()
+    pool = await state.database.pool()
+    # what belongs to nobody outlives the accounts of other tests
+    await pool.execute("delete from outgoing_mail; delete from pending_registrations")
+    return Mailing(state, nobody, Client(make_web(state, nobody.app.state.cache), address=nobody.address), post)

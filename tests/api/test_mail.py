@@ -1,90 +1,12 @@
 """A forgotten password, the confirmation of an e-mail address and a change of it: from the request to the link in the mail."""
 
-import email
-import re
-from dataclasses import dataclass
-from email import policy
-
-import pytest
-import pytest_asyncio
-from pydantic import SecretStr
-from tests.peers import smtp_server
-
 from area import mail
-from area.engine.delivery import Delivery
-from area.web import make_web
-from area.web.parts import reasons
 
 from .conftest import PASSWORD, Client
+from .mailing import CONFIRM
 
 NEW = "another good password"
-FORGOT, RESET, CONFIRM, UNDO = (
-    "/api/auth/password/forgot", "/api/auth/password/reset", "/api/auth/email/confirm", "/api/auth/email/undo",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def post():
-    with smtp_server(auth=False) as peer:
-        yield peer
-
-
-@dataclass
-class Mailing:
-    """The application with a mail server."""
-
-    state: object
-    nobody: Client
-    pages: Client
-    post: object
-
-    async def deliver(self):
-        """Send what waits; returns the new mails, as (recipient, subject, token in its link)."""
-        self.post.mails.clear()
-        delivery = Delivery(self.state, reasons.mailed)
-        while await delivery.deliver():
-            pass
-        found = []
-        for one in self.post.mails:
-            message = email.message_from_bytes(one.content, policy=policy.default)
-            tokens = re.findall(r"\?token=([\w-]{43})(?=\s)", message.get_content())
-            found.append((one.recipients[0], message["Subject"], tokens[0] if tokens else ""))
-        return found
-
-    async def register(self, name):
-        form = {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
-        answer = await self.nobody.post("/api/auth/register", form)
-        assert answer.status == 201, answer.body
-        return self.nobody.as_(answer.json()["token"])
-
-    async def confirmed(self, name):
-        person = await self.register(name)
-        ((_, _, token),) = await self.deliver()
-        assert (await self.nobody.post(CONFIRM, {"token": token})).status == 200
-        return person
-
-    async def rows(self, query, *values):
-        pool = await self.state.database.pool()
-        return await pool.fetch(query, *values)
-
-    async def submit(self, path, **form):
-        """Send a form of a page, as a browser does from that page."""
-        from urllib.parse import urlencode
-
-        headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
-        return await self.pages.request("POST", path, body=urlencode(form).encode(), headers=headers)
-
-
-@pytest_asyncio.fixture
-async def mailing(state, nobody, post):
-    url = SecretStr(f"smtp://127.0.0.1:{post.port}?from=area@x.org&tls=none")
-    state.settings = state.settings.model_copy(update={"smtp_url": url})
-    post.mails.clear()
-    pool = await state.database.pool()
-    await pool.execute(
-        "delete from outgoing_mail"
-    )  # resets belong to nobody, so they outlive the accounts of other tests
-    return Mailing(state, nobody, Client(make_web(state, nobody.app.state.cache), address=nobody.address), post)
+FORGOT, RESET, UNDO = "/api/auth/password/forgot", "/api/auth/password/reset", "/api/auth/email/undo"
 
 
 async def test_an_address_is_confirmed_by_the_link_in_the_mail(mailing):

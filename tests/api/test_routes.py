@@ -81,6 +81,7 @@ TABLE = [
     Row(
         "POST", "/api/auth/register", public(409), {"email": "user@example.org", "username": "x2", "password": PASSWORD}
     ),
+    Row("POST", "/api/auth/register/confirm", public(410), {"token": "x", "password": PASSWORD}),
     Row("POST", "/api/auth/login", public(), {"login": "user", "password": PASSWORD}),
     Row("POST", "/api/auth/second-factor", public(410), {"ticket": "x", "code": "123456"}),
     Row("POST", "/api/auth/passkey/options", public(409)),  # the address is no place for passkeys

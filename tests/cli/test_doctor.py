@@ -6,9 +6,11 @@ import time
 import urllib.request
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 from tests.peers import smtp_server
 
+from area.app import recommend
 from area.cli import doctor
 from area.db.embedded import binaries
 from area.engine.runtime import worker
@@ -154,6 +156,32 @@ def test_the_name_that_others_know_must_be_known_here(area, monkeypatch):
     assert finding(area, "DNS")["ok"]
     monkeypatch.setenv("AREA_PUBLIC_URL", "https://nowhere.invalid")
     assert not finding(area, "DNS")["ok"]
+
+
+def test_registration_that_could_be_confirmed(area, monkeypatch):
+    def said(**settings):
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        return finding(area, "Registration")["said"]
+
+    assert said() == "open to everybody."
+    assert said(AREA_SMTP_URL="smtp://127.0.0.1:1?tls=none") == "open to everybody.", "only this machine can reach it"
+    assert "AREA_REGISTRATION=confirm is better" in said(AREA_HOST="0.0.0.0")
+    assert said(AREA_REGISTRATION="confirm") == "open to everybody who follows the link in a mail."
+    assert said(AREA_REGISTRATION="invite") == "by invitation."
+    monkeypatch.delenv("AREA_SMTP_URL")
+    monkeypatch.setenv("AREA_REGISTRATION", "confirm")
+    told = area.refuses("doctor", code=2)
+    assert told.strip() == "AREA_REGISTRATION=confirm mails a link to whoever registers: set AREA_SMTP_URL"
+
+
+def test_what_could_be_confirmed_is_logged():
+    sending = settings().model_copy(update={"smtp_url": SecretStr("smtp://127.0.0.1"), "host": "0.0.0.0"})
+    with capture_logs() as logs:
+        recommend(sending)
+        recommend(sending.model_copy(update={"registration": "confirm"}))
+        recommend(sending.model_copy(update={"host": "127.0.0.1"}))
+    assert [one["event"] for one in logs] == ["web.registration_open"]
 
 
 def test_a_wrong_setting_is_told_by_its_name(no_database, monkeypatch):

@@ -30,6 +30,9 @@ ROWS = """
     insert into source_hints (source_id, token_hash, token, secret) values (1, 't1', 't', 's'), (2, 't2', 't', 's');
     insert into triggers (area_id, source_id) values (1, 1), (2, 2);
     insert into notices (user_id, level, title, body, area_id) values (1, 'info', 't', 'b', 1), (2, 'info', 't', 'b', 2);
+    insert into pending_registrations (email, username, password_hash, language, expires_at)
+        values ('p@example.org', 'p', 'h', 'en', now());
+    insert into outgoing_mail (kind, recipient, share, registration_id) values ('register', 'p@example.org', 's', 1);
     insert into outgoing_mail (user_id, kind, recipient, share, notice_id)
         values (1, 'notice', 'a@example.org', 'user:1', 1), (2, 'notice', 'b@example.org', 'user:2', 2);
     insert into confirmed_emails (user_id, email) values (1, 'a@example.org'), (2, 'b@example.org');

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,9 @@ class Stage:
         person = Person(self, name, email or f"{name}@example.org")
         body = {"email": person.email, "username": name, "password": PASSWORD} | more
         answer = await self.request("POST", "/api/auth/register", json_body=body)
+        if answer.status == 202:
+            body = {"token": await self.link(person.email), "password": PASSWORD}
+            answer = await self.request("POST", "/api/auth/register/confirm", json_body=body)
         assert answer.status == 201, answer
         person.token = answer.body["token"]
         self.people[name] = person
@@ -163,6 +167,16 @@ class Stage:
         return await self.request(
             "POST", "/api/auth/login", json_body={"login": login, "password": password}, **options
         )
+
+    async def link(self, address: str) -> str:
+        """The token of the link in the newest mail to an address."""
+        for _ in range(300):
+            for mail in reversed(self.mail.to(address)):
+                body = message_from_bytes(mail, policy=policy.default).get_body(("plain",))
+                if body is not None and (found := re.search(r"token=([\w.~-]+)", body.get_content())):
+                    return found[1]
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"No mail with a link came to {address}.")
 
     # The victim
 

@@ -131,6 +131,18 @@ async def test_an_email_address_that_is_not_verified_takes_nothing_over(nobody, 
     assert (await arrive(nobody, server, "bob", "oidc")).status == 409
 
 
+async def test_where_addresses_are_confirmed_one_that_is_not_verified_tells_nothing(nobody, server, state):
+    await only_admin(nobody)
+    object.__setattr__(state.settings, "registration", "confirm")
+    unknown = await arrive(nobody, server, "bob")
+    pool = await state.database.pool()
+    await pool.execute("update users set email = 'bob@example.org'")
+    known = await arrive(nobody, server, "bob")
+    assert (unknown.status, unknown.json()["detail"]) == (known.status, known.json()["detail"])
+    assert "Vendor has not verified your e-mail address" in known.json()["detail"]
+    assert (await arrive(nobody, server)).status == 200, "a verified one needs no mail"
+
+
 async def test_an_email_address_that_both_have_verified_is_one_persons(nobody, server, state):
     first = await arrive(nobody, server)
     second = await arrive(nobody, server, provider="oidc")

@@ -3,7 +3,6 @@
 import pyotp
 import pytest
 
-from tests.fair.attacks.mail import link
 from tests.fair.stage import PASSWORD, Stage, stage
 from tests.fair.table import Table
 from tests.peers import dovecot
@@ -16,6 +15,7 @@ SETTINGS = {  # secrets of the administrator's
     "AREA_OIDC_CLIENT_SECRET": "the provider's client secret",
     "AREA_METRICS_TOKEN": "metrics token",
 }
+FINISH = "/api/auth/register/confirm"
 
 
 @pytest.mark.slow
@@ -29,6 +29,7 @@ async def test_no_secret_is_where_it_does_not_belong():
         "AREA_SMTP_URL": f"area:{canaries.make('password of the mail server')}@",
         "AREA_SECRET_KEY": canaries.make("secret key") + "-of-32-characters",
         "AREA_LOG_LEVEL": "debug",
+        "AREA_REGISTRATION": "confirm",
     }
     async with stage(Table(), **settings) as live:
         await _accounts(live, canaries)
@@ -93,15 +94,36 @@ async def _second_factor(live: Stage, canaries: Canaries) -> None:
 
 
 async def _links(live: Stage, canaries: Canaries) -> None:
-    """What is mailed: one link that is used, and one that is not."""
+    """What is mailed: links that are used, and links that are not."""
     mallory = live.attacker
-    token = canaries.keep("link that confirms an address", await link(live, mallory.email))
+    for name, known in (("nora", False), ("oscar", False), ("someone-else", True)):
+        email = mallory.email if known else f"{name}@example.org"
+        password = canaries.make(f"password that {name} registers with")
+        body = {"email": email, "username": name, "password": password}
+        answer = await live.request("POST", "/api/auth/register", json_body=body)
+        assert answer.status == 202, answer
+        if known:
+            continue
+        token = canaries.keep(f"link that finishes the registration of {name}", await live.link(email))
+        await live.request("GET", f"/finish-sign-up?token={token}")
+        mistyped = canaries.make(f"mistyped password of {name}")
+        await live.request("POST", FINISH, json_body={"token": token, "password": mistyped})
+        if name == "nora":
+            answer = await live.request("POST", FINISH, json_body={"token": token, "password": password})
+            assert answer.status == 201, answer
+            canaries.keep("session of a new account", answer.body["token"])
+    live.mail.mails.clear()
+    before, mallory.email = mallory.email, "mallory-2@example.org"
+    asked = await mallory.ask("PATCH", "/api/me", {"email": mallory.email, "password": PASSWORD})
+    assert asked.status == 200, asked
+    canaries.keep("link that undoes a change of address", await live.link(before))
+    token = canaries.keep("link that confirms an address", await live.link(mallory.email))
     answer = await live.request("POST", "/api/auth/email/confirm", json_body={"token": token})
     assert answer.status == 200, answer
     live.mail.mails.clear()
     answer = await live.request("POST", "/api/auth/password/forgot", json_body={"email": mallory.email})
     assert answer.status == 202, answer
-    token = canaries.keep("link that resets a password", await link(live, mallory.email))
+    token = canaries.keep("link that resets a password", await live.link(mallory.email))
     await live.request("GET", f"/reset-password?token={token}")
     wrong = canaries.make("link that is none")
     await live.request("GET", f"/confirm-email?token={wrong}")

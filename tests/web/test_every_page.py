@@ -108,7 +108,7 @@ async def test_what_is_not_there(server, browser, lived_in):
 
 
 @pytest.fixture
-def mailing(memory, dsn):
+def mailing(memory, dsn, request):
     """An installation that sends mail, at localhost: where browsers allow passkeys without https."""
     port = free_port()
     with (
@@ -119,6 +119,7 @@ def mailing(memory, dsn):
             AREA_PUBLIC_URL=f"http://localhost:{port}",
             AREA_DATABASE_URL=dsn,
             AREA_SMTP_URL=f"smtp://127.0.0.1:{free_port()}?from=area@example.org&tls=none",
+            **getattr(request, "param", {}),
         ) as server,
     ):
         server.url = f"http://localhost:{port}"
@@ -188,5 +189,34 @@ async def test_pages_of_links_and_of_a_second_factor(mailing, dsn, browser):
     await page.get_by_label("Code").fill(codes[0])
     await page.keyboard.press("Enter")
     await expect(page.locator("summary[aria-label='Your account']")).to_be_visible()
+    assert not nobody.complaints
+    await context.close()
+
+
+@pytest.mark.parametrize("mailing", [{"AREA_REGISTRATION": "confirm"}], indirect=True)
+async def test_pages_of_a_registration_that_is_confirmed(mailing, dsn, browser):
+    person = await arrive(mailing, browser, "ann")
+    await person.context.close()
+    context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
+    nobody = Person(mailing, context, await context.new_page(), "nobody")
+    listen(nobody, nobody.page, answers=(410,))
+    page = nobody.page
+    await nobody.go("/sign-up")
+    await page.get_by_label("E-mail address").fill("bob@example.org")
+    await page.get_by_label("Username").fill("bob")
+    await page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
+    await look(nobody, "the mail is sent", shown=True)
+    token = crypto.new_token()
+    connection = await asyncpg.connect(dsn.replace("+asyncpg", ""))
+    await connection.execute("update pending_registrations set token_hash = $1", crypto.hash_token(token))
+    await connection.close()
+    await look(nobody, f"/finish-sign-up?token={token}")
+    await expect(page.get_by_label("Password")).to_be_focused()
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("summary[aria-label='Your account']")).to_be_visible()
+    await look(nobody, f"/finish-sign-up?token={token}")
     assert not nobody.complaints
     await context.close()

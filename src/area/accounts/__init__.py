@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas, audit
-from area.accounts import invitations, places, rules, sessions, setup
+from area.accounts import invitations, places, rules, sessions, setup, signups
 from area.accounts.views import Identity, UserView, find, user, users
 from area.db.locks import Lock
 from area.db.models import Area, User, UserSettings
@@ -29,6 +29,7 @@ __all__ = [
     "create",
     "delete_account",
     "find",
+    "finish_registration",
     "register",
     "register_provided",
     "shows_icon",
@@ -51,12 +52,15 @@ async def register(
     password: str,
     invitation: str | None = None,
     setup_code: str | None = None,
-    address: str | None = None,
-) -> UserView:
+    language: str = "en",
+    address: str = "",
+) -> UserView | None:
     """Make an account; the very first one is the admin, whatever the registration mode, and may need the set-up code.
 
-    Raises `Invalid` for what breaks the rules and for a wrong set-up code, `Conflict` for a taken e-mail address or username, `Forbidden` when
-    registration is closed or the invitation is missing or no longer good.
+    Returns None where the address is confirmed first: a mail goes to it, in `language`, and `finish_registration` follows.
+
+    Raises `Invalid` for what breaks the rules and for a wrong set-up code, `Conflict` for a taken username or, where the account is made
+    at once, e-mail address, `Forbidden` when registration is closed or the invitation is missing or no longer good, and `TooMany`.
     """
     values = rules.checked({"email": email, "username": username, "password": password}, own=(email, username))
     hashed = await rules.hash_password(
@@ -66,10 +70,38 @@ async def register(
     first = not await anybody(session)  # under the lock: of two that come first at the same time, one is
     if first:
         setup.check(settings, setup_code)
-    else:
-        await invitations.let_in(session, settings, invitation)
+    elif not await invitations.let_in(session, settings, invitation):
+        await _free(session, email=None, username=values["username"])
+        await signups.keep(
+            session,
+            email=values["email"],
+            username=values["username"],
+            password_hash=hashed,
+            language=language,
+            address=address,
+        )
+        return None
     user = await _insert(session, values["email"], values["username"], hashed, is_admin=first, logs_in=True)
     await audit.record(session, user.id, "account.registered", f"user {user.id}", {"admin": first}, address)
+    return user
+
+
+async def finish_registration(
+    session: AsyncSession, settings: Settings, token: str, username: str | None, address: str
+) -> UserView:
+    """Make the account of a registration whose link was followed; `username` takes the place of the one that was chosen first.
+
+    Raises `Gone`, `Invalid`, `Forbidden` when registration was closed since, and `Conflict` for an e-mail address or username that was taken.
+    """
+    await lock(session, Lock.ACCOUNTS)
+    await invitations.let_in(session, settings, None)
+    pending = await signups.find(session, token)
+    name = rules.checked({"username": username})["username"] if username else pending.username
+    user = await _insert(session, pending.email, name, pending.password_hash, is_admin=False, logs_in=True)
+    await signups.use_up(session, pending)
+    await audit.record(
+        session, user.id, "account.registered", f"user {user.id}", {"admin": False, "confirmed": True}, address
+    )
     return user
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.accounts import places
 from area.accounts.places import network
+from area.accounts.signups import Pending
 from area.accounts.views import UserView, is_called, user
 from area.db.locks import Lock
 from area.db.models import LoginAttempt, User
@@ -72,6 +73,11 @@ async def again(session: AsyncSession, settings: Settings, user_id: int, token_i
     """Count a try, in this session, to show again who one is; whoever guesses elsewhere does not get in the way."""
     found = await session.scalar(select(User.password_hash).where(User.id == user_id))
     return await _count(session, settings, user_id, found, f"again:{user_id}", address, f"session:{token_id}")
+
+
+async def at_registration(session: AsyncSession, settings: Settings, pending: Pending, address: str) -> Attempt:
+    """Count a try to finish a registration."""
+    return await _count(session, settings, None, pending.password_hash, f"register:{pending.id}", address)
 
 
 async def _count(

@@ -68,19 +68,25 @@ async def withdraw_invitation(
     await audit.record(session, admin_id, "invitation.withdrawn", f"invitation {invitation_id}", None, address)
 
 
-async def let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> None:
-    """Use up the invitation, where one is needed. Raises `Forbidden`."""
+async def let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> bool:
+    """Use up the invitation, where it counts; False where the address must be confirmed first. Raises `Forbidden`."""
     if settings.registration == "open":
-        return
+        return True
     if settings.registration == "closed":
         raise Forbidden("Registration is closed here. Ask an administrator for an account.")
+    used = bool(invitation) and await _use_up(session, invitation or "")
+    if settings.registration == "confirm" or used:
+        return used
     if not invitation:
         raise Forbidden("Registration needs an invitation. Ask an administrator for one.")
+    raise Forbidden("This invitation is unknown, used or too old. Ask an administrator for another.")
+
+
+async def _use_up(session: AsyncSession, invitation: str) -> bool:
     good = and_(
         Invitation.token_hash == crypto.hash_token(invitation),
         Invitation.used_at.is_(None),
         Invitation.expires_at > func.now(),
     )
     used = update(Invitation).where(good).values(used_at=func.now()).returning(Invitation.token_hash)
-    if await session.scalar(used) is None:
-        raise Forbidden("This invitation is unknown, used or too old. Ask an administrator for another.")
+    return await session.scalar(used) is not None

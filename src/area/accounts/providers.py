@@ -171,11 +171,17 @@ async def arrive(
     """The account of somebody who comes from a provider, made if need be; see above for what the e-mail address is worth.
 
     Raises `Forbidden` when it is disabled or registration is not open to them, `Conflict` when the e-mail address is another
-    account's, `Invalid` when the provider tells none.
+    account's, `Invalid` when the provider tells none, or one that it has not verified where addresses are confirmed first.
     """
     await accounts.alone(session)
     user_id = await known(session, connector, account)
     if user_id is None:
+        if settings.registration == "confirm" and not account.email_verified and await accounts.anybody(session):
+            # before the address is looked for: it may be anybody's
+            raise Invalid(
+                "%(name)s has not verified your e-mail address. Sign up with a password, then add %(name)s in your profile.",
+                name=registrations.vendor_of(connector),
+            )
         user_id = await _by_email(session, connector, account)
         if user_id is None:
             if not account.email:

@@ -12,7 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import audit
 from area.accounts import alerts, attempts, invitations, places
 from area.accounts.views import SCOPES, USER, Identity, Kind, Scope, UserView, view
-from area.db.models import AccessToken, Consent, Invitation, KnownPlace, LoginAttempt, UsedTicket, User, UserSettings
+from area.db.models import (
+    AccessToken,
+    Consent,
+    Invitation,
+    KnownPlace,
+    LoginAttempt,
+    PendingRegistration,
+    UsedTicket,
+    User,
+    UserSettings,
+)
 from area.db.notify import Channel
 from area.db.session import notify
 from area.kit import crypto
@@ -206,7 +216,7 @@ async def sign_out_everywhere(
 
 
 async def purge(session: AsyncSession) -> int:
-    """Delete what has run out: sessions and tokens, old attempts, invitations; returns how many rows."""
+    """Delete what has expired: sessions, tokens, old attempts, invitations, registrations; returns how many rows."""
     count = 0
     for model, old in (
         (AccessToken, AccessToken.expires_at <= func.now()),
@@ -214,6 +224,7 @@ async def purge(session: AsyncSession) -> int:
         (Invitation, Invitation.expires_at <= func.now() - timedelta(days=invitations.INVITATION_DAYS)),
         (Consent, Consent.expires_at <= func.now()),
         (UsedTicket, UsedTicket.expires_at <= func.now()),
+        (PendingRegistration, PendingRegistration.expires_at <= func.now()),
         (KnownPlace, KnownPlace.last_at <= func.now() - places.KEPT),
     ):
         result = await session.execute(delete(model).where(old))

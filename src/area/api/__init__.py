@@ -103,6 +103,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document["security"] = [{"bearer": []}, {"cookie": []}]
         for path in (
             "/api/auth/register",
+            "/api/auth/register/confirm",
             "/api/auth/login",
             "/api/auth/second-factor",
             "/api/auth/passkey",

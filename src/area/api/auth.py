@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
 
 from area import accounts
 from area.accounts import providers, sessions
@@ -46,6 +47,20 @@ class Register(In):
     )
 
 
+class Finish(In):
+    """A registration whose address is confirmed."""
+
+    token: Line = Field(max_length=100, description="From the link in the mail", examples=["tJ3…"])
+    password: Password = Field(description="The one that the account was registered with")
+    username: Line | None = Field(None, max_length=200, description="Another one, if the first was taken since")
+
+
+class Mailed(BaseModel):
+    """Where the mail was sent."""
+
+    email: str
+
+
 class LogIn(In):
     """Who one is, and the proof."""
 
@@ -63,15 +78,20 @@ class LoggedIn(BaseModel):
 @router.post(
     "/register",
     status_code=201,
-    responses=answers(400, 403, 409, 413, 422, 429),
+    response_model=LoggedIn,
+    responses=answers(400, 403, 409, 413, 422, 429) | {202: {"model": Mailed, "description": "A mail was sent"}},
     dependencies=[Depends(not_foreign)],
     summary="Register",
 )
 async def register(
     form: Register, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
-) -> LoggedIn:
-    """Make an account and log in. The first account is the administrator's, whatever the registration mode."""
-    token, user = await login.register(
+) -> LoggedIn | Response:
+    """Make an account and log in. The first account is the administrator's, whatever the registration mode.
+
+    Where `AREA_REGISTRATION` is `confirm` and there is no invitation, the answer is 202 and a link is mailed: go on at
+    `POST /api/auth/register/confirm`. An address that already has an account is mailed that instead; the answer is the same.
+    """
+    registered = await login.register(
         state,
         session,
         email=form.email,
@@ -80,6 +100,27 @@ async def register(
         invitation=form.invitation,
         setup_code=form.setup_code,
         visitor=visitor,
+    )
+    if registered is None:
+        return JSONResponse(Mailed(email=form.email).model_dump(), 202)
+    token, user = registered
+    set_cookie(response, request, state, token)
+    return LoggedIn(token=token, user=user)
+
+
+@router.post(
+    "/register/confirm",
+    status_code=201,
+    responses=answers(400, 403, 409, 410, 413, 422, 429),
+    dependencies=[Depends(not_foreign)],
+    summary="Finish registering",
+)
+async def finish_registration(
+    form: Finish, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
+) -> LoggedIn:
+    """Make the account by the link of the mail, which works once and for 24 hours, and log in."""
+    token, user = await login.finish_registration(
+        state, session, form.token, form.password, visitor, username=form.username
     )
     set_cookie(response, request, state, token)
     return LoggedIn(token=token, user=user)

@@ -117,8 +117,8 @@ def configured(*, quiet: bool = False) -> "Settings":
         found = settings()
     except ValidationError as error:
         for one in error.errors(include_url=False, include_context=False, include_input=False):
-            name = "AREA_" + "_".join(str(part) for part in one["loc"]).upper()
-            typer.echo(f"{name}: {one['msg'].removeprefix('Value error, ')}", err=True)
+            name = "AREA_" + "_".join(str(part) for part in one["loc"]).upper() + ": " if one["loc"] else ""
+            typer.echo(name + one["msg"].removeprefix("Value error, "), err=True)
         raise typer.Exit(2) from error
     logs.configure(found.log_format, "warning" if quiet and found.log_level in ("debug", "info") else found.log_level)
     return found

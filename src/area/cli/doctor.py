@@ -37,6 +37,12 @@ where datname = current_database() and starts_with(application_name, $1)
 """
 
 
+CONFIRM = (
+    "Since AREA sends mail, AREA_REGISTRATION=confirm is better: it has new accounts confirm their address, and doesn't tell"
+    " strangers which addresses have an account."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at. `advice` says what to do when it is wrong."""
@@ -48,7 +54,7 @@ class Finding:
 
 
 def doctor(as_json: console.AsJson = False) -> None:
-    """Check settings, files, database, schema, catalog, workers, queue, clock, disk, proxies, mail and DNS.
+    """Check settings, files, database, schema, catalog, workers, queue, clock, disk, proxies, registration, mail and DNS.
 
     Exit code 1 when something is wrong.
     """
@@ -79,6 +85,7 @@ def _look(settings: "Settings") -> Iterator[Finding]:
             raise
         yield Finding("Database", ok=False, said=" ".join(sentences))
     yield _proxy(settings)
+    yield _registration(settings)
     yield _mail(settings)
     yield _dns(settings)
 
@@ -281,6 +288,16 @@ def _untrusted_peers(settings: "Settings") -> list[str]:
     finally:
         connection.close()
     return sorted(set(re.findall(r'^area_untrusted_proxies_total\{peer="([^"]*)"\}', text, re.MULTILINE)))
+
+
+def _registration(settings: "Settings") -> Finding:
+    said = {
+        "open": "open to everybody.",
+        "confirm": "open to everybody who follows the link in a mail.",
+        "invite": "by invitation.",
+        "closed": "closed.",
+    }[settings.registration]
+    return Finding("Registration", ok=True, said=f"{said} {CONFIRM}" if settings.could_confirm else said)
 
 
 def _mail(settings: "Settings") -> Finding:

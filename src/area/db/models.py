@@ -659,6 +659,9 @@ class OutgoingMail(Base):
     kind: Mapped[str] = mapped_column(String(20))  # mail.Kind
     recipient: Mapped[str] = mapped_column(String(255))
     notice_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("notices.id", ondelete="CASCADE"), index=True)
+    registration_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("pending_registrations.id", ondelete="SET NULL"), index=True
+    )
     share: Mapped[str] = mapped_column(String(64))
     source: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
@@ -670,6 +673,21 @@ class OutgoingMail(Base):
     sent_at: Mapped[datetime | None] = mapped_column(AWARE)
     given_up_at: Mapped[datetime | None] = mapped_column(AWARE)
     last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class PendingRegistration(Base):
+    """A registration whose address is confirmed first. `token_hash` is that of the link, once it was mailed."""
+
+    __tablename__ = "pending_registrations"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    email: Mapped[str] = mapped_column(String(255), index=True)
+    username: Mapped[str] = mapped_column(String(100))
+    password_hash: Mapped[str] = mapped_column(String(255))
+    language: Mapped[str] = mapped_column(String(10))  # of the mail
+    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    expires_at: Mapped[datetime] = mapped_column(AWARE, index=True)
 
 
 class ConfirmedEmail(Base):

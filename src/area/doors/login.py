@@ -20,6 +20,7 @@ from area.accounts import (
     places,
     reset,
     sessions,
+    signups,
     tickets,
     two_factor,
 )
@@ -56,8 +57,12 @@ async def register(
     invitation: str | None,
     setup_code: str | None,
     visitor: Visitor,
-) -> tuple[str, UserView]:
-    """Make an account and begin a session: its token, and whose it is. Raises as `accounts.register` does, and `TooMany`."""
+    language: str = "en",
+) -> tuple[str, UserView] | None:
+    """Make an account and begin a session: its token, and whose it is; None where a mail was sent instead.
+
+    Raises as `accounts.register` does, and `TooMany`.
+    """
     async with state.database.transaction() as counting:
         await attempts.limit_registrations(counting, state.settings, visitor.address)
     user = await accounts.register(
@@ -68,13 +73,42 @@ async def register(
         password=password,
         invitation=invitation,
         setup_code=setup_code,
+        language=language,
         address=visitor.address,
     )
+    if user is None:
+        return None
     await addresses.ask_confirmation(session, state.settings, user.id, visitor.address)
+    return await _begin(state, session, user, visitor), user
+
+
+async def finish_registration(
+    state: State, session: AsyncSession, token: str, password: str, visitor: Visitor, *, username: str | None = None
+) -> tuple[str, UserView]:
+    """Make the account by a mailed link and the password that was chosen, and begin a session: its token, and whose it is.
+
+    The password shows that whoever follows the link registered: anybody can enter somebody else's address, with a password of
+    their own. Raises as `accounts.finish_registration` does, and `TooMany`.
+    """
+    async with state.database.transaction() as counting:
+        pending = await signups.find(counting, token)
+        attempt = await attempts.at_registration(counting, state.settings, pending, visitor.address)
+    try:
+        await _looked_at(state, attempt, attempts.check(attempt, password))
+    except Unauthenticated:
+        raise Invalid.field("password", "Incorrect password. Enter the one you chose when you signed up.") from None
+    await attempts.forgive(session, attempt)
+    user = await accounts.finish_registration(session, state.settings, token, username, visitor.address)
+    await addresses.mark_confirmed(session, user.id, user.email)
+    return await _begin(state, session, user, visitor), user
+
+
+async def _begin(state: State, session: AsyncSession, user: UserView, visitor: Visitor) -> str:
+    """The first session of an account."""
     token = await open_session(state, session, user, visitor)
-    for name in (email, username):
+    for name in (user.email, user.username):
         _remember(name, visitor)
-    return token, user
+    return token
 
 
 async def log_in(

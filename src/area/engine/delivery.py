@@ -15,6 +15,7 @@ from urllib.parse import quote
 import asyncpg
 import structlog
 
+from area.accounts import signups
 from area.db.away import is_away
 from area.db.locks import Lock
 from area.db.session import Conn
@@ -65,7 +66,7 @@ with heads as (
 update outgoing_mail m set repeated = m.lease_until is not null, lease_until = now() + $2::interval,
        attempted_at = clock_timestamp(), attempts = m.attempts + 1
 from turns where m.id = turns.id
-returning m.id, m.user_id, m.kind, m.recipient, m.notice_id, m.attempts, m.created_at
+returning m.id, m.user_id, m.kind, m.recipient, m.notice_id, m.registration_id, m.attempts, m.created_at
 """
 RELEASE = "update outgoing_mail set lease_until = null, repeated = false, attempts = attempts - 1 where id = any($1::bigint[])"
 SENT = "update outgoing_mail set sent_at = now(), lease_until = null, last_error = null where id = $1"
@@ -75,6 +76,14 @@ LATER = (
 GIVEN_UP = "update outgoing_mail set given_up_at = now(), lease_until = null, last_error = $2 where id = $1"
 MAILED = "update notices set mailed_at = now() where id = (select notice_id from outgoing_mail where id = $1)"
 LINK = "insert into email_links (token_hash, purpose, user_id, email, expires_at) values ($1, $2, $3, $4, now() + $5::interval)"
+
+# whoever registers does not learn whether there is an account: it is looked for here, not while they wait
+REGISTRATION = """
+select p.language, u.id is not null as known, s.language as chosen from pending_registrations p
+left join users u on u.email = p.email left join user_settings s on s.user_id = u.id
+where p.id = $1 and p.expires_at > now()
+"""
+REGISTER = "update pending_registrations set token_hash = $2, expires_at = now() + $3::interval where id = $1"
 
 OF_NOTICE = f"""
 select n.title, n.body, n.key, u.id, s.language from notices n join users u on u.id = n.user_id
@@ -120,6 +129,7 @@ class Claimed:
     kind: Kind
     recipient: str
     notice_id: int | None
+    registration_id: int | None
     attempts: int
     created_at: Any
 
@@ -258,6 +268,8 @@ class Delivery:
         base = self._state.settings.base_url
         if one.kind == "notice":
             return await self._notice(conn, one, base)
+        if one.kind == "register":
+            return await self._registration(conn, one, base)
         owner = await conn.fetchrow(OWNER.format(BY_KIND[one.kind]), *self._arguments(one))
         if owner is None:
             return None
@@ -285,6 +297,21 @@ class Delivery:
                 return [one.recipient]
             case _:
                 return [one.user_id]
+
+    async def _registration(self, conn: Conn, one: Claimed, base: str) -> Letter | None:
+        row = await conn.fetchrow(REGISTRATION, one.registration_id)
+        if row is None:
+            return None
+        kind: letters.Text = "register"
+        language, token = row["language"], crypto.new_token()
+        link = f"{base}/finish-sign-up?token={token}"
+        if row["known"]:
+            kind, language, link = "known", row["chosen"] or language, f"{base}/sign-in"
+        else:
+            await conn.execute(REGISTER, one.registration_id, crypto.hash_token(token), signups.GOOD_FOR)
+        subject, text = (self._say(part, language) for part in letters.TEXTS[kind])
+        values = {"site": base, "link": link, "reset": f"{base}/forgot-password"}
+        return Letter(one.recipient, subject, text % values)
 
     async def _notice(self, conn: Conn, one: Claimed, base: str) -> Letter | None:
         row = await conn.fetchrow(OF_NOTICE, one.notice_id, one.recipient, self._state.settings.mail_per_day)

@@ -10,7 +10,7 @@ from area.db.models import OutgoingMail
 from area.db.notify import Channel
 from area.db.session import notify
 
-Kind = Literal["notice", "confirm", "reset", "change", "changing", "password"]
+Kind = Literal["notice", "confirm", "reset", "change", "changing", "password", "register"]
 Purpose = Literal["confirm", "reset", "change", "undo"]
 
 UNSUBSCRIBE = "mail notices"  # what the link in a notice's mail is signed for: the user's id
@@ -37,12 +37,25 @@ async def enqueue_notice(session: AsyncSession, user_id: int, notice_id: int) ->
 
 
 async def enqueue(
-    session: AsyncSession, kind: Kind, recipient: str, *, user_id: int | None = None, source: str | None = None
+    session: AsyncSession,
+    kind: Kind,
+    recipient: str,
+    *,
+    user_id: int | None = None,
+    source: str | None = None,
+    registration_id: int | None = None,
 ) -> None:
     """Have a mail sent once the transaction commits; `source` is the network that asked for it."""
     share = f"user:{user_id}" if user_id else (source or recipient)[:64]
     await session.execute(
-        insert(OutgoingMail).values(kind=kind, recipient=recipient, user_id=user_id, source=source, share=share)
+        insert(OutgoingMail).values(
+            kind=kind,
+            recipient=recipient,
+            user_id=user_id,
+            source=source,
+            share=share,
+            registration_id=registration_id,
+        )
     )
     await notify(session, Channel.MAIL_QUEUED, "")
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from area.kit import mime
 from area.kit.mime import Mailbox, Message
@@ -19,8 +20,25 @@ class Letter:
     unsubscribe: str | None = None
 
 
-# by kind: subject and text
-TEXTS: Mapping[Kind, tuple[str, str]] = {
+Text = Kind | Literal["known"]  # to whoever registers with the address of an account
+
+# subject and text
+TEXTS: Mapping[Text, tuple[str, str]] = {
+    "register": (
+        "Finish signing up",
+        (
+            "To finish signing up at %(site)s, open this link within 24 hours:\n\n%(link)s\n\nIf you didn't sign up, ignore this"
+            " mail: no account is created."
+        ),
+    ),
+    "known": (
+        "You already have an account",
+        (
+            "Someone tried to sign up at %(site)s with this address, but you already have an account. If it was you, sign"
+            " in:\n\n%(link)s\n\nForgot your password? Reset it:\n\n%(reset)s\n\nIf it wasn't you, ignore this mail: your account has"
+            " not changed."
+        ),
+    ),
     "confirm": (
         "Confirm your e-mail address",
         (

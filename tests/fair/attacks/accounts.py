@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from email import message_from_bytes
 
 from tests.fair.stage import PASSWORD, Stage
 
@@ -47,21 +48,35 @@ async def stolen_session(stage: Stage) -> None:
     )
 
 
-@attack(**MAIL)
+@attack(**MAIL, AREA_REGISTRATION="confirm")
 async def enumeration(stage: Stage) -> None:
     """Whether registering and resetting a password tell a known address from an unknown one."""
+    addresses = (stage.victim.email, "nobody@example.org")
 
-    def body(email: str, name: str) -> dict[str, str]:
-        return {"email": email, "username": name, "password": PASSWORD}
+    async def both(path: str, *bodies: dict[str, str], form: bool = False) -> tuple[list[int], bool]:
+        """The answers for the known address and for the other, and whether they are alike but for the address."""
+        answers = []
+        for address, body in zip(addresses, bodies, strict=True):
+            given = {"data" if form else "json_body": {"email": address} | body}
+            answers.append(await stage.request("POST", path, headers={"Origin": stage.area.url}, **given))
+        known, unknown = (str(one.body).replace(address, "") for one, address in zip(answers, addresses, strict=True))
+        statuses = [one.status for one in answers]
+        return statuses, statuses[0] == statuses[1] < 400 and known == unknown
 
-    known = await stage.request("POST", "/api/auth/register", json_body=body(stage.victim.email, "somebody-1"))
-    unknown = await stage.request("POST", "/api/auth/register", json_body=body("new@example.org", "somebody-2"))
-    shown = f"{known.status} {unknown.status}"
-    stage.table.is_so(stage.attack, "register answers both alike", shown, known.status == unknown.status)
-    resets = [await stage.request("POST", "/api/auth/password/forgot", json_body={"email": email})
-              for email in (stage.victim.email, "nobody@example.org")]  # fmt: skip
-    alike = resets[0].status == resets[1].status < 400 and resets[0].body == resets[1].body
-    stage.table.is_so(stage.attack, "a reset answers both alike", [one.status for one in resets], alike)
+    new = [{"username": f"somebody-{number}", "password": PASSWORD} for number in range(4)]
+    seen, alike = await both("/api/auth/register", *new[:2])
+    stage.table.is_so(stage.attack, "register answers both alike", seen, alike)
+    seen, alike = await both("/sign-up", *new[2:], form=True)
+    stage.table.is_so(stage.attack, "the page answers both alike", seen, alike)
+    taken = {"username": stage.victim.name, "password": PASSWORD}
+    seen, _ = await both("/api/auth/register", taken, taken)
+    stage.table.is_so(stage.attack, "so it does for a name that is taken", seen, seen[0] == seen[1])
+    await stage.until("select count(*) = 0 from outgoing_mail where sent_at is null", seconds=30)
+    subjects = [str(message_from_bytes(stage.mail.to(address)[-1])["subject"]) for address in addresses]
+    told = subjects == ["You already have an account", "Finish signing up"]
+    stage.table.is_so(stage.attack, "only the mailbox's owner learns", subjects, told)
+    seen, alike = await both("/api/auth/password/forgot", {}, {})
+    stage.table.is_so(stage.attack, "a reset answers both alike", seen, alike)
     for number in range(GUESSES):
         await stage.log_in(stage.victim.email, "wrong", source=f"127.0.4.{number + 1}")
     by_name = await stage.log_in(stage.victim.name, "wrong", source="127.0.4.100")

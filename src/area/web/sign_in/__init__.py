@@ -151,12 +151,12 @@ async def sign_up_page(page: Visit, session: SessionDep, invitation: str = "", n
 
 @router.post("/sign-up")
 async def sign_up(page: Visit, form: Fields, request: Request, session: SessionDep, visitor: VisitorDep) -> Response:
-    """Make an account, and begin a session; the first one is the administrator's."""
+    """Make an account, and begin a session, or mail a link that does; the first account is the administrator's."""
     back = local(form.get("next"))
     async with page.state.database.statements() as first_look:  # a connection is not held while the password is hashed
         first = not await accounts.anybody(first_look)
     try:
-        token, _ = await login.register(
+        registered = await login.register(
             page.state,
             session,
             email=form.get("email", "")[:320],
@@ -165,6 +165,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             invitation=form.get("invitation") or None,
             setup_code=form.get("setup_code", "")[:100],
             visitor=visitor,
+            language=page.language,
         )
     except Problem as error:
         await session.rollback()
@@ -180,8 +181,10 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             next=back,
             ways=_first_ways(page) if first else _ways(page),
         )
+    if registered is None:
+        return await page.show("check_mail.html", 202, email=form.get("email", "").strip())
     response = page.to(back)
-    set_cookie(response, request, page.state, token)
+    set_cookie(response, request, page.state, registered[0])
     return response
 
 

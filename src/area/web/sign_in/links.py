@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from area import mail
-from area.accounts import addresses, reset
+from area.accounts import addresses, reset, signups
 from area.doors import login
-from area.doors.deps import Address, SessionDep, StateDep
+from area.doors.deps import Address, SessionDep, StateDep, VisitorDep, set_cookie
 from area.kit import crypto
 from area.kit.problems import Gone, Problem
 from area.mail import Purpose
@@ -83,6 +83,60 @@ async def reset_password(page: Visit, form: Fields, session: SessionDep, address
         problem = "" if errors else page.tell(error)
         return await page.show("reset_password.html", error.status, token=token, errors=errors, problem=problem)
     return page.to("/sign-in", said=page.say("Your password is changed. Sign in with the new one."))
+
+
+# A new account
+
+
+@router.get("/finish-sign-up")
+async def finish_page(page: Visit, session: SessionDep, token: str = "") -> Response:
+    """Ask for the password that was chosen."""
+    token = token[:MAX_TOKEN]
+    try:
+        pending = await signups.find(session, token)
+    except Gone as error:
+        return await _expired(page, error)
+    return await _finish(page, token, pending.email, pending.username)
+
+
+@router.post("/finish-sign-up")
+async def finish(page: Visit, form: Fields, request: Request, session: SessionDep, visitor: VisitorDep) -> Response:
+    """Make the account, and begin a session."""
+    token, username = form.get("token", "")[:MAX_TOKEN], form.get("username", "")[:200]
+    try:
+        opened, _ = await login.finish_registration(
+            page.state, session, token, form.get("password", "")[:1024], visitor, username=username
+        )
+    except Problem as error:
+        await session.rollback()
+        async with page.state.database.transaction() as looking:
+            try:
+                pending = await signups.find(looking, token)
+            except Gone as gone:
+                return await _expired(page, gone)
+        return await _finish(page, token, pending.email, username, error)
+    response = page.to("/")
+    set_cookie(response, request, page.state, opened)
+    return response
+
+
+async def _finish(page: Page, token: str, email: str, username: str, error: Problem | None = None) -> Response:
+    errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
+    problem = page.tell(error) if error and not errors else ""
+    return await page.show(
+        "finish_sign_up.html",
+        error.status if error else 200,
+        token=token,
+        email=email,
+        username=username,
+        errors=errors,
+        problem=problem,
+    )
+
+
+async def _expired(page: Page, error: Gone) -> Response:
+    title, button = page.say("Link expired"), page.say("Sign up again")
+    return await _done(page, title, page.tell(error), 410, to="/sign-up", button=button)
 
 
 # An e-mail address
