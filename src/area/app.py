@@ -35,6 +35,7 @@ log = structlog.get_logger()
 
 DRAIN = 8.0  # seconds that requests get to finish
 PATIENCE = 30.0  # seconds that a start waits for a database that is away
+SYNC_AGAIN = 5.0  # seconds between tries to sync the catalog of a database that can't be written
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,11 +56,15 @@ def database(settings: Settings) -> Iterator[str]:
 
 
 async def prepare(settings: Settings, dsn: str) -> State:
-    """Bring the schema and the catalog up to date, and open what the process needs; wait a while for the database."""
+    """Bring the schema and the catalog up to date, and open what the process needs; wait a while for the database.
+
+    While the database can be read and not written, as on a full disk, the catalog is brought up to date later: what only reads works.
+    """
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            state = await _prepared(settings, dsn)
+            state = await _opened(settings, dsn)
+            await _sync_now_or_later(state)
         except Exception as error:
             if not is_away(error) or isinstance(error, PermissionError) or time.monotonic() > end:
                 raise
@@ -70,7 +75,7 @@ async def prepare(settings: Settings, dsn: str) -> State:
         await asyncio.sleep(0.5)
 
 
-async def _prepared(settings: Settings, dsn: str) -> State:
+async def _opened(settings: Settings, dsn: str) -> State:
     if await schema.current(dsn) != schema.head():
         # in a process of its own, whose memory is given back
         environment = {**os.environ, "AREA_DATABASE_URL": dsn}
@@ -78,16 +83,51 @@ async def _prepared(settings: Settings, dsn: str) -> State:
         migration = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.DEVNULL)
         if await migration.wait() != 0:
             raise schema.SchemaError("The database could not be brought up to date; the lines above say why.")
-    state = await State.open(settings, dsn)
+    return await State.open(settings, dsn)
+
+
+async def _sync_now_or_later(state: State) -> None:
+    """Sync the catalog; later, where that can wait."""
     try:
-        async with state.database.transaction() as session:
-            synced = await catalog.sync(session, state.registry)
-            await sealing.seal(session, state.keyring, state.registry)
-    except BaseException:
-        await state.close()
-        raise
+        await _sync(state)
+    except BaseException as error:
+        if not is_away(error) or not await _is_sealed(state):
+            await state.close()
+            raise
+        log.warning("catalog.waiting", error=str(error), kind=type(error).__name__)
+        state.syncing = asyncio.create_task(_sync_later(state), name="catalog")
+
+
+async def _sync(state: State) -> None:
+    async with state.database.transaction() as session:
+        synced = await catalog.sync(session, state.registry)
+        await sealing.seal(session, state.keyring, state.registry)
     log.info("catalog.synced", **synced)
-    return state
+
+
+async def _sync_later(state: State) -> None:
+    while True:
+        await asyncio.sleep(SYNC_AGAIN)
+        try:
+            await _sync(state)
+        except Exception as error:
+            if not is_away(error):
+                log.exception("catalog.not_synced")
+                return
+        else:
+            state.syncing = None
+            return
+
+
+async def _is_sealed(state: State) -> bool:
+    """Whether nothing that an older version left in clear could be shown."""
+    try:
+        async with state.database.statements() as session:
+            return await sealing.is_done(session)
+    except Exception as error:
+        if not is_away(error):
+            raise
+        return False
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -258,7 +298,9 @@ class Root:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _healthz(self, _scope: Scope) -> tuple[int, bytes, bytes]:
-        """The process is alive."""
+        """The process is alive, and what it waits for."""
+        if self._state.syncing is not None:
+            return 200, b"text/plain", b"ok, but the database can't be written; the log says why at catalog.waiting\n"
         return 200, b"text/plain", b"ok\n"
 
     async def _readyz(self, _scope: Scope) -> tuple[int, bytes, bytes]:

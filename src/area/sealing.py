@@ -39,10 +39,15 @@ join components c on c.id = x.component_id join services s on s.id = c.service_i
 """
 
 
+async def is_done(session: AsyncSession) -> bool:
+    """Whether nothing is left in clear."""
+    done = await session.get(Meta, DONE)
+    return done is not None and done.value == VERSION
+
+
 async def seal(session: AsyncSession, keyring: Keyring, registry: Registry) -> int:
     """Encrypt it once; returns how many texts. AREAs, sources and versions stay what they were."""
-    done = await session.get(Meta, DONE)
-    if done is not None and done.value == VERSION:
+    if await is_done(session):
         return 0
     slugs = {service.name: slug for slug, service in registry.services.items()}
     count = 0

@@ -1,14 +1,20 @@
+import asyncio
 import json
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import psutil
 import pytest
+from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
 
+from area import app
 from area.cli import supervise
+from area.settings import settings
 
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "fastapi", "pydantic", "rich", "sqlalchemy", "structlog", "yaml")
 
@@ -108,3 +114,81 @@ def test_counters_are_in_memory_and_what_killed_ones_left_is_removed(tmp_path):
             assert not left.exists()
         assert not second.exists()
     assert not first.exists()
+
+
+FULL = """
+create function full() returns trigger language plpgsql as
+$$begin raise disk_full using message = 'could not extend file "base/16384/16999": No space left on device'; end$$;
+create trigger full before insert or update or delete on components for each statement execute function full();
+"""
+
+
+async def test_the_catalog_waits_for_a_disk_that_is_full(clean, database, dsn, monkeypatch):
+    monkeypatch.setattr(app, "SYNC_AGAIN", 0.01)
+    first = await app.prepare(settings(), dsn)
+    assert first.syncing is None
+    await first.close()
+    pool = await database.pool()
+    await pool.execute(FULL)
+    with capture_logs() as logs:
+        state = await app.prepare(settings(), dsn)
+        try:
+            for _ in range(5):
+                await asyncio.sleep(0.02)
+                assert (await app.Root(state, None, None)._healthz({}))[0] == 200
+            assert b"can't be written" in (await app.Root(state, None, None)._healthz({}))[2]
+            syncing = state.syncing
+            await pool.execute("drop trigger full on components")
+            await asyncio.wait_for(syncing, 60)
+            assert (await app.Root(state, None, None)._healthz({}))[2] == b"ok\n"
+        finally:
+            await state.close()
+    assert [one["event"] for one in logs] == ["catalog.waiting", "catalog.synced"]
+
+
+async def test_what_older_versions_left_in_clear_is_not_served(clean, database, dsn, monkeypatch):
+    await (await app.prepare(settings(), dsn)).close()
+    pool = await database.pool()
+    await pool.execute("delete from meta where key = 'sealed'")
+    await pool.execute(FULL)
+    monkeypatch.setattr(app, "PATIENCE", 0.0)
+    with pytest.raises(DBAPIError, match="No space left"):
+        await app.prepare(settings(), dsn)
+
+
+@pytest.mark.slow
+async def test_a_restart_while_the_database_can_only_be_read(clean, start, free_port, database, dsn):
+    await (await app.prepare(settings(), dsn)).close()
+    pool = await database.pool()
+    name = await pool.fetchval("select current_database()")
+
+    async def only_read(on: bool) -> None:
+        await pool.execute(f"alter database {name} set default_transaction_read_only = {on}")
+        await pool.fetch(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()",
+            name,
+        )
+
+    def answer(path, body=None):
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{free_port}{path}", body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    form = {"email": "ann@example.org", "username": "ann", "password": "correct horse battery"}
+    wanted = ("/api/auth/register", json.dumps(form).encode())
+    await only_read(True)
+    process = start("serve", AREA_DATABASE_URL=dsn, AREA_PORT=str(free_port))
+    said = await asyncio.to_thread(until, process, "web.started")
+    assert said.count("catalog.waiting") == 1
+    status, body = await asyncio.to_thread(answer, "/healthz")
+    assert (status, b"can't be written" in body) == (200, True)
+    assert (await asyncio.to_thread(answer, "/"))[0] == 200
+    assert (await asyncio.to_thread(answer, *wanted))[0] == 503
+    await only_read(False)
+    await asyncio.to_thread(until, process, "catalog.synced")
+    assert (await asyncio.to_thread(answer, "/healthz")) == (200, b"ok\n")
+    assert (await asyncio.to_thread(answer, *wanted))[0] == 201

@@ -129,7 +129,10 @@ OUTSIDE = [
     ("`/hints/{token}`", "where a vendor says that there is news of what is polled"),
     ("`/webhooks/{service}`", "where a vendor says so of all accounts of a service"),
     ("`/about.json`", "services, actions and reactions, for programs that look for them"),
-    ("`/healthz`", "200 while the process lives"),
+    (
+        "`/healthz`",
+        "200 while the process lives; says when it waits for a database that can't be written, as on a full disk",
+    ),
     ("`/readyz`", "200 while the database answers and is up to date, else 503"),
     ("`/metrics`", "for Prometheus; to loopback addresses, or with `AREA_METRICS_TOKEN` as a bearer token"),
     ("`/icons/{service}.svg`", "a service's logo"),

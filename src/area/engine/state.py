@@ -29,6 +29,7 @@ class State:
     registry: Registry
     instance: str = ""
     load: Load = field(default_factory=Load)
+    syncing: asyncio.Task[None] | None = None  # what waits to sync the catalog, while the database can't be written
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str) -> "State":
@@ -51,6 +52,9 @@ class State:
 
     async def close(self) -> None:
         """Close what is open; what is still asked of a database that is away is given up."""
+        if self.syncing is not None:
+            self.syncing.cancel()
+            await asyncio.gather(self.syncing, return_exceptions=True)
         await self.client.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_WITHIN):
