@@ -157,6 +157,8 @@ TABLE = [
     Row("GET", "/api/notices", signed()),
     Row("POST", "/api/notices/read", changing(), {}),
     Row("GET", "/api/admin/clients", admins()),
+    Row("GET", "/api/admin/clients/locker/tokens", admins(404)),  # it sends none
+    Row("DELETE", "/api/admin/clients/locker/tokens", admins(404)),
     Row("GET", "/api/admin/users", admins()),
     Row("PATCH", "/api/admin/users/{someone}", admins_in_person(), {"is_admin": False}),
     Row("DELETE", "/api/admin/users/{someone}/two-factor", admins_in_person()),
@@ -181,6 +183,7 @@ TEMPLATES = {
     "/api/auth/locker/callback": "/api/auth/{client}/callback",
     "/api/me/logins/locker": "/api/me/logins/{provider}",
     "/api/me/passkeys/1": "/api/me/passkeys/{passkey_id}",
+    "/api/admin/clients/locker/tokens": "/api/admin/clients/{service}/tokens",
     "/api/admin/users/{someone}/two-factor": "/api/admin/users/{user_id}/two-factor",
     "/api/connections/locker/authorize": "/api/connections/{service}/authorize",
     "/api/connections/locker/test": "/api/connections/{service}/test",

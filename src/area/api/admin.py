@@ -10,9 +10,9 @@ from area.accounts import invitations, two_factor
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.api.proof import Password
-from area.connections import registrations
+from area.connections import introductions, registrations
 from area.doors.body import Route
-from area.doors.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, StateDep
+from area.doors.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, Slug, StateDep
 from area.runs import figures
 
 router = APIRouter(prefix="/admin", tags=["admin"], route_class=Route)
@@ -49,6 +49,23 @@ class MadeInvitation(BaseModel):
 async def clients(_: Admin, state: StateDep) -> Page[registrations.ClientView]:
     """The services that AREA has to be registered at, with the exact addresses to paste there and the variables to set."""
     return Page(items=registrations.clients(state.registry, state.settings))
+
+
+@router.get("/clients/{service}/tokens", responses=answers(401, 403, 404, 422), summary="Verification tokens")
+async def sent_tokens(service: Slug, _: Admin, state: StateDep, session: SessionDep) -> Page[introductions.SentToken]:
+    """The tokens that a vendor, or anybody else, sent to the service's webhook address while no signing secret is set."""
+    return Page(items=await introductions.of_service(session, state.keyring, state.registry, state.settings, service))
+
+
+@router.delete(
+    "/clients/{service}/tokens",
+    status_code=204,
+    responses=answers(401, 403, 404, 422),
+    summary="Clear verification tokens",
+)
+async def clear_tokens(service: Slug, identity: Admin, state: StateDep, session: SessionDep, address: Address) -> None:
+    """Forget them, so that the vendor can send another. At most nine are kept, and three from one address."""
+    await introductions.clear(session, state.registry, service, identity.user.id, address)
 
 
 @router.get("/users", responses=answers(401, 403, 422, 429), summary="Accounts")

@@ -13,11 +13,14 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area import audit
 from area.connections import registrations
 from area.db.models import Meta
 from area.kit.clock import now
 from area.kit.crypto import Keyring, Undecryptable
+from area.kit.problems import NotFound
 from area.registry import Registry
+from area.sdk import Service
 from area.settings import Settings
 
 LONGEST = 255  # characters of a token
@@ -49,24 +52,40 @@ async def keep(session: AsyncSession, keyring: Keyring, slug: str, token: str, a
     return True
 
 
-async def clear(session: AsyncSession, slug: str) -> None:
-    """Forget them, so that the vendor may send another."""
-    await session.execute(delete(Meta).where(Meta.key == _key(slug)))
+async def clear(
+    session: AsyncSession, registry: Registry, slug: str, admin_id: int, address: str | None = None
+) -> None:
+    """Forget a service's tokens, so that it may send another. Raises `NotFound` for a service that sends none."""
+    _sender(registry, slug)
+    if await session.scalar(delete(Meta).where(Meta.key == _key(slug)).returning(Meta.key)) is not None:
+        await audit.record(session, admin_id, "registration.tokens_cleared", slug, None, address)
+
+
+async def of_service(
+    session: AsyncSession, keyring: Keyring, registry: Registry, settings: Settings, slug: str
+) -> list[SentToken]:
+    """What was sent for a service, oldest first, as long as nothing is set here. Raises `NotFound` for one that sends none."""
+    keys = registrations.keys_of(_sender(registry, slug), settings)
+    if keys is None or keys.signing is not None:
+        return []
+    row = await session.get(Meta, _key(slug))
+    return _read(keyring, slug, row.value) if row is not None else []
 
 
 async def sent(
     session: AsyncSession, keyring: Keyring, registry: Registry, settings: Settings
 ) -> dict[str, list[SentToken]]:
-    """By service, what was sent, oldest first, as long as nothing is set here."""
-    found = {}
-    for slug, connector in registry.services.items():
-        keys = registrations.keys_of(connector, settings)
-        if connector.inbound is None or connector.inbound.token is None or keys is None or keys.signing is not None:
-            continue
-        row = await session.get(Meta, _key(slug))
-        if row is not None and (kept := _read(keyring, slug, row.value)):
-            found[slug] = kept
-    return found
+    """`of_service` of all services that were sent any."""
+    senders = [slug for slug, one in registry.services.items() if one.inbound and one.inbound.token]
+    found = {slug: await of_service(session, keyring, registry, settings, slug) for slug in senders}
+    return {slug: tokens for slug, tokens in found.items() if tokens}
+
+
+def _sender(registry: Registry, slug: str) -> Service:
+    service = registry.services.get(slug)
+    if service is None or service.inbound is None or service.inbound.token is None:
+        raise NotFound("No service %(name)s sends a verification token.", name=repr(slug))
+    return service
 
 
 def _key(slug: str) -> str:

@@ -238,9 +238,9 @@ async def clients(page: AdminPage, session: SessionDep) -> Response:
 
 
 @router.post("/clients/{slug}/tokens/clear")
-async def clear_tokens(page: AdminPage, slug: Slug, session: SessionDep) -> Response:
+async def clear_tokens(page: AdminPage, slug: Slug, session: SessionDep, address: Address) -> Response:
     """Forget the tokens that were sent for a service."""
-    await introductions.clear(session, slug)
+    await introductions.clear(session, page.state.registry, slug, page.user.id, address)
     return page.to("/admin/clients", said=page.say("The tokens are cleared. Have the service send its token again."))
 
 
