@@ -180,9 +180,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
         cache.forget_all()
         state.load.lost()
 
-    hearing = asyncio.create_task(
-        listen(state.database.dsn, (*CHANNELS, Channel.LOAD), heard, listening=lost, lost=lost), name="listen"
-    )
+    hearing = asyncio.create_task(listen(state.database.dsn, CHANNELS, heard, listening=lost, lost=lost), name="listen")
     telling = asyncio.create_task(state.load.share(await state.database.pool(), worker=False), name="load")
     api, close_api = make_site(state, cache)
     root = Front(Root(state, Hooks(state, cache, intake), api), settings, misdirected)

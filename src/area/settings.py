@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         description="Seconds that what a user's webhooks bring may have to wait until it is done: who sends faster is answered 429,"
-        " with the time to send it again.",
+        " with the time to send it again, and no more is taken in from what is listened to, such as MQTT.",
     )
     login_attempts: int = Field(10, ge=1, description="Failed log-ins per account in 15 minutes before it must wait.")
     require_two_factor: Literal["none", "admins", "everybody"] = Field(

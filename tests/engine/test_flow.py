@@ -1,6 +1,7 @@
 """From an event to a done reaction: the promises one by one."""
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -8,10 +9,11 @@ import pytest
 
 from area import areas
 from area.areas import AreaPatch
-from area.engine import control, executor
+from area.engine import control, executor, load
 from area.engine.executor import Executor
 from area.engine.intake import Offer, accept
 from area.engine.lanes import Intake
+from area.engine.sources import listeners
 from area.sdk import Permanent, Retry
 
 from .conftest import make_area, make_user, rows, statuses, until, worker
@@ -409,6 +411,35 @@ async def test_a_listener_commits_each_event_before_it_goes_on(state, user, worl
     assert sorted(text for _, text in world.sent) == ["a", "b", "c"]
     (source,) = await rows(state, "select state from sources")
     assert source["state"] == '{"last": "c"}'
+
+
+async def test_a_listener_that_floods_waits_until_there_is_room(state, user, world, monkeypatch):
+    monkeypatch.setattr(load, "FEW", 20)
+    monkeypatch.setattr(load, "ASSUMED", 1.0)
+    monkeypatch.setattr(listeners, "LOOK_AGAIN", 0.01)
+    state.settings = state.settings.model_copy(update={"longest_wait": 1})
+    gate, looks, pause = asyncio.Event(), Counter(), state.load.pause
+
+    def counted(user_id, longest):
+        found = pause(user_id, longest)
+        looks[found > 0] += 1
+        return found
+
+    async def held(*_):
+        await gate.wait()
+
+    monkeypatch.setattr(state.load, "pause", counted)
+    world.behaviour = held
+    await make_area(state, user, action="probe.heard")
+    async with worker(state):
+        for number in range(100):
+            world.heard.put_nowait(str(number))
+        await until(lambda: looks[True] > 100)
+        assert len(await rows(state)) == 21, "as many as may wait, and one"
+        assert world.heard.qsize() == 78, "what it heard last it holds"
+        gate.set()
+        await until(lambda: len(world.sent) == 100)
+    assert sorted(text for _, text in world.sent) == sorted(str(number) for number in range(100))
 
 
 async def test_a_listener_that_breaks_is_started_again(state, user, world):

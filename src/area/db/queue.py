@@ -64,7 +64,9 @@ IDLES = (
 )
 WAITING = """
 select a.user_id, count(*) as n from (
-    select payload from pgqueuer where status = 'queued' and entrypoint = 'execute' order by id limit 1000) p
+    (select payload from pgqueuer where status = 'queued' and entrypoint = 'execute' order by id limit 1000)
+    union all
+    (select payload from pgqueuer where status = 'picked' and entrypoint = 'execute' order by id limit 1000)) p
 cross join lateral regexp_matches(convert_from(p.payload, 'UTF8'), '^[0-9]+ ([0-9]+) ', 'gn') as found
 join areas a on a.id = found[1]::int group by 1
 """

@@ -1,7 +1,7 @@
 """How long what a user's webhooks bring will wait: what is accepted and not done, and how fast it is done.
 
 Each process says once a second what it accepted and did, by NOTIFY, and counts what the others say. What it counts is an estimate:
-it begins with what the head of the queue holds, and with nothing whenever a worker finds the queue empty.
+it begins with what the head of the queue and the workers hold, and with nothing whenever a worker finds the queue empty.
 """
 
 import asyncio
@@ -84,11 +84,10 @@ class Load:
         )
 
     def heard(self, payload: str) -> None:
-        """What another process said."""
+        """What a process said, this one too."""
         said = orjson.loads(payload)
-        if said["from"] == self._owner:
-            return
-        self._waiting.update({int(user_id): number for user_id, number in said["accepted"].items()})
+        if said["from"] != self._owner:  # what this process accepted is counted already
+            self._waiting.update({int(user_id): number for user_id, number in said["accepted"].items()})
         done = {int(user_id): number for user_id, number in said["done"].items()}
         if said["worker"]:
             moment = time.monotonic()
@@ -116,7 +115,7 @@ class Load:
 
     async def tell(self, pool: "asyncpg.Pool[asyncpg.Record]", *, worker: bool) -> None:
         """Once. A worker with nothing to do says so once."""
-        if self._unsure and not worker:
+        if self._unsure:
             self._waiting = Counter(await queue.waiting(pool))
             self._unsure = False
         if not self._accepted and not self._done and (self._idle or not worker):

@@ -32,6 +32,7 @@ CHANNELS = (
     Channel.CONNECTION_CHANGED,
     Channel.SOURCES_CHANGED,
     Channel.EXECUTION_CANCELLED,
+    Channel.LOAD,
     Channel.MAIL_QUEUED,
 )
 
@@ -128,6 +129,8 @@ class Worker:
                 self.sources.wake()
             case Channel.MAIL_QUEUED:
                 self.delivery.wake()
+            case Channel.LOAD:
+                self.state.load.heard(payload)
             case _:
                 self.cache.forget(channel, payload)
                 if channel == Channel.CONNECTION_CHANGED:
@@ -161,6 +164,7 @@ class Worker:
         self.cache.forget_all()
         self.sources.wake()
         self.delivery.wake()
+        self.state.load.lost()
         self._chore(patiently(self.watch.catch_up))
 
 

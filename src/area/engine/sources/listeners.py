@@ -1,5 +1,10 @@
-"""Listeners: each held open by one worker; what it hears is committed before it is asked for the next."""
+"""Listeners: each held open by one worker; what it hears is committed before it is asked for the next.
 
+While what waits for the user would take longer than `AREA_LONGEST_WAIT`, nothing more is taken in: the vendor, or the network's
+flow control, keeps it. What a vendor doesn't keep is lost once its own buffer is full.
+"""
+
+import asyncio
 import contextlib
 import functools
 from typing import Any
@@ -14,6 +19,8 @@ from area.sdk import Event, Retry
 
 log = structlog.get_logger()
 
+LOOK_AGAIN = 1.0  # seconds between looks whether there is room, at most
+
 
 async def listen(leases: Leases, source: Watched) -> None:
     """Hold a listener open until it breaks or is cancelled."""
@@ -27,6 +34,7 @@ async def listen(leases: Leases, source: Watched) -> None:
         log.info("listener.started", source=source.id, action=source.action.key)
         async with contextlib.aclosing(source.action.function(context, source.params)) as events:
             async for event in events:
+                await _room(leases, source)
                 await _hear(leases, source, event)
         raise Retry("The listener ended; it is started again.")
     except Superseded:
@@ -36,6 +44,17 @@ async def listen(leases: Leases, source: Watched) -> None:
     except Exception as error:  # noqa: BLE001 - whatever a connector raises must not end the worker
         metrics.polls.labels(source.action.service.slug, "failed").inc()
         await leases.failed(source, error)
+
+
+async def _room(leases: Leases, source: Watched) -> None:
+    """Wait until the user may have more that waits, as senders of webhooks are told to."""
+    state, user_id = leases.state, source.user_id or source.share_of
+    waited = False
+    while pause := state.load.pause(user_id, state.settings.longest_wait):
+        if not waited:
+            log.info("listener.full", source=source.id, action=source.action.key, seconds=round(pause, 1))
+        waited = True
+        await asyncio.sleep(min(pause, LOOK_AGAIN))
 
 
 async def _save(leases: Leases, source: Watched) -> None:
