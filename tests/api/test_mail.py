@@ -127,7 +127,7 @@ async def test_a_change_of_address_is_confirmed_at_the_new_one_and_told_at_the_o
     assert (await person.patch("/api/me", wanted)).json()["email"] == "ann@example.org"
     assert (await person.get("/api/me/email")).json()["pending"] == "new@example.org"
     told, asked = await mailing.deliver()
-    assert told[:2] == ("ann@example.org", "Your e-mail address is being changed")
+    assert told[:2] == ("ann@example.org", "Your e-mail address is about to change")
     assert asked[:2] == ("new@example.org", "Confirm your new e-mail address")
     assert (await mailing.submit("/confirm-email", token=asked[2])).status == 200
     now = (await person.get("/api/me/email")).json()

@@ -17,7 +17,7 @@ def test_a_test_mail_is_sent(no_database, monkeypatch):
         assert "took the mail from a@x.org to ann@example.org, without encryption" in said
         (received,) = server.mails
     message = email.message_from_bytes(received.content, policy=policy.default)
-    assert (message["From"], message["Subject"], message["Date"] is not None) == ("AREA <a@x.org>", "A test mail", True)
+    assert (message["From"], message["Subject"], message["Date"] is not None) == ("AREA <a@x.org>", "Test mail", True)
 
 
 def test_what_fails_is_told(no_database, monkeypatch):

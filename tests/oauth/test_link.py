@@ -78,14 +78,14 @@ async def test_consent_refused(ann, server, state):
     assert back["error"] == "access_denied"
     answer = await ann.get(BACK, params=back)
     assert answer.status == 403
-    assert answer.json()["detail"] == "You did not let AREA in at Vendor, so nothing has changed."
+    assert answer.json()["detail"] == "You didn't give AREA access to Vendor. Nothing has changed."
     assert not await rows(state, "select * from user_services")
     assert not await rows(state, "select * from consents"), "the state is used up all the same"
     back = await server.browse(await away(ann, next="/services"), deny=True)
     back.pop("address")
     answer = await ann.get(BACK, params=back, headers={"accept": "text/html"})
     assert (answer.status, answer.header("location")) == (303, "/services")
-    assert "You%20did%20not" in answer.header("set-cookie")
+    assert "You%20didn" in answer.header("set-cookie")
 
 
 async def test_wrong_and_missing_state(ann, server, state):
@@ -171,7 +171,7 @@ async def test_the_server_wants_pkce_and_the_exact_address(ann, server):
     back.pop("address")
     answer = await ann.get(BACK, params=back)
     assert answer.status == 422
-    assert "did not let AREA in" in answer.json()["detail"]
+    assert "denied AREA access" in answer.json()["detail"]
     wrong = params | {"redirect_uri": params["redirect_uri"] + "/"}
     with pytest.raises(AssertionError, match="redirect_uri"):
         await server.browse(parts._replace(query=urlencode(wrong)).geturl())

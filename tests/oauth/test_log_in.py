@@ -85,7 +85,7 @@ async def test_a_browser_is_logged_in_and_goes_on(nobody, server):
 async def test_refused_wrong_replayed(nobody, server, state):
     answer = await arrive(nobody, server, deny=True)
     assert answer.status == 403
-    assert "nothing has changed" in answer.json()["detail"]
+    assert "Nothing has changed" in answer.json()["detail"]
     answer = await arrive(nobody, server, deny=True, headers=HTML, next="/sign-in")
     assert (answer.status, answer.header("location")) == (303, "/sign-in")
     url, cookie = await away(nobody)
@@ -114,7 +114,7 @@ async def test_an_email_address_with_a_password_is_not_taken_over(nobody, ann, s
     for provider in ("vendor", "oidc"):
         answer = await arrive(nobody, server, provider=provider)
         assert answer.status == 409
-        assert "Log in to it first" in answer.json()["detail"]
+        assert "Sign in to it first" in answer.json()["detail"]
     assert not await rows(state, "select * from user_oauth2_accounts")
 
 
@@ -139,7 +139,7 @@ async def test_where_addresses_are_confirmed_one_that_is_not_verified_tells_noth
     await pool.execute("update users set email = 'bob@example.org'")
     known = await arrive(nobody, server, "bob")
     assert (unknown.status, unknown.json()["detail"]) == (known.status, known.json()["detail"])
-    assert "Vendor has not verified your e-mail address" in known.json()["detail"]
+    assert "Vendor hasn't verified your e-mail address" in known.json()["detail"]
     assert (await arrive(nobody, server)).status == 200, "a verified one needs no mail"
 
 
@@ -191,7 +191,7 @@ async def test_the_last_way_in_stays(nobody, server):
     me = nobody.as_((await arrive(nobody, server)).json()["token"])
     answer = await me.delete("/api/me/logins/vendor")
     assert answer.status == 409
-    assert "only way in" in answer.json()["detail"]
+    assert "only way to sign in" in answer.json()["detail"]
     await arrive(nobody, server, provider="oidc")
     answers = await asyncio.gather(me.delete("/api/me/logins/vendor"), me.delete("/api/me/logins/oidc"))
     assert sorted(one.status for one in answers) == [204, 409]
@@ -208,12 +208,14 @@ async def test_a_provider_is_called_otherwise_than_its_service(nobody, server, s
     connector = state.registry.services["vendor"]
     connector.auth = replace(connector.auth, vendor="Vendors & Sons")
     assert (await nobody.get("/api/auth/providers")).json()["items"][0]["name"] == "Vendors & Sons"
-    assert "Vendors & Sons tells no e-mail address" in (await arrive(nobody, server, "nomail")).json()["detail"]
-    assert "in at Vendors & Sons" in (await arrive(nobody, server, deny=True)).json()["detail"]
+    assert (
+        "Vendors & Sons doesn't share your e-mail address" in (await arrive(nobody, server, "nomail")).json()["detail"]
+    )
+    assert "access to Vendors & Sons" in (await arrive(nobody, server, deny=True)).json()["detail"]
     me = nobody.as_((await arrive(nobody, server)).json()["token"])
     (login,) = (await me.get("/api/me/logins")).json()["items"]
     assert (login["provider"], login["name"]) == ("vendor", "Vendors & Sons")
-    assert "Vendors & Sons is your only way in" in (await me.delete("/api/me/logins/vendor")).json()["detail"]
+    assert "Vendors & Sons is your only way to sign in" in (await me.delete("/api/me/logins/vendor")).json()["detail"]
 
 
 async def test_a_provider_that_is_no_longer_there_is_no_way_in(nobody, server, state):
@@ -250,7 +252,7 @@ async def test_the_first_account_of_a_reachable_installation_is_not_for_whoever_
 async def test_who_tells_no_email_address_is_told_what_to_do(nobody, server, state):
     answer = await arrive(nobody, server, "nomail")
     assert answer.status == 422
-    assert "tells no e-mail address" in answer.json()["detail"]
+    assert "doesn't share your e-mail address" in answer.json()["detail"]
     assert not await rows(state, "select * from users")
 
 
@@ -276,7 +278,7 @@ async def test_an_issuer_that_is_not_what_it_says(nobody, state, monkeypatch):
     object.__setattr__(state.settings, "oidc_issuer", "http://127.0.0.1:2")
     answer = await nobody.get("/api/auth/oidc/authorize")
     assert answer.status == 409
-    assert "can't be used just now" in answer.json()["detail"]
+    assert "The sign-in provider is unavailable" in answer.json()["detail"]
 
 
 async def test_administrators_see_what_to_register(ann, nobody, server):

@@ -30,7 +30,7 @@ async def test_who_is_disabled_is_out_at_once(root, browser):
     await page.get_by_role("link", name=other.name).click()
     await page.get_by_role("button", name="Disable").click()
     await confirm(page, "Disable")
-    await expect(page.get_by_text("is signed out everywhere, and can no longer sign in")).to_be_visible()
+    await expect(page.get_by_text("is signed out and can no longer sign in")).to_be_visible()
     await other.page.goto(f"{root.server.url}/profile")
     await expect(other.page).to_have_url(re.compile(r"/sign-in"))
     await other.page.get_by_label("E-mail address or username").fill(other.name)
@@ -40,7 +40,7 @@ async def test_who_is_disabled_is_out_at_once(root, browser):
     await page.get_by_role("button", name="Enable").click()
     await expect(page.get_by_text("can sign in again")).to_be_visible()
     await page.get_by_role("textbox", name="New password").fill("given by root")
-    await page.get_by_role("button", name="Set it").click()
+    await page.get_by_role("button", name="Set password").click()
     await expect(page.get_by_text("has a new password")).to_be_visible()
     form = {"login": other.name, "password": "given by root"}
     answer = await other.context.request.post(
@@ -59,9 +59,9 @@ async def test_the_last_administrator_stays(root):
     page = root.page
     me = await root.api("GET", "/api/me")
     await root.go(f"/admin/users/{me['id']}")
-    await page.get_by_role("button", name="No longer an administrator").click()
-    await confirm(page, "Take away")
-    await expect(page.get_by_role("alert")).to_contain_text("The last active administrator can't be demoted")
+    await page.get_by_role("button", name="Remove administrator role").click()
+    await confirm(page, "Remove")
+    await expect(page.get_by_role("alert")).to_contain_text("one active administrator must remain")
     assert (await root.api("GET", "/api/me"))["is_admin"] is True
     forgiven(root, 409)
 
@@ -114,14 +114,14 @@ async def test_one_component_is_switched_off(root, person):
 async def test_an_invitation_is_shown_once_and_withdrawn(root):
     page = root.page
     await root.go("/admin/users")
-    await page.get_by_role("button", name="Make a link").click()
+    await page.get_by_role("button", name="Create link").click()
     link = await page.locator("#made-invitation").text_content()
     assert re.fullmatch(re.escape(root.server.url) + r"/sign-up\?invitation=area_i_\S+", link)
     await page.reload()
     assert link not in await page.content()
     count = await page.get_by_role("button", name="Withdraw").count()
     await page.get_by_role("button", name="Withdraw").first.click()
-    await expect(page.get_by_text("The invitation is withdrawn.")).to_be_visible()
+    await expect(page.get_by_text("Invitation withdrawn.")).to_be_visible()
     await expect(page.get_by_role("button", name="Withdraw")).to_have_count(count - 1)
 
 

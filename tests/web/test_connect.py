@@ -96,7 +96,7 @@ async def test_connect_test_connect_again_and_disconnect(world, person):
     await card.get_by_role("link", name="Vendor", exact=True).click()
     await world.vendor.set(deny=True)
     await page.get_by_role("link", name="Connect Vendor", exact=True).click()
-    await expect(page.get_by_text("You did not let AREA in at Vendor, so nothing has changed.")).to_be_visible()
+    await expect(page.get_by_text("You didn't give AREA access to Vendor. Nothing has changed.")).to_be_visible()
     assert not (await person.api("GET", "/api/connections/vendor"))["connected"]
     await world.vendor.set(deny=False)
     await page.get_by_role("link", name="Connect Vendor", exact=True).click()
@@ -205,7 +205,7 @@ async def test_what_came_of_it_is_told_in_the_readers_language(world, browser):
     await world.vendor.set(deny=True)
     await person.go("/services/vendor")
     await person.page.get_by_role("link", name="Connecter Vendor", exact=True).click()
-    await expect(person.page.get_by_text("Vous n\u2019avez pas donné accès à AREA chez Vendor")).to_be_visible()
+    await expect(person.page.get_by_text("Vous n\u2019avez pas donné à AREA l\u2019accès à Vendor")).to_be_visible()
     await world.vendor.set(deny=False)
     await person.page.get_by_role("link", name="Connecter Vendor", exact=True).click()
     await expect(person.page.get_by_text("connexion établie")).to_be_visible()
@@ -254,7 +254,7 @@ async def test_what_a_service_will_sign_with_is_shown_to_administrators_only(wor
     assert told.status == 200
     await admin.go("/admin/clients")
     card = admin.page.locator("#client-notion")
-    await expect(card).to_contain_text("This token was sent as Notion")
+    await expect(card).to_contain_text("Someone sent this token as Notion")
     await expect(card).to_contain_text("AREA_NOTION_SIGNING_SECRET")
     await expect(card.locator("#token-notion-1")).to_have_text("secret_tMr")
     for path in ("/services/notion", "/api/services", "/api/services/notion"):
@@ -268,7 +268,7 @@ async def test_what_a_service_will_sign_with_is_shown_to_administrators_only(wor
     await expect(card.locator("#token-notion-1")).to_have_text("secret_tMr")
     await expect(card.locator("#token-notion-2")).to_have_text("secret_evil")
     await expect(card).to_contain_text("from 127.0.0.1")
-    await card.get_by_role("button", name="Clear and wait for another").click()
+    await card.get_by_role("button", name="Clear tokens").click()
     await expect(card.locator("#token-notion-1")).to_have_count(0)
     assert not admin.complaints
     for one in (admin, other):

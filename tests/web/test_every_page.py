@@ -156,7 +156,7 @@ async def test_pages_of_links_and_of_a_second_factor(mailing, dsn, browser):
     await look(person, "the recovery codes", shown=True)
     await look(person, "/profile/two-factor")
 
-    remove = page.get_by_role("button", name="Remove the app")
+    remove = page.get_by_role("button", name="Remove app")
     await remove.focus()
     await page.keyboard.press("Enter")
     await expect(page.locator("#confirm")).to_be_visible()

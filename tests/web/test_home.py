@@ -22,7 +22,7 @@ async def test_an_empty_installation_begins_with_the_first_account(browser, dsn,
         await expect(page.get_by_text("Weak: easily guessed")).to_be_visible()
         await page.get_by_role("textbox", name="Password").fill(PASSWORD)
         await expect(page.get_by_text("Strong")).to_be_visible()
-        await page.get_by_role("button", name="Begin").click()
+        await page.get_by_role("button", name="Create account").click()
         await expect(page.get_by_role("heading", name="Your first AREA")).to_be_visible()
         assert await page.locator("a.recipe").count() == 6
         me = await someone.api("GET", "/api/me")

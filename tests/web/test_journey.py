@@ -21,7 +21,7 @@ async def test_the_main_job(browser, tmp_path, size):
         await page.get_by_label("E-mail address").fill("ann@example.org")
         await page.get_by_label("Username").fill("ann")
         await page.get_by_role("textbox", name="Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Begin").click()
+        await page.get_by_role("button", name="Create account").click()
 
         await page.get_by_role("link", name="Anything that can send a request").click()
         await expect(page.locator("#change-reaction")).to_be_visible()

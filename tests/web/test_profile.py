@@ -43,11 +43,11 @@ async def test_a_picture_is_made_small_shown_and_removed(person):
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "where it was taken"  # to be turned by 90°, and a description
     await person.go("/profile")
-    await page.get_by_label("A new picture").set_input_files(
+    await page.get_by_label("New picture").set_input_files(
         {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": picture(kind="JPEG", exif=exif.tobytes())}
     )
     await page.get_by_role("button", name="Upload").click()
-    await expect(page.get_by_text("This is your picture now.")).to_be_visible()
+    await expect(page.get_by_text("Picture updated.")).to_be_visible()
     path = (await person.api("GET", "/api/me"))["icon_path"]
     assert re.fullmatch(r"/avatars/[0-9a-f]{32}\.webp", path)
     await expect(page.locator(".topbar img.avatar-round")).to_have_attribute("src", path)
@@ -58,8 +58,8 @@ async def test_a_picture_is_made_small_shown_and_removed(person):
     assert b"where it was taken" not in content
     with Image.open(io.BytesIO(content)) as kept:
         assert (kept.format, kept.size, dict(kept.getexif())) == ("WEBP", (256, 256), {})
-    await page.get_by_role("button", name="Remove it").click()
-    await expect(page.get_by_text("Your picture is removed.")).to_be_visible()
+    await page.get_by_role("button", name="Remove").click()
+    await expect(page.get_by_text("Picture removed.")).to_be_visible()
     assert (await person.api("GET", "/api/me"))["icon_path"] is None
     for _ in range(1200):  # once the answer is sent
         if (await person.context.request.get(person.server.url + path)).status == 404:
@@ -84,7 +84,7 @@ async def test_what_is_no_picture_is_refused(person, content, sentence):
     with pytest.raises(Invalid, match=sentence):
         await avatars.keep(None, content)
     await person.go("/profile")
-    await person.page.get_by_label("A new picture").set_input_files(
+    await person.page.get_by_label("New picture").set_input_files(
         {"name": "me.png", "mimeType": "image/png", "buffer": content}
     )
     await person.page.get_by_role("button", name="Upload").click()
@@ -120,14 +120,14 @@ async def test_a_new_address_needs_the_password(person):
     new = f"{person.name}-new@example.org"
     await person.go("/profile")
     await page.get_by_role("textbox", name="E-mail address").fill(new)
-    await page.get_by_label("Your present password").fill("something else")
-    await page.get_by_role("button", name="Change the address").click()
-    await expect(page.locator("#h-password")).to_contain_text("not your present password")
+    await page.get_by_label("Current password").fill("something else")
+    await page.get_by_role("button", name="Change address").click()
+    await expect(page.locator("#h-password")).to_contain_text("Incorrect password")
     await expect(page.get_by_role("textbox", name="E-mail address")).to_have_value(new)
     assert (await person.api("GET", "/api/me"))["email"] != new
-    await page.get_by_label("Your present password").fill(PASSWORD)
-    await page.get_by_role("button", name="Change the address").click()
-    await expect(page.get_by_text("Your e-mail address is changed.")).to_be_visible()
+    await page.get_by_label("Current password").fill(PASSWORD)
+    await page.get_by_role("button", name="Change address").click()
+    await expect(page.get_by_text("E-mail address changed.")).to_be_visible()
     assert (await person.api("GET", "/api/me"))["email"] == new
     forgiven(person, 422)
 
@@ -157,17 +157,17 @@ async def test_a_new_password_ends_the_other_sessions(person, browser):
     page = person.page
     await person.go("/profile/security")
     await expect(page.locator(".row-list > li")).to_have_count(2)
-    await expect(page.locator(".row-list > li").first).to_contain_text("This one")
+    await expect(page.locator(".row-list > li").first).to_contain_text("This session")
     await expect(page.locator(".row-list > li").first).to_contain_text("Chrome on Linux")
-    await page.get_by_label("Your present password").fill("something else")
+    await page.get_by_label("Current password").fill("something else")
     await page.get_by_role("textbox", name="New password").fill("another horse battery")
-    await page.get_by_role("button", name="Change the password").click()
-    await expect(page.locator("#h-current_password")).to_contain_text("not your present password")
+    await page.get_by_role("button", name="Change password").click()
+    await expect(page.locator("#h-current_password")).to_contain_text("Incorrect password")
     forgiven(person, 422)
-    await page.get_by_label("Your present password").fill(PASSWORD)
+    await page.get_by_label("Current password").fill(PASSWORD)
     await page.get_by_role("textbox", name="New password").fill("another horse battery")
-    await page.get_by_role("button", name="Change the password").click()
-    await expect(page.get_by_text("Everywhere else you are signed out.")).to_be_visible()
+    await page.get_by_role("button", name="Change password").click()
+    await expect(page.get_by_text("You are signed out everywhere else.")).to_be_visible()
     await expect(page.locator(".row-list > li")).to_have_count(1)
     await elsewhere.page.goto(f"{person.server.url}/profile")
     await expect(elsewhere.page).to_have_url(re.compile(r"/sign-in"))
@@ -177,8 +177,8 @@ async def test_a_new_password_ends_the_other_sessions(person, browser):
 async def test_one_session_is_ended(person, browser):
     elsewhere = await arrive(person.server, browser, person.name)
     await person.go("/profile/security")
-    await person.page.get_by_role("button", name="End Chrome on Linux").click()
-    await expect(person.page.get_by_text("That session is ended.")).to_be_visible()
+    await person.page.get_by_role("button", name="Sign out Chrome on Linux").click()
+    await expect(person.page.get_by_text("Session ended.")).to_be_visible()
     answer = await elsewhere.context.request.get(f"{person.server.url}/api/me")
     assert answer.status == 401
     await elsewhere.context.close()
@@ -189,13 +189,13 @@ async def test_a_token_is_shown_once_and_is_no_session(person, browser):
     await person.go("/profile/tokens")
     await page.get_by_label("What is it for?").fill("Backup script")
     await page.get_by_label("Your password").fill("wrong password")
-    await page.get_by_role("button", name="Make a token").click()
-    await expect(page.get_by_text("This is not your present password.")).to_be_visible()
+    await page.get_by_role("button", name="Create token").click()
+    await expect(page.get_by_text("Incorrect password.")).to_be_visible()
     await expect(page.get_by_role("radio", name="Administer")).to_have_count(0)
     forgiven(person, 422)
     await page.get_by_role("radio", name="Run Also").check()
     await page.get_by_label("Your password").fill(PASSWORD)
-    await page.get_by_role("button", name="Make a token").click()
+    await page.get_by_role("button", name="Create token").click()
     token = await page.locator("#made-token").text_content()
     assert token.startswith("area_t_")
     headers = {"Authorization": f"Bearer {token}"}
@@ -221,7 +221,7 @@ async def test_signing_out_everywhere_may_take_the_tokens_along(person, browser)
     await person.api("POST", "/api/me/tokens", {"name": "Backup script", "password": PASSWORD})
     await person.go("/profile/security")
     form = person.page.locator("form[action='/profile/sessions/end']")
-    await form.get_by_label("Revoke my API tokens, too").check()
+    await form.get_by_label("Revoke my API tokens too").check()
     await form.get_by_role("button", name="Sign out everywhere else").click()
     await person.page.locator("#confirm").get_by_role("button", name="Sign out").click()
     await expect(person.page.get_by_text(re.compile("API tokens revoked: [1-9]"))).to_be_visible()
@@ -239,7 +239,7 @@ async def test_an_account_is_taken_along_and_deleted(server, browser, person):
     assert [area["name"] for area in exported["areas"]] == ["To take along"]
     for typed, password, status in (("somebody", PASSWORD, 422), (one.name, "wrong", 422), (one.name, PASSWORD, 303)):
         await page.get_by_label("Type your username").fill(typed)
-        await page.get_by_label("Your present password").fill(password)
+        await page.get_by_label("Current password").fill(password)
         await page.get_by_role("button", name="Delete my account").first.click()
         await page.locator("#confirm").get_by_role("button", name="Delete my account").click()
         if status == 422:

@@ -74,7 +74,7 @@ async def test_an_app_is_added_asked_for_and_removed(local, browser):
     async with page.expect_download() as download:
         await page.get_by_role("button", name="Download").click()
     assert (await (await download.value).path()).read_text().split() == codes
-    await page.get_by_role("link", name="I have kept them").click()
+    await page.get_by_role("link", name="I have saved them").click()
     await expect(page.get_by_text("Left: 10.")).to_be_visible()
 
     await sign_out(page)
@@ -90,9 +90,9 @@ async def test_an_app_is_added_asked_for_and_removed(local, browser):
     await person.go("/profile/two-factor")
     form = page.locator("form[action='/profile/two-factor/app/remove']")
     await form.get_by_label("Your password").fill(PASSWORD)
-    await form.get_by_role("button", name="Remove the app").click()
+    await form.get_by_role("button", name="Remove app").click()
     await page.locator("#confirm").get_by_role("button", name="Remove").click()
-    await expect(page.get_by_text("The app is removed.")).to_be_visible()
+    await expect(page.get_by_text("App removed.")).to_be_visible()
     await person.context.close()
 
 
@@ -105,7 +105,7 @@ async def test_a_passkey_is_added_and_signs_in_alone_and_as_second_factor(local,
     form = page.locator("form[action='/profile/passkeys']")
     await form.get_by_label("Your password").fill("wrong password")
     await form.get_by_role("button", name="Add a passkey").click()
-    await expect(form.get_by_text("This is not your present password.")).to_be_visible()
+    await expect(form.get_by_text("Incorrect password.")).to_be_visible()
     await form.get_by_label("Your password").fill(PASSWORD)
     await form.get_by_role("button", name="Add a passkey").click()
     await expect(page.locator("#codes")).to_be_visible()
@@ -125,13 +125,13 @@ async def test_a_passkey_is_added_and_signs_in_alone_and_as_second_factor(local,
     await person.go("/profile/two-factor")
     await page.locator("details", has_text="Laptop").locator("summary").click()
     await page.locator("details[open]").get_by_role("button", name="Use a passkey instead").click()
-    await expect(page.get_by_text("The passkey is removed.")).to_be_visible()
+    await expect(page.get_by_text("Passkey removed.")).to_be_visible()
     assert not (await person.api("GET", "/api/me"))["two_factor"]
 
     await sign_out(page)
     await page.goto(f"{local.url}/sign-in")
     await page.get_by_role("button", name="Sign in with a passkey").click()
-    await expect(page.get_by_text("This passkey is not known here. Use another one.")).to_be_visible()
+    await expect(page.get_by_text("Unknown passkey. Use another one.")).to_be_visible()
     await person.context.close()
 
 
@@ -145,6 +145,6 @@ async def test_who_does_not_verify_is_refused(local, browser):
     form = page.locator("form[action='/profile/passkeys']")
     await form.get_by_label("Your password").fill(PASSWORD)
     await form.get_by_role("button", name="Add a passkey").click()
-    await expect(form.get_by_text("No passkey was made.")).to_be_visible()
+    await expect(form.get_by_text("No passkey was created.")).to_be_visible()
     assert (await person.api("GET", "/api/me/passkeys"))["items"] == []
     await person.context.close()

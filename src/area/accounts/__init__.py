@@ -182,7 +182,7 @@ async def _insert(
 async def _free(session: AsyncSession, *, email: str | None, username: str | None, but: int = 0) -> None:
     """Raise `Conflict` when somebody but `but` has the e-mail address or, in any case of letters, the username."""
     if email and await session.scalar(select(User.id).where(User.email == email, User.id != but)):
-        raise Conflict("There is already an account with this e-mail address. Log in, or use another address.")
+        raise Conflict("This e-mail address already has an account. Sign in, or use another address.")
     same_name = func.lower(User.username) == func.lower(literal(username))
     if username and await session.scalar(select(User.id).where(same_name, User.id != but)):
         raise Conflict("This username is taken. Choose another one.")
@@ -239,10 +239,8 @@ async def delete_account(session: AsyncSession, user_id: int, address: str | Non
     """
     await lock(session, Lock.ACCOUNTS, "")
     if not await session.scalar(select(User.id).where(User.id != user_id).limit(1)):
-        raise Conflict(
-            "This is the only account here, so it can't be deleted. To end this installation, delete its data."
-        )
-    await _keep_an_admin(session, user_id, "deleted")
+        raise Conflict("You can't delete the only account. To remove this installation, delete its data.")
+    await _keep_an_admin(session, user_id)
     for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
         await areas.remove(session, user_id, area_id)
     await audit.record(session, None, "account.deleted", f"user {user_id}", None, address)
@@ -250,13 +248,13 @@ async def delete_account(session: AsyncSession, user_id: int, address: str | Non
     await notify(session, Channel.ACCESS_CHANGED, str(user_id))
 
 
-async def _keep_an_admin(session: AsyncSession, user_id: int, what: str) -> None:
+async def _keep_an_admin(session: AsyncSession, user_id: int) -> None:
     """Raise `Conflict` when others would be left without an active admin."""
     is_admin = await session.scalar(select(User.is_admin).where(User.id == user_id))
     others = await session.scalar(select(User.id).where(User.id != user_id).limit(1))
     left = await session.scalar(select(User.id).where(User.id != user_id, User.is_admin, User.is_active).limit(1))
     if is_admin and others and not left:
-        raise Conflict(f"The last active administrator can't be {what} while there are other accounts.")
+        raise Conflict("Make someone else an administrator first: one active administrator must remain.")
 
 
 # What admins do
@@ -287,7 +285,7 @@ async def change_user(
     await lock(session, Lock.ACCOUNTS, "")
     await user(session, user_id)
     if is_admin is False or is_active is False:
-        await _keep_an_admin(session, user_id, "disabled" if is_active is False else "demoted")
+        await _keep_an_admin(session, user_id)
     if values:
         await session.execute(update(User).where(User.id == user_id).values(values))
     if is_active is False or password is not None:

@@ -73,15 +73,17 @@ async def resend(session: AsyncSession, settings: Settings, user_id: int, addres
     """`ask_confirmation`, for the owner, also of the address that theirs is to become. Raises `TooMany` and `Conflict`."""
     now = await view(session, settings, user_id)
     if not now.mail:
-        raise Conflict("This server sends no mail.")
+        raise Conflict("This server has no mail set up.")
     if now.pending:
         sent = await _enqueue(session, "change", now.pending, user_id, address)
     elif now.confirmed:
-        raise Conflict("Your e-mail address is confirmed already.")
+        raise Conflict("Your e-mail address is already confirmed.")
     else:
         sent = await _enqueue(session, "confirm", now.email, user_id, address)
     if not sent:
-        raise TooMany("The mail was sent often enough today. Try again tomorrow.", retry_after=DAY.total_seconds())
+        raise TooMany(
+            "We already sent this mail several times today. Try again tomorrow.", retry_after=DAY.total_seconds()
+        )
 
 
 async def change(session: AsyncSession, settings: Settings, user_id: int, email: str, address: str) -> None:
@@ -99,7 +101,7 @@ async def change(session: AsyncSession, settings: Settings, user_id: int, email:
     if email == now.email:
         return
     if await mail.count(session, "change", DAY, user_id=user_id) >= PER_USER:
-        raise TooMany("You changed the address too often today. Try again tomorrow.", retry_after=DAY.total_seconds())
+        raise TooMany("You changed your address too often today. Try again tomorrow.", retry_after=DAY.total_seconds())
     await session.execute(upsert(EmailChange).values(user_id=user_id, email=email))
     if now.confirmed:
         await mail.enqueue(session, "changing", now.email, user_id=user_id)
@@ -108,7 +110,7 @@ async def change(session: AsyncSession, settings: Settings, user_id: int, email:
 
 
 async def withdraw(session: AsyncSession, user_id: int) -> None:
-    """Keep the present address after all."""
+    """Keep the current address after all."""
     await session.execute(delete(EmailChange).where(EmailChange.user_id == user_id))
     await forget_links(session, user_id, "change")
 
@@ -121,7 +123,7 @@ async def is_valid(session: AsyncSession, token: str, *purposes: Purpose) -> boo
 
 def over() -> Gone:
     """What is said of a link that was used, is too old, or never was."""
-    return Gone("This link is no longer valid. It works once, and for a limited time.")
+    return Gone("This link has expired or was already used.")
 
 
 async def use(session: AsyncSession, token: str, *purposes: Purpose) -> tuple[int, str, str]:
@@ -184,7 +186,7 @@ async def unsubscribe(session: AsyncSession, keyring: crypto.Keyring, signed: st
     try:
         user_id = int(keyring.unsign(signed, mail.UNSUBSCRIBE))
     except crypto.BadSignature:
-        raise Gone("This link is not valid. You can turn mails off in your profile.") from None
+        raise Gone("This link is invalid. You can turn these mails off in your profile.") from None
     if await session.scalar(select(User.id).where(User.id == user_id)) is not None:
         await set_mail_notices(session, user_id, wanted=False)
 

@@ -129,8 +129,8 @@ async def _matches(attempt: Attempt, password: str) -> bool:
         return await crypto.hashing_known.run(crypto.check_password, password, attempt.password_hash)
 
 
-async def prove(attempt: Attempt, password: str | None, field: str = "password") -> None:
-    """`check` for somebody who is logged in: raises `Invalid`, naming `field`.
+async def prove(attempt: Attempt, password: str | None, path: str = "password") -> None:
+    """`check` for somebody who is logged in: raises `Invalid`, naming the field `path`.
 
     An account without a password (it logs in with a provider) has nothing to prove.
     """
@@ -139,8 +139,9 @@ async def prove(attempt: Attempt, password: str | None, field: str = "password")
     try:
         await check(attempt, password or "")
     except Unauthenticated:
-        sentence = "This is not your present password." if password else "Give your present password."
-        raise Invalid.field(field, sentence) from None
+        if password:
+            raise Invalid.field(path, "Incorrect password.") from None
+        raise Invalid.field(path, "Enter your current password.") from None
 
 
 async def log_in(session: AsyncSession, attempt: Attempt) -> UserView:

@@ -64,7 +64,7 @@ async def withdraw_invitation(
     """Make an invitation worthless. Raises `NotFound`."""
     named = and_(func.left(Invitation.token_hash, 16) == invitation_id, Invitation.used_at.is_(None))
     if await session.scalar(delete(Invitation).where(named).returning(Invitation.token_hash)) is None:
-        raise NotFound("There is no such unused invitation.")
+        raise NotFound("No such unused invitation.")
     await audit.record(session, admin_id, "invitation.withdrawn", f"invitation {invitation_id}", None, address)
 
 
@@ -73,13 +73,13 @@ async def let_in(session: AsyncSession, settings: Settings, invitation: str | No
     if settings.registration == "open":
         return True
     if settings.registration == "closed":
-        raise Forbidden("Registration is closed here. Ask an administrator for an account.")
+        raise Forbidden("Registration is closed. Ask an administrator for an account.")
     used = bool(invitation) and await _use_up(session, invitation or "")
     if settings.registration == "confirm" or used:
         return used
     if not invitation:
         raise Forbidden("Registration needs an invitation. Ask an administrator for one.")
-    raise Forbidden("This invitation is unknown, used or too old. Ask an administrator for another.")
+    raise Forbidden("This invitation is invalid, used or expired. Ask an administrator for a new one.")
 
 
 async def _use_up(session: AsyncSession, invitation: str) -> bool:

@@ -87,7 +87,7 @@ async def creation(session: AsyncSession, settings: Settings, user: UserView, ti
     host, _ = _origin(settings)
     have = (await session.scalars(select(Passkey.credential_id).where(Passkey.user_id == user.id))).all()
     if len(have) >= MAX_PASSKEYS:
-        raise Conflict("You have %(number)s passkeys. Remove one that you no longer use.", number=MAX_PASSKEYS)
+        raise Conflict("You already have %(number)s passkeys. Remove one you no longer use.", number=MAX_PASSKEYS)
     options = generate_registration_options(
         rp_id=host,
         rp_name="AREA",
@@ -139,7 +139,7 @@ async def add(
     row = upsert(Passkey).values(values).on_conflict_do_nothing().returning(Passkey.id)
     passkey_id = await session.scalar(row)
     if passkey_id is None:
-        raise Conflict("This passkey is registered already.")
+        raise Conflict("This passkey is already registered.")
     await audit.record(session, user.id, "two_factor.passkey_added", f"passkey {passkey_id}", {"name": name}, address)
     await alerts.alert(session, user.id, "A passkey was added to your account")
     codes = await two_factor.first_codes(session, user.id)
@@ -153,7 +153,7 @@ async def remove(
     await two_factor.keep_one(session, settings, user, app=0, passkeys=1)
     mine = (Passkey.id == passkey_id, Passkey.user_id == user.id)
     if await session.scalar(delete(Passkey).where(*mine).returning(Passkey.id)) is None:
-        raise NotFound("You have no such passkey.")
+        raise NotFound("No such passkey.")
     await two_factor.drop_unused_codes(session, user.id)
     await audit.record(session, user.id, "two_factor.passkey_removed", f"passkey {passkey_id}", None, address)
     await alerts.alert(session, user.id, "A passkey was removed from your account")
@@ -195,7 +195,7 @@ async def used(
         found = select(Passkey).where(Passkey.credential_id == given[:1400]).with_for_update()
         row = (await session.scalars(found)).one_or_none()
     if row is None or (user_id is not None and row.user_id != user_id):
-        raise Invalid.field("passkey", "This passkey is not known here. Use another one.")
+        raise Invalid.field("passkey", "Unknown passkey. Use another one.")
     try:
         answer = verify_authentication_response(
             credential=dict(credential),

@@ -81,7 +81,7 @@ def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
 async def provider(client: Client, registry: Registry, settings: Settings, slug: str) -> tuple[Connector, OAuth2]:
     """A provider, ready to be used. Raises `NotFound`, and `Conflict` when the issuer can't be asked what it offers."""
     if all(one.provider != slug for one in offered(registry, settings)):
-        raise NotFound("Nobody can log in with %(name)s here.", name=repr(slug))
+        raise NotFound("Signing in with %(name)s isn't available.", name=repr(slug))
     connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
     login = registrations.login_of(connector)
     assert login is not None  # noqa: S101 - what is offered has it
@@ -136,12 +136,12 @@ async def _discover(client: Client, issuer: str) -> Mapping[str, Any]:
         answer = await client.request("GET", f"{issuer}/.well-known/openid-configuration", max_bytes=1_000_000)
         document = answer.json() if answer.status == 200 else None
     except (RequestFailed, Blocked) as error:
-        raise Conflict("The log-in provider can't be used just now: %(error)s", error=error) from None
+        raise Conflict("The sign-in provider is unavailable: %(error)s", error=error) from None
     if not isinstance(document, dict) or str(document.get("issuer", "")).rstrip("/") != issuer:
-        raise Conflict("The log-in provider can't be used: AREA_OIDC_ISSUER is not what its discovery document says.")
+        raise Conflict("The sign-in provider is misconfigured: AREA_OIDC_ISSUER doesn't match its discovery document.")
     for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint"):
         if not isinstance(document.get(name), str):
-            raise Conflict("The log-in provider can't be used: its discovery document has no %(name)s.", name=name)
+            raise Conflict("The sign-in provider is misconfigured: its discovery document has no %(name)s.", name=name)
     return document
 
 
@@ -179,14 +179,14 @@ async def arrive(
         if settings.registration == "confirm" and not account.email_verified and await accounts.anybody(session):
             # before the address is looked for: it may be anybody's
             raise Invalid(
-                "%(name)s has not verified your e-mail address. Sign up with a password, then add %(name)s in your profile.",
+                "%(name)s hasn't verified your e-mail address. Sign up with a password, then link %(name)s in your profile.",
                 name=registrations.vendor_of(connector),
             )
         user_id = await _by_email(session, connector, account)
         if user_id is None:
             if not account.email:
                 raise Invalid(
-                    "%(name)s tells no e-mail address. Register with one, then link %(name)s in your profile.",
+                    "%(name)s doesn't share your e-mail address. Sign up with a password, then link %(name)s in your profile.",
                     name=registrations.vendor_of(connector),
                 )
             user = await accounts.register_provided(
@@ -222,7 +222,7 @@ async def _by_email(session: AsyncSession, connector: Connector, account: Accoun
         or await session.scalar(same.limit(1))
     ):
         raise Conflict(
-            "There is already an account with this e-mail address. Log in to it first, then link %(name)s in your profile.",
+            "This e-mail address already has an account. Sign in to it first, then link %(name)s in your profile.",
             name=registrations.vendor_of(connector),
         )
     return int(user_id)
@@ -237,15 +237,13 @@ async def attach(
     if owner == user_id:
         return
     if owner is not None:
-        raise Conflict(
-            "This %(name)s account belongs to another account here.", name=registrations.vendor_of(connector)
-        )
+        raise Conflict("This %(name)s account is linked to another account.", name=registrations.vendor_of(connector))
     other = select(UserOAuth2Account.user_id).where(
         UserOAuth2Account.user_id == user_id, UserOAuth2Account.service_id == await _row(session, connector)
     )
     if await session.scalar(other):
         raise Conflict(
-            "You log in with another %(name)s account already; remove it first.",
+            "You already sign in with another %(name)s account. Remove it first.",
             name=registrations.vendor_of(connector),
         )
     await _link(session, user_id, connector, account, address)
@@ -290,9 +288,11 @@ async def detach(
     mine = await logins(session, registry, settings, user_id)
     one = next((one for one in mine if one.provider == slug), None)
     if one is None:
-        raise NotFound("You do not log in with %(name)s.", name=repr(slug))
+        raise NotFound("You don't sign in with %(name)s.", name=repr(slug))
     if one.only_way_in:
-        raise Conflict("%(name)s is your only way in. Set a password first, or link another provider.", name=one.name)
+        raise Conflict(
+            "%(name)s is your only way to sign in. Set a password or link another provider first.", name=one.name
+        )
     name = registrations.OIDC_ROW if slug == OIDC else registry.services[slug].name
     service = select(Service.id).where(Service.name == name).scalar_subquery()
     await session.execute(

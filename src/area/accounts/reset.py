@@ -25,7 +25,7 @@ async def ask(session: AsyncSession, settings: Settings, email: str, address: st
     Raises `Invalid`, `Forbidden` where this server sends no mail, and `TooMany` for who asks, never for the account.
     """
     if settings.smtp_url is None:
-        raise Forbidden("This server sends no mail. Ask an administrator for a new password.")
+        raise Forbidden("This server has no mail set up. Ask an administrator for a new password.")
     email = rules.checked({"email": email})["email"]
     source = network(address)
     await lock(session, Lock.ADDRESS, f"reset {source}")

@@ -25,11 +25,11 @@ def check_email(value: str) -> str:
     try:
         # self-hosted means that user@server.lan is as good an address as any
         found = validate_email(value, check_deliverability=False, globally_deliverable=False)
-    except EmailNotValidError as error:
-        raise ValueError(f"This is no e-mail address: {str(error).rstrip('.')}.") from None
+    except EmailNotValidError:
+        raise ValueError("Enter a valid e-mail address.") from None
     email = found.normalized.lower()
     if len(email) > 255:
-        raise ValueError("An e-mail address has at most 255 characters.")
+        raise ValueError("Enter an e-mail address of up to 255 characters.")
     return email
 
 
@@ -37,25 +37,22 @@ def check_username(value: str) -> str:
     """The name, trimmed. Raises `ValueError` with a sentence."""
     name = unicodedata.normalize("NFC", value).strip()
     if not 2 <= len(name) <= 100:
-        raise ValueError("A username has 2 to 100 characters.")
+        raise ValueError("Use 2 to 100 characters.")
     if "@" in name:
-        raise ValueError("A username has no @, so that it can't be taken for an e-mail address.")
+        raise ValueError("A username can't contain @.")
     if any(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for letter in name):
-        raise ValueError("A username has no control or invisible characters.")
+        raise ValueError("A username can't contain control or invisible characters.")
     return name
 
 
 def check_password(value: str) -> str:
     """The password itself. Raises `ValueError` with a sentence."""
     if len(value) < MIN_PASSWORD:
-        raise ValueError(f"A password has at least {MIN_PASSWORD} characters.")
+        raise ValueError("Use at least 8 characters.")
     if "\0" in value:
-        raise ValueError("A password has no NUL character.")
-    size = len(value.encode("utf-8", "replace"))
-    if size > crypto.MAX_PASSWORD:
-        raise ValueError(
-            f"A password has at most {crypto.MAX_PASSWORD} bytes; this one has {size}, as letters outside of ASCII take two or more."
-        )
+        raise ValueError("A password can't contain a NUL character.")
+    if len(value.encode("utf-8", "replace")) > crypto.MAX_PASSWORD:
+        raise ValueError("Use at most 72 bytes. Letters outside ASCII take two or more.")
     return value
 
 
@@ -71,7 +68,7 @@ def check_guessable(password: str, own: Sequence[str] = ()) -> None:
         part for text in own for part in (text, text.partition("@")[0], *re.split(r"[@.\W_]+", text)) if len(part) > 2
     ]
     if password.lower() in (word.lower() for word in words):
-        raise ValueError("Your name or e-mail address is no password. Choose another one.")
+        raise ValueError("Don't use your name or e-mail address as your password.")
     if zxcvbn(password[:GUESSED], words).guesses_log10 < MIN_GUESSES:
         raise ValueError("This password is too easy to guess. Use several unrelated words, or a password manager.")
 
@@ -86,21 +83,21 @@ def check_icon(value: str | None) -> str | None:
     except ValueError:
         host = None
     if not host or parts.scheme != "https" or len(value) > 2000 or re.search(r"[\x00-\x20\x7f\\\"'<>]", value):
-        raise ValueError("An icon is the https:// address of a picture.")
+        raise ValueError("Enter the https:// address of a picture.")
     return value
 
 
 def check_language(value: str | None) -> str | None:
     """A language of the pages; `None` for the browser's. Raises `ValueError`."""
     if value not in (None, *LANGUAGES):
-        raise ValueError(f"The pages are there in {', '.join(LANGUAGES)}.")
+        raise ValueError(f"Choose one of: {', '.join(LANGUAGES)}.")
     return value
 
 
 def check_timezone(value: str) -> str:
     """The name of a time zone. Raises `ValueError` with a sentence."""
     if value not in _zones():
-        raise ValueError("This is no time zone; use a name such as Europe/Paris or UTC.")
+        raise ValueError("Enter a time zone such as Europe/Paris or UTC.")
     return value
 
 

@@ -97,17 +97,17 @@ async def create_token(
     """
     user_id = user.id
     if scope == "admin" and not user.is_admin:
-        raise Invalid.field("scope", "Only an administrator's token can have the scope admin.")
+        raise Invalid.field("scope", "Only administrators can create tokens with the scope admin.")
     if expires_at is not None and expires_at <= datetime.now(UTC):
-        raise Invalid.field("expires_at", "This moment has passed.")
+        raise Invalid.field("expires_at", "Choose a time in the future.")
     of_user = select(func.count()).where(AccessToken.user_id == user_id, AccessToken.kind == "api")
     if (await session.scalar(of_user) or 0) >= MAX_TOKENS:
-        raise Conflict("You have %(number)s API tokens. Revoke one that you no longer need.", number=MAX_TOKENS)
+        raise Conflict("You already have %(number)s API tokens. Revoke one you no longer need.", number=MAX_TOKENS)
     token, token_id = await _add_token(
         session, user_id, "api", name=name, scope=scope, address=address, expires_at=expires_at
     )
     await audit.record(session, user_id, "token.created", f"token {token_id}", {"name": name, "scope": scope}, address)
-    await alerts.alert(session, user_id, "An API token was made for your account")
+    await alerts.alert(session, user_id, "An API token was created for your account")
     view = next(one for one in await access(session, user_id, "api") if one.id == token_id)
     return token, view
 
@@ -164,7 +164,7 @@ async def revoke(session: AsyncSession, user_id: int, kind: Kind, token_id: int,
     """End one of the user's own sessions or API tokens. Raises `NotFound`."""
     mine = and_(AccessToken.id == token_id, AccessToken.user_id == user_id, AccessToken.kind == kind)
     if await session.scalar(delete(AccessToken).where(mine).returning(AccessToken.id)) is None:
-        raise NotFound(f"You have no such {'session' if kind == 'session' else 'API token'}.")
+        raise NotFound(f"No such {'session' if kind == 'session' else 'API token'}.")
     await notify(session, Channel.ACCESS_CHANGED, str(user_id))
     await audit.record(
         session, user_id, f"{'session' if kind == 'session' else 'token'}.revoked", f"token {token_id}", None, address
@@ -174,7 +174,7 @@ async def revoke(session: AsyncSession, user_id: int, kind: Kind, token_id: int,
 async def log_out(session: AsyncSession, identity: Identity) -> None:
     """End the session that asks. An API token is not ended this way: `Forbidden`."""
     if identity.kind != "session":
-        raise Forbidden("An API token is revoked at /api/me/tokens, not logged out.")
+        raise Forbidden("An API token can't log out. Revoke it at /api/me/tokens.")
     await session.execute(delete(AccessToken).where(AccessToken.id == identity.token_id))
     await notify(session, Channel.ACCESS_CHANGED, str(identity.user.id))
 

@@ -27,7 +27,7 @@ def check(settings: Settings, given: str | None) -> None:
     if not given or not given.strip():
         raise Invalid.field(
             "setup_code",
-            "Enter the set-up code that AREA printed when it started. To see it again, run: area user setup-code",
+            "Enter the set-up code that AREA printed at startup. To see it again, run: area user setup-code",
         )
     same = given.strip().upper().replace(" ", "").replace("-", "").encode("utf-8", "replace")
     if not hmac.compare_digest(same, wanted.replace("-", "").encode()):

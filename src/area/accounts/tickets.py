@@ -29,7 +29,7 @@ def about(keyring: Keyring, purpose: Purpose, ticket: str) -> str:
     try:
         return keyring.unsign(ticket, f"ticket {purpose}").partition("|")[2]
     except BadSignature:
-        raise Gone("This took too long. Begin again.") from None
+        raise Gone("This took too long. Start again.") from None
 
 
 def challenge(ticket: str) -> bytes:
@@ -41,4 +41,4 @@ async def use_up(session: AsyncSession, ticket: str) -> None:
     """Make it worthless. Raises `Gone` when it was used before."""
     row = upsert(UsedTicket).values(ticket_hash=crypto.hash_token(ticket), expires_at=datetime.now(UTC) + 2 * GOOD_FOR)
     if await session.scalar(row.on_conflict_do_nothing().returning(UsedTicket.ticket_hash)) is None:
-        raise Gone("This was used before. Begin again.")
+        raise Gone("This was already used. Start again.")

@@ -90,9 +90,9 @@ def opened(keyring: Keyring, user: UserView, setup: str) -> Totp:
     try:
         secret, ends = orjson.loads(keyring.decrypt(setup, f"user:{user.id}|totp-setup"))
     except Undecryptable:
-        raise Gone("This took too long. Begin again.") from None
+        raise Gone("This took too long. Start again.") from None
     if ends < clock.now().timestamp():
-        raise Gone("This took too long. Begin again.")
+        raise Gone("This took too long. Start again.")
     return Totp(
         secret=secret, uri=pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER), setup=setup
     )
@@ -165,7 +165,7 @@ def _code(pyotp: Any, secret: str, step: int) -> bytes:
 async def new_codes(session: AsyncSession, user_id: int, address: str | None = None) -> list[str]:
     """Ten new recovery codes, shown this once; the old ones are worthless. Raises `Conflict` without a second factor."""
     if not (await user(session, user_id)).two_factor:
-        raise Conflict("Recovery codes need a second factor. Add one first.")
+        raise Conflict("Add an app or a passkey before you create recovery codes.")
     await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     await audit.record(session, user_id, "two_factor.recovery_codes_made", f"user {user_id}", None, address)
     return await first_codes(session, user_id)
@@ -198,11 +198,11 @@ async def drop_unused_codes(session: AsyncSession, user_id: int) -> None:
 
 
 async def reset(session: AsyncSession, admin_id: int | None, user_id: int, address: str | None = None) -> UserView:
-    """Take the second factor off an account with all that belongs to it, for administrators. Raises `NotFound`."""
+    """Remove an account's second factor with all that belongs to it, for administrators. Raises `NotFound`."""
     found = await user(session, user_id)
     for model in (TwoFactor, RecoveryCode, Passkey):
         await session.execute(delete(model).where(model.user_id == user_id))
     await audit.record(session, admin_id, "two_factor.reset", f"user {user_id}", None, address)
     if found.two_factor:
-        await alerts.alert(session, user_id, "An administrator took the second factor off your account")
+        await alerts.alert(session, user_id, "An administrator removed the second factor from your account")
     return await user(session, user_id)

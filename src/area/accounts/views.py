@@ -81,7 +81,7 @@ async def user(session: AsyncSession, user_id: int) -> UserView:
     statement = select(*USER).outerjoin(UserSettings, UserSettings.user_id == User.id).where(User.id == user_id)
     row = (await session.execute(statement)).one_or_none()
     if row is None:
-        raise NotFound("There is no such account.")
+        raise NotFound("No such account.")
     return view(row)
 
 
@@ -89,7 +89,7 @@ async def find(session: AsyncSession, login: str) -> UserView:
     """The account of an e-mail address or username. Raises `NotFound`."""
     user_id = await session.scalar(select(User.id).where(is_called(login)).limit(1))
     if user_id is None:
-        raise NotFound("There is no account %(name)s.", name=repr(login))
+        raise NotFound("No account named %(name)s.", name=repr(login))
     return await user(session, user_id)
 
 

@@ -91,7 +91,7 @@ async def change_user(
 @router.delete(
     "/users/{user_id}/two-factor",
     responses=answers(401, 403, 404, 422),
-    summary="Take the second factor off an account",
+    summary="Remove an account's second factor",
 )
 async def reset_two_factor(
     user_id: Id, identity: AdminInPerson, session: SessionDep, address: Address

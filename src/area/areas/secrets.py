@@ -12,7 +12,7 @@ from area.areas.parameters import Parts
 from area.areas.plans import MASK, Config, Scope, to_text
 from area.connections import vault
 from area.kit.crypto import Keyring
-from area.kit.problems import Conflict, FieldError, Invalid
+from area.kit.problems import Conflict, Invalid
 from area.registry import Registry
 from area.sdk import Action, Credentials, Reaction, keys, sensitive
 from area.sdk import Service as Connector
@@ -83,14 +83,15 @@ def unmask(component: Action | Reaction, given: Mapping[str, Any], old: Mapping[
 
 def without_masks(parts: Parts, config: Config) -> Config:
     """The configuration, in which no dots are left in place of a secret. Raises `Invalid`."""
-    errors: list[FieldError] = [
-        {"field": f"{kind}.parameters.{name}", "message": "Enter the secret in place of the dots."}
+    errors = [
+        error
         for kind, component, texts in (
             ("action", parts.action, config.action_parameters),
             ("reaction", parts.reaction, config.reaction_parameters),
         )
         for name, one in by_name(component.params).items()
         if (one.holds or one.secret) and MASK in texts.get(name, "")
+        for error in Invalid.field(f"{kind}.parameters.{name}", "Enter the secret in place of the dots.").errors
     ]
     if errors:
         raise Invalid(errors=errors)

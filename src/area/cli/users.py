@@ -23,11 +23,11 @@ def create(
     email: Annotated[str, typer.Argument()],
     username: Annotated[str, typer.Argument()],
     admin: Annotated[
-        bool, typer.Option("--admin", help="Make it an administrator's; the first one always is.")
+        bool, typer.Option("--admin", help="Make it an administrator; the first account always is.")
     ] = False,
     password_stdin: FromStdin = False,
 ) -> None:
-    """Make an account, whatever the registration mode. Asks for the password."""
+    """Create an account, whatever the registration mode. Asks for the password."""
     from area import accounts
 
     async def work(state: "State") -> "UserView":
@@ -37,7 +37,7 @@ def create(
     password = _password(from_stdin=password_stdin)
     user = console.with_state(work)
     console.echo(
-        f"Made the account {user.username} ({user.email}), id {user.id}{', an administrator' if user.is_admin else ''}."
+        f"Created account {user.username} ({user.email}), id {user.id}{', an administrator' if user.is_admin else ''}."
     )
 
 
@@ -68,29 +68,27 @@ def list_(
         "is_active": "ACTIVE",
         "last_connection_at": "LAST LOG-IN",
     }
-    console.table(
-        [user.model_dump() for user in users], columns, "There is no such account." if q else "There is no account yet."
-    )
+    console.table([user.model_dump() for user in users], columns, "No such account." if q else "No accounts yet.")
 
 
 @app.command()
 def set_admin(
-    login: Login, remove: Annotated[bool, typer.Option("--remove", help="Make it an ordinary account again.")] = False
+    login: Login, remove: Annotated[bool, typer.Option("--remove", help="Remove the administrator role.")] = False
 ) -> None:
-    """Make an account an administrator's."""
+    """Make an account an administrator."""
     user = _change(login, is_admin=not remove)
-    console.echo(f"{user.username} is {'an administrator' if user.is_admin else 'no administrator'} now.")
+    console.echo(f"{user.username} is {'now' if user.is_admin else 'no longer'} an administrator.")
 
 
 @app.command()
 def disable(login: Login) -> None:
-    """Lock an account out: its sessions end, its API tokens and AREAs rest."""
+    """Disable an account: its sessions end, its API tokens and AREAs stop working."""
     console.echo(f"{_change(login, is_active=False).username} is disabled.")
 
 
 @app.command()
 def enable(login: Login) -> None:
-    """Let a disabled account in again."""
+    """Enable a disabled account."""
     console.echo(f"{_change(login, is_active=True).username} is enabled.")
 
 
@@ -110,10 +108,10 @@ def setup_code() -> None:
     async def work(state: "State") -> str:
         async with state.database.sessions() as session:
             if await accounts.anybody(session):
-                raise console.Failed("There is an account already, so no set-up code is needed.")
+                raise console.Failed("No set-up code is needed: there is an account already.")
         code = setup.code(state.settings)
         if code is None:
-            raise console.Failed("AREA can be reached from this machine only, so no set-up code is needed.")
+            raise console.Failed("No set-up code is needed: only this machine can reach AREA.")
         return code
 
     typer.echo(console.with_state(work))
@@ -121,7 +119,7 @@ def setup_code() -> None:
 
 @app.command()
 def reset_two_factor(login: Login) -> None:
-    """Take the second factor off an account: its app, passkeys and recovery codes."""
+    """Remove an account's second factor: its app, passkeys and recovery codes."""
     from area.accounts import two_factor
 
     async def work(state: "State") -> "UserView":
@@ -129,15 +127,15 @@ def reset_two_factor(login: Login) -> None:
             user = await console.find_user(session, login)
             return await two_factor.reset(session, None, user.id)
 
-    typer.echo(f"{console.with_state(work).username} signs in without a second factor now.")
+    typer.echo(f"Removed the second factor of {console.with_state(work).username}.")
 
 
 @app.command()
 def invite(
-    days: Annotated[int, typer.Option("--days", help="How long it is good for.", min=1, max=365)] = 7,
+    days: Annotated[int, typer.Option("--days", help="How many days it is valid.", min=1, max=365)] = 7,
     as_json: console.AsJson = False,
 ) -> None:
-    """Make an invitation for one registration, for use with AREA_REGISTRATION=invite."""
+    """Create an invitation for one registration."""
     from area.accounts import invitations
 
     async def work(state: "State") -> "tuple[str, InvitationView]":
@@ -150,7 +148,7 @@ def invite(
         return
     console.echo(token)
     console.echo(
-        f"Good for one registration until {view.expires_at:%Y-%m-%d %H:%M} UTC; it is not shown again.", err=True
+        f"Valid for one registration until {view.expires_at:%Y-%m-%d %H:%M} UTC. You won't see it again.", err=True
     )
 
 
@@ -173,6 +171,6 @@ def _password(*, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise console.Failed("There is no terminal to ask for the password on: give it with --password-stdin.")
+        raise console.Failed("There is no terminal to ask for the password. Use --password-stdin.")
     asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return asked

@@ -82,7 +82,7 @@ async def set_out(
     if address is not None:
         here = select(func.count()).where(Consent.address == address)
         if (await session.scalar(here) or 0) >= MOST_UNDER_WAY:
-            raise TooMany("Too many log-ins were begun from here and not finished.", retry_after=60)
+            raise TooMany("Too many unfinished sign-ins from your network. Try again in a minute.", retry_after=60)
     await session.execute(
         insert(Consent).values(
             state_hash=number,

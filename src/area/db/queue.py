@@ -213,7 +213,7 @@ async def is_idle(conn: Asked) -> bool:
 
 
 async def waiting(conn: Asked) -> dict[int, int]:
-    """How many fresh executions of each user the head of the queue holds."""
+    """How many fresh executions of each user the head of the queue and the workers hold."""
     return {row["user_id"]: row["n"] for row in await conn.fetch(WAITING)}
 
 

@@ -208,7 +208,7 @@ async def finish_log_in(
         )  # fmt: skip
         if came.user_id is not None:
             if identity is None or identity.kind != "session" or identity.user.id != came.user_id:
-                raise Forbidden("You are no longer signed in as you were when this began. Begin again.")
+                raise Forbidden("You signed out or switched accounts in the meantime. Start again.")
             await providers.attach(session, came.user_id, connector, linked.account, address)
             return "", await accounts.user(session, came.user_id), came
         async with state.database.transaction() as counting:
@@ -258,10 +258,10 @@ class SecondFactorNext(Exception):
 
 def _agreed(name: str, code: str, error: str, came: Came) -> None:
     if error == "access_denied":
-        raise NotDone(Forbidden("You did not let AREA in at %(name)s, so nothing has changed.", name=name), came.next)
+        raise NotDone(Forbidden("You didn't give AREA access to %(name)s. Nothing has changed.", name=name), came.next)
     if error or not code:
         raise NotDone(
-            Invalid("%(name)s did not let AREA in. Try again; if it stays so, tell an administrator.", name=name),
+            Invalid("%(name)s denied AREA access. Try again; if it keeps happening, tell an administrator.", name=name),
             came.next,
         )
 

@@ -142,11 +142,11 @@ async def unenforced(
         async with state.database.transaction() as session:
             identity = await sessions.authenticate(session, state.settings, token)
     if identity is None:
-        raise Unauthenticated("This session or token is not, or no longer, good. Log in again." if token else "")
+        raise Unauthenticated("This session or token is invalid or has expired. Log in again." if token else "")
     set_whose(user(identity.user.id))
     if by_cookie:
         if request.method not in SAFE and not same_origin(request, state):
-            raise Forbidden("This request does not come from AREA's own pages.")
+            raise Forbidden("This request didn't come from AREA's own pages.")
         if identity.renewed:
             set_cookie(response, request, state, token)
     return identity
@@ -169,7 +169,7 @@ async def identified(identity: "Unenforced", state: StateDep) -> Identity:
 async def setting_up(identity: "Unenforced") -> Identity:
     """Whoever is logged in with a session, also without the second factor that is asked for: this is where it is added."""
     if identity.kind != "session":
-        raise Forbidden("An API token can't do this; log in with the password.")
+        raise Forbidden("API tokens can't do this. Log in with a password.")
     return identity
 
 
@@ -206,21 +206,21 @@ async def manager(identity: "Identified") -> Identity:
 def within(identity: Identity, scope: Scope) -> Identity:
     """Who asks, if that is within the scope of what they ask with. Raises `Forbidden`."""
     if not identity.allows(scope):
-        raise Forbidden(f"This API token can't do this: it needs the scope {scope} and has {identity.scope}.")
+        raise Forbidden(f"This API token can't do this. It has the scope {identity.scope}; this needs {scope}.")
     return identity
 
 
 async def in_person(identity: "Identified") -> Identity:
     """Whoever is logged in with a session: an API token must not outlive its own revocation by making what replaces it."""
     if identity.kind != "session":
-        raise Forbidden("An API token can't do this; log in with the password.")
+        raise Forbidden("API tokens can't do this. Log in with a password.")
     return identity
 
 
 async def admin(identity: "Identified") -> Identity:
     """An administrator; an API token needs the scope `admin`."""
     if not identity.user.is_admin:
-        raise Forbidden("Only administrators may do this.")
+        raise Forbidden("Only administrators can do this.")
     return within(identity, "admin")
 
 
@@ -268,7 +268,7 @@ def same_origin(request: Request, state: State, *, unknown: bool = False) -> boo
 def not_foreign(request: Request, state: StateDep) -> None:
     """Refuse a foreign page that would log a browser in, to an account of its own choice."""
     if not same_origin(request, state, unknown=True):
-        raise Forbidden("This request does not come from AREA's own pages.")
+        raise Forbidden("This request didn't come from AREA's own pages.")
 
 
 def set_cookie(response: Response, request: Request, state: State, token: str) -> None:

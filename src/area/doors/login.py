@@ -199,7 +199,7 @@ async def second_factor(
         await _note_failure(state, user_id, error, visitor)
         raise
     if fingerprint != await _fingerprint(session, user_id):
-        raise Gone("Your password was changed meanwhile. Begin again.")
+        raise Gone("Your password was changed in the meantime. Start again.")
     return await _arrived(state, session, user_id, how, visitor)
 
 
@@ -231,7 +231,7 @@ async def second_options(state: State, session: AsyncSession, ticket: str) -> Se
     try:
         user = await accounts.user(session, user_id)
     except Problem:
-        raise Gone("This took too long. Begin again.") from None
+        raise Gone("This took too long. Start again.") from None
     return await _asked(state, session, user, ticket)
 
 
@@ -282,7 +282,7 @@ async def prove(
 def bound(state: State, identity: Identity, purpose: tickets.Purpose, ticket: str) -> None:
     """Raise `Gone` unless this session was given the ticket."""
     if tickets.about(state.keyring, purpose, ticket) != str(identity.token_id):
-        raise Gone("This took too long. Begin again.")
+        raise Gone("This took too long. Start again.")
 
 
 async def prove_options(state: State, session: AsyncSession, identity: Identity) -> tuple[str, passkeys.Options]:

@@ -83,7 +83,7 @@ class Conflict(Problem):
     """The thing is not in a state that allows this, or the name is taken."""
 
     code, title, status = "conflict", "Conflict", 409
-    default = "This does not fit the present state."
+    default = "This conflicts with the current state."
 
 
 class Gone(Problem):

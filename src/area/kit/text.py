@@ -52,7 +52,7 @@ def one_line(text: str) -> str:
 def check_line(text: str) -> str:
     """The text itself. Raises `ValueError` when it has what `one_line` removes, which a name must not have."""
     if _UNPRINTABLE.search(text):
-        raise ValueError("Remove line breaks, control characters and direction overrides.")
+        raise ValueError("Remove line breaks and invisible control characters.")
     return text
 
 

@@ -42,42 +42,42 @@ TEXTS: Mapping[Text, tuple[str, str]] = {
     "confirm": (
         "Confirm your e-mail address",
         (
-            "This address was entered for an account at %(site)s. If it was you, confirm the address:\n\n%(link)s\n\nThe link works for 3"
-            " days. If it was not you, ignore this mail: nothing else is sent to this address."
+            "Confirm that this is the e-mail address of your account at %(site)s:\n\n%(link)s\n\nThe link works for 3 days. If you don't"
+            " have an account there, ignore this mail: we won't send anything else to this address."
         ),
     ),
     "reset": (
         "Reset your password",
         (
-            "Somebody asked to reset the password of your account at %(site)s. To choose a new one, open this link within 30"
-            " minutes:\n\n%(link)s\n\nIt works once. If it was not you, ignore this mail: your password stays as it is."
+            "Someone asked to reset your password at %(site)s. To choose a new one, open this link within 30"
+            " minutes:\n\n%(link)s\n\nThe link works once. If it wasn't you, ignore this mail: your password stays the same."
         ),
     ),
     "change": (
         "Confirm your new e-mail address",
         (
-            "This address was entered as the new one of an account at %(site)s. If it was you, confirm it:\n\n%(link)s\n\nThe link works"
-            " for 3 days. If it was not you, ignore this mail."
+            "Confirm that this is the new e-mail address of your account at %(site)s:\n\n%(link)s\n\nThe link works for 3 days. If you"
+            " didn't ask for this, ignore this mail."
         ),
     ),
     "changing": (
-        "Your e-mail address is being changed",
+        "Your e-mail address is about to change",
         (
-            "The address of your account at %(site)s is to become %(email)s, once that one is confirmed. If it was you, there is"
-            " nothing to do. If it was not you, stop the change and sign out everywhere:\n\n%(link)s\n\nThe link works for 7 days,"
+            "The address of your account at %(site)s will change to %(email)s once that address is confirmed. If it was you, there's"
+            " nothing to do. If it wasn't you, cancel the change and sign out everywhere:\n\n%(link)s\n\nThe link works for 7 days,"
             " even after the change."
         ),
     ),
     "password": (
         "Your password was changed",
         (
-            "The password of your account at %(site)s was changed on %(moment)s UTC. If it was you, there is nothing to do. If it was"
-            " not you, choose a new one at once:\n\n%(link)s"
+            "The password of your account at %(site)s was changed on %(moment)s UTC. If it was you, there's nothing to do. If it"
+            " wasn't you, set a new password now:\n\n%(link)s"
         ),
     ),
     "notice": ("", "%(text)s\n\n%(site)s\n\nTo stop these mails, open %(link)s"),
 }
-TEST = ("A test mail", "This mail was sent with `area mail test` from %(site)s. Mail works.")
+TEST = ("Test mail", "You sent this with `area mail test` from %(site)s. Mail works.")
 
 
 def write(letter: Letter, *, sender: Mailbox, message_id: str, date: datetime) -> Message:

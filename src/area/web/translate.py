@@ -35,15 +35,18 @@ PROBLEMS = {
 }
 NOUNS = (
     "accounts/*.py",
+    "areas/secrets.py",
     "db/search.py",
     "doors/consent.py",
+    "doors/login.py",
     "connections/consent.py",
     "connections/grants.py",
     "connections/registrations.py",
     "kit/crypto.py",
     "kit/problems.py",
-    "web/profile/avatars.py",
+    "web/**/*.py",
 )
+RULES = ("accounts/rules.py", "kit/text.py")  # what their `ValueError`s say, too
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
@@ -59,10 +62,11 @@ def sentences() -> Catalog:
     ):
         if file != Path(__file__).name:
             found.add(message, context=context)
-    for path in (path for pattern in NOUNS for path in sorted(HERE.parent.glob(pattern))):
-        for _line, message, _comments, context in extract_from_file("python", path, PROBLEMS):
-            if " " in message:  # else it is the name of a field
-                found.add(message, context=context)
+    for patterns, keywords in ((NOUNS, PROBLEMS), (RULES, {"ValueError": None})):
+        for path in (path for pattern in patterns for path in sorted(HERE.parent.glob(pattern))):
+            for _line, message, _comments, context in extract_from_file("python", path, keywords):
+                if " " in message:  # else it is the name of a field
+                    found.add(message, context=context)
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:
         found.add(kind.default)

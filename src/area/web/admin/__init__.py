@@ -90,7 +90,7 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
     password = form.get("password", "")[:1024] if verb == "password" else None
     if verb == "two_factor":
         user = await two_factor.reset(session, page.user.id, user_id, address)
-        done = page.say("%(name)s signs in without a second factor now.", name=user.username)
+        done = page.say("Second factor of %(name)s removed.", name=user.username)
         return page.to(f"/admin/users/{user_id}", said=done)
     if not wanted and password is None:
         raise Invalid("There is nothing to change.")
@@ -108,13 +108,11 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
         return await _user(page, session, user_id, error)
     name = user.username
     said = {
-        "admin": page.say("%(name)s is an administrator now.", name=name),
+        "admin": page.say("%(name)s is now an administrator.", name=name),
         "unadmin": page.say("%(name)s is no longer an administrator.", name=name),
         "enable": page.say("%(name)s can sign in again.", name=name),
-        "disable": page.say(
-            "%(name)s is signed out everywhere, and can no longer sign in. Their AREAs stand still.", name=name
-        ),
-        "password": page.say("%(name)s has a new password, and is signed out everywhere.", name=name),
+        "disable": page.say("%(name)s is signed out and can no longer sign in. Their AREAs are stopped.", name=name),
+        "password": page.say("%(name)s has a new password and is signed out everywhere.", name=name),
     }
     return page.to(f"/admin/users/{user_id}", said=said[verb])
 
@@ -137,7 +135,7 @@ async def withdraw(
 ) -> Response:
     """Make an unused invitation worthless."""
     await invitations.withdraw_invitation(session, page.user.id, invitation_id, address)
-    return page.to("/admin/users", said=page.say("The invitation is withdrawn."))
+    return page.to("/admin/users", said=page.say("Invitation withdrawn."))
 
 
 async def _users(
@@ -241,7 +239,7 @@ async def clients(page: AdminPage, session: SessionDep) -> Response:
 async def clear_tokens(page: AdminPage, slug: Slug, session: SessionDep, address: Address) -> Response:
     """Forget the tokens that were sent for a service."""
     await introductions.clear(session, page.state.registry, slug, page.user.id, address)
-    return page.to("/admin/clients", said=page.say("The tokens are cleared. Have the service send its token again."))
+    return page.to("/admin/clients", said=page.say("Tokens cleared. Have the service send its token again."))
 
 
 # The audit
@@ -257,7 +255,7 @@ async def audit_page(
         try:
             user_id = (await accounts.find(session, user.strip())).id
         except NotFound:
-            problem = page.say("There is no account of this name or address.")
+            problem = page.say("No account has this name or address.")
     rows: Sequence[audit.AuditView] = []
     if not problem:
         rows = await audit.entries(

@@ -135,7 +135,7 @@ async def visit(request: Request, state: StateDep) -> Page:
             if identity is not None and request.method in SAFE and "hx-request" not in request.headers:
                 unread = await notices.unread(session, identity.user.id)  # a whole page shows it
     if request.method not in SAFE and not same_origin(request, state):
-        raise Forbidden("This request does not come from AREA's own pages.")
+        raise Forbidden("This request didn't come from AREA's own pages.")
     if identity is not None:
         set_whose(user(identity.user.id))
     chosen = identity.user.language if identity else None

@@ -59,10 +59,8 @@ async def change_email(page: SignedIn, form: Fields, session: SessionDep, addres
         await session.rollback()
         return await _you(page, error, "email" if error.code == "conflict" else "", email=form)
     if page.state.settings.smtp_url is None:
-        return page.to("/profile", said=page.say("Your e-mail address is changed."))
-    return page.to(
-        "/profile", said=page.say("Follow the link in the mail to your new address. Until then the present one stays.")
-    )
+        return page.to("/profile", said=page.say("E-mail address changed."))
+    return page.to("/profile", said=page.say("We sent a link to your new address. Open it to finish the change."))
 
 
 @router.post("/profile/email/confirmation")
@@ -72,14 +70,14 @@ async def send_confirmation(page: SignedIn, session: SessionDep, address: Addres
         await addresses.resend(session, page.state.settings, page.user.id, address)
     except Problem as error:  # before anything was changed
         return page.to("/profile", said=page.tell(error))
-    return page.to("/profile", said=page.say("The mail is on its way. Follow the link in it."))
+    return page.to("/profile", said=page.say("Mail sent. Open the link in it."))
 
 
 @router.post("/profile/email/keep")
 async def keep_email(page: SignedIn, session: SessionDep) -> Response:
     """Forget the address that was to be confirmed."""
     await addresses.withdraw(session, page.user.id)
-    return page.to("/profile", said=page.say("Your e-mail address stays as it is."))
+    return page.to("/profile", said=page.say("Your e-mail address was not changed."))
 
 
 @router.post("/profile/mails")
@@ -97,13 +95,13 @@ async def change_picture(page: SignedIn, request: Request, session: SessionDep, 
         made = await avatars.keep(page.state.settings, content)
     except Problem as error:
         return await _you(page, error, "picture")
-    return await _set_picture(page, session, made, address, page.say("This is your picture now."))
+    return await _set_picture(page, session, made, address, page.say("Picture updated."))
 
 
 @router.post("/profile/picture/remove")
 async def remove_picture(page: SignedIn, session: SessionDep, address: Address) -> Response:
     """Be shown by initials again."""
-    return await _set_picture(page, session, None, address, page.say("Your picture is removed."))
+    return await _set_picture(page, session, None, address, page.say("Picture removed."))
 
 
 async def _set_picture(page: Page, session: AsyncSession, made: str | None, address: str, said: str) -> Response:
@@ -172,10 +170,10 @@ async def make_token(page: SignedIn, form: Fields, session: SessionDep, address:
     name, end = form.get("name", "").strip(), form.get("expires_at", "")
     try:
         if not name or len(name) > 255 or not name.isprintable():
-            raise Invalid.field("name", "Give it a name of 1 to 255 characters, such as the program that uses it.")
+            raise Invalid.field("name", "Enter a name of 1 to 255 characters, such as the program that uses it.")
         scope = form.get("scope", "")
         if scope not in SCOPES:
-            raise Invalid.field("scope", "Choose what the token may do.")
+            raise Invalid.field("scope", "Choose what the token can do.")
         expires_at = _end_of(end, page.user.timezone)
         await login.prove(page.state, session, page.known, proof_of(form), address)
         made, _ = await sessions.create_token(
@@ -190,7 +188,7 @@ async def make_token(page: SignedIn, form: Fields, session: SessionDep, address:
 async def revoke_token(page: SignedIn, token_id: BigId, session: SessionDep, address: Address) -> Response:
     """Revoke an API token."""
     await sessions.revoke(session, page.user.id, "api", token_id, address)
-    return page.to("/profile/tokens", said=page.say("The token is revoked: it no longer works."))
+    return page.to("/profile/tokens", said=page.say("Token revoked."))
 
 
 async def _tokens(
@@ -225,7 +223,7 @@ def _end_of(day: str, zone: str) -> datetime | None:
         found = datetime.combine(datetime.fromisoformat(day).date(), time(23, 59, 59), ZoneInfo(zone))
         return found.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Invalid.field("expires_at", "This is no date.") from None
+        raise Invalid.field("expires_at", "Enter a valid date.") from None
 
 
 # Taking things along, and leaving
@@ -251,7 +249,7 @@ async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Add
     user = page.user
     try:
         if form.get("username", "").strip() != user.username:
-            raise Invalid.field("username", "Type your username exactly as it is shown.")
+            raise Invalid.field("username", "Type your username exactly as shown.")
         await login.prove(page.state, session, page.known, proof_of(form), address)
         await accounts.delete_account(session, user.id, address)
     except Problem as error:

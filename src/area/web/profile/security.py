@@ -57,7 +57,7 @@ async def change_password(page: SignedIn, form: Fields, session: SessionDep, add
         await addresses.tell_password_changed(session, page.state.settings, user.id)
     except Problem as error:  # before anything was changed
         return await _security(page, session, error)
-    return page.to("/profile/security", said=page.say("Your password is changed. Everywhere else you are signed out."))
+    return page.to("/profile/security", said=page.say("Password changed. You are signed out everywhere else."))
 
 
 @router.post("/profile/logins/{provider}")
@@ -94,7 +94,7 @@ async def remove_login(page: SignedIn, provider: Slug, session: SessionDep, addr
         await providers.detach(session, state.registry, state.settings, page.user.id, provider, address)
     except Conflict as error:  # before anything was changed; the page has no button for it
         return page.to("/profile/security", said=page.tell(error))
-    return page.to("/profile/security", said=page.say("You no longer sign in with it."))
+    return page.to("/profile/security", said=page.say("Provider removed."))
 
 
 @router.post("/profile/sessions/end")
@@ -118,7 +118,7 @@ async def sign_out_everywhere(page: SignedIn, form: Fields, session: SessionDep,
 async def end_session(page: SignedIn, session_id: BigId, session: SessionDep, address: Address) -> Response:
     """End one session."""
     await sessions.revoke(session, page.user.id, "session", session_id, address)
-    return page.to("/profile/security", said=page.say("That session is ended."))
+    return page.to("/profile/security", said=page.say("Session ended."))
 
 
 async def _security(

@@ -46,7 +46,7 @@ async def confirm_app(page: SettingUp, form: Fields, session: SessionDep, addres
         codes = await two_factor.confirm(session, keyring, page.user, setup, form.get("code", "")[:100], address)
     except Problem as error:  # before anything was changed
         return await _app(page, totp, error)
-    return await _codes(page, codes, page.say("The app is added. From now on you are asked for its code."))
+    return await _codes(page, codes, page.say("App added. You will be asked for its code when you sign in."))
 
 
 @router.post("/profile/two-factor/app/remove")
@@ -57,7 +57,7 @@ async def remove_app(page: SettingUp, form: Fields, session: SessionDep, address
         await two_factor.remove_app(session, page.state.settings, page.user, address)
     except Problem as error:  # before anything was changed
         return await _overview(page, session, error, "app")
-    return page.to(HOME, said=page.say("The app is removed."))
+    return page.to(HOME, said=page.say("App removed."))
 
 
 @router.post("/profile/two-factor/recovery-codes")
@@ -68,7 +68,7 @@ async def new_codes(page: SettingUp, form: Fields, session: SessionDep, address:
         codes = await two_factor.new_codes(session, page.user.id, address)
     except Problem as error:  # before anything was changed
         return await _overview(page, session, error, "codes")
-    return await _codes(page, codes, page.say("The codes you had are no longer valid."))
+    return await _codes(page, codes, page.say("Your old codes no longer work."))
 
 
 @router.post("/profile/passkeys")
@@ -83,7 +83,7 @@ async def add_passkey(page: SettingUp, form: Fields, session: SessionDep, addres
         _, codes = await passkeys.add(session, page.state.settings, page.user, ticket, credential, name, address)
     except Problem as error:  # before anything was changed
         return await _overview(page, session, error, "passkeys")
-    return await _codes(page, codes, page.say("The passkey is added. You can sign in with it from now on."))
+    return await _codes(page, codes, page.say("Passkey added. You can now sign in with it."))
 
 
 @router.post("/profile/passkeys/{passkey_id}/remove")
@@ -96,7 +96,7 @@ async def remove_passkey(
         await passkeys.remove(session, page.state.settings, page.user, passkey_id, address)
     except Problem as error:  # before anything was changed
         return await _overview(page, session, error, f"passkey-{passkey_id}")
-    return page.to(HOME, said=page.say("The passkey is removed."))
+    return page.to(HOME, said=page.say("Passkey removed."))
 
 
 async def _overview(page: Page, session: AsyncSession, error: Problem | None = None, at: str = "") -> Response:

@@ -57,7 +57,7 @@ async def forgot(page: Visit, form: Fields, session: SessionDep, address: Addres
 async def reset_page(page: Visit, session: SessionDep, token: str = "") -> Response:
     """Ask for the new password."""
     if not await addresses.is_valid(session, token[:MAX_TOKEN], "reset"):
-        return await _over(page, "/forgot-password", page.say("Ask for a new link"))
+        return await _over(page, "/forgot-password", page.say("Request a new link"))
     return await page.show("reset_password.html", token=token, errors={}, problem="")
 
 
@@ -76,13 +76,13 @@ async def reset_password(page: Visit, form: Fields, session: SessionDep, address
         )
     except Gone:
         await session.rollback()
-        return await _over(page, "/forgot-password", page.say("Ask for a new link"))
+        return await _over(page, "/forgot-password", page.say("Request a new link"))
     except Problem as error:
         await session.rollback()
         errors = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
         problem = "" if errors else page.tell(error)
         return await page.show("reset_password.html", error.status, token=token, errors=errors, problem=problem)
-    return page.to("/sign-in", said=page.say("Your password is changed. Sign in with the new one."))
+    return page.to("/sign-in", said=page.say("Password changed. Sign in with the new one."))
 
 
 # A new account
@@ -148,14 +148,14 @@ async def confirm_page(page: Visit, session: SessionDep, token: str = "") -> Res
     return await _ask(
         page, session, token, ("confirm", "change"),
         title=page.say("Confirm your e-mail address"),
-        text=page.say("Press the button to confirm that this mailbox is yours."),
-        button=page.say("Confirm the address"),
+        text=page.say("Confirm that this mailbox is yours."),
+        button=page.say("Confirm address"),
     )  # fmt: skip
 
 
 @router.post("/confirm-email")
 async def confirm(page: Visit, form: Fields, session: SessionDep, address: Address) -> Response:
-    """Confirm the address."""
+    """Confirm address."""
     try:
         email = await addresses.confirm(session, form.get("token", "")[:MAX_TOKEN], address)
     except Problem as error:
@@ -170,16 +170,16 @@ async def undo_page(page: Visit, session: SessionDep, token: str = "") -> Respon
     """Ask whether to take the change back."""
     return await _ask(
         page, session, token, ("undo",),
-        title=page.say("Stop the change of your e-mail address"),
-        text=page.say("Your account keeps or gets back this address. All sessions and API tokens end, so that whoever changed it is out."),
-        button=page.say("Stop the change and sign out everywhere"),
+        title=page.say("Cancel the change of your e-mail address"),
+        text=page.say("Your account keeps this address. All sessions and API tokens end, so whoever started the change loses access."),
+        button=page.say("Cancel the change and sign out everywhere"),
     )  # fmt: skip
 
 
 @router.post("/undo-email-change")
 async def undo(page: Visit, form: Fields, session: SessionDep, address: Address) -> Response:
     """Take the change back."""
-    title = page.say("Stop the change of your e-mail address")
+    title = page.say("Cancel the change of your e-mail address")
     try:
         email = await addresses.undo(session, form.get("token", "")[:MAX_TOKEN], address)
     except Problem as error:
@@ -187,30 +187,28 @@ async def undo(page: Visit, form: Fields, session: SessionDep, address: Address)
         return await _done(page, title, page.tell(error), error.status)
     page.identity = None
     said = page.say(
-        "The address of your account is %(email)s. Now set a new password: somebody may know the old one.", email=email
+        "The address of your account is %(email)s. Set a new password now: someone may know the old one.", email=email
     )
     return await _done(page, title, said, to="/forgot-password", button=page.say("Set a new password"))
 
 
-# Mails of notices
+# Notices by mail
 
 
 @router.get("/unsubscribe")
 async def unsubscribe_page(page: Stranger, token: str = "") -> Response:
     """Ask whether to end the mails."""
-    title = page.say("Mails of notices")
+    title = page.say("Notices by mail")
     try:
         page.state.keyring.unsign(token[:MAX_TOKEN], mail.UNSUBSCRIBE)
     except crypto.BadSignature:
         return await _done(
-            page, title, page.say("This link is not valid. You can turn mails off in your profile."), 410
+            page, title, page.say("This link is invalid. You can turn these mails off in your profile."), 410
         )
     return await page.show(
         "link.html",
         title=title,
-        text=page.say(
-            "Warnings and errors from your inbox are no longer mailed to you. You still find them in the inbox."
-        ),
+        text=page.say("Stop receiving warnings and errors from your inbox by mail? They stay in your inbox."),
         button=page.say("Stop these mails"),
         action=page.request.url.path,
         token=token,
@@ -220,13 +218,13 @@ async def unsubscribe_page(page: Stranger, token: str = "") -> Response:
 @router.post("/unsubscribe")
 async def unsubscribe(page: Stranger, form: Fields, session: SessionDep, token: str = "") -> Response:
     """End the mails. Mail programs call this by themselves when their user presses a button (RFC 8058)."""
-    title = page.say("Mails of notices")
+    title = page.say("Notices by mail")
     try:
         await addresses.unsubscribe(session, page.state.keyring, (form.get("token") or token)[:MAX_TOKEN])
     except Gone as error:
         return await _done(page, title, page.tell(error), error.status)
-    said = page.say("No more notices are mailed to you. You can turn mails on again in your profile.")
-    return await _done(page, title, said, to="/profile", button=page.say("Open the profile"))
+    said = page.say("You will no longer get these mails. Turn them back on in your profile.")
+    return await _done(page, title, said, to="/profile", button=page.say("Open profile"))
 
 
 # Small pages
@@ -237,7 +235,7 @@ async def _ask(
 ) -> Response:
     token = token[:MAX_TOKEN]
     if not await addresses.is_valid(session, token, *purposes):
-        return await _over(page, "/profile", page.say("Open the profile"))
+        return await _over(page, "/profile", page.say("Open profile"))
     action = page.request.url.path
     return await page.show("link.html", title=title, text=text, button=button, action=action, token=token)
 
