@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,17 @@ def installation(folder: Path, **environment: str) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def at_localhost(memory: Path, dsn: str, **environment: str) -> Iterator[Server]:
+    """An installation at localhost, where browsers allow passkeys without https, until the end of the block."""
+    port = free_port()
+    url = f"http://localhost:{port}"
+    settings = {"AREA_PORT": str(port), "AREA_PUBLIC_URL": url, "AREA_DATABASE_URL": dsn, **environment}
+    with room(memory) as folder, installation(folder, **settings) as server:
+        server.url = url
+        yield server
 
 
 @contextmanager
@@ -190,6 +201,17 @@ async def arrive(server: Server, browser: Browser, name: str = "", **options: An
         answer = await context.request.post(f"{server.url}/api/auth/login", data=form, headers={"Origin": server.url})
     assert answer.ok, await answer.text()
     return person
+
+
+@asynccontextmanager
+async def visitor(server: Server, browser: Browser, *, answers: tuple[int, ...] = ()) -> AsyncIterator[Person]:
+    """Somebody who is not signed in, until the end of the block; `answers` as of `listen`."""
+    context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
+    one = Person(server, context, await context.new_page(), "nobody")
+    listen(one, one.page, answers=answers)
+    yield one
+    await context.close()
+    assert not one.complaints
 
 
 @pytest_asyncio.fixture

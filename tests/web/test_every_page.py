@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from area.kit import crypto
 from tests.npm import MODULES
 from tests.ports import free_port
-from tests.web.conftest import NARROW, PASSWORD, WIDE, Person, arrive, installation, listen, room
+from tests.web.conftest import NARROW, PASSWORD, WIDE, Person, arrive, at_localhost, visitor
 from tests.web.world import ADMIN, FRONT, World, furnish
 
 AXE = MODULES / "axe-core" / "axe.min.js"
@@ -90,39 +90,20 @@ async def test_page(lived_in, name):
 
 @pytest.mark.parametrize("name", FRONT)
 async def test_front_page(server, browser, lived_in, name):
-    context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
-    person = Person(server, context, await context.new_page(), "nobody")
-    listen(person, person.page)
-    await look(person, FRONT[name])
-    await context.close()
-    assert not person.complaints
+    async with visitor(server, browser) as nobody:
+        await look(nobody, FRONT[name])
 
 
 async def test_what_is_not_there(server, browser, lived_in):
-    context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
-    person = Person(server, context, await context.new_page(), "nobody")
-    listen(person, person.page, answers=(404,))
-    await look(person, "/nothing/here")
-    await context.close()
-    assert not person.complaints
+    async with visitor(server, browser, answers=(404,)) as nobody:
+        await look(nobody, "/nothing/here")
 
 
 @pytest.fixture
 def mailing(memory, dsn, request):
-    """An installation that sends mail, at localhost: where browsers allow passkeys without https."""
-    port = free_port()
-    with (
-        room(memory) as folder,
-        installation(
-            folder,
-            AREA_PORT=str(port),
-            AREA_PUBLIC_URL=f"http://localhost:{port}",
-            AREA_DATABASE_URL=dsn,
-            AREA_SMTP_URL=f"smtp://127.0.0.1:{free_port()}?from=area@example.org&tls=none",
-            **getattr(request, "param", {}),
-        ) as server,
-    ):
-        server.url = f"http://localhost:{port}"
+    """An installation that sends mail."""
+    mail = f"smtp://127.0.0.1:{free_port()}?from=area@example.org&tls=none"
+    with at_localhost(memory, dsn, AREA_SMTP_URL=mail, **getattr(request, "param", {})) as server:
         yield server
 
 
@@ -168,55 +149,47 @@ async def test_pages_of_links_and_of_a_second_factor(mailing, dsn, browser):
     assert not person.complaints
     await person.context.close()
 
-    context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
-    nobody = Person(mailing, context, await context.new_page(), "nobody")
-    listen(nobody, nobody.page, answers=(410,))
-    page = nobody.page
-    await look(nobody, "/forgot-password")
-    await expect(page.get_by_label("E-mail address")).to_be_focused()
-    await page.keyboard.type("ann@example.org")
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_text("If an account has the address")).to_be_visible()
-    await look(nobody, "the link is mailed", shown=True)
-    await look(nobody, "/reset-password?token=" + await link(dsn, "reset"))
-    await look(nobody, "/reset-password?token=used-up")
-    await nobody.go("/sign-in")
-    await page.get_by_label("E-mail address or username").fill("ann")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_label("Code")).to_be_focused()
-    await look(nobody, "/sign-in/second-factor")
-    await page.get_by_label("Code").fill(codes[0])
-    await page.keyboard.press("Enter")
-    await expect(page.locator("summary[aria-label='Your account']")).to_be_visible()
-    assert not nobody.complaints
-    await context.close()
+    async with visitor(mailing, browser, answers=(410,)) as nobody:
+        page = nobody.page
+        await look(nobody, "/forgot-password")
+        await expect(page.get_by_label("E-mail address")).to_be_focused()
+        await page.keyboard.type("ann@example.org")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("If ann@example.org has an account")).to_be_visible()
+        await look(nobody, "the link is mailed", shown=True)
+        await look(nobody, "/reset-password?token=" + await link(dsn, "reset"))
+        await look(nobody, "/reset-password?token=used-up")
+        await nobody.go("/sign-in")
+        await page.get_by_label("E-mail address or username").fill("ann")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_label("Code")).to_be_focused()
+        await look(nobody, "/sign-in/second-factor")
+        await page.get_by_label("Code").fill(codes[0])
+        await page.keyboard.press("Enter")
+        await expect(page.locator("summary[aria-label='Your account']")).to_be_visible()
 
 
 @pytest.mark.parametrize("mailing", [{"AREA_REGISTRATION": "confirm"}], indirect=True)
 async def test_pages_of_a_registration_that_is_confirmed(mailing, dsn, browser):
     person = await arrive(mailing, browser, "ann")
     await person.context.close()
-    context = await browser.new_context(locale="en-GB", viewport=WIDE, reduced_motion="reduce")
-    nobody = Person(mailing, context, await context.new_page(), "nobody")
-    listen(nobody, nobody.page, answers=(410,))
-    page = nobody.page
-    await nobody.go("/sign-up")
-    await page.get_by_label("E-mail address").fill("bob@example.org")
-    await page.get_by_label("Username").fill("bob")
-    await page.get_by_label("Password", exact=True).fill(PASSWORD)
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
-    await look(nobody, "the mail is sent", shown=True)
-    token = crypto.new_token()
-    connection = await asyncpg.connect(dsn.replace("+asyncpg", ""))
-    await connection.execute("update pending_registrations set token_hash = $1", crypto.hash_token(token))
-    await connection.close()
-    await look(nobody, f"/finish-sign-up?token={token}")
-    await expect(page.get_by_label("Password")).to_be_focused()
-    await page.keyboard.type(PASSWORD)
-    await page.keyboard.press("Enter")
-    await expect(page.locator("summary[aria-label='Your account']")).to_be_visible()
-    await look(nobody, f"/finish-sign-up?token={token}")
-    assert not nobody.complaints
-    await context.close()
+    async with visitor(mailing, browser, answers=(410,)) as nobody:
+        page = nobody.page
+        await nobody.go("/sign-up")
+        await page.get_by_label("E-mail address").fill("bob@example.org")
+        await page.get_by_label("Username").fill("bob")
+        await page.locator("#f-password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
+        await look(nobody, "the mail is sent", shown=True)
+        token = crypto.new_token()
+        connection = await asyncpg.connect(dsn.replace("+asyncpg", ""))
+        await connection.execute("update pending_registrations set token_hash = $1", crypto.hash_token(token))
+        await connection.close()
+        await look(nobody, f"/finish-sign-up?token={token}")
+        await expect(page.get_by_label("Password")).to_be_focused()
+        await page.keyboard.type(PASSWORD)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("summary[aria-label='Your account']")).to_be_visible()
+        await look(nobody, f"/finish-sign-up?token={token}")

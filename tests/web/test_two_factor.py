@@ -8,24 +8,13 @@ import pyotp
 import pytest
 from playwright.async_api import expect
 
-from tests.ports import free_port
-from tests.web.conftest import PASSWORD, Person, arrive, installation, room
+from tests.web.conftest import PASSWORD, Person, arrive, at_localhost
 
 
 @pytest.fixture
 def local(memory, dsn):
     """An installation at localhost: where browsers allow passkeys without https."""
-    port = free_port()
-    with (
-        room(memory) as folder,
-        installation(
-            folder,
-            AREA_PORT=str(port),
-            AREA_PUBLIC_URL=f"http://localhost:{port}",
-            AREA_DATABASE_URL=dsn,
-        ) as server,
-    ):
-        server.url = f"http://localhost:{port}"
+    with at_localhost(memory, dsn) as server:
         yield server
 
 
