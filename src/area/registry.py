@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -19,23 +20,32 @@ class Malformed(Exception):
 
 @dataclass(eq=False)  # there is one; what is made of it is kept by it
 class Registry:
-    """Every service, by its slug."""
+    """Every service, by its slug, and by its name, which is what the database knows it by."""
 
     services: dict[str, Service] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
+    by_name: dict[str, Service] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_name = {service.name: service for service in self.services.values()}
 
     def add(self, service: Service, folder: Path | None = None) -> None:
         """Take a service in. Raises `Malformed`."""
         if service.slug in self.services:
             raise Malformed(f"Two connectors call themselves {service.slug!r}.")
-        if any(service.name == other.name for other in self.services.values()):
+        if service.name in self.by_name:
             raise Malformed(f"Two connectors have the name {service.name!r}.")
         components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
         for component in components:
             _examine(component)
-        self.services[service.slug] = service
+        self.services[service.slug] = self.by_name[service.name] = service
         if folder:
             self.folders[service.slug] = folder
+
+    def slug_of(self, name: str) -> str:
+        """The slug of the service with this name; made of the name when the code no longer has it."""
+        service = self.by_name.get(name)
+        return service.slug if service else re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
     def action(self, key: str) -> Action | None:
         """The action `service.component`, or None."""

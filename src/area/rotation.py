@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import records
 from area.accounts import two_factor
 from area.areas.plans import SECRET, secret_context, source_context
-from area.catalog.declared import slug_of
 from area.connections.vault import Ref
 from area.db.models import (
     AreaParameter,
@@ -42,9 +41,8 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
     Credentials, webhook addresses and secrets, secret parameters of AREAs and of their earlier versions. A value that another
     transaction changes meanwhile is left as that one wrote it; one that can't be decrypted is logged and left.
     """
-    known = {service.name: slug for slug, service in registry.services.items()}
     rows = (await session.execute(select(Service.id, Service.name))).all()
-    slugs = {row.id: known.get(row.name) or slug_of(row.name) for row in rows}
+    slugs = {row.id: registry.slug_of(row.name) for row in rows}
     count = 0
     keys = (UserService.user_id, UserService.service_id)
     async for user_id, service_id, token, refresh in _pages(

@@ -49,11 +49,10 @@ async def seal(session: AsyncSession, keyring: Keyring, registry: Registry) -> i
     """Encrypt it once; returns how many texts. AREAs, sources and versions stay what they were."""
     if await is_done(session):
         return 0
-    slugs = {service.name: slug for slug, service in registry.services.items()}
     count = 0
     for row in await session.execute(text(PARAMETERS)):
         value = sealed(
-            keyring, registry, row.kind, f"{slugs.get(row.service)}.{row.component}", row.name, row.value, row.area_id,
+            keyring, registry, row.kind, f"{registry.slug_of(row.service)}.{row.component}", row.name, row.value, row.area_id,
             row.variable_id,
         )  # fmt: skip
         if value != row.value:
@@ -61,9 +60,9 @@ async def seal(session: AsyncSession, keyring: Keyring, registry: Registry) -> i
             await session.execute(text(STORE), {"value": value, **place})
             count += 1
     rows = await session.execute(text(VARIABLES))
-    variables = {(row.kind, f"{slugs.get(row.service)}.{row.component}", row.name): row.id for row in rows}
+    variables = {(row.kind, f"{registry.slug_of(row.service)}.{row.component}", row.name): row.id for row in rows}
     count += await _versions(session, keyring, registry, variables)
-    count += await _sources(session, keyring, registry, slugs)
+    count += await _sources(session, keyring, registry)
     for draft in await session.scalars(select(Draft)):
         if "sealed" not in draft.content:
             draft.content = seal_draft(keyring, draft.user_id, draft.key, draft.content)
@@ -130,9 +129,11 @@ async def _versions(
     return count
 
 
-async def _sources(session: AsyncSession, keyring: Keyring, registry: Registry, slugs: Mapping[str, str]) -> int:
+async def _sources(session: AsyncSession, keyring: Keyring, registry: Registry) -> int:
     count = 0
-    actions = {row.id: f"{slugs.get(row.service)}.{row.component}" for row in await session.execute(text(SOURCES))}
+    actions = {
+        row.id: f"{registry.slug_of(row.service)}.{row.component}" for row in await session.execute(text(SOURCES))
+    }
     for number, key, params in (await session.execute(select(Source.id, Source.key, Source.params))).all():
         action = registry.action(actions[number])
         if action is None:

@@ -257,7 +257,7 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
         .where(UserOAuth2Account.user_id == user_id)
         .order_by(UserOAuth2Account.created_at)
     )
-    slugs = {one.name: slug for slug, one in registry.services.items()} | {registrations.OIDC_ROW: OIDC}
+    slugs = {name: one.slug for name, one in registry.by_name.items()} | {registrations.OIDC_ROW: OIDC}
     names = {slug: registrations.vendor_of(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
     found = [(slugs[row.name], row) for row in rows if row.name in slugs]
     usable = {one.provider for one in offered(registry, settings)} & {slug for slug, _ in found}

@@ -288,8 +288,8 @@ async def services_in_use(session: AsyncSession, registry: Registry, user_id: in
     statement = (
         select(Service.name).join(Component).where(Component.id.in_(components)).distinct().order_by(Service.name)
     )
-    slugs = {service.name: slug for slug, service in registry.services.items()}
-    return [(slugs[name], name) for name in await session.scalars(statement) if name in slugs]
+    names = [name for name in await session.scalars(statement) if name in registry.by_name]
+    return [(registry.slug_of(name), name) for name in names]
 
 
 async def in_use(session: AsyncSession) -> tuple[dict[int, int], dict[int, int]]:
@@ -443,7 +443,6 @@ async def _parts(session: AsyncSession, registry: Registry, action_name: str | i
 
 async def _component(session: AsyncSession, registry: Registry, type_: str, name: str | int) -> tuple[Component, str]:
     """Row and key of a component named by `service.component` or id. Raises `Invalid`."""
-    by_name = {service.name: slug for slug, service in registry.services.items()}
     statement = (
         select(Component, Service).join(Service, Service.id == Component.service_id).where(Component.type == type_)
     )
@@ -461,7 +460,7 @@ async def _component(session: AsyncSession, registry: Registry, type_: str, name
     component, service = row
     if not (component.is_active and service.is_active):
         raise Invalid.field(f"{type_}.component", f"{service.name}: {component.name} is switched off on this server.")
-    return component, f"{by_name.get(service.name, '')}.{component.name}"
+    return component, f"{registry.slug_of(service.name)}.{component.name}"
 
 
 def _keys(service: Any, type_: str) -> list[str]:

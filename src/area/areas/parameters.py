@@ -8,7 +8,6 @@ from sqlalchemy import Row, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas.plans import SECRET, Config, Scope, secret_context
-from area.catalog.declared import slug_of
 from area.db.models import Area, AreaConnection, AreaParameter, Component
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Conflict
@@ -98,7 +97,6 @@ def sealed(
 
 async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Area | Row[Any]]) -> dict[int, Stored]:
     """Present configurations as stored, with the variables' ids by (kind of component, name)."""
-    slugs = {service.name: slug for slug, service in registry.services.items()}
     components = {one for area in areas for one in (area.component_action_id, area.component_reaction_id)}
     named = await session.execute(
         text(
@@ -107,7 +105,7 @@ async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Are
         ),
         {"ids": list(components)},
     )
-    keys = {row[0]: (row[1], f"{slugs.get(row[3]) or slug_of(row[3])}.{row[2]}") for row in named}
+    keys = {row[0]: (row[1], f"{registry.slug_of(row[3])}.{row[2]}") for row in named}
     rows = await session.execute(
         text(
             "select p.area_id, v.component_id, v.name, p.value, v.id from area_parameters p"

@@ -18,7 +18,7 @@ from area.kit.template.filling import Filling
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import Action, Reaction, sensitive
-from area.sdk.fields import Field, fields
+from area.sdk.fields import Field, by_name, fields
 from area.sdk.shapes import Shape
 
 MASK = sensitive.MASK
@@ -173,7 +173,7 @@ def check_texts(
     component: Action | Reaction, given: Mapping[str, Any], place: str, *, allow: str
 ) -> tuple[dict[str, str], list[FieldError]]:
     """Given parameters as texts, and what is wrong with their names and sizes. `allow` is the platform's own parameter."""
-    declared = {one.name: one for one in fields(component.params)}
+    declared = by_name(component.params)
     known = {*declared, allow}
     texts: dict[str, str] = {}
     errors: list[FieldError] = []
@@ -234,7 +234,7 @@ def action_errors(action: Action, given: Mapping[str, Any]) -> list[FieldError]:
 
 
 def _action_params(action: Action, given: Mapping[str, str], errors: list[FieldError]) -> BaseModel | None:
-    declared = {one.name: one for one in fields(action.params)}
+    declared = by_name(action.params)
     values = {name: parse(text, declared[name]) for name, text in given.items() if name in declared}
     try:
         return action.params.model_validate(values)

@@ -310,9 +310,8 @@ def _needed(registry: Registry, part: PartOut) -> Connector | None:
 
 
 async def _connection_states(session: AsyncSession, registry: Registry, user_id: int) -> States:
-    slugs = {service.name: slug for slug, service in registry.services.items()}
     rows = await session.execute(text(STATES), {"user_id": user_id})
-    return {(slugs[row.service], row.name): row.status for row in rows if row.service in slugs}
+    return {(registry.slug_of(row.service), row.name): row.status for row in rows if row.service in registry.by_name}
 
 
 STATES = """

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit
-from area.catalog.declared import component_fields, slug_of
+from area.catalog.declared import component_fields
 from area.catalog.rows import sync as sync
 from area.db.models import Component, Service, SwitchedOff, Variable
 from area.db.notify import Channel
@@ -20,7 +20,6 @@ from area.db.session import notify
 from area.kit.problems import NotFound
 from area.registry import Registry
 from area.sdk import Action
-from area.sdk import Service as Connector
 from area.sdk.fields import Field
 
 
@@ -147,12 +146,11 @@ async def _services(session: AsyncSession, registry: Registry) -> list[ServiceVi
     grouped: dict[str, list[ComponentView]] = defaultdict(list)
     for view in await components(session, registry, include_inactive=True, variables_of=()):
         grouped[view.service].append(view)
-    by_name = {service.name: service for service in registry.services.values()}
-    return [_service_view(row, by_name.get(row.name), grouped) for row in rows]
+    return [_service_view(row, registry, grouped) for row in rows]
 
 
-def _service_view(row: Service, connector: Connector | None, grouped: dict[str, list[ComponentView]]) -> ServiceView:
-    slug = connector.slug if connector else slug_of(row.name)
+def _service_view(row: Service, registry: Registry, grouped: dict[str, list[ComponentView]]) -> ServiceView:
+    connector, slug = registry.by_name.get(row.name), registry.slug_of(row.name)
     return ServiceView(
         id=row.id,
         slug=slug,
@@ -193,11 +191,7 @@ async def components(
         statement = statement.where(Component.is_active, Service.is_active)
     if service in registry.services:
         statement = statement.where(Service.name == registry.services[service].name)
-    slugs = {one.name: one.slug for one in registry.services.values()}
-    rows = [
-        (component, slugs.get(owner.name) or slug_of(owner.name), owner)
-        for component, owner in (await session.execute(statement))
-    ]
+    rows = [(component, registry.slug_of(owner.name), owner) for component, owner in (await session.execute(statement))]
     rows = [row for row in rows if service is None or row[1] == service]
     variables: dict[int, list[Variable]] = defaultdict(list)
     wanted = [row[0].id for row in rows if variables_of is None or f"{row[1]}.{row[0].name}" in variables_of]

@@ -1,7 +1,5 @@
 """What a component declares: its own parameters and return values, with those that the platform adds."""
 
-import re
-
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, fields
 
@@ -35,8 +33,3 @@ def component_fields(component: Action | Reaction) -> tuple[list[Field], list[Fi
     """Parameters (with the platform's own) and return values of a component."""
     own = ONLY_IF if isinstance(component, Action) else DELAY
     return [*fields(component.params), own], list(fields(component.returns))
-
-
-def slug_of(name: str) -> str:
-    """The slug of a service that the code no longer has."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

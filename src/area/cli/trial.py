@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from area.kit.template.condition import Condition
     from area.registry import Registry
-    from area.sdk import Action, Context, Event, Platform, Reaction, Request, Service
+    from area.sdk import Action, Context, Event, Reaction, Request, Service
 
 INSTANTS = 5
 
@@ -250,13 +250,14 @@ class Trial:
 
 async def _without_account(service: "Service", credential: Any, work: "Callable[[Context], Awaitable[None]]") -> None:
     from area.kit.http import Client
-    from area.sdk import Context
+    from area.sdk.context import alone
 
     guard = console.configured(quiet=True).guard()
     client = Client(guard)
     try:
         http = service.http(client, service.fixed(credential))
-        await work(Context(http=http, guard=guard, platform=cast("Platform", Nobody()), credential=credential))
+        error = console.Failed("This is done for an account: name it with --user.")
+        await work(alone(http, guard, credential, error))
     finally:
         await client.close()
 
@@ -266,10 +267,9 @@ def _with_account(
 ) -> None:
     from area import connections
     from area.connections.vault import Ref
-    from area.engine.access import Tokens, http
-    from area.engine.platform import UserPlatform
+    from area.engine.access import Tokens, context
     from area.engine.state import State
-    from area.sdk import Context, OAuth2
+    from area.sdk import OAuth2
 
     async def with_state(state: State) -> None:
         kept = credential
@@ -286,24 +286,9 @@ def _with_account(
             raise console.Failed(
                 f"{user.username} has no connection to {service.name} that can be read; connect it first."
             )
-        await work(
-            Context(
-                http=http(state, tokens, service, Ref(user.id, service.slug), kept),
-                guard=state.guard,
-                platform=UserPlatform(state, user.id, 0),
-                credential=kept,
-            )
-        )
+        await work(context(state, tokens, service, Ref(user.id, service.slug), kept))
 
     console.with_state(with_state)
-
-
-class Nobody:
-    """Stands where AREA itself would be asked on behalf of an account."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Refuse, whatever is asked."""
-        raise console.Failed("This is done for an account: name it with --user.")
 
 
 # What is given
@@ -319,7 +304,7 @@ def _parameters(
     from area.kit.problems import Invalid
     from area.kit.template import condition
     from area.sdk import Action
-    from area.sdk.fields import fields
+    from area.sdk.fields import by_name, fields
 
     values: dict[str, Any] = console.read_object(console.read_text(file), file) if file else {}
     for one in given:
@@ -340,7 +325,7 @@ def _parameters(
             raise Invalid.field("parameters.only_if", str(error)) from error
         if sentences := condition.check(only_if, {one.name for one in fields(component.returns)}):
             raise Invalid(errors=[{"field": "parameters.only_if", "message": sentence} for sentence in sentences])
-    declared = {one.name: one for one in fields(component.params)}
+    declared = by_name(component.params)
     try:
         return component.params.model_validate(
             {name: parse(text, declared[name]) for name, text in texts.items()}

@@ -9,7 +9,7 @@ import asyncio
 import traceback
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import orjson
 import structlog
@@ -31,8 +31,9 @@ from area.kit.net import Blocked, Guard
 from area.kit.problems import Conflict, Invalid, NotFound
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
-from area.sdk import AuthExpired, Context, Credentials, OAuth2, Permanent, Retry
+from area.sdk import AuthExpired, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
+from area.sdk.context import alone
 from area.sdk.http import Fixed
 from area.settings import Settings
 
@@ -91,35 +92,7 @@ class Tested(BaseModel):
     message: str | None = None
 
 
-class NoPlatform:
-    """A connection is tried out; nothing of AREA itself is for it."""
-
-    def _refuse(self) -> NoReturn:
-        raise Permanent("A connection's test can't use AREA itself.")
-
-    async def post_notice(self, title: str, body: str, level: str) -> int:  # noqa: ARG002
-        """Refuse."""
-        self._refuse()
-
-    async def run_area(self, area: int, data: dict[str, Any]) -> int:  # noqa: ARG002
-        """Refuse."""
-        self._refuse()
-
-    async def switch_area(self, area: int, *, active: bool) -> None:  # noqa: ARG002
-        """Refuse."""
-        self._refuse()
-
-    async def areas(self) -> Any:
-        """Refuse."""
-        self._refuse()
-
-    def failures(self, since: datetime) -> Any:  # noqa: ARG002
-        """Refuse."""
-        self._refuse()
-
-    def switched_off(self, since: datetime) -> Any:  # noqa: ARG002
-        """Refuse."""
-        self._refuse()
+NO_PLATFORM = "A connection's test can't use AREA itself."
 
 
 # Connect, test, disconnect
@@ -179,7 +152,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
     try:
         async with asyncio.timeout(TEST_TIMEOUT):
             http = connector.http(client, await _authority(client, connector, credential))
-            context = Context(http=http, guard=guard, platform=NoPlatform(), credential=credential)
+            context = alone(http, guard, credential, Permanent(NO_PLATFORM))
             said = await auth.test(context, credential)
     except (Permanent, AuthExpired) as error:
         return Tested(works=False, expired=True, message=forms.without(secrets, str(error)))
@@ -290,11 +263,10 @@ async def views(
 
     Without the `settings` those that are agreed to at their own site count as available.
     """
-    by_name = {one.name: one for one in registry.services.values() if one.auth}
     found: list[ConnectionView] = []
     for row in await session.execute(MINE, {"user_id": user_id}):
-        connector = by_name.get(row.name)
-        if connector is None:
+        connector = registry.by_name.get(row.name)
+        if connector is None or not connector.auth:
             continue
         if row.connection_id and not (found and found[-1].service == connector.slug):
             found.append(_view(connector, None, row.icon_path, settings))

@@ -9,7 +9,7 @@ from area.kit.problems import FieldError, Invalid
 from area.kit.text import did_you_mean
 from area.sdk import Credentials
 from area.sdk import Service as Connector
-from area.sdk.fields import fields
+from area.sdk.fields import by_name, fields
 from area.sdk.sensitive import MASK
 
 SHORTEST_SECRET = 4  # characters
@@ -55,7 +55,8 @@ def form(connector: Connector) -> list[FieldView]:
 
 def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, Any]) -> BaseModel:
     """The credential as the connector's model. Raises `Invalid` field by field, without what was typed in."""
-    declared = {one.name: one for one in fields(auth.model)}
+    model: type[BaseModel] = auth.model
+    declared = by_name(model)
     errors: list[FieldError] = [
         {"field": name, "message": f"{connector.name} has no such field{did_you_mean(name, declared)}"}
         for name in given

@@ -30,8 +30,9 @@ from area.kit.net import Guard
 from area.kit.oauth2 import Grant, GrantFailed, Keys
 from area.kit.problems import Conflict, Invalid, NotFound
 from area.registry import Registry
-from area.sdk import Access, Account, AuthExpired, Context, OAuth2, Permanent, Retry
+from area.sdk import Access, Account, AuthExpired, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
+from area.sdk.context import alone
 from area.sdk.http import Fixed
 from area.settings import Settings
 
@@ -224,7 +225,7 @@ async def exchange(
 async def who(client: Client, guard: Guard, connector: Connector, auth: OAuth2, access: Access) -> Account:
     """Whose access this is, as the vendor says. Raises `Invalid`."""
     http = connector.http(client, Fixed(access))
-    context = Context(http=http, guard=guard, platform=connections.NoPlatform())
+    context = alone(http, guard, None, Permanent(connections.NO_PLATFORM))
     try:
         async with asyncio.timeout(connections.TEST_TIMEOUT):
             account = await auth.account(context)

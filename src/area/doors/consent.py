@@ -15,12 +15,12 @@ from area.connections.consent import Came, Way
 from area.connections.vault import Ref
 from area.doors import login
 from area.doors.deps import Visitor, token_of
-from area.engine.access import Tokens, http
-from area.engine.platform import UserPlatform
+from area.engine import access
+from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import new_token
 from area.kit.problems import Forbidden, Invalid, Problem, SecondFactorRequired
-from area.sdk import AuthExpired, Context, OAuth2, Permanent, Retry
+from area.sdk import AuthExpired, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 
 COOKIE = "area_consent"  # what binds a log-in to the browser that began it
@@ -98,14 +98,9 @@ async def _try_tokens(state: State, ref: Ref) -> Tested | None:
     tokens = Tokens(state)
     if await tokens.current(ref, connector) is None:
         return None
-    context = Context(
-        http=http(state, tokens, connector, ref, None),
-        guard=state.guard,
-        platform=UserPlatform(state, ref.user_id, 0),
-    )
     try:
         async with asyncio.timeout(connections.TEST_TIMEOUT):
-            await auth.account(context)
+            await auth.account(access.context(state, tokens, connector, ref, None))
     except AuthExpired as error:
         return Tested(works=False, expired=True, message=str(error))
     except (Permanent, Retry) as error:

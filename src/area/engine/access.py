@@ -13,6 +13,7 @@ user is told to reconnect.
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -290,11 +291,30 @@ def http(state: State, tokens: Tokens, service: Service, ref: Ref | None, creden
     return service.http(state.client, service.fixed(credential))
 
 
-def context(state: State, tokens: Tokens, service: Service, ref: Ref, credential: Any, area_id: int = 0) -> Context:
-    """What a connector is given that acts with this connection, beside any execution."""
+def context(
+    state: State,
+    tokens: Tokens,
+    service: Service,
+    ref: Ref | None,
+    credential: Any,
+    *,
+    area_id: int = 0,
+    chain: Sequence[int] = (),
+    key: str = "",
+    memory: dict[str, Any] | None = None,
+    **logged: Any,
+) -> Context:
+    """What a connector is given that acts with a connection, or for nobody (`ref` None). The one place that makes it.
+
+    `area_id` is for whom it acts; `chain` and `key` (of idempotency) are an execution's; `memory` becomes `ctx.state`; `logged` is
+    said with each line that the connector logs.
+    """
     return Context(
         http=http(state, tokens, service, ref, credential),
         guard=state.guard,
-        platform=UserPlatform(state, ref.user_id, area_id),
+        platform=UserPlatform(state, ref.user_id if ref else 0, area_id, list(chain), key),
         credential=credential,
+        state={} if memory is None else memory,
+        idempotency_key=key,
+        log=log.bind(**logged),
     )

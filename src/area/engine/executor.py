@@ -422,15 +422,10 @@ class Executor:
             credential = connection.credential
         key = f"{self.state.instance}-{member.execution_id}"
         chain = [*member.record.chain, area.id]
-        return Context(
-            http=access.http(self.state, self.cache.tokens, service, ref, credential),
-            guard=self.state.guard,
-            platform=UserPlatform(self.state, area.user_id, area.id, chain, key),
-            credential=credential,
-            state=dict(member.record.state),
-            idempotency_key=key,
-            log=log,
-        )
+        return access.context(
+            self.state, self.cache.tokens, service, ref, credential,
+            area_id=area.id, chain=chain, key=key, memory=dict(member.record.state),
+        )  # fmt: skip
 
     # What became of it
 

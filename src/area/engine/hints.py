@@ -195,7 +195,7 @@ async def of_token(state: State, token_hash: str) -> Found | None:
     row = await pool.fetchrow(BY_ADDRESS, token_hash)
     if row is None:
         return None
-    service = next((one for one in state.registry.services.values() if one.name == row["service"]), None)
+    service = state.registry.by_name.get(row["service"])
     action = service and service.actions.get(row["component"])
     if not action or action.hint is None or action.hint.verify is None:
         return None  # it left the code, or has no address of its own

@@ -87,7 +87,7 @@ class Areas:
         credential, ref = None, Ref(area.user_id, service.slug, plan.action_connection)
         if service.auth is not None:
             credential = (await self._cache.connection(*ref)).credential
-        context = access.context(self._state, self._cache.tokens, service, ref, credential, area.id)
+        context = access.context(self._state, self._cache.tokens, service, ref, credential, area_id=area.id)
         flooding = not self._users.take(area.user_id, FLOOD_RATE, FLOOD_BURST)
         accepted = []
         try:

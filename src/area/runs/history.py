@@ -24,7 +24,7 @@ from area.kit.text import dump_json
 from area.registry import Registry
 from area.runs import ExecutionView, masked
 from area.sdk import Action, Reaction
-from area.sdk.fields import fields
+from area.sdk.fields import by_name
 
 By = Literal["hour", "day"]
 
@@ -114,9 +114,8 @@ async def replays(session: AsyncSession, ids: Sequence[int]) -> dict[int, int]:
 
 async def services_of(session: AsyncSession, registry: Registry, area_ids: Collection[int]) -> dict[int, list[str]]:
     """The slugs of each AREA's two services: where its events come from, and where they lead."""
-    slugs = {service.name: slug for slug, service in registry.services.items()}
     rows = await session.execute(SERVICES, {"ids": list(area_ids)})
-    return {area_id: [slugs.get(name, name) for name in names] for area_id, *names in rows}
+    return {area_id: [registry.slug_of(name) for name in names] for area_id, *names in rows}
 
 
 async def names(session: AsyncSession, user_id: int) -> list[tuple[int, str]]:
@@ -176,7 +175,7 @@ async def _variables(session: AsyncSession, registry: Registry, config: Config) 
 
 def _shown(component: Action | Reaction | None, texts: Mapping[str, str]) -> dict[str, Any]:
     """Stored texts as written; secrets are dots."""
-    declared = {one.name: one for one in fields(component.params)} if component else {}
+    declared = by_name(component.params) if component else {}
     shown: dict[str, Any] = {}
     for name in [*(one for one in declared if one in texts), *(one for one in texts if one not in declared)]:
         value = texts[name]

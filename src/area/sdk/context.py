@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 import structlog
@@ -52,6 +52,17 @@ class Platform(Protocol):
         ...
 
 
+class NoPlatform:
+    """A platform where no account is: whatever is asked of it raises `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse."""
+        raise self._error
+
+
 async def _nothing_to_save() -> None:
     """Save nothing: there is no trigger."""
 
@@ -83,3 +94,8 @@ class Context:
         For vendors that take a UUID as the id of a request or of what is created. Empty in a trigger.
         """
         return str(uuid5(NAMESPACE_URL, self.idempotency_key + purpose)) if self.idempotency_key else ""
+
+
+def alone(http: Http, guard: Guard, credential: Any, error: Exception) -> Context:
+    """A context where no account is: to try a credential, a token or a function. What is asked of the platform raises `error`."""
+    return Context(http=http, guard=guard, platform=NoPlatform(error), credential=credential)

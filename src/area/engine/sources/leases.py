@@ -214,7 +214,7 @@ class Leases:
 
     def _watched(self, row: asyncpg.Record) -> Watched | None:
         name, _, service_name = row["component"].partition("\n")
-        service = next((one for one in self.state.registry.services.values() if one.name == service_name), None)
+        service = self.state.registry.by_name.get(service_name)
         action = service.actions.get(name) if service else None
         if action is None:
             return None  # it left the code; its AREAs say so
@@ -355,9 +355,9 @@ class Leases:
     async def context(self, source: Watched) -> Context:
         """What the connector is given. Raises `Retry` without a connection, `AuthExpired` with one that has ended."""
         service = source.action.service
-        credential, ref = None, None
-        if service.auth is not None and source.user_id is not None:
-            ref = Ref(source.user_id, service.slug, source.connection)
+        credential = None
+        ref = None if source.user_id is None else Ref(source.user_id, service.slug, source.connection)
+        if service.auth is not None and ref is not None:
             connection = await self.cache.connection(*ref)
             credential = connection.credential
             source.since = connection.since
@@ -365,14 +365,8 @@ class Leases:
                 raise Retry(f"Connect {service.name} first.", EXPIRED_RECHECK)
             if connection.status != "works":
                 raise AuthExpired(f"Reconnect {service.name}; what happens meanwhile is caught up afterwards.")
-        return Context(
-            http=access.http(self.state, self.cache.tokens, service, ref, credential),
-            guard=self.state.guard,
-            platform=UserPlatform(self.state, source.user_id or 0, 0),
-            credential=credential,
-            state=source.state,
-            log=log.bind(source=source.id),
-        )
+        tokens = self.cache.tokens
+        return access.context(self.state, tokens, service, ref, credential, memory=source.state, source=source.id)
 
 
 def stale_after(every: timedelta | None) -> timedelta:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,7 +16,7 @@ from yarl import URL
 from area.kit.clock import now
 from area.kit.http import Client, Response
 from area.kit.net import Guard
-from area.sdk.context import Context
+from area.sdk.context import Context, alone
 from area.sdk.credentials import Credentials
 from area.sdk.dedupe import Seen, fresh
 from area.sdk.errors import AuthExpired, ConnectorError, Permanent, Retry
@@ -61,13 +61,6 @@ class _Granted(Fixed):
         return self._auth.refuses(response)
 
 
-class _Alone:
-    """A platform for those that need none."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AssertionError(f"ctx.platform.{name}: there is no platform in this test")
-
-
 @contextlib.asynccontextmanager
 async def connector(
     service: Service,
@@ -97,7 +90,7 @@ async def connector(
     client = Elsewhere(guard, doubles)
     http = service.http(client, authority, _Granted(auth, app_token) if isinstance(auth, OAuth2) else None)
     try:
-        yield Context(http=http, guard=guard, platform=_Alone(), credential=credential)
+        yield alone(http, guard, credential, AssertionError("There is no platform in this test."))
     finally:
         await client.close()
 
