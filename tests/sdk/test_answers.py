@@ -2,16 +2,16 @@
 
 import pytest
 
-from area.sdk import Permanent, Row, filled, found, look, parse
+from area.sdk import Output, Permanent, composed, lookup, output, parse
 from area.sdk.fields import fields
 
 
-class Message(Row):
+class Message(Output):
     """A message."""
 
-    id: str = found("id", "What names it", "1")
-    author: str | None = found("from.user.name from.bot.name", "Who wrote it", "Ada", None)
-    first: str | None = found("files.0.name", "Its first file", "a.txt", None)
+    id: str = output("id", "What names it", "1")
+    author: str | None = output("from.user.name from.bot.name", "Who wrote it", "Ada", None)
+    first: str | None = output("files.0.name", "Its first file", "a.txt", None)
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def test_fields_are_found_by_path(values, author, first):
     assert Message.model_validate_json(message.model_dump_json()) == message
 
 
-class Labeled(Row):
-    text: str = found("fields.text", "Text", "Hello", "")
-    names: list[str] = found("labels", "Labels", ["a"], [])
-    more: str | None = found("more", "More", "x", None)
-    day: str = found("date day", "Day", "Monday", "")
-    file: str = filled("{dir folder}/{name}", "File", "a/b", "")
+class Labeled(Output):
+    text: str = output("fields.text", "Text", "Hello", "")
+    names: list[str] = output("labels", "Labels", ["a"], [])
+    more: str | None = output("more", "More", "x", None)
+    day: str = output("date day", "Day", "Monday", "")
+    file: str = composed("{dir folder}/{name}", "File", "a/b", "")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_null_stands_for_the_default(values, text, names):
 def test_of_several_paths_an_empty_one_is_passed_over():
     told = parse(Labeled, {"date": "", "day": "Monday", "dir": "", "folder": "a", "name": "b"}, "Notes")
     assert (told.day, told.file) == ("Monday", "a/b")
-    assert look("dir folder", {"dir": "", "folder": 0}) == 0
-    assert look("dir", {"dir": ""}, "x") == look("dir folder", {"dir": ""}, "x") == ""
+    assert lookup("dir folder", {"dir": "", "folder": 0}) == 0
+    assert lookup("dir", {"dir": ""}, "x") == lookup("dir folder", {"dir": ""}, "x") == ""
 
 
 def test_what_has_no_default_has_to_be_there():

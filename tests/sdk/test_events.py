@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from area.sdk import Permanent, Row, found, news, whose
+from area.sdk import Output, Permanent, account_ids, new_events, output
 from area.sdk.testing import delivery
 
 
-class Note(Row):
-    id: int = found("id", "Its id", 1)
-    at: datetime | None = found("at", "When", "2026-11-23T09:00:00Z", None)
+class Note(Output):
+    id: int = output("id", "Its id", 1)
+    at: datetime | None = output("at", "When", "2026-11-23T09:00:00Z", None)
 
 
 def test_a_header_that_has_to_be_there_is_read_or_missed():
@@ -26,9 +26,9 @@ async def told(*days: int | None):
 
 
 async def test_rows_are_events_by_their_fields():
-    one, other = [event async for event in news(told(23, None))]
+    one, other = [event async for event in new_events(told(23, None))]
     assert (one.id, one.data.id, one.at, other.id) == ("0", 0, None, "1")
-    one, other = [event async for event in news(told(23, None), "{id}@{at}", "at")]
+    one, other = [event async for event in new_events(told(23, None), "{id}@{at}", "at")]
     assert (one.id, one.at, other.at) == ("0@2026-11-23T00:00:00+00:00", one.data.at, None)
 
 
@@ -49,6 +49,6 @@ async def test_rows_are_events_by_their_fields():
 def test_whose_accounts_it_is_about(path, where, body, expected):
     if expected is None:
         with pytest.raises(Permanent, match="not told whose account"):
-            whose(path, where)(delivery(json=body))
+            account_ids(path, where)(delivery(json=body))
     else:
-        assert whose(path, where)(delivery(json=body)) == expected
+        assert account_ids(path, where)(delivery(json=body)) == expected

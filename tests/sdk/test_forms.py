@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 from pydantic import ValidationError
 
-from area.sdk import AuthExpired, Permanent, Retry, Service, asked
+from area.sdk import AuthExpired, Permanent, Retry, Service, param
 from area.sdk.fields import fields
 from area.sdk.forms import form, secret, server, tried
 from area.sdk.testing import Double, connector
@@ -18,7 +18,7 @@ AUTH = form(
     params={"as": "{user}"},
     base_url="{server}/api",
     server=server(AT),
-    user=(Annotated[str, asked("Your name", "ada")], "me"),
+    user=(Annotated[str, param("Your name", "ada")], "me"),
     token=secret("Token", "t0ken", min_length=3),
 )
 

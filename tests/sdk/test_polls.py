@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from area.sdk import daily, entered, stamp
+from area.sdk import daily, entered, timestamp
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -34,4 +34,4 @@ def test_a_time_of_day_comes_once_a_day():
 
 def test_a_moment_is_told_in_utc_to_the_second():
     moment = datetime(2026, 11, 23, 10, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=1)))
-    assert stamp(moment) == "2026-11-23T09:00:00Z"
+    assert timestamp(moment) == "2026-11-23T09:00:00Z"

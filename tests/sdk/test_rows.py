@@ -11,18 +11,18 @@ from area.sdk import (
     AuthExpired,
     Gone,
     Option,
+    Output,
     Pages,
     Permanent,
     Response,
     Retry,
-    Row,
     Service,
-    filled,
-    found,
-    given,
-    look,
+    composed,
+    lookup,
+    output,
     profile,
     quoted,
+    without_blanks,
 )
 from area.sdk.oauth2 import OAuth2
 from area.sdk.testing import Answer, Double, connector
@@ -30,15 +30,15 @@ from area.sdk.testing import Answer, Double, connector
 AT = "https://api.notes.example"
 
 
-class Files(Row):
-    names: list[str] = found("files.*.name", "Names of its files", ["a.txt"], [])
-    last: str = found("files.-1.name", "Name of the last one", "a.txt", "")
+class Files(Output):
+    names: list[str] = output("files.*.name", "Names of its files", ["a.txt"], [])
+    last: str = output("files.-1.name", "Name of the last one", "a.txt", "")
 
 
-class Note(Row):
-    id: int = found("id", "Its id", 1)
-    writer: str = found("by.name", "Who wrote it", "Ada", "")
-    link: str = filled("https://notes.example/{by.name}/{id}", "Its address", "https://notes.example/Ada/1", "")
+class Note(Output):
+    id: int = output("id", "Its id", 1)
+    writer: str = output("by.name", "Who wrote it", "Ada", "")
+    link: str = composed("https://notes.example/{by.name}/{id}", "Its address", "https://notes.example/Ada/1", "")
 
 
 def service(**more: Any) -> Service:
@@ -96,8 +96,8 @@ async def test_the_last_row_may_be_the_cursor_of_a_vendor_that_says_whether_ther
 
 def test_places_in_a_list_are_counted_from_both_ends():
     values = {"all": ["a", "b"], "name": "text"}
-    assert [look(f"all.{place}", values) for place in (0, 1, 2, -1, -2, -3)] == ["a", "b", None, "b", "a", None]
-    assert look("name.-1", values) is None
+    assert [lookup(f"all.{place}", values) for place in (0, 1, 2, -1, -2, -3)] == ["a", "b", None, "b", "a", None]
+    assert lookup("name.-1", values) is None
 
 
 def test_what_an_address_is_filled_in_with_is_quoted():
@@ -107,7 +107,11 @@ def test_what_an_address_is_filled_in_with_is_quoted():
 
 def test_what_was_left_empty_is_left_out():
     left_out = {"title": "", "due": None, "tags": [], "more": {}}
-    assert given(text="Hello", loud=False, priority=0, **left_out) == {"text": "Hello", "loud": False, "priority": 0}
+    assert without_blanks(text="Hello", loud=False, priority=0, **left_out) == {
+        "text": "Hello",
+        "loud": False,
+        "priority": 0,
+    }
 
 
 async def test_an_address_in_the_answer_leads_on(vendor):
@@ -139,8 +143,8 @@ async def test_of_a_list_those_rows_are_read_that_are_wanted(vendor):
     vendor.on("GET", "/notes", {"all": [{"id": 1}, {"id": 2, "gone": True}, {"id": 3}, {"id": 4}]})
     pages = Pages("all")
     assert [one["id"] for one in await rows(vendor, pages, where=lambda row: "gone" not in row)] == [1, 3, 4]
-    found = await rows(vendor, pages, Note, where=lambda row: "gone" not in row, most=2)
-    assert [one.id for one in found] == [1, 3]
+    output = await rows(vendor, pages, Note, where=lambda row: "gone" not in row, most=2)
+    assert [one.id for one in output] == [1, 3]
 
 
 async def test_what_passes_is_known_of_the_service_or_of_a_request(vendor):
@@ -312,8 +316,8 @@ async def test_options_are_the_rows_of_a_list(vendor):
     )
     async with connector(notes, vendor) as ctx:
         assert await notes.pickers["notes"](ctx, {"shelf": "a/b"}) == []
-        found = await notes.pickers["notes"](ctx, {"shelf": "a/b", "deep": "1"})
-    assert [(one.value, one.label, one.hint) for one in found] == [("1", "#a", "Ada"), ("3", "3", "")]
+        output = await notes.pickers["notes"](ctx, {"shelf": "a/b", "deep": "1"})
+    assert [(one.value, one.label, one.hint) for one in output] == [("1", "#a", "Ada"), ("3", "3", "")]
     assert (vendor.asked[-1].path, vendor.asked[-1].query) == ("/shelves/a%2Fb/notes", {"deep": "1"})
 
 

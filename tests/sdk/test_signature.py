@@ -14,18 +14,18 @@ from area.sdk import (
     Made,
     Nothing,
     Option,
+    Output,
     Request,
-    Row,
     Service,
     Subscription,
-    asked,
-    news,
+    new_events,
+    param,
     unsigned,
 )
 from area.sdk.fields import by_name, fields
 from area.sdk.testing import delivery
 
-Folder = Annotated[str, asked("Folder", "ideas", pick="folders", max_length=5)]
+Folder = Annotated[str, param("Folder", "ideas", pick="folders", max_length=5)]
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ async def test_arguments_are_parameters_in_their_order_with_what_is_asked_of_the
     async def write(
         ctx: Context,
         folder: Folder,
-        text: Annotated[str, asked("Text", "Hello")] = "-",
-        loud: Annotated[bool, asked("Loud", True)] = False,
+        text: Annotated[str, param("Text", "Hello")] = "-",
+        loud: Annotated[bool, param("Loud", True)] = False,
     ) -> Made:
         """In a folder."""
         return Made(id=f"{folder} {text} {loud}")
@@ -62,7 +62,7 @@ async def test_arguments_are_parameters_in_their_order_with_what_is_asked_of_the
 
 async def test_another_description_keeps_the_example_and_the_picker(notes):
     @notes.poll("A note is written", every=timedelta(minutes=1))
-    async def written(ctx: Context, folder: Annotated[Folder, asked("Only this folder")] = "") -> Events[Made]:
+    async def written(ctx: Context, folder: Annotated[Folder, param("Only this folder")] = "") -> Events[Made]:
         yield Event(folder, Made(id=folder))
 
     folder = by_name(written.params)["folder"]
@@ -99,11 +99,11 @@ async def test_events_may_be_yielded_or_what_yields_them_be_returned(notes):
 
     @notes.poll("A note is written", every=timedelta(minutes=1))
     async def written(ctx: Context, folder: Folder) -> Events[Made]:
-        return news(listed(folder))
+        return new_events(listed(folder))
 
     @notes.poll("A note is read", every=timedelta(minutes=1))
     def read(folder: Folder) -> Events[Made]:
-        return news(listed(folder))
+        return new_events(listed(folder))
 
     for action in (written, read):
         assert action.returns is Made
@@ -112,7 +112,7 @@ async def test_events_may_be_yielded_or_what_yields_them_be_returned(notes):
 
     @notes.webhook("A note is shared", verify=unsigned("a test"))
     async def shared(request: Request) -> Events[Made]:
-        return news(listed(request.method))
+        return new_events(listed(request.method))
 
     assert [one.id async for one in shared.function(None, shared.params(), delivery())] == ["POSTa", "POSTb"]
 
@@ -120,7 +120,7 @@ async def test_events_may_be_yielded_or_what_yields_them_be_returned(notes):
 async def test_subscriptions_take_the_parameters_that_they_need(notes):
     @notes.webhook("A note is shared", verify=unsigned("a test"))
     async def shared(
-        ctx: Context, request: Request, folder: Folder, deep: Annotated[bool, asked("Deep", True)] = True
+        ctx: Context, request: Request, folder: Folder, deep: Annotated[bool, param("Deep", True)] = True
     ) -> Events[Made]:
         yield Event(request.path, Made(id=folder))
 
@@ -144,7 +144,7 @@ async def test_subscriptions_take_the_parameters_that_they_need(notes):
 
 
 async def test_webhooks_of_one_shape_are_declared_in_a_table(notes):
-    class Share(Row):
+    class Share(Output):
         id: str
         by: str
 
@@ -206,7 +206,7 @@ async def test_pickers_take_fields_of_the_form_once_they_are_filled_in(notes):
 
 
 def test_models_may_stand_for_all_parameters(notes):
-    class Where(Row):
+    class Where(Output):
         folder: Folder
 
     @notes.reaction("Delete a note")

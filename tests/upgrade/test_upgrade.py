@@ -41,6 +41,9 @@ HERE = Path(__file__).parent
 COMMIT = "4abbf44"
 KNOWN = json.loads((HERE / "installation.json").read_text())
 
+# the old connectors use the SDK's old names, which warn
+pytestmark = pytest.mark.filterwarnings("ignore:area.sdk.* is now area.:DeprecationWarning")
+
 MOMENTS = """
 select table_name, string_agg(format('%1$I = %1$I + $1::interval', column_name), ', ') as changes
 from information_schema.columns c join information_schema.tables t using (table_schema, table_name)

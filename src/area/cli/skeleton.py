@@ -21,10 +21,10 @@ class Piece:
 
 
 ITEM = """
-class Item(Row):
-    id: str = found("id", "What names the item", "42")
-    title: str = found("title", "Title", "Hello")
-    created_at: datetime = found("created_at", "When it was made", "2026-11-23T09:00:00Z")
+class Item(Output):
+    id: str = output("id", "What names the item", "42")
+    title: str = output("title", "Title", "Hello")
+    created_at: datetime = output("created_at", "When it was made", "2026-11-23T09:00:00Z")
 """
 
 PIECES = {
@@ -33,7 +33,7 @@ PIECES = {
         code='''
 @service.poll("A new item appears", every=timedelta(minutes=5))
 async def new_item(
-    ctx: Context, since: datetime, topic: Annotated[str, asked("Topic of the items", "python", min_length=1)]
+    ctx: Context, since: datetime, topic: Annotated[str, param("Topic of the items", "python", min_length=1)]
 ) -> Events[Item]:
     """An item appears under a topic. Those that are there when the AREA is switched on don't fire."""
     query = {"topic": topic, "since": since.isoformat()}
@@ -71,7 +71,7 @@ async def test_a_vendor_that_is_away_is_asked_again(ctx, vendor):
         imports={
             "datetime": {"datetime", "timedelta"},
             "typing": {"Annotated"},
-            "area.sdk": {"Context", "Event", "Events", "Row", "asked", "found"},
+            "area.sdk": {"Context", "Event", "Events", "Output", "output", "param"},
         },
         test_imports={"datetime": {"UTC", "datetime"}, "area.sdk": {"Retry"}},
         uses={"new_item"},
@@ -84,9 +84,9 @@ async def test_a_vendor_that_is_away_is_asked_again(ctx, vendor):
     "webhook": Piece(
         name="item_changed",
         code='''
-class Change(Row):
-    id: str = found("id", "What names the item", "42")
-    title: str = found("title", "Its title now", "Hello")
+class Change(Output):
+    id: str = output("id", "What names the item", "42")
+    title: str = output("title", "Its title now", "Hello")
 
 
 @service.webhook("An item changes", verify=hmac_sha256("X-Signature-256", prefix="sha256="))
@@ -134,7 +134,7 @@ def test_what_is_not_signed_is_refused():
         item_changed.verify.check(delivery(b"{}", x_signature_256="sha256=00"), "secret", Nothing())
 """,
         imports={
-            "area.sdk": {"Event", "Events", "Permanent", "Request", "Row", "found", "hmac_sha256", "parse"},
+            "area.sdk": {"Event", "Events", "Permanent", "Request", "Output", "hmac_sha256", "output", "parse"},
         },
         test_imports={
             "datetime": {"UTC", "datetime"},
@@ -208,9 +208,9 @@ def test_the_next_instant_is_strictly_later(after, planned):
     "listen": Piece(
         name="message_arrives",
         code='''
-class Message(Row):
-    id: str = found("id", "What names the message", "7")
-    text: str = found("text", "What it says", "Hello")
+class Message(Output):
+    id: str = output("id", "What names the message", "7")
+    text: str = output("text", "What it says", "Hello")
 
 
 @service.listen("A message arrives")
@@ -244,7 +244,7 @@ async def test_messages_are_heard_and_remembered(ctx, vendor):
 """,
         imports={
             "": {"asyncio"},
-            "area.sdk": {"Context", "Event", "Events", "Row", "found", "parse"},
+            "area.sdk": {"Context", "Event", "Events", "Output", "output", "parse"},
         },
         test_imports={"contextlib": {"aclosing"}, "area.sdk": {"Nothing"}},
         uses={"message_arrives"},
@@ -255,7 +255,7 @@ async def test_messages_are_heard_and_remembered(ctx, vendor):
         code='''
 @service.reaction("Make an item")
 async def create_item(
-    ctx: Context, title: Annotated[str, asked("Title of the item", "{{title}}", min_length=1, max_length=200)]
+    ctx: Context, title: Annotated[str, param("Title of the item", "{{title}}", min_length=1, max_length=200)]
 ) -> Made:
     """Make an item. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once."""
     headers = {"Idempotency-Key": ctx.idempotency_key}
@@ -276,7 +276,7 @@ async def test_an_item_is_made_once_however_often_it_is_tried(ctx, vendor):
     assert vendor.asked == [("POST", "/items", {})]
     assert vendor.got == [(b'{"title":"Hello"}', "execution-7")]
 """,
-        imports={"typing": {"Annotated"}, "area.sdk": {"Context", "Made", "asked"}},
+        imports={"typing": {"Annotated"}, "area.sdk": {"Context", "Made", "param"}},
         test_imports={"area.sdk": {"Made"}},
         uses={"create_item"},
     ),

@@ -1,16 +1,17 @@
 """All that a connector may import."""
 
-from area.sdk.answers import Made, Row, fill, filled, found, look
+from area.sdk.answers import Made, Output, compose, composed, lookup, output
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.credentials import Credentials
 from area.sdk.decoding import Reader
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
-from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription, news, whose
-from area.sdk.fields import Option, Pick, asked
+from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription, account_ids, new_events
+from area.sdk.fields import Option, Pick, param
 from area.sdk.hints import Hint
-from area.sdk.http import Access, Http, Pages, Response, given, parse, quoted
+from area.sdk.http import Access, Http, Pages, Response, parse, quoted, without_blanks
 from area.sdk.oauth2 import Account, OAuth2, Quirks, profile
-from area.sdk.polls import daily, entered, stamp
+from area.sdk.polls import daily, entered, timestamp
+from area.sdk.renamed import renamed
 from area.sdk.service import Action, Firing, Inbound, Nothing, Reaction, Service, Webhooks
 from area.sdk.sockets import explain, tls_context
 from area.sdk.timers import Timer, ZoneName
@@ -51,6 +52,7 @@ __all__ = [
     "Nothing",
     "OAuth2",
     "Option",
+    "Output",
     "Pages",
     "Permanent",
     "Pick",
@@ -63,37 +65,52 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
-    "Row",
     "Service",
     "Subscription",
     "Timer",
     "Verify",
     "Webhooks",
     "ZoneName",
+    "account_ids",
     "address_token",
-    "asked",
     "bearer_jwt",
+    "compose",
+    "composed",
     "daily",
     "entered",
     "explain",
-    "fill",
-    "filled",
-    "found",
-    "given",
     "hmac_sha1",
     "hmac_sha256",
     "hmac_timestamped",
     "hmac_versioned",
-    "look",
-    "news",
+    "lookup",
+    "new_events",
+    "output",
+    "param",
     "parse",
     "profile",
     "quoted",
     "secret_in_query",
     "shared_token",
-    "stamp",
     "standard_webhooks",
+    "timestamp",
     "tls_context",
     "unsigned",
-    "whose",
+    "without_blanks",
 ]
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "asked": "param",
+        "found": "output",
+        "filled": "composed",
+        "Row": "Output",
+        "look": "lookup",
+        "given": "without_blanks",
+        "whose": "account_ids",
+        "news": "new_events",
+        "stamp": "timestamp",
+        "fill": "compose",
+    },
+)

@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from area.sdk.renamed import renamed
 
-class Row(BaseModel):
-    """A model that is made of the vendor's JSON by the paths of `found` and the templates of `filled`, or by its own names."""
+
+class Output(BaseModel):
+    """A model that is made of the vendor's JSON by the paths of `output` and the templates of `composed`, or by its own names."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -20,19 +22,19 @@ class Row(BaseModel):
         templates, paths = _extras(cls, "filled"), _extras(cls, "look")
         if not isinstance(values, Mapping) or not (templates or paths):
             return values
-        made: dict[str, Any] = {name: fill(template, values) for name, template in templates.items()}
-        made |= {name: look(path, values) for name, path in paths.items()}
+        made: dict[str, Any] = {name: compose(template, values) for name, template in templates.items()}
+        made |= {name: lookup(path, values) for name, path in paths.items()}
         return {**values, **{name: value for name, value in made.items() if value is not None}}
 
 
-class Made(Row):
+class Made(Output):
     """What was made or changed."""
 
     id: str = Field(description="Its id", examples=["42"], coerce_numbers_to_str=True)
 
 
-def found(path: str, description: str, example: Any, default: Any = ...) -> Any:
-    """Declare a field of a `Row` that the vendor's JSON holds at `path`, such as `from.user.name` or `files.0.name`.
+def output(path: str, description: str, example: Any, default: Any = ...) -> Any:
+    """Declare a field of a `Output` that the vendor's JSON holds at `path`, such as `from.user.name` or `files.0.name`.
 
     Of several paths, separated by blanks, the first that is there and not empty counts. A name that begins with `@` keeps its dots. `files.-1` is
     the last one, `files.*.name` a list of all of them, for fields that are lists. Without a `default` it has to be there;
@@ -47,22 +49,22 @@ def found(path: str, description: str, example: Any, default: Any = ...) -> Any:
     return info
 
 
-def filled(template: str, description: str, example: Any, default: Any = ...) -> Any:
-    """Declare a field of a `Row` that is made of others of the vendor's: `https://www.twitch.tv/{user_login}`."""
+def composed(template: str, description: str, example: Any, default: Any = ...) -> Any:
+    """Declare a field of a `Output` that is made of others of the vendor's: `https://www.twitch.tv/{user_login}`."""
     return Field(default, description=description, examples=[example], json_schema_extra={"filled": template})
 
 
-def look(path: str, values: Any, default: Any = None) -> Any:
-    """What parsed JSON holds at `path`, written as for `found`; `default` when nothing or null is there."""
+def lookup(path: str, values: Any, default: Any = None) -> Any:
+    """What parsed JSON holds at `path`, written as for `output`; `default` when nothing or null is there."""
     there = [value for one in path.split() if (value := _at(_parts(one), values)) is not None]
     return next((value for value in there if value != ""), there[0] if there else default)
 
 
-def fill(template: str, values: Any) -> str | None:
+def compose(template: str, values: Any) -> str | None:
     """The template with what is at each path in braces; None when one of them is not there."""
     text = ""
     for place, part in enumerate(template.replace("}", "{").split("{")):
-        value = look(part, values) if place % 2 else part
+        value = lookup(part, values) if place % 2 else part
         if value is None:
             return None
         text += str(value)
@@ -100,3 +102,8 @@ def _within(value: Any, part: str | int) -> Any:
 def _extras(model: type[BaseModel], kind: str) -> dict[str, str]:
     extras = {name: info.json_schema_extra for name, info in model.model_fields.items()}
     return {name: str(one[kind]) for name, one in extras.items() if isinstance(one, dict) and kind in one}
+
+
+__getattr__ = renamed(
+    __name__, {"found": "output", "filled": "composed", "Row": "Output", "look": "lookup", "fill": "compose"}
+)

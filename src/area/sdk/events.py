@@ -9,8 +9,9 @@ import orjson
 from pydantic import BaseModel
 from typing_extensions import override
 
-from area.sdk.answers import fill, look
+from area.sdk.answers import compose, lookup
 from area.sdk.errors import Permanent
+from area.sdk.renamed import renamed
 
 Data = TypeVar("Data", bound=BaseModel)
 
@@ -32,7 +33,7 @@ class Event(Generic[Data]):
 Events = AsyncIterator[Event[Data]]
 
 
-async def news(rows: AsyncIterator[Data], name: str = "{id}", at: str = "") -> Events[Data]:
+async def new_events(rows: AsyncIterator[Data], name: str = "{id}", at: str = "") -> Events[Data]:
     """The rows of a list as events. `name`, a template of their fields, is their id, and the field `at` their time, if
     given.
     """
@@ -118,18 +119,21 @@ class Subscription:
     secret: str | None = field(default=None, repr=False)
 
 
-def whose(path: str, id: str = "") -> Callable[[Request], list[str]]:  # noqa: A002 - as Account's
+def account_ids(path: str, id: str = "") -> Callable[[Request], list[str]]:  # noqa: A002 - as Account's
     """Make `Inbound.accounts`: find the ids of the accounts at `path` (as for `output`) of a delivery, one or a list.
 
     `id` is the path to the id in each, or a template as for `composed`. Raises `Permanent` when there is none.
     """
 
     def accounts(request: Request) -> list[str]:
-        told = look(path, request.json())
+        told = lookup(path, request.json())
         each = told if isinstance(told, list) else [told]
-        names: list[Any] = [fill(id, one) if "{" in id else look(id, one) if id else one for one in each]
+        names: list[Any] = [compose(id, one) if "{" in id else lookup(id, one) if id else one for one in each]
         if not all(isinstance(one, str) for one in names):
             raise Permanent("It is not told whose account it is about.")
         return names
 
     return accounts
+
+
+__getattr__ = renamed(__name__, {"whose": "account_ids", "news": "new_events"})

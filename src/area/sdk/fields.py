@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from area.kit.text import dump_json
 from area.sdk import sensitive, shapes
+from area.sdk.renamed import renamed
 from area.sdk.sensitive import Holds
 from area.sdk.shapes import Shape, Shaped, Shapes
 
@@ -59,7 +60,7 @@ class Option:
     hint: str = ""
 
 
-def asked(
+def param(
     description: str,
     example: Any = None,
     *,
@@ -251,3 +252,6 @@ def _one_type(hint: Any) -> VariableType:
     if issubclass(hint, str | enum.Enum | SecretStr):
         return "string"
     return "json"
+
+
+__getattr__ = renamed(__name__, {"asked": "param"})

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, SecretStr, create_model
 
-from area.sdk.answers import look
+from area.sdk.answers import lookup
 from area.sdk.context import Context
 from area.sdk.credentials import Credentials
 from area.sdk.errors import AuthExpired, Permanent
-from area.sdk.fields import asked
+from area.sdk.fields import param
 from area.sdk.http import Access
 
 Trial = Callable[[Context, Any], Awaitable[None]]
@@ -47,7 +47,7 @@ def form(
 
 def secret(description: str, example: str | None = None, **constraints: Any) -> Any:
     """A field that is stored encrypted and shown as dots. Takes the arguments of `param`."""
-    return Annotated[SecretStr, asked(description, example, **constraints)]
+    return Annotated[SecretStr, param(description, example, **constraints)]
 
 
 def server(example: str, description: str = "Address of your server", *, scheme: str = "https") -> Any:
@@ -63,7 +63,7 @@ def server(example: str, description: str = "Address of your server", *, scheme:
             raise ValueError(f"It must be the address of a server, such as {example}.")
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
-    return Annotated[str, AfterValidator(origin), asked(description, example)]
+    return Annotated[str, AfterValidator(origin), param(description, example)]
 
 
 def tried(path: str, refused: str = "", *, at: str = "", other: str = "") -> Trial:
@@ -80,7 +80,7 @@ def tried(path: str, refused: str = "", *, at: str = "", other: str = "") -> Tri
             if not refused:
                 raise
             raise Permanent(f"{refused.format(**dict(credential))} {error}") from error
-        if at and look(at, answer) is None:
+        if at and lookup(at, answer) is None:
             raise Permanent(other.format(**dict(credential)))
 
     return test

@@ -18,7 +18,7 @@ from area.kit.oauth2 import Keys, Quirks, Server
 from area.sdk.context import Context
 from area.sdk.credentials import ClientGrant, Credentials
 from area.sdk.errors import Permanent
-from area.sdk.fields import When, asked
+from area.sdk.fields import When, param
 from area.sdk.http import Access
 from area.sdk.sensitive import secrets
 
@@ -101,26 +101,26 @@ KINDS = {
     "query": "Key in the address",
     "oauth2": "OAuth 2.0 client credentials",
 }
-URL = asked("Address that it is for; the credential is sent to this host only", "https://api.example.com/v1/me")
+URL = param("Address that it is for; the credential is sent to this host only", "https://api.example.com/v1/me")
 BASIC, BEARER, OAUTH2 = When("kind", ("basic",)), When("kind", ("bearer",)), When("kind", ("oauth2",))
 NAMED = When("kind", ("header", "query"))
-USER = asked("User name", "ann", default="", when=BASIC)
-PASSWORD = asked("Password", default=None, when=BASIC)
-TOKEN_FIELD = asked("Token", default=None, when=BEARER)
-NAME = asked("Name of the header or parameter", "X-Api-Key", default="", when=NAMED)
-VALUE = asked("Key", default=None, when=NAMED)
+USER = param("User name", "ann", default="", when=BASIC)
+PASSWORD = param("Password", default=None, when=BASIC)
+TOKEN_FIELD = param("Token", default=None, when=BEARER)
+NAME = param("Name of the header or parameter", "X-Api-Key", default="", when=NAMED)
+VALUE = param("Key", default=None, when=NAMED)
 
 
 def _kind(*kinds: str) -> Any:
-    return asked("How it is sent", default=kinds[0], labels={kind: KINDS[kind] for kind in kinds})
+    return param("How it is sent", default=kinds[0], labels={kind: KINDS[kind] for kind in kinds})
 
 
 class Login(Key):
     """A user name and a password (RFC 7617)."""
 
     url: Address = URL
-    user: str = asked("User name", "ann", min_length=1)
-    password: SecretStr = asked("Password", min_length=1)
+    user: str = param("User name", "ann", min_length=1)
+    password: SecretStr = param("Password", min_length=1)
 
 
 class FeedKey(Key):
@@ -145,12 +145,12 @@ class ApiKey(Key):
     password: SecretStr | None = PASSWORD
     name: str = NAME
     value: SecretStr | None = VALUE
-    token_url: str = asked(
+    token_url: str = param(
         "Address of the token endpoint", "https://login.example.com/oauth2/token", default="", when=OAUTH2
     )
-    client_id: str = asked("Client ID", "area", default="", when=OAUTH2)
-    client_secret: SecretStr | None = asked("Client secret", default=None, when=OAUTH2)
-    scope: str = asked("Scopes, if the server wants any, separated by spaces", "orders.read", default="", when=OAUTH2)
+    client_id: str = param("Client ID", "area", default="", when=OAUTH2)
+    client_secret: SecretStr | None = param("Client secret", default=None, when=OAUTH2)
+    scope: str = param("Scopes, if the server wants any, separated by spaces", "orders.read", default="", when=OAUTH2)
 
     @field_validator("token_url")
     @classmethod

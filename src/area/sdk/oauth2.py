@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from area.kit.http import RequestFailed, Response
 from area.kit.oauth2 import Quirks, Server
-from area.sdk.answers import fill, look
+from area.sdk.answers import compose, lookup
 from area.sdk.errors import Permanent
 from area.sdk.http import Access
 
@@ -47,11 +47,11 @@ def profile(
 
     async def account(ctx: "Context") -> Account:
         me = await ctx.http.ask(method, path, dict[str, Any], **options)
-        known, called = (fill(one, me) if "{" in one else look(one, me) for one in (id, name))
-        address = look(email, me) if email else None
+        known, called = (compose(one, me) if "{" in one else lookup(one, me) for one in (id, name))
+        address = lookup(email, me) if email else None
         if known is None:
             raise Permanent("The vendor does not say who you are.")
-        said = look(verified, me) is True if isinstance(verified, str) else verified
+        said = lookup(verified, me) is True if isinstance(verified, str) else verified
         return Account(
             str(known), str(known if called is None else called), address, email_verified=said and address is not None
         )

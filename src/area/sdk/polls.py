@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from area.kit.clock import now
+from area.sdk.renamed import renamed
 
 
 def entered(state: dict[str, Any], *, inside: bool) -> bool:
@@ -27,6 +28,9 @@ def daily(state: dict[str, Any], time: str, timezone: str) -> datetime | None:
     return planned if before < day else None
 
 
-def stamp(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
     """An aware datetime as most vendors take it: RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+__getattr__ = renamed(__name__, {"stamp": "timestamp"})

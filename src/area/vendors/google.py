@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from area.kit.clock import now
-from area.sdk.answers import Row, found, look
+from area.sdk.answers import Output, lookup, output
 from area.sdk.context import Context
 from area.sdk.errors import ConnectorError, Gone, Permanent, Retry
 from area.sdk.events import Hook, Reply, Request, Subscription
@@ -107,10 +107,10 @@ def service(
     )
 
 
-class _Channel(Row):
+class _Channel(Output):
     id: str
-    resource: str = found("resourceId", "What is watched", "o3hgv1538sdjfh")
-    ends: int | None = found("expiration", "When it ends, in milliseconds", 1426325213000, None)
+    resource: str = output("resourceId", "What is watched", "o3hgv1538sdjfh")
+    ends: int | None = output("expiration", "When it ends, in milliseconds", 1426325213000, None)
 
 
 def hint(api: str, watch: str, start: str = "") -> Hint:
@@ -157,7 +157,7 @@ def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | Non
     """What Google's reasons mean on 403, in both forms of its errors (https://google.aip.dev/193)."""
     if response.status != 403:
         return None
-    reasons = {str(one) for form in ("errors", "details") for one in look(f"error.{form}.*.reason", body, ())}
+    reasons = {str(one) for form in ("errors", "details") for one in lookup(f"error.{form}.*.reason", body, ())}
     if reasons & _TOO_LITTLE:
         return Permanent(
             "Google was not allowed to let AREA do this. Connect it again, and agree to all that it asks for."

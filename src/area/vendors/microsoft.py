@@ -14,7 +14,7 @@ from area.sdk.events import Hook, Reply, Request, Subscription
 from area.sdk.hints import Hint
 from area.sdk.http import Pages, parse
 from area.sdk.oauth2 import Account, OAuth2, Quirks
-from area.sdk.polls import stamp
+from area.sdk.polls import timestamp
 from area.sdk.verify import Refused, Verify
 
 GRAPH = "https://graph.microsoft.com/v1.0"
@@ -125,14 +125,14 @@ def hint(resource: str, changes: str = "created") -> Hint:
             "changeType": changes,
             "notificationUrl": hook.url,
             "clientState": hook.secret,
-            "expirationDateTime": stamp(now() + lasts),
+            "expirationDateTime": timestamp(now() + lasts),
         }
         made = await ctx.http.post("/subscriptions", _Told, json=wanted)
         return Subscription(made.id, made.expires_at)
 
     async def renew(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> Subscription:  # noqa: ARG001
         # https://learn.microsoft.com/graph/api/subscription-update
-        prolonged = {"expirationDateTime": stamp(now() + lasts)}
+        prolonged = {"expirationDateTime": timestamp(now() + lasts)}
         made = await ctx.http.ask("PATCH", f"/subscriptions/{subscription}", _Told, json=prolonged)
         return Subscription(made.id, made.expires_at)
 

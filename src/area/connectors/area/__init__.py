@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from area.sdk import Context, Event, Events, Failure, Option, Service, asked
-from area.sdk.answers import Row, found
+from area.sdk import Context, Event, Events, Failure, Option, Service, param
+from area.sdk.answers import Output, output
 
 service = Service(
     "area",
@@ -15,26 +15,26 @@ service = Service(
     personal=True,
 )
 
-Target = Annotated[int, asked("Number of the AREA, one of yours", 12, pick="areas", ge=1)]
-Which = Annotated[int | None, asked("Only this AREA; any of yours when left out", 12, pick="areas", ge=1)]
+Target = Annotated[int, param("Number of the AREA, one of yours", 12, pick="areas", ge=1)]
+Which = Annotated[int | None, param("Only this AREA; any of yours when left out", 12, pick="areas", ge=1)]
 DATA = "What its action would have returned, as JSON: the names that its {{…}} use"
 
 
-class Trouble(Row):
-    area_id: int = found("area_id", "Number of the AREA", 12)
-    area_name: str = found("area_name", "Its name", "New posts to my server")
-    reason: str = found("reason", "Why, in a sentence", "example.org answered 404.")
-    at: datetime = found("at", "When it happened", "2026-11-23T09:00:00Z")
-    execution_id: int | None = found("execution_id", "Number of the execution that failed", 4711)
+class Trouble(Output):
+    area_id: int = output("area_id", "Number of the AREA", 12)
+    area_name: str = output("area_name", "Its name", "New posts to my server")
+    reason: str = output("reason", "Why, in a sentence", "example.org answered 404.")
+    at: datetime = output("at", "When it happened", "2026-11-23T09:00:00Z")
+    execution_id: int | None = output("execution_id", "Number of the execution that failed", 4711)
 
 
-class Started(Row):
-    execution_id: int = found("execution_id", "Number of the execution", 4711)
+class Started(Output):
+    execution_id: int = output("execution_id", "Number of the execution", 4711)
 
 
-class Switched(Row):
-    area_id: int = found("area_id", "Number of the AREA, one of yours", 12)
-    is_active: bool = found("is_active", "Whether it is switched on now", True)
+class Switched(Output):
+    area_id: int = output("area_id", "Number of the AREA, one of yours", 12)
+    is_active: bool = output("is_active", "Whether it is switched on now", True)
 
 
 @service.picker
@@ -65,7 +65,7 @@ def area_switched_off(ctx: Context, since: datetime, area_id: Which = None) -> E
 async def run(
     ctx: Context,
     area_id: Target,
-    data: Annotated[Mapping[str, Any], asked(DATA, {"title": "{{area_name}} failed"})] = {},
+    data: Annotated[Mapping[str, Any], param(DATA, {"title": "{{area_name}} failed"})] = {},
 ) -> Started:
     """Run another of your AREAs once, as if its action had returned `data`. A chain that would come back is refused."""
     return Started(execution_id=await ctx.platform.run_area(area_id, dict(data)))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from area.connectors.bluesky.session import begin, call, refusal, whose
-from area.sdk import AuthExpired, Context, Event, Events, Permanent, Service, asked, parse
-from area.sdk.answers import Row, filled, found
+from area.sdk import AuthExpired, Context, Event, Events, Permanent, Service, param, parse
+from area.sdk.answers import Output, composed, output
 from area.sdk.forms import form, secret, server
 from area.sdk.shapes import MENTIONS
 
@@ -42,7 +42,7 @@ service = Service(
     auth=form(
         works,
         base_url="{server}",  # what lets requests in is the session's
-        handle=Annotated[str, asked("Your handle, or your e-mail address", "ada.bsky.social", min_length=3)],
+        handle=Annotated[str, param("Your handle, or your e-mail address", "ada.bsky.social", min_length=3)],
         app_password=secret("App password, made under Settings, Privacy and security", "abcd-efgh-ijkl-mnop"),
         server=(server(HOME, "Server of your account, if it is another"), HOME),
     ),
@@ -51,38 +51,38 @@ service = Service(
 )
 
 
-Actor = Annotated[str, asked("Whose, by handle", "ada.bsky.social", pattern=ACTOR)]
-Replies = Annotated[bool, asked("Also answers to others", False)]
-Reposts = Annotated[bool, asked("Also what they repost", False)]
-Query = Annotated[str, asked("Words, #hashtag, from:handle", "#python -from:ada.bsky.social", min_length=1)]
+Actor = Annotated[str, param("Whose, by handle", "ada.bsky.social", pattern=ACTOR)]
+Replies = Annotated[bool, param("Also answers to others", False)]
+Reposts = Annotated[bool, param("Also what they repost", False)]
+Query = Annotated[str, param("Words, #hashtag, from:handle", "#python -from:ada.bsky.social", min_length=1)]
 About = Literal["any", "mention", "reply", "like", "repost", "follow", "quote"]
-Reason = Annotated[About, asked("What they are about", "mention")]
-Text = Annotated[str, asked(SAY, "Hello #world", min_length=1, max_length=3000, shape=MENTIONS)]
-ReplyTo = Annotated[str, asked("Post to answer, by uri or address", EXAMPLE)]
-Language = Annotated[str, asked("Its language", "en", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$")]
-PostId = Annotated[str, asked("The post, by uri or address", EXAMPLE, min_length=1)]
+Reason = Annotated[About, param("What they are about", "mention")]
+Text = Annotated[str, param(SAY, "Hello #world", min_length=1, max_length=3000, shape=MENTIONS)]
+ReplyTo = Annotated[str, param("Post to answer, by uri or address", EXAMPLE)]
+Language = Annotated[str, param("Its language", "en", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$")]
+PostId = Annotated[str, param("The post, by uri or address", EXAMPLE, min_length=1)]
 
 
-class Post(Row):
-    uri: str = found("uri", "What names the post", "at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3k")
-    link: str = found("link", "Its address", "https://bsky.app/profile/did:plc:z72i7h/post/3k")
-    text: str = found("text", "What it says", "Hello #world")
-    handle: str = filled("{author.handle}", "Handle of who wrote it", "ada.bsky.social")
-    author: str = filled("{author.displayName author.handle}", "Who wrote it", "Ada")
-    reposted_by: str = found("reposted_by", "Handle of who reposted it, if it is a repost", "bob.bsky.social", "")
+class Post(Output):
+    uri: str = output("uri", "What names the post", "at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3k")
+    link: str = output("link", "Its address", "https://bsky.app/profile/did:plc:z72i7h/post/3k")
+    text: str = output("text", "What it says", "Hello #world")
+    handle: str = composed("{author.handle}", "Handle of who wrote it", "ada.bsky.social")
+    author: str = composed("{author.displayName author.handle}", "Who wrote it", "Ada")
+    reposted_by: str = output("reposted_by", "Handle of who reposted it, if it is a repost", "bob.bsky.social", "")
 
 
-class Notification(Row):
-    reason: str = found("reason", "What it is about", "mention")
-    handle: str = filled("{author.handle}", "Handle of who did it", "ada.bsky.social")
-    author: str = filled("{author.displayName author.handle}", "Who did it", "Ada")
-    text: str = found("text", "What their post says, if it is one", "@you hello")
-    uri: str = found("uri", "What names their post, like or follow", EXAMPLE)
-    subject: str = found("subject", "Your post that it is about, if any", "at://did:plc:y6/app.bsky.feed.post/2j")
+class Notification(Output):
+    reason: str = output("reason", "What it is about", "mention")
+    handle: str = composed("{author.handle}", "Handle of who did it", "ada.bsky.social")
+    author: str = composed("{author.displayName author.handle}", "Who did it", "Ada")
+    text: str = output("text", "What their post says, if it is one", "@you hello")
+    uri: str = output("uri", "What names their post, like or follow", EXAMPLE)
+    subject: str = output("subject", "Your post that it is about, if any", "at://did:plc:y6/app.bsky.feed.post/2j")
 
 
-class Made(Row):
-    uri: str = found("uri", "What names it", EXAMPLE)
+class Made(Output):
+    uri: str = output("uri", "What names it", EXAMPLE)
 
 
 @service.poll("Somebody posts", every=EVERY)
@@ -155,7 +155,7 @@ async def repost(ctx: Context, post: PostId) -> Made:
 
 
 @service.reaction("Follow somebody")
-async def follow(ctx: Context, actor: Annotated[Actor, asked("Whom, by handle")]) -> Made:
+async def follow(ctx: Context, actor: Annotated[Actor, param("Whom, by handle")]) -> Made:
     """Follows an account."""
     return await _put(ctx, "app.bsky.graph.follow", {"subject": await _did(ctx, actor.removeprefix("@"))})
 

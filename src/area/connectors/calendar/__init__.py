@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, HttpUrl
 
-from area.sdk import Context, Event, Events, Reader, Response, Retry, Service, ZoneName, asked
-from area.sdk.answers import Row, found
+from area.sdk import Context, Event, Events, Reader, Response, Retry, Service, ZoneName, param
+from area.sdk.answers import Output, output
 from area.sdk.keys import Login, credentials
 
 service = Service(
@@ -36,29 +36,29 @@ def _https(value: Any) -> Any:
 
 
 class Calendar(BaseModel):
-    url: Annotated[HttpUrl, BeforeValidator(_https)] = asked(
+    url: Annotated[HttpUrl, BeforeValidator(_https)] = param(
         "ICS address of the calendar; webcal:// will do", "https://example.org/team.ics", holds="address"
     )
-    minutes_before: int = asked("How many minutes before the start", 15, default=0, ge=0, le=40320)
-    matching: str = asked("Only events with this text in their title", "holiday", default="")
-    timezone: ZoneName = asked(
+    minutes_before: int = param("How many minutes before the start", 15, default=0, ge=0, le=40320)
+    matching: str = param("Only events with this text in their title", "holiday", default="")
+    timezone: ZoneName = param(
         "Time zone of all-day events and of times without one, unless the calendar names its own",
         "Europe/Paris",
         default="UTC",
     )
 
 
-class Starting(Row):
-    summary: str = found("summary", "Title", "Team meeting")
-    description: str = found("description", "Description, up to 4,000 characters", "Agenda: the release")
-    location: str = found("location", "Place", "Room 2")
-    start: datetime = found("start", "When it starts", "2026-11-23T09:30:00+01:00")
-    end: datetime = found("end", "When it ends", "2026-11-23T10:00:00+01:00")
-    all_day: bool = found("all_day", "Whether it has dates only, no times", False)
-    organizer: str = found("organizer", "Address of the organizer", "ada@example.org")
-    url: str = found("url", "Address of the event's page", "https://example.org/events/42")
-    uid: str = found("uid", "The event's identifier; its repetitions share it", "42@example.org")
-    calendar: str = found("calendar", "Name of the calendar", "Team")
+class Starting(Output):
+    summary: str = output("summary", "Title", "Team meeting")
+    description: str = output("description", "Description, up to 4,000 characters", "Agenda: the release")
+    location: str = output("location", "Place", "Room 2")
+    start: datetime = output("start", "When it starts", "2026-11-23T09:30:00+01:00")
+    end: datetime = output("end", "When it ends", "2026-11-23T10:00:00+01:00")
+    all_day: bool = output("all_day", "Whether it has dates only, no times", False)
+    organizer: str = output("organizer", "Address of the organizer", "ada@example.org")
+    url: str = output("url", "Address of the event's page", "https://example.org/events/42")
+    uid: str = output("uid", "The event's identifier; its repetitions share it", "42@example.org")
+    calendar: str = output("calendar", "Name of the calendar", "Team")
 
 
 @service.poll("A calendar event starts", every=timedelta(minutes=1))
@@ -119,10 +119,10 @@ async def _fetch(
 
 async def _read(ctx: Context, params: Calendar, response: Response, first: datetime, last: datetime) -> list[Starting]:
     span = {"first": first.isoformat(), "last": last.isoformat()}
-    found = await _reader.read(response.host, response.text.encode(), zone=params.timezone, **span)
-    if found["skipped"]:
-        ctx.log.warning("events of the calendar can't be understood and are left out", events=found["skipped"])
-    all_starting = (Starting.model_validate({**one, "calendar": found["name"][:200]}) for one in found["events"])
+    output = await _reader.read(response.host, response.text.encode(), zone=params.timezone, **span)
+    if output["skipped"]:
+        ctx.log.warning("events of the calendar can't be understood and are left out", events=output["skipped"])
+    all_starting = (Starting.model_validate({**one, "calendar": output["name"][:200]}) for one in output["events"])
     return [one for one in all_starting if params.matching.lower() in one.summary.lower()]
 
 

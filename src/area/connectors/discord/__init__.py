@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from area.sdk import Context, Event, Events, OAuth2, Pages, Service, asked, given, look, parse, profile
-from area.sdk.answers import Made, Row, filled, found
+from area.sdk import Context, Event, Events, OAuth2, Pages, Service, lookup, param, parse, profile, without_blanks
+from area.sdk.answers import Made, Output, composed, output
 from area.sdk.forms import form, secret, tried
 from area.sdk.shapes import Shape, marks
 
@@ -44,7 +44,7 @@ def _after(size: int, id: str = "id", begin: str = "0") -> Pages:
     """What comes after an id, in any order, as long as pages are full."""
 
     def highest(rows: list[Any]) -> str | None:
-        return str(max(int(look(id, row)) for row in rows)) if len(rows) == size else None
+        return str(max(int(lookup(id, row)) for row in rows)) if len(rows) == size else None
 
     return Pages(next=highest, cursor="after", query={"limit": str(size), "after": begin}, most=10)
 
@@ -57,43 +57,43 @@ service.options("channels", "/guilds/{server}/channels", label="#{name}", where=
 service.options("roles", "/guilds/{server}/roles", where=lambda one: one["name"] != "@everyone" and not one["managed"])
 
 # a channel is chosen among those of a server, which is then no longer needed
-Server = Annotated[str, asked("The server, by its id", "197038439483310086", pick="servers", pattern=ID)]
-Channel = Annotated[str, asked("The channel, by its id", "41771983423143937", pick="channels", pattern=ID)]
-Bots = Annotated[bool, asked("Also what bots and webhooks post, AREA among them", False)]
-MessageId = Annotated[str, asked("The message, by its id", "162701077035089920", pattern=ID)]
-Emoji = Annotated[str, asked("An emoji, or name:id of the server's own", "👍", min_length=1)]
+Server = Annotated[str, param("The server, by its id", "197038439483310086", pick="servers", pattern=ID)]
+Channel = Annotated[str, param("The channel, by its id", "41771983423143937", pick="channels", pattern=ID)]
+Bots = Annotated[bool, param("Also what bots and webhooks post, AREA among them", False)]
+MessageId = Annotated[str, param("The message, by its id", "162701077035089920", pattern=ID)]
+Emoji = Annotated[str, param("An emoji, or name:id of the server's own", "👍", min_length=1)]
 # https://docs.discord.com/developers/reference#message-formatting: users, roles and channels
 QUIET = Shape(place=marks(r"<(?=[@#]|\Z)", "<\u200b", "escape_markdown"))
-Text = Annotated[str, asked("What to say, in Markdown", "**Done**", min_length=1, max_length=2000, shape=QUIET)]
-Words = Annotated[Text, asked("What to say, in Markdown", "Tea is ready")]
-User = Annotated[str, asked("Who gets it, by id", "53908099506183680", pattern=ID)]
-Role = Annotated[str, asked("The role, by id", "41771983423143936", pick="roles", pattern=ID)]
-Name = Annotated[str, asked("What it is called", "Where to eat", min_length=1, max_length=100)]
-ReplyTo = Annotated[str, asked("Message to answer, by its id", "1627", pattern=MAYBE)]
-Begin = Annotated[str, asked("Message that it begins at, by id", "1627", pattern=MAYBE)]
+Text = Annotated[str, param("What to say, in Markdown", "**Done**", min_length=1, max_length=2000, shape=QUIET)]
+Words = Annotated[Text, param("What to say, in Markdown", "Tea is ready")]
+User = Annotated[str, param("Who gets it, by id", "53908099506183680", pattern=ID)]
+Role = Annotated[str, param("The role, by id", "41771983423143936", pick="roles", pattern=ID)]
+Name = Annotated[str, param("What it is called", "Where to eat", min_length=1, max_length=100)]
+ReplyTo = Annotated[str, param("Message to answer, by its id", "1627", pattern=MAYBE)]
+Begin = Annotated[str, param("Message that it begins at, by id", "1627", pattern=MAYBE)]
 
 
-class Message(Row):
-    id: str = found("id", "Id of the message", "162701077035089920")
-    channel: str = found("channel_id", "Id of the channel", "41771983423143937")
-    text: str = found("content", "What it says", "The build is green")
-    author: str = filled("{author.global_name author.username}", "Who wrote it", "Ada")
-    author_id: str = filled("{author.id}", "Id of who wrote it", "53908099506183680")
-    attachments: list[str] = found("attachments.*.url", "Addresses of its files", ["https://cdn.discordapp.com/a.png"])
-    link: str = filled(LINK, "Its address", "https://discord.com/channels/1970/4177/1627")
+class Message(Output):
+    id: str = output("id", "Id of the message", "162701077035089920")
+    channel: str = output("channel_id", "Id of the channel", "41771983423143937")
+    text: str = output("content", "What it says", "The build is green")
+    author: str = composed("{author.global_name author.username}", "Who wrote it", "Ada")
+    author_id: str = composed("{author.id}", "Id of who wrote it", "53908099506183680")
+    attachments: list[str] = output("attachments.*.url", "Addresses of its files", ["https://cdn.discordapp.com/a.png"])
+    link: str = composed(LINK, "Its address", "https://discord.com/channels/1970/4177/1627")
 
 
-class Person(Row):
-    id: str = found("id", "Id of the person", "53908099506183680")
-    name: str = filled("{global_name username}", "Name that is shown", "Ada")
-    username: str = found("username", "Name that nobody else has", "ada_l")
+class Person(Output):
+    id: str = output("id", "Id of the person", "53908099506183680")
+    name: str = composed("{global_name username}", "Name that is shown", "Ada")
+    username: str = output("username", "Name that nobody else has", "ada_l")
 
 
-class Thread(Row):
-    id: str = found("id", "Id of the thread", "41771983423143999")
-    name: str = found("name", "Its name", "Where to eat")
-    parent_id: str | None = found("parent_id", "Id of the channel that it is in", "41771983423143937", None)
-    owner_id: str | None = found("owner_id", "Id of who began it", "53908099506183680", None)
+class Thread(Output):
+    id: str = output("id", "Id of the thread", "41771983423143999")
+    name: str = output("name", "Its name", "Where to eat")
+    parent_id: str | None = output("parent_id", "Id of the channel that it is in", "41771983423143937", None)
+    owner_id: str | None = output("owner_id", "Id of who began it", "53908099506183680", None)
 
 
 @service.poll("A message is posted in a channel", every=timedelta(minutes=1))
@@ -139,7 +139,7 @@ async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
 async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:
     """Posts in a channel or thread, or answers a message. It mentions people and roles, but never everyone, and nobody whom a value names."""
     # https://docs.discord.com/developers/resources/message#create-message
-    body = _said(ctx, text) | given(message_reference=given(message_id=reply_to))
+    body = _said(ctx, text) | without_blanks(message_reference=without_blanks(message_id=reply_to))
     return await ctx.http.post(f"/channels/{channel}/messages", Made, json=body)
 
 
@@ -156,7 +156,7 @@ async def create_thread(ctx: Context, server: Server, channel: Channel, name: Na
     """Begins a public thread in a channel, or at one of its messages."""
     # https://docs.discord.com/developers/resources/channel#start-thread-from-message, #start-thread-without-message
     path, public = (f"messages/{message}/threads", None) if message else ("threads", 11)
-    return await ctx.http.post(f"/channels/{channel}/{path}", Made, json={"name": name} | given(type=public))
+    return await ctx.http.post(f"/channels/{channel}/{path}", Made, json={"name": name} | without_blanks(type=public))
 
 
 @service.reaction("React to a message")

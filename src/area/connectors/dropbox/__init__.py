@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.sdk import Context, Event, Events, Gone, Inbound, Option, Service, asked, news, whose
-from area.sdk.answers import Row, found
+from area.sdk import Context, Event, Events, Gone, Inbound, Option, Service, account_ids, new_events, param
+from area.sdk.answers import Output, output
 from area.sdk.events import Reply, Request
 from area.sdk.http import Pages, parse
 from area.sdk.oauth2 import OAuth2, Quirks, profile
@@ -36,7 +36,7 @@ service = Service(
     hosts=("content.dropboxapi.com",),
     retry=('"too_many_write_operations',),
     # https://www.dropbox.com/developers/reference/webhooks
-    inbound=Inbound(hmac_sha256("X-Dropbox-Signature", client=True), whose("list_folder.accounts"), _hello),
+    inbound=Inbound(hmac_sha256("X-Dropbox-Signature", client=True), account_ids("list_folder.accounts"), _hello),
     auth=OAuth2(  # https://developers.dropbox.com/oauth-guide; PKCE is for clients without a secret
         "https://www.dropbox.com/oauth2/authorize",
         "https://api.dropboxapi.com/oauth2/token",
@@ -51,23 +51,23 @@ service = Service(
     ),
 )
 
-Folder = Annotated[str, asked(ALL, "/Photos", pick="folders", pattern=r"^(/.*[^/])?$")]
+Folder = Annotated[str, param(ALL, "/Photos", pick="folders", pattern=r"^(/.*[^/])?$")]
 FOLDERS = Shape(place=segments("/", "a path", "_"))
-Path = Annotated[str, asked("Path", "/Photos/2026", shape=FOLDERS, pattern=r"^/.*[^/]$")]
-Existing = Annotated[Literal["overwrite", "keep"], asked("A file there: overwrite it, or keep both", "keep")]
+Path = Annotated[str, param("Path", "/Photos/2026", shape=FOLDERS, pattern=r"^/.*[^/]$")]
+Existing = Annotated[Literal["overwrite", "keep"], param("A file there: overwrite it, or keep both", "keep")]
 
 
-class File(Row):
-    id: str = found("id", "Its id, which stays when it is moved", "id:a4ayc_80_OEAAAAAAAAAXw")
-    name: str = found("name", "Its name", "cat.jpg")
-    path: str = found("path_display", "Its path", "/Photos/cat.jpg")
-    size: int | None = found("size", "Bytes of a file", 7212, None)
-    rev: str | None = found("rev", "Revision of a file", "a1c10ce0dd78", None)
-    modified_at: datetime | None = found("server_modified", "When Dropbox got it", "2026-11-23T09:00:00Z", None)
+class File(Output):
+    id: str = output("id", "Its id, which stays when it is moved", "id:a4ayc_80_OEAAAAAAAAAXw")
+    name: str = output("name", "Its name", "cat.jpg")
+    path: str = output("path_display", "Its path", "/Photos/cat.jpg")
+    size: int | None = output("size", "Bytes of a file", 7212, None)
+    rev: str | None = output("rev", "Revision of a file", "a1c10ce0dd78", None)
+    modified_at: datetime | None = output("server_modified", "When Dropbox got it", "2026-11-23T09:00:00Z", None)
 
 
-class Link(Row):
-    url: str = found("url", "Address of it", "https://www.dropbox.com/scl/fi/abc/cat.jpg?rlkey=x&dl=0")
+class Link(Output):
+    url: str = output("url", "Address of it", "https://www.dropbox.com/scl/fi/abc/cat.jpg?rlkey=x&dl=0")
 
 
 @service.poll("A file is added", every=EVERY, scopes=READ)
@@ -85,7 +85,7 @@ async def file_added(ctx: Context, folder: Folder = "") -> Events[File]:
 @service.poll("A file is added or changed", every=EVERY, scopes=READ)
 async def file_changed(ctx: Context, folder: Folder = "") -> Events[File]:
     """A file in a folder or below it is added, or gets another content or place."""
-    return news(_changed(ctx, folder), "{path}@{rev}")
+    return new_events(_changed(ctx, folder), "{path}@{rev}")
 
 
 async def _changed(ctx: Context, folder: str) -> AsyncIterator[File]:
@@ -109,8 +109,8 @@ async def _changed(ctx: Context, folder: str) -> AsyncIterator[File]:
 @service.reaction("Write a text file", scopes=WRITE)
 async def write_text(
     ctx: Context,
-    path: Annotated[Path, asked("Where to put it", "/Notes/today.txt")],
-    text: Annotated[str, asked("What it says", "Hello")],
+    path: Annotated[Path, param("Where to put it", "/Notes/today.txt")],
+    text: Annotated[str, param("What it says", "Hello")],
     existing: Existing = "keep",
 ) -> File:
     """Write a text file. Of a file with the same name and text there is only one."""
@@ -137,7 +137,7 @@ async def create_folder(ctx: Context, path: Path) -> File:
 
 @service.reaction("Move a file or folder", scopes=WRITE)
 async def move(
-    ctx: Context, path: Path, to: Annotated[Path, asked("Its new path, with the name", "/Archive/2026")]
+    ctx: Context, path: Path, to: Annotated[Path, param("Its new path, with the name", "/Archive/2026")]
 ) -> File:
     """Move or rename a file or folder."""
     # https://www.dropbox.com/developers/documentation/http/documentation#files-move

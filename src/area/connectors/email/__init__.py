@@ -12,8 +12,8 @@ from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server, words
 from area.kit import mime
 from area.kit.clock import now
-from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Retry, Service, asked
-from area.sdk.answers import Row, found
+from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Retry, Service, param
+from area.sdk.answers import Output, output
 from area.sdk.mail import Letter, compose, mailboxes
 
 SENDER = "Only mail whose sender's name or address holds this"
@@ -32,15 +32,15 @@ Line = Annotated[str, AfterValidator(_one_line)]
 class Account(BaseModel):
     """A mail account: where mail comes in, where it goes out, or both."""
 
-    imap_host: Line = asked("IMAP server, to receive; leave empty to only send", "imap.example.org", default="")
-    imap_port: int = asked("IMAP port: 993 with tls, 143 otherwise", 993, default=993, ge=1, le=65535)
-    imap_security: Security = asked("IMAP encryption; with none the password is sent in clear", "tls", default="tls")
-    smtp_host: Line = asked("SMTP server, to send; leave empty to only receive", "smtp.example.org", default="")
-    smtp_port: int = asked("SMTP port: 465 with tls, 587 with starttls", 465, default=465, ge=1, le=65535)
-    smtp_security: Security = asked("SMTP encryption; with none the password is sent in clear", "tls", default="tls")
-    login: Line = asked("Login, often the whole address", "ann@example.org", default="")
-    password: SecretStr | None = asked("Password, or an app password", "abcd efgh ijkl mnop", default=None)
-    from_address: EmailStr | None = asked("Address that mail is sent from", "ann@example.org", default=None)
+    imap_host: Line = param("IMAP server, to receive; leave empty to only send", "imap.example.org", default="")
+    imap_port: int = param("IMAP port: 993 with tls, 143 otherwise", 993, default=993, ge=1, le=65535)
+    imap_security: Security = param("IMAP encryption; with none the password is sent in clear", "tls", default="tls")
+    smtp_host: Line = param("SMTP server, to send; leave empty to only receive", "smtp.example.org", default="")
+    smtp_port: int = param("SMTP port: 465 with tls, 587 with starttls", 465, default=465, ge=1, le=65535)
+    smtp_security: Security = param("SMTP encryption; with none the password is sent in clear", "tls", default="tls")
+    login: Line = param("Login, often the whole address", "ann@example.org", default="")
+    password: SecretStr | None = param("Password, or an app password", "abcd efgh ijkl mnop", default=None)
+    from_address: EmailStr | None = param("Address that mail is sent from", "ann@example.org", default=None)
 
     @model_validator(mode="after")
     def _half(self) -> Self:
@@ -66,15 +66,15 @@ class Account(BaseModel):
         return self.password.get_secret_value() if self.password else ""
 
 
-class Refusal(Row):
-    address: str = found("address", "The address", "nobody@example.com")
-    reason: str = found("reason", "What the server said", "550 No such user")
+class Refusal(Output):
+    address: str = output("address", "The address", "nobody@example.com")
+    reason: str = output("reason", "What the server said", "550 No such user")
 
 
-class Sent(Row):
-    message_id: str = found("message_id", "Message-ID", "<0f3c…@example.org>")
-    accepted: list[str] = found("accepted", "Addresses that the server took", ["ann@example.org"])
-    refused: list[Refusal] = found(
+class Sent(Output):
+    message_id: str = output("message_id", "Message-ID", "<0f3c…@example.org>")
+    accepted: list[str] = output("accepted", "Addresses that the server took", ["ann@example.org"])
+    refused: list[Refusal] = output(
         "refused", "Addresses that it refused, and why", [{"address": "x@example.com", "reason": "550 Unknown"}]
     )
 
@@ -105,9 +105,9 @@ service = Service(
 @service.listen("A mail arrives")
 async def new_email(
     ctx: Context,
-    folder: Annotated[Line, asked("Folder to watch", "INBOX")] = "INBOX",
-    sender_contains: Annotated[str | None, asked(SENDER, "@example.com")] = None,
-    subject_contains: Annotated[str | None, asked("Only mail whose subject holds this", "invoice")] = None,
+    folder: Annotated[Line, param("Folder to watch", "INBOX")] = "INBOX",
+    sender_contains: Annotated[str | None, param(SENDER, "@example.com")] = None,
+    subject_contains: Annotated[str | None, param("Only mail whose subject holds this", "invoice")] = None,
 ) -> Events[Mail]:
     """Fires for each mail that comes into a folder, within seconds where the server pushes (IMAP IDLE), else each minute.
 

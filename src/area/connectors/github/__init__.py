@@ -17,8 +17,8 @@ from area.sdk import (
     Pages,
     Request,
     Service,
-    asked,
-    look,
+    lookup,
+    param,
     parse,
     quoted,
 )
@@ -64,13 +64,13 @@ service = Service(
 HOOKS = (REPOSITORY_HOOKS,)
 WRITE = ("repo",)  # the least that reaches private repositories, too
 
-IN = asked("Repository", "octocat/hello-world", pick="repositories", pattern=r"^[\w.-]+/[\w.-]+$")
+IN = param("Repository", "octocat/hello-world", pick="repositories", pattern=r"^[\w.-]+/[\w.-]+$")
 Repository = Annotated[str, IN]
-Branch = Annotated[str, asked("Branch", "main", pick="branches")]
-Number = Annotated[int, asked("Number of the issue or pull request", 42, ge=1)]
-Title = Annotated[str, asked("Title", "It crashes on start", min_length=1)]
-Labels = Annotated[Items, asked("Labels, separated by commas", "bug, urgent")]
-Text = Annotated[str, asked("Text, in Markdown", "Since the last release …")]
+Branch = Annotated[str, param("Branch", "main", pick="branches")]
+Number = Annotated[int, param("Number of the issue or pull request", 42, ge=1)]
+Title = Annotated[str, param("Title", "It crashes on start", min_length=1)]
+Labels = Annotated[Items, param("Labels, separated by commas", "bug, urgent")]
+Text = Annotated[str, param("Text, in Markdown", "Since the last release …")]
 # https://docs.github.com/rest/activity/notifications#about-notification-reasons
 Reason = Literal["any", "assign", "author", "ci_activity", "comment", "mention", "review_requested", "team_mention"]
 
@@ -90,7 +90,7 @@ def webhook(title: str, event: str) -> Callable[[Callable[..., Events[Any]]], Ac
 def new_issue(
     request: Request,
     repository: Repository,
-    label: Annotated[str, asked("Only those with this label", "bug", pick="labels")] = "",
+    label: Annotated[str, param("Only those with this label", "bug", pick="labels")] = "",
 ) -> Events[told.Issue]:
     """An issue is opened in a repository; if you name a label, an issue gets that label."""
     body = brought(request, "issues", "labeled" if label else "opened")
@@ -113,12 +113,12 @@ def new_pull_request(request: Request, repository: Repository) -> Events[told.Pu
 def pull_request_merged(request: Request, repository: Repository) -> Events[told.PullRequest]:
     """A pull request is merged; one that is closed without it starts nothing."""
     body = brought(request, "pull_request", "closed")
-    return delivered(request, told.PullRequest, body if look("pull_request.merged", body) else None)
+    return delivered(request, told.PullRequest, body if lookup("pull_request.merged", body) else None)
 
 
 @webhook("A new push", "push")
 def new_push(
-    request: Request, repository: Repository, branch: Annotated[Branch, asked("Only to this branch")] = ""
+    request: Request, repository: Repository, branch: Annotated[Branch, param("Only to this branch")] = ""
 ) -> Events[told.Push]:
     """Commits are pushed to a branch. A tag, or a branch that is deleted, starts nothing."""
     body = brought(request, "push") or {}
@@ -141,7 +141,7 @@ def new_star(request: Request, repository: Repository) -> Events[told.Star]:
 
 @service.poll("A new notification", every=timedelta(minutes=2), scopes=("notifications",))
 async def new_notification(
-    ctx: Context, since: datetime, reason: Annotated[Reason, asked("Why you are notified", "mention")] = "any"
+    ctx: Context, since: datetime, reason: Annotated[Reason, param("Why you are notified", "mention")] = "any"
 ) -> Events[told.Notification]:
     """You are notified: mentioned, assigned, asked for a review, or something you watch goes on."""
     query = {"all": "true", "per_page": "50"}
@@ -161,7 +161,7 @@ async def new_notification(
 
 @service.poll("A new repository of a user", every=timedelta(minutes=15))
 async def new_repository(
-    ctx: Context, username: Annotated[str, asked("Login of the user", "octocat", pattern=r"^[\w-]+$")]
+    ctx: Context, username: Annotated[str, param("Login of the user", "octocat", pattern=r"^[\w-]+$")]
 ) -> Events[told.NewRepository]:
     """A user makes a public repository, or forks one."""
     newest = {"sort": "created", "direction": "desc", "per_page": "50"}
@@ -179,7 +179,7 @@ async def open_issue(
     title: Title,
     body: Text = "",
     labels: Labels = [],  # noqa: B006 - each call has its own
-    assignees: Annotated[Items, asked("Logins of who is to do it, separated by commas", "octocat")] = [],  # noqa: B006
+    assignees: Annotated[Items, param("Logins of who is to do it, separated by commas", "octocat")] = [],  # noqa: B006
 ) -> told.Issue:
     """Open an issue in a repository."""
     issue = {"title": title, "body": body, "labels": labels, "assignees": assignees}
@@ -193,7 +193,7 @@ async def write_comment(
     ctx: Context,
     repository: Repository,
     number: Number,
-    body: Annotated[Text, asked("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
+    body: Annotated[Text, param("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
 ) -> told.Page:
     """Comment on an issue or a pull request."""
     # https://docs.github.com/rest/issues/comments#create-an-issue-comment
@@ -205,7 +205,7 @@ async def add_labels(
     ctx: Context,
     repository: Repository,
     number: Number,
-    labels: Annotated[Labels, asked("Labels, separated by commas", min_length=1)],
+    labels: Annotated[Labels, param("Labels, separated by commas", min_length=1)],
 ) -> None:
     """Add labels to an issue or a pull request."""
     # https://docs.github.com/rest/issues/labels#add-labels-to-an-issue
@@ -217,7 +217,7 @@ async def close_issue(
     ctx: Context,
     repository: Repository,
     number: Number,
-    reason: Annotated[Literal["completed", "not_planned"], asked("Why", "completed")] = "completed",
+    reason: Annotated[Literal["completed", "not_planned"], param("Why", "completed")] = "completed",
 ) -> told.Issue:
     """Close an issue, as done or as not planned."""
     path, body = f"/repos/{repository}/issues/{number}", {"state": "closed", "state_reason": reason}
@@ -230,12 +230,12 @@ async def close_issue(
 async def open_pull_request(
     ctx: Context,
     repository: Repository,
-    title: Annotated[Title, asked("Title", "Mend the start")],
-    head: Annotated[Branch, asked("Branch with the changes", "mend-start")],
-    base: Annotated[Branch, asked("Branch that they are for")],
-    body: Annotated[Text, asked("Text, in Markdown", "Closes #42")] = "",
+    title: Annotated[Title, param("Title", "Mend the start")],
+    head: Annotated[Branch, param("Branch with the changes", "mend-start")],
+    base: Annotated[Branch, param("Branch that they are for")],
+    body: Annotated[Text, param("Text, in Markdown", "Closes #42")] = "",
     *,
-    draft: Annotated[bool, asked("Open it as a draft", False)] = False,
+    draft: Annotated[bool, param("Open it as a draft", False)] = False,
 ) -> told.PullRequest:
     """Ask for the changes of one branch to be merged into another."""
     changes = {"title": title, "head": head, "base": base, "body": body, "draft": draft}
@@ -247,11 +247,11 @@ async def open_pull_request(
 @service.reaction("Make a gist", on_crash="fail", scopes=("gist",))
 async def make_gist(
     ctx: Context,
-    filename: Annotated[str, asked("Name of its file", "note.md")] = "note.md",
+    filename: Annotated[str, param("Name of its file", "note.md")] = "note.md",
     *,
-    content: Annotated[str, asked("What is in the file", "Hello", min_length=1)],
-    description: Annotated[str, asked("What it is", "A note")] = "",
-    public: Annotated[bool, asked("Whether everybody can find it", False)] = False,
+    content: Annotated[str, param("What is in the file", "Hello", min_length=1)],
+    description: Annotated[str, param("What it is", "A note")] = "",
+    public: Annotated[bool, param("Whether everybody can find it", False)] = False,
 ) -> told.Page:
     """Make a gist with one file."""
     body = {"description": description, "public": public, "files": {filename: {"content": content}}}
@@ -263,9 +263,9 @@ async def make_gist(
 async def run_workflow(
     ctx: Context,
     repository: Repository,
-    workflow: Annotated[str, asked("File or number of the workflow", "ci.yml", pick="workflows")],
-    ref: Annotated[Branch, asked("Branch or tag to run it on")] = "main",
-    inputs: Annotated[Mapping[str, Any], asked("The workflow's inputs", {"level": "debug"})] = {},
+    workflow: Annotated[str, param("File or number of the workflow", "ci.yml", pick="workflows")],
+    ref: Annotated[Branch, param("Branch or tag to run it on")] = "main",
+    inputs: Annotated[Mapping[str, Any], param("The workflow's inputs", {"level": "debug"})] = {},
 ) -> told.Page:
     """Run a workflow of GitHub Actions that has the trigger `workflow_dispatch`."""
     body = {"ref": ref, "inputs": inputs, "return_run_details": True}

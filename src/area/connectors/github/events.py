@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, create_model
 
 from area.connectors.github.hooks import ORGANIZATION_HOOKS, REPOSITORY_HOOKS, SIGNED, asked_for, brought, delivered
-from area.sdk import Action, Context, Events, Nothing, Request, Service, asked
+from area.sdk import Action, Context, Events, Nothing, Request, Service, param
 
 MADE = Path(__file__).parent / "made.json"
 TYPES: dict[str, Any] = {
@@ -27,11 +27,11 @@ SENDERS = {
 
 
 class Organization(BaseModel):
-    organization: str = asked("Organization", "octo-org", pick="organizations", pattern=r"^[\w.-]+$")
+    organization: str = param("Organization", "octo-org", pick="organizations", pattern=r"^[\w.-]+$")
 
 
 class Place(BaseModel):
-    place: str = asked(
+    place: str = param(
         "Repository, or an organization for all of its repositories",
         "octocat/hello-world",
         pick="places",

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, HttpUrl
 
 from area.connectors.gitlab.hooks import asked_for, at, brought
-from area.sdk import Account, Action, Context, Event, Events, Option, Pages, Request, Service, asked, parse
-from area.sdk.answers import Row, found
+from area.sdk import Account, Action, Context, Event, Events, Option, Pages, Request, Service, param, parse
+from area.sdk.answers import Output, output
 from area.sdk.oauth2 import OAuth2, Quirks
 from area.sdk.shapes import Items, Shape, marks
 from area.sdk.verify import shared_token
@@ -54,14 +54,14 @@ service = Service(
 BUSIEST = {"membership": "true", "simple": "true", "order_by": "last_activity_at"}
 service.options("projects", "/api/v4/projects", "path_with_namespace", "name_with_namespace", params=BUSIEST)
 
-Project = Annotated[str, asked("Project, with its group", "octo/hello-world", pick="projects", pattern=PROJECT)]
-Branch = Annotated[str, asked("Branch", "main", pick="branches")]
-Number = Annotated[int, asked("Number of the issue in its project", 42, ge=1)]
-Title = Annotated[str, asked("Title", "It crashes on start", min_length=1, max_length=255)]
+Project = Annotated[str, param("Project, with its group", "octo/hello-world", pick="projects", pattern=PROJECT)]
+Branch = Annotated[str, param("Branch", "main", pick="branches")]
+Number = Annotated[int, param("Number of the issue in its project", 42, ge=1)]
+Title = Annotated[str, param("Title", "It crashes on start", min_length=1, max_length=255)]
 # a line that begins with a slash is an order to GitLab: https://docs.gitlab.com/user/project/quick_actions/
 ORDERS = Shape(place=marks(r"(?i)^([ \t]*)/(?=[a-z_]*(?:\s|\Z))", r"\1\\/"))
-Text = Annotated[str, asked("Text, in Markdown", "Since the last release …", shape=ORDERS)]
-Labels = Annotated[Items, asked("Labels, separated by commas", "bug, urgent")]
+Text = Annotated[str, param("Text, in Markdown", "Since the last release …", shape=ORDERS)]
+Labels = Annotated[Items, param("Labels, separated by commas", "bug, urgent")]
 Ends = Literal["any", "success", "failed", "canceled"]
 Names = Annotated[
     list[str], BeforeValidator(lambda all_: [one["title"] if isinstance(one, dict) else one for one in all_])
@@ -73,72 +73,74 @@ URL = "object_attributes.url object_attributes.web_url"
 AUTHOR = "user.username object_attributes.author.username"
 
 
-class Told(Row):
-    project: str = found("project.path_with_namespace", "Project", "octo/hello-world")
+class Told(Output):
+    project: str = output("project.path_with_namespace", "Project", "octo/hello-world")
 
 
 Thing = TypeVar("Thing", bound=Told)
 
 
 class Issue(Told):
-    number: int = found("object_attributes.iid", "Number in the project", 42)
-    title: str = found("object_attributes.title", "Title", "It crashes on start")
-    description: str | None = found("object_attributes.description", "Text, in Markdown", "Since …", None)
-    url: HttpUrl = found(URL, "Address of its page", f"{PAGE}/issues/42")
-    author: str | None = found(AUTHOR, "Login of who did it", "octocat", None)
-    labels: Names = found("labels object_attributes.labels", "Labels", ["bug"], [])
+    number: int = output("object_attributes.iid", "Number in the project", 42)
+    title: str = output("object_attributes.title", "Title", "It crashes on start")
+    description: str | None = output("object_attributes.description", "Text, in Markdown", "Since …", None)
+    url: HttpUrl = output(URL, "Address of its page", f"{PAGE}/issues/42")
+    author: str | None = output(AUTHOR, "Login of who did it", "octocat", None)
+    labels: Names = output("labels object_attributes.labels", "Labels", ["bug"], [])
 
 
 class MergeRequest(Told):
-    number: int = found("object_attributes.iid", "Number in the project", 7)
-    title: str = found("object_attributes.title", "Title", "Mend the start")
-    description: str | None = found("object_attributes.description", "Text, in Markdown", "Closes #42", None)
-    url: HttpUrl = found(URL, "Address of its page", f"{PAGE}/merge_requests/7")
-    author: str | None = found(AUTHOR, "Login of who did it", "octocat", None)
-    source: str = found("object_attributes.source_branch", "Branch with the changes", "mend-start")
-    target: str = found("object_attributes.target_branch", "Branch that they are for", "main")
+    number: int = output("object_attributes.iid", "Number in the project", 7)
+    title: str = output("object_attributes.title", "Title", "Mend the start")
+    description: str | None = output("object_attributes.description", "Text, in Markdown", "Closes #42", None)
+    url: HttpUrl = output(URL, "Address of its page", f"{PAGE}/merge_requests/7")
+    author: str | None = output(AUTHOR, "Login of who did it", "octocat", None)
+    source: str = output("object_attributes.source_branch", "Branch with the changes", "mend-start")
+    target: str = output("object_attributes.target_branch", "Branch that they are for", "main")
 
 
 TITLES = "issue.title merge_request.title commit.message snippet.title"
 
 
 class Note(Told):
-    body: str = found("object_attributes.note", "Text, in Markdown", "Me too")
-    on: str = found("object_attributes.noteable_type", "What it is on: Issue, MergeRequest, Commit or Snippet", "Issue")
-    title: str | None = found(TITLES, "Title of what it is on", "It crashes on start", None)
-    url: HttpUrl = found("object_attributes.url", "Address of the comment", f"{PAGE}/issues/42#note_1")
-    author: str = found("user.username", "Login of who wrote it", "octocat")
+    body: str = output("object_attributes.note", "Text, in Markdown", "Me too")
+    on: str = output(
+        "object_attributes.noteable_type", "What it is on: Issue, MergeRequest, Commit or Snippet", "Issue"
+    )
+    title: str | None = output(TITLES, "Title of what it is on", "It crashes on start", None)
+    url: HttpUrl = output("object_attributes.url", "Address of the comment", f"{PAGE}/issues/42#note_1")
+    author: str = output("user.username", "Login of who wrote it", "octocat")
 
 
 class Pipeline(Told):
-    id: int = found("object_attributes.id", "Its number", 31)
-    status: str = found("object_attributes.status", "How it ended", "failed")
-    ref: str = found("object_attributes.ref", "Branch or tag", "main")
-    commit: str | None = found("commit.message", "Message of the commit", "Mend the start", None)
-    duration: float | None = found("object_attributes.duration", "How many seconds it took", 63, None)
-    url: HttpUrl = found(URL, "Address of its page", f"{PAGE}/pipelines/31")
-    user: str | None = found(
+    id: int = output("object_attributes.id", "Its number", 31)
+    status: str = output("object_attributes.status", "How it ended", "failed")
+    ref: str = output("object_attributes.ref", "Branch or tag", "main")
+    commit: str | None = output("commit.message", "Message of the commit", "Mend the start", None)
+    duration: float | None = output("object_attributes.duration", "How many seconds it took", 63, None)
+    url: HttpUrl = output(URL, "Address of its page", f"{PAGE}/pipelines/31")
+    user: str | None = output(
         "user.username object_attributes.user.username", "Login of who started it", "octocat", None
     )
 
 
 class Push(Told):
-    branch: Ref = found("ref branch", "Branch", "main")
-    pusher: str = found("user_username", "Login of who pushed", "octocat")
-    count: int = found("total_commits_count", "How many commits", 1)
-    message: str = found("newest.message", "Message of the newest commit", "Mend the start", "")
-    commits: list[dict[str, Any]] = found(
+    branch: Ref = output("ref branch", "Branch", "main")
+    pusher: str = output("user_username", "Login of who pushed", "octocat")
+    count: int = output("total_commits_count", "How many commits", 1)
+    message: str = output("newest.message", "Message of the newest commit", "Mend the start", "")
+    commits: list[dict[str, Any]] = output(
         "commits", "The newest 20, each with id, message, url, author", [{"message": "Mend the start"}]
     )
 
 
 class Todo(Told):
-    project: str = found("project.path_with_namespace", "Project, if it is about one", "octo/hello-world", "")
-    reason: str = found("action_name", "Why: assigned, mentioned, build_failed, review_requested …", "mentioned")
-    title: str | None = found("target.title", "Title of what it is about", "It crashes on start", None)
-    body: str = found("body", "What it says", "@octocat look at this", "")
-    url: HttpUrl = found("target_url", "Address of what it is about", f"{PAGE}/issues/42")
-    created_at: datetime = found("created_at", "When it was made", "2026-11-23T09:00:00Z")
+    project: str = output("project.path_with_namespace", "Project, if it is about one", "octo/hello-world", "")
+    reason: str = output("action_name", "Why: assigned, mentioned, build_failed, review_requested …", "mentioned")
+    title: str | None = output("target.title", "Title of what it is about", "It crashes on start", None)
+    body: str = output("body", "What it says", "@octocat look at this", "")
+    url: HttpUrl = output("target_url", "Address of what it is about", f"{PAGE}/issues/42")
+    created_at: datetime = output("created_at", "When it was made", "2026-11-23T09:00:00Z")
 
 
 def webhook(title: str, events: str) -> Callable[[Callable[..., Events[Any]]], Action]:
@@ -185,7 +187,7 @@ def new_comment(request: Request, project: Project) -> Events[Note]:
 
 @webhook("A pipeline ends", "pipeline_events")
 def pipeline_ended(
-    request: Request, project: Project, status: Annotated[Ends, asked("How it ended", "failed")] = "any"
+    request: Request, project: Project, status: Annotated[Ends, param("How it ended", "failed")] = "any"
 ) -> Events[Pipeline]:
     """A pipeline of a project succeeds, fails or is canceled."""
     body = brought(request, "pipeline")
@@ -195,7 +197,7 @@ def pipeline_ended(
 
 @webhook("A new push", "push_events")
 def new_push(
-    request: Request, project: Project, branch: Annotated[Branch, asked("Only to this branch")] = ""
+    request: Request, project: Project, branch: Annotated[Branch, param("Only to this branch")] = ""
 ) -> Events[Push]:
     """Commits are pushed to a branch. A branch that is deleted starts nothing."""
     body = brought(request, "push") or {"ref": ""}
@@ -243,10 +245,10 @@ async def open_issue(
 async def write_comment(
     ctx: Context,
     project: Project,
-    on: Annotated[Literal["issue", "merge_request"], asked("What is commented on", "issue")] = "issue",
+    on: Annotated[Literal["issue", "merge_request"], param("What is commented on", "issue")] = "issue",
     *,
-    number: Annotated[Number, asked("Its number in the project")],
-    body: Annotated[Text, asked("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
+    number: Annotated[Number, param("Its number in the project")],
+    body: Annotated[Text, param("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
 ) -> None:
     """Comment on an issue or a merge request."""
     # https://docs.gitlab.com/api/notes/#create-new-issue-note and #create-new-merge-request-note
@@ -258,7 +260,7 @@ async def add_labels(
     ctx: Context,
     project: Project,
     number: Number,
-    labels: Annotated[Labels, asked("Labels, separated by commas", min_length=1)],
+    labels: Annotated[Labels, param("Labels, separated by commas", min_length=1)],
 ) -> Issue:
     """Add labels to an issue."""
     # https://docs.gitlab.com/api/issues/#edit-an-issue
@@ -275,10 +277,10 @@ async def close_issue(ctx: Context, project: Project, number: Number) -> Issue:
 async def open_merge_request(
     ctx: Context,
     project: Project,
-    title: Annotated[Title, asked("Title", "Mend the start")],
-    source: Annotated[Branch, asked("Branch with the changes", "mend-start")],
-    target: Annotated[Branch, asked("Branch that they are for")],
-    description: Annotated[Text, asked("Text, in Markdown", "Closes #42")] = "",
+    title: Annotated[Title, param("Title", "Mend the start")],
+    source: Annotated[Branch, param("Branch with the changes", "mend-start")],
+    target: Annotated[Branch, param("Branch that they are for")],
+    description: Annotated[Text, param("Text, in Markdown", "Closes #42")] = "",
 ) -> MergeRequest:
     """Ask for the changes of one branch to be merged into another."""
     body = {"title": title, "description": description, "source_branch": source, "target_branch": target}
@@ -290,8 +292,8 @@ async def open_merge_request(
 async def run_pipeline(
     ctx: Context,
     project: Project,
-    ref: Annotated[Branch, asked("Branch or tag to run it on")] = "main",
-    variables: Annotated[Mapping[str, str], asked("Variables of the pipeline", {"LEVEL": "debug"})] = {},
+    ref: Annotated[Branch, param("Branch or tag to run it on")] = "main",
+    variables: Annotated[Mapping[str, str], param("Variables of the pipeline", {"LEVEL": "debug"})] = {},
 ) -> Pipeline:
     """Run the pipeline of a branch or tag."""
     body = {"ref": ref, "variables": [{"key": key, "value": value} for key, value in variables.items()]}

@@ -10,7 +10,7 @@ from area.connectors.gmail import hints
 from area.connectors.gmail.hints import ME
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
 from area.kit import mime
-from area.sdk import Context, Event, Events, Gone, Option, Permanent, Row, asked, found, quoted
+from area.sdk import Context, Event, Events, Gone, Option, Output, Permanent, output, param, quoted
 from area.sdk.mail import Letter, addresses, compose
 from area.vendors import google
 from area.vendors.google import scope
@@ -32,16 +32,16 @@ service = google.service(
     inbound=hints.inbound,
 )
 
-Label = Annotated[str, asked("The label", "Label_12", pick="labels", min_length=1)]
-Within = Annotated[str, asked("Label that it has; empty for any", "INBOX", pick="labels")]
-Query = Annotated[str, asked("Search, as in Gmail's own search box", "from:billing@example.com -subject:draft")]
-MessageId = Annotated[str, asked("ID of the mail, at Gmail", "{{id}}", min_length=1)]
+Label = Annotated[str, param("The label", "Label_12", pick="labels", min_length=1)]
+Within = Annotated[str, param("Label that it has; empty for any", "INBOX", pick="labels")]
+Query = Annotated[str, param("Search, as in Gmail's own search box", "from:billing@example.com -subject:draft")]
+MessageId = Annotated[str, param("ID of the mail, at Gmail", "{{id}}", min_length=1)]
 
 
-class Written(Row):
-    id: str = found("id", "ID of the mail, at Gmail", "18c2f6b1d0a3e4f5")
-    thread_id: str = found("threadId", "ID of its conversation", "18c2f6b1d0a3e4f5")
-    label_ids: list[str] = found("labelIds", "IDs of its labels", ["SENT"], [])
+class Written(Output):
+    id: str = output("id", "ID of the mail, at Gmail", "18c2f6b1d0a3e4f5")
+    thread_id: str = output("threadId", "ID of its conversation", "18c2f6b1d0a3e4f5")
+    label_ids: list[str] = output("labelIds", "IDs of its labels", ["SENT"], [])
 
 
 @service.poll("A mail arrives", every=SOON, scopes=READ, hint=hints.mailbox)
@@ -85,8 +85,8 @@ async def reply_to_mail(
     ctx: Context,
     *,
     message_id: MessageId,
-    text: Annotated[str, asked("Plain text", "Thank you, we are on it.")],
-    to_all: Annotated[bool, asked("Whether all who got the mail get the answer", False)] = False,
+    text: Annotated[str, param("Plain text", "Thank you, we are on it.")],
+    to_all: Annotated[bool, param("Whether all who got the mail get the answer", False)] = False,
 ) -> Written:
     """Answer a mail in its conversation: its sender, or all who got it."""
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/get
@@ -114,7 +114,7 @@ async def create_draft(ctx: Context, params: Letter) -> Written:
 
 @service.reaction("Add a label to a mail", scopes=MODIFY)
 async def add_label(
-    ctx: Context, message_id: MessageId, label: Annotated[Label, asked("The label", "STARRED")]
+    ctx: Context, message_id: MessageId, label: Annotated[Label, param("The label", "STARRED")]
 ) -> Written:
     """Give a mail a label; `STARRED` stars it, `TRASH` throws it away, `UNREAD` makes it unread."""
     return await _modify(ctx, message_id, {"addLabelIds": [label]})
@@ -122,7 +122,7 @@ async def add_label(
 
 @service.reaction("Remove a label from a mail", scopes=MODIFY)
 async def remove_label(
-    ctx: Context, message_id: MessageId, label: Annotated[Label, asked("The label", "STARRED")]
+    ctx: Context, message_id: MessageId, label: Annotated[Label, param("The label", "STARRED")]
 ) -> Written:
     """Take a label from a mail; `INBOX` archives it, `UNREAD` marks it as read."""
     return await _modify(ctx, message_id, {"removeLabelIds": [label]})

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel
 
 from area.kit.clock import now
-from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, address_token, look, parse
+from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, address_token, lookup, parse
 
 ME = "/gmail/v1/users/me"
 AGAIN = timedelta(hours=36)  # it lasts for a week, and is to be renewed each day: that is in the last third of this
@@ -36,12 +36,12 @@ async def _mailbox(ctx: Context) -> str:
 
 def _changed(request: Request) -> list[str]:
     """https://docs.cloud.google.com/pubsub/docs/push"""
-    data = parse(str, look("message.data", parse(dict[str, Any], request.json(), "Gmail")), "Gmail")
+    data = parse(str, lookup("message.data", parse(dict[str, Any], request.json(), "Gmail")), "Gmail")
     try:
         told = orjson.loads(urlsafe_b64decode(data.replace("+", "-").replace("/", "_") + "=="))
     except ValueError as error:
         raise Permanent("The message is none of Gmail's.") from error
-    return [parse(str, look("emailAddress", told), "Gmail").lower()]
+    return [parse(str, lookup("emailAddress", told), "Gmail").lower()]
 
 
 inbound = Inbound(address_token(), subscriptions=_changed, topic=True)

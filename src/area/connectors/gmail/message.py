@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import getaddresses
 from typing import Any
 
-from area.sdk import Row, found, parse
+from area.sdk import Output, output, parse
 
 LONGEST = 100_000  # characters of the text, and of the HTML
 LONGEST_HEADER = 20_000  # characters
@@ -14,26 +14,26 @@ LONGEST_HEADER = 20_000  # characters
 Raw = Mapping[str, Any]
 
 
-class Mail(Row):
-    id: str = found("id", "ID of the mail, at Gmail", "18c2f6b1d0a3e4f5", "")
-    thread_id: str = found("threadId", "ID of its conversation", "18c2f6b1d0a3e4f5", "")
-    subject: str = found("subject", "Subject", "Your invoice")
-    sender: str = found("sender", "Address of the sender", "billing@example.com")
-    sender_name: str = found("sender_name", "Name of the sender", "Example Billing")
-    to: list[str] = found("to", "Addresses it is to", ["ann@example.org"])
-    received_at: datetime = found("received_at", "When Gmail got it", "2026-11-23T09:00:00Z")
-    snippet: str = found("snippet", "Its beginning", "Please find attached …", "")
-    text: str = found("text", "Plain text", "Please find attached the invoice.")
-    html: str = found("html", "HTML text", "<p>Please find attached the invoice.</p>")
-    attachments: list[str] = found("attachments", "Names of its files", ["invoice.pdf"])
-    labels: list[str] = found("labelIds", "IDs of its labels", ["INBOX", "UNREAD"], [])
+class Mail(Output):
+    id: str = output("id", "ID of the mail, at Gmail", "18c2f6b1d0a3e4f5", "")
+    thread_id: str = output("threadId", "ID of its conversation", "18c2f6b1d0a3e4f5", "")
+    subject: str = output("subject", "Subject", "Your invoice")
+    sender: str = output("sender", "Address of the sender", "billing@example.com")
+    sender_name: str = output("sender_name", "Name of the sender", "Example Billing")
+    to: list[str] = output("to", "Addresses it is to", ["ann@example.org"])
+    received_at: datetime = output("received_at", "When Gmail got it", "2026-11-23T09:00:00Z")
+    snippet: str = output("snippet", "Its beginning", "Please find attached …", "")
+    text: str = output("text", "Plain text", "Please find attached the invoice.")
+    html: str = output("html", "HTML text", "<p>Please find attached the invoice.</p>")
+    attachments: list[str] = output("attachments", "Names of its files", ["invoice.pdf"])
+    labels: list[str] = output("labelIds", "IDs of its labels", ["INBOX", "UNREAD"], [])
 
 
 class Attached(Mail):
-    part: str = found("partId", "Number of the part that holds the file", "1", "")
-    file_name: str = found("filename", "Name of the file", "invoice.pdf")
-    file_type: str = found("mimeType", "Media type of the file", "application/pdf", "")
-    file_size: int = found("body.size", "Size of the file in bytes", 48213, 0)
+    part: str = output("partId", "Number of the part that holds the file", "1", "")
+    file_name: str = output("filename", "Name of the file", "invoice.pdf")
+    file_type: str = output("mimeType", "Media type of the file", "application/pdf", "")
+    file_size: int = output("body.size", "Size of the file in bytes", 48213, 0)
 
 
 def read_mail(raw: Raw) -> Mail:

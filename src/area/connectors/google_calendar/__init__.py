@@ -10,7 +10,20 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, EmailStr, model_validator
 
 from area.kit.clock import now
-from area.sdk import Context, Event, Events, Gone, Row, ZoneName, asked, found, given, look, parse, quoted
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Gone,
+    Output,
+    ZoneName,
+    lookup,
+    output,
+    param,
+    parse,
+    quoted,
+    without_blanks,
+)
 from area.sdk.mail import Addresses, mailboxes
 from area.vendors import google
 from area.vendors.google import hint, scope
@@ -32,28 +45,28 @@ service = google.service(
 # https://developers.google.com/workspace/calendar/api/v3/reference/calendarList/list
 service.options("calendars", "/calendar/v3/users/me/calendarList", "id", "summaryOverride summary", "accessRole")
 
-Calendar = Annotated[str, asked("Calendar; `primary` is the account's own", "primary", pick="calendars", min_length=1)]
-EventId = Annotated[str, asked("ID of the event", "{{id}}", min_length=1)]
-Notify = Annotated[bool, asked("Whether guests get a mail", True)]
-Ahead = Annotated[int, asked("How many minutes before its start", 15, ge=0, le=40320)]
-Query = Annotated[str, asked("Words that the event must hold; empty for any", "standup")]
-InWords = Annotated[str, asked("What, when and where, in words", "Lunch with Ann tomorrow 12:30", min_length=1)]
-Guest = Annotated[EmailStr, asked("Address of the guest", "ann@example.org")]
-END = asked("When it ends; an hour later, or for whole days the same day", "2026-11-24T10:00:00+01:00")
+Calendar = Annotated[str, param("Calendar; `primary` is the account's own", "primary", pick="calendars", min_length=1)]
+EventId = Annotated[str, param("ID of the event", "{{id}}", min_length=1)]
+Notify = Annotated[bool, param("Whether guests get a mail", True)]
+Ahead = Annotated[int, param("How many minutes before its start", 15, ge=0, le=40320)]
+Query = Annotated[str, param("Words that the event must hold; empty for any", "standup")]
+InWords = Annotated[str, param("What, when and where, in words", "Lunch with Ann tomorrow 12:30", min_length=1)]
+Guest = Annotated[EmailStr, param("Address of the guest", "ann@example.org")]
+END = param("When it ends; an hour later, or for whole days the same day", "2026-11-24T10:00:00+01:00")
 
 
 class NewEvent(BaseModel):
     """An event to add."""
 
     calendar: Calendar = "primary"
-    title: Annotated[str, asked("Title", "{{title}}", min_length=1)]
-    start: Annotated[datetime, asked("When it starts", "2026-11-24T09:00:00+01:00")]
+    title: Annotated[str, param("Title", "{{title}}", min_length=1)]
+    start: Annotated[datetime, param("When it starts", "2026-11-24T09:00:00+01:00")]
     end: Annotated[datetime | None, END] = None
-    timezone: Annotated[ZoneName, asked("Time zone of times without an offset", "Europe/Paris")] = "UTC"
-    all_day: Annotated[bool, asked("Whether it takes whole days, the last one included", False)] = False
-    description: Annotated[str, asked("Text", "{{body}}")] = ""
-    location: Annotated[str, asked("Where it is", "Room 4")] = ""
-    guests: Annotated[Addresses, asked("Addresses of who is invited", "ann@example.org")] = ""
+    timezone: Annotated[ZoneName, param("Time zone of times without an offset", "Europe/Paris")] = "UTC"
+    all_day: Annotated[bool, param("Whether it takes whole days, the last one included", False)] = False
+    description: Annotated[str, param("Text", "{{body}}")] = ""
+    location: Annotated[str, param("Where it is", "Room 4")] = ""
+    guests: Annotated[Addresses, param("Addresses of who is invited", "ann@example.org")] = ""
     notify: Notify = False
 
     @model_validator(mode="after")
@@ -67,23 +80,23 @@ class NewEvent(BaseModel):
         return self
 
 
-class Happening(Row):
-    id: str = found("id", "ID of the event", "4b1r2a0pq7e3")
-    title: str = found("summary", "Title", "Standup", "")
-    description: str = found("description", "Text, which may be HTML", "What did you do?", "")
-    location: str = found("location", "Where it is", "Room 4", "")
-    starts_at: datetime | None = found("starts_at", "When it starts", "2026-11-23T09:00:00Z", None)
-    ends_at: datetime | None = found("ends_at", "When it ends", "2026-11-23T09:15:00Z", None)
-    all_day: bool = found("all_day", "Whether it takes whole days", False)
-    status: str = found("status", "`confirmed`, `tentative` or `cancelled`", "confirmed", "confirmed")
-    organizer: str = found("organizer", "Address of the organizer", "ann@example.org")
-    guests: list[str] = found("attendees.*.email", "Addresses of who is invited", ["bob@example.com"], [])
-    meeting_url: str = found("hangoutLink", "Address of the video call", "https://meet.google.com/abc-defg-hij", "")
-    url: str = found("htmlLink", "Address of its page", "https://www.google.com/calendar/event?eid=NGIxcjJh", "")
+class Happening(Output):
+    id: str = output("id", "ID of the event", "4b1r2a0pq7e3")
+    title: str = output("summary", "Title", "Standup", "")
+    description: str = output("description", "Text, which may be HTML", "What did you do?", "")
+    location: str = output("location", "Where it is", "Room 4", "")
+    starts_at: datetime | None = output("starts_at", "When it starts", "2026-11-23T09:00:00Z", None)
+    ends_at: datetime | None = output("ends_at", "When it ends", "2026-11-23T09:15:00Z", None)
+    all_day: bool = output("all_day", "Whether it takes whole days", False)
+    status: str = output("status", "`confirmed`, `tentative` or `cancelled`", "confirmed", "confirmed")
+    organizer: str = output("organizer", "Address of the organizer", "ann@example.org")
+    guests: list[str] = output("attendees.*.email", "Addresses of who is invited", ["bob@example.com"], [])
+    meeting_url: str = output("hangoutLink", "Address of the video call", "https://meet.google.com/abc-defg-hij", "")
+    url: str = output("htmlLink", "Address of its page", "https://www.google.com/calendar/event?eid=NGIxcjJh", "")
 
 
-class Cancelled(Row):
-    event_id: str = found("event_id", "ID of the event", "4b1r2a0pq7e3")
+class Cancelled(Output):
+    event_id: str = output("event_id", "ID of the event", "4b1r2a0pq7e3")
 
 
 @service.poll("An event starts soon", every=SOON, scopes=READ)
@@ -93,7 +106,7 @@ async def event_starts(
     """Some minutes before an event starts, or at its start. Fires once for each start, also of events that recur."""
     ahead = timedelta(minutes=minutes)
     begin, end = (one.isoformat(timespec="seconds") for one in (since, now() + ahead + timedelta(seconds=1)))
-    wanted = given(singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query)
+    wanted = without_blanks(singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query)
     # https://developers.google.com/workspace/calendar/api/v3/reference/events/list
     async for page in ctx.http.answers(quoted(EVENTS, calendar), params=wanted):
         for item in page.get("items") or ():
@@ -217,7 +230,7 @@ def _read(item: Mapping[str, Any], zone: str = "UTC") -> Happening:
     """An event (https://developers.google.com/workspace/calendar/api/v3/reference/events), its days in the calendar's time zone."""
     start, end = item.get("start", {}), item.get("end", {})
     more = {"starts_at": _time(start, zone), "ends_at": _time(end, zone), "all_day": "date" in start}
-    return parse(Happening, {**item, **more, "organizer": look("organizer.email", item, "")}, "Google Calendar")
+    return parse(Happening, {**item, **more, "organizer": lookup("organizer.email", item, "")}, "Google Calendar")
 
 
 def _time(told: Mapping[str, Any], zone: str) -> datetime | None:

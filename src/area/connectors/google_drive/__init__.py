@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 import orjson
 from pydantic import AnyHttpUrl, EmailStr
 
-from area.sdk import Context, Event, Events, Option, Row, asked, found, given, look, parse, quoted
+from area.sdk import Context, Event, Events, Option, Output, lookup, output, param, parse, quoted, without_blanks
 from area.vendors import google
 from area.vendors.google import hint, scope
 
@@ -33,44 +33,44 @@ service = google.service(
     base_url="https://www.googleapis.com",
 )
 
-Folder = Annotated[str, asked("Folder to put it into", "root", pick="folders", pattern="^[^,]+$")]
-FileId = Annotated[str, asked("ID of the file", "{{id}}", min_length=1)]
-Name = Annotated[str, asked("Name of the file", "{{title}}.txt", min_length=1)]
-Watched = Annotated[Folder, asked("Folder; `root` is My Drive itself")]
-Within = Annotated[str, asked("Only files right in this folder; empty for all files", "root", pick="folders")]
-Kind = Annotated[Literal["files", "folders", "both"], asked("Files, the folders in it, or both", "files")]
-Text = Annotated[str, asked("What is in the file", "{{body}}")]
-Document = Annotated[bool, asked("Whether to make it a Google Doc", False)]
-Address = Annotated[AnyHttpUrl, asked("Address of the file", "https://example.com/report.pdf")]
-ItsName = Annotated[str, asked("Name of the file; that of the address if empty", "report.pdf")]
-CopysName = Annotated[str, asked("Name of the copy; that of the file if empty", "Copy of {{name}}")]
-Given = Annotated[FileId, asked("ID of the file or folder")]
-Whom = Annotated[EmailStr, asked("Address of whom to share with", "ann@example.org")]
-Role = Annotated[Literal["reader", "commenter", "writer"], asked("What they may do", "reader")]
-Mailed = Annotated[bool, asked("Whether they get a mail", True)]
-Says = Annotated[str, asked("What the mail says", "Have a look.")]
+Folder = Annotated[str, param("Folder to put it into", "root", pick="folders", pattern="^[^,]+$")]
+FileId = Annotated[str, param("ID of the file", "{{id}}", min_length=1)]
+Name = Annotated[str, param("Name of the file", "{{title}}.txt", min_length=1)]
+Watched = Annotated[Folder, param("Folder; `root` is My Drive itself")]
+Within = Annotated[str, param("Only files right in this folder; empty for all files", "root", pick="folders")]
+Kind = Annotated[Literal["files", "folders", "both"], param("Files, the folders in it, or both", "files")]
+Text = Annotated[str, param("What is in the file", "{{body}}")]
+Document = Annotated[bool, param("Whether to make it a Google Doc", False)]
+Address = Annotated[AnyHttpUrl, param("Address of the file", "https://example.com/report.pdf")]
+ItsName = Annotated[str, param("Name of the file; that of the address if empty", "report.pdf")]
+CopysName = Annotated[str, param("Name of the copy; that of the file if empty", "Copy of {{name}}")]
+Given = Annotated[FileId, param("ID of the file or folder")]
+Whom = Annotated[EmailStr, param("Address of whom to share with", "ann@example.org")]
+Role = Annotated[Literal["reader", "commenter", "writer"], param("What they may do", "reader")]
+Mailed = Annotated[bool, param("Whether they get a mail", True)]
+Says = Annotated[str, param("What the mail says", "Have a look.")]
 
 
-class Owner(Row):
-    email_address: str = found("emailAddress", "Address", "ann@example.org", "")
+class Owner(Output):
+    email_address: str = output("emailAddress", "Address", "ann@example.org", "")
 
 
-class File(Row):
-    id: str = found("id", "ID of the file", "1A2b3C4d5E6f7G8h9I0j")
-    name: str = found("name", "Its name", "report.pdf")
-    mime_type: str = found("mimeType", "Its media type", "application/pdf")
-    description: str = found("description", "What is said of it", "For November", "")
-    size: int | None = found("size", "Size in bytes, where it has one", 48213, None)
-    created_time: datetime = found("createdTime", "When it was made", "2026-11-23T09:00:00Z")
-    modified_time: datetime = found("modifiedTime", "When it was changed", "2026-11-23T09:00:00Z")
-    web_view_link: str = found("webViewLink", "Address to open it", "https://drive.google.com/file/d/1A2b/view", "")
-    parents: list[str] = found("parents", "ID of its folder", ["0AGf1b2C3d4"], [])
-    owners: list[Owner] = found("owners", "Whose it is", [{"email_address": "ann@example.org"}], [])
+class File(Output):
+    id: str = output("id", "ID of the file", "1A2b3C4d5E6f7G8h9I0j")
+    name: str = output("name", "Its name", "report.pdf")
+    mime_type: str = output("mimeType", "Its media type", "application/pdf")
+    description: str = output("description", "What is said of it", "For November", "")
+    size: int | None = output("size", "Size in bytes, where it has one", 48213, None)
+    created_time: datetime = output("createdTime", "When it was made", "2026-11-23T09:00:00Z")
+    modified_time: datetime = output("modifiedTime", "When it was changed", "2026-11-23T09:00:00Z")
+    web_view_link: str = output("webViewLink", "Address to open it", "https://drive.google.com/file/d/1A2b/view", "")
+    parents: list[str] = output("parents", "ID of its folder", ["0AGf1b2C3d4"], [])
+    owners: list[Owner] = output("owners", "Whose it is", [{"email_address": "ann@example.org"}], [])
 
 
-class Shared(Row):
-    permission_id: str = found("id", "ID of the permission", "08123456789")
-    role: str = found("role", "What they may do", "reader")
+class Shared(Output):
+    permission_id: str = output("id", "ID of the permission", "08123456789")
+    role: str = output("role", "What they may do", "reader")
 
 
 @service.poll("A file is added to a folder", every=SOON, scopes=READ, hint=CHANGED)
@@ -102,7 +102,7 @@ async def file_changed(ctx: Context, folder: Within = "") -> Events[File]:
     query = ALL | {"fields": fields, "pageSize": "1000", "pageToken": ctx.state["token"]}
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/list
     async for page in ctx.http.answers(CHANGES, params=query):
-        for told in look("changes.*.file", page, []):  # what is removed has none
+        for told in lookup("changes.*.file", page, []):  # what is removed has none
             file = parse(File, told, "Google Drive")
             there = (not folder or folder in file.parents) and not told.get("trashed") and file.mime_type != FOLDER
             if there and file.modified_time > file.created_time:
@@ -123,7 +123,7 @@ async def create_text_file(
     ctx: Context, *, name: Name, folder: Folder = "root", text: Text, document: Document = False
 ) -> File:
     """Make a file of a text, or a Google Doc; it is made once, however often it is tried."""
-    body = {"name": name, "parents": [folder]} | given(mimeType=DOCUMENT if document else "")
+    body = {"name": name, "parents": [folder]} | without_blanks(mimeType=DOCUMENT if document else "")
     return await _make(ctx, body, text.encode(), "text/plain; charset=utf-8")
 
 
@@ -146,7 +146,7 @@ async def create_folder(ctx: Context, name: Name, folder: Folder = "root") -> Fi
 async def copy_file(ctx: Context, file_id: FileId, folder: Folder, name: CopysName = "") -> File:
     """Copy a file into a folder; it is copied once, however often it is tried."""
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/copy
-    return await _make(ctx, given(parents=[folder], name=name), at=quoted(f"{FILE}/copy", file_id))
+    return await _make(ctx, without_blanks(parents=[folder], name=name), at=quoted(f"{FILE}/copy", file_id))
 
 
 @service.reaction("Move a file", scopes=WRITE)
@@ -155,7 +155,7 @@ async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
     path = quoted(FILE, file_id)
     file = await ctx.http.get(path, dict[str, Any], params=SHARED | {"fields": "parents"})
     old = ",".join(one for one in file.get("parents") or () if one != folder)
-    query = MADE | given(addParents=folder, removeParents=old)
+    query = MADE | without_blanks(addParents=folder, removeParents=old)
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/update
     return await ctx.http.ask("PATCH", path, File, params=query, json={})
 
@@ -174,7 +174,7 @@ async def share_file(
 
 def _query(words: str, most: int, order: str = "", fields: str = FIELDS) -> dict[str, Any]:
     """How files are asked for (https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list)."""
-    query = given(q=words, pageSize=str(most), fields=f"nextPageToken,files({fields})", orderBy=order)
+    query = without_blanks(q=words, pageSize=str(most), fields=f"nextPageToken,files({fields})", orderBy=order)
     return {"at": "files", "most": most, "params": ALL | query}
 
 

@@ -12,7 +12,7 @@ import orjson
 from pydantic import BeforeValidator
 
 from area.kit.budget import Budget
-from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, found, quoted
+from area.sdk import Context, Event, Events, Option, Output, Permanent, output, param, quoted
 from area.sdk.shapes import JSON, Place, Shape
 from area.vendors import google
 from area.vendors.google import scope
@@ -46,8 +46,8 @@ service.options("spreadsheets", "https://www.googleapis.com/drive/v3/files", par
 
 def _identity(given: Any) -> Any:
     """The ID, also out of the address that is in the browser."""
-    found = re.search(r"/spreadsheets/d/([\w-]+)", given) if isinstance(given, str) else None
-    return found[1] if found else given
+    output = re.search(r"/spreadsheets/d/([\w-]+)", given) if isinstance(given, str) else None
+    return output[1] if output else given
 
 
 def _in_cell(before: str, first: bool) -> Callable[[str, Budget], str] | None:  # noqa: FBT001 -- `Place.encode`
@@ -80,36 +80,36 @@ Columns = dict[str, Cell]
 Spreadsheet = Annotated[
     str,
     BeforeValidator(_identity),
-    asked("Spreadsheet", "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUv", pick="spreadsheets", min_length=1),
+    param("Spreadsheet", "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUv", pick="spreadsheets", min_length=1),
 ]
-Sheet = Annotated[str, asked("Sheet, by its name", "Sheet1", pick="sheets", min_length=1)]
-Key = Annotated[str, asked("Column that names a row, by its name in the first row", "ID", min_length=1)]
+Sheet = Annotated[str, param("Sheet, by its name", "Sheet1", pick="sheets", min_length=1)]
+Key = Annotated[str, param("Column that names a row, by its name in the first row", "ID", min_length=1)]
 BY_NAME = "Cells: a JSON object by the names in the first row"
-AsTyped = Annotated[bool, asked("Whether cells are understood as if typed: dates, and formulas, too", False)]
+AsTyped = Annotated[bool, param("Whether cells are understood as if typed: dates, and formulas, too", False)]
 
 
-class Line(Row):
-    row: int = found("row", "Its number", 7)
-    values: list[str] = found("values", "Its cells, as they are shown", ["Ann", "ann@example.org"])
-    columns: dict[str, str] = found(
+class Line(Output):
+    row: int = output("row", "Its number", 7)
+    values: list[str] = output("values", "Its cells, as they are shown", ["Ann", "ann@example.org"])
+    columns: dict[str, str] = output(
         "columns", "Its cells by the names in the first row", {"Name": "Ann", "E-mail": "ann@example.org"}
     )
 
 
-class Change(Row):
-    cell: str = found("cell", "The cell", "B2")
-    before: str = found("before", "What it held", "open")
-    after: str = found("after", "What it holds", "done")
+class Change(Output):
+    cell: str = output("cell", "The cell", "B2")
+    before: str = output("before", "What it held", "open")
+    after: str = output("after", "What it holds", "done")
 
 
-class Tab(Row):
-    id: int = found("properties.sheetId", "ID of the sheet", 1234567)
-    title: str = found("properties.title", "Its name", "November")
+class Tab(Output):
+    id: int = output("properties.sheetId", "ID of the sheet", 1234567)
+    title: str = output("properties.title", "Its name", "November")
 
 
-class Written(Row):
-    range: str = found("updatedRange", "Where", "Sheet1!A7:B7")
-    cells: int = found("updatedCells", "How many cells", 2, 0)
+class Written(Output):
+    range: str = output("updatedRange", "Where", "Sheet1!A7:B7")
+    cells: int = output("updatedCells", "How many cells", 2, 0)
 
 
 @service.poll("A row is added", every=SOON, scopes=READ)
@@ -145,7 +145,7 @@ async def cell_changed(
     ctx: Context,
     spreadsheet: Spreadsheet,
     sheet: Sheet,
-    cell: Annotated[str, asked("Cell", "B2", pattern=f"^{CELL}$")],
+    cell: Annotated[str, param("Cell", "B2", pattern=f"^{CELL}$")],
 ) -> Events[Change]:
     """A cell holds something else, also when a formula comes to another result."""
     rows = await _rows(ctx, spreadsheet, sheet, cell)
@@ -174,7 +174,7 @@ async def append_row(
     values: Annotated[
         Cells | Columns,
         BeforeValidator(_listed),
-        asked("Cells: a JSON list, or an object by the names in the first row", ["{{title}}", "{{url}}"], shape=_cells),
+        param("Cells: a JSON list, or an object by the names in the first row", ["{{title}}", "{{url}}"], shape=_cells),
     ],
 ) -> Written:
     """Add a row below the others. Cells are kept as they come, so that nobody can smuggle a formula in."""
@@ -189,11 +189,11 @@ async def update_cells(
     spreadsheet: Spreadsheet,
     sheet: Sheet,
     as_typed: AsTyped = False,
-    cells: Annotated[str, asked("Cell, or range", examples=["B2", "A2:C3"], pattern=f"^{CELL}(:{CELL})?$")],
+    cells: Annotated[str, param("Cell, or range", examples=["B2", "A2:C3"], pattern=f"^{CELL}(:{CELL})?$")],
     values: Annotated[
         Cells | list[Cells],
         BeforeValidator(_listed),
-        asked("Cells: a JSON list, or a list of rows", ["{{title}}", "{{url}}"], shape=_cells),
+        param("Cells: a JSON list, or a list of rows", ["{{title}}", "{{url}}"], shape=_cells),
     ],
 ) -> Written:
     """Write one cell, or a range of them."""
@@ -210,9 +210,9 @@ async def update_row(
     sheet: Sheet,
     key: Key,
     as_typed: AsTyped = False,
-    value: Annotated[str, asked("What the column holds in the row", "{{id}}", min_length=1, shape=_cell)],
-    values: Annotated[Columns, asked(BY_NAME, {"Status": "{{state}}"}, shape=_cells)],
-    add: Annotated[bool, asked("Whether to add the row when there is none", True)] = False,
+    value: Annotated[str, param("What the column holds in the row", "{{id}}", min_length=1, shape=_cell)],
+    values: Annotated[Columns, param(BY_NAME, {"Status": "{{state}}"}, shape=_cells)],
+    add: Annotated[bool, param("Whether to add the row when there is none", True)] = False,
 ) -> Written:
     """Change cells of the first row that holds a value in a column, or add a row when there is none."""
     rows = await _rows(ctx, spreadsheet, sheet)
@@ -232,7 +232,7 @@ async def update_row(
 async def add_sheet(
     ctx: Context,
     spreadsheet: Spreadsheet,
-    title: Annotated[str, asked("Name of the sheet", "November", min_length=1)],
+    title: Annotated[str, param("Name of the sheet", "November", min_length=1)],
 ) -> Tab:
     """Add a sheet to a spreadsheet, unless it has one of this name."""
     async for one in _tabs(ctx, spreadsheet):

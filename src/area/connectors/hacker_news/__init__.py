@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from area.sdk import Context, Event, Events, Service, asked, parse
-from area.sdk.answers import Row, filled, found
+from area.sdk import Context, Event, Events, Service, param, parse
+from area.sdk.answers import Output, composed, output
 
 SEARCH = "https://hn.algolia.com/api/v1/search_by_date"
 OFFICIAL = "https://hacker-news.firebaseio.com/v0"
@@ -25,45 +25,45 @@ service = Service(
 )
 
 PHRASE = 'Words that all have to be there; "in quotes" for a phrase'
-Words = Annotated[str, asked(PHRASE, "postgres replication", min_length=1, max_length=200)]
-Maybe = Annotated[str, asked("Only those with all of these words", "python", max_length=200)]
-Points = Annotated[int, asked("Points that a story has to reach", 200, ge=10, le=10_000)]
-Discussion = Annotated[int, asked("Number of the story, from its address: item?id=…", 8863, gt=0)]
+Words = Annotated[str, param(PHRASE, "postgres replication", min_length=1, max_length=200)]
+Maybe = Annotated[str, param("Only those with all of these words", "python", max_length=200)]
+Points = Annotated[int, param("Points that a story has to reach", 200, ge=10, le=10_000)]
+Discussion = Annotated[int, param("Number of the story, from its address: item?id=…", 8863, gt=0)]
 User = Annotated[
-    str, asked("Name of the user, in upper and lower case", "whoishiring", pattern=r"^[A-Za-z0-9_-]{1,50}$")
+    str, param("Name of the user, in upper and lower case", "whoishiring", pattern=r"^[A-Za-z0-9_-]{1,50}$")
 ]
 Link = Annotated[str | None, BeforeValidator(lambda text: text or None)]
 
 
-class Story(Row):
-    id: str = found("objectID", "Its number", "8863")
-    title: str = found("title", "Title", "My YC app: Dropbox - Throw away your USB drive", "")
-    url: Link = found("url", "What it links to", "https://www.getdropbox.com/u/2/screencast.html", None)
-    author: str = found("author", "Who posted it", "dhouston", "")
-    points: int = found("points", "Points", 111, 0)
-    comments: int = found("num_comments", "How many comments there are", 71, 0)
-    text: str = found("story_text", "Text of an Ask HN or Show HN, as HTML", "What do you use?", "")
-    link: str = filled(PAGE + "{objectID}", "Address of the discussion", PAGE + "8863")
-    created_at: datetime = found("created_at_i", "When it was posted", "2026-11-23T09:00:00Z")
+class Story(Output):
+    id: str = output("objectID", "Its number", "8863")
+    title: str = output("title", "Title", "My YC app: Dropbox - Throw away your USB drive", "")
+    url: Link = output("url", "What it links to", "https://www.getdropbox.com/u/2/screencast.html", None)
+    author: str = output("author", "Who posted it", "dhouston", "")
+    points: int = output("points", "Points", 111, 0)
+    comments: int = output("num_comments", "How many comments there are", 71, 0)
+    text: str = output("story_text", "Text of an Ask HN or Show HN, as HTML", "What do you use?", "")
+    link: str = composed(PAGE + "{objectID}", "Address of the discussion", PAGE + "8863")
+    created_at: datetime = output("created_at_i", "When it was posted", "2026-11-23T09:00:00Z")
 
 
-class Comment(Row):
-    id: str = found("objectID", "Its number", "2921983")
-    text: str = found("comment_text", "Text, as HTML", "Aw shucks, guys ... you make me blush.", "")
-    author: str = found("author", "Who wrote it", "norvig", "")
-    story_title: str = found("story_title", "Title of the story", "Peter Norvig answers", "")
-    story_url: Link = found("story_url", "What the story links to", "https://norvig.com/qa.html", None)
-    link: str = filled(PAGE + "{objectID}", "Address of the comment", PAGE + "2921983")
-    created_at: datetime = found("created_at_i", "When it was written", "2026-11-23T09:00:00Z")
+class Comment(Output):
+    id: str = output("objectID", "Its number", "2921983")
+    text: str = output("comment_text", "Text, as HTML", "Aw shucks, guys ... you make me blush.", "")
+    author: str = output("author", "Who wrote it", "norvig", "")
+    story_title: str = output("story_title", "Title of the story", "Peter Norvig answers", "")
+    story_url: Link = output("story_url", "What the story links to", "https://norvig.com/qa.html", None)
+    link: str = composed(PAGE + "{objectID}", "Address of the comment", PAGE + "2921983")
+    created_at: datetime = output("created_at_i", "When it was written", "2026-11-23T09:00:00Z")
 
 
-class Job(Row):
-    id: Annotated[str, Field(coerce_numbers_to_str=True)] = found("id", "Its number", "192327")
-    title: str = found("title", "Title", "Justin.tv is looking for a Lead Flash Engineer!", "")
-    url: Link = found("url", "Address of the offer", "https://example.com/jobs/1", None)
-    text: str = found("text", "Text, as HTML", "Our site is growing every week.", "")
-    link: str = filled(PAGE + "{id}", "Address on Hacker News", PAGE + "192327")
-    created_at: datetime = found("time", "When it was posted", "2026-11-23T09:00:00Z")
+class Job(Output):
+    id: Annotated[str, Field(coerce_numbers_to_str=True)] = output("id", "Its number", "192327")
+    title: str = output("title", "Title", "Justin.tv is looking for a Lead Flash Engineer!", "")
+    url: Link = output("url", "Address of the offer", "https://example.com/jobs/1", None)
+    text: str = output("text", "Text, as HTML", "Our site is growing every week.", "")
+    link: str = composed(PAGE + "{id}", "Address on Hacker News", PAGE + "192327")
+    created_at: datetime = output("time", "When it was posted", "2026-11-23T09:00:00Z")
 
 
 class Hits(BaseModel):

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import orjson
 
-from area.sdk import Context, Event, Events, Option, Retry, Service, asked, given, parse
-from area.sdk.answers import Row, found
+from area.sdk import Context, Event, Events, Option, Retry, Service, param, parse, without_blanks
+from area.sdk.answers import Output, output
 from area.sdk.forms import form, secret, server, tried
 from area.sdk.shapes import JSON, Place, Shape
 
@@ -35,13 +35,13 @@ service = Service(
 # https://developers.home-assistant.io/docs/api/rest/: GET /api/states
 service.options("entities", "/api/states", "entity_id", "attributes.friendly_name", "entity_id")
 
-Entity = Annotated[str, asked("Entity, by its id", "binary_sensor.front_door", pick="entities", pattern=NAME)]
-Becomes = Annotated[str, asked("Only when it becomes this state", "on")]
-Was = Annotated[str, asked("Only when it was this state", "off")]
-Type = Annotated[str, asked("Type of the events", "tag_scanned", pattern=r"^\w+$")]
-About = Annotated[str, asked("Entity that it is about", "light.kitchen", pick="entities", pattern=r"^(\w+\.\w+)?$")]
+Entity = Annotated[str, param("Entity, by its id", "binary_sensor.front_door", pick="entities", pattern=NAME)]
+Becomes = Annotated[str, param("Only when it becomes this state", "on")]
+Was = Annotated[str, param("Only when it was this state", "off")]
+Type = Annotated[str, param("Type of the events", "tag_scanned", pattern=r"^\w+$")]
+About = Annotated[str, param("Entity that it is about", "light.kitchen", pick="entities", pattern=r"^(\w+\.\w+)?$")]
 WHOM = "Name of the notify service, such as that of a phone"
-Notifier = Annotated[str, asked(WHOM, "mobile_app_phone", pick="notifiers", pattern=r"^\w+$")]
+Notifier = Annotated[str, param(WHOM, "mobile_app_phone", pick="notifiers", pattern=r"^\w+$")]
 
 
 def _literal(text: str) -> str:
@@ -64,19 +64,19 @@ def _data(texts: Mapping[str, str]) -> Shape:
     return replace(JSON, place=LITERAL) if texts.get("service", "").strip().startswith(RENDERED) else JSON
 
 
-class State(Row):
-    entity: str = found("entity_id", "Its id", "binary_sensor.front_door")
-    name: str = found("name", "Its name", "Front door")
-    state: str = found("new_state.state", "What it is now", "on")
-    before: str = found("old_state.state", "What it was", "off")
-    attributes: dict[str, Any] = found("new_state.attributes", "Its attributes", {"device_class": "door"})
-    changed_at: datetime = found("new_state.last_changed", "When it changed", "2026-11-23T09:00:00Z")
+class State(Output):
+    entity: str = output("entity_id", "Its id", "binary_sensor.front_door")
+    name: str = output("name", "Its name", "Front door")
+    state: str = output("new_state.state", "What it is now", "on")
+    before: str = output("old_state.state", "What it was", "off")
+    attributes: dict[str, Any] = output("new_state.attributes", "Its attributes", {"device_class": "door"})
+    changed_at: datetime = output("new_state.last_changed", "When it changed", "2026-11-23T09:00:00Z")
 
 
-class Happened(Row):
-    event_type: str = found("event_type", "Its type", "tag_scanned")
-    data: dict[str, Any] = found("data", "What it says", {"tag_id": "42"})
-    fired_at: datetime = found("time_fired", "When it was fired", "2026-11-23T09:00:00Z")
+class Happened(Output):
+    event_type: str = output("event_type", "Its type", "tag_scanned")
+    data: dict[str, Any] = output("data", "What it says", {"tag_id": "42"})
+    fired_at: datetime = output("time_fired", "When it was fired", "2026-11-23T09:00:00Z")
 
 
 @service.listen("A state changes")
@@ -91,8 +91,8 @@ async def state_changed(ctx: Context, entity: Entity, to: Becomes = "", before: 
 async def threshold_passed(
     ctx: Context,
     entity: Entity,
-    direction: Annotated[Literal["above", "below"], asked("On which side it has to come to be", "above")],
-    value: Annotated[float, asked("The number to pass", 25)],
+    direction: Annotated[Literal["above", "below"], param("On which side it has to come to be", "above")],
+    value: Annotated[float, param("The number to pass", 25)],
 ) -> Events[State]:
     """The number that an entity shows comes to be above or below a value, and was not before."""
     async for event in _changes(ctx, entity):
@@ -126,28 +126,28 @@ async def turn_off(ctx: Context, entity: Entity) -> None:
 @service.reaction("Call a service", on_crash="fail")
 async def call_service(
     ctx: Context,
-    service: Annotated[str, asked("Service, by its domain and name", "light.turn_on", pick="services", pattern=NAME)],
+    service: Annotated[str, param("Service, by its domain and name", "light.turn_on", pick="services", pattern=NAME)],
     entity: About = "",
-    data: Annotated[Mapping[str, Any], asked("What else the service takes", {"brightness": 255}, shape=_data)] = {},
+    data: Annotated[Mapping[str, Any], param("What else the service takes", {"brightness": 255}, shape=_data)] = {},
 ) -> None:
     """Call any service, which Home Assistant calls an action, too."""
-    await _call(ctx, service, {**data, **given(entity_id=entity)})
+    await _call(ctx, service, {**data, **without_blanks(entity_id=entity)})
 
 
 @service.reaction("Send a notification", on_crash="fail")
 async def notify(
     ctx: Context,
-    message: Annotated[str, asked("What to say", "The washing is done", min_length=1)],
-    title: Annotated[str, asked("Title", "Laundry")] = "",
+    message: Annotated[str, param("What to say", "The washing is done", min_length=1)],
+    title: Annotated[str, param("Title", "Laundry")] = "",
     notifier: Notifier = "persistent_notification",
 ) -> None:
     """Show a notification in Home Assistant, or on a phone with its app. `{{…}}` in a value is shown, not evaluated there."""
-    await _call(ctx, f"notify.{notifier}", given(message=_literal(message), title=_literal(title)))
+    await _call(ctx, f"notify.{notifier}", without_blanks(message=_literal(message), title=_literal(title)))
 
 
 @service.reaction("Fire an event", on_crash="fail")
 async def fire_event(
-    ctx: Context, event_type: Type, data: Annotated[Mapping[str, Any], asked("What it says", {"door": "front"})] = {}
+    ctx: Context, event_type: Type, data: Annotated[Mapping[str, Any], param("What it says", {"door": "front"})] = {}
 ) -> None:
     """Fire an event that automations can wait for."""
     # https://developers.home-assistant.io/docs/api/rest/: POST /api/events/<event_type>

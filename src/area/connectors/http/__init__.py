@@ -11,7 +11,7 @@ import orjson
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from area.connectors.http.fields import FORM, Body, Headers, Statuses, Url, selected, statuses
-from area.sdk import Context, Event, Events, Permanent, Response, Row, Service, asked, found
+from area.sdk import Context, Event, Events, Output, Permanent, Response, Service, output, param
 from area.sdk.fields import Form
 from area.sdk.keys import ApiKey, credentials
 from area.sdk.selection import JmesPath
@@ -39,27 +39,27 @@ _dates: TypeAdapter[datetime] = TypeAdapter(datetime)
 class Call(Form):
     """A request to send."""
 
-    method: Annotated[Method, asked("HTTP method", "POST")] = "POST"
-    url: Annotated[Url, asked("Address to call", "https://api.example.com/orders", holds="address")]
+    method: Annotated[Method, param("HTTP method", "POST")] = "POST"
+    url: Annotated[Url, param("Address to call", "https://api.example.com/orders", holds="address")]
     headers: Headers = None
     body: Body = None
     content_type: Annotated[
         str | None,
-        asked("Type of the body; by default JSON if it looks like JSON, else plain text", FORM, pattern=r"^[ -~]*$"),
+        param("Type of the body; by default JSON if it looks like JSON, else plain text", FORM, pattern=r"^[ -~]*$"),
     ] = None
     expected_status: Annotated[
-        Statuses, asked("Statuses that count as success", examples=["200", "200-299", "200,201"])
+        Statuses, param("Statuses that count as success", examples=["200", "200-299", "200,201"])
     ] = "200-399"
-    timeout_seconds: Annotated[float, asked("How long to wait for the answer", 30, ge=1, le=60)] = 30
+    timeout_seconds: Annotated[float, param("How long to wait for the answer", 30, ge=1, le=60)] = 30
 
 
-class Answer(Row):
-    status: int = found("status", "HTTP status", 200)
-    headers: dict[str, str] = found(
+class Answer(Output):
+    status: int = output("status", "HTTP status", 200)
+    headers: dict[str, str] = output(
         "headers", "Headers of the answer, names in lower case, without cookies", {"content-type": "application/json"}
     )
-    body: Any = found("body", "Body of the answer: parsed JSON, or text; null if empty", {"id": 42}, None)
-    truncated: bool = found("truncated", "Whether the body was longer than 64 KB and was cut", False)
+    body: Any = output("body", "Body of the answer: parsed JSON, or text; null if empty", {"id": 42}, None)
+    truncated: bool = output("truncated", "Whether the body was longer than 64 KB and was cut", False)
 
 
 @service.reaction("Send an HTTP request")
@@ -136,16 +136,16 @@ def _json_or_text(response: Response) -> Any:
 class Watched(Form):
     """A value inside the JSON at an address."""
 
-    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/status", holds="address")]
-    path: Annotated[JmesPath, asked("JMESPath of the value to watch; @ for all of it", "data.price")]
+    url: Annotated[Url, param("Address that answers JSON", "https://api.example.com/status", holds="address")]
+    path: Annotated[JmesPath, param("JMESPath of the value to watch; @ for all of it", "data.price")]
     headers: Headers = None
 
 
-class Change(Row):
-    value: Any = found("value", "The value now; null if there is none", 19.9, None)
-    previous: Any = found("previous", "The value before; null if there was none", 24.9, None)
-    url: Url = found("url", "The address it comes from", "https://api.example.com/status")
-    changed_at: datetime = found("changed_at", "When the change was noticed", "2026-11-23T09:00:00Z")
+class Change(Output):
+    value: Any = output("value", "The value now; null if there is none", 19.9, None)
+    previous: Any = output("previous", "The value before; null if there was none", 24.9, None)
+    url: Url = output("url", "The address it comes from", "https://api.example.com/status")
+    changed_at: datetime = output("changed_at", "When the change was noticed", "2026-11-23T09:00:00Z")
 
 
 @service.poll("A value changes", every=timedelta(minutes=1))
@@ -183,21 +183,21 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Event
 class WatchedList(Form):
     """A list inside the JSON at an address."""
 
-    url: Annotated[Url, asked("Address that answers JSON", "https://api.example.com/orders", holds="address")]
-    path: Annotated[JmesPath | None, asked("JMESPath of the list; not needed if the answer is one", "data.orders")] = (
+    url: Annotated[Url, param("Address that answers JSON", "https://api.example.com/orders", holds="address")]
+    path: Annotated[JmesPath | None, param("JMESPath of the list; not needed if the answer is one", "data.orders")] = (
         None
     )
     id_field: Annotated[
-        str | None, asked("Field that names an item; by default id, guid, uuid, key or url", "order_number")
+        str | None, param("Field that names an item; by default id, guid, uuid, key or url", "order_number")
     ] = None
-    date_field: Annotated[str | None, asked("Field with the date of an item, if it has one", "created_at")] = None
+    date_field: Annotated[str | None, param("Field with the date of an item, if it has one", "created_at")] = None
     headers: Headers = None
 
 
-class ListItem(Row):
-    item: Any = found("item", "The item", {"id": 42, "total": 19.9})
-    id: str = found("id", "What names the item", "42")
-    url: Url = found("url", "The address it comes from", "https://api.example.com/orders")
+class ListItem(Output):
+    item: Any = output("item", "The item", {"id": 42, "total": 19.9})
+    id: str = output("id", "What names the item", "42")
+    url: Url = output("url", "The address it comes from", "https://api.example.com/orders")
 
 
 @service.poll("A list has a new item", every=timedelta(minutes=1))

@@ -14,7 +14,7 @@ from pydantic_core.core_schema import no_info_after_validator_function, str_sche
 
 from area.kit.template import as_text, places
 from area.kit.template.filling import json_document
-from area.sdk import Permanent, Response, asked
+from area.sdk import Permanent, Response, param
 from area.sdk.selection import evaluate, select
 from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped
 
@@ -137,13 +137,13 @@ def _status_text(given: Any) -> Any:
 HEADERS = Shape(split=lambda text: json_document(text) if text.lstrip().startswith("{") else _lines(text))
 Headers = Annotated[
     Annotated[dict[str, str], BeforeValidator(_header_table)] | None,
-    asked(
+    param(
         "Headers: a JSON object, or one `Name: value` a line", '{"X-Api-Key": "k-123"}', holds="headers", shape=HEADERS
     ),
 ]
 Statuses = Annotated[str, BeforeValidator(_status_text), Shaped(ITEMS)]
 BODY = "What to send: text, or a JSON object or list"
-Body = Annotated[Any, asked(BODY, '{"title": "{{title}}"}', holds="body", shape=_body)]
+Body = Annotated[Any, param(BODY, '{"title": "{{title}}"}', holds="body", shape=_body)]
 
 
 async def selected(response: Response, path: str) -> Any:

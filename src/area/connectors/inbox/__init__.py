@@ -2,8 +2,8 @@
 
 from typing import Annotated, Literal
 
-from area.sdk import Context, Service, asked
-from area.sdk.answers import Row, found
+from area.sdk import Context, Service, param
+from area.sdk.answers import Output, output
 
 service = Service(
     "inbox",
@@ -15,16 +15,16 @@ service = Service(
 LEVEL = "How it is shown: info, success, warning or error"
 
 
-class Posted(Row):
-    notice_id: int = found("notice_id", "Number of the notice", 42)
+class Posted(Output):
+    notice_id: int = output("notice_id", "Number of the notice", 42)
 
 
 @service.reaction("Post a notice to your inbox")
 async def post(
     ctx: Context,
-    title: Annotated[str, asked("What it says at a glance", "{{title}}", min_length=1, max_length=255)],
-    body: Annotated[str, asked("The rest of it, as plain text", "{{link}}", max_length=20_000)] = "",
-    level: Annotated[Literal["info", "success", "warning", "error"], asked(LEVEL, "info")] = "info",
+    title: Annotated[str, param("What it says at a glance", "{{title}}", min_length=1, max_length=255)],
+    body: Annotated[str, param("The rest of it, as plain text", "{{link}}", max_length=20_000)] = "",
+    level: Annotated[Literal["info", "success", "warning", "error"], param(LEVEL, "info")] = "info",
 ) -> Posted:
     """Put a notice in your inbox. However often an execution is attempted, it is one notice."""
     return Posted(notice_id=await ctx.platform.post_notice(title, body, level))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from area.connectors.jira import api, hints
-from area.sdk import Context, Event, Events, Option, Pages, Permanent, Row, Service, asked, found, look, parse
+from area.sdk import Context, Event, Events, Option, Output, Pages, Permanent, Service, lookup, output, param, parse
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.shapes import Items
 
@@ -44,55 +44,55 @@ OFTEN = timedelta(minutes=2)
 LATE = timedelta(minutes=30)  # what was changed just now may be found only some time later
 NEWEST, MOST = {"orderBy": "-created", "maxResults": "50"}, 500  # comments at a look, projects to choose from
 
-Site = Annotated[str, asked("Address of the site", "https://ada.atlassian.net", pick="sites", pattern=r"^https://")]
-Project = Annotated[str, asked("Key of the project", "ENG", pick="projects", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Jql = Annotated[str, asked("Only issues that this JQL finds", "issuetype = Bug")]
-Key = Annotated[str, asked("Key of the issue", "{{key}}", min_length=1)]
-Person = Annotated[str, asked("Id of who gets it", "5b10ac8d82e05b22", pick="people")]
-Status = Annotated[str, asked("The status it is to have", "Done", pick="statuses")]
+Site = Annotated[str, param("Address of the site", "https://ada.atlassian.net", pick="sites", pattern=r"^https://")]
+Project = Annotated[str, param("Key of the project", "ENG", pick="projects", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Jql = Annotated[str, param("Only issues that this JQL finds", "issuetype = Bug")]
+Key = Annotated[str, param("Key of the issue", "{{key}}", min_length=1)]
+Person = Annotated[str, param("Id of who gets it", "5b10ac8d82e05b22", pick="people")]
+Status = Annotated[str, param("The status it is to have", "Done", pick="statuses")]
 Text = Annotated[str, BeforeValidator(api.text_of)]
 
 
-class Made(Row):
-    id: str = found("id", "What names it", "10002")
-    key: str = found("key", "Its key", "ENG-42")
-    url: str = found("url", "Its address", "https://ada.atlassian.net/browse/ENG-42")
+class Made(Output):
+    id: str = output("id", "What names it", "10002")
+    key: str = output("key", "Its key", "ENG-42")
+    url: str = output("url", "Its address", "https://ada.atlassian.net/browse/ENG-42")
 
 
 class Issue(Made):
-    summary: str | None = found("fields.summary", "Its title", "It crashes", None)
-    description: Text = found("fields.description", "What it says", "When I click twice.", "")
-    type: str | None = found("fields.issuetype.name", "Its type", "Bug", None)
-    status: str | None = found("fields.status.name", "Its status", "To Do", None)
-    priority: str | None = found("fields.priority.name", "Its priority", "High", None)
-    assignee: str | None = found("fields.assignee.displayName", "Whose it is", "Ada", None)
-    reporter: str | None = found("fields.reporter.displayName", "Who reported it", "Bob", None)
-    labels: list[str] = found("fields.labels", "Its labels", ["urgent"], [])
-    created_at: datetime = found("fields.created", "When it was made", "2026-11-23T09:00:00Z")
-    updated_at: datetime = found("fields.updated", "When it was changed last", "2026-11-23T09:05:00Z")
+    summary: str | None = output("fields.summary", "Its title", "It crashes", None)
+    description: Text = output("fields.description", "What it says", "When I click twice.", "")
+    type: str | None = output("fields.issuetype.name", "Its type", "Bug", None)
+    status: str | None = output("fields.status.name", "Its status", "To Do", None)
+    priority: str | None = output("fields.priority.name", "Its priority", "High", None)
+    assignee: str | None = output("fields.assignee.displayName", "Whose it is", "Ada", None)
+    reporter: str | None = output("fields.reporter.displayName", "Who reported it", "Bob", None)
+    labels: list[str] = output("fields.labels", "Its labels", ["urgent"], [])
+    created_at: datetime = output("fields.created", "When it was made", "2026-11-23T09:00:00Z")
+    updated_at: datetime = output("fields.updated", "When it was changed last", "2026-11-23T09:05:00Z")
 
 
 class StatusChange(Issue):
-    from_status: str | None = found("change.fromString", "The status it had", "To Do", None)
-    to_status: str | None = found("change.toString", "The status it got", "Done", None)
-    changed_by: str | None = found("history.author.displayName", "Who moved it on", "Ada", None)
-    changed_at: datetime = found("history.created", "When it was moved on", "2026-11-23T09:05:00Z")
+    from_status: str | None = output("change.fromString", "The status it had", "To Do", None)
+    to_status: str | None = output("change.toString", "The status it got", "Done", None)
+    changed_by: str | None = output("history.author.displayName", "Who moved it on", "Ada", None)
+    changed_at: datetime = output("history.created", "When it was moved on", "2026-11-23T09:05:00Z")
 
 
-class Comment(Row):
-    id: str = found("id", "What names it", "10011")
-    text: Text = found("body", "What it says", "Fixed in 2.1.", "")
-    author: str | None = found("author.displayName", "Who wrote it", "Ada", None)
-    created_at: datetime = found("created", "When it was written", "2026-11-23T09:00:00Z")
-    key: str = found("key", "Key of the issue", "ENG-42")
-    url: str = found("url", "Address of the issue", "https://ada.atlassian.net/browse/ENG-42")
+class Comment(Output):
+    id: str = output("id", "What names it", "10011")
+    text: Text = output("body", "What it says", "Fixed in 2.1.", "")
+    author: str | None = output("author.displayName", "Who wrote it", "Ada", None)
+    created_at: datetime = output("created", "When it was written", "2026-11-23T09:00:00Z")
+    key: str = output("key", "Key of the issue", "ENG-42")
+    url: str = output("url", "Address of the issue", "https://ada.atlassian.net/browse/ENG-42")
 
 
-class _Named(Row):
-    id: str = found("accountId key id", "What names it", "ENG")
-    name: str = found("displayName name", "Its name", "Engineering")
-    kind: str = found("accountType", "Of accounts: atlassian, app or customer", "atlassian", "atlassian")
-    to: str = found("to.name", "Where a transition goes", "Done", "")
+class _Named(Output):
+    id: str = output("accountId key id", "What names it", "ENG")
+    name: str = output("displayName name", "Its name", "Engineering")
+    kind: str = output("accountType", "Of accounts: atlassian, app or customer", "atlassian", "atlassian")
+    to: str = output("to.name", "Where a transition goes", "Done", "")
 
 
 @service.poll("An issue is made", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
@@ -118,11 +118,11 @@ async def status_changed(
 ) -> Events[StatusChange]:
     """An issue of a project gets another status."""
     async for row in api.issues(ctx, site, project, jql, "updated", since, expand="changelog"):
-        for history in look("changelog.histories.*", row, []):
-            for change in look("items.*", history, []):
-                if look("field", change) == "status":
+        for history in lookup("changelog.histories.*", row, []):
+            for change in lookup("items.*", history, []):
+                if lookup("field", change) == "status":
                     moved = parse(StatusChange, {**row, "history": history, "change": change}, "Jira")
-                    yield Event(f"{moved.id} {look('id', history)}", moved, moved.changed_at)
+                    yield Event(f"{moved.id} {lookup('id', history)}", moved, moved.changed_at)
 
 
 @service.poll("A comment is added", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
@@ -145,11 +145,11 @@ async def create_issue(
     ctx: Context,
     site: Site,
     project: Project,
-    type: Annotated[str, asked("Its type, by name or id", "Bug", pick="issue_types")],
-    summary: Annotated[str, asked("Its title", "It crashes", min_length=1, max_length=255)],
-    description: Annotated[str, asked("What it says", "When I click twice.")] = "",
+    type: Annotated[str, param("Its type, by name or id", "Bug", pick="issue_types")],
+    summary: Annotated[str, param("Its title", "It crashes", min_length=1, max_length=255)],
+    description: Annotated[str, param("What it says", "When I click twice.")] = "",
     assignee: Person = "",
-    labels: Annotated[Items, asked("Labels, separated by commas", "urgent, web")] = [],  # noqa: B006 - each call has its own
+    labels: Annotated[Items, param("Labels, separated by commas", "urgent, web")] = [],  # noqa: B006 - each call has its own
 ) -> Made:
     """Make an issue in a project."""
     kind = {"id" if type.isdigit() else "name": type}
@@ -167,7 +167,7 @@ async def create_issue(
 
 @service.reaction("Comment on an issue", on_crash="fail", scopes=WRITE)
 async def add_comment(
-    ctx: Context, site: Site, issue: Key, text: Annotated[str, asked("What to say", "Fixed in 2.1.", min_length=1)]
+    ctx: Context, site: Site, issue: Key, text: Annotated[str, param("What to say", "Fixed in 2.1.", min_length=1)]
 ) -> Comment:
     path = await api.at(ctx, site, "/issue/{}/comment", issue)
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-comments/#api-rest-api-3-issue-issueidorkey-comment-post

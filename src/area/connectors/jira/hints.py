@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from area.connectors.jira import api
 from area.kit.clock import now
-from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, bearer_jwt, look, parse
+from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, bearer_jwt, lookup, parse
 
 EVENTS = ["jira:issue_created", "jira:issue_updated", "comment_created"]
 CHECKED = timedelta(days=1)  # it lasts for thirty from then on; one that is gone is noticed by then
@@ -38,7 +38,7 @@ async def _made(ctx: Context, path: str, wanted: dict[str, Any]) -> int:
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-webhooks/#api-rest-api-3-webhook-post
     (made,) = await ctx.http.post(path, list[dict[str, Any]], at="webhookRegistrationResult", json=wanted)
     if "createdWebhookId" not in made:
-        raise Permanent(f"Jira takes no webhook: {'; '.join(look('errors', made, []))}")
+        raise Permanent(f"Jira takes no webhook: {'; '.join(lookup('errors', made, []))}")
     return parse(int, made["createdWebhookId"], "Jira")
 
 
@@ -51,7 +51,7 @@ async def _unsubscribe(ctx: Context, params: BaseModel, _hook: Hook, subscriptio
 def _matched(request: Request) -> list[str]:
     """https://developer.atlassian.com/cloud/jira/platform/webhooks/#using-the-rest-api--registration"""
     body = parse(dict[str, Any], request.json(), "Jira")
-    site = urlsplit(parse(str, look("issue.self", body), "Jira")).hostname
+    site = urlsplit(parse(str, lookup("issue.self", body), "Jira")).hostname
     return [f"{site} {number}" for number in parse(list[int], body.get("matchedWebhookIds"), "Jira")]
 
 

@@ -7,7 +7,20 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, look, news, parse
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Option,
+    Output,
+    Permanent,
+    Service,
+    lookup,
+    new_events,
+    output,
+    param,
+    parse,
+)
 from area.sdk.events import Hook, Request, Subscription
 from area.sdk.oauth2 import Account, OAuth2, Quirks
 from area.sdk.verify import Refused, Verify, hmac_sha256
@@ -55,32 +68,32 @@ def _check(request: Request, secret: str, params: BaseModel) -> None:
 
 
 SIGNED = Verify(BODY.name, _check, uses_secret=True)
-Team = Annotated[str, asked("Team", "9cfb482a-81e3-4154-b5b9-2c805e70a02d", pick="teams")]
-State = Annotated[str, asked("State", "f0d1a1a4-6b0a-4d3f-9c3c-0d4a8d3a8e11", pick="states")]
-ToState = Annotated[State, asked("Only to this state")]
-IssueId = Annotated[str, asked("Id or identifier of the issue", "ENG-42", min_length=1)]
-Text = Annotated[str, asked("Text, in Markdown", "Fixed in **1.2**.", min_length=1)]
+Team = Annotated[str, param("Team", "9cfb482a-81e3-4154-b5b9-2c805e70a02d", pick="teams")]
+State = Annotated[str, param("State", "f0d1a1a4-6b0a-4d3f-9c3c-0d4a8d3a8e11", pick="states")]
+ToState = Annotated[State, param("Only to this state")]
+IssueId = Annotated[str, param("Id or identifier of the issue", "ENG-42", min_length=1)]
+Text = Annotated[str, param("Text, in Markdown", "Fixed in **1.2**.", min_length=1)]
 
 
-class _Thing(Row):
-    id: str = found("id", "Its id", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
-    url: str | None = found("url", "Its address", "https://linear.app/acme/issue/ENG-42", None)
+class _Thing(Output):
+    id: str = output("id", "Its id", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
+    url: str | None = output("url", "Its address", "https://linear.app/acme/issue/ENG-42", None)
 
 
 class Issue(_Thing):
-    identifier: str = found("identifier", "What people call it", "ENG-42")
-    title: str = found("title", "Title", "Login fails")
-    text: str | None = found("description", "Description", "Since **today**.", None)
-    priority: str = found("priorityLabel", "Priority", "High", "")
-    state: str = found("state.name", "Its state", "In Progress", "")
-    assignee: str | None = found("assignee.name", "Whose it is", "Ada", None)
+    identifier: str = output("identifier", "What people call it", "ENG-42")
+    title: str = output("title", "Title", "Login fails")
+    text: str | None = output("description", "Description", "Since **today**.", None)
+    priority: str = output("priorityLabel", "Priority", "High", "")
+    state: str = output("state.name", "Its state", "In Progress", "")
+    assignee: str | None = output("assignee.name", "Whose it is", "Ada", None)
 
 
 class Comment(_Thing):
-    text: str = found("body", "Text", "Fixed in **1.2**.")
-    issue: str = found("issue.identifier", "Identifier of the issue", "ENG-42", "")
-    title: str = found("issue.title", "Title of the issue", "Login fails", "")
-    by: str | None = found("user.name", "Who wrote it", "Ada", None)
+    text: str = output("body", "Text", "Fixed in **1.2**.")
+    issue: str = output("issue.identifier", "Identifier of the issue", "ENG-42", "")
+    title: str = output("issue.title", "Title of the issue", "Login fails", "")
+    by: str | None = output("user.name", "Who wrote it", "Ada", None)
 
 
 @service.webhook("An issue is created", verify=SIGNED, scopes=ADMIN)
@@ -125,16 +138,16 @@ for webhook in (issue_created, issue_moved, comment_created):
 def issue_assigned(ctx: Context) -> Events[Issue]:
     """An issue is assigned to the user. Needs no administrator."""
     query = f"{{ viewer {{ assignedIssues(first: 100, orderBy: updatedAt) {{ nodes {FIELDS} }} }} }}"
-    return news(ctx.http.nodes(query, kind=Issue, at="viewer.assignedIssues"))
+    return new_events(ctx.http.nodes(query, kind=Issue, at="viewer.assignedIssues"))
 
 
 @service.reaction("Create an issue", scopes=WRITE)
 async def create_issue(
     ctx: Context,
     team: Team,
-    title: Annotated[str, asked("Title", "Login fails", min_length=1)],
-    text: Annotated[str, asked("Description, in Markdown", "Since **today**.")] = "",
-    priority: Annotated[Literal["none", "urgent", "high", "medium", "low"], asked("Priority", "high")] = "none",
+    title: Annotated[str, param("Title", "Login fails", min_length=1)],
+    text: Annotated[str, param("Description, in Markdown", "Since **today**.")] = "",
+    priority: Annotated[Literal["none", "urgent", "high", "medium", "low"], param("Priority", "high")] = "none",
 ) -> Issue:
     """Create an issue in a team."""
     wanted = {"teamId": team, "title": title, "description": text, "priority": PRIORITIES.index(priority)}
@@ -167,10 +180,10 @@ async def states(ctx: Context, team: str) -> list[Option]:
     return [Option(one["id"], one["name"]) async for one in ctx.http.nodes(query, {"id": team}, at="team.states")]
 
 
-async def _told(request: Request, model: type[Row], kind: str, action: str, to: str | None = None) -> Events[Any]:
+async def _told(request: Request, model: type[Output], kind: str, action: str, to: str | None = None) -> Events[Any]:
     """The delivery, if it is of this kind, and of a change `to` a state. https://linear.app/developers/webhooks#webhook-payload"""
     body = parse(dict[str, Any], request.json(), "Linear")
-    moved = "stateId" in (body.get("updatedFrom") or {}) and to in ("", look("data.stateId", body))
+    moved = "stateId" in (body.get("updatedFrom") or {}) and to in ("", lookup("data.stateId", body))
     if (body.get("type"), body.get("action")) == (kind, action) and (to is None or moved):
         row = parse(model, {"url": body.get("url")} | body["data"], "Linear")
         yield Event(request.header("Linear-Delivery"), row, parse(datetime, body["createdAt"], "Linear"))

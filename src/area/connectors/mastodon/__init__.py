@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 from pydantic import AfterValidator
 
 from area.connectors.mastodon import hints
-from area.sdk import Context, Event, Events, Pages, Permanent, Service, asked, given, parse
-from area.sdk.answers import Row, filled, found
+from area.sdk import Context, Event, Events, Pages, Permanent, Service, param, parse, without_blanks
+from area.sdk.answers import Output, composed, output
 from area.sdk.forms import form, secret, server, tried
 from area.sdk.shapes import MENTIONS
 
@@ -42,40 +42,40 @@ def _text(html: str) -> str:
 
 
 Html = Annotated[str, AfterValidator(_text)]
-StatusId = Annotated[str, asked("The post, by id or address", "103254962155278888", min_length=1)]
+StatusId = Annotated[str, param("The post, by id or address", "103254962155278888", min_length=1)]
 Kind = Annotated[
     Literal["any", "mention", "favourite", "reblog", "follow", "follow_request", "poll", "status", "update"],
-    asked("What they are about; reblog is a boost", "mention"),
+    param("What they are about; reblog is a boost", "mention"),
 ]
-Whose = Annotated[str, asked("Whose, as name@server; empty: your own", "Gargron@mastodon.social")]
-Replies = Annotated[bool, asked("Also answers to others", False)]
-Boosts = Annotated[bool, asked("Also what they boost", False)]
-Hashtag = Annotated[str, asked("The hashtag", "caturday", pattern=r"^#?\w+$")]
+Whose = Annotated[str, param("Whose, as name@server; empty: your own", "Gargron@mastodon.social")]
+Replies = Annotated[bool, param("Also answers to others", False)]
+Boosts = Annotated[bool, param("Also what they boost", False)]
+Hashtag = Annotated[str, param("The hashtag", "caturday", pattern=r"^#?\w+$")]
 Visibility = Literal["public", "unlisted", "private", "direct"]
 
 
-class Status(Row):
-    id: str = found("id", "What names the post on your server", "103254962155278888")
-    url: str | None = found("url", "Its address", POST)
-    text: Html = found("content", "What it says, without markup", "Hello #world")
-    html: str = found("content", "What it says, with markup", "<p>Hello</p>")
-    warning: str = found("spoiler_text", "Warning before it, if there is one", "spoilers")
-    author: str = found("account.display_name account.username", "Who wrote it", "Eugen")
-    account: str = found("account.acct", "Their name@server", "Gargron@mastodon.social")
-    visibility: str = found("visibility", "Who may see it", "public")
-    media: list[str] = found(
+class Status(Output):
+    id: str = output("id", "What names the post on your server", "103254962155278888")
+    url: str | None = output("url", "Its address", POST)
+    text: Html = output("content", "What it says, without markup", "Hello #world")
+    html: str = output("content", "What it says, with markup", "<p>Hello</p>")
+    warning: str = output("spoiler_text", "Warning before it, if there is one", "spoilers")
+    author: str = output("account.display_name account.username", "Who wrote it", "Eugen")
+    account: str = output("account.acct", "Their name@server", "Gargron@mastodon.social")
+    visibility: str = output("visibility", "Who may see it", "public")
+    media: list[str] = output(
         "media_attachments.*.url", "Addresses of pictures and videos", ["https://files.example/1.png"]
     )
-    boost: bool = found("boost", "Whether it is somebody else's, boosted", False)
+    boost: bool = output("boost", "Whether it is somebody else's, boosted", False)
 
 
-class Notification(Row):
-    kind: str = found("type", "What it is about", "mention")
-    author: str = found("account.display_name account.username", "Who did it", "Eugen")
-    account: str = found("account.acct", "Their name@server", "Gargron@mastodon.social")
-    text: Html = found("status.content", "What the post says, if it is about one", "@you hello")
-    status_id: str = found("status.id", "What names the post, if it is about one", "103254962155278888")
-    url: str = filled("{status.url account.url}", "Address of the post, or of who did it", POST)
+class Notification(Output):
+    kind: str = output("type", "What it is about", "mention")
+    author: str = output("account.display_name account.username", "Who did it", "Eugen")
+    account: str = output("account.acct", "Their name@server", "Gargron@mastodon.social")
+    text: Html = output("status.content", "What the post says, if it is about one", "@you hello")
+    status_id: str = output("status.id", "What names the post, if it is about one", "103254962155278888")
+    url: str = composed("{status.url account.url}", "Address of the post, or of who did it", POST)
 
 
 @service.poll("Somebody posts", every=EVERY, newest_first=True)
@@ -121,15 +121,15 @@ async def status_favourited(ctx: Context) -> Events[Status]:
 @service.reaction("Publish a post")
 async def post_status(
     ctx: Context,
-    text: Annotated[str, asked("What to say; your server says how much", "Hello #world", min_length=1, shape=MENTIONS)],
-    visibility: Annotated[Visibility, asked("Who may see it; direct: who is mentioned", "public")] = "public",
-    warning: Annotated[str, asked("Warning to show before it", "spoilers")] = "",
-    reply_to: Annotated[str, asked("Post to answer, by id or address", "103254962155278888")] = "",
-    language: Annotated[str, asked("Language, by its code", "en", pattern=r"^([a-z]{2,3})?$")] = "",
+    text: Annotated[str, param("What to say; your server says how much", "Hello #world", min_length=1, shape=MENTIONS)],
+    visibility: Annotated[Visibility, param("Who may see it; direct: who is mentioned", "public")] = "public",
+    warning: Annotated[str, param("Warning to show before it", "spoilers")] = "",
+    reply_to: Annotated[str, param("Post to answer, by id or address", "103254962155278888")] = "",
+    language: Annotated[str, param("Language, by its code", "en", pattern=r"^([a-z]{2,3})?$")] = "",
 ) -> Status:
     """Publishes a post. Tried again within an hour, it is published once."""
-    body = {"status": text, "visibility": visibility} | given(spoiler_text=warning, language=language)
-    body |= given(in_reply_to_id=reply_to and await _id(ctx, reply_to))
+    body = {"status": text, "visibility": visibility} | without_blanks(spoiler_text=warning, language=language)
+    body |= without_blanks(in_reply_to_id=reply_to and await _id(ctx, reply_to))
     # https://docs.joinmastodon.org/methods/statuses/#create
     headers = {"Idempotency-Key": ctx.idempotency_key}
     return _status(await ctx.http.post("/api/v1/statuses", json=body, headers=headers))

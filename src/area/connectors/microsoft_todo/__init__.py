@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from area.sdk import Context, Event, Events, Row, Service, ZoneName, asked, found, quoted
+from area.sdk import Context, Event, Events, Output, Service, ZoneName, output, param, quoted
 from area.vendors.microsoft import GRAPH, PAGES, changes, hint, microsoft
 
 service = Service(
@@ -24,24 +24,24 @@ READ, WRITE = ("Tasks.Read",), ("Tasks.ReadWrite",)
 OFTEN = timedelta(minutes=2)
 CHANGED = hint("/me/todo/lists/{list}/tasks", "created,updated")
 DAYS = timedelta(days=2)  # a task is done, or due, on a day, in a time zone that may be a day ahead of or behind ours
-List = Annotated[str, asked("List of the tasks", "AQMkADAwATM0MDAAMS0yMDky", pick="lists")]
+List = Annotated[str, param("List of the tasks", "AQMkADAwATM0MDAAMS0yMDky", pick="lists")]
 
 
-class Task(Row):
-    id: str = found("id", "What names it", "AQMkADAwATM0MDAAMS0yMDkyLWVjMzYtMDACLTAwCgBGAAAD")
-    title: str | None = found("title", "What to do", "Buy milk", None)
-    text: str | None = found("body.content", "Notes on it", "Two bottles", None)
-    status: str = found("status", "notStarted, inProgress, completed, waitingOnOthers or deferred", "notStarted")
-    importance: str = found("importance", "low, normal or high", "normal")
-    due: datetime | None = found("dueDateTime.dateTime", "When it is due", "2026-11-24T00:00:00", None)
-    completed: datetime | None = found("completedDateTime.dateTime", "When it was done", "2026-11-23T00:00:00", None)
-    created_at: datetime = found("createdDateTime", "When it was made", "2026-11-23T09:00:00Z")
-    changed_at: datetime = found("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
+class Task(Output):
+    id: str = output("id", "What names it", "AQMkADAwATM0MDAAMS0yMDkyLWVjMzYtMDACLTAwCgBGAAAD")
+    title: str | None = output("title", "What to do", "Buy milk", None)
+    text: str | None = output("body.content", "Notes on it", "Two bottles", None)
+    status: str = output("status", "notStarted, inProgress, completed, waitingOnOthers or deferred", "notStarted")
+    importance: str = output("importance", "low, normal or high", "normal")
+    due: datetime | None = output("dueDateTime.dateTime", "When it is due", "2026-11-24T00:00:00", None)
+    completed: datetime | None = output("completedDateTime.dateTime", "When it was done", "2026-11-23T00:00:00", None)
+    created_at: datetime = output("createdDateTime", "When it was made", "2026-11-23T09:00:00Z")
+    changed_at: datetime = output("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
 
 
-class ListMade(Row):
-    id: str = found("id", "What names it", "AQMkADAwATM0MDAAMS0yMDky")
-    name: str = found("displayName", "Its name", "Shopping")
+class ListMade(Output):
+    id: str = output("id", "What names it", "AQMkADAwATM0MDAAMS0yMDky")
+    name: str = output("displayName", "Its name", "Shopping")
 
 
 @service.poll("A task is made", every=OFTEN, scopes=READ, hint=CHANGED)
@@ -68,8 +68,8 @@ async def task_due(
     ctx: Context,
     since: datetime,
     list: List,
-    timezone: Annotated[ZoneName, asked("Time zone in which the day begins", "Europe/Paris")] = "UTC",
-    days_before: Annotated[int, asked("How many days before", 1, ge=0, le=365)] = 0,
+    timezone: Annotated[ZoneName, param("Time zone in which the day begins", "Europe/Paris")] = "UTC",
+    days_before: Annotated[int, param("How many days before", 1, ge=0, le=365)] = 0,
 ) -> Events[Task]:
     """The day on which a task of a list is due begins, or comes near. Tasks that are done do not count."""
     zone, now = ZoneInfo(timezone), datetime.now(UTC)
@@ -88,11 +88,11 @@ async def task_due(
 async def create_task(
     ctx: Context,
     list: List,
-    title: Annotated[str, asked("What to do", "Buy milk", min_length=1)],
-    text: Annotated[str, asked("Notes on it", "Two bottles")] = "",
-    due: Annotated[date | None, asked("Day on which it is due", "2026-11-24")] = None,
-    reminder: Annotated[datetime | None, asked("When to remind of it", "2026-11-24T08:00:00Z")] = None,
-    importance: Annotated[Literal["low", "normal", "high"], asked("Its importance", "high")] = "normal",
+    title: Annotated[str, param("What to do", "Buy milk", min_length=1)],
+    text: Annotated[str, param("Notes on it", "Two bottles")] = "",
+    due: Annotated[date | None, param("Day on which it is due", "2026-11-24")] = None,
+    reminder: Annotated[datetime | None, param("When to remind of it", "2026-11-24T08:00:00Z")] = None,
+    importance: Annotated[Literal["low", "normal", "high"], param("Its importance", "high")] = "normal",
 ) -> Task:
     """Put a task on a list."""
     made: dict[str, Any] = {"title": title, "importance": importance}
@@ -109,14 +109,14 @@ async def create_task(
 
 @service.reaction("Tick off a task", scopes=WRITE)
 async def complete_task(
-    ctx: Context, list: List, task: Annotated[str, asked("Id of the task", "{{id}}", min_length=1)]
+    ctx: Context, list: List, task: Annotated[str, param("Id of the task", "{{id}}", min_length=1)]
 ) -> Task:
     # https://learn.microsoft.com/graph/api/todotask-update
     return await ctx.http.ask("PATCH", _tasks(list) + quoted("/{}", task), Task, json={"status": "completed"})
 
 
 @service.reaction("Make a list", on_crash="fail", scopes=WRITE)
-async def create_list(ctx: Context, name: Annotated[str, asked("Its name", "Shopping", min_length=1)]) -> ListMade:
+async def create_list(ctx: Context, name: Annotated[str, param("Its name", "Shopping", min_length=1)]) -> ListMade:
     """Make a list of tasks."""
     # https://learn.microsoft.com/graph/api/todo-post-lists
     return await ctx.http.post("/me/todo/lists", ListMade, json={"displayName": name})

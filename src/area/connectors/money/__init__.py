@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, asked, daily, entered, parse
-from area.sdk.answers import Row, found
+from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, daily, entered, param, parse
+from area.sdk.answers import Output, output
 
 FRANKFURTER = "https://api.frankfurter.dev/v2"
 COINGECKO = "https://api.coingecko.com/api/v3"
@@ -23,32 +23,32 @@ service = Service(
 )
 
 Code = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
-Base = Annotated[Code, asked("The currency that is priced, by its code", "EUR")]
-In = Annotated[Code, asked("The currency that it is priced in", "USD")]
+Base = Annotated[Code, param("The currency that is priced, by its code", "EUR")]
+In = Annotated[Code, param("The currency that it is priced in", "USD")]
 Source = Annotated[
-    Literal["blended", "ecb"], asked("Rates of many central banks blended, or of the European Central Bank", "ecb")
+    Literal["blended", "ecb"], param("Rates of many central banks blended, or of the European Central Bank", "ecb")
 ]
 CoinId = StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-Coin = Annotated[str, CoinId, asked("API ID of the coin at CoinGecko", "bitcoin")]
+Coin = Annotated[str, CoinId, param("API ID of the coin at CoinGecko", "bitcoin")]
 Priced = StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,5}$")
-Currency = Annotated[str, Priced, asked("What it is priced in", "usd")]
-Direction = Annotated[Literal["above", "below"], asked("Whether it rises above or drops below", "above")]
-Threshold = Annotated[float, asked("The value that is passed", 1.2, gt=0)]
-Percent = Annotated[float, asked("By how many percent, up or down", 5, gt=0, le=1000)]
+Currency = Annotated[str, Priced, param("What it is priced in", "usd")]
+Direction = Annotated[Literal["above", "below"], param("Whether it rises above or drops below", "above")]
+Threshold = Annotated[float, param("The value that is passed", 1.2, gt=0)]
+Percent = Annotated[float, param("By how many percent, up or down", 5, gt=0, le=1000)]
 Over = Annotated[
-    Literal["day", "last_firing"], asked("Since a day before, or since it fired last (or was switched on)", "day")
+    Literal["day", "last_firing"], param("Since a day before, or since it fired last (or was switched on)", "day")
 ]
-Time = Annotated[str, asked("Time of day", "18:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Zone = Annotated[ZoneName, asked("Time zone of the time", "Europe/Paris")]
+Time = Annotated[str, param("Time of day", "18:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Zone = Annotated[ZoneName, param("Time zone of the time", "Europe/Paris")]
 
 
-class Quote(Row):
-    base: str = found("base", "What is priced: code of the currency, or the coin", "EUR")
-    quote: str = found("quote", "What it is priced in", "USD")
-    rate: float = found("rate", "How much of that one costs", 1.1683)
-    before: float | None = found("before", "The rate that it is compared with", 1.1541)
-    change_percent: float | None = found("change_percent", "The change since then in percent", 1.2304)
-    as_of: datetime = found(
+class Quote(Output):
+    base: str = output("base", "What is priced: code of the currency, or the coin", "EUR")
+    quote: str = output("quote", "What it is priced in", "USD")
+    rate: float = output("rate", "How much of that one costs", 1.1683)
+    before: float | None = output("before", "The rate that it is compared with", 1.1541)
+    change_percent: float | None = output("change_percent", "The change since then in percent", 1.2304)
+    as_of: datetime = output(
         "as_of", "When it was so; midnight UTC of its day for reference rates", "2026-11-23T00:00:00Z"
     )
 

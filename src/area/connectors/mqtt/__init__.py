@@ -13,8 +13,8 @@ from paho.mqtt.client import MQTTMessage
 from pydantic import AfterValidator, BaseModel, SecretStr
 
 from area.connectors.mqtt.line import IN_FLIGHT, Address, Line, connected
-from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, asked
-from area.sdk.answers import Row, found
+from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, param
+from area.sdk.answers import Output, output
 from area.sdk.shapes import JSON, Shape, segments
 
 MAX_PAYLOAD = 1_000_000  # bytes
@@ -47,15 +47,15 @@ def _topic_name(text: str) -> str:
 class Broker(BaseModel):
     """An MQTT broker and the login for it."""
 
-    host: str = asked("Host name or address of the broker", "mqtt.example.org", min_length=1)
-    port: int = asked("Port: 8883 with tls, 1883 without", 8883, default=8883, ge=1, le=65535)
-    security: Literal["tls", "none"] = asked(
+    host: str = param("Host name or address of the broker", "mqtt.example.org", min_length=1)
+    port: int = param("Port: 8883 with tls, 1883 without", 8883, default=8883, ge=1, le=65535)
+    security: Literal["tls", "none"] = param(
         "Encryption; with none the password is sent in clear", "tls", default="tls"
     )
-    version: Literal["5", "3.1.1"] = asked("MQTT version; 3.1.1 for older brokers", "5", default="5")
-    login: str = asked("Login, if the broker wants one", "ann", default="")
-    password: SecretStr | None = asked("Password", "correct horse", default=None)
-    client_id_prefix: str = asked("How our client ids begin", "area", default="area", pattern=r"^[0-9A-Za-z_-]{1,32}$")
+    version: Literal["5", "3.1.1"] = param("MQTT version; 3.1.1 for older brokers", "5", default="5")
+    login: str = param("Login, if the broker wants one", "ann", default="")
+    password: SecretStr | None = param("Password", "correct horse", default=None)
+    client_id_prefix: str = param("How our client ids begin", "area", default="area", pattern=r"^[0-9A-Za-z_-]{1,32}$")
 
     def new_id(self) -> str:
         """A client id that nobody else has; the oldest brokers take 23 characters."""
@@ -70,30 +70,30 @@ class Broker(BaseModel):
         return connected(ctx.guard, address, client_id or self.new_id(), self.login, password, lasting=lasting)
 
 
-class Message(Row):
-    topic: str = found("topic", "Topic", "home/kitchen/temperature")
-    parts: list[str] = found("parts", "Levels of the topic", ["home", "kitchen", "temperature"])
-    payload: Any = found("payload", "What was sent: parsed if it is JSON, else the text", {"celsius": 21.5})
-    text: str = found("text", "What was sent, as text; in base64 if it is binary", '{"celsius": 21.5}')
-    binary: bool = found("binary", "Whether it is no text", False)
-    size: int = found("size", "Size in bytes", 17)
-    truncated: bool = found("truncated", "Whether it was cut, being over a million bytes", False)
-    qos: int = found("qos", "Quality of service it came with", 1)
-    retain: bool = found("retain", "Whether the broker had kept it", False)
+class Message(Output):
+    topic: str = output("topic", "Topic", "home/kitchen/temperature")
+    parts: list[str] = output("parts", "Levels of the topic", ["home", "kitchen", "temperature"])
+    payload: Any = output("payload", "What was sent: parsed if it is JSON, else the text", {"celsius": 21.5})
+    text: str = output("text", "What was sent, as text; in base64 if it is binary", '{"celsius": 21.5}')
+    binary: bool = output("binary", "Whether it is no text", False)
+    size: int = output("size", "Size in bytes", 17)
+    truncated: bool = output("truncated", "Whether it was cut, being over a million bytes", False)
+    qos: int = output("qos", "Quality of service it came with", 1)
+    retain: bool = output("retain", "Whether the broker had kept it", False)
 
 
-class Published(Row):
-    topic: str = found("topic", "Topic", "home/kitchen/light/set")
-    size: int = found("size", "Size in bytes", 15)
+class Published(Output):
+    topic: str = output("topic", "Topic", "home/kitchen/light/set")
+    size: int = output("size", "Size in bytes", 15)
 
 
-WATCHED = asked("Topic; + stands for one level, # at the end for all that follow", "home/+/temperature")
+WATCHED = param("Topic; + stands for one level, # at the end for all that follow", "home/+/temperature")
 Watched = Annotated[str, AfterValidator(_topic_filter), WATCHED]
 LEVELS = Shape(place=segments("/", "a topic"))  # MQTT 5, §4.7.1.1
-Topic = Annotated[str, AfterValidator(_topic_name), asked("Topic", "home/kitchen/light/set", shape=LEVELS)]
+Topic = Annotated[str, AfterValidator(_topic_name), param("Topic", "home/kitchen/light/set", shape=LEVELS)]
 Payload = str | dict[str, Any] | list[Any] | bool | int | float | None
-GIVEN = asked("What to send: text as it is, anything else as JSON", '{"state": "on"}', shape=JSON)
-KEPT = asked("Also fire for messages that the broker had kept before the AREA was on", False)
+GIVEN = param("What to send: text as it is, anything else as JSON", '{"state": "on"}', shape=JSON)
+KEPT = param("Also fire for messages that the broker had kept before the AREA was on", False)
 
 
 async def try_broker(ctx: Context, broker: Broker) -> None:
@@ -119,7 +119,7 @@ service = Service(
 async def message_received(
     ctx: Context,
     topic: Watched,
-    qos: Annotated[int, asked("1: none is lost and none fires twice; 0: no promise", 1, ge=0, le=1)] = 1,
+    qos: Annotated[int, param("1: none is lost and none fires twice; 0: no promise", 1, ge=0, le=1)] = 1,
     *,
     retained: Annotated[bool, KEPT] = False,
 ) -> Events[Message]:
@@ -147,9 +147,9 @@ async def publish(
     ctx: Context,
     topic: Topic,
     payload: Annotated[Payload, GIVEN] = "",
-    qos: Annotated[int, asked("1: the broker must confirm it; 0: it need not", 1, ge=0, le=1)] = 1,
+    qos: Annotated[int, param("1: the broker must confirm it; 0: it need not", 1, ge=0, le=1)] = 1,
     *,
-    retain: Annotated[bool, asked("Whether the broker keeps it for later subscribers", False)] = False,
+    retain: Annotated[bool, param("Whether the broker keeps it for later subscribers", False)] = False,
 ) -> Published:
     """Publishes a message and waits for the broker to confirm it.
 

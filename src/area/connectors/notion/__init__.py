@@ -5,8 +5,21 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from area.connectors.notion.values import PARTS, VALUES, plain, rich, written
-from area.sdk import Context, Events, Inbound, Pages, Permanent, Request, Service, asked, news, parse, quoted, whose
-from area.sdk.answers import Made, Row, found, look
+from area.sdk import (
+    Context,
+    Events,
+    Inbound,
+    Pages,
+    Permanent,
+    Request,
+    Service,
+    account_ids,
+    new_events,
+    param,
+    parse,
+    quoted,
+)
+from area.sdk.answers import Made, Output, lookup, output
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.verify import hmac_sha256
 
@@ -16,7 +29,7 @@ NONE: dict[str, Any] = {}
 
 def _token(request: Request) -> str | None:
     """https://developers.notion.com/reference/webhooks#step-2-verifying-the-subscription"""
-    return parse(str | None, look("verification_token", request.json()), "Notion")
+    return parse(str | None, lookup("verification_token", request.json()), "Notion")
 
 
 service = Service(
@@ -31,7 +44,7 @@ service = Service(
     retry=(409,),  # a conflict: https://developers.notion.com/reference/status-codes
     # https://developers.notion.com/reference/webhooks#step-3-validating-event-payloads-recommended
     # https://developers.notion.com/reference/webhooks-events-delivery#event-properties: the bots that may see what changed
-    inbound=Inbound(hmac_sha256("X-Notion-Signature", "sha256="), whose("accessible_by", "id"), token=_token),
+    inbound=Inbound(hmac_sha256("X-Notion-Signature", "sha256="), account_ids("accessible_by", "id"), token=_token),
     auth=OAuth2(  # https://developers.notion.com/guides/get-started/authorization
         "https://api.notion.com/v1/oauth/authorize",
         "https://api.notion.com/v1/oauth/token",
@@ -54,37 +67,37 @@ for name, kind in (("databases", "data_source"), ("pages", "page")):
     such = {"page_size": 100, "filter": {"property": "object", "value": kind}}
     service.options(name, "/v1/search", label=_title, method="POST", json=such)
 
-Database = Annotated[str, asked("Database", "248104cd-477e-80af-bc30-000bd28de8f9", pick="databases")]
-Page = Annotated[str, asked("Page", "59833787-2cf9-4fdf-8782-e53db20768a5", pick="pages")]
-Text = Annotated[str, asked("Text", "Hello", min_length=1)]
-Title = Annotated[str, asked("Title", "Tuscan kale")]
-Content = Annotated[str, asked("Text on the page", "A dark green leafy vegetable.")]
+Database = Annotated[str, param("Database", "248104cd-477e-80af-bc30-000bd28de8f9", pick="databases")]
+Page = Annotated[str, param("Page", "59833787-2cf9-4fdf-8782-e53db20768a5", pick="pages")]
+Text = Annotated[str, param("Text", "Hello", min_length=1)]
+Title = Annotated[str, param("Title", "Tuscan kale")]
+Content = Annotated[str, param("Text on the page", "A dark green leafy vegetable.")]
 Properties = Annotated[
-    dict[str, Any], asked("Other properties, by name", {"Status": "Reading", "Price": 2.5}, shape=VALUES)
+    dict[str, Any], param("Other properties, by name", {"Status": "Reading", "Price": 2.5}, shape=VALUES)
 ]
-Name = Annotated[str, asked("Name of the property", "Status")]
+Name = Annotated[str, param("Name of the property", "Status")]
 IT = "What it is to be; of several things, separated by commas"
-Value = Annotated[str | dict[str, Any], asked(IT, "Done", shape=PARTS)]
+Value = Annotated[str | dict[str, Any], param(IT, "Done", shape=PARTS)]
 
 
-class Entry(Row):
-    id: str = found("id", "Id of the page", "59833787-2cf9-4fdf-8782-e53db20768a5")
-    title: str = found("title", "Its title", "Tuscan kale")
-    url: str = found("url", "Its address", "https://www.notion.so/Tuscan-kale-598337872cf94fdf8782e53db20768a5")
-    properties: dict[str, Any] = found("properties", "Its properties by name", {"Status": "Reading", "Price": 2.5})
-    created_time: datetime = found("created_time", "When it was made", "2026-11-23T09:00:00Z")
-    last_edited_time: datetime = found("last_edited_time", "When it was changed last", "2026-11-23T09:00:00Z")
+class Entry(Output):
+    id: str = output("id", "Id of the page", "59833787-2cf9-4fdf-8782-e53db20768a5")
+    title: str = output("title", "Its title", "Tuscan kale")
+    url: str = output("url", "Its address", "https://www.notion.so/Tuscan-kale-598337872cf94fdf8782e53db20768a5")
+    properties: dict[str, Any] = output("properties", "Its properties by name", {"Status": "Reading", "Price": 2.5})
+    created_time: datetime = output("created_time", "When it was made", "2026-11-23T09:00:00Z")
+    last_edited_time: datetime = output("last_edited_time", "When it was changed last", "2026-11-23T09:00:00Z")
 
 
 @service.poll("A page is added to a database", every=EVERY)
 def page_added(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
-    return news(_entries(ctx, database, "created_time", since), at="created_time")
+    return new_events(_entries(ctx, database, "created_time", since), at="created_time")
 
 
 @service.poll("A page of a database is changed", every=EVERY)
 def page_updated(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
     """A page of a database is added or changed. Notion tells the minute only: changes within one are one."""
-    return news(_entries(ctx, database, "last_edited_time", since), "{id}@{last_edited_time}", "last_edited_time")
+    return new_events(_entries(ctx, database, "last_edited_time", since), "{id}@{last_edited_time}", "last_edited_time")
 
 
 @service.reaction("Create a page in a database", on_crash="fail")

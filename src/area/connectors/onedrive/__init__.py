@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from area.sdk import Context, Event, Events, Option, Permanent, Row, Service, asked, found, quoted
+from area.sdk import Context, Event, Events, Option, Output, Permanent, Service, output, param, quoted
 from area.sdk.shapes import ADDRESS
 from area.vendors.microsoft import GRAPH, PAGES, changes, hint, microsoft
 
@@ -26,36 +26,36 @@ CHANGED = hint("me/drive/root", "updated")  # at work, Graph tells of the upperm
 FOLDERS = 20  # requests for a list of folders
 CONFLICT = "@microsoft.graph.conflictBehavior"
 
-Where = Annotated[str | None, asked("Only directly in this folder", "01BYE5RZ6QN3ZWBTUF", pick="folders")]
-Name = Annotated[str, asked("Its name", "report.txt", min_length=1)]
-Folder = Annotated[str, asked("Folder to put it into; left out: the uppermost", "root", pick="folders")]
-IfThere = Annotated[Literal["rename", "replace", "fail"], asked("What to do when there is one of that name", "rename")]
-Text = Annotated[str, asked("What it says", "The report.")]
-Address = Annotated[str, asked("Address of the file", "https://example.com/a.pdf", pattern="^https?://", shape=ADDRESS)]
+Where = Annotated[str | None, param("Only directly in this folder", "01BYE5RZ6QN3ZWBTUF", pick="folders")]
+Name = Annotated[str, param("Its name", "report.txt", min_length=1)]
+Folder = Annotated[str, param("Folder to put it into; left out: the uppermost", "root", pick="folders")]
+IfThere = Annotated[Literal["rename", "replace", "fail"], param("What to do when there is one of that name", "rename")]
+Text = Annotated[str, param("What it says", "The report.")]
+Address = Annotated[str, param("Address of the file", "https://example.com/a.pdf", pattern="^https?://", shape=ADDRESS)]
 Who = Literal["anonymous", "organization"] | None
 
 
-class Item(Row):
-    id: str = found("id", "What names it", "01BYE5RZ53CPZEMSJFTZDJ6AEFVZP3C3BG")
-    name: str = found("name", "Its name", "report.txt")
-    size: int | None = found("size", "Bytes it has", 35, None)
-    type: str | None = found("file.mimeType", "Media type of a file", "text/plain", None)
-    folder: str | None = found("parentReference.id", "Id of the folder that it is in", "01BYE5RZ6QN3ZWBTUF", None)
-    created_at: datetime = found("createdDateTime", "When it was made", "2026-11-23T09:00:00Z")
-    changed_at: datetime = found("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
-    changed_by: str | None = found("lastModifiedBy.user.displayName", "Who changed it last", "Ada", None)
-    web_url: str | None = found("webUrl", "Its address", "https://onedrive.live.com/redir?resid=5!101", None)
+class Item(Output):
+    id: str = output("id", "What names it", "01BYE5RZ53CPZEMSJFTZDJ6AEFVZP3C3BG")
+    name: str = output("name", "Its name", "report.txt")
+    size: int | None = output("size", "Bytes it has", 35, None)
+    type: str | None = output("file.mimeType", "Media type of a file", "text/plain", None)
+    folder: str | None = output("parentReference.id", "Id of the folder that it is in", "01BYE5RZ6QN3ZWBTUF", None)
+    created_at: datetime = output("createdDateTime", "When it was made", "2026-11-23T09:00:00Z")
+    changed_at: datetime = output("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
+    changed_by: str | None = output("lastModifiedBy.user.displayName", "Who changed it last", "Ada", None)
+    web_url: str | None = output("webUrl", "Its address", "https://onedrive.live.com/redir?resid=5!101", None)
 
 
-class _Folder(Row):
+class _Folder(Output):
     id: str
     name: str
-    children: int = found("folder.childCount", "How many it holds; of a file there is none", 2, -1)
+    children: int = output("folder.childCount", "How many it holds; of a file there is none", 2, -1)
 
 
-class Link(Row):
-    url: str = found("link.webUrl", "Its address", "https://1drv.ms/t/s!A1")
-    type: str = found("link.type", "What it lets them do", "view")
+class Link(Output):
+    url: str = output("link.webUrl", "Its address", "https://1drv.ms/t/s!A1")
+    type: str = output("link.type", "What it lets them do", "view")
 
 
 @service.poll("A file is added", every=OFTEN, scopes=READ, hint=CHANGED)
@@ -119,9 +119,9 @@ async def create_folder(ctx: Context, name: Name, folder: Folder = "root", if_th
 @service.reaction("Share a file or folder", scopes=WRITE)
 async def share_link(
     ctx: Context,
-    item: Annotated[str, asked("Id of the file or folder", "{{id}}", min_length=1)],
-    type: Annotated[Literal["view", "edit"], asked("What others may do", "view")] = "view",
-    scope: Annotated[Who, asked("Who may follow the link; left out: as the account is set", "anonymous")] = None,
+    item: Annotated[str, param("Id of the file or folder", "{{id}}", min_length=1)],
+    type: Annotated[Literal["view", "edit"], param("What others may do", "view")] = "view",
+    scope: Annotated[Who, param("Who may follow the link; left out: as the account is set", "anonymous")] = None,
 ) -> Link:
     """Make a link that others may follow; the one that there is, if there is."""
     # https://learn.microsoft.com/graph/api/driveitem-createlink

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
 from area.connectors.open_meteo.place import locate, on_earth
-from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, asked, daily, entered, look, parse
-from area.sdk.answers import Row, found
+from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, daily, entered, lookup, param, parse
+from area.sdk.answers import Output, output
 
 FORECAST = "https://api.open-meteo.com/v1/forecast"
 EVERY = timedelta(minutes=15)  # as often as current conditions change; the free API allows 10,000 calls a day
@@ -43,45 +43,45 @@ WEATHER: dict[int | None, tuple[str, str]] = {
 GROUPS = "clear, cloudy, fog, rain, snow, thunderstorm, or unknown"
 WHERE = "Name, with region or country if need be, or latitude and longitude"
 
-Place = Annotated[str, AfterValidator(on_earth), asked(WHERE, "Paris, France", min_length=2, max_length=200)]
-Units = Annotated[Literal["metric", "us"], asked("metric (°C, km/h, mm) or us (°F, mph, inches)", "metric")]
+Place = Annotated[str, AfterValidator(on_earth), param(WHERE, "Paris, France", min_length=2, max_length=200)]
+Units = Annotated[Literal["metric", "us"], param("metric (°C, km/h, mm) or us (°F, mph, inches)", "metric")]
 Condition = Literal["any", "clear", "cloudy", "fog", "rain", "snow", "thunderstorm"]
-Direction = Annotated[Literal["above", "below"], asked("Whether it rises above or drops below", "above")]
-Time = Annotated[str, asked("Time of day", "07:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Zone = Annotated[ZoneName, asked("Time zone of time and day", "Europe/Paris")]
-Only = Annotated[Condition, asked("Only when the forecast calls for this", "rain")]
+Direction = Annotated[Literal["above", "below"], param("Whether it rises above or drops below", "above")]
+Time = Annotated[str, param("Time of day", "07:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Zone = Annotated[ZoneName, param("Time zone of time and day", "Europe/Paris")]
+Only = Annotated[Condition, param("Only when the forecast calls for this", "rain")]
 Clock = Annotated[str, BeforeValidator(lambda local: str(local or "").rpartition("T")[2])]
 
 
-class Conditions(Row):
-    place: str = found("place", "Place", "Paris, Île-de-France, France")
-    time: datetime = found("current.time", "When it was so", "2026-11-23T09:15:00Z")
-    condition: str = found("condition", GROUPS, "rain")
-    description: str = found("description", "The same in more words", "Slight rain")
-    temperature: float | None = found("current.temperature_2m", "Temperature, in °C or °F", 7.4)
-    feels_like: float | None = found("current.apparent_temperature", "Temperature as it feels", 5.1)
-    humidity: float | None = found("current.relative_humidity_2m", "Relative humidity in percent", 82)
-    precipitation: float | None = found("current.precipitation", "Rain and snow just fallen, in mm or inches", 0.3)
-    wind_speed: float | None = found("current.wind_speed_10m", "Wind speed, in km/h or mph", 14.2)
-    wind_gusts: float | None = found("current.wind_gusts_10m", "Speed of gusts, in km/h or mph", 31.5)
-    uv_index: float | None = found("hourly.uv_index.0", "UV index of this hour", 1.2, None)
+class Conditions(Output):
+    place: str = output("place", "Place", "Paris, Île-de-France, France")
+    time: datetime = output("current.time", "When it was so", "2026-11-23T09:15:00Z")
+    condition: str = output("condition", GROUPS, "rain")
+    description: str = output("description", "The same in more words", "Slight rain")
+    temperature: float | None = output("current.temperature_2m", "Temperature, in °C or °F", 7.4)
+    feels_like: float | None = output("current.apparent_temperature", "Temperature as it feels", 5.1)
+    humidity: float | None = output("current.relative_humidity_2m", "Relative humidity in percent", 82)
+    precipitation: float | None = output("current.precipitation", "Rain and snow just fallen, in mm or inches", 0.3)
+    wind_speed: float | None = output("current.wind_speed_10m", "Wind speed, in km/h or mph", 14.2)
+    wind_gusts: float | None = output("current.wind_gusts_10m", "Speed of gusts, in km/h or mph", 31.5)
+    uv_index: float | None = output("hourly.uv_index.0", "UV index of this hour", 1.2, None)
 
 
-class Forecast(Row):
-    place: str = found("place", "Place", "Paris, Île-de-France, France")
-    day: date = found("time", "The day that is forecast", "2026-11-24")
-    condition: str = found("condition", GROUPS, "rain")
-    description: str = found("description", "The same in more words", "Moderate rain")
-    temperature_min: float | None = found("temperature_2m_min", "Lowest temperature, in °C or °F", 4.1, None)
-    temperature_max: float | None = found("temperature_2m_max", "Highest temperature, in °C or °F", 9.8, None)
-    precipitation: float | None = found("precipitation_sum", "Rain and snow of the day, in mm or inches", 6.2, None)
-    precipitation_probability: float | None = found(
+class Forecast(Output):
+    place: str = output("place", "Place", "Paris, Île-de-France, France")
+    day: date = output("time", "The day that is forecast", "2026-11-24")
+    condition: str = output("condition", GROUPS, "rain")
+    description: str = output("description", "The same in more words", "Moderate rain")
+    temperature_min: float | None = output("temperature_2m_min", "Lowest temperature, in °C or °F", 4.1, None)
+    temperature_max: float | None = output("temperature_2m_max", "Highest temperature, in °C or °F", 9.8, None)
+    precipitation: float | None = output("precipitation_sum", "Rain and snow of the day, in mm or inches", 6.2, None)
+    precipitation_probability: float | None = output(
         "precipitation_probability_max", "Highest probability in percent", 85, None
     )
-    wind_speed_max: float | None = found("wind_speed_10m_max", "Highest wind speed, in km/h or mph", 28.4, None)
-    uv_index_max: float | None = found("uv_index_max", "Highest UV index", 1.6, None)
-    sunrise: Clock = found("sunrise", "Time of sunrise", "08:12", "")
-    sunset: Clock = found("sunset", "Time of sunset", "17:01", "")
+    wind_speed_max: float | None = output("wind_speed_10m_max", "Highest wind speed, in km/h or mph", 28.4, None)
+    uv_index_max: float | None = output("uv_index_max", "Highest UV index", 1.6, None)
+    sunrise: Clock = output("sunrise", "Time of sunrise", "08:12", "")
+    sunset: Clock = output("sunset", "Time of sunset", "17:01", "")
 
 
 class Hours(BaseModel):
@@ -92,11 +92,11 @@ class Hours(BaseModel):
     precipitation_probability: list[float | None]
 
 
-class RainExpected(Row):
-    place: str = found("place", "Place", "Paris, Île-de-France, France")
-    starts: datetime = found("starts", "Hour that it is expected in", "2026-11-23T14:00:00Z")
-    precipitation: float = found("precipitation", "How much in that hour, in mm or inches", 1.4)
-    probability: float = found("probability", "Probability in percent", 70)
+class RainExpected(Output):
+    place: str = output("place", "Place", "Paris, Île-de-France, France")
+    starts: datetime = output("starts", "Hour that it is expected in", "2026-11-23T14:00:00Z")
+    precipitation: float = output("precipitation", "How much in that hour, in mm or inches", 1.4)
+    probability: float = output("probability", "Probability in percent", 70)
 
 
 @service.poll("The current condition changes", every=EVERY, overlap=LATE)
@@ -104,7 +104,7 @@ async def current_condition_changes(
     ctx: Context,
     place: Place,
     units: Units = "metric",
-    condition: Annotated[Condition, asked("What it changes to", "rain")] = "any",
+    condition: Annotated[Condition, param("What it changes to", "rain")] = "any",
 ) -> Events[Conditions]:
     """The weather changes: to rain, snow, fog, thunderstorm, clouds or a clear sky."""
     now = await conditions(ctx, place, units)
@@ -122,7 +122,7 @@ def _crossing(name: str, what: str, exactly: str) -> None:
         units: Units = "metric",
         *,
         direction: Direction,
-        threshold: Annotated[float, asked("The value that is passed", 25)],
+        threshold: Annotated[float, param("The value that is passed", 25)],
     ) -> Events[Conditions]:
         now = await conditions(ctx, place, units)
         value: float | None = getattr(now, name)
@@ -147,9 +147,9 @@ async def rain_expected(
     ctx: Context,
     place: Place,
     units: Units = "metric",
-    hours: Annotated[int, asked("How many hours ahead", 6, ge=1, le=48)] = 6,
-    probability: Annotated[int, asked("Least probability in percent", 50, ge=0, le=100)] = 50,
-    amount: Annotated[float, asked("Least rain or snow in one hour, in mm or inches", 0.5, gt=0)] = 0.1,
+    hours: Annotated[int, param("How many hours ahead", 6, ge=1, le=48)] = 6,
+    probability: Annotated[int, param("Least probability in percent", 50, ge=0, le=100)] = 50,
+    amount: Annotated[float, param("Least rain or snow in one hour, in mm or inches", 0.5, gt=0)] = 0.1,
 ) -> Events[RainExpected]:
     """Rain or snow is forecast for the next hours, and was not before."""
     # https://open-meteo.com/en/docs: `hourly`, `forecast_hours`
@@ -203,7 +203,7 @@ async def conditions(ctx: Context, place: str, units: str) -> Conditions:
         "timeformat": "unixtime",
     }
     answer = await _asked(ctx, place, units, query)
-    return parse(Conditions, answer | _weather(look("current.weather_code", answer)), "Open-Meteo")
+    return parse(Conditions, answer | _weather(lookup("current.weather_code", answer)), "Open-Meteo")
 
 
 async def forecast(ctx: Context, place: str, units: str, zone: str, day: date) -> Forecast:

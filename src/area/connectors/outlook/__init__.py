@@ -6,7 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, EmailStr
 
-from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, given, news, quoted, stamp
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Option,
+    Output,
+    Service,
+    new_events,
+    output,
+    param,
+    quoted,
+    timestamp,
+    without_blanks,
+)
 from area.sdk.mail import Addresses, mailboxes
 from area.sdk.shapes import HTML, by_format
 from area.vendors.microsoft import GRAPH, PAGES, hint, microsoft
@@ -35,47 +48,47 @@ def _joined(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-Everybody = Annotated[Addresses, asked("To whom, separated by commas", "ada@example.com, bob@example.com")]
-Folder = Annotated[str, asked("Folder of the mails", "inbox", pick="folders")]
-Sender = Annotated[EmailStr | None, asked("Only those of this sender", "ada@example.com")]
-Query = Annotated[str, asked("Words, or such as from:ada", "subject:invoice", min_length=1)]
-Subject = Annotated[str, asked("Its subject", "Invoice 42")]
-Text = Annotated[str, asked("What it says", "Please find it here.", shape=by_format("format", {"html": HTML}))]
+Everybody = Annotated[Addresses, param("To whom, separated by commas", "ada@example.com, bob@example.com")]
+Folder = Annotated[str, param("Folder of the mails", "inbox", pick="folders")]
+Sender = Annotated[EmailStr | None, param("Only those of this sender", "ada@example.com")]
+Query = Annotated[str, param("Words, or such as from:ada", "subject:invoice", min_length=1)]
+Subject = Annotated[str, param("Its subject", "Invoice 42")]
+Text = Annotated[str, param("What it says", "Please find it here.", shape=by_format("format", {"html": HTML}))]
 To = Annotated[str, BeforeValidator(_joined)]
-Copy = Annotated[Addresses, asked("Who gets a copy", "eve@example.com")]
-Unseen = Annotated[Addresses, asked("Who gets a copy unseen", "boss@example.com")]
-Format = Annotated[Literal["text", "html"], asked("What the text is written in", "html")]
-Which = Annotated[str, asked("Id of the mail", "{{id}}", min_length=1)]
+Copy = Annotated[Addresses, param("Who gets a copy", "eve@example.com")]
+Unseen = Annotated[Addresses, param("Who gets a copy unseen", "boss@example.com")]
+Format = Annotated[Literal["text", "html"], param("What the text is written in", "html")]
+Which = Annotated[str, param("Id of the mail", "{{id}}", min_length=1)]
 
 
-class Mail(Row):
-    id: str = found("id", "What names it, also when it is moved", "AAkALgAAAAAAHYQDEapmEc2byACqAC")
-    subject: str | None = found("subject", "Its subject", "Invoice 42", None)
-    from_name: str | None = found("from.emailAddress.name", "Name of the sender", "Ada", None)
-    from_address: str | None = found("from.emailAddress.address", "Address of the sender", "ada@example.com", None)
-    to: To = found("toRecipients.*.emailAddress.address", "To whom it goes", "bob@example.com", "")
-    received_at: datetime = found("receivedDateTime", "When it arrived", "2026-11-23T09:00:00Z")
-    changed_at: datetime = found("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
-    text: str | None = found("body.content", "Its text", "Please find it here.", None)
-    importance: str | None = found("importance", "low, normal or high", "normal", None)
-    has_attachments: bool = found("hasAttachments", "Whether files are attached", True)
-    web_link: str | None = found("webLink", "Its address in Outlook", "https://outlook.office.com/mail/x", None)
+class Mail(Output):
+    id: str = output("id", "What names it, also when it is moved", "AAkALgAAAAAAHYQDEapmEc2byACqAC")
+    subject: str | None = output("subject", "Its subject", "Invoice 42", None)
+    from_name: str | None = output("from.emailAddress.name", "Name of the sender", "Ada", None)
+    from_address: str | None = output("from.emailAddress.address", "Address of the sender", "ada@example.com", None)
+    to: To = output("toRecipients.*.emailAddress.address", "To whom it goes", "bob@example.com", "")
+    received_at: datetime = output("receivedDateTime", "When it arrived", "2026-11-23T09:00:00Z")
+    changed_at: datetime = output("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
+    text: str | None = output("body.content", "Its text", "Please find it here.", None)
+    importance: str | None = output("importance", "low, normal or high", "normal", None)
+    has_attachments: bool = output("hasAttachments", "Whether files are attached", True)
+    web_link: str | None = output("webLink", "Its address in Outlook", "https://outlook.office.com/mail/x", None)
 
 
-class _Folder(Row):
+class _Folder(Output):
     id: str
-    name: str = found("displayName", "Its name", "Inbox")
-    folders: int = found("childFolderCount", "How many it holds", 2, 0)
+    name: str = output("displayName", "Its name", "Inbox")
+    folders: int = output("childFolderCount", "How many it holds", 2, 0)
 
 
 @service.poll("A mail arrives", every=MINUTE, scopes=READ, hint=hint("me/mailFolders('{folder}')/messages"))
 def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Sender = None) -> Events[Mail]:
     """A mail arrives in a folder, from anybody or from one sender."""
-    window = f"receivedDateTime ge {stamp(since)}"
+    window = f"receivedDateTime ge {timestamp(since)}"
     if sender:
         window += " and from/emailAddress/address eq '{}'".format(sender.replace("'", "''"))
     query = {"$filter": window, "$orderby": "receivedDateTime desc"}
-    return news(_mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, most=1000), at="received_at")
+    return new_events(_mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, most=1000), at="received_at")
 
 
 @service.poll("A mail matches a search", every=FIVE, overlap=timedelta(days=1), scopes=READ, hint=hint("me/messages"))
@@ -94,7 +107,7 @@ def mail_flagged(ctx: Context) -> Events[Mail]:
     # all, to know those that were flagged before; what was flagged last comes first
     flagged = "lastModifiedDateTime ge 1900-01-01T00:00:00Z and flag/flagStatus eq 'flagged'"
     query = {"$filter": flagged, "$orderby": "lastModifiedDateTime desc"}
-    return news(_mails(ctx, "/me/messages", query, most=200), at="changed_at")
+    return new_events(_mails(ctx, "/me/messages", query, most=200), at="changed_at")
 
 
 def _mails(ctx: Context, path: str, query: dict[str, str], *, most: int) -> AsyncIterator[Mail]:
@@ -123,7 +136,7 @@ async def create_draft(
 
 
 @service.reaction("Answer a mail", on_crash="fail", scopes=SEND)
-async def reply_to_mail(ctx: Context, mail: Which, text: Annotated[str, asked("What to answer", "Thank you!")]) -> None:
+async def reply_to_mail(ctx: Context, mail: Which, text: Annotated[str, param("What to answer", "Thank you!")]) -> None:
     """Answer the sender of a mail."""
     # https://learn.microsoft.com/graph/api/message-reply
     await ctx.http.call("POST", quoted("/me/messages/{}/reply", mail), json={"Comment": text}, headers=IDS)
@@ -131,7 +144,7 @@ async def reply_to_mail(ctx: Context, mail: Which, text: Annotated[str, asked("W
 
 @service.reaction("Move a mail", scopes=WRITE)
 async def move_mail(
-    ctx: Context, mail: Which, folder: Annotated[Folder, asked("Folder to put it into", "archive")]
+    ctx: Context, mail: Which, folder: Annotated[Folder, param("Folder to put it into", "archive")]
 ) -> Mail:
     """Put a mail into another folder."""
     # https://learn.microsoft.com/graph/api/message-move
@@ -143,12 +156,12 @@ async def move_mail(
 async def mark_mail(
     ctx: Context,
     mail: Which,
-    read: Annotated[bool | None, asked("Whether it is read", True)] = None,
-    flag: Annotated[Literal["flagged", "complete", "notFlagged"] | None, asked("Flag", "flagged")] = None,
+    read: Annotated[bool | None, param("Whether it is read", True)] = None,
+    flag: Annotated[Literal["flagged", "complete", "notFlagged"] | None, param("Flag", "flagged")] = None,
 ) -> Mail:
     """Mark a mail as read or unread, flag it, or take its flag away."""
     # https://learn.microsoft.com/graph/api/message-update
-    marks = given(isRead=read, flag=flag and {"flagStatus": flag})
+    marks = without_blanks(isRead=read, flag=flag and {"flagStatus": flag})
     return await ctx.http.ask("PATCH", quoted("/me/messages/{}", mail), Mail, json=marks, headers=IDS)
 
 

@@ -8,8 +8,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from area.sdk import Context, Event, Events, Pages, Permanent, Response, Retry, Service, asked, given, parse, shapes
-from area.sdk.answers import Row, filled, found, look
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Pages,
+    Permanent,
+    Response,
+    Retry,
+    Service,
+    param,
+    parse,
+    shapes,
+    without_blanks,
+)
+from area.sdk.answers import Output, composed, lookup, output
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
 SITE = "https://www.reddit.com"
@@ -32,7 +45,7 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     reset = response.headers.get("x-ratelimit-reset", "")
     if response.status == 429 and reset.isdecimal() and "retry-after" not in response.headers:
         return Retry("Reddit takes no more requests just now.", timedelta(seconds=int(reset) + 1), parks=True)
-    for code, said, *_ in look("json.errors", body, ()) if response.status < 400 else ():
+    for code, said, *_ in lookup("json.errors", body, ()) if response.status < 400 else ():
         if wait := WAIT.search(said) if code == "RATELIMIT" else None:
             return Retry(f"Reddit: {said}", timedelta(**{f"{wait[2]}s": int(wait[1]) + 1}))
         return Permanent(f"Reddit: {said} ({code})")
@@ -69,33 +82,35 @@ def _subreddit(text: str) -> str:
 
 
 Plain = AfterValidator(_subreddit)
-Named = Annotated[str, asked("Name of the subreddit", "selfhosted", pick="subreddits")]
-Subreddit = Annotated[Named, asked("Name of the subreddit", pattern=r"^\s*/?(r/)?\w{2,21}\s*$"), Plain]
-Within = Annotated[Named, asked("Only in this subreddit", pattern=r"^\s*(/?(r/)?\w{2,21})?\s*$"), Plain]
-Query = Annotated[str, asked("What to search for", "home automation", min_length=1, max_length=512)]
-User = Annotated[str, asked("Name of the user", "spez", pattern=r"^[\w-]{3,20}$")]
-Kept = Annotated[Literal["saved", "upvoted"], asked("What you do to it", "saved")]
-Title = Annotated[str, asked("Title", "Look at this", min_length=1, max_length=300)]
-Link = Annotated[str, asked("Address to post", "https://example.com/", pattern=r"^https?://", shape=shapes.ADDRESS)]
-Text = Annotated[str, asked("Text, in Markdown", "How do you **do** it?", max_length=40_000)]
-Comment = Annotated[str, asked("Text, in Markdown", "Well said.", min_length=1, max_length=10_000)]
-Target = Annotated[str, asked("Post or comment, by its id or address", "t3_15bfi0", min_length=1)]
+Named = Annotated[str, param("Name of the subreddit", "selfhosted", pick="subreddits")]
+Subreddit = Annotated[Named, param("Name of the subreddit", pattern=r"^\s*/?(r/)?\w{2,21}\s*$"), Plain]
+Within = Annotated[Named, param("Only in this subreddit", pattern=r"^\s*(/?(r/)?\w{2,21})?\s*$"), Plain]
+Query = Annotated[str, param("What to search for", "home automation", min_length=1, max_length=512)]
+User = Annotated[str, param("Name of the user", "spez", pattern=r"^[\w-]{3,20}$")]
+Kept = Annotated[Literal["saved", "upvoted"], param("What you do to it", "saved")]
+Title = Annotated[str, param("Title", "Look at this", min_length=1, max_length=300)]
+Link = Annotated[str, param("Address to post", "https://example.com/", pattern=r"^https?://", shape=shapes.ADDRESS)]
+Text = Annotated[str, param("Text, in Markdown", "How do you **do** it?", max_length=40_000)]
+Comment = Annotated[str, param("Text, in Markdown", "Well said.", min_length=1, max_length=10_000)]
+Target = Annotated[str, param("Post or comment, by its id or address", "t3_15bfi0", min_length=1)]
 
 
-class Thing(Row):
-    id: str = found("data.name", "Its id", "t3_15bfi0")
-    title: str = found("data.title data.link_title", "Title of the post", "Look at this", "")
-    text: str = found("data.selftext data.body", "What it says, in Markdown", "Hello", "")
-    author: str = found("data.author", "Who wrote it", "spez")
-    subreddit: str = found("data.subreddit", "Name of the subreddit", "selfhosted")
-    url: str = filled(f"{SITE}{{data.permalink}}", "Its address", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/")
-    link: str = found("data.url", "What a post links to", "https://example.com/", "")
-    created_at: datetime = found("data.created_utc", "When it was written", "2026-11-23T09:00:00Z")
+class Thing(Output):
+    id: str = output("data.name", "Its id", "t3_15bfi0")
+    title: str = output("data.title data.link_title", "Title of the post", "Look at this", "")
+    text: str = output("data.selftext data.body", "What it says, in Markdown", "Hello", "")
+    author: str = output("data.author", "Who wrote it", "spez")
+    subreddit: str = output("data.subreddit", "Name of the subreddit", "selfhosted")
+    url: str = composed(
+        f"{SITE}{{data.permalink}}", "Its address", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/"
+    )
+    link: str = output("data.url", "What a post links to", "https://example.com/", "")
+    created_at: datetime = output("data.created_utc", "When it was written", "2026-11-23T09:00:00Z")
 
 
-class Posted(Row):
-    id: str = found("name", "Its id", "t3_15bfi0")
-    url: str = filled(f"{SITE}{{permalink}}", "Its address", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/", "")
+class Posted(Output):
+    id: str = output("name", "Its id", "t3_15bfi0")
+    url: str = composed(f"{SITE}{{permalink}}", "Its address", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/", "")
 
 
 @service.poll("A post is made in a subreddit", every=OFTEN, scopes=READ)
@@ -108,7 +123,7 @@ def post_created(ctx: Context, subreddit: Subreddit, since: datetime) -> Events[
 @service.poll("A post matches a search", every=OFTEN, overlap=HOUR, scopes=READ)
 def post_found(ctx: Context, query: Query, since: datetime, subreddit: Within = "") -> Events[Thing]:
     """There is a new post that matches a search. Reddit finds posts some minutes after they were made."""
-    asking = {"q": query, "sort": "new", "type": "link"} | given(restrict_sr="true" if subreddit else "")
+    asking = {"q": query, "sort": "new", "type": "link"} | without_blanks(restrict_sr="true" if subreddit else "")
     # https://www.reddit.com/dev/api/oauth#GET_search
     return _new(ctx, f"/r/{subreddit}/search" if subreddit else "/search", asking, since)
 
@@ -144,7 +159,7 @@ async def submit_link(ctx: Context, subreddit: Subreddit, title: Title, url: Lin
 
 @service.reaction("Post a text", on_crash="fail", scopes=SUBMIT)
 async def submit_text(
-    ctx: Context, subreddit: Subreddit, title: Annotated[Title, asked("Title", "A question")], text: Text = ""
+    ctx: Context, subreddit: Subreddit, title: Annotated[Title, param("Title", "A question")], text: Text = ""
 ) -> Posted:
     """Post a text to a subreddit."""
     # https://www.reddit.com/dev/api/oauth#POST_api_submit
@@ -169,7 +184,7 @@ async def _new(ctx: Context, path: str, query: dict[str, str], since: datetime) 
     async for row in ctx.http.rows(path, params=query):
         thing = parse(Thing, row, "Reddit")
         yield Event(thing.id, thing, thing.created_at)
-        if thing.created_at < since and not look("data.stickied", row):
+        if thing.created_at < since and not lookup("data.stickied", row):
             return
 
 

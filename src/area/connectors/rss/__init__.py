@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import str_schema
 
-from area.sdk import Context, Event, Events, Reader, Service, asked
+from area.sdk import Context, Event, Events, Reader, Service, param
 from area.sdk.keys import FeedKey, credentials
 from area.sdk.sensitive import hide
 
@@ -50,28 +50,28 @@ def _address(url: str) -> str:
 
 Feed = Annotated[
     Url,
-    asked("Address of the feed", "https://github.com/python/cpython/releases.atom", holds="address"),
+    param("Address of the feed", "https://github.com/python/cpython/releases.atom", holds="address"),
     AfterValidator(_address),
 ]
 Words = Annotated[str | None, BeforeValidator(lambda text: text or None)]
-InTitle = Annotated[Words, asked("Only items with this in their title, in any case", "release")]
-InText = Annotated[Words, asked("Only items with this in their summary or content, in any case", "security")]
+InTitle = Annotated[Words, param("Only items with this in their title, in any case", "release")]
+InText = Annotated[Words, param("Only items with this in their summary or content, in any case", "security")]
 
 
 class Item(BaseModel):
-    title: Annotated[str, asked("Title, as text; empty if there is none", "Python 3.14.2 is out")]
-    link: Annotated[Url | None, asked("Address of the item", "https://blog.example.com/3142")] = None
-    author: Annotated[str | None, asked("Who wrote it", "Ada Lovelace")] = None
-    published: Annotated[datetime | None, asked("When it was published, or else updated", "2026-11-23T09:00:00Z")] = (
+    title: Annotated[str, param("Title, as text; empty if there is none", "Python 3.14.2 is out")]
+    link: Annotated[Url | None, param("Address of the item", "https://blog.example.com/3142")] = None
+    author: Annotated[str | None, param("Who wrote it", "Ada Lovelace")] = None
+    published: Annotated[datetime | None, param("When it was published, or else updated", "2026-11-23T09:00:00Z")] = (
         None
     )
-    summary: Annotated[str, asked("Summary, or else content, as text", "Two fixes.")]
-    content: Annotated[str, asked("Content, or else summary, as HTML without scripts", "<p>Two <b>fixes</b>.</p>")]
-    categories: Annotated[list[str], asked("Its categories", ["release", "python"])]
-    feed_title: Annotated[str, asked("Title of the feed", "Example Blog")]
-    feed_url: Annotated[Url, asked("Address of the feed", "https://blog.example.com/feed.xml")]
-    image: Annotated[Url | None, asked("Its picture", "https://blog.example.com/3142.png")] = None
-    id: Annotated[str, asked("What the feed names it by", "tag:blog.example.com,2026:3142")]
+    summary: Annotated[str, param("Summary, or else content, as text", "Two fixes.")]
+    content: Annotated[str, param("Content, or else summary, as HTML without scripts", "<p>Two <b>fixes</b>.</p>")]
+    categories: Annotated[list[str], param("Its categories", ["release", "python"])]
+    feed_title: Annotated[str, param("Title of the feed", "Example Blog")]
+    feed_url: Annotated[Url, param("Address of the feed", "https://blog.example.com/feed.xml")]
+    image: Annotated[Url | None, param("Its picture", "https://blog.example.com/3142.png")] = None
+    id: Annotated[str, param("What the feed names it by", "tag:blog.example.com,2026:3142")]
 
 
 @service.poll("A new item appears", every=timedelta(minutes=5), overlap=timedelta(days=1))

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from area.sdk import Access, Context, Credentials, Event, Events, Hook, Permanent, Request, Service, Subscription, asked
-from area.sdk.answers import Made, Row, found
+from area.sdk import Access, Context, Credentials, Event, Events, Hook, Permanent, Request, Service, Subscription, param
+from area.sdk.answers import Made, Output, output
 from area.sdk.http import parse
 from area.sdk.shapes import HTML
 from area.sdk.verify import hmac_sha256
@@ -18,7 +18,7 @@ class Key(BaseModel):
     """What the connection form asks for."""
 
     shop: Annotated[
-        str, asked("Address of the shop", "acme.myshopify.com", pattern=r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$")
+        str, param("Address of the shop", "acme.myshopify.com", pattern=r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$")
     ]
     client_id: str = Field(min_length=1, description="Client ID of your app, from the Dev Dashboard, Settings")
     client_secret: SecretStr = Field(description="Client secret, from the same page; Shopify signs events with it")
@@ -42,35 +42,35 @@ service = Service(
 )
 
 AnyId = Annotated[
-    str, asked("Id of an order, customer or product", "gid://shopify/Order/1", pattern=r"^gid://shopify/\w+/\d+$")
+    str, param("Id of an order, customer or product", "gid://shopify/Order/1", pattern=r"^gid://shopify/\w+/\d+$")
 ]
-OrderId = Annotated[str, asked("Id of the order", "gid://shopify/Order/1", pattern=r"^gid://shopify/Order/\d+$")]
+OrderId = Annotated[str, param("Id of the order", "gid://shopify/Order/1", pattern=r"^gid://shopify/Order/\d+$")]
 
 
-class _Thing(Row):
-    id: str = found("admin_graphql_api_id", "Its id", "gid://shopify/Order/1")
-    created_at: datetime | None = found("created_at", "When it was made", "2026-11-23T09:00:00Z", None)
+class _Thing(Output):
+    id: str = output("admin_graphql_api_id", "Its id", "gid://shopify/Order/1")
+    created_at: datetime | None = output("created_at", "When it was made", "2026-11-23T09:00:00Z", None)
 
 
 class Order(_Thing):
-    name: str = found("name", "Its number", "#1001")
-    email: str | None = found("email", "E-mail address of the customer", "ada@example.com", None)
-    total: str = found("total_price", "What it costs", "19.99", "")
-    currency: str = found("currency", "Code of the currency", "EUR", "")
-    paid: str | None = found("financial_status", "How far it is paid", "paid", None)
-    url: str | None = found("order_status_url", "The customer's page", "https://acme.com/1", None)
+    name: str = output("name", "Its number", "#1001")
+    email: str | None = output("email", "E-mail address of the customer", "ada@example.com", None)
+    total: str = output("total_price", "What it costs", "19.99", "")
+    currency: str = output("currency", "Code of the currency", "EUR", "")
+    paid: str | None = output("financial_status", "How far it is paid", "paid", None)
+    url: str | None = output("order_status_url", "The customer's page", "https://acme.com/1", None)
 
 
 class Customer(_Thing):
-    email: str | None = found("email", "E-mail address", "ada@example.com", None)
-    first_name: str | None = found("first_name", "First name", "Ada", None)
-    last_name: str | None = found("last_name", "Last name", "Lovelace", None)
+    email: str | None = output("email", "E-mail address", "ada@example.com", None)
+    first_name: str | None = output("first_name", "First name", "Ada", None)
+    last_name: str | None = output("last_name", "Last name", "Lovelace", None)
 
 
 class Product(_Thing):
-    title: str = found("title", "Title", "Teapot")
-    vendor: str | None = found("vendor", "Who makes it", "Acme", None)
-    status: str | None = found("status", "Whether it is on sale", "draft", None)
+    title: str = output("title", "Title", "Teapot")
+    vendor: str | None = output("vendor", "Who makes it", "Acme", None)
+    status: str | None = output("status", "Whether it is on sale", "draft", None)
 
 
 @service.webhooks(  # https://shopify.dev/docs/api/webhooks
@@ -113,10 +113,10 @@ async def unsubscribe(ctx: Context, subscription: str) -> None:
 @service.reaction("Create a customer")
 async def create_customer(
     ctx: Context,
-    email: Annotated[str, asked("E-mail address", "ada@example.com")],
-    first_name: Annotated[str, asked("First name", "Ada")] = "",
-    last_name: Annotated[str, asked("Last name", "Lovelace")] = "",
-    tags: Annotated[list[str], asked("Tags", ["newsletter"])] = [],  # noqa: B006 - each call has its own
+    email: Annotated[str, param("E-mail address", "ada@example.com")],
+    first_name: Annotated[str, param("First name", "Ada")] = "",
+    last_name: Annotated[str, param("Last name", "Lovelace")] = "",
+    tags: Annotated[list[str], param("Tags", ["newsletter"])] = [],  # noqa: B006 - each call has its own
 ) -> Made:
     """Create a customer. Shopify refuses a second one with the same e-mail address."""
     wanted = {"email": email, "firstName": first_name, "lastName": last_name, "tags": tags}
@@ -127,9 +127,9 @@ async def create_customer(
 @service.reaction("Create a product", on_crash="fail")
 async def create_product(
     ctx: Context,
-    title: Annotated[str, asked("Title", "Teapot", min_length=1)],
-    description: Annotated[str, asked("Description, as HTML", "<p>Holds a litre.</p>", shape=HTML)] = "",
-    vendor: Annotated[str, asked("Who makes it", "Acme")] = "",
+    title: Annotated[str, param("Title", "Teapot", min_length=1)],
+    description: Annotated[str, param("Description, as HTML", "<p>Holds a litre.</p>", shape=HTML)] = "",
+    vendor: Annotated[str, param("Who makes it", "Acme")] = "",
 ) -> Made:
     """Create a product as a draft, to be priced and put on sale in Shopify."""
     wanted = {"title": title, "descriptionHtml": description, "vendor": vendor, "status": "DRAFT"}
@@ -139,7 +139,7 @@ async def create_product(
 
 @service.reaction("Add tags")
 async def add_tags(
-    ctx: Context, id: AnyId, tags: Annotated[list[str], asked("Tags", ["paid", "vip"], min_length=1)]
+    ctx: Context, id: AnyId, tags: Annotated[list[str], param("Tags", ["paid", "vip"], min_length=1)]
 ) -> Made:
     """Add tags to an order, a customer or a product."""
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/tagsAdd
@@ -150,7 +150,7 @@ async def add_tags(
 async def set_note(
     ctx: Context,
     order: OrderId,
-    note: Annotated[str, asked("Note, in place of the one there is", "Call before delivery")],
+    note: Annotated[str, param("Note, in place of the one there is", "Call before delivery")],
 ) -> Made:
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/orderUpdate
     return await _make(ctx, "orderUpdate", "$input: OrderInput!", "order", input={"id": order, "note": note})

@@ -5,9 +5,21 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import Annotated, Any
 
-from area.sdk import Context, Inbound, Pages, Permanent, Response, Retry, Service, asked, given, hmac_versioned, parse
-from area.sdk.answers import Made, Row, found, look
-from area.sdk.events import Event, Events, Reply, Request, news, whose
+from area.sdk import (
+    Context,
+    Inbound,
+    Pages,
+    Permanent,
+    Response,
+    Retry,
+    Service,
+    hmac_versioned,
+    param,
+    parse,
+    without_blanks,
+)
+from area.sdk.answers import Made, Output, lookup, output
+from area.sdk.events import Event, Events, Reply, Request, account_ids, new_events
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.shapes import Shape, marks
 
@@ -23,7 +35,7 @@ HISTORY, MANAGE = ("channels:history", "groups:history"), ("channels:manage", "g
 
 def _hello(request: Request) -> Reply | None:
     told = request.json()  # https://docs.slack.dev/reference/events/url_verification
-    return Reply(str(look("challenge", told, ""))) if look("type", told) == "url_verification" else None
+    return Reply(str(lookup("challenge", told, ""))) if lookup("type", told) == "url_verification" else None
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
@@ -50,7 +62,7 @@ service = Service(
     pages=Pages(next="response_metadata.next_cursor", cursor="cursor", query={"limit": "200"}, most=10),
     refusal=_refusal,
     # https://docs.slack.dev/authentication/verifying-requests-from-slack, https://docs.slack.dev/apis/events-api
-    inbound=Inbound(SIGNED, whose("authorizations", ID), _hello),
+    inbound=Inbound(SIGNED, account_ids("authorizations", ID), _hello),
     auth=OAuth2(
         "https://slack.com/oauth/v2/authorize",
         "https://slack.com/api/oauth.v2.access",
@@ -82,49 +94,49 @@ def _is_person(row: dict[str, Any]) -> bool:
 service.options("people", "/users.list", "id", "real_name name", "name", at="members", where=_is_person)
 service.options("channels", "/conversations.list", label="#{name}", hint=_membership, at="channels", params=THERE)
 
-Channel = Annotated[str, asked("The channel, by its id", "C012AB3CD", pick="channels")]
-User = Annotated[str, asked("Who gets it, by id", "U061F7AUR", pick="people", pattern=r"^[^,\s]+$")]
+Channel = Annotated[str, param("The channel, by its id", "C012AB3CD", pick="channels")]
+User = Annotated[str, param("Who gets it, by id", "U061F7AUR", pick="people", pattern=r"^[^,\s]+$")]
 # what stands between < and > mentions, notifies or links: https://docs.slack.dev/messaging/formatting-message-text/#escaping
 PLAIN = Shape(place=marks("[<>]", lambda sign: escape(sign[0]), "escape_slack"))
-Text = Annotated[str, asked("What to say, in mrkdwn", "*Done*", min_length=1, max_length=40_000, shape=PLAIN)]
-Direct = Annotated[Text, asked("What to say, in mrkdwn", "Tea is ready")]
-Thread = Annotated[str, asked("Message to answer in its thread, by its ts", "1795424400.000200")]
-Ts = Annotated[str, asked("The message, by its ts", "1795424400.000200", min_length=1)]
-Emoji = Annotated[str, asked("Name of the emoji, without colons", "eyes", min_length=1)]
-OnlyEmoji = Annotated[str, asked("Only this emoji, by its name; else any", "white_check_mark")]
-Bots = Annotated[bool, asked("Also what bots post, AREA among them", False)]
-Topic = Annotated[str, asked("The topic, without formatting", "Release on Friday", max_length=250)]
-Name = Annotated[str, asked("Its name, in small letters", "project-x", pattern=r"^[^A-Z\s.]{1,80}$")]
-Private = Annotated[bool, asked("Whether only who is invited sees it", False)]
+Text = Annotated[str, param("What to say, in mrkdwn", "*Done*", min_length=1, max_length=40_000, shape=PLAIN)]
+Direct = Annotated[Text, param("What to say, in mrkdwn", "Tea is ready")]
+Thread = Annotated[str, param("Message to answer in its thread, by its ts", "1795424400.000200")]
+Ts = Annotated[str, param("The message, by its ts", "1795424400.000200", min_length=1)]
+Emoji = Annotated[str, param("Name of the emoji, without colons", "eyes", min_length=1)]
+OnlyEmoji = Annotated[str, param("Only this emoji, by its name; else any", "white_check_mark")]
+Bots = Annotated[bool, param("Also what bots post, AREA among them", False)]
+Topic = Annotated[str, param("The topic, without formatting", "Release on Friday", max_length=250)]
+Name = Annotated[str, param("Its name, in small letters", "project-x", pattern=r"^[^A-Z\s.]{1,80}$")]
+Private = Annotated[bool, param("Whether only who is invited sees it", False)]
 
 
-class Posted(Row):
-    channel: str = found("channel", "Id of the channel", "C012AB3CD")
-    ts: str = found("ts", "What names the message in its channel", "1795424400.000200")
+class Posted(Output):
+    channel: str = output("channel", "Id of the channel", "C012AB3CD")
+    ts: str = output("ts", "What names the message in its channel", "1795424400.000200")
 
 
 class Message(Posted):
-    text: str = found("text", "What it says", "The build is green", "")
-    user: str | None = found("user", "Id of who wrote it", "U061F7AUR", None)
-    user_name: str = found("user_name", "Who wrote it", "ada", "")
+    text: str = output("text", "What it says", "The build is green", "")
+    user: str | None = output("user", "Id of who wrote it", "U061F7AUR", None)
+    user_name: str = output("user_name", "Who wrote it", "ada", "")
 
 
 class Reaction(Message):
-    emoji: str = found("emoji", "Name of the emoji", "white_check_mark")
-    by: str = found("by", "Id of who reacted", "U012AB3CDE")
-    by_name: str = found("by_name", "Who reacted", "grace")
+    emoji: str = output("emoji", "Name of the emoji", "white_check_mark")
+    by: str = output("by", "Id of who reacted", "U012AB3CDE")
+    by_name: str = output("by_name", "Who reacted", "grace")
 
 
-class About(Row):
-    id: str = found("id", "Id of the channel", "C0EAQDV4Z")
-    name: str = found("name", "Its name", "endeavor", "")
-    creator: str | None = found("creator", "Id of who made it", "U061F7AUR", None)
+class About(Output):
+    id: str = output("id", "Id of the channel", "C0EAQDV4Z")
+    name: str = output("name", "Its name", "endeavor", "")
+    creator: str | None = output("creator", "Id of who made it", "U061F7AUR", None)
 
 
-class Person(Row):
-    id: str = found("id", "Id of the member", "U061F7AUR")
-    name: str = found("name", "Name at Slack", "ada")
-    real_name: str | None = found("real_name", "Full name", "Ada Lovelace", None)
+class Person(Output):
+    id: str = output("id", "Id of the member", "U061F7AUR")
+    name: str = output("name", "Name at Slack", "ada")
+    real_name: str | None = output("real_name", "Full name", "Ada Lovelace", None)
 
 
 @service.poll("A message is posted in a channel", every=EVERY, scopes=HISTORY)
@@ -162,14 +174,16 @@ async def channel_created(ctx: Context) -> Events[About]:
 @service.poll("Somebody joins the workspace", every=SELDOM)
 def member_joined(ctx: Context) -> Events[Person]:
     """Fires for each new member; not for bots."""
-    return news(ctx.http.rows("/users.list", Person, at="members", where=_is_person))
+    return new_events(ctx.http.rows("/users.list", Person, at="members", where=_is_person))
 
 
 @service.reaction("Post a message", on_crash="fail", scopes=("chat:write", "chat:write.public"))
 async def post_message(ctx: Context, channel: Channel, text: Text, thread: Thread = "") -> Posted:
     """Posts in a channel, or answers in a thread. In private channels the app has to be a member."""
     # https://docs.slack.dev/reference/methods/chat.postMessage
-    return await ctx.http.post("/chat.postMessage", Posted, data=given(channel=channel, text=text, thread_ts=thread))
+    return await ctx.http.post(
+        "/chat.postMessage", Posted, data=without_blanks(channel=channel, text=text, thread_ts=thread)
+    )
 
 
 @service.reaction("Send a direct message", on_crash="fail", scopes=("chat:write", "im:write"))

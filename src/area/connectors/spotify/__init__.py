@@ -7,7 +7,21 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from area.sdk import Context, Event, Events, Pages, Permanent, Row, Service, asked, found, given, look, parse, quoted
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Output,
+    Pages,
+    Permanent,
+    Service,
+    lookup,
+    output,
+    param,
+    parse,
+    quoted,
+    without_blanks,
+)
 from area.sdk.oauth2 import OAuth2, profile
 
 OFTEN = timedelta(minutes=5)
@@ -52,41 +66,41 @@ service.options("devices", "/me/player/devices", hint="type", where=lambda one: 
 # https://developer.spotify.com/documentation/web-api/reference/get-a-list-of-current-users-playlists
 service.options("playlists", "/me/playlists")
 
-Playlist = Annotated[str, asked("Playlist", "3cEYpjA9oz9GiPac4AsH4n", pick="playlists", min_length=1)]
-Wanted = Annotated[str, asked("Its address or URI, or words to search for", "Imagine, John Lennon", min_length=1)]
+Playlist = Annotated[str, param("Playlist", "3cEYpjA9oz9GiPac4AsH4n", pick="playlists", min_length=1)]
+Wanted = Annotated[str, param("Its address or URI, or words to search for", "Imagine, John Lennon", min_length=1)]
 ARTIST = "Artist, by id; those you follow can be chosen"
-Artist = Annotated[str, asked(ARTIST, "0TnOYISbd1XYRBk9myaseg", pick="artists", min_length=1)]
+Artist = Annotated[str, param(ARTIST, "0TnOYISbd1XYRBk9myaseg", pick="artists", min_length=1)]
 WHAT = "Address or URI of a track, album, artist or playlist; empty: go on"
-What = Annotated[str, asked(WHAT, "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")]
-Name = Annotated[str, asked("Its name", "Summer", min_length=1)]
-About = Annotated[str, asked("What it is about", "What we heard in summer")]
-Public = Annotated[bool, asked("Whether it is shown on your profile", False)]
-Device = Annotated[str, asked("Device; empty: the one that is playing", "74ASZWbe4lXaubB36ztrGX", pick="devices")]
+What = Annotated[str, param(WHAT, "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")]
+Name = Annotated[str, param("Its name", "Summer", min_length=1)]
+About = Annotated[str, param("What it is about", "What we heard in summer")]
+Public = Annotated[bool, param("Whether it is shown on your profile", False)]
+Device = Annotated[str, param("Device; empty: the one that is playing", "74ASZWbe4lXaubB36ztrGX", pick="devices")]
 
 
-class Track(Row):
-    id: str | None = found("id", "Its id, unless it is a local file", "4iV5W9uYEdYUVa79Axb7Rh", None)
-    name: str = found("name", "Its name", "Imagine")
-    artist: str = found("artists.0.name show.name", "Its first artist", "John Lennon", "")
-    album: str = found("album.name", "Its album", "Imagine", "")
-    uri: str = found("uri", "Its URI", "spotify:track:4iV5W9uYEdYUVa79Axb7Rh")
-    url: str = found(URL, "Its address", "https://open.spotify.com/track/4iV5W9uYEdYUVa79Axb7Rh", "")
+class Track(Output):
+    id: str | None = output("id", "Its id, unless it is a local file", "4iV5W9uYEdYUVa79Axb7Rh", None)
+    name: str = output("name", "Its name", "Imagine")
+    artist: str = output("artists.0.name show.name", "Its first artist", "John Lennon", "")
+    album: str = output("album.name", "Its album", "Imagine", "")
+    uri: str = output("uri", "Its URI", "spotify:track:4iV5W9uYEdYUVa79Axb7Rh")
+    url: str = output(URL, "Its address", "https://open.spotify.com/track/4iV5W9uYEdYUVa79Axb7Rh", "")
 
 
-class Album(Row):
-    id: str = found("id", "Its id", "5ht7ItJgpBH7W6vJ5BqpPr")
-    name: str = found("name", "Its name", "Imagine")
-    artist: str = found("artists.0.name", "Its first artist", "John Lennon")
-    type: str = found("album_type", "album, single or compilation", "album")
-    released: str = found("release_date", "When it was released", "2026-11-20")
-    uri: str = found("uri", "Its URI", "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")
-    url: str = found(URL, "Its address", "https://open.spotify.com/album/5ht7ItJgpBH7W6vJ5BqpPr", "")
+class Album(Output):
+    id: str = output("id", "Its id", "5ht7ItJgpBH7W6vJ5BqpPr")
+    name: str = output("name", "Its name", "Imagine")
+    artist: str = output("artists.0.name", "Its first artist", "John Lennon")
+    type: str = output("album_type", "album, single or compilation", "album")
+    released: str = output("release_date", "When it was released", "2026-11-20")
+    uri: str = output("uri", "Its URI", "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")
+    url: str = output(URL, "Its address", "https://open.spotify.com/album/5ht7ItJgpBH7W6vJ5BqpPr", "")
 
 
-class Created(Row):
-    id: str = found("id", "Its id", "3cEYpjA9oz9GiPac4AsH4n")
-    name: str = found("name", "Its name", "Summer")
-    url: str = found(URL, "Its address", "https://open.spotify.com/playlist/3cEYpjA9oz9GiPac4AsH4n", "")
+class Created(Output):
+    id: str = output("id", "Its id", "3cEYpjA9oz9GiPac4AsH4n")
+    name: str = output("name", "Its name", "Summer")
+    url: str = output(URL, "Its address", "https://open.spotify.com/playlist/3cEYpjA9oz9GiPac4AsH4n", "")
 
 
 @service.poll("You save a track", every=OFTEN, scopes=("user-library-read",), newest_first=True)
@@ -160,7 +174,7 @@ async def queue_track(ctx: Context, *, device: Device = "", track: Wanted) -> Tr
     """Play a track next. Spotify Premium only."""
     one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-to-queue
-    await ctx.http.call("POST", "/me/player/queue", params=given(uri=one.uri, device_id=device))
+    await ctx.http.call("POST", "/me/player/queue", params=without_blanks(uri=one.uri, device_id=device))
     return one
 
 
@@ -170,22 +184,22 @@ async def start_playback(ctx: Context, device: Device = "", what: What = "") -> 
     kind, uri = _address(what)
     if what and not uri:
         raise Permanent(f"{what!r} is no address or URI of Spotify.")
-    body = given(uris=[uri]) if kind in ("track", "episode") else given(context_uri=uri)
+    body = without_blanks(uris=[uri]) if kind in ("track", "episode") else without_blanks(context_uri=uri)
     # https://developer.spotify.com/documentation/web-api/reference/start-a-users-playback
-    await ctx.http.call("PUT", "/me/player/play", params=given(device_id=device), json=body or None)
+    await ctx.http.call("PUT", "/me/player/play", params=without_blanks(device_id=device), json=body or None)
 
 
 @service.reaction("Pause playback", scopes=PLAY)
 async def pause_playback(ctx: Context, device: Device = "") -> None:
     """Pause what is playing. Spotify Premium only."""
     # https://developer.spotify.com/documentation/web-api/reference/pause-a-users-playback
-    await ctx.http.call("PUT", "/me/player/pause", params=given(device_id=device))
+    await ctx.http.call("PUT", "/me/player/pause", params=without_blanks(device_id=device))
 
 
 async def _events(rows: AsyncIterator[dict[str, Any]]) -> Events[Track]:
     async for row in rows:
         if told := row.get("item") or row.get("track"):  # neither, where it is gone from Spotify
-            track, at = parse(Track, told, "Spotify"), look("added_at played_at", row)
+            track, at = parse(Track, told, "Spotify"), lookup("added_at played_at", row)
             yield Event(f"{track.uri} {at}", track, parse(datetime | None, at, "Spotify"))
 
 

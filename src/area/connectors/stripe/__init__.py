@@ -4,11 +4,23 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
-from area.sdk import Context, Pages, Permanent, Row, Service, asked, found, given, hmac_timestamped, look, parse
+from area.sdk import (
+    Context,
+    Output,
+    Pages,
+    Permanent,
+    Service,
+    hmac_timestamped,
+    lookup,
+    output,
+    param,
+    parse,
+    without_blanks,
+)
 from area.sdk.events import Event, Events, Hook, Request, Subscription
 from area.sdk.forms import form, secret, tried
 
-Model = TypeVar("Model", bound=Row)
+Model = TypeVar("Model", bound=Output)
 HOOKS = "/v1/webhook_endpoints"
 # https://docs.stripe.com/currencies#zero-decimal, #three-decimal; UGX and ISK are written with two decimals all the same
 NONE, THREE = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", "bhd jod kwd omr tnd"
@@ -35,72 +47,72 @@ service.options("customers", "/v1/customers", "id", "name email", "email")
 service.options("prices", "/v1/prices?active=true&expand[]=data.product", "id", "nickname product.name", "unit_amount")
 
 ADA = "cus_9s6XKzkNRiz8i3"
-Price = Annotated[str, asked("Price of a product", "price_1MoBy5LkdIwHu7ix", pick="prices")]
-Quantity = Annotated[int, asked("How many of it", 1, ge=1)]
-Code = Annotated[str, asked("Code of the currency", "EUR", pattern=r"^[A-Za-z]{3}$")]
-Whose = Annotated[str, asked("Customer whose next invoice it is put on", ADA, pick="customers", pattern=r"^cus_\w+$")]
-Cost = Annotated[Decimal, asked("What it costs; less than 0 takes off", "19.99")]
-What = Annotated[str, asked("What the invoice says it is", "Consulting, one hour")]
-PaymentId = Annotated[str, asked("Id of the payment", "pi_1GszsK2eZvKYlo2C", pattern=r"^(pi|ch|py)_\w+$")]
-Part = Annotated[Decimal | None, asked("Part to give back, and all of it if empty", "5.00", gt=0)]
-PartIn = Annotated[Code, asked("Currency of the part", "EUR")]
-Reason = Annotated[Literal["", "duplicate", "fraudulent", "requested_by_customer"], asked("Why", "duplicate")]
+Price = Annotated[str, param("Price of a product", "price_1MoBy5LkdIwHu7ix", pick="prices")]
+Quantity = Annotated[int, param("How many of it", 1, ge=1)]
+Code = Annotated[str, param("Code of the currency", "EUR", pattern=r"^[A-Za-z]{3}$")]
+Whose = Annotated[str, param("Customer whose next invoice it is put on", ADA, pick="customers", pattern=r"^cus_\w+$")]
+Cost = Annotated[Decimal, param("What it costs; less than 0 takes off", "19.99")]
+What = Annotated[str, param("What the invoice says it is", "Consulting, one hour")]
+PaymentId = Annotated[str, param("Id of the payment", "pi_1GszsK2eZvKYlo2C", pattern=r"^(pi|ch|py)_\w+$")]
+Part = Annotated[Decimal | None, param("Part to give back, and all of it if empty", "5.00", gt=0)]
+PartIn = Annotated[Code, param("Currency of the part", "EUR")]
+Reason = Annotated[Literal["", "duplicate", "fraudulent", "requested_by_customer"], param("Why", "duplicate")]
 
 
-class _Object(Row):
-    id: str = found("id", "What Stripe calls it", "in_1MtHbELkdIwHu7ixl4OzzPMv")
+class _Object(Output):
+    id: str = output("id", "What Stripe calls it", "in_1MtHbELkdIwHu7ixl4OzzPMv")
 
 
 class Customer(_Object):
-    email: str | None = found("email", "E-mail address", "ada@example.com", None)
-    name: str | None = found("name", "Name", "Ada Lovelace", None)
-    phone: str | None = found("phone", "Telephone number", "+33 1 23 45 67 89", None)
-    created: datetime = found("created", "Since when", "2026-11-23T09:00:00Z")
+    email: str | None = output("email", "E-mail address", "ada@example.com", None)
+    name: str | None = output("name", "Name", "Ada Lovelace", None)
+    phone: str | None = output("phone", "Telephone number", "+33 1 23 45 67 89", None)
+    created: datetime = output("created", "Since when", "2026-11-23T09:00:00Z")
 
 
 class Item(_Object):
-    amount: float = found("amount", "Amount", 19.99)
-    currency: str = found("currency", "Code of its currency, in lower case", "eur")
+    amount: float = output("amount", "Amount", 19.99)
+    currency: str = output("currency", "Code of its currency, in lower case", "eur")
 
 
 class Refund(Item):
-    status: str | None = found("status", "How far it is: pending, succeeded, failed…", "succeeded", None)
+    status: str | None = output("status", "How far it is: pending, succeeded, failed…", "succeeded", None)
 
 
 class Link(_Object):
-    url: str = found("url", "Address of the page to pay at", "https://buy.stripe.com/test_cN25nr0iZ7bUa7meUY")
+    url: str = output("url", "Address of the page to pay at", "https://buy.stripe.com/test_cN25nr0iZ7bUa7meUY")
 
 
 class Payment(Item):
-    customer: str | None = found("customer", "Id of the customer", ADA, None)
-    email: str | None = found("receipt_email", "Where the receipt goes", "a@example.com", None)
-    description: str | None = found("description", "What it is for", "Order 42", None)
-    status: str = found("status", "How far it is", "succeeded")
-    error: str | None = found("last_payment_error.message", "Why it failed", "Your card was declined.", None)
-    created: datetime = found("created", "When it was begun", "2026-11-23T09:00:00Z")
+    customer: str | None = output("customer", "Id of the customer", ADA, None)
+    email: str | None = output("receipt_email", "Where the receipt goes", "a@example.com", None)
+    description: str | None = output("description", "What it is for", "Order 42", None)
+    status: str = output("status", "How far it is", "succeeded")
+    error: str | None = output("last_payment_error.message", "Why it failed", "Your card was declined.", None)
+    created: datetime = output("created", "When it was begun", "2026-11-23T09:00:00Z")
 
 
 class Dispute(Item):
-    charge: str = found("charge", "Id of the charge", "ch_1AZtxr2eZvKYlo2CJDX8whov")
-    reason: str = found("reason", "What the customer says", "product_not_received")
-    status: str = found("status", "How far it is", "needs_response")
-    created: datetime = found("created", "When it was opened", "2026-11-23T09:00:00Z")
+    charge: str = output("charge", "Id of the charge", "ch_1AZtxr2eZvKYlo2CJDX8whov")
+    reason: str = output("reason", "What the customer says", "product_not_received")
+    status: str = output("status", "How far it is", "needs_response")
+    created: datetime = output("created", "When it was opened", "2026-11-23T09:00:00Z")
 
 
 class Plan(_Object):
-    customer: str = found("customer", "Id of the customer", ADA)
-    status: str = found("status", "How it stands", "active")
-    price: str | None = found("items.data.0.price.id", "Id of its first price", "price_1MoBy5LkdIwHu7ix", None)
-    created: datetime = found("created", "Since when", "2026-11-23T09:00:00Z")
+    customer: str = output("customer", "Id of the customer", ADA)
+    status: str = output("status", "How it stands", "active")
+    price: str | None = output("items.data.0.price.id", "Id of its first price", "price_1MoBy5LkdIwHu7ix", None)
+    created: datetime = output("created", "Since when", "2026-11-23T09:00:00Z")
 
 
 class Invoice(_Object):
-    number: str | None = found("number", "Its number", "D8A1-0001", None)
-    customer: str | None = found("customer", "Id of the customer", ADA, None)
-    email: str | None = found("customer_email", "Address of the customer", "a@example.com", None)
-    amount_paid: float = found("amount_paid", "What was paid", 19.99)
-    currency: str = found("currency", "Code of its currency, in lower case", "eur")
-    url: str | None = found("hosted_invoice_url", "Its page", "https://invoice.stripe.com/i/1", None)
+    number: str | None = output("number", "Its number", "D8A1-0001", None)
+    customer: str | None = output("customer", "Id of the customer", ADA, None)
+    email: str | None = output("customer_email", "Address of the customer", "a@example.com", None)
+    amount_paid: float = output("amount_paid", "What was paid", 19.99)
+    currency: str = output("currency", "Code of its currency, in lower case", "eur")
+    url: str | None = output("hosted_invoice_url", "Its page", "https://invoice.stripe.com/i/1", None)
 
 
 @service.webhooks(  # https://docs.stripe.com/api/events/types
@@ -113,10 +125,10 @@ class Invoice(_Object):
     ("dispute_opened", "charge.dispute.created", Dispute, "A payment is disputed", "A customer disputes a payment."),
     verify=hmac_timestamped("Stripe-Signature"),  # https://docs.stripe.com/webhooks#verify-manually
 )  # fmt: skip
-async def happened(request: Request, model: type[Row]) -> Events[Any]:
+async def happened(request: Request, model: type[Output]) -> Events[Any]:
     told = request.json()  # https://docs.stripe.com/api/events/object
-    row, at = parse(dict[str, Any], look("data.object", told), "Stripe"), look("created", told)
-    yield Event(parse(str, look("id", told), "Stripe"), read(model, row), parse(datetime, at, "Stripe"))
+    row, at = parse(dict[str, Any], lookup("data.object", told), "Stripe"), lookup("created", told)
+    yield Event(parse(str, lookup("id", told), "Stripe"), read(model, row), parse(datetime, at, "Stripe"))
 
 
 @happened.subscribe
@@ -135,10 +147,10 @@ async def unsubscribe(ctx: Context, subscription: str) -> None:
 @service.reaction("Create a customer")
 async def create_customer(
     ctx: Context,
-    email: Annotated[str, asked("E-mail address", "ada@example.com")],
-    name: Annotated[str | None, asked("Name", "Ada Lovelace", max_length=256)] = None,
-    phone: Annotated[str | None, asked("Telephone number", "+33 1 23 45 67 89")] = None,
-    description: Annotated[str | None, asked("What is noted about them", "Came by the newsletter")] = None,
+    email: Annotated[str, param("E-mail address", "ada@example.com")],
+    name: Annotated[str | None, param("Name", "Ada Lovelace", max_length=256)] = None,
+    phone: Annotated[str | None, param("Telephone number", "+33 1 23 45 67 89")] = None,
+    description: Annotated[str | None, param("What is noted about them", "Came by the newsletter")] = None,
 ) -> Customer:
     """Create a customer. Stripe does not mind two customers with the same e-mail address."""
     wanted = {"email": email, "name": name, "phone": phone, "description": description}
@@ -173,7 +185,7 @@ async def refund_payment(
 async def _make(ctx: Context, path: str, model: type[Model], wanted: dict[str, Any]) -> Model:
     """An object that is made once, however often it is asked for (https://docs.stripe.com/api/idempotent_requests)."""
     headers = {"Idempotency-Key": ctx.idempotency_key}
-    return read(model, await ctx.http.post(path, data=given(**wanted), headers=headers))
+    return read(model, await ctx.http.post(path, data=without_blanks(**wanted), headers=headers))
 
 
 def read(model: type[Model], row: dict[str, Any]) -> Model:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.sdk import Context, Event, Events, Option, Row, Service, asked, found, parse, quoted, stamp
+from area.sdk import Context, Event, Events, Option, Output, Service, output, param, parse, quoted, timestamp
 from area.sdk.shapes import HTML, by_format
 from area.vendors.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
 
@@ -26,33 +26,33 @@ CHOOSE = ("Team.ReadBasic.All", "Channel.ReadBasic.All")  # for the lists of tea
 READ, SEND = (*CHOOSE, "ChannelMessage.Read.All"), (*CHOOSE, "ChannelMessage.Send")
 MINUTE = timedelta(minutes=1)
 
-Team = Annotated[str, asked("The team", "fbe2bf47-16c8-47cf", pick="teams")]
-Channel = Annotated[str, asked("The channel", "19:4a95f7d8@thread.tacv2", pick="channels")]
-Chat = Annotated[str, asked("The chat", "19:2da4c29f@thread.v2", pick="chats")]
-Text = Annotated[str, asked("What to say", "Hello!", min_length=1, shape=by_format("format", {"html": HTML}))]
-Format = Annotated[Literal["text", "html"], asked("What the text is written in", "html")]
-MessageId = Annotated[str, asked("Id of the message", "{{id}}", min_length=1)]
+Team = Annotated[str, param("The team", "fbe2bf47-16c8-47cf", pick="teams")]
+Channel = Annotated[str, param("The channel", "19:4a95f7d8@thread.tacv2", pick="channels")]
+Chat = Annotated[str, param("The chat", "19:2da4c29f@thread.v2", pick="chats")]
+Text = Annotated[str, param("What to say", "Hello!", min_length=1, shape=by_format("format", {"html": HTML}))]
+Format = Annotated[Literal["text", "html"], param("What the text is written in", "html")]
+MessageId = Annotated[str, param("Id of the message", "{{id}}", min_length=1)]
 
 
-class Message(Row):
-    id: str = found("id", "What names it in its channel or chat", "1616964509832")
-    author: str | None = found("from.user.displayName from.application.displayName", "Who wrote it", "Ada", None)
-    author_id: str | None = found("from.user.id from.application.id", "Id of who wrote it", "8ea0e38b", None)
-    subject: str | None = found("subject", "Its subject, if it has one", "Lunch", None)
-    content: str | None = found("body.content", "What it says", "<p>Hello!</p>", None)
-    format: str | None = found("body.contentType", "What that is written in: text or html", "html", None)
-    importance: str | None = found("importance", "normal, high or urgent", "normal", None)
-    created_at: datetime = found("createdDateTime", "When it was written", "2026-11-23T09:00:00Z")
-    web_url: str | None = found("webUrl", "Its address, in a channel", "https://teams.microsoft.com/l/message/x", None)
+class Message(Output):
+    id: str = output("id", "What names it in its channel or chat", "1616964509832")
+    author: str | None = output("from.user.displayName from.application.displayName", "Who wrote it", "Ada", None)
+    author_id: str | None = output("from.user.id from.application.id", "Id of who wrote it", "8ea0e38b", None)
+    subject: str | None = output("subject", "Its subject, if it has one", "Lunch", None)
+    content: str | None = output("body.content", "What it says", "<p>Hello!</p>", None)
+    format: str | None = output("body.contentType", "What that is written in: text or html", "html", None)
+    importance: str | None = output("importance", "normal, high or urgent", "normal", None)
+    created_at: datetime = output("createdDateTime", "When it was written", "2026-11-23T09:00:00Z")
+    web_url: str | None = output("webUrl", "Its address, in a channel", "https://teams.microsoft.com/l/message/x", None)
 
 
-class ChannelMade(Row):
-    id: str = found("id", "What names it", "19:4a95f7d8@thread.tacv2")
-    name: str = found("displayName", "Its name", "Release 2")
-    description: str | None = found("description", "What it is for", "All about the release", None)
-    kind: str | None = found("membershipType", "standard, private or shared", "standard", None)
-    created_at: datetime | None = found("createdDateTime", "When it was made", "2026-11-23T09:00:00Z", None)
-    web_url: str | None = found("webUrl", "Its address", "https://teams.microsoft.com/l/channel/x", None)
+class ChannelMade(Output):
+    id: str = output("id", "What names it", "19:4a95f7d8@thread.tacv2")
+    name: str = output("displayName", "Its name", "Release 2")
+    description: str | None = output("description", "What it is for", "All about the release", None)
+    kind: str | None = output("membershipType", "standard, private or shared", "standard", None)
+    created_at: datetime | None = output("createdDateTime", "When it was made", "2026-11-23T09:00:00Z", None)
+    web_url: str | None = output("webUrl", "Its address", "https://teams.microsoft.com/l/channel/x", None)
 
 
 @service.poll(
@@ -64,7 +64,7 @@ class ChannelMade(Row):
 async def new_channel_message(ctx: Context, since: datetime, team: Team, channel: Channel) -> Events[Message]:
     """A message is posted in a channel. Answers to messages do not count."""
     # https://learn.microsoft.com/graph/api/chatmessage-delta
-    query = {"$filter": f"lastModifiedDateTime gt {stamp(since)}", "$top": "50"}
+    query = {"$filter": f"lastModifiedDateTime gt {timestamp(since)}", "$top": "50"}
     async for message in changes(ctx, f"{_messages(team, channel)}/delta", Message, query, _written):
         if message.created_at >= since:
             yield Event(message.id, message, message.created_at)
@@ -73,7 +73,7 @@ async def new_channel_message(ctx: Context, since: datetime, team: Team, channel
 @service.poll("A message is posted in a chat", every=MINUTE, scopes=("Chat.Read",), hint=hint("/chats/{chat}/messages"))
 async def new_chat_message(ctx: Context, since: datetime, chat: Chat) -> Events[Message]:
     # https://learn.microsoft.com/graph/api/chat-list-messages
-    window = f"lastModifiedDateTime gt {stamp(since)}"
+    window = f"lastModifiedDateTime gt {timestamp(since)}"
     query = {"$filter": window, "$orderby": "lastModifiedDateTime desc", "$top": "50"}
     async for row in ctx.http.rows(quoted("/chats/{}/messages", chat), params=query):
         if _written(row):
@@ -122,8 +122,8 @@ async def send_chat_message(ctx: Context, chat: Chat, text: Text, format: Format
 async def create_channel(
     ctx: Context,
     team: Team,
-    name: Annotated[str, asked("Its name", "Release 2", min_length=1, max_length=50)],
-    description: Annotated[str, asked("What it is for", "All about the release", max_length=1024)] = "",
+    name: Annotated[str, param("Its name", "Release 2", min_length=1, max_length=50)],
+    description: Annotated[str, param("What it is for", "All about the release", max_length=1024)] = "",
 ) -> ChannelMade:
     """Make a channel that all of the team can see."""
     # https://learn.microsoft.com/graph/api/channel-post

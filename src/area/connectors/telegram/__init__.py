@@ -6,8 +6,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import uuid4
 
-from area.sdk import AuthExpired, Context, Event, Events, Gone, Pages, Permanent, Retry, Service, asked, given, parse
-from area.sdk.answers import Row, filled, found, look
+from area.sdk import (
+    AuthExpired,
+    Context,
+    Event,
+    Events,
+    Gone,
+    Pages,
+    Permanent,
+    Retry,
+    Service,
+    param,
+    parse,
+    without_blanks,
+)
+from area.sdk.answers import Output, composed, lookup, output
 from area.sdk.forms import form, secret
 from area.sdk.http import Response
 from area.sdk.shapes import ADDRESS, HTML, MARKDOWN, by_format
@@ -30,7 +43,7 @@ async def _works(ctx: Context, bot: Any) -> None:
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | None:
     if response.status == 409:
         return Retry(f"Another program reads this bot's messages; make a bot of its own for AREA. {response.excerpt()}")
-    wait = look("parameters.retry_after", body)  # https://core.telegram.org/bots/api#responseparameters
+    wait = lookup("parameters.retry_after", body)  # https://core.telegram.org/bots/api#responseparameters
     return Retry(f"Telegram asks to wait for {wait} s.", timedelta(seconds=wait), parks=True) if wait else None
 
 
@@ -46,43 +59,43 @@ service = Service(
     ),
     refusal=_refusal,
     # https://core.telegram.org/bots/api#getupdates: all before `offset` is acknowledged
-    pages=Pages("result", lambda told: (look("result.-1.update_id", told) or -1) + 1, cursor="offset", most=1000),
+    pages=Pages("result", lambda told: (lookup("result.-1.update_id", told) or -1) + 1, cursor="offset", most=1000),
 )
 
-Chat = Annotated[str, asked("The chat by its id, or @name of a public group or channel", "-1001234567890", pattern=ID)]
-MessageId = Annotated[int, asked("The message, by its message_id", 42)]
+Chat = Annotated[str, param("The chat by its id, or @name of a public group or channel", "-1001234567890", pattern=ID)]
+MessageId = Annotated[int, param("The message, by its message_id", 42)]
 WRITTEN = by_format("format", {"HTML": HTML, "MarkdownV2": MARKDOWN})
-Silent = Annotated[bool, asked("Without a sound", False)]
-Quietly = Annotated[bool, asked("Without telling the members", True)]
+Silent = Annotated[bool, param("Without a sound", False)]
+Quietly = Annotated[bool, param("Without telling the members", True)]
 PHOTO = "Address of a picture, or a file_id"
-Photo = Annotated[str, asked(PHOTO, "https://example.com/cat.jpg", min_length=1, shape=ADDRESS)]
-Caption = Annotated[str, asked("What stands below it", "Our cat", max_length=1024)]
-NewText = Annotated[str, asked("What it says from now on", "Done", min_length=1, max_length=4096)]
+Photo = Annotated[str, param(PHOTO, "https://example.com/cat.jpg", min_length=1, shape=ADDRESS)]
+Caption = Annotated[str, param("What stands below it", "Our cat", max_length=1024)]
+NewText = Annotated[str, param("What it says from now on", "Done", min_length=1, max_length=4096)]
 
 
-class Message(Row):
-    kind: str = found("kind", "text, command, photo, document, voice, video, location and so on", "text")
-    text: str = found("text", "What it says, or the caption", "/light kitchen on")
-    command: str = found("command", "The command without slash, if it is one", "light")
-    arguments: str = found("arguments", "What follows the command", "kitchen on")
-    chat: str = filled("{chat.id}", "Id of the chat", "-1001234567890")
-    chat_name: str = found("chat_name", "Title of the group or channel, or who the chat is with", "Home")
-    private: bool = found("private", "Whether it is a chat with the bot alone", False)
-    message_id: int = found("message_id", "What names the message in its chat", 42)
-    sender: str = found("sender", "Who wrote it", "Ada Lovelace")
-    sender_id: str = filled("{who.id}", "Id of who wrote it", "123456789")
-    sender_username: str = found("who.username", "Their @name, without @", "ada", "")
-    file_id: str = found("file.file_id", "What names the photo or file at Telegram", "AgACAgIAAxkBAAM", "")
+class Message(Output):
+    kind: str = output("kind", "text, command, photo, document, voice, video, location and so on", "text")
+    text: str = output("text", "What it says, or the caption", "/light kitchen on")
+    command: str = output("command", "The command without slash, if it is one", "light")
+    arguments: str = output("arguments", "What follows the command", "kitchen on")
+    chat: str = composed("{chat.id}", "Id of the chat", "-1001234567890")
+    chat_name: str = output("chat_name", "Title of the group or channel, or who the chat is with", "Home")
+    private: bool = output("private", "Whether it is a chat with the bot alone", False)
+    message_id: int = output("message_id", "What names the message in its chat", 42)
+    sender: str = output("sender", "Who wrote it", "Ada Lovelace")
+    sender_id: str = composed("{who.id}", "Id of who wrote it", "123456789")
+    sender_username: str = output("who.username", "Their @name, without @", "ada", "")
+    file_id: str = output("file.file_id", "What names the photo or file at Telegram", "AgACAgIAAxkBAAM", "")
 
 
-class Members(Row):
-    count: int = found("count", "How many there are now", 101)
-    before: int = found("before", "How many there were", 100)
+class Members(Output):
+    count: int = output("count", "How many there are now", 101)
+    before: int = output("before", "How many there were", 100)
 
 
-class Sent(Row):
-    chat: str = filled("{chat.id}", "Id of the chat", "-1001234567890")
-    message_id: int = found("message_id", "What names the message in its chat", 43)
+class Sent(Output):
+    chat: str = composed("{chat.id}", "Id of the chat", "-1001234567890")
+    message_id: int = output("message_id", "What names the message in its chat", 43)
 
 
 @service.listen("A message is received")
@@ -99,7 +112,7 @@ async def message_received(ctx: Context) -> Events[Message]:
         await ctx.save()
     while True:  # nothing for 50 s ends the list; after a quiet week Telegram counts from a lower number
         async for row in ctx.http.rows("/getUpdates", method="POST", json=wanted | {"timeout": 50}, timeout=60):
-            if message := look("message channel_post", row):
+            if message := lookup("message channel_post", row):
                 at = datetime.fromtimestamp(message["date"], UTC)
                 yield Event(f"{message['chat']['id']}:{message['message_id']}", _read(message), at)
 
@@ -127,17 +140,17 @@ async def members_changed(ctx: Context, chat: Chat) -> Events[Members]:
 async def send_message(
     ctx: Context,
     chat: Chat,
-    text: Annotated[str, asked("What to say", "The *build* is green", min_length=1, max_length=4096, shape=WRITTEN)],
-    format: Annotated[Literal["plain", "HTML", "MarkdownV2"], asked("How the text is written", "HTML")] = "plain",
+    text: Annotated[str, param("What to say", "The *build* is green", min_length=1, max_length=4096, shape=WRITTEN)],
+    format: Annotated[Literal["plain", "HTML", "MarkdownV2"], param("How the text is written", "HTML")] = "plain",
     *,
     silent: Silent = False,
-    reply_to: Annotated[int | None, asked("Message to answer, by its message_id", 42)] = None,
-    preview: Annotated[bool, asked("Whether the first link is shown with a preview", True)] = True,
+    reply_to: Annotated[int | None, param("Message to answer, by its message_id", 42)] = None,
+    preview: Annotated[bool, param("Whether the first link is shown with a preview", True)] = True,
 ) -> Sent:
     """Sends a message to a person who has written to the bot, or to a group or channel that it is in."""
     body = {"text": text, "disable_notification": silent}
-    body |= given(parse_mode=format.replace("plain", ""), reply_parameters=given(message_id=reply_to))
-    body |= given(link_preview_options={} if preview else {"is_disabled": True})
+    body |= without_blanks(parse_mode=format.replace("plain", ""), reply_parameters=without_blanks(message_id=reply_to))
+    body |= without_blanks(link_preview_options={} if preview else {"is_disabled": True})
     return await _call(ctx, "sendMessage", Sent, chat, **body)  # https://core.telegram.org/bots/api#sendmessage
 
 
@@ -166,8 +179,8 @@ async def pin_message(ctx: Context, chat: Chat, message_id: MessageId, *, silent
 
 def _read(message: dict[str, Any]) -> Message:
     """https://core.telegram.org/bots/api#message."""
-    chat, sender = message["chat"], look("from sender_chat chat", message)
-    text = look("text caption", message, "")
+    chat, sender = message["chat"], lookup("from sender_chat chat", message)
+    text = lookup("text caption", message, "")
     kind = next((one for one in (*MEDIA, *OTHERS) if one in message), "text" if text else "other")
     file = max(message.get("photo", ()), key=lambda size: size["width"], default=message.get(kind))
     begun = [one["length"] for one in message.get("entities", ()) if (one["type"], one["offset"]) == ("bot_command", 0)]

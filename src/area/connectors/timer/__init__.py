@@ -17,7 +17,7 @@ from astral import SunDirection, julian, sun
 from cronsim import CronSim, CronSimError
 from pydantic import BeforeValidator, Field
 
-from area.sdk import Service, Timer, asked
+from area.sdk import Service, Timer, param
 
 service = Service(
     "timer",
@@ -134,42 +134,42 @@ LocalTime = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class Daily(Timer):
-    time: TimeOfDay = asked("Time of day, hours and minutes", "09:00")
+    time: TimeOfDay = param("Time of day, hours and minutes", "09:00")
 
 
 class Weekly(Daily):
-    days: Annotated[str, BeforeValidator(_weekdays)] = asked(
+    days: Annotated[str, BeforeValidator(_weekdays)] = param(
         "Days of the week, by their English names", "monday, friday"
     )
 
 
 class Monthly(Daily):
-    days: Annotated[str, BeforeValidator(_monthdays)] = asked("Days of the month; last is its last day", "1, 15, last")
+    days: Annotated[str, BeforeValidator(_monthdays)] = param("Days of the month; last is its last day", "1, 15, last")
 
 
 class Interval(Timer):
-    interval: Annotated[str, BeforeValidator(_interval)] = asked(
+    interval: Annotated[str, BeforeValidator(_interval)] = param(
         "Time from one firing to the next, at least 10 seconds: s, m, h, d or w", "15m"
     )
-    starting: LocalTime | None = asked(
+    starting: LocalTime | None = param(
         "First firing, which the others are counted from", "2026-12-01 08:00", default=None
     )
 
 
 class Cron(Timer):
-    expression: Annotated[str, Field(max_length=200), BeforeValidator(_cron)] = asked(
+    expression: Annotated[str, Field(max_length=200), BeforeValidator(_cron)] = param(
         "Minute, hour, day of month, month, day of week", "30 9 * * mon-fri"
     )
 
 
 class Once(Timer):
-    at: LocalTime = asked("Date and time, in the time zone", "2026-12-24 18:00")
+    at: LocalTime = param("Date and time, in the time zone", "2026-12-24 18:00")
 
 
 class Place(Timer):
-    latitude: float = asked("Degrees north; south is negative", 48.8566, ge=-90, le=90)
-    longitude: float = asked("Degrees east; west is negative", 2.3522, ge=-180, le=180)
-    offset_minutes: int = asked("Minutes later; earlier is negative", -30, default=0, ge=-720, le=720)
+    latitude: float = param("Degrees north; south is negative", 48.8566, ge=-90, le=90)
+    longitude: float = param("Degrees east; west is negative", 2.3522, ge=-180, le=180)
+    offset_minutes: int = param("Minutes later; earlier is negative", -30, default=0, ge=-720, le=720)
 
 
 @service.timer("Every day at a time")

@@ -4,8 +4,21 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from area.kit.clock import now
-from area.sdk import Context, Event, Events, Inbound, Pages, Service, asked, given, news, quoted, stamp, whose
-from area.sdk.answers import Made, Row, filled, found
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Inbound,
+    Pages,
+    Service,
+    account_ids,
+    new_events,
+    param,
+    quoted,
+    timestamp,
+    without_blanks,
+)
+from area.sdk.answers import Made, Output, composed, output
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.shapes import Items
 from area.sdk.verify import hmac_sha256
@@ -24,7 +37,7 @@ service = Service(
     # https://developer.todoist.com/api/v1#tag/Pagination
     pages=Pages("results", next="next_cursor", cursor="cursor", query={"limit": "200"}),
     # https://developer.todoist.com/api/v1#tag/Webhooks
-    inbound=Inbound(hmac_sha256("X-Todoist-Hmac-SHA256", encoding="base64", client=True), whose("user_id")),
+    inbound=Inbound(hmac_sha256("X-Todoist-Hmac-SHA256", encoding="base64", client=True), account_ids("user_id")),
     auth=OAuth2(  # https://developer.todoist.com/api/v1#tag/Authorization/OAuth; its tokens do not expire
         "https://todoist.com/oauth/authorize",
         "https://todoist.com/oauth/access_token",
@@ -39,41 +52,41 @@ service = Service(
 # https://developer.todoist.com/api/v1#tag/Projects
 service.options("projects", "/projects")
 
-Project = Annotated[str, asked("Project", "6Jf8VQXxpwv56VQ7", pick="projects")]
-TaskId = Annotated[str, asked("Id of the task", "6X7rM8997g3RQmvh", min_length=1)]
+Project = Annotated[str, param("Project", "6Jf8VQXxpwv56VQ7", pick="projects")]
+TaskId = Annotated[str, param("Id of the task", "6X7rM8997g3RQmvh", min_length=1)]
 
 
-class Task(Row):
-    id: str = found("id", "Its id", "6X7rM8997g3RQmvh")
-    content: str = found("content", "What is to be done", "Buy milk")
-    description: str = found("description", "More about it", "The one with oats.", "")
-    project: str = found("project_id", "Id of its project", "6Jf8VQXxpwv56VQ7", "")
-    labels: list[str] = found("labels", "Its labels", ["shopping"], [])
-    due: str | None = found("due.date", "When it is due", "2026-11-23", None)
-    url: str = filled("https://app.todoist.com/app/task/{id}", "Its address", "https://app.todoist.com/app/task/6X7")
-    added_at: datetime | None = found("added_at created_at", "When it was added", "2026-11-23T09:00:00Z", None)
-    completed_at: datetime | None = found("completed_at", "When it was completed", "2026-11-23T10:00:00Z", None)
+class Task(Output):
+    id: str = output("id", "Its id", "6X7rM8997g3RQmvh")
+    content: str = output("content", "What is to be done", "Buy milk")
+    description: str = output("description", "More about it", "The one with oats.", "")
+    project: str = output("project_id", "Id of its project", "6Jf8VQXxpwv56VQ7", "")
+    labels: list[str] = output("labels", "Its labels", ["shopping"], [])
+    due: str | None = output("due.date", "When it is due", "2026-11-23", None)
+    url: str = composed("https://app.todoist.com/app/task/{id}", "Its address", "https://app.todoist.com/app/task/6X7")
+    added_at: datetime | None = output("added_at created_at", "When it was added", "2026-11-23T09:00:00Z", None)
+    completed_at: datetime | None = output("completed_at", "When it was completed", "2026-11-23T10:00:00Z", None)
 
 
-class Found(Row):
-    id: str = found("id", "Its id", "6X7rM8997g3RQmvh")
-    name: str = found("name", "Its name", "Home")
-    created_at: datetime | None = found("created_at", "When it was made", "2026-11-23T09:00:00Z", None)
+class Found(Output):
+    id: str = output("id", "Its id", "6X7rM8997g3RQmvh")
+    name: str = output("name", "Its name", "Home")
+    created_at: datetime | None = output("created_at", "When it was made", "2026-11-23T09:00:00Z", None)
 
 
 @service.poll("A task is added to a project", every=EVERY)
 def task_added(ctx: Context, project: Project) -> Events[Task]:
     # undated: a task that is moved here from another project is new here
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/get_tasks_api_v1_tasks_get
-    return news(ctx.http.rows("/tasks", Task, params={"project_id": project}))
+    return new_events(ctx.http.rows("/tasks", Task, params={"project_id": project}))
 
 
 @service.poll("A task is completed", every=EVERY)
 async def task_completed(
-    ctx: Context, since: datetime, project: Annotated[Project, asked("Only this project")] = ""
+    ctx: Context, since: datetime, project: Annotated[Project, param("Only this project")] = ""
 ) -> Events[Task]:
     """A task is completed, in any project or in one. A task that repeats is told each time."""
-    query = given(since=stamp(since), until=stamp(now()), project_id=project)
+    query = without_blanks(since=timestamp(since), until=timestamp(now()), project_id=project)
     # https://developer.todoist.com/api/v1#tag/Tasks, tasks completed by completion date
     async for task in ctx.http.rows("/tasks/completed/by_completion_date", Task, at="items", params=query):
         yield Event(f"{task.id}@{task.completed_at}", task, task.completed_at)
@@ -83,18 +96,18 @@ async def task_completed(
 def project_added(ctx: Context) -> Events[Found]:
     """There is a new project, the user's own or a shared one."""
     # https://developer.todoist.com/api/v1#tag/Projects
-    return news(ctx.http.rows("/projects", Found))
+    return new_events(ctx.http.rows("/projects", Found))
 
 
 @service.reaction("Create a task", scopes=WRITE)
 async def create_task(
     ctx: Context,
-    content: Annotated[str, asked("What is to be done", "Buy milk", min_length=1, max_length=500)],
-    project: Annotated[Project, asked("Project, and the inbox if empty")] = "",
-    description: Annotated[str, asked("More about it", "The one with oats.", max_length=16_383)] = "",
-    due: Annotated[str, asked("When, as you would write it in Todoist", "tomorrow at 12:00", max_length=150)] = "",
-    priority: Annotated[Literal["p1", "p2", "p3", "p4"], asked("p1 is the most urgent", "p1")] = "p4",
-    labels: Annotated[Items, asked("Labels, separated by commas", "shopping, home")] = [],  # noqa: B006 - each call has its own
+    content: Annotated[str, param("What is to be done", "Buy milk", min_length=1, max_length=500)],
+    project: Annotated[Project, param("Project, and the inbox if empty")] = "",
+    description: Annotated[str, param("More about it", "The one with oats.", max_length=16_383)] = "",
+    due: Annotated[str, param("When, as you would write it in Todoist", "tomorrow at 12:00", max_length=150)] = "",
+    priority: Annotated[Literal["p1", "p2", "p3", "p4"], param("p1 is the most urgent", "p1")] = "p4",
+    labels: Annotated[Items, param("Labels, separated by commas", "shopping, home")] = [],  # noqa: B006 - each call has its own
 ) -> Task:
     """Create a task in a project or in the inbox."""
     body: dict[str, Any] = {"content": content, "description": description, "labels": labels}
@@ -108,7 +121,7 @@ async def create_task(
 @service.reaction("Add a task quickly", scopes=WRITE)
 async def quick_add(
     ctx: Context,
-    text: Annotated[str, asked("As in Todoist's quick add", "Buy milk tomorrow at 12 #Home p1", min_length=1)],
+    text: Annotated[str, param("As in Todoist's quick add", "Buy milk tomorrow at 12 #Home p1", min_length=1)],
 ) -> Task:
     """Add a task from a line that also says when (`tomorrow`), where (`#Home`), with which label (`@shop`) and priority (`p1`)."""
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/quick_add_api_v1_tasks_quick_post
@@ -124,7 +137,7 @@ async def complete_task(ctx: Context, task: TaskId) -> None:
 
 @service.reaction("Comment on a task", scopes=WRITE)
 async def comment_on_task(
-    ctx: Context, task: TaskId, text: Annotated[str, asked("Text", "Done!", min_length=1, max_length=15_000)]
+    ctx: Context, task: TaskId, text: Annotated[str, param("Text", "Done!", min_length=1, max_length=15_000)]
 ) -> Made:
     # https://developer.todoist.com/api/v1#tag/Comments/operation/create_comment_api_v1_comments_post
     return await ctx.http.post("/comments", Made, json={"task_id": task, "content": text}, headers=_once(ctx))

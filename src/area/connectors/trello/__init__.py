@@ -16,13 +16,13 @@ from area.sdk import (
     Request,
     Service,
     Subscription,
-    asked,
-    given,
-    look,
+    lookup,
+    param,
     parse,
     quoted,
+    without_blanks,
 )
-from area.sdk.answers import Made, Row, filled, found
+from area.sdk.answers import Made, Output, composed, output
 from area.sdk.forms import form, secret, tried
 from area.sdk.verify import hmac_sha1
 
@@ -50,12 +50,12 @@ service.options("lists", "/boards/{board}/lists", params={"filter": "open", "fie
 
 # https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/#webhook-signatures
 SIGNED = hmac_sha1("X-Trello-Webhook", encoding="base64", with_url=True)
-Board = Annotated[str, asked("Board", "5abbe4b7ddc1b351ef961414", pick="boards")]
-List = Annotated[str, asked("List", "5abbe4b7ddc1b351ef961415", pick="lists")]
-OnlyList = Annotated[List, asked("Only this list")]
+Board = Annotated[str, param("Board", "5abbe4b7ddc1b351ef961414", pick="boards")]
+List = Annotated[str, param("List", "5abbe4b7ddc1b351ef961415", pick="lists")]
+OnlyList = Annotated[List, param("Only this list")]
 CardId = Annotated[
     str,
-    asked("Id or address of the card", "https://trello.com/c/H0TZyzbK", min_length=8),
+    param("Id or address of the card", "https://trello.com/c/H0TZyzbK", min_length=8),
     AfterValidator(lambda card: re.sub(r"^https://trello\.com/c/(\w+).*$", r"\1", card)),
 ]
 
@@ -65,22 +65,22 @@ def _hello(request: Request) -> Reply | None:
     return Reply() if request.method == "HEAD" else None
 
 
-class Card(Row):
-    id: str = found("id", "Its id", "5abbe4b7ddc1b351ef961416")
-    name: str = found("name", "Its title", "Write the report")
-    url: str = found("url", "Its address", "https://trello.com/c/H0TZyzbK")
-    due: datetime | None = found("due", "When it is due", "2026-11-23T09:00:00Z", None)
+class Card(Output):
+    id: str = output("id", "Its id", "5abbe4b7ddc1b351ef961416")
+    name: str = output("name", "Its title", "Write the report")
+    url: str = output("url", "Its address", "https://trello.com/c/H0TZyzbK")
+    due: datetime | None = output("due", "When it is due", "2026-11-23T09:00:00Z", None)
 
 
-class Change(Row):
-    id: str = found("data.card.id", "Its id", "5abbe4b7ddc1b351ef961416")
-    name: str = found("data.card.name", "Its title", "Write the report")
-    url: str = filled("https://trello.com/c/{data.card.shortLink}", "Its address", "https://trello.com/c/H0TZyzbK")
-    due: datetime | None = found("data.card.due", "When it is due", "2026-11-23T09:00:00Z", None)
-    list: str = found("data.listAfter.name data.list.name", "Name of its list", "Doing", "")
-    list_before: str = found("data.listBefore.name", "Name of the list that it was in before", "To do", "")
-    text: str = found("data.text", "What was commented", "Done!", "")
-    by: str = found("memberCreator.fullName", "Name of who did it", "Ada Lovelace")
+class Change(Output):
+    id: str = output("data.card.id", "Its id", "5abbe4b7ddc1b351ef961416")
+    name: str = output("data.card.name", "Its title", "Write the report")
+    url: str = composed("https://trello.com/c/{data.card.shortLink}", "Its address", "https://trello.com/c/H0TZyzbK")
+    due: datetime | None = output("data.card.due", "When it is due", "2026-11-23T09:00:00Z", None)
+    list: str = output("data.listAfter.name data.list.name", "Name of its list", "Doing", "")
+    list_before: str = output("data.listBefore.name", "Name of the list that it was in before", "To do", "")
+    text: str = output("data.text", "What was commented", "Done!", "")
+    by: str = output("memberCreator.fullName", "Name of who did it", "Ada Lovelace")
 
 
 @service.webhook("A card is created", verify=SIGNED, handshake=_hello)
@@ -104,7 +104,7 @@ def card_commented(request: Request, board: Board) -> Events[Change]:
 @service.webhook("A card is archived", verify=SIGNED, handshake=_hello)
 def card_archived(request: Request, board: Board) -> Events[Change]:
     """A card of a board is archived."""
-    return _changes(request, "updateCard", "", lambda data: look("old.closed", data) is False)
+    return _changes(request, "updateCard", "", lambda data: lookup("old.closed", data) is False)
 
 
 async def _subscribe(ctx: Context, board: str, hook: Hook) -> Subscription:
@@ -137,14 +137,14 @@ async def _changes(
     """
     action = parse(dict[str, Any], request.json(), "Trello").get("action") or {}
     data = action.get("data", {})
-    listed = only in ("", look("listAfter.id list.id", data))
+    listed = only in ("", lookup("listAfter.id list.id", data))
     if action.get("type") in kinds.split() and listed and where(data):
         yield Event(action["id"], parse(Change, action, "Trello"), parse(datetime, action["date"], "Trello"))
 
 
 @service.poll("A card is due", every=timedelta(minutes=5))
 async def card_due(
-    ctx: Context, board: Board, minutes: Annotated[int, asked("How many minutes before", 60, ge=0, le=10_080)] = 60
+    ctx: Context, board: Board, minutes: Annotated[int, param("How many minutes before", 60, ge=0, le=10_080)] = 60
 ) -> Events[Card]:
     """A card of a board that is not done is due, or will be soon."""
     query = {"filter": "visible", "fields": "name,due,dueComplete,url"}
@@ -161,19 +161,19 @@ async def create_card(
     ctx: Context,
     board: Board,
     list: List,
-    name: Annotated[str, asked("Its title", "Write the report", max_length=16_384)],
-    text: Annotated[str, asked("Its description", "With figures.", max_length=16_384)] = "",
-    due: Annotated[datetime | None, asked("When it is due", "2026-11-23T09:00:00Z")] = None,
+    name: Annotated[str, param("Its title", "Write the report", max_length=16_384)],
+    text: Annotated[str, param("Its description", "With figures.", max_length=16_384)] = "",
+    due: Annotated[datetime | None, param("When it is due", "2026-11-23T09:00:00Z")] = None,
 ) -> Card:
     """Create a card at the end of a list."""
-    body = {"idList": list, "name": name, "desc": text, "pos": "bottom"} | given(due=due and due.isoformat())
+    body = {"idList": list, "name": name, "desc": text, "pos": "bottom"} | without_blanks(due=due and due.isoformat())
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-post
     return await ctx.http.post("/cards", Card, json=body)
 
 
 @service.reaction("Comment on a card", on_crash="fail")
 async def comment_on_card(
-    ctx: Context, card: CardId, text: Annotated[str, asked("Text", "Done!", min_length=1, max_length=16_384)]
+    ctx: Context, card: CardId, text: Annotated[str, param("Text", "Done!", min_length=1, max_length=16_384)]
 ) -> Made:
     # https://developer.atlassian.com/cloud/trello/rest/api-group-cards/#api-cards-id-actions-comments-post
     return await ctx.http.post(quoted("/cards/{}/actions/comments", card), Made, json={"text": text})

@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal
 
 from area.connectors.twitch import hints
 from area.connectors.twitch.users import user_id
-from area.sdk import Context, Events, Option, Pages, Permanent, Retry, Row, Service, asked, filled, found, news
+from area.sdk import (
+    Context,
+    Events,
+    Option,
+    Output,
+    Pages,
+    Permanent,
+    Retry,
+    Service,
+    composed,
+    new_events,
+    output,
+    param,
+)
 from area.sdk.oauth2 import OAuth2, Quirks, profile
 
 OFTEN = timedelta(minutes=1)  # 800 points a minute are allowed: https://dev.twitch.tv/docs/api/guide#twitch-rate-limits
@@ -41,68 +54,68 @@ service = Service(
 )
 
 Channel = Annotated[
-    str, asked("Name of the channel, as in its address", "twitchdev", pick="channels", pattern=r"^\w{1,25}$")
+    str, param("Name of the channel, as in its address", "twitchdev", pick="channels", pattern=r"^\w{1,25}$")
 ]
-Text = Annotated[str, asked("What to say", "Hello, chat!", min_length=1, max_length=500)]
+Text = Annotated[str, param("What to say", "Hello, chat!", min_length=1, max_length=500)]
 Colors = Literal["primary", "blue", "green", "orange", "purple"]
-Color = Annotated[Colors, asked("Colour; primary is the channel's own", "purple")]
+Color = Annotated[Colors, param("Colour; primary is the channel's own", "purple")]
 
 
-class Stream(Row):
-    id: str = found("id", "Its id", "40952121085")
-    channel: str = found("user_login", "Name of the channel, as in its address", "twitchdev")
-    name: str = found("user_name", "Name of the channel, as it is shown", "TwitchDev")
-    title: str = found("title", "Its title", "Speedrun")
-    category: str = found("game_name", "Its category or game", "Chess", "")
-    url: str = filled("https://www.twitch.tv/{user_login}", "Its address", "https://www.twitch.tv/twitchdev")
-    started_at: datetime = found("started_at", "When it began", "2026-11-23T09:00:00Z")
+class Stream(Output):
+    id: str = output("id", "Its id", "40952121085")
+    channel: str = output("user_login", "Name of the channel, as in its address", "twitchdev")
+    name: str = output("user_name", "Name of the channel, as it is shown", "TwitchDev")
+    title: str = output("title", "Its title", "Speedrun")
+    category: str = output("game_name", "Its category or game", "Chess", "")
+    url: str = composed("https://www.twitch.tv/{user_login}", "Its address", "https://www.twitch.tv/twitchdev")
+    started_at: datetime = output("started_at", "When it began", "2026-11-23T09:00:00Z")
 
 
-class Follower(Row):
-    id: str = found("user_id", "Their id", "141981764")
-    login: str = found("user_login", "Their name, as in their address", "ada_l")
-    name: str = found("user_name", "Their name, as it is shown", "Ada_L")
-    followed_at: datetime = found("followed_at", "Since when", "2026-11-23T09:00:00Z")
+class Follower(Output):
+    id: str = output("user_id", "Their id", "141981764")
+    login: str = output("user_login", "Their name, as in their address", "ada_l")
+    name: str = output("user_name", "Their name, as it is shown", "Ada_L")
+    followed_at: datetime = output("followed_at", "Since when", "2026-11-23T09:00:00Z")
 
 
-class Clip(Row):
-    id: str = found("id", "Its id", "AwkwardHelplessSalamanderSwiftRage")
-    title: str = found("title", "Its title", "What a move")
-    creator: str = found("creator_name", "Who made it", "Ada_L", "")
-    url: str = found("url", "Its address", "https://clips.twitch.tv/AwkwardHelplessSalamanderSwiftRage")
-    created_at: datetime = found("created_at", "When it was made", "2026-11-23T09:00:00Z")
+class Clip(Output):
+    id: str = output("id", "Its id", "AwkwardHelplessSalamanderSwiftRage")
+    title: str = output("title", "Its title", "What a move")
+    creator: str = output("creator_name", "Who made it", "Ada_L", "")
+    url: str = output("url", "Its address", "https://clips.twitch.tv/AwkwardHelplessSalamanderSwiftRage")
+    created_at: datetime = output("created_at", "When it was made", "2026-11-23T09:00:00Z")
 
 
-class Video(Row):
-    id: str = found("id", "Its id", "335921245")
-    title: str = found("title", "Its title", "Speedrun")
-    type: str = found("type", "archive, highlight or upload", "archive")
-    duration: str = found("duration", "How long it is", "3m21s", "")
-    url: str = found("url", "Its address", "https://www.twitch.tv/videos/335921245")
-    published_at: datetime = found("published_at", "When it was published", "2026-11-23T09:00:00Z")
+class Video(Output):
+    id: str = output("id", "Its id", "335921245")
+    title: str = output("title", "Its title", "Speedrun")
+    type: str = output("type", "archive, highlight or upload", "archive")
+    duration: str = output("duration", "How long it is", "3m21s", "")
+    url: str = output("url", "Its address", "https://www.twitch.tv/videos/335921245")
+    published_at: datetime = output("published_at", "When it was published", "2026-11-23T09:00:00Z")
 
 
-class Sent(Row):
-    id: str = found("message_id", "Its id", "abc-123-def")
+class Sent(Output):
+    id: str = output("message_id", "Its id", "abc-123-def")
 
 
-class Clipped(Row):
-    id: str = found("id", "Its id", "AwkwardHelplessSalamanderSwiftRage")
-    url: str = filled("https://clips.twitch.tv/{id}", "Its address", "https://clips.twitch.tv/AwkwardHelpless")
-    edit_url: str = found("edit_url", "Where it can be edited", "https://clips.twitch.tv/AwkwardHelpless/edit")
+class Clipped(Output):
+    id: str = output("id", "Its id", "AwkwardHelplessSalamanderSwiftRage")
+    url: str = composed("https://clips.twitch.tv/{id}", "Its address", "https://clips.twitch.tv/AwkwardHelpless")
+    edit_url: str = output("edit_url", "Where it can be edited", "https://clips.twitch.tv/AwkwardHelpless/edit")
 
 
 @service.poll("A channel goes live", every=OFTEN, scopes=FOLLOWED, hint=hints.online)
 def stream_started(ctx: Context, channel: Channel) -> Events[Stream]:
     # https://dev.twitch.tv/docs/api/reference#get-streams; undated: a stream is seen some time after it began
-    return news(ctx.http.rows("/streams", Stream, params={"user_login": channel}))
+    return new_events(ctx.http.rows("/streams", Stream, params={"user_login": channel}))
 
 
 @service.poll("A channel that you follow goes live", every=OFTEN, scopes=FOLLOWED)
 async def followed_stream_started(ctx: Context) -> Events[Stream]:
     """Any channel that you follow goes live."""
     # https://dev.twitch.tv/docs/api/reference#get-followed-streams
-    return news(ctx.http.rows("/streams/followed", Stream, params={"user_id": await _known(ctx)}))
+    return new_events(ctx.http.rows("/streams/followed", Stream, params={"user_id": await _known(ctx)}))
 
 
 @service.poll("Somebody follows you", every=OFTEN, scopes=FOLLOWERS, hint=hints.follow, newest_first=True)
@@ -110,7 +123,7 @@ async def follower_gained(ctx: Context) -> Events[Follower]:
     """Somebody begins to follow your channel."""
     query = {"broadcaster_id": await _known(ctx)}
     # https://dev.twitch.tv/docs/api/reference#get-channel-followers
-    return news(ctx.http.rows("/channels/followers", Follower, params=query), "{id} {followed_at}", "followed_at")
+    return new_events(ctx.http.rows("/channels/followers", Follower, params=query), "{id} {followed_at}", "followed_at")
 
 
 @service.poll("A clip is made", every=SOMETIMES, scopes=FOLLOWED)
@@ -119,7 +132,7 @@ async def clip_created(ctx: Context, channel: Channel, since: datetime) -> Event
     query = {"broadcaster_id": await _known(ctx, channel), "started_at": f"{since:%Y-%m-%dT%H:%M:00Z}"}
     query["ended_at"] = f"{datetime.now(UTC) + OFTEN:%Y-%m-%dT%H:%M:00Z}"
     # https://dev.twitch.tv/docs/api/reference#get-clips: the most seen first, and seconds do not count
-    return news(ctx.http.rows("/clips", Clip, params=query), at="created_at")
+    return new_events(ctx.http.rows("/clips", Clip, params=query), at="created_at")
 
 
 @service.poll("A video is published", every=SOMETIMES, scopes=FOLLOWED)
@@ -127,7 +140,7 @@ async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
     """A channel has a new video: an upload, a highlight, or a stream that is being recorded."""
     query = {"user_id": await _known(ctx, channel), "sort": "time", "first": "20"}
     # https://dev.twitch.tv/docs/api/reference#get-videos
-    return news(ctx.http.rows("/videos", Video, pages=Pages("data", most=1), params=query), at="published_at")
+    return new_events(ctx.http.rows("/videos", Video, pages=Pages("data", most=1), params=query), at="published_at")
 
 
 @service.reaction("Send a chat message", on_crash="fail", scopes=("user:write:chat", *FOLLOWED))
@@ -161,8 +174,8 @@ async def create_clip(ctx: Context, channel: Channel) -> Clipped:
 @service.reaction("Change the title of your stream", scopes=("channel:manage:broadcast",))
 async def update_channel(
     ctx: Context,
-    title: Annotated[str, asked("Title of the stream", "Speedrun", min_length=1, max_length=140)],
-    category: Annotated[str, asked("Category or game by its exact name; empty: as it is", "Chess")] = "",
+    title: Annotated[str, param("Title of the stream", "Speedrun", min_length=1, max_length=140)],
+    category: Annotated[str, param("Category or game by its exact name; empty: as it is", "Chess")] = "",
 ) -> None:
     """Change the title of your channel's stream, and its category."""
     body = {"title": title}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from area.connectors.twitch.users import user_id
 from area.kit.clock import now
 from area.sdk import Context, Hint, Hook, Pages, Refused, Reply, Request, Subscription, Verify, parse
-from area.sdk.answers import Made, look
+from area.sdk.answers import Made, lookup
 
 SUBSCRIPTIONS = "/eventsub/subscriptions"
 HEAD = "Twitch-Eventsub-Message-"
@@ -36,7 +36,7 @@ def _challenge(request: Request) -> Reply | None:
     if request.headers.get(HEAD + "Type") != "webhook_callback_verification":
         return None
     # https://dev.twitch.tv/docs/eventsub/handling-webhook-events#responding-to-a-challenge-request
-    return Reply(parse(str, look("challenge", request.json()), "Twitch"))
+    return Reply(parse(str, lookup("challenge", request.json()), "Twitch"))
 
 
 def _revoked(request: Request) -> bool:
@@ -57,7 +57,7 @@ def _hint(kind: str, version: str, *who: str) -> Hint:
         # https://dev.twitch.tv/docs/api/reference#get-eventsub-subscriptions: those that have ended are shown for days
         pages = Pages("data", next="pagination.cursor", cursor="after")
         async for one in ctx.http.app.rows(SUBSCRIPTIONS, pages=pages, params={"user_id": user}):
-            if look("transport.callback", one) == hook.url and one["status"] in STANDING:
+            if lookup("transport.callback", one) == hook.url and one["status"] in STANDING:
                 return Subscription(one["id"], now() + CHECKED)
         transport = {"method": "webhook", "callback": hook.url, "secret": hook.secret}
         body = {"type": kind, "version": version, "condition": dict.fromkeys(who, user), "transport": transport}

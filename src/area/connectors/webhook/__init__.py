@@ -12,14 +12,14 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    Output,
     Permanent,
     Request,
-    Row,
     Service,
     Verify,
-    asked,
-    found,
     hmac_sha256,
+    output,
+    param,
     standard_webhooks,
 )
 from area.sdk.fields import Form
@@ -46,19 +46,19 @@ class Incoming(Form):
 
     pick: Annotated[
         JmesPath | None,
-        asked("JMESPath of a part of the body, which becomes the value `picked`", "order.items[0].sku"),
+        param("JMESPath of a part of the body, which becomes the value `picked`", "order.items[0].sku"),
     ] = None
     signature: Annotated[
         Literal["none", "hmac_sha256", "standard_webhooks"],
-        asked("How the sender signs; none: knowing the address is enough", "hmac_sha256"),
+        param("How the sender signs; none: knowing the address is enough", "hmac_sha256"),
     ] = "none"
     secret: Annotated[
-        SecretStr | None, asked("Secret that the sender signs with", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        SecretStr | None, param("Secret that the sender signs with", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     ] = None
     signature_header: Annotated[
         str,
         AfterValidator(_header_name),
-        asked("Header that holds the signature (hmac_sha256)", "X-Hub-Signature-256", max_length=100),
+        param("Header that holds the signature (hmac_sha256)", "X-Hub-Signature-256", max_length=100),
     ] = "X-Signature-256"
 
     @model_validator(mode="after")
@@ -68,21 +68,21 @@ class Incoming(Form):
         return self
 
 
-class Received(Row):
-    body: Any = found(
+class Received(Output):
+    body: Any = output(
         "body",
         "The body: parsed JSON, a form as an object, text, binary as base64; null if empty",
         {"order": {"id": 42}},
         None,
     )
-    headers: dict[str, str] = found(
+    headers: dict[str, str] = output(
         "headers",
         "The headers, names in lower case, without cookies and passwords",
         {"content-type": "application/json"},
     )
-    query: dict[str, str] = found("query", "The parameters in the address, after ?", {"source": "shop"})
-    method: str = found("method", "The HTTP method", "POST")
-    picked: Any = found("picked", "What `pick` selects; null if it finds nothing", "SKU-1", None)
+    query: dict[str, str] = output("query", "The parameters in the address, after ?", {"source": "shop"})
+    method: str = output("method", "The HTTP method", "POST")
+    picked: Any = output("picked", "What `pick` selects; null if it finds nothing", "SKU-1", None)
 
 
 _standard_webhooks = standard_webhooks()

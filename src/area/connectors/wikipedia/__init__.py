@@ -6,8 +6,21 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from area import __version__
-from area.sdk import Context, Event, Events, Pages, Permanent, Response, Retry, Service, asked, news, parse, stamp
-from area.sdk.answers import Row, filled, found, look
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Pages,
+    Permanent,
+    Response,
+    Retry,
+    Service,
+    new_events,
+    param,
+    parse,
+    timestamp,
+)
+from area.sdk.answers import Output, composed, lookup, output
 
 EVERY, DAILY = timedelta(minutes=5), timedelta(minutes=30)
 PASSING = ("maxlag", "ratelimited", "readonly", "internal_api_error")  # the begin of codes of errors that pass
@@ -20,8 +33,8 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
     """Errors come with status 200: https://www.mediawiki.org/wiki/API:Errors_and_warnings"""
     if response.status >= 400 or "/w/api.php" not in response.url or isinstance(body.get("query"), dict):
         return None
-    said = f"Wikipedia refuses: {look('error.info error.code', body, 'nothing that it documents is in its answer.')}"
-    passes = str(look("error.code", body)).startswith(PASSING)
+    said = f"Wikipedia refuses: {lookup('error.info error.code', body, 'nothing that it documents is in its answer.')}"
+    passes = str(lookup("error.code", body)).startswith(PASSING)
     return Retry(said, response.retry_after()) if passes else Permanent(said)
 
 
@@ -38,56 +51,56 @@ service = Service(
     refusal=_refusal,
 )
 
-CODE = asked("Language of the Wikipedia, as in its address", "fr", pattern=r"^[a-z]{2,}(-[a-z]+)*$", max_length=20)
+CODE = param("Language of the Wikipedia, as in its address", "fr", pattern=r"^[a-z]{2,}(-[a-z]+)*$", max_length=20)
 In = Annotated[str, CODE]
-Title = Annotated[str, asked("Title of the page", "Ada Lovelace", pattern=NAME, max_length=255)]
-User = Annotated[str, asked("Name of the user, or an address", "Jimbo Wales", pattern=NAME, max_length=255)]
-Category = Annotated[str, asked("Name of the category", "Physics", pattern=NAME, max_length=255)]
+Title = Annotated[str, param("Title of the page", "Ada Lovelace", pattern=NAME, max_length=255)]
+User = Annotated[str, param("Name of the user, or an address", "Jimbo Wales", pattern=NAME, max_length=255)]
+Category = Annotated[str, param("Name of the category", "Physics", pattern=NAME, max_length=255)]
 WORDS = "Words that all have to be in the title or the summary of the edit"
-Words = Annotated[str, asked(WORDS, "#100womendays", min_length=2, max_length=200)]
-Kind = Annotated[Literal["any", "edit", "new"], asked("Edits, new articles, or any", "new")]
+Words = Annotated[str, param(WORDS, "#100womendays", min_length=2, max_length=200)]
+Kind = Annotated[Literal["any", "edit", "new"], param("Edits, new articles, or any", "new")]
 Rows = AsyncIterator[Any]
 DIFF = "https://{language}.wikipedia.org/wiki/Special:Diff/{revid}"
 
 
-class Edit(Row):
-    id: str = filled("{revid}", "Number of the revision", "833218500")
-    title: str = found("title", "Title of the page", "Ada Lovelace")
-    url: str = found("url", "Address of the page", "https://en.wikipedia.org/wiki/Ada_Lovelace")
-    diff_url: str = filled(DIFF, "What was changed", "https://en.wikipedia.org/wiki/Special:Diff/833218500")
-    user: str = found("user", "Who did it; empty if that is hidden", "Jimbo Wales", "")
-    comment: str = found("comment", "Summary; empty if there is none", "/* Early life */ a source", "")
-    minor: bool = found("minor", "Whether it is marked as minor", False, False)
-    new: bool = found("new", "Whether it created the page", False, False)
-    size_change: int | None = found("sizediff", "By how many bytes the page grew, if known", 31, None)
-    edited_at: datetime = found("timestamp", "When it was done", "2026-11-23T09:00:00Z")
+class Edit(Output):
+    id: str = composed("{revid}", "Number of the revision", "833218500")
+    title: str = output("title", "Title of the page", "Ada Lovelace")
+    url: str = output("url", "Address of the page", "https://en.wikipedia.org/wiki/Ada_Lovelace")
+    diff_url: str = composed(DIFF, "What was changed", "https://en.wikipedia.org/wiki/Special:Diff/833218500")
+    user: str = output("user", "Who did it; empty if that is hidden", "Jimbo Wales", "")
+    comment: str = output("comment", "Summary; empty if there is none", "/* Early life */ a source", "")
+    minor: bool = output("minor", "Whether it is marked as minor", False, False)
+    new: bool = output("new", "Whether it created the page", False, False)
+    size_change: int | None = output("sizediff", "By how many bytes the page grew, if known", 31, None)
+    edited_at: datetime = output("timestamp", "When it was done", "2026-11-23T09:00:00Z")
 
 
-class Member(Row):
-    id: str = filled("{pageid}", "Number of the page", "13570")
-    title: str = found("title", "Title of the page", "Histology")
-    url: str = found("url", "Address of the page", "https://en.wikipedia.org/wiki/Histology")
-    kind: str = found("type", "page, subcat or file", "page")
-    added_at: datetime = found("timestamp", "When it was added", "2026-11-23T09:00:00Z")
+class Member(Output):
+    id: str = composed("{pageid}", "Number of the page", "13570")
+    title: str = output("title", "Title of the page", "Histology")
+    url: str = output("url", "Address of the page", "https://en.wikipedia.org/wiki/Histology")
+    kind: str = output("type", "page, subcat or file", "page")
+    added_at: datetime = output("timestamp", "When it was added", "2026-11-23T09:00:00Z")
 
 
-class Article(Row):
-    date: str = found("date", "The day", "2026-11-23")
-    title: str = found("tfa.titles.normalized", "Title", "Ada Lovelace")
-    description: str = found("tfa.description", "What it is about, in a few words", "English mathematician", "")
-    extract: str = found("tfa.extract", "Its first sentences", "Ada Lovelace was an English mathematician.", "")
-    url: str = found(PAGE, "Address of the article", "https://en.wikipedia.org/wiki/Ada_Lovelace")
-    image: str | None = found("tfa.thumbnail.source", "Its picture", "https://upload.wikimedia.org/ada.jpg", None)
+class Article(Output):
+    date: str = output("date", "The day", "2026-11-23")
+    title: str = output("tfa.titles.normalized", "Title", "Ada Lovelace")
+    description: str = output("tfa.description", "What it is about, in a few words", "English mathematician", "")
+    extract: str = output("tfa.extract", "Its first sentences", "Ada Lovelace was an English mathematician.", "")
+    url: str = output(PAGE, "Address of the article", "https://en.wikipedia.org/wiki/Ada_Lovelace")
+    image: str | None = output("tfa.thumbnail.source", "Its picture", "https://upload.wikimedia.org/ada.jpg", None)
 
 
-class Picture(Row):
-    date: str = found("date", "The day", "2026-11-23")
-    title: str = found("image.title", "Name of the file", "File:Moon.jpg")
-    description: str = found("image.description.text", "What it shows", "The full moon", "")
-    image: str = found("image.image.source", "Address of the picture", "https://upload.wikimedia.org/moon.jpg")
-    url: str = found("image.file_page", "Its page on Commons", "https://commons.wikimedia.org/wiki/File:Moon.jpg", "")
-    artist: str = found("image.artist.text", "Who made it", "Ada", "")
-    license: str = found("image.license.type", "Its license", "CC BY-SA 4.0", "")
+class Picture(Output):
+    date: str = output("date", "The day", "2026-11-23")
+    title: str = output("image.title", "Name of the file", "File:Moon.jpg")
+    description: str = output("image.description.text", "What it shows", "The full moon", "")
+    image: str = output("image.image.source", "Address of the picture", "https://upload.wikimedia.org/moon.jpg")
+    url: str = output("image.file_page", "Its page on Commons", "https://commons.wikimedia.org/wiki/File:Moon.jpg", "")
+    artist: str = output("image.artist.text", "Who made it", "Ada", "")
+    license: str = output("image.license.type", "Its license", "CC BY-SA 4.0", "")
 
 
 @service.poll("A page is edited", every=EVERY)
@@ -111,7 +124,7 @@ def edit_by_user(ctx: Context, since: datetime, language: In = "en", *, user: Us
     """A user edits any page."""
     # https://www.mediawiki.org/wiki/API:Usercontribs
     query = {"list": "usercontribs", "ucuser": user, "ucprop": "ids|title|timestamp|comment|sizediff|flags"}
-    return news(_rows(ctx, language, "uc", since, query, Edit), at="edited_at")
+    return new_events(_rows(ctx, language, "uc", since, query, Edit), at="edited_at")
 
 
 @service.poll("A change matches a search", every=EVERY)
@@ -137,7 +150,7 @@ def page_added_to_category(ctx: Context, since: datetime, language: In = "en", *
     # https://www.mediawiki.org/wiki/API:Categorymembers
     query = {"list": "categorymembers", "cmtitle": f"Category:{name}", "cmsort": "timestamp", "cmdir": "asc"}
     query |= {"cmprop": "ids|title|timestamp|type"}
-    return news(_rows(ctx, language, "cm", since, query, Member), "{id}:{added_at}", "added_at")
+    return new_events(_rows(ctx, language, "cm", since, query, Member), "{id}:{added_at}", "added_at")
 
 
 @service.poll("The article of the day", every=DAILY)
@@ -158,7 +171,7 @@ async def _of_the_day(ctx: Context, language: str, name: str, kind: type[Any]) -
         return
     # https://www.mediawiki.org/wiki/Wikifeeds_API "Get featured content"
     feed = await ctx.http.get(f"https://{language}.wikipedia.org/api/rest_v1/feed/featured/{day:%Y/%m/%d}")
-    if not look(name, feed):
+    if not lookup(name, feed):
         raise Permanent(f"The Wikipedia in {language!r} has no {kind.__name__.lower()} of the day for {day}.")
     yield Event(day.isoformat(), parse(kind, feed | {"date": day.isoformat()}, "Wikipedia"))
     ctx.state["told"] = day.isoformat()
@@ -166,7 +179,7 @@ async def _of_the_day(ctx: Context, language: str, name: str, kind: type[Any]) -
 
 async def _rows(ctx: Context, language: str, own: str, since: datetime, query: dict[str, str], kind: Any) -> Rows:
     """What a module (`own` begins its parameters) lists from a moment on, with what the modules do not tell."""
-    query = {f"{own}dir": "newer", f"{own}start": stamp(since), f"{own}limit": "500"} | query
+    query = {f"{own}dir": "newer", f"{own}start": timestamp(since), f"{own}limit": "500"} | query
     at = f"query.{query.get('list', 'pages')}"
     async for row in ctx.http.rows(f"https://{language}.wikipedia.org/w/api.php", at=at, params=query):
         grown, url = _grown(row.get("oldlen"), row.get("newlen")), _address(language, row.get("title"))

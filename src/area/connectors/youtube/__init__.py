@@ -9,7 +9,20 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from area.connectors.youtube import hints
-from area.sdk import Context, Event, Events, Option, Permanent, Row, asked, filled, found, look, parse, stamp
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Option,
+    Output,
+    Permanent,
+    composed,
+    lookup,
+    output,
+    param,
+    parse,
+    timestamp,
+)
 from area.vendors import google
 from area.vendors.google import scope
 
@@ -34,74 +47,74 @@ service.options("playlists", "/playlists", label="snippet.title", params=SNIPPET
 
 def _video_id(given: str) -> str:
     """The ID, also out of an address."""
-    found = re.search(r"(?:[?&]v=|youtu\.be/|/shorts/|/live/|/embed/|^)([\w-]{11})(?:[?&#/]|$)", given.strip())
-    if not found:
+    output = re.search(r"(?:[?&]v=|youtu\.be/|/shorts/|/live/|/embed/|^)([\w-]{11})(?:[?&#/]|$)", given.strip())
+    if not output:
         raise ValueError(f"{given!r} is no video; take its address, or the 11 characters of its ID.")
-    return found[1]
+    return output[1]
 
 
 def _channel(given: str) -> str:
     """The ID, or the handle, also out of an address."""
-    found = re.search(r"(?:/channel/|^)(UC[\w-]{22})(?:[?/]|$)|(?:youtube\.com/|^)(@[^/?\s]+)", given.strip())
-    if not found:
+    output = re.search(r"(?:/channel/|^)(UC[\w-]{22})(?:[?/]|$)|(?:youtube\.com/|^)(@[^/?\s]+)", given.strip())
+    if not output:
         raise ValueError(f"{given!r} is no channel; take its address, its handle such as @youtube, or its ID.")
-    return found[1] or found[2]
+    return output[1] or output[2]
 
 
-VideoId = Annotated[str, AfterValidator(_video_id), asked("Video: its ID or address", "{{id}}")]
+VideoId = Annotated[str, AfterValidator(_video_id), param("Video: its ID or address", "{{id}}")]
 Channel = Annotated[
-    str, AfterValidator(_channel), asked("Channel: its ID, handle or address", "@youtube", pick="channels")
+    str, AfterValidator(_channel), param("Channel: its ID, handle or address", "@youtube", pick="channels")
 ]
-Playlist = Annotated[str, asked("Playlist, by its ID", "PLBCF2DAC6FFB574DE", pick="playlists", min_length=1)]
+Playlist = Annotated[str, param("Playlist, by its ID", "PLBCF2DAC6FFB574DE", pick="playlists", min_length=1)]
 
 
-class Video(Row):
-    id: str = found("contentDetails.videoId id.videoId", "ID of the video", "dQw4w9WgXcQ")
-    title: str = found("snippet.title", "Title", "How it works", "")
-    description: str = found("snippet.description", "What is said of it", "In this video …", "")
-    channel_id: str = found(
+class Video(Output):
+    id: str = output("contentDetails.videoId id.videoId", "ID of the video", "dQw4w9WgXcQ")
+    title: str = output("snippet.title", "Title", "How it works", "")
+    description: str = output("snippet.description", "What is said of it", "In this video …", "")
+    channel_id: str = output(
         "snippet.videoOwnerChannelId snippet.channelId", "ID of its channel", "UCBR8-60-B28hp2BmDPdntcQ", ""
     )
-    channel_title: str = found(
+    channel_title: str = output(
         "snippet.videoOwnerChannelTitle snippet.channelTitle", "Name of its channel", "YouTube", ""
     )
-    published_at: datetime = found(
+    published_at: datetime = output(
         "contentDetails.videoPublishedAt snippet.publishedAt", "When it was published", "2026-11-23T09:00:00Z"
     )
-    thumbnail_url: str = found(
+    thumbnail_url: str = output(
         "snippet.thumbnails.high.url snippet.thumbnails.default.url",
         "Address of a picture",
         "https://i.ytimg.com/vi/dQw4w9WgXcQ/hq.jpg",
         "",
     )
-    url: str = filled(
+    url: str = composed(
         "https://www.youtube.com/watch?v={contentDetails.videoId id.videoId}",
         "Address of the video",
         "https://www.youtube.com/watch?v=dQw4w9WgXcQ",
     )
 
 
-class Subscriber(Row):
-    channel_id: str = found("subscriberSnippet.channelId", "ID of the channel", "UCBR8-60-B28hp2BmDPdntcQ")
-    title: str = found("subscriberSnippet.title", "Its name", "Ann", "")
-    description: str = found("subscriberSnippet.description", "What it says of itself", "Videos about bees", "")
-    url: str = filled(
+class Subscriber(Output):
+    channel_id: str = output("subscriberSnippet.channelId", "ID of the channel", "UCBR8-60-B28hp2BmDPdntcQ")
+    title: str = output("subscriberSnippet.title", "Its name", "Ann", "")
+    description: str = output("subscriberSnippet.description", "What it says of itself", "Videos about bees", "")
+    url: str = composed(
         "https://www.youtube.com/channel/{subscriberSnippet.channelId}",
         "Its address",
         "https://www.youtube.com/channel/UCBR8-60-B28hp2BmDPdntcQ",
     )
 
 
-class Comment(Row):
-    id: str = found("id", "ID of the comment", "UgxKREWxIgDrw8w2e_Z4AaABAg")
-    text: str = found("snippet.textOriginal snippet.textDisplay", "What it says", "Great!", "")
-    author: str = found("snippet.authorDisplayName", "Who wrote it", "@ann", "")
-    video_id: str = found("snippet.videoId", "ID of the video; empty below a channel", "dQw4w9WgXcQ", "")
-    written_at: datetime = found("snippet.publishedAt", "When it was written", "2026-11-23T09:00:00Z")
+class Comment(Output):
+    id: str = output("id", "ID of the comment", "UgxKREWxIgDrw8w2e_Z4AaABAg")
+    text: str = output("snippet.textOriginal snippet.textDisplay", "What it says", "Great!", "")
+    author: str = output("snippet.authorDisplayName", "Who wrote it", "@ann", "")
+    video_id: str = output("snippet.videoId", "ID of the video; empty below a channel", "dQw4w9WgXcQ", "")
+    written_at: datetime = output("snippet.publishedAt", "When it was written", "2026-11-23T09:00:00Z")
 
 
-class Done(Row):
-    id: str = found("id", "ID of what was made, or of the video", "UExCQ0YyREFDNkZGQjU3NERF")
+class Done(Output):
+    id: str = output("id", "ID of what was made, or of the video", "UExCQ0YyREFDNkZGQjU3NERF")
 
 
 @service.poll("A video is published", every=SOON, scopes=READ, hint=hints.published)
@@ -130,11 +143,11 @@ async def playlist_item_added(ctx: Context, playlist: Playlist) -> Events[Video]
 async def video_found(
     ctx: Context,
     since: datetime,
-    query: Annotated[str, asked("Words to search for", "selfhosting -shorts", min_length=1)],
+    query: Annotated[str, param("Words to search for", "selfhosting -shorts", min_length=1)],
 ) -> Events[Video]:
     """A new video fits a search."""
     wanted = SNIPPET | {"type": "video", "order": "date", "q": query}
-    wanted["publishedAfter"] = stamp(since)
+    wanted["publishedAfter"] = timestamp(since)
     # https://developers.google.com/youtube/v3/docs/search/list
     async for video in ctx.http.rows("/search", Video, params=wanted, most=50):
         yield Event(video.id, video, video.published_at)
@@ -157,7 +170,7 @@ async def comment_written(ctx: Context, channel: Channel) -> Events[Comment]:
     query = SNIPPET | {"allThreadsRelatedToChannelId": known, "textFormat": "plainText", "maxResults": "100"}
     # https://developers.google.com/youtube/v3/docs/commentThreads/list
     async for item in ctx.http.rows("/commentThreads", params=query, most=100):
-        comment = parse(Comment, look("snippet.topLevelComment", item), "YouTube")
+        comment = parse(Comment, lookup("snippet.topLevelComment", item), "YouTube")
         yield Event(comment.id, comment, comment.written_at)
 
 
@@ -177,7 +190,7 @@ async def add_to_playlist(ctx: Context, playlist: Playlist, video: VideoId) -> D
 async def rate_video(
     ctx: Context,
     video: VideoId,
-    rating: Annotated[Literal["like", "dislike", "none"], asked("Rating; none takes it back", "like")] = "like",
+    rating: Annotated[Literal["like", "dislike", "none"], param("Rating; none takes it back", "like")] = "like",
 ) -> Done:
     """Like a video, dislike it, or take that back."""
     # https://developers.google.com/youtube/v3/docs/videos/rate
@@ -189,7 +202,7 @@ async def rate_video(
 async def comment_on_video(
     ctx: Context,
     video: VideoId,
-    text: Annotated[str, asked("What to say", "Thank you!", min_length=1, max_length=10_000)],
+    text: Annotated[str, param("What to say", "Thank you!", min_length=1, max_length=10_000)],
 ) -> Comment:
     """Write a comment below a video."""
     body = {"snippet": {"videoId": video, "topLevelComment": {"snippet": {"textOriginal": text}}}}
@@ -215,7 +228,7 @@ async def channels(ctx: Context) -> list[Option]:
     mine = SNIPPET | {"mine": "true"}
     own = [one async for one in ctx.http.rows("/channels", params=mine)]
     others = [one async for one in ctx.http.rows("/subscriptions", params=mine | {"order": "alphabetical"}, most=500)]
-    return [Option(look("snippet.resourceId.channelId id", one), one["snippet"]["title"]) for one in own + others]
+    return [Option(lookup("snippet.resourceId.channelId id", one), one["snippet"]["title"]) for one in own + others]
 
 
 async def _found(ctx: Context, channel: str, part: str) -> dict[str, Any]:
@@ -231,7 +244,7 @@ async def _related(ctx: Context, which: str, channel: str = "") -> str:
     """The playlist that YouTube keeps of a channel's uploads or of what is liked."""
     if "playlist" not in ctx.state:
         details = await _found(ctx, channel, "contentDetails")
-        ctx.state["playlist"] = parse(str, look(f"contentDetails.relatedPlaylists.{which}", details), "YouTube")
+        ctx.state["playlist"] = parse(str, lookup(f"contentDetails.relatedPlaylists.{which}", details), "YouTube")
     playlist: str = ctx.state["playlist"]
     return playlist
 
@@ -241,7 +254,7 @@ async def _items(ctx: Context, playlist: str, most: int) -> AsyncIterator[dict[s
     query = {"part": "snippet,contentDetails", "playlistId": playlist}
     # https://developers.google.com/youtube/v3/docs/playlistItems/list
     async for item in ctx.http.rows("/playlistItems", params=query, most=most):
-        if look("contentDetails.videoPublishedAt", item):
+        if lookup("contentDetails.videoPublishedAt", item):
             yield item
 
 
@@ -250,4 +263,4 @@ def _added(item: dict[str, Any]) -> Event[Video]:
 
 
 def _at(item: dict[str, Any]) -> datetime:
-    return parse(datetime, look("snippet.publishedAt", item), "YouTube")
+    return parse(datetime, lookup("snippet.publishedAt", item), "YouTube")

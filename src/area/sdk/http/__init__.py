@@ -6,6 +6,9 @@ from area.sdk.http.client import LIMITED as LIMITED
 from area.sdk.http.client import Http
 from area.sdk.http.client import Refusal as Refusal
 from area.sdk.http.pages import Pages
-from area.sdk.http.parse import given, parse, quoted
+from area.sdk.http.parse import parse, quoted, without_blanks
+from area.sdk.renamed import renamed
 
-__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "given", "parse", "quoted"]
+__all__ = ["Access", "Authority", "Fixed", "Http", "Pages", "Response", "parse", "quoted", "without_blanks"]
+
+__getattr__ = renamed(__name__, {"given": "without_blanks"})

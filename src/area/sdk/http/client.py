@@ -17,7 +17,7 @@ import orjson
 
 from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
-from area.sdk.answers import look
+from area.sdk.answers import lookup
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 from area.sdk.http.access import Access, Authority
 from area.sdk.http.pages import Pages, next_page
@@ -264,7 +264,9 @@ class Http:
     def _parsed(self, response: Response, kind: Any, at: str) -> Any:
         body = json_of(response)
         return (
-            body if kind is Any and not at else parse(kind, look(at, body) if at else body, self._name or response.host)
+            body
+            if kind is Any and not at
+            else parse(kind, lookup(at, body) if at else body, self._name or response.host)
         )
 
     @overload
@@ -310,7 +312,7 @@ class Http:
         path = (pages or self._pages).rows if at is None else at
         vendor, count = self._name or url, 0
         async for answer in self.answers(url, Any, pages=pages, **options):
-            rows = look(path, answer, []) if path else answer
+            rows = lookup(path, answer, []) if path else answer
             for row in parse(list[Any], rows, vendor):
                 if where is not None and not where(row):
                     continue
@@ -337,7 +339,7 @@ class Http:
             answer = json_of(response)
             yield parse(kind, answer, self._name or response.host)
             following = next_page(how, response, answer)
-            if not following or (how.more and not look(how.more, answer)):
+            if not following or (how.more and not lookup(how.more, answer)):
                 return
             if isinstance(following, Mapping):
                 options["params"] = {**options["params"], **{name: str(value) for name, value in following.items()}}
@@ -429,7 +431,7 @@ class Http:
             raise Permanent(said)
         self.check(response)
         data = body.get("data")
-        return parse(kind, look(at, data) if at else data, self._name or response.host)
+        return parse(kind, lookup(at, data) if at else data, self._name or response.host)
 
     async def nodes(
         self,
@@ -451,8 +453,8 @@ class Http:
             page = await self.graphql(query, given, at=at, **options)
             for node in parse(list[Any], page.get("nodes"), self._name):
                 yield parse(kind, node, self._name)
-            given["after"] = look("pageInfo.endCursor", page)
-            if not given["after"] or not look("pageInfo.hasNextPage", page):
+            given["after"] = lookup("pageInfo.endCursor", page)
+            if not given["after"] or not lookup("pageInfo.hasNextPage", page):
                 return
 
     async def get_if_changed(self, url: str, state: dict[str, Any], **options: Any) -> Response | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from area.kit.http import Response
-from area.sdk.answers import look
+from area.sdk.answers import lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Pages:
 def next_page(how: Pages, response: Response, answer: Any) -> Any:
     """The next page's URL or cursor, or None."""
     if how.next:
-        return how.next(answer) if callable(how.next) else look(how.next, answer)
+        return how.next(answer) if callable(how.next) else lookup(how.next, answer)
     if how.header:
         return response.headers.get(how.header)
     found = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))

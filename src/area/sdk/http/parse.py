@@ -34,7 +34,7 @@ def quoted(template: str, *values: str) -> str:
     return template.format(*(quote(value, safe="") for value in values))
 
 
-def given(**values: Any) -> dict[str, Any]:
+def without_blanks(**values: Any) -> dict[str, Any]:
     """The values that are neither None nor empty, for a body or a query. False and 0 stay."""
     return {name: value for name, value in values.items() if value is not None and value not in ("", [], {})}
 
