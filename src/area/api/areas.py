@@ -85,9 +85,12 @@ async def create(form: areas.AreaIn, identity: Someone, scope: ScopeDep, session
 
 
 @router.post("/test", responses=answers(400, 401, 403, 413, 422), summary="Try an AREA that is not saved")
-async def try_draft(form: Draft, identity: Someone, state: StateDep, session: SessionDep) -> control.Preview:
+async def try_draft(
+    form: Draft, identity: Someone, state: StateDep, scope: ScopeDep, session: SessionDep
+) -> control.Preview:
     """An honest dry run: what would be sent. Nothing is."""
-    return await control.preview(session, state, identity.user.id, form.area, form.data)
+    checked = await areas.check(session, scope, form.area.action, form.area.reaction, saving=False)
+    return await control.preview(session, state, identity.user.id, checked, form.data)
 
 
 @router.get("/export", responses=answers(401, 422), summary="Export my AREAs")

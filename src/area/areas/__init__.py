@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, func, select, text
@@ -25,8 +25,11 @@ from area.kit.clock import now
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
 from area.kit.text import check_line, did_you_mean
 from area.registry import Registry
+from area.sdk import Action, Reaction
 
-__all__ = ["AreaIn", "AreaOut", "AreaPatch", "Part", "Scope"]
+__all__ = ["AreaIn", "AreaOut", "AreaPatch", "Checked", "Part", "Scope"]
+
+Kind = Literal["action", "reaction"]
 
 
 class Part(BaseModel):
@@ -76,30 +79,106 @@ class AreaPatch(BaseModel):
     when_off: WhenOff | None = Field(None, description=WHEN_OFF)
 
 
+# Check
+
+NOTHING = Config("", "", {}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An AREA's two components, looked up, and what is wanted of them, compiled: made once, for `create`, `change` and previews.
+
+    The secrets in `config` are in clear. Its connections are not known yet: `given` names them. `logins` stood in addresses, and
+    become credentials when it is saved. `old` is the saved configuration, if there is one.
+    """
+
+    parts: Parts
+    config: Config
+    plan: Plan
+    given: Mapping[Kind, Part | None]
+    logins: Mapping[Kind, Mapping[str, Any]]
+    old: Config
+
+
+async def check(
+    session: AsyncSession,
+    scope: Scope,
+    action: Part | None,
+    reaction: Part | None,
+    old: Config = NOTHING,
+    *,
+    saving: bool = True,
+) -> Checked:
+    """Look up and compile what an AREA is wanted to do. A part that is None stays as it is in `old`.
+
+    Dots stand for the secrets of `old`; others may be left only if it is not for `saving`. Raises `Invalid` with the error of
+    every field.
+    """
+    names = action.component if action else old.action, reaction.component if reaction else old.reaction
+    parts = await _parts(session, scope.registry, *names)
+    texts: dict[Kind, Mapping[str, Any]] = {"action": old.action_parameters, "reaction": old.reaction_parameters}
+    given: dict[Kind, Part | None] = {"action": action, "reaction": reaction}
+    logins: dict[Kind, Mapping[str, Any]] = {}
+    for kind, component, key in _kinds(parts, old):
+        part = given[kind]
+        if part is None:
+            continue
+        if key:
+            kept = texts[kind] if component.key == key else {}
+            part = part.model_copy(update={"parameters": secrets.unmask(component, part.parameters, kept)})
+        part, login = secrets.without_login(component, part, kind)
+        if login:
+            logins[kind] = login
+        given[kind], texts[kind] = part, part.parameters
+    config = _texts(parts, texts["action"], texts["reaction"])
+    if saving:
+        secrets.without_masks(parts, config)
+    return Checked(parts, config, compile_config(scope.registry, config), given, logins, old)
+
+
+async def check_change(
+    session: AsyncSession, scope: Scope, user_id: int, area_id: int, action: Part, reaction: Part, *, saving: bool
+) -> Checked:
+    """As `check`, of other parts for a saved AREA, which is locked for `saving`. Raises `Invalid`, `NotFound`, `Conflict`."""
+    area = await own(session, user_id, area_id, lock=saving)
+    return await check(session, scope, action, reaction, await parameters.present(session, scope, area), saving=saving)
+
+
+async def _settle(session: AsyncSession, scope: Scope, user_id: int, checked: Checked) -> Config:
+    """The configuration to store: logins become credentials, and the connections are looked up."""
+    old: Config = checked.old
+    numbers: dict[Kind, int] = {}
+    connected = {"action": old.action_connection, "reaction": old.reaction_connection}
+    for kind, component, key in _kinds(checked.parts, old):
+        part = checked.given[kind]
+        if part is not None and kind in checked.logins:
+            login, service = checked.logins[kind], component.service
+            called = await secrets.keep_lifted(session, scope.keyring, scope.registry, service, user_id, login)
+            part = part.model_copy(update={"connection": called})
+        numbers[kind] = await secrets.connection(session, user_id, component, part, kind, key, connected[kind])
+    return replace(checked.config, action_connection=numbers["action"], reaction_connection=numbers["reaction"])
+
+
+def _kinds(parts: Parts, old: Config) -> tuple[tuple[Kind, Action | Reaction, str], ...]:
+    """Both components, each with the key of the one that was in its place."""
+    return ("action", parts.action, old.action), ("reaction", parts.reaction, old.reaction)
+
+
 # Create, change, delete
 
 
-async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: AreaIn) -> AreaOut:
-    """Create an AREA, and watch for its events from now on if it is active. Raises `Invalid`, `TooMany`."""
+async def create(
+    session: AsyncSession, scope: Scope, user_id: int, wanted: AreaIn, checked: Checked | None = None
+) -> AreaOut:
+    """Create an AREA, and watch for its events from now on if it is active. `checked` is what `check` made of its parts, if the
+    caller has it. Raises `Invalid`, `TooMany`.
+    """
     await session.execute(select(User.id).where(User.id == user_id).with_for_update())
     count = await session.scalar(select(func.count()).select_from(Area).where(Area.user_id == user_id))
     if (count or 0) >= scope.max_areas:
         raise TooMany(f"You have {count} AREAs, which is as many as this server allows. Delete one first.")
-    parts = await _parts(session, scope.registry, wanted.action.component, wanted.reaction.component)
-    parts_given = [
-        await secrets.without_login(session, scope, user_id, component, part, place)
-        for component, part, place in (
-            (parts.action, wanted.action, "action"),
-            (parts.reaction, wanted.reaction, "reaction"),
-        )
-    ]
-    wanted = wanted.model_copy(update={"action": parts_given[0], "reaction": parts_given[1]})
-    config = replace(
-        secrets.without_masks(parts, _texts(parts, wanted.action.parameters, wanted.reaction.parameters)),
-        action_connection=await secrets.connection(session, user_id, parts.action, wanted.action, "action"),
-        reaction_connection=await secrets.connection(session, user_id, parts.reaction, wanted.reaction, "reaction"),
-    )
-    compile_config(scope.registry, config)
+    checked = checked or await check(session, scope, wanted.action, wanted.reaction)
+    parts, config = checked.parts, await _settle(session, scope, user_id, checked)
     _refuse_nul(wanted.description)
     _check_name(wanted.name)
     area = Area(
@@ -124,8 +203,17 @@ async def create(session: AsyncSession, scope: Scope, user_id: int, wanted: Area
     return await get(session, scope, user_id, area.id)
 
 
-async def change(session: AsyncSession, scope: Scope, user_id: int, area_id: int, patch: AreaPatch) -> AreaOut:
-    """Change an AREA. What its trigger remembers is kept unless the action or its parameters change."""
+async def change(
+    session: AsyncSession,
+    scope: Scope,
+    user_id: int,
+    area_id: int,
+    patch: AreaPatch,
+    checked: Checked | None = None,
+) -> AreaOut:
+    """Change an AREA. What its trigger remembers is kept unless the action or its parameters change. `checked` is what
+    `check_change` made of the patch's parts, if the caller has it.
+    """
     area = await own(session, user_id, area_id, lock=True)
     _refuse_nul(patch.description)
     given = patch.model_fields_set
@@ -138,7 +226,10 @@ async def change(session: AsyncSession, scope: Scope, user_id: int, area_id: int
     if patch.is_active is not None:
         area.is_active = patch.is_active
     if patch.action or patch.reaction:
-        await _change_parts(session, scope, area, patch, was_active=was_active)
+        if checked is None:
+            old = await parameters.present(session, scope, area)
+            checked = await check(session, scope, patch.action, patch.reaction, old)
+        await _change_parts(session, scope, area, checked, was_active=was_active)
     elif area.is_active != was_active:
         await _rewatch(session, scope, area)
     if patch.when_off is not None:
@@ -165,43 +256,18 @@ async def _check_stored(session: AsyncSession, user_id: int, config: Config) -> 
         )
 
 
-async def _change_parts(session: AsyncSession, scope: Scope, area: Area, patch: AreaPatch, *, was_active: bool) -> None:
-    old = await parameters.present(session, scope, area)
-    parts = await _parts(
-        session,
-        scope.registry,
-        patch.action.component if patch.action else old.action,
-        patch.reaction.component if patch.reaction else old.reaction,
-    )
-    same_action, same_reaction = parts.action.key == old.action, parts.reaction.key == old.reaction
-    user_id = area.user_id
-    given: dict[str, Mapping[str, Any]] = {"action": old.action_parameters, "reaction": old.reaction_parameters}
-    named: dict[str, Part | None] = {"action": patch.action, "reaction": patch.reaction}
-    for place, component, same in (("action", parts.action, same_action), ("reaction", parts.reaction, same_reaction)):
-        part = named[place]
-        if part is not None:
-            unmasked = secrets.unmask(component, part.parameters, given[place] if same else {})
-            part = part.model_copy(update={"parameters": unmasked})
-            named[place] = part = await secrets.without_login(session, scope, user_id, component, part, place)
-            given[place] = part.parameters
-    config = replace(
-        secrets.without_masks(parts, _texts(parts, given["action"], given["reaction"])),
-        action_connection=await secrets.connection(
-            session, user_id, parts.action, named["action"], "action", old.action, old.action_connection
-        ),
-        reaction_connection=await secrets.connection(
-            session, user_id, parts.reaction, named["reaction"], "reaction", old.reaction, old.reaction_connection
-        ),
-    )
-    compile_config(scope.registry, config)
+async def _change_parts(session: AsyncSession, scope: Scope, area: Area, checked: Checked, *, was_active: bool) -> None:
+    parts, old = checked.parts, checked.old
+    config = await _settle(session, scope, area.user_id, checked)
     area.component_action_id, area.component_reaction_id = parts.action_row.id, parts.reaction_row.id
     stored = await parameters.store(session, scope.keyring, area.id, parts, config)
-    await _check_stored(session, user_id, stored)
+    await _check_stored(session, area.user_id, stored)
     latest = await session.scalar(select(func.max(AreaVersion.version)).where(AreaVersion.area_id == area.id))
     session.add(AreaVersion(area_id=area.id, version=(latest or 0) + 1, config=stored.as_json()))
     watched = {key: value for key, value in config.action_parameters.items() if key != "only_if"}
     watched_before = {key: value for key, value in old.action_parameters.items() if key != "only_if"}
     moved = config.action_connection != old.action_connection
+    same_action = parts.action.key == old.action
     if not same_action or moved or watched != watched_before or area.is_active != was_active:
         await triggers.watch(session, scope, area, parts.action, config, renew=not same_action)
 
@@ -312,12 +378,6 @@ def _of_service(statement: Select[int], registry: Registry, slug: str) -> Select
     name = registry.services[slug].name if slug in registry.services else slug
     ids = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == name)
     return statement.where(Area.component_action_id.in_(ids) | Area.component_reaction_id.in_(ids))
-
-
-async def plan(session: AsyncSession, scope: Scope, wanted: AreaIn) -> Plan:
-    """Compile an AREA that is not saved. Raises `Invalid`."""
-    parts = await _parts(session, scope.registry, wanted.action.component, wanted.reaction.component)
-    return compile_config(scope.registry, _texts(parts, wanted.action.parameters, wanted.reaction.parameters))
 
 
 # Carry in and out

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import connections
 from area.areas.parameters import Parts
-from area.areas.plans import MASK, Config, Scope, to_text
+from area.areas.plans import MASK, Config, to_text
 from area.connections import vault
 from area.kit.crypto import Keyring
 from area.kit.problems import Conflict, Invalid
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from area.areas import Part
 
 
-async def without_login(
-    session: AsyncSession, scope: Scope, user_id: int, component: Action | Reaction, part: "Part", place: str
-) -> "Part":
-    """A part whose address has no user name and password in it: they are in a credential, which the part uses."""
+def without_login(component: Action | Reaction, part: "Part", place: str) -> tuple["Part", Mapping[str, Any] | None]:
+    """A part without the user name and password in its address, and these as a credential takes them; None if there are none."""
     auth = component.service.auth
     if not isinstance(auth, Credentials) or not auth.optional:
-        return part
+        return part, None
     for name, one in by_name(component.params).items():
         value = part.parameters.get(name)
         found = keys.split(value) if one.holds == "address" and isinstance(value, str) else None
@@ -37,11 +35,9 @@ async def without_login(
         if part.connection:
             said = "There is a password in the address and a credential. Remove one of them."
             raise Invalid.field(f"{place}.parameters.{name}", said)
-        address, given = found
-        called = await keep_lifted(session, scope.keyring, scope.registry, component.service, user_id, given)
-        parameters = {**part.parameters, name: address}
-        return part.model_copy(update={"parameters": parameters, "connection": called})
-    return part
+        address, login = found
+        return part.model_copy(update={"parameters": {**part.parameters, name: address}}), login
+    return part, None
 
 
 async def connection(

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
-from area.areas import AreaIn
+from area.areas import Checked
 from area.areas.parameters import configs
 from area.areas.parameters import present as present_config
 from area.areas.plans import MASK, Plan, compile_config, field_errors, to_text
@@ -57,7 +57,7 @@ def scope(state: State) -> areas.Scope:
 
 
 async def preview(
-    session: AsyncSession, state: State, user_id: int, wanted: AreaIn | int, data: dict[str, Any] | None = None
+    session: AsyncSession, state: State, user_id: int, wanted: Checked | int, data: dict[str, Any] | None = None
 ) -> Preview:
     """Fill an AREA (saved or not) with `data`, else with its last event, else with the action's sample; send nothing."""
     if isinstance(wanted, int):
@@ -65,7 +65,7 @@ async def preview(
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
         last = None if data is not None else await _last_event(session, area.id)
     else:
-        plan, last = await areas.plan(session, scope(state), wanted), None
+        plan, last = wanted.plan, None
     sample = data is None and last is None
     event = data if data is not None else last if last is not None else sample_of(state.registry, plan.action)
     return await _preview(plan, event, sample=sample, timezone=await _timezone(session, user_id))

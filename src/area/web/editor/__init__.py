@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from area import areas
-from area.areas import AreaIn, AreaPatch, parameters, secrets
+from area.areas import AreaIn, AreaPatch, Checked, parameters, secrets
 from area.areas.plans import MASK, Scope, action_errors, to_text
 from area.areas.views import AreaOut
 from area.catalog import ComponentView, ServiceView
@@ -180,12 +180,15 @@ async def _show(
             forms.tidy(origin.start, view, side)
     kept = origin.kept(form)
     asked = forms.wanted(form, action, reaction, kept) if action and reaction else None
-    errors = await _errors(page, session, scope, form, action, asked, kept)
     changed = _differs(form, origin.start)
+    checked, errors = None, dict[str, list[str]]()
+    if not save or origin.area is None or changed & PARTS:
+        checked, errors = await _check(page, session, scope, origin, form, sight, action, asked, kept, saving=save)
+    errors |= _missing(page, form)
     if save and asked and (not errors or (origin.area and not changed & PARTS)):
         try:
             async with session.begin_nested():
-                area = await _save(page, session, scope, origin, asked, parts=bool(changed & PARTS))
+                area = await _save(page, session, scope, origin, asked, checked, parts=bool(changed & PARTS))
             await drafts.remove(session, page.user.id, origin.key)
             return page.to(f"/areas/{area.id}", said=page.say("Saved."))
         except Invalid as error:
@@ -197,7 +200,7 @@ async def _show(
         kept_draft = await _keep(session, page, origin, form, halves, changed=bool(changed))
     await sides.note_connections(page, session, halves, form, origin.address)
     _fill(page, halves, services, form, sight, kept, errors)
-    preview = await _preview(page, session, halves, form, origin, asked if not errors else None)
+    preview = await _preview(page, session, halves, form, origin, checked if not errors else None)
     if save:
         sight.focus = "errors"
     elif sight.focus.startswith("first-"):
@@ -242,24 +245,38 @@ def _fill(
             half.picker = sides.picker(page, services, side, sight)
 
 
-async def _errors(
+async def _check(
     page: Page,
     session: AsyncSession,
     scope: Scope,
+    origin: Origin,
     form: Form,
+    sight: Sight,
     action: ComponentView | None,
     asked: AreaIn | None,
     kept: Mapping[Side, set[str]],
-) -> dict[str, list[str]]:
-    """Everything that is wrong, by field: `a.url`; `a` for what is wrong with all of a side."""
-    errors: dict[str, list[str]] = {}
-    if asked:
-        try:
-            await areas.plan(session, scope, asked)
-        except Invalid as error:
-            errors = sides.by_field(error.errors)
-    elif action and (code := scope.registry.action(action.key)):
-        errors = sides.by_field(action_errors(code, forms.parameters(form, action, "action", kept["action"])))
+    *,
+    saving: bool,
+) -> tuple[Checked | None, dict[str, list[str]]]:
+    """What the form describes, compiled; or what is wrong with it, by field: `a.url`; `a` for what is wrong with all of a side."""
+    try:
+        if asked and origin.area:
+            parts = asked.action, asked.reaction
+            return await areas.check_change(session, scope, page.user.id, origin.area.id, *parts, saving=saving), {}
+        if asked:
+            return await areas.check(session, scope, asked.action, asked.reaction, saving=saving), {}
+    except Invalid as error:
+        return None, sides.by_field(error.errors)
+    except Problem as error:
+        sight.problem = page.tell(error)
+    if not asked and action and (code := scope.registry.action(action.key)):
+        return None, sides.by_field(action_errors(code, forms.parameters(form, action, "action", kept["action"])))
+    return None, {}
+
+
+def _missing(page: Page, form: Form) -> dict[str, list[str]]:
+    """What is not chosen or not complete yet, by field."""
+    errors = {}
     if sides.row_errors(page, form):
         errors["a.only_if"] = [page.say("A line of the condition is not complete.")]
     if not form.action:
@@ -275,7 +292,7 @@ async def _preview(
     halves: Mapping[Side, Half],
     form: Form,
     origin: Origin,
-    asked: AreaIn | None,
+    checked: Checked | None,
 ) -> dict[str, Any]:
     """What the reaction would be given, on the last event of this AREA or else on the action's sample."""
     action, reaction = halves["action"].view, halves["reaction"].view
@@ -287,7 +304,7 @@ async def _preview(
     event, sample = await control.event_of(
         session, page.state, page.user.id, code, origin.area.id if origin.area else None
     )
-    dry = await control.preview(session, page.state, page.user.id, asked, event) if asked else None
+    dry = await control.preview(session, page.state, page.user.id, checked, event) if checked else None
     return {
         "chips": forms.chips(action, event),
         "event": event,
@@ -344,11 +361,18 @@ PARTS = frozenset(
 
 
 async def _save(
-    page: Page, session: AsyncSession, scope: Scope, origin: Origin, asked: AreaIn, *, parts: bool
+    page: Page,
+    session: AsyncSession,
+    scope: Scope,
+    origin: Origin,
+    asked: AreaIn,
+    checked: Checked | None,
+    *,
+    parts: bool,
 ) -> AreaOut:
     """Create or change. Parts that did not change are not given: they may stay even if they are switched off now."""
     if origin.area is None:
-        return await areas.create(session, scope, page.user.id, asked)
+        return await areas.create(session, scope, page.user.id, asked, checked)
     patch = AreaPatch(name=asked.name, description=asked.description, is_active=asked.is_active)
     if parts:
         patch = AreaPatch(
@@ -358,4 +382,4 @@ async def _save(
             action=asked.action,
             reaction=asked.reaction,
         )
-    return await areas.change(session, scope, page.user.id, origin.area.id, patch)
+    return await areas.change(session, scope, page.user.id, origin.area.id, patch, checked)
