@@ -20,7 +20,7 @@ from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
 from area.sdk.fields import Field, fields
 from area.sdk.timers import Timer
-from area.web.editor.forms import readable
+from area.web.editor.inputs import readable
 from area.web.parts import language, reasons
 
 HERE = Path(__file__).parent

@@ -1,31 +1,22 @@
-"""The editor's form: made from an AREA, a recipe, a draft or what was posted; turned into an AREA and into fields to show."""
+"""The editor's form: made from an AREA, a recipe, a draft or what was posted, and turned into an AREA."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, Field
 
 from area.areas import AreaIn, AreaOut, Part
-from area.areas.plans import MASK, filling_of, to_text
+from area.areas.plans import MASK, to_text
 from area.catalog import ComponentView, VariableView
-from area.kit.budget import MAX_FILLED, Budget
-from area.kit.template import RenderError, TemplateError, as_text
 from area.kit.text import clean_text
-from area.registry import Registry
-from area.sdk.fields import by_name
 from area.web.editor import rows
 from area.web.editor.recipes import Recipe
 from area.web.editor.rows import Row, Rows
 
 Side = Literal["action", "reaction"]
-Kind = Literal["text", "long", "number", "switch", "date", "email", "url", "json", "select", "secret"]
-LONG = frozenset({"body", "text", "html", "content", "message", "description", "summary", "payload"})
-SHORT = {"url": "URL", "html": "HTML", "id": "ID", "cc": "Cc", "bcc": "Bcc", "qos": "QoS", "json": "JSON"}
+SIDES: tuple[Side, Side] = ("action", "reaction")
 MOST_ROWS = 20
-MOST_KEYS = 12  # of an object in an event that are offered to be used
-MOST_LOOKED_AT = 100  # keys of one object
 
 
 class Form(BaseModel):
@@ -74,46 +65,6 @@ class Form(BaseModel):
             }
         )
         return kept.model_dump(mode="json")
-
-
-class FieldView(BaseModel):
-    """One input."""
-
-    id: str
-    name: str
-    variable: str
-    label: str
-    kind: Kind
-    value: str
-    hint: str
-    placeholder: str
-    required: bool
-    choices: dict[str, str]  # each as it is and as it is read
-    default: str
-    kept: bool  # there is a secret already
-    removed: bool
-    several_lines: bool
-    errors: list[str]
-    fillable: bool
-    options: str = ""  # where to ask what may be chosen
-    chosen: str = ""  # how what was chosen there is called
-    movable: bool = False  # whether there is a secret in it that a credential can hold
-
-
-class Shown(BaseModel):
-    """One parameter as it would be sent."""
-
-    label: str
-    value: str
-    error: str = ""
-
-
-class Chip(BaseModel):
-    """A value that can be inserted."""
-
-    path: str
-    description: str
-    example: str
 
 
 # Made
@@ -226,7 +177,7 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 def tidy(form: Form, view: ComponentView, side: Side) -> None:
     """Forget what says no more than what is left out: a switch as it is by itself."""
     for one in view.parameters:
-        if one.type == "boolean" and form.values(side).get(one.name) == _default(one):
+        if one.type == "boolean" and form.values(side).get(one.name) == default_of(one):
             del form.values(side)[one.name]
 
 
@@ -269,166 +220,8 @@ def suggested(action: ComponentView | None, reaction: ComponentView | None) -> s
     return f"{action.title} → {reaction.title}"[:255] if action and reaction else ""
 
 
-# Shown
-
-
-def readable(name: str) -> str:
-    """A parameter's name as people read it: `minutes_before` is Minutes before."""
-    words = [SHORT.get(word, word) for word in name.split("_")]
-    first = words[0]
-    return " ".join([first[:1].upper() + first[1:], *words[1:]])
-
-
-def field_views(
-    form: Form,
-    view: ComponentView,
-    side: Side,
-    kept: set[str],
-    errors: Mapping[str, Sequence[str]],
-    say: Callable[[str], str],
-) -> list[FieldView]:
-    """The inputs of a component, in their order; `say` translates what the service says."""
-    found = []
-    for one in view.parameters:
-        wrong = errors.get(f"{side[0]}.{one.name}", ())
-        found.append(_field_view(form, one, view, side, say, kept=one.name in kept, errors=wrong))
-    return found
-
-
-def _field_view(
-    form: Form,
-    one: VariableView,
-    view: ComponentView,
-    side: Side,
-    say: Callable[[str], str],
-    *,
-    kept: bool,
-    errors: Sequence[str],
-) -> FieldView:
-    name = f"{side[0]}.{one.name}"
-    value = form.values(side).get(one.name, "")
-    default = _default(one)
-    kind = _kind(one, value, side, several_lines=name in form.long)
-    return FieldView(
-        id=f"{side[0]}{view.id}-{one.name}",
-        name=name,
-        variable=one.name,
-        label=say(readable(one.name)),
-        kind=kind,
-        value="" if kind == "secret" else (value or default) if kind == "switch" else value,
-        hint=one.description or "",
-        placeholder=default or one.placeholder or "",
-        required=not one.nullable,
-        choices={choice: say(choice) for choice in one.choices or ()},
-        default=default,
-        kept=kept,
-        removed=name in form.removed,
-        several_lines=name in form.long,
-        errors=list(errors),
-        fillable=side == "reaction" and kind in ("text", "long", "json") and one.name != "delay",
-        options=f"/areas/options/{view.key}/{one.name}" if one.picker and kind in ("text", "number") else "",
-        chosen=form.names[name][1] if form.names.get(name, [""])[0] == value != "" else "",
-    )
-
-
-def _default(one: VariableView) -> str:
+def default_of(one: VariableView) -> str:
+    """What a parameter is by itself, as it would be typed."""
     if one.default is None:
         return ""
     return ("true" if one.default else "false") if isinstance(one.default, bool) else str(one.default)
-
-
-def _kind(one: VariableView, value: str, side: Side, *, several_lines: bool) -> Kind:
-    """Which input fits; one of a reaction must let {{…}} be written."""
-    if one.secret:
-        return "secret"
-    if one.choices and (not value or value in one.choices):
-        return "select"
-    if one.type == "boolean" and value in ("", "true", "false"):
-        return "switch"
-    if one.type == "json":
-        return "json"
-    if several_lines or one.name in LONG:
-        return "long"
-    if side == "reaction" or one.name == "only_if":
-        return "text"
-    if one.type == "date":
-        return "date" if not value or value[10:11] == "T" else "text"
-    if one.type in ("number", "email", "url"):
-        return one.type  # type: ignore[return-value] # one of these three
-    return "text"
-
-
-def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
-    """The names that {{…}} may use, and what is inside the objects of the event."""
-    found = []
-    for one in action.return_values:
-        value = event.get(one.name)
-        found.append(Chip(path=one.name, description=one.description or "", example=_short(value)))
-        found += islice(_inside(one.name, value), MOST_KEYS)
-    return found
-
-
-def _inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
-    """Chips for the values in an object, however deep, that are no objects themselves."""
-    if not isinstance(value, dict) or depth > 4:
-        return
-    for key, inner in islice(value.items(), MOST_LOOKED_AT):
-        if key.isidentifier() and key.isascii():
-            deeper = f"{path}.{key}"
-            if isinstance(inner, dict):
-                yield from _inside(deeper, inner, depth + 1)
-            else:
-                yield _chip(deeper, inner)
-
-
-def _chip(path: str, value: Any) -> Chip:
-    return Chip(path=path, description="", example=_short(value))
-
-
-def _short(value: Any) -> str:
-    text = " ".join(as_text(value)[:1000].split())
-    return text if len(text) <= 120 else f"{text[:119]}…"
-
-
-def filled(
-    registry: Registry,
-    form: Form,
-    action: ComponentView,
-    view: ComponentView,
-    event: Mapping[str, Any],
-    say: Callable[[str], str],
-    budget: Budget,
-) -> list[Shown]:
-    """Each parameter of the reaction as filled, or why not, also while others are wrong."""
-    budget.room = MAX_FILLED
-    names = {*event, *(one.name for one in action.return_values)}
-    reaction = registry.reaction(view.key)
-    declared = by_name(reaction.params) if reaction else {}
-    found = []
-    for one in view.parameters if reaction else []:
-        text = form.reaction_values.get(one.name, "")
-        if not text or one.name == "delay" or one.secret:
-            continue
-        label = say(readable(one.name))
-        try:
-            filling = filling_of(declared[one.name], form.reaction_values)
-            wrong = filling.check(names)
-            value = filling.render(event, budget)
-        except (TemplateError, RenderError) as error:
-            found.append(Shown(label=label, value=text, error=str(error)))
-            continue
-        value = ", ".join(map(_item, value)) if declared[one.name].several and isinstance(value, list) else shown(value)
-        found.append(Shown(label=label, value=value, error=" ".join(wrong)))
-    return found
-
-
-def _item(value: Any) -> str:
-    """One of several items; an address may have a name."""
-    return f"{value.get('name')} <{value.get('address')}>" if isinstance(value, dict) else as_text(value)
-
-
-def shown(value: Any) -> str:
-    """A filled parameter as text."""
-    return (
-        orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() if isinstance(value, dict | list) else as_text(value)
-    )

@@ -1,0 +1,74 @@
+"""Which connections the editor's halves can use, which are still to be made, and where."""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import connections
+from area.connections import ConnectionView
+from area.registry import Registry
+from area.web.editor.forms import Form, Side
+from area.web.editor.sides import Half
+from area.web.parts.pages import Page
+from area.web.services import consent_address
+
+
+async def note_connections(
+    page: Page, session: AsyncSession, halves: Mapping[Side, Half], form: Form, back: str
+) -> None:
+    """Note the connections that can be chosen, which of those chosen still need to be connected, and where; from there one comes
+    `back`.
+    """
+    registry, settings = page.state.registry, page.state.settings
+    chosen = [(one.view.key, one) for one in halves.values() if one.view and one.service]
+    views = await connections.views(session, registry, page.user.id, settings) if chosen else []
+    for key, one in chosen:
+        slug = key.partition(".")[0]
+        mine = [view for view in views if view.service == slug]
+        if not mine:
+            continue
+        named = form.connection(one.side)
+        one.optional = mine[0].optional
+        one.accounts = _accounts(page, mine, named)
+        one.connect = f"/services/{slug}?" + urlencode({"next": back})
+        one.add = f"/services/{slug}?" + urlencode({"next": back, "account": ""}) + "#add-account"
+        view = next((view for view in mine if (view.connection or "") == named), None)
+        if view is None:
+            one.connection = "missing"
+            continue
+        if view.optional and not named:
+            continue
+        together = [
+            other for other, half in chosen if other.startswith(f"{slug}.") and form.connection(half.side) == named
+        ]
+        one.connection = _missing(registry, view, key)
+        if named:
+            one.connect = f"/services/{slug}?" + urlencode({"next": back, "account": named}) + "#add-account"
+        if view.kind == "oauth2" and view.available:
+            one.connect = consent_address(slug, back, together, named)
+
+
+def _accounts(page: Page, mine: Sequence[ConnectionView], chosen: str) -> list[tuple[str, str]]:
+    """What may be chosen, where there is a choice."""
+    named = [one.connection for one in mine if one.connection]
+    if chosen and chosen not in named:
+        named.append(chosen)
+    if not named:
+        return []
+    if mine[0].optional:
+        first = page.say("None")
+    else:
+        first = page.say("Default: %(account)s", account=mine[0].account) if mine[0].account else page.say("Default")
+    return [("", first), *((one, one) for one in named)]
+
+
+def _missing(registry: Registry, view: ConnectionView, key: str) -> str:
+    """What a component still needs of its service's connection."""
+    if not view.connected:
+        return "missing" if view.available else "unavailable"
+    if view.status == "expired":
+        return "expired"
+    component = registry.action(key) or registry.reaction(key)
+    granted = set(view.scopes)
+    return "more" if component and view.kind == "oauth2" and not granted.issuperset(component.scopes) else ""

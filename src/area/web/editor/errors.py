@@ -1,0 +1,55 @@
+"""What is wrong with the editor's form: by field, which of it is shown yet, and in summary."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from area.kit.problems import FieldError
+from area.web.editor.forms import SIDES, Form, Side
+from area.web.editor.sides import Half
+from area.web.editor.sight import Sight
+from area.web.parts.pages import Page
+
+
+def of_rows(page: Page, form: Form) -> dict[str, str]:
+    """What is missing in lines of the condition, by their names."""
+    found = form.condition.rows if form.condition else []
+    return {row.name: page.say("Choose a value and what to compare it with.") for row in found if not row.complete}
+
+
+def by_field(errors: Sequence[FieldError]) -> dict[str, list[str]]:
+    """Errors as the form names its fields: `a.url`; `a` for what is wrong with all of a half."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for error in errors:
+        parts = error["field"].split(".")
+        key = parts[0][:1] if parts[0] in SIDES else parts[0]
+        if parts[1:2] == ["parameters"] and len(parts) > 2:
+            key = f"{key}.{parts[2]}"
+        if error["message"] not in found[key]:
+            found[key].append(error["message"])
+    return dict(found)
+
+
+def visible(form: Form, sight: Sight, errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The errors of what somebody has typed in, has touched, or wanted to save."""
+    typed = {f"{side[0]}.{name}" for side in SIDES for name, text in form.values(side).items() if text}
+    return {
+        key: found
+        for key, found in errors.items()
+        if sight.tried or key in typed or key in sight.touched or (key == "a.only_if" and form.condition is None)
+    }
+
+
+def summary(halves: Mapping[Side, Half], errors: Mapping[str, list[str]], form: Form) -> list[tuple[str, str, str]]:
+    """What is wrong: the id of the field, its label, and the sentence."""
+    found = []
+    for side in SIDES:
+        letter = side[0]
+        whole = f"find-{side}" if halves[side].picker else f"change-{side}"
+        found += [(whole, "", sentence) for sentence in errors.get(letter, [])]
+        for one in halves[side].fields:
+            target = one.id
+            if one.variable == "only_if":
+                target = "only-if" if form.condition is None else "row-add"
+            found += [(target, one.label, sentence) for sentence in errors.get(one.name, [])]
+    known = {one.name for side in SIDES for one in halves[side].fields} | {"a", "r"}
+    return found + [("f-name", "", sentence) for key in errors if key not in known for sentence in errors[key]]

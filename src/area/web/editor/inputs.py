@@ -1,0 +1,117 @@
+"""The inputs of a component's parameters: which kind, with which label, value, hint and errors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel
+
+from area.catalog import ComponentView, VariableView
+from area.web.editor.forms import Form, Side, default_of
+
+Kind = Literal["text", "long", "number", "switch", "date", "email", "url", "json", "select", "secret"]
+LONG = frozenset({"body", "text", "html", "content", "message", "description", "summary", "payload"})
+SHORT = {"url": "URL", "html": "HTML", "id": "ID", "cc": "Cc", "bcc": "Bcc", "qos": "QoS", "json": "JSON"}
+
+
+class FieldView(BaseModel):
+    """One input."""
+
+    id: str
+    name: str
+    variable: str
+    label: str
+    kind: Kind
+    value: str
+    hint: str
+    placeholder: str
+    required: bool
+    choices: dict[str, str]  # each as it is and as it is read
+    default: str
+    kept: bool  # there is a secret already
+    removed: bool
+    several_lines: bool
+    errors: list[str]
+    fillable: bool
+    options: str = ""  # where to ask what may be chosen
+    chosen: str = ""  # how what was chosen there is called
+    movable: bool = False  # whether there is a secret in it that a credential can hold
+
+
+def readable(name: str) -> str:
+    """A parameter's name as people read it: `minutes_before` is Minutes before."""
+    words = [SHORT.get(word, word) for word in name.split("_")]
+    first = words[0]
+    return " ".join([first[:1].upper() + first[1:], *words[1:]])
+
+
+def field_views(
+    form: Form,
+    view: ComponentView,
+    side: Side,
+    kept: set[str],
+    errors: Mapping[str, Sequence[str]],
+    say: Callable[[str], str],
+) -> list[FieldView]:
+    """The inputs of a component, in their order; `say` translates what the service says."""
+    found = []
+    for one in view.parameters:
+        wrong = errors.get(f"{side[0]}.{one.name}", ())
+        found.append(_field_view(form, one, view, side, say, kept=one.name in kept, errors=wrong))
+    return found
+
+
+def _field_view(
+    form: Form,
+    one: VariableView,
+    view: ComponentView,
+    side: Side,
+    say: Callable[[str], str],
+    *,
+    kept: bool,
+    errors: Sequence[str],
+) -> FieldView:
+    name = f"{side[0]}.{one.name}"
+    value = form.values(side).get(one.name, "")
+    default = default_of(one)
+    kind = _kind(one, value, side, several_lines=name in form.long)
+    return FieldView(
+        id=f"{side[0]}{view.id}-{one.name}",
+        name=name,
+        variable=one.name,
+        label=say(readable(one.name)),
+        kind=kind,
+        value="" if kind == "secret" else (value or default) if kind == "switch" else value,
+        hint=one.description or "",
+        placeholder=default or one.placeholder or "",
+        required=not one.nullable,
+        choices={choice: say(choice) for choice in one.choices or ()},
+        default=default,
+        kept=kept,
+        removed=name in form.removed,
+        several_lines=name in form.long,
+        errors=list(errors),
+        fillable=side == "reaction" and kind in ("text", "long", "json") and one.name != "delay",
+        options=f"/areas/options/{view.key}/{one.name}" if one.picker and kind in ("text", "number") else "",
+        chosen=form.names[name][1] if form.names.get(name, [""])[0] == value != "" else "",
+    )
+
+
+def _kind(one: VariableView, value: str, side: Side, *, several_lines: bool) -> Kind:
+    """Which input fits; one of a reaction must let {{…}} be written."""
+    if one.secret:
+        return "secret"
+    if one.choices and (not value or value in one.choices):
+        return "select"
+    if one.type == "boolean" and value in ("", "true", "false"):
+        return "switch"
+    if one.type == "json":
+        return "json"
+    if several_lines or one.name in LONG:
+        return "long"
+    if side == "reaction" or one.name == "only_if":
+        return "text"
+    if one.type == "date":
+        return "date" if not value or value[10:11] == "T" else "text"
+    if one.type in ("number", "email", "url"):
+        return one.type  # type: ignore[return-value] # one of these three
+    return "text"

@@ -1,0 +1,71 @@
+"""What the editor begins with: a saved AREA, or a new one, perhaps made from a recipe or from another AREA."""
+
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area import areas
+from area.areas.plans import MASK, Scope, to_text
+from area.areas.views import AreaOut
+from area.kit.problems import NotFound
+from area.web.editor import forms
+from area.web.editor.forms import SIDES, Form, Side
+from area.web.editor.recipes import RECIPES
+from area.web.parts.pages import Page
+
+
+class Origin(BaseModel):
+    """What is edited, and the form that the page began with; `address` leads back to it."""
+
+    key: str
+    address: str
+    area: AreaOut | None = None
+    start: Form
+    secrets_left_out: bool = False
+
+    def kept(self, form: Form) -> dict[Side, set[str]]:
+        """Names of the secrets that are stored, of the components that are still the same."""
+        parts = {} if self.area is None else {"action": self.area.action, "reaction": self.area.reaction}
+        return {
+            side: {name for name, value in parts[side].parameters.items() if value == MASK}
+            if side in parts and parts[side].component == form.component(side)
+            else set()
+            for side in SIDES
+        }
+
+    def differences(self, form: Form) -> set[str]:
+        """Names of what of the form is not as it was in the beginning."""
+        changed = {name for name in Form.model_fields if getattr(form, name) != getattr(self.start, name)}
+        return changed - {"named", "long", "names"}
+
+
+async def find(page: Page, session: AsyncSession, scope: Scope, key: str) -> Origin:
+    """What `key` names. Raises `NotFound`."""
+    word, _, rest = key.partition(":")
+    if key == "new":
+        return Origin(key=key, address="/areas/new", start=Form())
+    if word == "recipe" and rest in RECIPES:
+        start = forms.of_recipe(RECIPES[rest], page.say)
+        return Origin(key=key, address=f"/areas/new?recipe={rest}", start=start)
+    chosen = scope.registry.action(rest) if word == "action" else scope.registry.reaction(rest)
+    if word in SIDES and chosen:
+        return Origin(key=key, address=f"/areas/new?{word}={rest}", start=Form.model_validate({word: rest}))
+    number = rest if word == "copy" else key
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        area = await areas.get(session, scope, page.user.id, int(number))
+        return _copy(page, area) if word == "copy" else _saved(area)
+    raise NotFound
+
+
+def _saved(area: AreaOut) -> Origin:
+    return Origin(key=str(area.id), address=f"/areas/{area.id}/edit", area=area, start=forms.of_area(area))
+
+
+def _copy(page: Page, area: AreaOut) -> Origin:
+    name = page.say("Copy of %(name)s", name=area.name)[:255]
+    values = (*area.action.parameters.values(), *area.reaction.parameters.values())
+    return Origin(
+        key=f"copy:{area.id}",
+        address=f"/areas/new?copy={area.id}",
+        start=forms.of_area(area, name=name),
+        secrets_left_out=any(MASK in to_text(value) for value in values),
+    )

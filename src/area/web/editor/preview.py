@@ -1,0 +1,170 @@
+"""What the editor shows of an event: the values that can be inserted, and what the reaction would be given."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from area.areas import Checked
+from area.areas.plans import filling_of
+from area.catalog import ComponentView
+from area.engine import control
+from area.kit.budget import MAX_FILLED, Budget
+from area.kit.evaluation import evaluate
+from area.kit.template import RenderError, TemplateError, as_text
+from area.kit.text import dump_json
+from area.registry import Registry
+from area.sdk.fields import by_name
+from area.web.editor.forms import Form
+from area.web.editor.inputs import readable
+from area.web.parts.pages import Page
+
+MOST_KEYS = 12  # of an object in an event that are offered to be used
+MOST_LOOKED_AT = 100  # keys of one object
+
+
+class Shown(BaseModel):
+    """One parameter as it would be sent."""
+
+    label: str
+    value: str
+    error: str = ""
+
+
+class Chip(BaseModel):
+    """A value that can be inserted."""
+
+    path: str
+    description: str
+    example: str
+
+
+@dataclass
+class Look:
+    """What is shown of an event. `event` is None while no action is chosen, `sample` tells that it never happened, `dry` is the dry
+    run of an AREA in which nothing is wrong, and `due` when its delay is over.
+    """
+
+    chips: list[Chip] = field(default_factory=list)
+    event: Mapping[str, Any] | None = None
+    sample: bool = True
+    filled: list[Shown] = field(default_factory=list)
+    dry: control.Preview | None = None
+    due: datetime | None = None
+
+
+async def look(
+    page: Page,
+    session: AsyncSession,
+    form: Form,
+    action: ComponentView | None,
+    reaction: ComponentView | None,
+    checked: Checked | None,
+    area_id: int | None,
+) -> Look:
+    """What the reaction would be given, on the last event of this AREA or else on the action's sample."""
+    code = page.state.registry.action(action.key) if action else None
+    if action is None or code is None:
+        return Look()
+    event, sample = await control.event_of(session, page.state, page.user.id, code, area_id)
+    dry = await control.preview(session, page.state, page.user.id, checked, event) if checked else None
+    return Look(
+        chips=chips(action, event),
+        event=event,
+        sample=sample,
+        filled=await _filled(page, form, action, reaction, event) if reaction else [],
+        dry=dry,
+        due=datetime.fromisoformat(dry.due) if dry and dry.due else None,
+    )
+
+
+async def _filled(
+    page: Page, form: Form, action: ComponentView, reaction: ComponentView, event: Mapping[str, Any]
+) -> list[Shown]:
+    say = page.words(reaction.service)
+
+    def work(budget: Budget) -> list[Shown]:
+        return filled(page.state.registry, form, action, reaction, event, say, budget)
+
+    return await evaluate(work, Budget(), len(dump_json(event)))
+
+
+def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
+    """The names that {{…}} may use, and what is inside the objects of the event."""
+    found = []
+    for one in action.return_values:
+        value = event.get(one.name)
+        found.append(Chip(path=one.name, description=one.description or "", example=_short(value)))
+        found += islice(_inside(one.name, value), MOST_KEYS)
+    return found
+
+
+def _inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
+    """Chips for the values in an object, however deep, that are no objects themselves."""
+    if not isinstance(value, dict) or depth > 4:
+        return
+    for key, inner in islice(value.items(), MOST_LOOKED_AT):
+        if key.isidentifier() and key.isascii():
+            deeper = f"{path}.{key}"
+            if isinstance(inner, dict):
+                yield from _inside(deeper, inner, depth + 1)
+            else:
+                yield _chip(deeper, inner)
+
+
+def _chip(path: str, value: Any) -> Chip:
+    return Chip(path=path, description="", example=_short(value))
+
+
+def _short(value: Any) -> str:
+    text = " ".join(as_text(value)[:1000].split())
+    return text if len(text) <= 120 else f"{text[:119]}…"
+
+
+def filled(
+    registry: Registry,
+    form: Form,
+    action: ComponentView,
+    view: ComponentView,
+    event: Mapping[str, Any],
+    say: Callable[[str], str],
+    budget: Budget,
+) -> list[Shown]:
+    """Each parameter of the reaction as filled, or why not, also while others are wrong."""
+    budget.room = MAX_FILLED
+    names = {*event, *(one.name for one in action.return_values)}
+    reaction = registry.reaction(view.key)
+    declared = by_name(reaction.params) if reaction else {}
+    found = []
+    for one in view.parameters if reaction else []:
+        text = form.reaction_values.get(one.name, "")
+        if not text or one.name == "delay" or one.secret:
+            continue
+        label = say(readable(one.name))
+        try:
+            filling = filling_of(declared[one.name], form.reaction_values)
+            wrong = filling.check(names)
+            value = filling.render(event, budget)
+        except (TemplateError, RenderError) as error:
+            found.append(Shown(label=label, value=text, error=str(error)))
+            continue
+        value = ", ".join(map(_item, value)) if declared[one.name].several and isinstance(value, list) else shown(value)
+        found.append(Shown(label=label, value=value, error=" ".join(wrong)))
+    return found
+
+
+def _item(value: Any) -> str:
+    """One of several items; an address may have a name."""
+    return f"{value.get('name')} <{value.get('address')}>" if isinstance(value, dict) else as_text(value)
+
+
+def shown(value: Any) -> str:
+    """A filled parameter as text."""
+    return (
+        orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() if isinstance(value, dict | list) else as_text(value)
+    )
