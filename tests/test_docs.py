@@ -12,6 +12,7 @@ from area.registry import registry
 from area.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ["settings.md", "cli.md", "api.md", "components.md", "rooms.md", "../images/rooms.svg", "../services.md"]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def made() -> dict[str, str]:
     return reference.pages()
 
 
-@pytest.mark.parametrize("name", ["settings.md", "cli.md", "api.md", "components.md", "../services.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_the_reference_is_up_to_date(made, name):
     page = DOCS / "reference" / name
     assert page.is_file(), "run `make docs`"
@@ -76,3 +77,18 @@ def test_decisions_have_their_form():
         assert re.match(rf"# {one.name[:4]}: \S", text), one.name
         headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Kept by"], one.name
+
+
+def test_the_walks_lead_through_code_that_is_there():
+    package = DOCS.parent / "src/area"
+    text = (DOCS / "explanation/architecture.md").read_text("utf-8")
+    steps = re.findall(r"^\d+\. (`[\w/]+\.py`.*?)(?=^\d+\. |^\n)", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(steps) > 25
+    for step in steps:
+        files = [package / name for name in re.findall(r"`([\w/]+\.py)`", step)]
+        assert all(file.is_file() for file in files), step
+        code = "".join(file.read_text("utf-8") for file in files)
+        for name in re.findall(r"`(?:\w+\.)?(\w+)\(\)`", step):
+            assert f"def {name}(" in code, f"no {name}() there any more: {step}"
+        for name in re.findall(r"`([A-Z][a-z]+)`", step):
+            assert name in code, f"no {name} there any more: {step}"

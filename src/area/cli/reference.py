@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from area.cli import rooms
 from area.cli.verified import anchor
 
 FOLDER = Path("docs/reference")
@@ -20,6 +21,8 @@ def pages() -> dict[str, str]:
         "cli.md": _cli,
         "api.md": _api,
         "components.md": _components,
+        "rooms.md": _rooms,
+        "../images/rooms.svg": rooms.picture,
         "../services.md": _verified,
     }
     return {name: "\n".join([NOTE, *maker()]).rstrip() + "\n" for name, maker in makers.items()}
@@ -234,6 +237,19 @@ def _verified() -> Iterator[str]:
     from area.registry import registry
 
     yield from verified.page(registry())
+
+
+# The code
+
+
+def _rooms() -> Iterator[str]:
+    yield "# Rooms\n"
+    yield "The packages and modules of `src/area/`, by the floors of the import contract in `pyproject.toml`: a room imports only from"
+    yield "floors below its own, and `lint-imports` (in `make check`) refuses anything else. How they work together:"
+    yield "[architecture](../explanation/architecture.md). In the picture, a dot stands for the import of the room above it by the room"
+    yield "to its left.\n"
+    yield "![Rooms by floor, and which other rooms each imports](../images/rooms.svg)\n"
+    yield from _table(("floor", "room", "what it is", "imports"), list(rooms.rows()))
 
 
 def _fields(declared: Sequence[Any], *, given: bool) -> Iterator[str]:
