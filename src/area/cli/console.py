@@ -216,9 +216,9 @@ async def find_user(session: "AsyncSession", login: str | None) -> "UserView":
     if login is None:
         several = await accounts.users(session, limit=2)
         if not several:
-            raise Failed("There is no account yet: make one with `area user create`.")
+            raise Failed("No accounts yet. Create one with `area user create`.")
         if len(several) > 1:
-            raise Failed("There are several accounts: say whose with --user.")
+            raise Failed("There are several accounts. Choose one with --user.")
         return several[0]
     try:
         return await accounts.find(session, login)

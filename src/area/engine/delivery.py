@@ -214,7 +214,7 @@ class Delivery:
             async with pool.acquire() as conn, conn.transaction():
                 letter = await self._letter(conn, one)
             if letter is None:
-                await pool.execute(GIVEN_UP, one.id, "Nobody is to get it any more.")
+                await pool.execute(GIVEN_UP, one.id, "No longer needed.")
                 return
             said = await send(letter)
         except Refused as error:
@@ -225,7 +225,7 @@ class Delivery:
             if is_away(error):
                 raise
             log.exception("mail.bug", mail=one.id)
-            await self._refused(pool, one, f"AREA met an error of its own ({type(error).__name__}).", permanent=False)
+            await self._refused(pool, one, f"AREA had an internal error ({type(error).__name__}).", permanent=False)
         else:
             async with pool.acquire() as conn, conn.transaction():
                 await conn.execute(SENT, one.id)

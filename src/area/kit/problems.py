@@ -49,7 +49,7 @@ class SecondFactorRequired(Problem):
     """
 
     code, title, status = "second_factor_required", "Second factor required", 401
-    default = "Enter the code of your authenticator app, or use a passkey."
+    default = "Enter the code from your authenticator app, or use a passkey."
 
     def __init__(self, ticket: str, methods: Sequence[str], passkey: Mapping[str, Any] | None) -> None:
         super().__init__()
