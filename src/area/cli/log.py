@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from area import runs
 from area.cli import console
 
 if TYPE_CHECKING:
@@ -98,6 +97,7 @@ async def _until_over(state: "State", user_id: int, execution_id: int, seconds: 
     """The execution, once it is over or the time is."""
     import asyncio
 
+    from area import runs
     from area.engine import control
 
     end = time.monotonic() + seconds
@@ -182,6 +182,7 @@ async def _follow(state: "State", user_id: int | None, area_id: int | None, coun
 
 
 async def _print(state: "State", ids: dict[int, list[int]], area_id: int | None, *, as_json: bool) -> None:
+    from area import runs
 
     found: list[ExecutionLine] = []
     async with state.database.sessions() as session:
