@@ -1,6 +1,10 @@
-"""All that a connector may import."""
+"""What a connector imports. What only some need is in the rooms beside: `forms`, `keys`, `mail`, `shapes`, `selection`, `decoding`,
+`sockets`, `dedupe`, and in `testing` what their tests need. The linter holds connectors to these.
+"""
 
-from area.sdk.answers import Made, Output, compose, composed, lookup, output
+from area.kit.clock import now
+from area.kit.net import Blocked, Guard
+from area.sdk.answers import Made, Output, composed, fill_template, lookup, output
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.credentials import Credentials
 from area.sdk.decoding import Reader
@@ -35,6 +39,7 @@ __all__ = [
     "Account",
     "Action",
     "AuthExpired",
+    "Blocked",
     "ConnectorError",
     "Context",
     "Credentials",
@@ -43,6 +48,7 @@ __all__ = [
     "Failure",
     "Firing",
     "Gone",
+    "Guard",
     "Headers",
     "Hint",
     "Hook",
@@ -74,17 +80,18 @@ __all__ = [
     "account_ids",
     "address_token",
     "bearer_jwt",
-    "compose",
     "composed",
     "daily",
     "entered",
     "explain",
+    "fill_template",
     "hmac_sha1",
     "hmac_sha256",
     "hmac_timestamped",
     "hmac_versioned",
     "lookup",
     "new_events",
+    "now",
     "output",
     "param",
     "parse",
@@ -111,6 +118,6 @@ __getattr__ = renamed(
         "whose": "account_ids",
         "news": "new_events",
         "stamp": "timestamp",
-        "fill": "compose",
+        "fill": "fill_template",
     },
 )

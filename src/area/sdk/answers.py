@@ -22,7 +22,7 @@ class Output(BaseModel):
         templates, paths = _extras(cls, "filled"), _extras(cls, "look")
         if not isinstance(values, Mapping) or not (templates or paths):
             return values
-        made: dict[str, Any] = {name: compose(template, values) for name, template in templates.items()}
+        made: dict[str, Any] = {name: fill_template(template, values) for name, template in templates.items()}
         made |= {name: lookup(path, values) for name, path in paths.items()}
         return {**values, **{name: value for name, value in made.items() if value is not None}}
 
@@ -60,7 +60,7 @@ def lookup(path: str, values: Any, default: Any = None) -> Any:
     return next((value for value in there if value != ""), there[0] if there else default)
 
 
-def compose(template: str, values: Any) -> str | None:
+def fill_template(template: str, values: Any) -> str | None:
     """The template with what is at each path in braces; None when one of them is not there."""
     text = ""
     for place, part in enumerate(template.replace("}", "{").split("{")):
@@ -105,5 +105,5 @@ def _extras(model: type[BaseModel], kind: str) -> dict[str, str]:
 
 
 __getattr__ = renamed(
-    __name__, {"found": "output", "filled": "composed", "Row": "Output", "look": "lookup", "fill": "compose"}
+    __name__, {"found": "output", "filled": "composed", "Row": "Output", "look": "lookup", "fill": "fill_template"}
 )

@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel
 from typing_extensions import override
 
-from area.sdk.answers import compose, lookup
+from area.sdk.answers import fill_template, lookup
 from area.sdk.errors import Permanent
 from area.sdk.renamed import renamed
 
@@ -128,7 +128,7 @@ def account_ids(path: str, id: str = "") -> Callable[[Request], list[str]]:  # n
     def accounts(request: Request) -> list[str]:
         told = lookup(path, request.json())
         each = told if isinstance(told, list) else [told]
-        names: list[Any] = [compose(id, one) if "{" in id else lookup(id, one) if id else one for one in each]
+        names: list[Any] = [fill_template(id, one) if "{" in id else lookup(id, one) if id else one for one in each]
         if not all(isinstance(one, str) for one in names):
             raise Permanent("It is not told whose account it is about.")
         return names

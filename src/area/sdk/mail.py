@@ -12,7 +12,7 @@ from area.kit.mime import Mailbox, Message
 from area.kit.template import as_text
 from area.sdk.shapes import HTML, Shape, Shaped
 
-__all__ = ["Addresses", "Letter", "Mailbox", "Message", "addresses", "compose", "mailboxes", "recipients"]
+__all__ = ["Addresses", "Letter", "Mailbox", "Message", "addresses", "compose", "mailboxes", "mime", "recipients"]
 
 MOST = 100  # addresses of one field; RFC 5321 §4.5.3.1.8 asks servers for no more
 # A quote without an end reaches to the end of the text, and nothing is tried twice: time grows with the length alone.

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from area.kit.http import RequestFailed, Response
 from area.kit.oauth2 import Quirks, Server
-from area.sdk.answers import compose, lookup
+from area.sdk.answers import fill_template, lookup
 from area.sdk.errors import Permanent
 from area.sdk.http import Access
 
@@ -47,7 +47,7 @@ def profile(
 
     async def account(ctx: "Context") -> Account:
         me = await ctx.http.ask(method, path, dict[str, Any], **options)
-        known, called = (compose(one, me) if "{" in one else lookup(one, me) for one in (id, name))
+        known, called = (fill_template(one, me) if "{" in one else lookup(one, me) for one in (id, name))
         address = lookup(email, me) if email else None
         if known is None:
             raise Permanent("The vendor does not say who you are.")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from area.kit.http import Client
 from area.sdk import signature
-from area.sdk.answers import compose, lookup
+from area.sdk.answers import fill_template, lookup
 from area.sdk.context import Context
 from area.sdk.credentials import Credentials
 from area.sdk.dedupe import OVERLAP
@@ -421,8 +421,10 @@ class Service:
         """
 
         async def options(ctx: Context, form: Mapping[str, str]) -> list[Option]:
-            address = compose(url, {key: quote(text, safe="") for key, text in form.items() if text})
-            query = {key: compose(text, {k: v for k, v in form.items() if v}) for key, text in (params or {}).items()}
+            address = fill_template(url, {key: quote(text, safe="") for key, text in form.items() if text})
+            query = {
+                key: fill_template(text, {k: v for k, v in form.items() if v}) for key, text in (params or {}).items()
+            }
             if address is None or None in query.values():
                 return []
             rows = [row async for row in ctx.http.rows(address, params=query, **more)]
@@ -501,7 +503,7 @@ def _picking(function: Callable[..., Awaitable[list[Option]]], place: str) -> Pi
 def _text(path: Shown, row: Any) -> str:
     if callable(path):
         return path(row)
-    return (compose(path, row) or "") if "{" in path else str(lookup(path, row, "")) if path else ""
+    return (fill_template(path, row) or "") if "{" in path else str(lookup(path, row, "")) if path else ""
 
 
 def _event_model(hint: Any, place: str) -> type[BaseModel]:

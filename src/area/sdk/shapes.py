@@ -16,8 +16,8 @@ from area.kit.template.filling import Split, json_document
 from area.kit.template.places import Place
 
 __all__ = [
-    "ADDRESS", "HTML", "ITEMS", "JSON", "MARKDOWN", "MENTIONS", "Items", "Place", "Shape", "Shapes", "by_format", "items",
-    "listed", "marks", "segments",
+    "ADDRESS", "HTML", "ITEMS", "JSON", "MARKDOWN", "MENTIONS", "Items", "Place", "Shape", "Shapes", "as_text",
+    "by_format", "items", "json_document", "listed", "marks", "places", "segments",
 ]  # fmt: skip
 
 MOST_ITEMS = 100

@@ -4,10 +4,13 @@ import socket
 import ssl
 from functools import cache
 
+from area.kit.fair import Fair, Full
 from area.kit.net import LookupFailed
 from area.sdk.errors import ConnectorError, Permanent, Retry
 
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+
+__all__ = ["Fair", "Full", "explain", "tls_context"]
 
 
 def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: str) -> ConnectorError:

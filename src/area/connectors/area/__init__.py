@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from area.sdk import Context, Event, Events, Failure, Option, Service, param
-from area.sdk.answers import Output, output
+from area.sdk import Context, Event, Events, Failure, Option, Output, Service, output, param
 
 service = Service(
     "area",

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from area.connectors.bluesky.session import begin, call, refusal, whose
-from area.sdk import AuthExpired, Context, Event, Events, Permanent, Service, param, parse
-from area.sdk.answers import Output, composed, output
+from area.sdk import AuthExpired, Context, Event, Events, Output, Permanent, Service, composed, output, param, parse
 from area.sdk.forms import form, secret, server
 from area.sdk.shapes import MENTIONS
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, HttpUrl
 
-from area.sdk import Context, Event, Events, Reader, Response, Retry, Service, ZoneName, param
-from area.sdk.answers import Output, output
+from area.sdk import Context, Event, Events, Output, Reader, Response, Retry, Service, ZoneName, output, param
 from area.sdk.keys import Login, credentials
 
 service = Service(

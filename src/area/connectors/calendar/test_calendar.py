@@ -17,10 +17,9 @@ from pydantic import ValidationError
 
 from area.connectors.calendar import Calendar, Starting, event_starts, ics
 from area.kit.http import Client
-from area.kit.net import Guard
 from area.kit.sandbox import DecodeError, Decoder
 from area.kit.zygote import Unreadable
-from area.sdk import Context, Event, Http, Permanent, Platform, Retry
+from area.sdk import Context, Event, Guard, Http, Permanent, Platform, Retry
 from area.sdk.decoding import documents
 
 PARIS = ZoneInfo("Europe/Paris")

@@ -5,8 +5,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from area.sdk import Context, Event, Events, OAuth2, Pages, Service, lookup, param, parse, profile, without_blanks
-from area.sdk.answers import Made, Output, composed, output
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Made,
+    OAuth2,
+    Output,
+    Pages,
+    Service,
+    composed,
+    lookup,
+    output,
+    param,
+    parse,
+    profile,
+    without_blanks,
+)
 from area.sdk.forms import form, secret, tried
 from area.sdk.shapes import Shape, marks
 

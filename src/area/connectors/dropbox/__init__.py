@@ -6,13 +6,29 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.sdk import Context, Event, Events, Gone, Inbound, Option, Service, account_ids, new_events, param
-from area.sdk.answers import Output, output
-from area.sdk.events import Reply, Request
-from area.sdk.http import Pages, parse
-from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Gone,
+    Inbound,
+    OAuth2,
+    Option,
+    Output,
+    Pages,
+    Quirks,
+    Reply,
+    Request,
+    Service,
+    account_ids,
+    hmac_sha256,
+    new_events,
+    output,
+    param,
+    parse,
+    profile,
+)
 from area.sdk.shapes import Shape, segments
-from area.sdk.verify import hmac_sha256
 
 EVERY = timedelta(minutes=2)
 AT_ONCE = 100  # files of one look; what is more comes at the next ones

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from area.connectors.dropbox import service
-from area.kit.clock import now
-from area.sdk import Headers, Nothing, Permanent, Refused, Request, Retry
+from area.sdk import Headers, Nothing, Permanent, Refused, Request, Retry, now
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
 
 SAID = {"error_summary": "path/not_found/..", "error": {".tag": "path"}, "user_message": "The vendor says no"}

@@ -10,11 +10,21 @@ from pydantic import AfterValidator, BaseModel, EmailStr, SecretStr, model_valid
 from area.connectors.email import imap, smtp
 from area.connectors.email.message import Mail
 from area.connectors.email.server import Security, Server, words
-from area.kit import mime
-from area.kit.clock import now
-from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Retry, Service, param
-from area.sdk.answers import Output, output
-from area.sdk.mail import Letter, compose, mailboxes
+from area.sdk import (
+    AuthExpired,
+    Context,
+    Credentials,
+    Event,
+    Events,
+    Output,
+    Permanent,
+    Retry,
+    Service,
+    now,
+    output,
+    param,
+)
+from area.sdk.mail import Letter, compose, mailboxes, mime
 
 SENDER = "Only mail whose sender's name or address holds this"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -17,10 +17,9 @@ from typing_extensions import override
 
 from area.connectors.email.message import Mail, read
 from area.connectors.email.server import TIMEOUT, Server, words
-from area.kit.fair import Fair, Full
-from area.kit.net import Guard
-from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, tls_context
 from area.sdk.credentials import CONTROL
+from area.sdk.sockets import Fair, Full
 
 MAX_FETCH = 5_000_000  # bytes of one mail; text comes before the attachments, so this is what is read of a larger one
 MAX_LITERAL = MAX_FETCH + 1  # bytes that a server may send in one piece

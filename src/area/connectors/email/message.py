@@ -3,8 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from area.sdk import Permanent, Reader
-from area.sdk.answers import Output, output
+from area.sdk import Output, Permanent, Reader, output
 
 _parser = Reader(Path(__file__).with_name("parser.py"))
 

@@ -6,8 +6,7 @@ from typing import Literal
 
 from typing_extensions import override
 
-from area.kit.net import Blocked, Guard
-from area.sdk import ConnectorError, Permanent, explain
+from area.sdk import Blocked, ConnectorError, Guard, Permanent, explain
 
 Security = Literal["tls", "starttls", "none"]
 

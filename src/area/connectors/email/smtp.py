@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 import aiosmtplib
 
 from area.connectors.email.server import TIMEOUT, Server, words
-from area.kit.net import Guard
-from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, tls_context
 from area.sdk.mail import Message
 
 

@@ -21,8 +21,7 @@ from area.connectors.email import Account, Letter, imap, new_email, send_email, 
 from area.connectors.email.message import Mail, read
 from area.connectors.email.parser import MAX_TEXT, decode
 from area.kit.http import Client
-from area.kit.net import Guard
-from area.sdk import AuthExpired, Context, Credentials, Http, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, Context, Credentials, Guard, Http, Permanent, Retry, tls_context
 from area.sdk.mail import mailboxes
 
 ALLOWED = ("127.0.0.1", "localhost")

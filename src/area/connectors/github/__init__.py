@@ -13,8 +13,10 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    OAuth2,
     Option,
     Pages,
+    Quirks,
     Request,
     Service,
     lookup,
@@ -22,7 +24,6 @@ from area.sdk import (
     parse,
     quoted,
 )
-from area.sdk.oauth2 import OAuth2, Quirks
 from area.sdk.shapes import Items
 
 

@@ -8,11 +8,25 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, HttpUrl
 
 from area.connectors.gitlab.hooks import asked_for, at, brought
-from area.sdk import Account, Action, Context, Event, Events, Option, Pages, Request, Service, param, parse
-from area.sdk.answers import Output, output
-from area.sdk.oauth2 import OAuth2, Quirks
+from area.sdk import (
+    Account,
+    Action,
+    Context,
+    Event,
+    Events,
+    OAuth2,
+    Option,
+    Output,
+    Pages,
+    Quirks,
+    Request,
+    Service,
+    output,
+    param,
+    parse,
+    shared_token,
+)
 from area.sdk.shapes import Items, Shape, marks
-from area.sdk.verify import shared_token
 
 SIGNED = shared_token("X-Gitlab-Token")  # https://docs.gitlab.com/user/project/integrations/webhooks/
 # https://docs.gitlab.com/integration/oauth_provider/: there is nothing narrower for hooks and issues

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 from area.connectors.gmail import hints
 from area.connectors.gmail.hints import ME
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
-from area.kit import mime
 from area.sdk import Context, Event, Events, Gone, Option, Output, Permanent, output, param, quoted
-from area.sdk.mail import Letter, addresses, compose
+from area.sdk.mail import Letter, addresses, compose, mime
 from area.vendors import google
 from area.vendors.google import scope
 

@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from area.kit.clock import now
-from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, address_token, lookup, parse
+from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, address_token, lookup, now, parse
 
 ME = "/gmail/v1/users/me"
 AGAIN = timedelta(hours=36)  # it lasts for a week, and is to be renewed each day: that is in the last third of this

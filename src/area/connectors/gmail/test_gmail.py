@@ -12,8 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from area.connectors.gmail import service
-from area.kit.clock import now
-from area.sdk import Hook, Permanent
+from area.sdk import Hook, Permanent, now
 from area.sdk.mail import Letter
 from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
 from area.sdk.testing.engine import delivery

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, EmailStr, model_validator
 
-from area.kit.clock import now
 from area.sdk import (
     Context,
     Event,
@@ -18,6 +17,7 @@ from area.sdk import (
     Output,
     ZoneName,
     lookup,
+    now,
     output,
     param,
     parse,

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BeforeValidator
 
-from area.kit.budget import Budget
 from area.sdk import Context, Event, Events, Option, Output, Permanent, output, param, quoted
+from area.sdk.selection import Budget
 from area.sdk.shapes import JSON, Place, Shape
 from area.vendors import google
 from area.vendors.google import scope

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from area.sdk import Context, Event, Events, Service, param, parse
-from area.sdk.answers import Output, composed, output
+from area.sdk import Context, Event, Events, Output, Service, composed, output, param, parse
 
 SEARCH = "https://hn.algolia.com/api/v1/search_by_date"
 OFFICIAL = "https://hacker-news.firebaseio.com/v0"

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 
-from area.sdk import Context, Event, Events, Option, Retry, Service, param, parse, without_blanks
-from area.sdk.answers import Output, output
+from area.sdk import Context, Event, Events, Option, Output, Retry, Service, output, param, parse, without_blanks
 from area.sdk.forms import form, secret, server, tried
 from area.sdk.shapes import JSON, Place, Shape
 

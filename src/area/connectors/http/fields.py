@@ -12,11 +12,9 @@ from pydantic import BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema
 
-from area.kit.template import as_text, places
-from area.kit.template.filling import json_document
 from area.sdk import Permanent, Response, param
 from area.sdk.selection import evaluate, select
-from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped
+from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped, as_text, json_document, places
 
 PLAIN = 1_000_000  # bytes of an answer whose values need not be counted: they can't fill the memory
 MOST_VALUES = 600_000

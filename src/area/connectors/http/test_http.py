@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from area.connectors.http import Call, Watched, WatchedList, new_list_item, request, service, value_changed
 from area.connectors.http.fields import statuses
 from area.kit.http import Client
-from area.kit.net import Guard
-from area.sdk import Context, Event, Http, Permanent, Retry
+from area.sdk import Context, Event, Guard, Http, Permanent, Retry
 from area.sdk.dedupe import Seen, fresh
 
 START = datetime.now(UTC)

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from area.sdk import Context, Service, param
-from area.sdk.answers import Output, output
+from area.sdk import Context, Output, Service, output, param
 
 service = Service(
     "inbox",

@@ -7,8 +7,23 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from area.connectors.jira import api, hints
-from area.sdk import Context, Event, Events, Option, Output, Pages, Permanent, Service, lookup, output, param, parse
-from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    OAuth2,
+    Option,
+    Output,
+    Pages,
+    Permanent,
+    Quirks,
+    Service,
+    lookup,
+    output,
+    param,
+    parse,
+    profile,
+)
 from area.sdk.shapes import Items
 
 service = Service(

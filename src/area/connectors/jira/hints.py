@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from area.connectors.jira import api
-from area.kit.clock import now
-from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, bearer_jwt, lookup, parse
+from area.sdk import Context, Hint, Hook, Inbound, Permanent, Request, Subscription, bearer_jwt, lookup, now, parse
 
 EVENTS = ["jira:issue_created", "jira:issue_updated", "comment_created"]
 CHECKED = timedelta(days=1)  # it lasts for thirty from then on; one that is gone is noticed by then

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from area.connectors.jira import api, hints, service
-from area.kit.clock import now
-from area.sdk import Hook, Permanent
+from area.sdk import Hook, Permanent, now
 from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
 from area.sdk.testing.engine import delivery
 

@@ -8,22 +8,28 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from area.sdk import (
+    Account,
     Context,
     Event,
     Events,
+    Hook,
+    OAuth2,
     Option,
     Output,
     Permanent,
+    Quirks,
+    Refused,
+    Request,
     Service,
+    Subscription,
+    Verify,
+    hmac_sha256,
     lookup,
     new_events,
     output,
     param,
     parse,
 )
-from area.sdk.events import Hook, Request, Subscription
-from area.sdk.oauth2 import Account, OAuth2, Quirks
-from area.sdk.verify import Refused, Verify, hmac_sha256
 
 ADMIN, WRITE = ("admin",), ("write",)  # https://linear.app/developers/webhooks: only admins may have webhooks made
 PRIORITIES = ("none", "urgent", "high", "medium", "low")  # 0 to 4

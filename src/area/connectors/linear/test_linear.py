@@ -11,8 +11,7 @@ from uuid import UUID
 import pytest
 
 from area.connectors.linear import service
-from area.kit.clock import now
-from area.sdk import Hook, Permanent, Refused, Retry
+from area.sdk import Hook, Permanent, Refused, Retry, now
 from area.sdk.testing import Answer, Double, Watch, connector, deliver, graphed, outcomes
 
 LINEAR = graphed("@linear/sdk/dist/index-D2pH4Pk9.d.mts")

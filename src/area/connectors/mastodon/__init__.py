@@ -9,8 +9,20 @@ from urllib.parse import quote, urlsplit
 from pydantic import AfterValidator
 
 from area.connectors.mastodon import hints
-from area.sdk import Context, Event, Events, Pages, Permanent, Service, param, parse, without_blanks
-from area.sdk.answers import Output, composed, output
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Output,
+    Pages,
+    Permanent,
+    Service,
+    composed,
+    output,
+    param,
+    parse,
+    without_blanks,
+)
 from area.sdk.forms import form, secret, server, tried
 from area.sdk.shapes import MENTIONS
 

@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import BaseModel
 
-from area.kit.clock import now
-from area.sdk import Context, Gone, Hint, Hook, Made, Permanent, Subscription, parse, secret_in_query
+from area.sdk import Context, Gone, Hint, Hook, Made, Permanent, Subscription, now, parse, secret_in_query
 
 PUSH = "/api/v1/push/subscription"
 KINDS = ("mention", "favourite", "reblog", "follow", "follow_request", "poll", "status", "update")

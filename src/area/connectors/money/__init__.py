@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, daily, entered, param, parse
-from area.sdk.answers import Output, output
+from area.sdk import Context, Event, Events, Output, Permanent, Service, ZoneName, daily, entered, output, param, parse
 
 FRANKFURTER = "https://api.frankfurter.dev/v2"
 COINGECKO = "https://api.coingecko.com/api/v3"

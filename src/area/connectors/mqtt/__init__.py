@@ -13,8 +13,7 @@ from paho.mqtt.client import MQTTMessage
 from pydantic import AfterValidator, BaseModel, SecretStr
 
 from area.connectors.mqtt.line import IN_FLIGHT, Address, Line, connected
-from area.sdk import AuthExpired, Context, Credentials, Event, Events, Permanent, Service, param
-from area.sdk.answers import Output, output
+from area.sdk import AuthExpired, Context, Credentials, Event, Events, Output, Permanent, Service, output, param
 from area.sdk.shapes import JSON, Shape, segments
 
 MAX_PAYLOAD = 1_000_000  # bytes

@@ -16,8 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from typing_extensions import override
 
-from area.kit.net import Blocked, Guard
-from area.sdk import AuthExpired, ConnectorError, Permanent, Retry, explain, tls_context
+from area.sdk import AuthExpired, Blocked, ConnectorError, Guard, Permanent, Retry, explain, tls_context
 
 TIMEOUT = 30.0
 KEEPALIVE = 60  # seconds of silence until a ping is sent, and until it must be answered

@@ -23,8 +23,7 @@ from area.connectors.mqtt import (
     try_broker,
 )
 from area.kit.http import Client
-from area.kit.net import Guard
-from area.sdk import AuthExpired, Context, Http, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, Context, Guard, Http, Permanent, Retry, tls_context
 
 ALLOWED = ("127.0.0.1", "localhost")
 VERSIONS = ("5", "3.1.1")

@@ -9,19 +9,24 @@ from area.sdk import (
     Context,
     Events,
     Inbound,
+    Made,
+    OAuth2,
+    Output,
     Pages,
     Permanent,
+    Quirks,
     Request,
     Service,
     account_ids,
+    hmac_sha256,
+    lookup,
     new_events,
+    output,
     param,
     parse,
+    profile,
     quoted,
 )
-from area.sdk.answers import Made, Output, lookup, output
-from area.sdk.oauth2 import OAuth2, Quirks, profile
-from area.sdk.verify import hmac_sha256
 
 EVERY = timedelta(minutes=2)  # 3 requests a second are allowed: https://developers.notion.com/reference/request-limits
 NONE: dict[str, Any] = {}

@@ -7,8 +7,21 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
 from area.connectors.open_meteo.place import locate, on_earth
-from area.sdk import Context, Event, Events, Permanent, Service, ZoneName, daily, entered, lookup, param, parse
-from area.sdk.answers import Output, output
+from area.sdk import (
+    Context,
+    Event,
+    Events,
+    Output,
+    Permanent,
+    Service,
+    ZoneName,
+    daily,
+    entered,
+    lookup,
+    output,
+    param,
+    parse,
+)
 
 FORECAST = "https://api.open-meteo.com/v1/forecast"
 EVERY = timedelta(minutes=15)  # as often as current conditions change; the free API allows 10,000 calls a day

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from area.connectors.open_meteo import service
 from area.connectors.open_meteo.place import locate
-from area.kit.clock import now
-from area.sdk import Context, Permanent, Retry
+from area.sdk import Context, Permanent, Retry, now
 from area.sdk.testing import Answer, Asked, Double, Watch, connector
 
 # openapi/forecast.yml of github.com/open-meteo/open-meteo

@@ -12,18 +12,23 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    OAuth2,
+    Output,
     Pages,
     Permanent,
+    Quirks,
     Response,
     Retry,
     Service,
+    composed,
+    lookup,
+    output,
     param,
     parse,
-    shapes,
+    profile,
     without_blanks,
 )
-from area.sdk.answers import Output, composed, lookup, output
-from area.sdk.oauth2 import OAuth2, Quirks, profile
+from area.sdk.shapes import ADDRESS
 
 SITE = "https://www.reddit.com"
 OFTEN = timedelta(minutes=2)  # 100 requests a minute are allowed for each registration, of all its users together
@@ -34,7 +39,7 @@ RAW = {"raw_json": "1"}  # < and & come as they are: https://www.reddit.com/dev/
 READ, HISTORY, SUBMIT = ("read", "mysubreddits"), ("history", "read"), ("submit", "mysubreddits")
 WAIT = re.compile(r"(\d+) (second|minute)")
 FULL = re.compile(r"t[13]_[a-z0-9]+")
-ADDRESS = re.compile(r"/comments/([a-z0-9]+)(?:/[^/?]*(?:/([a-z0-9]+))?)?")
+COMMENTS = re.compile(r"/comments/([a-z0-9]+)(?:/[^/?]*(?:/([a-z0-9]+))?)?")
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
@@ -89,7 +94,7 @@ Query = Annotated[str, param("What to search for", "home automation", min_length
 User = Annotated[str, param("Name of the user", "spez", pattern=r"^[\w-]{3,20}$")]
 Kept = Annotated[Literal["saved", "upvoted"], param("What you do to it", "saved")]
 Title = Annotated[str, param("Title", "Look at this", min_length=1, max_length=300)]
-Link = Annotated[str, param("Address to post", "https://example.com/", pattern=r"^https?://", shape=shapes.ADDRESS)]
+Link = Annotated[str, param("Address to post", "https://example.com/", pattern=r"^https?://", shape=ADDRESS)]
 Text = Annotated[str, param("Text, in Markdown", "How do you **do** it?", max_length=40_000)]
 Comment = Annotated[str, param("Text, in Markdown", "Well said.", min_length=1, max_length=10_000)]
 Target = Annotated[str, param("Post or comment, by its id or address", "t3_15bfi0", min_length=1)]
@@ -190,7 +195,7 @@ async def _new(ctx: Context, path: str, query: dict[str, str], since: datetime) 
 
 def _id(target: str) -> str:
     """The full name of a post or a comment that is given by it or by its address."""
-    if address := ADDRESS.search(target):
+    if address := COMMENTS.search(target):
         return f"t1_{address[2]}" if address[2] else f"t3_{address[1]}"
     if not FULL.fullmatch(target.strip()):
         raise Permanent(f"{target!r} is no id or address of a post or a comment.")

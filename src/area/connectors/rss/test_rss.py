@@ -17,9 +17,8 @@ from pydantic import ValidationError
 from area.connectors import rss
 from area.connectors.rss import Item, new_item
 from area.kit.http import Client
-from area.kit.net import Guard
 from area.kit.sandbox import Decoder
-from area.sdk import Context, Event, Http, Permanent, Retry
+from area.sdk import Context, Event, Guard, Http, Permanent, Retry
 from area.sdk.decoding import documents
 from area.sdk.dedupe import Seen, fresh
 

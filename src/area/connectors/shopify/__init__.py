@@ -5,11 +5,25 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from area.sdk import Access, Context, Credentials, Event, Events, Hook, Permanent, Request, Service, Subscription, param
-from area.sdk.answers import Made, Output, output
-from area.sdk.http import parse
+from area.sdk import (
+    Access,
+    Context,
+    Credentials,
+    Event,
+    Events,
+    Hook,
+    Made,
+    Output,
+    Permanent,
+    Request,
+    Service,
+    Subscription,
+    hmac_sha256,
+    output,
+    param,
+    parse,
+)
 from area.sdk.shapes import HTML
-from area.sdk.verify import hmac_sha256
 
 VERSION = "2026-10"  # supported for a year, https://shopify.dev/docs/api/usage/versioning
 

@@ -7,20 +7,30 @@ from typing import Annotated, Any
 
 from area.sdk import (
     Context,
+    Event,
+    Events,
     Inbound,
+    Made,
+    OAuth2,
+    Output,
     Pages,
     Permanent,
+    Quirks,
+    Reply,
+    Request,
     Response,
     Retry,
     Service,
+    account_ids,
     hmac_versioned,
+    lookup,
+    new_events,
+    output,
     param,
     parse,
+    profile,
     without_blanks,
 )
-from area.sdk.answers import Made, Output, lookup, output
-from area.sdk.events import Event, Events, Reply, Request, account_ids, new_events
-from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.shapes import Shape, marks
 
 EVERY = timedelta(minutes=1)  # conversations.history may be asked 50 times a minute and workspace,

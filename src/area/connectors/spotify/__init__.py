@@ -11,6 +11,7 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    OAuth2,
     Output,
     Pages,
     Permanent,
@@ -19,10 +20,10 @@ from area.sdk import (
     output,
     param,
     parse,
+    profile,
     quoted,
     without_blanks,
 )
-from area.sdk.oauth2 import OAuth2, profile
 
 OFTEN = timedelta(minutes=5)
 LATE = timedelta(days=7)  # a release is dated by its day, and may be seen some days later

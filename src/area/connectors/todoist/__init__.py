@@ -3,25 +3,30 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from area.kit.clock import now
 from area.sdk import (
     Context,
     Event,
     Events,
     Inbound,
+    Made,
+    OAuth2,
+    Output,
     Pages,
+    Quirks,
     Service,
     account_ids,
+    composed,
+    hmac_sha256,
     new_events,
+    now,
+    output,
     param,
+    profile,
     quoted,
     timestamp,
     without_blanks,
 )
-from area.sdk.answers import Made, Output, composed, output
-from area.sdk.oauth2 import OAuth2, Quirks, profile
 from area.sdk.shapes import Items
-from area.sdk.verify import hmac_sha256
 
 # 1,000 requests in 15 minutes are allowed, https://developer.todoist.com/api/v1#tag/Request-limits
 EVERY = timedelta(minutes=2)

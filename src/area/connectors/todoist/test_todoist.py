@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 
 from area.connectors.todoist import service
-from area.kit.clock import now
-from area.sdk import Headers, Nothing, Permanent, Refused, Request
+from area.sdk import Headers, Nothing, Permanent, Refused, Request, now
 from area.sdk.testing import Answer, Double, Watch, connector, outcomes
 
 TASK = {

@@ -12,19 +12,22 @@ from area.sdk import (
     Event,
     Events,
     Hook,
+    Made,
+    Output,
     Reply,
     Request,
     Service,
     Subscription,
+    composed,
+    hmac_sha1,
     lookup,
+    output,
     param,
     parse,
     quoted,
     without_blanks,
 )
-from area.sdk.answers import Made, Output, composed, output
 from area.sdk.forms import form, secret, tried
-from area.sdk.verify import hmac_sha1
 
 service = Service(
     "trello",

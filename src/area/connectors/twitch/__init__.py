@@ -8,18 +8,20 @@ from area.connectors.twitch.users import user_id
 from area.sdk import (
     Context,
     Events,
+    OAuth2,
     Option,
     Output,
     Pages,
     Permanent,
+    Quirks,
     Retry,
     Service,
     composed,
     new_events,
     output,
     param,
+    profile,
 )
-from area.sdk.oauth2 import OAuth2, Quirks, profile
 
 OFTEN = timedelta(minutes=1)  # 800 points a minute are allowed: https://dev.twitch.tv/docs/api/guide#twitch-rate-limits
 SOMETIMES = timedelta(minutes=5)

@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 
 from area.connectors.twitch.users import user_id
-from area.kit.clock import now
-from area.sdk import Context, Hint, Hook, Pages, Refused, Reply, Request, Subscription, Verify, parse
-from area.sdk.answers import Made, lookup
+from area.sdk import Context, Hint, Hook, Made, Pages, Refused, Reply, Request, Subscription, Verify, lookup, now, parse
 
 SUBSCRIPTIONS = "/eventsub/subscriptions"
 HEAD = "Twitch-Eventsub-Message-"

@@ -12,8 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from area.connectors.twitch import service
-from area.kit.clock import now
-from area.sdk import Hook, Nothing, Permanent, Refused, Reply, Retry
+from area.sdk import Hook, Nothing, Permanent, Refused, Reply, Retry, now
 from area.sdk.testing import Answer, Double, Watch, connector, delivery, outcomes
 
 ME = {"id": "1", "login": "ada", "display_name": "Ada"}

@@ -10,17 +10,20 @@ from area.sdk import (
     Context,
     Event,
     Events,
+    Output,
     Pages,
     Permanent,
     Response,
     Retry,
     Service,
+    composed,
+    lookup,
     new_events,
+    output,
     param,
     parse,
     timestamp,
 )
-from area.sdk.answers import Output, composed, lookup, output
 
 EVERY, DAILY = timedelta(minutes=5), timedelta(minutes=30)
 PASSING = ("maxlag", "ratelimited", "readonly", "internal_api_error")  # the begin of codes of errors that pass

@@ -10,8 +10,7 @@ import time_machine
 from pydantic import ValidationError
 
 from area.connectors.wikipedia import Article, _address, service
-from area.kit.clock import now
-from area.sdk import Context, Permanent, Retry
+from area.sdk import Context, Permanent, Retry, now
 from area.sdk.testing import Answer, Asked, Double, Watch, connector
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

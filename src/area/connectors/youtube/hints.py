@@ -4,8 +4,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel
 
-from area.kit.clock import now
-from area.sdk import Context, Hint, Hook, Permanent, Reply, Request, Subscription, hmac_sha1
+from area.sdk import Context, Hint, Hook, Permanent, Reply, Request, Subscription, hmac_sha1, now
 
 HUB = "https://pubsubhubbub.appspot.com/subscribe"
 TOPIC = "https://www.youtube.com/feeds/videos.xml?channel_id="
