@@ -92,3 +92,18 @@ def test_the_walks_lead_through_code_that_is_there():
             assert f"def {name}(" in code, f"no {name}() there any more: {step}"
         for name in re.findall(r"`([A-Z][a-z]+)`", step):
             assert name in code, f"no {name} there any more: {step}"
+
+
+def test_decisions_are_dated_and_listed():
+    index = (DOCS / "README.md").read_text("utf-8")
+    for page in sorted((DOCS / "adr").glob("*.md")):
+        text = page.read_text("utf-8")
+        title = text.splitlines()[0].removeprefix("# ")
+        assert re.search(r"^Status: \w[\w ]*\. Date: \d{4}-\d\d-\d\d\.$", text, re.MULTILINE), page.name
+        assert f"- [{title}](adr/{page.name})" in index, f"list {page.name} in docs/README.md under its title"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_link_to_a_decision_has_its_number(page):
+    for label, number in re.findall(r"\[(\d{4})[^\]]*\]\((?:[\w./]*/)?(\d{4})-[\w-]+\.md\)", page.read_text("utf-8")):
+        assert label == number
