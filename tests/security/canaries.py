@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
+
+import psutil
 
 from area.db import backup as backups
 from tests.fair.stage import Answer, Person, Stage
@@ -151,9 +154,12 @@ async def _pages(stage: Stage, canaries: Canaries, person: Person) -> None:
 
 
 def _processes(stage: Stage, canaries: Canaries) -> None:
-    family = [process for process in stage.area.family() if process.is_running()]
-    assert len(family) > 3
-    canaries.look("processes", "", "\n".join(" ".join(process.cmdline()) for process in family))
+    lines = []
+    for process in stage.area.family():
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            lines.append(" ".join(process.cmdline()))
+    assert len(lines) > 3
+    canaries.look("processes", "", "\n".join(lines))
 
 
 def _backup(stage: Stage, canaries: Canaries) -> None:
