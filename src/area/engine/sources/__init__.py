@@ -9,6 +9,7 @@ worker that lost its lease changes nothing. AREAs that watch the same thing shar
 import asyncio
 import contextlib
 import functools
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -223,7 +224,7 @@ class Sources:
         failing.
         """
         before: set[int] = set()
-        stood = now() - STANDS_EVERY
+        stood = -STANDS_EVERY.total_seconds()
         while True:
             try:
                 pool = await self.state.database.pool()
@@ -232,9 +233,9 @@ class Sources:
                 kept = {row[0] for row in await pool.fetch(RENEW, list(self._held), self.owner, LEASE)}
                 steady = [number for number in self._tasks["listen"] if number in before]
                 await pool.execute(STEADY, steady, self.owner)
-                if now() - stood > STANDS_EVERY:
-                    stood = now()
-                    await pool.execute(STAND, list(self._tasks["listen"]), stale_after(2 * STANDS_EVERY), False, None)
+                if steady and time.monotonic() - stood > STANDS_EVERY.total_seconds():
+                    stood = time.monotonic()
+                    await pool.execute(STAND, steady, stale_after(2 * STANDS_EVERY), False, None)
                 before = set(self._tasks["listen"])
                 await self.tidy()
                 for number, task in held.items():
