@@ -3,7 +3,6 @@
 from datetime import UTC, timedelta
 
 import orjson
-import pytest
 
 from area import areas, connections
 from area.db.models import Base
@@ -188,7 +187,6 @@ def test_each_column_is_told():
     assert len(tables) == 10
 
 
-@pytest.mark.slow
 async def test_the_life_of_an_area(state, user, world):
     async def behave(ctx, params, attempt):
         if params.text.startswith("fail") and attempt <= 2:
