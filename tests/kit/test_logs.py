@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from area.kit.logs import MASK, hide_secrets
+
 PROGRAM = """
 import structlog
 from area.kit import logs
@@ -30,3 +32,23 @@ def test_a_log_that_can_not_be_written_ends_nothing():
 def test_a_log_that_can():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert [line.count('"event": ') for line in done.stderr.splitlines()] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"token": "x"}, {"token": MASK}),
+        ({"Set-Cookie": ["a=1", "b=2"]}, {"Set-Cookie": MASK}),
+        ({"headers": {"Authorization": "x", "Accept": "y"}}, {"headers": {"Authorization": MASK, "Accept": "y"}}),
+        (
+            {"headers": [{"authorization": "x"}, {"accept": "y"}]},
+            {"headers": [{"authorization": MASK}, {"accept": "y"}]},
+        ),
+        ({"sent": ({"body": [[{"api_key": "x"}]]},)}, {"sent": [{"body": [[{"api_key": MASK}]]}]}),
+        ({"headers": [(b"authorization", b"x"), ("a", "b")]}, {"headers": [[b"authorization", MASK], ["a", "b"]]}),
+        ({"tokens": 3, "password": None, "secret": ""}, {"tokens": 3, "password": None, "secret": ""}),
+    ],
+    ids=["itself", "a list of secrets", "a map", "a list of maps", "lists within lists", "pairs", "no secrets"],
+)
+def test_secrets_are_masked_at_any_depth(given, shown):
+    assert hide_secrets(None, "info", given) == shown

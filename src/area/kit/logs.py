@@ -25,6 +25,10 @@ def _hidden(key: str, value: Any) -> Any:
         return MASK
     if isinstance(value, dict):
         return {inner: _hidden(str(inner), one) for inner, one in value.items()}
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and isinstance(value[0], str | bytes):  # a header is often a pair
+            return [value[0], _hidden(str(value[0]), value[1])]
+        return [_hidden("", one) for one in value]
     return value
 
 
