@@ -1,7 +1,7 @@
 """`python -m bench [w1 … w7] [--seconds N]`: JSON lines as they come, and a table at the end.
 
 `python -m bench paired --against COMMIT [--pairs N]` runs W1 on this checkout and on another commit in turn. Ends with 1 when a
-bound (of W7, or of the paired runs) is broken.
+bound (of W7, or of the paired runs) is broken. `python -m bench floor` runs the loads of W1 on the floor (bench/floor) and on AREA.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import os
 import sys
 
 from bench import paired, w1, w2, w4, w7
+from bench.floor import run as floor
 
 
 def table(lines: list[dict]) -> str:
@@ -46,6 +47,8 @@ def main() -> int:
                 w4.w5(given.seconds or 20)
             case "w7":
                 holds &= w7.w7(given.seconds or 30)
+            case "floor":
+                floor.run(given.seconds or 20)
             case "paired":
                 if not given.against:
                     parser.error("paired needs --against COMMIT")
