@@ -68,6 +68,21 @@ def test_every_component_is_documented(made):
                 assert f"`{name}`" in made["components.md"]
 
 
+def test_the_changelog_has_its_form():
+    text = (DOCS.parent / "CHANGELOG.md").read_text("utf-8")
+    assert text.startswith("# Changelog\n")
+    assert max(map(len, text.splitlines())) <= 130
+    versions = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    titles = [one.partition("\n")[0] for one in versions]
+    assert titles[0] == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", one) for one in titles[1:])
+    for one in versions:
+        groups = re.findall(r"^### (.+)\n\n(-? ?)", one, flags=re.MULTILINE)
+        order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+        assert [name for name, _ in groups] == [name for name in order if name in dict(groups)]
+        assert all(mark == "- " for _, mark in groups), "a group begins with a change"
+
+
 def test_decisions_have_their_form():
     decisions = sorted((DOCS / "adr").glob("*.md"))
     assert [one.name[:4] for one in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
