@@ -10,7 +10,6 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
-import bcrypt
 import orjson
 import pytest
 import pytest_asyncio
@@ -23,7 +22,6 @@ from area import catalog
 from area.api import attach, make_api
 from area.db.session import Database
 from area.engine.state import State
-from area.kit import crypto
 from area.kit.crypto import Keyring
 from area.kit.http import Client as HttpClient
 from area.registry import Registry
@@ -272,12 +270,6 @@ def services() -> Registry:
     registry.add(locker)
     registry.add(hall)
     return registry
-
-
-@pytest.fixture(autouse=True)
-def cheap_bcrypt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crypto, "BCRYPT_COST", 4)
-    monkeypatch.setattr(crypto, "_NOBODY", bcrypt.hashpw(b"nobody", bcrypt.gensalt(4)))
 
 
 CLEAN = """

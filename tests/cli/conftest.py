@@ -63,11 +63,16 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def dsn(catalog_dsn: str) -> str:
+    """A fresh database with the catalog in it."""
+    return catalog_dsn
+
+
+@pytest.fixture
 def area(clean: None, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Area:
     monkeypatch.setenv("AREA_DATABASE_URL", dsn)
-    it = Area()
-    it.ok("catalog", "sync")
-    return it
+    settings().secret_keys()  # made by the first command that wants one
+    return Area()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import passwords
 
 from area.kit import crypto
 from area.kit.crypto import (
@@ -163,11 +164,11 @@ def test_tokens() -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crypto, "BCRYPT_COST", 4)
+def dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in passwords.REAL.items():
+        monkeypatch.setattr(crypto, name, value)
 
 
-@pytest.mark.usefixtures("quick")
 def test_passwords() -> None:
     stored = hash_password("correct horse")
     assert stored.startswith("$2b$04$")
@@ -177,7 +178,6 @@ def test_passwords() -> None:
     assert hash_password("correct horse") != stored
 
 
-@pytest.mark.usefixtures("quick")
 def test_72_bytes_are_all_that_fits() -> None:
     assert check_password("é" * 36, hash_password("é" * 36))
     with pytest.raises(PasswordTooLong, match="74 bytes long"):
@@ -194,6 +194,7 @@ def test_passwords_that_bcrypt_cannot_take(password: str) -> None:
     assert not check_password(password, None)
 
 
+@pytest.mark.usefixtures("dear")
 def test_no_account_takes_as_long_as_one() -> None:
     stored = hash_password("correct horse")
     assert stored.startswith("$2b$12$")

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
-import bcrypt
 import pytest
 import pytest_asyncio
 import structlog
@@ -17,7 +16,6 @@ from yarl import URL
 
 from area import catalog
 from area.api import attach, make_api
-from area.kit import crypto
 from tests.api.conftest import PASSWORD, Answer
 from tests.api.conftest import Client as Caller
 from tests.npm import MODULES, ROOT, node
@@ -124,9 +122,7 @@ class Client(Caller):
 
 
 @pytest_asyncio.fixture
-async def state(dsn, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(crypto, "BCRYPT_COST", 4)
-    monkeypatch.setattr(crypto, "_NOBODY", bcrypt.hashpw(b"nobody", bcrypt.gensalt(4)))
+async def state(dsn, server, tmp_path):
     state = await open_state(dsn, server.issuer, tmp_path)
     async with state.database.transaction() as session:
         await catalog.sync(session, state.registry)

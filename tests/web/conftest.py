@@ -21,6 +21,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
+from tests.passwords import PROGRAM
 from tests.ports import free_port
 
 PASSWORD = "correct horse battery"
@@ -66,7 +67,7 @@ def installation(folder: Path, **environment: str) -> Iterator[Server]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("AREA_")}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "area.cli", "up"],
+            [sys.executable, "-c", PROGRAM, "up"],
             env={**own, **settings, **environment},
             cwd=folder,
             stdout=log,
@@ -108,6 +109,12 @@ def room(memory: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def dsn(catalog_dsn: str) -> str:
+    """A fresh database with the catalog in it."""
+    return catalog_dsn
 
 
 @pytest.fixture(scope="session")

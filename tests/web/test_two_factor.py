@@ -11,10 +11,10 @@ from playwright.async_api import expect
 from tests.web.conftest import PASSWORD, Person, arrive, at_localhost
 
 
-@pytest.fixture
-def local(memory, dsn):
+@pytest.fixture(scope="module")
+def local(memory, module_dsn):
     """An installation at localhost: where browsers allow passkeys without https."""
-    with at_localhost(memory, dsn) as server:
+    with at_localhost(memory, module_dsn) as server:
         yield server
 
 
