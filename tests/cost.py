@@ -1,17 +1,17 @@
 """What tests cost: `python -m tests.cost [pytest's arguments]` prints the CPU seconds of each module and of the dearest tests.
 
-A second counts if this process, or any process that it started, used it: servers, browsers and what outlives its parent, too.
+A second counts whichever process used it: tests, servers, browsers, and what outlives its parent.
 The whole of a shared server goes to the test that starts it. Run it in one process (without `-n`).
 """
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,13 +22,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def descendants(pid: int) -> Iterator[int]:
     yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        for child in children:
-            yield from descendants(int(child))
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from descendants(int(child))
 
 
 def used(pid: int) -> float:
@@ -61,8 +58,8 @@ class Costs:
         self.modules[nodeid.partition("::")[0]] += now - self.last
         self.last = now
 
-    def report(self, total: float) -> None:
-        self.modules["(the end)"] = total - self.last
+    def report(self) -> None:
+        self.modules["(the end)"] = self.total() - self.last
         for title, costs in (("module", self.modules), ("test", self.tests)):
             print(f"\n{'CPU s':>8}  {title}")
             for name, seconds in sorted(costs.items(), key=lambda item: -item[1])[:40]:
@@ -73,20 +70,25 @@ def main(arguments: list[str]) -> int:
     """Returns pytest's exit code."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     begun, root = time.monotonic(), os.getpid()
-    costs = Costs(root)
-    code = pytest.main(arguments, plugins=[costs])
-    end = time.monotonic() + 10
-    while time.monotonic() < end:  # servers that are going
+    tests = os.fork()
+    if not tests:
+        costs = Costs(root)
+        result = pytest.main(arguments, plugins=[costs])
+        costs.report()
+        sys.stdout.flush()
+        os._exit(int(result))
+    code, end = 0, None
+    while end is None or time.monotonic() < end:  # orphans that are going have a moment
         try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.1)
+            ended, status = os.waitpid(-1, os.WNOHANG if end else 0)
         except ChildProcessError:
             break
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    total = sum(one.ru_utime + one.ru_stime for one in spent)
-    costs.report(total)
-    print(f"\n{total:.1f} CPU s in {time.monotonic() - begun:.1f} s")
-    return int(code)
+        if ended == tests:
+            code, end = os.waitstatus_to_exitcode(status), time.monotonic() + 10
+        elif not ended:
+            time.sleep(0.1)
+    print(f"\n{used(root):.1f} CPU s in {time.monotonic() - begun:.1f} s")
+    return code
 
 
 if __name__ == "__main__":
