@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,13 +13,14 @@ from area.db.models import Notice
 from area.db.notify import Channel, send
 from area.db.session import notify
 from area.kit.clock import now
-from area.kit.text import one_line
+from area.kit.sentences import Sentence, read
+from area.kit.text import dump_json, one_line
 from area.mail import CONFIRMED
 from area.settings import Settings
 
 NOTICE = (
-    "insert into notices (user_id, level, title, body, key, area_id) values ($1, $2, left($3, 255), $4, $5, $6)"
-    " on conflict (user_id, key) do nothing returning id"
+    "insert into notices (user_id, level, title, body, key, area_id, said)"
+    " values ($1, $2, left($3, 255), $4, $5, $6, $7::text::jsonb) on conflict (user_id, key) do nothing returning id"
 )
 MAILED = ("warning", "error")
 # To an address that nobody has confirmed goes, once, what asks its owner to confirm it, and nothing else.
@@ -55,16 +56,23 @@ async def notice(
     mailed: bool = True,
 ) -> int | None:
     """Put a notice in the user's inbox in the caller's transaction; returns its id, None when the key was noticed before.
+    What is given as sentences is shown in the reader's language.
 
     Warnings and errors are mailed too, unless not `mailed`, to a confirmed address and as often a day as the settings allow.
     """
-    row = await conn.fetchrow(NOTICE, user_id, level, one_line(title), body, key, area_id)
+    said = dump_json(dumped(title, body)).decode() if isinstance(title, Sentence) else None
+    row = await conn.fetchrow(NOTICE, user_id, level, one_line(title), body, key, area_id, said)
     if row is None:
         return None
     await send(conn, Channel.NOTICES_CHANGED, str(user_id))
     if mailed and level in MAILED and settings.smtp_url is not None:
         await _mail(conn, settings, user_id, row[0])
     return int(row[0])
+
+
+def dumped(title: str, body: str) -> dict[str, Any]:
+    """A notice's sentences, as they are stored."""
+    return {"title": Sentence(title).dumped(), "body": Sentence(body).dumped()}
 
 
 async def _mail(conn: Any, settings: Settings, user_id: int, notice_id: int) -> None:
@@ -78,9 +86,12 @@ async def _mail(conn: Any, settings: Settings, user_id: int, notice_id: int) -> 
             settings,
             user_id,
             "info",
-            "No more notices are mailed today",
-            f"{settings.mail_per_day} notices were mailed to you within a day, as many as this server allows. Further ones are only in"
-            " this inbox.",
+            Sentence("No more notices are mailed today"),
+            Sentence(
+                "%(number)s notices were mailed to you within a day, as many as this server allows."
+                " Further ones are only in this inbox.",
+                number=settings.mail_per_day,
+            ),
             key=f"mail-limit:{now():%Y-%m-%d}",
         )
 
@@ -90,15 +101,17 @@ async def notify_switched_off(conn: Any, settings: Settings, area_id: int, failu
     row = await conn.fetchrow(SWITCH_OFF, area_id)
     if row is None:
         return
-    why = f"It failed {failures} times in a row, the last time with: {reason}"
+    why = Sentence("It failed %(number)s times in a row, the last time with: %(error)s", number=failures, error=reason)
     await conn.execute("update area_health set switched_off_at = now(), reason = $2 where area_id = $1", area_id, why)
     await notice(
         conn,
         settings,
         row["user_id"],
         "error",
-        f"{row['name']} was switched off",
-        f"{why}\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.",
+        Sentence("%(name)s was switched off", name=row["name"]),
+        Sentence(
+            "%(error)s\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.", error=why
+        ),
         area_id=area_id,
     )
 
@@ -114,15 +127,17 @@ async def event_left_out(conn: Any, settings: Settings, area_id: int, event_id: 
         settings,
         row["user_id"],
         "error",
-        f"{row['name']} left out an event",
-        f"{reason}\n\nThe AREA was not started by this event. Others still start it.",
+        Sentence("%(name)s left out an event", name=row["name"]),
+        Sentence("%(error)s\n\nThe AREA was not started by this event. Others still start it.", error=reason),
         key=key,
         area_id=area_id,
     )
 
 
 class NoticeView(BaseModel):
-    """A message in the inbox; one that an AREA `posted` is in its owner's words, the others in AREA's."""
+    """A message in the inbox; one that an AREA `posted` is in its owner's words, the others in AREA's: `said`, unless an older
+    version put it.
+    """
 
     id: int
     level: str
@@ -132,6 +147,17 @@ class NoticeView(BaseModel):
     posted: bool
     created_at: datetime
     read_at: datetime | None
+    said: Any = Field(None, exclude=True)
+
+    def in_words(self, lang: str) -> tuple[str, str] | None:
+        """Title and body in a language; None where only the English is known."""
+        return in_words(self.said, lang)
+
+
+def in_words(said: Any, lang: str) -> tuple[str, str] | None:
+    """What `dumped` gave, in a language; None for anything else."""
+    title, body = (read(said.get(part)) for part in ("title", "body")) if isinstance(said, dict) else (None, None)
+    return (title.translated(lang), body.translated(lang)) if title and body else None
 
 
 async def inbox(
@@ -151,9 +177,10 @@ async def inbox(
             title=row.title,
             body=row.body,
             area_id=row.area_id,
-            posted=row.key is not None,
+            posted=(row.key or "").startswith("execution:"),
             created_at=row.created_at,
             read_at=row.read_at,
+            said=row.said,
         )
         for row in rows
     ]

@@ -11,6 +11,7 @@ from area import mail
 from area.accounts import alerts
 from area.engine.delivery import MAX_ATTEMPTS, Delivery
 from area.kit import crypto
+from area.kit.sentences import Sentence
 from area.notices import notice
 from area.settings import Settings
 from area.web.parts import reasons
@@ -275,10 +276,17 @@ async def test_mails_are_in_the_users_language_and_what_an_area_posts_in_the_use
     user = await confirmed(state, "ann")
     pool = await state.database.pool()
     await pool.execute("insert into user_settings (user_id, language) values ($1, 'fr')", user)
-    await put(state, user, "Notes must be reconnected")
+    await put(state, user, "Notes must be reconnected")  # by an older version
+    why = Sentence("%(host)s refused the connection.", host="example.org")
+    last = Sentence("It failed %(number)s times in a row, the last time with: %(error)s", number=3, error=why)
+    await put(state, user, Sentence("%(name)s was switched off", name="Porte"), last)
     await put(state, user, "My lamp must be reconnected", key="execution:1")
     await all_sent(delivery)
-    assert [read(one)["Subject"] for one in post.mails] == ["Notes doit être reconnecté", "My lamp must be reconnected"]
+    assert [read(one)["Subject"] for one in post.mails] == [
+        "Notes doit être reconnecté", "Porte a été désactivée", "My lamp must be reconnected"
+    ]  # fmt: skip
+    text = read(post.mails[1]).get_content().replace("\u00a0", " ")
+    assert "la dernière fois : example.org a refusé la connexion." in text
 
 
 async def test_a_reset_is_mailed_to_whom_there_is_and_looks_the_same_in_the_queue(state, delivery, post):

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from area.doors import browser
+from area.kit import language
 from area.web import translate
-from area.web.parts import assets, language
+from area.web.parts import assets
 from tests.web.conftest import PASSWORD, arrive, make_root
 
 web = Path(translate.__file__).parent

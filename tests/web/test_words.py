@@ -9,10 +9,11 @@ from playwright.async_api import expect
 from pydantic import BaseModel, Field
 
 from area import connectors
+from area.kit import language
 from area.registry import Registry, registry
 from area.sdk import Context, Event, Service
 from area.web import translate
-from area.web.parts import language, pages
+from area.web.parts import pages
 from area.web.parts.assets import asset
 from tests.web.conftest import arrive
 

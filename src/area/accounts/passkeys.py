@@ -22,6 +22,7 @@ from area.accounts import alerts, tickets, two_factor
 from area.accounts.views import UserView
 from area.db.models import Passkey, TwoFactor
 from area.kit.problems import Conflict, Invalid, NotFound
+from area.kit.sentences import Sentence
 from area.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -141,7 +142,7 @@ async def add(
     if passkey_id is None:
         raise Conflict("This passkey is already registered.")
     await audit.record(session, user.id, "two_factor.passkey_added", f"passkey {passkey_id}", {"name": name}, address)
-    await alerts.alert(session, user.id, "A passkey was added to your account")
+    await alerts.alert(session, user.id, Sentence("A passkey was added to your account"))
     codes = await two_factor.first_codes(session, user.id)
     return next(one for one in await of_user(session, user.id) if one.id == passkey_id), codes
 
@@ -156,7 +157,7 @@ async def remove(
         raise NotFound("No such passkey.")
     await two_factor.drop_unused_codes(session, user.id)
     await audit.record(session, user.id, "two_factor.passkey_removed", f"passkey {passkey_id}", None, address)
-    await alerts.alert(session, user.id, "A passkey was removed from your account")
+    await alerts.alert(session, user.id, Sentence("A passkey was removed from your account"))
 
 
 # Use one

@@ -30,6 +30,7 @@ from area.kit.http import Client, RequestFailed
 from area.kit.net import Blocked
 from area.kit.oauth2 import Quirks
 from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
+from area.kit.sentences import Sentence
 from area.registry import Registry
 from area.sdk import Account, Context, OAuth2, Permanent
 from area.sdk import Service as Connector
@@ -108,7 +109,7 @@ async def _issuer(client: Client, settings: Settings) -> Connector:
         claims = await ctx.http.get(userinfo)
         subject = str(claims.get("sub") or "")
         if not subject:
-            raise Permanent("It names no subject.")
+            raise Permanent(Sentence("It names no subject."))
         return Account(
             id=_bounded(f"{issuer} {subject}"),
             name=str(claims.get("preferred_username") or claims.get("name") or subject),

@@ -12,6 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from area.kit import crypto
 from area.kit.problems import FieldError, Invalid
+from area.kit.sentences import Sentence
 
 LANGUAGES = ("en", "fr")
 MIN_PASSWORD = 8  # characters
@@ -26,10 +27,10 @@ def check_email(value: str) -> str:
         # self-hosted means that user@server.lan is as good an address as any
         found = validate_email(value, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
-        raise ValueError("Enter a valid e-mail address.") from None
+        raise ValueError(Sentence("Enter a valid e-mail address.")) from None
     email = found.normalized.lower()
     if len(email) > 255:
-        raise ValueError("Enter an e-mail address of up to 255 characters.")
+        raise ValueError(Sentence("Enter an e-mail address of up to 255 characters."))
     return email
 
 
@@ -37,22 +38,22 @@ def check_username(value: str) -> str:
     """The name, trimmed. Raises `ValueError` with a sentence."""
     name = unicodedata.normalize("NFC", value).strip()
     if not 2 <= len(name) <= 100:
-        raise ValueError("Use 2 to 100 characters.")
+        raise ValueError(Sentence("Use 2 to 100 characters."))
     if "@" in name:
-        raise ValueError("A username can't contain @.")
+        raise ValueError(Sentence("A username can't contain @."))
     if any(unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for letter in name):
-        raise ValueError("A username can't contain control or invisible characters.")
+        raise ValueError(Sentence("A username can't contain control or invisible characters."))
     return name
 
 
 def check_password(value: str) -> str:
     """The password itself. Raises `ValueError` with a sentence."""
     if len(value) < MIN_PASSWORD:
-        raise ValueError("Use at least 8 characters.")
+        raise ValueError(Sentence("Use at least 8 characters."))
     if "\0" in value:
-        raise ValueError("A password can't contain a NUL character.")
+        raise ValueError(Sentence("A password can't contain a NUL character."))
     if len(value.encode("utf-8", "replace")) > crypto.MAX_PASSWORD:
-        raise ValueError("Use at most 72 bytes. Letters outside ASCII take two or more.")
+        raise ValueError(Sentence("Use at most 72 bytes. Letters outside ASCII take two or more."))
     return value
 
 
@@ -68,9 +69,11 @@ def check_guessable(password: str, own: Sequence[str] = ()) -> None:
         part for text in own for part in (text, text.partition("@")[0], *re.split(r"[@.\W_]+", text)) if len(part) > 2
     ]
     if password.lower() in (word.lower() for word in words):
-        raise ValueError("Don't use your name or e-mail address as your password.")
+        raise ValueError(Sentence("Don't use your name or e-mail address as your password."))
     if zxcvbn(password[:GUESSED], words).guesses_log10 < MIN_GUESSES:
-        raise ValueError("This password is too easy to guess. Use several unrelated words, or a password manager.")
+        raise ValueError(
+            Sentence("This password is too easy to guess. Use several unrelated words, or a password manager.")
+        )
 
 
 def check_icon(value: str | None) -> str | None:
@@ -83,21 +86,21 @@ def check_icon(value: str | None) -> str | None:
     except ValueError:
         host = None
     if not host or parts.scheme != "https" or len(value) > 2000 or re.search(r"[\x00-\x20\x7f\\\"'<>]", value):
-        raise ValueError("Enter the https:// address of a picture.")
+        raise ValueError(Sentence("Enter the https:// address of a picture."))
     return value
 
 
 def check_language(value: str | None) -> str | None:
     """A language of the pages; `None` for the browser's. Raises `ValueError`."""
     if value not in (None, *LANGUAGES):
-        raise ValueError(f"Choose one of: {', '.join(LANGUAGES)}.")
+        raise ValueError(Sentence("Choose one of: %(names)s.", names=", ".join(LANGUAGES)))
     return value
 
 
 def check_timezone(value: str) -> str:
     """The name of a time zone. Raises `ValueError` with a sentence."""
     if value not in _zones():
-        raise ValueError("Enter a time zone such as Europe/Paris or UTC.")
+        raise ValueError(Sentence("Enter a time zone such as Europe/Paris or UTC."))
     return value
 
 
@@ -130,7 +133,7 @@ def checked(values: Mapping[str, Any], own: Sequence[str] = ()) -> dict[str, Any
             if name.endswith("password"):
                 check_guessable(value, own)
         except ValueError as error:
-            errors.append({"field": name, "message": str(error)})
+            errors.append({"field": name, "message": Sentence(str(error))})
     if errors:
         raise Invalid(errors=errors)
     return checked

@@ -27,6 +27,7 @@ from area.db.notify import Channel
 from area.db.session import notify
 from area.kit import crypto
 from area.kit.problems import Conflict, Forbidden, Invalid, NotFound
+from area.kit.sentences import Sentence
 from area.settings import Settings
 
 TOUCH = timedelta(minutes=1)
@@ -107,7 +108,7 @@ async def create_token(
         session, user_id, "api", name=name, scope=scope, address=address, expires_at=expires_at
     )
     await audit.record(session, user_id, "token.created", f"token {token_id}", {"name": name, "scope": scope}, address)
-    await alerts.alert(session, user_id, "An API token was created for your account")
+    await alerts.alert(session, user_id, Sentence("An API token was created for your account"))
     view = next(one for one in await access(session, user_id, "api") if one.id == token_id)
     return token, view
 
@@ -164,7 +165,9 @@ async def revoke(session: AsyncSession, user_id: int, kind: Kind, token_id: int,
     """End one of the user's own sessions or API tokens. Raises `NotFound`."""
     mine = and_(AccessToken.id == token_id, AccessToken.user_id == user_id, AccessToken.kind == kind)
     if await session.scalar(delete(AccessToken).where(mine).returning(AccessToken.id)) is None:
-        raise NotFound(f"No such {'session' if kind == 'session' else 'API token'}.")
+        if kind == "session":
+            raise NotFound("No such session.")
+        raise NotFound("No such API token.")
     await notify(session, Channel.ACCESS_CHANGED, str(user_id))
     await audit.record(
         session, user_id, f"{'session' if kind == 'session' else 'token'}.revoked", f"token {token_id}", None, address

@@ -17,6 +17,7 @@ from area.db.models import Passkey, RecoveryCode, TwoFactor
 from area.kit import clock, crypto
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Conflict, Gone, Invalid
+from area.kit.sentences import Sentence
 from area.settings import Settings
 
 ISSUER = "AREA"
@@ -110,7 +111,7 @@ async def confirm(
     row = upsert(TwoFactor).values(user_id=user.id, **values)
     await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=values))
     await audit.record(session, user.id, "two_factor.app_added", f"user {user.id}", None, address)
-    await alerts.alert(session, user.id, "An authenticator app was added to your account")
+    await alerts.alert(session, user.id, Sentence("An authenticator app was added to your account"))
     return await first_codes(session, user.id)
 
 
@@ -120,7 +121,7 @@ async def remove_app(session: AsyncSession, settings: Settings, user: UserView, 
     await session.execute(update(TwoFactor).where(TwoFactor.user_id == user.id).values(secret=None, last_step=None))
     await drop_unused_codes(session, user.id)
     await audit.record(session, user.id, "two_factor.app_removed", f"user {user.id}", None, address)
-    await alerts.alert(session, user.id, "The authenticator app was removed from your account")
+    await alerts.alert(session, user.id, Sentence("The authenticator app was removed from your account"))
 
 
 async def check(session: AsyncSession, keyring: Keyring, user_id: int, code: str) -> str:
@@ -204,5 +205,5 @@ async def reset(session: AsyncSession, admin_id: int | None, user_id: int, addre
         await session.execute(delete(model).where(model.user_id == user_id))
     await audit.record(session, admin_id, "two_factor.reset", f"user {user_id}", None, address)
     if found.two_factor:
-        await alerts.alert(session, user_id, "An administrator removed the second factor from your account")
+        await alerts.alert(session, user_id, Sentence("An administrator removed the second factor from your account"))
     return await user(session, user_id)

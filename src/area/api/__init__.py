@@ -42,6 +42,9 @@ for each 20 KB.
 
 **Problems** are RFC 9457 problem details (`application/problem+json`) with a `code` for programs, a `detail` for people,
 and `errors` field by field. What belongs to somebody else is answered with 404, as if it were not there.
+
+**Language.** `title`, `detail` and the messages of `errors` are in the language that the user has chosen, else in the one that
+`Accept-Language` prefers, else in English; `Content-Language` says which. `code` is always the same.
 """
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

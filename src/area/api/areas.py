@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from area import areas
 from area.api.paging import Page, Paging, paging
-from area.api.problems import answers
+from area.api.problems import answers, in_words
 from area.areas import AreaIn
 from area.doors.body import Route
 from area.doors.deps import Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
@@ -86,11 +86,11 @@ async def create(form: areas.AreaIn, identity: Someone, scope: ScopeDep, session
 
 @router.post("/test", responses=answers(400, 401, 403, 413, 422), summary="Try an AREA that is not saved")
 async def try_draft(
-    form: Draft, identity: Someone, state: StateDep, scope: ScopeDep, session: SessionDep
+    request: Request, form: Draft, identity: Someone, state: StateDep, scope: ScopeDep, session: SessionDep
 ) -> control.Preview:
     """An honest dry run: what would be sent. Nothing is."""
     checked = await areas.check(session, scope, form.area.action, form.area.reaction, saving=False)
-    return await control.preview(session, state, identity.user.id, checked, form.data)
+    return in_words(request, await control.preview(session, state, identity.user.id, checked, form.data))
 
 
 @router.get("/export", responses=answers(401, 422), summary="Export my AREAs")
@@ -147,10 +147,16 @@ async def renew_address(area_id: Id, identity: Someone, scope: ScopeDep, session
 
 @router.post("/{area_id}/test", responses=answers(400, 401, 403, 404, 413, 422), summary="Try an AREA")
 async def try_out(
-    area_id: Id, identity: Runner, state: StateDep, session: SessionDep, form: Event | None = None
+    request: Request,
+    area_id: Id,
+    identity: Runner,
+    state: StateDep,
+    session: SessionDep,
+    form: Event | None = None,
 ) -> control.Preview:
     """An honest dry run: what would be sent. Nothing is."""
-    return await control.preview(session, state, identity.user.id, area_id, form.data if form else None)
+    preview = await control.preview(session, state, identity.user.id, area_id, form.data if form else None)
+    return in_words(request, preview)
 
 
 @router.post("/{area_id}/run", status_code=202, responses=answers(400, 401, 403, 404, 413, 422), summary="Run an AREA")

@@ -192,7 +192,7 @@ async def authorize(
     except Problem as problem:
         await session.rollback()
         if page:
-            return browser.to(back, said=problem.sentence, values=problem.values)
+            return browser.to(back, said=problem.message)
         raise
     if not page:
         consent.remember(response, request, state, secret)

@@ -18,6 +18,7 @@ from area.doors.body import Route
 from area.doors.consent import NotDone, SecondFactorNext
 from area.doors.deps import TICKET, SessionDep, Slug, StateDep, VisitorDep, keep, set_cookie
 from area.kit.problems import Problem, Unauthenticated
+from area.kit.sentences import Sentence
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
@@ -52,7 +53,7 @@ async def callback(
             if identity is None:
                 raise Unauthenticated
             view, came = await consent.finish_connecting(state, session, identity, way, code=code, error=error)
-            return browser.to(came.next, said="%(name)s is connected.", values={"name": view.name}) if page else view
+            return browser.to(came.next, said=Sentence("%(name)s is connected.", name=view.name)) if page else view
         token, user, came = await consent.finish_log_in(
             state, session, way,
             code=code, error=error, secret=request.cookies.get(consent.COOKIE, ""),
@@ -72,9 +73,7 @@ async def callback(
         problem = failure.problem if isinstance(failure, NotDone) else failure
         await session.rollback()
         if page:
-            return browser.to(
-                failure.next if isinstance(failure, NotDone) else "/", said=problem.sentence, values=problem.values
-            )
+            return browser.to(failure.next if isinstance(failure, NotDone) else "/", said=problem.message)
         raise problem from None
     answer = browser.to(came.next) if page else response
     answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")

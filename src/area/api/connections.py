@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from area import connections
 from area.api.paging import Page
-from area.api.problems import answers
+from area.api.problems import answers, in_words
 from area.connections import grants
 from area.doors import browser, consent
 from area.doors.body import Route
@@ -121,7 +121,7 @@ async def authorize(
     except Problem as problem:
         await session.rollback()
         if page:
-            return browser.to(back, said=problem.sentence, values=problem.values)
+            return browser.to(back, said=problem.message)
         raise
     return browser.to(url) if page else Elsewhere(url=url)
 
@@ -158,16 +158,18 @@ async def connect(
 
 @router.post("/{service}/test", responses=answers(401, 403, 404, 422), summary="Test a connection")
 async def try_kept(
-    service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
+    request: Request, service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
 ) -> connections.Tested:
     """Try the connection as it is kept."""
     user_id = identity.user.id
     connector, _ = connections.connectable(state.registry, service)
     tested = await consent.try_connection(state, user_id, service, name)
     if tested is None:
-        raise NotFound(f"You have no connection to {connector.name}, or it can't be read any more. Connect again.")
+        raise NotFound(
+            "You have no connection to %(name)s, or it can't be read any more. Connect again.", name=connector.name
+        )
     await connections.note(session, state.registry, user_id, service, tested, name=name)
-    return tested
+    return in_words(request, tested)
 
 
 @router.delete("/{service}", responses=answers(401, 403, 404, 422), summary="Disconnect")

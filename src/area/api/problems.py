@@ -1,7 +1,8 @@
 """RFC 9457 problem details for everything that is not answered with what was asked for."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -14,8 +15,11 @@ from area.doors import browser
 from area.doors.deps import PRINTABLE
 from area.doors.edge import Edge
 from area.kit.problems import FieldError, Invalid, Problem, SecondFactorRequired, TooMany
+from area.kit.refusals import refused
+from area.kit.sentences import Sentence, gettext
 
 MEDIA_TYPE = "application/problem+json"
+_Model = TypeVar("_Model", bound=BaseModel)
 HEADERS = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 
 
@@ -45,7 +49,7 @@ class ProblemOut(BaseModel):
 
 
 _DESCRIBED = {
-    400: "The request can't be read.",
+    400: Sentence("The request can't be read."),
     401: "Not logged in, or not any more.",
     403: "Not allowed.",
     404: "No such thing, or it belongs to somebody else.",
@@ -70,19 +74,47 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def respond(
     request: Request,
     status: int,
-    detail: str,
+    detail: Sentence,
     *,
     code: str | None = None,
     title: str | None = None,
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """A problem as a response."""
+    """A problem as a response, in the caller's language."""
     title = title or HTTPStatus(status).phrase
     code = code or title.lower().replace(" ", "-")
-    body = {"type": f"/api/docs#{code}", "title": title, "status": status, "detail": detail, "code": code}
-    body["request_id"] = request.scope.get("area.request_id", "")
-    return JSONResponse(body | more, status, headers, media_type=MEDIA_TYPE)
+    lang = browser.language_of(request)
+    body = {
+        "type": f"/api/docs#{code}",
+        "title": gettext(lang)(title),
+        "status": status,
+        "detail": detail.translated(lang),
+        "code": code,
+        "request_id": request.scope.get("area.request_id", ""),
+    }
+    about = {
+        "Content-Language": lang,
+        **({} if getattr(request.state, "language", None) else {"Vary": "Accept-Language"}),
+    }
+    return JSONResponse(body | more, status, about | (headers or {}), media_type=MEDIA_TYPE)
+
+
+def in_language(request: Request, errors: Sequence[FieldError]) -> list[dict[str, str]]:
+    """What is wrong field by field, in the caller's language."""
+    lang = browser.language_of(request)
+    return [{"field": one["field"], "message": one["message"].translated(lang)} for one in errors]
+
+
+def in_words(request: Request, model: _Model) -> _Model:
+    """The same model with its sentences, and what is wrong field by field, in the caller's language."""
+    lang = browser.language_of(request)
+    changes: dict[str, Any] = {
+        name: value.translated(lang) for name, value in dict(model).items() if isinstance(value, Sentence)
+    }
+    if errors := getattr(model, "errors", None):
+        changes["errors"] = in_language(request, errors)
+    return model.model_copy(update=changes) if changes else model
 
 
 def install(app: FastAPI) -> None:
@@ -102,7 +134,7 @@ def _problem(request: Request, error: Exception) -> Response:
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
     if isinstance(error, Invalid) and error.errors:
-        more["errors"] = error.errors
+        more["errors"] = in_language(request, error.errors)
     if isinstance(error, TooMany):
         more["retry_after"] = error.retry_after
         headers["Retry-After"] = str(error.retry_after)
@@ -122,20 +154,18 @@ def _validation(request: Request, error: Exception) -> Response:
 def _field_error(one: dict[str, Any]) -> FieldError:
     """Pydantic's error as ours, without what was sent."""
     if one["type"] == "json_invalid":
-        return {"field": "body", "message": f"This is no JSON that can be read: {one['ctx']['error']}."}
-    message = one["msg"].removeprefix("Value error, ")
+        return {"field": "body", "message": refused(one)}
+    message = refused(one)
     if one["type"] == "string_pattern_mismatch" and one.get("ctx", {}).get("pattern") == PRINTABLE:
-        message = "No line breaks and no control characters here."
-    if one["type"] == "extra_forbidden":
-        message = "There is no such field."
+        message = Sentence("No line breaks and no control characters here.")
     path = [str(part) for part in one["loc"]]
     return {"field": ".".join(path[1:]) or path[0], "message": message}
 
 
 _SENTENCES = {
-    404: "There is nothing at this address.",
-    405: "This address does not take this method.",
-    400: "The request can't be read.",
+    404: Sentence("There is nothing at this address."),
+    405: Sentence("This address does not take this method."),
+    400: Sentence("The request can't be read."),
 }
 
 
@@ -143,10 +173,10 @@ def _http(request: Request, error: Exception) -> Response:
     """What Starlette and FastAPI raise themselves."""
     if not isinstance(error, HTTPException):
         raise error
-    detail = _SENTENCES.get(error.status_code) or str(error.detail)
+    detail = _SENTENCES.get(error.status_code) or Sentence(str(error.detail))
     return respond(request, error.status_code, detail, headers=dict(error.headers or {}))
 
 
-def _broke(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def _broke(request: Request, status: int, detail: Sentence, headers: dict[str, str] | None = None) -> Response:
     more: dict[str, Any] = {"retry_after": int(headers["Retry-After"])} if headers else {}
     return respond(request, status, detail, headers=headers, **more)

@@ -70,7 +70,7 @@ async def options(
     """Options loaded from the user's own account, for a parameter of `service.name` whose `picker` is true. They are one page."""
     component = state.registry.action(name) or state.registry.reaction(name)
     if component is None:
-        raise NotFound(f"There is no component {name!r}.")
+        raise NotFound("There is no component '%(name)s'.", name=name)
     found = await pickers.options(state, cache, someone.user.id, component, parameter, form.parameters, form.connection)
     return Page(items=[OptionOut(value=one.value, label=one.label, hint=one.hint) for one in found])
 

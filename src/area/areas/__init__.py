@@ -23,6 +23,7 @@ from area.db.search import search
 from area.db.session import notify, raw
 from area.kit.clock import now
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
+from area.kit.sentences import Number
 from area.kit.text import check_line, did_you_mean
 from area.registry import Registry
 from area.sdk import Action, Reaction
@@ -176,7 +177,9 @@ async def create(
     await session.execute(select(User.id).where(User.id == user_id).with_for_update())
     count = await session.scalar(select(func.count()).select_from(Area).where(Area.user_id == user_id))
     if (count or 0) >= scope.max_areas:
-        raise TooMany(f"You have {count} AREAs, which is as many as this server allows. Delete one first.")
+        raise TooMany(
+            "You have %(number)s AREAs, which is as many as this server allows. Delete one first.", number=count
+        )
     checked = checked or await check(session, scope, wanted.action, wanted.reaction)
     parts, config = checked.parts, await _settle(session, scope, user_id, checked)
     _refuse_nul(wanted.description)
@@ -252,7 +255,8 @@ async def _check_stored(session: AsyncSession, user_id: int, config: Config) -> 
     )
     if (total or 0) > MAX_STORED:
         raise TooMany(
-            f"The parameters of your AREAs would have over {MAX_STORED:,} characters. Shorten or delete some."
+            "The parameters of your AREAs would have over %(most)s characters. Shorten or delete some.",
+            most=Number(MAX_STORED),
         )
 
 
@@ -313,7 +317,7 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -
     await own(session, user_id, area_id)
     for view in await views.load(session, scope, [area_id]):
         return view
-    raise NotFound(f"There is no AREA {area_id}.")
+    raise NotFound("There is no AREA %(number)s.", number=area_id)
 
 
 async def find(
@@ -412,7 +416,11 @@ async def apply(session: AsyncSession, scope: Scope, user_id: int, wanted: Seque
     for one in wanted:
         rows = list(await session.scalars(select(Area).where(Area.user_id == user_id, Area.name == one.name)))
         if len(rows) > 1:
-            raise Conflict(f"{len(rows)} AREAs have the name {one.name!r}; rename all but one of them first.")
+            raise Conflict(
+                "%(number)s AREAs have the name '%(name)s'; rename all but one of them first.",
+                number=len(rows),
+                name=one.name,
+            )
         if not rows:
             await create(session, scope, user_id, one)
             report["created"].append(one.name)
@@ -454,7 +462,9 @@ async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:
     action = scope.registry.action(config.action)
     if action is None:
         if area.is_active:
-            raise Conflict(f"The action {config.action} is no longer available, so the AREA can't be switched on.")
+            raise Conflict(
+                "The action %(action)s is no longer available, so the AREA can't be switched on.", action=config.action
+            )
         return
     if area.is_active:
         compile_config(scope.registry, config)
@@ -466,7 +476,7 @@ async def own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool =
     statement = select(Area).where(Area.id == area_id, Area.user_id == user_id)
     area = await session.scalar(statement.with_for_update() if lock else statement)
     if area is None:
-        raise NotFound(f"There is no AREA {area_id}.")
+        raise NotFound("There is no AREA %(number)s.", number=area_id)
     return area
 
 
@@ -492,7 +502,7 @@ async def _parts(session: AsyncSession, registry: Registry, action_name: str | i
     action, reaction = registry.action(action_key), registry.reaction(reaction_key)
     if action is None or reaction is None:
         place, key = ("action", action_key) if action is None else ("reaction", reaction_key)
-        raise Invalid.field(f"{place}.component", f"{key} is no longer available.")
+        raise Invalid.field(f"{place}.component", "%(key)s is no longer available.", key=key)
     rows = await session.execute(
         select(Variable.component_id, Variable.name, Variable.id).where(
             Variable.component_id.in_([action_row.id, reaction_row.id]), Variable.kind == "parameter"
@@ -516,10 +526,18 @@ async def _component(session: AsyncSession, registry: Registry, type_: str, name
     row = (await session.execute(statement)).first()
     if row is None:
         every = [key for one in registry.services.values() for key in _keys(one, type_)]
-        raise Invalid.field(f"{type_}.component", f"There is no {type_} {name!r}{did_you_mean(str(name), every)}")
+        hint = did_you_mean(str(name), every)
+        if type_ == "action":
+            raise Invalid.field("action.component", "There is no action '%(name)s'%(hint)s", name=name, hint=hint)
+        raise Invalid.field("reaction.component", "There is no reaction '%(name)s'%(hint)s", name=name, hint=hint)
     component, service = row
     if not (component.is_active and service.is_active):
-        raise Invalid.field(f"{type_}.component", f"{service.name}: {component.name} is switched off on this server.")
+        raise Invalid.field(
+            f"{type_}.component",
+            "%(service)s: %(name)s is switched off on this server.",
+            service=service.name,
+            name=component.name,
+        )
     return component, f"{registry.slug_of(service.name)}.{component.name}"
 
 

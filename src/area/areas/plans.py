@@ -13,6 +13,8 @@ from area.kit.budget import MAX_FILLED, Budget
 from area.kit.clock import BadTime, parse_delay
 from area.kit.crypto import Keyring
 from area.kit.problems import FieldError, Invalid
+from area.kit.refusals import refused
+from area.kit.sentences import Number, Sentence
 from area.kit.template import condition
 from area.kit.template.filling import Filling
 from area.kit.text import did_you_mean, dump_json
@@ -179,16 +181,28 @@ def check_texts(
     errors: list[FieldError] = []
     for name, value in given.items():
         if name not in known:
-            message = f"{component.key} has no parameter {name!r}{did_you_mean(name, known)}"
+            message = Sentence(
+                "%(key)s has no parameter '%(name)s'%(hint)s",
+                key=component.key,
+                name=name,
+                hint=did_you_mean(name, known),
+            )
             errors.append({"field": f"{place}.{name}", "message": message})
         elif value is None or value == "":
             continue
         else:
             text = to_text(value)
             if len(text) > MAX_VALUE:
-                errors.append({"field": f"{place}.{name}", "message": f"At most {MAX_VALUE:,} characters fit here."})
+                errors.append(
+                    {
+                        "field": f"{place}.{name}",
+                        "message": Sentence("At most %(most)s characters fit here.", most=Number(MAX_VALUE)),
+                    }
+                )
             elif "\x00" in text:
-                errors.append({"field": f"{place}.{name}", "message": "The text holds a NUL character; remove it."})
+                errors.append(
+                    {"field": f"{place}.{name}", "message": Sentence("The text holds a NUL character; remove it.")}
+                )
             else:
                 texts[name] = text
     return texts, errors
@@ -198,9 +212,11 @@ def compile_config(registry: Registry, config: Config) -> Plan:
     """Check everything about a configuration whose secrets are in clear. Raises `Invalid` with every field's error."""
     action, reaction = registry.action(config.action), registry.reaction(config.reaction)
     if action is None:
-        raise Invalid.field("action.component", f"There is no action {config.action!r} any more.")
+        raise Invalid.field("action.component", "There is no action '%(action)s' any more.", action=config.action)
     if reaction is None:
-        raise Invalid.field("reaction.component", f"There is no reaction {config.reaction!r} any more.")
+        raise Invalid.field(
+            "reaction.component", "There is no reaction '%(reaction)s' any more.", reaction=config.reaction
+        )
     errors: list[FieldError] = []
     params = _action_params(action, config.action_parameters, errors)
     names = {one.name for one in fields(action.returns)}
@@ -249,7 +265,7 @@ def _only_if(text: str | None, names: set[str], errors: list[FieldError]) -> con
     try:
         parsed = condition.parse(text)
     except condition.ConditionError as error:
-        errors.append({"field": "action.parameters.only_if", "message": str(error)})
+        errors.append({"field": "action.parameters.only_if", "message": Sentence(str(error))})
         return None
     errors += [
         {"field": "action.parameters.only_if", "message": sentence} for sentence in condition.check(parsed, names)
@@ -262,7 +278,7 @@ def _delay(text: str | None, errors: list[FieldError]) -> str | None:
         try:
             parse_delay(text, "UTC")
         except BadTime as error:
-            errors.append({"field": "reaction.parameters.delay", "message": str(error)})
+            errors.append({"field": "reaction.parameters.delay", "message": Sentence(str(error))})
     return text or None
 
 
@@ -278,12 +294,19 @@ def _reaction_params(
         text = given.get(one.name)
         if text is None:
             if not one.nullable:
-                errors.append({"field": place, "message": f"{one.name} is required: {one.description}."})
+                errors.append(
+                    {
+                        "field": place,
+                        "message": Sentence(
+                            "%(name)s is required: %(description)s.", name=one.name, description=one.description
+                        ),
+                    }
+                )
             continue
         try:
             filling = filling_of(one, given)
         except template.TemplateError as error:
-            errors.append({"field": place, "message": str(error)})
+            errors.append({"field": place, "message": Sentence(str(error))})
             continue
         errors += [{"field": place, "message": sentence} for sentence in filling.check(names)]
         if filling.constant:
@@ -312,12 +335,15 @@ def _check_constants(
 def field_errors(error: ValidationError, place: str) -> list[FieldError]:
     """Pydantic's errors as ours; `Value error, ` is not for users."""
     if error.error_count() > MOST_ERRORS:  # of a long list of other values, one for each
-        message = f"{error.error_count():,} values are not what is expected here; choose one of them, such as {{{{items.0}}}}."
+        message = Sentence(
+            "%(number)s values are not what is expected here; choose one of them, such as {{items.0}}.",
+            number=Number(error.error_count()),
+        )
         return [{"field": place, "message": message}]
     return [
         {
             "field": ".".join([place, *(str(part) for part in one["loc"])]),
-            "message": one["msg"].removeprefix("Value error, "),
+            "message": refused(one),
         }
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
+        for one in error.errors(include_url=False, include_input=False)
     ]

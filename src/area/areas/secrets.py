@@ -56,10 +56,15 @@ async def connection(
     if not part.connection:
         return 0
     if service.auth is None:
-        raise Invalid.field(f"{place}.connection", f"{service.name} needs no connection. Leave it out.")
+        raise Invalid.field(f"{place}.connection", "%(name)s needs no connection. Leave it out.", name=service.name)
     found = await vault.find(session, service, user_id, part.connection)
     if found is None:
-        raise Invalid.field(f"{place}.connection", f"You have no connection {part.connection!r} to {service.name}.")
+        raise Invalid.field(
+            f"{place}.connection",
+            "You have no connection '%(name)s' to %(service)s.",
+            name=part.connection,
+            service=service.name,
+        )
     return found
 
 
@@ -122,7 +127,7 @@ async def keep_lifted(
         else:
             await connections.keep(session, keyring, connector, user_id, given, name)
         return name
-    raise Conflict(f"There are too many credentials for {first}.")
+    raise Conflict("There are too many credentials for %(name)s.", name=first)
 
 
 def _login_of(credential: BaseModel) -> dict[str, Any]:

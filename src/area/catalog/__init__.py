@@ -171,7 +171,7 @@ async def service(session: AsyncSession, registry: Registry, name: str) -> Servi
     for view in (await snapshot(session, registry)).every:
         if name in (view.slug, view.name, str(view.id)):
             return _whole(view, await components(session, registry, service=view.slug, include_inactive=True))
-    raise NotFound(f"There is no service {name!r}. GET /api/services lists those there are.")
+    raise NotFound("There is no service '%(name)s'. GET /api/services lists those there are.", name=name)
 
 
 async def components(
@@ -270,7 +270,7 @@ async def component(session: AsyncSession, registry: Registry, name: str) -> Com
                     variables_of=(view.key,),
                 )
                 return next(one for one in own if one.id == view.id)
-    raise NotFound(f"There is no component {name!r}. GET /api/components lists those there are.")
+    raise NotFound("There is no component '%(name)s'. GET /api/components lists those there are.", name=name)
 
 
 async def about(session: AsyncSession, registry: Registry) -> list[dict[str, Any]]:
@@ -298,7 +298,9 @@ async def switch(
     model = Service if kind == "service" else Component
     found = await session.execute(update(model).where(model.id == row_id).values(is_active=active).returning(model.id))
     if found.first() is None:
-        raise NotFound(f"There is no {kind} {row_id}.")
+        if kind == "service":
+            raise NotFound("There is no service %(number)s.", number=row_id)
+        raise NotFound("There is no component %(number)s.", number=row_id)
     if active:
         await session.execute(delete(SwitchedOff).where(SwitchedOff.kind == kind, SwitchedOff.row_id == row_id))
     else:

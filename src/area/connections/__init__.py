@@ -29,6 +29,7 @@ from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
 from area.kit.net import Blocked, Guard
 from area.kit.problems import Conflict, Invalid, NotFound
+from area.kit.sentences import Sentence
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import AuthExpired, Credentials, OAuth2, Permanent, Retry
@@ -89,10 +90,10 @@ class Tested(BaseModel):
 
     works: bool
     expired: bool = False
-    message: str | None = None
+    message: Sentence | None = None
 
 
-NO_PLATFORM = "A connection's test can't use AREA itself."
+NO_PLATFORM = Sentence("A connection's test can't use AREA itself.")
 
 
 # Connect, test, disconnect
@@ -117,7 +118,11 @@ async def connect(
     """
     connector, auth = connectable(registry, slug)
     if isinstance(auth, OAuth2):
-        raise Conflict(f"{connector.name} is connected at its own site: begin at /api/connections/{slug}/authorize.")
+        raise Conflict(
+            "%(name)s is connected at its own site: begin at /api/connections/%(service)s/authorize.",
+            name=connector.name,
+            service=slug,
+        )
     credential = forms.validated(connector, auth, given)
     name = vault.name_of(name) or (auth.label(credential) if auth.label else "")
     tested = await try_out(client, guard, connector, credential)
@@ -134,7 +139,7 @@ async def keep(
     """Keep a credential that was checked under a name; returns the connection's number. Raises `NotFound`, `TooMany`."""
     row = await vault.service(session, connector)
     if not row.is_active:
-        raise NotFound(f"{connector.name} is switched off on this server.")
+        raise NotFound("%(name)s is switched off on this server.", name=connector.name)
     ref = Ref(user_id, connector.slug, await vault.reserve(session, user_id, row.id, name))
     token = keyring.encrypt(dump_json(given).decode(), ref.context("oauth_token"))
     await vault.put(session, ref, row.id, {"oauth_token": token, "refresh_token": None, "token_expires_at": None})
@@ -159,12 +164,20 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
     except (Retry, Blocked) as error:
         return Tested(works=False, message=forms.without(secrets, str(error)))
     except TimeoutError:
-        message = f"{connector.name} did not answer within {TEST_TIMEOUT} seconds. Check the address."
+        message = Sentence(
+            "%(name)s did not answer within %(number)s seconds. Check the address.",
+            name=connector.name,
+            number=TEST_TIMEOUT,
+        )
         return Tested(works=False, message=message)
     except Exception as error:  # noqa: BLE001 - the connector's bug, logged as one; its words may hold what was typed in
         trace = forms.without(secrets, "".join(traceback.format_exception(error)))
         log.error("connection.test_broke", service=connector.slug, kind=type(error).__name__, trace=trace)  # noqa: TRY400
-        message = f"This could not be tried: the {connector.name} connector broke ({type(error).__name__})."
+        message = Sentence(
+            "This could not be tried: the %(name)s connector broke (%(kind)s).",
+            name=connector.name,
+            kind=type(error).__name__,
+        )
         return Tested(works=False, message=message)
     return Tested(works=True, message=said)
 
@@ -200,7 +213,7 @@ async def disconnect(
     ref = Ref(user_id, slug, await vault.number(session, connector, user_id, name))
     needing = await dependents(session, registry, user_id, slug, name=name)
     if not await vault.forget(session, ref, row.id):
-        raise NotFound(f"You have no connection to {connector.name}.")
+        raise NotFound("You have no connection to %(name)s.", name=connector.name)
     await audit.record(session, user_id, "connection.disconnected", slug, {"name": name} if name else None)
     return needing
 
@@ -327,8 +340,8 @@ async def view(
         if one.service == slug and (one.connection or "") == wanted:
             return one
     if wanted:
-        raise NotFound(f"You have no connection {wanted!r} to {connector.name}.")
-    raise NotFound(f"{connector.name} is switched off on this server.")
+        raise NotFound("You have no connection '%(name)s' to %(service)s.", name=wanted, service=connector.name)
+    raise NotFound("%(name)s is switched off on this server.", name=connector.name)
 
 
 async def credential(
@@ -365,7 +378,9 @@ def connectable(registry: Registry, slug: str) -> tuple[Connector, Credentials[A
     """A service that needs a connection, and of what kind. Raises `NotFound`."""
     connector = registry.services.get(slug)
     if connector is None:
-        raise NotFound(f"There is no service {slug!r}{did_you_mean(slug, registry.services)}")
+        raise NotFound(
+            "There is no service '%(service)s'%(hint)s", service=slug, hint=did_you_mean(slug, registry.services)
+        )
     if connector.auth is None:
-        raise NotFound(f"{connector.name} needs no connection.")
+        raise NotFound("%(name)s needs no connection.", name=connector.name)
     return connector, connector.auth

@@ -24,7 +24,7 @@ Purpose = Literal["connect", "log_in"]
 
 GOOD_FOR = timedelta(minutes=10)
 MOST_UNDER_WAY = 100  # of people who are not signed in, from one address
-LOST = Gone("This was used already, took longer than ten minutes, or began in another browser. Begin again.").sentence
+LOST = Gone("This was used already, took longer than ten minutes, or began in another browser. Begin again.").message
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from area.kit.problems import FieldError, Invalid
+from area.kit.refusals import refused
+from area.kit.sentences import Sentence, changed
 from area.kit.text import did_you_mean
 from area.sdk import Credentials
 from area.sdk import Service as Connector
@@ -58,7 +60,12 @@ def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, 
     model: type[BaseModel] = auth.model
     declared = by_name(model)
     errors: list[FieldError] = [
-        {"field": name, "message": f"{connector.name} has no such field{did_you_mean(name, declared)}"}
+        {
+            "field": name,
+            "message": Sentence(
+                "%(name)s has no such field%(hint)s", name=connector.name, hint=did_you_mean(name, declared)
+            ),
+        }
         for name in given
         if name not in declared
     ]
@@ -72,9 +79,9 @@ def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, 
             errors=[
                 {
                     "field": ".".join(str(part) for part in one["loc"]),
-                    "message": without(typed, one["msg"].removeprefix("Value error, ")),
+                    "message": Sentence(changed(refused(one), lambda text: without(typed, text))),
                 }
-                for one in error.errors(include_url=False, include_context=False, include_input=False)
+                for one in error.errors(include_url=False, include_input=False)
             ]
         ) from None
     return checked

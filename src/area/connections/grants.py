@@ -115,7 +115,7 @@ async def wanted_scopes(
             found |= dict.fromkeys(own.get(key, ()))
     for key in components:
         if key not in own:
-            raise Invalid.field("component", f"{connector.name} has no component {key!r}.")
+            raise Invalid.field("component", "%(name)s has no component '%(key)s'.", name=connector.name, key=key)
         found |= dict.fromkeys(own[key])
     return tuple(found)
 

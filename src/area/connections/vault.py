@@ -54,7 +54,7 @@ async def service(session: AsyncSession, connector: Connector) -> Service:
     """The service's row. Raises `NotFound`."""
     row = await session.scalar(select(Service).where(Service.name == connector.name))
     if row is None:
-        raise NotFound(f"{connector.name} is not in the catalog yet.")
+        raise NotFound("%(name)s is not in the catalog yet.", name=connector.name)
     return row
 
 
@@ -74,7 +74,7 @@ async def number(session: AsyncSession, connector: Connector, user_id: int, name
     """As `find`. Raises `NotFound`."""
     found = await find(session, connector, user_id, name)
     if found is None:
-        raise NotFound(f"You have no connection {name!r} to {connector.name}.")
+        raise NotFound("You have no connection '%(name)s' to %(service)s.", name=name, service=connector.name)
     return found
 
 
@@ -97,7 +97,8 @@ async def reserve(session: AsyncSession, user_id: int, service_id: int, name: st
     count = await session.scalar(select(func.count()).select_from(NamedConnection).where(*mine))
     if (count or 0) >= MOST_NAMED:
         raise TooMany(
-            f"You have {count} connections to this service, which is as many as AREA keeps. Remove one first."
+            "You have %(number)s connections to this service, which is as many as AREA keeps. Remove one first.",
+            number=count,
         )
     await session.execute(
         insert(NamedConnection).values(user_id=user_id, service_id=service_id, name=name).on_conflict_do_nothing()

@@ -607,6 +607,8 @@ class Notice(Base):
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     read_at: Mapped[datetime | None] = mapped_column(AWARE)
     mailed_at: Mapped[datetime | None] = mapped_column(AWARE)
+    # the `title` and `body` as `Sentence.dumped`, of what AREA itself says; none of before migration 0015
+    said: Mapped[Any | None] = mapped_column(JSONB)
 
 
 class AuditEntry(Base):

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from area.accounts import sessions
 from area.doors.deps import token_of
+from area.kit.sentences import Number, Sentence
 
 MAX_BODY = 2_000_000  # bytes
 MOST_READ = 16_000_000  # bytes of a body that is too long; who is cut off while sending does not hear why
@@ -280,7 +281,11 @@ class BoundedRequest(Request):
             await refuse(self.receive, OPEN)
             if token:
                 raise HTTPException(401, "This session or token is no longer valid. Sign in again.", CLOSE)
-            raise HTTPException(413, f"Sign in first: without that, a request may have {OPEN:,} bytes.", CLOSE)
+            raise HTTPException(
+                413,
+                Sentence("Sign in first: without that, a request may have %(most)s bytes.", most=Number(OPEN)),
+                CLOSE,
+            )
         return USERS.of(identity.user.id)
 
     @override
@@ -312,7 +317,9 @@ class Route(APIRoute):
 
 
 def _too_long() -> HTTPException:
-    return HTTPException(413, f"A request may have {MAX_BODY:,} bytes; this one has more.", CLOSE)
+    return HTTPException(
+        413, Sentence("A request may have %(most)s bytes; this one has more.", most=Number(MAX_BODY)), CLOSE
+    )
 
 
 def _depth(value: Any) -> int:

@@ -4,13 +4,14 @@ The sentence waits in a cookie as it is written in the code, with what is to be 
 reader's language.
 """
 
-import re
-from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlsplit
 
 import orjson
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
+
+from area.kit import language
+from area.kit.sentences import Sentence, read
 
 SAID = "area_said"
 KEPT_FOR = 30  # seconds
@@ -21,6 +22,12 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
+def language_of(request: Request) -> str:
+    """The language of who asks: the one that the user has chosen, else what `Accept-Language` prefers, else English."""
+    chosen: str | None = getattr(request.state, "language", None)
+    return language.choose(chosen, request.headers.get("accept-language", ""))
+
+
 def local(address: str | None, default: str = "/") -> str:
     """The address if it is a path of ours, else `default`: what comes in by `?next=` must not lead anywhere else."""
     if not address or not address.startswith("/") or address[1:2] in ("/", "\\") or not address.isprintable():
@@ -29,31 +36,23 @@ def local(address: str | None, default: str = "/") -> str:
     return default if parts.scheme or parts.netloc else address
 
 
-def to(address: str, *, said: str = "", values: Mapping[str, str] | None = None) -> Response:
+def to(address: str, *, said: str = "") -> Response:
     """Send a browser to an address; if it is a page of ours, it shows what is `said` once."""
     response = RedirectResponse(address, 303)
     if said:
-        say_once(response, said, values)
+        say_once(response, said)
     return response
 
 
-def say_once(response: Response, said: str, values: Mapping[str, str] | None = None) -> None:
+def say_once(response: Response, said: str) -> None:
     """Have the next page show a sentence."""
-    cookie = quote(orjson.dumps([said, values or {}]))
+    cookie = quote(orjson.dumps(Sentence(said).dumped()))
     response.set_cookie(SAID, cookie, max_age=KEPT_FOR, path="/", samesite="lax", httponly=True)
 
 
-def said(request: Request) -> tuple[str, dict[str, str]]:
-    """The sentence that waits to be shown, and what is to be filled in; empty when there is none that can be read."""
+def said(request: Request) -> Sentence | None:
+    """The sentence that waits to be shown; None when there is none that can be read."""
     try:
-        sentence, values = orjson.loads(unquote(request.cookies.get(SAID, "")))
+        return read(orjson.loads(unquote(request.cookies.get(SAID, ""))))
     except ValueError:
-        return "", {}
-    if not isinstance(sentence, str) or not isinstance(values, dict):
-        return "", {}
-    return sentence, {str(name): str(value) for name, value in values.items()}
-
-
-def filled(sentence: str, values: Mapping[str, str]) -> str:
-    """The sentence with each `%(name)s` filled in. Not by `%`, which does whatever a cookie tells it to."""
-    return re.sub(r"%\((\w+)\)s", lambda found: values.get(found[1], found[0]), sentence) if values else sentence
+        return None

@@ -20,6 +20,7 @@ from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import new_token
 from area.kit.problems import Forbidden, Invalid, Problem, SecondFactorRequired
+from area.kit.sentences import Sentence
 from area.sdk import AuthExpired, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 
@@ -79,7 +80,10 @@ async def connect_client(
     if set(values) != set(wanted) or set(given) - set(wanted):
         raise Invalid(
             errors=[
-                {"field": name, "message": "Give it as text." if name in wanted else "There is no such field."}
+                {
+                    "field": name,
+                    "message": Sentence("Give it as text.") if name in wanted else Sentence("There is no such field."),
+                }
                 for name in [*(name for name in wanted if name not in values), *(set(given) - set(wanted))]
             ]
         )
@@ -107,7 +111,12 @@ async def _try_tokens(state: State, ref: Ref) -> Tested | None:
         return Tested(works=False, message=str(error))
     except TimeoutError:
         return Tested(
-            works=False, message=f"{connector.name} did not answer within {connections.TEST_TIMEOUT} seconds."
+            works=False,
+            message=Sentence(
+                "%(name)s did not answer within %(number)s seconds.",
+                name=connector.name,
+                number=connections.TEST_TIMEOUT,
+            ),
         )
     return Tested(works=True)
 

@@ -23,6 +23,7 @@ from area.engine.state import State
 from area.kit.crypto import new_token
 from area.kit.fair import set_whose, user
 from area.kit.problems import Forbidden, TwoFactorSetupRequired, Unauthenticated
+from area.kit.sentences import Sentence
 from area.kit.text import UNPRINTABLE
 
 COOKIE = "area_session"
@@ -39,7 +40,7 @@ def _utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:  # the last hours of the year 9999, seen from the other side of the world
-        raise ValueError("This is beyond the calendar.") from None
+        raise ValueError(Sentence("This is beyond the calendar.")) from None
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
@@ -142,8 +143,11 @@ async def unenforced(
         async with state.database.transaction() as session:
             identity = await sessions.authenticate(session, state.settings, token)
     if identity is None:
-        raise Unauthenticated("This session or token is invalid or has expired. Log in again." if token else "")
+        if token:
+            raise Unauthenticated("This session or token is invalid or has expired. Log in again.")
+        raise Unauthenticated
     set_whose(user(identity.user.id))
+    request.state.language = identity.user.language
     if by_cookie:
         if request.method not in SAFE and not same_origin(request, state):
             raise Forbidden("This request didn't come from AREA's own pages.")
@@ -206,7 +210,11 @@ async def manager(identity: "Identified") -> Identity:
 def within(identity: Identity, scope: Scope) -> Identity:
     """Who asks, if that is within the scope of what they ask with. Raises `Forbidden`."""
     if not identity.allows(scope):
-        raise Forbidden(f"This API token can't do this. It has the scope {identity.scope}; this needs {scope}.")
+        raise Forbidden(
+            "This API token can't do this. It has the scope %(scope)s; this needs %(needed)s.",
+            scope=identity.scope,
+            needed=scope,
+        )
     return identity
 
 

@@ -10,10 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from area.db.away import is_away
 from area.kit.crypto import new_token
+from area.kit.sentences import Sentence
 
 log = structlog.get_logger(__name__)
 
-Respond = Callable[[Request, int, str, dict[str, str] | None], Response]
+Respond = Callable[[Request, int, Sentence, dict[str, str] | None], Response]
 
 
 class Edge:
@@ -55,9 +56,12 @@ class Edge:
                     raise
                 request = Request(scope)
                 if away:
-                    sentence = "The database can't be reached at the moment. Try again soon."
+                    sentence = Sentence("The database can't be reached at the moment. Try again soon.")
                     response = self._respond(request, 503, sentence, {"Retry-After": "5"})
                 else:
-                    sentence = f"Something broke, and it is AREA's fault. The log tells more under {request_id}."
+                    sentence = Sentence(
+                        "Something broke, and it is AREA's fault. The log tells more under %(request_id)s.",
+                        request_id=request_id,
+                    )
                     response = self._respond(request, 500, sentence, None)
                 await response(scope, receive, named)

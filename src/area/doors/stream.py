@@ -58,7 +58,9 @@ class Hub:
         """Begin a stream. Raises `TooMany` when the user has ten."""
         if len(self._watchers.get(user_id, ())) >= MOST_STREAMS:
             raise TooMany(
-                f"There are {MOST_STREAMS} live views of this account already. Close one.", retry_after=HEARTBEAT
+                "There are %(number)s live views of this account already. Close one.",
+                number=MOST_STREAMS,
+                retry_after=HEARTBEAT,
             )
         watcher = Watcher(user_id)
         self._watchers[user_id].add(watcher)

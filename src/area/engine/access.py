@@ -32,7 +32,7 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
 from area.kit.oauth2 import Grant, GrantFailed, Keys
-from area.kit.remembered import Remembered
+from area.kit.sentences import Sentence
 from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Retry, Service
 
 log = structlog.get_logger()
@@ -78,19 +78,22 @@ class Tokens:
         self._state = state
         self.apps = AppTokens(state)
         self.granted = GrantedTokens(state)
-        self._kept: Remembered[Ref, Kept] = Remembered(LARGEST, TTL)
+        self._kept: dict[Ref, tuple[float, Kept]] = {}
         self._renewing: dict[Ref, asyncio.Task[Kept]] = {}
         self._resting: dict[Ref, tuple[float, str]] = {}
 
     async def current(self, ref: Ref, service: Service) -> Kept | None:
         """The connection's tokens; None when there are none."""
-        return self._kept.get(ref) or await self._read(ref, service)
+        entry = self._kept.get(ref)
+        if entry and entry[0] > time.monotonic():
+            return entry[1]
+        return await self._read(ref, service)
 
     async def good(self, ref: Ref, service: Service) -> Kept:
         """Tokens that are good as far as is known, refreshed if it is time. Raises `AuthExpired` or `Retry`."""
         kept = await self.current(ref, service)
         if kept is None:
-            raise AuthExpired(f"Connect {service.name} first.")
+            raise AuthExpired(Sentence("Connect %(name)s first.", name=service.name))
         if (kept.refresh_at and kept.refresh_at <= now()) or kept.over:
             return await self.renewed(ref, service, kept.access.get_secret_value(), needed=kept.over)
         return kept
@@ -114,13 +117,16 @@ class Tokens:
             task.add_done_callback(lambda done: self._done(key, done))
         kept = await asyncio.shield(task)
         if needed and kept.access.get_secret_value() == stale:  # it was asked for by who could do with the old ones
-            raise Retry(f"The access to {service.name} could not be renewed just now.", timedelta(seconds=REST))
+            raise Retry(
+                Sentence("The access to %(name)s could not be renewed just now.", name=service.name),
+                timedelta(seconds=REST),
+            )
         return kept
 
     def forget(self, ref: Ref) -> None:
         """The connection changed."""
         self.granted.forget(ref)
-        self._kept.forget(ref)
+        self._kept.pop(ref, None)
         self._resting.pop(ref, None)
 
     def forget_all(self) -> None:
@@ -141,14 +147,15 @@ class Tokens:
             task.exception()  # whoever awaits it is told; if nobody does any more, it is no news
 
     async def _read(self, ref: Ref, service: Service) -> Kept | None:
-        with self._kept.loading([ref]) as keep:
-            with asking():
-                async with self._state.database.sessions() as session:
-                    kept = await grants.kept(session, self._state.keyring, service, ref)
-            if kept is None:
-                self._kept.forget(ref)
-            else:
-                keep(ref, kept)
+        with asking():
+            async with self._state.database.sessions() as session:
+                kept = await grants.kept(session, self._state.keyring, service, ref)
+        if kept is None:
+            self._kept.pop(ref, None)
+            return None
+        if len(self._kept) > LARGEST:
+            self._kept.clear()
+        self._kept[ref] = (time.monotonic() + TTL, kept)
         return kept
 
     async def _renew(self, ref: Ref, service: Service, stale: str, *, needed: bool) -> Kept:
@@ -166,7 +173,11 @@ class Tokens:
             if not needed and not kept.over:
                 return kept
             if time.monotonic() > end:
-                raise Retry(f"The access to {service.name} is being renewed; this takes longer than usual.")
+                raise Retry(
+                    Sentence(
+                        "The access to %(name)s is being renewed; this takes longer than usual.", name=service.name
+                    )
+                )
             await asyncio.sleep(LOOK_AGAIN)
         try:
             # read again under the lease: it may have been given back just before it was claimed
@@ -180,16 +191,18 @@ class Tokens:
 
     def _usable(self, kept: Kept | None, service: Service) -> Kept:
         if kept is None:
-            raise AuthExpired(f"Connect {service.name} first.")
+            raise AuthExpired(Sentence("Connect %(name)s first.", name=service.name))
         if kept.status == "expired":
-            raise AuthExpired(kept.last_error or f"Reconnect {service.name}.")
+            raise AuthExpired(kept.last_error or Sentence("Reconnect %(name)s.", name=service.name))
         return kept
 
     async def _refresh(self, ref: Ref, service: Service, kept: Kept, lease: datetime, *, needed: bool) -> Kept:
         auth = service.auth
         assert isinstance(auth, OAuth2)  # noqa: S101 - only these have tokens
         if kept.refresh is None:
-            return await self._lost(ref, service, kept, f"The access to {service.name} has ended. Connect it again.")
+            return await self._lost(
+                ref, service, kept, Sentence("The access to %(name)s has ended. Connect it again.", name=service.name)
+            )
         keys = registrations.keys_of(service, self._state.settings)
         try:
             if keys is None:
@@ -198,9 +211,13 @@ class Tokens:
         except GrantFailed as error:
             log.warning("token.not_refreshed", user=ref.user_id, service=service.slug, error=str(error))
             if error.refused:
-                said = f"{service.name} does not let AREA in any more ({error.code}). Connect it again."
+                said = Sentence(
+                    "%(name)s does not let AREA in any more (%(kind)s). Connect it again.",
+                    name=service.name,
+                    kind=error.code,
+                )
                 return await self._lost(ref, service, kept, said)
-            said = f"The access to {service.name} could not be renewed: {error}"
+            said = Sentence("The access to %(name)s could not be renewed: %(error)s", name=service.name, error=error)
             self._resting[ref] = (time.monotonic() + REST, said)
             if not needed and not kept.over:
                 return kept

@@ -17,6 +17,7 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
 from area.kit.oauth2 import GrantFailed
+from area.kit.sentences import Sentence
 from area.sdk import Access, OAuth2, Permanent, Retry, Service
 
 log = structlog.get_logger()
@@ -40,7 +41,9 @@ class AppTokens:
         """
         keys = registrations.keys_of(service, self._state.settings)
         if keys is None:
-            raise Permanent(f"This server has no client id for {service.name}. Tell an administrator.")
+            raise Permanent(
+                Sentence("This server has no client id for %(name)s. Tell an administrator.", name=service.name)
+            )
         client = registrations.client_of(service)
         async with self._asking[client]:
             token, refresh_at = self._kept.get(client, (None, None))
@@ -56,7 +59,7 @@ class AppTokens:
         try:
             grant = await oauth2.client_credentials(self._state.client, auth.server, keys)
         except GrantFailed as error:
-            said = f"{service.name} does not let this server itself in: {error}"
+            said = Sentence("%(name)s does not let this server itself in: %(error)s", name=service.name, error=error)
             self._resting[client] = (time.monotonic() + REST, said)
             raise Retry(said, timedelta(seconds=REST)) from None
         self._kept[client] = (grant.access, grants.refresh_moment(grant, now())[1])

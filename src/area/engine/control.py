@@ -25,6 +25,7 @@ from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
 from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooLarge
+from area.kit.sentences import Sentence
 from area.kit.template import RenderError
 from area.kit.text import dump_json
 from area.records import Reason, RunRecord, seal, unseal
@@ -44,11 +45,11 @@ class Preview(BaseModel):
     data: dict[str, Any]
     sample: bool
     runs: bool
-    why: str | None
+    why: Sentence | None
     due: str | None
     reaction: str
     parameters: dict[str, Any]
-    errors: list[dict[str, str]]
+    errors: list[FieldError]
 
 
 def scope(state: State) -> areas.Scope:
@@ -85,25 +86,26 @@ async def event_of(
 
 
 async def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone: str) -> Preview:
-    runs, why = True, None
+    runs = True
+    why: Sentence | None = None
     due = plan.due(now(), timezone)
-    errors: list[dict[str, str]] = []
+    errors: list[FieldError] = []
     values: dict[str, Any] = {}
     size = len(_checked(event))
     budget = Budget()
     try:
         if not await evaluate(functools.partial(plan.holds, event), budget, size):
-            runs, why = False, "Its condition (only_if) does not hold for this event."
+            runs, why = False, Sentence("Its condition (only_if) does not hold for this event.")
         values = await evaluate(functools.partial(plan.values, event), budget, size)
         validated = await evaluate(lambda _: plan.reaction.params.model_validate(values), budget, size)
         values = validated.model_dump(mode="json")
         declared = by_name(plan.reaction.params)
         values = {name: declared[name].hidden(value) if value is not None else None for name, value in values.items()}
     except (Exhausted, RenderError) as error:
-        runs, why = False, str(error)
+        runs, why = False, Sentence(str(error))
     except ValidationError as error:
-        errors = [dict(one) for one in field_errors(error, "reaction.parameters")]  # type: ignore[arg-type]
-        runs, why = False, "The reaction would refuse what was filled in."
+        errors = field_errors(error, "reaction.parameters")
+        runs, why = False, Sentence("The reaction would refuse what was filled in.")
     return Preview(
         data=event,
         sample=sample,
@@ -161,7 +163,7 @@ async def replay(
             try:
                 parameters = unseal(state.keyring, execution.id, before.parameters)
             except Undecryptable as error:
-                raise Conflict(f"The parameters of this execution can't be read: {error}") from error
+                raise Conflict("The parameters of this execution can't be read: %(error)s", error=error) from error
     reason: Reason = "replay" if record.as_it_was else "run"
     return await _insert(session, state, execution.area_id, execution.trigger_data or {}, record, reason, parameters)
 
@@ -173,7 +175,7 @@ def _check_given(reaction: Reaction, parameters: dict[str, Any]) -> None:
     except ValidationError as error:
         raise Invalid(errors=field_errors(error, "parameters")) from error
     errors: list[FieldError] = [
-        {"field": f"parameters.{name}", "message": "Enter the secret in place of the dots."}
+        {"field": f"parameters.{name}", "message": Sentence("Enter the secret in place of the dots.")}
         for name, field in by_name(reaction.params).items()
         if (field.secret or field.holds) and MASK in to_text(parameters.get(name, ""))
     ]
@@ -185,7 +187,7 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     """Cancel an execution that waits or runs. Raises `Conflict` when it is over."""
     execution = await _own_execution(session, user_id, execution_id, lock=True)
     if execution.status not in ("pending", "running"):
-        raise Conflict(f"This execution is over already: {execution.status}.")
+        raise Conflict("This execution is over already: %(status)s.", status=execution.status)
     running = execution.status == "running"
     attempted = running or record_of(execution, await session.get(ExecutionRecord, execution.id)).attempts
     execution.status = "cancelled"
@@ -238,7 +240,7 @@ def _checked(data: dict[str, Any]) -> bytes:
 async def _own_area(session: AsyncSession, user_id: int, area_id: int) -> Area:
     area = await session.get(Area, area_id)
     if area is None or area.user_id != user_id:
-        raise NotFound(f"There is no AREA {area_id}.")
+        raise NotFound("There is no AREA %(number)s.", number=area_id)
     return area
 
 
@@ -248,7 +250,7 @@ async def _own_execution(
     execution = await session.get(AreaExecution, execution_id, with_for_update=lock or None)
     owner = await session.get(Area, execution.area_id) if execution else None
     if execution is None or owner is None or owner.user_id != user_id:
-        raise NotFound(f"There is no execution {execution_id}.")
+        raise NotFound("There is no execution %(number)s.", number=execution_id)
     return execution
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncpg
+import orjson
 import structlog
 
 from area.accounts import signups
@@ -22,10 +23,11 @@ from area.db.session import Conn
 from area.engine.state import State
 from area.kit import crypto, mime
 from area.kit.clock import now
+from area.kit.sentences import Sentence
 from area.mail import CONFIRMED, UNSUBSCRIBE, UNSUBSCRIBE_FOR, Kind, Purpose, letters, server
 from area.mail.letters import Letter
 from area.mail.server import MailServer, Refused, Unusable
-from area.notices import notice
+from area.notices import in_words, notice
 
 log = structlog.get_logger()
 
@@ -86,7 +88,7 @@ where p.id = $1 and p.expires_at > now()
 REGISTER = "update pending_registrations set token_hash = $2, expires_at = now() + $3::interval where id = $1"
 
 OF_NOTICE = f"""
-select n.title, n.body, n.key, u.id, s.language from notices n join users u on u.id = n.user_id
+select n.title, n.body, n.key, n.said, u.id, s.language from notices n join users u on u.id = n.user_id
 left join user_settings s on s.user_id = u.id
 where n.id = $1 and n.created_at > now() - interval '2 days' and u.is_active and u.email = $2 and coalesce(s.mail_notices, true) and {CONFIRMED}
   and (select count(*) from outgoing_mail m where m.user_id = u.id and m.kind = 'notice'
@@ -255,8 +257,12 @@ class Delivery:
                     self._state.settings,
                     one.user_id,
                     "warning",
-                    "A mail to you could not be sent",
-                    f"The mail server refused {one.recipient}: {error}\n\nCheck the e-mail address in your profile.",
+                    Sentence("A mail to you could not be sent"),
+                    Sentence(
+                        "The mail server refused %(name)s: %(error)s\n\nCheck the e-mail address in your profile.",
+                        name=one.recipient,
+                        error=error,
+                    ),
                     key=f"mail:{now():%Y-%m-%d}",
                     mailed=False,
                 )
@@ -319,7 +325,9 @@ class Delivery:
             return None
         said = [row["title"], row["body"]]
         language = row["language"] or "en"
-        if not (row["key"] or "").startswith("execution:"):  # else an AREA of the user put it, in the user's words
+        if words := in_words(orjson.loads(row["said"] or "null"), language):
+            said = list(words)
+        elif not (row["key"] or "").startswith("execution:"):  # else an AREA of the user put it, in the user's words
             said = [self._say(part, language) for part in said]
         signed = self._state.keyring.sign(str(row["id"]), UNSUBSCRIBE, UNSUBSCRIBE_FOR.total_seconds())
         link = f"{base}/unsubscribe?token={quote(signed)}"

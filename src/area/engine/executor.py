@@ -35,6 +35,7 @@ from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
 from area.kit.fair import user, working_for
+from area.kit.sentences import Sentence
 from area.kit.template import RenderError
 from area.kit.text import dump_json
 from area.records import PLAIN, Attempt, Reason, RunRecord, Status, unseal
@@ -325,7 +326,9 @@ class Executor:
                 )
             # one that is not marked as running may have been held by a worker that stopped because of another
             if member.interruptions >= MAX_INTERRUPTIONS * (1 if member.was_running else 4):
-                error = f"Given up: the worker stopped {member.interruptions} times while this ran."
+                error = Sentence(
+                    "Given up: the worker stopped %(number)s times while this ran.", number=member.interruptions
+                )
                 return self._over(member, area, "failed", moment, error=error, permanent=True)
         return None
 
@@ -335,14 +338,20 @@ class Executor:
         service, number = area.plan.reaction.service, area.plan.reaction_connection
         connection = await patiently(lambda: self.cache.connection(area.user_id, service.slug, number))
         if connection.status == "gone":
-            error = f"The connection to {service.name} that this was to use has been removed."
+            error = Sentence("The connection to %(name)s that this was to use has been removed.", name=service.name)
             return self._over(member, area, "failed", now(), error=error, permanent=True)
         if connection.status != "works":
-            error = f"Waits for the connection to {service.name}: connect it (again), and this runs."
+            error = Sentence(
+                "Waits for the connection to %(name)s: connect it (again), and this runs.", name=service.name
+            )
             return self._leave(member, area, now() + CONNECTION_RECHECK, "connection", error=error)
         if connection.parked_until and connection.parked_until > now():
             jitter = timedelta(seconds=random.uniform(0, 2))  # noqa: S311 - spreads load, keeps no secret
-            error = f"Waits: {service.name} takes no more requests until {connection.parked_until:%H:%M:%S} UTC."
+            error = Sentence(
+                "Waits: %(name)s takes no more requests until %(time)s UTC.",
+                name=service.name,
+                time=f"{connection.parked_until:%H:%M:%S}",
+            )
             return self._leave(member, area, connection.parked_until + jitter, "parked", error=error)
         return None
 
@@ -385,7 +394,11 @@ class Executor:
             return await self._again(member, area, started, clock, Retry(said, unsure=not ours))
         except Exception as error:  # whatever else a connector raises is our bug, and is logged as one
             log.exception("reaction.bug", execution=member.execution_id, area=area.id, reaction=plan.reaction.key)
-            text = f"{plan.reaction.key} met an error of its own ({type(error).__name__}); the server's log has it."
+            text = Sentence(
+                "%(name)s met an error of its own (%(kind)s); the server's log has it.",
+                name=plan.reaction.key,
+                kind=type(error).__name__,
+            )
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         finally:
             ATTEMPTS[outcome].inc()
@@ -496,12 +509,12 @@ class Executor:
         What must not be done twice, and may have been done, is not tried again.
         """
         if error.unsure and area.plan is not None and area.plan.reaction.on_crash == "fail":
-            text = f"{error} Whether it was done is not known."
+            text = Sentence("%(error)s Whether it was done is not known.", error=error)
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         record = member.record
         number = len(record.attempts) - record.interruptions + 1
         if number >= MAX_ATTEMPTS:
-            text = f"Given up after {number} attempts. The last one: {error}"
+            text = Sentence("Given up after %(number)s attempts. The last one: %(error)s", number=number, error=error)
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         ms = round((time.perf_counter() - clock) * 1000)
         record.attempts.append(Attempt(at=started, error=str(error), ms=ms))
@@ -512,7 +525,13 @@ class Executor:
         if error.parks and area.plan is not None:
             due = now() + (error.after or max(pause, timedelta(seconds=30)))
             await self._park(area, due, str(error))
-        return self._leave(member, area, due, "retry", error=f"{error} Next attempt at {due:%Y-%m-%d %H:%M:%S} UTC.")
+        return self._leave(
+            member,
+            area,
+            due,
+            "retry",
+            error=Sentence("%(error)s Next attempt at %(time)s UTC.", error=error, time=f"{due:%Y-%m-%d %H:%M:%S}"),
+        )
 
     async def _park(self, area: Loaded, until: datetime, error: str) -> None:
         assert area.plan is not None  # noqa: S101 - as above
@@ -540,7 +559,7 @@ class Executor:
         """The attempt took longer than any may."""
         clock = self._started[member.execution_id].clock
         started = now() - timedelta(seconds=time.perf_counter() - clock)
-        error = Retry(f"No answer within {ATTEMPT_LIMIT:.0f} seconds.", unsure=True)
+        error = Retry(Sentence("No answer within %(number)s seconds.", number=f"{ATTEMPT_LIMIT:.0f}"), unsure=True)
         return await self._again(member, area, started, clock, error)
 
     def _interrupted(self, member: Member, area: Loaded) -> Outcome:

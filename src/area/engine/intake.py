@@ -16,6 +16,7 @@ from area.db.session import Conn
 from area.engine import metrics
 from area.kit.budget import MAX_EVENT
 from area.kit.clock import now
+from area.kit.sentences import Number, Sentence, SentenceError
 from area.kit.text import clean_text
 from area.records import KEEP, RECORDS, Reason, RunRecord, as_rows
 
@@ -58,7 +59,7 @@ OWN_JOB = (
 )
 
 
-class EventTooLargeError(Exception):
+class EventTooLargeError(SentenceError):
     """An event of more than `MAX_EVENT` bytes; the message says so to whoever made it."""
 
 
@@ -66,7 +67,11 @@ def check_size(data: bytes) -> None:
     """Raises `EventTooLargeError` for the JSON of an event that is too large."""
     if len(data) > MAX_EVENT:
         raise EventTooLargeError(
-            f"This event has {len(data):,} bytes, and an event may have {MAX_EVENT:,}. Send less, or choose a part of it."
+            Sentence(
+                "This event has %(size)s bytes, and an event may have %(most)s. Send less, or choose a part of it.",
+                size=Number(len(data)),
+                most=Number(MAX_EVENT),
+            )
         )
 
 

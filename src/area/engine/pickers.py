@@ -30,7 +30,7 @@ async def options(
     service = component.service
     declared = next((one for one in fields(component.params) if one.name == parameter), None)
     if declared is None or declared.picker is None:
-        raise NotFound(f"{component.key} has no list to choose {parameter!r} from.")
+        raise NotFound("%(key)s has no list to choose '%(parameter)s' from.", key=component.key, parameter=parameter)
     credential, ref = None, Ref(user_id, service.slug)
     if service.auth is not None:
         if connection:
@@ -39,12 +39,14 @@ async def options(
         kept = await cache.connection(*ref)
         credential = kept.credential
         if kept.status in ("missing", "gone"):
-            raise Conflict(f"Connect {service.name} first; then you can choose from what is there.")
+            raise Conflict("Connect %(name)s first; then you can choose from what is there.", name=service.name)
     context = access.context(state, cache.tokens, service, ref, credential)
     try:
         found = await service.pickers[declared.picker](context, form)
     except AuthExpired as error:
-        raise Conflict(f"{error} Reconnect {service.name}; then you can choose from what is there.") from error
+        raise Conflict(
+            "%(error)s Reconnect %(name)s; then you can choose from what is there.", error=error, name=service.name
+        ) from error
     except ConnectorError as error:
         raise Conflict(str(error)) from error
     return found[:MOST]

@@ -14,6 +14,7 @@ from area.db.notify import Channel, send
 from area.db.session import Conn
 from area.engine.intake import EventTooLargeError, Offer, accept
 from area.engine.state import State
+from area.kit.sentences import Sentence
 from area.kit.text import dump_json
 from area.notices import notice
 from area.records import RunRecord
@@ -72,9 +73,17 @@ class UserPlatform:
         """Run another AREA of the same user once. Raises `Permanent` when that would be a loop."""
         if area in self.chain:
             path = " → ".join(str(one) for one in [*self.chain, area])
-            raise Permanent(f"AREA {area} has led to this run itself ({path}), so running it again would never end.")
+            raise Permanent(
+                Sentence(
+                    "AREA %(number)s has led to this run itself (%(path)s), so running it again would never end.",
+                    number=area,
+                    path=path,
+                )
+            )
         if len(self.chain) >= LONGEST_CHAIN:
-            raise Permanent(f"{LONGEST_CHAIN} AREAs have run one another already; the chain ends here.")
+            raise Permanent(
+                Sentence("%(number)s AREAs have run one another already; the chain ends here.", number=LONGEST_CHAIN)
+            )
         await self._own(area)
         try:
             offer = Offer(
@@ -88,7 +97,9 @@ class UserPlatform:
         async with self._transaction() as conn:
             (accepted,) = await accept(conn, [offer])
         if accepted.execution_id is None:
-            raise Permanent(f"AREA {area} is switched off, so it can't be run. Switch it on first.")
+            raise Permanent(
+                Sentence("AREA %(number)s is switched off, so it can't be run. Switch it on first.", number=area)
+            )
         return accepted.execution_id
 
     async def switch_area(self, area: int, *, active: bool) -> None:
@@ -167,8 +178,11 @@ class UserPlatform:
                 self.state.settings,
                 self.user_id,
                 "error",
-                f"{title} must be reconnected",
-                f"{error}\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
+                Sentence("%(name)s must be reconnected", name=title),
+                Sentence(
+                    "%(error)s\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
+                    error=error,
+                ),
             )
             await send(conn, Channel.CONNECTION_CHANGED, str(ref))
 
@@ -177,7 +191,7 @@ class UserPlatform:
             pool = await self.state.database.pool()
             owner = await pool.fetchval("select user_id from areas where id = $1", area)
         if owner != self.user_id:
-            raise Permanent(f"You have no AREA {area}.")
+            raise Permanent(Sentence("You have no AREA %(number)s.", number=area))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Conn]:

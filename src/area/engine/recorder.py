@@ -17,6 +17,7 @@ from area.db.types import naive_utc
 from area.engine import metrics
 from area.engine.intake import LaterJob, enqueue_later
 from area.engine.state import State
+from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json
 from area.notices import notify_switched_off
 from area.records import KEEP, PLAIN, RECORDS, RunRecord, Status, as_rows
@@ -155,7 +156,10 @@ class Recorder:
                     outcomes[0].result, outcomes[0].later = None, None
                     record = outcomes[0].record
                     outcomes[0].record = RunRecord(version=record.version if record else PLAIN.version)
-                    outcomes[0].status, outcomes[0].error = "failed", clean_text(f"The result can't be stored: {error}")
+                    outcomes[0].status, outcomes[0].error = (
+                        "failed",
+                        clean_text(Sentence("The result can't be stored: %(error)s", error=error)),
+                    )
             else:
                 for outcome in outcomes:
                     self.changed(outcome.user_id, outcome.execution_id)

@@ -17,6 +17,7 @@ from area.db.session import Conn
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.crypto import hash_token
+from area.kit.sentences import Sentence
 from area.sdk import Action, AuthExpired, Context, Hook, Permanent, Retry, Subscription
 
 log = structlog.get_logger()
@@ -90,8 +91,12 @@ async def settle(
     if kept is None or _is_due(kept):
         if not public:
             raise Permanent(
-                f"{action.service.name} can't reach this server at {need.hook.url.partition('/hooks/')[0]}. An administrator"
-                " has to set AREA_PUBLIC_URL to its address on the internet."
+                Sentence(
+                    "%(name)s can't reach this server at %(address)s. An administrator has to set"
+                    " AREA_PUBLIC_URL to its address on the internet.",
+                    name=action.service.name,
+                    address=need.hook.url.partition("/hooks/")[0],
+                )
             )
         made = await ask(context, action, params, need.hook, kept and kept["id"])
         expires = made.expires_at

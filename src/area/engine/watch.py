@@ -16,6 +16,7 @@ from area.db.session import Conn
 from area.engine.sources import Sources
 from area.engine.state import State
 from area.kit.clock import now
+from area.kit.sentences import Sentence
 from area.notices import notice
 from area.runs import retention
 
@@ -160,9 +161,16 @@ class Watch:
                 await self._waits(conn, row)
                 continue
             why = (
-                f"It has failed since {row['failing_since']:%Y-%m-%d %H:%M} UTC: {row['last_error']}"
+                Sentence(
+                    "It has failed since %(time)s UTC: %(error)s",
+                    time=f"{row['failing_since']:%Y-%m-%d %H:%M}",
+                    error=row["last_error"],
+                )
                 if failing
-                else f"It should have been looked at on {row['due_at']:%Y-%m-%d %H:%M} UTC and was not: is a worker running?"
+                else Sentence(
+                    "It should have been looked at on %(time)s UTC and was not: is a worker running?",
+                    time=f"{row['due_at']:%Y-%m-%d %H:%M}",
+                )
             )
             log.error("source.dead", source=row["id"], component=row["component"], why=why)
             async with conn.transaction():
@@ -172,9 +180,13 @@ class Watch:
                         self._state.settings,
                         owner["user_id"],
                         "warning",
-                        f"{owner['name']} gets no events",
-                        f"What starts it can't be checked at {row['service']}. {why}\n\nIt is tried again by itself, and"
-                        " what happens meanwhile is caught up where the service still shows it.",
+                        Sentence("%(name)s gets no events", name=owner["name"]),
+                        Sentence(
+                            "What starts it can't be checked at %(name)s. %(error)s\n\nIt is tried again by itself, and"
+                            " what happens meanwhile is caught up where the service still shows it.",
+                            name=row["service"],
+                            error=why,
+                        ),
                         area_id=owner["id"],
                     )
                 await conn.execute("update sources set noticed_at = now() where id = $1", row["id"])
@@ -189,9 +201,12 @@ class Watch:
                     self._state.settings,
                     owner["user_id"],
                     "warning",
-                    f"{owner['name']} is checked late",
-                    f"It was due on {row['due_at']:%Y-%m-%d %H:%M} UTC and still waits for its turn, because what your AREAs watch"
-                    " takes long to answer. Events aren't lost as long as the service still shows them.",
+                    Sentence("%(name)s is checked late", name=owner["name"]),
+                    Sentence(
+                        "It was due on %(time)s UTC and still waits for its turn, because what your AREAs watch"
+                        " takes long to answer. Events aren't lost as long as the service still shows them.",
+                        time=f"{row['due_at']:%Y-%m-%d %H:%M}",
+                    ),
                     key=f"late:{row['due_at']:%Y-%m-%d}",
                     area_id=owner["id"],
                 )

@@ -14,9 +14,10 @@ from area.engine import metrics
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.engine.state import State
-from area.hooks.answers import MAX_BODY, Answer, Receive, Scope, Send, later, problem
+from area.hooks.answers import MAX_BODY, Answer, Receive, Scope, Send, later, problem, written
 from area.hooks.areas import FLOOD_BURST, Areas
 from area.hooks.vendors import Vendors
+from area.kit.sentences import Number, Sentence
 
 log = structlog.get_logger()
 
@@ -37,16 +38,17 @@ class Hooks:
         """Answer one request."""
         begun = time.perf_counter()
         try:
-            status, answer, headers = await self._answer(scope, receive)
+            result = await self._answer(scope, receive)
         except Exception as error:
             if is_away(error):
                 log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
-                sentence = "Not accepted: the database can't be reached just now. Send it again in a moment."
-                status, answer, headers = problem(503, sentence, later(5))
+                sentence = Sentence("Not accepted: the database can't be reached just now. Send it again in a moment.")
+                result = problem(503, sentence, later(5))
             else:
                 log.exception("hook.bug", path=scope["path"][:7])
-                sentence = "Not accepted: AREA met an error of its own; the server's log has it."
-                status, answer, headers = problem(500, sentence)
+                sentence = Sentence("Not accepted: AREA met an error of its own; the server's log has it.")
+                result = problem(500, sentence)
+        status, answer, headers = written(scope, result)
         metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)
         head = [(b"content-length", str(len(answer)).encode()), *headers]
         if all(name != b"content-type" for name, _ in headers):
@@ -63,11 +65,11 @@ class Hooks:
                 return await self._vendors.of_source(scope, receive)
             return await self._areas.answer(scope, receive)
         except body.TooLarge:
-            return problem(413, f"At most {MAX_BODY:,} bytes are taken at once.", CLOSE)
+            return problem(413, Sentence("At most %(most)s bytes are taken at once.", most=Number(MAX_BODY)), CLOSE)
         except body.TooSlow:
-            return problem(408, "The body did not come in time.", CLOSE)
+            return problem(408, Sentence("The body did not come in time."), CLOSE)
         except body.Crowded as error:
             headers = (later(2), CLOSE) if error.reading else (later(2),)
-            return problem(429, "Too many requests at the same time.", *headers)
+            return problem(429, Sentence("Too many requests at the same time."), *headers)
         except body.CutOff:
-            return problem(400, "The connection was closed before the end of the body.")
+            return problem(400, Sentence("The connection was closed before the end of the body."))

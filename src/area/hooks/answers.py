@@ -11,7 +11,9 @@ import orjson
 
 from area.connections.registrations import keys_of
 from area.engine.state import State
+from area.kit import language
 from area.kit.clock import now
+from area.kit.sentences import Sentence
 from area.sdk import Headers, Reply, Request, Service
 
 MAX_BODY = 1_000_000  # bytes
@@ -23,25 +25,41 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
-Answer = tuple[int, bytes, list[Header]]
+Answer = tuple[int, "bytes | Sentence", list[Header]]  # the body, or why there is none
 
 TITLES = {
-    400: "Bad request",
-    401: "Signature refused",
-    404: "Not found",
-    408: "Too slow",
-    410: "Gone",
-    413: "Too large",
-    429: "Too many requests",
-    500: "Error",
-    503: "Not available",
+    400: Sentence("Bad request"),
+    401: Sentence("Signature refused"),
+    404: Sentence("Not found"),
+    408: Sentence("Too slow"),
+    410: Sentence("Gone"),
+    413: Sentence("Too large"),
+    429: Sentence("Too many requests"),
+    500: Sentence("Error"),
+    503: Sentence("Not available"),
 }
 
 
 def problem(status: int, detail: str, *headers: Header) -> Answer:
     """An answer that says in a sentence why nothing was taken."""
-    body = {"type": "about:blank", "title": TITLES[status], "status": status, "detail": detail}
-    return status, orjson.dumps(body), list(headers)
+    return status, Sentence(detail), list(headers)
+
+
+def written(scope: Scope, answer: Answer) -> tuple[int, bytes, list[Header]]:
+    """An answer as it is sent: a sentence as problem details (RFC 9457), in the language that the sender prefers."""
+    status, body, headers = answer
+    if isinstance(body, bytes):
+        return status, body, headers
+    accepted = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-language"), "")
+    lang = language.choose(None, accepted)
+    details = {
+        "type": "about:blank",
+        "title": TITLES[status].translated(lang),
+        "status": status,
+        "detail": body.translated(lang),
+    }
+    about = [(b"content-language", lang.encode()), (b"vary", b"accept-language")]
+    return status, orjson.dumps(details), [*headers, *about]
 
 
 def later(seconds: float) -> Header:
@@ -83,49 +101,33 @@ def secret_of(state: State, service: Service, *, client: bool) -> str:
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket: `rate` a second, `burst` at once."""
+    """A token bucket."""
 
-    rate: float
-    burst: float
     level: float
     at: float
 
-    @classmethod
-    def full(cls, rate: float, burst: float) -> "Bucket":
-        """A new one."""
-        return cls(rate, burst, burst, time.monotonic())
-
-    def fill(self) -> float:
-        """Let in what time has brought; returns how many fit."""
-        moment = time.monotonic()
-        self.level = min(self.burst, self.level + (moment - self.at) * self.rate)
-        self.at = moment
-        return self.level
-
-    def take(self) -> bool:
+    def take(self, rate: float, burst: float) -> bool:
         """Whether one more fits."""
-        if self.fill() < 1:
+        moment = time.monotonic()
+        self.level = min(burst, self.level + (moment - self.at) * rate)
+        self.at = moment
+        if self.level < 1:
             return False
         self.level -= 1
         return True
 
 
 class Buckets:
-    """One for each key. Only those that are full again are forgotten: else whoever has many addresses could reset limits."""
+    """One for each key."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, Bucket] = {}
-        self._look_at = REMEMBERED
-
-    def __len__(self) -> int:
-        return len(self._buckets)
 
     def take(self, key: int, rate: float, burst: float) -> bool:
         """Whether one more of this key fits."""
         bucket = self._buckets.get(key)
         if bucket is None:
-            if len(self._buckets) >= self._look_at:
-                self._buckets = {one: kept for one, kept in self._buckets.items() if kept.fill() < kept.burst}
-                self._look_at = max(REMEMBERED, 2 * len(self._buckets))
-            bucket = self._buckets[key] = Bucket.full(rate, burst)
-        return bucket.take()
+            if len(self._buckets) > REMEMBERED:
+                self._buckets.clear()
+            bucket = self._buckets[key] = Bucket(burst, time.monotonic())
+        return bucket.take(rate, burst)

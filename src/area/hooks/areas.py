@@ -28,13 +28,14 @@ from area.hooks.answers import (
 )
 from area.kit.crypto import hash_token
 from area.kit.fair import user, working_for
+from area.kit.sentences import Sentence
 from area.kit.text import dump_model
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
 
 FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
 FLOOD_BURST = 300.0
 OFF_RETRY_AFTER = 300  # seconds
-OFF = "This AREA is off or can't be used at the moment. Send it again later."
+OFF = Sentence("This AREA is off or can't be used at the moment. Send it again later.")
 SKIPPED = "The AREA was off when this arrived."
 
 
@@ -52,7 +53,7 @@ class Areas:
         area_id = await self._cache.area_of_token(hash_token(token)) if token else None
         area = await self._cache.area(area_id) if area_id is not None else None
         if area is None:
-            return problem(404, "Nobody has this address. It may have been renewed or deleted.")
+            return problem(404, Sentence("Nobody has this address. It may have been renewed or deleted."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return self._asked(scope, area)
         status, text, headers = await self._taken(scope, receive, area)
@@ -63,13 +64,15 @@ class Areas:
     async def _taken(self, scope: Scope, receive: Receive, area: Loaded) -> Answer:
         rate = float(self._state.settings.webhook_rate)
         if not self._addresses.take(area.id, rate, rate * BURST):
-            return problem(429, "Too many requests to this address.", later(1))
+            return problem(429, Sentence("Too many requests to this address."), later(1))
         plan, off = area.plan, not (area.active and area.available)
         if plan is None or plan.action.verify is None or (off and area.when_off == "retry"):
             return problem(503, OFF, later(OFF_RETRY_AFTER))
         pause = self._state.load.pause(area.user_id, self._state.settings.longest_wait)
         if pause:
-            return problem(429, "What was sent before still waits to be done. Send it again later.", later(pause))
+            return problem(
+                429, Sentence("What was sent before still waits to be done. Send it again later."), later(pause)
+            )
         with self._held.of(area.user_id) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
             reply = plan.action.handshake(request) if plan.action.handshake else None

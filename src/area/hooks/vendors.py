@@ -1,5 +1,7 @@
 """Requests by which vendors tell of news: at the one address of a service, or at that of one source."""
 
+import time
+
 import structlog
 from starlette.requests import Request as WebRequest
 
@@ -25,6 +27,7 @@ from area.hooks.answers import (
     secret_of,
 )
 from area.kit.crypto import hash_token
+from area.kit.sentences import Sentence
 from area.sdk import ConnectorError, Inbound, Nothing, Refused, Reply, Request, Service
 
 log = structlog.get_logger()
@@ -38,14 +41,14 @@ class Vendors:
     def __init__(self, state: State) -> None:
         self._state = state
         self._sources = Buckets()
-        self._introductions = Bucket.full(1, BURST)
+        self._introductions = Bucket(BURST, time.monotonic())
         self._held = Allowance(32_000_000, 4_000_000)
 
     async def of_service(self, scope: Scope, receive: Receive) -> Answer:
         """A vendor says at the one address of its service that there is news of some accounts: they are asked now."""
         service = self._state.registry.services.get(name_in(scope, "/webhooks/"))
         if service is None or service.inbound is None:
-            return problem(404, "No service takes webhooks at this address.")
+            return problem(404, Sentence("No service takes webhooks at this address."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return 200, b"", []
         address = await deps.address(WebRequest(scope), self._state)
@@ -91,7 +94,7 @@ class Vendors:
             token = inbound.token(request)
         except ConnectorError:
             return False  # whatever it is, it is not signed
-        if token is None or not self._introductions.take():
+        if token is None or not self._introductions.take(1, BURST):
             return False
         async with self._state.database.transaction() as session:
             kept = await introductions.keep(session, self._state.keyring, service.slug, token, address)
@@ -103,12 +106,12 @@ class Vendors:
         token = name_in(scope, "/hints/")
         found = await hints.of_token(self._state, hash_token(token)) if token else None
         if found is None:
-            return problem(404, "Nobody has this address any more.")
+            return problem(404, Sentence("Nobody has this address any more."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return 200, b"", []
         rate = float(self._state.settings.webhook_rate)
         if not self._sources.take(found.source, rate, rate * BURST):
-            return problem(429, "Too many requests to this address.", later(1))
+            return problem(429, Sentence("Too many requests to this address."), later(1))
         with self._held.of(found.source) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
             return await self._of_source(found, request)
@@ -124,7 +127,7 @@ class Vendors:
             # a vendor may end a subscription that is answered so (https://www.w3.org/TR/websub/#content-distribution),
             # so it is not relied on when somebody watches again
             await hints.record_end(self._state, found.source)
-            return problem(410, "Nobody watches this any more.")
+            return problem(410, Sentence("Nobody watches this any more."))
         if not found.heard:
             await hints.record_news(self._state, found.source)
         if reply is not None:

@@ -7,6 +7,8 @@ something that takes longer with more data spends first: what would be too much 
 import time
 from typing import Any
 
+from area.kit.sentences import Sentence, SentenceError
+
 STEPS = 250_000
 SLICE = 5_000  # steps between two rests of a budget that is spent beside the event loop
 REST = 0.0002  # seconds
@@ -15,7 +17,7 @@ MAX_EVENT = 2**20  # bytes of the JSON of an event
 MAX_FILLED = 2**20  # bytes in UTF-8 of all parameters of a reaction together
 
 
-class Exhausted(Exception):
+class Exhausted(SentenceError):
     """More work than one event may cause. The message says what was too much, and how to mend it."""
 
 
@@ -47,7 +49,7 @@ class Budget:
     def renew(self) -> None:
         """Go on with the next slice. Raises `Exhausted`, or `Unfinished` on the event loop."""
         if self._rest + self.steps < 0:
-            raise Exhausted("This is more work than one event may cause.")
+            raise Exhausted(Sentence("This is more work than one event may cause."))
         if self._mode == "here":
             raise Unfinished
         while self.steps < 0:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from area.kit.sentences import Sentence, SentenceError
 from area.kit.text import did_you_mean
 
 MAX_DURATION = timedelta(days=366)
@@ -29,7 +30,7 @@ _ISO = re.compile(
 _UNTIL = re.compile(r"until\s+(?:([a-z]+)\s+)?(\d{1,2}):(\d{2})(?:\s+(\S+))?", re.ASCII | re.IGNORECASE)
 
 
-class BadTime(ValueError):
+class BadTime(SentenceError, ValueError):
     """A duration, delay or time zone that can't be understood; the message says how to write it."""
 
 
@@ -46,7 +47,13 @@ def _zone_names() -> frozenset[str]:
 def zone_named(name: str) -> ZoneInfo:
     """The time zone called `name` in the IANA database, such as Europe/Paris. Raises `BadTime` when there is none."""
     if name not in _zone_names():
-        raise BadTime(f'There is no time zone "{name[:_MAX_TEXT]}"{did_you_mean(name, _zone_names())}')
+        raise BadTime(
+            Sentence(
+                'There is no time zone "%(name)s"%(hint)s',
+                name=name[:_MAX_TEXT],
+                hint=did_you_mean(name, _zone_names()),
+            )
+        )
     return ZoneInfo(name)
 
 
@@ -58,18 +65,27 @@ def parse_duration(text: str) -> timedelta:
     """
     given = text.strip()
     if not given or len(given) > _MAX_TEXT:
-        raise BadTime("Write a duration such as 90s, 5m, 1h30m or 2 days.")
+        raise BadTime(Sentence("Write a duration such as 90s, 5m, 1h30m or 2 days."))
     parts = _iso_parts(given) if given[0] in "Pp" else _plain_parts(given)
     duration = timedelta(**parts)
     if duration > MAX_DURATION:
-        raise BadTime(f'"{given}" is longer than the {MAX_DURATION.days} days that are possible.')
+        raise BadTime(
+            Sentence(
+                '"%(given)s" is longer than the %(days)s days that are possible.', given=given, days=MAX_DURATION.days
+            )
+        )
     return duration
 
 
 def _iso_parts(given: str) -> dict[str, float]:
     match = _ISO.fullmatch(given.upper())
     if match is None:
-        raise BadTime(f'"{given}" is no ISO 8601 duration of weeks, days, hours, minutes and seconds, such as P1DT12H.')
+        raise BadTime(
+            Sentence(
+                '"%(given)s" is no ISO 8601 duration of weeks, days, hours, minutes and seconds, such as P1DT12H.',
+                given=given,
+            )
+        )
     units = ("weeks", "days", "hours", "minutes", "seconds")
     return {unit: float(part.replace(",", ".")) for unit, part in zip(units, match.groups(), strict=True) if part}
 
@@ -80,7 +96,9 @@ def _plain_parts(given: str) -> dict[str, float]:
     while position < len(given):
         match = _PART.match(given, position)
         if match is None:
-            raise BadTime(f'"{given}" is no duration; write one such as 90s, 5m, 1h30m or 2 days.')
+            raise BadTime(
+                Sentence('"%(given)s" is no duration; write one such as 90s, 5m, 1h30m or 2 days.', given=given)
+            )
         number, word = match.groups()
         unit = _UNIT.get(word.lower())
         if not word and match.end() == len(given) and not parts:
@@ -88,7 +106,7 @@ def _plain_parts(given: str) -> dict[str, float]:
         if unit is None:
             raise BadTime(_no_unit(given, number, word))
         if unit in parts:
-            raise BadTime(f'"{given}" has {unit} twice.')
+            raise BadTime(Sentence('"%(given)s" has %(unit)s twice.', given=given, unit=unit))
         parts[unit] = float(number)
         position = match.end()
     return parts
@@ -96,10 +114,10 @@ def _plain_parts(given: str) -> dict[str, float]:
 
 def _no_unit(given: str, number: str, word: str) -> str:
     if not word:
-        return f'"{given}": {number} needs a unit: s, m, h, d or w.'
+        return Sentence('"%(given)s": %(number)s needs a unit: s, m, h, d or w.', given=given, number=number)
     if word.lower() in _NO_FIXED_LENGTH:
-        return f'"{given}": {word} has no fixed length; write it in days.'
-    return f'"{given}": "{word}" is no unit; use s, m, h, d or w.'
+        return Sentence('"%(given)s": %(word)s has no fixed length; write it in days.', given=given, word=word)
+    return Sentence('"%(given)s": "%(word)s" is no unit; use s, m, h, d or w.', given=given, word=word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +148,13 @@ def parse_delay(text: str, zone: tzinfo | str) -> Delay:
     match = _UNTIL.fullmatch(given) if len(given) <= _MAX_TEXT else None
     if match is None:
         raise BadTime(
-            "Write until and a time of 24 hours, such as until 09:00, until monday 09:00, until 09:00 Europe/Paris."
+            Sentence(
+                "Write until and a time of 24 hours, such as until 09:00, until monday 09:00, until 09:00 Europe/Paris."
+            )
         )
     day, hour, minute, named = match.groups()
     if int(hour) > 23 or int(minute) > 59:
-        raise BadTime(f"{hour}:{minute} is no time of day; use 00:00 to 23:59.")
+        raise BadTime(Sentence("%(hour)s:%(minute)s is no time of day; use 00:00 to 23:59.", hour=hour, minute=minute))
     chosen = named or zone
     return Delay(
         hour=int(hour),
@@ -148,7 +168,7 @@ def _weekday(word: str) -> int:
     for number, name in enumerate(WEEKDAYS):
         if word.lower() in (name, name[:3]):
             return number
-    raise BadTime(f'"{word}" is no day of the week{did_you_mean(word, WEEKDAYS)}')
+    raise BadTime(Sentence('"%(word)s" is no day of the week%(hint)s', word=word, hint=did_you_mean(word, WEEKDAYS)))
 
 
 def next_local_time(after: datetime, hour: int, minute: int, zone: tzinfo, weekday: int | None = None) -> datetime:

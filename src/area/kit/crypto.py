@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from area.kit import clock
 from area.kit.fair import Fair
+from area.kit.sentences import Sentence, SentenceError
 
 BCRYPT_COST = 12
 MAX_PASSWORD = 72  # bytes: bcrypt sees no more
@@ -57,7 +58,7 @@ _TAG = 16
 _NOBODY = b"$2b$12$6BX4Uw9ENyw2m.r78cJm1uvYff5lQv3i.5KuDDF5p5eK9Nw6oxUYO"
 
 
-class Undecryptable(Exception):
+class Undecryptable(SentenceError):
     """An encrypted value that can't be read; the message says whether the key is missing or the value is not authentic."""
 
 
@@ -69,7 +70,7 @@ class SignatureExpired(BadSignature):
     """A signed value that was good once."""
 
 
-class UnusablePassword(ValueError):
+class UnusablePassword(SentenceError, ValueError):
     """A password that bcrypt can't take; the message is for the person who chose it."""
 
 
@@ -102,19 +103,25 @@ class Keyring:
         version, _, rest = token.partition(".")
         key_id, _, body = rest.partition(".")
         if version != _VERSION:
-            raise Undecryptable("This is no encrypted value, or one of a later version of the program.")
+            raise Undecryptable(Sentence("This is no encrypted value, or one of a later version of the program."))
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise Undecryptable(
-                f"It was encrypted with a secret key that is not known here (key {key_id[:8]}): add that key after the present one."
+                Sentence(
+                    "It was encrypted with a secret key that is not known here (key %(key_id)s): add that key"
+                    " after the present one.",
+                    key_id=key_id[:8],
+                )
             )
         data = _decode(body)
         if data is None or len(data) < _NONCE + _TAG:
-            raise Undecryptable("The encrypted value is damaged.")
+            raise Undecryptable(Sentence("The encrypted value is damaged."))
         try:
             text = cipher.decrypt(data[:_NONCE], data[_NONCE:], context.encode())
         except InvalidTag as error:
-            raise Undecryptable("The encrypted value was altered, or it belongs to another place than this.") from error
+            raise Undecryptable(
+                Sentence("The encrypted value was altered, or it belongs to another place than this.")
+            ) from error
         return text.decode("utf-8", "surrogatepass")
 
     def needs_rotation(self, token: str) -> bool:
@@ -216,7 +223,11 @@ def _password_bytes(password: str) -> bytes:
         _refuse("The password has half a character (a lone surrogate) in it; leave it out.")
     if len(data) > MAX_PASSWORD:
         raise PasswordTooLong(
-            f"The password is {len(data)} bytes long in UTF-8; {MAX_PASSWORD} are allowed. Choose a shorter one."
+            Sentence(
+                "The password is %(size)s bytes long in UTF-8; %(most)s are allowed. Choose a shorter one.",
+                size=len(data),
+                most=MAX_PASSWORD,
+            )
         )
     return data
 

@@ -24,6 +24,8 @@ from yarl import URL
 
 from area import __version__
 from area.kit.net import Guard, LookupFailed
+from area.kit.sentences import Sentence
+from area.kit.text import escaped
 
 MAX_REDIRECTS = 5
 MAX_URL = 16_384
@@ -89,10 +91,20 @@ class Response:
         try:
             return orjson.loads(self.body.removeprefix(codecs.BOM_UTF8))
         except orjson.JSONDecodeError as error:
-            said = f": {self.excerpt(80)}" if self.body else ", the body is empty."
-            raise RequestFailed(
-                f"{self.host} answered {self.status} with no valid JSON{said}", permanent=True
-            ) from error
+            if self.body:
+                said = Sentence(
+                    "%(host)s answered %(status)s with no valid JSON: %(said)s",
+                    host=self.host,
+                    status=self.status,
+                    said=self.excerpt(80),
+                )
+            else:
+                said = Sentence(
+                    "%(host)s answered %(status)s with no valid JSON, the body is empty.",
+                    host=self.host,
+                    status=self.status,
+                )
+            raise RequestFailed(said, permanent=True) from error
 
     def excerpt(self, limit: int = 200) -> str:
         """Return the first `limit` characters of the body as one line, white space folded, unprintables left out."""
@@ -163,12 +175,16 @@ class Client:
             if not any(name.lower() == "content-type" for name in sent):
                 sent["Content-Type"] = "application/x-www-form-urlencoded"
         if not _TOKEN.fullmatch(method) or method.upper() in {"CONNECT", "TRACE"}:
-            raise RequestFailed(f"{method!r} is no method that can be sent.", permanent=True)
+            raise RequestFailed(
+                Sentence("'%(method)s' is no method that can be sent.", method=escaped(method)), permanent=True
+            )
         try:
             async with asyncio.timeout(timeout):
                 return await self._follow(method.upper(), target, sent, body, max_bytes, follow=follow)
         except TimeoutError as error:
-            raise RequestFailed(f"{_host(target)} did not answer within {timeout:g} s.") from error
+            raise RequestFailed(
+                Sentence("%(host)s did not answer within %(number)s s.", host=_host(target), number=f"{timeout:g}")
+            ) from error
 
     @asynccontextmanager
     async def stream(
@@ -194,7 +210,9 @@ class Client:
                 target = self._admit(target)
                 answer = await self._ask("GET", target, sent, None, streams=True)
         except TimeoutError as error:
-            raise RequestFailed(f"{_host(target)} did not answer within {timeout:g} s.") from error
+            raise RequestFailed(
+                Sentence("%(host)s did not answer within %(number)s s.", host=_host(target), number=f"{timeout:g}")
+            ) from error
         try:
             begin = await _part(answer, REFUSED, timeout) if answer.status != 200 else b""
             yield Response(answer.status, answer.headers, begin, str(target)), _lines(answer, silence, longest)
@@ -226,7 +244,10 @@ class Client:
             if target.origin() != url.origin():
                 headers = {name: value for name, value in headers.items() if name.lower() in _KEPT_ACROSS_ORIGINS}
             url = target
-        raise RequestFailed(f"{_host(url)} redirects more than {MAX_REDIRECTS} times.", permanent=True)
+        raise RequestFailed(
+            Sentence("%(host)s redirects more than %(most)s times.", host=_host(url), most=MAX_REDIRECTS),
+            permanent=True,
+        )
 
     def _admit(self, url: URL) -> URL:
         """Check the host; aiohttp asks no resolver about one that is an address. Returns `url` with its canonical form."""
@@ -345,7 +366,9 @@ async def _part(answer: aiohttp.ClientResponse, size: int, silence: float) -> by
         async with asyncio.timeout(silence):
             return await answer.content.read(size)
     except TimeoutError as error:
-        raise RequestFailed(f"{_host(answer.url)} has been silent for {silence:g} s.") from error
+        raise RequestFailed(
+            Sentence("%(host)s has been silent for %(number)s s.", host=_host(answer.url), number=f"{silence:g}")
+        ) from error
     except _FAILURES as error:
         raise RequestFailed(_sentence(_host(answer.url), error)) from error
 
@@ -360,13 +383,19 @@ async def _lines(answer: aiohttp.ClientResponse, silence: float, longest: int) -
             line += piece
             if len(line) > longest:
                 host = _host(answer.url)
-                raise RequestFailed(f"{host} sent a line longer than {longest / 1_000_000:g} MB.", permanent=True)
+                raise RequestFailed(
+                    Sentence("%(host)s sent a line longer than %(size)s MB.", host=host, size=f"{longest / 1000000:g}"),
+                    permanent=True,
+                )
     if line:
         yield bytes(line)
 
 
 def _too_long(url: URL, max_bytes: int) -> RequestFailed:
-    return RequestFailed(f"{_host(url)} sent an answer larger than {max_bytes / 1_000_000:g} MB.", permanent=True)
+    return RequestFailed(
+        Sentence("%(host)s sent an answer larger than %(size)s MB.", host=_host(url), size=f"{max_bytes / 1000000:g}"),
+        permanent=True,
+    )
 
 
 def origin(address: str) -> str:
@@ -378,17 +407,17 @@ def origin(address: str) -> str:
 def _parse(text: str) -> URL:
     """Address to send to. What is validly encoded already stays as it is, byte by byte: it may be signed."""
     if _CONTROL.search(text):
-        raise RequestFailed("The address holds a line break or another control character.", permanent=True)
+        raise RequestFailed(Sentence("The address holds a line break or another control character."), permanent=True)
     if len(text) > MAX_URL:
-        raise RequestFailed(f"The address is longer than {MAX_URL} characters.", permanent=True)
+        raise RequestFailed(Sentence("The address is longer than %(most)s characters.", most=MAX_URL), permanent=True)
     try:
         text.encode()  # a lone surrogate has no encoding
         url = URL(text).with_fragment(None)
         raw = URL(text, encoded=True)
         if url.scheme not in ("http", "https"):
-            raise RequestFailed("The address must begin with http:// or https://.", permanent=True)
+            raise RequestFailed(Sentence("The address must begin with http:// or https://."), permanent=True)
         if not url.raw_host:
-            raise RequestFailed("The address names no host.", permanent=True)
+            raise RequestFailed(Sentence("The address names no host."), permanent=True)
         if _ENCODED.fullmatch(raw.raw_path_qs):
             url = URL.build(
                 scheme=url.scheme,
@@ -401,7 +430,7 @@ def _parse(text: str) -> URL:
             raise ValueError
     except ValueError:
         # The parser's own words may repeat the address, with the password in it.
-        raise RequestFailed("The address is malformed: its host or port can't be.", permanent=True) from None
+        raise RequestFailed(Sentence("The address is malformed: its host or port can't be."), permanent=True) from None
     return url
 
 
@@ -423,9 +452,13 @@ def _redirected(url: URL, location: str) -> URL:
     try:
         target = _parse(urljoin(str(url), location.strip()))
     except (RequestFailed, ValueError) as error:
-        raise RequestFailed(f"{host} redirects to where no request can go. {error}", permanent=True) from error
+        raise RequestFailed(
+            Sentence("%(host)s redirects to where no request can go. %(error)s", host=host, error=error), permanent=True
+        ) from error
     if url.scheme == "https" and target.scheme == "http":
-        raise RequestFailed(f"{host} redirects from https to unencrypted http, which is refused.", permanent=True)
+        raise RequestFailed(
+            Sentence("%(host)s redirects from https to unencrypted http, which is refused.", host=host), permanent=True
+        )
     return target.with_user(None)
 
 
@@ -434,11 +467,18 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     sent = dict(headers or {})
     for name, value in sent.items():
         if not _TOKEN.fullmatch(name):
-            raise RequestFailed(f"{name!r} is no valid name of a header.", permanent=True)
+            raise RequestFailed(
+                Sentence("'%(name)s' is no valid name of a header.", name=escaped(name)), permanent=True
+            )
         if _CONTROL_BUT_TAB.search(value):
-            raise RequestFailed(f"The {name} header holds a line break or another control character.", permanent=True)
+            raise RequestFailed(
+                Sentence("The %(name)s header holds a line break or another control character.", name=name),
+                permanent=True,
+            )
         if name.lower() in _FRAMING:
-            raise RequestFailed(f"The {name} header is set by AREA itself and can't be given.", permanent=True)
+            raise RequestFailed(
+                Sentence("The %(name)s header is set by AREA itself and can't be given.", name=name), permanent=True
+            )
     return sent
 
 
@@ -446,7 +486,7 @@ def _authorize(url: URL, headers: dict[str, str]) -> URL:
     """Turn the user and password of `url` into a header."""
     if any(name.lower() == "authorization" for name in headers):
         raise RequestFailed(
-            "There are a password in the address and an Authorization header; give one.", permanent=True
+            Sentence("There are a password in the address and an Authorization header; give one."), permanent=True
         )
     pair = f"{url.user or ''}:{url.password or ''}"
     headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
@@ -464,24 +504,26 @@ def _sentence(host: str, error: Exception) -> str:
         case aiohttp.ClientConnectorDNSError(os_error=LookupFailed() as problem):
             said = str(problem)
         case aiohttp.ClientConnectorDNSError():
-            said = f"{host} could not be found: its name does not resolve."
+            said = Sentence("%(host)s could not be found: its name does not resolve.", host=host)
         case aiohttp.ClientConnectorCertificateError(certificate_error=problem):
             why = getattr(problem, "verify_message", "") or str(problem)
-            said = f"The TLS certificate of {host} is not valid: {why.rstrip('.')}."
+            said = Sentence("The TLS certificate of %(host)s is not valid: %(said)s.", host=host, said=why.rstrip("."))
         case aiohttp.ClientConnectorSSLError(os_error=problem):
-            said = f"{host} could not agree on a TLS connection: {problem.strerror or problem}."
+            said = Sentence(
+                "%(host)s could not agree on a TLS connection: %(said)s.", host=host, said=problem.strerror or problem
+            )
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            said = f"{host} refused the connection."
+            said = Sentence("%(host)s refused the connection.", host=host)
         case aiohttp.ClientConnectorError(os_error=problem):
-            said = f"{host} could not be reached: {problem.strerror or problem}."
+            said = Sentence("%(host)s could not be reached: %(said)s.", host=host, said=problem.strerror or problem)
         case aiohttp.ClientResponseError() | HttpProcessingError():
-            said = f"{host} sent an answer that is no valid HTTP."
+            said = Sentence("%(host)s sent an answer that is no valid HTTP.", host=host)
         case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-            said = f"{host} sent a body that can't be decompressed."
+            said = Sentence("%(host)s sent a body that can't be decompressed.", host=host)
         case aiohttp.ClientPayloadError():
-            said = f"{host} closed the connection before the answer was complete."
+            said = Sentence("%(host)s closed the connection before the answer was complete.", host=host)
         case _:
-            said = f"{host} closed the connection without an answer."
+            said = Sentence("%(host)s closed the connection without an answer.", host=host)
     return said
 
 

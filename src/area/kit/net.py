@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 import idna
 
 from area.kit.fair import Fair, Full
+from area.kit.sentences import Sentence, SentenceError
+from area.kit.text import escaped
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -59,45 +61,45 @@ BAD_PORTS = frozenset((
 _NOT_PUBLIC_V4 = [
     (IPv4Network(network), kind)
     for network, kind in (
-        ("127.0.0.0/8", "a loopback address, this machine itself"),
-        ("10.0.0.0/8", "a private network address"),
-        ("172.16.0.0/12", "a private network address"),
-        ("192.168.0.0/16", "a private network address"),
-        ("169.254.0.0/16", "a link-local address, where cloud providers keep credentials"),
-        ("100.64.0.0/10", "an address of a carrier's or provider's inner network"),
-        ("0.0.0.0/8", "an unspecified address, which means this machine"),
-        ("192.0.0.0/24", "a reserved address"),
-        ("192.0.2.0/24", "an address for documentation"),
-        ("198.51.100.0/24", "an address for documentation"),
-        ("203.0.113.0/24", "an address for documentation"),
-        ("192.88.99.0/24", "a reserved address"),
-        ("198.18.0.0/15", "an address for benchmarks"),
-        ("224.0.0.0/4", "a multicast address"),
-        ("255.255.255.255/32", "a broadcast address"),
-        ("240.0.0.0/4", "a reserved address"),
+        ("127.0.0.0/8", Sentence("a loopback address, this machine itself")),
+        ("10.0.0.0/8", Sentence("a private network address")),
+        ("172.16.0.0/12", Sentence("a private network address")),
+        ("192.168.0.0/16", Sentence("a private network address")),
+        ("169.254.0.0/16", Sentence("a link-local address, where cloud providers keep credentials")),
+        ("100.64.0.0/10", Sentence("an address of a carrier's or provider's inner network")),
+        ("0.0.0.0/8", Sentence("an unspecified address, which means this machine")),
+        ("192.0.0.0/24", Sentence("a reserved address")),
+        ("192.0.2.0/24", Sentence("an address for documentation")),
+        ("198.51.100.0/24", Sentence("an address for documentation")),
+        ("203.0.113.0/24", Sentence("an address for documentation")),
+        ("192.88.99.0/24", Sentence("a reserved address")),
+        ("198.18.0.0/15", Sentence("an address for benchmarks")),
+        ("224.0.0.0/4", Sentence("a multicast address")),
+        ("255.255.255.255/32", Sentence("a broadcast address")),
+        ("240.0.0.0/4", Sentence("a reserved address")),
         # Looks public, but inside Azure it hands out the machine's certificates and settings:
         # https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
-        ("168.63.129.16/32", "the inner service address of a cloud provider"),
+        ("168.63.129.16/32", Sentence("the inner service address of a cloud provider")),
     )
 ]
 
 _NOT_PUBLIC_V6 = [
     (IPv6Network(network), kind)
     for network, kind in (
-        ("::1/128", "a loopback address, this machine itself"),
-        ("::/128", "an unspecified address, which means this machine"),
-        ("fc00::/7", "a private network address"),
-        ("fe80::/10", "a link-local address"),
-        ("fec0::/10", "a site-local address"),
-        ("ff00::/8", "a multicast address"),
-        ("2001:db8::/32", "an address for documentation"),
-        ("3fff::/20", "an address for documentation"),
-        ("64:ff9b:1::/48", "an address translated inside a private network"),
-        ("2001:2::/48", "an address for benchmarks"),
+        ("::1/128", Sentence("a loopback address, this machine itself")),
+        ("::/128", Sentence("an unspecified address, which means this machine")),
+        ("fc00::/7", Sentence("a private network address")),
+        ("fe80::/10", Sentence("a link-local address")),
+        ("fec0::/10", Sentence("a site-local address")),
+        ("ff00::/8", Sentence("a multicast address")),
+        ("2001:db8::/32", Sentence("an address for documentation")),
+        ("3fff::/20", Sentence("an address for documentation")),
+        ("64:ff9b:1::/48", Sentence("an address translated inside a private network")),
+        ("2001:2::/48", Sentence("an address for benchmarks")),
     )
 ]
 
-_OWN = "an address of this machine itself"
+_OWN = Sentence("an address of this machine itself")
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _PROTOCOL_ASSIGNMENTS = IPv6Network("2001::/23")
@@ -110,7 +112,7 @@ _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
-class Blocked(Exception):
+class Blocked(SentenceError):
     """AREA refuses to connect there. The message says which host, why, and what an administrator can do."""
 
 
@@ -158,11 +160,17 @@ class Guard:
         """
         target = _parse(host)
         if not 0 < port < 65536:
-            raise Blocked(f"{target} is refused: {port} is no port number, which goes from 1 to 65535.")
+            raise Blocked(
+                Sentence(
+                    "%(target)s is refused: %(port)s is no port number, which goes from 1 to 65535.",
+                    target=target,
+                    port=port,
+                )
+            )
         if not isinstance(target, str) and not self._allowed(target, port):
             kind = _kind(target)
             if kind:
-                raise Blocked(f"{target} is refused: it is {kind}. {_advice(str(target), port)}")
+                raise Blocked(_refused(str(target), kind, _advice(str(target), port)))
         return str(target)
 
     def admit_http(self, host: str, port: int) -> None:
@@ -176,8 +184,13 @@ class Guard:
             self._checked(host, port, [host])
         if port in BAD_PORTS and not self._names_port(host, port):
             raise Blocked(
-                f"{_entry(host, port)} is refused: port {port} is for something else than HTTP. Use the web server's port."
-                f" {_advice(host, port)}"
+                Sentence(
+                    "%(entry)s is refused: port %(port)s is for something else than HTTP. Use the web server's"
+                    " port. %(advice)s",
+                    entry=_entry(host, port),
+                    port=port,
+                    advice=_advice(host, port),
+                )
             )
         if self._networks and _is_address(host) and self._allowed(ipaddress.ip_address(host), port):
             if len(self._excepted) >= EXCEPTED:
@@ -204,7 +217,11 @@ class Guard:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 addresses = await lookups.run(_look_up, name, port)
         except TimeoutError as error:
-            raise LookupFailed(f"{name} could not be looked up within {LOOKUP_SECONDS:g} s.") from error
+            raise LookupFailed(
+                Sentence(
+                    "%(name)s could not be looked up within %(number)s s.", name=name, number=f"{LOOKUP_SECONDS:g}"
+                )
+            ) from error
         except Full as error:
             raise LookupFailed(str(error)) from error
         return self._checked(name, port, addresses)
@@ -225,7 +242,9 @@ class Guard:
             async with asyncio.timeout_at(deadline):
                 addresses = await self.resolve(host, port)
         except TimeoutError as error:
-            raise TimeoutError(f"{host} could not be looked up within {timeout:g} s.") from error
+            raise TimeoutError(
+                Sentence("%(host)s could not be looked up within %(number)s s.", host=host, number=f"{timeout:g}")
+            ) from error
         problem: OSError | None = None
         for position, address in enumerate(addresses):
             share = (deadline - loop.time()) / (len(addresses) - position)
@@ -236,7 +255,14 @@ class Guard:
                     await loop.sock_connect(sock, (address, port))
             except TimeoutError:
                 sock.close()
-                problem = TimeoutError(f"{host} did not accept a connection on port {port} within {timeout:g} s.")
+                problem = TimeoutError(
+                    Sentence(
+                        "%(host)s did not accept a connection on port %(port)s within %(number)s s.",
+                        host=host,
+                        port=port,
+                        number=f"{timeout:g}",
+                    )
+                )
             except OSError as error:
                 sock.close()
                 problem = error
@@ -245,7 +271,7 @@ class Guard:
                 raise
             else:
                 return sock
-        raise problem or OSError(f"{host} has no address.")
+        raise problem or OSError(Sentence("%(host)s has no address.", host=host))
 
     def open_socket_sync(self, host: str, port: int, timeout: float) -> socket.socket:
         """`open_socket` for threads: a blocking socket, which keeps `timeout` for its reads and writes."""
@@ -254,7 +280,9 @@ class Guard:
         try:
             addresses = thread.submit(self.resolve_sync, host, port).result(timeout)
         except TimeoutError as error:
-            raise TimeoutError(f"{host} could not be looked up within {timeout:g} s.") from error
+            raise TimeoutError(
+                Sentence("%(host)s could not be looked up within %(number)s s.", host=host, number=f"{timeout:g}")
+            ) from error
         finally:
             thread.shutdown(wait=False)
         problem: OSError | None = None
@@ -267,7 +295,14 @@ class Guard:
                 sock.settimeout(timeout)
             except TimeoutError:
                 sock.close()
-                problem = TimeoutError(f"{host} did not accept a connection on port {port} within {timeout:g} s.")
+                problem = TimeoutError(
+                    Sentence(
+                        "%(host)s did not accept a connection on port %(port)s within %(number)s s.",
+                        host=host,
+                        port=port,
+                        number=f"{timeout:g}",
+                    )
+                )
             except OSError as error:
                 sock.close()
                 problem = error
@@ -276,7 +311,7 @@ class Guard:
                 raise
             else:
                 return sock
-        raise problem or OSError(f"{host} has no address.")
+        raise problem or OSError(Sentence("%(host)s has no address.", host=host))
 
     def _checked(self, name: str, port: int, addresses: list[str]) -> list[str]:
         if (name, None) in self._names or (name, port) in self._names:
@@ -285,10 +320,20 @@ class Guard:
             address = ipaddress.ip_address(text)
             if self._allowed(address, port):
                 continue
-            kind = _kind(address) or (_OWN if (name, port) != self._public and is_own(address) else "")
+            kind = _kind(address) or (_OWN if (name, port) != self._public and is_own(address) else None)
             if kind:
-                where = "it is" if name == text else f"it leads to {text}, which is"
-                raise Blocked(f"{name} is refused: {where} {kind}. {_advice(name, port)}")
+                advice = _advice(name, port)
+                if name == text:
+                    raise Blocked(_refused(name, kind, advice))
+                raise Blocked(
+                    Sentence(
+                        "%(name)s is refused: it leads to %(address)s, which is %(kind)s. %(advice)s",
+                        name=name,
+                        address=text,
+                        kind=kind,
+                        advice=advice,
+                    )
+                )
         return addresses
 
     def _allowed(self, address: Address, port: int) -> bool:
@@ -334,8 +379,14 @@ def _place(url: str) -> tuple[str, int]:
     return str(_parse(parts.hostname or "")), parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _advice(host: str, port: int) -> str:
-    return f"An administrator can allow it by adding {_entry(host, port)} to {SETTING}."
+def _refused(name: str, kind: Sentence, advice: Sentence) -> Sentence:
+    return Sentence("%(name)s is refused: it is %(kind)s. %(advice)s", name=name, kind=kind, advice=advice)
+
+
+def _advice(host: str, port: int) -> Sentence:
+    return Sentence(
+        "An administrator can allow it by adding %(entry)s to %(setting)s.", entry=_entry(host, port), setting=SETTING
+    )
 
 
 def _entry(host: str, port: int) -> str:
@@ -357,7 +408,7 @@ def _is_address(text: str) -> bool:
 
 def _parse(host: str) -> str | Address:
     """Address that `host` is, or the canonical form of the name; raises `Blocked` when it is neither."""
-    invalid = f"{host[:100]!r} is refused: it is no valid host name or address."
+    invalid = Sentence("'%(host)s' is refused: it is no valid host name or address.", host=escaped(host[:100]))
     if ":" in host:
         try:
             return IPv6Address(host[1:-1] if host[0] == "[" and host[-1] == "]" else host)
@@ -373,7 +424,11 @@ def _parse(host: str) -> str | Address:
         try:
             return IPv4Address(name)
         except ValueError:
-            raise Blocked(f"{host!r} is refused: an IPv4 address is written as four decimal numbers.") from None
+            raise Blocked(
+                Sentence(
+                    "'%(host)s' is refused: an IPv4 address is written as four decimal numbers.", host=escaped(host)
+                )
+            ) from None
     if not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise Blocked(invalid)
     return name
@@ -404,21 +459,21 @@ def _unmapped(address: Address) -> Address:
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
-def _kind(address: Address) -> str:
-    """Say what an address is that is not public; empty for a public one."""
+def _kind(address: Address) -> Sentence | None:
+    """Say what an address is that is not public; None for a public one."""
     if isinstance(address, IPv4Address):
-        return next((kind for network, kind in _NOT_PUBLIC_V4 if address in network), "")
-    kind = next((kind for network, kind in _NOT_PUBLIC_V6 if address in network), "")
+        return next((kind for network, kind in _NOT_PUBLIC_V4 if address in network), None)
+    kind = next((kind for network, kind in _NOT_PUBLIC_V6 if address in network), None)
     if kind:
         return kind
     if address.scope_id:
-        return "an address bound to one network interface"
+        return Sentence("an address bound to one network interface")
     inner = _embedded(address)
     if inner:
-        return next((kind for kind in map(_kind, inner) if kind), "")
+        return next((kind for kind in map(_kind, inner) if kind), None)
     if address not in _GLOBAL_UNICAST or address in _PROTOCOL_ASSIGNMENTS:
-        return "a reserved address"
-    return ""
+        return Sentence("a reserved address")
+    return None
 
 
 def _embedded(address: IPv6Address) -> list[IPv4Address]:

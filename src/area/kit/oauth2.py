@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from area.kit.http import Client, RequestFailed, Response
 from area.kit.net import Blocked
+from area.kit.sentences import Sentence
 
 TIMEOUT = 20  # seconds
 MAX_ANSWER = 1_000_000  # bytes
@@ -160,7 +161,9 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
     else:
         return
     if answer.status >= 400:
-        raise GrantFailed(f"{answer.host} answered {answer.status} to the revocation.")
+        raise GrantFailed(
+            Sentence("%(host)s answered %(status)s to the revocation.", host=answer.host, status=answer.status)
+        )
 
 
 async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str]) -> Grant:
@@ -211,10 +214,16 @@ async def _send(client: Client, method: str, url: str, headers: Mapping[str, str
 
 def _failure(answer: Response, code: str, quirks: Quirks) -> GrantFailed:
     refused = code in quirks.refused
-    said = f"{answer.host} answered {answer.status}" + (f" ({code})" if code else "")
+    said = f"{answer.status} ({code})" if code else str(answer.status)
     if code in ("invalid_client", "unauthorized_client"):
-        said += ": it does not take the client id and secret that are set here. Tell an administrator."
-    return GrantFailed(said if said.endswith(".") else f"{said}.", code=code, refused=refused)
+        sentence = Sentence(
+            "%(host)s answered %(status)s: it does not take the client id and secret that are set here. Tell an administrator.",
+            host=answer.host,
+            status=said,
+        )
+    else:
+        sentence = Sentence("%(host)s answered %(status)s.", host=answer.host, status=said)
+    return GrantFailed(sentence, code=code, refused=refused)
 
 
 def _body(answer: Response) -> dict[str, Any]:

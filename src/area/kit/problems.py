@@ -4,20 +4,24 @@ The nouns raise these; the doors turn them into their own form (problem details,
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar
+
+from typing_extensions import TypedDict
+
+from area.kit.sentences import Sentence
 
 
 class FieldError(TypedDict):
     """One field that was refused: its path, such as `reaction.parameters.url`, and why."""
 
     field: str
-    message: str
+    message: Sentence
 
 
 class Problem(Exception):
     """Base of all of them; `str()` is the sentence, `code` a stable slug, `status` the number doors agree on.
 
-    Of what people read in their own language, the sentence is given with `%(name)s` where `values` are to be filled in.
+    `message` is a text with `%(name)s` where `values` are to be filled in, never one that is filled in already, or a `Sentence`.
     """
 
     code: ClassVar[str] = "problem"
@@ -25,15 +29,9 @@ class Problem(Exception):
     status: ClassVar[int] = 400
     default: ClassVar[str] = "The request can't be fulfilled."
 
-    def __init__(self, message: str = "", **values: object) -> None:
-        self.sentence = message or self.default
-        self.values = {name: str(value) for name, value in values.items()}
-        super().__init__(self.sentence % self.values if values else self.sentence)
-
-    @property
-    def message(self) -> str:
-        """The sentence for the user."""
-        return str(self)
+    def __init__(self, message: str = "", /, **values: object) -> None:
+        self.message = Sentence(message or self.default, **values)
+        super().__init__(self.message)
 
 
 class Unauthenticated(Problem):
@@ -116,14 +114,14 @@ class Invalid(Problem):
     code, title, status = "invalid", "Invalid", 422
     default = "Some of the fields can't be used."
 
-    def __init__(self, message: str = "", *, errors: Sequence[FieldError] = (), **values: object) -> None:
+    def __init__(self, message: str = "", /, *, errors: Sequence[FieldError] = (), **values: object) -> None:
         self.errors: list[FieldError] = list(errors)
         super().__init__(message or (self.errors[0]["message"] if len(self.errors) == 1 else ""), **values)
 
     @classmethod
-    def field(cls, field: str, message: str) -> "Invalid":
+    def field(cls, field: str, message: str, /, **values: object) -> "Invalid":
         """For the common case of one wrong field."""
-        return cls(errors=[{"field": field, "message": message}])
+        return cls(errors=[{"field": field, "message": Sentence(message, **values)}])
 
 
 class TooMany(Problem):
@@ -133,6 +131,6 @@ class TooMany(Problem):
 
     default = "Too many attempts. Try again in %(seconds)s seconds."
 
-    def __init__(self, message: str = "", *, retry_after: float = 60, **values: object) -> None:
+    def __init__(self, message: str = "", /, *, retry_after: float = 60, **values: object) -> None:
         self.retry_after = max(1, round(retry_after))
         super().__init__(message, **(values if message else {"seconds": self.retry_after}))

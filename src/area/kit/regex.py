@@ -10,6 +10,8 @@ from typing import Any
 
 import re2
 
+from area.kit.sentences import Number, Sentence, SentenceError
+
 MAX_PATTERN = 1000
 # RE2 takes up to 12 ns for each instruction and character when a pattern defeats its automaton, so both are bounded
 MAX_PROGRAM = 1000
@@ -20,7 +22,7 @@ _compile: Callable[..., Any] = re2.compile
 _LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
 
 
-class RegexError(ValueError):
+class RegexError(SentenceError, ValueError):
     """A pattern that can't be used; the message says why and what to write instead."""
 
 
@@ -51,7 +53,13 @@ def encoded(text: str) -> bytes:
 def compile(pattern: str) -> Regex:  # noqa: A001 -- as in `re`; used as `regex.compile`
     """Compile an RE2 pattern, cached. Raises `RegexError`: wrong syntax, or longer or more complex than allowed."""
     if len(pattern) > MAX_PATTERN:
-        raise RegexError(f"The pattern has {len(pattern):,} characters; {MAX_PATTERN:,} are allowed.")
+        raise RegexError(
+            Sentence(
+                "The pattern has %(size)s characters; %(most)s are allowed.",
+                size=Number(len(pattern)),
+                most=Number(MAX_PATTERN),
+            )
+        )
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
@@ -59,24 +67,32 @@ def compile(pattern: str) -> Regex:  # noqa: A001 -- as in `re`; used as `regex.
     try:
         source = pattern.encode()
     except UnicodeEncodeError as error:
-        raise RegexError("The pattern has half a character (a lone surrogate) in it; remove it.") from error
+        raise RegexError(Sentence("The pattern has half a character (a lone surrogate) in it; remove it.")) from error
     try:
         regexp = _compile(source, options)
     except re2.error as error:
         raise RegexError(_sentence(error.args[0].decode("utf-8", "replace"))) from error
     if regexp.programsize > MAX_PROGRAM:
         raise RegexError(
-            "The pattern is too complex: make its repetitions {n,m} smaller, or use several `matches` joined by `or`."
+            Sentence(
+                "The pattern is too complex: make its repetitions {n,m} smaller, or use several `matches`"
+                " joined by `or`."
+            )
         )
     return Regex(pattern, regexp.programsize, regexp)
 
 
-def _sentence(said: str) -> str:
+def _sentence(said: str) -> Sentence:
     """RE2's message as a sentence, with advice where people coming from other engines need it."""
     if said.endswith(_LOOK_AROUND):
-        return "Look-arounds such as (?=…) and (?<!…) aren't supported: RE2 does without them to stay fast on any text."
+        return Sentence(
+            "Look-arounds such as (?=…) and (?<!…) aren't supported: RE2 does without them to stay fast on any text."
+        )
     if said.startswith("invalid escape sequence: \\") and said[-1] in "123456789":
-        return f"Back-references such as {said[-2:]} aren't supported: RE2 does without them to stay fast on any text."
+        return Sentence(
+            "Back-references such as %(said)s aren't supported: RE2 does without them to stay fast on any text.",
+            said=said[-2:],
+        )
     if said.startswith("pattern too large"):
-        return "The pattern is too complex: make its repetitions {n,m} smaller."
-    return f"The pattern can't be used: {said if len(said) <= 100 else said[:97] + '…'}."
+        return Sentence("The pattern is too complex: make its repetitions {n,m} smaller.")
+    return Sentence("The pattern can't be used: %(said)s.", said=said if len(said) <= 100 else said[:97] + "…")

@@ -15,6 +15,8 @@ import orjson
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from area.kit.sentences import Sentence
+
 MAX_DEPTH = 100
 TOO_DEEP = f"[left out: nested more than {MAX_DEPTH} levels deep]"
 
@@ -38,10 +40,10 @@ def nearest(word: str, names: Collection[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def did_you_mean(word: str, names: Collection[str]) -> str:
+def did_you_mean(word: str, names: Collection[str]) -> Sentence:
     """The end of a sentence: `; did you mean "title"?`, or a full stop when nothing is close."""
     name = nearest(word, names)
-    return "." if name is None else f'; did you mean "{name}"?'
+    return Sentence(".") if name is None else Sentence('; did you mean "%(name)s"?', name=name)
 
 
 def one_line(text: str) -> str:
@@ -52,7 +54,7 @@ def one_line(text: str) -> str:
 def check_line(text: str) -> str:
     """The text itself. Raises `ValueError` when it has what `one_line` removes, which a name must not have."""
     if _UNPRINTABLE.search(text):
-        raise ValueError("Remove line breaks and invisible control characters.")
+        raise ValueError(Sentence("Remove line breaks and invisible control characters."))
     return text
 
 

@@ -154,7 +154,7 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: i
     )
     found = (await session.execute(statement)).one_or_none()
     if found is None:
-        raise NotFound(f"There is no execution {execution_id}.")
+        raise NotFound("There is no execution %(number)s.", number=execution_id)
     row, area_name, kept = found
     record = record_of(row, kept)
     job = (

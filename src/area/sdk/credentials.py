@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from area.kit import oauth2
 from area.kit.http import Client
 from area.kit.oauth2 import Grant, GrantFailed, Keys, Server
+from area.kit.sentences import Sentence
 from area.sdk.context import Context
 from area.sdk.errors import AuthExpired, Retry
 from area.sdk.http import Access
@@ -44,8 +45,8 @@ class ClientGrant:
             return await oauth2.client_credentials(client, self.server, self.keys, self.scope)
         except GrantFailed as error:
             if error.refused or error.code in REFUSED:
-                raise AuthExpired(f"The token endpoint refuses the client: {error}") from None
-            raise Retry(f"No token could be got: {error}") from None
+                raise AuthExpired(Sentence("The token endpoint refuses the client: %(error)s", error=error)) from None
+            raise Retry(Sentence("No token could be got: %(error)s", error=error)) from None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from area.kit.fair import Fair, Full
 from area.kit.sandbox import DecodeError, Decoder
+from area.kit.sentences import Sentence
 from area.sdk.errors import Permanent, Retry
 
 documents = Fair(
@@ -44,14 +45,21 @@ class Reader:
                 case "unreadable":
                     raise Permanent(str(error)) from error
                 case "busy":
-                    said = f"What {sender} sent could not be read yet: AREA is too busy. It tries again."
+                    said = Sentence(
+                        "What %(host)s sent could not be read yet: AREA is too busy. It tries again.", host=sender
+                    )
                     raise Retry(said) from error
                 case "time":
                     seconds = self._decoder.seconds
-                    said = (
-                        f"What {sender} sent takes more than {seconds} seconds to read. Use a smaller feed or calendar."
+                    said = Sentence(
+                        "What %(host)s sent takes more than %(number)s seconds to read. Use a smaller feed or"
+                        " calendar.",
+                        host=sender,
+                        number=seconds,
                     )
                     raise Permanent(said) from error
                 case _:
-                    said = f"What {sender} sent can't be read: it is broken, or takes too much memory."
+                    said = Sentence(
+                        "What %(host)s sent can't be read: it is broken, or takes too much memory.", host=sender
+                    )
                     raise Permanent(said) from error

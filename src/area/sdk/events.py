@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel
 from typing_extensions import override
 
+from area.kit.sentences import Sentence
 from area.sdk.answers import fill_template, lookup
 from area.sdk.errors import Permanent
 from area.sdk.renamed import renamed
@@ -83,14 +84,14 @@ class Request:
         """A header's value, such as a delivery's id. Raises `Permanent` when it is missing or empty."""
         if value := self.headers.get(name, ""):
             return value
-        raise Permanent(f"The {name} header is missing.")
+        raise Permanent(Sentence("The %(name)s header is missing.", name=name))
 
     def json(self) -> Any:
         """The body as JSON. Raises `Permanent` when it isn't JSON."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
-            raise Permanent(f"The body is no JSON: {error}.") from error
+            raise Permanent(Sentence("The body is no JSON: %(error)s.", error=error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def account_ids(path: str, id: str = "") -> Callable[[Request], list[str]]:  # n
         each = told if isinstance(told, list) else [told]
         names: list[Any] = [fill_template(id, one) if "{" in id else lookup(id, one) if id else one for one in each]
         if not all(isinstance(one, str) for one in names):
-            raise Permanent("It is not told whose account it is about.")
+            raise Permanent(Sentence("It is not told whose account it is about."))
         return names
 
     return accounts

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, SecretStr, create_model
 
+from area.kit.sentences import Sentence
 from area.sdk.answers import lookup
 from area.sdk.context import Context
 from area.sdk.credentials import Credentials
@@ -60,7 +61,7 @@ def server(example: str, description: str = "Address of your server", *, scheme:
         text = text.strip()
         parts = urlsplit(text if "://" in text or not scheme else f"{scheme}://{text}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"It must be the address of a server, such as {example}.")
+            raise ValueError(Sentence("It must be the address of a server, such as %(example)s.", example=example))
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     return Annotated[str, AfterValidator(origin), param(description, example)]
@@ -79,9 +80,11 @@ def tried(path: str, refused: str = "", *, at: str = "", other: str = "") -> Tri
         except AuthExpired as error:
             if not refused:
                 raise
-            raise Permanent(f"{refused.format(**dict(credential))} {error}") from error
+            said = refused.format(**dict(credential))
+            raise Permanent(Sentence("%(said)s %(error)s", said=said, error=error)) from error
         if at and lookup(at, answer) is None:
-            raise Permanent(other.format(**dict(credential)))
+            said = other.format(**dict(credential))
+            raise Permanent(said)
 
     return test
 

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, Validatio
 from area.kit.http import RequestFailed, origin
 from area.kit.net import is_public
 from area.kit.oauth2 import Keys, Quirks, Server
+from area.kit.sentences import Sentence
 from area.sdk.context import Context
 from area.sdk.credentials import ClientGrant, Credentials
 from area.sdk.errors import Permanent
@@ -51,9 +52,9 @@ def _address(text: str) -> str:
     try:
         origin(text)
     except RequestFailed as error:
-        raise ValueError("Enter a whole address, beginning with https:// or http://.") from error
+        raise ValueError(Sentence("Enter a whole address, beginning with https:// or http://.")) from error
     if "@" in urlsplit(text).netloc:
-        raise ValueError("Leave the user name and password out of the address.")
+        raise ValueError(Sentence("Leave the user name and password out of the address."))
     return text
 
 
@@ -81,16 +82,18 @@ class Key(BaseModel):
     @classmethod
     def _no_colon(cls, value: str) -> str:
         if ":" in value:
-            raise ValueError("A user name can't contain a colon.")  # https://www.rfc-editor.org/rfc/rfc7617#section-2
+            raise ValueError(
+                Sentence("A user name can't contain a colon.")
+            )  # https://www.rfc-editor.org/rfc/rfc7617#section-2
         return value
 
     @field_validator("name", check_fields=False)
     @classmethod
     def _header_name(cls, value: str, info: ValidationInfo) -> str:
         if info.data.get("kind") == "header" and value and not TOKEN.fullmatch(value):
-            raise ValueError("Enter a header name, such as X-Api-Key.")
+            raise ValueError(Sentence("Enter a header name, such as X-Api-Key."))
         if info.data.get("kind") == "header" and value.lower() in NOT_A_KEY:
-            raise ValueError("AREA sets this header itself. Enter another one.")
+            raise ValueError(Sentence("AREA sets this header itself. Enter another one."))
         return value
 
 
@@ -203,13 +206,16 @@ async def tried(ctx: Context, key: Key) -> str | None:
     await _private_if_plain(ctx, key.url)
     response = await ctx.http.request("GET", key.url, headers={"Accept": "*/*"}, max_bytes=10_000_000)
     if response.status == 401:
-        raise Permanent(f"{response.host} refuses this credential: it answered 401.")
+        raise Permanent(Sentence("%(host)s refuses this credential: it answered 401.", host=response.host))
     without = await ctx.http.anonymous.request("GET", key.url, headers={"Accept": "*/*"}, max_bytes=10_000_000)
     if without.status == 401 or (without.status == 403 and response.status < 400):
         return None
-    return (
-        f"It was saved, but not proven: {response.host} gives the same kind of answer without it"
-        f" ({response.status} with it, {without.status} without). An address that needs the credential would prove it."
+    return Sentence(
+        "It was saved, but not proven: %(host)s gives the same kind of answer without it (%(status)s"
+        " with it, %(without)s without). An address that needs the credential would prove it.",
+        host=response.host,
+        status=response.status,
+        without=without.status,
     )
 
 
@@ -223,7 +229,12 @@ async def _private_if_plain(ctx: Context, address: str) -> None:
     if parts.scheme == "http":
         found = await ctx.guard.resolve(parts.hostname or "", parts.port or 80)
         if any(is_public(one) for one in found):
-            raise Permanent(f"Use https for {parts.hostname}: over http, anybody on the way can read the credential.")
+            raise Permanent(
+                Sentence(
+                    "Use https for %(host)s: over http, anybody on the way can read the credential.",
+                    host=parts.hostname,
+                )
+            )
 
 
 def split(address: str) -> tuple[str, Mapping[str, Any]] | None:

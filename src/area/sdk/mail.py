@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from area.kit import mime
 from area.kit.mime import Mailbox, Message
+from area.kit.sentences import Sentence
 from area.kit.template import as_text
 from area.sdk.shapes import HTML, Shape, Shaped
 
@@ -26,7 +27,7 @@ def mailboxes(text: str) -> list[Mailbox]:
     found: list[Mailbox] = []
     for piece in _pieces(text):
         if len(found) == MOST:
-            raise ValueError(f"Enter at most {MOST} addresses.")
+            raise ValueError(Sentence("Enter at most %(most)s addresses.", most=MOST))
         found.append(_mailbox(piece))
     return found
 
@@ -57,7 +58,7 @@ def addresses(given: Any) -> Any:
     if isinstance(given, list | tuple):
         each = [one for one in given if isinstance(one, Mapping) or as_text(one).strip()]
         if len(each) > MOST:
-            raise ValueError(f"Enter at most {MOST} addresses.")
+            raise ValueError(Sentence("Enter at most %(most)s addresses.", most=MOST))
         boxes = [_mailbox(one if isinstance(one, Mapping) else as_text(one)) for one in each]
     elif isinstance(given, str):
         boxes = mailboxes(given)
@@ -86,7 +87,7 @@ class Letter(BaseModel):
     @model_validator(mode="after")
     def _some_body(self) -> Self:
         if self.text is None and self.html is None:  # one that a template left empty is fine
-            raise ValueError("Give the mail a text, an HTML text, or both.")
+            raise ValueError(Sentence("Give the mail a text, an HTML text, or both."))
         return self
 
 

@@ -18,6 +18,7 @@ from typing_extensions import override
 from area.kit import evaluation
 from area.kit.budget import Budget, Exhausted, size_of
 from area.kit.fair import Full
+from area.kit.sentences import Sentence
 from area.sdk.errors import Retry
 
 __all__ = ["Budget", "JmesPath", "TooMuch", "evaluate", "select"]
@@ -53,7 +54,7 @@ async def evaluate(work: Callable[[Budget], Result], size: int) -> Result:
         async with asyncio.timeout(LONGEST_WAIT):
             return await evaluation.evaluate(work, Budget(), size)
     except (Full, TimeoutError) as error:
-        raise Retry("Too many events of yours are being worked on.", timedelta(seconds=5)) from error
+        raise Retry(Sentence("Too many events of yours are being worked on."), timedelta(seconds=5)) from error
 
 
 def select(path: str, values: Any, budget: Budget | None = None) -> Any:
@@ -71,7 +72,14 @@ def select(path: str, values: Any, budget: Budget | None = None) -> Any:
         raise TooMuch(TOO_MUCH) from error
     except JMESPathTypeError as error:  # its own sentence writes the whole value out
         expected = ", ".join(error.expected_types)
-        raise ValueError(f"{error.function_name}() takes {expected}, and was given {error.actual_type}.") from error
+        raise ValueError(
+            Sentence(
+                "%(name)s() takes %(expected)s, and was given %(kind)s.",
+                name=error.function_name,
+                expected=expected,
+                kind=error.actual_type,
+            )
+        ) from error
     except (
         JMESPathError,
         ArithmeticError,
@@ -191,7 +199,9 @@ def _checked(path: str) -> str:
         _check_functions(_compiled(path).parsed)
     except (JMESPathError, RecursionError) as error:
         reason = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(".:")
-        raise ValueError(f"This is no JMESPath ({reason}); write one such as data.items[0].price.") from error
+        raise ValueError(
+            Sentence("This is no JMESPath (%(reason)s); write one such as data.items[0].price.", reason=reason)
+        ) from error
     return path
 
 

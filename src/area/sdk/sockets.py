@@ -6,6 +6,7 @@ from functools import cache
 
 from area.kit.fair import Fair, Full
 from area.kit.net import LookupFailed
+from area.kit.sentences import Sentence
 from area.sdk.errors import ConnectorError, Permanent, Retry
 
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
@@ -20,19 +21,37 @@ def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: s
     seconds, `no_tls` is a hint for a port that doesn't speak TLS.
     """
     if isinstance(error, LookupFailed):
-        return Retry(f"{server} can't be reached: {error}")
+        return Retry(Sentence("%(server)s can't be reached: %(error)s", server=server, error=error))
     if isinstance(error, socket.gaierror):
-        return Retry(f"{server} can't be found: there is no host named {host!r}, or the name lookup failed.")
+        return Retry(
+            Sentence(
+                "%(server)s can't be found: there is no host named '%(host)s', or the name lookup failed.",
+                server=server,
+                host=host,
+            )
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = f"{server} shows a certificate that can't be trusted: {error.verify_message.rstrip('.')}."
+        said = Sentence(
+            "%(server)s shows a certificate that can't be trusted: %(said)s.",
+            server=server,
+            said=error.verify_message.rstrip("."),
+        )
         return Retry(said) if error.verify_code == _EXPIRED else Permanent(said)
     if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return Permanent(f"{server} {no_tls}")
+        return Permanent(Sentence("%(server)s %(said)s", server=server, said=no_tls))
     if isinstance(error, ConnectionRefusedError):
-        return Retry(f"{server} refuses connections: nothing listens on that port, or a firewall forbids it.")
+        return Retry(
+            Sentence(
+                "%(server)s refuses connections: nothing listens on that port, or a firewall forbids it.", server=server
+            )
+        )
     if isinstance(error, TimeoutError):
-        return Retry(f"{server} did not answer within {timeout:g} seconds.")
-    return Retry(f"{server} broke the connection off: {error.strerror or error}.")
+        return Retry(
+            Sentence("%(server)s did not answer within %(number)s seconds.", server=server, number=f"{timeout:g}")
+        )
+    return Retry(
+        Sentence("%(server)s broke the connection off: %(said)s.", server=server, said=error.strerror or error)
+    )
 
 
 @cache

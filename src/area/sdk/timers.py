@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from area.kit.sentences import Sentence
 from area.sdk.service import Firing
 
 
@@ -17,7 +18,7 @@ def _zones() -> frozenset[str]:
 
 def _known_zone(name: str) -> str:
     if name not in _zones():
-        raise ValueError(f"{name!r} is no time zone; use a name such as Europe/Paris or UTC.")
+        raise ValueError(Sentence("'%(name)s' is no time zone; use a name such as Europe/Paris or UTC.", name=name))
     return name
 
 

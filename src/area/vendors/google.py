@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from area.kit.clock import now
+from area.kit.sentences import Sentence
 from area.sdk.answers import Output, lookup, output
 from area.sdk.context import Context
 from area.sdk.errors import ConnectorError, Gone, Permanent, Retry
@@ -160,13 +161,20 @@ def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | Non
     reasons = {str(one) for form in ("errors", "details") for one in lookup(f"error.{form}.*.reason", body, ())}
     if reasons & _TOO_LITTLE:
         return Permanent(
-            "Google was not allowed to let AREA do this. Connect it again, and agree to all that it asks for."
+            Sentence("Google was not allowed to let AREA do this. Connect it again, and agree to all that it asks for.")
         )
     if reasons & _SWITCHED_OFF:
         return Permanent(
-            f"{response.host} is not enabled for this server: its administrator does that in Google Cloud."
+            Sentence(
+                "%(host)s is not enabled for this server: its administrator does that in Google Cloud.",
+                host=response.host,
+            )
         )
     if reasons & (_A_WHILE | _A_DAY) and response.retry_after() is None:
         after = LATER if reasons & _A_DAY else LIMITED
-        return Retry(f"{response.host} answered 403: {response.excerpt()}", after, parks=True)
+        return Retry(
+            Sentence("%(host)s answered %(status)s: %(said)s", host=response.host, status=403, said=response.excerpt()),
+            after,
+            parks=True,
+        )
     return None

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field
 
 from area.kit.clock import now
+from area.kit.sentences import Sentence
 from area.sdk.context import Context
 from area.sdk.errors import Permanent
 from area.sdk.events import Hook, Reply, Request, Subscription
@@ -157,7 +158,7 @@ def _check(request: Request, secret: str, _params: BaseModel) -> None:
     except (Permanent, KeyError, TypeError):
         told = []
     if not secret or not told or not all(hmac.compare_digest(one.encode(), secret.encode()) for one in told):
-        raise Refused("The notifications do not hold the agreed clientState.")
+        raise Refused(Sentence("The notifications do not hold the agreed clientState."))
 
 
 _SIGNED = Verify("clientState of each notification", _check, uses_secret=True)

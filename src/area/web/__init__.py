@@ -5,10 +5,11 @@ from fastapi import APIRouter, FastAPI
 from area.doors.edge import Edge
 from area.engine.cache import Cache
 from area.engine.state import State
+from area.kit import language
 from area.web import admin, details, editor, home, inbox, profile, runs, services, sign_in
 from area.web import help as help_pages
 from area.web.editor import pick
-from area.web.parts import errors, language
+from area.web.parts import errors
 from area.web.parts.compress import Compress
 from area.web.profile import avatars, security, two_factor
 from area.web.sign_in import links

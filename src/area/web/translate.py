@@ -10,43 +10,35 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir, extract_from_file
+from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from area import connectors
 from area.catalog import declared
+from area.kit import language
 from area.kit.problems import Problem
 from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
 from area.sdk.fields import Field, fields
 from area.sdk.timers import Timer
 from area.web.editor.inputs import readable
-from area.web.parts import language, reasons
+from area.web.parts import reasons
 
-HERE = Path(__file__).parent
-METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+SOURCES = Path(__file__).parents[1]
+UNSPOKEN = frozenset(
+    {"cli", "connectors", "migrations", "testing"}
+)  # for terminals, with words of their own, and for developers
+PYTHON = [("**.py", "python")]
+METHODS = [*PYTHON, ("**.html", "jinja2")]
 OPTIONS = {"**.html": {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
-KEYWORDS = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
-# what nouns and doors raise, in the files whose sentences people read on pages
-PROBLEMS = {
+PAGES = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
+KEYWORDS = {
+    "Sentence": None,
+    "counted": (1, 2),
     **dict.fromkeys(("Conflict", "Forbidden", "Gone", "Invalid", "NotFound", "TooMany", "Unauthenticated")),
     "field": (2,),
     "Fair": (2,),
 }
-NOUNS = (
-    "accounts/*.py",
-    "areas/secrets.py",
-    "db/search.py",
-    "doors/consent.py",
-    "doors/login.py",
-    "connections/consent.py",
-    "connections/grants.py",
-    "connections/registrations.py",
-    "kit/crypto.py",
-    "kit/problems.py",
-    "web/**/*.py",
-)
-RULES = ("accounts/rules.py", "kit/text.py")  # what their `ValueError`s say, too
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
@@ -58,21 +50,26 @@ def sentences() -> Catalog:
     """
     found = Catalog(charset="utf-8", fuzzy=False)
     for file, _line, message, _comments, context in extract_from_dir(
-        str(HERE), METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=()
+        str(SOURCES / "web"), METHODS, OPTIONS, keywords=PAGES, comment_tags=()
     ):
         if file != Path(__file__).name:
             found.add(message, context=context)
-    for patterns, keywords in ((NOUNS, PROBLEMS), (RULES, {"ValueError": None})):
-        for path in (path for pattern in patterns for path in sorted(HERE.parent.glob(pattern))):
-            for _line, message, _comments, context in extract_from_file("python", path, keywords):
-                if " " in message:  # else it is the name of a field
-                    found.add(message, context=context)
+    for _file, _line, message, _comments, _context in extract_from_dir(
+        str(SOURCES), PYTHON, {}, KEYWORDS, comment_tags=(), directory_filter=_spoken
+    ):
+        if not isinstance(message, str) or not re.fullmatch(r"[a-z_.]*", message):  # else it is the name of a field
+            found.add(message)
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:
         found.add(kind.default)
+        found.add(kind.title)
     for text in (*platform(), *reasons.SENTENCES, *reasons.NOTICES, *reasons.MAILS):
         found.add(text)
     return found
+
+
+def _spoken(folder: str) -> bool:
+    return Path(folder).name not in UNSPOKEN
 
 
 def platform() -> dict[str, bool]:

@@ -27,6 +27,7 @@ from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer, accept
 from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
+from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json, dump_model
 from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry
 from area.sdk.dedupe import Seen
@@ -195,7 +196,7 @@ class Leases:
                 source = self._watched(row)
             except Exception as error:  # one that can't be read must not keep the others from being looked at
                 log.exception("source.unreadable", source=row["id"])
-                said = clean_text(f"What it is to watch can't be read any more: {error}")
+                said = clean_text(Sentence("What it is to watch can't be read any more: %(error)s", error=error))
                 await pool.execute(FAILED, row["id"], self.owner, now() + LONGEST_PAUSE, said)
                 continue
             if source is None:
@@ -318,10 +319,14 @@ class Leases:
     async def failed(self, source: Watched, error: Exception) -> None:
         """Look again after a pause that grows with each failure in a row."""
         known = isinstance(error, ConnectorError | TimeoutError)
-        text = str(error) or f"No answer within {LOOK_LIMIT:.0f} s."
+        text = str(error) or Sentence("No answer within %(number)s s.", number=f"{LOOK_LIMIT:.0f}")
         if not known:
             log.error("source.bug", source=source.id, action=source.action.key, exc_info=error)
-            text = f"{source.action.key} met an error of its own ({type(error).__name__}); the server's log has it."
+            text = Sentence(
+                "%(name)s met an error of its own (%(kind)s); the server's log has it.",
+                name=source.action.key,
+                kind=type(error).__name__,
+            )
         every = source.action.every or timedelta(seconds=1)
         pause = min(LONGEST_PAUSE, every * 2 ** min(source.failures, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         if isinstance(error, Retry) and error.after:
@@ -362,9 +367,11 @@ class Leases:
             credential = connection.credential
             source.since = connection.since
             if connection.status in ("missing", "gone"):
-                raise Retry(f"Connect {service.name} first.", EXPIRED_RECHECK)
+                raise Retry(Sentence("Connect %(name)s first.", name=service.name), EXPIRED_RECHECK)
             if connection.status != "works":
-                raise AuthExpired(f"Reconnect {service.name}; what happens meanwhile is caught up afterwards.")
+                raise AuthExpired(
+                    Sentence("Reconnect %(name)s; what happens meanwhile is caught up afterwards.", name=service.name)
+                )
         tokens = self.cache.tokens
         return access.context(self.state, tokens, service, ref, credential, memory=source.state, source=source.id)
 

@@ -14,6 +14,7 @@ import structlog
 from area.db.away import DatabaseAwayError, asking
 from area.engine import metrics
 from area.engine.sources.leases import HEARD, STAND, STANDS_FOR, SUBSCRIBERS, Leases, Superseded, Watched
+from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json
 from area.sdk import Event, Retry
 
@@ -36,7 +37,7 @@ async def listen(leases: Leases, source: Watched) -> None:
             async for event in events:
                 await _room(leases, source)
                 await _hear(leases, source, event)
-        raise Retry("The listener ended; it is started again.")
+        raise Retry(Sentence("The listener ended; it is started again."))
     except Superseded:
         log.info("source.superseded", source=source.id)
     except DatabaseAwayError as error:

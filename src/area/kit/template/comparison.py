@@ -13,6 +13,7 @@ from typing import Any
 
 from area.kit import regex
 from area.kit.budget import Budget, Exhausted
+from area.kit.sentences import Sentence
 from area.kit.template.dates import parse_date
 from area.kit.template.reading import Argument, Path
 from area.kit.template.values import as_text, is_empty
@@ -24,7 +25,7 @@ Data = Mapping[str, Any]
 Test = Callable[[Data, Budget], bool]
 Operand = Callable[[Data], Any]
 
-TOO_MUCH = (
+TOO_MUCH = Sentence(
     "The condition (only_if) has more to compare in this event than one event may cause. Compare shorter texts and lists, or"
     " use fewer comparisons and simpler patterns."
 )

@@ -13,6 +13,7 @@ from typing import Literal, NoReturn, cast
 from area.kit import regex
 from area.kit.budget import Budget, Exhausted
 from area.kit.regex import Regex, RegexError
+from area.kit.sentences import Number, Sentence
 from area.kit.template.comparison import (
     COMPARISONS,
     TOO_MUCH,
@@ -111,20 +112,26 @@ class Condition:
 def parse(text: str) -> Condition:
     """Compile a condition. Raises `ConditionError`."""
     if len(text) > MAX_CONDITION:
-        message = f"the condition is too long: {len(text):,} characters, {MAX_CONDITION:,} are allowed."
+        message = Sentence(
+            "the condition is too long: %(size)s characters, %(most)s are allowed.",
+            size=Number(len(text)),
+            most=Number(MAX_CONDITION),
+        )
         raise ConditionError(message, text, MAX_CONDITION)
     reader = _Reader(text)
     if reader.position == len(text):
-        reader.fail('the condition is empty; write one such as title contains "urgent".')
+        reader.fail(Sentence('the condition is empty; write one such as title contains "urgent".'))
     tree = reader.disjunction(0)
     reader.expect_end()
     return Condition(text, tree, frozenset(reader.names), _compile(tree), reader.comparisons)
 
 
-def check(condition: Condition, names: Collection[str]) -> list[str]:
+def check(condition: Condition, names: Collection[str]) -> list[Sentence]:
     """A sentence for each top-level name that the condition uses and `names` does not have; none when all is well."""
     return [
-        f"{sentence} A text stands in quotes." if "did you mean" not in sentence else sentence
+        Sentence("%(sentence)s A text stands in quotes.", sentence=sentence)
+        if "did you mean" not in sentence
+        else sentence
         for sentence in unknown_names(condition.names, names)
     ]
 
@@ -162,7 +169,7 @@ _JOINTS = ("and", "or", "contains", "starts_with", "ends_with", "matches", "empt
 _WORD_OPERATORS = ("contains", "starts_with", "ends_with", "matches", "in")
 _INSTEAD = {
     "===": "==", "=": "==", "<>": "!=", "~": "matches", "&&": "and", "||": "or", "&": "and", "|": "or", "!": "not",
-    "is": "==, or nothing before empty", "equals": "==", "eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",
+    "is": "==", "equals": "==", "eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",
     "like": "contains", "includes": "contains", "startswith": "starts_with", "endswith": "ends_with", "begins_with": "starts_with",
     "match": "matches", "regex": "matches", "exists": "not empty",
 }  # fmt: skip
@@ -179,27 +186,27 @@ class _Reader:
         self.comparisons = 0
         self.programs = 0
 
-    def fail(self, message: str, position: int | None = None) -> NoReturn:
+    def fail(self, message: Sentence, position: int | None = None) -> NoReturn:
         raise ConditionError(message, self.text, self.position if position is None else position)
 
-    def misplaced(self, message: str, position: int | None = None) -> NoReturn:
+    def misplaced(self, message: Sentence, position: int | None = None) -> NoReturn:
         """Fail with advice on what stands here, if it is a known mistake, else with `message`."""
         if self.at("{{"):
-            self.fail('names stand without braces here, as in title contains "x".')
+            self.fail(Sentence('names stand without braces here, as in title contains "x".'))
         if self.text[self.position : self.position + 1] in tuple("“”„‘’«»"):  # noqa: RUF001 -- what phones write
-            self.fail("use straight quotes: \" or '.")
+            self.fail(Sentence("use straight quotes: \" or '."))
         found = _FOREIGN.match(self.text, self.position) or _WORD.match(self.text, self.position)
         word = found[0] if found else ""
         if word.lower() in _INSTEAD:
-            self.fail(f'instead of "{word}" write {_INSTEAD[word.lower()]}.')
+            self.fail(Sentence('instead of "%(word)s" write %(instead)s.', word=word, instead=_INSTEAD[word.lower()]))
         meant = nearest(word, _JOINTS)
         if meant:
-            self.fail(f'"{word[:50]}" can\'t stand here; did you mean "{meant}"?')
+            self.fail(Sentence('"%(word)s" can\'t stand here; did you mean "%(meant)s"?', word=word[:50], meant=meant))
         self.fail(message, position)
 
     def expect_end(self) -> None:
         if self.position < len(self.text):
-            self.misplaced('nothing is expected here; join comparisons with "and" or "or".')
+            self.misplaced(Sentence('nothing is expected here; join comparisons with "and" or "or".'))
 
     def move(self, position: int) -> None:
         self.position = skip_space(self.text, position)
@@ -235,7 +242,7 @@ class _Reader:
 
     def negation(self, depth: int) -> Tree:
         if depth > MAX_DEPTH:
-            self.fail(f"parentheses and not are nested more than {MAX_DEPTH} deep.")
+            self.fail(Sentence("parentheses and not are nested more than %(most)s deep.", most=MAX_DEPTH))
         if self.take("not"):
             return Not(self.negation(depth + 1))
         if not self.at("("):
@@ -244,14 +251,18 @@ class _Reader:
         self.move(opened + 1)
         inner = self.disjunction(depth + 1)
         if not self.at(")"):
-            self.misplaced("the parenthesis is never closed; add ).", opened)
+            self.misplaced(Sentence("the parenthesis is never closed; add )."), opened)
         self.move(self.position + 1)
         return inner
 
     def comparison(self) -> Tree:
         self.comparisons += 1
         if self.comparisons > MAX_COMPARISONS:
-            self.fail(f"there are more than {MAX_COMPARISONS} comparisons; use in with a list, or matches.")
+            self.fail(
+                Sentence(
+                    "there are more than %(most)s comparisons; use in with a list, or matches.", most=MAX_COMPARISONS
+                )
+            )
         start = self.position
         left = self.operand()
         denied = self.take("not")
@@ -264,14 +275,19 @@ class _Reader:
             operator = cast("Operator", word)
             compared = Compare(left, operator, self.right_of(operator))
         elif denied:
-            self.fail(f"after not comes {', '.join(_WORD_OPERATORS)} or empty here; else write not before the value.")
+            self.fail(
+                Sentence(
+                    "after not comes %(names)s or empty here; else write not before the value.",
+                    names=", ".join(_WORD_OPERATORS),
+                )
+            )
         elif (match := _SYMBOL.match(self.text, self.position)) and not self.at("<>"):
             self.move(match.end())
             if self.at("="):
-                self.fail(f"after {match[0]} comes a value, no further =.")
+                self.fail(Sentence("after %(match)s comes a value, no further =.", match=match[0]))
             compared = Compare(left, cast("Operator", match[0]), self.operand(after=True))
         elif isinstance(left, Constant):
-            self.misplaced("after this value comes a comparison, such as == or contains.", start)
+            self.misplaced(Sentence("after this value comes a comparison, such as == or contains."), start)
         else:
             compared = Compare(left, "true")
         return Not(compared) if denied else compared
@@ -285,23 +301,26 @@ class _Reader:
         is_list = isinstance(right, Constant) and isinstance(right.value, list)
         if word == "in":
             if isinstance(right, Constant) and not isinstance(right.value, list | str):
-                self.fail('after in comes a list, such as ["a", "b"].', start)
+                self.fail(Sentence('after in comes a list, such as ["a", "b"].'), start)
         elif is_list:
-            self.fail(f'after {word} comes one value, no list; join several comparisons with "or".', start)
+            self.fail(
+                Sentence('after %(word)s comes one value, no list; join several comparisons with "or".', word=word),
+                start,
+            )
         return right
 
     def pattern(self) -> Regex:
         start = self.position
         if not self.text.startswith(('"', "'"), start):
-            self.misplaced('after matches comes a pattern in quotes, such as "^v[0-9]+".')
+            self.misplaced(Sentence('after matches comes a pattern in quotes, such as "^v[0-9]+".'))
         pattern, end = read_string(self.text, start, ConditionError, raw=True)
         try:
             compiled = regex.compile(pattern)
         except RegexError as error:
-            raise ConditionError(str(error), self.text, start) from error
+            raise ConditionError(Sentence(str(error)), self.text, start) from error
         self.programs += compiled.size
         if self.programs > MAX_PROGRAMS:
-            self.fail("the patterns of this condition are too complex together; use fewer.", start)
+            self.fail(Sentence("the patterns of this condition are too complex together; use fewer."), start)
         self.move(end)
         return compiled
 
@@ -315,9 +334,9 @@ class _Reader:
             self.move(literal[1])
             return Constant(literal[0], source)
         if word := self.word():
-            self.fail(f'a value is expected before {word}; if it is a name, write ["{word}"].')
+            self.fail(Sentence('a value is expected before %(word)s; if it is a name, write ["%(word)s"].', word=word))
         if not _WORD.match(self.text, self.position) and not self.at("["):
-            self.misplaced("a value is expected here: a name, a text in quotes, a number or a list.")
+            self.misplaced(Sentence("a value is expected here: a name, a text in quotes, a number or a list."))
         path, end = read_path(self.text, self.position, ConditionError)
         self.names.add(path.name)
         self.move(end)
@@ -330,13 +349,13 @@ class _Reader:
         while not self.at("]"):
             if items:
                 if not self.at(","):
-                    self.fail("between the values of a list stands a comma, after them ].")
+                    self.fail(Sentence("between the values of a list stands a comma, after them ]."))
                 self.move(self.position + 1)
             literal = read_literal(self.text, self.position, ConditionError)
             if literal is None:
                 if self.position >= len(self.text):
-                    self.fail("the list is never closed; add ].", opened)
-                self.misplaced("a list holds texts in quotes and numbers.")
+                    self.fail(Sentence("the list is never closed; add ]."), opened)
+                self.misplaced(Sentence("a list holds texts in quotes and numbers."))
             items.append(literal[0])
             self.move(literal[1])
         end = self.position + 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from area.kit.budget import Budget
 from area.kit.clock import BadTime, zone_named
+from area.kit.sentences import Sentence
 from area.kit.template.reading import Argument
 from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_text, is_empty
 
@@ -58,16 +59,16 @@ _MILLISECONDS = 1e11  # as seconds this is the year 5138, so larger numbers are 
 
 def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
     """The filter `date`. Raises `BadArgument`."""
-    pieces = _format(argument_text(form, "the format"))
+    pieces = _format(argument_text(form, Sentence("the format")))
     try:
-        zone = None if zone_name is None else zone_named(argument_text(zone_name, "the time zone"))
+        zone = None if zone_name is None else zone_named(argument_text(zone_name, Sentence("the time zone")))
     except BadTime as error:
         raise BadArgument(str(error)) from error
 
     def show(value: Any, budget: Budget) -> str:
         budget.spend(250)
         if isinstance(value, dict | list | tuple) and value:
-            raise Unfit("a list or an object is no date.")
+            raise Unfit(Sentence("a list or an object is no date."))
         if is_empty(value):
             return ""
         at = _to_datetime(value)
@@ -78,19 +79,29 @@ def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
                 local = datetime(at.year, at.month, at.day, tzinfo=zone or UTC)  # a day is the same day in every zone
             return "".join(piece if isinstance(piece, str) else piece(local) for piece in pieces)
         except (OverflowError, ValueError) as error:
-            raise Unfit(f'"{as_text(value)[:_MAX_DATE]}" is out of the range of dates.') from error
+            raise Unfit(
+                Sentence('"%(value)s" is out of the range of dates.', value=as_text(value)[:_MAX_DATE])
+            ) from error
 
     return show
 
 
 def _format(form: str) -> list[str | Callable[[datetime], str]]:
     if not form or len(form) > _MAX_FORMAT:
-        raise BadArgument(f'the format has 1 to {_MAX_FORMAT} characters, such as "%Y-%m-%d %H:%M".')
+        raise BadArgument(
+            Sentence(
+                "the format has 1 to %(most)s characters, such as %(example)s.",
+                most=_MAX_FORMAT,
+                example='"%Y-%m-%d %H:%M"',
+            )
+        )
     pieces: list[str | Callable[[datetime], str]] = []
     position = 0
     for match in _DIRECTIVE.finditer(form):
         if match[0] not in DIRECTIVES:
-            raise BadArgument(f"the format has no {match[0]}; there is {' '.join(DIRECTIVES)}.")
+            raise BadArgument(
+                Sentence("the format has no %(match)s; there is %(names)s.", match=match[0], names=" ".join(DIRECTIVES))
+            )
         pieces += [form[position : match.start()], DIRECTIVES[match[0]]]
         position = match.end()
     return [*pieces, form[position:]]
@@ -110,7 +121,7 @@ def _to_datetime(value: Any) -> datetime | date:
         else parse_date(text) or _unix(text) or _mail_date(text)
     )
     if at is None:
-        raise Unfit(f'"{text[:_MAX_DATE]}" is no date; ISO 8601 and unix seconds are understood.')
+        raise Unfit(Sentence('"%(text)s" is no date; ISO 8601 and unix seconds are understood.', text=text[:_MAX_DATE]))
     return at
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from area.kit import template
 from area.kit.budget import Budget
+from area.kit.sentences import Sentence
 from area.kit.template.places import Place, bare_json
 from area.kit.template.template import placeholders
 from area.kit.template.values import Filter
@@ -65,7 +66,7 @@ class Filling:
         """Fill from `data`. Raises `template.RenderError`."""
         return _render(self._parts, data, budget or Budget())
 
-    def check(self, names: Collection[str]) -> list[str]:
+    def check(self, names: Collection[str]) -> list[Sentence]:
         """Sentences for names that are not among `names`."""
         return [sentence for one in _templates(self._parts) for sentence in template.check(one, names)]
 

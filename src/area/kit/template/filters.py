@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from area.kit.budget import MAX_TEXT, Budget
+from area.kit.sentences import Number, Sentence
 from area.kit.template.dates import date_filter
 from area.kit.template.html import strip_html
 from area.kit.template.reading import SHOWN, Argument
@@ -29,9 +30,13 @@ class Kind:
     text: bool = False
 
 
-def _argument_int(value: Argument, what: str, least: int, most: int) -> int:
+def _argument_int(value: Argument, what: Sentence, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise BadArgument(f"{what} must be a whole number from {least} to {most:,}.")
+        raise BadArgument(
+            Sentence(
+                "%(what)s must be a whole number from %(least)s to %(most)s.", what=what, least=least, most=Number(most)
+            )
+        )
     return value
 
 
@@ -48,15 +53,21 @@ def _plain(function: Function, characters: int, of_ascii: int = 64) -> Callable[
 def _bounded(size: int) -> int:
     """The size of a text that is about to be made. Raises `Unfit`."""
     if size > MAX_TEXT:
-        raise Unfit(f"the text would have {size:,} characters, {MAX_TEXT:,} are allowed.")
+        raise Unfit(
+            Sentence(
+                "the text would have %(size)s characters, %(most)s are allowed.",
+                size=Number(size),
+                most=Number(MAX_TEXT),
+            )
+        )
     return size
 
 
 def _truncate(length: Argument, end: Argument = "…") -> Filter:
-    size = _argument_int(length, "the length", 1, MAX_TEXT)
-    tail = argument_text(end, "the end")
+    size = _argument_int(length, Sentence("the length"), 1, MAX_TEXT)
+    tail = argument_text(end, Sentence("the end"))
     if len(tail) > size:
-        raise BadArgument("the end is longer than the whole.")
+        raise BadArgument(Sentence("the end is longer than the whole."))
 
     def truncate(text: str, budget: Budget) -> str:
         if len(text) <= size:
@@ -72,9 +83,9 @@ def _default(fallback: Argument) -> Filter:
 
 
 def _replace(old: Argument, new: Argument) -> Filter:
-    wanted, other = argument_text(old, "what to replace"), argument_text(new, "the replacement")
+    wanted, other = argument_text(old, Sentence("what to replace")), argument_text(new, Sentence("the replacement"))
     if not wanted:
-        raise BadArgument("what to replace must not be empty.")
+        raise BadArgument(Sentence("what to replace must not be empty."))
 
     def replace(text: str, budget: Budget) -> str:
         budget.spend(2 + (len(text) >> 4))
@@ -88,7 +99,7 @@ def _replace(old: Argument, new: Argument) -> Filter:
 
 
 def _join(separator: Argument = ", ") -> Filter:
-    between = argument_text(separator, "what stands between")
+    between = argument_text(separator, Sentence("what stands between"))
 
     def join(value: Any, budget: Budget) -> str:
         if not isinstance(value, list | tuple):
@@ -130,7 +141,7 @@ _EXACT = Context(prec=1000)
 def _number(decimals: Argument = None) -> Filter:
     if decimals is None:
         return _to_number
-    places = Decimal(1).scaleb(-_argument_int(decimals, "the number of decimals", 0, 20))
+    places = Decimal(1).scaleb(-_argument_int(decimals, Sentence("the number of decimals"), 0, 20))
 
     def number(value: Any, budget: Budget) -> str:
         parsed = _to_number(value, budget)
@@ -146,21 +157,21 @@ def _number(decimals: Argument = None) -> Filter:
 def _to_number(value: Any, budget: Budget) -> int | float | None:
     budget.spend(60)
     if isinstance(value, bool):
-        raise Unfit(f"{as_text(value)} is no number.")
+        raise Unfit(Sentence("%(value)s is no number.", value=as_text(value)))
     if is_empty(value) or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST):
         return value
     if isinstance(value, int):
-        raise Unfit("a number of more than 400 digits is too large.")
+        raise Unfit(Sentence("a number of more than 400 digits is too large."))
     if isinstance(value, dict | list | tuple):
-        raise Unfit("a list or an object is no number.")
+        raise Unfit(Sentence("a list or an object is no number."))
     text = as_text(value)
     parsed = _NUMERIC.fullmatch(text.strip()) if len(text) <= _LONGEST_NUMBER else None
     if parsed is None:
-        raise Unfit(f'"{text[:SHOWN]}" is no number.')
+        raise Unfit(Sentence('"%(text)s" is no number.', text=text[:SHOWN]))
     if not math.isfinite(number := float(parsed[0])):
-        raise Unfit(f'"{text[:SHOWN]}" is too large a number.')
+        raise Unfit(Sentence('"%(text)s" is too large a number.', text=text[:SHOWN]))
     return int(parsed[0]) if parsed[0].lstrip("+-").isdigit() else number
 
 
@@ -182,7 +193,7 @@ def url_encoded(text: str, budget: Budget) -> str:
 def path_encoded(text: str, budget: Budget) -> str:
     """`text` as a part of the path of an address: one segment, or a piece of one."""
     if text in (".", ".."):
-        raise Unfit(f'"{text}" can\'t be a part of a path.')
+        raise Unfit(Sentence('"%(text)s" can\'t be a part of a path.', text=text))
     return url_encoded(text, budget)
 
 
@@ -190,7 +201,7 @@ def host_checked(text: str, budget: Budget) -> str:
     """`text` as a part of the host of an address, port and all."""
     budget.spend(2 + len(text))
     if not all(character.isalnum() or character in "-._:[]" for character in text):
-        raise Unfit(f'"{text[:SHOWN]}" can\'t be a part of a host.')
+        raise Unfit(Sentence('"%(text)s" can\'t be a part of a host.', text=text[:SHOWN]))
     return text
 
 

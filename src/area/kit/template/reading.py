@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from area.kit.sentences import Sentence, SentenceError
 from area.kit.text import did_you_mean
 
 MAX_SEGMENTS = 50  # of one path
@@ -13,14 +14,19 @@ SHOWN = 50  # characters of a user's text that a message repeats
 Argument = str | int | float | bool | None
 
 
-class PlacedError(ValueError):
+class PlacedError(SentenceError, ValueError):
     """A text that can't be understood. The message begins with where; `line` and `column` count from 1."""
 
-    def __init__(self, message: str, text: str, position: int) -> None:
+    def __init__(self, message: Sentence, text: str, position: int) -> None:
         self.line = text.count("\n", 0, position) + 1
         self.column = position - text.rfind("\n", 0, position)
-        place = f"Column {self.column}" if self.line == 1 else f"Line {self.line}, column {self.column}"
-        super().__init__(f"{place}: {message}")
+        if self.line == 1:
+            placed = Sentence("Column %(column)s: %(error)s", column=self.column, error=message)
+        else:
+            placed = Sentence(
+                "Line %(line)s, column %(column)s: %(error)s", line=self.line, column=self.column, error=message
+            )
+        super().__init__(placed)
 
 
 _SPACE = re.compile(r"\s*")
@@ -79,7 +85,7 @@ def read_path(text: str, position: int, error: type[PlacedError]) -> tuple[Path,
         step, position = _read_step(text, position, first=not steps, error=error)
         steps.append(step)
         if len(steps) > MAX_SEGMENTS:
-            raise error(f"a path has at most {MAX_SEGMENTS} parts.", text, start)
+            raise error(Sentence("a path has at most %(most)s parts.", most=MAX_SEGMENTS), text, start)
         if text.startswith(".", position):
             position += 1
         elif not text.startswith("[", position):
@@ -95,18 +101,24 @@ def _read_step(
         inside = skip_space(text, position + 1)
         if not text.startswith(('"', "'"), inside):
             expected = '["a key"]' if first else '["a key"] or [0]'
-            raise error(f"in brackets stands a key in quotes or an index: {expected}.", text, position)
+            raise error(
+                Sentence("in brackets stands a key in quotes or an index: %(expected)s.", expected=expected),
+                text,
+                position,
+            )
         key, after = read_string(text, inside, error)
         after = skip_space(text, after)
         if not text.startswith("]", after):
-            raise error("the bracket is never closed; add ].", text, position)
+            raise error(Sentence("the bracket is never closed; add ]."), text, position)
         return (key, None), after + 1
     match = (NAME if first else _SEGMENT).match(text, position)
     if match is None:
         if first:
-            raise error("a name is expected here, such as title or author.name.", text, position)
+            raise error(Sentence("a name is expected here, such as title or author.name."), text, position)
         raise error(
-            'after a dot comes a name or an index, such as items.0.title; write odd keys as ["a key"].', text, position
+            Sentence('after a dot comes a name or an index, such as items.0.title; write odd keys as ["a key"].'),
+            text,
+            position,
         )
     key = match[0]
     return (key, int(key) if len(key) <= 9 and key.isascii() and key.isdigit() else None), match.end()
@@ -119,7 +131,13 @@ def read_string(text: str, position: int, error: type[PlacedError], *, raw: bool
     """
     match = _STRING.match(text, position)
     if match is None:
-        raise error(f"the text that begins here is never closed; add {text[position]} at its end.", text, position)
+        raise error(
+            Sentence(
+                "the text that begins here is never closed; add %(position)s at its end.", position=text[position]
+            ),
+            text,
+            position,
+        )
     inside = match[0][1:-1]
     if raw or "\\" not in inside:
         return inside, match.end()
@@ -129,7 +147,9 @@ def read_string(text: str, position: int, error: type[PlacedError], *, raw: bool
         escaped = inside[backslash + 1]
         if escaped not in _ESCAPES:
             raise error(
-                f"\\{escaped} means nothing; there are \\n, \\t, \\\", \\' and \\\\.", text, position + 1 + backslash
+                Sentence("\\%(escaped)s means nothing; there are \\n, \\t, \\\", \\' and \\\\.", escaped=escaped),
+                text,
+                position + 1 + backslash,
             )
         pieces += [inside[read:backslash], _ESCAPES[escaped]]
         read = backslash + 2
@@ -155,11 +175,14 @@ def read_literal(text: str, position: int, error: type[PlacedError]) -> tuple[Ar
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
-def unknown_names(names: Collection[str], known: Collection[str]) -> list[str]:
+def unknown_names(names: Collection[str], known: Collection[str]) -> list[Sentence]:
     """A sentence for each of `names` that is not `known`."""
-    listed = f" There is {', '.join(sorted(known))}." if 0 < len(known) <= 20 else ""
+    listed = ", ".join(sorted(known)) if 0 < len(known) <= 20 else ""
     sentences = []
     for name in sorted(set(names).difference(known)):
         hint = did_you_mean(name, known)
-        sentences.append(f'There is no value called "{name[:SHOWN]}"{hint}{listed if hint == "." else ""}')
+        missing = Sentence('There is no value called "%(name)s"%(hint)s', name=name[:SHOWN], hint=hint)
+        if hint == "." and listed:
+            missing = Sentence("%(sentence)s There is %(names)s.", sentence=missing, names=listed)
+        sentences.append(missing)
     return sentences

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from area.kit.budget import MAX_FILLED, MAX_TEXT, Budget, Exhausted
+from area.kit.sentences import Number, Sentence, SentenceError
 from area.kit.template.filters import FILTERS, Kind
 from area.kit.template.places import Place, encoding
 from area.kit.template.reading import (
@@ -31,7 +32,7 @@ class TemplateError(PlacedError):
     """A template that can't be used: what is wrong, where, and what to write instead."""
 
 
-class RenderError(Exception):
+class RenderError(SentenceError):
     """A template that can't be filled with this data: too large, or a value that a filter can't use."""
 
 
@@ -67,7 +68,13 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
     """
     if len(text) > MAX_TEMPLATE:
         raise TemplateError(
-            f"the text is too long: {len(text):,} characters, {MAX_TEMPLATE:,} are allowed.", text, MAX_TEMPLATE
+            Sentence(
+                "the text is too long: %(size)s characters, %(most)s are allowed.",
+                size=Number(len(text)),
+                most=Number(MAX_TEMPLATE),
+            ),
+            text,
+            MAX_TEMPLATE,
         )
     slots: list[_Slot] = []
     paths: list[Path] = []
@@ -77,7 +84,9 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
     while (start := text.find("{{", position)) >= 0:
         count += 1
         if count > MAX_PLACEHOLDERS:
-            raise TemplateError(f"there are more than {MAX_PLACEHOLDERS} placeholders; use fewer.", text, start)
+            raise TemplateError(
+                Sentence("there are more than %(most)s placeholders; use fewer.", most=MAX_PLACEHOLDERS), text, start
+            )
         before.append(text[position:start])
         placeholder, position = _read_placeholder(text, start)
         if place:
@@ -130,7 +139,7 @@ def placeholders(text: str) -> list[tuple[int, int]]:
 def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
     if text.startswith("{{{", start):
         raise TemplateError(
-            'three braces; a placeholder has two: {{title}}. For a brace before one, write {{"{"}}{{title}}.',
+            Sentence('three braces; a placeholder has two: {{title}}. For a brace before one, write {{"{"}}{{title}}.'),
             text,
             start,
         )
@@ -139,7 +148,9 @@ def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
     if text.startswith(('"', "'"), position):
         literal, position = read_string(text, position, TemplateError)
     elif text.startswith("}}", position):
-        raise TemplateError("nothing stands between the braces; write a name, such as {{title}}.", text, start)
+        raise TemplateError(
+            Sentence("nothing stands between the braces; write a name, such as {{title}}."), text, start
+        )
     elif NAME.match(text, position) or text.startswith("[", position):
         path, position = read_path(text, position, TemplateError)
     else:
@@ -153,7 +164,9 @@ def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
         if not text.startswith("|", position):
             raise _unexpected(text, position, start)
         if len(filters) == MAX_FILTERS:
-            raise TemplateError(f"a placeholder has at most {MAX_FILTERS} filters.", text, position)
+            raise TemplateError(
+                Sentence("a placeholder has at most %(most)s filters.", most=MAX_FILTERS), text, position
+            )
         one, position = _read_filter(text, position, start)
         filters.append(one)
 
@@ -163,14 +176,16 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
     begin = skip_space(text, bar + 1)
     match = NAME.match(text, begin)
     if match is None:
-        raise TemplateError(f"after | comes a filter: {', '.join(FILTERS)}.", text, bar)
+        raise TemplateError(Sentence("after | comes a filter: %(names)s.", names=", ".join(FILTERS)), text, bar)
     name, position = match[0], match.end()
     kind = FILTERS.get(name.lower())
     if kind is None:
         hint = did_you_mean(name, FILTERS)
         name = name[:SHOWN]
-        there_is = f" There is {', '.join(FILTERS)}." if hint == "." else ""
-        raise TemplateError(f'there is no filter "{name}"{hint}{there_is}', text, begin)
+        unknown = Sentence('there is no filter "%(name)s"%(hint)s', name=name, hint=hint)
+        if hint == ".":
+            unknown = Sentence("%(sentence)s There is %(names)s.", sentence=unknown, names=", ".join(FILTERS))
+        raise TemplateError(unknown, text, begin)
     arguments: list[Argument] = []
     position = skip_space(text, position)
     if text.startswith("(", position):
@@ -185,37 +200,46 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
         position = skip_space(text, read[1])
         separator = ","
     if not kind.least <= len(arguments) <= kind.most:
-        raise TemplateError(f"{name} is written {kind.usage}.", text, begin)
+        raise TemplateError(Sentence("%(name)s is written %(usage)s.", name=name, usage=kind.usage), text, begin)
     try:
         return _Step(name.lower(), kind.build(*arguments), kind.text), position
     except BadArgument as error:
-        raise TemplateError(f"{name}: {error}", text, begin) from error
+        raise TemplateError(Sentence("%(name)s: %(error)s", name=name, error=error), text, begin) from error
 
 
 def _no_argument(text: str, position: int, start: int, kind: "Kind") -> TemplateError:
     if position >= len(text):
         return _unexpected(text, position, start)
     if text[position] in "“”„‘’«»":  # noqa: RUF001 -- typographic quotes, which phones write
-        return TemplateError("use straight quotes: \" or '.", text, position)
-    return TemplateError(f"an argument is a number or a text in quotes, as in {kind.usage}.", text, position)
+        return TemplateError(Sentence("use straight quotes: \" or '."), text, position)
+    return TemplateError(
+        Sentence("an argument is a number or a text in quotes, as in %(usage)s.", usage=kind.usage), text, position
+    )
 
 
 def _unexpected(text: str, position: int, start: int) -> TemplateError:
     """The error for what can't stand at `position` of the placeholder that begins at `start`."""
     if position >= len(text) or text.startswith("{{", position):
         return TemplateError(
-            'this {{ is never closed; add }} after the name, or write {{"{{"}} for two braces.', text, start
+            Sentence('this {{ is never closed; add }} after the name, or write {{"{{"}} for two braces.'), text, start
         )
     found = NAME.match(text, position)
     word = found[0] if found else text[position]
     if word.lower() in FILTERS:
-        return TemplateError(f"before a filter comes |, as in {{{{title | {word}}}}}.", text, position)
+        return TemplateError(
+            Sentence("before a filter comes |, as in {{title | %(word)s}}.", word=word), text, position
+        )
     if word == "}":
-        return TemplateError("a placeholder ends with two braces: }}.", text, position)
+        return TemplateError(Sentence("a placeholder ends with two braces: }}."), text, position)
     if word == "(":
-        return TemplateError("a filter's argument follows a colon, as in {{title | truncate:80}}.", text, position)
+        return TemplateError(
+            Sentence("a filter's argument follows a colon, as in {{title | truncate:80}}."), text, position
+        )
     return TemplateError(
-        f'"{word[:SHOWN]}" can\'t stand here; a placeholder is a name and filters, such as {{{{title | upper}}}}.',
+        Sentence(
+            '"%(word)s" can\'t stand here; a placeholder is a name and filters, such as {{title | upper}}.',
+            word=word[:SHOWN],
+        ),
         text,
         position,
     )
@@ -276,9 +300,15 @@ def _value(part: _Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
                 value = as_paid_text(value, budget)
             before, value = value, step.apply(value, budget)
             if isinstance(value, str) and len(value) > MAX_TEXT and value is not before:
-                raise Unfit(f"the text has {len(value):,} characters, {MAX_TEXT:,} are allowed.")
+                raise Unfit(
+                    Sentence(
+                        "the text has %(size)s characters, %(most)s are allowed.",
+                        size=Number(len(value)),
+                        most=Number(MAX_TEXT),
+                    )
+                )
     except Unfit as error:
-        raise RenderError(f"{_short(part)} can't be filled: {error}") from error
+        raise RenderError(Sentence("%(part)s can't be filled: %(error)s", part=_short(part), error=error)) from error
     except Exhausted as error:
         raise _too_much(part) from error
     return value
@@ -311,15 +341,22 @@ def _fill(part: _Placeholder, value: Any, budget: Budget) -> None:
 
 def _too_large(part: _Placeholder) -> RenderError:
     return RenderError(
-        f"The parameters become larger than {MAX_FILLED:,} bytes with {_short(part)}; shorten it, for instance with"
-        " | truncate:1000."
+        Sentence(
+            "The parameters become larger than %(most)s bytes with %(part)s; shorten it, for instance"
+            " with | truncate:1000.",
+            most=Number(MAX_FILLED),
+            part=_short(part),
+        )
     )
 
 
 def _too_much(part: _Placeholder) -> RenderError:
     return RenderError(
-        f"{_short(part)} can't be filled: that is more work than one event may cause. Shorten the value first, for"
-        " instance with | truncate:1000, or use fewer filters."
+        Sentence(
+            "%(part)s can't be filled: that is more work than one event may cause. Shorten the value"
+            " first, for instance with | truncate:1000, or use fewer filters.",
+            part=_short(part),
+        )
     )
 
 
@@ -327,6 +364,6 @@ def _short(part: _Placeholder) -> str:
     return part.source if len(part.source) <= 100 else f"{part.source[:97]}…"
 
 
-def check(template: Template, names: Collection[str]) -> list[str]:
+def check(template: Template, names: Collection[str]) -> list[Sentence]:
     """A sentence for each top-level name that the template uses and `names` does not have; none when all is well."""
     return unknown_names(template.names, names)

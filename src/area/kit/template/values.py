@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 
 from area.kit.budget import Budget
+from area.kit.sentences import Sentence, SentenceError
 from area.kit.template.reading import Argument
 from area.kit.text import clean_json, dump_json
 
@@ -101,16 +102,16 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, list | tuple | dict) and not value)
 
 
-class BadArgument(ValueError):
+class BadArgument(SentenceError, ValueError):
     """A filter's argument that it can't take."""
 
 
-class Unfit(ValueError):
+class Unfit(SentenceError, ValueError):
     """A value that a filter can't use."""
 
 
-def argument_text(value: Argument, what: str) -> str:
+def argument_text(value: Argument, what: Sentence) -> str:
     """The argument, which must be a text. Raises `BadArgument`."""
     if not isinstance(value, str):
-        raise BadArgument(f"{what} must be a text in quotes.")
+        raise BadArgument(Sentence("%(what)s must be a text in quotes.", what=what))
     return value

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from area.kit.http import Response
+from area.kit.sentences import changed
 
 MASK = "•••"
 SHORTEST_SECRET = 4  # characters; what is shorter is no secret, or no word would stay whole
@@ -29,10 +30,14 @@ class Access:
         """The message with dots in place of secrets."""
         values = {*self.secrets, *self.headers.values(), *self.params.values()}
         values |= {value.rpartition(" ")[2] for value in self.headers.values()}  # without `Bearer`
-        for secret in sorted(values, key=len, reverse=True):
-            if len(secret) >= SHORTEST_SECRET:
-                message = message.replace(secret, MASK)
-        return message
+        secrets = [secret for secret in sorted(values, key=len, reverse=True) if len(secret) >= SHORTEST_SECRET]
+
+        def hidden(text: str) -> str:
+            for secret in secrets:
+                text = text.replace(secret, MASK)
+            return text
+
+        return changed(message, hidden)
 
 
 class Authority(Protocol):

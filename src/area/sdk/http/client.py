@@ -17,6 +17,7 @@ import orjson
 
 from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
+from area.kit.sentences import Sentence
 from area.sdk.answers import lookup
 from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
 from area.sdk.http.access import Access, Authority
@@ -94,7 +95,9 @@ class Http:
         isn't connected with OAuth2.
         """
         if self._app is None:
-            raise Permanent(f"AREA has no registration of its own at {self._name or 'this service'}.")
+            raise Permanent(
+                Sentence("AREA has no registration of its own at %(name)s.", name=self._name or "this service")
+            )
         asked = copy(self)
         asked._authority, asked.connected = self._app, False  # noqa: SLF001 - it is one of us
         return asked
@@ -156,7 +159,7 @@ class Http:
         if not url.startswith("/"):
             return url
         if _UP.search(url.partition("?")[0]):
-            raise Permanent('"." and ".." can\'t be a part of an address.')
+            raise Permanent(Sentence('"." and ".." can\'t be a part of an address.'))
         return self._base_url + url
 
     async def _send_with(
@@ -169,7 +172,9 @@ class Http:
         params = {**(options["params"] or {}), **access.params}
         response = await self._send(method, target, sent, {**options, "params": params, "follow": False})
         if options["follow"] and 300 <= response.status < 400 and "location" in response.headers:
-            raise Permanent(f"{response.host} redirects, which is not followed with a key in the address.")
+            raise Permanent(
+                Sentence("%(host)s redirects, which is not followed with a key in the address.", host=response.host)
+            )
         return replace(response, url=target)
 
     def _let_in(self, access: Access, headers: Mapping[str, str]) -> dict[str, str]:
@@ -203,7 +208,12 @@ class Http:
         if self._authority is not None and self._authority.bound and not self._is_ours(target):
             place = _origin(target) or "another address"
             raise Permanent(
-                f"The credential is for {self._base_url}, and this goes to {place}. Choose another credential, or none."
+                Sentence(
+                    "The credential is for %(base_url)s, and this goes to %(place)s. Choose another credential,"
+                    " or none.",
+                    base_url=self._base_url,
+                    place=place,
+                )
             )
 
     def _given(self, target: str, headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -230,7 +240,16 @@ class Http:
         """
         response = await self.request(method, url, **options)
         if _is_one(response, gone):
-            raise Gone(self._masks(f"{response.host} answered {response.status}: {response.excerpt()}"))
+            raise Gone(
+                self._masks(
+                    Sentence(
+                        "%(host)s answered %(status)s: %(said)s",
+                        host=response.host,
+                        status=response.status,
+                        said=response.excerpt(),
+                    )
+                )
+            )
         try:
             self.check(response, retry)
         except Retry as error:
@@ -386,7 +405,11 @@ class Http:
                             continue
                     self.check(head)
                     if head.status != 200:
-                        raise Permanent(f"{head.host} answered {head.status}, which is no stream.")
+                        raise Permanent(
+                            Sentence(
+                                "%(host)s answered %(status)s, which is no stream.", host=head.host, status=head.status
+                            )
+                        )
                     async for line in lines:
                         yield line.decode(errors="replace")
             return
@@ -425,7 +448,9 @@ class Http:
             first = errors[0]
             more = first.get("extensions")
             codes = {more.get("code"), more.get("type")} if isinstance(more, dict) else set()
-            said = self._masks(f"{response.host} answered: {str(first.get('message'))[:MAX_SAID]}")
+            said = self._masks(
+                Sentence("%(host)s answered: %(said)s", host=response.host, said=str(first.get("message"))[:MAX_SAID])
+            )
             if codes & self._limited:
                 raise Retry(said, response.retry_after(), parks=self.connected)
             raise Permanent(said)
@@ -487,7 +512,9 @@ class Http:
         status = response.status
         ours = self.connected and (not (self._origins or self._domains) or self._is_ours(response.url))
         if self._authority is not None and ours and status < 400 and self._authority.refuses(response):
-            raise AuthExpired(f"{response.host} no longer takes the connection's access. Connect it again.")
+            raise AuthExpired(
+                Sentence("%(host)s no longer takes the connection's access. Connect it again.", host=response.host)
+            )
         if (
             self._refusal is not None
             and self._is_ours(response.url)
@@ -497,9 +524,15 @@ class Http:
             raise error
         if status < 400:
             return
-        said = self._masks(f"{response.host} answered {status}{': ' + response.excerpt() if response.body else '.'}")
+        if response.body:
+            said = Sentence(
+                "%(host)s answered %(status)s: %(said)s", host=response.host, status=status, said=response.excerpt()
+            )
+        else:
+            said = Sentence("%(host)s answered %(status)s.", host=response.host, status=status)
+        said = Sentence(self._masks(said))
         if status == 401 and ours:
-            raise AuthExpired(f"{said} The connection must be renewed.")
+            raise AuthExpired(Sentence("%(said)s The connection must be renewed.", said=said))
         passes = _is_one(response, retry) or (self._is_ours(response.url) and _is_one(response, self._retry))
         if status in (408, 425, 429) or status >= 500 or passes:
             after = response.retry_after()

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 
 from area.kit.http import RequestFailed, Response
+from area.kit.sentences import Sentence
 from area.sdk.errors import Permanent
 
 Parsed = TypeVar("Parsed")
@@ -59,7 +60,9 @@ def parse(kind: Any, values: Any, vendor: str) -> Any:
         return adapter.validate_json(values) if isinstance(values, bytes) else adapter.validate_python(values)
     except ValidationError as error:
         what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
-        raise Permanent(f"{vendor} answered something else than it documents: {what}.") from error
+        raise Permanent(
+            Sentence("%(name)s answered something else than it documents: %(said)s.", name=vendor, said=what)
+        ) from error
 
 
 @cache

@@ -58,6 +58,8 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
 
 def _told(page: Page, one: NoticeView) -> NoticeView:
     """A notice of AREA's own in the reader's language."""
+    if words := one.in_words(page.language):
+        return one.model_copy(update={"title": words[0], "body": words[1]})
     if one.posted:
         return one
     title, body = (reasons.notice(text, page.language) for text in (one.title, one.body))

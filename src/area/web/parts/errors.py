@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from area.doors import browser
 from area.kit.problems import Misdirected, Problem, TooMany, TwoFactorSetupRequired, Unauthenticated
-from area.web.parts import language
+from area.kit.sentences import Sentence
 from area.web.parts.pages import SignInNeeded, environment
 
 
@@ -21,9 +21,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-def respond(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+def respond(request: Request, status: int, sentence: Sentence, headers: dict[str, str] | None = None) -> Response:
     """A page that says what went wrong and where to go; only the sentence, when htmx asked."""
-    lang = language.choose(None, request.headers.get("accept-language", ""))
+    lang = browser.language_of(request)
     template = "_problem.html" if "hx-request" in request.headers else "problem.html"
     html = environment(lang).get_template(template).render(
         page=None,
@@ -35,7 +35,7 @@ def respond(request: Request, status: int, sentence: str, headers: dict[str, str
         lang=lang,
         flash="",
         status=status,
-        sentence=language.gettext(lang)(sentence),
+        sentence=sentence.translated(lang),
         request_id=request.scope.get("area.request_id", ""),
     )  # fmt: skip
     return HTMLResponse(html, status, headers)
@@ -43,8 +43,8 @@ def respond(request: Request, status: int, sentence: str, headers: dict[str, str
 
 def misdirected(request: Request, problem: Misdirected) -> Response:
     """A page for who came by a name that is not ours; with its style in it, since nothing else comes by that name either."""
-    lang = language.choose(None, request.headers.get("accept-language", ""))
-    sentence = browser.filled(language.gettext(lang)(problem.sentence), problem.values)
+    lang = browser.language_of(request)
+    sentence = problem.message.translated(lang)
     html = environment(lang).get_template("misdirected.html").render(lang=lang, sentence=sentence)
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     return HTMLResponse(html, problem.status, {"Content-Security-Policy": policy})
@@ -52,7 +52,9 @@ def misdirected(request: Request, problem: Misdirected) -> Response:
 
 def _sign_in(request: Request, _error: Exception) -> Response:
     if "hx-request" in request.headers:
-        return respond(request, 401, "Your session has ended. What you typed is still here: sign in, and try again.")
+        return respond(
+            request, 401, Sentence("Your session has ended. What you typed is still here: sign in, and try again.")
+        )
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     back = f"?next={quote(here)}" if request.method == "GET" and here != "/" else ""
     return RedirectResponse(f"/sign-in{back}", 303)
@@ -66,32 +68,31 @@ def _problem(request: Request, error: Exception) -> Response:
     if isinstance(error, TwoFactorSetupRequired):
         return _set_up(request, error)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
-    say = language.gettext(language.choose(None, request.headers.get("accept-language", "")))
-    return respond(request, error.status, browser.filled(say(error.sentence), error.values), headers)
+    return respond(request, error.status, error.message, headers)
 
 
 def _validation(request: Request, error: Exception) -> Response:
     """An address that can't be: `/areas/abc`."""
     if not isinstance(error, RequestValidationError):
         raise error
-    return respond(request, 404, "There is nothing at this address.")
+    return respond(request, 404, Sentence("There is nothing at this address."))
 
 
 def _set_up(request: Request, error: Problem) -> Response:
     if "hx-request" in request.headers:
-        return respond(request, 403, error.sentence)
+        return respond(request, 403, error.message)
     return RedirectResponse("/profile/two-factor", 303)
 
 
 _SENTENCES = {
-    404: "There is nothing at this address.",
-    405: "This address does not take this method.",
-    400: "The request can't be read.",
+    404: Sentence("There is nothing at this address."),
+    405: Sentence("This address does not take this method."),
+    400: Sentence("The request can't be read."),
 }
 
 
 def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    sentence = _SENTENCES.get(error.status_code) or str(error.detail)
+    sentence = _SENTENCES.get(error.status_code) or Sentence(str(error.detail))
     return respond(request, error.status_code, sentence, dict(error.headers or {}))

@@ -19,9 +19,11 @@ from area.doors import browser
 from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, session_cookie, set_cookie
 from area.engine.state import State
+from area.kit import language
 from area.kit.fair import set_whose, user
 from area.kit.problems import Forbidden, Problem, TooMany, TwoFactorSetupRequired
-from area.web.parts import language, reasons, show
+from area.kit.sentences import Sentence, gettext
+from area.web.parts import reasons, show
 from area.web.parts.assets import asset
 
 # each page's folder holds its templates, whose names are unique
@@ -68,7 +70,7 @@ class Page:
     @property
     def say(self) -> Callable[..., str]:
         """Translate: `page.say("Saved.")`; with `%(name)s` filled from keywords."""
-        return language.gettext(self.language)
+        return gettext(self.language)
 
     def words(self, slug: str) -> Callable[[str], str]:
         """Translate what a connector says: `page.words("rss")(component.title)`."""
@@ -78,13 +80,13 @@ class Page:
         """What is wrong, translated; the answer says when to try again."""
         if isinstance(problem, TooMany):
             self.retry_after = problem.retry_after
-        return browser.filled(self.say(problem.sentence), problem.values)
+        return self.say(problem.message)
 
     @property
     def flash(self) -> str:
         """The sentence that is shown once, translated."""
-        sentence, values = browser.said(self.request)
-        return browser.filled(self.say(sentence), values) if sentence else ""
+        said = browser.said(self.request)
+        return said.translated(self.language) if said else ""
 
     async def show(self, template: str, status: int = 200, *, nav: str = "", **values: Any) -> Response:
         """The page, or a part of it (templates that begin with "_"). `nav` is one of `TOP`."""
@@ -138,8 +140,9 @@ async def visit(request: Request, state: StateDep) -> Page:
         raise Forbidden("This request didn't come from AREA's own pages.")
     if identity is not None:
         set_whose(user(identity.user.id))
-    chosen = identity.user.language if identity else None
-    return Page(request, state, identity, language.choose(chosen, request.headers.get("accept-language", "")), unread)
+    if identity is not None:
+        request.state.language = identity.user.language
+    return Page(request, state, identity, browser.language_of(request), unread)
 
 
 async def setting_up(page: Annotated[Page, Depends(visit)]) -> Page:
@@ -228,6 +231,7 @@ def environment(lang: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: value.translated(lang) if isinstance(value, Sentence) else value,
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
     )
     env.install_gettext_translations(language.translations(lang), newstyle=True)  # type: ignore[attr-defined] # the extension's

@@ -1,12 +1,14 @@
-"""What AREA wrote down, in the reader's language: why a run waits, failed or was left out, and what it put into the inbox. What a
-vendor said stays as it is.
+"""What AREA wrote down in English only, in the reader's language: why runs waited, failed or were left out, and what older versions
+put into inboxes. What a vendor said stays as it is.
+
+Nothing is added here: notices are kept with their sentences (`notices.said`) since migration 0015.
 """
 
 import re
 from functools import cache, lru_cache
 
+from area.kit.sentences import gettext
 from area.mail import letters
-from area.web.parts import language
 
 # as they stand in the code, those around others first; a test holds the two together
 SENTENCES = (
@@ -139,7 +141,7 @@ def notice(text: str, lang: str) -> str:
 
 def mailed(text: str, lang: str) -> str:
     """What a mail says, in a language: `notice`, or a sentence of `area.mail.letters` that is not filled in yet."""
-    return language.gettext(lang)(text) if text in MAILS else notice(text, lang)
+    return gettext(lang)(text) if text in MAILS else notice(text, lang)
 
 
 def _read(text: str, lang: str, sentences: tuple[str, ...]) -> str:
@@ -148,5 +150,5 @@ def _read(text: str, lang: str, sentences: tuple[str, ...]) -> str:
             values = found.groupdict()
             if "error" in values:
                 values["error"] = reason(values["error"], lang)
-            return language.gettext(lang)(sentence, **values)
+            return gettext(lang)(sentence, **values)
     return text

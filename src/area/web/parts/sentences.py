@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from area.areas.views import AreaOut, PartOut
+from area.kit import language
 from area.registry import Registry
-from area.web.parts import language
 
 LONGEST = 60  # characters of what a part is about
 

@@ -15,8 +15,9 @@ from area.accounts import addresses, sessions
 from area.accounts.views import SCOPES
 from area.doors import login
 from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
+from area.kit import language
 from area.kit.problems import Invalid, Problem
-from area.web.parts import language
+from area.kit.sentences import gettext
 from area.web.parts.pages import Fields, Page, SignedIn
 from area.web.parts.proof import proof_of
 from area.web.profile import avatars
@@ -44,7 +45,7 @@ async def change(page: SignedIn, form: Fields, session: SessionDep, address: Add
         await session.rollback()
         field = "username" if error.code == "conflict" else ""
         return await _you(page, error, field, you=form)
-    said = language.gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
+    said = gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
     return page.to("/profile", said=said("Saved."))
 
 

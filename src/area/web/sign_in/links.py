@@ -8,12 +8,11 @@ from starlette.responses import Response
 
 from area import mail
 from area.accounts import addresses, reset, signups
-from area.doors import login
+from area.doors import browser, login
 from area.doors.deps import Address, SessionDep, StateDep, VisitorDep, set_cookie
 from area.kit import crypto
 from area.kit.problems import Gone, Problem
 from area.mail import Purpose
-from area.web.parts import language
 from area.web.parts.pages import Fields, Page, Visit
 
 router = APIRouter()
@@ -23,7 +22,7 @@ MAX_TOKEN = 500  # characters
 
 async def stranger(request: Request, state: StateDep) -> Page:
     """Anybody's visit, without a look at their session or at where they come from: the link says all."""
-    return Page(request, state, None, language.choose(None, request.headers.get("accept-language", "")))
+    return Page(request, state, None, browser.language_of(request))
 
 
 Stranger = Annotated[Page, Depends(stranger)]

@@ -1,4 +1,4 @@
-"""The languages of the pages: which one somebody reads, and its words."""
+"""The languages that AREA speaks: which one somebody reads, and its words."""
 
 import gettext as _gettext
 import io
@@ -10,7 +10,7 @@ from pathlib import Path
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-LOCALES = Path(__file__).parents[1] / "locales"
+LOCALES = Path(__file__).parents[1] / "web" / "locales"
 NAMES = {"en": "English", "fr": "Français"}
 
 
@@ -45,17 +45,6 @@ def _read(folder: Path, lang: str) -> _gettext.NullTranslations:
     write_mo(compiled, catalog)
     compiled.seek(0)
     return _gettext.GNUTranslations(compiled)
-
-
-@cache
-def gettext(lang: str) -> Callable[..., str]:
-    """What translates a sentence of the code; `%(name)s` in it is filled from keywords."""
-    words = translations(lang)
-
-    def say(message: str, **values: object) -> str:
-        return words.gettext(message) % values if values else words.gettext(message)
-
-    return say
 
 
 @cache

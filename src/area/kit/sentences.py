@@ -1,0 +1,156 @@
+"""Sentences for people: English in the code, and in its reader's language wherever it is shown.
+
+A `Sentence` is its English text, so that it passes through exceptions, logs, models, JSON and the database like any other
+text. Beside it, it has what it was made of: the English with `%(name)s` where values go, which is the key of its translation
+(as in gettext), and the values, which may be sentences themselves.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Self
+
+from babel.numbers import format_decimal
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
+
+from area.kit import language
+
+MAX_DEPTH = 10  # of sentences within sentences that are read
+
+_PLACE = re.compile(r"%\((\w+)\)s")
+
+
+class Number(int):
+    """A number of things, or a size, which is written in groups of three: `65,536`. Numbers that name things are not."""
+
+    @override
+    def __str__(self) -> str:
+        return f"{self:,}"
+
+
+class Sentence(str):
+    """A sentence in English, made from `message` and the values of its `%(name)s`.
+
+    An exception among the values stands for its message. What is a sentence already stays one: `Sentence(str(error))`.
+    """
+
+    __slots__ = ("key", "plural", "values")
+
+    key: str
+    plural: str
+    values: "Mapping[str, Sentence | Number | str]"
+
+    def __new__(cls, message: str = "", /, **values: object) -> Self:
+        """A sentence without a plural."""
+        if isinstance(message, cls) and not values:
+            return message
+        return cls.made(message, "", values)
+
+    @classmethod
+    def made(cls, key: str, plural: str, values: Mapping[str, object]) -> Self:
+        """One whose `plural`, if it has one, is said of all `number`s but 1."""
+        kept = {name: _value(value) for name, value in values.items()}
+        many = plural and kept.get("number") != 1
+        self = super().__new__(cls, _filled(plural if many else key, kept))
+        self.key, self.plural, self.values = str.__str__(key), plural, kept
+        return self
+
+    @override
+    def __str__(self) -> str:
+        """The sentence itself, so that `str(error)` of an exception with a sentence is that sentence."""
+        return self
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A text, which stays a sentence if it is one."""
+        return core_schema.no_info_wrap_validator_function(
+            lambda value, check: value if isinstance(value, cls) else cls(check(value)), core_schema.str_schema()
+        )
+
+    def translated(self, lang: str) -> str:
+        """The text in a language of `area.kit.language`; English where nobody has translated it."""
+        if lang == "en" or not self.key:
+            return str.__str__(self)
+        words, number = language.translations(lang), self.values.get("number")
+        plural = self.plural and isinstance(number, int)
+        text = words.ngettext(self.key, self.plural, int(number or 0)) if plural else words.gettext(self.key)
+        return _filled(text, {name: _said(value, lang) for name, value in self.values.items()})
+
+    def dumped(self) -> dict[str, Any]:
+        """As JSON: `{"key": "…", "values": {"name": "…"}}`, with `plural` where it has one; the inverse of `read`."""
+        values = {name: _dumped(value) for name, value in self.values.items()}
+        return {"key": self.key, **({"plural": self.plural} if self.plural else {}), "values": values}
+
+
+def counted(singular: str, plural: str, number: int, /, **values: object) -> Sentence:
+    """A sentence about a `%(number)s` of things."""
+    return Sentence.made(singular, plural, {"number": Number(number), **values})
+
+
+class SentenceError(Exception):
+    """An exception whose message is a sentence for people; `str()` of it is that `Sentence`."""
+
+    def __init__(self, message: str = "", /, **values: object) -> None:
+        super().__init__(Sentence(message, **values))
+
+
+@cache
+def gettext(lang: str) -> Callable[..., str]:
+    """What says a sentence of the code, or a `Sentence`, in a language; `%(name)s` in it is filled from keywords."""
+
+    def say(message: str, /, **values: object) -> str:
+        return Sentence(message, **values).translated(lang)
+
+    return say
+
+
+def changed(text: str, change: Callable[[str], str]) -> str:
+    """The text with what was filled into it changed, such as secrets masked; a text that is no sentence as a whole."""
+    if not isinstance(text, Sentence) or not text.values:
+        return change(text)
+    values = {
+        name: value if isinstance(value, Number) else changed(value, change) for name, value in text.values.items()
+    }
+    return Sentence.made(text.key, text.plural, values)
+
+
+def read(value: object, depth: int = 0) -> Sentence | None:
+    """What `Sentence.dumped` wrote; None for anything else."""
+    if depth > MAX_DEPTH or not isinstance(value, dict) or not isinstance(value.get("key"), str):
+        return None
+    values, plural = value.get("values"), value.get("plural")
+    found = {str(name): _read(one, depth) for name, one in values.items()} if isinstance(values, dict) else {}
+    return Sentence.made(value["key"], plural if isinstance(plural, str) else "", found)
+
+
+def _value(value: object) -> "Sentence | Number | str":
+    if isinstance(value, Exception):
+        value = str(value)
+    return value if isinstance(value, Sentence | Number) else str(value)
+
+
+def _filled(text: str, values: Mapping[str, object]) -> str:
+    """The text with each `%(name)s` filled in. Not by `%`, which does whatever a stored text tells it to."""
+    if not values:
+        return str.__str__(text)
+    return _PLACE.sub(lambda found: str.__str__(str(values.get(found[1], found[0]))), text)
+
+
+def _said(value: "Sentence | Number | str", lang: str) -> str:
+    if isinstance(value, Sentence):
+        return value.translated(lang)
+    return format_decimal(int(value), locale=lang) if isinstance(value, Number) else value
+
+
+def _dumped(value: "Sentence | Number | str") -> Any:
+    if isinstance(value, Sentence):
+        return value.dumped()
+    return int(value) if isinstance(value, Number) else value
+
+
+def _read(value: object, depth: int) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Number(value)
+    return read(value, depth + 1) or str(value)
