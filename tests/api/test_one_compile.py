@@ -1,5 +1,7 @@
 """What an AREA does is looked up and compiled once for each request, however it comes: counted, not timed."""
 
+import re
+import sys
 from collections import Counter
 from urllib.parse import urlencode
 
@@ -11,7 +13,7 @@ from area.areas import plans
 from area.db.models import AreaVersion
 from area.doors.deps import COOKIE
 from area.engine.cache import Cache
-from area.web import make_web
+from area.web import editor, make_web
 
 from .conftest import Client, attach
 
@@ -76,6 +78,34 @@ async def test_a_save_in_the_editor(people, counted, send):
     assert (area["name"], area["reaction"]["parameters"]) == ("Renamed", {"item": "other"})
 
 
+ROOMS = {"web", "catalog", "areas", "connections", "registry", "sdk", "kit", "db"}
+EDGE = {"doors", "settings"}  # around every request
+
+
+async def test_a_save_enters_eight_rooms(send, monkeypatch):
+    entered = set()
+
+    def look(frame, kind, _):
+        name = frame.f_globals.get("__name__", "") if kind == "call" else ""
+        if name.startswith("area."):
+            entered.add(name.split(".")[1])
+
+    async def read(*given):
+        sys.setprofile(look)
+        return await unwatched(*given)
+
+    unwatched = editor.read
+    monkeypatch.setattr(editor, "read", read)
+    where = "/areas/new"
+    for item in ("{{title}}", "other"):
+        try:
+            where = await send("save", where.rpartition("/")[2], **{"r.item": item})
+        finally:
+            sys.setprofile(None)
+        assert re.fullmatch(r"/areas/\d+", where)
+    assert entered - EDGE == ROOMS
+
+
 async def test_a_save_that_is_refused_is_shown_with_what_is_wrong(counted, send):
     page = await send("save", **{"r.item": "{{titel}}"})
     assert "did you mean" in page
@@ -84,7 +114,7 @@ async def test_a_save_that_is_refused_is_shown_with_what_is_wrong(counted, send)
 
 async def test_a_show_with_its_preview(people, counted, send):
     page = await send(trying="1")
-    assert "umbrella" in page or "{{title}}" not in page.split("Exactly this would be given")[1]
+    assert "umbrella" in page.split("Exactly this would be given")[1]
     assert counted() == ONCE
     number = (await people.user.post("/api/areas", WANTED)).json()["id"]
     assert counted() == ONCE
