@@ -8,11 +8,21 @@ from typer.main import get_command
 
 from area.api import make_api
 from area.cli import app, reference
+from area.db.models import Base
 from area.registry import registry
 from area.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["settings.md", "cli.md", "api.md", "components.md", "rooms.md", "../images/rooms.svg", "../services.md"]
+PAGES = [
+    "settings.md",
+    "cli.md",
+    "api.md",
+    "components.md",
+    "tables.md",
+    "rooms.md",
+    "../images/rooms.svg",
+    "../services.md",
+]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +91,14 @@ def test_the_changelog_has_its_form():
         order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
         assert [name for name, _ in groups] == [name for name in order if name in dict(groups)]
         assert all(mark == "- " for _, mark in groups), "a group begins with a change"
+
+
+def test_every_table_is_documented_once(made):
+    described = re.findall(
+        r"^##+ `(\w+)`$", made["tables.md"] + (DOCS / "reference/schema.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(described) == sorted(Base.metadata.tables)
+    assert set(described[-len(reference.DATA_MODEL) :]) == reference.DATA_MODEL
 
 
 def test_decisions_have_their_form():

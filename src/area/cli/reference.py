@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from sqlalchemy import Column, DefaultClause
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
 from area.cli import rooms
 from area.cli.verified import anchor
 
@@ -21,6 +24,7 @@ def pages() -> dict[str, str]:
         "cli.md": _cli,
         "api.md": _api,
         "components.md": _components,
+        "tables.md": _tables,
         "rooms.md": _rooms,
         "../images/rooms.svg": rooms.picture,
         "../services.md": _verified,
@@ -35,17 +39,18 @@ def _settings() -> Iterator[str]:
     from area.settings import Settings
 
     yield "# Settings\n"
-    yield "Set in the environment, or in a file `.env` in the directory that AREA is started in; the environment wins."
-    yield "A value that can't be used stops the start with a sentence.\n"
+    yield "Set these in the environment, or in a `.env` file in the directory where you start AREA. The environment takes precedence."
+    yield "AREA refuses to start with an invalid value, and says why.\n"
     rows = []
     for name, field in Settings.model_fields.items():
-        default = "none" if field.default in (None, "") else f"`{field.default}`"
+        value = field.get_default(call_default_factory=True)
+        default = f"`{value}`" if value or value in (False, 0) else "none"
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
-        said = (
+        description = (
             f"{field.description} One of {', '.join(f'`{one}`' for one in choices)}." if choices else field.description
         )
-        rows.append((f"`AREA_{name.upper()}`", default, said or ""))
-    yield from _table(("setting", "default", "what it does"), rows)
+        rows.append((f"`AREA_{name.upper()}`", default, description or ""))
+    yield from _table(("setting", "default", "description"), rows)
 
 
 # The command line
@@ -57,9 +62,9 @@ def _cli() -> Iterator[str]:
     from area.cli import app
 
     yield "# Command line\n"
-    yield "`area --help` and `area COMMAND --help` tell the same. Settings come from the environment ([settings](settings.md))."
-    yield "What you can set right is told in a sentence on standard error, with exit code 1; a wrong setting or option with 2."
-    yield "With `--json`, what is printed on standard output is JSON.\n"
+    yield "`area --help` and `area COMMAND --help` print the same. Commands read the [settings](settings.md) from the environment."
+    yield "Errors go to standard error. The exit code is 1 for errors that you can fix, and 2 for an invalid setting or option."
+    yield "With `--json`, standard output is JSON.\n"
     for words, command in _commands(get_command(app), ["area"]):
         arguments = [one for one in command.params if one.param_type_name == "argument"]
         options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
@@ -104,10 +109,10 @@ def _api() -> Iterator[str]:
     document = make_api().openapi()
     schemas = document["components"]["schemas"]
     yield "# REST API\n"
-    yield "The same, with every field of every answer, is served at `/api/docs`, and as OpenAPI at `/api/openapi.json`.\n"
+    yield "AREA serves the same at `/api/docs`, with every field of every response, and as OpenAPI at `/api/openapi.json`.\n"
     yield f"{document['info']['description'].strip()}\n"
-    yield "Outside of `/api`:\n"
-    yield from _table(("address", "what it is"), OUTSIDE)
+    yield "Outside `/api`:\n"
+    yield from _table(("path", "description"), OUTSIDE)
     by_tag = defaultdict(list)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -117,7 +122,7 @@ def _api() -> Iterator[str]:
         for address, operation in operations:
             yield f"### `{address}`\n"
             described = _flat(operation.get("description") or operation.get("summary", ""))
-            yield f"{described} Answers {', '.join(operation['responses'])}.\n"
+            yield f"{described} Responds with {', '.join(operation['responses'])}.\n"
             rows = [
                 (f"`{one['name']}`", one["in"], _kind(one["schema"], schemas), one.get("description", ""))
                 for one in operation.get("parameters", [])
@@ -128,17 +133,17 @@ def _api() -> Iterator[str]:
 
 
 OUTSIDE = [
-    ("`/hooks/{token}`", "where an AREA's webhooks go; answered 2xx once the event is committed"),
-    ("`/hints/{token}`", "where a vendor says that there is news of what is polled"),
-    ("`/webhooks/{service}`", "where a vendor says so of all accounts of a service"),
-    ("`/about.json`", "services, actions and reactions, for programs that look for them"),
+    ("`/hooks/{token}`", "an AREA's webhook URL; responds with 2xx once the event is committed"),
+    ("`/hints/{token}`", "a vendor announces a change of something AREA polls"),
+    ("`/webhooks/{service}`", "a vendor announces changes for all accounts of a service"),
+    ("`/about.json`", "services, actions and reactions, machine-readable"),
     (
         "`/healthz`",
-        "200 while the process lives; says when it waits for a database that can't be written, as on a full disk",
+        "200 while the process is alive; reports a database that can't be written to, such as a full disk",
     ),
-    ("`/readyz`", "200 while the database answers and is up to date, else 503"),
-    ("`/metrics`", "for Prometheus; to loopback addresses, or with `AREA_METRICS_TOKEN` as a bearer token"),
-    ("`/icons/{service}.svg`", "a service's logo"),
+    ("`/readyz`", "200 if the database is up and its schema current, else 503"),
+    ("`/metrics`", "Prometheus metrics, for loopback or with `AREA_METRICS_TOKEN` as bearer token"),
+    ("`/icons/{service}.svg`", "the logo of a service"),
 ]
 
 
@@ -190,9 +195,9 @@ def _components() -> Iterator[str]:
     from area.sdk.fields import fields
 
     yield "# Services\n"
-    yield "What each service offers. *Verified* was exercised against a real peer, or a double that enforces the vendor's own"
-    yield "description; *generated* never ran against the vendor. Every action also takes `only_if`, every reaction `delay`"
-    yield "([templates](templates.md)).\n"
+    yield "What each service offers. *Verified* services were tested against a real server, or a double that enforces the vendor's"
+    yield "API description; *generated* ones have never run against the vendor. Every action also accepts `only_if`, and every reaction"
+    yield "`delay` ([templates](templates.md)).\n"
     services = sorted(registry().services.values(), key=lambda one: one.name.lower())
     rows = [
         (
@@ -209,19 +214,19 @@ def _components() -> Iterator[str]:
         needs = "Needs a connection." if service.auth else "Needs no connection."
         yield f"{service.description} *{service.quality.title()}.* {needs}\n"
         if isinstance(service.auth, OAuth2):
-            yield "It is connected at its own site (OAuth2).\n"
+            yield "Connects with OAuth2.\n"
         elif service.auth:
-            yield "The connection asks for:\n"
+            yield "To connect, enter:\n"
             yield from _fields(fields(service.auth.model), given=True)
         written = [action for action in service.actions.values() if action.translated]
         if len(written) < len(service.actions):
-            yield f"Besides these, actions are made from the vendor's own description: `area catalog show {service.slug}` and the"
-            yield "help page of the service list them.\n"
+            yield f"More actions are generated from the vendor's API description. `area catalog show {service.slug}` and the service's"
+            yield "help page list them.\n"
         for action in written:
             yield f"### Action `{action.key}`: {action.title}\n"
             yield f"{_flat(action.description)}\n"
-            every = f", asked every {int(action.every.total_seconds())} s" if action.every else ""
-            verified = f"; requests are checked by: {action.verify.name}" if action.verify else ""
+            every = f", every {int(action.every.total_seconds())} s" if action.every else ""
+            verified = f"; verification: {action.verify.name}" if action.verify else ""
             yield f"Kind: {action.kind}{every}{verified}.\n"
             yield from _fields(fields(action.params), given=True)
             yield from _fields(fields(action.returns), given=False)
@@ -237,6 +242,64 @@ def _verified() -> Iterator[str]:
     from area.registry import registry
 
     yield from verified.page(registry())
+
+
+# The database
+
+# described by schema.md, which the database is tested against
+DATA_MODEL = frozenset(
+    {
+        "users",
+        "user_oauth2_accounts",
+        "services",
+        "user_services",
+        "components",
+        "variables",
+        "areas",
+        "area_parameters",
+        "area_executions",
+        "hook_states",
+    }
+)
+
+
+def _tables() -> Iterator[str]:
+    from area.db.models import Base
+
+    about = {mapper.local_table.description: mapper.class_.__doc__ or "" for mapper in Base.registry.mappers}
+    yield "# AREA's own tables\n"
+    yield "The tables that AREA keeps beside the ten of the [data model](schema.md). They may change with every release; the REST API"
+    yield "doesn't. Apart from these:\n"
+    yield "- `connections` is a view of `user_services` (with the `connection_id` 0) and `named_connections`."
+    yield "- `pgqueuer`, `pgqueuer_log`, `pgqueuer_statistics` and `pgqueuer_schedules` belong to the job queue, [PgQueuer](https://pgqueuer.readthedocs.io)."
+    yield "- `alembic_version` holds the revision of the schema.\n"
+    for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name):
+        if table.name in DATA_MODEL:
+            continue
+        yield f"## `{table.name}`\n"
+        yield f"{_flat(about[table.name])}\n"
+        rows = [
+            (f"`{column.name}`", f"`{_type(column)}`", _constraints(column), column.doc or "")
+            for column in table.columns
+        ]
+        yield from _table(("column", "type", "constraints", ""), rows)
+
+
+def _type(column: Column[Any]) -> str:
+    return column.type.compile(PGDialect()).lower()  # type: ignore[no-untyped-call]
+
+
+def _constraints(column: Column[Any]) -> str:
+    """As schema.md writes them."""
+    notes = ["PK"] if column.primary_key else []
+    notes += [f"FK -> `{key.target_fullname.replace('.', '(')})`" for key in column.foreign_keys]
+    notes += ["UK"] if column.unique else []
+    notes += ["Auto-increment"] if column.identity else []
+    if not column.primary_key:
+        notes.append("Nullable" if column.nullable else "NOT NULL")
+    if isinstance(column.server_default, DefaultClause):
+        notes.append(f"DEFAULT {column.server_default.arg}")
+    return ", ".join(notes)
 
 
 # The code
@@ -259,7 +322,7 @@ def _fields(declared: Sequence[Any], *, given: bool) -> Iterator[str]:
     for one in declared:
         notes = ["secret"] if one.secret else []
         if given:
-            notes.append("optional" if one.nullable else "needed")
+            notes.append("optional" if one.nullable else "required")
         name = f"`{one.name}`" if given else f"`{{{{{one.name}}}}}`"
         example = "" if one.placeholder is None else f"`{one.placeholder}`"
         rows.append((name, ", ".join([one.type, *notes]), f"{one.description}.", example))

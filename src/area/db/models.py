@@ -1,4 +1,4 @@
-"""The seed's ten tables, column by column (docs/reference/schema.md), then ours beside them.
+"""The ten tables of the data model, column by column (docs/reference/schema.md), then AREA's own (docs/reference/tables.md).
 
 `timestamp` columns without a zone hold UTC, as the seed has them.
 """
@@ -229,7 +229,7 @@ class HookState(Base):
 
 
 class Meta(Base):
-    """Facts about this installation, such as its instance id."""
+    """Facts about this installation, such as its instance ID."""
 
     __tablename__ = "meta"
 
@@ -238,35 +238,39 @@ class Meta(Base):
 
 
 class UserSettings(Base):
-    """What a user chose beside the seed's columns."""
+    """A user's preferences."""
 
     __tablename__ = "user_settings"
 
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
-    timezone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
-    language: Mapped[str | None] = mapped_column(String(10))
-    mail_notices: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)
+    timezone: Mapped[str] = mapped_column(
+        String(64), server_default=text("'UTC'"), doc="IANA name, such as `Europe/Paris`."
+    )
+    language: Mapped[str | None] = mapped_column(String(10), doc="Of the pages and mails; null means the browser's.")
+    mail_notices: Mapped[bool] = mapped_column(
+        Boolean, server_default=TRUE, doc="Whether warnings and errors are e-mailed."
+    )
 
 
 class AccessToken(Base):
-    """A session (of a browser or client) or an API token; only the hash is kept."""
+    """A session or an API token. Only the token's hash is stored."""
 
     __tablename__ = "access_tokens"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
-    kind: Mapped[str] = mapped_column(String(10))  # session | api
-    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    name: Mapped[str] = mapped_column(String(255))
-    address: Mapped[str | None] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(10), doc="`session` or `api`.")
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True, doc="SHA-256.")
+    name: Mapped[str] = mapped_column(String(255), doc="The browser or client, or the name given to the API token.")
+    address: Mapped[str | None] = mapped_column(String(64), doc="Network address of the last use.")
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     last_used_at: Mapped[datetime | None] = mapped_column(AWARE)
     expires_at: Mapped[datetime | None] = mapped_column(AWARE)
-    scope: Mapped[str | None] = mapped_column(String(10))  # of an API token: read | run | manage | admin
+    scope: Mapped[str | None] = mapped_column(String(10), doc="Of an API token: `read`, `run`, `manage` or `admin`.")
 
 
 class LoginAttempt(Base):
-    """A failed log-in, counted per account and address across processes."""
+    """A failed sign-in, counted per account and network address across processes."""
 
     __tablename__ = "login_attempts"
     __table_args__ = (
@@ -275,36 +279,38 @@ class LoginAttempt(Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    login: Mapped[str] = mapped_column(String(255))
-    address: Mapped[str] = mapped_column(String(64))
+    login: Mapped[str] = mapped_column(String(255), doc="The name as typed.")
+    address: Mapped[str] = mapped_column(String(64), doc="Network address.")
     at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
 class KnownPlace(Base):
-    """A network or browser that an account signed in from: `net:<network>` or `device:<hash of its cookie>`."""
+    """A network or browser where an account signed in before."""
 
     __tablename__ = "known_places"
 
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
-    place: Mapped[str] = mapped_column(String(80), primary_key=True)
-    last_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    place: Mapped[str] = mapped_column(
+        String(80), primary_key=True, doc="`net:<network>` or `device:<hash of its cookie>`."
+    )
+    last_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, doc="Last sign-in from there.")
 
 
 class TwoFactor(Base):
-    """The authenticator app of an account: its secret (encrypted), the last time step of which a code was used, and what passkeys
-    know the account by.
-    """
+    """An account's authenticator app, and the handle that its passkeys use."""
 
     __tablename__ = "two_factor"
 
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
-    secret: Mapped[str | None] = mapped_column(Text)
-    last_step: Mapped[int | None] = mapped_column(BigInteger)
-    handle: Mapped[str | None] = mapped_column(String(100), unique=True)
+    secret: Mapped[str | None] = mapped_column(Text, doc="TOTP secret, encrypted.")
+    last_step: Mapped[int | None] = mapped_column(
+        BigInteger, doc="Time step of the last accepted code, so that no code works twice."
+    )
+    handle: Mapped[str | None] = mapped_column(String(100), unique=True, doc="WebAuthn user handle.")
 
 
 class RecoveryCode(Base):
-    """A code that is good once in place of the second factor; only the hash is kept."""
+    """A single-use code that replaces the second factor. Only its hash is stored."""
 
     __tablename__ = "recovery_codes"
 
@@ -313,22 +319,22 @@ class RecoveryCode(Base):
 
 
 class Passkey(Base):
-    """A WebAuthn credential; id and public key in base64url."""
+    """A WebAuthn credential."""
 
     __tablename__ = "passkeys"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
-    credential_id: Mapped[str] = mapped_column(String(1400), unique=True)
-    public_key: Mapped[str] = mapped_column(Text)
-    sign_count: Mapped[int] = mapped_column(BigInteger)
+    credential_id: Mapped[str] = mapped_column(String(1400), unique=True, doc="base64url.")
+    public_key: Mapped[str] = mapped_column(Text, doc="base64url.")
+    sign_count: Mapped[int] = mapped_column(BigInteger, doc="Signature counter, if the authenticator has one.")
     name: Mapped[str] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     last_used_at: Mapped[datetime | None] = mapped_column(AWARE)
 
 
 class UsedTicket(Base):
-    """A ticket that was used, until it would have run out."""
+    """A used second-factor ticket, until it expires."""
 
     __tablename__ = "used_tickets"
 
@@ -337,7 +343,7 @@ class UsedTicket(Base):
 
 
 class Invitation(Base):
-    """A way to register while `AREA_REGISTRATION` is `invite`."""
+    """An invitation to register. Only the hash of its link is stored."""
 
     __tablename__ = "invitations"
 
@@ -349,18 +355,18 @@ class Invitation(Base):
 
 
 class SwitchedOff(Base):
-    """What an admin switched off in the catalog; survives a sync."""
+    """What an administrator switched off in the catalog; survives a restart."""
 
     __tablename__ = "switched_off"
 
-    kind: Mapped[str] = mapped_column(String(10), primary_key=True)  # service | component
-    row_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True, doc="`service` or `component`.")
+    row_id: Mapped[int] = mapped_column(Integer, primary_key=True, doc="`services.id` or `components.id`.")
 
 
 class NamedConnection(Base):
-    """A user's connection to a service beside the default one in `user_services`, whose columns these are.
+    """A user's additional connections to a service. The default one is in `user_services`, with the same columns.
 
-    Without an `oauth_token` it was disconnected while AREAs needed it: they wait until it is connected again.
+    Without an `oauth_token` it was disconnected while AREAs used it: they are paused until it is reconnected.
     """
 
     __tablename__ = "named_connections"
@@ -369,7 +375,7 @@ class NamedConnection(Base):
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True))
     service_id: Mapped[int] = mapped_column(Integer, _key("services"))
-    name: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(100), doc="Chosen by the user.")
     oauth_token: Mapped[str | None] = mapped_column(Text)
     refresh_token: Mapped[str | None] = mapped_column(Text)
     token_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -393,87 +399,79 @@ CONNECTIONS = table(
 
 
 class AreaConnection(Base):
-    """The connection that an AREA has chosen for its action or its reaction (`kind`); without a row, the default one."""
+    """The connection chosen for an AREA's action or reaction. Without a row, the default one."""
 
     __tablename__ = "area_connections"
 
     area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True, doc="`action` or `reaction`.")
     connection_id: Mapped[int] = mapped_column(Integer, ForeignKey("named_connections.id"), index=True)
 
 
 class ConnectionState(Base):
-    """How a connection (of `user_services` when its `connection_id` is 0) fares: `works` or `expired`, and until when its quota is used
-    up.
-    """
+    """The health of a connection."""
 
     __tablename__ = "connection_states"
 
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
     service_id: Mapped[int] = mapped_column(Integer, _key("services"), primary_key=True)
-    connection_id: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=ZERO)
-    status: Mapped[str] = mapped_column(String(20), server_default=text("'works'"))
-    parked_until: Mapped[datetime | None] = mapped_column(AWARE)
+    connection_id: Mapped[int] = mapped_column(
+        Integer, primary_key=True, server_default=ZERO, doc="`named_connections.id`, or 0 for the default connection."
+    )
+    status: Mapped[str] = mapped_column(String(20), server_default=text("'works'"), doc="`works` or `expired`.")
+    parked_until: Mapped[datetime | None] = mapped_column(AWARE, doc="Until when the vendor's rate limit applies.")
     last_error: Mapped[str | None] = mapped_column(Text)
     checked_at: Mapped[datetime | None] = mapped_column(AWARE)
-    # of an OAuth2 connection: who agreed, to what, and from when on to refresh; `refreshing_until` is the lease of who does
-    account: Mapped[str | None] = mapped_column(String(255))
-    account_id: Mapped[str | None] = mapped_column(String(255), index=True)  # as the vendor knows them
-    scopes: Mapped[str | None] = mapped_column(Text)
+    account: Mapped[str | None] = mapped_column(String(255), doc="The vendor account, as shown to the user.")
+    account_id: Mapped[str | None] = mapped_column(String(255), index=True, doc="The vendor's ID of that account.")
+    scopes: Mapped[str | None] = mapped_column(Text, doc="Granted scopes (OAuth2).")
     granted_at: Mapped[datetime | None] = mapped_column(AWARE)
-    refresh_at: Mapped[datetime | None] = mapped_column(AWARE)
-    refreshing_until: Mapped[datetime | None] = mapped_column(AWARE)
-    access_token: Mapped[str | None] = mapped_column(Text)  # got with client credentials: encrypted JSON, with its end
+    refresh_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When to refresh the token.")
+    refreshing_until: Mapped[datetime | None] = mapped_column(AWARE, doc="Lease of the process that refreshes it.")
+    access_token: Mapped[str | None] = mapped_column(
+        Text, doc="Client-credentials token with its expiry, encrypted JSON."
+    )
 
 
 class Consent(Base):
-    """A way to a vendor's page of consent that somebody is on: its `state`, which comes back once and within ten minutes.
-
-    `purpose` is `connect` or `log_in`; `bound_to` is the hash of what only that browser or session has; `kept` is encrypted
-    JSON: the PKCE verifier, and where to go afterwards.
-    """
+    """An OAuth2 consent in progress; it can be completed once, within ten minutes."""
 
     __tablename__ = "consents"
 
-    state_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    purpose: Mapped[str] = mapped_column(String(10))
+    state_hash: Mapped[str] = mapped_column(String(64), primary_key=True, doc="Of the `state` parameter.")
+    purpose: Mapped[str] = mapped_column(String(10), doc="`connect` or `log_in`.")
     service: Mapped[str] = mapped_column(String(100))
     user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True), index=True)
-    bound_to: Mapped[str] = mapped_column(String(64))
-    address: Mapped[str | None] = mapped_column(String(64))  # of who is not signed in
-    kept: Mapped[str] = mapped_column(Text)
+    bound_to: Mapped[str] = mapped_column(String(64), doc="Hash of a secret of the browser or session that started it.")
+    address: Mapped[str | None] = mapped_column(String(64), doc="Network address of a visitor who isn't signed in.")
+    kept: Mapped[str] = mapped_column(Text, doc="PKCE verifier and where to go afterwards, encrypted JSON.")
     expires_at: Mapped[datetime] = mapped_column(AWARE, index=True)
 
 
 class AreaVersion(Base):
-    """An AREA's components and parameters as they stood; an execution names the version it ran with."""
+    """A saved version of an AREA. Each execution refers to the version it ran with."""
 
     __tablename__ = "area_versions"
 
     area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
     version: Mapped[int] = mapped_column(Integer, primary_key=True)
-    config: Mapped[Any] = mapped_column(JSONB)
+    config: Mapped[Any] = mapped_column(JSONB, doc="Components, connections and parameters.")
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
 class AreaHealth(Base):
-    """Permanent failures in a row, and why the system switched the AREA off, if it did."""
+    """Permanent failures in a row, and why AREA switched an AREA off."""
 
     __tablename__ = "area_health"
 
     area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
-    failures: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    failures: Mapped[int] = mapped_column(Integer, server_default=ZERO, doc="In a row, without a success.")
     switched_off_at: Mapped[datetime | None] = mapped_column(AWARE, index=True)
     reason: Mapped[str | None] = mapped_column(Text)
 
 
 class Source(Base):
-    """One thing to watch: an action with its parameters and account, shared by all AREAs that watch the same.
-
-    `due_at` is when it is next asked (poll), fires (timer) or is looked after (listen); null while nobody needs it. `seen`
-    is the dedupe window: `{"since": iso, "ids": {id: iso}}`. A worker holds it by `lease_owner` until `lease_until`. `lane` is the
-    loop that looks after it: `poll`, `timer` or `listen`; `share_of` the user for whom a look at it counts (0: not known yet).
-    """
+    """A poll, timer or listener: one action with its parameters and account, shared by all AREAs that watch the same thing."""
 
     __tablename__ = "sources"
     __table_args__ = (
@@ -482,76 +480,89 @@ class Source(Base):
     )
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
-    key: Mapped[str] = mapped_column(String(64), unique=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True, doc="Hash of component, parameters and account.")
     component_id: Mapped[int] = mapped_column(Integer, _key("components"), index=True)
-    user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True), index=True)
-    share_of: Mapped[int] = mapped_column(Integer, server_default=ZERO)
-    lane: Mapped[str] = mapped_column(String(10), server_default=text("'poll'"))
+    user_id: Mapped[int | None] = mapped_column(
+        Integer, _key("users", cascade=True), index=True, doc="Set if the source belongs to one user."
+    )
+    share_of: Mapped[int] = mapped_column(
+        Integer, server_default=ZERO, doc="The user whose slots it takes; 0 if not decided yet."
+    )
+    lane: Mapped[str] = mapped_column(String(10), server_default=text("'poll'"), doc="`poll`, `timer` or `listen`.")
     connection_id: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     params: Mapped[Any] = mapped_column(JSONB)
-    state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"))
-    seen: Mapped[Any | None] = mapped_column(JSONB)
-    due_at: Mapped[datetime | None] = mapped_column(AWARE)
-    planned_at: Mapped[datetime | None] = mapped_column(AWARE)
-    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    state: Mapped[Any] = mapped_column(
+        JSONB, server_default=text("'{}'"), doc="The trigger's own state, such as ETags and cursors."
+    )
+    seen: Mapped[Any | None] = mapped_column(JSONB, doc='Window of known events: `{"since": …, "ids": {id: time}}`.')
+    due_at: Mapped[datetime | None] = mapped_column(
+        AWARE, doc="Next poll, timer or check; null while no AREA needs it."
+    )
+    planned_at: Mapped[datetime | None] = mapped_column(AWARE, doc="Planned time of a timer.")
+    lease_owner: Mapped[str | None] = mapped_column(String(64), doc="The worker that holds it.")
     lease_until: Mapped[datetime | None] = mapped_column(AWARE)
     checked_at: Mapped[datetime | None] = mapped_column(AWARE)
     failures: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     failing_since: Mapped[datetime | None] = mapped_column(AWARE)
     last_error: Mapped[str | None] = mapped_column(Text)
-    noticed_at: Mapped[datetime | None] = mapped_column(AWARE)
-    nudged_at: Mapped[datetime | None] = mapped_column(AWARE)  # when the vendor said last that there is news
+    noticed_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When its users were notified of a failure.")
+    nudged_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When a vendor last announced a change.")
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
 class WorkerLife(Base):
-    """A time in which a worker ran without a break, as it said itself: what tells a timer's firing that was missed from a late one."""
+    """A period in which a worker ran without a break. It tells a missed timer from a late one."""
 
     __tablename__ = "worker_lives"
 
-    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True, doc="The worker.")
     since: Mapped[datetime] = mapped_column(AWARE, primary_key=True)
     seen_at: Mapped[datetime] = mapped_column(AWARE, index=True)
 
 
 class SourceHint(Base):
-    """Where a vendor says that there is news of what a source watches, and what it was asked for.
-
-    `server` is this server's address, or the topic, as the vendor was told it. `due_at` is when it is to be asked again: to prolong what there
-    is, or after it refused. `heard_at` is when it was heard first at this address: before that, nobody relies on it.
-    """
+    """A vendor subscription that announces changes of a polled source."""
 
     __tablename__ = "source_hints"
 
     source_id: Mapped[int] = mapped_column(Integer, _key("sources", cascade=True), primary_key=True)
-    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    token: Mapped[str] = mapped_column(Text)  # encrypted
-    secret: Mapped[str] = mapped_column(Text)  # encrypted
-    subscription: Mapped[str | None] = mapped_column(Text, index=True)  # the vendor's id of it
-    server: Mapped[str | None] = mapped_column(Text)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True, doc="Of the token in its URL.")
+    token: Mapped[str] = mapped_column(Text, doc="Encrypted.")
+    secret: Mapped[str] = mapped_column(Text, doc="For signatures, encrypted.")
+    subscription: Mapped[str | None] = mapped_column(Text, index=True, doc="The vendor's ID.")
+    server: Mapped[str | None] = mapped_column(Text, doc="The URL or topic given to the vendor.")
     expires_at: Mapped[datetime | None] = mapped_column(AWARE)
-    due_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
-    heard_at: Mapped[datetime | None] = mapped_column(AWARE)
+    due_at: Mapped[datetime] = mapped_column(
+        AWARE, server_default=NOW, doc="When to renew it, or to try again after a refusal."
+    )
+    heard_at: Mapped[datetime | None] = mapped_column(
+        AWARE, doc="First delivery at this URL. Until then AREA polls as usual."
+    )
 
 
 class Trigger(Base):
-    """How an AREA gets its events: the source it watches, or the address that its webhooks come to."""
+    """How an AREA gets its events: its source, or its webhook URL."""
 
     __tablename__ = "triggers"
 
     area_id: Mapped[int] = mapped_column(Integer, _key("areas", cascade=True), primary_key=True)
     source_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("sources.id", ondelete="SET NULL"), index=True)
-    baseline: Mapped[bool] = mapped_column(Boolean, server_default=TRUE)  # the next look at the source fires nothing
-    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
-    token: Mapped[str | None] = mapped_column(Text)  # encrypted
-    secret: Mapped[str | None] = mapped_column(Text)  # encrypted
-    since: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
-    # of a webhook: what becomes of what arrives while the AREA is off, `retry` (the sender is asked to) or `skip`
-    when_off: Mapped[str] = mapped_column(String(10), server_default=text("'retry'"))
+    baseline: Mapped[bool] = mapped_column(
+        Boolean, server_default=TRUE, doc="The next poll is the baseline and triggers nothing."
+    )
+    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True, doc="Of the token in the webhook URL.")
+    token: Mapped[str | None] = mapped_column(Text, doc="Encrypted.")
+    secret: Mapped[str | None] = mapped_column(Text, doc="For signatures, encrypted.")
+    since: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, doc="Events before this don't trigger the AREA.")
+    when_off: Mapped[str] = mapped_column(
+        String(10),
+        server_default=text("'retry'"),
+        doc="What happens to webhooks while the AREA is off: `retry` or `skip`.",
+    )
 
 
 class ExecutionJob(Base):
-    """The job that an execution waits for by itself: a retry, a delay, a parked connection, a replay."""
+    """The queue job of an execution that waits on its own."""
 
     __tablename__ = "execution_jobs"
     __table_args__ = {"postgresql_with": {"fillfactor": "70"}}  # noqa: RUF012 - as SQLAlchemy wants it
@@ -559,15 +570,16 @@ class ExecutionJob(Base):
     execution_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("area_executions.id", ondelete="CASCADE"), primary_key=True
     )
-    job_id: Mapped[int] = mapped_column(BigInteger, index=True)
-    reason: Mapped[str] = mapped_column(String(20))
+    job_id: Mapped[int] = mapped_column(BigInteger, index=True, doc="`pgqueuer.id`.")
+    reason: Mapped[str] = mapped_column(
+        String(20),
+        doc="`run`, `replay`, `chain`, `delay`, `connection`, `parked`, `retry`, `crowded` or `handed_back`.",
+    )
     due_at: Mapped[datetime] = mapped_column(AWARE)
 
 
 class ExecutionRecord(Base):
-    """What AREA keeps of an execution beside the seed's columns (`records.RunRecord`). A success without one had a single attempt, with
-    the AREA's first version.
-    """
+    """What AREA records of an execution besides `area_executions`. A success without a row had one attempt, with version 1."""
 
     __tablename__ = "execution_records"
     __table_args__ = (
@@ -578,18 +590,20 @@ class ExecutionRecord(Base):
     execution_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("area_executions.id", ondelete="CASCADE"), primary_key=True
     )
-    version: Mapped[int | None] = mapped_column(Integer)
-    as_it_was: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
-    forced: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    version: Mapped[int | None] = mapped_column(Integer, doc="`area_versions.version` that it ran with.")
+    as_it_was: Mapped[bool] = mapped_column(
+        Boolean, server_default=FALSE, doc="A replay with that version instead of the current one."
+    )
+    forced: Mapped[bool] = mapped_column(Boolean, server_default=FALSE, doc="Runs even if the AREA is off.")
     replay_of: Mapped[int | None] = mapped_column(BigInteger)
-    chain: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"))
-    parameters: Mapped[str | None] = mapped_column(Text)  # encrypted JSON
-    attempts: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"))
-    state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"))
+    chain: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"), doc="IDs of the AREAs that led here.")
+    parameters: Mapped[str | None] = mapped_column(Text, doc="Parameters given for this run, encrypted JSON.")
+    attempts: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"), doc="Each with `at`, `ms` and `error`.")
+    state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"), doc="What one attempt left for the next.")
 
 
 class Notice(Base):
-    """A message to the user, from the system or from `inbox.post`."""
+    """A message in a user's inbox, from AREA or from `inbox.post`."""
 
     __tablename__ = "notices"
     __table_args__ = (
@@ -599,10 +613,10 @@ class Notice(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True))
-    level: Mapped[str] = mapped_column(String(10))  # info | success | warning | error
+    level: Mapped[str] = mapped_column(String(10), doc="`info`, `success`, `warning` or `error`.")
     title: Mapped[str] = mapped_column(String(255))
     body: Mapped[str] = mapped_column(Text)
-    key: Mapped[str | None] = mapped_column(String(255))  # the same key is noticed once
+    key: Mapped[str | None] = mapped_column(String(255), doc="A second notice with the same key is not added.")
     area_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("areas.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     read_at: Mapped[datetime | None] = mapped_column(AWARE)
@@ -618,30 +632,30 @@ class AuditEntry(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
-    user_id: Mapped[int | None] = mapped_column(Integer, ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    user_id: Mapped[int | None] = mapped_column(
+        Integer, ForeignKey("users.id", ondelete="SET NULL"), index=True, doc="Who did it."
+    )
     action: Mapped[str] = mapped_column(String(100))
-    subject: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(String(255), doc="What it was done to.")
     detail: Mapped[Any | None] = mapped_column(JSONB)
-    address: Mapped[str | None] = mapped_column(String(64))
+    address: Mapped[str | None] = mapped_column(String(64), doc="Network address.")
 
 
 class Draft(Base):
-    """What a user had typed into the editor: of a new AREA, of one like a recipe or another AREA, or of a saved one (its id)."""
+    """Unsaved input of the editor."""
 
     __tablename__ = "drafts"
 
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), primary_key=True)
-    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    key: Mapped[str] = mapped_column(
+        String(100), primary_key=True, doc="A new AREA, a copy, or the ID of a saved AREA."
+    )
     content: Mapped[Any] = mapped_column(JSONB)
     updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
 class OutgoingMail(Base):
-    """A mail that AREA itself sends, until some time after it was sent or given up. What it says is written when it is sent.
-
-    `share` is who has a turn: a user, or the network that asked (`source`). `lease_until` is set while a worker sends it; `repeated`
-    says that it is tried anew after a worker died on it, which happens once.
-    """
+    """An e-mail from AREA. Its text is created when it is sent."""
 
     __tablename__ = "outgoing_mail"
     __table_args__ = (
@@ -658,27 +672,29 @@ class OutgoingMail(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     user_id: Mapped[int | None] = mapped_column(Integer, _key("users", cascade=True))
-    kind: Mapped[str] = mapped_column(String(20))  # mail.Kind
+    kind: Mapped[str] = mapped_column(String(20), doc="What the mail is for (`mail.Kind`).")
     recipient: Mapped[str] = mapped_column(String(255))
     notice_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("notices.id", ondelete="CASCADE"), index=True)
     registration_id: Mapped[int | None] = mapped_column(
         BigInteger, ForeignKey("pending_registrations.id", ondelete="SET NULL"), index=True
     )
-    share: Mapped[str] = mapped_column(String(64))
-    source: Mapped[str | None] = mapped_column(String(64))
+    share: Mapped[str] = mapped_column(String(64), doc="Who takes turns: a user, or the network that asked.")
+    source: Mapped[str | None] = mapped_column(String(64), doc="The network that asked.")
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     next_attempt_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     attempts: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     attempted_at: Mapped[datetime | None] = mapped_column(AWARE)
-    lease_until: Mapped[datetime | None] = mapped_column(AWARE)
-    repeated: Mapped[bool] = mapped_column(Boolean, server_default=FALSE)
+    lease_until: Mapped[datetime | None] = mapped_column(AWARE, doc="While a worker sends it.")
+    repeated: Mapped[bool] = mapped_column(
+        Boolean, server_default=FALSE, doc="Sent again after a worker died; happens once."
+    )
     sent_at: Mapped[datetime | None] = mapped_column(AWARE)
     given_up_at: Mapped[datetime | None] = mapped_column(AWARE)
     last_error: Mapped[str | None] = mapped_column(Text)
 
 
 class PendingRegistration(Base):
-    """A registration whose address is confirmed first. `token_hash` is that of the link, once it was mailed."""
+    """A registration whose address is not confirmed yet."""
 
     __tablename__ = "pending_registrations"
 
@@ -686,14 +702,14 @@ class PendingRegistration(Base):
     email: Mapped[str] = mapped_column(String(255), index=True)
     username: Mapped[str] = mapped_column(String(100))
     password_hash: Mapped[str] = mapped_column(String(255))
-    language: Mapped[str] = mapped_column(String(10))  # of the mail
-    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    language: Mapped[str] = mapped_column(String(10), doc="Of the mail.")
+    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True, doc="Of the link, once it was sent.")
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
     expires_at: Mapped[datetime] = mapped_column(AWARE, index=True)
 
 
 class ConfirmedEmail(Base):
-    """The address that a user proved to own; worth nothing once `users.email` is another."""
+    """An address that its user confirmed. Ignored if `users.email` has changed since."""
 
     __tablename__ = "confirmed_emails"
 
@@ -703,7 +719,7 @@ class ConfirmedEmail(Base):
 
 
 class EmailChange(Base):
-    """The address that a user's is to become, once it is confirmed."""
+    """A new address, until it is confirmed."""
 
     __tablename__ = "email_changes"
 
@@ -713,12 +729,12 @@ class EmailChange(Base):
 
 
 class EmailLink(Base):
-    """A link that was mailed to `email` and works once; only the hash of its token is kept."""
+    """A single-use link that was e-mailed. Only the hash of its token is stored."""
 
     __tablename__ = "email_links"
 
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    purpose: Mapped[str] = mapped_column(String(10))  # mail.Purpose
+    purpose: Mapped[str] = mapped_column(String(10), doc="What the link does (`mail.Purpose`).")
     user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
     email: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
