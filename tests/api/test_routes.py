@@ -133,6 +133,7 @@ TABLE = [
     Row("POST", "/api/connections/locker", changing(), DOOR),
     Row("GET", "/api/connections/locker/authorize", changing(409)),  # it takes a form
     Row("POST", "/api/connections/locker/test", own(changing())),
+    Row("PATCH", "/api/connections/locker", changing(422), {"name": "Work"}),  # the default connection has no name
     Row(
         "DELETE", "/api/connections/locker", own(changing(), user=404)
     ),  # `user` comes after `script`, which has deleted it

@@ -133,3 +133,6 @@ def test_for_an_account_it_is_done_in_its_name(area):
         json.loads(area.ok("try", "inbox.post", "title=Hello", "--send", "--user", "ann", "--json"))["notice_id"] == 1
     )
     assert "no connection to" in area.refuses("try", "email.new_email", "--user", "ann")
+    named = ("try", "email.new_email", "--connection", "Work")
+    assert "You have no connection 'Work' to E-mail" in area.refuses(*named, "--user", "ann")
+    assert "give --user" in area.refuses(*named)

@@ -1,5 +1,6 @@
 """Several connections of one user to one service: each is chosen by name, expires, waits and resumes by itself."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from area import areas, connections, rotation
 from area.areas import AreaIn, AreaPatch
 from area.engine import control
 from area.kit.crypto import Keyring
-from area.kit.problems import Invalid, NotFound
+from area.kit.problems import Conflict, Invalid, NotFound
 from area.sdk import AuthExpired, Retry
 
 from .conftest import make_user, rows, statuses, until, worker
@@ -252,3 +253,42 @@ async def test_a_user_who_goes_takes_them_along(state, user):
         await session.execute(text("delete from users where id = :id"), {"id": user})
     for table in ("named_connections", "area_connections", "connection_states"):
         assert await rows(state, f"select * from {table}") == []
+
+
+async def test_a_connection_is_renamed_and_its_areas_keep_it(state, user, world):
+    for name in ("Work", "Home"):
+        await connect(state, user, name, login=name)
+    area = await make(state, user, wanted("one", "Work"))
+    logins = seen_by(world)
+
+    async def rename(name, new):
+        async with state.database.transaction() as session:
+            await connections.rename(session, state.registry, user, "locked", name, new)
+
+    await rename("Work", "  Night   shift ")
+    assert (await view(state, user, area)).reaction.connection == "Night shift"
+    await rename("Night shift", "Night shift")
+    async with worker(state):
+        await offer(state, area, {"title": "1"})
+        await until(lambda: settled(state))
+    assert logins == [("Work", "1")]
+    for name, new, error, said in (
+        ("Night shift", "Home", Conflict, "already have a connection called Home"),
+        ("Night shift", " ", Invalid, "Enter a name"),
+        ("Night shift", "x" * 101, Invalid, "at most 100"),
+        ("Night shift", "a\x1bb", Invalid, "control character"),
+        ("", "Default", Invalid, "The default connection has no name"),
+        ("Work", "New", NotFound, "You have no connection 'Work'"),
+    ):
+        with pytest.raises(error, match=said):
+            await rename(name, new)
+    stranger = await make_user(state, "stranger")
+    with pytest.raises(NotFound):
+        async with state.database.transaction() as session:
+            await connections.rename(session, state.registry, stranger, "locked", "Home", "Mine")
+    assert sorted(row["name"] for row in await rows(state, "select name from named_connections")) == [
+        "Home",
+        "Night shift",
+    ]
+    (noted,) = await rows(state, "select * from audit where action = 'connection.renamed'")
+    assert json.loads(noted["detail"]) == {"name": "Night shift", "before": "Work"}

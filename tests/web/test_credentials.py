@@ -49,3 +49,27 @@ async def test_the_form_shows_the_fields_of_the_chosen_kind(person: Person, kind
     assert await page.locator(".field-error").count() == len(fields)
     assert all("422" in one for one in person.complaints)
     person.complaints.clear()
+
+
+async def test_a_credential_is_renamed_and_a_name_that_is_taken_is_refused(person: Person):
+    for name in ("work", "home"):
+        given = {"url": f"{person.server.url}/readyz", "kind": "bearer", "token": "t"}
+        await person.api("POST", f"/api/connections/http?name={name}", given)
+    page = person.page
+    await person.go("/services/http")
+    work = page.locator(".account").filter(has=page.get_by_role("heading", name="work", exact=True))
+    await work.get_by_text("Rename", exact=True).click()
+    await work.get_by_label("New name").fill("home")
+    await work.get_by_role("button", name="Save name").click()
+    await page.get_by_text("You already have a connection called home.").wait_for()
+    assert await page.get_by_label("New name").locator("visible=true").input_value() == "home"
+    assert all("409" in one for one in person.complaints)
+    person.complaints.clear()
+    await page.get_by_label("New name").locator("visible=true").fill("Night shift")
+    await page.get_by_role("button", name="Save name").locator("visible=true").click()
+    await page.get_by_text("Renamed to Night shift.").wait_for()
+    assert sorted(await page.locator(".account h3").all_inner_texts()) == ["Night shift", "home"]
+    await page.set_viewport_size({"width": 390, "height": 800})
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for name in ("Night shift", "home"):
+        await person.api("DELETE", f"/api/connections/http?name={name}")

@@ -11,7 +11,7 @@ from area.api.problems import answers, in_words
 from area.connections import grants
 from area.doors import browser, consent
 from area.doors.body import Route
-from area.doors.deps import Line, Manager, SessionDep, Slug, Someone, StateDep, not_foreign
+from area.doors.deps import In, Line, Manager, SessionDep, Slug, Someone, StateDep, not_foreign
 from area.kit.problems import Invalid, NotFound, Problem
 from area.sdk import OAuth2
 
@@ -47,6 +47,12 @@ class Elsewhere(BaseModel):
 Code = Annotated[str, Query(max_length=4096)]
 Components = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=20)]
 PAGES: dict[int | str, dict[str, Any]] = {303: {"description": "For a browser (`Accept: text/html`): go there."}}
+
+
+class Renamed(In):
+    """Another name."""
+
+    name: Line = Field(max_length=100, description="The new name", examples=["Work"])
 
 
 class Disconnected(BaseModel):
@@ -170,6 +176,16 @@ async def try_kept(
         )
     await connections.note(session, state.registry, user_id, service, tested, name=name)
     return in_words(request, tested)
+
+
+@router.patch("/{service}", responses=answers(401, 403, 404, 409, 422), summary="Rename a connection")
+async def rename(
+    service: Slug, body: Renamed, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
+) -> connections.ConnectionView:
+    """Rename the connection called `name`. AREAs that use it keep using it."""
+    user_id = identity.user.id
+    await connections.rename(session, state.registry, user_id, service, name, body.name)
+    return await connections.view(session, state.registry, user_id, service, state.settings, name=body.name)
 
 
 @router.delete("/{service}", responses=answers(401, 403, 404, 422), summary="Disconnect")

@@ -34,6 +34,9 @@ def try_(
         str | None,
         typer.Option("--user", help="Act for this account, with its connection: e-mail address, username or id."),
     ] = None,
+    connection: Annotated[
+        str | None, typer.Option("--connection", help="Use the account's connection of this name; needs --user.")
+    ] = None,
     credential: Annotated[
         str | None, typer.Option("--credential", help="A JSON file with what the service's connection form asks for.")
     ] = None,
@@ -57,7 +60,9 @@ def try_(
 
     known = registry()
     action, reaction = known.action(component), known.reaction(component)
-    trial = Trial(known, as_json=as_json)
+    if connection is not None and (user is None or credential is not None):
+        raise console.Failed("--connection names a connection of an account: give --user, and no --credential.")
+    trial = Trial(known, as_json=as_json, connection=connection or "")
     if action is not None:
         params, trial.only_if = _parameters(action, given or [], parameters)
         match action.kind:
@@ -80,8 +85,9 @@ def try_(
 class Trial:
     """One run of a component, and how it is printed."""
 
-    def __init__(self, registry: "Registry", *, as_json: bool) -> None:
+    def __init__(self, registry: "Registry", *, as_json: bool, connection: str = "") -> None:
         self.registry = registry
+        self.connection = connection
         self.as_json = as_json
         self.only_if: Condition | None = None
         self.count = 0
@@ -233,7 +239,7 @@ class Trial:
         """Do `work` with a context: the user's, or one without an account."""
         import asyncio
 
-        needs = connected and service.requires_auth
+        needs = connected and (service.requires_auth or bool(self.connection))
         if needs and user is None and credential is None:
             raise console.Failed(
                 f"{service.name} needs a connection: name whose with --user, or give a file with --credential:"
@@ -244,7 +250,7 @@ class Trial:
         if user is None:
             asyncio.run(_without_account(service, typed, work))
         else:
-            _with_account(service, user, typed, work, needs=needs and typed is None)
+            _with_account(service, user, typed, work, needs=needs and typed is None, name=self.connection)
         self._say(f"It took {time.monotonic() - begun:.1f} s.")
 
 
@@ -263,9 +269,16 @@ async def _without_account(service: "Service", credential: Any, work: "Callable[
 
 
 def _with_account(
-    service: "Service", login: str, credential: Any, work: "Callable[[Context], Awaitable[None]]", *, needs: bool
+    service: "Service",
+    login: str,
+    credential: Any,
+    work: "Callable[[Context], Awaitable[None]]",
+    *,
+    needs: bool,
+    name: str = "",
 ) -> None:
     from area import connections
+    from area.connections import vault
     from area.connections.vault import Ref
     from area.engine.access import Tokens, context
     from area.engine.state import State
@@ -275,18 +288,23 @@ def _with_account(
         kept = credential
         async with state.database.sessions() as session:
             user = await console.find_user(session, login)
+            if name:
+                connections.connectable(state.registry, service.slug)
+            ref = Ref(user.id, service.slug, await vault.number(session, service, user.id, name))
             if needs and not isinstance(service.auth, OAuth2):
-                kept = await connections.credential(session, state.keyring, state.registry, user.id, service.slug)
+                kept = await connections.credential(
+                    session, state.keyring, state.registry, user.id, service.slug, number=ref.number
+                )
         tokens = Tokens(state)
         if needs and isinstance(service.auth, OAuth2):
-            there = await tokens.current(Ref(user.id, service.slug), service) is not None
+            there = await tokens.current(ref, service) is not None
         else:
             there = kept is not None or not needs
         if not there:
             raise console.Failed(
                 f"{user.username} has no connection to {service.name} that can be read; connect it first."
             )
-        await work(context(state, tokens, service, Ref(user.id, service.slug), kept))
+        await work(context(state, tokens, service, ref, kept))
 
     console.with_state(with_state)
 

@@ -204,6 +204,22 @@ async def note(
     await _mark(session, ref, connector, status, None if tested.works else tested.message)
 
 
+async def rename(session: AsyncSession, registry: Registry, user_id: int, slug: str, name: str, new: str) -> None:
+    """Give a connection that has a name another one; its AREAs keep it. Raises `NotFound`, `Invalid` and `Conflict`."""
+    connector, _ = connectable(registry, slug)
+    number = await vault.number(session, connector, user_id, name)
+    if not number:
+        raise Invalid.field("name", "The default connection has no name. Choose a connection that has one.")
+    wanted = vault.name_of(new)
+    if not wanted:
+        raise Invalid.field("name", "Enter a name, such as Work.")
+    if wanted == vault.name_of(name):
+        return
+    if not await vault.rename(session, number, wanted):
+        raise Conflict("You already have a connection called %(name)s. Choose another name.", name=wanted)
+    await audit.record(session, user_id, "connection.renamed", slug, {"name": wanted, "before": vault.name_of(name)})
+
+
 async def disconnect(
     session: AsyncSession, registry: Registry, user_id: int, slug: str, *, name: str = ""
 ) -> list[Dependent]:

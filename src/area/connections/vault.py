@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
-from area.db.models import CONNECTIONS, AreaConnection, ConnectionState, NamedConnection, Service, UserService
+from area.db.models import CONNECTIONS, Area, AreaConnection, ConnectionState, NamedConnection, Service, UserService
 from area.db.notify import Channel
 from area.db.session import notify
 from area.kit.problems import Invalid, NotFound, TooMany
@@ -104,6 +105,19 @@ async def reserve(session: AsyncSession, user_id: int, service_id: int, name: st
         insert(NamedConnection).values(user_id=user_id, service_id=service_id, name=name).on_conflict_do_nothing()
     )
     return (await session.scalars(select(NamedConnection.id).where(*mine, NamedConnection.name == name))).one()
+
+
+async def rename(session: AsyncSession, number: int, name: str) -> bool:
+    """Give the connection another name; whether that one was free."""
+    try:
+        async with session.begin_nested():
+            await session.execute(update(NamedConnection).where(NamedConnection.id == number).values(name=name))
+    except IntegrityError:
+        return False
+    using = select(AreaConnection.area_id).where(AreaConnection.connection_id == number)
+    # what processes keep of how an AREA looks is good as long as its row is the same
+    await session.execute(update(Area).where(Area.id.in_(using)).values(updated_at=func.clock_timestamp()))
+    return True
 
 
 async def put(session: AsyncSession, ref: Ref, service_id: int, tokens: dict[str, Any]) -> None:

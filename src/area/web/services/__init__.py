@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ from area.doors import consent
 from area.doors.browser import local
 from area.doors.deps import SessionDep, Slug
 from area.kit.clock import now
-from area.kit.problems import Invalid, NotFound
+from area.kit.problems import Conflict, Invalid, NotFound
 from area.web.parts import offers
 from area.web.parts.pages import Fields, Page, SignedIn
 from area.web.parts.show import folded
@@ -60,6 +61,15 @@ class Tile(BaseModel):
         parts = [service.name, service.description or "", *(one.title for one in service.actions + service.reactions)]
         text = folded(" ".join(parts))
         return all(word in text for word in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """A new name that was refused, and why."""
+
+    account: str
+    name: str
+    error: str
 
 
 @router.get("/services")
@@ -168,6 +178,20 @@ async def test(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) ->
     return page.to(f"/services/{slug}")
 
 
+@router.post("/services/{slug}/rename")
+async def rename(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
+    """Give a connection another name."""
+    account, name = form.get("account", ""), form.get("name", "")
+    try:
+        await connections.rename(session, page.state.registry, page.user.id, slug, account, name)
+    except (Invalid, Conflict) as error:
+        wrong = page.tell(error) if name.strip() else page.say("Enter a name, such as Work.")
+        if isinstance(error, Conflict):
+            wrong = page.say("You already have a connection called %(name)s. Choose another name.", name=name.strip())
+        return await _show(page, session, slug, error.status, renaming=Renaming(account, name, wrong))
+    return page.to(f"/services/{slug}", said=page.say("Renamed to %(name)s.", name=name.strip()))
+
+
 @router.post("/services/{slug}/disconnect")
 async def disconnect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
     """Forget the connection; the service is told that AREA no longer may, where it takes that."""
@@ -222,6 +246,7 @@ async def _show(
     problem: str = "",
     typed: Mapping[str, str] | None = None,
     account: str | None = None,
+    renaming: Renaming | None = None,
 ) -> Response:
     registry, settings = page.state.registry, page.state.settings
     view = await offers.service(page, session, slug)
@@ -257,6 +282,7 @@ async def _show(
         pausing=_names(needing),
         accounts=accounts,
         account=account,
+        renaming=renaming,
         back=back,
         consent=consent_address(slug, back or f"/services/{slug}", [one for one in components if one in known]),
         client=next((one for one in clients if any(served.service == slug for served in one.services)), None),
