@@ -6,13 +6,14 @@ import hmac
 
 import orjson
 import pytest
+from sqlalchemy import text
 
 from area import areas
 from area.doors import body
 from area.engine import control
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
-from area.hooks import MAX_BODY, Hooks
+from area.hooks import MAX_BODY, Hooks, answers
 from area.kit.problems import Invalid
 from area.settings import Settings
 
@@ -237,3 +238,39 @@ async def test_503_and_nothing_kept_when_the_database_is_away(state, user):
     assert (status, headers[b"retry-after"]) == (503, b"5")
     assert "Send it again" in answer["detail"]
     assert await rows(state) == []
+
+
+def test_no_limit_is_reset_by_many_addresses(monkeypatch):
+    """Only what is full again is forgotten, as it is like new."""
+    monkeypatch.setattr(answers, "REMEMBERED", 100)
+    clock = [0.0]
+    monkeypatch.setattr(answers.time, "monotonic", lambda: clock[0])
+    buckets = answers.Buckets()
+    assert [buckets.take(1, 1, 2) for _ in range(3)] == [True, True, False]
+    for number in range(2, 1000):
+        buckets.take(number, 1, 2)
+    assert not buckets.take(1, 1, 2)
+    clock[0] = 2.0
+    for number in range(1000, 3000):
+        buckets.take(number, 1, 2)
+    assert len(buckets) <= 2000 + 200  # those of before are full again, and gone
+    assert [buckets.take(2999, 1, 2) for _ in range(3)] == [True, False, False]
+
+
+async def test_an_area_that_changes_while_it_is_read_is_read_again(state, user, monkeypatch):
+    made = await make_area(state, user)
+    cache = Cache(state)
+    load = cache._load
+
+    def changes_meanwhile(row):
+        cache.forget(
+            "area_changed", str(made.id)
+        )  # as the listening connection says it, between the read and its keeping
+        return load(row)
+
+    monkeypatch.setattr(cache, "_load", changes_meanwhile)
+    assert (await cache.area(made.id)).name == made.name
+    monkeypatch.setattr(cache, "_load", load)
+    async with state.database.transaction() as session:
+        await session.execute(text("update areas set name = 'new name' where id = :id"), {"id": made.id})
+    assert (await cache.area(made.id)).name == "new name"

@@ -1,12 +1,12 @@
 """AREAs as people see them: the seed's columns, parameters as written, and how each fares."""
 
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+from cachetools import LRUCache
 from pydantic import BaseModel
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -103,7 +103,7 @@ async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addre
     areas = [rows[one] for one in ids if one in rows]
     if not areas:
         return []
-    seen = _seen.setdefault(scope.registry, OrderedDict())
+    seen = _seen.setdefault(scope.registry, LRUCache(MOST_KEPT))
     same = {area.id: one for area in areas if (one := seen.get(area.id)) and one.row == area}
     read = [area for area in areas if area.id not in same]
     parts = {area_id: (one.view.action, one.view.reaction) for area_id, one in same.items()}
@@ -111,17 +111,15 @@ async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addre
     connections: States = {}
     if any(_needed(scope.registry, one) for both in parts.values() for one in both):
         connections = await _connection_states(session, scope.registry, areas[0].user_id)
+    views = []
     for area in areas:
         one = same.get(area.id)
         if one is None or one.connections != connections or one.keyring is not scope.keyring:
             one = Seen(area, connections, scope.keyring, _view(scope, area, parts[area.id], connections))
-        seen[area.id] = one
-        seen.move_to_end(area.id)
-    views = [seen[area.id].view for area in areas]
+            seen[area.id] = one
+        views.append(one.view)
     if addresses:
         views = [_reachable(scope, area, view) for area, view in zip(areas, views, strict=True)]
-    while len(seen) > MOST_KEPT:
-        seen.popitem(last=False)
     return views
 
 
@@ -191,13 +189,13 @@ class Seen:
     view: AreaOut
 
 
-_seen: WeakKeyDictionary[Registry, OrderedDict[int, Seen]] = WeakKeyDictionary()
-_kept: WeakKeyDictionary[Registry, OrderedDict[tuple[Hashable, ...], tuple[PartOut, PartOut]]] = WeakKeyDictionary()
+_seen: WeakKeyDictionary[Registry, LRUCache[int, Seen]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Registry, LRUCache[tuple[Hashable, ...], tuple[PartOut, PartOut]]] = WeakKeyDictionary()
 
 
 async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]]) -> dict[int, tuple[PartOut, PartOut]]:
     """Both sides of each AREA. A version never changes, so its sides are read once; secrets are no part of them."""
-    kept = _kept.setdefault(scope.registry, OrderedDict())
+    kept = _kept.setdefault(scope.registry, LRUCache(MOST_KEPT))
     versions = {area.id: (area.id, area.version, area.created_at, area.updated_at) for area in areas}
     found = {one: kept[version] for one, version in versions.items() if version in kept}
     unread = [area for area in areas if area.id not in found]
@@ -208,11 +206,7 @@ async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]])
         config, variables = configs[area.id]
         action = _part_view(scope, area, "action", config, variables, names)
         found[area.id] = action, _part_view(scope, area, "reaction", config, variables, names)
-    for area in areas:
         kept[versions[area.id]] = found[area.id]
-        kept.move_to_end(versions[area.id])
-    while len(kept) > MOST_KEPT:
-        kept.popitem(last=False)
     return found
 
 

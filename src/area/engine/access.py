@@ -32,6 +32,7 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
 from area.kit.oauth2 import Grant, GrantFailed, Keys
+from area.kit.remembered import Remembered
 from area.kit.sentences import Sentence
 from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Retry, Service
 
@@ -78,16 +79,13 @@ class Tokens:
         self._state = state
         self.apps = AppTokens(state)
         self.granted = GrantedTokens(state)
-        self._kept: dict[Ref, tuple[float, Kept]] = {}
+        self._kept: Remembered[Ref, Kept] = Remembered(LARGEST, TTL)
         self._renewing: dict[Ref, asyncio.Task[Kept]] = {}
         self._resting: dict[Ref, tuple[float, str]] = {}
 
     async def current(self, ref: Ref, service: Service) -> Kept | None:
         """The connection's tokens; None when there are none."""
-        entry = self._kept.get(ref)
-        if entry and entry[0] > time.monotonic():
-            return entry[1]
-        return await self._read(ref, service)
+        return self._kept.get(ref) or await self._read(ref, service)
 
     async def good(self, ref: Ref, service: Service) -> Kept:
         """Tokens that are good as far as is known, refreshed if it is time. Raises `AuthExpired` or `Retry`."""
@@ -126,7 +124,7 @@ class Tokens:
     def forget(self, ref: Ref) -> None:
         """The connection changed."""
         self.granted.forget(ref)
-        self._kept.pop(ref, None)
+        self._kept.forget(ref)
         self._resting.pop(ref, None)
 
     def forget_all(self) -> None:
@@ -147,15 +145,14 @@ class Tokens:
             task.exception()  # whoever awaits it is told; if nobody does any more, it is no news
 
     async def _read(self, ref: Ref, service: Service) -> Kept | None:
-        with asking():
-            async with self._state.database.sessions() as session:
-                kept = await grants.kept(session, self._state.keyring, service, ref)
-        if kept is None:
-            self._kept.pop(ref, None)
-            return None
-        if len(self._kept) > LARGEST:
-            self._kept.clear()
-        self._kept[ref] = (time.monotonic() + TTL, kept)
+        with self._kept.loading([ref]) as keep:
+            with asking():
+                async with self._state.database.sessions() as session:
+                    kept = await grants.kept(session, self._state.keyring, service, ref)
+            if kept is None:
+                self._kept.forget(ref)
+            else:
+                keep(ref, kept)
         return kept
 
     async def _renew(self, ref: Ref, service: Service, stale: str, *, needed: bool) -> Kept:

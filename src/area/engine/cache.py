@@ -1,6 +1,5 @@
 """AREAs compiled and connections opened, kept in memory and forgotten when PostgreSQL says that they changed."""
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +20,7 @@ from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import Undecryptable
 from area.kit.problems import Invalid
+from area.kit.remembered import Remembered
 from area.sdk import OAuth2
 
 log = structlog.get_logger()
@@ -88,13 +88,13 @@ class Cache:
     """One process's memory of AREAs, webhook addresses and connections."""
 
     state: State
-    _areas: dict[int, tuple[float, Loaded | None]] = field(default_factory=dict)
-    _tokens: dict[str, tuple[float, int | None]] = field(default_factory=dict)
-    _connections: dict[Ref, tuple[float, Connection]] = field(default_factory=dict)
     tokens: Tokens = field(init=False)
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.state)
+        self._areas: Remembered[int, Loaded | None] = Remembered(LARGEST, TTL)
+        self._addresses: Remembered[str, int] = Remembered(LARGEST, TTL)
+        self._connections: Remembered[Ref, Connection] = Remembered(LARGEST, TTL)
 
     async def area(self, area_id: int) -> Loaded | None:
         """One AREA, or None when it is gone."""
@@ -102,23 +102,16 @@ class Cache:
 
     async def areas(self, ids: Iterable[int]) -> Mapping[int, Loaded | None]:
         """Several, in one query for those that aren't known."""
-        moment = time.monotonic()
-        found: dict[int, Loaded | None] = {}
-        missing = []
-        for one in set(ids):
-            entry = self._areas.get(one)
-            if entry and entry[0] > moment:
-                found[one] = entry[1]
-            else:
-                missing.append(one)
+        wanted = set(ids)
+        found = self._areas.known(wanted)
+        missing = [area_id for area_id in wanted if area_id not in found]
         if missing:
-            pool = await self.state.database.pool()
-            loaded = {row["id"]: self._load(row) for row in await pool.fetch(LOAD, missing, None)}
-            if len(self._areas) > LARGEST:
-                self._areas.clear()
-            for one in missing:
-                found[one] = loaded.get(one)
-                self._areas[one] = (moment + TTL, found[one])
+            with self._areas.loading(missing) as keep:
+                pool = await self.state.database.pool()
+                loaded = {row["id"]: self._load(row) for row in await pool.fetch(LOAD, missing, None)}
+                for area_id in missing:
+                    found[area_id] = loaded.get(area_id)
+                    keep(area_id, found[area_id])
         return found
 
     async def area_as_it_was(self, area_id: int, version: int) -> Loaded | None:
@@ -129,29 +122,24 @@ class Cache:
 
     async def area_of_token(self, token_hash: str) -> int | None:
         """Whose webhook address it is."""
-        moment = time.monotonic()
-        entry = self._tokens.get(token_hash)
-        if entry and entry[0] > moment:
-            return entry[1]
-        pool = await self.state.database.pool()
-        area_id: int | None = await pool.fetchval("select area_id from triggers where token_hash = $1", token_hash)
-        if len(self._tokens) > LARGEST:
-            self._tokens.clear()
-        if area_id is not None:  # unknown ones are not remembered: guessing must not fill the memory
-            self._tokens[token_hash] = (moment + TTL, area_id)
+        known = self._addresses.get(token_hash)
+        if known is not None:
+            return known
+        with self._addresses.loading([token_hash]) as keep:
+            pool = await self.state.database.pool()
+            area_id: int | None = await pool.fetchval("select area_id from triggers where token_hash = $1", token_hash)
+            if area_id is not None:  # unknown ones are not remembered: guessing must not fill the memory
+                keep(token_hash, area_id)
         return area_id
 
     async def connection(self, user_id: int, slug: str, number: int = 0) -> Connection:
         """A connection of the user to a service that takes one."""
         ref = Ref(user_id, slug, number)
-        moment = time.monotonic()
-        entry = self._connections.get(ref)
-        if entry and entry[0] > moment:
-            return entry[1]
-        connection = await self._connection(ref)
-        if len(self._connections) > LARGEST:
-            self._connections.clear()
-        self._connections[ref] = (moment + TTL, connection)
+        connection = self._connections.get(ref)
+        if connection is None:
+            with self._connections.loading([ref]) as keep:
+                connection = await self._connection(ref)
+                keep(ref, connection)
         return connection
 
     async def _connection(self, ref: Ref) -> Connection:
@@ -177,11 +165,12 @@ class Cache:
         """What a notification says has changed."""
         match channel:
             case Channel.AREA_CHANGED:
-                self._areas.pop(int(payload), None)
-                self._tokens = {key: entry for key, entry in self._tokens.items() if entry[1] != int(payload)}
+                area_id = int(payload)
+                self._areas.forget(area_id)
+                self._addresses.forget_where(lambda of: of == area_id)
             case Channel.CONNECTION_CHANGED:
                 ref = Ref.read(payload)
-                self._connections.pop(ref, None)
+                self._connections.forget(ref)
                 self.tokens.forget(ref)
             case _:
                 self.forget_all()
@@ -189,7 +178,7 @@ class Cache:
     def forget_all(self) -> None:
         """Everything: the listening connection was lost, or the catalog changed."""
         self._areas.clear()
-        self._tokens.clear()
+        self._addresses.clear()
         self._connections.clear()
         self.tokens.forget_all()
 

@@ -19,6 +19,7 @@ from area.db.away import asking
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.http import Response
+from area.kit.remembered import Remembered
 from area.kit.text import dump_json
 from area.sdk import Access, Service
 from area.sdk.credentials import ClientGrant
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+TTL = 3600.0  # seconds that a token is believed without a word from the database
 LARGEST = 50_000  # connections whose tokens are remembered
 
 READ = """
@@ -53,12 +55,12 @@ class GrantedTokens:
 
     def __init__(self, state: "State") -> None:
         self._state = state
-        self._kept: dict[Ref, Token] = {}
+        self._kept: Remembered[Ref, Token] = Remembered(LARGEST, TTL)
         self._asking: WeakValueDictionary[Ref, asyncio.Lock] = WeakValueDictionary()
 
     def forget(self, ref: Ref) -> None:
         """The connection changed."""
-        self._kept.pop(ref, None)
+        self._kept.forget(ref)
 
     def forget_all(self) -> None:
         """All of them."""
@@ -68,13 +70,12 @@ class GrantedTokens:
         """A token other than `stale`. Raises `AuthExpired` when the client is refused, `Retry` when it can't be asked for."""
         lock = self._asking.setdefault(ref, asyncio.Lock())
         async with lock:
-            token = self._kept.get(ref) or await self._read(ref, service)
-            over = token is None or (token.until is not None and token.until <= now())
-            if token is None or over or token.value.get_secret_value() == stale:
-                token = await self._ask(ref, service, grant)
-            if len(self._kept) > LARGEST:
-                self._kept.clear()
-            self._kept[ref] = token
+            with self._kept.loading([ref]) as keep:
+                token = self._kept.get(ref) or await self._read(ref, service)
+                over = token is None or (token.until is not None and token.until <= now())
+                if token is None or over or token.value.get_secret_value() == stale:
+                    token = await self._ask(ref, service, grant)
+                keep(ref, token)
             return token.value
 
     async def _read(self, ref: Ref, service: Service) -> Token | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import structlog
+from cachetools import TTLCache
 
 from area.db.away import is_away
 from area.db.session import Conn
@@ -62,12 +63,12 @@ class Intake:
         load = load or Load()
         self._quick = Lane(dsn, load, self._is_locked)
         self._slow = Lane(dsn, load, self._is_locked)
-        self._locked: dict[int, float] = {}
+        self._locked: TTLCache[int, None] = TTLCache(REMEMBERED, LOCKED_FOR, time.monotonic)
 
     async def take(self, offer: Offer) -> Accepted:
         """Hand over one event. Raises the database's error when it could not be committed."""
         waiting = Waiting(offer)
-        slow = len(offer.data) > LARGE or self._locked.get(offer.area_id, 0.0) > time.monotonic()
+        slow = len(offer.data) > LARGE or offer.area_id in self._locked
         (self._slow if slow else self._quick).put(waiting)
         return await waiting.done
 
@@ -88,9 +89,7 @@ class Intake:
     def _is_locked(self, waiting: Waiting) -> None:
         """Somebody holds its AREA's row: it is tried again in the slow lane, for a while."""
         moment = time.monotonic()
-        if len(self._locked) > REMEMBERED:
-            self._locked.clear()
-        self._locked[waiting.offer.area_id] = moment + LOCKED_FOR
+        self._locked[waiting.offer.area_id] = None
         if moment - waiting.since > PATIENCE:
             waiting.fail(asyncpg.LockNotAvailableError("the AREA is locked"))
         else:

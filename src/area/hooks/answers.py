@@ -101,33 +101,49 @@ def secret_of(state: State, service: Service, *, client: bool) -> str:
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket."""
+    """A token bucket: `rate` a second, `burst` at once."""
 
+    rate: float
+    burst: float
     level: float
     at: float
 
-    def take(self, rate: float, burst: float) -> bool:
-        """Whether one more fits."""
+    @classmethod
+    def full(cls, rate: float, burst: float) -> "Bucket":
+        """A new one."""
+        return cls(rate, burst, burst, time.monotonic())
+
+    def fill(self) -> float:
+        """Let in what time has brought; returns how many fit."""
         moment = time.monotonic()
-        self.level = min(burst, self.level + (moment - self.at) * rate)
+        self.level = min(self.burst, self.level + (moment - self.at) * self.rate)
         self.at = moment
-        if self.level < 1:
+        return self.level
+
+    def take(self) -> bool:
+        """Whether one more fits."""
+        if self.fill() < 1:
             return False
         self.level -= 1
         return True
 
 
 class Buckets:
-    """One for each key."""
+    """One for each key. Only those that are full again are forgotten: else whoever has many addresses could reset limits."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, Bucket] = {}
+        self._look_at = REMEMBERED
+
+    def __len__(self) -> int:
+        return len(self._buckets)
 
     def take(self, key: int, rate: float, burst: float) -> bool:
         """Whether one more of this key fits."""
         bucket = self._buckets.get(key)
         if bucket is None:
-            if len(self._buckets) > REMEMBERED:
-                self._buckets.clear()
-            bucket = self._buckets[key] = Bucket(burst, time.monotonic())
-        return bucket.take(rate, burst)
+            if len(self._buckets) >= self._look_at:
+                self._buckets = {one: kept for one, kept in self._buckets.items() if kept.fill() < kept.burst}
+                self._look_at = max(REMEMBERED, 2 * len(self._buckets))
+            bucket = self._buckets[key] = Bucket.full(rate, burst)
+        return bucket.take()

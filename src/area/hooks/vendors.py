@@ -1,7 +1,5 @@
 """Requests by which vendors tell of news: at the one address of a service, or at that of one source."""
 
-import time
-
 import structlog
 from starlette.requests import Request as WebRequest
 
@@ -41,7 +39,7 @@ class Vendors:
     def __init__(self, state: State) -> None:
         self._state = state
         self._sources = Buckets()
-        self._introductions = Bucket(BURST, time.monotonic())
+        self._introductions = Bucket.full(1, BURST)
         self._held = Allowance(32_000_000, 4_000_000)
 
     async def of_service(self, scope: Scope, receive: Receive) -> Answer:
@@ -94,7 +92,7 @@ class Vendors:
             token = inbound.token(request)
         except ConnectorError:
             return False  # whatever it is, it is not signed
-        if token is None or not self._introductions.take(1, BURST):
+        if token is None or not self._introductions.take():
             return False
         async with self._state.database.transaction() as session:
             kept = await introductions.keep(session, self._state.keyring, service.slug, token, address)

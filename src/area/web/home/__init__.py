@@ -1,11 +1,11 @@
 """The user's AREAs as cards, the recipes to begin with, and what makes the site installable."""
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from cachetools import LRUCache
 from fastapi import APIRouter, Request
 from markupsafe import Markup
 from pydantic import BaseModel
@@ -159,20 +159,18 @@ async def _cards(session: Any, found: Sequence[AreaOut]) -> list[Card]:
     return [Card(area, tuple(bars[area.id]) if area.id in bars else IDLE) for area in found]
 
 
-_kept: OrderedDict[tuple[Hashable, ...], tuple[Card, Markup]] = OrderedDict()
+_kept: LRUCache[tuple[Hashable, ...], tuple[Card, Markup]] = LRUCache(MOST_DRAWN)
 
 
 def _drawn(page: Page, card: Card) -> Markup:
     """The card's HTML; drawing takes a fifth of a millisecond, and most cards are as they were when last looked at."""
     key = (page.language, page.state.instance, card.area.id)
-    before, html = _kept.pop(key, (None, Markup("")))
+    before, html = _kept.get(key, (None, Markup("")))
     if before is None or not before.looks_like(card):
         (said,) = sentences(page.state.registry, [card.area], page.language)
         template = environment(page.language).get_template("_card.html")
         html = Markup(template.render(card=card, sentence=said))  # noqa: S704 - a template's
-        if len(_kept) > MOST_DRAWN:
-            _kept.popitem(last=False)
-    _kept[key] = card, html
+        _kept[key] = card, html
     return html
 
 

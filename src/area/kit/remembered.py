@@ -1,0 +1,70 @@
+"""What a process remembers of the database for a while, and forgets when it is told that it changed."""
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from cachetools import TTLCache
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Remembered(Generic[Key, Value]):
+    """Values by key, each for `seconds`, at most `most` of them: the least recently used goes first.
+
+    What is forgotten while it is being loaded is not kept: it was read before the change that it is forgotten for.
+    """
+
+    def __init__(self, most: int, seconds: float, timer: Callable[[], float] = time.monotonic) -> None:
+        self._values: TTLCache[Key, Value] = TTLCache(most, seconds, timer)
+        self._loads: dict[object, set[Key]] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Key) -> Value | None:
+        """The value, or None."""
+        return self._values.get(key)
+
+    def known(self, keys: Iterable[Key]) -> dict[Key, Value]:
+        """Those of the keys that are remembered, with their values, which may be None."""
+        missing = object()
+        found = {key: self._values.get(key, missing) for key in keys}
+        return {key: value for key, value in found.items() if value is not missing}  # type: ignore[misc]
+
+    @contextmanager
+    def loading(self, keys: Iterable[Key]) -> Iterator[Callable[[Key, Value], None]]:
+        """Around reading values of these keys anew; gives what keeps one."""
+        good = set(keys)
+        load = object()
+        self._loads[load] = good
+
+        def keep(key: Key, value: Value) -> None:
+            if key in good:
+                self._values[key] = value
+
+        try:
+            yield keep
+        finally:
+            del self._loads[load]
+
+    def forget(self, key: Key) -> None:
+        """It changed."""
+        self._values.pop(key, None)
+        for good in self._loads.values():
+            good.discard(key)
+
+    def forget_where(self, holds: Callable[[Value], bool]) -> None:
+        """All values of which it holds changed; what is being loaded may be one."""
+        for key in [key for key, value in self._values.items() if holds(value)]:
+            del self._values[key]
+        for good in self._loads.values():
+            good.clear()
+
+    def clear(self) -> None:
+        """All may have changed."""
+        self._values.clear()
+        for good in self._loads.values():
+            good.clear()
