@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 from pydantic import BaseModel, Field, SecretStr
@@ -15,6 +16,7 @@ from area import areas, catalog
 from area.areas import AreaIn, Part
 from area.db.models import User
 from area.engine import control
+from area.engine.intake import Offer, accept
 from area.engine.runtime import worker
 from area.engine.state import State
 from area.registry import Registry
@@ -193,4 +195,16 @@ async def statuses(state):
     return [row["status"] for row in await rows(state)]
 
 
-__all__ = ["make_area", "make_user", "rows", "statuses", "until", "worker"]
+async def settled(state):
+    """Whether every execution has ended."""
+    return all(one not in ("pending", "running") for one in await statuses(state))
+
+
+async def offer(state, area, data, **options):
+    """Take an event in for an AREA; returns the execution."""
+    pool = await state.database.pool()
+    async with pool.acquire() as conn, conn.transaction():
+        return (await accept(conn, [Offer(area.id, "", orjson.dumps(data), **options)]))[0]
+
+
+__all__ = ["make_area", "make_user", "offer", "rows", "settled", "statuses", "until", "worker"]

@@ -7,8 +7,7 @@ from area import areas, connections
 from area.engine import control
 from area.sdk import AuthExpired, Retry
 
-from .conftest import make_area, rows, statuses, until, worker
-from .test_flow import offer, settled
+from .conftest import make_area, offer, rows, settled, statuses, until, worker
 
 LOGIN = {"login": "ann", "password": "correct horse"}
 

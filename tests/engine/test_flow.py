@@ -16,7 +16,7 @@ from area.engine.lanes import Intake
 from area.engine.sources import listeners
 from area.sdk import Permanent, Retry
 
-from .conftest import make_area, make_user, rows, statuses, until, worker
+from .conftest import make_area, make_user, offer, rows, settled, statuses, until, worker
 
 
 async def first_look(state, world, topic="default"):
@@ -230,18 +230,6 @@ async def test_an_area_whose_newest_run_is_tried_again_says_so(state, user, worl
         assert view.reason.startswith("The other side is away.")
         await until(lambda: settled(state))
     assert (await look()).state == "healthy"
-
-
-async def settled(state):
-    return all(one not in ("pending", "running") for one in await statuses(state))
-
-
-async def offer(state, area, data, **options):
-    import orjson
-
-    pool = await state.database.pool()
-    async with pool.acquire() as conn, conn.transaction():
-        return (await accept(conn, [Offer(area.id, "", orjson.dumps(data), **options)]))[0]
 
 
 async def test_a_permanent_failure_says_why_and_twenty_in_a_row_switch_off(state, user, world):

@@ -2,9 +2,8 @@
 
 from area import catalog
 
-from .conftest import make_area, rows, until, worker
+from .conftest import make_area, offer, rows, settled, until, worker
 from .test_connections import LOGIN, connect, waiting
-from .test_flow import offer, settled
 
 
 async def test_a_connection_renewed_while_no_worker_runs(state, user, world):

@@ -13,8 +13,7 @@ from area.kit.crypto import Keyring
 from area.kit.problems import Conflict, Invalid, NotFound
 from area.sdk import AuthExpired, Retry
 
-from .conftest import make_user, rows, statuses, until, worker
-from .test_flow import offer, settled
+from .conftest import make_user, offer, rows, settled, statuses, until, worker
 
 LOGIN = {"login": "ann", "password": "correct horse"}
 

@@ -13,8 +13,7 @@ from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Invalid
 from area.sdk import Permanent, Retry
 
-from .conftest import make_area, rows, until, worker
-from .test_flow import offer, settled
+from .conftest import make_area, offer, rows, settled, until, worker
 
 SECRET = "a-secret-of-someones"
 GIVEN = {"url": "https://api.example.com/", "headers": f"X-Api-Key: {SECRET}"}

@@ -13,8 +13,8 @@ from area.engine.sources import leases
 from area.hooks import Hooks
 from area.sdk import Permanent, Retry
 
-from .conftest import make_area, rows, until, worker
-from .test_flow import baselined, settled
+from .conftest import make_area, rows, settled, until, worker
+from .test_flow import baselined
 from .test_hooks import send
 
 LONG_AGO = "timestamptz '2020-01-01'"

@@ -24,8 +24,7 @@ from area.kit.clock import now
 from area.kit.crypto import Keyring
 from area.kit.http import Response
 from area.sdk import Access, AuthExpired, Quirks
-from tests.engine.conftest import make_area, rows, statuses, until
-from tests.engine.test_flow import offer, settled
+from tests.engine.conftest import make_area, offer, rows, settled, statuses, until
 from tests.oauth.conftest import link, nowhere
 from tests.oauth.vendor import KEY, SECRET
 
