@@ -16,7 +16,7 @@ run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127
 
 # With bytecode even where it is switched off: to rewrite the assertions of every test anew takes each worker 10 s of CPU.
 test: tools ## Run the tests (ARGS="tests/engine -k retry" for some of them)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 tools: $(VENV)/dev.stamp $(VENV)/npm.stamp apt
 
