@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 
-from area.kit.sentences import Sentence
-from area.kit.text import escaped
-
 LINE = 76  # characters of a line that is folded; RFC 2047 §2 allows no more with an encoded word in it
 LONGEST = 998  # characters of any line, RFC 5322 §2.1.1
 LONGEST_WORD = 60  # characters; a longer one is encoded, for it can't be folded
@@ -86,7 +83,7 @@ def compose(
             or not _VERBATIM.fullmatch(value)
             or len(max(value.split(), key=len)) > LONGEST - 2
         ):
-            raise ValueError(Sentence("The header '%(name)s' can't be written.", name=escaped(name[:50])))
+            raise ValueError(f"The header {name[:50]!r} can't be written.")
         lines.append(_fold(name, value.split()))
     lines.append("MIME-Version: 1.0")
     head = "\r\n".join(lines).encode()
@@ -110,11 +107,7 @@ def address(text: str) -> str:
         or len(local.encode()) > 64
         or len(local.encode()) + len(host) > 253  # RFC 5321 §4.5.3.1
     ):
-        raise ValueError(
-            Sentence(
-                "'%(text)s' is not a valid e-mail address. Use one like name@example.com.", text=escaped(text[:100])
-            )
-        )
+        raise ValueError(f"{text[:100]!r} is not a valid e-mail address. Use one like name@example.com.")
     return f"{local}@{host}"
 
 

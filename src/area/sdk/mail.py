@@ -44,7 +44,13 @@ def _mailbox(text: str | Mapping[str, Any]) -> Mailbox:
     else:
         name, given = as_text(text.get("name")), as_text(text.get("address")).strip()
     plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in name)
-    return Mailbox(mime.address(given), " ".join(plain.split()))
+    try:
+        return Mailbox(mime.address(given), " ".join(plain.split()))
+    except ValueError:
+        said = Sentence(
+            "'%(text)s' is not a valid e-mail address. Use one like name@example.com.", text=repr(given[:100])[1:-1]
+        )
+        raise ValueError(said) from None
 
 
 def recipients(text: str) -> Any:

@@ -192,9 +192,9 @@ async def _compile(editing: Editing, found: Findings, *, saving: bool) -> None:
             found.checked = await areas.check(session, scope, wanted.action, wanted.reaction, saving=saving)
         elif found.action and (code := scope.registry.action(found.action.key)):
             given = forms.parameters(editing.form, found.action, "action", found.kept["action"])
-            found.errors = errors.by_field(action_errors(code, given))
+            found.errors = errors.by_field(page, action_errors(code, given))
     except Invalid as error:
-        found.errors = errors.by_field(error.errors)
+        found.errors = errors.by_field(page, error.errors)
     except Problem as error:
         editing.sight.problem = page.tell(error)
 
@@ -210,7 +210,7 @@ async def act(editing: Editing, found: Findings, *, saving: bool) -> Response | 
             async with session.begin_nested():
                 area = await _save(editing, found, found.wanted)
         except Invalid as error:
-            found.errors = errors.by_field(error.errors)
+            found.errors = errors.by_field(page, error.errors)
         except Problem as error:
             editing.sight.problem = page.tell(error)
         else:

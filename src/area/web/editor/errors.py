@@ -16,16 +16,17 @@ def of_rows(page: Page, form: Form) -> dict[str, str]:
     return {row.name: page.say("Choose a value and what to compare it with.") for row in found if not row.complete}
 
 
-def by_field(errors: Sequence[FieldError]) -> dict[str, list[str]]:
-    """Errors as the form names its fields: `a.url`; `a` for what is wrong with all of a half."""
+def by_field(page: Page, errors: Sequence[FieldError]) -> dict[str, list[str]]:
+    """Errors as the form names its fields, in the reader's language: `a.url`; `a` for what is wrong with all of a half."""
     found: dict[str, list[str]] = defaultdict(list)
     for error in errors:
         parts = error["field"].split(".")
         key = parts[0][:1] if parts[0] in SIDES else parts[0]
         if parts[1:2] == ["parameters"] and len(parts) > 2:
             key = f"{key}.{parts[2]}"
-        if error["message"] not in found[key]:
-            found[key].append(error["message"])
+        message = page.say(error["message"])
+        if message not in found[key]:
+            found[key].append(message)
     return dict(found)
 
 

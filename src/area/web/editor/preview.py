@@ -89,7 +89,7 @@ async def _filled(
     say = page.words(reaction.service)
 
     def work(budget: Budget) -> list[Shown]:
-        return filled(page.state.registry, form, action, reaction, event, say, budget)
+        return filled(page.state.registry, form, action, reaction, event, say, page.say, budget)
 
     return await evaluate(work, Budget(), len(dump_json(event)))
 
@@ -133,9 +133,10 @@ def filled(
     view: ComponentView,
     event: Mapping[str, Any],
     say: Callable[[str], str],
+    tell: Callable[[str], str],
     budget: Budget,
 ) -> list[Shown]:
-    """Each parameter of the reaction as filled, or why not, also while others are wrong."""
+    """Each parameter of the reaction as filled, or why not, also while others are wrong; `say` is for the service's own words."""
     budget.room = MAX_FILLED
     names = {*event, *(one.name for one in action.return_values)}
     reaction = registry.reaction(view.key)
@@ -151,10 +152,10 @@ def filled(
             wrong = filling.check(names)
             value = filling.render(event, budget)
         except (TemplateError, RenderError) as error:
-            found.append(Shown(label=label, value=text, error=str(error)))
+            found.append(Shown(label=label, value=text, error=tell(str(error))))
             continue
         value = ", ".join(map(_item, value)) if declared[one.name].several and isinstance(value, list) else shown(value)
-        found.append(Shown(label=label, value=value, error=" ".join(wrong)))
+        found.append(Shown(label=label, value=value, error=" ".join(map(tell, wrong))))
     return found
 
 

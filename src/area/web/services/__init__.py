@@ -373,6 +373,8 @@ def _plainly(page: Page, message: str, example: str | None) -> str:
             return page.say("This does not look as it should: for example, %(example)s.", example=example)
         return page.say("This does not look as it should.")
     message = message.replace("value is not a valid email address:", "This is no e-mail address:")
+    if (said := page.say(message)) != message:
+        return said if said.endswith((".", "!", "?")) else f"{said}."
     for begin in ("Input should", "String should", "Value should"):
         message = message.replace(begin, "It should")
     return page.say(message if message.endswith((".", "!", "?")) else f"{message}.")
