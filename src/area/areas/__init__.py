@@ -2,139 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas import parameters, secrets, triggers, views
-from area.areas.parameters import Parts
-from area.areas.plans import MASK, Config, Plan, Scope, check_texts, compile_config
+from area.areas.checked import Checked, Kind, check, kinds
+from area.areas.forms import AreaIn, AreaPatch, Part
+from area.areas.plans import MASK, Config, Scope, compile_config
 from area.areas.triggers import WhenOff
 from area.areas.views import AreaOut, PartOut
 from area.db import queue
-from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User, Variable
+from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User
 from area.db.notify import Channel
 from area.db.search import search
 from area.db.session import notify, raw
 from area.kit.clock import now
-from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooMany
+from area.kit.problems import Conflict, Invalid, NotFound, TooMany
 from area.kit.sentences import Number
-from area.kit.text import check_line, did_you_mean
+from area.kit.text import check_line
 from area.registry import Registry
-from area.sdk import Action, Reaction
 
-__all__ = ["AreaIn", "AreaOut", "AreaPatch", "Checked", "Part", "Scope"]
-
-Kind = Literal["action", "reaction"]
-
-
-class Part(BaseModel):
-    """A component, by `service.name` or id, and its parameters."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    component: str | int = Field(description="service.component, or the component's id", examples=["rss.new_item"])
-    parameters: dict[str, Any] = Field(default_factory=dict, examples=[{"url": "https://example.org/feed.xml"}])
-    connection: str | None = Field(
-        None, max_length=100, description="The name of the connection to use; by default the service's default one"
-    )
-
+__all__ = ["AreaIn", "AreaOut", "AreaPatch", "Checked", "Part", "Scope", "check"]
 
 MAX_STORED = 20_000_000  # characters of all parameters of a user's AREAs, which one answer may have to hold
 SMALL = 4_000  # characters of an AREA that are not counted
 
-WHEN_OFF = (
-    "Of a webhook, what becomes of requests while the AREA is off or can't be used: `retry` answers 503 with `Retry-After`,"
-    " `skip` takes them and records them as skipped. `retry` unless it is set."
-)
-
-
-class AreaIn(BaseModel):
-    """An AREA to create. A reaction's parameters may hold `{{variable}}` placeholders."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(min_length=1, max_length=255, examples=["New posts to my server"])
-    description: str | None = Field(None, max_length=10_000)
-    is_active: bool = True
-    action: Part
-    reaction: Part
-    when_off: WhenOff | None = Field(None, description=WHEN_OFF, exclude_if=lambda value: value is None)
-
-
-class AreaPatch(BaseModel):
-    """What to change of an AREA; what is left out stays. A secret given as dots stays too, and of the same service the connection."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str | None = Field(None, min_length=1, max_length=255)
-    description: str | None = Field(None, max_length=10_000)
-    is_active: bool | None = None
-    action: Part | None = None
-    reaction: Part | None = None
-    when_off: WhenOff | None = Field(None, description=WHEN_OFF)
-
 
 # Check
-
-NOTHING = Config("", "", {}, {})
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """An AREA's two components, looked up, and what is wanted of them, compiled: made once, for `create`, `change` and previews.
-
-    The secrets in `config` are in clear. Its connections are not known yet: `given` names them. `logins` stood in addresses, and
-    become credentials when it is saved. `old` is the saved configuration, if there is one.
-    """
-
-    parts: Parts
-    config: Config
-    plan: Plan
-    given: Mapping[Kind, Part | None]
-    logins: Mapping[Kind, Mapping[str, Any]]
-    old: Config
-
-
-async def check(
-    session: AsyncSession,
-    scope: Scope,
-    action: Part | None,
-    reaction: Part | None,
-    old: Config = NOTHING,
-    *,
-    saving: bool = True,
-) -> Checked:
-    """Look up and compile what an AREA is wanted to do. A part that is None stays as it is in `old`.
-
-    Dots stand for the secrets of `old`; others may be left only if it is not for `saving`. Raises `Invalid` with the error of
-    every field.
-    """
-    names = action.component if action else old.action, reaction.component if reaction else old.reaction
-    parts = await _parts(session, scope.registry, *names)
-    texts: dict[Kind, Mapping[str, Any]] = {"action": old.action_parameters, "reaction": old.reaction_parameters}
-    given: dict[Kind, Part | None] = {"action": action, "reaction": reaction}
-    logins: dict[Kind, Mapping[str, Any]] = {}
-    for kind, component, key in _kinds(parts, old):
-        part = given[kind]
-        if part is None:
-            continue
-        if key:
-            kept = texts[kind] if component.key == key else {}
-            part = part.model_copy(update={"parameters": secrets.unmask(component, part.parameters, kept)})
-        part, login = secrets.without_login(component, part, kind)
-        if login:
-            logins[kind] = login
-        given[kind], texts[kind] = part, part.parameters
-    config = _texts(parts, texts["action"], texts["reaction"])
-    if saving:
-        secrets.without_masks(parts, config)
-    return Checked(parts, config, compile_config(scope.registry, config), given, logins, old)
 
 
 async def check_change(
@@ -150,7 +49,7 @@ async def _settle(session: AsyncSession, scope: Scope, user_id: int, checked: Ch
     old: Config = checked.old
     numbers: dict[Kind, int] = {}
     connected = {"action": old.action_connection, "reaction": old.reaction_connection}
-    for kind, component, key in _kinds(checked.parts, old):
+    for kind, component, key in kinds(checked.parts, old):
         part = checked.given[kind]
         if part is not None and kind in checked.logins:
             login, service = checked.logins[kind], component.service
@@ -158,11 +57,6 @@ async def _settle(session: AsyncSession, scope: Scope, user_id: int, checked: Ch
             part = part.model_copy(update={"connection": called})
         numbers[kind] = await secrets.connection(session, user_id, component, part, kind, key, connected[kind])
     return replace(checked.config, action_connection=numbers["action"], reaction_connection=numbers["reaction"])
-
-
-def _kinds(parts: Parts, old: Config) -> tuple[tuple[Kind, Action | Reaction, str], ...]:
-    """Both components, each with the key of the one that was in its place."""
-    return ("action", parts.action, old.action), ("reaction", parts.reaction, old.reaction)
 
 
 # Create, change, delete
@@ -494,61 +388,3 @@ def _check_name(name: str) -> None:
         check_line(name)
     except ValueError as error:
         raise Invalid.field("name", str(error)) from None
-
-
-async def _parts(session: AsyncSession, registry: Registry, action_name: str | int, reaction_name: str | int) -> Parts:
-    action_row, action_key = await _component(session, registry, "action", action_name)
-    reaction_row, reaction_key = await _component(session, registry, "reaction", reaction_name)
-    action, reaction = registry.action(action_key), registry.reaction(reaction_key)
-    if action is None or reaction is None:
-        place, key = ("action", action_key) if action is None else ("reaction", reaction_key)
-        raise Invalid.field(f"{place}.component", "%(key)s is no longer available.", key=key)
-    rows = await session.execute(
-        select(Variable.component_id, Variable.name, Variable.id).where(
-            Variable.component_id.in_([action_row.id, reaction_row.id]), Variable.kind == "parameter"
-        )
-    )
-    return Parts(action, reaction, action_row, reaction_row, {(row[0], row[1]): row[2] for row in rows})
-
-
-async def _component(session: AsyncSession, registry: Registry, type_: str, name: str | int) -> tuple[Component, str]:
-    """Row and key of a component named by `service.component` or id. Raises `Invalid`."""
-    statement = (
-        select(Component, Service).join(Service, Service.id == Component.service_id).where(Component.type == type_)
-    )
-    slug, _, component_name = str(name).partition(".")
-    if component_name and slug in registry.services:
-        statement = statement.where(Component.name == component_name, Service.name == registry.services[slug].name)
-    elif str(name).isascii() and str(name).isdigit() and int(name) < 2**31:
-        statement = statement.where(Component.id == int(name))
-    else:
-        statement = statement.where(text("false"))
-    row = (await session.execute(statement)).first()
-    if row is None:
-        every = [key for one in registry.services.values() for key in _keys(one, type_)]
-        hint = did_you_mean(str(name), every)
-        if type_ == "action":
-            raise Invalid.field("action.component", "There is no action '%(name)s'%(hint)s", name=name, hint=hint)
-        raise Invalid.field("reaction.component", "There is no reaction '%(name)s'%(hint)s", name=name, hint=hint)
-    component, service = row
-    if not (component.is_active and service.is_active):
-        raise Invalid.field(
-            f"{type_}.component",
-            "%(service)s: %(name)s is switched off on this server.",
-            service=service.name,
-            name=component.name,
-        )
-    return component, f"{registry.slug_of(service.name)}.{component.name}"
-
-
-def _keys(service: Any, type_: str) -> list[str]:
-    return [one.key for one in (service.actions if type_ == "action" else service.reactions).values()]
-
-
-def _texts(parts: Parts, action: Mapping[str, Any], reaction: Mapping[str, Any]) -> Config:
-    action_texts, errors = check_texts(parts.action, action, "action.parameters", allow="only_if")
-    reaction_texts, more = check_texts(parts.reaction, reaction, "reaction.parameters", allow="delay")
-    found: list[FieldError] = [*errors, *more]
-    if found:
-        raise Invalid(errors=found)
-    return Config(parts.action.key, parts.reaction.key, action_texts, reaction_texts)

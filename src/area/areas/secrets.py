@@ -1,13 +1,14 @@
 """What of an AREA's parts is secret: dots that stand for it, logins in addresses, and the connection that a part names."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import connections
+from area.areas.forms import Part
 from area.areas.parameters import Parts
 from area.areas.plans import MASK, Config, to_text
 from area.connections import vault
@@ -18,11 +19,8 @@ from area.sdk import Action, Credentials, Reaction, keys, sensitive
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
 
-if TYPE_CHECKING:
-    from area.areas import Part
 
-
-def without_login(component: Action | Reaction, part: "Part", place: str) -> tuple["Part", Mapping[str, Any] | None]:
+def without_login(component: Action | Reaction, part: Part, place: str) -> tuple[Part, Mapping[str, Any] | None]:
     """A part without the user name and password in its address, and these as a credential takes them; None if there are none."""
     auth = component.service.auth
     if not isinstance(auth, Credentials) or not auth.optional:
@@ -44,7 +42,7 @@ async def connection(
     session: AsyncSession,
     user_id: int,
     component: Action | Reaction,
-    part: "Part | None",
+    part: Part | None,
     place: str,
     old: str = "",
     number: int = 0,

@@ -1,0 +1,51 @@
+"""What people send to create or to change an AREA."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from area.areas.triggers import WhenOff
+
+
+class Part(BaseModel):
+    """A component, by `service.name` or id, and its parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    component: str | int = Field(description="service.component, or the component's id", examples=["rss.new_item"])
+    parameters: dict[str, Any] = Field(default_factory=dict, examples=[{"url": "https://example.org/feed.xml"}])
+    connection: str | None = Field(
+        None, max_length=100, description="The name of the connection to use; by default the service's default one"
+    )
+
+
+WHEN_OFF = (
+    "Of a webhook, what becomes of requests while the AREA is off or can't be used: `retry` answers 503 with `Retry-After`,"
+    " `skip` takes them and records them as skipped. `retry` unless it is set."
+)
+
+
+class AreaIn(BaseModel):
+    """An AREA to create. A reaction's parameters may hold `{{variable}}` placeholders."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=255, examples=["New posts to my server"])
+    description: str | None = Field(None, max_length=10_000)
+    is_active: bool = True
+    action: Part
+    reaction: Part
+    when_off: WhenOff | None = Field(None, description=WHEN_OFF, exclude_if=lambda value: value is None)
+
+
+class AreaPatch(BaseModel):
+    """What to change of an AREA; what is left out stays. A secret given as dots stays too, and of the same service the connection."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, min_length=1, max_length=255)
+    description: str | None = Field(None, max_length=10_000)
+    is_active: bool | None = None
+    action: Part | None = None
+    reaction: Part | None = None
+    when_off: WhenOff | None = Field(None, description=WHEN_OFF)
