@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from pydantic import BaseModel, ConfigDict
 
+from area.db import contexts
 from area.kit.crypto import Keyring
 from area.kit.text import dump_json
 
@@ -84,16 +85,11 @@ def as_rows(records: Mapping[int, RunRecord]) -> str | None:
 
 def seal(keyring: Keyring, execution_id: int, parameters: Mapping[str, Any]) -> str:
     """Parameters that a run was given, as they are stored."""
-    return keyring.encrypt(dump_json(parameters).decode(), context(execution_id))
+    return keyring.encrypt(dump_json(parameters).decode(), contexts.execution(execution_id))
 
 
 def unseal(keyring: Keyring, execution_id: int, sealed: str) -> dict[str, Any]:
     """The inverse of `seal`; also what is in clear, right after an upgrade. Raises `Undecryptable`."""
-    text = sealed if sealed.startswith("{") else keyring.decrypt(sealed, context(execution_id))
+    text = sealed if sealed.startswith("{") else keyring.decrypt(sealed, contexts.execution(execution_id))
     opened: dict[str, Any] = orjson.loads(text)
     return opened
-
-
-def context(execution_id: int) -> str:
-    """What the parameters of an execution are encrypted for."""
-    return f"execution:{execution_id}|parameters"

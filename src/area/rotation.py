@@ -7,10 +7,9 @@ import structlog
 from sqlalchemy import ColumnElement, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import records
-from area.accounts import two_factor
-from area.areas.plans import SECRET, secret_context, source_context
+from area.areas.plans import SECRET
 from area.connections.vault import Ref
+from area.db import contexts
 from area.db.models import (
     AreaParameter,
     AreaVersion,
@@ -48,28 +47,30 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
     async for user_id, service_id, token, refresh in _pages(
         session, keys, UserService.oauth_token, UserService.refresh_token
     ):
-        place = f"{user_id}|{slugs[service_id]}"
+        ref = Ref(user_id, slugs[service_id])
         where = (UserService.user_id == user_id, UserService.service_id == service_id)
-        count += await _again(session, keyring, UserService.oauth_token, token, f"{place}|oauth_token", where)
-        count += await _again(session, keyring, UserService.refresh_token, refresh, f"{place}|refresh_token", where)
+        count += await _again(session, keyring, UserService.oauth_token, token, ref.context("oauth_token"), where)
+        count += await _again(session, keyring, UserService.refresh_token, refresh, ref.context("refresh_token"), where)
     count += await _rotate_named(session, keyring, slugs)
     async for area_id, token, secret in _pages(session, (Trigger.area_id,), Trigger.token, Trigger.secret):
         count += await _again(
-            session, keyring, Trigger.token, token, f"area:{area_id}|token", (Trigger.area_id == area_id,)
+            session, keyring, Trigger.token, token, contexts.hook(area_id, "token"), (Trigger.area_id == area_id,)
         )
         count += await _again(
-            session, keyring, Trigger.secret, secret, f"area:{area_id}|secret", (Trigger.area_id == area_id,)
+            session, keyring, Trigger.secret, secret, contexts.hook(area_id, "secret"), (Trigger.area_id == area_id,)
         )
     async for source_id, token, secret in _pages(session, (SourceHint.source_id,), SourceHint.token, SourceHint.secret):
-        where_hint, place = (SourceHint.source_id == source_id,), f"source:{source_id}"
-        count += await _again(session, keyring, SourceHint.token, token, f"{place}|token", where_hint)
-        count += await _again(session, keyring, SourceHint.secret, secret, f"{place}|secret", where_hint)
+        where_hint = (SourceHint.source_id == source_id,)
+        count += await _again(session, keyring, SourceHint.token, token, contexts.hint(source_id, "token"), where_hint)
+        count += await _again(
+            session, keyring, SourceHint.secret, secret, contexts.hint(source_id, "secret"), where_hint
+        )
     async for user_id, secret in _pages(session, (TwoFactor.user_id,), TwoFactor.secret):
         where_totp = (TwoFactor.user_id == user_id,)
-        count += await _again(session, keyring, TwoFactor.secret, secret, two_factor.context(user_id), where_totp)
+        count += await _again(session, keyring, TwoFactor.secret, secret, contexts.second_factor(user_id), where_totp)
     parameter = (AreaParameter.area_id, AreaParameter.variable_id)
     async for area_id, variable_id, value in _pages(session, parameter, AreaParameter.value):
-        renewed = _renewed(keyring, value, secret_context(area_id, variable_id))
+        renewed = _renewed(keyring, value, contexts.parameter(area_id, variable_id))
         if renewed:
             statement = update(AreaParameter).where(parameter[0] == area_id, parameter[1] == variable_id)
             await session.execute(statement.where(AreaParameter.value == value).values(value=renewed))
@@ -107,15 +108,15 @@ async def _rotate_texts(session: AsyncSession, keyring: Keyring) -> int:
     given = ExecutionRecord.parameters
     async for number, sealed in _pages(session, (ExecutionRecord.execution_id,), given, only=given.not_like("{%")):
         where = (ExecutionRecord.execution_id == number,)
-        count += await _again(session, keyring, given, sealed, records.context(number), where)
+        count += await _again(session, keyring, given, sealed, contexts.execution(number), where)
     async for number, key, params in _pages(session, (Source.id,), Source.key, Source.params):
-        texts = {name: _renewed(keyring, value, source_context(key, name)) or value for name, value in params.items()}
+        texts = {name: _renewed(keyring, value, contexts.source(key, name)) or value for name, value in params.items()}
         if texts != params:
             await session.execute(update(Source).where(Source.id == number).values(params=texts))
             count += sum(texts[name] != value for name, value in params.items())
     async for user_id, key, content in _pages(session, (Draft.user_id, Draft.key), Draft.content):
         token = content.get("sealed")
-        renewed = _encrypted_again(keyring, token, f"draft:{user_id}|{key}") if token else None
+        renewed = _encrypted_again(keyring, token, contexts.draft(user_id, key)) if token else None
         if renewed:
             its = (Draft.user_id == user_id, Draft.key == key)
             await session.execute(update(Draft).where(*its).values(content={"sealed": renewed}))
@@ -140,7 +141,7 @@ async def _rotate_versions(session: AsyncSession, keyring: Keyring, slugs: Mappi
             texts = config[f"{kind}_parameters"]
             for name, value in texts.items():
                 number = variables.get((kind, config[kind], name))
-                renewed = _renewed(keyring, value, secret_context(area_id, number)) if number else None
+                renewed = _renewed(keyring, value, contexts.parameter(area_id, number)) if number else None
                 if renewed:
                     texts[name] = renewed
                     changed += 1

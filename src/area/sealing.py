@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area import records
 from area.areas.parameters import sealed
-from area.areas.plans import SECRET, seal_draft, source_context
+from area.areas.plans import SECRET, seal_draft
+from area.db import contexts
 from area.db.models import AreaVersion, Draft, ExecutionRecord, Meta, Source
 from area.kit.crypto import Keyring, Undecryptable
 from area.registry import Registry
@@ -83,7 +83,7 @@ async def unseal_given(session: AsyncSession, keyring: Keyring) -> int:
     for number, parameters in rows.all():
         assert parameters is not None  # noqa: S101 - it is unlike something
         try:
-            opened = keyring.decrypt(parameters, records.context(number))
+            opened = keyring.decrypt(parameters, contexts.execution(number))
         except Undecryptable as error:
             log.error("sealing.unreadable", execution=number, error=str(error))  # noqa: TRY400
             unreadable += 1
@@ -101,7 +101,7 @@ async def _given(session: AsyncSession, keyring: Keyring) -> int:
     count = 0
     for number, parameters in rows.all():
         assert parameters is not None  # noqa: S101 - it is like something
-        sealed_again = keyring.encrypt(parameters, records.context(number))
+        sealed_again = keyring.encrypt(parameters, contexts.execution(number))
         its = update(ExecutionRecord).where(ExecutionRecord.execution_id == number)
         await session.execute(its.values(parameters=sealed_again))
         count += 1
@@ -141,7 +141,7 @@ async def _sources(session: AsyncSession, keyring: Keyring, registry: Registry) 
         declared, texts = by_name(action.params), dict(params)
         for name, value in params.items():
             if name in declared and declared[name].holds_secret(value) and not value.startswith(SECRET):
-                texts[name] = SECRET + keyring.encrypt(value, source_context(key, name))
+                texts[name] = SECRET + keyring.encrypt(value, contexts.source(key, name))
                 count += 1
         if texts != params:
             await session.execute(update(Source).where(Source.id == number).values(params=texts))

@@ -7,7 +7,8 @@ import pytest
 from tests.api.conftest import PASSWORD
 from tests.engine.conftest import rows
 
-from area.accounts import places, tickets, two_factor
+from area.accounts import places, tickets
+from area.db import contexts
 from area.kit import clock
 
 START = datetime(2026, 11, 30, 12, 0, 5, tzinfo=UTC)
@@ -149,7 +150,7 @@ async def test_the_secret_is_encrypted_and_bound_to_its_user(people, time, state
     secret, _ = await with_app(people.user, time)
     (row,) = await rows(state, "select user_id, secret from two_factor")
     assert secret not in row["secret"]
-    assert state.keyring.decrypt(row["secret"], two_factor.context(row["user_id"])) == secret
+    assert state.keyring.decrypt(row["secret"], contexts.second_factor(row["user_id"])) == secret
     begun = (await people.user.post("/api/me/two-factor/app", PROOF)).json()
     answer = await people.other.post(
         "/api/me/two-factor/app/confirm", {"setup": begun["setup"], "code": time.code(begun["secret"])}

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area import audit
 from area.accounts import alerts
 from area.accounts.views import UserView, user
+from area.db import contexts
 from area.db.models import Passkey, RecoveryCode, TwoFactor
 from area.kit import clock, crypto
 from area.kit.crypto import Keyring, Undecryptable
@@ -67,18 +68,13 @@ async def status(session: AsyncSession, settings: Settings, user: UserView) -> S
 # The app
 
 
-def context(user_id: int) -> str:
-    """What binds the secret to its account."""
-    return f"user:{user_id}|totp"
-
-
 def new_app(keyring: Keyring, user: UserView) -> Totp:
     """A new secret, which counts once `confirm` saw a code of it."""
     import pyotp
 
     secret = pyotp.random_base32()
     ends = (clock.now() + SETUP).timestamp()
-    sealed = keyring.encrypt(orjson.dumps([secret, ends]).decode(), f"user:{user.id}|totp-setup")
+    sealed = keyring.encrypt(orjson.dumps([secret, ends]).decode(), contexts.second_factor_setup(user.id))
     return Totp(
         secret=secret, uri=pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER), setup=sealed
     )
@@ -89,7 +85,7 @@ def opened(keyring: Keyring, user: UserView, setup: str) -> Totp:
     import pyotp
 
     try:
-        secret, ends = orjson.loads(keyring.decrypt(setup, f"user:{user.id}|totp-setup"))
+        secret, ends = orjson.loads(keyring.decrypt(setup, contexts.second_factor_setup(user.id)))
     except Undecryptable:
         raise Gone("This took too long. Start again.") from None
     if ends < clock.now().timestamp():
@@ -107,7 +103,7 @@ async def confirm(
     step = _step_of(secret, code)
     if step is None:
         raise Invalid.field("code", WRONG)
-    values = {"secret": keyring.encrypt(secret, context(user.id)), "last_step": step}
+    values = {"secret": keyring.encrypt(secret, contexts.second_factor(user.id)), "last_step": step}
     row = upsert(TwoFactor).values(user_id=user.id, **values)
     await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=values))
     await audit.record(session, user.id, "two_factor.app_added", f"user {user.id}", None, address)
@@ -129,7 +125,7 @@ async def check(session: AsyncSession, keyring: Keyring, user_id: int, code: str
     given = "".join(code.split()).replace("-", "").lower()[:100]
     if given.isdigit():
         row = (await session.execute(select(TwoFactor.secret).where(TwoFactor.user_id == user_id))).scalar_one_or_none()
-        step = _step_of(keyring.decrypt(row, context(user_id)), given) if row else None
+        step = _step_of(keyring.decrypt(row, contexts.second_factor(user_id)), given) if row else None
         if step is not None and await _use_step(session, user_id, step):
             return "app"
     else:

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Row, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.areas.plans import SECRET, Config, Scope, secret_context
+from area.areas.plans import SECRET, Config, Scope
+from area.db import contexts
 from area.db.models import Area, AreaConnection, AreaParameter, Component
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Conflict
@@ -43,7 +44,7 @@ def open_value(keyring: Keyring, area_id: int, variable_id: int | None, value: s
     """A stored value in clear. Raises `Undecryptable`."""
     if variable_id is None or not value.startswith(SECRET):
         return value
-    return keyring.decrypt(value.removeprefix(SECRET), secret_context(area_id, variable_id))
+    return keyring.decrypt(value.removeprefix(SECRET), contexts.parameter(area_id, variable_id))
 
 
 def open_secrets(keyring: Keyring, area_id: int, config: Config, variables: Mapping[tuple[str, str], int]) -> Config:
@@ -77,7 +78,7 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
             kept = value
             secret = name in declared and declared[name].holds_secret(value)
             if secret or value.startswith(SECRET):  # so that the mark always means what it says
-                kept = SECRET + keyring.encrypt(value, secret_context(area_id, variable_id))
+                kept = SECRET + keyring.encrypt(value, contexts.parameter(area_id, variable_id))
             stored[kind][name] = kept
             session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=kept))
     await session.flush()
@@ -91,7 +92,7 @@ def sealed(
     component = registry.action(key) if kind == "action" else registry.reaction(key)
     declared = by_name(component.params) if component else {}
     if name in declared and declared[name].holds_secret(value):
-        return SECRET + keyring.encrypt(value, secret_context(area_id, variable_id))
+        return SECRET + keyring.encrypt(value, contexts.parameter(area_id, variable_id))
     return value
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from area.db import contexts
 from area.kit import template
 from area.kit.budget import MAX_FILLED, Budget
 from area.kit.clock import BadTime, parse_delay
@@ -142,27 +143,17 @@ def parse(text: str, declared: Field) -> Any:
     return text
 
 
-def source_context(key: str, name: str) -> str:
-    """What an encrypted parameter of a source is bound to."""
-    return f"source:{key}|{name}"
-
-
 def seal_draft(keyring: Keyring, user_id: int, key: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """What somebody has typed, as it is stored."""
-    return {"sealed": keyring.encrypt(dump_json(content).decode(), f"draft:{user_id}|{key}")}
+    return {"sealed": keyring.encrypt(dump_json(content).decode(), contexts.draft(user_id, key))}
 
 
 def open_draft(keyring: Keyring, user_id: int, key: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `seal_draft`. Raises `Undecryptable`."""
     if "sealed" not in content:
         return dict(content)
-    opened: dict[str, Any] = orjson.loads(keyring.decrypt(content["sealed"], f"draft:{user_id}|{key}"))
+    opened: dict[str, Any] = orjson.loads(keyring.decrypt(content["sealed"], contexts.draft(user_id, key)))
     return opened
-
-
-def secret_context(area_id: int, variable_id: int) -> str:
-    """What an encrypted parameter is bound to."""
-    return f"area:{area_id}|{variable_id}"
 
 
 def filling_of(declared: Field, texts: Mapping[str, str]) -> Filling:

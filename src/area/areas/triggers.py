@@ -9,7 +9,8 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.areas.plans import SECRET, Config, Scope, source_context
+from area.areas.plans import SECRET, Config, Scope
+from area.db import contexts
 from area.db.models import Area, AreaHealth, HookState, Source, Trigger
 from area.db.notify import Channel
 from area.db.session import notify
@@ -46,7 +47,7 @@ async def watch(
         trigger.source_id = None
         if renew or trigger.token_hash is None:
             new_address(scope.keyring, trigger)
-            trigger.secret = scope.keyring.encrypt(new_token(), f"area:{area.id}|secret")
+            trigger.secret = scope.keyring.encrypt(new_token(), contexts.hook(area.id, "secret"))
         if action.on_subscribe is not None:
             trigger.source_id = await _subscription(session, scope.keyring, area, action, config)
     else:
@@ -68,7 +69,7 @@ def new_address(keyring: Keyring, trigger: Trigger) -> None:
     """A new unguessable webhook address; the old one is nobody's from now on."""
     token = new_token()
     trigger.token_hash = hash_token(token)
-    trigger.token = keyring.encrypt(token, f"area:{trigger.area_id}|token")
+    trigger.token = keyring.encrypt(token, contexts.hook(trigger.area_id, "token"))
 
 
 async def unsubscribe(session: AsyncSession, area_id: int) -> None:
@@ -119,7 +120,7 @@ def _sealed(keyring: Keyring, key: str, action: Action, texts: Mapping[str, str]
     """A source's parameters as they are stored."""
     declared = by_name(action.params)
     return {
-        name: SECRET + keyring.encrypt(value, source_context(key, name))
+        name: SECRET + keyring.encrypt(value, contexts.source(key, name))
         if name in declared and declared[name].holds_secret(value)
         else value
         for name, value in texts.items()

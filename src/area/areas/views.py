@@ -16,6 +16,7 @@ from area.areas.parameters import open_value
 from area.areas.plans import MASK, SECRET, Config, Scope, parse
 from area.areas.triggers import WhenOff
 from area.connections import vault
+from area.db import contexts
 from area.db.types import UtcDateTime
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.sentences import Sentence
@@ -219,8 +220,8 @@ def _webhook(scope: Scope, key: str, area: Row[Any]) -> tuple[str | None, str | 
         return None, None
     secret = None
     if area.secret and action and action.verify and action.verify.uses_secret:
-        secret = scope.keyring.decrypt(area.secret, f"area:{area.id}|secret")
-    token = scope.keyring.decrypt(area.token, f"area:{area.id}|token")
+        secret = scope.keyring.decrypt(area.secret, contexts.hook(area.id, "secret"))
+    token = scope.keyring.decrypt(area.token, contexts.hook(area.id, "token"))
     return f"{scope.base_url}/hooks/{token}", secret
 
 

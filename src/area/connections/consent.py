@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from area.db import contexts
 from area.db.models import Consent
 from area.kit import oauth2
 from area.kit.crypto import BadSignature, Keyring, SignatureExpired, Undecryptable, hash_token, new_token
@@ -91,7 +92,7 @@ async def set_out(
             user_id=user_id,
             bound_to=hash_token(bound_to),
             address=address,
-            kept=keyring.encrypt(dump_json(kept).decode(), f"consent|{number}"),
+            kept=keyring.encrypt(dump_json(kept).decode(), contexts.consent(number)),
             expires_at=func.now() + GOOD_FOR,
         )
     )
@@ -133,7 +134,7 @@ async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to:
     if row is None:
         raise Gone(LOST)
     try:
-        kept = orjson.loads(keyring.decrypt(row.kept, f"consent|{number}"))
+        kept = orjson.loads(keyring.decrypt(row.kept, contexts.consent(number)))
     except Undecryptable:
         raise Gone(LOST) from None
     return Came(

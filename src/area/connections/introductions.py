@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit
 from area.connections import registrations
+from area.db import contexts
 from area.db.models import Meta
 from area.kit.clock import now
 from area.kit.crypto import Keyring, Undecryptable
@@ -48,7 +49,9 @@ async def keep(session: AsyncSession, keyring: Keyring, slug: str, token: str, a
     if len(kept) >= MOST or sum(one.address == address for one in kept) >= MOST_OF_ONE:
         return False
     kept.append(SentToken(token=token, at=now(), address=address))
-    row.value = keyring.encrypt(orjson.dumps([one.model_dump(mode="json") for one in kept]).decode(), f"meta|{key}")
+    row.value = keyring.encrypt(
+        orjson.dumps([one.model_dump(mode="json") for one in kept]).decode(), contexts.meta(key)
+    )
     return True
 
 
@@ -94,7 +97,7 @@ def _key(slug: str) -> str:
 
 def _read(keyring: Keyring, slug: str, value: str) -> list[SentToken]:
     with suppress(Undecryptable):  # it was sent before the keys were changed, and can be sent again
-        text = keyring.decrypt(value, f"meta|{_key(slug)}") if value else ""
+        text = keyring.decrypt(value, contexts.meta(_key(slug))) if value else ""
         if text.startswith("["):
             return [SentToken.model_validate(one) for one in orjson.loads(text)]
         return [SentToken(token=text)] if text else []

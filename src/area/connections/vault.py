@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
+from area.db import contexts
 from area.db.models import CONNECTIONS, Area, AreaConnection, ConnectionState, NamedConnection, Service, UserService
 from area.db.notify import Channel
 from area.db.session import notify
@@ -37,8 +38,7 @@ class Ref(NamedTuple):
 
     def context(self, column: str) -> str:
         """What an encrypted column of it is bound to."""
-        place = f"{self.slug}#{self.number}" if self.number else self.slug
-        return f"{self.user_id}|{place}|{column}"
+        return contexts.connection(self.user_id, self.slug, self.number, column)
 
 
 def name_of(text: str) -> str:

@@ -15,6 +15,7 @@ from area.areas import parameters
 from area.areas.plans import Config, Plan, compile_config
 from area.areas.triggers import WhenOff
 from area.connections.vault import Ref
+from area.db import contexts
 from area.db.notify import Channel
 from area.engine.access import Tokens
 from area.engine.state import State
@@ -198,7 +199,7 @@ class Cache:
         )
         try:
             if row["secret"]:
-                loaded.secret = self.state.keyring.decrypt(row["secret"], f"area:{loaded.id}|secret")
+                loaded.secret = self.state.keyring.decrypt(row["secret"], contexts.hook(loaded.id, "secret"))
             loaded.plan = compile_config(self.state.registry, self._config(row))
         except Invalid as error:
             loaded.broken = str(error)

@@ -19,6 +19,7 @@ import asyncpg
 import structlog
 
 from area.connections.registrations import keys_of
+from area.db import contexts
 from area.db.away import DatabaseAwayError, asking
 from area.engine import subscriptions
 from area.engine.state import State
@@ -199,7 +200,7 @@ async def of_token(state: State, token_hash: str) -> Found | None:
     action = service and service.actions.get(row["component"])
     if not action or action.hint is None or action.hint.verify is None:
         return None  # it left the code, or has no address of its own
-    secret = state.keyring.decrypt(row["secret"], f"source:{row['id']}|secret")
+    secret = state.keyring.decrypt(row["secret"], contexts.hint(row["id"], "secret"))
     return Found(row["id"], action.service, action.hint, action.hint.verify, secret, row["watched"], row["heard"])
 
 
@@ -269,7 +270,8 @@ async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
     if row is None:
         return None
     try:
-        token, secret = (state.keyring.decrypt(row[name], f"source:{source}|{name}") for name in ("token", "secret"))
+        token = state.keyring.decrypt(row["token"], contexts.hint(source, "token"))
+        secret = state.keyring.decrypt(row["secret"], contexts.hint(source, "secret"))
     except Undecryptable:
         log.exception("hint.undecryptable", source=source)
         await pool.execute(FORGET, source)
@@ -291,15 +293,15 @@ async def _make(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
     """An address and a secret."""
     token, secret = new_token(), new_token()
     sealed = [
-        state.keyring.encrypt(value, f"source:{source}|{name}")
-        for name, value in (("token", token), ("secret", secret))
+        state.keyring.encrypt(token, contexts.hint(source, "token")),
+        state.keyring.encrypt(secret, contexts.hint(source, "secret")),
     ]
     await pool.execute(MAKE, source, hash_token(token), *sealed)
     return await _read(pool, state, source)
 
 
 async def _told(pool: asyncpg.Pool, state: State, source: int, owner: str, made: Subscription, server: str) -> None:
-    secret = None if made.secret is None else state.keyring.encrypt(made.secret, f"source:{source}|secret")
+    secret = None if made.secret is None else state.keyring.encrypt(made.secret, contexts.hint(source, "secret"))
     due = subscriptions.last_third(now(), made.expires_at) if made.expires_at else now() + AT_LEAST
     await pool.execute(TOLD, source, owner, made.id, server, made.expires_at, due, secret)
 

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from area.db import contexts
 from area.db.notify import Channel, send
 from area.db.session import Conn
 from area.engine.state import State
@@ -51,8 +52,8 @@ async def wanted(conn: "Conn | asyncpg.Pool", state: State, source: int) -> Want
     if row is None:
         return None
     area_id = row["area_id"]
-    token = state.keyring.decrypt(row["token"], f"area:{area_id}|token")
-    secret = state.keyring.decrypt(row["secret"], f"area:{area_id}|secret") if row["secret"] else ""
+    token = state.keyring.decrypt(row["token"], contexts.hook(area_id, "token"))
+    secret = state.keyring.decrypt(row["secret"], contexts.hook(area_id, "secret")) if row["secret"] else ""
     return Wanted(area_id, Hook(f"{state.settings.base_url}/hooks/{token}", secret), hash_token(token))
 
 
@@ -143,7 +144,7 @@ async def end(context: Context, action: Action, params: Any, hook: Hook, subscri
 async def keep_secret(conn: Conn, state: State, need: Wanted, made: Subscription) -> None:
     """Keep the secret that the vendor made, in place of ours."""
     if made.secret is not None:
-        secret = state.keyring.encrypt(made.secret, f"area:{need.area_id}|secret")
+        secret = state.keyring.encrypt(made.secret, contexts.hook(need.area_id, "secret"))
         await conn.execute(KEEP_SECRET, need.area_id, secret)
         await send(conn, Channel.AREA_CHANGED, str(need.area_id))
 

@@ -16,9 +16,10 @@ import orjson
 import structlog
 
 from area import notices
-from area.areas.plans import SECRET, parse, source_context
+from area.areas.plans import SECRET, parse
 from area.areas.triggers import STANDS, Lane, lane_of
 from area.connections.vault import Ref
+from area.db import contexts
 from area.db.away import is_away
 from area.db.session import Conn
 from area.engine import access
@@ -211,7 +212,7 @@ class Leases:
         """A parameter in clear. Raises `Undecryptable`."""
         if not text.startswith(SECRET) or not (declared.secret or declared.holds):
             return text
-        return self.state.keyring.decrypt(text.removeprefix(SECRET), source_context(key, declared.name))
+        return self.state.keyring.decrypt(text.removeprefix(SECRET), contexts.source(key, declared.name))
 
     def _watched(self, row: asyncpg.Record) -> Watched | None:
         name, _, service_name = row["component"].partition("\n")
