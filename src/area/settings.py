@@ -20,7 +20,6 @@ from area.kit.net import Guard
 from area.kit.oauth2 import Keys
 
 OIDC = "oidc"  # the log-in provider of AREA_OIDC_*
-WEAK_KEYS = {"secret", "changeme", "change-me", "password", "area", "default", "development", "test"}
 
 
 class Settings(BaseSettings):
@@ -108,16 +107,14 @@ class Settings(BaseSettings):
     oidc_name: str = Field("Single sign-on", description="What the button for logging in with the issuer says.")
     clients: dict[str, Keys] = Field(
         default_factory=dict,
-        description="By service, the client id and secret that its vendor knows AREA by; set each service's own variables,"
-        " `AREA_<SERVICE>_CLIENT_ID` and `AREA_<SERVICE>_CLIENT_SECRET`, such as AREA_GITHUB_CLIENT_ID; and, where it signs"
+        description="The client id and secret that a service's vendor knows AREA by, such as AREA_GITHUB_CLIENT_ID; and, where it signs"
         " webhooks with another secret, `AREA_<SERVICE>_SIGNING_SECRET`. Where it publishes news to a topic, which you have to make"
         " there, `AREA_<SERVICE>_TOPIC`, such as AREA_GOOGLE_TOPIC.",
     )
 
     servers: dict[str, str] = Field(
         default_factory=dict,
-        description="By service, the address of your own server, for services that people run themselves: set the service's own"
-        " variable, `AREA_<SERVICE>_SERVER`, such as AREA_GITLAB_SERVER.",
+        description="The address of your own server, for services that people run themselves, such as AREA_GITLAB_SERVER.",
     )
 
     @classmethod
@@ -138,7 +135,7 @@ class Settings(BaseSettings):
     @classmethod
     def _strong(cls, value: SecretStr | None) -> SecretStr | None:
         for key in value.get_secret_value().split(",") if value else []:
-            if len(key) < 32 or key.lower() in WEAK_KEYS or len(set(key)) < 8:
+            if len(key) < 32 or len(set(key)) < 8:
                 raise ValueError(
                     "each secret key needs 32 characters or more that are no default; make one with"
                     " `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"

@@ -5,6 +5,8 @@ import pytest
 from sqlalchemy import text
 
 from area import connections, rotation
+from area.connections.vault import Ref
+from area.engine.platform import UserPlatform
 from area.kit.crypto import Keyring
 from area.kit.http import Client as HttpClient
 from area.registry import Registry
@@ -157,8 +159,7 @@ async def test_testing_again_notes_how_it_fares(people, state):
 async def test_reconnecting_makes_an_expired_connection_work_and_says_so(people, state):
     await people.user.post(PATH, DOOR)
     user_id = people.ids["user"]
-    async with state.database.transaction() as session:
-        await connections.mark_expired(session, state.registry, user_id, "locker", "no longer good")
+    await UserPlatform(state, user_id, 0).connection_expired(Ref(user_id, "locker"), "no longer good", None)
     assert (await people.user.get(PATH)).json()["status"] == "expired"
     heard: list[str] = []
     listening = await asyncpg.connect(state.database.dsn)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from area import areas
 from area.areas import AreaPatch
@@ -45,6 +46,35 @@ async def test_a_new_item_runs_the_reaction_once(state, user, world):
     assert row["last_triggered_at"] is not None
     (known,) = await rows(state, "select * from hook_states where state_key <> 'source'")
     assert (known["state_key"], known["state_value"]) == ("event:a", str(execution["id"]))
+
+
+async def test_how_long_each_attempt_takes_is_measured(state, user, world):
+    def measured():
+        return (
+            REGISTRY.get_sample_value("area_execution_seconds_count"),
+            REGISTRY.get_sample_value("area_execution_seconds_sum"),
+        )
+
+    async def behave(ctx, params, attempt):
+        await asyncio.sleep(0.05)
+        if params.text == "bad":
+            raise Permanent("no")
+
+    world.behaviour = behave
+    area = await make_area(state, user, action="webhook.received", text="{{body.text}}")
+    pool = await state.database.pool()
+    number, seconds = measured()
+    async with pool.acquire() as conn, conn.transaction():
+        await accept(conn, [Offer(area.id, "", orjson.dumps({"body": {"text": text}})) for text in ("good", "bad")])
+
+    async def ended():
+        return set(await statuses(state)) == {"success", "failed"}
+
+    async with worker(state):
+        await until(ended)
+    after, took = measured()
+    assert after == number + 2
+    assert took - seconds >= 0.1
 
 
 async def test_areas_that_watch_the_same_share_one_fetch(state, user, world):

@@ -14,6 +14,11 @@ from area.cli import rooms
 from area.cli.verified import anchor
 
 FOLDER = Path("docs/reference")
+# settings that are read from a variable for each service
+NAMED = {
+    "clients": "`AREA_<SERVICE>_CLIENT_ID`, `AREA_<SERVICE>_CLIENT_SECRET`",
+    "servers": "`AREA_<SERVICE>_SERVER`",
+}
 NOTE = "<!-- Made by `make docs` from the code: don't edit. -->\n"
 
 
@@ -49,7 +54,7 @@ def _settings() -> Iterator[str]:
         description = (
             f"{field.description} One of {', '.join(f'`{one}`' for one in choices)}." if choices else field.description
         )
-        rows.append((f"`AREA_{name.upper()}`", default, description or ""))
+        rows.append((NAMED.get(name, f"`AREA_{name.upper()}`"), default, description or ""))
     yield from _table(("setting", "default", "description"), rows)
 
 

@@ -255,11 +255,6 @@ where a.user_id = :user_id and s.name = :service and coalesce(ac.connection_id, 
 """
 
 
-async def mark_expired(session: AsyncSession, registry: Registry, user_id: int, slug: str, error: str) -> None:
-    """The service no longer takes the credential: its AREAs' executions wait until it is renewed."""
-    await _mark(session, Ref(user_id, slug), connectable(registry, slug)[0], "expired", error)
-
-
 async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: str | None, error: str | None) -> None:
     """Note the status (None: as it was) of a connection that exists."""
     row = await vault.service(session, connector)

@@ -89,11 +89,6 @@ def head() -> str:
     return revisions()[-1]
 
 
-async def revise(dsn: str, message: str) -> None:
-    """Write a new migration with the differences between the models and the up-to-date database at `dsn`, to be tidied."""
-    await _run(dsn, "revision", message, rev_id=f"{len(revisions()) + 1:04}", autogenerate=True)
-
-
 def alone(current: str | None) -> list[str]:
     """The revisions between `current` and the last across which an older AREA must not go on to run."""
     return [revision for revision in ALONE if current and current < revision <= head()]

@@ -402,6 +402,7 @@ class Executor:
             return self._over(member, area, "failed", started, clock, error=text, permanent=True)
         finally:
             ATTEMPTS[outcome].inc()
+            metrics.execution_seconds.observe(time.perf_counter() - clock)
         return self._over(member, area, "success", started, clock, result=_bounded(result), recovers=area.failures > 0)
 
     async def _mark(self, member: Member, area: Loaded, started: datetime) -> Outcome | None:

@@ -103,7 +103,6 @@ _OWN = Sentence("an address of this machine itself")
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _PROTOCOL_ASSIGNMENTS = IPv6Network("2001::/23")
-_TEREDO = IPv6Network("2001::/32")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")

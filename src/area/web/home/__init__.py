@@ -31,7 +31,6 @@ HOURS = 24
 IDLE = ((0, 0),) * HOURS
 TROUBLE = ("switched_off", "failing", "waiting_for_connection", "retrying", "unavailable")
 SHOWN = attrgetter("version", "updated_at", "name", "is_active", "state", "waits_for", "last_triggered_at")
-ORDERS = ("newest", "name", "last_run", "trouble")
 
 
 @dataclass(frozen=True, slots=True)
