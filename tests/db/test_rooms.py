@@ -33,7 +33,7 @@ def test_the_two_forms_of_an_address():
 
 
 def test_pgqueuer():
-    assert holders(r"(?i)\b(from|update|into|join|import) pgqueuer|pgqueuer_|ch_pgqueuer") == {"db/queue.py"}
+    assert holders(r"(?i)\b(from|update|into|join|import) pgqueuer|ch_pgqueuer") == {"db/queue.py"}
 
 
 def test_contexts_of_encryption():
