@@ -2,6 +2,7 @@
 
 import re
 
+import asyncpg
 from playwright.async_api import expect
 
 from tests.web.conftest import arrive
@@ -204,3 +205,47 @@ async def test_what_waits_is_cancelled_one_by_one_and_together(person):
     await expect(page.get_by_text("Cancelled: 2.")).to_be_visible()
     items = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
     assert {one["status"] for one in items} == {"cancelled"}
+
+
+AGAIN = """
+with tried as (
+    insert into execution_records (execution_id, version, attempts) select id, 1, jsonb_build_array(
+        jsonb_build_object('at', started_at - interval '10 minutes', 'error', 'It was busy.', 'ms', 40),
+        jsonb_build_object('at', started_at, 'ms', 2500)) from area_executions where id = $1
+)
+update area_executions set started_at = started_at - interval '10 minutes', execution_time_ms = 605000 where id = $1
+"""
+
+
+async def test_a_run_that_was_tried_again_tells_how_long_all_of_it_took(person, session_dsn):
+    area = await hook(person, "Again")
+    await fire(person, area, {"id": 1})
+    (run,) = await over(person, area)
+    connection = await asyncpg.connect(session_dsn.replace("+asyncpg", ""))
+    await connection.execute(AGAIN, run["id"])
+    await connection.close()
+    page = person.page
+    await person.go(f"/runs/{run['id']}")
+    await expect(page.locator(".time-line .bad")).to_contain_text("40 ms")
+    await expect(page.locator(".time-line .good")).to_contain_text("2.5 s")
+    await expect(page.locator(".facts dt", has_text="Took").locator("xpath=following-sibling::dd[1]")).to_have_text(
+        "10 min 5 s"
+    )
+    await person.go(f"/runs?area={area['id']}")
+    await expect(page.locator(f"#run-{run['id']}")).to_contain_text("2")
+    await expect(page.locator(f"#run-{run['id']} .run-ms")).to_have_text("10 min 5 s")
+
+
+async def test_parameters_that_a_run_was_given_show_no_secret(person):
+    area = await waiting(person, "Given")
+    await fire(person, area, {"id": 1})
+    first = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"][0]["id"]
+    await person.api("POST", f"/api/executions/{first}/cancel")
+    given = {"method": "POST", "url": CLOSED, "headers": "X-Api-Key: hidden-from-all"}
+    made = await person.api("POST", f"/api/executions/{first}/replay", {"parameters": given})
+    page = person.page
+    await person.go(f"/runs/{made['execution_id']}")
+    await expect(page.get_by_text("This run was given its parameters directly.")).to_be_visible()
+    await expect(page.locator(".beside").get_by_text("X-Api-Key: ••••••••")).to_be_visible()
+    assert "hidden-from-all" not in await page.content()
+    await person.api("POST", f"/api/executions/{made['execution_id']}/cancel")

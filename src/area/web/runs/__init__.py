@@ -239,7 +239,8 @@ async def _show(
         reaction = scope.registry.reaction(then.reaction)
         named = labels(page, reaction)
         values["title"] = page.words(reaction.service.slug)(reaction.title) if reaction else then.reaction
-        values["written"] = written(then.reaction_parameters, named)
+        given = {name: "" for name in view.parameters or {} if name not in then.reaction_parameters}
+        values["written"] = written({**then.reaction_parameters, **given}, named)
         values["changed"] = [
             name
             for name in {**then.reaction_parameters, **area.reaction.parameters}
