@@ -274,3 +274,9 @@ async def test_an_area_that_changes_while_it_is_read_is_read_again(state, user, 
     async with state.database.transaction() as session:
         await session.execute(text("update areas set name = 'new name' where id = :id"), {"id": made.id})
     assert (await cache.area(made.id)).name == "new name"
+
+
+async def test_why_nothing_was_taken_is_said_in_the_senders_language(hooks):
+    status, answer, headers = await send(hooks, "nobodys", headers={"accept-language": "fr"})
+    assert (status, headers[b"content-language"], headers[b"vary"]) == (404, b"fr", b"accept-language")
+    assert answer["detail"].startswith("Cette adresse n’est à personne.")  # noqa: RUF001
