@@ -15,6 +15,7 @@ from area.engine.executor import Executor
 from area.engine.intake import Offer, accept
 from area.engine.lanes import Intake
 from area.engine.sources import listeners
+from area.kit.budget import MAX_EVENT
 from area.sdk import Permanent, Retry
 
 from .conftest import make_area, make_user, offer, rows, settled, statuses, until, worker
@@ -482,6 +483,31 @@ async def test_a_source_that_fails_backs_off_and_catches_up(state, user, world):
         world.poll_error = None
         await until(lambda: world.sent)
     assert world.sent[0][1] == "meanwhile"
+
+
+async def test_what_is_too_large_is_left_out_told_once_and_holds_up_nothing(state, user, world):
+    other = await make_user(state, "bob")
+    made = [await make_area(state, one) for one in (user, other)]
+    async with worker(state):
+        await first_look(state, world)
+        for identity, title in (("a", "before"), ("b", "x" * MAX_EVENT), ("c", "after")):
+            world.publish(identity, title)
+        await until(lambda: len(world.sent) == 4)
+        polls = world.polls["default"]
+        await until(lambda: world.polls["default"] >= polls + 3)  # each look finds it again
+    assert sorted(title for _, title in world.sent) == ["after", "after", "before", "before"]
+    assert set(await statuses(state)) == {"success"}
+    told = await rows(state, "select * from notices order by area_id")
+    assert [(one["user_id"], one["area_id"]) for one in told] == [(user, made[0].id), (other, made[1].id)]
+    for one, area in zip(told, made, strict=True):
+        assert one["title"] == f"{area.name} left out an event"
+        assert "and an event may have 1,048,576" in one["body"]
+        assert "Others still start it." in one["body"]
+        async with state.database.sessions() as session:
+            view = await areas.get(session, control.scope(state), one["user_id"], area.id)
+        assert (view.state, view.triggered_count) == ("healthy", 2)
+    (source,) = await rows(state, "select failures from sources")
+    assert source["failures"] == 0
 
 
 async def test_one_of_two_workers_runs_each_execution(state, user, world):

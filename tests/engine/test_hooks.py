@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import re
 
 import orjson
 import pytest
@@ -14,6 +15,7 @@ from area.engine import control
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.hooks import MAX_BODY, Hooks, answers
+from area.kit.budget import MAX_EVENT
 from area.kit.problems import Invalid
 from area.settings import Settings
 
@@ -198,6 +200,34 @@ async def test_413_by_length_and_by_counting(state, user, hooks):
     assert (await send(hooks, made.webhook_url, b"x" * (MAX_BODY + 1), chunks=7))[0] == 413
     status, answer, _ = await send(hooks, made.webhook_url, b'"' + b"x" * (MAX_BODY - 2) + b'"')
     assert (status, answer["duplicate"]) == (202, False)
+
+
+async def test_413_for_an_event_that_becomes_larger_than_its_body(state, user, hooks):
+    """The body is within its limit; what is picked of it is kept a second time."""
+    made = await make_area(
+        state, user, action="webhook.received", action_parameters={"pick": "@"}, text="{{query.padding}}"
+    )
+
+    async def filled(size, padding=0):
+        url = f"{made.webhook_url}?padding={'x' * (1 + padding)}"
+        return await send(hooks, url, orjson.dumps({"text": "y" * size}), {"content-type": "application/json"})
+
+    status, answer, _ = await filled(MAX_EVENT // 2)
+    assert (status, answer["title"]) == (413, "Too large")
+    told = re.fullmatch(
+        r"This event has ([\d,]+) bytes, and an event may have 1,048,576. Send less, or choose a part of it.",
+        answer["detail"],
+    )
+    around = int(told[1].replace(",", "")) - MAX_EVENT  # what isn't the text
+    half, odd = divmod(MAX_EVENT - around, 2)
+    assert (await filled(half, odd + 1))[0] == 413
+    assert await rows(state) == []
+    assert await rows(state, "select triggered_count from areas") == [{"triggered_count": 0}]
+    status, answer, _ = await filled(half, odd)
+    assert status == 202
+    (row,) = await rows(state)
+    assert row["id"] == answer["execution_id"]
+    assert len(orjson.loads(row["trigger_data"])["body"]["text"]) == half
 
 
 async def test_429_when_flooding(state, user, hooks, tmp_path):
