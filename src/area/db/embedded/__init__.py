@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
 
+from area.db import keeper
 from area.db.embedded.account import account_of
 from area.db.embedded.cluster import prepare_cluster
 from area.db.embedded.errors import EmbeddedError
@@ -178,4 +179,4 @@ def _keep(data_dir: Path) -> "subprocess.Popen[bytes] | None":
 
 
 def _keeper_command(data_dir: Path, lock: int) -> list[str]:
-    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(data_dir), str(lock)]
+    return [sys.executable, "-I", "-S", keeper.__file__, str(data_dir), str(lock)]
