@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from area.engine.executor import HELD
+from area.engine.execution.executor import HELD
 from area.engine.intake import BULK, NORMAL, Offer, accept
 from area.hooks import FLOOD_BURST
 
@@ -68,7 +68,7 @@ async def test_a_flood_holds_nobody_else_up(state, world, user, seconds, usual, 
         assert statistics.median(overtook) <= usual
         assert max(overtook) < FEW
         if seconds:  # they would not end in time; what is left of them is handed back
-            for task in list(one.executor._running.values()):
+            for task in [running.task for running in one.executor.running]:
                 task.cancel()
 
 
@@ -88,7 +88,7 @@ async def test_an_event_committed_together_with_a_flood_is_seen_among_it(state, 
     async with worker(state) as one:
         await until(lambda: one.executor.held > 500)
         await until(lambda: world.sent, 50)
-        for task in list(one.executor._running.values()):
+        for task in [running.task for running in one.executor.running]:
             task.cancel()
 
 
@@ -113,5 +113,5 @@ async def test_a_flood_from_one_poll_holds_nobody_else_up(state, world, user, ca
             print(f"\n  one look that brings 10,000: another user's events took {took} s, {overtook} overtook them")
         assert statistics.median(overtook) <= 2 * USER_SLOTS
         assert max(overtook) < FEW
-        for task in list(one.executor._running.values()):
+        for task in [running.task for running in one.executor.running]:
             task.cancel()

@@ -10,8 +10,9 @@ from prometheus_client import REGISTRY
 
 from area import areas
 from area.areas import AreaPatch
-from area.engine import control, executor, load
-from area.engine.executor import Executor
+from area.engine import control, load
+from area.engine.execution import executor
+from area.engine.execution.executor import Executor
 from area.engine.intake import Offer, accept
 from area.engine.lanes import Intake
 from area.engine.sources import listeners

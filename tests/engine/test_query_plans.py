@@ -7,7 +7,8 @@ import pytest
 
 from area import notices
 from area.db import queue
-from area.engine import cache, delivery, executor, hints, intake, nudges, recorder, watch
+from area.engine import cache, delivery, hints, intake, nudges, watch
+from area.engine.execution import executor, recorder
 from area.engine.sources import leases, life, turns
 from area.runs import history
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import asyncpg
 import orjson
@@ -27,6 +27,7 @@ from area.sdk import OAuth2
 log = structlog.get_logger()
 
 TTL = 60.0  # seconds that a cached entry is believed without a word from the database
+KNOWN = ("id", "user_id", "name", "active", "available", "version", "timezone", "failures", "when_off")
 LARGEST = 50_000  # entries
 
 LOAD = """
@@ -56,9 +57,9 @@ where c.user_id = $1 and s.name = $2 and c.connection_id = $3
 """
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Loaded:
-    """An AREA as the engine runs it. `plan` is None, and `broken` says why, when its configuration can't be used."""
+    """An AREA as the engine knows it: `Runnable`, or `Broken`."""
 
     id: int
     user_id: int
@@ -68,10 +69,32 @@ class Loaded:
     version: int
     timezone: str
     failures: int
-    secret: str
-    plan: Plan | None
-    broken: str = ""
+    secret: str = ""
     when_off: WhenOff = "retry"
+
+
+@dataclass(slots=True, kw_only=True)
+class Runnable(Loaded):
+    """An AREA with its configuration compiled."""
+
+    plan: Plan
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether its reaction may be called again when it is not known whether it was done."""
+        return self.plan.reaction.on_crash == "retry"
+
+    @property
+    def reaction_ref(self) -> Ref:
+        """The connection that its reaction uses, if it uses one."""
+        return Ref(self.user_id, self.plan.reaction.service.slug, self.plan.reaction_connection)
+
+
+@dataclass(slots=True, kw_only=True)
+class Broken(Loaded):
+    """An AREA whose configuration can't be used, and why."""
+
+    reason: str
 
 
 @dataclass(slots=True)
@@ -93,15 +116,15 @@ class Cache:
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.state)
-        self._areas: Remembered[int, Loaded | None] = Remembered(LARGEST, TTL)
+        self._areas: Remembered[int, Runnable | Broken | None] = Remembered(LARGEST, TTL)
         self._addresses: Remembered[str, int] = Remembered(LARGEST, TTL)
         self._connections: Remembered[Ref, Connection] = Remembered(LARGEST, TTL)
 
-    async def area(self, area_id: int) -> Loaded | None:
+    async def area(self, area_id: int) -> Runnable | Broken | None:
         """One AREA, or None when it is gone."""
         return (await self.areas([area_id]))[area_id]
 
-    async def areas(self, ids: Iterable[int]) -> Mapping[int, Loaded | None]:
+    async def areas(self, ids: Iterable[int]) -> Mapping[int, Runnable | Broken | None]:
         """Several, in one query for those that aren't known."""
         wanted = set(ids)
         found = self._areas.known(wanted)
@@ -115,7 +138,7 @@ class Cache:
                     keep(area_id, found[area_id])
         return found
 
-    async def area_as_it_was(self, area_id: int, version: int) -> Loaded | None:
+    async def area_as_it_was(self, area_id: int, version: int) -> Runnable | Broken | None:
         """An AREA with an earlier version of its configuration."""
         pool = await self.state.database.pool()
         row = await pool.fetchrow(LOAD, [area_id], version)
@@ -183,30 +206,17 @@ class Cache:
         self._connections.clear()
         self.tokens.forget_all()
 
-    def _load(self, row: asyncpg.Record) -> Loaded:
-        loaded = Loaded(
-            id=row["id"],
-            user_id=row["user_id"],
-            name=row["name"],
-            active=row["active"],
-            available=row["available"],
-            version=row["version"],
-            timezone=row["timezone"],
-            failures=row["failures"],
-            secret="",
-            plan=None,
-            when_off=row["when_off"],
-        )
+    def _load(self, row: asyncpg.Record) -> Runnable | Broken:
+        known: dict[str, Any] = {name: row[name] for name in KNOWN}
         try:
             if row["secret"]:
-                loaded.secret = self.state.keyring.decrypt(row["secret"], contexts.hook(loaded.id, "secret"))
-            loaded.plan = compile_config(self.state.registry, self._config(row))
+                known["secret"] = self.state.keyring.decrypt(row["secret"], contexts.hook(row["id"], "secret"))
+            return Runnable(**known, plan=compile_config(self.state.registry, self._config(row)))
         except Invalid as error:
-            loaded.broken = str(error)
+            return Broken(**known, reason=str(error))
         except Undecryptable as error:
-            log.exception("area.undecryptable", area=loaded.id)
-            loaded.broken = str(error)
-        return loaded
+            log.exception("area.undecryptable", area=row["id"])
+            return Broken(**known, reason=str(error))
 
     def _config(self, row: asyncpg.Record) -> Config:
         """The stored configuration with its secrets in clear."""

@@ -16,8 +16,8 @@ from area.db.notify import Channel, listen
 from area.db.session import WORKER
 from area.engine.cache import Cache
 from area.engine.delivery import Delivery, Say, as_written
-from area.engine.executor import Executor
-from area.engine.recorder import Recorder
+from area.engine.execution.executor import Executor
+from area.engine.execution.recorder import Recorder
 from area.engine.sources import Sources
 from area.engine.state import State
 from area.engine.watch import Watch

@@ -2,11 +2,10 @@
 
 import orjson
 
-from area.areas.plans import Plan
 from area.connections.vault import Ref
 from area.doors.body import Allowance, read
 from area.engine import access
-from area.engine.cache import Cache, Loaded
+from area.engine.cache import Broken, Cache, Runnable
 from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer
 from area.engine.lanes import Intake
 from area.engine.state import State
@@ -61,12 +60,12 @@ class Areas:
             headers.append((b"access-control-allow-origin", b"*"))
         return status, text, headers
 
-    async def _taken(self, scope: Scope, receive: Receive, area: Loaded) -> Answer:
+    async def _taken(self, scope: Scope, receive: Receive, area: Runnable | Broken) -> Answer:
         rate = float(self._state.settings.webhook_rate)
         if not self._addresses.take(area.id, rate, rate * BURST):
             return problem(429, Sentence("Too many requests to this address."), later(1))
-        plan, off = area.plan, not (area.active and area.available)
-        if plan is None or plan.action.verify is None or (off and area.when_off == "retry"):
+        off = not (area.active and area.available)
+        if isinstance(area, Broken) or area.plan.action.verify is None or (off and area.when_off == "retry"):
             return problem(503, OFF, later(OFF_RETRY_AFTER))
         pause = self._state.load.pause(area.user_id, self._state.settings.longest_wait)
         if pause:
@@ -75,13 +74,14 @@ class Areas:
             )
         with self._held.of(area.user_id) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
-            reply = plan.action.handshake(request) if plan.action.handshake else None
+            handshake = area.plan.action.handshake
+            reply = handshake(request) if handshake else None
             if reply is not None:
                 return replied(reply)
-            return await self._accept(area, plan, plan.action.verify, request, off=off)
+            return await self._accept(area, area.plan.action.verify, request, off=off)
 
-    async def _accept(self, area: Loaded, plan: Plan, verify: Verify, request: Request, *, off: bool) -> Answer:
-        service = plan.action.service
+    async def _accept(self, area: Runnable, verify: Verify, request: Request, *, off: bool) -> Answer:
+        plan, service = area.plan, area.plan.action.service
         try:
             secret = secret_of(self._state, service, client=True) if verify.uses_client_secret else area.secret
             verify.check(request, secret, plan.params)
@@ -117,11 +117,11 @@ class Areas:
             return (200 if one.known else 202), b'{"execution_id":%b,"duplicate":%b}' % (number, known), []
         return 202, orjson.dumps({"execution_ids": [one.execution_id for one in accepted]}), []
 
-    def _asked(self, scope: Scope, area: Loaded) -> Answer:
+    def _asked(self, scope: Scope, area: Runnable | Broken) -> Answer:
         """HEAD and OPTIONS start nothing: some vendors try an address by the first, and browsers ask by the second whether they
         may send to it. That anybody may is what the address is for; no cookie counts here.
         """
-        handshake = area.plan.action.handshake if area.plan else None
+        handshake = area.plan.action.handshake if isinstance(area, Runnable) else None
         reply = handshake(request_of(scope, b"", self._state.settings.base_url)) if handshake else None
         if reply is not None:
             return replied(reply)

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -15,12 +14,13 @@ from area.db.away import is_away
 from area.db.notify import Channel, send
 from area.db.types import naive_utc
 from area.engine import metrics
-from area.engine.intake import LaterJob, enqueue_later
+from area.engine.execution.outcome import Outcome
+from area.engine.intake import enqueue_later
 from area.engine.state import State
 from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json
 from area.notices import notify_switched_off
-from area.records import KEEP, PLAIN, RECORDS, RunRecord, Status, as_rows
+from area.records import KEEP, PLAIN, RECORDS, RunRecord, as_rows
 
 log = structlog.get_logger()
 
@@ -54,29 +54,6 @@ FAILED = (
 )
 RECOVERED = "update area_health set failures = 0, reason = null where area_id = any($1::int[]) and failures > 0"
 DONE_JOBS = "delete from execution_jobs where execution_id = any($1::bigint[])"
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one execution in one attempt. `result` is what the reaction returned, `record` what is kept of it, if that needs
-    a row; `started` is when its first attempt began, None when there was none; `later` is the job that it waits for, when it is
-    not over.
-    """
-
-    execution_id: int
-    area_id: int
-    user_id: int
-    status: Status
-    result: Any
-    record: RunRecord | None
-    error: str | None
-    started: datetime | None
-    completed: datetime | None
-    ms: int | None
-    own_job: bool = False
-    recovers: bool = False
-    permanent: bool = False
-    later: LaterJob | None = None
 
 
 @dataclass

@@ -1,0 +1,273 @@
+"""A worker's jobs: claimed, read, attempted, and recorded.
+
+The members of a group run side by side. One that must wait (a retry, a delay, a parked connection) leaves the group with a job of its own,
+so that it holds nobody up. A group that is found again after a crash skips what is recorded already.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import structlog
+
+from area.db import queue
+from area.db.away import patiently
+from area.db.queue import Job
+from area.db.types import naive_utc
+from area.engine import metrics
+from area.engine.cache import Broken, Cache, Runnable
+from area.engine.execution import fairness
+from area.engine.execution.attempt import START, UNKNOWN, Means, attempt, retry_later
+from area.engine.execution.outcome import Outcome, crowded, leave, over
+from area.engine.execution.recorder import Recorder
+from area.engine.execution.running import Member, Registry, Running
+from area.engine.state import State
+from area.kit.clock import now
+from area.kit.fair import user, working_for
+from area.kit.sentences import Sentence
+from area.records import RunRecord
+from area.sdk import Retry
+
+log = structlog.get_logger()
+
+FRESH = timedelta(seconds=1)  # a job this young can't have been cancelled, switched off or interrupted before
+ATTEMPT_LIMIT = 150.0  # seconds, whatever the reaction's own limits
+SHOW_RUNNING_AFTER = 0.25  # seconds; shorter runs go from pending to their end in one write
+HELD = 512  # executions that a worker holds in memory
+
+# what has left its group has a job of its own
+RECHECK = (
+    "select id, status, started_at from area_executions e where id = any($1::bigint[]) and status in ('pending', 'running')"
+    " and not exists (select from execution_jobs j where j.execution_id = e.id)"
+)
+OWN = (
+    "select e.id, e.area_id, e.status, e.started_at, e.trigger_data, j.reason, to_jsonb(r) as record from area_executions e"
+    " join execution_jobs j on j.execution_id = e.id left join execution_records r on r.execution_id = e.id"
+    " where e.id = $1 and j.job_id = $2"
+)
+
+
+@dataclass
+class Executor:
+    """Runs jobs of one worker."""
+
+    state: State
+    cache: Cache
+    recorder: Recorder
+    held: int = 0
+    stopping: bool = False
+    running: Registry = field(default_factory=Registry)
+    _claims: dict[int, int] = field(default_factory=dict)  # how many executions each job holds
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _means: Means = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._room.set()
+        self._means = Means(self.state, self.cache, fairness.Slots(self.state.settings.max_running))
+
+    async def room(self) -> None:
+        """Wait until the worker may claim more."""
+        await self._room.wait()
+
+    def claimed(self, jobs: Sequence[Job]) -> None:
+        """Count what these jobs hold, at once: before they begin the worker would claim far more than it has room for."""
+        for job in jobs:
+            if job.id not in self._claims:
+                self._claims[job.id] = (job.payload or b"").count(b"\n") + 1
+                self.held += self._claims[job.id]
+        if self.held >= HELD:
+            self._room.clear()
+
+    def _let_go(self, job: Job) -> None:
+        self.held -= self._claims.pop(job.id, 0)
+        if self.held < HELD:
+            self._room.set()
+
+    # Jobs
+
+    async def execute(self, job: Job) -> None:
+        """Run a job: the entry points of the queue.
+
+        1. Read its executions: of a group they stand in the job, with their events; of one that waited by itself, in the database.
+        2. Of a job that is not fresh, leave out what is over, and find out what was interrupted.
+        3. Look up their AREAs, all in one query.
+        4. Attempt them side by side.
+        5. Wait until what became of them is durable; then the job is done.
+        """
+        try:
+            await self._run_all(await self._group(job))
+        finally:
+            self._let_go(job)
+
+    async def later(self, job: Job) -> None:
+        """The same for one execution that waited by itself."""
+        try:
+            await self._run_all(await self._single(job))
+        finally:
+            self._let_go(job)
+
+    async def _group(self, job: Job) -> list[Member]:
+        members = []
+        for line in (job.payload or b"").split(b"\n"):
+            execution_id, area_id, data = line.split(b" ", 2)
+            event = orjson.loads(data) if data else None
+            members.append(Member(int(execution_id), int(area_id), event, len(data)))
+        return members if datetime.now(UTC) - job.created <= FRESH else await self._recheck(job, members)
+
+    async def _single(self, job: Job) -> list[Member]:
+        pool = await patiently(self.state.database.pool)
+        row = await patiently(lambda: pool.fetchrow(OWN, int(job.payload or b"0"), job.id))
+        if row is None or row["status"] not in ("pending", "running"):
+            return []  # superseded by a newer job, cancelled, or over
+        record = RunRecord.read(row["record"], row["status"])
+        member = Member(
+            execution_id=row["id"],
+            area_id=row["area_id"],
+            data=orjson.loads(row["trigger_data"]) if row["trigger_data"] else {},
+            size=len(row["trigger_data"] or ""),
+            own=True,
+            reason=row["reason"],
+            record=record,
+            was_running=row["status"] == "running",
+        )
+        if record.attempts or member.was_running:
+            member.started = row["started_at"].replace(tzinfo=UTC)
+        picks = await patiently(lambda: queue.picks(pool, job.id))
+        member.interrupted = picks > 1 or member.was_running
+        member.interruptions = record.interruptions + max(picks - 1, int(member.was_running))
+        return [member]
+
+    async def _recheck(self, job: Job, members: list[Member]) -> list[Member]:
+        """What of a group that waited, or was found again, is still to be done."""
+        pool = await patiently(self.state.database.pool)
+        picks = await patiently(lambda: queue.picks(pool, job.id))
+        ids = [member.execution_id for member in members]
+        rows = {row["id"]: row for row in await patiently(lambda: pool.fetch(RECHECK, ids))}
+        left = []
+        for member in members:
+            row = rows.get(member.execution_id)
+            if row is None:
+                continue
+            member.was_running = row["status"] == "running"
+            member.started = row["started_at"].replace(tzinfo=UTC) if member.was_running else None
+            member.interrupted = picks > 1 or member.was_running
+            member.interruptions = max(picks - 1, int(member.was_running))
+            left.append(member)
+        return left
+
+    async def _run_all(self, members: Sequence[Member]) -> None:
+        if not members:
+            return
+        loaded = await patiently(lambda: self.cache.areas([member.area_id for member in members]))
+        if len(members) == 1:
+            batches = [await self._run(members[0], loaded[members[0].area_id])]
+        else:
+            batches = await asyncio.gather(*(self._run(member, loaded[member.area_id]) for member in members))
+        for batch in {batch for batch in batches if batch is not None}:
+            await asyncio.shield(batch)
+
+    # One execution
+
+    async def _run(self, member: Member, area: Runnable | Broken | None) -> "asyncio.Future[None] | None":
+        """Attempt it; returns what is done once the outcome is durable. None if the AREA is deleted, and its log with it."""
+        task = asyncio.current_task()
+        if area is None or task is None:
+            return None
+        running = Running(member, area.user_id, task)
+        self.running.add(running)
+        try:
+            try:
+                with working_for(user(area.user_id)):
+                    outcome = await attempt(self._means, running, area)
+            except asyncio.CancelledError:
+                task.uncancel()  # what follows is to be done all the same
+                outcome = await self._ended(running, area)
+            except Exception as error:  # else the job would be dropped, and the execution would wait for ever
+                log.exception("executor.bug", execution=member.execution_id, area=area.id)
+                text = Sentence(
+                    "AREA met an error of its own (%(kind)s); the server's log has it.", kind=type(error).__name__
+                )
+                outcome = over(member, area, "failed", now(), error=text, permanent=True)
+            self.running.remove(running)  # what became of it is written, whoever cancels
+            if not member.own:
+                self.state.load.done(area.user_id)
+            return self.recorder.record(outcome)
+        finally:
+            self.running.remove(running)
+
+    async def _ended(self, running: Running, area: Runnable | Broken) -> Outcome:
+        """What becomes of an attempt that was ended from outside: by its user, by the limit, or because the worker stops."""
+        member, moment = running.member, now()
+        called = running.clock is not None
+        match running.ended:
+            case "overdue" if isinstance(area, Runnable):
+                text = Sentence("No answer within %(number)s seconds.", number=f"{ATTEMPT_LIMIT:.0f}")
+                return await retry_later(self._means, running, area, Retry(text, unsure=True))
+            case "crowded":
+                return crowded(member, area)
+            case "cancelled":
+                text = Sentence("Cancelled while it ran; it may have been done.")
+                return over(member, area, "cancelled", moment, error=text)
+        if isinstance(area, Runnable) and not area.repeatable and called:
+            return over(member, area, "failed", moment, error=UNKNOWN)
+        return leave(member, area, moment, "handed_back")
+
+    # From outside
+
+    def cancel(self, execution_id: int) -> None:
+        """Its user cancelled it."""
+        running = self.running.get(execution_id)
+        if running is not None:
+            running.end("cancelled")
+
+    async def make_room(self) -> None:
+        """Send away what fills the worker while others wait, for as long as it runs."""
+        await fairness.make_room(self.state, self.cache, self.running, self._room)
+
+    async def show_running(self) -> None:
+        """Every so often, mark in the log what has been running for a while, and end what runs too long."""
+        while True:
+            await asyncio.sleep(SHOW_RUNNING_AFTER)
+            metrics.running.set(sum(running.clock is not None for running in self.running))
+            for running in self.running.called_for(ATTEMPT_LIMIT):
+                if running.ended is None:
+                    running.end("overdue")
+            try:
+                async with self.recorder.writing:  # else what has left by then to wait would be marked after it
+                    await self._show()
+            except Exception as error:  # noqa: BLE001 - they are marked at the next look
+                log.warning("show_running.failed", error=str(error), kind=type(error).__name__)
+
+    async def _show(self) -> None:
+        """Mark as running what has been for a while, and is not shown so yet."""
+        slow = [running for running in self.running.called_for(SHOW_RUNNING_AFTER) if not running.shown]
+        if not slow:
+            return
+        ids = [running.member.execution_id for running in slow]
+        firsts = [naive_utc(running.first) for running in slow if running.first is not None]
+        owners = {running.member.execution_id: running.owner for running in slow}
+        pool = await self.state.database.pool()
+        for row in await pool.fetch(START, ids, firsts):
+            self.recorder.changed(owners[row[0]], row[0])
+        for running in slow:
+            running.shown = True
+
+    async def stop(self, grace: float) -> None:
+        """Let what runs finish for `grace` seconds, then hand the rest back."""
+        self.stopping = True
+        self._room.set()  # whoever waits for room is to see that it stops
+        end = time.monotonic() + grace
+        while len(self.running) and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        for running in self.running:
+            running.task.cancel()
+        await _until(lambda: not len(self.running) and not self.held, 1.5)
+
+
+async def _until(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        await asyncio.sleep(0.02)

@@ -1,0 +1,155 @@
+"""What becomes of an execution: it is over, or it waits with a job of its own. The decision is a value; `recorder` writes it."""
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from area.engine.cache import Loaded
+from area.engine.execution.running import Member
+from area.engine.intake import BULK, LaterJob
+from area.kit.clock import now
+from area.kit.sentences import Sentence
+from area.kit.text import dump_json
+from area.records import PLAIN, Attempt, Reason, RunRecord, Status
+from area.sdk import Retry
+
+MAX_ATTEMPTS = 16
+LONGEST_PAUSE = timedelta(hours=4)
+MAX_RESULT = 64 * 1024  # bytes of a reaction's result that are kept
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one execution in one attempt.
+
+    `result` is what the reaction returned, `record` what is kept of it, if that needs a row; `started` is when its first attempt began,
+    None when there was none; `later` is the job that it waits for, when it is not over.
+    """
+
+    execution_id: int
+    area_id: int
+    user_id: int
+    status: Status
+    result: Any
+    record: RunRecord | None
+    error: str | None
+    started: datetime | None
+    completed: datetime | None
+    ms: int | None
+    own_job: bool = False
+    recovers: bool = False
+    permanent: bool = False
+    later: LaterJob | None = None
+
+
+def over(
+    member: Member,
+    area: Loaded,
+    status: Status,
+    started: datetime,
+    clock: float | None = None,
+    *,
+    error: str | None = None,
+    result: Any = None,
+    permanent: bool = False,
+) -> Outcome:
+    """It is over. `started` and `clock` (of `time.perf_counter`) are when this attempt began; `permanent`: it would fail again."""
+    completed = now()
+    ms = _since(clock) if clock is not None else 0
+    record = _with_version(member, area)
+    if status == "failed" or (status == "success" and record.attempts):
+        record.attempts.append(Attempt(at=started, error=error, ms=ms))
+    if member.started is not None:
+        ms = round((completed - member.started).total_seconds() * 1000)
+    return Outcome(
+        execution_id=member.execution_id,
+        area_id=area.id,
+        user_id=area.user_id,
+        status=status,
+        result=_bounded(result),
+        record=None if status == "success" and not member.own and record == PLAIN else record,
+        error=error,
+        started=member.started or started,
+        completed=completed,
+        ms=ms,
+        own_job=member.own,
+        recovers=status == "success" and area.failures > 0,
+        permanent=permanent,
+    )
+
+
+def leave(
+    member: Member, area: Loaded, due: datetime, reason: Reason, *, error: str | None = None, priority: int = 0
+) -> Outcome:
+    """It waits until `due` with a job of its own."""
+    return Outcome(
+        execution_id=member.execution_id,
+        area_id=area.id,
+        user_id=area.user_id,
+        status="pending",
+        result=None,
+        record=_with_version(member, area),
+        error=error,
+        started=member.started,
+        completed=None,
+        ms=None,
+        later=LaterJob(member.execution_id, due, reason, priority),
+    )
+
+
+def crowded(member: Member, area: Loaded) -> Outcome:
+    """It makes room for other users', and comes after them."""
+    due = now() + timedelta(seconds=random.uniform(1, 30))  # noqa: S311 - spreads load
+    return leave(member, area, due, "crowded", priority=BULK - 1)
+
+
+def again(member: Member, area: Loaded, started: datetime, clock: float, error: Retry, *, repeatable: bool) -> Outcome:
+    """It is tried again later, or given up: after so many attempts, or when it may have been done and is not `repeatable`."""
+    if error.unsure and not repeatable:
+        text = Sentence("%(error)s Whether it was done is not known.", error=error)
+        return over(member, area, "failed", started, clock, error=text, permanent=True)
+    record = member.record
+    number = len(record.attempts) - record.interruptions + 1
+    if number >= MAX_ATTEMPTS:
+        text = Sentence("Given up after %(number)s attempts. The last one: %(error)s", number=number, error=error)
+        return over(member, area, "failed", started, clock, error=text, permanent=True)
+    record.attempts.append(Attempt(at=started, error=str(error), ms=_since(clock)))
+    record.state = error.state or record.state
+    member.started = member.started or started
+    pause = pause_after(number, error.after)
+    due = now() + pause
+    if error.parks:
+        due = now() + (error.after or max(pause, timedelta(seconds=30)))
+    time_of_day = f"{due:%Y-%m-%d %H:%M:%S}"
+    text = Sentence("%(error)s Next attempt at %(time)s UTC.", error=error, time=time_of_day)
+    return leave(member, area, due, "retry", error=text)
+
+
+def pause_after(number: int, asked: timedelta | None) -> timedelta:
+    """Before the next attempt after `number` failed ones: what the vendor asked for, else full jitter from 1 s to hours."""
+    if asked:
+        return asked + timedelta(seconds=random.uniform(0, min(5, asked.total_seconds() / 10)))  # noqa: S311 - jitter
+    most = min(LONGEST_PAUSE.total_seconds(), 2.0**number)
+    return timedelta(seconds=max(1.0, random.uniform(0, most)))  # noqa: S311 - jitter
+
+
+def _since(clock: float) -> int:
+    return round((time.perf_counter() - clock) * 1000)
+
+
+def _with_version(member: Member, area: Loaded) -> RunRecord:
+    if not member.record.as_it_was:
+        member.record.version = area.version
+    return member.record
+
+
+def _bounded(result: Any) -> Any:
+    value = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    if value is None:
+        return None
+    size = len(dump_json(value))
+    return value if size <= MAX_RESULT else {"truncated": f"The result was {size:,} bytes, more than is kept."}

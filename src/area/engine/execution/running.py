@@ -1,0 +1,87 @@
+"""What a worker remembers of each execution while it has it."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from area.kit.budget import Budget
+from area.records import Reason, RunRecord
+
+
+@dataclass(slots=True)
+class Member:
+    """One execution to attempt; `own` when the job is its own, for a `reason`.
+
+    `size` is of its event, in bytes; all that the user's expressions do with it draws from `budget`. `started` is when its first attempt
+    began, if it had one. `interruptions` are the attempts that ended because their worker did, the last one included.
+    """
+
+    execution_id: int
+    area_id: int
+    data: Any
+    size: int = 0
+    budget: Budget = field(default_factory=Budget)
+    own: bool = False
+    reason: Reason | None = None
+    record: RunRecord = field(default_factory=RunRecord)
+    started: datetime | None = None
+    interrupted: bool = False
+    interruptions: int = 0
+    was_running: bool = False
+
+
+@dataclass(slots=True)
+class Running:
+    """An execution whose attempt has begun in this worker.
+
+    `first` is when the execution's first attempt began and `clock` since when this one runs, by `time.perf_counter`; both are set once the
+    reaction is called. `ended` says why somebody ended its task.
+    """
+
+    member: Member
+    owner: int
+    task: "asyncio.Task[Any]"
+    waits_for_slot: bool = False
+    first: datetime | None = None
+    clock: float | None = None
+    shown: bool = False
+    ended: Literal["cancelled", "crowded", "overdue"] | None = None
+
+    def end(self, why: Literal["cancelled", "crowded", "overdue"]) -> None:
+        """End its attempt; the first who says why is right."""
+        self.ended = self.ended or why
+        self.task.cancel()
+
+
+class Registry:
+    """The executions that run in this worker, by their ids."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, Running] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Running]:
+        return iter([*self._all.values()])
+
+    def get(self, execution_id: int) -> Running | None:
+        """The execution, if it runs here."""
+        return self._all.get(execution_id)
+
+    def add(self, running: Running) -> None:
+        """Its attempt begins."""
+        self._all[running.member.execution_id] = running
+
+    def remove(self, running: Running) -> None:
+        """What became of it is decided. May be called again."""
+        if self._all.get(running.member.execution_id) is running:
+            del self._all[running.member.execution_id]
+
+    def called_for(self, seconds: float) -> list[Running]:
+        """Those whose reaction was called so long ago, or longer."""
+        latest = time.perf_counter() - seconds
+        return [one for one in self if one.clock is not None and one.clock < latest]
