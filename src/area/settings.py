@@ -23,98 +23,98 @@ OIDC = "oidc"  # the log-in provider of AREA_OIDC_*
 
 
 class Settings(BaseSettings):
-    """Read once at start; a value that can't be used stops the start with a sentence."""
+    """Read once at start; AREA refuses to start with an invalid value, and says why."""
 
     model_config = SettingsConfigDict(env_prefix="AREA_", env_file=".env", extra="ignore", frozen=True)
 
     database_url: str | None = Field(
         None,
-        description="PostgreSQL 15 or later, as postgresql://user:password@host/database. Unset: the embedded one.",
+        description="PostgreSQL 15 or later, as postgresql://user:password@host/database. Default: the embedded one.",
     )
     data_dir: Path = Field(
-        Path("data"), description="Where the embedded database, the secret key and uploaded icons are kept."
+        Path("data"), description="Directory of the embedded database, the secret key and uploaded icons."
     )
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
     public_url: str | None = Field(
-        None, description="The address that users and webhook senders reach AREA at. Unset: http://host:port."
+        None, description="The URL where users and webhook senders reach AREA. Default: http://host:port."
     )
     allowed_hosts: str = Field(
         "",
-        description="Comma-separated names that AREA answers to besides the public URL's, loopback names and addresses;"
-        " `*.example.org` stands for every name below example.org.",
+        description="More host names that AREA answers to, separated by commas; `*.example.org` matches every name below example.org.",
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Encrypts credentials and signs cursors: 32 characters or more, several separated by commas to rotate"
-        " (the first encrypts). Unset: made once and kept, mode 0600, in the data dir.",
+        description="Encrypts credentials and signs cursors; 32 characters or more. Separate several with commas to rotate (the first"
+        " encrypts). Default: generated and stored in the data directory, mode 0600.",
     )
     registration: Literal["open", "confirm", "invite", "closed"] = Field(
         "open",
-        description="Who may register: everybody (`open`), everybody who follows the link in a mail (`confirm`, needs AREA_SMTP_URL;"
-        " registering then doesn't tell which addresses have an account), those invited, or nobody. The first account can always"
-        " register.",
+        description="Who can register: everyone (`open`), everyone who confirms by mail (`confirm`, requires AREA_SMTP_URL and doesn't reveal"
+        " which addresses have an account), people with an invitation, or nobody. The first account can always register.",
     )
     allow_private_network: str = Field(
         "",
-        description="What connectors may reach although it is not public, or this machine's own, or not a port for HTTP: "
-        "comma-separated host, host:port or CIDR.",
+        description="Non-public hosts, this machine's own addresses and blocked ports that connectors may reach: host, host:port or CIDR,"
+        " separated by commas.",
     )
     trusted_proxies: str = Field(
-        "", description="Comma-separated addresses or CIDRs of proxies whose X-Forwarded-For is believed."
+        "", description="Addresses or CIDRs of proxies whose X-Forwarded-For AREA believes, separated by commas."
     )
     smtp_url: SecretStr | None = Field(
         None,
-        description="Mail server, as smtp://login:password@host:587?from=area@example.org, which must offer STARTTLS, or smtps:// for TLS"
-        " from the start. Nothing is sent in clear text, unless `&tls=none` says so, for a server on this machine. Unset: no mail.",
+        description="Mail server, as smtp://login:password@host:587?from=area@example.org (requires STARTTLS), or smtps:// for TLS from the"
+        " start. `&tls=none` allows clear text, for a server on this machine. Default: no mail.",
     )
-    mail_per_day: int = Field(50, ge=0, description="Notices that are mailed to one user within 24 hours.")
-    retention_days: int = Field(30, ge=1, description="Executions and known event ids older than this are deleted.")
-    session_days: int = Field(30, ge=1, description="A session not used for so many days ends.")
-    max_areas: int = Field(1000, ge=1, description="AREAs that one user may have.")
+    mail_per_day: int = Field(50, ge=0, description="Notices e-mailed to one user per 24 hours.")
+    retention_days: int = Field(
+        30,
+        ge=1,
+        description="Days after which executions are deleted. Event IDs are kept twice as long, and at least 90 days.",
+    )
+    session_days: int = Field(30, ge=1, description="Days after which an unused session expires.")
+    max_areas: int = Field(1000, ge=1, description="AREAs per user.")
     max_running: int = Field(100, ge=1, description="Executions of one user that a worker runs at the same time.")
     webhook_rate: int = Field(
-        1000, ge=1, description="Requests a second that one webhook address takes, in bursts of five times as many."
+        1000, ge=1, description="Requests per second to one webhook URL, with bursts of five times as many."
     )
     longest_wait: int = Field(
         30,
         ge=1,
         le=3600,
-        description="Seconds that what a user's webhooks bring may have to wait until it is done: who sends faster is answered 429,"
-        " with the time to send it again, and no more is taken in from what is listened to, such as MQTT.",
+        description="Seconds that a user's webhook events may wait to run. Beyond that, senders get 429 with the time to retry, and listeners"
+        " such as MQTT accept no more.",
     )
-    login_attempts: int = Field(10, ge=1, description="Failed log-ins per account in 15 minutes before it must wait.")
+    login_attempts: int = Field(10, ge=1, description="Failed sign-ins per account in 15 minutes before it must wait.")
     require_two_factor: Literal["none", "admins", "everybody"] = Field(
         "none",
-        description="Who must have a second factor (an app or a passkey): whoever has none is led to add one first.",
+        description="Who must have a second factor (an app or a passkey). Anyone without one must add one first.",
     )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="Structured logs as JSON lines, or for people; auto: for people on a terminal."
+        "auto", description="JSON lines, or a readable console format; auto uses the console format on a terminal."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level that is logged."
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The lowest level to log.")
     metrics_token: SecretStr | None = Field(
         None,
-        description="Bearer token that /metrics asks for. Unset: /metrics answers to this machine only, and to no proxy on it.",
+        description="Bearer token for /metrics. Default: /metrics answers only this machine, and no proxy on it.",
     )
 
     oidc_issuer: str | None = Field(
-        None, description="An OpenID Connect issuer that people may log in with, such as https://id.example.org."
+        None, description="An OpenID Connect issuer to sign in with, such as https://id.example.org."
     )
-    oidc_client_id: str | None = Field(None, description="The client id that the issuer knows AREA by.")
-    oidc_client_secret: SecretStr | None = Field(None, description="The client secret that goes with it.")
-    oidc_name: str = Field("Single sign-on", description="What the button for logging in with the issuer says.")
+    oidc_client_id: str | None = Field(None, description="AREA's client ID at the issuer.")
+    oidc_client_secret: SecretStr | None = Field(None, description="AREA's client secret at the issuer.")
+    oidc_name: str = Field("Single sign-on", description="Label of the button to sign in with the issuer.")
     clients: dict[str, Keys] = Field(
         default_factory=dict,
-        description="The client id and secret that a service's vendor knows AREA by, such as AREA_GITHUB_CLIENT_ID; and, where it signs"
-        " webhooks with another secret, `AREA_<SERVICE>_SIGNING_SECRET`. Where it publishes news to a topic, which you have to make"
-        " there, `AREA_<SERVICE>_TOPIC`, such as AREA_GOOGLE_TOPIC.",
+        description="AREA's client ID and secret at a service's vendor, such as AREA_GITHUB_CLIENT_ID. If the vendor signs webhooks with another"
+        " secret, also `AREA_<SERVICE>_SIGNING_SECRET`. If it publishes to a topic that you create there, also"
+        " `AREA_<SERVICE>_TOPIC`, such as AREA_GOOGLE_TOPIC.",
     )
 
     servers: dict[str, str] = Field(
         default_factory=dict,
-        description="The address of your own server, for services that people run themselves, such as AREA_GITLAB_SERVER.",
+        description="The address of your own server, for software that people host themselves, such as AREA_GITLAB_SERVER.",
     )
 
     @classmethod

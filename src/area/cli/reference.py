@@ -312,12 +312,11 @@ def _constraints(column: Column[Any]) -> str:
 
 def _rooms() -> Iterator[str]:
     yield "# Rooms\n"
-    yield "The packages and modules of `src/area/`, by the floors of the import contract in `pyproject.toml`: a room imports only from"
-    yield "floors below its own, and `lint-imports` (in `make check`) refuses anything else. How they work together:"
-    yield "[architecture](../explanation/architecture.md). In the picture, a dot stands for the import of the room above it by the room"
-    yield "to its left.\n"
+    yield "The packages and modules of `src/area/`, by the floors of the import contract in `pyproject.toml`. A room imports only from"
+    yield "lower floors; `lint-imports` (in `make check`) rejects anything else. [Architecture](../explanation/architecture.md) shows how"
+    yield "they work together. In the picture, a dot means that the room on its left imports the room above it.\n"
     yield "![Rooms by floor, and which other rooms each imports](../images/rooms.svg)\n"
-    yield from _table(("floor", "room", "what it is", "imports"), list(rooms.rows()))
+    yield from _table(("floor", "room", "description", "imports"), list(rooms.rows()))
 
 
 def _fields(declared: Sequence[Any], *, given: bool) -> Iterator[str]:

@@ -40,10 +40,10 @@ def page(registry: Registry) -> Iterator[str]:
     services = sorted(registry.services.values(), key=lambda one: one.name.lower())
     count = sum(len(components(one)) for one in services)
     yield "# Services\n"
-    yield f"{len(services)} services with {count} components, and how each was verified. *Verified*: exercised against a real"
-    yield "peer, or against a double that refuses whatever the vendor's own published description does not allow and that answers"
-    yield "nothing that it does not. *Generated*: written from the vendor's documentation, never run against it or its description."
-    yield "None of the vendors' own servers was ever called.\n"
+    yield f"{len(services)} services with {count} components, and how each was verified. *Verified*: tested against a real server,"
+    yield "or against a double that enforces the vendor's published API description, for requests and for responses. *Generated*:"
+    yield "written from the vendor's documentation, and never run against the vendor or its description. No vendor's own server was"
+    yield "ever called.\n"
     yield f"{summary(registry)}\n"
     yield "| service | quality | lines | verified by |"
     yield "|---|---|---|---|"
@@ -58,7 +58,7 @@ def page(registry: Registry) -> Iterator[str]:
 
 
 def _components(service: Service, said: Tests) -> Iterator[str]:
-    yield "| component | | exercised by |"
+    yield "| component | | tested by |"
     yield "|---|---|---|"
     every = components(service)
     by = "; ".join(said.documents) or "its tests"
