@@ -7,6 +7,7 @@ is not installed skips the test by its package's name.
 """
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import os
@@ -18,6 +19,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,6 +103,23 @@ listener {port} 127.0.0.1
 listener {tls_port} 127.0.0.1
 certfile {folder}/cert.pem
 keyfile {folder}/key.pem
+"""
+
+
+_RADICALE = """\
+[server]
+hosts = 127.0.0.1:{port}
+[auth]
+type = htpasswd
+htpasswd_filename = {folder}/users
+htpasswd_encryption = plain
+delay = 0
+[rights]
+type = owner_only
+[storage]
+filesystem_folder = {folder}/collections
+[web]
+type = none
 """
 
 
@@ -265,6 +284,49 @@ def mosquitto(*, names: Sequence[str] = (HOST, "localhost"), days: int = 30) -> 
             yield peer
         finally:
             peer.stop()
+
+
+@dataclass
+class Radicale:
+    """A CalDAV server with one account, which has one calendar at `calendar`. Nobody else may read it."""
+
+    port: int
+    folder: Path
+    login: str = LOGIN
+    password: str = PASSWORD
+
+    @property
+    def calendar(self) -> str:
+        return f"http://{HOST}:{self.port}/{LOGIN}/team/"
+
+    def change_password(self, password: str) -> None:
+        """What its administrator does; requests are let in by the new one from now on."""
+        self.password = password
+        (self.folder / "users").write_text(f"{self.login}:{password}\n")
+
+    def write(self, text: str) -> None:
+        """Replace the calendar by an iCalendar text, as one who has its password."""
+        request = urllib.request.Request(self.calendar, text.encode(), {"Content-Type": "text/calendar"}, method="PUT")
+        pair = base64.b64encode(f"{self.login}:{self.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {pair}")
+        urllib.request.urlopen(request, timeout=TIMEOUT).close()
+
+
+@contextlib.contextmanager
+def radicale() -> Iterator[Radicale]:
+    """Radicale with basic authentication."""
+    program = _program("radicale", "radicale")
+    with _folder() as folder:
+        peer = Radicale(free_port(), folder)
+        peer.change_password(PASSWORD)
+        (folder / "config").write_text(_RADICALE.format(port=peer.port, folder=folder))
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([program, "--config", str(folder / "config")], stdout=log, stderr=log)
+        try:
+            _wait(peer.port, process, folder / "log")
+            yield peer
+        finally:
+            _end(process)
 
 
 @contextlib.contextmanager
