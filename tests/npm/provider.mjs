@@ -66,6 +66,8 @@ async function interact(req, res, url) {
 async function test(req, res, url) {
   if (url.pathname === "/test/set") {
     for (const [name, value] of url.searchParams) control[name] = JSON.parse(value);
+  } else if (url.pathname === "/test/secret") {
+    (await provider.Client.find(url.searchParams.get("client"))).clientSecret = url.searchParams.get("secret");
   } else if (url.pathname === "/test/end") {
     for (const id of control.grants) {
       await provider.RefreshToken.revokeByGrantId(id);

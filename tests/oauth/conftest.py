@@ -19,7 +19,7 @@ from area.api import attach, make_api
 from tests.api.conftest import PASSWORD, Answer
 from tests.api.conftest import Client as Caller
 from tests.npm import MODULES, ROOT, node
-from tests.oauth.vendor import PUBLIC, SECRET, open_state
+from tests.oauth.vendor import MACHINE, PUBLIC, SECRET, open_state
 
 ACCOUNTS = {
     "ann": {"email": "Ann@example.org", "email_verified": True, "name": "Ann"},
@@ -48,6 +48,10 @@ class Server:
     async def end(self) -> None:
         """What its administrator does to a user's grants."""
         await self._test("end")
+
+    async def change_secret(self, client: str, secret: str) -> None:
+        """What its administrator does to a client."""
+        await self._test("secret", {"client": client, "secret": secret})
 
     async def end_access(self) -> None:
         """Access tokens end, refresh tokens stay."""
@@ -83,7 +87,11 @@ async def _provider():
             {
                 "client_id": "area", "client_secret": SECRET, "redirect_uris": REDIRECTS,
                 "grant_types": ["authorization_code", "refresh_token", "client_credentials"], "response_types": ["code"],
-            }
+            },
+            {
+                "client_id": MACHINE, "client_secret": SECRET, "redirect_uris": [], "response_types": [],
+                "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
+            },
         ],
     }  # fmt: skip
     process = subprocess.Popen(
@@ -103,6 +111,7 @@ async def _provider():
 @pytest_asyncio.fixture
 async def server(_provider):
     await _provider.set(ttl=3600, slow=0, down=False)
+    await _provider.change_secret(MACHINE, SECRET)
     return _provider
 
 

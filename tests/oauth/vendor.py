@@ -18,6 +18,7 @@ from area.settings import Settings
 
 KEY = "a-test-key-of-more-than-32-characters"
 SECRET = "the client's secret: /+ %"
+MACHINE = "a-machine"  # a client that acts in its own name
 PUBLIC = "http://testserver.localhost"
 
 
