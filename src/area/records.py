@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from area.db import contexts
 from area.kit.crypto import Keyring
+from area.kit.sentences import Sentence, read
 from area.kit.text import dump_json
 
 # `area_executions.status`
@@ -24,14 +25,18 @@ Reason: TypeAlias = Literal[
 
 
 class Attempt(BaseModel):
-    """One attempt: when it began, how many milliseconds it took, and why it failed; one that succeeded has no `error`."""
+    """One attempt: when it began, how many milliseconds it took, and why it failed; one that succeeded has no `error`.
+
+    `said` is what a sentence of AREA's own was made of, for readers of other languages.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     at: datetime
-    error: str | None = None
+    error: Sentence | None = None
     ms: int | None = None
     interrupted: bool = False
+    said: dict[str, Any] | None = Field(None, exclude=True)
 
 
 class RunRecord(BaseModel):
@@ -39,7 +44,8 @@ class RunRecord(BaseModel):
 
     `version` is the AREA's that it ran with, or is to run with if `as_it_was`. `forced`: also while the AREA is off. `chain` are
     the AREAs that led here. `parameters` (sealed) were given in place of the AREA's. `attempts` holds those that failed, and the
-    one that succeeded after them. `state` is what an attempt left for the next one.
+    one that succeeded after them. `state` is what an attempt left for the next one. `said` is what the execution's
+    `error_message` was made of.
     """
 
     version: int | None = None
@@ -50,6 +56,7 @@ class RunRecord(BaseModel):
     parameters: str | None = None
     attempts: list[Attempt] = []
     state: dict[str, Any] = {}
+    said: dict[str, Any] | None = None
 
     @property
     def interruptions(self) -> int:
@@ -69,18 +76,39 @@ PLAIN = RunRecord(version=1)  # of a success, it needs no row
 # the rows of a JSON array that `as_rows` makes, in the order of KEEP's columns
 RECORDS = (
     "jsonb_to_recordset({0}::jsonb) as r(execution_id bigint, version int, as_it_was bool, forced bool, replay_of bigint,"
-    " chain jsonb, parameters text, attempts jsonb, state jsonb)"
+    " chain jsonb, parameters text, attempts jsonb, state jsonb, said jsonb)"
 )
 KEEP = (
     "insert into execution_records"
-    " (execution_id, version, as_it_was, forced, replay_of, chain, parameters, attempts, state) select r.* from "
+    " (execution_id, version, as_it_was, forced, replay_of, chain, parameters, attempts, state, said) select r.* from "
 )
 
 
 def as_rows(records: Mapping[int, RunRecord]) -> str | None:
     """Records by their executions' ids, for `RECORDS`; None when there are none."""
-    rows = [{"execution_id": number, **record.model_dump(mode="json")} for number, record in records.items()]
+    rows = [
+        {"execution_id": number, **record.model_dump(mode="json"), "attempts": [stored(one) for one in record.attempts]}
+        for number, record in records.items()
+    ]
     return dump_json(rows).decode() if rows else None
+
+
+def stored(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as it is kept in a record."""
+    return attempt.model_dump(mode="json") | ({"said": attempt.said} if attempt.said else {})
+
+
+def made_of(text: str | None) -> dict[str, Any] | None:
+    """What a sentence of AREA's own was made of, to be kept beside it; None for what others said."""
+    return text.dumped() if isinstance(text, Sentence) and text.key else None
+
+
+def in_words(said: dict[str, Any] | None, text: str | None) -> Sentence | None:
+    """A text that was kept, as the sentence that it was, so that it can be translated."""
+    sentence = read(said)
+    if sentence is not None and sentence == text:
+        return sentence
+    return None if text is None else Sentence(text)
 
 
 def seal(keyring: Keyring, execution_id: int, parameters: Mapping[str, Any]) -> str:

@@ -2,9 +2,12 @@
 
 import re
 
+import orjson
 import pytest
 
 from area.kit import language
+from area.kit.sentences import Sentence
+from area.records import in_words, made_of
 from area.web.parts import reasons
 
 
@@ -55,3 +58,12 @@ def test_every_language_has_them():
     for lang in language.NAMES:
         known = language.translations(lang)
         assert all(lang == "en" or known.gettext(one) != one for one in (*reasons.SENTENCES, *reasons.NOTICES))
+
+
+def test_a_reason_that_is_kept_with_its_sentence_is_translated_by_it():
+    waits = Sentence("%(error)s Next attempt at %(time)s UTC.", error=Sentence("It took too long."), time="12:00:00")
+    kept = in_words(orjson.loads(orjson.dumps(made_of(waits))), str(waits))
+    assert kept == waits
+    assert reasons.reason(kept, "fr") == waits.translated("fr") != waits
+    assert reasons.reason(in_words(made_of(waits), "Cancelled by you."), "en") == "Cancelled by you."
+    assert made_of("what a vendor said") is None

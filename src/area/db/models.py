@@ -600,6 +600,7 @@ class ExecutionRecord(Base):
     parameters: Mapped[str | None] = mapped_column(Text, doc="Parameters given for this run, encrypted JSON.")
     attempts: Mapped[Any] = mapped_column(JSONB, server_default=text("'[]'"), doc="Each with `at`, `ms` and `error`.")
     state: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"), doc="What one attempt left for the next.")
+    said: Mapped[Any | None] = mapped_column(JSONB, doc="The key and the values of `error_message`, for translation.")
 
 
 class Notice(Base):

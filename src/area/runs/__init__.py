@@ -16,7 +16,8 @@ from area.db.models import Area, AreaExecution, AreaVersion, Component, Executio
 from area.db.search import search
 from area.kit.crypto import Undecryptable
 from area.kit.problems import NotFound
-from area.records import Attempt, Reason, RunRecord, Status, unseal
+from area.kit.sentences import Sentence
+from area.records import Attempt, Reason, RunRecord, Status, in_words, unseal
 from area.sdk import Reaction
 from area.sdk.fields import by_name
 
@@ -33,7 +34,7 @@ class ExecutionLine(BaseModel):
     area_id: int
     area_name: str
     status: Status
-    error_message: str | None
+    error_message: Sentence | None
     attempts: int
     started_at: datetime
     completed_at: datetime | None
@@ -54,7 +55,7 @@ class ExecutionView(BaseModel):
     trigger_data: Any | None
     parameters: dict[str, Any] | None
     result: Any | None
-    error_message: str | None
+    error_message: Sentence | None
     attempts: list[Attempt]
     # the one that succeeded after them: its own time is not the execution's
     succeeded: Attempt | None = Field(None, exclude=True)
@@ -171,8 +172,12 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: i
         trigger_data=row.trigger_data,
         parameters=await _given(session, scope, row, record),
         result=row.execution_result,
-        error_message=row.error_message,
-        attempts=[attempt for attempt in record.attempts if attempt.error is not None],
+        error_message=in_words(record.said, row.error_message),
+        attempts=[
+            attempt.model_copy(update={"error": in_words(attempt.said, attempt.error)})
+            for attempt in record.attempts
+            if attempt.error is not None
+        ],
         succeeded=next((attempt for attempt in record.attempts if attempt.error is None), None),
         version=record.version,
         replay_of=record.replay_of,
@@ -225,6 +230,7 @@ def _lines() -> Any:
             Area.name.label("area_name"),
             AreaExecution.status,
             AreaExecution.error_message,
+            ExecutionRecord.said,
             func.coalesce(func.jsonb_array_length(FAILED), 0).label("attempts"),
             AreaExecution.started_at,
             AreaExecution.completed_at,
@@ -238,4 +244,6 @@ def _lines() -> Any:
 
 
 def _line(row: Any) -> ExecutionLine:
-    return ExecutionLine(**row._mapping)  # noqa: SLF001 - Row's public API
+    values = {**row._mapping}  # noqa: SLF001 - Row's public API
+    said = values.pop("said")
+    return ExecutionLine(**values | {"error_message": in_words(said, row.error_message)})

@@ -29,7 +29,7 @@ from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
 from area.kit.sentences import Sentence
 from area.kit.template import RenderError
-from area.records import Attempt, unseal
+from area.records import Attempt, made_of, unseal
 from area.sdk import AuthExpired, Context, Permanent, Retry
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ Result = TypeVar("Result")
 
 MAX_INTERRUPTIONS = 5
 CONNECTION_RECHECK = timedelta(hours=6)
+STOPPED = Sentence("The worker stopped in the middle.")
 UNKNOWN = Sentence("Interrupted; whether it was done is not known.")
 # looked up once: by label it costs as much as the counting
 ATTEMPTS = {outcome: metrics.attempts.labels(outcome) for outcome in ("success", "retry", "error")}
@@ -129,7 +130,7 @@ def _refusal(member: Member, area: Runnable | Broken) -> Outcome | None:
         return over(member, area, "skipped", moment, error=Sentence("Its action or reaction is switched off here."))
     if not member.interrupted:
         return None
-    cut = Attempt(at=moment, error=Sentence("The worker stopped in the middle."), interrupted=True)
+    cut = Attempt(at=moment, error=STOPPED, interrupted=True, said=made_of(STOPPED))
     member.record.attempts += [cut] * (member.interruptions - member.record.interruptions)
     member.started = member.started or moment
     if isinstance(area, Runnable) and not area.repeatable and member.was_running:

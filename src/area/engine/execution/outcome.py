@@ -14,7 +14,7 @@ from area.engine.intake import BULK, LaterJob
 from area.kit.clock import now
 from area.kit.sentences import Sentence
 from area.kit.text import dump_json
-from area.records import PLAIN, Attempt, Reason, RunRecord, Status
+from area.records import PLAIN, Attempt, Reason, RunRecord, Status, made_of
 from area.sdk import Retry
 
 MAX_ATTEMPTS = 16
@@ -60,9 +60,9 @@ def over(
     """It is over. `started` and `clock` (of `time.perf_counter`) are when this attempt began; `permanent`: it would fail again."""
     completed = now()
     ms = _since(clock) if clock is not None else 0
-    record = _with_version(member, area)
+    record = _record(member, area, error)
     if status == "failed" or (status == "success" and record.attempts):
-        record.attempts.append(Attempt(at=started, error=error, ms=ms))
+        record.attempts.append(Attempt(at=started, error=error, ms=ms, said=made_of(error)))
     if member.started is not None:
         ms = round((completed - member.started).total_seconds() * 1000)
     return Outcome(
@@ -92,7 +92,7 @@ def leave(
         user_id=area.user_id,
         status="pending",
         result=None,
-        record=_with_version(member, area),
+        record=_record(member, area, error),
         error=error,
         started=member.started,
         completed=None,
@@ -117,7 +117,7 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
     if number >= MAX_ATTEMPTS:
         text = Sentence("Given up after %(number)s attempts. The last one: %(error)s", number=number, error=error)
         return over(member, area, "failed", started, clock, error=text, permanent=True)
-    record.attempts.append(Attempt(at=started, error=str(error), ms=_since(clock)))
+    record.attempts.append(Attempt(at=started, error=str(error), ms=_since(clock), said=made_of(str(error))))
     record.state = error.state or record.state
     member.started = member.started or started
     pause = pause_after(number, error.after)
@@ -141,7 +141,8 @@ def _since(clock: float) -> int:
     return round((time.perf_counter() - clock) * 1000)
 
 
-def _with_version(member: Member, area: Loaded) -> RunRecord:
+def _record(member: Member, area: Loaded, error: str | None) -> RunRecord:
+    member.record.said = made_of(error)
     if not member.record.as_it_was:
         member.record.version = area.version
     return member.record

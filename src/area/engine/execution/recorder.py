@@ -41,7 +41,7 @@ with finished as (
 ), kept as (
     {KEEP} {RECORDS.format("$8")} join finished f on f.id = r.execution_id
     on conflict (execution_id) do update set version = excluded.version, as_it_was = excluded.as_it_was,
-        attempts = excluded.attempts, state = excluded.state
+        attempts = excluded.attempts, state = excluded.state, said = excluded.said
 )
 select id from finished
 """  # noqa: S608 - of constants

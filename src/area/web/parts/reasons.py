@@ -7,7 +7,7 @@ Nothing is added here: notices are kept with their sentences (`notices.said`) si
 import re
 from functools import cache, lru_cache
 
-from area.kit.sentences import gettext
+from area.kit.sentences import Sentence, gettext
 from area.mail import letters
 
 # as they stand in the code, those around others first; a test holds the two together
@@ -128,10 +128,19 @@ def _forms(sentences: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...
     return tuple((re.compile(form(one), re.DOTALL), one) for one in sentences)
 
 
-@lru_cache(5000)
 def reason(text: str | None, lang: str) -> str:
-    """A reason in a language; what is none of AREA's own sentences is given back as it came."""
-    return _read(text, lang, SENTENCES) if text else ""
+    """A reason in a language; what is none of AREA's own sentences is given back as it came.
+
+    What newer versions keep is a `Sentence`; what older ones kept is recognized.
+    """
+    if isinstance(text, Sentence) and (said := text.translated(lang)) != text:
+        return said
+    return _recognized(str.__str__(text), lang) if text else ""
+
+
+@lru_cache(5000)
+def _recognized(text: str, lang: str) -> str:
+    return _read(text, lang, SENTENCES)
 
 
 def notice(text: str, lang: str) -> str:
