@@ -51,7 +51,7 @@ def test_the_scheme_has_to_be_said_where_it_may_be_either():
 
 def test_a_form_has_the_fields_that_are_asked():
     assert [(one.name, one.description, one.secret, one.default) for one in fields(AUTH.model)] == [
-        ("server", "Address of your server", False, None),
+        ("server", "URL of your server", False, None),
         ("user", "Your name", False, "me"),
         ("token", "Token", True, None),
     ]

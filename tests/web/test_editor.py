@@ -72,7 +72,7 @@ async def test_from_nothing_by_keyboard_alone(person):
     await keys.type("Up! It is {{weekday}}", delay=5)
     await keys.press("Enter")  # saves nothing
     await expect(page.locator(".filled")).to_contain_text("Up! It is")
-    await expect(box(page, "Name")).to_have_value("Every day at a time → Post a notice to your inbox")
+    await expect(box(page, "Name")).to_have_value("Every day → Post a notice to your inbox")
     await page.get_by_role("button", name="Save").focus()
     await keys.press("Enter")
     await expect(page).to_have_url(SAVED)
@@ -89,7 +89,7 @@ async def test_services_are_tiles_that_lead_to_what_they_offer(person):
     await expect(page.locator(".found button").first).to_be_focused()
     await page.get_by_role("button", name="All services").click()
     await page.get_by_role("button", name="Webhook").click()  # it offers one thing, which is chosen
-    await expect(page.locator("#chosen-action")).to_contain_text("A request arrives")
+    await expect(page.locator("#chosen-action")).to_contain_text("New request")
     await page.get_by_role("button", name="Change").click()
     await expect(page.get_by_label("Search for what happens")).to_be_focused()
     await page.get_by_role("button", name="Keep it").click()
@@ -98,7 +98,7 @@ async def test_services_are_tiles_that_lead_to_what_they_offer(person):
 
 async def test_what_is_wrong_is_said_while_typing_and_at_saving(person):
     page = person.page
-    await new(person, "A new item appears", "Post a notice")
+    await new(person, "New item in a feed", "Post a notice")
     await expect(page.locator(".field-error")).to_have_count(0)  # nothing was typed yet
     await box(page, "URL").fill("nonsense")
     await expect(page.locator("#part-action .field-error")).to_be_visible()
@@ -120,7 +120,7 @@ async def test_what_is_wrong_is_said_while_typing_and_at_saving(person):
 
 async def test_chips_insert_at_the_caret_and_unknown_names_are_marked(person):
     page = person.page
-    await new(person, "A new item appears", "Post a notice")
+    await new(person, "New item in a feed", "Post a notice")
     title = box(page, "Title")
     await title.fill("New:  by them")
     await title.evaluate("one => one.setSelectionRange(5, 5)")
@@ -139,7 +139,7 @@ async def test_chips_insert_at_the_caret_and_unknown_names_are_marked(person):
 
 async def test_quick_typing_is_never_lost_while_answers_are_under_way(person):
     page = person.page
-    await new(person, "A new item appears", "Post a notice")
+    await new(person, "New item in a feed", "Post a notice")
 
     async def slowly(route):
         await page.wait_for_timeout(300)
@@ -166,7 +166,7 @@ async def test_quick_typing_is_never_lost_while_answers_are_under_way(person):
 
 async def test_a_condition_is_built_from_lines_or_written_as_text(person):
     page = person.page
-    await new(person, "A new item appears", "Post a notice")
+    await new(person, "New item in a feed", "Post a notice")
     await box(page, "URL").fill("https://example.org/feed.xml")
     await box(page, "Title").fill("hi")
     await page.get_by_text("Only if").click()
@@ -196,7 +196,7 @@ async def test_a_condition_is_built_from_lines_or_written_as_text(person):
 
 async def test_trying_shows_exactly_what_would_be_sent(person):
     page = person.page
-    await new(person, "A request arrives", "Send an HTTP request")
+    await new(person, "New request", "Send an HTTP request")
     await box(page, "URL").fill("https://example.org/{{method}}")
     await box(page, "Body").fill('{"order": "{{body.order.id}}"}')
     await page.get_by_role("button", name="Try it").click()
@@ -208,7 +208,7 @@ async def test_trying_shows_exactly_what_would_be_sent(person):
 
 async def test_a_draft_survives_a_reload_and_can_be_discarded(person):
     page = person.page
-    await new(person, "A request arrives", "Post a notice")
+    await new(person, "New request", "Post a notice")
     await page.get_by_label("Secret").fill("not to be kept")
     await box(page, "Title").fill("Half written")
     await expect(page.get_by_text("Kept as a draft")).to_be_visible()
@@ -226,7 +226,7 @@ async def test_a_draft_survives_a_reload_and_can_be_discarded(person):
 
 async def test_what_is_too_long_to_be_kept_as_a_draft_says_so(person):
     page = person.page
-    await new(person, "A request arrives", "Post a notice")
+    await new(person, "New request", "Post a notice")
     await box(page, "Title").fill("Half written")
     await expect(page.get_by_text("Kept as a draft")).to_be_visible()
     await box(page, "Body").fill("x" * 510_000)
@@ -239,7 +239,7 @@ async def test_what_is_too_long_to_be_kept_as_a_draft_says_so(person):
 
 async def test_a_draft_survives_the_end_of_the_session(person):
     page = person.page
-    await new(person, "A request arrives", "Post a notice")
+    await new(person, "New request", "Post a notice")
     await box(page, "Title").fill("Before")
     await settled(page)
     await person.context.clear_cookies()
@@ -320,7 +320,7 @@ async def test_a_copy_is_another_area(person):
 
 async def test_a_missing_connection_leads_there_and_back(person):
     page = person.page
-    await new(person, "A request arrives", "Send a mail")
+    await new(person, "New request", "Send an e-mail")
     box = page.get_by_role("link", name=re.compile("^Connect"))
     await expect(box).to_be_visible()
     assert await box.get_attribute("href") == "/services/email?next=%2Fareas%2Fnew"
@@ -367,7 +367,7 @@ async def test_what_is_switched_off_is_not_offered(person, root):
 async def test_nothing_sticks_out_on_a_telephone(person):
     page = person.page
     await page.set_viewport_size(NARROW)
-    await new(person, "A request arrives", "Send an HTTP request")
+    await new(person, "New request", "Send an HTTP request")
     await page.get_by_text("Only if").click()
     await page.get_by_role("button", name="Add a line").click()
     await expect(page.get_by_label("Comparison")).to_be_visible()

@@ -44,12 +44,12 @@ async def test_the_gallery_says_what_each_service_can_do(person):
 async def test_a_wrong_server_is_told_and_what_was_typed_stays(person):
     page = person.page
     await person.go("/services/mqtt")
-    await page.get_by_label("Host name or address of the broker").fill("127.0.0.1")
+    await page.get_by_label("Host name or IP address of the broker").fill("127.0.0.1")
     await page.get_by_label("Port", exact=True).fill("many")
     await page.get_by_label("Password", exact=True).fill("do not show me")
     await page.get_by_role("button", name="Try and connect").click()
     await expect(page.locator("#d-port .field-error")).to_have_text("This is no number.")
-    await expect(page.get_by_label("Host name or address of the broker")).to_have_value("127.0.0.1")
+    await expect(page.get_by_label("Host name or IP address of the broker")).to_have_value("127.0.0.1")
     await page.get_by_label("Port", exact=True).fill(str(free_port()))
     await page.get_by_label("Encryption").select_option("none")
     await page.get_by_label("Login").fill("ann")
@@ -69,7 +69,7 @@ async def test_a_connection_is_made_tested_and_forgotten(person):
     page = person.page
     with mosquitto() as broker:
         await person.go("/services/mqtt?next=/profile")
-        await page.get_by_label("Host name or address of the broker").fill(broker.host)
+        await page.get_by_label("Host name or IP address of the broker").fill(broker.host)
         await page.get_by_label("Port", exact=True).fill(str(broker.port))
         await page.get_by_label("Encryption").select_option("none")
         await page.get_by_label("Login").fill(broker.login)
@@ -115,7 +115,7 @@ async def test_a_connection_that_is_no_longer_taken_says_so_and_is_renewed(perso
         await person.go("/services?show=connected")
         await expect(page.locator(".service-card")).to_contain_text("Connect again")
         await person.go("/services/mqtt")
-        await page.get_by_label("Host name or address of the broker").fill(broker.host)
+        await page.get_by_label("Host name or IP address of the broker").fill(broker.host)
         await page.get_by_label("Port", exact=True).fill(str(broker.port))
         await page.get_by_label("Encryption").select_option("none")
         await page.get_by_label("Login").fill(broker.login)
@@ -134,7 +134,7 @@ async def test_another_account_is_added_under_a_name_and_removed(person):
         await page.get_by_role("link", name="Add another account").click()
         accounts = page.get_by_role("region", name="Other accounts")
         await page.locator("#account-name").fill("Attic")
-        await accounts.get_by_label("Host name or address of the broker").fill(broker.host)
+        await accounts.get_by_label("Host name or IP address of the broker").fill(broker.host)
         await accounts.get_by_label("Port", exact=True).fill(str(broker.port))
         await accounts.get_by_label("Encryption").select_option("none")
         await accounts.get_by_label("Login").fill(broker.login)

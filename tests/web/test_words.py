@@ -103,7 +103,7 @@ def test_what_a_vendor_says_by_the_hundreds_is_left_out():
 def test_a_package_without_translations_speaks_english(tmp_path):
     say = language.words("fr", tmp_path)
     assert say(" A book\n comes. ") == "A book comes."
-    assert language.words("en", registry().folders["rss"])("A new item appears") == "A new item appears"
+    assert language.words("en", registry().folders["rss"])("New item in a feed") == "New item in a feed"
 
 
 def test_the_command_writes_the_named_connector_only(tmp_path, capsys):
@@ -166,7 +166,7 @@ async def test_the_editor_in_french(server, browser, root):
     await expect(page.locator("dl.params dt").first).to_contain_text("Nom, avec la région")
     (area,) = (await person.api("GET", "/api/areas"))["items"]
     assert area["action"]["parameters"] == {"place": "Rennes", "units": "us"}
-    assert area["action"]["title"] == "Rain is expected", "the API stays English"
+    assert area["action"]["title"] == "Rain expected", "the API stays English"
     await person.go("/")
     await expect(page.locator(".area-card")).to_contain_text("de la pluie est prévue")
     await expect(page.get_by_role("combobox", name="Service").locator("option")).to_have_text(

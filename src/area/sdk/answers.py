@@ -30,7 +30,7 @@ class Output(BaseModel):
 class Made(Output):
     """What was made or changed."""
 
-    id: str = Field(description="Its id", examples=["42"], coerce_numbers_to_str=True)
+    id: str = Field(description="ID", examples=["42"], coerce_numbers_to_str=True)
 
 
 def output(path: str, description: str, example: Any, default: Any = ...) -> Any:

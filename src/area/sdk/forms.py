@@ -51,7 +51,7 @@ def secret(description: str, example: str | None = None, **constraints: Any) -> 
     return Annotated[SecretStr, param(description, example, **constraints)]
 
 
-def server(example: str, description: str = "Address of your server", *, scheme: str = "https") -> Any:
+def server(example: str, description: str = "URL of your server", *, scheme: str = "https") -> Any:
     """A field for the address of a server. Its origin is kept, with `scheme` if none was typed.
 
     With an empty `scheme` the user has to type it.

@@ -99,12 +99,12 @@ class Key(BaseModel):
 
 KINDS = {
     "bearer": "Bearer token",
-    "basic": "User name and password",
+    "basic": "Username and password",
     "header": "Key in a header",
     "query": "Key in the address",
     "oauth2": "OAuth 2.0 client credentials",
 }
-URL = param("Address that it is for; the credential is sent to this host only", "https://api.example.com/v1/me")
+URL = param("URL of the calendar's server; the password is sent to this host only", "https://api.example.com/v1/me")
 BASIC, BEARER, OAUTH2 = When("kind", ("basic",)), When("kind", ("bearer",)), When("kind", ("oauth2",))
 NAMED = When("kind", ("header", "query"))
 USER = param("User name", "ann", default="", when=BASIC)
@@ -115,7 +115,7 @@ VALUE = param("Key", default=None, when=NAMED)
 
 
 def _kind(*kinds: str) -> Any:
-    return param("How it is sent", default=kinds[0], labels={kind: KINDS[kind] for kind in kinds})
+    return param("Authentication method", default=kinds[0], labels={kind: KINDS[kind] for kind in kinds})
 
 
 class Login(Key):
@@ -149,11 +149,11 @@ class ApiKey(Key):
     name: str = NAME
     value: SecretStr | None = VALUE
     token_url: str = param(
-        "Address of the token endpoint", "https://login.example.com/oauth2/token", default="", when=OAUTH2
+        "URL of the token endpoint", "https://login.example.com/oauth2/token", default="", when=OAUTH2
     )
     client_id: str = param("Client ID", "area", default="", when=OAUTH2)
     client_secret: SecretStr | None = param("Client secret", default=None, when=OAUTH2)
-    scope: str = param("Scopes, if the server wants any, separated by spaces", "orders.read", default="", when=OAUTH2)
+    scope: str = param("Scopes, separated by spaces, if the server needs any", "orders.read", default="", when=OAUTH2)
 
     @field_validator("token_url")
     @classmethod

@@ -80,15 +80,15 @@ class Letter(BaseModel):
     """A mail to send."""
 
     to: Addresses = Field(
-        description="One or several addresses, separated by commas", examples=["ann@example.org, Bob <bob@example.com>"],
+        description="One or more addresses, separated by commas", examples=["ann@example.org, Bob <bob@example.com>"],
         min_length=1,
     )  # fmt: skip
     subject: str = Field("", description="Subject", examples=["New issue: {{title}}"])
-    text: str | None = Field(None, description="Plain text; this or the HTML is needed", examples=["{{body}}"])
+    text: str | None = Field(None, description="Plain text; required unless you write HTML", examples=["{{body}}"])
     html: Annotated[str | None, Shaped(HTML)] = Field(None, description="HTML text", examples=["<p>{{body}}</p>"])
-    cc: Addresses | None = Field(None, description="Addresses that get a copy", examples=["carol@example.com"])
-    bcc: Addresses | None = Field(None, description="Addresses that get a hidden copy", examples=["dave@example.com"])
-    reply_to: Addresses | None = Field(None, description="Address that answers go to", examples=["help@example.org"])
+    cc: Addresses | None = Field(None, description="Addresses for a copy", examples=["carol@example.com"])
+    bcc: Addresses | None = Field(None, description="Addresses for a blind copy", examples=["dave@example.com"])
+    reply_to: Addresses | None = Field(None, description="Address for replies", examples=["help@example.org"])
 
     @model_validator(mode="after")
     def _some_body(self) -> Self:

@@ -47,11 +47,11 @@ class Nothing(BaseModel):
 class Firing(BaseModel):
     """What every timer returns: the planned instant in the AREA's time zone."""
 
-    time: datetime = Field(description="The planned instant, with its offset", examples=["2026-11-23T09:00:00+01:00"])
-    date: str = Field(description="Its date in the time zone", examples=["2026-11-23"])
-    hour: str = Field(description="Its time of day in the time zone", examples=["09:00"])
-    weekday: str = Field(description="Its day of the week in English", examples=["Monday"])
-    late_seconds: int = Field(description="How much later than planned it fired", examples=[0])
+    time: datetime = Field(description="Planned time, with its UTC offset", examples=["2026-11-23T09:00:00+01:00"])
+    date: str = Field(description="Date in the time zone", examples=["2026-11-23"])
+    hour: str = Field(description="Time of day in the time zone", examples=["09:00"])
+    weekday: str = Field(description="Day of the week, in English", examples=["Monday"])
+    late_seconds: int = Field(description="Seconds after the planned time", examples=[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def _zones() -> frozenset[str]:
 
 def _known_zone(name: str) -> str:
     if name not in _zones():
-        raise ValueError(Sentence("'%(name)s' is no time zone; use a name such as Europe/Paris or UTC.", name=name))
+        raise ValueError(Sentence("'%(name)s' is not a time zone. Use a name such as Europe/Paris or UTC.", name=name))
     return name
 
 
@@ -28,9 +28,9 @@ ZoneName = Annotated[str, AfterValidator(_known_zone)]
 class Timer(BaseModel):
     """Parameters that every timer has."""
 
-    timezone: ZoneName = Field("UTC", description="Time zone that the times are in", examples=["Europe/Paris"])
+    timezone: ZoneName = Field("UTC", description="Time zone of the times", examples=["Europe/Paris"])
     missed: Literal["late", "skip"] = Field(
-        "late", description="A firing missed while the server was down: fire once, late, or skip it", examples=["late"]
+        "late", description="If the server was down: run once when it is back, or skip it", examples=["late"]
     )
 
     @property

@@ -9,31 +9,31 @@ from area.sdk import Context, Event, Events, Failure, Option, Output, Service, o
 service = Service(
     "area",
     "AREA",
-    "Your AREAs themselves: hear when one fails, and run, enable or disable another.",
+    "React when one of your AREAs fails, and run, switch on or switch off another.",
     quality="verified",
     personal=True,
 )
 
-Target = Annotated[int, param("Number of the AREA, one of yours", 12, pick="areas", ge=1)]
-Which = Annotated[int | None, param("Only this AREA; any of yours when left out", 12, pick="areas", ge=1)]
-DATA = "What its action would have returned, as JSON: the names that its {{…}} use"
+Target = Annotated[int, param("ID of one of your AREAs", 12, pick="areas", ge=1)]
+Which = Annotated[int | None, param("Only this AREA; any of yours if empty", 12, pick="areas", ge=1)]
+DATA = "The data its action would return, as JSON with the names its {{…}} placeholders use"
 
 
 class Trouble(Output):
-    area_id: int = output("area_id", "Number of the AREA", 12)
-    area_name: str = output("area_name", "Its name", "New posts to my server")
-    reason: str = output("reason", "Why, in a sentence", "example.org answered 404.")
-    at: datetime = output("at", "When it happened", "2026-11-23T09:00:00Z")
-    execution_id: int | None = output("execution_id", "Number of the execution that failed", 4711)
+    area_id: int = output("area_id", "AREA ID", 12)
+    area_name: str = output("area_name", "Name", "New posts to my server")
+    reason: str = output("reason", "Reason, in one sentence", "example.org answered 404.")
+    at: datetime = output("at", "Time of the event", "2026-11-23T09:00:00Z")
+    execution_id: int | None = output("execution_id", "ID of the failed run", 4711)
 
 
 class Started(Output):
-    execution_id: int = output("execution_id", "Number of the execution", 4711)
+    execution_id: int = output("execution_id", "Run ID", 4711)
 
 
 class Switched(Output):
-    area_id: int = output("area_id", "Number of the AREA, one of yours", 12)
-    is_active: bool = output("is_active", "Whether it is switched on now", True)
+    area_id: int = output("area_id", "ID of one of your AREAs", 12)
+    is_active: bool = output("is_active", "Whether it is on now", True)
 
 
 @service.picker
@@ -48,15 +48,17 @@ async def _troubles(failures: AsyncIterator[Failure], area_id: int | None) -> Ev
             yield Event(one.id, Trouble.model_validate(one, from_attributes=True), one.at)
 
 
-@service.poll("An AREA failed", every=timedelta(seconds=10))
+@service.poll("AREA failed", every=timedelta(seconds=10))
 def area_failed(ctx: Context, since: datetime, area_id: Which = None) -> Events[Trouble]:
-    """An execution of one of your AREAs failed for good. What this sets off and fails in turn is left out: no loops."""
+    """Runs when a run of one of your AREAs has failed and will not be retried. Failures of AREAs started by this one
+    are ignored, to prevent loops.
+    """
     return _troubles(ctx.platform.failures(since), area_id)
 
 
-@service.poll("An AREA was switched off by the system", every=timedelta(seconds=30))
+@service.poll("AREA switched off automatically", every=timedelta(seconds=30))
 def area_switched_off(ctx: Context, since: datetime, area_id: Which = None) -> Events[Trouble]:
-    """One of your AREAs failed so many times in a row that it was switched off."""
+    """Runs when one of your AREAs is switched off after failing too many times in a row."""
     return _troubles(ctx.platform.switched_off(since), area_id)
 
 
@@ -66,19 +68,19 @@ async def run(
     area_id: Target,
     data: Annotated[Mapping[str, Any], param(DATA, {"title": "{{area_name}} failed"})] = {},
 ) -> Started:
-    """Run another of your AREAs once, as if its action had returned `data`. A chain that would come back is refused."""
+    """Run another of your AREAs once, as if its action had returned `data`. Chains that would loop are refused."""
     return Started(execution_id=await ctx.platform.run_area(area_id, dict(data)))
 
 
-@service.reaction("Switch an AREA on")
+@service.reaction("Switch on an AREA")
 async def enable(ctx: Context, area_id: Target) -> Switched:
-    """Switch another of your AREAs on; it hears of what happens from then on."""
+    """Switch on another of your AREAs. It reacts to events from then on."""
     await ctx.platform.switch_area(area_id, active=True)
     return Switched(area_id=area_id, is_active=True)
 
 
-@service.reaction("Switch an AREA off")
+@service.reaction("Switch off an AREA")
 async def disable(ctx: Context, area_id: Target) -> Switched:
-    """Switch another of your AREAs off."""
+    """Switch off another of your AREAs."""
     await ctx.platform.switch_area(area_id, active=False)
     return Switched(area_id=area_id, is_active=False)

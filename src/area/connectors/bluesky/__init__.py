@@ -22,7 +22,7 @@ MENTION = re.compile(r"(?<![\w@.])@((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})")
 TAG = re.compile(r"(?<!\S)#(\w*[^\W\d_]\w*)")
 ACTOR = r"^@?(did:[a-z]+:[A-Za-z0-9._:%-]+|([A-Za-z0-9-]+\.)+[A-Za-z]{2,})$"
 EXAMPLE = "at://did:plc:z7/app.bsky.feed.post/3k"
-SAY = "What to say, in 300 characters; links, @handles and #hashtags become such"
+SAY = "Text, up to 300 characters; links, @handles and #hashtags become clickable"
 
 
 async def works(ctx: Context, login: Any) -> None:
@@ -36,59 +36,59 @@ async def works(ctx: Context, login: Any) -> None:
 service = Service(
     "bluesky",
     "Bluesky",
-    "Posts, searches, notifications and likes, and posts, likes, reposts and follows by your account.",
+    "React to posts, searches, notifications and likes; post, like, repost and follow.",
     docs="https://docs.bsky.app/docs/get-started",
     auth=form(
         works,
         base_url="{server}",  # what lets requests in is the session's
-        handle=Annotated[str, param("Your handle, or your e-mail address", "ada.bsky.social", min_length=3)],
-        app_password=secret("App password, made under Settings, Privacy and security", "abcd-efgh-ijkl-mnop"),
-        server=(server(HOME, "Server of your account, if it is another"), HOME),
+        handle=Annotated[str, param("Your handle or e-mail address", "ada.bsky.social", min_length=3)],
+        app_password=secret("App password, from Settings > Privacy and security", "abcd-efgh-ijkl-mnop"),
+        server=(server(HOME, "Your account's server, if it is not bsky.social"), HOME),
     ),
     refusal=refusal,
     quality="verified",
 )
 
 
-Actor = Annotated[str, param("Whose, by handle", "ada.bsky.social", pattern=ACTOR)]
-Replies = Annotated[bool, param("Also answers to others", False)]
-Reposts = Annotated[bool, param("Also what they repost", False)]
+Actor = Annotated[str, param("Handle of the account", "ada.bsky.social", pattern=ACTOR)]
+Replies = Annotated[bool, param("Include replies to others", False)]
+Reposts = Annotated[bool, param("Include reposts", False)]
 Query = Annotated[str, param("Words, #hashtag, from:handle", "#python -from:ada.bsky.social", min_length=1)]
 About = Literal["any", "mention", "reply", "like", "repost", "follow", "quote"]
-Reason = Annotated[About, param("What they are about", "mention")]
+Reason = Annotated[About, param("Type of notification", "mention")]
 Text = Annotated[str, param(SAY, "Hello #world", min_length=1, max_length=3000, shape=MENTIONS)]
-ReplyTo = Annotated[str, param("Post to answer, by uri or address", EXAMPLE)]
-Language = Annotated[str, param("Its language", "en", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$")]
-PostId = Annotated[str, param("The post, by uri or address", EXAMPLE, min_length=1)]
+ReplyTo = Annotated[str, param("URI or URL of the post to reply to", EXAMPLE)]
+Language = Annotated[str, param("Language", "en", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$")]
+PostId = Annotated[str, param("URI or URL of the post", EXAMPLE, min_length=1)]
 
 
 class Post(Output):
-    uri: str = output("uri", "What names the post", "at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3k")
-    link: str = output("link", "Its address", "https://bsky.app/profile/did:plc:z72i7h/post/3k")
-    text: str = output("text", "What it says", "Hello #world")
-    handle: str = composed("{author.handle}", "Handle of who wrote it", "ada.bsky.social")
-    author: str = composed("{author.displayName author.handle}", "Who wrote it", "Ada")
-    reposted_by: str = output("reposted_by", "Handle of who reposted it, if it is a repost", "bob.bsky.social", "")
+    uri: str = output("uri", "Post URI", "at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3k")
+    link: str = output("link", "URL", "https://bsky.app/profile/did:plc:z72i7h/post/3k")
+    text: str = output("text", "Text", "Hello #world")
+    handle: str = composed("{author.handle}", "Author's handle", "ada.bsky.social")
+    author: str = composed("{author.displayName author.handle}", "Author", "Ada")
+    reposted_by: str = output("reposted_by", "Handle of the account that reposted it, if any", "bob.bsky.social", "")
 
 
 class Notification(Output):
-    reason: str = output("reason", "What it is about", "mention")
-    handle: str = composed("{author.handle}", "Handle of who did it", "ada.bsky.social")
-    author: str = composed("{author.displayName author.handle}", "Who did it", "Ada")
-    text: str = output("text", "What their post says, if it is one", "@you hello")
-    uri: str = output("uri", "What names their post, like or follow", EXAMPLE)
-    subject: str = output("subject", "Your post that it is about, if any", "at://did:plc:y6/app.bsky.feed.post/2j")
+    reason: str = output("reason", "Type of notification", "mention")
+    handle: str = composed("{author.handle}", "Handle of the person", "ada.bsky.social")
+    author: str = composed("{author.displayName author.handle}", "Person", "Ada")
+    text: str = output("text", "Text of their post, if it is a post", "@you hello")
+    uri: str = output("uri", "URI of their post, like or follow", EXAMPLE)
+    subject: str = output("subject", "URI of your post, if it is about one", "at://did:plc:y6/app.bsky.feed.post/2j")
 
 
 class Made(Output):
-    uri: str = output("uri", "What names it", EXAMPLE)
+    uri: str = output("uri", "ID", EXAMPLE)
 
 
-@service.poll("Somebody posts", every=EVERY)
+@service.poll("New post by an account", every=EVERY)
 async def post_published(
     ctx: Context, since: datetime, actor: Actor, *, replies: Replies = False, reposts: Reposts = False
 ) -> Events[Post]:
-    """Fires for each new post of an account."""
+    """Runs for each new post by an account."""
     query = {"actor": actor.removeprefix("@"), "filter": f"posts_{'with' if replies else 'no'}_replies"}
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-author-feed
     async for row in _pages(ctx, "app.bsky.feed.getAuthorFeed", "feed", since, query):
@@ -100,17 +100,17 @@ async def post_published(
             yield Event(f"{post.uri}:{reason['indexedAt']}", post, _time(reason))
 
 
-@service.poll("A post is found", every=EVERY, overlap=timedelta(minutes=30))
+@service.poll("New post matching a search", every=EVERY, overlap=timedelta(minutes=30))
 async def post_found(ctx: Context, since: datetime, query: Query) -> Events[Post]:
-    """Fires for each new post that a search finds: words, a hashtag, an address."""
+    """Runs for each new post that matches a search for words, a hashtag or a link."""
     # https://docs.bsky.app/docs/api/app-bsky-feed-search-posts
     async for row in _pages(ctx, "app.bsky.feed.searchPosts", "posts", since, {"q": query, "sort": "latest"}):
         yield Event(row["uri"], _post(row), _time(row))
 
 
-@service.poll("You are notified", every=EVERY)
+@service.poll("New notification", every=EVERY)
 async def notification_received(ctx: Context, since: datetime, reason: Reason = "any") -> Events[Notification]:
-    """Fires when somebody mentions, answers, likes, reposts, quotes or follows you."""
+    """Runs when somebody mentions, likes, reposts or quotes you, replies to you or follows you."""
     query: dict[str, str] = {} if reason == "any" else {"reasons": reason}
     # https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications
     async for row in _pages(ctx, "app.bsky.notification.listNotifications", "notifications", since, query):
@@ -118,9 +118,9 @@ async def notification_received(ctx: Context, since: datetime, reason: Reason = 
         yield Event(f"{row['reason']}:{row['uri']}", parse(Notification, told, "Bluesky"), _time(row))
 
 
-@service.poll("You like a post", every=EVERY)
+@service.poll("Post liked by you", every=EVERY)
 async def post_liked(ctx: Context) -> Events[Post]:
-    """Fires for each post that you like; to keep it elsewhere, say."""
+    """Runs for each post you like."""
     query = {"actor": await whose(ctx), "limit": "100"}
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-actor-likes
     for row in reversed((await call(ctx, "GET", "app.bsky.feed.getActorLikes", params=query))["feed"]):
@@ -129,7 +129,7 @@ async def post_liked(ctx: Context) -> Events[Post]:
 
 @service.reaction("Publish a post")
 async def create_post(ctx: Context, text: Text, reply_to: ReplyTo = "", language: Language = "") -> Post:
-    """Publishes a post. However often it is tried, it is published once."""
+    """Publish a post. Retries never post it twice."""
     record: dict[str, Any] = {"text": text, "facets": await _facets(ctx, text)}
     record |= {"langs": [language]} if language else {}
     if reply_to:
@@ -143,19 +143,19 @@ async def create_post(ctx: Context, text: Text, reply_to: ReplyTo = "", language
 
 @service.reaction("Like a post")
 async def like_post(ctx: Context, post: PostId) -> Made:
-    """Likes a post; that you do already is no failure."""
+    """Like a post. Succeeds if you already like it."""
     return await _once(ctx, post, "like")
 
 
 @service.reaction("Repost a post")
 async def repost(ctx: Context, post: PostId) -> Made:
-    """Reposts a post; that you have already is no failure."""
+    """Repost a post. Succeeds if you have already reposted it."""
     return await _once(ctx, post, "repost")
 
 
-@service.reaction("Follow somebody")
-async def follow(ctx: Context, actor: Annotated[Actor, param("Whom, by handle")]) -> Made:
-    """Follows an account."""
+@service.reaction("Follow an account")
+async def follow(ctx: Context, actor: Annotated[Actor, param("Handle of the account to follow")]) -> Made:
+    """Follow an account."""
     return await _put(ctx, "app.bsky.graph.follow", {"subject": await _did(ctx, actor.removeprefix("@"))})
 
 

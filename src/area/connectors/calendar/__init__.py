@@ -12,7 +12,7 @@ from area.sdk.keys import Login, credentials
 service = Service(
     "calendar",
     "Calendar (ICS)",
-    "Events of any calendar with an ICS address: Google, Outlook, iCloud, Nextcloud and others.",
+    "React to events of any calendar with an ICS URL: Google, Outlook, iCloud, Nextcloud and others.",
     docs="https://www.rfc-editor.org/rfc/rfc5545",
     auth=credentials(Login),
     quality="verified",
@@ -36,12 +36,12 @@ def _https(value: Any) -> Any:
 
 class Calendar(BaseModel):
     url: Annotated[HttpUrl, BeforeValidator(_https)] = param(
-        "ICS address of the calendar; webcal:// will do", "https://example.org/team.ics", holds="address"
+        "ICS URL of the calendar; webcal:// works too", "https://example.org/team.ics", holds="address"
     )
-    minutes_before: int = param("How many minutes before the start", 15, default=0, ge=0, le=40320)
-    matching: str = param("Only events with this text in their title", "holiday", default="")
+    minutes_before: int = param("Minutes before the start", 15, default=0, ge=0, le=40320)
+    matching: str = param("Only events whose title contains this text", "holiday", default="")
     timezone: ZoneName = param(
-        "Time zone of all-day events and of times without one, unless the calendar names its own",
+        "Time zone for all-day events and times without one, unless the calendar names its own",
         "Europe/Paris",
         default="UTC",
     )
@@ -51,21 +51,21 @@ class Starting(Output):
     summary: str = output("summary", "Title", "Team meeting")
     description: str = output("description", "Description, up to 4,000 characters", "Agenda: the release")
     location: str = output("location", "Place", "Room 2")
-    start: datetime = output("start", "When it starts", "2026-11-23T09:30:00+01:00")
-    end: datetime = output("end", "When it ends", "2026-11-23T10:00:00+01:00")
-    all_day: bool = output("all_day", "Whether it has dates only, no times", False)
-    organizer: str = output("organizer", "Address of the organizer", "ada@example.org")
-    url: str = output("url", "Address of the event's page", "https://example.org/events/42")
-    uid: str = output("uid", "The event's identifier; its repetitions share it", "42@example.org")
-    calendar: str = output("calendar", "Name of the calendar", "Team")
+    start: datetime = output("start", "Start", "2026-11-23T09:30:00+01:00")
+    end: datetime = output("end", "End", "2026-11-23T10:00:00+01:00")
+    all_day: bool = output("all_day", "Whether it is an all-day event", False)
+    organizer: str = output("organizer", "Organizer's e-mail address", "ada@example.org")
+    url: str = output("url", "URL of the event's page", "https://example.org/events/42")
+    uid: str = output("uid", "Event ID, shared by all its occurrences", "42@example.org")
+    calendar: str = output("calendar", "Calendar name", "Team")
 
 
-@service.poll("A calendar event starts", every=timedelta(minutes=1))
+@service.poll("Calendar event starts", every=timedelta(minutes=1))
 async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Events[Starting]:
-    """Fires when an event starts, or some minutes before; once for each repetition of a repeated event.
+    """Runs when an event starts, or a few minutes before; once for each occurrence of a recurring event.
 
-    The calendar is fetched every five minutes. The events of the next 24 hours are remembered, so that they fire in time
-    between two fetches, after a restart, on another machine, and while the calendar's server is down.
+    The calendar is fetched every five minutes. Events of the next 24 hours are stored, so they run on time between
+    fetches, after a restart and while the calendar's server is down.
     """
     now, before = datetime.now(UTC), timedelta(minutes=params.minutes_before)
     coming = [Starting.model_validate(item) for item in ctx.state.get("coming", [])]

@@ -33,7 +33,7 @@ LINK = "https://discord.com/channels/{server}/{channel_id}/{id}"
 service = Service(
     "discord",
     "Discord",
-    "Messages, members, reactions and threads of servers, and messages, threads and roles by a bot of your own.",
+    "React to messages, members, reactions and threads; send messages, start threads and give roles with your own bot.",
     docs="https://docs.discord.com/developers/quick-start/getting-started",
     base_url="https://discord.com/api/v10",
     # https://docs.discord.com/developers/reference#user-agent: without one of this form requests may be blocked
@@ -41,7 +41,7 @@ service = Service(
     auth=form(
         tried("/users/@me", "Discord does not know this token; Reset Token in the developer portal makes one."),
         headers={"Authorization": "Bot {token}"},  # https://docs.discord.com/developers/reference#authentication
-        token=secret("The bot's token, under Bot, Reset Token", "MTA2.GhX.4ccf"),
+        token=secret("Bot token, from Bot > Reset Token", "MTA2.GhX.4ccf"),
     ),
     login=OAuth2(  # https://docs.discord.com/developers/topics/oauth2#shared-resources-oauth2-urls
         "https://discord.com/oauth2/authorize",
@@ -72,59 +72,61 @@ service.options("channels", "/guilds/{server}/channels", label="#{name}", where=
 service.options("roles", "/guilds/{server}/roles", where=lambda one: one["name"] != "@everyone" and not one["managed"])
 
 # a channel is chosen among those of a server, which is then no longer needed
-Server = Annotated[str, param("The server, by its id", "197038439483310086", pick="servers", pattern=ID)]
-Channel = Annotated[str, param("The channel, by its id", "41771983423143937", pick="channels", pattern=ID)]
-Bots = Annotated[bool, param("Also what bots and webhooks post, AREA among them", False)]
-MessageId = Annotated[str, param("The message, by its id", "162701077035089920", pattern=ID)]
-Emoji = Annotated[str, param("An emoji, or name:id of the server's own", "👍", min_length=1)]
+Server = Annotated[str, param("Server ID", "197038439483310086", pick="servers", pattern=ID)]
+Channel = Annotated[str, param("Channel ID", "41771983423143937", pick="channels", pattern=ID)]
+Bots = Annotated[bool, param("Include messages from bots and webhooks, AREA included", False)]
+MessageId = Annotated[str, param("Message ID", "162701077035089920", pattern=ID)]
+Emoji = Annotated[str, param("Emoji, or name:id for a custom emoji of the server", "👍", min_length=1)]
 # https://docs.discord.com/developers/reference#message-formatting: users, roles and channels
 QUIET = Shape(place=marks(r"<(?=[@#]|\Z)", "<\u200b", "escape_markdown"))
-Text = Annotated[str, param("What to say, in Markdown", "**Done**", min_length=1, max_length=2000, shape=QUIET)]
-Words = Annotated[Text, param("What to say, in Markdown", "Tea is ready")]
-User = Annotated[str, param("Who gets it, by id", "53908099506183680", pattern=ID)]
-Role = Annotated[str, param("The role, by id", "41771983423143936", pick="roles", pattern=ID)]
-Name = Annotated[str, param("What it is called", "Where to eat", min_length=1, max_length=100)]
-ReplyTo = Annotated[str, param("Message to answer, by its id", "1627", pattern=MAYBE)]
-Begin = Annotated[str, param("Message that it begins at, by id", "1627", pattern=MAYBE)]
+Text = Annotated[str, param("Text, in Markdown", "**Done**", min_length=1, max_length=2000, shape=QUIET)]
+Words = Annotated[Text, param("Text, in Markdown", "Tea is ready")]
+User = Annotated[str, param("User ID of the recipient", "53908099506183680", pattern=ID)]
+Role = Annotated[str, param("Role ID", "41771983423143936", pick="roles", pattern=ID)]
+Name = Annotated[str, param("Name", "Where to eat", min_length=1, max_length=100)]
+ReplyTo = Annotated[str, param("ID of the message to reply to", "1627", pattern=MAYBE)]
+Begin = Annotated[str, param("ID of the message to start from", "1627", pattern=MAYBE)]
 
 
 class Message(Output):
-    id: str = output("id", "Id of the message", "162701077035089920")
-    channel: str = output("channel_id", "Id of the channel", "41771983423143937")
-    text: str = output("content", "What it says", "The build is green")
-    author: str = composed("{author.global_name author.username}", "Who wrote it", "Ada")
-    author_id: str = composed("{author.id}", "Id of who wrote it", "53908099506183680")
-    attachments: list[str] = output("attachments.*.url", "Addresses of its files", ["https://cdn.discordapp.com/a.png"])
-    link: str = composed(LINK, "Its address", "https://discord.com/channels/1970/4177/1627")
+    id: str = output("id", "Message ID", "162701077035089920")
+    channel: str = output("channel_id", "Channel ID", "41771983423143937")
+    text: str = output("content", "Text", "The build is green")
+    author: str = composed("{author.global_name author.username}", "Author", "Ada")
+    author_id: str = composed("{author.id}", "Author's ID", "53908099506183680")
+    attachments: list[str] = output(
+        "attachments.*.url", "URLs of the attached files", ["https://cdn.discordapp.com/a.png"]
+    )
+    link: str = composed(LINK, "URL", "https://discord.com/channels/1970/4177/1627")
 
 
 class Person(Output):
-    id: str = output("id", "Id of the person", "53908099506183680")
-    name: str = composed("{global_name username}", "Name that is shown", "Ada")
-    username: str = output("username", "Name that nobody else has", "ada_l")
+    id: str = output("id", "User ID", "53908099506183680")
+    name: str = composed("{global_name username}", "Display name", "Ada")
+    username: str = output("username", "Username", "ada_l")
 
 
 class Thread(Output):
-    id: str = output("id", "Id of the thread", "41771983423143999")
-    name: str = output("name", "Its name", "Where to eat")
-    parent_id: str | None = output("parent_id", "Id of the channel that it is in", "41771983423143937", None)
-    owner_id: str | None = output("owner_id", "Id of who began it", "53908099506183680", None)
+    id: str = output("id", "Thread ID", "41771983423143999")
+    name: str = output("name", "Name", "Where to eat")
+    parent_id: str | None = output("parent_id", "Channel ID", "41771983423143937", None)
+    owner_id: str | None = output("owner_id", "ID of the person who started it", "53908099506183680", None)
 
 
-@service.poll("A message is posted in a channel", every=timedelta(minutes=1))
+@service.poll("New message in a channel", every=timedelta(minutes=1))
 async def message_posted(
     ctx: Context, server: Server, channel: Channel, since: datetime, *, bots: Bots = False
 ) -> Events[Message]:
-    """Fires for each new message of a channel that the bot can read."""
+    """Runs for each new message in a channel the bot can read."""
     # https://docs.discord.com/developers/resources/message#get-channel-messages
     async for row in ctx.http.rows(f"/channels/{channel}/messages", pages=_after(100, begin=_snowflake(since))):
         if row["type"] in SPOKEN and (bots or not (row["author"].get("bot") or row.get("webhook_id"))):
             yield Event(row["id"], parse(Message, row | {"server": server}, "Discord"), _time(row["id"]))
 
 
-@service.poll("Somebody joins a server", every=timedelta(minutes=5))
+@service.poll("New server member", every=timedelta(minutes=5))
 async def member_joined(ctx: Context, server: Server) -> Events[Person]:
-    """Fires for each new member of a server; not for bots. The bot needs the Server Members Intent."""
+    """Runs for each new member of a server, except bots. The bot needs the Server Members Intent."""
     # https://docs.discord.com/developers/resources/guild#list-guild-members
     async for row in ctx.http.rows(f"/guilds/{server}/members", pages=_after(1000, "user.id")):
         if not row["user"].get("bot"):
@@ -132,19 +134,19 @@ async def member_joined(ctx: Context, server: Server) -> Events[Person]:
             yield Event(f"{person.id}:{joined}", person, datetime.fromisoformat(joined))
 
 
-@service.poll("Somebody reacts to a message", every=timedelta(minutes=1))
+@service.poll("New reaction to a message", every=timedelta(minutes=1))
 async def reaction_added(
     ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji
 ) -> Events[Person]:
-    """Fires for each person who reacts to one message with one emoji: to give those a role, say."""
+    """Runs for each person who reacts to a message with an emoji, for example to give them a role."""
     # https://docs.discord.com/developers/resources/message#get-reactions
     async for person in ctx.http.rows(_reactions(channel, message, emoji), Person, pages=_after(100)):
         yield Event(person.id, person)
 
 
-@service.poll("A thread begins", every=timedelta(minutes=2))
+@service.poll("New thread", every=timedelta(minutes=2))
 async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
-    """Fires for each new thread of a server, also for each new post of a forum, that the bot can see."""
+    """Runs for each new thread or forum post the bot can see on a server."""
     # https://docs.discord.com/developers/resources/guild#list-active-guild-threads
     for thread in await ctx.http.get(f"/guilds/{server}/threads/active", list[Thread], at="threads"):
         yield Event(thread.id, thread, _time(thread.id))
@@ -152,7 +154,9 @@ async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
 
 @service.reaction("Post a message")
 async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:
-    """Posts in a channel or thread, or answers a message. It mentions people and roles, but never everyone, and nobody whom a value names."""
+    """Post in a channel or thread, or reply to a message. It can mention people and roles, but never everyone, and
+    mentions inside inserted values don't notify anyone.
+    """
     # https://docs.discord.com/developers/resources/message#create-message
     body = _said(ctx, text) | without_blanks(message_reference=without_blanks(message_id=reply_to))
     return await ctx.http.post(f"/channels/{channel}/messages", Made, json=body)
@@ -160,15 +164,15 @@ async def send_message(ctx: Context, server: Server, channel: Channel, text: Tex
 
 @service.reaction("Send a direct message")
 async def send_direct_message(ctx: Context, user: User, text: Words) -> Made:
-    """Sends a message to somebody who shares a server with the bot and lets its members write to them."""
+    """Send a message to somebody who shares a server with the bot and accepts direct messages from its members."""
     # https://docs.discord.com/developers/resources/user#create-dm
     opened = await ctx.http.post("/users/@me/channels", Made, json={"recipient_id": user})
     return await ctx.http.post(f"/channels/{opened.id}/messages", Made, json=_said(ctx, text))
 
 
-@service.reaction("Begin a thread", on_crash="fail")
+@service.reaction("Start a thread", on_crash="fail")
 async def create_thread(ctx: Context, server: Server, channel: Channel, name: Name, message: Begin = "") -> Made:
-    """Begins a public thread in a channel, or at one of its messages."""
+    """Start a public thread in a channel, or from a message."""
     # https://docs.discord.com/developers/resources/channel#start-thread-from-message, #start-thread-without-message
     path, public = (f"messages/{message}/threads", None) if message else ("threads", 11)
     return await ctx.http.post(f"/channels/{channel}/{path}", Made, json={"name": name} | without_blanks(type=public))
@@ -176,7 +180,7 @@ async def create_thread(ctx: Context, server: Server, channel: Channel, name: Na
 
 @service.reaction("React to a message")
 async def add_reaction(ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji) -> Made:
-    """Reacts to a message with an emoji, as the bot."""
+    """React to a message with an emoji, as the bot."""
     # https://docs.discord.com/developers/resources/message#create-reaction
     await ctx.http.call("PUT", f"{_reactions(channel, message, emoji)}/@me")
     return Made(id=message)
@@ -184,7 +188,7 @@ async def add_reaction(ctx: Context, server: Server, channel: Channel, message: 
 
 @service.reaction("Give a role")
 async def add_role(ctx: Context, server: Server, user: User, role: Role) -> Made:
-    """Gives a member a role that is below the bot's own; that they have it already is no failure."""
+    """Give a member a role below the bot's own. Succeeds if they already have it."""
     # https://docs.discord.com/developers/resources/guild#add-guild-member-role
     await ctx.http.call("PUT", f"/guilds/{server}/members/{user}/roles/{role}")
     return Made(id=user)

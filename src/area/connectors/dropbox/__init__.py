@@ -36,7 +36,7 @@ READ, WRITE = ("files.metadata.read",), ("files.metadata.read", "files.content.w
 SHARE = ("files.metadata.read", "sharing.read", "sharing.write")
 ME = "/users/get_current_account"
 NOTHING: dict[str, Any] = {"method": "POST", "body": b"null", "headers": {"Content-Type": "application/json"}}
-ALL = "Folder with all that is below it; everything if empty"
+ALL = "Folder, including subfolders; the whole Dropbox if empty"
 
 
 def _hello(request: Request) -> Reply | None:
@@ -46,7 +46,7 @@ def _hello(request: Request) -> Reply | None:
 service = Service(
     "dropbox",
     "Dropbox",
-    "Files that are added or changed; new text files, folders and links to share.",
+    "React to added and changed files; write text files, create folders, move files and share links.",
     docs="https://www.dropbox.com/developers/documentation/http/documentation",
     base_url="https://api.dropboxapi.com/2",
     hosts=("content.dropboxapi.com",),
@@ -70,25 +70,27 @@ service = Service(
 Folder = Annotated[str, param(ALL, "/Photos", pick="folders", pattern=r"^(/.*[^/])?$")]
 FOLDERS = Shape(place=segments("/", "a path", "_"))
 Path = Annotated[str, param("Path", "/Photos/2026", shape=FOLDERS, pattern=r"^/.*[^/]$")]
-Existing = Annotated[Literal["overwrite", "keep"], param("A file there: overwrite it, or keep both", "keep")]
+Existing = Annotated[Literal["overwrite", "keep"], param("If the file exists: overwrite it, or keep both", "keep")]
 
 
 class File(Output):
-    id: str = output("id", "Its id, which stays when it is moved", "id:a4ayc_80_OEAAAAAAAAAXw")
-    name: str = output("name", "Its name", "cat.jpg")
-    path: str = output("path_display", "Its path", "/Photos/cat.jpg")
-    size: int | None = output("size", "Bytes of a file", 7212, None)
-    rev: str | None = output("rev", "Revision of a file", "a1c10ce0dd78", None)
-    modified_at: datetime | None = output("server_modified", "When Dropbox got it", "2026-11-23T09:00:00Z", None)
+    id: str = output("id", "ID, which stays the same when it is moved", "id:a4ayc_80_OEAAAAAAAAAXw")
+    name: str = output("name", "Name", "cat.jpg")
+    path: str = output("path_display", "Path", "/Photos/cat.jpg")
+    size: int | None = output("size", "Size in bytes", 7212, None)
+    rev: str | None = output("rev", "Revision", "a1c10ce0dd78", None)
+    modified_at: datetime | None = output("server_modified", "Time Dropbox received it", "2026-11-23T09:00:00Z", None)
 
 
 class Link(Output):
-    url: str = output("url", "Address of it", "https://www.dropbox.com/scl/fi/abc/cat.jpg?rlkey=x&dl=0")
+    url: str = output("url", "URL", "https://www.dropbox.com/scl/fi/abc/cat.jpg?rlkey=x&dl=0")
 
 
-@service.poll("A file is added", every=EVERY, scopes=READ)
+@service.poll("New file", every=EVERY, scopes=READ)
 async def file_added(ctx: Context, folder: Folder = "") -> Events[File]:
-    """A file is added to a folder or below it. A file that is moved there counts only if it was never changed."""
+    """Runs when a file is added to a folder or one of its subfolders. A file moved there counts only if it has never
+    been edited.
+    """
     async for file in _changed(ctx, folder):
         wanted = {"path": file.id, "mode": "id", "limit": 2}
         with suppress(Gone):  # already
@@ -98,9 +100,9 @@ async def file_added(ctx: Context, folder: Folder = "") -> Events[File]:
                 yield Event(file.id, file, file.modified_at)
 
 
-@service.poll("A file is added or changed", every=EVERY, scopes=READ)
+@service.poll("File added or changed", every=EVERY, scopes=READ)
 async def file_changed(ctx: Context, folder: Folder = "") -> Events[File]:
-    """A file in a folder or below it is added, or gets another content or place."""
+    """Runs when a file in a folder or one of its subfolders is added, edited or moved."""
     return new_events(_changed(ctx, folder), "{path}@{rev}")
 
 
@@ -125,11 +127,11 @@ async def _changed(ctx: Context, folder: str) -> AsyncIterator[File]:
 @service.reaction("Write a text file", scopes=WRITE)
 async def write_text(
     ctx: Context,
-    path: Annotated[Path, param("Where to put it", "/Notes/today.txt")],
-    text: Annotated[str, param("What it says", "Hello")],
+    path: Annotated[Path, param("Path of the file", "/Notes/today.txt")],
+    text: Annotated[str, param("Text", "Hello")],
     existing: Existing = "keep",
 ) -> File:
-    """Write a text file. Of a file with the same name and text there is only one."""
+    """Write a text file. If a file with the same name and text exists, nothing changes."""
     overwrite = existing == "overwrite"
     wanted = {"path": path, "mode": "overwrite" if overwrite else "add", "autorename": not overwrite}
     # https://www.dropbox.com/developers/documentation/http/documentation#files-upload; JSON in a header is all ASCII
@@ -141,7 +143,7 @@ async def write_text(
 
 @service.reaction("Create a folder", scopes=WRITE)
 async def create_folder(ctx: Context, path: Path) -> File:
-    """Create a folder, with those above it. One that there is already is left as it is."""
+    """Create a folder and any missing parent folders. Succeeds if it already exists."""
     wanted, there = {"path": path}, ('"path/conflict/folder',)
     try:
         # https://www.dropbox.com/developers/documentation/http/documentation#files-create_folder
@@ -153,16 +155,16 @@ async def create_folder(ctx: Context, path: Path) -> File:
 
 @service.reaction("Move a file or folder", scopes=WRITE)
 async def move(
-    ctx: Context, path: Path, to: Annotated[Path, param("Its new path, with the name", "/Archive/2026")]
+    ctx: Context, path: Path, to: Annotated[Path, param("New path, including the name", "/Archive/2026")]
 ) -> File:
     """Move or rename a file or folder."""
     # https://www.dropbox.com/developers/documentation/http/documentation#files-move
     return await ctx.http.post("/files/move_v2", File, at="metadata", json={"from_path": path, "to_path": to})
 
 
-@service.reaction("Make a link to share", scopes=SHARE)
+@service.reaction("Create a shared link", scopes=SHARE)
 async def share_link(ctx: Context, path: Path) -> Link:
-    """Make a link that lets people see a file or folder, or find the one that there is."""
+    """Create a link that lets people view a file or folder, or return the existing one."""
     url, there = "/sharing/create_shared_link_with_settings", ('"shared_link_already_exists',)
     try:
         # https://www.dropbox.com/developers/documentation/http/documentation#sharing-create_shared_link_with_settings

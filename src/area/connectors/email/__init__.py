@@ -26,7 +26,7 @@ from area.sdk import (
 )
 from area.sdk.mail import Letter, compose, mailboxes, mime
 
-SENDER = "Only mail whose sender's name or address holds this"
+SENDER = "Only e-mails whose sender's name or address contains this text"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -42,15 +42,19 @@ Line = Annotated[str, AfterValidator(_one_line)]
 class Account(BaseModel):
     """A mail account: where mail comes in, where it goes out, or both."""
 
-    imap_host: Line = param("IMAP server, to receive; leave empty to only send", "imap.example.org", default="")
+    imap_host: Line = param("IMAP server for receiving; leave empty to only send", "imap.example.org", default="")
     imap_port: int = param("IMAP port: 993 with tls, 143 otherwise", 993, default=993, ge=1, le=65535)
-    imap_security: Security = param("IMAP encryption; with none the password is sent in clear", "tls", default="tls")
-    smtp_host: Line = param("SMTP server, to send; leave empty to only receive", "smtp.example.org", default="")
+    imap_security: Security = param(
+        "IMAP encryption; with none, the password is sent unencrypted", "tls", default="tls"
+    )
+    smtp_host: Line = param("SMTP server for sending; leave empty to only receive", "smtp.example.org", default="")
     smtp_port: int = param("SMTP port: 465 with tls, 587 with starttls", 465, default=465, ge=1, le=65535)
-    smtp_security: Security = param("SMTP encryption; with none the password is sent in clear", "tls", default="tls")
-    login: Line = param("Login, often the whole address", "ann@example.org", default="")
-    password: SecretStr | None = param("Password, or an app password", "abcd efgh ijkl mnop", default=None)
-    from_address: EmailStr | None = param("Address that mail is sent from", "ann@example.org", default=None)
+    smtp_security: Security = param(
+        "SMTP encryption; with none, the password is sent unencrypted", "tls", default="tls"
+    )
+    login: Line = param("Username, often the full address", "ann@example.org", default="")
+    password: SecretStr | None = param("Password or app password", "abcd efgh ijkl mnop", default=None)
+    from_address: EmailStr | None = param("Address to send from", "ann@example.org", default=None)
 
     @model_validator(mode="after")
     def _half(self) -> Self:
@@ -83,9 +87,9 @@ class Refusal(Output):
 
 class Sent(Output):
     message_id: str = output("message_id", "Message-ID", "<0f3c…@example.org>")
-    accepted: list[str] = output("accepted", "Addresses that the server took", ["ann@example.org"])
+    accepted: list[str] = output("accepted", "Addresses the server accepted", ["ann@example.org"])
     refused: list[Refusal] = output(
-        "refused", "Addresses that it refused, and why", [{"address": "x@example.com", "reason": "550 Unknown"}]
+        "refused", "Addresses the server refused, and why", [{"address": "x@example.com", "reason": "550 Unknown"}]
     )
 
 
@@ -105,23 +109,24 @@ async def try_account(ctx: Context, account: Account) -> None:
 service = Service(
     "email",
     "E-mail",
-    "Fires when mail arrives, and sends mail, with any provider that speaks IMAP and SMTP",
+    "Receive and send e-mail with any provider that supports IMAP and SMTP.",
     docs="https://www.rfc-editor.org/rfc/rfc9051",
     auth=Credentials(Account, try_account),
     quality="verified",
 )
 
 
-@service.listen("A mail arrives")
+@service.listen("New e-mail")
 async def new_email(
     ctx: Context,
     folder: Annotated[Line, param("Folder to watch", "INBOX")] = "INBOX",
     sender_contains: Annotated[str | None, param(SENDER, "@example.com")] = None,
-    subject_contains: Annotated[str | None, param("Only mail whose subject holds this", "invoice")] = None,
+    subject_contains: Annotated[str | None, param("Only e-mails whose subject contains this text", "invoice")] = None,
 ) -> Events[Mail]:
-    """Fires for each mail that comes into a folder, within seconds where the server pushes (IMAP IDLE), else each minute.
+    """Runs for each new e-mail in a folder: within seconds if the server supports push (IMAP IDLE), else every
+    minute.
 
-    The mail is not marked as read, and attachments are listed, not fetched.
+    The e-mail is not marked as read. Attachments are listed, not downloaded.
     """
     account: Account = ctx.credential
     async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
@@ -144,12 +149,12 @@ def _wanted(mail: Mail, sender: str, subject: str) -> bool:
     return sender.casefold() in written_by and subject.casefold() in mail.subject.casefold()
 
 
-@service.reaction("Send a mail")
+@service.reaction("Send an e-mail")
 async def send_email(ctx: Context, params: Letter) -> Sent:
-    """Sends a mail from the connection's address.
+    """Send an e-mail from the connection's address.
 
-    Every attempt of one run carries the same Message-ID, so that a mail sent again after a crash can be told for a copy. Recipients
-    that the server refuses for now (4xx) are tried again, without those that have it.
+    Every attempt of a run uses the same Message-ID, so mail servers can recognize a duplicate. Recipients that the
+    server refuses temporarily (4xx) are retried without sending it to the others again.
     """
     account: Account = ctx.credential
     server = account.server("SMTP")

@@ -19,17 +19,17 @@ ATTACHED = {"name": "invoice.pdf", "type": "application/pdf", "size": 48213}
 
 class Mail(Output):
     subject: str = output("subject", "Subject", "Your invoice", "")
-    sender: str = output("sender", "Address of the sender", "billing@example.com", "")
-    sender_name: str = output("sender_name", "Name of the sender", "Example Billing", "")
-    to: list[str] = output("to", "Addresses it is to", ["ann@example.org"], [])
-    date: datetime = output("date", "When it was written", "2026-11-23T09:00:00+01:00")
+    sender: str = output("sender", "Sender's address", "billing@example.com", "")
+    sender_name: str = output("sender_name", "Sender's name", "Example Billing", "")
+    to: list[str] = output("to", "Recipients' addresses", ["ann@example.org"], [])
+    date: datetime = output("date", "Date written", "2026-11-23T09:00:00+01:00")
     text: str = output("text", "Plain text", "Please find attached …", "")
     html: str = output("html", "HTML text", "<p>Please find attached …</p>", "")
     message_id: str = output("message_id", "Message-ID", "<20261123.1@example.com>", "")
     attachments: list[Attachment] = output("attachments", "Name, type and size of each attachment", [ATTACHED], [])
-    truncated: bool = output("truncated", "Whether text was cut or left out, being too long", False, False)
-    folder: str = output("folder", "Folder it lies in", "INBOX", "")
-    uid: int = output("uid", "Its number in the folder", 4711, 0)
+    truncated: bool = output("truncated", "Whether the text was too long and was shortened", False, False)
+    folder: str = output("folder", "Folder", "INBOX", "")
+    uid: int = output("uid", "Number in the folder", 4711, 0)
 
 
 async def read(content: bytes, size: int, received: datetime, folder: str, uid: int) -> Mail:

@@ -42,7 +42,7 @@ async def account(ctx: Context) -> Account:
 service = Service(
     "github",
     "GitHub",
-    "Issues, pull requests, pushes, releases and all else that happens in repositories and organizations.",
+    "React to issues, pull requests, pushes, releases and more; open issues, comment, label and run workflows.",
     base_url="https://api.github.com",
     docs="https://docs.github.com/rest",
     quality="verified",
@@ -87,64 +87,66 @@ def webhook(title: str, event: str) -> Callable[[Callable[..., Events[Any]]], Ac
     return declare
 
 
-@webhook("A new issue", "issues")
+@webhook("New issue", "issues")
 def new_issue(
     request: Request,
     repository: Repository,
-    label: Annotated[str, param("Only those with this label", "bug", pick="labels")] = "",
+    label: Annotated[str, param("Only issues with this label", "bug", pick="labels")] = "",
 ) -> Events[told.Issue]:
-    """An issue is opened in a repository; if you name a label, an issue gets that label."""
+    """Runs when an issue is opened in a repository or, if you choose a label, when an issue gets that label."""
     body = brought(request, "issues", "labeled" if label else "opened")
     return delivered(request, told.Issue, body if body and label in ("", body.get("label", {}).get("name")) else None)
 
 
-@webhook("A new comment", "issue_comment")
+@webhook("New comment", "issue_comment")
 def new_comment(request: Request, repository: Repository) -> Events[told.Comment]:
-    """Somebody comments on an issue or a pull request."""
+    """Runs when somebody comments on an issue or pull request."""
     return delivered(request, told.Comment, brought(request, "issue_comment", "created"))
 
 
-@webhook("A new pull request", "pull_request")
+@webhook("New pull request", "pull_request")
 def new_pull_request(request: Request, repository: Repository) -> Events[told.PullRequest]:
-    """A pull request is opened in a repository."""
+    """Runs when a pull request is opened in a repository."""
     return delivered(request, told.PullRequest, brought(request, "pull_request", "opened"))
 
 
-@webhook("A pull request is merged", "pull_request")
+@webhook("Pull request merged", "pull_request")
 def pull_request_merged(request: Request, repository: Repository) -> Events[told.PullRequest]:
-    """A pull request is merged; one that is closed without it starts nothing."""
+    """Runs when a pull request is merged, but not when it is closed without merging."""
     body = brought(request, "pull_request", "closed")
     return delivered(request, told.PullRequest, body if lookup("pull_request.merged", body) else None)
 
 
-@webhook("A new push", "push")
+@webhook("New push", "push")
 def new_push(
-    request: Request, repository: Repository, branch: Annotated[Branch, param("Only to this branch")] = ""
+    request: Request, repository: Repository, branch: Annotated[Branch, param("Only pushes to this branch")] = ""
 ) -> Events[told.Push]:
-    """Commits are pushed to a branch. A tag, or a branch that is deleted, starts nothing."""
+    """Runs when commits are pushed to a branch. Tags and deleted branches are ignored."""
     body = brought(request, "push") or {}
     ref = "" if body.get("deleted") else str(body.get("ref", ""))
     pushed = ref.startswith("refs/heads/") and branch in ("", ref.removeprefix("refs/heads/"))
     return delivered(request, told.Push, {**body, "count": len(body["commits"])} if pushed else None)
 
 
-@webhook("A new release", "release")
+@webhook("New release", "release")
 def new_release(request: Request, repository: Repository) -> Events[told.Release]:
-    """A release is published, or a pre-release."""
+    """Runs when a release or pre-release is published."""
     return delivered(request, told.Release, brought(request, "release", "published"))
 
 
-@webhook("A new star", "star")
+@webhook("New star", "star")
 def new_star(request: Request, repository: Repository) -> Events[told.Star]:
-    """Somebody stars a repository."""
+    """Runs when somebody stars a repository."""
     return delivered(request, told.Star, brought(request, "star", "created"))
 
 
-@service.poll("A new notification", every=timedelta(minutes=2), scopes=("notifications",))
+@service.poll("New notification", every=timedelta(minutes=2), scopes=("notifications",))
 async def new_notification(
-    ctx: Context, since: datetime, reason: Annotated[Reason, param("Why you are notified", "mention")] = "any"
+    ctx: Context, since: datetime, reason: Annotated[Reason, param("Reason for the notification", "mention")] = "any"
 ) -> Events[told.Notification]:
-    """You are notified: mentioned, assigned, asked for a review, or something you watch goes on."""
+    """Runs when you get a notification: you are mentioned, assigned or asked for a review, or something you watch is
+    updated.
+    """
     query = {"all": "true", "per_page": "50"}
     # https://docs.github.com/rest/activity/notifications#list-notifications-for-the-authenticated-user
     first = await ctx.http.get_if_changed("/notifications", ctx.state, params=query)
@@ -160,11 +162,11 @@ async def new_notification(
             yield Event(f"{row['id']} {row['updated_at']}", news, news.updated_at)
 
 
-@service.poll("A new repository of a user", every=timedelta(minutes=15))
+@service.poll("New repository by a user", every=timedelta(minutes=15))
 async def new_repository(
-    ctx: Context, username: Annotated[str, param("Login of the user", "octocat", pattern=r"^[\w-]+$")]
+    ctx: Context, username: Annotated[str, param("User's login", "octocat", pattern=r"^[\w-]+$")]
 ) -> Events[told.NewRepository]:
-    """A user makes a public repository, or forks one."""
+    """Runs when a user creates or forks a public repository."""
     newest = {"sort": "created", "direction": "desc", "per_page": "50"}
     # https://docs.github.com/rest/repos/repos#list-repositories-for-a-user
     answer = await ctx.http.get_if_changed(f"/users/{username}/repos", ctx.state, params=newest)
@@ -173,30 +175,30 @@ async def new_repository(
         yield Event(str(row["id"]), made, made.created_at)
 
 
-@service.reaction("Open an issue", on_crash="fail", scopes=WRITE)
+@service.reaction("Create an issue", on_crash="fail", scopes=WRITE)
 async def open_issue(
     ctx: Context,
     repository: Repository,
     title: Title,
     body: Text = "",
     labels: Labels = [],  # noqa: B006 - each call has its own
-    assignees: Annotated[Items, param("Logins of who is to do it, separated by commas", "octocat")] = [],  # noqa: B006
+    assignees: Annotated[Items, param("Logins of the assignees, separated by commas", "octocat")] = [],  # noqa: B006
 ) -> told.Issue:
-    """Open an issue in a repository."""
+    """Create an issue in a repository."""
     issue = {"title": title, "body": body, "labels": labels, "assignees": assignees}
     # https://docs.github.com/rest/issues/issues#create-an-issue
     made = await ctx.http.post(f"/repos/{repository}/issues", json=issue)
     return parse(told.Issue, {"issue": made, "repository": {"full_name": repository}}, "GitHub")
 
 
-@service.reaction("Write a comment", on_crash="fail", scopes=WRITE)
+@service.reaction("Add a comment", on_crash="fail", scopes=WRITE)
 async def write_comment(
     ctx: Context,
     repository: Repository,
     number: Number,
     body: Annotated[Text, param("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
 ) -> told.Page:
-    """Comment on an issue or a pull request."""
+    """Comment on an issue or pull request."""
     # https://docs.github.com/rest/issues/comments#create-an-issue-comment
     return await ctx.http.post(f"/repos/{repository}/issues/{number}/comments", told.Page, json={"body": body})
 
@@ -208,7 +210,7 @@ async def add_labels(
     number: Number,
     labels: Annotated[Labels, param("Labels, separated by commas", min_length=1)],
 ) -> None:
-    """Add labels to an issue or a pull request."""
+    """Add labels to an issue or pull request."""
     # https://docs.github.com/rest/issues/labels#add-labels-to-an-issue
     await ctx.http.post(f"/repos/{repository}/issues/{number}/labels", json={"labels": labels})
 
@@ -218,43 +220,43 @@ async def close_issue(
     ctx: Context,
     repository: Repository,
     number: Number,
-    reason: Annotated[Literal["completed", "not_planned"], param("Why", "completed")] = "completed",
+    reason: Annotated[Literal["completed", "not_planned"], param("Reason", "completed")] = "completed",
 ) -> told.Issue:
-    """Close an issue, as done or as not planned."""
+    """Close an issue as completed or not planned."""
     path, body = f"/repos/{repository}/issues/{number}", {"state": "closed", "state_reason": reason}
     # https://docs.github.com/rest/issues/issues#update-an-issue
     closed = await ctx.http.ask("PATCH", path, dict[str, Any], json=body)
     return parse(told.Issue, {"issue": closed, "repository": {"full_name": repository}}, "GitHub")
 
 
-@service.reaction("Open a pull request", scopes=WRITE)
+@service.reaction("Create a pull request", scopes=WRITE)
 async def open_pull_request(
     ctx: Context,
     repository: Repository,
     title: Annotated[Title, param("Title", "Mend the start")],
     head: Annotated[Branch, param("Branch with the changes", "mend-start")],
-    base: Annotated[Branch, param("Branch that they are for")],
+    base: Annotated[Branch, param("Branch to merge into")],
     body: Annotated[Text, param("Text, in Markdown", "Closes #42")] = "",
     *,
     draft: Annotated[bool, param("Open it as a draft", False)] = False,
 ) -> told.PullRequest:
-    """Ask for the changes of one branch to be merged into another."""
+    """Open a pull request to merge one branch into another."""
     changes = {"title": title, "head": head, "base": base, "body": body, "draft": draft}
     # https://docs.github.com/rest/pulls/pulls#create-a-pull-request
     made = await ctx.http.post(f"/repos/{repository}/pulls", json=changes)
     return parse(told.PullRequest, {"pull_request": made, "repository": {"full_name": repository}}, "GitHub")
 
 
-@service.reaction("Make a gist", on_crash="fail", scopes=("gist",))
+@service.reaction("Create a gist", on_crash="fail", scopes=("gist",))
 async def make_gist(
     ctx: Context,
-    filename: Annotated[str, param("Name of its file", "note.md")] = "note.md",
+    filename: Annotated[str, param("File name", "note.md")] = "note.md",
     *,
-    content: Annotated[str, param("What is in the file", "Hello", min_length=1)],
-    description: Annotated[str, param("What it is", "A note")] = "",
-    public: Annotated[bool, param("Whether everybody can find it", False)] = False,
+    content: Annotated[str, param("File content", "Hello", min_length=1)],
+    description: Annotated[str, param("Description", "A note")] = "",
+    public: Annotated[bool, param("Make it public", False)] = False,
 ) -> told.Page:
-    """Make a gist with one file."""
+    """Create a gist with one file."""
     body = {"description": description, "public": public, "files": {filename: {"content": content}}}
     # https://docs.github.com/rest/gists/gists#create-a-gist
     return await ctx.http.post("/gists", told.Page, json=body)
@@ -264,11 +266,11 @@ async def make_gist(
 async def run_workflow(
     ctx: Context,
     repository: Repository,
-    workflow: Annotated[str, param("File or number of the workflow", "ci.yml", pick="workflows")],
+    workflow: Annotated[str, param("File name or ID of the workflow", "ci.yml", pick="workflows")],
     ref: Annotated[Branch, param("Branch or tag to run it on")] = "main",
-    inputs: Annotated[Mapping[str, Any], param("The workflow's inputs", {"level": "debug"})] = {},
+    inputs: Annotated[Mapping[str, Any], param("Inputs for the workflow", {"level": "debug"})] = {},
 ) -> told.Page:
-    """Run a workflow of GitHub Actions that has the trigger `workflow_dispatch`."""
+    """Run a GitHub Actions workflow that has the `workflow_dispatch` trigger."""
     body = {"ref": ref, "inputs": inputs, "return_run_details": True}
     path = f"/repos/{repository}/actions/workflows" + quoted("/{}/dispatches", workflow)
     # https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, HttpUrl
 from area.sdk import Output, output
 
 AT = "https://github.com/octocat/hello-world"
-PAGE = "Address of its page"
+PAGE = "URL"
 Names = Annotated[
     list[str], BeforeValidator(lambda some: [one["name"] if isinstance(one, dict) else one for one in some])
 ]
@@ -25,9 +25,9 @@ class Issue(Told):
     title: str = output("issue.title", "Title", "It crashes on start")
     body: str | None = output("issue.body", "Text, in Markdown", "Since the last release …", None)
     html_url: HttpUrl = output("issue.html_url", PAGE, f"{AT}/issues/42")
-    author: str | None = output("issue.user.login", "Login of who opened it", "octocat", None)
+    author: str | None = output("issue.user.login", "Login of the person who opened it", "octocat", None)
     labels: Names = output("issue.labels", "Labels", ["bug"], [])
-    created_at: datetime = output("issue.created_at", "When it was opened", "2026-11-23T09:00:00Z")
+    created_at: datetime = output("issue.created_at", "Date opened", "2026-11-23T09:00:00Z")
 
 
 class PullRequest(Told):
@@ -35,32 +35,32 @@ class PullRequest(Told):
     title: str = output("pull_request.title", "Title", "Mend the start")
     body: str | None = output("pull_request.body", "Text, in Markdown", "Closes #42", None)
     html_url: HttpUrl = output("pull_request.html_url", PAGE, f"{AT}/pull/43")
-    author: str | None = output("pull_request.user.login", "Login of who opened it", "octocat", None)
+    author: str | None = output("pull_request.user.login", "Login of the person who opened it", "octocat", None)
     branch: str = output("pull_request.head.ref", "Branch with the changes", "mend-start")
-    base: str = output("pull_request.base.ref", "Branch that they are for", "main")
+    base: str = output("pull_request.base.ref", "Branch to merge into", "main")
     draft: bool = output("pull_request.draft", "Whether it is a draft", False, False)
-    merged_by: str | None = output("pull_request.merged_by.login", "Login of who merged it", "hubot", None)
+    merged_by: str | None = output("pull_request.merged_by.login", "Login of the person who merged it", "hubot", None)
 
 
 class Comment(Told):
     number: int = output("issue.number", "Number of the issue or pull request", 42)
     title: str = output("issue.title", "Title of the issue or pull request", "It crashes on start")
     body: str = output("comment.body", "Text, in Markdown", "Me too", "")
-    html_url: HttpUrl = output("comment.html_url", "Address of the comment", f"{AT}/issues/42#issuecomment-1")
-    author: str | None = output("comment.user.login", "Login of who wrote it", "octocat", None)
+    html_url: HttpUrl = output("comment.html_url", "URL of the comment", f"{AT}/issues/42#issuecomment-1")
+    author: str | None = output("comment.user.login", "Author's login", "octocat", None)
     on_pull_request: Is = output("issue.pull_request", "Whether it is on a pull request", False, False)
 
 
 class Push(Told):
     branch: Branch = output("ref", "Branch", "main")
-    pusher: str = output("pusher.name", "Who pushed", "octocat")
-    count: int = output("count", "How many commits", 1)
-    message: str = output("head_commit.message", "Message of the newest commit", "Mend the start", "")
-    commit: str = output("after", "SHA of the newest commit", "6dcb09b5b57875f334f61aebed695e2e4193db5e")
-    compare_url: HttpUrl = output("compare", "Address of what changed", f"{AT}/compare/6dcb09b5b578...main")
+    pusher: str = output("pusher.name", "Login of the person who pushed", "octocat")
+    count: int = output("count", "Number of commits", 1)
+    message: str = output("head_commit.message", "Message of the latest commit", "Mend the start", "")
+    commit: str = output("after", "SHA of the latest commit", "6dcb09b5b57875f334f61aebed695e2e4193db5e")
+    compare_url: HttpUrl = output("compare", "URL of the comparison", f"{AT}/compare/6dcb09b5b578...main")
     commits: list[dict[str, Any]] = output(
         "commits",
-        "The commits, each with id, message, author, added, removed, modified",
+        "Commits, each with id, message, author, added, removed and modified",
         [{"message": "Mend the start"}],
     )
 
@@ -68,33 +68,33 @@ class Push(Told):
 class Release(Told):
     name: str | None = output("release.name", "Name", "Version 1.0", None)
     tag: str = output("release.tag_name", "Tag", "v1.0")
-    body: str | None = output("release.body", "Notes, in Markdown", "Mends the start", None)
+    body: str | None = output("release.body", "Release notes, in Markdown", "Mends the start", None)
     html_url: HttpUrl = output("release.html_url", PAGE, f"{AT}/releases/tag/v1.0")
-    author: str | None = output("release.author.login", "Login of who published it", "octocat", None)
+    author: str | None = output("release.author.login", "Login of the person who published it", "octocat", None)
     prerelease: bool = output("release.prerelease", "Whether it is a pre-release", False)
 
 
 class Star(Told):
-    user: str = output("sender.login", "Login of who starred it", "octocat")
-    user_url: HttpUrl = output("sender.html_url", "Address of their page", "https://github.com/octocat")
-    stars: int = output("repository.stargazers_count", "How many stars it has", 80)
+    user: str = output("sender.login", "Login of the person who starred it", "octocat")
+    user_url: HttpUrl = output("sender.html_url", "URL of their profile", "https://github.com/octocat")
+    stars: int = output("repository.stargazers_count", "Number of stars", 80)
 
 
 class Notification(Told):
-    title: str = output("subject.title", "Title of what it is about", "It crashes on start")
-    kind: str = output("subject.type", "What it is about: Issue, PullRequest, Release …", "Issue")
-    reason: str = output("reason", "Why you are notified", "mention")
-    html_url: HttpUrl = output("html_url", "Address of its page, or of its repository", f"{AT}/issues/42")
-    updated_at: datetime = output("updated_at", "When something happened", "2026-11-23T09:00:00Z")
+    title: str = output("subject.title", "Title of the subject", "It crashes on start")
+    kind: str = output("subject.type", "Type of the subject: Issue, PullRequest, Release…", "Issue")
+    reason: str = output("reason", "Reason for the notification", "mention")
+    html_url: HttpUrl = output("html_url", "URL of the subject or its repository", f"{AT}/issues/42")
+    updated_at: datetime = output("updated_at", "Date updated", "2026-11-23T09:00:00Z")
 
 
 class NewRepository(Output):
-    full_name: str = output("full_name", "Name with its owner", "octocat/hello-world")
+    full_name: str = output("full_name", "Repository, as owner/name", "octocat/hello-world")
     html_url: HttpUrl = output("html_url", PAGE, AT)
-    description: str | None = output("description", "What it is for", "My first repository", None)
+    description: str | None = output("description", "Description", "My first repository", None)
     fork: bool = output("fork", "Whether it is a fork", False)
-    language: str | None = output("language", "Its main programming language", "Python", None)
-    created_at: datetime = output("created_at", "When it was made", "2026-11-23T09:00:00Z")
+    language: str | None = output("language", "Main programming language", "Python", None)
+    created_at: datetime = output("created_at", "Date created", "2026-11-23T09:00:00Z")
 
 
 class Page(Output):

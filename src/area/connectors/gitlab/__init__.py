@@ -48,7 +48,7 @@ async def account(ctx: Context) -> Account:
 service = Service(
     "gitlab",
     "GitLab",
-    "Issues, merge requests, pipelines, pushes and to-dos of gitlab.com, or of a GitLab server of your own.",
+    "React to issues, merge requests, pipelines, pushes and to-dos on gitlab.com or your own server; create and comment.",
     base_url="https://gitlab.com",
     docs="https://docs.gitlab.com/api/rest/",
     own_server=True,
@@ -68,9 +68,9 @@ service = Service(
 BUSIEST = {"membership": "true", "simple": "true", "order_by": "last_activity_at"}
 service.options("projects", "/api/v4/projects", "path_with_namespace", "name_with_namespace", params=BUSIEST)
 
-Project = Annotated[str, param("Project, with its group", "octo/hello-world", pick="projects", pattern=PROJECT)]
+Project = Annotated[str, param("Project, as group/name", "octo/hello-world", pick="projects", pattern=PROJECT)]
 Branch = Annotated[str, param("Branch", "main", pick="branches")]
-Number = Annotated[int, param("Number of the issue in its project", 42, ge=1)]
+Number = Annotated[int, param("Number of the issue in the project", 42, ge=1)]
 Title = Annotated[str, param("Title", "It crashes on start", min_length=1, max_length=255)]
 # a line that begins with a slash is an order to GitLab: https://docs.gitlab.com/user/project/quick_actions/
 ORDERS = Shape(place=marks(r"(?i)^([ \t]*)/(?=[a-z_]*(?:\s|\Z))", r"\1\\/"))
@@ -98,8 +98,8 @@ class Issue(Told):
     number: int = output("object_attributes.iid", "Number in the project", 42)
     title: str = output("object_attributes.title", "Title", "It crashes on start")
     description: str | None = output("object_attributes.description", "Text, in Markdown", "Since …", None)
-    url: HttpUrl = output(URL, "Address of its page", f"{PAGE}/issues/42")
-    author: str | None = output(AUTHOR, "Login of who did it", "octocat", None)
+    url: HttpUrl = output(URL, "URL", f"{PAGE}/issues/42")
+    author: str | None = output(AUTHOR, "Login of the person", "octocat", None)
     labels: Names = output("labels object_attributes.labels", "Labels", ["bug"], [])
 
 
@@ -107,10 +107,10 @@ class MergeRequest(Told):
     number: int = output("object_attributes.iid", "Number in the project", 7)
     title: str = output("object_attributes.title", "Title", "Mend the start")
     description: str | None = output("object_attributes.description", "Text, in Markdown", "Closes #42", None)
-    url: HttpUrl = output(URL, "Address of its page", f"{PAGE}/merge_requests/7")
-    author: str | None = output(AUTHOR, "Login of who did it", "octocat", None)
+    url: HttpUrl = output(URL, "URL", f"{PAGE}/merge_requests/7")
+    author: str | None = output(AUTHOR, "Login of the person", "octocat", None)
     source: str = output("object_attributes.source_branch", "Branch with the changes", "mend-start")
-    target: str = output("object_attributes.target_branch", "Branch that they are for", "main")
+    target: str = output("object_attributes.target_branch", "Branch to merge into", "main")
 
 
 TITLES = "issue.title merge_request.title commit.message snippet.title"
@@ -119,42 +119,42 @@ TITLES = "issue.title merge_request.title commit.message snippet.title"
 class Note(Told):
     body: str = output("object_attributes.note", "Text, in Markdown", "Me too")
     on: str = output(
-        "object_attributes.noteable_type", "What it is on: Issue, MergeRequest, Commit or Snippet", "Issue"
+        "object_attributes.noteable_type", "Type of the subject: Issue, MergeRequest, Commit or Snippet", "Issue"
     )
-    title: str | None = output(TITLES, "Title of what it is on", "It crashes on start", None)
-    url: HttpUrl = output("object_attributes.url", "Address of the comment", f"{PAGE}/issues/42#note_1")
-    author: str = output("user.username", "Login of who wrote it", "octocat")
+    title: str | None = output(TITLES, "Title of the subject", "It crashes on start", None)
+    url: HttpUrl = output("object_attributes.url", "URL of the comment", f"{PAGE}/issues/42#note_1")
+    author: str = output("user.username", "Author's login", "octocat")
 
 
 class Pipeline(Told):
-    id: int = output("object_attributes.id", "Its number", 31)
-    status: str = output("object_attributes.status", "How it ended", "failed")
+    id: int = output("object_attributes.id", "Number", 31)
+    status: str = output("object_attributes.status", "Result", "failed")
     ref: str = output("object_attributes.ref", "Branch or tag", "main")
     commit: str | None = output("commit.message", "Message of the commit", "Mend the start", None)
-    duration: float | None = output("object_attributes.duration", "How many seconds it took", 63, None)
-    url: HttpUrl = output(URL, "Address of its page", f"{PAGE}/pipelines/31")
+    duration: float | None = output("object_attributes.duration", "Duration in seconds", 63, None)
+    url: HttpUrl = output(URL, "URL", f"{PAGE}/pipelines/31")
     user: str | None = output(
-        "user.username object_attributes.user.username", "Login of who started it", "octocat", None
+        "user.username object_attributes.user.username", "Login of the person who started it", "octocat", None
     )
 
 
 class Push(Told):
     branch: Ref = output("ref branch", "Branch", "main")
-    pusher: str = output("user_username", "Login of who pushed", "octocat")
-    count: int = output("total_commits_count", "How many commits", 1)
-    message: str = output("newest.message", "Message of the newest commit", "Mend the start", "")
+    pusher: str = output("user_username", "Login of the person who pushed", "octocat")
+    count: int = output("total_commits_count", "Number of commits", 1)
+    message: str = output("newest.message", "Message of the latest commit", "Mend the start", "")
     commits: list[dict[str, Any]] = output(
-        "commits", "The newest 20, each with id, message, url, author", [{"message": "Mend the start"}]
+        "commits", "Latest 20 commits, each with id, message, url and author", [{"message": "Mend the start"}]
     )
 
 
 class Todo(Told):
-    project: str = output("project.path_with_namespace", "Project, if it is about one", "octo/hello-world", "")
-    reason: str = output("action_name", "Why: assigned, mentioned, build_failed, review_requested …", "mentioned")
-    title: str | None = output("target.title", "Title of what it is about", "It crashes on start", None)
-    body: str = output("body", "What it says", "@octocat look at this", "")
-    url: HttpUrl = output("target_url", "Address of what it is about", f"{PAGE}/issues/42")
-    created_at: datetime = output("created_at", "When it was made", "2026-11-23T09:00:00Z")
+    project: str = output("project.path_with_namespace", "Project, if any", "octo/hello-world", "")
+    reason: str = output("action_name", "Reason: assigned, mentioned, build_failed, review_requested…", "mentioned")
+    title: str | None = output("target.title", "Title of the subject", "It crashes on start", None)
+    body: str = output("body", "Text", "@octocat look at this", "")
+    url: HttpUrl = output("target_url", "URL of the subject", f"{PAGE}/issues/42")
+    created_at: datetime = output("created_at", "Date created", "2026-11-23T09:00:00Z")
 
 
 def webhook(title: str, events: str) -> Callable[[Callable[..., Events[Any]]], Action]:
@@ -175,10 +175,10 @@ async def delivered(request: Request, kind: type[Told], body: dict[str, Any] | N
 
 
 @service.webhooks(
-    ("new_issue", "issue open", Issue, "A new issue", "An issue is opened in a project; a confidential one starts nothing."),
-    ("issue_closed", "issue close", Issue, "An issue is closed", "An issue of a project is closed."),
-    ("new_merge_request", "merge_request open", MergeRequest, "A new merge request", "A merge request is opened in a project."),
-    ("merge_request_merged", "merge_request merge", MergeRequest, "A merge request is merged", "A merge request of a project is merged."),
+    ("new_issue", "issue open", Issue, "New issue", "Runs when an issue is opened in a project. Confidential issues are ignored."),
+    ("issue_closed", "issue close", Issue, "Issue closed", "Runs when an issue in a project is closed."),
+    ("new_merge_request", "merge_request open", MergeRequest, "New merge request", "Runs when a merge request is opened in a project."),
+    ("merge_request_merged", "merge_request merge", MergeRequest, "Merge request merged", "Runs when a merge request in a project is merged."),
     verify=SIGNED,
     scopes=WRITE,
 )  # fmt: skip
@@ -191,29 +191,29 @@ for _action, _values in changed.each:
     asked_for(_action, f"{_values['kind'].split()[0]}s_events")
 
 
-@webhook("A new comment", "note_events")
+@webhook("New comment", "note_events")
 def new_comment(request: Request, project: Project) -> Events[Note]:
-    """Somebody comments on an issue, a merge request, a commit or a snippet."""
+    """Runs when somebody comments on an issue, merge request, commit or snippet."""
     body = brought(request, "note")
     new = body and body["object_attributes"].get("action", "create") == "create"  # before 16.11 edits were not sent
     return delivered(request, Note, body if new else None)
 
 
-@webhook("A pipeline ends", "pipeline_events")
+@webhook("Pipeline finished", "pipeline_events")
 def pipeline_ended(
-    request: Request, project: Project, status: Annotated[Ends, param("How it ended", "failed")] = "any"
+    request: Request, project: Project, status: Annotated[Ends, param("Result", "failed")] = "any"
 ) -> Events[Pipeline]:
-    """A pipeline of a project succeeds, fails or is canceled."""
+    """Runs when a pipeline in a project succeeds, fails or is canceled."""
     body = brought(request, "pipeline")
     ends = ("success", "failed", "canceled") if status == "any" else (status,)
     return delivered(request, Pipeline, body if body and body["object_attributes"]["status"] in ends else None)
 
 
-@webhook("A new push", "push_events")
+@webhook("New push", "push_events")
 def new_push(
-    request: Request, project: Project, branch: Annotated[Branch, param("Only to this branch")] = ""
+    request: Request, project: Project, branch: Annotated[Branch, param("Only pushes to this branch")] = ""
 ) -> Events[Push]:
-    """Commits are pushed to a branch. A branch that is deleted starts nothing."""
+    """Runs when commits are pushed to a branch. Deleted branches are ignored."""
     body = brought(request, "push") or {"ref": ""}
     deleted = set(body.get("after") or "0") == {"0"}
     if deleted or branch not in ("", body["ref"].removeprefix("refs/heads/")):
@@ -221,9 +221,9 @@ def new_push(
     return delivered(request, Push, {**body, "newest": body["commits"][-1] if body["commits"] else None})
 
 
-@service.poll("A new to-do", every=timedelta(minutes=2), scopes=READ)
+@service.poll("New to-do", every=timedelta(minutes=2), scopes=READ)
 async def new_todo(ctx: Context) -> Events[Todo]:
-    """GitLab puts something on your to-do list: you are mentioned, assigned, asked for a review."""
+    """Runs when GitLab adds an item to your to-do list: you are mentioned, assigned or asked for a review."""
     # https://docs.gitlab.com/api/todos/#list-all-to-do-items
     async for row in ctx.http.rows("/api/v4/todos"):
         todo = parse(Todo, row, "GitLab")
@@ -241,7 +241,7 @@ def _joined(labels: list[str]) -> str:
     return ",".join(label.replace(",", " ") for label in labels)
 
 
-@service.reaction("Open an issue", on_crash="fail", scopes=WRITE)
+@service.reaction("Create an issue", on_crash="fail", scopes=WRITE)
 async def open_issue(
     ctx: Context,
     project: Project,
@@ -249,22 +249,22 @@ async def open_issue(
     description: Text = "",
     labels: Labels = [],  # noqa: B006
 ) -> Issue:
-    """Open an issue in a project."""
+    """Create an issue in a project."""
     # https://docs.gitlab.com/api/issues/#new-issue
     body = {"title": title, "description": description, "labels": _joined(labels)}
     return await _made(ctx, Issue, "POST", project, "issues", body)
 
 
-@service.reaction("Write a comment", on_crash="fail", scopes=WRITE)
+@service.reaction("Add a comment", on_crash="fail", scopes=WRITE)
 async def write_comment(
     ctx: Context,
     project: Project,
-    on: Annotated[Literal["issue", "merge_request"], param("What is commented on", "issue")] = "issue",
+    on: Annotated[Literal["issue", "merge_request"], param("What to comment on", "issue")] = "issue",
     *,
-    number: Annotated[Number, param("Its number in the project")],
+    number: Annotated[Number, param("Number in the project")],
     body: Annotated[Text, param("Text, in Markdown", "Thank you, we look into it.", min_length=1)],
 ) -> None:
-    """Comment on an issue or a merge request."""
+    """Comment on an issue or merge request."""
     # https://docs.gitlab.com/api/notes/#create-new-issue-note and #create-new-merge-request-note
     await ctx.http.post(at(project, f"{on}s/{number}/notes"), json={"body": body})
 
@@ -287,16 +287,16 @@ async def close_issue(ctx: Context, project: Project, number: Number) -> Issue:
     return await _made(ctx, Issue, "PUT", project, f"issues/{number}", {"state_event": "close"})
 
 
-@service.reaction("Open a merge request", scopes=WRITE)
+@service.reaction("Create a merge request", scopes=WRITE)
 async def open_merge_request(
     ctx: Context,
     project: Project,
     title: Annotated[Title, param("Title", "Mend the start")],
     source: Annotated[Branch, param("Branch with the changes", "mend-start")],
-    target: Annotated[Branch, param("Branch that they are for")],
+    target: Annotated[Branch, param("Branch to merge into")],
     description: Annotated[Text, param("Text, in Markdown", "Closes #42")] = "",
 ) -> MergeRequest:
-    """Ask for the changes of one branch to be merged into another."""
+    """Open a pull request to merge one branch into another."""
     body = {"title": title, "description": description, "source_branch": source, "target_branch": target}
     # https://docs.gitlab.com/api/merge_requests/#create-mr
     return await _made(ctx, MergeRequest, "POST", project, "merge_requests", body)
@@ -307,9 +307,9 @@ async def run_pipeline(
     ctx: Context,
     project: Project,
     ref: Annotated[Branch, param("Branch or tag to run it on")] = "main",
-    variables: Annotated[Mapping[str, str], param("Variables of the pipeline", {"LEVEL": "debug"})] = {},
+    variables: Annotated[Mapping[str, str], param("Variables for the pipeline", {"LEVEL": "debug"})] = {},
 ) -> Pipeline:
-    """Run the pipeline of a branch or tag."""
+    """Run a pipeline for a branch or tag."""
     body = {"ref": ref, "variables": [{"key": key, "value": value} for key, value in variables.items()]}
     # https://docs.gitlab.com/api/pipelines/#create-a-new-pipeline
     return await _made(ctx, Pipeline, "POST", project, "pipeline", body)

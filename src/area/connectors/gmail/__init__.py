@@ -23,7 +23,7 @@ SEND, COMPOSE = (scope("gmail.send"),), (scope("gmail.compose"),)
 service = google.service(
     "gmail",
     "Gmail",
-    "Mail of a Google account: what comes in, what is starred or labelled, and mail to send.",
+    "React to incoming, starred and labelled e-mail; send, reply, draft and label.",
     docs="https://developers.google.com/workspace/gmail/api",
     base_url="https://gmail.googleapis.com",
     login=True,
@@ -31,63 +31,63 @@ service = google.service(
     inbound=hints.inbound,
 )
 
-Label = Annotated[str, param("The label", "Label_12", pick="labels", min_length=1)]
-Within = Annotated[str, param("Label that it has; empty for any", "INBOX", pick="labels")]
-Query = Annotated[str, param("Search, as in Gmail's own search box", "from:billing@example.com -subject:draft")]
-MessageId = Annotated[str, param("ID of the mail, at Gmail", "{{id}}", min_length=1)]
+Label = Annotated[str, param("Label", "Label_12", pick="labels", min_length=1)]
+Within = Annotated[str, param("Label; any if empty", "INBOX", pick="labels")]
+Query = Annotated[str, param("Search, as in Gmail's search box", "from:billing@example.com -subject:draft")]
+MessageId = Annotated[str, param("Gmail's message ID", "{{id}}", min_length=1)]
 
 
 class Written(Output):
-    id: str = output("id", "ID of the mail, at Gmail", "18c2f6b1d0a3e4f5")
-    thread_id: str = output("threadId", "ID of its conversation", "18c2f6b1d0a3e4f5")
-    label_ids: list[str] = output("labelIds", "IDs of its labels", ["SENT"], [])
+    id: str = output("id", "Gmail's message ID", "18c2f6b1d0a3e4f5")
+    thread_id: str = output("threadId", "Conversation ID", "18c2f6b1d0a3e4f5")
+    label_ids: list[str] = output("labelIds", "Label IDs", ["SENT"], [])
 
 
-@service.poll("A mail arrives", every=SOON, scopes=READ, hint=hints.mailbox)
+@service.poll("New e-mail", every=SOON, scopes=READ, hint=hints.mailbox)
 async def mail_received(ctx: Context, since: datetime, label: Within = "INBOX", query: Query = "") -> Events[Mail]:
-    """A mail arrives under a label, such as the inbox, that fits a search."""
+    """Runs for each new e-mail that has a label, such as the inbox, and matches a search."""
     async for raw in _found(ctx, label, query, since):
         mail = read_mail(raw)
         yield Event(mail.id, mail, mail.received_at)
 
 
-@service.poll("A mail arrives with an attachment", every=SOON, scopes=READ, hint=hints.mailbox)
+@service.poll("New attachment", every=SOON, scopes=READ, hint=hints.mailbox)
 async def attachment_received(
     ctx: Context, since: datetime, label: Within = "INBOX", query: Query = ""
 ) -> Events[Attached]:
-    """A mail arrives with a file. Fires for each of its files."""
+    """Runs for each file attached to a new e-mail."""
     async for raw in _found(ctx, label, f"has:attachment {query}", since):
         for file in files(raw):
             yield Event(f"{file.id} {file.part}", file, file.received_at)
 
 
-@service.poll("A mail is starred", every=SOON, scopes=READ, hint=hints.mailbox)
+@service.poll("E-mail starred", every=SOON, scopes=READ, hint=hints.mailbox)
 def mail_starred(ctx: Context) -> Events[Mail]:
-    """A mail is starred, old or new."""
+    """Runs when an e-mail is starred, old or new."""
     return _labelled(ctx, "STARRED")
 
 
-@service.poll("A mail gets a label", every=SOON, scopes=READ, hint=hints.mailbox)
+@service.poll("E-mail labelled", every=SOON, scopes=READ, hint=hints.mailbox)
 def mail_labelled(ctx: Context, label: Label) -> Events[Mail]:
-    """A mail gets a label, by hand, by a filter or by another program; also one that arrives with it."""
+    """Runs when an e-mail gets a label by hand, by a filter or by another program, or arrives with it."""
     return _labelled(ctx, label)
 
 
-@service.reaction("Send a mail", on_crash="fail", scopes=SEND)
+@service.reaction("Send an e-mail", on_crash="fail", scopes=SEND)
 async def send_mail(ctx: Context, params: Letter) -> Written:
-    """Send a mail from the connected account."""
+    """Send an e-mail from the connected account."""
     return await _send(ctx, {"raw": _encoded(params)})
 
 
-@service.reaction("Answer a mail", on_crash="fail", scopes=READ + SEND)
+@service.reaction("Reply to an e-mail", on_crash="fail", scopes=READ + SEND)
 async def reply_to_mail(
     ctx: Context,
     *,
     message_id: MessageId,
     text: Annotated[str, param("Plain text", "Thank you, we are on it.")],
-    to_all: Annotated[bool, param("Whether all who got the mail get the answer", False)] = False,
+    to_all: Annotated[bool, param("Reply to everybody", False)] = False,
 ) -> Written:
-    """Answer a mail in its conversation: its sender, or all who got it."""
+    """Reply in the conversation, to the sender or to everybody."""
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/get
     raw = await ctx.http.get(quoted(MESSAGE, message_id), dict[str, Any], params={"format": "metadata"})
     others = [header(raw, "To"), header(raw, "Cc")] if to_all else []
@@ -104,26 +104,24 @@ async def reply_to_mail(
     return await _send(ctx, {"raw": _encoded(letter, **thread), "threadId": raw.get("threadId", "")})
 
 
-@service.reaction("Write a draft", on_crash="fail", scopes=COMPOSE)
+@service.reaction("Create a draft", on_crash="fail", scopes=COMPOSE)
 async def create_draft(ctx: Context, params: Letter) -> Written:
-    """Put a mail among the drafts, to be read once more and sent by hand."""
+    """Save an e-mail as a draft, to review and send by hand."""
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.drafts/create
     return await ctx.http.post(f"{ME}/drafts", Written, at="message", json={"message": {"raw": _encoded(params)}})
 
 
-@service.reaction("Add a label to a mail", scopes=MODIFY)
-async def add_label(
-    ctx: Context, message_id: MessageId, label: Annotated[Label, param("The label", "STARRED")]
-) -> Written:
-    """Give a mail a label; `STARRED` stars it, `TRASH` throws it away, `UNREAD` makes it unread."""
+@service.reaction("Add a label to an e-mail", scopes=MODIFY)
+async def add_label(ctx: Context, message_id: MessageId, label: Annotated[Label, param("Label", "STARRED")]) -> Written:
+    """Add a label to an e-mail. `STARRED` stars it, `TRASH` moves it to the trash, `UNREAD` marks it as unread."""
     return await _modify(ctx, message_id, {"addLabelIds": [label]})
 
 
-@service.reaction("Remove a label from a mail", scopes=MODIFY)
+@service.reaction("Remove a label from an e-mail", scopes=MODIFY)
 async def remove_label(
-    ctx: Context, message_id: MessageId, label: Annotated[Label, param("The label", "STARRED")]
+    ctx: Context, message_id: MessageId, label: Annotated[Label, param("Label", "STARRED")]
 ) -> Written:
-    """Take a label from a mail; `INBOX` archives it, `UNREAD` marks it as read."""
+    """Remove a label from an e-mail. `INBOX` archives it, `UNREAD` marks it as read."""
     return await _modify(ctx, message_id, {"removeLabelIds": [label]})
 
 

@@ -15,23 +15,23 @@ Raw = Mapping[str, Any]
 
 
 class Mail(Output):
-    id: str = output("id", "ID of the mail, at Gmail", "18c2f6b1d0a3e4f5", "")
-    thread_id: str = output("threadId", "ID of its conversation", "18c2f6b1d0a3e4f5", "")
+    id: str = output("id", "Gmail's message ID", "18c2f6b1d0a3e4f5", "")
+    thread_id: str = output("threadId", "Conversation ID", "18c2f6b1d0a3e4f5", "")
     subject: str = output("subject", "Subject", "Your invoice")
-    sender: str = output("sender", "Address of the sender", "billing@example.com")
-    sender_name: str = output("sender_name", "Name of the sender", "Example Billing")
-    to: list[str] = output("to", "Addresses it is to", ["ann@example.org"])
-    received_at: datetime = output("received_at", "When Gmail got it", "2026-11-23T09:00:00Z")
-    snippet: str = output("snippet", "Its beginning", "Please find attached …", "")
+    sender: str = output("sender", "Sender's address", "billing@example.com")
+    sender_name: str = output("sender_name", "Sender's name", "Example Billing")
+    to: list[str] = output("to", "Recipients' addresses", ["ann@example.org"])
+    received_at: datetime = output("received_at", "Time Gmail received it", "2026-11-23T09:00:00Z")
+    snippet: str = output("snippet", "Start of the text", "Please find attached …", "")
     text: str = output("text", "Plain text", "Please find attached the invoice.")
     html: str = output("html", "HTML text", "<p>Please find attached the invoice.</p>")
-    attachments: list[str] = output("attachments", "Names of its files", ["invoice.pdf"])
-    labels: list[str] = output("labelIds", "IDs of its labels", ["INBOX", "UNREAD"], [])
+    attachments: list[str] = output("attachments", "Names of the attachments", ["invoice.pdf"])
+    labels: list[str] = output("labelIds", "Label IDs", ["INBOX", "UNREAD"], [])
 
 
 class Attached(Mail):
-    part: str = output("partId", "Number of the part that holds the file", "1", "")
-    file_name: str = output("filename", "Name of the file", "invoice.pdf")
+    part: str = output("partId", "Number of the part with the file", "1", "")
+    file_name: str = output("filename", "File name", "invoice.pdf")
     file_type: str = output("mimeType", "Media type of the file", "application/pdf", "")
     file_size: int = output("body.size", "Size of the file in bytes", 48213, 0)
 

@@ -38,21 +38,21 @@ EVENTS, EVENT = "/calendar/v3/calendars/{}/events", "/calendar/v3/calendars/{}/e
 service = google.service(
     "google_calendar",
     "Google Calendar",
-    "Events of a Google calendar: before they start, when they are added, changed or cancelled, and events to add.",
+    "React to events that start, are added, changed or cancelled; add events and invite guests.",
     docs="https://developers.google.com/workspace/calendar/api",
     base_url="https://www.googleapis.com",
 )
 # https://developers.google.com/workspace/calendar/api/v3/reference/calendarList/list
 service.options("calendars", "/calendar/v3/users/me/calendarList", "id", "summaryOverride summary", "accessRole")
 
-Calendar = Annotated[str, param("Calendar; `primary` is the account's own", "primary", pick="calendars", min_length=1)]
-EventId = Annotated[str, param("ID of the event", "{{id}}", min_length=1)]
-Notify = Annotated[bool, param("Whether guests get a mail", True)]
-Ahead = Annotated[int, param("How many minutes before its start", 15, ge=0, le=40320)]
-Query = Annotated[str, param("Words that the event must hold; empty for any", "standup")]
+Calendar = Annotated[str, param("Calendar; `primary` is your main calendar", "primary", pick="calendars", min_length=1)]
+EventId = Annotated[str, param("Event ID", "{{id}}", min_length=1)]
+Notify = Annotated[bool, param("Notify guests by e-mail", True)]
+Ahead = Annotated[int, param("Minutes before the start", 15, ge=0, le=40320)]
+Query = Annotated[str, param("Only events that contain these words", "standup")]
 InWords = Annotated[str, param("What, when and where, in words", "Lunch with Ann tomorrow 12:30", min_length=1)]
-Guest = Annotated[EmailStr, param("Address of the guest", "ann@example.org")]
-END = param("When it ends; an hour later, or for whole days the same day", "2026-11-24T10:00:00+01:00")
+Guest = Annotated[EmailStr, param("Guest's e-mail address", "ann@example.org")]
+END = param("End; an hour after the start, or the same day for all-day events, if empty", "2026-11-24T10:00:00+01:00")
 
 
 class NewEvent(BaseModel):
@@ -60,13 +60,13 @@ class NewEvent(BaseModel):
 
     calendar: Calendar = "primary"
     title: Annotated[str, param("Title", "{{title}}", min_length=1)]
-    start: Annotated[datetime, param("When it starts", "2026-11-24T09:00:00+01:00")]
+    start: Annotated[datetime, param("Start", "2026-11-24T09:00:00+01:00")]
     end: Annotated[datetime | None, END] = None
-    timezone: Annotated[ZoneName, param("Time zone of times without an offset", "Europe/Paris")] = "UTC"
-    all_day: Annotated[bool, param("Whether it takes whole days, the last one included", False)] = False
+    timezone: Annotated[ZoneName, param("Time zone for times without an offset", "Europe/Paris")] = "UTC"
+    all_day: Annotated[bool, param("All-day event, including the last day", False)] = False
     description: Annotated[str, param("Text", "{{body}}")] = ""
-    location: Annotated[str, param("Where it is", "Room 4")] = ""
-    guests: Annotated[Addresses, param("Addresses of who is invited", "ann@example.org")] = ""
+    location: Annotated[str, param("Location", "Room 4")] = ""
+    guests: Annotated[Addresses, param("Guests' e-mail addresses", "ann@example.org")] = ""
     notify: Notify = False
 
     @model_validator(mode="after")
@@ -81,29 +81,29 @@ class NewEvent(BaseModel):
 
 
 class Happening(Output):
-    id: str = output("id", "ID of the event", "4b1r2a0pq7e3")
+    id: str = output("id", "Event ID", "4b1r2a0pq7e3")
     title: str = output("summary", "Title", "Standup", "")
     description: str = output("description", "Text, which may be HTML", "What did you do?", "")
-    location: str = output("location", "Where it is", "Room 4", "")
-    starts_at: datetime | None = output("starts_at", "When it starts", "2026-11-23T09:00:00Z", None)
-    ends_at: datetime | None = output("ends_at", "When it ends", "2026-11-23T09:15:00Z", None)
-    all_day: bool = output("all_day", "Whether it takes whole days", False)
+    location: str = output("location", "Location", "Room 4", "")
+    starts_at: datetime | None = output("starts_at", "Start", "2026-11-23T09:00:00Z", None)
+    ends_at: datetime | None = output("ends_at", "End", "2026-11-23T09:15:00Z", None)
+    all_day: bool = output("all_day", "Whether it is an all-day event", False)
     status: str = output("status", "`confirmed`, `tentative` or `cancelled`", "confirmed", "confirmed")
-    organizer: str = output("organizer", "Address of the organizer", "ann@example.org")
-    guests: list[str] = output("attendees.*.email", "Addresses of who is invited", ["bob@example.com"], [])
-    meeting_url: str = output("hangoutLink", "Address of the video call", "https://meet.google.com/abc-defg-hij", "")
-    url: str = output("htmlLink", "Address of its page", "https://www.google.com/calendar/event?eid=NGIxcjJh", "")
+    organizer: str = output("organizer", "Organizer's e-mail address", "ann@example.org")
+    guests: list[str] = output("attendees.*.email", "Guests' e-mail addresses", ["bob@example.com"], [])
+    meeting_url: str = output("hangoutLink", "URL of the video call", "https://meet.google.com/abc-defg-hij", "")
+    url: str = output("htmlLink", "URL", "https://www.google.com/calendar/event?eid=NGIxcjJh", "")
 
 
 class Cancelled(Output):
-    event_id: str = output("event_id", "ID of the event", "4b1r2a0pq7e3")
+    event_id: str = output("event_id", "Event ID", "4b1r2a0pq7e3")
 
 
-@service.poll("An event starts soon", every=SOON, scopes=READ)
+@service.poll("Event starting soon", every=SOON, scopes=READ)
 async def event_starts(
     ctx: Context, since: datetime, calendar: Calendar = "primary", minutes: Ahead = 15, query: Query = ""
 ) -> Events[Happening]:
-    """Some minutes before an event starts, or at its start. Fires once for each start, also of events that recur."""
+    """Runs a few minutes before an event starts, or when it starts; once for each occurrence of a recurring event."""
     ahead = timedelta(minutes=minutes)
     begin, end = (one.isoformat(timespec="seconds") for one in (since, now() + ahead + timedelta(seconds=1)))
     wanted = without_blanks(singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query)
@@ -119,18 +119,18 @@ async def event_starts(
             yield Event(f"{event.id} {event.starts_at.astimezone(UTC).isoformat()}", event, at)
 
 
-@service.poll("An event is added", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
+@service.poll("New event", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_added(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
-    """An event is added to a calendar, by its owner or by an invitation. Events that recur fire once."""
+    """Runs when an event is added to a calendar or you are invited to one. Recurring events run once."""
     async for item, zone in _changes(ctx, calendar):
         made = _moment(item.get("created"))
         if item.get("status") != "cancelled" and made and made >= since:
             yield Event(item["id"], _read(item, zone), made)
 
 
-@service.poll("An event is changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
+@service.poll("Event changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_changed(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
-    """An event is changed: its time, its text, its guests or their answers."""
+    """Runs when an event's time, text, guests or their answers change."""
     async for item, zone in _changes(ctx, calendar):
         made, changed = _moment(item.get("created")), _moment(item.get("updated"))
         # what was just made is not changed yet, though its two dates differ a little
@@ -139,9 +139,9 @@ async def event_changed(ctx: Context, since: datetime, calendar: Calendar = "pri
             yield Event(f"{item['id']} {item['updated']}", _read(item, zone), changed)
 
 
-@service.poll("An event is cancelled", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
+@service.poll("Event cancelled", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_cancelled(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
-    """An event is cancelled or deleted; of some Google then tells nothing but the ID."""
+    """Runs when an event is cancelled or deleted. For some events Google sends only the ID."""
     async for item, zone in _changes(ctx, calendar):
         at = _moment(item.get("updated"))
         if item.get("status") == "cancelled" and (at is None or at >= since):
@@ -150,7 +150,7 @@ async def event_cancelled(ctx: Context, since: datetime, calendar: Calendar = "p
 
 @service.reaction("Add an event", scopes=WRITE)
 async def create_event(ctx: Context, params: NewEvent) -> Happening:
-    """Add an event to a calendar; it is added once, however often it is tried."""
+    """Add an event to a calendar. Retries never add it twice."""
     assert params.end is not None  # noqa: S101 - the model fills it in
     body: dict[str, Any] = {"summary": params.title, "description": params.description, "location": params.location}
     if ctx.idempotency_key:  # letters a to v and digits: then a second attempt finds the first
@@ -171,9 +171,9 @@ async def create_event(ctx: Context, params: NewEvent) -> Happening:
         return _read(await ctx.http.get(quoted(EVENT, params.calendar, body["id"]), dict[str, Any]))
 
 
-@service.reaction("Add an event in words", on_crash="fail", scopes=WRITE)
+@service.reaction("Quick-add an event", on_crash="fail", scopes=WRITE)
 async def quick_add(ctx: Context, *, calendar: Calendar = "primary", text: InWords) -> Happening:
-    """Add an event from a sentence, which Google understands as in its own quick add."""
+    """Add an event from a sentence, as in Google's quick add."""
     address = quoted(EVENT, calendar, "quickAdd")
     # https://developers.google.com/workspace/calendar/api/v3/reference/events/quickAdd
     return _read(await ctx.http.post(address, dict[str, Any], params={"text": text}))
@@ -183,7 +183,7 @@ async def quick_add(ctx: Context, *, calendar: Calendar = "primary", text: InWor
 async def invite(
     ctx: Context, *, calendar: Calendar = "primary", event_id: EventId, notify: Notify = False, email: Guest
 ) -> Happening:
-    """Invite somebody to an event, unless they are invited already."""
+    """Invite somebody to an event. Succeeds if they are already invited."""
     address = quoted(EVENT, calendar, event_id)
     event = await ctx.http.get(address, dict[str, Any])
     guests = event.get("attendees") or []
@@ -194,11 +194,11 @@ async def invite(
     return _read(event)
 
 
-@service.reaction("Cancel an event", scopes=WRITE)
+@service.reaction("Delete an event", scopes=WRITE)
 async def cancel_event(
     ctx: Context, *, calendar: Calendar = "primary", event_id: EventId, notify: Notify = False
 ) -> Cancelled:
-    """Delete an event from a calendar; one that is deleted already is fine."""
+    """Delete an event from a calendar. Succeeds if it is already deleted."""
     address = quoted(EVENT, calendar, event_id)
     with suppress(Gone):
         # https://developers.google.com/workspace/calendar/api/v3/reference/events/delete

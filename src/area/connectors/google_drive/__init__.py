@@ -28,27 +28,27 @@ MADE = SHARED | {"fields": FIELDS}
 service = google.service(
     "google_drive",
     "Google Drive",
-    "Files of a Google Drive: what is added, changed or shared with you, and files to make, copy, move and share.",
+    "React to files added, changed or shared with you; create, upload, copy, move and share files.",
     docs="https://developers.google.com/workspace/drive/api",
     base_url="https://www.googleapis.com",
 )
 
-Folder = Annotated[str, param("Folder to put it into", "root", pick="folders", pattern="^[^,]+$")]
-FileId = Annotated[str, param("ID of the file", "{{id}}", min_length=1)]
-Name = Annotated[str, param("Name of the file", "{{title}}.txt", min_length=1)]
-Watched = Annotated[Folder, param("Folder; `root` is My Drive itself")]
-Within = Annotated[str, param("Only files right in this folder; empty for all files", "root", pick="folders")]
-Kind = Annotated[Literal["files", "folders", "both"], param("Files, the folders in it, or both", "files")]
-Text = Annotated[str, param("What is in the file", "{{body}}")]
-Document = Annotated[bool, param("Whether to make it a Google Doc", False)]
-Address = Annotated[AnyHttpUrl, param("Address of the file", "https://example.com/report.pdf")]
-ItsName = Annotated[str, param("Name of the file; that of the address if empty", "report.pdf")]
-CopysName = Annotated[str, param("Name of the copy; that of the file if empty", "Copy of {{name}}")]
-Given = Annotated[FileId, param("ID of the file or folder")]
-Whom = Annotated[EmailStr, param("Address of whom to share with", "ann@example.org")]
-Role = Annotated[Literal["reader", "commenter", "writer"], param("What they may do", "reader")]
-Mailed = Annotated[bool, param("Whether they get a mail", True)]
-Says = Annotated[str, param("What the mail says", "Have a look.")]
+Folder = Annotated[str, param("Folder", "root", pick="folders", pattern="^[^,]+$")]
+FileId = Annotated[str, param("File ID", "{{id}}", min_length=1)]
+Name = Annotated[str, param("File name", "{{title}}.txt", min_length=1)]
+Watched = Annotated[Folder, param("Folder; `root` is My Drive")]
+Within = Annotated[str, param("Only files directly in this folder; all files if empty", "root", pick="folders")]
+Kind = Annotated[Literal["files", "folders", "both"], param("Files, folders, or both", "files")]
+Text = Annotated[str, param("File content", "{{body}}")]
+Document = Annotated[bool, param("Create a Google Doc", False)]
+Address = Annotated[AnyHttpUrl, param("URL of the file", "https://example.com/report.pdf")]
+ItsName = Annotated[str, param("File name; taken from the URL if empty", "report.pdf")]
+CopysName = Annotated[str, param("Name of the copy; same as the file if empty", "Copy of {{name}}")]
+Given = Annotated[FileId, param("File or folder ID")]
+Whom = Annotated[EmailStr, param("E-mail address of the person to share with", "ann@example.org")]
+Role = Annotated[Literal["reader", "commenter", "writer"], param("Permission", "reader")]
+Mailed = Annotated[bool, param("Notify them by e-mail", True)]
+Says = Annotated[str, param("Text of the e-mail", "Have a look.")]
 
 
 class Owner(Output):
@@ -56,26 +56,26 @@ class Owner(Output):
 
 
 class File(Output):
-    id: str = output("id", "ID of the file", "1A2b3C4d5E6f7G8h9I0j")
-    name: str = output("name", "Its name", "report.pdf")
-    mime_type: str = output("mimeType", "Its media type", "application/pdf")
-    description: str = output("description", "What is said of it", "For November", "")
-    size: int | None = output("size", "Size in bytes, where it has one", 48213, None)
-    created_time: datetime = output("createdTime", "When it was made", "2026-11-23T09:00:00Z")
-    modified_time: datetime = output("modifiedTime", "When it was changed", "2026-11-23T09:00:00Z")
-    web_view_link: str = output("webViewLink", "Address to open it", "https://drive.google.com/file/d/1A2b/view", "")
-    parents: list[str] = output("parents", "ID of its folder", ["0AGf1b2C3d4"], [])
-    owners: list[Owner] = output("owners", "Whose it is", [{"email_address": "ann@example.org"}], [])
+    id: str = output("id", "File ID", "1A2b3C4d5E6f7G8h9I0j")
+    name: str = output("name", "Name", "report.pdf")
+    mime_type: str = output("mimeType", "Media type", "application/pdf")
+    description: str = output("description", "Description", "For November", "")
+    size: int | None = output("size", "Size in bytes, if it has one", 48213, None)
+    created_time: datetime = output("createdTime", "Date created", "2026-11-23T09:00:00Z")
+    modified_time: datetime = output("modifiedTime", "Date changed", "2026-11-23T09:00:00Z")
+    web_view_link: str = output("webViewLink", "URL", "https://drive.google.com/file/d/1A2b/view", "")
+    parents: list[str] = output("parents", "Folder ID", ["0AGf1b2C3d4"], [])
+    owners: list[Owner] = output("owners", "Owner", [{"email_address": "ann@example.org"}], [])
 
 
 class Shared(Output):
-    permission_id: str = output("id", "ID of the permission", "08123456789")
-    role: str = output("role", "What they may do", "reader")
+    permission_id: str = output("id", "Permission ID", "08123456789")
+    role: str = output("role", "Permission", "reader")
 
 
-@service.poll("A file is added to a folder", every=SOON, scopes=READ, hint=CHANGED)
+@service.poll("New file in a folder", every=SOON, scopes=READ, hint=CHANGED)
 async def file_added(ctx: Context, since: datetime, folder: Watched = "root", kind: Kind = "files") -> Events[File]:
-    """A file or folder is made in a folder, uploaded, or moved there."""
+    """Runs when a file or folder is created in, uploaded to or moved to a folder."""
     kinds = {"files": f" and mimeType != '{FOLDER}'", "folders": f" and mimeType = '{FOLDER}'", "both": ""}
     # https://developers.google.com/workspace/drive/api/guides/search-files
     parent = folder.replace("\\", "\\\\").replace("'", "\\'")
@@ -88,9 +88,9 @@ async def file_added(ctx: Context, since: datetime, folder: Watched = "root", ki
         yield Event(one.id, one, None if moved else one.created_time)
 
 
-@service.poll("A file is changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
+@service.poll("File changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def file_changed(ctx: Context, folder: Within = "") -> Events[File]:
-    """The content or name of a file is changed. A file that is new, or only shared or moved, does not count."""
+    """Runs when a file's content or name changes. Files that are new, moved or shared don't count."""
     if not ctx.state.get("token"):
         # https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/getStartPageToken
         ctx.state["token"] = await ctx.http.get(f"{CHANGES}/startPageToken", str, at="startPageToken", params=SHARED)
@@ -110,48 +110,48 @@ async def file_changed(ctx: Context, folder: Within = "") -> Events[File]:
         ctx.state["token"] = page.get("newStartPageToken", ctx.state["token"])
 
 
-@service.poll("A file is shared with me", every=SOON, scopes=READ, hint=CHANGED)
+@service.poll("File shared with you", every=SOON, scopes=READ, hint=CHANGED)
 async def file_shared(ctx: Context) -> Events[File]:
-    """Somebody shares a file or folder with you."""
+    """Runs when somebody shares a file or folder with you."""
     async for told in ctx.http.rows(FILES, **_query("sharedWithMe and trashed = false", 100, "sharedWithMeTime desc")):
         at = parse(datetime | None, told.get("sharedWithMeTime"), "Google Drive")
         yield Event(f"{told.get('id')} {told.get('sharedWithMeTime')}", parse(File, told, "Google Drive"), at)
 
 
-@service.reaction("Make a text file", scopes=WRITE)
+@service.reaction("Create a text file", scopes=WRITE)
 async def create_text_file(
     ctx: Context, *, name: Name, folder: Folder = "root", text: Text, document: Document = False
 ) -> File:
-    """Make a file of a text, or a Google Doc; it is made once, however often it is tried."""
+    """Create a text file or a Google Doc. Retries never create it twice."""
     body = {"name": name, "parents": [folder]} | without_blanks(mimeType=DOCUMENT if document else "")
     return await _make(ctx, body, text.encode(), "text/plain; charset=utf-8")
 
 
 @service.reaction("Upload a file", scopes=WRITE)
 async def upload_file(ctx: Context, url: Address, name: ItsName = "", folder: Folder = "root") -> File:
-    """Fetch a file from an address, of up to 10 MB, and keep it; it is kept once, however often it is tried."""
+    """Save a file from a URL, up to 10 MB. Retries never save it twice."""
     answer = await ctx.http.call("GET", str(url))
     name = name or unquote(urlsplit(str(url)).path.rstrip("/").rpartition("/")[2]) or "file"
     kind = answer.headers.get("content-type") or mimetypes.guess_type(name)[0] or "application/octet-stream"
     return await _make(ctx, {"name": name, "parents": [folder]}, answer.body, kind)
 
 
-@service.reaction("Make a folder", scopes=WRITE)
+@service.reaction("Create a folder", scopes=WRITE)
 async def create_folder(ctx: Context, name: Name, folder: Folder = "root") -> File:
-    """Make a folder; it is made once, however often it is tried."""
+    """Create a folder. Retries never create it twice."""
     return await _make(ctx, {"name": name, "parents": [folder], "mimeType": FOLDER})
 
 
 @service.reaction("Copy a file", scopes=WRITE)
 async def copy_file(ctx: Context, file_id: FileId, folder: Folder, name: CopysName = "") -> File:
-    """Copy a file into a folder; it is copied once, however often it is tried."""
+    """Copy a file to a folder. Retries never copy it twice."""
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/copy
     return await _make(ctx, without_blanks(parents=[folder], name=name), at=quoted(f"{FILE}/copy", file_id))
 
 
 @service.reaction("Move a file", scopes=WRITE)
 async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
-    """Move a file or folder into another folder."""
+    """Move a file or folder to another folder."""
     path = quoted(FILE, file_id)
     file = await ctx.http.get(path, dict[str, Any], params=SHARED | {"fields": "parents"})
     old = ",".join(one for one in file.get("parents") or () if one != folder)
@@ -164,7 +164,7 @@ async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
 async def share_file(
     ctx: Context, *, file_id: Given, email: Whom, role: Role = "reader", notify: Mailed = True, message: Says = ""
 ) -> Shared:
-    """Let somebody read, comment on or change a file or folder."""
+    """Let somebody view, comment on or edit a file or folder."""
     query = SHARED | {"sendNotificationEmail": "true" if notify else "false", "fields": "id,role"}
     query |= {"emailMessage": message} if notify and message else {}
     body = {"type": "user", "role": role, "emailAddress": email}

@@ -31,7 +31,7 @@ NUMBER = re.compile(r"[+-]?[0-9]{1,40}([.,][0-9]{1,40})?%?")
 service = google.service(
     "google_sheets",
     "Google Sheets",
-    "Spreadsheets of a Google account: rows and cells that are added or changed, and rows and cells to write.",
+    "React to new and changed rows and cells; write rows and cells.",
     docs="https://developers.google.com/workspace/sheets/api",
     base_url="https://sheets.googleapis.com",
     hosts=("www.googleapis.com",),
@@ -82,39 +82,37 @@ Spreadsheet = Annotated[
     BeforeValidator(_identity),
     param("Spreadsheet", "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUv", pick="spreadsheets", min_length=1),
 ]
-Sheet = Annotated[str, param("Sheet, by its name", "Sheet1", pick="sheets", min_length=1)]
-Key = Annotated[str, param("Column that names a row, by its name in the first row", "ID", min_length=1)]
-BY_NAME = "Cells: a JSON object by the names in the first row"
-AsTyped = Annotated[bool, param("Whether cells are understood as if typed: dates, and formulas, too", False)]
+Sheet = Annotated[str, param("Sheet name", "Sheet1", pick="sheets", min_length=1)]
+Key = Annotated[str, param("Column that identifies a row, by its name in the first row", "ID", min_length=1)]
+BY_NAME = "Cells, as a JSON object of column names and values"
+AsTyped = Annotated[bool, param("Interpret values as if typed, including dates and formulas", False)]
 
 
 class Line(Output):
-    row: int = output("row", "Its number", 7)
-    values: list[str] = output("values", "Its cells, as they are shown", ["Ann", "ann@example.org"])
-    columns: dict[str, str] = output(
-        "columns", "Its cells by the names in the first row", {"Name": "Ann", "E-mail": "ann@example.org"}
-    )
+    row: int = output("row", "Number", 7)
+    values: list[str] = output("values", "Cells, as displayed", ["Ann", "ann@example.org"])
+    columns: dict[str, str] = output("columns", "Cells by column name", {"Name": "Ann", "E-mail": "ann@example.org"})
 
 
 class Change(Output):
     cell: str = output("cell", "The cell", "B2")
-    before: str = output("before", "What it held", "open")
-    after: str = output("after", "What it holds", "done")
+    before: str = output("before", "Previous value", "open")
+    after: str = output("after", "Current value", "done")
 
 
 class Tab(Output):
-    id: int = output("properties.sheetId", "ID of the sheet", 1234567)
-    title: str = output("properties.title", "Its name", "November")
+    id: int = output("properties.sheetId", "Sheet ID", 1234567)
+    title: str = output("properties.title", "Name", "November")
 
 
 class Written(Output):
     range: str = output("updatedRange", "Where", "Sheet1!A7:B7")
-    cells: int = output("updatedCells", "How many cells", 2, 0)
+    cells: int = output("updatedCells", "Number of cells", 2, 0)
 
 
-@service.poll("A row is added", every=SOON, scopes=READ)
+@service.poll("New row", every=SOON, scopes=READ)
 async def row_added(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet) -> Events[Line]:
-    """A row is added below the others."""
+    """Runs when a row is added below the others."""
     rows = await _rows(ctx, spreadsheet, sheet)
     known, begun = ctx.state.get("rows", len(rows)), ctx.state.get("begun", 0)
     # when rows are deleted, the next ones get numbers that there were before
@@ -124,9 +122,11 @@ async def row_added(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet) -> Eve
             yield Event(f"{begun} {line.row}", line)
 
 
-@service.poll("A row is changed", every=SOON, scopes=READ)
+@service.poll("Row changed", every=SOON, scopes=READ)
 async def row_changed(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet, key: Key) -> Events[Line]:
-    """A row is changed. A column names each row, so that rows may be sorted, inserted and deleted; new rows do not count."""
+    """Runs when a row changes. A key column identifies each row, so rows can be sorted, inserted and deleted. New
+    rows don't count.
+    """
     rows = await _rows(ctx, spreadsheet, sheet)
     place = _place(rows, key)
     named = {line.values[place]: line for line in reversed(_lines(rows)) if line.values[place:] and line.values[place]}
@@ -140,14 +140,14 @@ async def row_changed(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet, key:
     ctx.state.update(marks=marks, count=count)
 
 
-@service.poll("A cell is changed", every=SOON, scopes=READ)
+@service.poll("Cell changed", every=SOON, scopes=READ)
 async def cell_changed(
     ctx: Context,
     spreadsheet: Spreadsheet,
     sheet: Sheet,
     cell: Annotated[str, param("Cell", "B2", pattern=f"^{CELL}$")],
 ) -> Events[Change]:
-    """A cell holds something else, also when a formula comes to another result."""
+    """Runs when the value of a cell changes, including the result of a formula."""
     rows = await _rows(ctx, spreadsheet, sheet, cell)
     after = rows[0][0] if rows and rows[0] else ""
     before, count = ctx.state.get("value", after), ctx.state.get("count", 0) + 1
@@ -157,9 +157,9 @@ async def cell_changed(
     ctx.state["value"] = after
 
 
-@service.poll("A sheet is added", every=SOON, scopes=READ)
+@service.poll("New sheet", every=SOON, scopes=READ)
 async def sheet_added(ctx: Context, spreadsheet: Spreadsheet) -> Events[Tab]:
-    """A sheet is added to a spreadsheet."""
+    """Runs when a sheet is added to a spreadsheet."""
     async for one in _tabs(ctx, spreadsheet):
         yield Event(str(one.id), one)
 
@@ -174,10 +174,12 @@ async def append_row(
     values: Annotated[
         Cells | Columns,
         BeforeValidator(_listed),
-        param("Cells: a JSON list, or an object by the names in the first row", ["{{title}}", "{{url}}"], shape=_cells),
+        param(
+            "Cells, as a JSON list or as an object of column names and values", ["{{title}}", "{{url}}"], shape=_cells
+        ),
     ],
 ) -> Written:
-    """Add a row below the others. Cells are kept as they come, so that nobody can smuggle a formula in."""
+    """Add a row below the others. Values are written as plain text, so they can't inject formulas."""
     row = _arranged(await _rows(ctx, spreadsheet, sheet, "1:1"), values) if isinstance(values, dict) else values
     return await _append(ctx, spreadsheet, sheet, row, INPUT[as_typed])
 
@@ -193,16 +195,16 @@ async def update_cells(
     values: Annotated[
         Cells | list[Cells],
         BeforeValidator(_listed),
-        param("Cells: a JSON list, or a list of rows", ["{{title}}", "{{url}}"], shape=_cells),
+        param("Cells, as a JSON list or a list of rows", ["{{title}}", "{{url}}"], shape=_cells),
     ],
 ) -> Written:
-    """Write one cell, or a range of them."""
+    """Write a cell or a range of cells."""
     body = {"values": values if any(isinstance(one, list) for one in values) else [values]}
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/update
     return await ctx.http.ask("PUT", _range(spreadsheet, sheet, cells), Written, params=INPUT[as_typed], json=body)
 
 
-@service.reaction("Change a row", scopes=WRITE)
+@service.reaction("Update a row", scopes=WRITE)
 async def update_row(
     ctx: Context,
     *,
@@ -210,11 +212,11 @@ async def update_row(
     sheet: Sheet,
     key: Key,
     as_typed: AsTyped = False,
-    value: Annotated[str, param("What the column holds in the row", "{{id}}", min_length=1, shape=_cell)],
+    value: Annotated[str, param("Value to find in the column", "{{id}}", min_length=1, shape=_cell)],
     values: Annotated[Columns, param(BY_NAME, {"Status": "{{state}}"}, shape=_cells)],
-    add: Annotated[bool, param("Whether to add the row when there is none", True)] = False,
+    add: Annotated[bool, param("Add the row if none matches", True)] = False,
 ) -> Written:
-    """Change cells of the first row that holds a value in a column, or add a row when there is none."""
+    """Update the first row that has a value in a column, or add a row if there is none."""
     rows = await _rows(ctx, spreadsheet, sheet)
     place = _place(rows, key)
     shown = value.removeprefix("'") if as_typed else value
@@ -232,9 +234,9 @@ async def update_row(
 async def add_sheet(
     ctx: Context,
     spreadsheet: Spreadsheet,
-    title: Annotated[str, param("Name of the sheet", "November", min_length=1)],
+    title: Annotated[str, param("Sheet name", "November", min_length=1)],
 ) -> Tab:
-    """Add a sheet to a spreadsheet, unless it has one of this name."""
+    """Add a sheet to a spreadsheet. Succeeds if one with this name exists."""
     async for one in _tabs(ctx, spreadsheet):
         if one.title == title:
             return one

@@ -19,50 +19,48 @@ MOST_JOBS = 30  # read at one look; the others are read at the next one
 service = Service(
     "hacker_news",
     "Hacker News",
-    "Stories, comments and jobs on Hacker News, as they are posted or voted up.",
+    "React to stories, comments and jobs on Hacker News as they are posted or upvoted.",
     docs="https://hn.algolia.com/api",
 )
 
-PHRASE = 'Words that all have to be there; "in quotes" for a phrase'
+PHRASE = 'Words that must all appear; "in quotes" for a phrase'
 Words = Annotated[str, param(PHRASE, "postgres replication", min_length=1, max_length=200)]
-Maybe = Annotated[str, param("Only those with all of these words", "python", max_length=200)]
-Points = Annotated[int, param("Points that a story has to reach", 200, ge=10, le=10_000)]
-Discussion = Annotated[int, param("Number of the story, from its address: item?id=…", 8863, gt=0)]
-User = Annotated[
-    str, param("Name of the user, in upper and lower case", "whoishiring", pattern=r"^[A-Za-z0-9_-]{1,50}$")
-]
+Maybe = Annotated[str, param("Only posts with all of these words", "python", max_length=200)]
+Points = Annotated[int, param("Points to reach", 200, ge=10, le=10_000)]
+Discussion = Annotated[int, param("Story ID, from its URL: item?id=…", 8863, gt=0)]
+User = Annotated[str, param("Username, case-sensitive", "whoishiring", pattern=r"^[A-Za-z0-9_-]{1,50}$")]
 Link = Annotated[str | None, BeforeValidator(lambda text: text or None)]
 
 
 class Story(Output):
-    id: str = output("objectID", "Its number", "8863")
+    id: str = output("objectID", "Number", "8863")
     title: str = output("title", "Title", "My YC app: Dropbox - Throw away your USB drive", "")
-    url: Link = output("url", "What it links to", "https://www.getdropbox.com/u/2/screencast.html", None)
-    author: str = output("author", "Who posted it", "dhouston", "")
+    url: Link = output("url", "Link", "https://www.getdropbox.com/u/2/screencast.html", None)
+    author: str = output("author", "Author", "dhouston", "")
     points: int = output("points", "Points", 111, 0)
-    comments: int = output("num_comments", "How many comments there are", 71, 0)
+    comments: int = output("num_comments", "Number of comments", 71, 0)
     text: str = output("story_text", "Text of an Ask HN or Show HN, as HTML", "What do you use?", "")
-    link: str = composed(PAGE + "{objectID}", "Address of the discussion", PAGE + "8863")
-    created_at: datetime = output("created_at_i", "When it was posted", "2026-11-23T09:00:00Z")
+    link: str = composed(PAGE + "{objectID}", "URL of the discussion", PAGE + "8863")
+    created_at: datetime = output("created_at_i", "Date posted", "2026-11-23T09:00:00Z")
 
 
 class Comment(Output):
-    id: str = output("objectID", "Its number", "2921983")
+    id: str = output("objectID", "Number", "2921983")
     text: str = output("comment_text", "Text, as HTML", "Aw shucks, guys ... you make me blush.", "")
-    author: str = output("author", "Who wrote it", "norvig", "")
-    story_title: str = output("story_title", "Title of the story", "Peter Norvig answers", "")
-    story_url: Link = output("story_url", "What the story links to", "https://norvig.com/qa.html", None)
-    link: str = composed(PAGE + "{objectID}", "Address of the comment", PAGE + "2921983")
-    created_at: datetime = output("created_at_i", "When it was written", "2026-11-23T09:00:00Z")
+    author: str = output("author", "Author", "norvig", "")
+    story_title: str = output("story_title", "Story title", "Peter Norvig answers", "")
+    story_url: Link = output("story_url", "Link of the story", "https://norvig.com/qa.html", None)
+    link: str = composed(PAGE + "{objectID}", "URL of the comment", PAGE + "2921983")
+    created_at: datetime = output("created_at_i", "Date written", "2026-11-23T09:00:00Z")
 
 
 class Job(Output):
-    id: Annotated[str, Field(coerce_numbers_to_str=True)] = output("id", "Its number", "192327")
+    id: Annotated[str, Field(coerce_numbers_to_str=True)] = output("id", "Number", "192327")
     title: str = output("title", "Title", "Justin.tv is looking for a Lead Flash Engineer!", "")
-    url: Link = output("url", "Address of the offer", "https://example.com/jobs/1", None)
+    url: Link = output("url", "URL of the job", "https://example.com/jobs/1", None)
     text: str = output("text", "Text, as HTML", "Our site is growing every week.", "")
-    link: str = composed(PAGE + "{id}", "Address on Hacker News", PAGE + "192327")
-    created_at: datetime = output("time", "When it was posted", "2026-11-23T09:00:00Z")
+    link: str = composed(PAGE + "{id}", "URL on Hacker News", PAGE + "192327")
+    created_at: datetime = output("time", "Date posted", "2026-11-23T09:00:00Z")
 
 
 class Hits(BaseModel):
@@ -72,58 +70,60 @@ class Hits(BaseModel):
     pages: int = Field(alias="nbPages")
 
 
-@service.poll("A story reaches a number of points", every=EVERY)
+@service.poll("Story reaches a number of points", every=EVERY)
 async def story_reaches_points(ctx: Context, points: Points) -> Events[Story]:
-    """A story of the last three days has that many points. Fires once for each story."""
+    """Runs when a story from the last three days reaches this many points; once per story."""
     async for event in posted(ctx, Story, "story", datetime.now(UTC) - RECENT, least_points=points):
         yield Event(event.id, event.data)  # undated: it is new when it has the points, not when it was posted
 
 
-@service.poll("A story matches a search", every=EVERY, overlap=LATE)
+@service.poll("New story matching a search", every=EVERY, overlap=LATE)
 def new_story_matching(ctx: Context, since: datetime, words: Words) -> Events[Story]:
-    """A story is posted that has all the words in its title, address, text or author."""
+    """Runs when a story has all the words in its title, link, text or author."""
     return posted(ctx, Story, "story", since, words)
 
 
-@service.poll("A user posts a story", every=EVERY, overlap=LATE)
+@service.poll("New story by a user", every=EVERY, overlap=LATE)
 def new_story_by_user(ctx: Context, since: datetime, user: User) -> Events[Story]:
-    """A user posts a story: `whoishiring` posts "Who is hiring?" on the first weekday of each month."""
+    """Runs when a user posts a story. For example, `whoishiring` posts "Who is hiring?" on the first weekday of each
+    month.
+    """
     return posted(ctx, Story, f"story,author_{user}", since)
 
 
-@service.poll("A question is asked (Ask HN)", every=EVERY, overlap=LATE)
+@service.poll("New Ask HN", every=EVERY, overlap=LATE)
 def new_ask_hn(ctx: Context, since: datetime, words: Maybe = "") -> Events[Story]:
-    """An "Ask HN" is posted."""
+    """Runs when an "Ask HN" is posted."""
     return posted(ctx, Story, "ask_hn", since, words)
 
 
-@service.poll("Something is shown (Show HN)", every=EVERY, overlap=LATE)
+@service.poll("New Show HN", every=EVERY, overlap=LATE)
 def new_show_hn(ctx: Context, since: datetime, words: Maybe = "") -> Events[Story]:
-    """A "Show HN" is posted."""
+    """Runs when a "Show HN" is posted."""
     return posted(ctx, Story, "show_hn", since, words)
 
 
-@service.poll("A comment matches a search", every=EVERY, overlap=LATE)
+@service.poll("New comment matching a search", every=EVERY, overlap=LATE)
 def new_comment_matching(ctx: Context, since: datetime, words: Words) -> Events[Comment]:
-    """A comment is written that has all the words."""
+    """Runs when a comment contains all the words."""
     return posted(ctx, Comment, "comment", since, words)
 
 
-@service.poll("A user comments", every=EVERY, overlap=LATE)
+@service.poll("New comment by a user", every=EVERY, overlap=LATE)
 def new_comment_by_user(ctx: Context, since: datetime, user: User) -> Events[Comment]:
-    """A user writes a comment."""
+    """Runs when a user writes a comment."""
     return posted(ctx, Comment, f"comment,author_{user}", since)
 
 
-@service.poll("A story is commented on", every=EVERY, overlap=LATE)
+@service.poll("New comment on a story", every=EVERY, overlap=LATE)
 def new_comment_on_story(ctx: Context, since: datetime, story: Discussion) -> Events[Comment]:
-    """A comment is written in the discussion of a story, at any depth."""
+    """Runs for each comment on a story, at any depth."""
     return posted(ctx, Comment, f"comment,story_{story}", since)
 
 
-@service.poll("A job is posted", every=timedelta(minutes=15))
+@service.poll("New job", every=timedelta(minutes=15))
 async def new_job(ctx: Context) -> Events[Job]:
-    """A company of Y Combinator posts a job."""
+    """Runs when a Y Combinator company posts a job."""
     # https://github.com/HackerNews/API#ask-show-and-job-stories
     listed = parse(list[int], await ctx.http.get(f"{OFFICIAL}/jobstories.json"), "Hacker News")
     known = set(ctx.state.get("jobs", listed))

@@ -15,12 +15,12 @@ from area.sdk.shapes import JSON, Place, Shape
 NAME = r"^\w+\.\w+$"  # a domain and a name
 SILENCE = 120  # seconds; a living server says `ping` every 50
 LONGEST = 2_000_000  # bytes of one event
-MADE = "Long-lived access token of an administrator, made in your profile under Security"
+MADE = "Administrator's long-lived access token, from Profile > Security"
 
 service = Service(
     "home_assistant",
     "Home Assistant",
-    "States and events of your own server as they happen; services, notifications and events.",
+    "React to states and events of your own server; call services, send notifications and fire events.",
     docs="https://developers.home-assistant.io/docs/api/rest/",
     # https://developers.home-assistant.io/docs/api/rest/: GET /api/
     auth=form(
@@ -34,12 +34,12 @@ service = Service(
 # https://developers.home-assistant.io/docs/api/rest/: GET /api/states
 service.options("entities", "/api/states", "entity_id", "attributes.friendly_name", "entity_id")
 
-Entity = Annotated[str, param("Entity, by its id", "binary_sensor.front_door", pick="entities", pattern=NAME)]
-Becomes = Annotated[str, param("Only when it becomes this state", "on")]
-Was = Annotated[str, param("Only when it was this state", "off")]
-Type = Annotated[str, param("Type of the events", "tag_scanned", pattern=r"^\w+$")]
-About = Annotated[str, param("Entity that it is about", "light.kitchen", pick="entities", pattern=r"^(\w+\.\w+)?$")]
-WHOM = "Name of the notify service, such as that of a phone"
+Entity = Annotated[str, param("Entity ID", "binary_sensor.front_door", pick="entities", pattern=NAME)]
+Becomes = Annotated[str, param("Only when it changes to this state", "on")]
+Was = Annotated[str, param("Only when it changes from this state", "off")]
+Type = Annotated[str, param("Event type", "tag_scanned", pattern=r"^\w+$")]
+About = Annotated[str, param("Target entity", "light.kitchen", pick="entities", pattern=r"^(\w+\.\w+)?$")]
+WHOM = "Name of the notify service, such as a phone's"
 Notifier = Annotated[str, param(WHOM, "mobile_app_phone", pick="notifiers", pattern=r"^\w+$")]
 
 
@@ -64,36 +64,36 @@ def _data(texts: Mapping[str, str]) -> Shape:
 
 
 class State(Output):
-    entity: str = output("entity_id", "Its id", "binary_sensor.front_door")
-    name: str = output("name", "Its name", "Front door")
-    state: str = output("new_state.state", "What it is now", "on")
-    before: str = output("old_state.state", "What it was", "off")
-    attributes: dict[str, Any] = output("new_state.attributes", "Its attributes", {"device_class": "door"})
-    changed_at: datetime = output("new_state.last_changed", "When it changed", "2026-11-23T09:00:00Z")
+    entity: str = output("entity_id", "ID", "binary_sensor.front_door")
+    name: str = output("name", "Name", "Front door")
+    state: str = output("new_state.state", "Current state", "on")
+    before: str = output("old_state.state", "Previous state", "off")
+    attributes: dict[str, Any] = output("new_state.attributes", "Attributes", {"device_class": "door"})
+    changed_at: datetime = output("new_state.last_changed", "Time of the change", "2026-11-23T09:00:00Z")
 
 
 class Happened(Output):
-    event_type: str = output("event_type", "Its type", "tag_scanned")
-    data: dict[str, Any] = output("data", "What it says", {"tag_id": "42"})
-    fired_at: datetime = output("time_fired", "When it was fired", "2026-11-23T09:00:00Z")
+    event_type: str = output("event_type", "Type", "tag_scanned")
+    data: dict[str, Any] = output("data", "Text", {"tag_id": "42"})
+    fired_at: datetime = output("time_fired", "Time of the event", "2026-11-23T09:00:00Z")
 
 
-@service.listen("A state changes")
+@service.listen("State changed")
 async def state_changed(ctx: Context, entity: Entity, to: Becomes = "", before: Was = "") -> Events[State]:
-    """The state of an entity changes: a door opens, a light goes on."""
+    """Runs when an entity's state changes: a door opens, a light turns on."""
     async for event in _changes(ctx, entity):
         if to in ("", event.data.state) and before in ("", event.data.before):
             yield event
 
 
-@service.listen("A number passes a threshold")
+@service.listen("Number crosses a threshold")
 async def threshold_passed(
     ctx: Context,
     entity: Entity,
-    direction: Annotated[Literal["above", "below"], param("On which side it has to come to be", "above")],
-    value: Annotated[float, param("The number to pass", 25)],
+    direction: Annotated[Literal["above", "below"], param("Above or below the threshold", "above")],
+    value: Annotated[float, param("Threshold", 25)],
 ) -> Events[State]:
-    """The number that an entity shows comes to be above or below a value, and was not before."""
+    """Runs when an entity's number rises above or drops below a value."""
     async for event in _changes(ctx, entity):
         now, before = _number(event.data.state), _number(event.data.before)
         if now is None or before is None:
@@ -102,53 +102,55 @@ async def threshold_passed(
             yield event
 
 
-@service.listen("An event is fired")
+@service.listen("Event fired")
 async def event_fired(ctx: Context, event_type: Type) -> Events[Happened]:
-    """An event of a type is fired: a tag is scanned, a button pressed, an automation triggered."""
+    """Runs when an event of this type is fired: a tag is scanned, a button pressed, an automation triggered."""
     async for told in _stream(ctx, event_type):
         data = parse(Happened, told, "Home Assistant")
         yield Event(_name(told), data, data.fired_at)
 
 
-@service.reaction("Turn something on")
+@service.reaction("Turn on a device")
 async def turn_on(ctx: Context, entity: Entity) -> None:
-    """Turn a light, a switch, a script or anything else on."""
+    """Turn on a light, a switch, a script or any other entity."""
     await _call(ctx, "homeassistant.turn_on", {"entity_id": entity})
 
 
-@service.reaction("Turn something off")
+@service.reaction("Turn off a device")
 async def turn_off(ctx: Context, entity: Entity) -> None:
-    """Turn a light, a switch or anything else off."""
+    """Turn off a light, a switch or any other entity."""
     await _call(ctx, "homeassistant.turn_off", {"entity_id": entity})
 
 
 @service.reaction("Call a service", on_crash="fail")
 async def call_service(
     ctx: Context,
-    service: Annotated[str, param("Service, by its domain and name", "light.turn_on", pick="services", pattern=NAME)],
+    service: Annotated[str, param("Service, as domain.name", "light.turn_on", pick="services", pattern=NAME)],
     entity: About = "",
-    data: Annotated[Mapping[str, Any], param("What else the service takes", {"brightness": 255}, shape=_data)] = {},
+    data: Annotated[Mapping[str, Any], param("Other data for the service", {"brightness": 255}, shape=_data)] = {},
 ) -> None:
-    """Call any service, which Home Assistant calls an action, too."""
+    """Call any service (Home Assistant also calls them actions)."""
     await _call(ctx, service, {**data, **without_blanks(entity_id=entity)})
 
 
 @service.reaction("Send a notification", on_crash="fail")
 async def notify(
     ctx: Context,
-    message: Annotated[str, param("What to say", "The washing is done", min_length=1)],
+    message: Annotated[str, param("Text", "The washing is done", min_length=1)],
     title: Annotated[str, param("Title", "Laundry")] = "",
     notifier: Notifier = "persistent_notification",
 ) -> None:
-    """Show a notification in Home Assistant, or on a phone with its app. `{{…}}` in a value is shown, not evaluated there."""
+    """Show a notification in Home Assistant or on a phone with its app. `{{…}}` in inserted values is shown as is,
+    not evaluated.
+    """
     await _call(ctx, f"notify.{notifier}", without_blanks(message=_literal(message), title=_literal(title)))
 
 
 @service.reaction("Fire an event", on_crash="fail")
 async def fire_event(
-    ctx: Context, event_type: Type, data: Annotated[Mapping[str, Any], param("What it says", {"door": "front"})] = {}
+    ctx: Context, event_type: Type, data: Annotated[Mapping[str, Any], param("Text", {"door": "front"})] = {}
 ) -> None:
-    """Fire an event that automations can wait for."""
+    """Fire an event that automations can listen for."""
     # https://developers.home-assistant.io/docs/api/rest/: POST /api/events/<event_type>
     await ctx.http.call("POST", f"/api/events/{event_type}", json=data)
 

@@ -28,7 +28,7 @@ Method = Annotated[
 service = Service(
     "http",
     "HTTP",
-    "Calls any web address, and watches the JSON that one answers.",
+    "Call any URL, and react to changes in the JSON a URL returns.",
     auth=credentials(ApiKey),
     quality="verified",
 )
@@ -40,33 +40,37 @@ class Call(Form):
     """A request to send."""
 
     method: Annotated[Method, param("HTTP method", "POST")] = "POST"
-    url: Annotated[Url, param("Address to call", "https://api.example.com/orders", holds="address")]
+    url: Annotated[Url, param("URL to call", "https://api.example.com/orders", holds="address")]
     headers: Headers = None
     body: Body = None
     content_type: Annotated[
         str | None,
-        param("Type of the body; by default JSON if it looks like JSON, else plain text", FORM, pattern=r"^[ -~]*$"),
+        param(
+            "Content type of the body; by default JSON if it looks like JSON, else plain text",
+            FORM,
+            pattern=r"^[ -~]*$",
+        ),
     ] = None
     expected_status: Annotated[
         Statuses, param("Statuses that count as success", examples=["200", "200-299", "200,201"])
     ] = "200-399"
-    timeout_seconds: Annotated[float, param("How long to wait for the answer", 30, ge=1, le=60)] = 30
+    timeout_seconds: Annotated[float, param("Seconds to wait for the response", 30, ge=1, le=60)] = 30
 
 
 class Answer(Output):
     status: int = output("status", "HTTP status", 200)
     headers: dict[str, str] = output(
-        "headers", "Headers of the answer, names in lower case, without cookies", {"content-type": "application/json"}
+        "headers", "Response headers, with lower-case names and without cookies", {"content-type": "application/json"}
     )
-    body: Any = output("body", "Body of the answer: parsed JSON, or text; null if empty", {"id": 42}, None)
-    truncated: bool = output("truncated", "Whether the body was longer than 64 KB and was cut", False)
+    body: Any = output("body", "Response body: parsed JSON or text; null if empty", {"id": 42}, None)
+    truncated: bool = output("truncated", "Whether the body was longer than 64 KB and was shortened", False)
 
 
 @service.reaction("Send an HTTP request")
 async def request(ctx: Context, params: Call) -> Answer:
-    """Send a request to any address and keep the answer.
+    """Send a request to any URL and return the response.
 
-    All attempts of one execution carry the same `Idempotency-Key` header, unless you set that header yourself.
+    Retries send the same `Idempotency-Key` header, unless you set that header yourself.
     """
     headers = dict(params.headers or {})
     names = {name.lower(): name for name in headers}
@@ -136,23 +140,23 @@ def _json_or_text(response: Response) -> Any:
 class Watched(Form):
     """A value inside the JSON at an address."""
 
-    url: Annotated[Url, param("Address that answers JSON", "https://api.example.com/status", holds="address")]
-    path: Annotated[JmesPath, param("JMESPath of the value to watch; @ for all of it", "data.price")]
+    url: Annotated[Url, param("URL that returns JSON", "https://api.example.com/status", holds="address")]
+    path: Annotated[JmesPath, param("JMESPath of the value to watch; @ for the whole document", "data.price")]
     headers: Headers = None
 
 
 class Change(Output):
-    value: Any = output("value", "The value now; null if there is none", 19.9, None)
-    previous: Any = output("previous", "The value before; null if there was none", 24.9, None)
-    url: Url = output("url", "The address it comes from", "https://api.example.com/status")
-    changed_at: datetime = output("changed_at", "When the change was noticed", "2026-11-23T09:00:00Z")
+    value: Any = output("value", "Current value; null if there is none", 19.9, None)
+    previous: Any = output("previous", "Previous value; null if there was none", 24.9, None)
+    url: Url = output("url", "URL it was read from", "https://api.example.com/status")
+    changed_at: datetime = output("changed_at", "Time the change was noticed", "2026-11-23T09:00:00Z")
 
 
-@service.poll("A value changes", every=timedelta(minutes=1))
+@service.poll("Value changed", every=timedelta(minutes=1))
 async def value_changed(ctx: Context, params: Watched, since: datetime) -> Events[Change]:
-    """A value in the JSON at an address becomes another one.
+    """Runs when a value in the JSON at a URL changes.
 
-    What the address answers when the AREA is switched on is where it starts from; that does not fire.
+    The first value seen after the AREA is switched on is the starting point and doesn't count.
     """
     # The state changes only once all went well: else an ETag would hide what could not be read.
     seen = dict(ctx.state)
@@ -183,28 +187,28 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Event
 class WatchedList(Form):
     """A list inside the JSON at an address."""
 
-    url: Annotated[Url, param("Address that answers JSON", "https://api.example.com/orders", holds="address")]
-    path: Annotated[JmesPath | None, param("JMESPath of the list; not needed if the answer is one", "data.orders")] = (
-        None
-    )
-    id_field: Annotated[
-        str | None, param("Field that names an item; by default id, guid, uuid, key or url", "order_number")
+    url: Annotated[Url, param("URL that returns JSON", "https://api.example.com/orders", holds="address")]
+    path: Annotated[
+        JmesPath | None, param("JMESPath of the list; leave empty if the response is the list", "data.orders")
     ] = None
-    date_field: Annotated[str | None, param("Field with the date of an item, if it has one", "created_at")] = None
+    id_field: Annotated[
+        str | None, param("Field that identifies an item; by default id, guid, uuid, key or url", "order_number")
+    ] = None
+    date_field: Annotated[str | None, param("Field with an item's date, if any", "created_at")] = None
     headers: Headers = None
 
 
 class ListItem(Output):
-    item: Any = output("item", "The item", {"id": 42, "total": 19.9})
-    id: str = output("id", "What names the item", "42")
-    url: Url = output("url", "The address it comes from", "https://api.example.com/orders")
+    item: Any = output("item", "Item", {"id": 42, "total": 19.9})
+    id: str = output("id", "Item ID", "42")
+    url: Url = output("url", "URL it was read from", "https://api.example.com/orders")
 
 
-@service.poll("A list has a new item", every=timedelta(minutes=1))
+@service.poll("New item in a list", every=timedelta(minutes=1))
 async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> Events[ListItem]:
-    """An item appears in a JSON list at an address.
+    """Runs when a JSON list at a URL has a new item.
 
-    The items that are there when the AREA is switched on do not fire.
+    Items already there when the AREA is switched on don't count.
     """
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)

@@ -136,11 +136,14 @@ HEADERS = Shape(split=lambda text: json_document(text) if text.lstrip().startswi
 Headers = Annotated[
     Annotated[dict[str, str], BeforeValidator(_header_table)] | None,
     param(
-        "Headers: a JSON object, or one `Name: value` a line", '{"X-Api-Key": "k-123"}', holds="headers", shape=HEADERS
+        "Headers, as a JSON object or one `Name: value` per line",
+        '{"X-Api-Key": "k-123"}',
+        holds="headers",
+        shape=HEADERS,
     ),
 ]
 Statuses = Annotated[str, BeforeValidator(_status_text), Shaped(ITEMS)]
-BODY = "What to send: text, or a JSON object or list"
+BODY = "Body: text, or a JSON object or list"
 Body = Annotated[Any, param(BODY, '{"title": "{{title}}"}', holds="body", shape=_body)]
 
 

@@ -29,7 +29,7 @@ from area.sdk.shapes import Items
 service = Service(
     "jira",
     "Jira",
-    "Issues of Jira Cloud: made, changed, moved on and commented on; make, comment, move and assign them.",
+    "React to issues and comments in Jira Cloud; create, comment on, transition and assign issues.",
     base_url="https://api.atlassian.com",
     docs="https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/",
     pages=Pages("issues", next="nextPageToken", cursor="nextPageToken"),
@@ -59,79 +59,79 @@ OFTEN = timedelta(minutes=2)
 LATE = timedelta(minutes=30)  # what was changed just now may be found only some time later
 NEWEST, MOST = {"orderBy": "-created", "maxResults": "50"}, 500  # comments at a look, projects to choose from
 
-Site = Annotated[str, param("Address of the site", "https://ada.atlassian.net", pick="sites", pattern=r"^https://")]
-Project = Annotated[str, param("Key of the project", "ENG", pick="projects", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Jql = Annotated[str, param("Only issues that this JQL finds", "issuetype = Bug")]
-Key = Annotated[str, param("Key of the issue", "{{key}}", min_length=1)]
-Person = Annotated[str, param("Id of who gets it", "5b10ac8d82e05b22", pick="people")]
-Status = Annotated[str, param("The status it is to have", "Done", pick="statuses")]
+Site = Annotated[str, param("URL of the site", "https://ada.atlassian.net", pick="sites", pattern=r"^https://")]
+Project = Annotated[str, param("Project key", "ENG", pick="projects", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Jql = Annotated[str, param("Only issues that match this JQL", "issuetype = Bug")]
+Key = Annotated[str, param("Issue key", "{{key}}", min_length=1)]
+Person = Annotated[str, param("Account ID of the assignee", "5b10ac8d82e05b22", pick="people")]
+Status = Annotated[str, param("New status", "Done", pick="statuses")]
 Text = Annotated[str, BeforeValidator(api.text_of)]
 
 
 class Made(Output):
-    id: str = output("id", "What names it", "10002")
-    key: str = output("key", "Its key", "ENG-42")
-    url: str = output("url", "Its address", "https://ada.atlassian.net/browse/ENG-42")
+    id: str = output("id", "ID", "10002")
+    key: str = output("key", "Key", "ENG-42")
+    url: str = output("url", "URL", "https://ada.atlassian.net/browse/ENG-42")
 
 
 class Issue(Made):
-    summary: str | None = output("fields.summary", "Its title", "It crashes", None)
-    description: Text = output("fields.description", "What it says", "When I click twice.", "")
-    type: str | None = output("fields.issuetype.name", "Its type", "Bug", None)
-    status: str | None = output("fields.status.name", "Its status", "To Do", None)
-    priority: str | None = output("fields.priority.name", "Its priority", "High", None)
-    assignee: str | None = output("fields.assignee.displayName", "Whose it is", "Ada", None)
-    reporter: str | None = output("fields.reporter.displayName", "Who reported it", "Bob", None)
-    labels: list[str] = output("fields.labels", "Its labels", ["urgent"], [])
-    created_at: datetime = output("fields.created", "When it was made", "2026-11-23T09:00:00Z")
-    updated_at: datetime = output("fields.updated", "When it was changed last", "2026-11-23T09:05:00Z")
+    summary: str | None = output("fields.summary", "Title", "It crashes", None)
+    description: Text = output("fields.description", "Text", "When I click twice.", "")
+    type: str | None = output("fields.issuetype.name", "Type", "Bug", None)
+    status: str | None = output("fields.status.name", "Status", "To Do", None)
+    priority: str | None = output("fields.priority.name", "Priority", "High", None)
+    assignee: str | None = output("fields.assignee.displayName", "Assignee", "Ada", None)
+    reporter: str | None = output("fields.reporter.displayName", "Reporter", "Bob", None)
+    labels: list[str] = output("fields.labels", "Labels", ["urgent"], [])
+    created_at: datetime = output("fields.created", "Date created", "2026-11-23T09:00:00Z")
+    updated_at: datetime = output("fields.updated", "Date of the last change", "2026-11-23T09:05:00Z")
 
 
 class StatusChange(Issue):
-    from_status: str | None = output("change.fromString", "The status it had", "To Do", None)
-    to_status: str | None = output("change.toString", "The status it got", "Done", None)
-    changed_by: str | None = output("history.author.displayName", "Who moved it on", "Ada", None)
-    changed_at: datetime = output("history.created", "When it was moved on", "2026-11-23T09:05:00Z")
+    from_status: str | None = output("change.fromString", "Previous status", "To Do", None)
+    to_status: str | None = output("change.toString", "New status", "Done", None)
+    changed_by: str | None = output("history.author.displayName", "Person who changed it", "Ada", None)
+    changed_at: datetime = output("history.created", "Time of the change", "2026-11-23T09:05:00Z")
 
 
 class Comment(Output):
-    id: str = output("id", "What names it", "10011")
-    text: Text = output("body", "What it says", "Fixed in 2.1.", "")
-    author: str | None = output("author.displayName", "Who wrote it", "Ada", None)
-    created_at: datetime = output("created", "When it was written", "2026-11-23T09:00:00Z")
-    key: str = output("key", "Key of the issue", "ENG-42")
-    url: str = output("url", "Address of the issue", "https://ada.atlassian.net/browse/ENG-42")
+    id: str = output("id", "ID", "10011")
+    text: Text = output("body", "Text", "Fixed in 2.1.", "")
+    author: str | None = output("author.displayName", "Author", "Ada", None)
+    created_at: datetime = output("created", "Date written", "2026-11-23T09:00:00Z")
+    key: str = output("key", "Issue key", "ENG-42")
+    url: str = output("url", "URL of the issue", "https://ada.atlassian.net/browse/ENG-42")
 
 
 class _Named(Output):
-    id: str = output("accountId key id", "What names it", "ENG")
-    name: str = output("displayName name", "Its name", "Engineering")
+    id: str = output("accountId key id", "ID", "ENG")
+    name: str = output("displayName name", "Name", "Engineering")
     kind: str = output("accountType", "Of accounts: atlassian, app or customer", "atlassian", "atlassian")
     to: str = output("to.name", "Where a transition goes", "Done", "")
 
 
-@service.poll("An issue is made", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
+@service.poll("Issue created", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def issue_created(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Issue]:
-    """An issue is made in a project."""
+    """Runs when an issue is created in a project."""
     async for row in api.issues(ctx, site, project, jql, "created", since):
         issue = parse(Issue, row, "Jira")
         yield Event(issue.id, issue, issue.created_at)
 
 
-@service.poll("An issue is changed", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
+@service.poll("Issue changed", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def issue_updated(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Issue]:
-    """An issue of a project is changed: a field, its status, a comment. That it is made does not count."""
+    """Runs when an issue in a project changes: a field, its status, a comment. New issues don't count."""
     async for row in api.issues(ctx, site, project, jql, "updated", since):
         issue = parse(Issue, row, "Jira")
         if issue.updated_at - issue.created_at > timedelta(seconds=2):
             yield Event(f"{issue.id} {issue.updated_at.isoformat()}", issue, issue.updated_at)
 
 
-@service.poll("The status of an issue changes", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
+@service.poll("Issue status changed", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def status_changed(
     ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = ""
 ) -> Events[StatusChange]:
-    """An issue of a project gets another status."""
+    """Runs when an issue in a project changes status."""
     async for row in api.issues(ctx, site, project, jql, "updated", since, expand="changelog"):
         for history in lookup("changelog.histories.*", row, []):
             for change in lookup("items.*", history, []):
@@ -140,9 +140,9 @@ async def status_changed(
                     yield Event(f"{moved.id} {lookup('id', history)}", moved, moved.changed_at)
 
 
-@service.poll("A comment is added", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
+@service.poll("New comment on an issue", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def comment_added(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Comment]:
-    """A comment is added to an issue of a project."""
+    """Runs when a comment is added to an issue in a project."""
     known, ctx.state["known"] = ctx.state.get("known", {}), {}
     async for row in api.issues(ctx, site, project, jql, "updated", since):
         issue = parse(Issue, row, "Jira")
@@ -155,18 +155,18 @@ async def comment_added(ctx: Context, since: datetime, site: Site, project: Proj
                 yield Event(comment.id, comment, comment.created_at)
 
 
-@service.reaction("Make an issue", on_crash="fail", scopes=WRITE)
+@service.reaction("Create an issue", on_crash="fail", scopes=WRITE)
 async def create_issue(
     ctx: Context,
     site: Site,
     project: Project,
-    type: Annotated[str, param("Its type, by name or id", "Bug", pick="issue_types")],
-    summary: Annotated[str, param("Its title", "It crashes", min_length=1, max_length=255)],
-    description: Annotated[str, param("What it says", "When I click twice.")] = "",
+    type: Annotated[str, param("Issue type, by name or ID", "Bug", pick="issue_types")],
+    summary: Annotated[str, param("Title", "It crashes", min_length=1, max_length=255)],
+    description: Annotated[str, param("Text", "When I click twice.")] = "",
     assignee: Person = "",
     labels: Annotated[Items, param("Labels, separated by commas", "urgent, web")] = [],  # noqa: B006 - each call has its own
 ) -> Made:
-    """Make an issue in a project."""
+    """Create an issue in a project."""
     kind = {"id" if type.isdigit() else "name": type}
     fields: dict[str, Any] = {"project": {"key": project}, "issuetype": kind, "summary": summary}
     if description:
@@ -182,7 +182,7 @@ async def create_issue(
 
 @service.reaction("Comment on an issue", on_crash="fail", scopes=WRITE)
 async def add_comment(
-    ctx: Context, site: Site, issue: Key, text: Annotated[str, param("What to say", "Fixed in 2.1.", min_length=1)]
+    ctx: Context, site: Site, issue: Key, text: Annotated[str, param("Text", "Fixed in 2.1.", min_length=1)]
 ) -> Comment:
     path = await api.at(ctx, site, "/issue/{}/comment", issue)
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-comments/#api-rest-api-3-issue-issueidorkey-comment-post
@@ -190,9 +190,9 @@ async def add_comment(
     return parse(Comment, api.with_address(site, made, issue), "Jira")
 
 
-@service.reaction("Move an issue on", scopes=WRITE)
+@service.reaction("Change an issue's status", scopes=WRITE)
 async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status) -> None:
-    """Give an issue another status, by the transition that leads there."""
+    """Change an issue's status through the transition that leads there."""
     path, wanted = await api.at(ctx, site, "/issue/{}/transitions", issue), status.casefold()
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-transitions-get
     ways = await ctx.http.get(path, list[_Named], at="transitions")
@@ -206,7 +206,7 @@ async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status)
 
 @service.reaction("Assign an issue", scopes=WRITE)
 async def assign_issue(ctx: Context, site: Site, issue: Key, assignee: Person) -> None:
-    """Give an issue to somebody."""
+    """Assign an issue to somebody."""
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-assignee-put
     await ctx.http.call("PUT", await api.at(ctx, site, "/issue/{}/assignee", issue), json={"accountId": assignee})
 

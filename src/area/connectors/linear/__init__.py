@@ -48,7 +48,7 @@ async def _account(ctx: Context) -> Account:
 service = Service(
     "linear",
     "Linear",
-    "Issues and comments as they are written or change state; new issues and comments.",
+    "React to new issues, status changes and comments; create issues, comment and change their state.",
     docs="https://linear.app/developers",
     base_url="https://api.linear.app",
     limited=("RATELIMITED", "ratelimited"),  # https://linear.app/developers/rate-limiting
@@ -76,47 +76,47 @@ def _check(request: Request, secret: str, params: BaseModel) -> None:
 SIGNED = Verify(BODY.name, _check, uses_secret=True)
 Team = Annotated[str, param("Team", "9cfb482a-81e3-4154-b5b9-2c805e70a02d", pick="teams")]
 State = Annotated[str, param("State", "f0d1a1a4-6b0a-4d3f-9c3c-0d4a8d3a8e11", pick="states")]
-ToState = Annotated[State, param("Only to this state")]
-IssueId = Annotated[str, param("Id or identifier of the issue", "ENG-42", min_length=1)]
+ToState = Annotated[State, param("Only when it changes to this state")]
+IssueId = Annotated[str, param("Issue ID or identifier", "ENG-42", min_length=1)]
 Text = Annotated[str, param("Text, in Markdown", "Fixed in **1.2**.", min_length=1)]
 
 
 class _Thing(Output):
-    id: str = output("id", "Its id", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
-    url: str | None = output("url", "Its address", "https://linear.app/acme/issue/ENG-42", None)
+    id: str = output("id", "ID", "a1b2c3d4-81e3-4154-b5b9-2c805e70a02d")
+    url: str | None = output("url", "URL", "https://linear.app/acme/issue/ENG-42", None)
 
 
 class Issue(_Thing):
-    identifier: str = output("identifier", "What people call it", "ENG-42")
+    identifier: str = output("identifier", "Identifier", "ENG-42")
     title: str = output("title", "Title", "Login fails")
     text: str | None = output("description", "Description", "Since **today**.", None)
     priority: str = output("priorityLabel", "Priority", "High", "")
-    state: str = output("state.name", "Its state", "In Progress", "")
-    assignee: str | None = output("assignee.name", "Whose it is", "Ada", None)
+    state: str = output("state.name", "State", "In Progress", "")
+    assignee: str | None = output("assignee.name", "Assignee", "Ada", None)
 
 
 class Comment(_Thing):
     text: str = output("body", "Text", "Fixed in **1.2**.")
-    issue: str = output("issue.identifier", "Identifier of the issue", "ENG-42", "")
-    title: str = output("issue.title", "Title of the issue", "Login fails", "")
-    by: str | None = output("user.name", "Who wrote it", "Ada", None)
+    issue: str = output("issue.identifier", "Issue identifier", "ENG-42", "")
+    title: str = output("issue.title", "Issue title", "Login fails", "")
+    by: str | None = output("user.name", "Author", "Ada", None)
 
 
-@service.webhook("An issue is created", verify=SIGNED, scopes=ADMIN)
+@service.webhook("Issue created", verify=SIGNED, scopes=ADMIN)
 def issue_created(request: Request, team: Team) -> Events[Issue]:
-    """An issue of a team is created."""
+    """Runs when an issue is created in a team."""
     return _told(request, Issue, "Issue", "create")
 
 
-@service.webhook("An issue changes its state", verify=SIGNED, scopes=ADMIN)
+@service.webhook("Issue state changed", verify=SIGNED, scopes=ADMIN)
 def issue_moved(request: Request, team: Team, state: ToState = "") -> Events[Issue]:
-    """An issue of a team gets another state, or a certain one: it is done, for instance."""
+    """Runs when an issue in a team changes state, for example to done."""
     return _told(request, Issue, "Issue", "update", state)
 
 
-@service.webhook("A comment is written", verify=SIGNED, scopes=ADMIN)
+@service.webhook("New comment on an issue", verify=SIGNED, scopes=ADMIN)
 def comment_created(request: Request, team: Team) -> Events[Comment]:
-    """Somebody comments on an issue of a team."""
+    """Runs when somebody comments on an issue in a team."""
     return _told(request, Comment, "Comment", "create")
 
 
@@ -140,9 +140,9 @@ for webhook in (issue_created, issue_moved, comment_created):
     webhook.unsubscribe(_unsubscribe)
 
 
-@service.poll("An issue is assigned to me", every=timedelta(minutes=5))
+@service.poll("Issue assigned to you", every=timedelta(minutes=5))
 def issue_assigned(ctx: Context) -> Events[Issue]:
-    """An issue is assigned to the user. Needs no administrator."""
+    """Runs when an issue is assigned to you. Doesn't need an administrator."""
     query = f"{{ viewer {{ assignedIssues(first: 100, orderBy: updatedAt) {{ nodes {FIELDS} }} }} }}"
     return new_events(ctx.http.nodes(query, kind=Issue, at="viewer.assignedIssues"))
 
@@ -160,9 +160,9 @@ async def create_issue(
     return await _make(ctx, Issue, ISSUE, wanted)
 
 
-@service.reaction("Change the state of an issue", scopes=WRITE)
+@service.reaction("Change an issue's state", scopes=WRITE)
 async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> Issue:
-    """Give an issue another state: done, for instance."""
+    """Change an issue's state, for example to done."""
     query = f"mutation($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ {ISSUE} }} }}"
     given = {"id": issue, "input": {"stateId": state}}
     return await ctx.http.graphql(query, given, Issue, at="issueUpdate.issue")

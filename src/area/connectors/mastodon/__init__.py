@@ -35,14 +35,14 @@ POST = "https://mastodon.social/@Gargron/1"
 service = Service(
     "mastodon",
     "Mastodon",
-    "Posts, hashtags, notifications and favourites of your account, and posts and boosts by it, on any server.",
+    "React to posts, hashtags, notifications and favourites; post, boost and favourite, on any server.",
     docs="https://docs.joinmastodon.org/client/token/",
     auth=form(
         tried(ME, "{server} does not take this access token.", at="id", other="{server} is no Mastodon."),
         headers={"Authorization": "Bearer {access_token}"},  # https://docs.joinmastodon.org/client/authorized/
         base_url="{server}",
         server=server("https://mastodon.social"),
-        access_token=secret("Access token, made under Preferences, Development, New application", "ZA-Yj3aBD8U8Cm7l"),
+        access_token=secret("Access token, from Preferences > Development > New application", "ZA-Yj3aBD8U8Cm7l"),
     ),
     # https://docs.joinmastodon.org/api/guidelines/#pagination: the newest first
     pages=Pages(next="-1.id", cursor="max_id", query={"limit": "40"}),
@@ -54,47 +54,45 @@ def _text(html: str) -> str:
 
 
 Html = Annotated[str, AfterValidator(_text)]
-StatusId = Annotated[str, param("The post, by id or address", "103254962155278888", min_length=1)]
+StatusId = Annotated[str, param("ID or URL of the post", "103254962155278888", min_length=1)]
 Kind = Annotated[
     Literal["any", "mention", "favourite", "reblog", "follow", "follow_request", "poll", "status", "update"],
-    param("What they are about; reblog is a boost", "mention"),
+    param("Type of notification; reblog is a boost", "mention"),
 ]
-Whose = Annotated[str, param("Whose, as name@server; empty: your own", "Gargron@mastodon.social")]
-Replies = Annotated[bool, param("Also answers to others", False)]
-Boosts = Annotated[bool, param("Also what they boost", False)]
-Hashtag = Annotated[str, param("The hashtag", "caturday", pattern=r"^#?\w+$")]
+Whose = Annotated[str, param("Account, as name@server; yours if empty", "Gargron@mastodon.social")]
+Replies = Annotated[bool, param("Include replies to others", False)]
+Boosts = Annotated[bool, param("Include boosts", False)]
+Hashtag = Annotated[str, param("Hashtag", "caturday", pattern=r"^#?\w+$")]
 Visibility = Literal["public", "unlisted", "private", "direct"]
 
 
 class Status(Output):
-    id: str = output("id", "What names the post on your server", "103254962155278888")
-    url: str | None = output("url", "Its address", POST)
-    text: Html = output("content", "What it says, without markup", "Hello #world")
-    html: str = output("content", "What it says, with markup", "<p>Hello</p>")
-    warning: str = output("spoiler_text", "Warning before it, if there is one", "spoilers")
-    author: str = output("account.display_name account.username", "Who wrote it", "Eugen")
-    account: str = output("account.acct", "Their name@server", "Gargron@mastodon.social")
-    visibility: str = output("visibility", "Who may see it", "public")
-    media: list[str] = output(
-        "media_attachments.*.url", "Addresses of pictures and videos", ["https://files.example/1.png"]
-    )
-    boost: bool = output("boost", "Whether it is somebody else's, boosted", False)
+    id: str = output("id", "Post ID on your server", "103254962155278888")
+    url: str | None = output("url", "URL", POST)
+    text: Html = output("content", "Plain text", "Hello #world")
+    html: str = output("content", "HTML", "<p>Hello</p>")
+    warning: str = output("spoiler_text", "Content warning, if any", "spoilers")
+    author: str = output("account.display_name account.username", "Author", "Eugen")
+    account: str = output("account.acct", "Account, as name@server", "Gargron@mastodon.social")
+    visibility: str = output("visibility", "Visibility", "public")
+    media: list[str] = output("media_attachments.*.url", "URLs of pictures and videos", ["https://files.example/1.png"])
+    boost: bool = output("boost", "Whether it is a boost of somebody else's post", False)
 
 
 class Notification(Output):
-    kind: str = output("type", "What it is about", "mention")
-    author: str = output("account.display_name account.username", "Who did it", "Eugen")
-    account: str = output("account.acct", "Their name@server", "Gargron@mastodon.social")
-    text: Html = output("status.content", "What the post says, if it is about one", "@you hello")
-    status_id: str = output("status.id", "What names the post, if it is about one", "103254962155278888")
-    url: str = composed("{status.url account.url}", "Address of the post, or of who did it", POST)
+    kind: str = output("type", "Type of notification", "mention")
+    author: str = output("account.display_name account.username", "Person", "Eugen")
+    account: str = output("account.acct", "Account, as name@server", "Gargron@mastodon.social")
+    text: Html = output("status.content", "Text of the post, if it is about one", "@you hello")
+    status_id: str = output("status.id", "Post ID, if it is about a post", "103254962155278888")
+    url: str = composed("{status.url account.url}", "URL of the post or of the person", POST)
 
 
-@service.poll("Somebody posts", every=EVERY, newest_first=True)
+@service.poll("New post by an account", every=EVERY, newest_first=True)
 async def status_posted(
     ctx: Context, account: Whose = "", *, replies: Replies = False, boosts: Boosts = False
 ) -> Events[Status]:
-    """Fires for each new post of yours, or of another account that your server knows."""
+    """Runs for each new post by you or another account your server knows."""
     if "account" not in ctx.state:
         ctx.state["account"] = await _account(ctx, account.strip().removeprefix("@"))
     query = {"exclude_replies": str(not replies).lower(), "exclude_reblogs": str(not boosts).lower()}
@@ -103,17 +101,17 @@ async def status_posted(
         yield Event(row["id"], _status(row), _time(row))
 
 
-@service.poll("A hashtag is used", every=EVERY, newest_first=True)
+@service.poll("New post with a hashtag", every=EVERY, newest_first=True)
 async def hashtag_used(ctx: Context, hashtag: Hashtag) -> Events[Status]:
-    """Fires for each new public post with a hashtag that your server sees."""
+    """Runs for each new public post with a hashtag that your server sees."""
     # https://docs.joinmastodon.org/methods/timelines/#tag
     async for row in ctx.http.rows(f"/api/v1/timelines/tag/{quote(hashtag.lstrip('#'))}"):
         yield Event(row["id"], _status(row), _time(row))
 
 
-@service.poll("You are notified", every=EVERY, newest_first=True, hint=hints.notified)
+@service.poll("New notification", every=EVERY, newest_first=True, hint=hints.notified)
 async def notification_received(ctx: Context, kind: Kind = "any") -> Events[Notification]:
-    """Fires when somebody mentions, follows, favourites or boosts you, and so on."""
+    """Runs when somebody mentions, follows, favourites or boosts you, and for other notifications."""
     query: dict[str, str] = {} if kind == "any" else {"types[]": kind}
     # https://docs.joinmastodon.org/methods/notifications/#get
     async for row in ctx.http.rows("/api/v1/notifications", params=query):
@@ -121,9 +119,9 @@ async def notification_received(ctx: Context, kind: Kind = "any") -> Events[Noti
         yield Event(row["id"], told, _time(row))
 
 
-@service.poll("You favourite a post", every=EVERY)
+@service.poll("Post favourited by you", every=EVERY)
 async def status_favourited(ctx: Context) -> Events[Status]:
-    """Fires for each post that you favourite."""
+    """Runs for each post you favourite."""
     # https://docs.joinmastodon.org/methods/favourites/#get
     rows = await ctx.http.get("/api/v1/favourites", params={"limit": "40"})
     for row in reversed(rows):  # oldest first, for nothing is told of when
@@ -133,13 +131,17 @@ async def status_favourited(ctx: Context) -> Events[Status]:
 @service.reaction("Publish a post")
 async def post_status(
     ctx: Context,
-    text: Annotated[str, param("What to say; your server says how much", "Hello #world", min_length=1, shape=MENTIONS)],
-    visibility: Annotated[Visibility, param("Who may see it; direct: who is mentioned", "public")] = "public",
-    warning: Annotated[str, param("Warning to show before it", "spoilers")] = "",
-    reply_to: Annotated[str, param("Post to answer, by id or address", "103254962155278888")] = "",
-    language: Annotated[str, param("Language, by its code", "en", pattern=r"^([a-z]{2,3})?$")] = "",
+    text: Annotated[
+        str, param("Text; your server sets the maximum length", "Hello #world", min_length=1, shape=MENTIONS)
+    ],
+    visibility: Annotated[
+        Visibility, param("Visibility; direct shows it only to people mentioned", "public")
+    ] = "public",
+    warning: Annotated[str, param("Content warning to show first", "spoilers")] = "",
+    reply_to: Annotated[str, param("ID or URL of the post to reply to", "103254962155278888")] = "",
+    language: Annotated[str, param("Language code", "en", pattern=r"^([a-z]{2,3})?$")] = "",
 ) -> Status:
-    """Publishes a post. Tried again within an hour, it is published once."""
+    """Publish a post. Retries within an hour never post it twice."""
     body = {"status": text, "visibility": visibility} | without_blanks(spoiler_text=warning, language=language)
     body |= without_blanks(in_reply_to_id=reply_to and await _id(ctx, reply_to))
     # https://docs.joinmastodon.org/methods/statuses/#create
@@ -149,21 +151,21 @@ async def post_status(
 
 @service.reaction("Boost a post")
 async def boost(ctx: Context, status: StatusId) -> Status:
-    """Boosts a post; that you have already is no failure."""
+    """Boost a post. Succeeds if you have already boosted it."""
     # https://docs.joinmastodon.org/methods/statuses/#boost
     return _status(await ctx.http.post(f"/api/v1/statuses/{await _id(ctx, status)}/reblog"))
 
 
 @service.reaction("Favourite a post")
 async def favourite(ctx: Context, status: StatusId) -> Status:
-    """Favourites a post; that you have already is no failure."""
+    """Favourite a post. Succeeds if it is already a favourite."""
     # https://docs.joinmastodon.org/methods/statuses/#favourite
     return _status(await ctx.http.post(f"/api/v1/statuses/{await _id(ctx, status)}/favourite"))
 
 
 @service.reaction("Bookmark a post")
 async def bookmark(ctx: Context, status: StatusId) -> Status:
-    """Bookmarks a post, which nobody else sees."""
+    """Bookmark a post, privately."""
     # https://docs.joinmastodon.org/methods/statuses/#bookmark
     return _status(await ctx.http.post(f"/api/v1/statuses/{await _id(ctx, status)}/bookmark"))
 

@@ -10,7 +10,7 @@ from area.vendors.microsoft import GRAPH, PAGES, changes, hint, microsoft
 service = Service(
     "microsoft_todo",
     "Microsoft To Do",
-    "Tasks of Microsoft To Do: when they are made, done or due; make tasks and lists, and tick them off.",
+    "React to new, completed and due tasks; create tasks and lists, and complete tasks.",
     base_url=GRAPH,
     docs="https://learn.microsoft.com/graph/api/resources/todo-overview",
     pages=PAGES,
@@ -24,38 +24,38 @@ READ, WRITE = ("Tasks.Read",), ("Tasks.ReadWrite",)
 OFTEN = timedelta(minutes=2)
 CHANGED = hint("/me/todo/lists/{list}/tasks", "created,updated")
 DAYS = timedelta(days=2)  # a task is done, or due, on a day, in a time zone that may be a day ahead of or behind ours
-List = Annotated[str, param("List of the tasks", "AQMkADAwATM0MDAAMS0yMDky", pick="lists")]
+List = Annotated[str, param("List", "AQMkADAwATM0MDAAMS0yMDky", pick="lists")]
 
 
 class Task(Output):
-    id: str = output("id", "What names it", "AQMkADAwATM0MDAAMS0yMDkyLWVjMzYtMDACLTAwCgBGAAAD")
-    title: str | None = output("title", "What to do", "Buy milk", None)
-    text: str | None = output("body.content", "Notes on it", "Two bottles", None)
+    id: str = output("id", "ID", "AQMkADAwATM0MDAAMS0yMDkyLWVjMzYtMDACLTAwCgBGAAAD")
+    title: str | None = output("title", "Title", "Buy milk", None)
+    text: str | None = output("body.content", "Notes", "Two bottles", None)
     status: str = output("status", "notStarted, inProgress, completed, waitingOnOthers or deferred", "notStarted")
     importance: str = output("importance", "low, normal or high", "normal")
-    due: datetime | None = output("dueDateTime.dateTime", "When it is due", "2026-11-24T00:00:00", None)
-    completed: datetime | None = output("completedDateTime.dateTime", "When it was done", "2026-11-23T00:00:00", None)
-    created_at: datetime = output("createdDateTime", "When it was made", "2026-11-23T09:00:00Z")
-    changed_at: datetime = output("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
+    due: datetime | None = output("dueDateTime.dateTime", "Due date", "2026-11-24T00:00:00", None)
+    completed: datetime | None = output("completedDateTime.dateTime", "Time of completion", "2026-11-23T00:00:00", None)
+    created_at: datetime = output("createdDateTime", "Date created", "2026-11-23T09:00:00Z")
+    changed_at: datetime = output("lastModifiedDateTime", "Date of the last change", "2026-11-23T09:05:00Z")
 
 
 class ListMade(Output):
-    id: str = output("id", "What names it", "AQMkADAwATM0MDAAMS0yMDky")
-    name: str = output("displayName", "Its name", "Shopping")
+    id: str = output("id", "ID", "AQMkADAwATM0MDAAMS0yMDky")
+    name: str = output("displayName", "Name", "Shopping")
 
 
-@service.poll("A task is made", every=OFTEN, scopes=READ, hint=CHANGED)
+@service.poll("Task created", every=OFTEN, scopes=READ, hint=CHANGED)
 async def task_created(ctx: Context, since: datetime, list: List) -> Events[Task]:
-    """A task is put on a list."""
+    """Runs when a task is added to a list."""
     # https://learn.microsoft.com/graph/api/todotask-delta
     async for task in changes(ctx, f"{_tasks(list)}/delta", Task):
         if task.created_at >= since:
             yield Event(task.id, task, task.created_at)
 
 
-@service.poll("A task is done", every=OFTEN, overlap=DAYS, scopes=READ, hint=CHANGED)
+@service.poll("Task completed", every=OFTEN, overlap=DAYS, scopes=READ, hint=CHANGED)
 async def task_completed(ctx: Context, since: datetime, list: List) -> Events[Task]:
-    """A task of a list is ticked off. Ticked off twice on one day, it fires once."""
+    """Runs when a task in a list is completed. Completing it twice on the same day counts once."""
     async for task in changes(ctx, f"{_tasks(list)}/delta", Task):
         if task.status == "completed" and task.completed:
             at = task.completed.replace(tzinfo=UTC)
@@ -63,15 +63,15 @@ async def task_completed(ctx: Context, since: datetime, list: List) -> Events[Ta
                 yield Event(f"{task.id} {at.date()}", task, at)
 
 
-@service.poll("A task is due", every=timedelta(minutes=15), overlap=DAYS, scopes=READ)
+@service.poll("Task due", every=timedelta(minutes=15), overlap=DAYS, scopes=READ)
 async def task_due(
     ctx: Context,
     since: datetime,
     list: List,
     timezone: Annotated[ZoneName, param("Time zone in which the day begins", "Europe/Paris")] = "UTC",
-    days_before: Annotated[int, param("How many days before", 1, ge=0, le=365)] = 0,
+    days_before: Annotated[int, param("Days before the due date", 1, ge=0, le=365)] = 0,
 ) -> Events[Task]:
-    """The day on which a task of a list is due begins, or comes near. Tasks that are done do not count."""
+    """Runs when a task's due date arrives, or a number of days before. Completed tasks don't count."""
     zone, now = ZoneInfo(timezone), datetime.now(UTC)
     # https://learn.microsoft.com/graph/api/todotasklist-list-tasks
     query = {"$filter": "status ne 'completed'", "$top": "100"}
@@ -84,17 +84,17 @@ async def task_due(
                 yield Event(f"{task.id} {day}", task, at)
 
 
-@service.reaction("Make a task", on_crash="fail", scopes=WRITE)
+@service.reaction("Create a task", on_crash="fail", scopes=WRITE)
 async def create_task(
     ctx: Context,
     list: List,
-    title: Annotated[str, param("What to do", "Buy milk", min_length=1)],
-    text: Annotated[str, param("Notes on it", "Two bottles")] = "",
-    due: Annotated[date | None, param("Day on which it is due", "2026-11-24")] = None,
-    reminder: Annotated[datetime | None, param("When to remind of it", "2026-11-24T08:00:00Z")] = None,
-    importance: Annotated[Literal["low", "normal", "high"], param("Its importance", "high")] = "normal",
+    title: Annotated[str, param("Title", "Buy milk", min_length=1)],
+    text: Annotated[str, param("Notes", "Two bottles")] = "",
+    due: Annotated[date | None, param("Due date", "2026-11-24")] = None,
+    reminder: Annotated[datetime | None, param("Time of the reminder", "2026-11-24T08:00:00Z")] = None,
+    importance: Annotated[Literal["low", "normal", "high"], param("Importance", "high")] = "normal",
 ) -> Task:
-    """Put a task on a list."""
+    """Add a task to a list."""
     made: dict[str, Any] = {"title": title, "importance": importance}
     if text:
         made["body"] = {"content": text, "contentType": "text"}
@@ -107,17 +107,17 @@ async def create_task(
     return await ctx.http.post(_tasks(list), Task, json=made)
 
 
-@service.reaction("Tick off a task", scopes=WRITE)
+@service.reaction("Complete a task", scopes=WRITE)
 async def complete_task(
-    ctx: Context, list: List, task: Annotated[str, param("Id of the task", "{{id}}", min_length=1)]
+    ctx: Context, list: List, task: Annotated[str, param("Task ID", "{{id}}", min_length=1)]
 ) -> Task:
     # https://learn.microsoft.com/graph/api/todotask-update
     return await ctx.http.ask("PATCH", _tasks(list) + quoted("/{}", task), Task, json={"status": "completed"})
 
 
-@service.reaction("Make a list", on_crash="fail", scopes=WRITE)
-async def create_list(ctx: Context, name: Annotated[str, param("Its name", "Shopping", min_length=1)]) -> ListMade:
-    """Make a list of tasks."""
+@service.reaction("Create a list", on_crash="fail", scopes=WRITE)
+async def create_list(ctx: Context, name: Annotated[str, param("Name", "Shopping", min_length=1)]) -> ListMade:
+    """Create a task list."""
     # https://learn.microsoft.com/graph/api/todo-post-lists
     return await ctx.http.post("/me/todo/lists", ListMade, json={"displayName": name})
 

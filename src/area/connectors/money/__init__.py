@@ -17,38 +17,40 @@ BACK = timedelta(days=14)  # far enough for the day before, over holidays
 service = Service(
     "money",
     "Currencies and crypto",
-    "Exchange rates of central banks and prices of cryptocurrencies, when they move or every day.",
+    "React to exchange rates and cryptocurrency prices when they move or every day.",
     docs="https://frankfurter.dev",
 )
 
 Code = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")]
-Base = Annotated[Code, param("The currency that is priced, by its code", "EUR")]
-In = Annotated[Code, param("The currency that it is priced in", "USD")]
+Base = Annotated[Code, param("Currency to price, by its code", "EUR")]
+In = Annotated[Code, param("Currency of the price", "USD")]
 Source = Annotated[
-    Literal["blended", "ecb"], param("Rates of many central banks blended, or of the European Central Bank", "ecb")
+    Literal["blended", "ecb"],
+    param("Blended rates of many central banks, or those of the European Central Bank", "ecb"),
 ]
 CoinId = StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-Coin = Annotated[str, CoinId, param("API ID of the coin at CoinGecko", "bitcoin")]
+Coin = Annotated[str, CoinId, param("CoinGecko API ID of the coin", "bitcoin")]
 Priced = StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,5}$")
-Currency = Annotated[str, Priced, param("What it is priced in", "usd")]
-Direction = Annotated[Literal["above", "below"], param("Whether it rises above or drops below", "above")]
-Threshold = Annotated[float, param("The value that is passed", 1.2, gt=0)]
-Percent = Annotated[float, param("By how many percent, up or down", 5, gt=0, le=1000)]
+Currency = Annotated[str, Priced, param("Currency of the price", "usd")]
+Direction = Annotated[Literal["above", "below"], param("Rises above or drops below", "above")]
+Threshold = Annotated[float, param("Threshold", 1.2, gt=0)]
+Percent = Annotated[float, param("Change in percent, up or down", 5, gt=0, le=1000)]
 Over = Annotated[
-    Literal["day", "last_firing"], param("Since a day before, or since it fired last (or was switched on)", "day")
+    Literal["day", "last_firing"],
+    param("Compare with the day before, or with the last run (at first, when it was switched on)", "day"),
 ]
 Time = Annotated[str, param("Time of day", "18:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Zone = Annotated[ZoneName, param("Time zone of the time", "Europe/Paris")]
+Zone = Annotated[ZoneName, param("Time zone", "Europe/Paris")]
 
 
 class Quote(Output):
-    base: str = output("base", "What is priced: code of the currency, or the coin", "EUR")
-    quote: str = output("quote", "What it is priced in", "USD")
-    rate: float = output("rate", "How much of that one costs", 1.1683)
-    before: float | None = output("before", "The rate that it is compared with", 1.1541)
-    change_percent: float | None = output("change_percent", "The change since then in percent", 1.2304)
+    base: str = output("base", "Currency code or coin", "EUR")
+    quote: str = output("quote", "Currency of the price", "USD")
+    rate: float = output("rate", "Price of one unit", 1.1683)
+    before: float | None = output("before", "Rate it is compared with", 1.1541)
+    change_percent: float | None = output("change_percent", "Change since then, in percent", 1.2304)
     as_of: datetime = output(
-        "as_of", "When it was so; midnight UTC of its day for reference rates", "2026-11-23T00:00:00Z"
+        "as_of", "Time of the rate; midnight UTC of its day for reference rates", "2026-11-23T00:00:00Z"
     )
 
     @property
@@ -65,21 +67,23 @@ class Rate(BaseModel):
     rate: float = Field(gt=0)
 
 
-@service.poll("An exchange rate rises above or drops below", every=DAILY)
+@service.poll("Exchange rate crosses a threshold", every=DAILY)
 async def exchange_rate_crosses(
     ctx: Context, base: Base, quote: In, source: Source = "blended", *, direction: Direction, threshold: Threshold
 ) -> Events[Quote]:
-    """An exchange rate passes a value. Fires once, and again only after it has been on the other side."""
+    """Runs when an exchange rate rises above or drops below a value; again only after it has been back on the other
+    side.
+    """
     now = await exchange_rate(ctx, base, quote, source)
     if entered(ctx.state, inside=now.rate > threshold if direction == "above" else now.rate < threshold):
         yield Event(now.id, now)
 
 
-@service.poll("An exchange rate changes", every=DAILY)
+@service.poll("Exchange rate changes by a percentage", every=DAILY)
 async def exchange_rate_changes(
     ctx: Context, base: Base, quote: In, source: Source = "blended", *, percent: Percent, over: Over = "day"
 ) -> Events[Quote]:
-    """An exchange rate changes by some percent, from one day to the next or since it fired last."""
+    """Runs when an exchange rate changes by a percentage, from one day to the next or since the last run."""
     now = await exchange_rate(ctx, base, quote, source)
     if over == "last_firing":
         if moved := _moved(ctx.state, now, percent):
@@ -88,30 +92,32 @@ async def exchange_rate_changes(
         yield Event(now.as_of.date().isoformat(), now)  # once a day, though a rate may be corrected
 
 
-@service.poll("The daily exchange rate", every=SOON)
+@service.poll("Daily exchange rate", every=SOON)
 async def daily_exchange_rate(
     ctx: Context, base: Base, quote: In, source: Source = "blended", *, time: Time, timezone: Zone = "UTC"
 ) -> Events[Quote]:
-    """Every day at a time: an exchange rate."""
+    """Runs every day at the time you choose, with an exchange rate."""
     if planned := daily(ctx.state, time, timezone):
         yield Event(planned.date().isoformat(), await exchange_rate(ctx, base, quote, source), planned)
 
 
-@service.poll("A crypto price rises above or drops below", every=LIVE)
+@service.poll("Crypto price crosses a threshold", every=LIVE)
 async def crypto_price_crosses(
     ctx: Context, coin: Coin, currency: Currency = "usd", *, direction: Direction, threshold: Threshold
 ) -> Events[Quote]:
-    """The price of a coin passes a value. Fires once, and again only after it has been on the other side."""
+    """Runs when a coin's price rises above or drops below a value; again only after it has been back on the other
+    side.
+    """
     now = await coin_price(ctx, coin, currency)
     if entered(ctx.state, inside=now.rate > threshold if direction == "above" else now.rate < threshold):
         yield Event(now.id, now)
 
 
-@service.poll("A crypto price changes", every=LIVE)
+@service.poll("Crypto price changes by a percentage", every=LIVE)
 async def crypto_price_changes(
     ctx: Context, coin: Coin, currency: Currency = "usd", *, percent: Percent, over: Over = "day"
 ) -> Events[Quote]:
-    """The price of a coin changes by some percent, within 24 hours or since it fired last."""
+    """Runs when a coin's price changes by a percentage, within 24 hours or since the last run."""
     now = await coin_price(ctx, coin, currency)
     if over == "last_firing":
         if moved := _moved(ctx.state, now, percent):
@@ -120,11 +126,11 @@ async def crypto_price_changes(
         yield Event(now.id, now)
 
 
-@service.poll("The daily crypto price", every=SOON)
+@service.poll("Daily crypto price", every=SOON)
 async def daily_crypto_price(
     ctx: Context, coin: Coin, currency: Currency = "usd", *, time: Time, timezone: Zone = "UTC"
 ) -> Events[Quote]:
-    """Every day at a time: the price of a coin."""
+    """Runs every day at the time you choose, with the price of a coin."""
     if planned := daily(ctx.state, time, timezone):
         yield Event(planned.date().isoformat(), await coin_price(ctx, coin, currency), planned)
 

@@ -46,15 +46,17 @@ def _topic_name(text: str) -> str:
 class Broker(BaseModel):
     """An MQTT broker and the login for it."""
 
-    host: str = param("Host name or address of the broker", "mqtt.example.org", min_length=1)
+    host: str = param("Host name or IP address of the broker", "mqtt.example.org", min_length=1)
     port: int = param("Port: 8883 with tls, 1883 without", 8883, default=8883, ge=1, le=65535)
     security: Literal["tls", "none"] = param(
-        "Encryption; with none the password is sent in clear", "tls", default="tls"
+        "Encryption; with none, the password is sent unencrypted", "tls", default="tls"
     )
     version: Literal["5", "3.1.1"] = param("MQTT version; 3.1.1 for older brokers", "5", default="5")
-    login: str = param("Login, if the broker wants one", "ann", default="")
+    login: str = param("Username, if the broker needs one", "ann", default="")
     password: SecretStr | None = param("Password", "correct horse", default=None)
-    client_id_prefix: str = param("How our client ids begin", "area", default="area", pattern=r"^[0-9A-Za-z_-]{1,32}$")
+    client_id_prefix: str = param(
+        "Prefix of AREA's client IDs", "area", default="area", pattern=r"^[0-9A-Za-z_-]{1,32}$"
+    )
 
     def new_id(self) -> str:
         """A client id that nobody else has; the oldest brokers take 23 characters."""
@@ -71,14 +73,14 @@ class Broker(BaseModel):
 
 class Message(Output):
     topic: str = output("topic", "Topic", "home/kitchen/temperature")
-    parts: list[str] = output("parts", "Levels of the topic", ["home", "kitchen", "temperature"])
-    payload: Any = output("payload", "What was sent: parsed if it is JSON, else the text", {"celsius": 21.5})
-    text: str = output("text", "What was sent, as text; in base64 if it is binary", '{"celsius": 21.5}')
-    binary: bool = output("binary", "Whether it is no text", False)
+    parts: list[str] = output("parts", "Topic levels", ["home", "kitchen", "temperature"])
+    payload: Any = output("payload", "Payload: parsed if it is JSON, else text", {"celsius": 21.5})
+    text: str = output("text", "Payload as text; base64 if it is binary", '{"celsius": 21.5}')
+    binary: bool = output("binary", "Whether the payload is binary", False)
     size: int = output("size", "Size in bytes", 17)
-    truncated: bool = output("truncated", "Whether it was cut, being over a million bytes", False)
-    qos: int = output("qos", "Quality of service it came with", 1)
-    retain: bool = output("retain", "Whether the broker had kept it", False)
+    truncated: bool = output("truncated", "Whether it was over a million bytes and was shortened", False)
+    qos: int = output("qos", "Quality of service", 1)
+    retain: bool = output("retain", "Whether it was a retained message", False)
 
 
 class Published(Output):
@@ -86,13 +88,13 @@ class Published(Output):
     size: int = output("size", "Size in bytes", 15)
 
 
-WATCHED = param("Topic; + stands for one level, # at the end for all that follow", "home/+/temperature")
+WATCHED = param("Topic; + matches one level, # at the end matches the rest", "home/+/temperature")
 Watched = Annotated[str, AfterValidator(_topic_filter), WATCHED]
 LEVELS = Shape(place=segments("/", "a topic"))  # MQTT 5, §4.7.1.1
 Topic = Annotated[str, AfterValidator(_topic_name), param("Topic", "home/kitchen/light/set", shape=LEVELS)]
 Payload = str | dict[str, Any] | list[Any] | bool | int | float | None
-GIVEN = param("What to send: text as it is, anything else as JSON", '{"state": "on"}', shape=JSON)
-KEPT = param("Also fire for messages that the broker had kept before the AREA was on", False)
+GIVEN = param("Payload: text is sent as is, anything else as JSON", '{"state": "on"}', shape=JSON)
+KEPT = param("Include messages the broker retained before the AREA was switched on", False)
 
 
 async def try_broker(ctx: Context, broker: Broker) -> None:
@@ -107,24 +109,26 @@ async def try_broker(ctx: Context, broker: Broker) -> None:
 service = Service(
     "mqtt",
     "MQTT",
-    "Fires when a message is published on an MQTT broker, and publishes messages",
+    "Receive and publish messages on an MQTT broker.",
     docs="https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html",
     auth=Credentials(Broker, try_broker),
     quality="verified",
 )
 
 
-@service.listen("A message is published")
+@service.listen("New message on a topic")
 async def message_received(
     ctx: Context,
     topic: Watched,
-    qos: Annotated[int, param("1: none is lost and none fires twice; 0: no promise", 1, ge=0, le=1)] = 1,
+    qos: Annotated[
+        int, param("1: every message runs exactly once; 0: messages may be lost or repeated", 1, ge=0, le=1)
+    ] = 1,
     *,
     retained: Annotated[bool, KEPT] = False,
 ) -> Events[Message]:
-    """Fires for each message on a topic, also for those published while AREA was away.
+    """Runs for each message on a topic, including those published while AREA was down.
 
-    The broker keeps a session for us (seven days in version 5) and each message is acknowledged once its run is stored.
+    The broker keeps the session (seven days with MQTT 5), and each message is acknowledged once its run is stored.
     """
     broker: Broker = ctx.credential
     if "client_id" not in ctx.state:
@@ -146,13 +150,13 @@ async def publish(
     ctx: Context,
     topic: Topic,
     payload: Annotated[Payload, GIVEN] = "",
-    qos: Annotated[int, param("1: the broker must confirm it; 0: it need not", 1, ge=0, le=1)] = 1,
+    qos: Annotated[int, param("1: wait for the broker to confirm; 0: don't wait", 1, ge=0, le=1)] = 1,
     *,
-    retain: Annotated[bool, param("Whether the broker keeps it for later subscribers", False)] = False,
+    retain: Annotated[bool, param("Retain it for later subscribers", False)] = False,
 ) -> Published:
-    """Publishes a message and waits for the broker to confirm it.
+    """Publish a message and wait for the broker to confirm it.
 
-    Version 5 brokers get the run's idempotency key along, as the user property `idempotency-key`.
+    MQTT 5 brokers also get the run's idempotency key, as the user property `idempotency-key`.
     """
     broker: Broker = ctx.credential
     text = payload if isinstance(payload, str) else "" if payload is None else json.dumps(payload, ensure_ascii=False)

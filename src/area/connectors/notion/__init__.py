@@ -40,7 +40,7 @@ def _token(request: Request) -> str | None:
 service = Service(
     "notion",
     "Notion",
-    "Pages that are added to databases or changed; new pages, texts, properties and comments.",
+    "React to pages added to databases or changed; create pages, write text, set properties and comment.",
     docs="https://developers.notion.com",
     base_url="https://api.notion.com",
     headers={"Notion-Version": "2025-09-03"},  # https://developers.notion.com/reference/versioning
@@ -76,32 +76,35 @@ Database = Annotated[str, param("Database", "248104cd-477e-80af-bc30-000bd28de8f
 Page = Annotated[str, param("Page", "59833787-2cf9-4fdf-8782-e53db20768a5", pick="pages")]
 Text = Annotated[str, param("Text", "Hello", min_length=1)]
 Title = Annotated[str, param("Title", "Tuscan kale")]
-Content = Annotated[str, param("Text on the page", "A dark green leafy vegetable.")]
+Content = Annotated[str, param("Text of the page", "A dark green leafy vegetable.")]
 Properties = Annotated[
     dict[str, Any], param("Other properties, by name", {"Status": "Reading", "Price": 2.5}, shape=VALUES)
 ]
-Name = Annotated[str, param("Name of the property", "Status")]
-IT = "What it is to be; of several things, separated by commas"
+Name = Annotated[str, param("Property name", "Status")]
+IT = "New value; separate several with commas"
 Value = Annotated[str | dict[str, Any], param(IT, "Done", shape=PARTS)]
 
 
 class Entry(Output):
-    id: str = output("id", "Id of the page", "59833787-2cf9-4fdf-8782-e53db20768a5")
-    title: str = output("title", "Its title", "Tuscan kale")
-    url: str = output("url", "Its address", "https://www.notion.so/Tuscan-kale-598337872cf94fdf8782e53db20768a5")
-    properties: dict[str, Any] = output("properties", "Its properties by name", {"Status": "Reading", "Price": 2.5})
-    created_time: datetime = output("created_time", "When it was made", "2026-11-23T09:00:00Z")
-    last_edited_time: datetime = output("last_edited_time", "When it was changed last", "2026-11-23T09:00:00Z")
+    id: str = output("id", "Page ID", "59833787-2cf9-4fdf-8782-e53db20768a5")
+    title: str = output("title", "Title", "Tuscan kale")
+    url: str = output("url", "URL", "https://www.notion.so/Tuscan-kale-598337872cf94fdf8782e53db20768a5")
+    properties: dict[str, Any] = output("properties", "Properties by name", {"Status": "Reading", "Price": 2.5})
+    created_time: datetime = output("created_time", "Date created", "2026-11-23T09:00:00Z")
+    last_edited_time: datetime = output("last_edited_time", "Date of the last change", "2026-11-23T09:00:00Z")
 
 
-@service.poll("A page is added to a database", every=EVERY)
+@service.poll("New page in a database", every=EVERY)
 def page_added(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
+    """Runs when a page is added to a database."""
     return new_events(_entries(ctx, database, "created_time", since), at="created_time")
 
 
-@service.poll("A page of a database is changed", every=EVERY)
+@service.poll("Page changed in a database", every=EVERY)
 def page_updated(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
-    """A page of a database is added or changed. Notion tells the minute only: changes within one are one."""
+    """Runs when a page in a database is added or changed. Notion reports times to the minute, so changes within the
+    same minute count once.
+    """
     return new_events(_entries(ctx, database, "last_edited_time", since), "{id}@{last_edited_time}", "last_edited_time")
 
 
@@ -109,7 +112,7 @@ def page_updated(ctx: Context, database: Database, since: datetime) -> Events[En
 async def create_page(
     ctx: Context, database: Database, title: Title, properties: Properties = NONE, content: Content = ""
 ) -> Entry:
-    """Create a page in a database, with properties as the database has them."""
+    """Create a page in a database, with its properties."""
     # https://developers.notion.com/reference/retrieve-a-data-source
     schema = await ctx.http.get(quoted("/v1/data_sources/{}", database), dict[str, Any], at="properties")
     values = {next(name for name, one in schema.items() if one["type"] == "title"): title} | properties
@@ -120,7 +123,7 @@ async def create_page(
     return _entry(await ctx.http.post("/v1/pages", dict[str, Any], json=body))
 
 
-@service.reaction("Write at the end of a page", on_crash="fail")
+@service.reaction("Append text to a page", on_crash="fail")
 async def append_text(ctx: Context, page: Page, text: Text) -> Made:
     """Add a paragraph at the end of a page."""
     # https://developers.notion.com/reference/patch-block-children
@@ -129,9 +132,9 @@ async def append_text(ctx: Context, page: Page, text: Text) -> Made:
     )
 
 
-@service.reaction("Change a property of a page")
+@service.reaction("Update a page property")
 async def update_property(ctx: Context, page: Page, name: Name, value: Value) -> Entry:
-    """Change a property of a page in a database."""
+    """Update a property of a page in a database."""
     # https://developers.notion.com/reference/retrieve-a-page
     schema = await ctx.http.get(quoted("/v1/pages/{}", page), dict[str, Any], at="properties")
     body = {"properties": {name: _written(schema, name, value)}}

@@ -12,7 +12,7 @@ from area.vendors.microsoft import GRAPH, PAGES, changes, hint, microsoft
 service = Service(
     "onedrive",
     "OneDrive",
-    "Files of OneDrive, at home and at work: new and changed ones in; write, fetch and share them.",
+    "React to new and changed files in personal or work OneDrive; write, fetch and share files.",
     base_url=GRAPH,
     docs="https://learn.microsoft.com/graph/api/resources/onedrive",
     pages=PAGES,
@@ -26,25 +26,25 @@ CHANGED = hint("me/drive/root", "updated")  # at work, Graph tells of the upperm
 FOLDERS = 20  # requests for a list of folders
 CONFLICT = "@microsoft.graph.conflictBehavior"
 
-Where = Annotated[str | None, param("Only directly in this folder", "01BYE5RZ6QN3ZWBTUF", pick="folders")]
-Name = Annotated[str, param("Its name", "report.txt", min_length=1)]
-Folder = Annotated[str, param("Folder to put it into; left out: the uppermost", "root", pick="folders")]
-IfThere = Annotated[Literal["rename", "replace", "fail"], param("What to do when there is one of that name", "rename")]
-Text = Annotated[str, param("What it says", "The report.")]
-Address = Annotated[str, param("Address of the file", "https://example.com/a.pdf", pattern="^https?://", shape=ADDRESS)]
+Where = Annotated[str | None, param("Only files directly in this folder", "01BYE5RZ6QN3ZWBTUF", pick="folders")]
+Name = Annotated[str, param("Name", "report.txt", min_length=1)]
+Folder = Annotated[str, param("Folder; the root if empty", "root", pick="folders")]
+IfThere = Annotated[Literal["rename", "replace", "fail"], param("If a file with this name exists", "rename")]
+Text = Annotated[str, param("Text", "The report.")]
+Address = Annotated[str, param("URL of the file", "https://example.com/a.pdf", pattern="^https?://", shape=ADDRESS)]
 Who = Literal["anonymous", "organization"] | None
 
 
 class Item(Output):
-    id: str = output("id", "What names it", "01BYE5RZ53CPZEMSJFTZDJ6AEFVZP3C3BG")
-    name: str = output("name", "Its name", "report.txt")
-    size: int | None = output("size", "Bytes it has", 35, None)
-    type: str | None = output("file.mimeType", "Media type of a file", "text/plain", None)
-    folder: str | None = output("parentReference.id", "Id of the folder that it is in", "01BYE5RZ6QN3ZWBTUF", None)
-    created_at: datetime = output("createdDateTime", "When it was made", "2026-11-23T09:00:00Z")
-    changed_at: datetime = output("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
-    changed_by: str | None = output("lastModifiedBy.user.displayName", "Who changed it last", "Ada", None)
-    web_url: str | None = output("webUrl", "Its address", "https://onedrive.live.com/redir?resid=5!101", None)
+    id: str = output("id", "ID", "01BYE5RZ53CPZEMSJFTZDJ6AEFVZP3C3BG")
+    name: str = output("name", "Name", "report.txt")
+    size: int | None = output("size", "Size in bytes", 35, None)
+    type: str | None = output("file.mimeType", "Media type", "text/plain", None)
+    folder: str | None = output("parentReference.id", "Folder ID", "01BYE5RZ6QN3ZWBTUF", None)
+    created_at: datetime = output("createdDateTime", "Date created", "2026-11-23T09:00:00Z")
+    changed_at: datetime = output("lastModifiedDateTime", "Date of the last change", "2026-11-23T09:05:00Z")
+    changed_by: str | None = output("lastModifiedBy.user.displayName", "Person who last changed it", "Ada", None)
+    web_url: str | None = output("webUrl", "URL", "https://onedrive.live.com/redir?resid=5!101", None)
 
 
 class _Folder(Output):
@@ -54,29 +54,29 @@ class _Folder(Output):
 
 
 class Link(Output):
-    url: str = output("link.webUrl", "Its address", "https://1drv.ms/t/s!A1")
-    type: str = output("link.type", "What it lets them do", "view")
+    url: str = output("link.webUrl", "URL", "https://1drv.ms/t/s!A1")
+    type: str = output("link.type", "Permission", "view")
 
 
-@service.poll("A file is added", every=OFTEN, scopes=READ, hint=CHANGED)
+@service.poll("New file", every=OFTEN, scopes=READ, hint=CHANGED)
 async def new_file(ctx: Context, since: datetime, folder: Where = None) -> Events[Item]:
-    """A file is added to a folder, or anywhere in the drive."""
+    """Runs when a file is added to a folder, or anywhere in the drive."""
     async for item in _changed(ctx, folder, "file"):
         if item.created_at >= since:
             yield Event(item.id, item, item.created_at)
 
 
-@service.poll("A file is added or changed", every=OFTEN, scopes=READ, hint=CHANGED)
+@service.poll("File added or changed", every=OFTEN, scopes=READ, hint=CHANGED)
 async def file_changed(ctx: Context, since: datetime, folder: Where = None) -> Events[Item]:
-    """A file of a folder, or anywhere in the drive, is added or changed."""
+    """Runs when a file in a folder, or anywhere in the drive, is added or changed."""
     async for item in _changed(ctx, folder, "file"):
         if item.changed_at >= since:
             yield Event(f"{item.id} {item.changed_at.isoformat()}", item, item.changed_at)
 
 
-@service.poll("A folder is added", every=OFTEN, scopes=READ, hint=CHANGED)
+@service.poll("New folder", every=OFTEN, scopes=READ, hint=CHANGED)
 async def new_folder(ctx: Context, since: datetime, folder: Where = None) -> Events[Item]:
-    """A folder is added to a folder, or anywhere in the drive."""
+    """Runs when a folder is added to a folder, or anywhere in the drive."""
     async for item in _changed(ctx, folder, "folder"):
         if item.created_at >= since:
             yield Event(item.id, item, item.created_at)
@@ -103,14 +103,14 @@ async def create_text_file(
 async def add_file_from_url(
     ctx: Context, name: Name, folder: Folder = "root", if_there: IfThere = "rename", *, url: Address
 ) -> Item:
-    """Fetch a file from an address, of 10 MB at most, and put it into a folder."""
+    """Save a file from a URL, up to 10 MB, to a folder."""
     if urlsplit(url).hostname == urlsplit(GRAPH).hostname:  # it would be asked with the user's own token
         raise Permanent("Files of Microsoft Graph itself can't be fetched by their address.")
     fetched = await ctx.http.call("GET", url)
     return await _put(ctx, folder, name, if_there, fetched.body, "application/octet-stream")
 
 
-@service.reaction("Make a folder", on_crash="fail", scopes=WRITE)
+@service.reaction("Create a folder", on_crash="fail", scopes=WRITE)
 async def create_folder(ctx: Context, name: Name, folder: Folder = "root", if_there: IfThere = "rename") -> Item:
     # https://learn.microsoft.com/graph/api/driveitem-post-children
     return await ctx.http.post(f"{_path(folder)}/children", Item, json={"name": name, "folder": {}, CONFLICT: if_there})
@@ -119,11 +119,11 @@ async def create_folder(ctx: Context, name: Name, folder: Folder = "root", if_th
 @service.reaction("Share a file or folder", scopes=WRITE)
 async def share_link(
     ctx: Context,
-    item: Annotated[str, param("Id of the file or folder", "{{id}}", min_length=1)],
-    type: Annotated[Literal["view", "edit"], param("What others may do", "view")] = "view",
-    scope: Annotated[Who, param("Who may follow the link; left out: as the account is set", "anonymous")] = None,
+    item: Annotated[str, param("File or folder ID", "{{id}}", min_length=1)],
+    type: Annotated[Literal["view", "edit"], param("Permission", "view")] = "view",
+    scope: Annotated[Who, param("Who can use the link; the account's default if empty", "anonymous")] = None,
 ) -> Link:
-    """Make a link that others may follow; the one that there is, if there is."""
+    """Create a link for others, or return the existing one."""
     # https://learn.microsoft.com/graph/api/driveitem-createlink
     what = {"type": type} | ({"scope": scope} if scope else {})
     return await ctx.http.post(f"{_path(item)}/createLink", Link, json=what)

@@ -31,7 +31,7 @@ SOON = timedelta(minutes=5)
 service = Service(
     "open_meteo",
     "Weather",
-    "Conditions and forecasts of any place, from Open-Meteo.",
+    "React to current weather and forecasts of any place, from Open-Meteo.",
     docs="https://open-meteo.com/en/docs",
 )
 
@@ -54,37 +54,37 @@ WEATHER: dict[int | None, tuple[str, str]] = {
     96: ("thunderstorm", "Thunderstorm with slight hail"), 99: ("thunderstorm", "Thunderstorm with heavy hail"),
 }  # fmt: skip
 GROUPS = "clear, cloudy, fog, rain, snow, thunderstorm, or unknown"
-WHERE = "Name, with region or country if need be, or latitude and longitude"
+WHERE = "Place name, with region or country if needed, or latitude and longitude"
 
 Place = Annotated[str, AfterValidator(on_earth), param(WHERE, "Paris, France", min_length=2, max_length=200)]
 Units = Annotated[Literal["metric", "us"], param("metric (°C, km/h, mm) or us (°F, mph, inches)", "metric")]
 Condition = Literal["any", "clear", "cloudy", "fog", "rain", "snow", "thunderstorm"]
-Direction = Annotated[Literal["above", "below"], param("Whether it rises above or drops below", "above")]
+Direction = Annotated[Literal["above", "below"], param("Rises above or drops below", "above")]
 Time = Annotated[str, param("Time of day", "07:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Zone = Annotated[ZoneName, param("Time zone of time and day", "Europe/Paris")]
-Only = Annotated[Condition, param("Only when the forecast calls for this", "rain")]
+Zone = Annotated[ZoneName, param("Time zone", "Europe/Paris")]
+Only = Annotated[Condition, param("Only if this is forecast", "rain")]
 Clock = Annotated[str, BeforeValidator(lambda local: str(local or "").rpartition("T")[2])]
 
 
 class Conditions(Output):
     place: str = output("place", "Place", "Paris, Île-de-France, France")
-    time: datetime = output("current.time", "When it was so", "2026-11-23T09:15:00Z")
+    time: datetime = output("current.time", "Time of the measurement", "2026-11-23T09:15:00Z")
     condition: str = output("condition", GROUPS, "rain")
-    description: str = output("description", "The same in more words", "Slight rain")
+    description: str = output("description", "Condition in more detail", "Slight rain")
     temperature: float | None = output("current.temperature_2m", "Temperature, in °C or °F", 7.4)
-    feels_like: float | None = output("current.apparent_temperature", "Temperature as it feels", 5.1)
+    feels_like: float | None = output("current.apparent_temperature", "Apparent temperature", 5.1)
     humidity: float | None = output("current.relative_humidity_2m", "Relative humidity in percent", 82)
-    precipitation: float | None = output("current.precipitation", "Rain and snow just fallen, in mm or inches", 0.3)
+    precipitation: float | None = output("current.precipitation", "Recent rain and snow, in mm or inches", 0.3)
     wind_speed: float | None = output("current.wind_speed_10m", "Wind speed, in km/h or mph", 14.2)
-    wind_gusts: float | None = output("current.wind_gusts_10m", "Speed of gusts, in km/h or mph", 31.5)
+    wind_gusts: float | None = output("current.wind_gusts_10m", "Gust speed, in km/h or mph", 31.5)
     uv_index: float | None = output("hourly.uv_index.0", "UV index of this hour", 1.2, None)
 
 
 class Forecast(Output):
     place: str = output("place", "Place", "Paris, Île-de-France, France")
-    day: date = output("time", "The day that is forecast", "2026-11-24")
+    day: date = output("time", "Day of the forecast", "2026-11-24")
     condition: str = output("condition", GROUPS, "rain")
-    description: str = output("description", "The same in more words", "Moderate rain")
+    description: str = output("description", "Condition in more detail", "Moderate rain")
     temperature_min: float | None = output("temperature_2m_min", "Lowest temperature, in °C or °F", 4.1, None)
     temperature_max: float | None = output("temperature_2m_max", "Highest temperature, in °C or °F", 9.8, None)
     precipitation: float | None = output("precipitation_sum", "Rain and snow of the day, in mm or inches", 6.2, None)
@@ -107,19 +107,19 @@ class Hours(BaseModel):
 
 class RainExpected(Output):
     place: str = output("place", "Place", "Paris, Île-de-France, France")
-    starts: datetime = output("starts", "Hour that it is expected in", "2026-11-23T14:00:00Z")
-    precipitation: float = output("precipitation", "How much in that hour, in mm or inches", 1.4)
+    starts: datetime = output("starts", "Hour it is expected", "2026-11-23T14:00:00Z")
+    precipitation: float = output("precipitation", "Amount in that hour, in mm or inches", 1.4)
     probability: float = output("probability", "Probability in percent", 70)
 
 
-@service.poll("The current condition changes", every=EVERY, overlap=LATE)
+@service.poll("Weather condition changes", every=EVERY, overlap=LATE)
 async def current_condition_changes(
     ctx: Context,
     place: Place,
     units: Units = "metric",
-    condition: Annotated[Condition, param("What it changes to", "rain")] = "any",
+    condition: Annotated[Condition, param("New condition", "rain")] = "any",
 ) -> Events[Conditions]:
-    """The weather changes: to rain, snow, fog, thunderstorm, clouds or a clear sky."""
+    """Runs when the weather changes to rain, snow, fog, thunderstorm, clouds or a clear sky."""
     now = await conditions(ctx, place, units)
     before, ctx.state["condition"] = ctx.state.get("condition"), now.condition
     if before not in (None, now.condition) and condition in ("any", now.condition):
@@ -135,7 +135,7 @@ def _crossing(name: str, what: str, exactly: str) -> None:
         units: Units = "metric",
         *,
         direction: Direction,
-        threshold: Annotated[float, param("The value that is passed", 25)],
+        threshold: Annotated[float, param("Threshold", 25)],
     ) -> Events[Conditions]:
         now = await conditions(ctx, place, units)
         value: float | None = getattr(now, name)
@@ -145,8 +145,11 @@ def _crossing(name: str, what: str, exactly: str) -> None:
             yield Event(now.time.isoformat(), now, now.time)
 
     crosses.__name__ = f"{name}_crosses"
-    crosses.__doc__ = f"The {exactly} passes a value. Fires once, and again only after it has been on the other side."
-    service.poll(f"The {what} rises above or drops below", every=EVERY, overlap=LATE)(crosses)
+    crosses.__doc__ = (
+        f"Runs when the {exactly} rises above or drops below a value; again only after it has been back on the other "
+        "side."
+    )
+    service.poll(f"{what[0].upper()}{what[1:]} crosses a threshold", every=EVERY, overlap=LATE)(crosses)
 
 
 _crossing("temperature", "temperature", "temperature")
@@ -155,16 +158,16 @@ _crossing("humidity", "humidity", "relative humidity")
 _crossing("uv_index", "UV index", "UV index")
 
 
-@service.poll("Rain is expected", every=EVERY)
+@service.poll("Rain expected", every=EVERY)
 async def rain_expected(
     ctx: Context,
     place: Place,
     units: Units = "metric",
-    hours: Annotated[int, param("How many hours ahead", 6, ge=1, le=48)] = 6,
-    probability: Annotated[int, param("Least probability in percent", 50, ge=0, le=100)] = 50,
-    amount: Annotated[float, param("Least rain or snow in one hour, in mm or inches", 0.5, gt=0)] = 0.1,
+    hours: Annotated[int, param("Hours ahead", 6, ge=1, le=48)] = 6,
+    probability: Annotated[int, param("Minimum probability in percent", 50, ge=0, le=100)] = 50,
+    amount: Annotated[float, param("Minimum rain or snow in one hour, in mm or inches", 0.5, gt=0)] = 0.1,
 ) -> Events[RainExpected]:
-    """Rain or snow is forecast for the next hours, and was not before."""
+    """Runs when rain or snow is newly forecast for the next hours."""
     # https://open-meteo.com/en/docs: `hourly`, `forecast_hours`
     query = {"hourly": "precipitation,precipitation_probability", "forecast_hours": str(hours)}
     answer = await _asked(ctx, place, units, query | {"timeformat": "unixtime"})
@@ -183,7 +186,7 @@ async def rain_expected(
 def todays_weather_report(
     ctx: Context, place: Place, units: Units = "metric", *, time: Time, timezone: Zone = "UTC", condition: Only = "any"
 ) -> Events[Forecast]:
-    """Every day at a time: today's forecast."""
+    """Runs every day at the time you choose, with today's forecast."""
     return _daily(ctx, 0, place, units, time, timezone, condition)
 
 
@@ -191,7 +194,7 @@ def todays_weather_report(
 def tomorrows_forecast(
     ctx: Context, place: Place, units: Units = "metric", *, time: Time, timezone: Zone = "UTC", condition: Only = "any"
 ) -> Events[Forecast]:
-    """Every day at a time: tomorrow's forecast, or only when it calls for a kind of weather."""
+    """Runs every day at the time you choose, with tomorrow's forecast, or only if a condition is forecast."""
     return _daily(ctx, 1, place, units, time, timezone, condition)
 
 

@@ -27,7 +27,7 @@ from area.vendors.microsoft import GRAPH, PAGES, hint, microsoft
 service = Service(
     "outlook",
     "Outlook mail",
-    "Mails of Outlook.com and Microsoft 365: new and flagged ones in; send, answer, file and mark them.",
+    "React to new and flagged e-mail in Outlook.com and Microsoft 365; send, reply, move and mark e-mail.",
     base_url=GRAPH,
     docs="https://learn.microsoft.com/graph/api/resources/mail-api-overview",
     pages=PAGES,
@@ -48,42 +48,42 @@ def _joined(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-Everybody = Annotated[Addresses, param("To whom, separated by commas", "ada@example.com, bob@example.com")]
-Folder = Annotated[str, param("Folder of the mails", "inbox", pick="folders")]
-Sender = Annotated[EmailStr | None, param("Only those of this sender", "ada@example.com")]
-Query = Annotated[str, param("Words, or such as from:ada", "subject:invoice", min_length=1)]
-Subject = Annotated[str, param("Its subject", "Invoice 42")]
-Text = Annotated[str, param("What it says", "Please find it here.", shape=by_format("format", {"html": HTML}))]
+Everybody = Annotated[Addresses, param("Recipients, separated by commas", "ada@example.com, bob@example.com")]
+Folder = Annotated[str, param("Folder", "inbox", pick="folders")]
+Sender = Annotated[EmailStr | None, param("Only e-mails from this sender", "ada@example.com")]
+Query = Annotated[str, param("Words, or operators such as from:ada", "subject:invoice", min_length=1)]
+Subject = Annotated[str, param("Subject", "Invoice 42")]
+Text = Annotated[str, param("Text", "Please find it here.", shape=by_format("format", {"html": HTML}))]
 To = Annotated[str, BeforeValidator(_joined)]
-Copy = Annotated[Addresses, param("Who gets a copy", "eve@example.com")]
-Unseen = Annotated[Addresses, param("Who gets a copy unseen", "boss@example.com")]
-Format = Annotated[Literal["text", "html"], param("What the text is written in", "html")]
-Which = Annotated[str, param("Id of the mail", "{{id}}", min_length=1)]
+Copy = Annotated[Addresses, param("Cc recipients", "eve@example.com")]
+Unseen = Annotated[Addresses, param("Bcc recipients", "boss@example.com")]
+Format = Annotated[Literal["text", "html"], param("Format of the text", "html")]
+Which = Annotated[str, param("E-mail ID", "{{id}}", min_length=1)]
 
 
 class Mail(Output):
-    id: str = output("id", "What names it, also when it is moved", "AAkALgAAAAAAHYQDEapmEc2byACqAC")
-    subject: str | None = output("subject", "Its subject", "Invoice 42", None)
-    from_name: str | None = output("from.emailAddress.name", "Name of the sender", "Ada", None)
-    from_address: str | None = output("from.emailAddress.address", "Address of the sender", "ada@example.com", None)
-    to: To = output("toRecipients.*.emailAddress.address", "To whom it goes", "bob@example.com", "")
-    received_at: datetime = output("receivedDateTime", "When it arrived", "2026-11-23T09:00:00Z")
-    changed_at: datetime = output("lastModifiedDateTime", "When it was changed last", "2026-11-23T09:05:00Z")
-    text: str | None = output("body.content", "Its text", "Please find it here.", None)
+    id: str = output("id", "ID, which stays the same when it is moved", "AAkALgAAAAAAHYQDEapmEc2byACqAC")
+    subject: str | None = output("subject", "Subject", "Invoice 42", None)
+    from_name: str | None = output("from.emailAddress.name", "Sender's name", "Ada", None)
+    from_address: str | None = output("from.emailAddress.address", "Sender's address", "ada@example.com", None)
+    to: To = output("toRecipients.*.emailAddress.address", "Recipients", "bob@example.com", "")
+    received_at: datetime = output("receivedDateTime", "Time received", "2026-11-23T09:00:00Z")
+    changed_at: datetime = output("lastModifiedDateTime", "Date of the last change", "2026-11-23T09:05:00Z")
+    text: str | None = output("body.content", "Text", "Please find it here.", None)
     importance: str | None = output("importance", "low, normal or high", "normal", None)
-    has_attachments: bool = output("hasAttachments", "Whether files are attached", True)
-    web_link: str | None = output("webLink", "Its address in Outlook", "https://outlook.office.com/mail/x", None)
+    has_attachments: bool = output("hasAttachments", "Whether it has attachments", True)
+    web_link: str | None = output("webLink", "URL in Outlook", "https://outlook.office.com/mail/x", None)
 
 
 class _Folder(Output):
     id: str
-    name: str = output("displayName", "Its name", "Inbox")
+    name: str = output("displayName", "Name", "Inbox")
     folders: int = output("childFolderCount", "How many it holds", 2, 0)
 
 
-@service.poll("A mail arrives", every=MINUTE, scopes=READ, hint=hint("me/mailFolders('{folder}')/messages"))
+@service.poll("New e-mail", every=MINUTE, scopes=READ, hint=hint("me/mailFolders('{folder}')/messages"))
 def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Sender = None) -> Events[Mail]:
-    """A mail arrives in a folder, from anybody or from one sender."""
+    """Runs for each new e-mail in a folder, from anybody or from one sender."""
     window = f"receivedDateTime ge {timestamp(since)}"
     if sender:
         window += " and from/emailAddress/address eq '{}'".format(sender.replace("'", "''"))
@@ -91,9 +91,11 @@ def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Se
     return new_events(_mails(ctx, quoted("/me/mailFolders/{}/messages", folder), query, most=1000), at="received_at")
 
 
-@service.poll("A mail matches a search", every=FIVE, overlap=timedelta(days=1), scopes=READ, hint=hint("me/messages"))
+@service.poll(
+    "New e-mail matching a search", every=FIVE, overlap=timedelta(days=1), scopes=READ, hint=hint("me/messages")
+)
 async def new_mail_matching(ctx: Context, since: datetime, query: Query) -> Events[Mail]:
-    """A mail arrives, in any folder, that Outlook's search finds."""
+    """Runs for each new e-mail, in any folder, that matches an Outlook search."""
     # https://learn.microsoft.com/graph/search-query-parameter
     search = {"$search": '"{}"'.format(query.replace('"', '\\"'))}
     async for mail in _mails(ctx, "/me/messages", search, most=100):
@@ -101,9 +103,9 @@ async def new_mail_matching(ctx: Context, since: datetime, query: Query) -> Even
             yield Event(mail.id, mail, mail.received_at)
 
 
-@service.poll("A mail is flagged", every=MINUTE, scopes=READ, hint=hint("me/messages", "updated"))
+@service.poll("E-mail flagged", every=MINUTE, scopes=READ, hint=hint("me/messages", "updated"))
 def mail_flagged(ctx: Context) -> Events[Mail]:
-    """A mail is flagged, in any folder. Each fires once, also when it is flagged again."""
+    """Runs when an e-mail in any folder is flagged; once per e-mail, even if it is flagged again."""
     # all, to know those that were flagged before; what was flagged last comes first
     flagged = "lastModifiedDateTime ge 1900-01-01T00:00:00Z and flag/flagStatus eq 'flagged'"
     query = {"$filter": flagged, "$orderby": "lastModifiedDateTime desc"}
@@ -116,50 +118,50 @@ def _mails(ctx: Context, path: str, query: dict[str, str], *, most: int) -> Asyn
     return ctx.http.rows(path, Mail, params=query, headers=PREFER, most=most)
 
 
-@service.reaction("Send a mail", on_crash="fail", scopes=SEND)
+@service.reaction("Send an e-mail", on_crash="fail", scopes=SEND)
 async def send_mail(
     ctx: Context, to: Everybody, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
 ) -> None:
-    """Send a mail from the connected account."""
+    """Send an e-mail from the connected account."""
     # https://learn.microsoft.com/graph/api/user-sendmail
     mail = {"Message": _message(subject, text, format, to, cc, bcc), "SaveToSentItems": True}
     await ctx.http.call("POST", "/me/sendMail", json=mail)
 
 
-@service.reaction("Write a draft", on_crash="fail", scopes=WRITE)
+@service.reaction("Create a draft", on_crash="fail", scopes=WRITE)
 async def create_draft(
     ctx: Context, to: Everybody, subject: Subject, text: Text, cc: Copy = "", bcc: Unseen = "", format: Format = "text"
 ) -> Mail:
-    """Put a mail into the drafts, to be looked through and sent by hand."""
+    """Save an e-mail as a draft, to review and send by hand."""
     # https://learn.microsoft.com/graph/api/user-post-messages
     return await ctx.http.post("/me/messages", Mail, json=_message(subject, text, format, to, cc, bcc), headers=IDS)
 
 
-@service.reaction("Answer a mail", on_crash="fail", scopes=SEND)
-async def reply_to_mail(ctx: Context, mail: Which, text: Annotated[str, param("What to answer", "Thank you!")]) -> None:
-    """Answer the sender of a mail."""
+@service.reaction("Reply to an e-mail", on_crash="fail", scopes=SEND)
+async def reply_to_mail(
+    ctx: Context, mail: Which, text: Annotated[str, param("Text of the reply", "Thank you!")]
+) -> None:
+    """Reply to the sender of an e-mail."""
     # https://learn.microsoft.com/graph/api/message-reply
     await ctx.http.call("POST", quoted("/me/messages/{}/reply", mail), json={"Comment": text}, headers=IDS)
 
 
-@service.reaction("Move a mail", scopes=WRITE)
-async def move_mail(
-    ctx: Context, mail: Which, folder: Annotated[Folder, param("Folder to put it into", "archive")]
-) -> Mail:
-    """Put a mail into another folder."""
+@service.reaction("Move an e-mail", scopes=WRITE)
+async def move_mail(ctx: Context, mail: Which, folder: Annotated[Folder, param("Folder", "archive")]) -> Mail:
+    """Move an e-mail to another folder."""
     # https://learn.microsoft.com/graph/api/message-move
     path = quoted("/me/messages/{}/move", mail)
     return await ctx.http.post(path, Mail, json={"DestinationId": folder}, headers=IDS)
 
 
-@service.reaction("Mark a mail", scopes=WRITE)
+@service.reaction("Mark an e-mail", scopes=WRITE)
 async def mark_mail(
     ctx: Context,
     mail: Which,
-    read: Annotated[bool | None, param("Whether it is read", True)] = None,
+    read: Annotated[bool | None, param("Mark as read", True)] = None,
     flag: Annotated[Literal["flagged", "complete", "notFlagged"] | None, param("Flag", "flagged")] = None,
 ) -> Mail:
-    """Mark a mail as read or unread, flag it, or take its flag away."""
+    """Mark an e-mail as read or unread, or flag or unflag it."""
     # https://learn.microsoft.com/graph/api/message-update
     marks = without_blanks(isRead=read, flag=flag and {"flagStatus": flag})
     return await ctx.http.ask("PATCH", quoted("/me/messages/{}", mail), Mail, json=marks, headers=IDS)

@@ -60,7 +60,7 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
 service = Service(
     "reddit",
     "Reddit",
-    "Posts of subreddits and searches, comments, and what you save or upvote; posts, comments and saves.",
+    "React to posts, comments and what you save or upvote; post, comment and save.",
     docs="https://www.reddit.com/dev/api/oauth",
     base_url="https://oauth.reddit.com",
     headers=AGENT,
@@ -87,62 +87,60 @@ def _subreddit(text: str) -> str:
 
 
 Plain = AfterValidator(_subreddit)
-Named = Annotated[str, param("Name of the subreddit", "selfhosted", pick="subreddits")]
-Subreddit = Annotated[Named, param("Name of the subreddit", pattern=r"^\s*/?(r/)?\w{2,21}\s*$"), Plain]
+Named = Annotated[str, param("Subreddit name", "selfhosted", pick="subreddits")]
+Subreddit = Annotated[Named, param("Subreddit name", pattern=r"^\s*/?(r/)?\w{2,21}\s*$"), Plain]
 Within = Annotated[Named, param("Only in this subreddit", pattern=r"^\s*(/?(r/)?\w{2,21})?\s*$"), Plain]
-Query = Annotated[str, param("What to search for", "home automation", min_length=1, max_length=512)]
-User = Annotated[str, param("Name of the user", "spez", pattern=r"^[\w-]{3,20}$")]
-Kept = Annotated[Literal["saved", "upvoted"], param("What you do to it", "saved")]
+Query = Annotated[str, param("Search", "home automation", min_length=1, max_length=512)]
+User = Annotated[str, param("Username", "spez", pattern=r"^[\w-]{3,20}$")]
+Kept = Annotated[Literal["saved", "upvoted"], param("Saved or upvoted", "saved")]
 Title = Annotated[str, param("Title", "Look at this", min_length=1, max_length=300)]
-Link = Annotated[str, param("Address to post", "https://example.com/", pattern=r"^https?://", shape=ADDRESS)]
+Link = Annotated[str, param("URL to post", "https://example.com/", pattern=r"^https?://", shape=ADDRESS)]
 Text = Annotated[str, param("Text, in Markdown", "How do you **do** it?", max_length=40_000)]
 Comment = Annotated[str, param("Text, in Markdown", "Well said.", min_length=1, max_length=10_000)]
-Target = Annotated[str, param("Post or comment, by its id or address", "t3_15bfi0", min_length=1)]
+Target = Annotated[str, param("ID or URL of the post or comment", "t3_15bfi0", min_length=1)]
 
 
 class Thing(Output):
-    id: str = output("data.name", "Its id", "t3_15bfi0")
-    title: str = output("data.title data.link_title", "Title of the post", "Look at this", "")
-    text: str = output("data.selftext data.body", "What it says, in Markdown", "Hello", "")
-    author: str = output("data.author", "Who wrote it", "spez")
-    subreddit: str = output("data.subreddit", "Name of the subreddit", "selfhosted")
-    url: str = composed(
-        f"{SITE}{{data.permalink}}", "Its address", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/"
-    )
-    link: str = output("data.url", "What a post links to", "https://example.com/", "")
-    created_at: datetime = output("data.created_utc", "When it was written", "2026-11-23T09:00:00Z")
+    id: str = output("data.name", "ID", "t3_15bfi0")
+    title: str = output("data.title data.link_title", "Post title", "Look at this", "")
+    text: str = output("data.selftext data.body", "Text, in Markdown", "Hello", "")
+    author: str = output("data.author", "Author", "spez")
+    subreddit: str = output("data.subreddit", "Subreddit name", "selfhosted")
+    url: str = composed(f"{SITE}{{data.permalink}}", "URL", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/")
+    link: str = output("data.url", "Link of the post", "https://example.com/", "")
+    created_at: datetime = output("data.created_utc", "Date written", "2026-11-23T09:00:00Z")
 
 
 class Posted(Output):
-    id: str = output("name", "Its id", "t3_15bfi0")
-    url: str = composed(f"{SITE}{{permalink}}", "Its address", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/", "")
+    id: str = output("name", "ID", "t3_15bfi0")
+    url: str = composed(f"{SITE}{{permalink}}", "URL", f"{SITE}/r/selfhosted/comments/15bfi0/look_at_this/", "")
 
 
-@service.poll("A post is made in a subreddit", every=OFTEN, scopes=READ)
+@service.poll("New post in a subreddit", every=OFTEN, scopes=READ)
 def post_created(ctx: Context, subreddit: Subreddit, since: datetime) -> Events[Thing]:
-    """There is a new post in a subreddit."""
+    """Runs for each new post in a subreddit."""
     # https://www.reddit.com/dev/api/oauth#GET_new
     return _new(ctx, f"/r/{subreddit}/new", {}, since)
 
 
-@service.poll("A post matches a search", every=OFTEN, overlap=HOUR, scopes=READ)
+@service.poll("New post matching a search", every=OFTEN, overlap=HOUR, scopes=READ)
 def post_found(ctx: Context, query: Query, since: datetime, subreddit: Within = "") -> Events[Thing]:
-    """There is a new post that matches a search. Reddit finds posts some minutes after they were made."""
+    """Runs for each new post that matches a search. Reddit's search lags a few minutes behind."""
     asking = {"q": query, "sort": "new", "type": "link"} | without_blanks(restrict_sr="true" if subreddit else "")
     # https://www.reddit.com/dev/api/oauth#GET_search
     return _new(ctx, f"/r/{subreddit}/search" if subreddit else "/search", asking, since)
 
 
-@service.poll("A user comments", every=OFTEN, scopes=HISTORY)
+@service.poll("New comment by a user", every=OFTEN, scopes=HISTORY)
 def comment_created(ctx: Context, user: User, since: datetime) -> Events[Thing]:
-    """A user writes a comment, in any subreddit."""
+    """Runs when a user writes a comment, in any subreddit."""
     # https://www.reddit.com/dev/api/oauth#GET_user_{username}_{where}
     return _new(ctx, f"/user/{user}/comments", {"sort": "new"}, since)
 
 
-@service.poll("You save or upvote something", every=OFTEN, scopes=HISTORY)
+@service.poll("Post or comment saved or upvoted by you", every=OFTEN, scopes=HISTORY)
 async def item_kept(ctx: Context, kind: Kept = "saved") -> Events[Thing]:
-    """You save or upvote a post or a comment."""
+    """Runs when you save or upvote a post or comment."""
     if "me" not in ctx.state:
         ctx.state["me"] = await ctx.http.get("/api/v1/me", str, at="name")
     # https://www.reddit.com/dev/api/oauth#GET_user_{username}_{where}: the last saved comes first, and no row says when
@@ -156,17 +154,17 @@ async def item_kept(ctx: Context, kind: Kept = "saved") -> Events[Thing]:
 
 @service.reaction("Post a link", on_crash="fail", scopes=SUBMIT)
 async def submit_link(ctx: Context, subreddit: Subreddit, title: Title, url: Link) -> Posted:
-    """Post a link to a subreddit. Posted there before, it is refused."""
+    """Post a link to a subreddit. Fails if the link was already posted there."""
     # https://www.reddit.com/dev/api/oauth#POST_api_submit
     form = {"sr": subreddit, "title": title, "kind": "link", "url": url, "resubmit": "false"}
     return await _post(ctx, "/api/submit", "json.data", form)
 
 
-@service.reaction("Post a text", on_crash="fail", scopes=SUBMIT)
+@service.reaction("Create a text post", on_crash="fail", scopes=SUBMIT)
 async def submit_text(
     ctx: Context, subreddit: Subreddit, title: Annotated[Title, param("Title", "A question")], text: Text = ""
 ) -> Posted:
-    """Post a text to a subreddit."""
+    """Create a text post in a subreddit."""
     # https://www.reddit.com/dev/api/oauth#POST_api_submit
     form = {"sr": subreddit, "title": title, "kind": "self", "text": text}
     return await _post(ctx, "/api/submit", "json.data", form)
@@ -174,12 +172,12 @@ async def submit_text(
 
 @service.reaction("Comment", on_crash="fail", scopes=("submit",))
 async def comment(ctx: Context, target: Target, text: Comment) -> Posted:
-    """Comment on a post, or answer a comment."""
+    """Comment on a post or reply to a comment."""
     # https://www.reddit.com/dev/api/oauth#POST_api_comment
     return await _post(ctx, "/api/comment", "json.data.things.0.data", {"thing_id": _id(target), "text": text})
 
 
-@service.reaction("Save a post or a comment", scopes=("save",))
+@service.reaction("Save a post or comment", scopes=("save",))
 async def save(ctx: Context, target: Target) -> None:
     # https://www.reddit.com/dev/api/oauth#POST_api_save
     await ctx.http.call("POST", "/api/save", data={"id": _id(target)})

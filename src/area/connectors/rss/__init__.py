@@ -19,7 +19,7 @@ ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, appl
 service = Service(
     "rss",
     "RSS and Atom feeds",
-    "Follows blogs, news, podcasts and releases: RSS, Atom, RDF and JSON Feed.",
+    "Follow blogs, news, podcasts and releases: RSS, Atom, RDF and JSON Feed.",
     docs="https://www.rssboard.org/rss-specification",
     auth=credentials(FeedKey),
     quality="verified",
@@ -50,35 +50,37 @@ def _address(url: str) -> str:
 
 Feed = Annotated[
     Url,
-    param("Address of the feed", "https://github.com/python/cpython/releases.atom", holds="address"),
+    param("URL of the feed", "https://github.com/python/cpython/releases.atom", holds="address"),
     AfterValidator(_address),
 ]
 Words = Annotated[str | None, BeforeValidator(lambda text: text or None)]
-InTitle = Annotated[Words, param("Only items with this in their title, in any case", "release")]
-InText = Annotated[Words, param("Only items with this in their summary or content, in any case", "security")]
+InTitle = Annotated[Words, param("Only items whose title contains this text; case is ignored", "release")]
+InText = Annotated[Words, param("Only items whose summary or content contains this text; case is ignored", "security")]
 
 
 class Item(BaseModel):
-    title: Annotated[str, param("Title, as text; empty if there is none", "Python 3.14.2 is out")]
-    link: Annotated[Url | None, param("Address of the item", "https://blog.example.com/3142")] = None
-    author: Annotated[str | None, param("Who wrote it", "Ada Lovelace")] = None
-    published: Annotated[datetime | None, param("When it was published, or else updated", "2026-11-23T09:00:00Z")] = (
+    title: Annotated[str, param("Title, as plain text; empty if there is none", "Python 3.14.2 is out")]
+    link: Annotated[Url | None, param("URL of the item", "https://blog.example.com/3142")] = None
+    author: Annotated[str | None, param("Author", "Ada Lovelace")] = None
+    published: Annotated[datetime | None, param("Date published or, failing that, updated", "2026-11-23T09:00:00Z")] = (
         None
     )
-    summary: Annotated[str, param("Summary, or else content, as text", "Two fixes.")]
-    content: Annotated[str, param("Content, or else summary, as HTML without scripts", "<p>Two <b>fixes</b>.</p>")]
-    categories: Annotated[list[str], param("Its categories", ["release", "python"])]
-    feed_title: Annotated[str, param("Title of the feed", "Example Blog")]
-    feed_url: Annotated[Url, param("Address of the feed", "https://blog.example.com/feed.xml")]
-    image: Annotated[Url | None, param("Its picture", "https://blog.example.com/3142.png")] = None
-    id: Annotated[str, param("What the feed names it by", "tag:blog.example.com,2026:3142")]
+    summary: Annotated[str, param("Summary or, failing that, content, as plain text", "Two fixes.")]
+    content: Annotated[
+        str, param("Content or, failing that, summary, as HTML without scripts", "<p>Two <b>fixes</b>.</p>")
+    ]
+    categories: Annotated[list[str], param("Categories", ["release", "python"])]
+    feed_title: Annotated[str, param("Feed title", "Example Blog")]
+    feed_url: Annotated[Url, param("URL of the feed", "https://blog.example.com/feed.xml")]
+    image: Annotated[Url | None, param("Picture", "https://blog.example.com/3142.png")] = None
+    id: Annotated[str, param("ID in the feed", "tag:blog.example.com,2026:3142")]
 
 
-@service.poll("A new item appears", every=timedelta(minutes=5), overlap=timedelta(days=1))
+@service.poll("New item in a feed", every=timedelta(minutes=5), overlap=timedelta(days=1))
 async def new_item(
     ctx: Context, url: Feed, title_contains: InTitle = None, text_contains: InText = None
 ) -> Events[Item]:
-    """An item appears in a feed. What is in the feed when the AREA is switched on does not fire."""
+    """Runs for each new item in a feed. Items already there when the AREA is switched on don't count."""
     # The state changes only once all went well: else an ETag would hide what could not be read.
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(url, seen, headers={"Accept": ACCEPT}, max_bytes=MAX_BYTES)

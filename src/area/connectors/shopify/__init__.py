@@ -32,9 +32,9 @@ class Key(BaseModel):
     """What the connection form asks for."""
 
     shop: Annotated[
-        str, param("Address of the shop", "acme.myshopify.com", pattern=r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$")
+        str, param("URL of the shop", "acme.myshopify.com", pattern=r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$")
     ]
-    client_id: str = Field(min_length=1, description="Client ID of your app, from the Dev Dashboard, Settings")
+    client_id: str = Field(min_length=1, description="Client ID of your app, from Dev Dashboard > Settings")
     client_secret: SecretStr = Field(description="Client secret, from the same page; Shopify signs events with it")
 
 
@@ -49,30 +49,30 @@ async def _works(ctx: Context, key: Key) -> None:
 service = Service(
     "shopify",
     "Shopify",
-    "Orders, customers and products of a shop as they come; new customers, products, tags and notes.",
+    "React to orders, customers and products of your shop; create customers and products, and add tags and notes.",
     docs="https://shopify.dev/docs/api/admin-graphql",
     limited=("THROTTLED",),  # https://shopify.dev/docs/api/usage/limits#handling-limiting
     auth=Credentials(Key, _works, _access),
 )
 
 AnyId = Annotated[
-    str, param("Id of an order, customer or product", "gid://shopify/Order/1", pattern=r"^gid://shopify/\w+/\d+$")
+    str, param("Order, customer or product ID", "gid://shopify/Order/1", pattern=r"^gid://shopify/\w+/\d+$")
 ]
-OrderId = Annotated[str, param("Id of the order", "gid://shopify/Order/1", pattern=r"^gid://shopify/Order/\d+$")]
+OrderId = Annotated[str, param("Order ID", "gid://shopify/Order/1", pattern=r"^gid://shopify/Order/\d+$")]
 
 
 class _Thing(Output):
-    id: str = output("admin_graphql_api_id", "Its id", "gid://shopify/Order/1")
-    created_at: datetime | None = output("created_at", "When it was made", "2026-11-23T09:00:00Z", None)
+    id: str = output("admin_graphql_api_id", "ID", "gid://shopify/Order/1")
+    created_at: datetime | None = output("created_at", "Date created", "2026-11-23T09:00:00Z", None)
 
 
 class Order(_Thing):
-    name: str = output("name", "Its number", "#1001")
-    email: str | None = output("email", "E-mail address of the customer", "ada@example.com", None)
-    total: str = output("total_price", "What it costs", "19.99", "")
-    currency: str = output("currency", "Code of the currency", "EUR", "")
-    paid: str | None = output("financial_status", "How far it is paid", "paid", None)
-    url: str | None = output("order_status_url", "The customer's page", "https://acme.com/1", None)
+    name: str = output("name", "Number", "#1001")
+    email: str | None = output("email", "Customer's e-mail address", "ada@example.com", None)
+    total: str = output("total_price", "Total price", "19.99", "")
+    currency: str = output("currency", "Currency code", "EUR", "")
+    paid: str | None = output("financial_status", "Payment status", "paid", None)
+    url: str | None = output("order_status_url", "URL of the customer's order page", "https://acme.com/1", None)
 
 
 class Customer(_Thing):
@@ -83,16 +83,16 @@ class Customer(_Thing):
 
 class Product(_Thing):
     title: str = output("title", "Title", "Teapot")
-    vendor: str | None = output("vendor", "Who makes it", "Acme", None)
-    status: str | None = output("status", "Whether it is on sale", "draft", None)
+    vendor: str | None = output("vendor", "Vendor", "Acme", None)
+    status: str | None = output("status", "Status", "draft", None)
 
 
 @service.webhooks(  # https://shopify.dev/docs/api/webhooks
-    ("order_created", "ORDERS_CREATE", Order, "An order is placed", "A customer places an order."),
-    ("order_paid", "ORDERS_PAID", Order, "An order is paid", "An order is paid in full."),
-    ("order_cancelled", "ORDERS_CANCELLED", Order, "An order is cancelled", "An order is cancelled."),
-    ("customer_created", "CUSTOMERS_CREATE", Customer, "A customer is created", "There is a new customer."),
-    ("product_created", "PRODUCTS_CREATE", Product, "A product is created", "There is a new product."),
+    ("order_created", "ORDERS_CREATE", Order, "New order", "Runs when a customer places an order."),
+    ("order_paid", "ORDERS_PAID", Order, "Order paid", "Runs when an order is paid in full."),
+    ("order_cancelled", "ORDERS_CANCELLED", Order, "Order cancelled", "Runs when an order is cancelled."),
+    ("customer_created", "CUSTOMERS_CREATE", Customer, "New customer", "Runs when a customer is created."),
+    ("product_created", "PRODUCTS_CREATE", Product, "New product", "Runs when a product is created."),
     # https://shopify.dev/docs/apps/build/webhooks/verify-deliveries
     verify=hmac_sha256("X-Shopify-Hmac-SHA256", encoding="base64"),
 )
@@ -132,7 +132,7 @@ async def create_customer(
     last_name: Annotated[str, param("Last name", "Lovelace")] = "",
     tags: Annotated[list[str], param("Tags", ["newsletter"])] = [],  # noqa: B006 - each call has its own
 ) -> Made:
-    """Create a customer. Shopify refuses a second one with the same e-mail address."""
+    """Create a customer. Fails if one with the same e-mail address exists."""
     wanted = {"email": email, "firstName": first_name, "lastName": last_name, "tags": tags}
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/customerCreate
     return await _make(ctx, "customerCreate", "$input: CustomerInput!", "customer", input=wanted)
@@ -143,9 +143,9 @@ async def create_product(
     ctx: Context,
     title: Annotated[str, param("Title", "Teapot", min_length=1)],
     description: Annotated[str, param("Description, as HTML", "<p>Holds a litre.</p>", shape=HTML)] = "",
-    vendor: Annotated[str, param("Who makes it", "Acme")] = "",
+    vendor: Annotated[str, param("Vendor", "Acme")] = "",
 ) -> Made:
-    """Create a product as a draft, to be priced and put on sale in Shopify."""
+    """Create a draft product, to price and publish in Shopify."""
     wanted = {"title": title, "descriptionHtml": description, "vendor": vendor, "status": "DRAFT"}
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/productCreate
     return await _make(ctx, "productCreate", "$product: ProductCreateInput!", "product", product=wanted)
@@ -160,11 +160,11 @@ async def add_tags(
     return await _make(ctx, "tagsAdd", "$id: ID!, $tags: [String!]!", "node", id=id, tags=tags)
 
 
-@service.reaction("Write the note of an order")
+@service.reaction("Set an order's note")
 async def set_note(
     ctx: Context,
     order: OrderId,
-    note: Annotated[str, param("Note, in place of the one there is", "Call before delivery")],
+    note: Annotated[str, param("Note, replacing the current one", "Call before delivery")],
 ) -> Made:
     # https://shopify.dev/docs/api/admin-graphql/latest/mutations/orderUpdate
     return await _make(ctx, "orderUpdate", "$input: OrderInput!", "order", input={"id": order, "note": note})

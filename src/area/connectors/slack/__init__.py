@@ -64,7 +64,7 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
 service = Service(
     "slack",
     "Slack",
-    "Messages, reactions, channels and people of a workspace, and posts, direct messages and topics.",
+    "React to messages, reactions, new channels and members; post messages, set topics and create channels.",
     docs="https://docs.slack.dev/authentication/installing-with-oauth",
     base_url="https://slack.com/api",
     quality="verified",
@@ -104,54 +104,54 @@ def _is_person(row: dict[str, Any]) -> bool:
 service.options("people", "/users.list", "id", "real_name name", "name", at="members", where=_is_person)
 service.options("channels", "/conversations.list", label="#{name}", hint=_membership, at="channels", params=THERE)
 
-Channel = Annotated[str, param("The channel, by its id", "C012AB3CD", pick="channels")]
-User = Annotated[str, param("Who gets it, by id", "U061F7AUR", pick="people", pattern=r"^[^,\s]+$")]
+Channel = Annotated[str, param("Channel ID", "C012AB3CD", pick="channels")]
+User = Annotated[str, param("User ID of the recipient", "U061F7AUR", pick="people", pattern=r"^[^,\s]+$")]
 # what stands between < and > mentions, notifies or links: https://docs.slack.dev/messaging/formatting-message-text/#escaping
 PLAIN = Shape(place=marks("[<>]", lambda sign: escape(sign[0]), "escape_slack"))
-Text = Annotated[str, param("What to say, in mrkdwn", "*Done*", min_length=1, max_length=40_000, shape=PLAIN)]
-Direct = Annotated[Text, param("What to say, in mrkdwn", "Tea is ready")]
-Thread = Annotated[str, param("Message to answer in its thread, by its ts", "1795424400.000200")]
-Ts = Annotated[str, param("The message, by its ts", "1795424400.000200", min_length=1)]
-Emoji = Annotated[str, param("Name of the emoji, without colons", "eyes", min_length=1)]
-OnlyEmoji = Annotated[str, param("Only this emoji, by its name; else any", "white_check_mark")]
-Bots = Annotated[bool, param("Also what bots post, AREA among them", False)]
-Topic = Annotated[str, param("The topic, without formatting", "Release on Friday", max_length=250)]
-Name = Annotated[str, param("Its name, in small letters", "project-x", pattern=r"^[^A-Z\s.]{1,80}$")]
-Private = Annotated[bool, param("Whether only who is invited sees it", False)]
+Text = Annotated[str, param("Text, in Slack's mrkdwn", "*Done*", min_length=1, max_length=40_000, shape=PLAIN)]
+Direct = Annotated[Text, param("Text, in Slack's mrkdwn", "Tea is ready")]
+Thread = Annotated[str, param("ts of the message to reply to in its thread", "1795424400.000200")]
+Ts = Annotated[str, param("ts of the message", "1795424400.000200", min_length=1)]
+Emoji = Annotated[str, param("Emoji name, without colons", "eyes", min_length=1)]
+OnlyEmoji = Annotated[str, param("Only this emoji, by name; any if empty", "white_check_mark")]
+Bots = Annotated[bool, param("Include messages from bots, AREA included", False)]
+Topic = Annotated[str, param("Topic, without formatting", "Release on Friday", max_length=250)]
+Name = Annotated[str, param("Name, in lower case", "project-x", pattern=r"^[^A-Z\s.]{1,80}$")]
+Private = Annotated[bool, param("Make it private, visible to invited members only", False)]
 
 
 class Posted(Output):
-    channel: str = output("channel", "Id of the channel", "C012AB3CD")
-    ts: str = output("ts", "What names the message in its channel", "1795424400.000200")
+    channel: str = output("channel", "Channel ID", "C012AB3CD")
+    ts: str = output("ts", "Timestamp that identifies the message in its channel", "1795424400.000200")
 
 
 class Message(Posted):
-    text: str = output("text", "What it says", "The build is green", "")
-    user: str | None = output("user", "Id of who wrote it", "U061F7AUR", None)
-    user_name: str = output("user_name", "Who wrote it", "ada", "")
+    text: str = output("text", "Text", "The build is green", "")
+    user: str | None = output("user", "Author's ID", "U061F7AUR", None)
+    user_name: str = output("user_name", "Author", "ada", "")
 
 
 class Reaction(Message):
-    emoji: str = output("emoji", "Name of the emoji", "white_check_mark")
-    by: str = output("by", "Id of who reacted", "U012AB3CDE")
-    by_name: str = output("by_name", "Who reacted", "grace")
+    emoji: str = output("emoji", "Emoji name", "white_check_mark")
+    by: str = output("by", "ID of the person who reacted", "U012AB3CDE")
+    by_name: str = output("by_name", "Person who reacted", "grace")
 
 
 class About(Output):
-    id: str = output("id", "Id of the channel", "C0EAQDV4Z")
-    name: str = output("name", "Its name", "endeavor", "")
-    creator: str | None = output("creator", "Id of who made it", "U061F7AUR", None)
+    id: str = output("id", "Channel ID", "C0EAQDV4Z")
+    name: str = output("name", "Name", "endeavor", "")
+    creator: str | None = output("creator", "ID of the person who created it", "U061F7AUR", None)
 
 
 class Person(Output):
-    id: str = output("id", "Id of the member", "U061F7AUR")
-    name: str = output("name", "Name at Slack", "ada")
+    id: str = output("id", "Member ID", "U061F7AUR")
+    name: str = output("name", "Slack name", "ada")
     real_name: str | None = output("real_name", "Full name", "Ada Lovelace", None)
 
 
-@service.poll("A message is posted in a channel", every=EVERY, scopes=HISTORY)
+@service.poll("New message in a channel", every=EVERY, scopes=HISTORY)
 async def message_posted(ctx: Context, channel: Channel, since: datetime, *, bots: Bots = False) -> Events[Message]:
-    """Fires for each new message of a channel that the app was added to, but not for answers in threads."""
+    """Runs for each new message in a channel the app was added to, except replies in threads."""
     query = {"channel": channel, "oldest": f"{since.timestamp():.6f}"}
     # https://docs.slack.dev/reference/methods/conversations.history
     async for row in ctx.http.rows("/conversations.history", at="messages", params=query):
@@ -160,9 +160,9 @@ async def message_posted(ctx: Context, channel: Channel, since: datetime, *, bot
             yield Event(f"{channel}:{message.ts}", message, parse(datetime, message.ts, "Slack"))
 
 
-@service.poll("A reaction is added in a channel", every=EVERY, scopes=(*HISTORY, "reactions:read"))
+@service.poll("New reaction in a channel", every=EVERY, scopes=(*HISTORY, "reactions:read"))
 async def reaction_added(ctx: Context, channel: Channel, emoji: OnlyEmoji = "") -> Events[Reaction]:
-    """Fires for each new reaction to one of the newest 100 messages of a channel that the app was added to."""
+    """Runs for each new reaction to one of the latest 100 messages of a channel the app was added to."""
     query, wanted = {"channel": channel, "limit": "100"}, emoji.strip(":")
     # https://docs.slack.dev/reference/methods/conversations.history
     for row in await ctx.http.get("/conversations.history", list[dict[str, Any]], at="messages", params=query):
@@ -173,23 +173,23 @@ async def reaction_added(ctx: Context, channel: Channel, emoji: OnlyEmoji = "") 
                 yield Event(f"{channel}:{row['ts']}:{one['name']}:{by}", parse(Reaction, told, "Slack"))
 
 
-@service.poll("A channel is made", every=SELDOM)
+@service.poll("New channel", every=SELDOM)
 async def channel_created(ctx: Context) -> Events[About]:
-    """Fires for each new public channel of the workspace."""
+    """Runs for each new public channel in the workspace."""
     # https://docs.slack.dev/reference/methods/conversations.list
     async for row in ctx.http.rows("/conversations.list", at="channels", params={"types": "public_channel"}):
         yield Event(row["id"], parse(About, row, "Slack"), parse(datetime, row["created"], "Slack"))
 
 
-@service.poll("Somebody joins the workspace", every=SELDOM)
+@service.poll("New workspace member", every=SELDOM)
 def member_joined(ctx: Context) -> Events[Person]:
-    """Fires for each new member; not for bots."""
+    """Runs for each new member, except bots."""
     return new_events(ctx.http.rows("/users.list", Person, at="members", where=_is_person))
 
 
 @service.reaction("Post a message", on_crash="fail", scopes=("chat:write", "chat:write.public"))
 async def post_message(ctx: Context, channel: Channel, text: Text, thread: Thread = "") -> Posted:
-    """Posts in a channel, or answers in a thread. In private channels the app has to be a member."""
+    """Post in a channel or reply in a thread. In private channels the app must be a member."""
     # https://docs.slack.dev/reference/methods/chat.postMessage
     return await ctx.http.post(
         "/chat.postMessage", Posted, data=without_blanks(channel=channel, text=text, thread_ts=thread)
@@ -198,7 +198,7 @@ async def post_message(ctx: Context, channel: Channel, text: Text, thread: Threa
 
 @service.reaction("Send a direct message", on_crash="fail", scopes=("chat:write", "im:write"))
 async def send_direct_message(ctx: Context, user: User, text: Direct) -> Posted:
-    """Sends a message to a member of the workspace, as the app."""
+    """Send a message to a member of the workspace, as the app."""
     # https://docs.slack.dev/reference/methods/conversations.open
     opened = await ctx.http.post("/conversations.open", Made, at="channel", data={"users": user})
     return await ctx.http.post("/chat.postMessage", Posted, data={"channel": opened.id, "text": text})
@@ -206,7 +206,7 @@ async def send_direct_message(ctx: Context, user: User, text: Direct) -> Posted:
 
 @service.reaction("Add a reaction", scopes=("reactions:write",))
 async def add_reaction(ctx: Context, channel: Channel, ts: Ts, emoji: Emoji) -> Posted:
-    """Reacts to a message with an emoji; that it had been added before is no failure."""
+    """React to a message with an emoji. Succeeds if the reaction is already there."""
     # https://docs.slack.dev/reference/methods/reactions.add
     await ctx.http.post("/reactions.add", data={"channel": channel, "timestamp": ts, "name": emoji.strip(":")})
     return Posted(channel=channel, ts=ts)
@@ -214,14 +214,14 @@ async def add_reaction(ctx: Context, channel: Channel, ts: Ts, emoji: Emoji) -> 
 
 @service.reaction("Set the topic of a channel", scopes=MANAGE)
 async def set_topic(ctx: Context, channel: Channel, topic: Topic) -> None:
-    """Replaces the topic of a channel that the app was added to."""
+    """Set the topic of a channel the app was added to."""
     # https://docs.slack.dev/reference/methods/conversations.setTopic
     await ctx.http.call("POST", "/conversations.setTopic", data={"channel": channel, "topic": topic})
 
 
-@service.reaction("Make a channel", scopes=MANAGE)
+@service.reaction("Create a channel", scopes=MANAGE)
 async def create_channel(ctx: Context, name: Name, *, private: Private = False) -> About:
-    """Makes a channel; fails when there is one of that name."""
+    """Create a channel. Fails if one with that name exists."""
     form = {"name": name, "is_private": str(private).lower()}
     # https://docs.slack.dev/reference/methods/conversations.create
     return await ctx.http.post("/conversations.create", About, at="channel", data=form)

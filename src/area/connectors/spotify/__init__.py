@@ -44,7 +44,7 @@ def _following(page: dict[str, Any]) -> int | None:
 service = Service(
     "spotify",
     "Spotify",
-    "Tracks that you save, play or add to playlists, and new releases; save and play tracks, and make playlists.",
+    "React to tracks you save, play or add to playlists and to new releases; save, queue and play tracks.",
     docs="https://developer.spotify.com/documentation/web-api",
     base_url="https://api.spotify.com/v1",
     pages=Pages("items", next=_following, cursor="offset", query={"limit": "50", "offset": "0"}, most=20),
@@ -68,59 +68,59 @@ service.options("devices", "/me/player/devices", hint="type", where=lambda one: 
 service.options("playlists", "/me/playlists")
 
 Playlist = Annotated[str, param("Playlist", "3cEYpjA9oz9GiPac4AsH4n", pick="playlists", min_length=1)]
-Wanted = Annotated[str, param("Its address or URI, or words to search for", "Imagine, John Lennon", min_length=1)]
-ARTIST = "Artist, by id; those you follow can be chosen"
+Wanted = Annotated[str, param("URL or URI, or words to search for", "Imagine, John Lennon", min_length=1)]
+ARTIST = "Artist ID; choose among those you follow"
 Artist = Annotated[str, param(ARTIST, "0TnOYISbd1XYRBk9myaseg", pick="artists", min_length=1)]
-WHAT = "Address or URI of a track, album, artist or playlist; empty: go on"
+WHAT = "URL or URI of a track, album, artist or playlist; resumes if empty"
 What = Annotated[str, param(WHAT, "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")]
-Name = Annotated[str, param("Its name", "Summer", min_length=1)]
-About = Annotated[str, param("What it is about", "What we heard in summer")]
-Public = Annotated[bool, param("Whether it is shown on your profile", False)]
-Device = Annotated[str, param("Device; empty: the one that is playing", "74ASZWbe4lXaubB36ztrGX", pick="devices")]
+Name = Annotated[str, param("Name", "Summer", min_length=1)]
+About = Annotated[str, param("Description", "What we heard in summer")]
+Public = Annotated[bool, param("Show it on your profile", False)]
+Device = Annotated[str, param("Device; the active one if empty", "74ASZWbe4lXaubB36ztrGX", pick="devices")]
 
 
 class Track(Output):
-    id: str | None = output("id", "Its id, unless it is a local file", "4iV5W9uYEdYUVa79Axb7Rh", None)
-    name: str = output("name", "Its name", "Imagine")
-    artist: str = output("artists.0.name show.name", "Its first artist", "John Lennon", "")
-    album: str = output("album.name", "Its album", "Imagine", "")
-    uri: str = output("uri", "Its URI", "spotify:track:4iV5W9uYEdYUVa79Axb7Rh")
-    url: str = output(URL, "Its address", "https://open.spotify.com/track/4iV5W9uYEdYUVa79Axb7Rh", "")
+    id: str | None = output("id", "ID, unless it is a local file", "4iV5W9uYEdYUVa79Axb7Rh", None)
+    name: str = output("name", "Name", "Imagine")
+    artist: str = output("artists.0.name show.name", "First artist", "John Lennon", "")
+    album: str = output("album.name", "Album", "Imagine", "")
+    uri: str = output("uri", "URI", "spotify:track:4iV5W9uYEdYUVa79Axb7Rh")
+    url: str = output(URL, "URL", "https://open.spotify.com/track/4iV5W9uYEdYUVa79Axb7Rh", "")
 
 
 class Album(Output):
-    id: str = output("id", "Its id", "5ht7ItJgpBH7W6vJ5BqpPr")
-    name: str = output("name", "Its name", "Imagine")
-    artist: str = output("artists.0.name", "Its first artist", "John Lennon")
+    id: str = output("id", "ID", "5ht7ItJgpBH7W6vJ5BqpPr")
+    name: str = output("name", "Name", "Imagine")
+    artist: str = output("artists.0.name", "First artist", "John Lennon")
     type: str = output("album_type", "album, single or compilation", "album")
-    released: str = output("release_date", "When it was released", "2026-11-20")
-    uri: str = output("uri", "Its URI", "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")
-    url: str = output(URL, "Its address", "https://open.spotify.com/album/5ht7ItJgpBH7W6vJ5BqpPr", "")
+    released: str = output("release_date", "Release date", "2026-11-20")
+    uri: str = output("uri", "URI", "spotify:album:5ht7ItJgpBH7W6vJ5BqpPr")
+    url: str = output(URL, "URL", "https://open.spotify.com/album/5ht7ItJgpBH7W6vJ5BqpPr", "")
 
 
 class Created(Output):
-    id: str = output("id", "Its id", "3cEYpjA9oz9GiPac4AsH4n")
-    name: str = output("name", "Its name", "Summer")
-    url: str = output(URL, "Its address", "https://open.spotify.com/playlist/3cEYpjA9oz9GiPac4AsH4n", "")
+    id: str = output("id", "ID", "3cEYpjA9oz9GiPac4AsH4n")
+    name: str = output("name", "Name", "Summer")
+    url: str = output(URL, "URL", "https://open.spotify.com/playlist/3cEYpjA9oz9GiPac4AsH4n", "")
 
 
-@service.poll("You save a track", every=OFTEN, scopes=("user-library-read",), newest_first=True)
+@service.poll("Track saved by you", every=OFTEN, scopes=("user-library-read",), newest_first=True)
 def track_saved(ctx: Context) -> Events[Track]:
-    """You save a track to your liked songs."""
+    """Runs when you save a track to your liked songs."""
     # https://developer.spotify.com/documentation/web-api/reference/get-users-saved-tracks
     return _events(ctx.http.rows("/me/tracks"))
 
 
-@service.poll("You play a track", every=OFTEN, scopes=("user-read-recently-played",))
+@service.poll("Track played by you", every=OFTEN, scopes=("user-read-recently-played",))
 def track_played(ctx: Context) -> Events[Track]:
-    """You have played a track, on any device. Podcasts do not count."""
+    """Runs when you have played a track, on any device. Podcasts don't count."""
     # https://developer.spotify.com/documentation/web-api/reference/get-recently-played
     return _events(ctx.http.rows("/me/player/recently-played", pages=Pages("items", query={"limit": "50"})))
 
 
-@service.poll("A track is added to a playlist", every=OFTEN, scopes=SEE_PLAYLISTS)
+@service.poll("Track added to a playlist", every=OFTEN, scopes=SEE_PLAYLISTS)
 async def track_added(ctx: Context, playlist: Playlist) -> Events[Track]:
-    """Somebody adds a track or an episode to a playlist of yours, or one that you work on with others."""
+    """Runs when somebody adds a track or episode to one of your own or collaborative playlists."""
     # https://developer.spotify.com/documentation/web-api/reference/get-playlist
     snapshot = await ctx.http.get(
         quoted("/playlists/{}", playlist), str, at="snapshot_id", params={"fields": "snapshot_id"}
@@ -133,9 +133,9 @@ async def track_added(ctx: Context, playlist: Playlist) -> Events[Track]:
     ctx.state["snapshot"] = snapshot
 
 
-@service.poll("An artist releases something", every=timedelta(hours=1), overlap=LATE, scopes=("user-follow-read",))
+@service.poll("New release by an artist", every=timedelta(hours=1), overlap=LATE, scopes=("user-follow-read",))
 async def artist_released(ctx: Context, artist: Artist) -> Events[Album]:
-    """An artist releases an album or a single."""
+    """Runs when an artist releases an album or single."""
     for kind in ("album", "single"):  # each the newest first, and 10 at most
         query = {"include_groups": kind, "limit": "10"}
         # https://developer.spotify.com/documentation/web-api/reference/get-an-artists-albums
@@ -155,7 +155,7 @@ async def save_track(ctx: Context, track: Wanted) -> Track:
 
 @service.reaction("Add a track to a playlist", on_crash="fail", scopes=CHANGE_PLAYLISTS)
 async def add_to_playlist(ctx: Context, track: Wanted, playlist: Playlist) -> Track:
-    """Add a track at the end of a playlist."""
+    """Add a track to the end of a playlist."""
     one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-items-to-playlist
     await ctx.http.post(quoted("/playlists/{}/items", playlist), json={"uris": [one.uri]})
@@ -164,7 +164,7 @@ async def add_to_playlist(ctx: Context, track: Wanted, playlist: Playlist) -> Tr
 
 @service.reaction("Create a playlist", on_crash="fail", scopes=CHANGE_PLAYLISTS)
 async def create_playlist(ctx: Context, *, name: Name, description: About = "", public: Public = False) -> Created:
-    """Create a playlist of yours."""
+    """Create a playlist in your account."""
     body = {"name": name, "description": description, "public": public}
     # https://developer.spotify.com/documentation/web-api/reference/create-playlist
     return await ctx.http.post("/me/playlists", Created, json=body)
@@ -172,7 +172,7 @@ async def create_playlist(ctx: Context, *, name: Name, description: About = "", 
 
 @service.reaction("Add a track to the queue", on_crash="fail", scopes=PLAY)
 async def queue_track(ctx: Context, *, device: Device = "", track: Wanted) -> Track:
-    """Play a track next. Spotify Premium only."""
+    """Add a track to the queue, to play next. Spotify Premium only."""
     one = await _track(ctx, track)
     # https://developer.spotify.com/documentation/web-api/reference/add-to-queue
     await ctx.http.call("POST", "/me/player/queue", params=without_blanks(uri=one.uri, device_id=device))
@@ -181,7 +181,7 @@ async def queue_track(ctx: Context, *, device: Device = "", track: Wanted) -> Tr
 
 @service.reaction("Start playback", scopes=PLAY)
 async def start_playback(ctx: Context, device: Device = "", what: What = "") -> None:
-    """Play a track, an album, an artist or a playlist, or go on with what was playing. Spotify Premium only."""
+    """Play a track, album, artist or playlist, or resume playback. Spotify Premium only."""
     kind, uri = _address(what)
     if what and not uri:
         raise Permanent(f"{what!r} is no address or URI of Spotify.")
@@ -192,7 +192,7 @@ async def start_playback(ctx: Context, device: Device = "", what: What = "") -> 
 
 @service.reaction("Pause playback", scopes=PLAY)
 async def pause_playback(ctx: Context, device: Device = "") -> None:
-    """Pause what is playing. Spotify Premium only."""
+    """Pause playback. Spotify Premium only."""
     # https://developer.spotify.com/documentation/web-api/reference/pause-a-users-playback
     await ctx.http.call("PUT", "/me/player/pause", params=without_blanks(device_id=device))
 

@@ -33,7 +33,7 @@ DECIMALS = dict.fromkeys(NONE.split(), 0) | dict.fromkeys(THREE.split(), 3)
 service = Service(
     "stripe",
     "Stripe",
-    "Payments, customers, subscriptions and invoices as they happen; new customers, payment links and refunds.",
+    "React to payments, customers, subscriptions and invoices; create customers and payment links, and refund payments.",
     docs="https://docs.stripe.com/api",
     base_url="https://api.stripe.com",
     # https://docs.stripe.com/api/pagination
@@ -41,7 +41,7 @@ service = Service(
     auth=form(
         tried(f"{HOOKS}?limit=1"),  # https://docs.stripe.com/api/webhook_endpoints/list
         headers={"Authorization": "Bearer {api_key}"},  # https://docs.stripe.com/api/authentication
-        api_key=secret("Restricted or secret key, made under Developers, API keys", "rk_live_…"),
+        api_key=secret("Restricted or secret key, from Developers > API keys", "rk_live_…"),
     ),
     retry=(409,),  # the same request is still under way, https://docs.stripe.com/error-low-level
     quality="verified",
@@ -51,82 +51,82 @@ service.options("customers", "/v1/customers", "id", "name email", "email")
 service.options("prices", "/v1/prices?active=true&expand[]=data.product", "id", "nickname product.name", "unit_amount")
 
 ADA = "cus_9s6XKzkNRiz8i3"
-Price = Annotated[str, param("Price of a product", "price_1MoBy5LkdIwHu7ix", pick="prices")]
-Quantity = Annotated[int, param("How many of it", 1, ge=1)]
-Code = Annotated[str, param("Code of the currency", "EUR", pattern=r"^[A-Za-z]{3}$")]
-Whose = Annotated[str, param("Customer whose next invoice it is put on", ADA, pick="customers", pattern=r"^cus_\w+$")]
-Cost = Annotated[Decimal, param("What it costs; less than 0 takes off", "19.99")]
-What = Annotated[str, param("What the invoice says it is", "Consulting, one hour")]
-PaymentId = Annotated[str, param("Id of the payment", "pi_1GszsK2eZvKYlo2C", pattern=r"^(pi|ch|py)_\w+$")]
-Part = Annotated[Decimal | None, param("Part to give back, and all of it if empty", "5.00", gt=0)]
-PartIn = Annotated[Code, param("Currency of the part", "EUR")]
-Reason = Annotated[Literal["", "duplicate", "fraudulent", "requested_by_customer"], param("Why", "duplicate")]
+Price = Annotated[str, param("Price ID", "price_1MoBy5LkdIwHu7ix", pick="prices")]
+Quantity = Annotated[int, param("Quantity", 1, ge=1)]
+Code = Annotated[str, param("Currency code", "EUR", pattern=r"^[A-Za-z]{3}$")]
+Whose = Annotated[str, param("Customer to invoice", ADA, pick="customers", pattern=r"^cus_\w+$")]
+Cost = Annotated[Decimal, param("Amount; a negative amount is a discount", "19.99")]
+What = Annotated[str, param("Description on the invoice", "Consulting, one hour")]
+PaymentId = Annotated[str, param("Payment ID", "pi_1GszsK2eZvKYlo2C", pattern=r"^(pi|ch|py)_\w+$")]
+Part = Annotated[Decimal | None, param("Amount to refund; the full amount if empty", "5.00", gt=0)]
+PartIn = Annotated[Code, param("Currency of the amount", "EUR")]
+Reason = Annotated[Literal["", "duplicate", "fraudulent", "requested_by_customer"], param("Reason", "duplicate")]
 
 
 class _Object(Output):
-    id: str = output("id", "What Stripe calls it", "in_1MtHbELkdIwHu7ixl4OzzPMv")
+    id: str = output("id", "Stripe ID", "in_1MtHbELkdIwHu7ixl4OzzPMv")
 
 
 class Customer(_Object):
     email: str | None = output("email", "E-mail address", "ada@example.com", None)
     name: str | None = output("name", "Name", "Ada Lovelace", None)
-    phone: str | None = output("phone", "Telephone number", "+33 1 23 45 67 89", None)
-    created: datetime = output("created", "Since when", "2026-11-23T09:00:00Z")
+    phone: str | None = output("phone", "Phone number", "+33 1 23 45 67 89", None)
+    created: datetime = output("created", "Start date", "2026-11-23T09:00:00Z")
 
 
 class Item(_Object):
     amount: float = output("amount", "Amount", 19.99)
-    currency: str = output("currency", "Code of its currency, in lower case", "eur")
+    currency: str = output("currency", "Currency code, in lower case", "eur")
 
 
 class Refund(Item):
-    status: str | None = output("status", "How far it is: pending, succeeded, failed…", "succeeded", None)
+    status: str | None = output("status", "Status: pending, succeeded, failed…", "succeeded", None)
 
 
 class Link(_Object):
-    url: str = output("url", "Address of the page to pay at", "https://buy.stripe.com/test_cN25nr0iZ7bUa7meUY")
+    url: str = output("url", "URL of the payment page", "https://buy.stripe.com/test_cN25nr0iZ7bUa7meUY")
 
 
 class Payment(Item):
-    customer: str | None = output("customer", "Id of the customer", ADA, None)
-    email: str | None = output("receipt_email", "Where the receipt goes", "a@example.com", None)
-    description: str | None = output("description", "What it is for", "Order 42", None)
-    status: str = output("status", "How far it is", "succeeded")
-    error: str | None = output("last_payment_error.message", "Why it failed", "Your card was declined.", None)
-    created: datetime = output("created", "When it was begun", "2026-11-23T09:00:00Z")
+    customer: str | None = output("customer", "Customer ID", ADA, None)
+    email: str | None = output("receipt_email", "E-mail address for the receipt", "a@example.com", None)
+    description: str | None = output("description", "Description", "Order 42", None)
+    status: str = output("status", "Status", "succeeded")
+    error: str | None = output("last_payment_error.message", "Reason for the failure", "Your card was declined.", None)
+    created: datetime = output("created", "Date created", "2026-11-23T09:00:00Z")
 
 
 class Dispute(Item):
-    charge: str = output("charge", "Id of the charge", "ch_1AZtxr2eZvKYlo2CJDX8whov")
-    reason: str = output("reason", "What the customer says", "product_not_received")
-    status: str = output("status", "How far it is", "needs_response")
-    created: datetime = output("created", "When it was opened", "2026-11-23T09:00:00Z")
+    charge: str = output("charge", "Charge ID", "ch_1AZtxr2eZvKYlo2CJDX8whov")
+    reason: str = output("reason", "Customer's reason", "product_not_received")
+    status: str = output("status", "Status", "needs_response")
+    created: datetime = output("created", "Date opened", "2026-11-23T09:00:00Z")
 
 
 class Plan(_Object):
-    customer: str = output("customer", "Id of the customer", ADA)
-    status: str = output("status", "How it stands", "active")
-    price: str | None = output("items.data.0.price.id", "Id of its first price", "price_1MoBy5LkdIwHu7ix", None)
-    created: datetime = output("created", "Since when", "2026-11-23T09:00:00Z")
+    customer: str = output("customer", "Customer ID", ADA)
+    status: str = output("status", "Status", "active")
+    price: str | None = output("items.data.0.price.id", "ID of its first price", "price_1MoBy5LkdIwHu7ix", None)
+    created: datetime = output("created", "Start date", "2026-11-23T09:00:00Z")
 
 
 class Invoice(_Object):
-    number: str | None = output("number", "Its number", "D8A1-0001", None)
-    customer: str | None = output("customer", "Id of the customer", ADA, None)
-    email: str | None = output("customer_email", "Address of the customer", "a@example.com", None)
-    amount_paid: float = output("amount_paid", "What was paid", 19.99)
-    currency: str = output("currency", "Code of its currency, in lower case", "eur")
-    url: str | None = output("hosted_invoice_url", "Its page", "https://invoice.stripe.com/i/1", None)
+    number: str | None = output("number", "Number", "D8A1-0001", None)
+    customer: str | None = output("customer", "Customer ID", ADA, None)
+    email: str | None = output("customer_email", "Customer's e-mail address", "a@example.com", None)
+    amount_paid: float = output("amount_paid", "Amount paid", 19.99)
+    currency: str = output("currency", "Currency code, in lower case", "eur")
+    url: str | None = output("hosted_invoice_url", "URL", "https://invoice.stripe.com/i/1", None)
 
 
 @service.webhooks(  # https://docs.stripe.com/api/events/types
-    ("payment_succeeded", "payment_intent.succeeded", Payment, "A payment succeeds", "A customer's payment went through."),
-    ("payment_failed", "payment_intent.payment_failed", Payment, "A payment fails", "A customer's attempt to pay was refused."),
-    ("customer_created", "customer.created", Customer, "A customer is created", "There is a new customer."),
-    ("subscription_started", "customer.subscription.created", Plan, "A subscription starts", "A customer subscribes."),
-    ("subscription_cancelled", "customer.subscription.deleted", Plan, "A subscription ends", "A subscription has ended."),
-    ("invoice_paid", "invoice.paid", Invoice, "An invoice is paid", "An invoice was paid, in Stripe or outside of it."),
-    ("dispute_opened", "charge.dispute.created", Dispute, "A payment is disputed", "A customer disputes a payment."),
+    ("payment_succeeded", "payment_intent.succeeded", Payment, "Payment succeeded", "Runs when a customer's payment succeeds."),
+    ("payment_failed", "payment_intent.payment_failed", Payment, "Payment failed", "Runs when a customer's payment is declined."),
+    ("customer_created", "customer.created", Customer, "New customer", "Runs when a customer is created."),
+    ("subscription_started", "customer.subscription.created", Plan, "New subscription", "Runs when a customer subscribes."),
+    ("subscription_cancelled", "customer.subscription.deleted", Plan, "Subscription ended", "Runs when a subscription ends."),
+    ("invoice_paid", "invoice.paid", Invoice, "Invoice paid", "Runs when an invoice is paid, in Stripe or outside it."),
+    ("dispute_opened", "charge.dispute.created", Dispute, "Payment disputed", "Runs when a customer disputes a payment."),
     verify=hmac_timestamped("Stripe-Signature"),  # https://docs.stripe.com/webhooks#verify-manually
 )  # fmt: skip
 async def happened(request: Request, model: type[Output]) -> Events[Any]:
@@ -153,17 +153,17 @@ async def create_customer(
     ctx: Context,
     email: Annotated[str, param("E-mail address", "ada@example.com")],
     name: Annotated[str | None, param("Name", "Ada Lovelace", max_length=256)] = None,
-    phone: Annotated[str | None, param("Telephone number", "+33 1 23 45 67 89")] = None,
-    description: Annotated[str | None, param("What is noted about them", "Came by the newsletter")] = None,
+    phone: Annotated[str | None, param("Phone number", "+33 1 23 45 67 89")] = None,
+    description: Annotated[str | None, param("Note about the customer", "Came by the newsletter")] = None,
 ) -> Customer:
-    """Create a customer. Stripe does not mind two customers with the same e-mail address."""
+    """Create a customer. Stripe allows several customers with the same e-mail address."""
     wanted = {"email": email, "name": name, "phone": phone, "description": description}
     return await _make(ctx, "/v1/customers", Customer, wanted)  # https://docs.stripe.com/api/customers/create
 
 
-@service.reaction("Put an item on the next invoice")
+@service.reaction("Add an item to the next invoice")
 async def create_invoice_item(ctx: Context, customer: Whose, amount: Cost, currency: Code, description: What) -> Item:
-    """Add an amount to the next invoice of a customer."""
+    """Add an amount to a customer's next invoice."""
     cost = minor(amount, currency)
     wanted = {"customer": customer, "amount": cost, "currency": currency.lower(), "description": description}
     return await _make(ctx, "/v1/invoiceitems", Item, wanted)  # https://docs.stripe.com/api/invoiceitems/create
@@ -171,7 +171,7 @@ async def create_invoice_item(ctx: Context, customer: Whose, amount: Cost, curre
 
 @service.reaction("Create a payment link")
 async def create_payment_link(ctx: Context, price: Price, quantity: Quantity = 1) -> Link:
-    """Create an address where anybody can pay a price."""
+    """Create a link where anybody can pay a price."""
     wanted = {"line_items[0][price]": price, "line_items[0][quantity]": quantity}
     return await _make(ctx, "/v1/payment_links", Link, wanted)  # https://docs.stripe.com/api/payment-link/create
 
@@ -180,7 +180,7 @@ async def create_payment_link(ctx: Context, price: Price, quantity: Quantity = 1
 async def refund_payment(
     ctx: Context, payment: PaymentId, amount: Part = None, currency: PartIn = "usd", reason: Reason = ""
 ) -> Refund:
-    """Give a payment back to the customer, the whole or a part of it."""
+    """Refund a payment, in full or in part."""
     part = minor(amount, currency) if amount else None
     wanted = {"payment_intent" if payment.startswith("pi_") else "charge": payment, "amount": part, "reason": reason}
     return await _make(ctx, "/v1/refunds", Refund, wanted)  # https://docs.stripe.com/api/refunds/create

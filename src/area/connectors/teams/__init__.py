@@ -10,7 +10,7 @@ from area.vendors.microsoft import GRAPH, NAME, PAGES, changes, hint, microsoft
 service = Service(
     "teams",
     "Microsoft Teams",
-    "Messages of channels and chats in and out, and new channels. For work and school accounts.",
+    "React to messages in channels and chats; post, reply and create channels. For work and school accounts.",
     base_url=GRAPH,
     docs="https://learn.microsoft.com/graph/api/resources/teams-api-overview",
     pages=PAGES,
@@ -26,43 +26,45 @@ CHOOSE = ("Team.ReadBasic.All", "Channel.ReadBasic.All")  # for the lists of tea
 READ, SEND = (*CHOOSE, "ChannelMessage.Read.All"), (*CHOOSE, "ChannelMessage.Send")
 MINUTE = timedelta(minutes=1)
 
-Team = Annotated[str, param("The team", "fbe2bf47-16c8-47cf", pick="teams")]
-Channel = Annotated[str, param("The channel", "19:4a95f7d8@thread.tacv2", pick="channels")]
-Chat = Annotated[str, param("The chat", "19:2da4c29f@thread.v2", pick="chats")]
-Text = Annotated[str, param("What to say", "Hello!", min_length=1, shape=by_format("format", {"html": HTML}))]
-Format = Annotated[Literal["text", "html"], param("What the text is written in", "html")]
-MessageId = Annotated[str, param("Id of the message", "{{id}}", min_length=1)]
+Team = Annotated[str, param("Team", "fbe2bf47-16c8-47cf", pick="teams")]
+Channel = Annotated[str, param("Channel", "19:4a95f7d8@thread.tacv2", pick="channels")]
+Chat = Annotated[str, param("Chat", "19:2da4c29f@thread.v2", pick="chats")]
+Text = Annotated[str, param("Text", "Hello!", min_length=1, shape=by_format("format", {"html": HTML}))]
+Format = Annotated[Literal["text", "html"], param("Format of the text", "html")]
+MessageId = Annotated[str, param("Message ID", "{{id}}", min_length=1)]
 
 
 class Message(Output):
-    id: str = output("id", "What names it in its channel or chat", "1616964509832")
-    author: str | None = output("from.user.displayName from.application.displayName", "Who wrote it", "Ada", None)
-    author_id: str | None = output("from.user.id from.application.id", "Id of who wrote it", "8ea0e38b", None)
-    subject: str | None = output("subject", "Its subject, if it has one", "Lunch", None)
-    content: str | None = output("body.content", "What it says", "<p>Hello!</p>", None)
-    format: str | None = output("body.contentType", "What that is written in: text or html", "html", None)
-    importance: str | None = output("importance", "normal, high or urgent", "normal", None)
-    created_at: datetime = output("createdDateTime", "When it was written", "2026-11-23T09:00:00Z")
-    web_url: str | None = output("webUrl", "Its address, in a channel", "https://teams.microsoft.com/l/message/x", None)
+    id: str = output("id", "Message ID in its channel or chat", "1616964509832")
+    author: str | None = output("from.user.displayName from.application.displayName", "Author", "Ada", None)
+    author_id: str | None = output("from.user.id from.application.id", "Author's ID", "8ea0e38b", None)
+    subject: str | None = output("subject", "Subject, if any", "Lunch", None)
+    content: str | None = output("body.content", "Text", "<p>Hello!</p>", None)
+    format: str | None = output("body.contentType", "Format of the text: text or html", "html", None)
+    importance: str | None = output("importance", "Importance: normal, high or urgent", "normal", None)
+    created_at: datetime = output("createdDateTime", "Date written", "2026-11-23T09:00:00Z")
+    web_url: str | None = output(
+        "webUrl", "URL, for messages in channels", "https://teams.microsoft.com/l/message/x", None
+    )
 
 
 class ChannelMade(Output):
-    id: str = output("id", "What names it", "19:4a95f7d8@thread.tacv2")
-    name: str = output("displayName", "Its name", "Release 2")
-    description: str | None = output("description", "What it is for", "All about the release", None)
-    kind: str | None = output("membershipType", "standard, private or shared", "standard", None)
-    created_at: datetime | None = output("createdDateTime", "When it was made", "2026-11-23T09:00:00Z", None)
-    web_url: str | None = output("webUrl", "Its address", "https://teams.microsoft.com/l/channel/x", None)
+    id: str = output("id", "ID", "19:4a95f7d8@thread.tacv2")
+    name: str = output("displayName", "Name", "Release 2")
+    description: str | None = output("description", "Description", "All about the release", None)
+    kind: str | None = output("membershipType", "Type: standard, private or shared", "standard", None)
+    created_at: datetime | None = output("createdDateTime", "Date created", "2026-11-23T09:00:00Z", None)
+    web_url: str | None = output("webUrl", "URL", "https://teams.microsoft.com/l/channel/x", None)
 
 
 @service.poll(
-    "A message is posted in a channel",
+    "New message in a channel",
     every=MINUTE,
     scopes=READ,
     hint=hint("/teams/{team}/channels/{channel}/messages"),
 )
 async def new_channel_message(ctx: Context, since: datetime, team: Team, channel: Channel) -> Events[Message]:
-    """A message is posted in a channel. Answers to messages do not count."""
+    """Runs when a message is posted in a channel. Replies don't count."""
     # https://learn.microsoft.com/graph/api/chatmessage-delta
     query = {"$filter": f"lastModifiedDateTime gt {timestamp(since)}", "$top": "50"}
     async for message in changes(ctx, f"{_messages(team, channel)}/delta", Message, query, _written):
@@ -70,8 +72,9 @@ async def new_channel_message(ctx: Context, since: datetime, team: Team, channel
             yield Event(message.id, message, message.created_at)
 
 
-@service.poll("A message is posted in a chat", every=MINUTE, scopes=("Chat.Read",), hint=hint("/chats/{chat}/messages"))
+@service.poll("New message in a chat", every=MINUTE, scopes=("Chat.Read",), hint=hint("/chats/{chat}/messages"))
 async def new_chat_message(ctx: Context, since: datetime, chat: Chat) -> Events[Message]:
+    """Runs when a message is posted in a chat."""
     # https://learn.microsoft.com/graph/api/chat-list-messages
     window = f"lastModifiedDateTime gt {timestamp(since)}"
     query = {"$filter": window, "$orderby": "lastModifiedDateTime desc", "$top": "50"}
@@ -81,8 +84,9 @@ async def new_chat_message(ctx: Context, since: datetime, chat: Chat) -> Events[
             yield Event(message.id, message, message.created_at)
 
 
-@service.poll("A channel is made", every=timedelta(minutes=5), scopes=CHOOSE, hint=hint("/teams/{team}/channels"))
+@service.poll("New channel", every=timedelta(minutes=5), scopes=CHOOSE, hint=hint("/teams/{team}/channels"))
 async def new_channel(ctx: Context, team: Team) -> Events[ChannelMade]:
+    """Runs when a channel is created in a team."""
     # https://learn.microsoft.com/graph/api/channel-list
     async for channel in ctx.http.rows(quoted("/teams/{}/channels", team), ChannelMade):
         yield Event(channel.id, channel, channel.created_at)
@@ -97,35 +101,35 @@ def _written(row: dict[str, Any]) -> bool:
 async def send_channel_message(
     ctx: Context, team: Team, channel: Channel, text: Text, format: Format = "text"
 ) -> Message:
-    """Post a message in a channel, in the name of the connected account."""
+    """Post a message in a channel as the connected account."""
     # https://learn.microsoft.com/graph/api/channel-post-messages
     return await _post(ctx, _messages(team, channel), text, format)
 
 
-@service.reaction("Answer a message", on_crash="fail", scopes=SEND)
+@service.reaction("Reply to a message", on_crash="fail", scopes=SEND)
 async def reply_to_message(
     ctx: Context, team: Team, channel: Channel, text: Text, format: Format = "text", *, message: MessageId
 ) -> Message:
-    """Answer a message of a channel."""
+    """Reply to a message in a channel."""
     # https://learn.microsoft.com/graph/api/chatmessage-post-replies
     return await _post(ctx, _messages(team, channel) + quoted("/{}/replies", message), text, format)
 
 
 @service.reaction("Post a message in a chat", on_crash="fail", scopes=("Chat.ReadBasic", "ChatMessage.Send"))
 async def send_chat_message(ctx: Context, chat: Chat, text: Text, format: Format = "text") -> Message:
-    """Post a message in a chat, in the name of the connected account."""
+    """Post a message in a chat as the connected account."""
     # https://learn.microsoft.com/graph/api/chat-post-messages
     return await _post(ctx, quoted("/chats/{}/messages", chat), text, format)
 
 
-@service.reaction("Make a channel", on_crash="fail", scopes=(*CHOOSE, "Channel.Create"))
+@service.reaction("Create a channel", on_crash="fail", scopes=(*CHOOSE, "Channel.Create"))
 async def create_channel(
     ctx: Context,
     team: Team,
-    name: Annotated[str, param("Its name", "Release 2", min_length=1, max_length=50)],
-    description: Annotated[str, param("What it is for", "All about the release", max_length=1024)] = "",
+    name: Annotated[str, param("Name", "Release 2", min_length=1, max_length=50)],
+    description: Annotated[str, param("Description", "All about the release", max_length=1024)] = "",
 ) -> ChannelMade:
-    """Make a channel that all of the team can see."""
+    """Create a channel that everybody in the team can see."""
     # https://learn.microsoft.com/graph/api/channel-post
     made = {"displayName": name, "description": description, "membershipType": "standard"}
     return await ctx.http.post(quoted("/teams/{}/channels", team), ChannelMade, json=made)

@@ -53,59 +53,59 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | None:
 service = Service(
     "telegram",
     "Telegram",
-    "Messages and commands that a bot gets in its chats, and messages and photos that it sends.",
+    "React to messages and commands your bot gets; send messages and photos.",
     docs="https://core.telegram.org/bots/api",
     auth=form(
         _works,
         base_url="https://api.telegram.org/bot{token}",  # https://core.telegram.org/bots/api#authorizing-your-bot
-        token=secret("Token that @BotFather gave you", "123456:ABC-DEF1234"),
+        token=secret("Token from @BotFather", "123456:ABC-DEF1234"),
     ),
     refusal=_refusal,
     # https://core.telegram.org/bots/api#getupdates: all before `offset` is acknowledged
     pages=Pages("result", lambda told: (lookup("result.-1.update_id", told) or -1) + 1, cursor="offset", most=1000),
 )
 
-Chat = Annotated[str, param("The chat by its id, or @name of a public group or channel", "-1001234567890", pattern=ID)]
-MessageId = Annotated[int, param("The message, by its message_id", 42)]
+Chat = Annotated[str, param("Chat ID, or @name of a public group or channel", "-1001234567890", pattern=ID)]
+MessageId = Annotated[int, param("message_id of the message", 42)]
 WRITTEN = by_format("format", {"HTML": HTML, "MarkdownV2": MARKDOWN})
-Silent = Annotated[bool, param("Without a sound", False)]
-Quietly = Annotated[bool, param("Without telling the members", True)]
-PHOTO = "Address of a picture, or a file_id"
+Silent = Annotated[bool, param("Send without sound", False)]
+Quietly = Annotated[bool, param("Pin without notifying the members", True)]
+PHOTO = "URL of a picture, or a file_id"
 Photo = Annotated[str, param(PHOTO, "https://example.com/cat.jpg", min_length=1, shape=ADDRESS)]
-Caption = Annotated[str, param("What stands below it", "Our cat", max_length=1024)]
-NewText = Annotated[str, param("What it says from now on", "Done", min_length=1, max_length=4096)]
+Caption = Annotated[str, param("Caption", "Our cat", max_length=1024)]
+NewText = Annotated[str, param("New text", "Done", min_length=1, max_length=4096)]
 
 
 class Message(Output):
-    kind: str = output("kind", "text, command, photo, document, voice, video, location and so on", "text")
-    text: str = output("text", "What it says, or the caption", "/light kitchen on")
-    command: str = output("command", "The command without slash, if it is one", "light")
-    arguments: str = output("arguments", "What follows the command", "kitchen on")
-    chat: str = composed("{chat.id}", "Id of the chat", "-1001234567890")
-    chat_name: str = output("chat_name", "Title of the group or channel, or who the chat is with", "Home")
-    private: bool = output("private", "Whether it is a chat with the bot alone", False)
+    kind: str = output("kind", "Kind: text, command, photo, document, voice, video, location and so on", "text")
+    text: str = output("text", "Text or caption", "/light kitchen on")
+    command: str = output("command", "Command without the slash, if any", "light")
+    arguments: str = output("arguments", "Text after the command", "kitchen on")
+    chat: str = composed("{chat.id}", "Chat ID", "-1001234567890")
+    chat_name: str = output("chat_name", "Title of the group or channel, or name of the person", "Home")
+    private: bool = output("private", "Whether it is a private chat with the bot", False)
     message_id: int = output("message_id", "What names the message in its chat", 42)
-    sender: str = output("sender", "Who wrote it", "Ada Lovelace")
-    sender_id: str = composed("{who.id}", "Id of who wrote it", "123456789")
-    sender_username: str = output("who.username", "Their @name, without @", "ada", "")
-    file_id: str = output("file.file_id", "What names the photo or file at Telegram", "AgACAgIAAxkBAAM", "")
+    sender: str = output("sender", "Author", "Ada Lovelace")
+    sender_id: str = composed("{who.id}", "Author's ID", "123456789")
+    sender_username: str = output("who.username", "Username, without @", "ada", "")
+    file_id: str = output("file.file_id", "Telegram's ID of the photo or file", "AgACAgIAAxkBAAM", "")
 
 
 class Members(Output):
-    count: int = output("count", "How many there are now", 101)
-    before: int = output("before", "How many there were", 100)
+    count: int = output("count", "Members now", 101)
+    before: int = output("before", "Members before", 100)
 
 
 class Sent(Output):
-    chat: str = composed("{chat.id}", "Id of the chat", "-1001234567890")
+    chat: str = composed("{chat.id}", "Chat ID", "-1001234567890")
     message_id: int = output("message_id", "What names the message in its chat", 43)
 
 
-@service.listen("A message is received")
+@service.listen("New message")
 async def message_received(ctx: Context) -> Events[Message]:
-    """Fires for each message, command, photo or file that the bot gets. Conditions choose which: by kind, command or chat.
+    """Runs for each message, command, photo or file the bot gets. Add conditions to filter by kind, command or chat.
 
-    Telegram keeps what comes while AREA is away for a day, and each message is acknowledged once its run is stored.
+    Telegram keeps messages for a day while AREA is down, and each message is acknowledged once its run is stored.
     """
     wanted: dict[str, Any] = {"allowed_updates": ["message", "channel_post"]}
     if "begun" not in ctx.state:
@@ -120,17 +120,17 @@ async def message_received(ctx: Context) -> Events[Message]:
                 yield Event(f"{message['chat']['id']}:{message['message_id']}", _read(message), at)
 
 
-@service.poll("A message is pinned", every=timedelta(minutes=2))
+@service.poll("Message pinned", every=timedelta(minutes=2))
 async def message_pinned(ctx: Context, chat: Chat) -> Events[Message]:
-    """Fires when a message that is newer than the others is pinned in a chat that the bot is in."""
+    """Runs when a newer message is pinned in a chat the bot is in."""
     there = await _call(ctx, "getChat", dict[str, Any], chat)  # https://core.telegram.org/bots/api#getchat
     if message := there.get("pinned_message"):
         yield Event(f"{there['id']}:{message['message_id']}", _read(message))
 
 
-@service.poll("The number of members changes", every=timedelta(minutes=5))
+@service.poll("Number of members changed", every=timedelta(minutes=5))
 async def members_changed(ctx: Context, chat: Chat) -> Events[Members]:
-    """Fires when a group or channel has more or fewer members than when it was looked at before."""
+    """Runs when a group or channel gains or loses members."""
     # https://core.telegram.org/bots/api#getchatmembercount
     count = await _call(ctx, "getChatMemberCount", int, chat)
     before, ctx.state["count"] = ctx.state.get("count", count), count
@@ -143,14 +143,14 @@ async def members_changed(ctx: Context, chat: Chat) -> Events[Members]:
 async def send_message(
     ctx: Context,
     chat: Chat,
-    text: Annotated[str, param("What to say", "The *build* is green", min_length=1, max_length=4096, shape=WRITTEN)],
-    format: Annotated[Literal["plain", "HTML", "MarkdownV2"], param("How the text is written", "HTML")] = "plain",
+    text: Annotated[str, param("Text", "The *build* is green", min_length=1, max_length=4096, shape=WRITTEN)],
+    format: Annotated[Literal["plain", "HTML", "MarkdownV2"], param("Format of the text", "HTML")] = "plain",
     *,
     silent: Silent = False,
-    reply_to: Annotated[int | None, param("Message to answer, by its message_id", 42)] = None,
-    preview: Annotated[bool, param("Whether the first link is shown with a preview", True)] = True,
+    reply_to: Annotated[int | None, param("message_id of the message to reply to", 42)] = None,
+    preview: Annotated[bool, param("Show a preview of the first link", True)] = True,
 ) -> Sent:
-    """Sends a message to a person who has written to the bot, or to a group or channel that it is in."""
+    """Send a message to a person who has written to the bot, or to a group or channel the bot is in."""
     body = {"text": text, "disable_notification": silent}
     body |= without_blanks(parse_mode=format.replace("plain", ""), reply_parameters=without_blanks(message_id=reply_to))
     body |= without_blanks(link_preview_options={} if preview else {"is_disabled": True})
@@ -159,14 +159,14 @@ async def send_message(
 
 @service.reaction("Send a photo", on_crash="fail")
 async def send_photo(ctx: Context, chat: Chat, photo: Photo, caption: Caption = "", *, silent: Silent = False) -> Sent:
-    """Sends a picture that Telegram fetches from its address (up to 5 MB), or one that the bot has got."""
+    """Send a picture from a URL (up to 5 MB), or one the bot has received."""
     body = {"photo": photo, "caption": caption, "disable_notification": silent}
     return await _call(ctx, "sendPhoto", Sent, chat, **body)  # https://core.telegram.org/bots/api#sendphoto
 
 
 @service.reaction("Edit a message")
 async def edit_message(ctx: Context, chat: Chat, message_id: MessageId, text: NewText) -> Sent:
-    """Replaces the text of a message that the bot has sent; that it says so already is no failure."""
+    """Replace the text of a message the bot has sent. Succeeds if nothing needs changing."""
     with suppress(Gone):  # https://core.telegram.org/bots/api#editmessagetext
         await _call(ctx, "editMessageText", Any, chat, message_id=message_id, text=text)
     return Sent(chat=chat, message_id=message_id)
@@ -174,7 +174,7 @@ async def edit_message(ctx: Context, chat: Chat, message_id: MessageId, text: Ne
 
 @service.reaction("Pin a message")
 async def pin_message(ctx: Context, chat: Chat, message_id: MessageId, *, silent: Quietly = True) -> Sent:
-    """Pins a message; in groups and channels the bot needs the right to."""
+    """Pin a message. In groups and channels the bot needs permission to pin."""
     # https://core.telegram.org/bots/api#pinchatmessage
     await _call(ctx, "pinChatMessage", bool, chat, message_id=message_id, disable_notification=silent)
     return Sent(chat=chat, message_id=message_id)

@@ -22,7 +22,7 @@ from area.sdk import Service, Timer, param
 service = Service(
     "timer",
     "Timer",
-    "At a time of day, on days of the week or month, at intervals, or with the sun.",
+    "Run at a time of day, on days of the week or month, at intervals, or at sunrise and sunset.",
     quality="verified",
 )
 
@@ -134,7 +134,7 @@ LocalTime = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class Daily(Timer):
-    time: TimeOfDay = param("Time of day, hours and minutes", "09:00")
+    time: TimeOfDay = param("Time of day", "09:00")
 
 
 class Weekly(Daily):
@@ -144,16 +144,14 @@ class Weekly(Daily):
 
 
 class Monthly(Daily):
-    days: Annotated[str, BeforeValidator(_monthdays)] = param("Days of the month; last is its last day", "1, 15, last")
+    days: Annotated[str, BeforeValidator(_monthdays)] = param("Days of the month; last is the last day", "1, 15, last")
 
 
 class Interval(Timer):
     interval: Annotated[str, BeforeValidator(_interval)] = param(
-        "Time from one firing to the next, at least 10 seconds: s, m, h, d or w", "15m"
+        "Time between runs, at least 10 seconds: s, m, h, d or w", "15m"
     )
-    starting: LocalTime | None = param(
-        "First firing, which the others are counted from", "2026-12-01 08:00", default=None
-    )
+    starting: LocalTime | None = param("First run, from which the others are counted", "2026-12-01 08:00", default=None)
 
 
 class Cron(Timer):
@@ -163,30 +161,32 @@ class Cron(Timer):
 
 
 class Once(Timer):
-    at: LocalTime = param("Date and time, in the time zone", "2026-12-24 18:00")
+    at: LocalTime = param("Date and time, in the chosen time zone", "2026-12-24 18:00")
 
 
 class Place(Timer):
-    latitude: float = param("Degrees north; south is negative", 48.8566, ge=-90, le=90)
-    longitude: float = param("Degrees east; west is negative", 2.3522, ge=-180, le=180)
-    offset_minutes: int = param("Minutes later; earlier is negative", -30, default=0, ge=-720, le=720)
+    latitude: float = param("Latitude in degrees; south is negative", 48.8566, ge=-90, le=90)
+    longitude: float = param("Longitude in degrees; west is negative", 2.3522, ge=-180, le=180)
+    offset_minutes: int = param("Minutes after; use a negative number for before", -30, default=0, ge=-720, le=720)
 
 
-@service.timer("Every day at a time")
+@service.timer("Every day")
 def daily_timer(params: Daily, after: datetime) -> datetime | None:
-    """Fires every day at the time of day you choose."""
+    """Runs every day at the time you choose."""
     return _on_days(params.time, params.zone, after, lambda _day: True)
 
 
-@service.timer("On days of the week at a time")
+@service.timer("On days of the week")
 def weekly_timer(params: Weekly, after: datetime) -> datetime | None:
-    """Fires at the time of day you choose on the days of the week you choose."""
+    """Runs on the days of the week you choose, at the time you choose."""
     return _on_days(params.time, params.zone, after, lambda day: WEEKDAYS[day.weekday()] in params.days)
 
 
-@service.timer("On days of the month at a time")
+@service.timer("On days of the month")
 def monthly_timer(params: Monthly, after: datetime) -> datetime | None:
-    """Fires on the days of the month you choose. A day that a month lacks is left out; `last` always comes."""
+    """Runs on the days of the month you choose. Days a month doesn't have are skipped; `last` is always the last
+    day.
+    """
     days = params.days.split(", ")
 
     def wanted(day: date) -> bool:
@@ -197,7 +197,7 @@ def monthly_timer(params: Monthly, after: datetime) -> datetime | None:
 
 @service.timer("At an interval")
 def interval_timer(params: Interval, after: datetime) -> datetime | None:
-    """Fires again and again, always as much later, counted from `starting` or else from Monday, 1 January 2024, 00:00."""
+    """Runs every so often, counted from `starting` or, if empty, from Monday, 1 January 2024, 00:00."""
     step = timedelta(seconds=_seconds(params.interval))
     anchor = _instant(params.starting or ANCHOR, params.zone)
     if params.starting and after < anchor:
@@ -205,12 +205,12 @@ def interval_timer(params: Interval, after: datetime) -> datetime | None:
     return anchor + ((after - anchor) // step + 1) * step
 
 
-@service.timer("By a cron expression")
+@service.timer("On a cron schedule")
 def cron_timer(params: Cron, after: datetime) -> datetime | None:
-    """Fires when the five fields of a cron expression match, with clock changes as in Debian's cron.
+    """Runs on a five-field cron schedule. Clock changes are handled as in Debian's cron.
 
-    With a time in the minute and hour fields each match happens once on its day. When one of the two begins with `*`, the
-    clock is followed as it runs: an hour that comes twice is served twice, and one that is left out is left out.
+    If the minute and hour fields name a time, each match runs once on its day. If either begins with `*`, the
+    schedule follows the clock: an hour that occurs twice runs twice, and an hour that is skipped doesn't run.
     """
     minute, hour, *_ = params.expression.split()
     if minute.startswith("*") or hour.startswith("*"):
@@ -222,20 +222,20 @@ def cron_timer(params: Cron, after: datetime) -> datetime | None:
 
 @service.timer("Once at a date and time")
 def once_at(params: Once, after: datetime) -> datetime | None:
-    """Fires a single time, and never again."""
+    """Runs once."""
     planned = _instant(params.at, params.zone)
     return planned if planned > after else None
 
 
 @service.timer("At sunrise")
 def sunrise(params: Place, after: datetime) -> datetime | None:
-    """Fires when the sun's upper edge appears. Days without a sunrise, near the poles, are left out."""
+    """Runs at sunrise. Days without a sunrise, near the poles, are skipped."""
     return _by_sun(params, after, SunDirection.RISING)
 
 
 @service.timer("At sunset")
 def sunset(params: Place, after: datetime) -> datetime | None:
-    """Fires when the sun's upper edge disappears. Days without a sunset, near the poles, are left out."""
+    """Runs at sunset. Days without a sunset, near the poles, are skipped."""
     return _by_sun(params, after, SunDirection.SETTING)
 
 

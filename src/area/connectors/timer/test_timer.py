@@ -381,7 +381,7 @@ def test_the_poles_have_a_few_sunrises_at_most() -> None:
     [
         (Daily, {"time": "25:00"}, "hours and minutes, such as 09:00"),
         (Daily, {"time": "9am"}, "hours and minutes"),
-        (Daily, {"time": "09:00", "timezone": "Paris"}, "use a name such as Europe/Paris"),
+        (Daily, {"time": "09:00", "timezone": "Paris"}, "Use a name such as Europe/Paris"),
         (Weekly, {"time": "09:00", "days": "mo"}, "write names such as monday"),
         (Weekly, {"time": "09:00", "days": ""}, "at least one day"),
         (Monthly, {"time": "09:00", "days": "0"}, "numbers from 1 to 31, or last"),

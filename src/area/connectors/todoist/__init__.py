@@ -36,7 +36,7 @@ READ, WRITE = ("data:read",), ("data:read_write",)
 service = Service(
     "todoist",
     "Todoist",
-    "Tasks as they are added or completed; new tasks and comments, and tasks that are done.",
+    "React to tasks and projects as they are added or completed; create, complete and comment on tasks.",
     docs="https://developer.todoist.com/api/v1",
     base_url="https://api.todoist.com/api/v1",
     # https://developer.todoist.com/api/v1#tag/Pagination
@@ -58,48 +58,49 @@ service = Service(
 service.options("projects", "/projects")
 
 Project = Annotated[str, param("Project", "6Jf8VQXxpwv56VQ7", pick="projects")]
-TaskId = Annotated[str, param("Id of the task", "6X7rM8997g3RQmvh", min_length=1)]
+TaskId = Annotated[str, param("Task ID", "6X7rM8997g3RQmvh", min_length=1)]
 
 
 class Task(Output):
-    id: str = output("id", "Its id", "6X7rM8997g3RQmvh")
-    content: str = output("content", "What is to be done", "Buy milk")
-    description: str = output("description", "More about it", "The one with oats.", "")
-    project: str = output("project_id", "Id of its project", "6Jf8VQXxpwv56VQ7", "")
-    labels: list[str] = output("labels", "Its labels", ["shopping"], [])
-    due: str | None = output("due.date", "When it is due", "2026-11-23", None)
-    url: str = composed("https://app.todoist.com/app/task/{id}", "Its address", "https://app.todoist.com/app/task/6X7")
-    added_at: datetime | None = output("added_at created_at", "When it was added", "2026-11-23T09:00:00Z", None)
-    completed_at: datetime | None = output("completed_at", "When it was completed", "2026-11-23T10:00:00Z", None)
+    id: str = output("id", "ID", "6X7rM8997g3RQmvh")
+    content: str = output("content", "Task", "Buy milk")
+    description: str = output("description", "Description", "The one with oats.", "")
+    project: str = output("project_id", "Project ID", "6Jf8VQXxpwv56VQ7", "")
+    labels: list[str] = output("labels", "Labels", ["shopping"], [])
+    due: str | None = output("due.date", "Due date", "2026-11-23", None)
+    url: str = composed("https://app.todoist.com/app/task/{id}", "URL", "https://app.todoist.com/app/task/6X7")
+    added_at: datetime | None = output("added_at created_at", "Date added", "2026-11-23T09:00:00Z", None)
+    completed_at: datetime | None = output("completed_at", "Date completed", "2026-11-23T10:00:00Z", None)
 
 
 class Found(Output):
-    id: str = output("id", "Its id", "6X7rM8997g3RQmvh")
-    name: str = output("name", "Its name", "Home")
-    created_at: datetime | None = output("created_at", "When it was made", "2026-11-23T09:00:00Z", None)
+    id: str = output("id", "ID", "6X7rM8997g3RQmvh")
+    name: str = output("name", "Name", "Home")
+    created_at: datetime | None = output("created_at", "Date created", "2026-11-23T09:00:00Z", None)
 
 
-@service.poll("A task is added to a project", every=EVERY)
+@service.poll("New task in a project", every=EVERY)
 def task_added(ctx: Context, project: Project) -> Events[Task]:
+    """Runs when a task is added to a project."""
     # undated: a task that is moved here from another project is new here
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/get_tasks_api_v1_tasks_get
     return new_events(ctx.http.rows("/tasks", Task, params={"project_id": project}))
 
 
-@service.poll("A task is completed", every=EVERY)
+@service.poll("Task completed", every=EVERY)
 async def task_completed(
     ctx: Context, since: datetime, project: Annotated[Project, param("Only this project")] = ""
 ) -> Events[Task]:
-    """A task is completed, in any project or in one. A task that repeats is told each time."""
+    """Runs when a task is completed, in any project or in one. Recurring tasks count each time."""
     query = without_blanks(since=timestamp(since), until=timestamp(now()), project_id=project)
     # https://developer.todoist.com/api/v1#tag/Tasks, tasks completed by completion date
     async for task in ctx.http.rows("/tasks/completed/by_completion_date", Task, at="items", params=query):
         yield Event(f"{task.id}@{task.completed_at}", task, task.completed_at)
 
 
-@service.poll("A project is added", every=timedelta(minutes=5))
+@service.poll("New project", every=timedelta(minutes=5))
 def project_added(ctx: Context) -> Events[Found]:
-    """There is a new project, the user's own or a shared one."""
+    """Runs when you have a new project, your own or a shared one."""
     # https://developer.todoist.com/api/v1#tag/Projects
     return new_events(ctx.http.rows("/projects", Found))
 
@@ -107,11 +108,11 @@ def project_added(ctx: Context) -> Events[Found]:
 @service.reaction("Create a task", scopes=WRITE)
 async def create_task(
     ctx: Context,
-    content: Annotated[str, param("What is to be done", "Buy milk", min_length=1, max_length=500)],
-    project: Annotated[Project, param("Project, and the inbox if empty")] = "",
-    description: Annotated[str, param("More about it", "The one with oats.", max_length=16_383)] = "",
-    due: Annotated[str, param("When, as you would write it in Todoist", "tomorrow at 12:00", max_length=150)] = "",
-    priority: Annotated[Literal["p1", "p2", "p3", "p4"], param("p1 is the most urgent", "p1")] = "p4",
+    content: Annotated[str, param("Task", "Buy milk", min_length=1, max_length=500)],
+    project: Annotated[Project, param("Project; the inbox if empty")] = "",
+    description: Annotated[str, param("Description", "The one with oats.", max_length=16_383)] = "",
+    due: Annotated[str, param("Due date, as you would write it in Todoist", "tomorrow at 12:00", max_length=150)] = "",
+    priority: Annotated[Literal["p1", "p2", "p3", "p4"], param("Priority; p1 is the most urgent", "p1")] = "p4",
     labels: Annotated[Items, param("Labels, separated by commas", "shopping, home")] = [],  # noqa: B006 - each call has its own
 ) -> Task:
     """Create a task in a project or in the inbox."""
@@ -123,19 +124,21 @@ async def create_task(
     return await ctx.http.post("/tasks", Task, json=body, headers=_once(ctx))
 
 
-@service.reaction("Add a task quickly", scopes=WRITE)
+@service.reaction("Quick-add a task", scopes=WRITE)
 async def quick_add(
     ctx: Context,
-    text: Annotated[str, param("As in Todoist's quick add", "Buy milk tomorrow at 12 #Home p1", min_length=1)],
+    text: Annotated[str, param("Task, as in Todoist's quick add", "Buy milk tomorrow at 12 #Home p1", min_length=1)],
 ) -> Task:
-    """Add a task from a line that also says when (`tomorrow`), where (`#Home`), with which label (`@shop`) and priority (`p1`)."""
+    """Add a task from one line that can include a date (`tomorrow`), project (`#Home`), label (`@shop`) and priority
+    (`p1`).
+    """
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/quick_add_api_v1_tasks_quick_post
     return await ctx.http.post("/tasks/quick", Task, json={"text": text}, headers=_once(ctx))
 
 
 @service.reaction("Complete a task", scopes=WRITE)
 async def complete_task(ctx: Context, task: TaskId) -> None:
-    """Complete a task. One that repeats moves on to its next date."""
+    """Complete a task. Recurring tasks move to their next date."""
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/close_task_api_v1_tasks__task_id__close_post
     await ctx.http.call("POST", quoted("/tasks/{}/close", task), headers=_once(ctx))
 

@@ -32,7 +32,7 @@ from area.sdk.forms import form, secret, tried
 service = Service(
     "trello",
     "Trello",
-    "Cards that are created, moved, commented, archived or due; new cards, comments and moves.",
+    "React to cards that are created, moved, commented on, archived or due; create, move and archive cards.",
     docs="https://developer.atlassian.com/cloud/trello/rest/",
     base_url="https://api.trello.com/1",
     auth=form(
@@ -41,8 +41,8 @@ service = Service(
         # https://developer.atlassian.com/cloud/trello/guides/rest-api/authorization/
         params={"key": "{api_key}", "token": "{token}"},
         api_key=secret("API key of your Power-Up, from trello.com/power-ups/admin"),
-        token=secret("Token, made by the link beside the key"),
-        secret=secret("Secret of the same page, which Trello signs events with"),
+        token=secret("Token, from the link next to the key"),
+        secret=secret("Secret from the same page; Trello signs events with it"),
     ),
     quality="verified",
 )
@@ -58,7 +58,7 @@ List = Annotated[str, param("List", "5abbe4b7ddc1b351ef961415", pick="lists")]
 OnlyList = Annotated[List, param("Only this list")]
 CardId = Annotated[
     str,
-    param("Id or address of the card", "https://trello.com/c/H0TZyzbK", min_length=8),
+    param("ID or URL of the card", "https://trello.com/c/H0TZyzbK", min_length=8),
     AfterValidator(lambda card: re.sub(r"^https://trello\.com/c/(\w+).*$", r"\1", card)),
 ]
 
@@ -69,44 +69,44 @@ def _hello(request: Request) -> Reply | None:
 
 
 class Card(Output):
-    id: str = output("id", "Its id", "5abbe4b7ddc1b351ef961416")
-    name: str = output("name", "Its title", "Write the report")
-    url: str = output("url", "Its address", "https://trello.com/c/H0TZyzbK")
-    due: datetime | None = output("due", "When it is due", "2026-11-23T09:00:00Z", None)
+    id: str = output("id", "ID", "5abbe4b7ddc1b351ef961416")
+    name: str = output("name", "Title", "Write the report")
+    url: str = output("url", "URL", "https://trello.com/c/H0TZyzbK")
+    due: datetime | None = output("due", "Due date", "2026-11-23T09:00:00Z", None)
 
 
 class Change(Output):
-    id: str = output("data.card.id", "Its id", "5abbe4b7ddc1b351ef961416")
-    name: str = output("data.card.name", "Its title", "Write the report")
-    url: str = composed("https://trello.com/c/{data.card.shortLink}", "Its address", "https://trello.com/c/H0TZyzbK")
-    due: datetime | None = output("data.card.due", "When it is due", "2026-11-23T09:00:00Z", None)
-    list: str = output("data.listAfter.name data.list.name", "Name of its list", "Doing", "")
-    list_before: str = output("data.listBefore.name", "Name of the list that it was in before", "To do", "")
-    text: str = output("data.text", "What was commented", "Done!", "")
-    by: str = output("memberCreator.fullName", "Name of who did it", "Ada Lovelace")
+    id: str = output("data.card.id", "ID", "5abbe4b7ddc1b351ef961416")
+    name: str = output("data.card.name", "Title", "Write the report")
+    url: str = composed("https://trello.com/c/{data.card.shortLink}", "URL", "https://trello.com/c/H0TZyzbK")
+    due: datetime | None = output("data.card.due", "Due date", "2026-11-23T09:00:00Z", None)
+    list: str = output("data.listAfter.name data.list.name", "List name", "Doing", "")
+    list_before: str = output("data.listBefore.name", "Name of the previous list", "To do", "")
+    text: str = output("data.text", "Comment", "Done!", "")
+    by: str = output("memberCreator.fullName", "Person", "Ada Lovelace")
 
 
-@service.webhook("A card is created", verify=SIGNED, handshake=_hello)
+@service.webhook("Card created", verify=SIGNED, handshake=_hello)
 def card_created(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:
-    """A card is created, copied or sent by mail, on a board or in a list of it."""
+    """Runs when a card is created, copied or e-mailed to a board or one of its lists."""
     return _changes(request, "createCard copyCard emailCard convertToCardFromCheckItem", list)
 
 
-@service.webhook("A card is moved to another list", verify=SIGNED, handshake=_hello)
+@service.webhook("Card moved to another list", verify=SIGNED, handshake=_hello)
 def card_moved(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:
-    """A card is moved to another list of the board, or to a certain one."""
+    """Runs when a card is moved to another list of the board, or to one list only."""
     return _changes(request, "updateCard", list, lambda data: "listAfter" in data)
 
 
-@service.webhook("A card is commented on", verify=SIGNED, handshake=_hello)
+@service.webhook("New comment on a card", verify=SIGNED, handshake=_hello)
 def card_commented(request: Request, board: Board) -> Events[Change]:
-    """Somebody comments on a card of a board."""
+    """Runs when somebody comments on a card of a board."""
     return _changes(request, "commentCard")
 
 
-@service.webhook("A card is archived", verify=SIGNED, handshake=_hello)
+@service.webhook("Card archived", verify=SIGNED, handshake=_hello)
 def card_archived(request: Request, board: Board) -> Events[Change]:
-    """A card of a board is archived."""
+    """Runs when a card of a board is archived."""
     return _changes(request, "updateCard", "", lambda data: lookup("old.closed", data) is False)
 
 
@@ -145,11 +145,11 @@ async def _changes(
         yield Event(action["id"], parse(Change, action, "Trello"), parse(datetime, action["date"], "Trello"))
 
 
-@service.poll("A card is due", every=timedelta(minutes=5))
+@service.poll("Card due", every=timedelta(minutes=5))
 async def card_due(
-    ctx: Context, board: Board, minutes: Annotated[int, param("How many minutes before", 60, ge=0, le=10_080)] = 60
+    ctx: Context, board: Board, minutes: Annotated[int, param("Minutes before", 60, ge=0, le=10_080)] = 60
 ) -> Events[Card]:
-    """A card of a board that is not done is due, or will be soon."""
+    """Runs when a card that isn't done is due, or a number of minutes before."""
     query = {"filter": "visible", "fields": "name,due,dueComplete,url"}
     now, ahead = datetime.now(UTC), timedelta(minutes=minutes)
     # https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-cards-get
@@ -164,9 +164,9 @@ async def create_card(
     ctx: Context,
     board: Board,
     list: List,
-    name: Annotated[str, param("Its title", "Write the report", max_length=16_384)],
-    text: Annotated[str, param("Its description", "With figures.", max_length=16_384)] = "",
-    due: Annotated[datetime | None, param("When it is due", "2026-11-23T09:00:00Z")] = None,
+    name: Annotated[str, param("Title", "Write the report", max_length=16_384)],
+    text: Annotated[str, param("Description", "With figures.", max_length=16_384)] = "",
+    due: Annotated[datetime | None, param("Due date", "2026-11-23T09:00:00Z")] = None,
 ) -> Card:
     """Create a card at the end of a list."""
     body = {"idList": list, "name": name, "desc": text, "pos": "bottom"} | without_blanks(due=due and due.isoformat())
@@ -184,7 +184,7 @@ async def comment_on_card(
 
 @service.reaction("Move a card to a list")
 async def move_card(ctx: Context, board: Board, list: List, card: CardId) -> Card:
-    """Move a card to the end of a list, of the same board or another."""
+    """Move a card to the end of a list on the same board or another."""
     return await _update(ctx, card, {"idList": list, "idBoard": board, "pos": "bottom"})
 
 

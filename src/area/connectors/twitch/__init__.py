@@ -31,7 +31,7 @@ TOO_FAST = {"msg_ratelimit", "msg_slowmode"}  # https://dev.twitch.tv/docs/irc/m
 service = Service(
     "twitch",
     "Twitch",
-    "Streams that begin, followers, clips and videos; messages, announcements, clips and titles.",
+    "React to streams, followers, clips and videos; send messages and announcements, create clips and change the title.",
     docs="https://dev.twitch.tv/docs/api/reference",
     base_url="https://api.twitch.tv/helix",
     # https://dev.twitch.tv/docs/api/guide#pagination
@@ -55,91 +55,90 @@ service = Service(
     ),
 )
 
-Channel = Annotated[
-    str, param("Name of the channel, as in its address", "twitchdev", pick="channels", pattern=r"^\w{1,25}$")
-]
-Text = Annotated[str, param("What to say", "Hello, chat!", min_length=1, max_length=500)]
+Channel = Annotated[str, param("Channel name, as in its URL", "twitchdev", pick="channels", pattern=r"^\w{1,25}$")]
+Text = Annotated[str, param("Text", "Hello, chat!", min_length=1, max_length=500)]
 Colors = Literal["primary", "blue", "green", "orange", "purple"]
 Color = Annotated[Colors, param("Colour; primary is the channel's own", "purple")]
 
 
 class Stream(Output):
-    id: str = output("id", "Its id", "40952121085")
-    channel: str = output("user_login", "Name of the channel, as in its address", "twitchdev")
-    name: str = output("user_name", "Name of the channel, as it is shown", "TwitchDev")
-    title: str = output("title", "Its title", "Speedrun")
-    category: str = output("game_name", "Its category or game", "Chess", "")
-    url: str = composed("https://www.twitch.tv/{user_login}", "Its address", "https://www.twitch.tv/twitchdev")
-    started_at: datetime = output("started_at", "When it began", "2026-11-23T09:00:00Z")
+    id: str = output("id", "ID", "40952121085")
+    channel: str = output("user_login", "Channel name, as in its URL", "twitchdev")
+    name: str = output("user_name", "Display name of the channel", "TwitchDev")
+    title: str = output("title", "Title", "Speedrun")
+    category: str = output("game_name", "Category or game", "Chess", "")
+    url: str = composed("https://www.twitch.tv/{user_login}", "URL", "https://www.twitch.tv/twitchdev")
+    started_at: datetime = output("started_at", "Start time", "2026-11-23T09:00:00Z")
 
 
 class Follower(Output):
-    id: str = output("user_id", "Their id", "141981764")
-    login: str = output("user_login", "Their name, as in their address", "ada_l")
-    name: str = output("user_name", "Their name, as it is shown", "Ada_L")
-    followed_at: datetime = output("followed_at", "Since when", "2026-11-23T09:00:00Z")
+    id: str = output("user_id", "User ID", "141981764")
+    login: str = output("user_login", "Username, as in their URL", "ada_l")
+    name: str = output("user_name", "Display name", "Ada_L")
+    followed_at: datetime = output("followed_at", "Start date", "2026-11-23T09:00:00Z")
 
 
 class Clip(Output):
-    id: str = output("id", "Its id", "AwkwardHelplessSalamanderSwiftRage")
-    title: str = output("title", "Its title", "What a move")
-    creator: str = output("creator_name", "Who made it", "Ada_L", "")
-    url: str = output("url", "Its address", "https://clips.twitch.tv/AwkwardHelplessSalamanderSwiftRage")
-    created_at: datetime = output("created_at", "When it was made", "2026-11-23T09:00:00Z")
+    id: str = output("id", "ID", "AwkwardHelplessSalamanderSwiftRage")
+    title: str = output("title", "Title", "What a move")
+    creator: str = output("creator_name", "Creator", "Ada_L", "")
+    url: str = output("url", "URL", "https://clips.twitch.tv/AwkwardHelplessSalamanderSwiftRage")
+    created_at: datetime = output("created_at", "Date created", "2026-11-23T09:00:00Z")
 
 
 class Video(Output):
-    id: str = output("id", "Its id", "335921245")
-    title: str = output("title", "Its title", "Speedrun")
-    type: str = output("type", "archive, highlight or upload", "archive")
-    duration: str = output("duration", "How long it is", "3m21s", "")
-    url: str = output("url", "Its address", "https://www.twitch.tv/videos/335921245")
-    published_at: datetime = output("published_at", "When it was published", "2026-11-23T09:00:00Z")
+    id: str = output("id", "ID", "335921245")
+    title: str = output("title", "Title", "Speedrun")
+    type: str = output("type", "Type: archive, highlight or upload", "archive")
+    duration: str = output("duration", "Duration", "3m21s", "")
+    url: str = output("url", "URL", "https://www.twitch.tv/videos/335921245")
+    published_at: datetime = output("published_at", "Date published", "2026-11-23T09:00:00Z")
 
 
 class Sent(Output):
-    id: str = output("message_id", "Its id", "abc-123-def")
+    id: str = output("message_id", "ID", "abc-123-def")
 
 
 class Clipped(Output):
-    id: str = output("id", "Its id", "AwkwardHelplessSalamanderSwiftRage")
-    url: str = composed("https://clips.twitch.tv/{id}", "Its address", "https://clips.twitch.tv/AwkwardHelpless")
-    edit_url: str = output("edit_url", "Where it can be edited", "https://clips.twitch.tv/AwkwardHelpless/edit")
+    id: str = output("id", "ID", "AwkwardHelplessSalamanderSwiftRage")
+    url: str = composed("https://clips.twitch.tv/{id}", "URL", "https://clips.twitch.tv/AwkwardHelpless")
+    edit_url: str = output("edit_url", "URL to edit it", "https://clips.twitch.tv/AwkwardHelpless/edit")
 
 
-@service.poll("A channel goes live", every=OFTEN, scopes=FOLLOWED, hint=hints.online)
+@service.poll("Channel goes live", every=OFTEN, scopes=FOLLOWED, hint=hints.online)
 def stream_started(ctx: Context, channel: Channel) -> Events[Stream]:
+    """Runs when a channel goes live."""
     # https://dev.twitch.tv/docs/api/reference#get-streams; undated: a stream is seen some time after it began
     return new_events(ctx.http.rows("/streams", Stream, params={"user_login": channel}))
 
 
-@service.poll("A channel that you follow goes live", every=OFTEN, scopes=FOLLOWED)
+@service.poll("Followed channel goes live", every=OFTEN, scopes=FOLLOWED)
 async def followed_stream_started(ctx: Context) -> Events[Stream]:
-    """Any channel that you follow goes live."""
+    """Runs when any channel you follow goes live."""
     # https://dev.twitch.tv/docs/api/reference#get-followed-streams
     return new_events(ctx.http.rows("/streams/followed", Stream, params={"user_id": await _known(ctx)}))
 
 
-@service.poll("Somebody follows you", every=OFTEN, scopes=FOLLOWERS, hint=hints.follow, newest_first=True)
+@service.poll("New follower", every=OFTEN, scopes=FOLLOWERS, hint=hints.follow, newest_first=True)
 async def follower_gained(ctx: Context) -> Events[Follower]:
-    """Somebody begins to follow your channel."""
+    """Runs when somebody follows your channel."""
     query = {"broadcaster_id": await _known(ctx)}
     # https://dev.twitch.tv/docs/api/reference#get-channel-followers
     return new_events(ctx.http.rows("/channels/followers", Follower, params=query), "{id} {followed_at}", "followed_at")
 
 
-@service.poll("A clip is made", every=SOMETIMES, scopes=FOLLOWED)
+@service.poll("New clip", every=SOMETIMES, scopes=FOLLOWED)
 async def clip_created(ctx: Context, channel: Channel, since: datetime) -> Events[Clip]:
-    """Somebody makes a clip of a channel."""
+    """Runs when somebody clips a channel."""
     query = {"broadcaster_id": await _known(ctx, channel), "started_at": f"{since:%Y-%m-%dT%H:%M:00Z}"}
     query["ended_at"] = f"{datetime.now(UTC) + OFTEN:%Y-%m-%dT%H:%M:00Z}"
     # https://dev.twitch.tv/docs/api/reference#get-clips: the most seen first, and seconds do not count
     return new_events(ctx.http.rows("/clips", Clip, params=query), at="created_at")
 
 
-@service.poll("A video is published", every=SOMETIMES, scopes=FOLLOWED)
+@service.poll("New video", every=SOMETIMES, scopes=FOLLOWED)
 async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
-    """A channel has a new video: an upload, a highlight, or a stream that is being recorded."""
+    """Runs when a channel has a new video: an upload, a highlight, or a stream being recorded."""
     query = {"user_id": await _known(ctx, channel), "sort": "time", "first": "20"}
     # https://dev.twitch.tv/docs/api/reference#get-videos
     return new_events(ctx.http.rows("/videos", Video, pages=Pages("data", most=1), params=query), at="published_at")
@@ -147,7 +146,7 @@ async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
 
 @service.reaction("Send a chat message", on_crash="fail", scopes=("user:write:chat", *FOLLOWED))
 async def send_message(ctx: Context, channel: Channel, text: Text) -> Sent:
-    """Send a message to the chat of a channel."""
+    """Send a message to a channel's chat."""
     body = {"broadcaster_id": await user_id(ctx, channel), "sender_id": await user_id(ctx), "message": text}
     # https://dev.twitch.tv/docs/api/reference#send-chat-message
     sent = await ctx.http.post("/chat/messages", dict[str, Any], at="data.0", json=body)
@@ -160,7 +159,7 @@ async def send_message(ctx: Context, channel: Channel, text: Text) -> Sent:
 
 @service.reaction("Make an announcement", on_crash="fail", scopes=("moderator:manage:announcements", *FOLLOWED))
 async def announce(ctx: Context, channel: Channel, text: Text, color: Color = "primary") -> None:
-    """Announce something in the chat of your channel, or of one that you moderate."""
+    """Post an announcement in the chat of your channel or one you moderate."""
     query = {"broadcaster_id": await user_id(ctx, channel), "moderator_id": await user_id(ctx)}
     # https://dev.twitch.tv/docs/api/reference#send-chat-announcement
     await ctx.http.call("POST", "/chat/announcements", params=query, json={"message": text, "color": color})
@@ -168,18 +167,18 @@ async def announce(ctx: Context, channel: Channel, text: Text, color: Color = "p
 
 @service.reaction("Create a clip", on_crash="fail", scopes=("clips:edit", *FOLLOWED))
 async def create_clip(ctx: Context, channel: Channel) -> Clipped:
-    """Make a clip of what a channel shows right now. It has to be live."""
+    """Create a clip of a channel. It must be live."""
     # https://dev.twitch.tv/docs/api/reference#create-clip
     return await ctx.http.post("/clips", Clipped, at="data.0", params={"broadcaster_id": await user_id(ctx, channel)})
 
 
-@service.reaction("Change the title of your stream", scopes=("channel:manage:broadcast",))
+@service.reaction("Change your stream's title", scopes=("channel:manage:broadcast",))
 async def update_channel(
     ctx: Context,
-    title: Annotated[str, param("Title of the stream", "Speedrun", min_length=1, max_length=140)],
-    category: Annotated[str, param("Category or game by its exact name; empty: as it is", "Chess")] = "",
+    title: Annotated[str, param("Stream title", "Speedrun", min_length=1, max_length=140)],
+    category: Annotated[str, param("Exact name of the category or game; unchanged if empty", "Chess")] = "",
 ) -> None:
-    """Change the title of your channel's stream, and its category."""
+    """Change your stream's title and, if given, its category."""
     body = {"title": title}
     if category:
         # https://dev.twitch.tv/docs/api/reference#get-games

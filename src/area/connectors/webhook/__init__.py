@@ -30,7 +30,7 @@ LEFT_OUT = frozenset({"cookie", "authorization", "proxy-authorization"})
 service = Service(
     "webhook",
     "Webhook",
-    "Starts an AREA when any program sends a request to an address made for it.",
+    "Run an AREA when any program sends a request to its webhook URL.",
     quality="verified",
 )
 
@@ -46,19 +46,19 @@ class Incoming(Form):
 
     pick: Annotated[
         JmesPath | None,
-        param("JMESPath of a part of the body, which becomes the value `picked`", "order.items[0].sku"),
+        param("JMESPath of a part of the body, available as `picked`", "order.items[0].sku"),
     ] = None
     signature: Annotated[
         Literal["none", "hmac_sha256", "standard_webhooks"],
-        param("How the sender signs; none: knowing the address is enough", "hmac_sha256"),
+        param("How the sender signs requests; with none, knowing the URL is enough", "hmac_sha256"),
     ] = "none"
     secret: Annotated[
-        SecretStr | None, param("Secret that the sender signs with", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        SecretStr | None, param("Secret the sender signs with", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     ] = None
     signature_header: Annotated[
         str,
         AfterValidator(_header_name),
-        param("Header that holds the signature (hmac_sha256)", "X-Hub-Signature-256", max_length=100),
+        param("Header with the signature (hmac_sha256)", "X-Hub-Signature-256", max_length=100),
     ] = "X-Signature-256"
 
     @model_validator(mode="after")
@@ -71,18 +71,18 @@ class Incoming(Form):
 class Received(Output):
     body: Any = output(
         "body",
-        "The body: parsed JSON, a form as an object, text, binary as base64; null if empty",
+        "Body: parsed JSON, form fields as an object, text, or binary as base64; null if empty",
         {"order": {"id": 42}},
         None,
     )
     headers: dict[str, str] = output(
         "headers",
-        "The headers, names in lower case, without cookies and passwords",
+        "Headers, with lower-case names and without cookies and passwords",
         {"content-type": "application/json"},
     )
-    query: dict[str, str] = output("query", "The parameters in the address, after ?", {"source": "shop"})
-    method: str = output("method", "The HTTP method", "POST")
-    picked: Any = output("picked", "What `pick` selects; null if it finds nothing", "SKU-1", None)
+    query: dict[str, str] = output("query", "Query parameters", {"source": "shop"})
+    method: str = output("method", "HTTP method", "POST")
+    picked: Any = output("picked", "The part selected by `pick`; null if nothing matches", "SKU-1", None)
 
 
 _standard_webhooks = standard_webhooks()
@@ -102,13 +102,13 @@ def _check(request: Request, _secret: str, params: BaseModel) -> None:
 
 
 @service.webhook(
-    "A request arrives",
+    "New request",
     verify=Verify("as the AREA says", _check, 'With the signature "none", the unguessable address is all the proof.'),
 )
 async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:
-    """Someone sends a request, of any method, to the address of the AREA.
+    """Runs for each request, of any method, to the AREA's webhook URL.
 
-    Each request is an event of its own, unless it names itself with `Idempotency-Key` or `webhook-id`: one name fires once.
+    Requests with an `Idempotency-Key` or `webhook-id` header run once per key; all others run every time.
     """
     headers = dict(request.headers)
     body = read(request.body, headers.get("content-type", ""))

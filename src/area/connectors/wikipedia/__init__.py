@@ -44,7 +44,7 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
 service = Service(
     "wikipedia",
     "Wikipedia",
-    "Edits, recent changes, categories and the article of the day, in any language.",
+    "React to edits, recent changes, categories and featured articles, in any language.",
     docs="https://www.mediawiki.org/wiki/API:Main_page",
     hosts=("*.wikipedia.org",),
     # who asks, as https://foundation.wikimedia.org/wiki/Policy:User-Agent_policy wants it
@@ -54,12 +54,12 @@ service = Service(
     refusal=_refusal,
 )
 
-CODE = param("Language of the Wikipedia, as in its address", "fr", pattern=r"^[a-z]{2,}(-[a-z]+)*$", max_length=20)
+CODE = param("Language of the Wikipedia, as in its URL", "fr", pattern=r"^[a-z]{2,}(-[a-z]+)*$", max_length=20)
 In = Annotated[str, CODE]
-Title = Annotated[str, param("Title of the page", "Ada Lovelace", pattern=NAME, max_length=255)]
-User = Annotated[str, param("Name of the user, or an address", "Jimbo Wales", pattern=NAME, max_length=255)]
-Category = Annotated[str, param("Name of the category", "Physics", pattern=NAME, max_length=255)]
-WORDS = "Words that all have to be in the title or the summary of the edit"
+Title = Annotated[str, param("Page title", "Ada Lovelace", pattern=NAME, max_length=255)]
+User = Annotated[str, param("Username or IP address", "Jimbo Wales", pattern=NAME, max_length=255)]
+Category = Annotated[str, param("Category name", "Physics", pattern=NAME, max_length=255)]
+WORDS = "Words that must all appear in the title or edit summary"
 Words = Annotated[str, param(WORDS, "#100womendays", min_length=2, max_length=200)]
 Kind = Annotated[Literal["any", "edit", "new"], param("Edits, new articles, or any", "new")]
 Rows = AsyncIterator[Any]
@@ -67,48 +67,50 @@ DIFF = "https://{language}.wikipedia.org/wiki/Special:Diff/{revid}"
 
 
 class Edit(Output):
-    id: str = composed("{revid}", "Number of the revision", "833218500")
-    title: str = output("title", "Title of the page", "Ada Lovelace")
-    url: str = output("url", "Address of the page", "https://en.wikipedia.org/wiki/Ada_Lovelace")
-    diff_url: str = composed(DIFF, "What was changed", "https://en.wikipedia.org/wiki/Special:Diff/833218500")
-    user: str = output("user", "Who did it; empty if that is hidden", "Jimbo Wales", "")
+    id: str = composed("{revid}", "Revision ID", "833218500")
+    title: str = output("title", "Page title", "Ada Lovelace")
+    url: str = output("url", "URL of the page", "https://en.wikipedia.org/wiki/Ada_Lovelace")
+    diff_url: str = composed(DIFF, "URL of the change", "https://en.wikipedia.org/wiki/Special:Diff/833218500")
+    user: str = output("user", "Author; empty if hidden", "Jimbo Wales", "")
     comment: str = output("comment", "Summary; empty if there is none", "/* Early life */ a source", "")
     minor: bool = output("minor", "Whether it is marked as minor", False, False)
     new: bool = output("new", "Whether it created the page", False, False)
-    size_change: int | None = output("sizediff", "By how many bytes the page grew, if known", 31, None)
-    edited_at: datetime = output("timestamp", "When it was done", "2026-11-23T09:00:00Z")
+    size_change: int | None = output("sizediff", "Change in size in bytes, if known", 31, None)
+    edited_at: datetime = output("timestamp", "Time of completion", "2026-11-23T09:00:00Z")
 
 
 class Member(Output):
-    id: str = composed("{pageid}", "Number of the page", "13570")
-    title: str = output("title", "Title of the page", "Histology")
-    url: str = output("url", "Address of the page", "https://en.wikipedia.org/wiki/Histology")
-    kind: str = output("type", "page, subcat or file", "page")
-    added_at: datetime = output("timestamp", "When it was added", "2026-11-23T09:00:00Z")
+    id: str = composed("{pageid}", "Page ID", "13570")
+    title: str = output("title", "Page title", "Histology")
+    url: str = output("url", "URL of the page", "https://en.wikipedia.org/wiki/Histology")
+    kind: str = output("type", "Type: page, subcat or file", "page")
+    added_at: datetime = output("timestamp", "Date added", "2026-11-23T09:00:00Z")
 
 
 class Article(Output):
-    date: str = output("date", "The day", "2026-11-23")
+    date: str = output("date", "Day", "2026-11-23")
     title: str = output("tfa.titles.normalized", "Title", "Ada Lovelace")
-    description: str = output("tfa.description", "What it is about, in a few words", "English mathematician", "")
-    extract: str = output("tfa.extract", "Its first sentences", "Ada Lovelace was an English mathematician.", "")
-    url: str = output(PAGE, "Address of the article", "https://en.wikipedia.org/wiki/Ada_Lovelace")
-    image: str | None = output("tfa.thumbnail.source", "Its picture", "https://upload.wikimedia.org/ada.jpg", None)
+    description: str = output("tfa.description", "Short description", "English mathematician", "")
+    extract: str = output("tfa.extract", "First sentences", "Ada Lovelace was an English mathematician.", "")
+    url: str = output(PAGE, "URL of the article", "https://en.wikipedia.org/wiki/Ada_Lovelace")
+    image: str | None = output("tfa.thumbnail.source", "Picture", "https://upload.wikimedia.org/ada.jpg", None)
 
 
 class Picture(Output):
-    date: str = output("date", "The day", "2026-11-23")
-    title: str = output("image.title", "Name of the file", "File:Moon.jpg")
-    description: str = output("image.description.text", "What it shows", "The full moon", "")
-    image: str = output("image.image.source", "Address of the picture", "https://upload.wikimedia.org/moon.jpg")
-    url: str = output("image.file_page", "Its page on Commons", "https://commons.wikimedia.org/wiki/File:Moon.jpg", "")
-    artist: str = output("image.artist.text", "Who made it", "Ada", "")
-    license: str = output("image.license.type", "Its license", "CC BY-SA 4.0", "")
+    date: str = output("date", "Day", "2026-11-23")
+    title: str = output("image.title", "File name", "File:Moon.jpg")
+    description: str = output("image.description.text", "Description", "The full moon", "")
+    image: str = output("image.image.source", "URL of the picture", "https://upload.wikimedia.org/moon.jpg")
+    url: str = output(
+        "image.file_page", "URL of its page on Commons", "https://commons.wikimedia.org/wiki/File:Moon.jpg", ""
+    )
+    artist: str = output("image.artist.text", "Creator", "Ada", "")
+    license: str = output("image.license.type", "License", "CC BY-SA 4.0", "")
 
 
-@service.poll("A page is edited", every=EVERY)
+@service.poll("Page edited", every=EVERY)
 async def page_edited(ctx: Context, since: datetime, language: In = "en", *, title: Title) -> Events[Edit]:
-    """Somebody edits a page. A title that redirects means the page that it leads to."""
+    """Runs when somebody edits a page. Redirects are followed."""
     # https://www.mediawiki.org/wiki/API:Revisions
     query = {"prop": "revisions", "titles": title, "redirects": "1", "rvprop": "ids|timestamp|flags|comment|user|size"}
     sizes: dict[Any, Any] = {0: 0}
@@ -122,19 +124,21 @@ async def page_edited(ctx: Context, since: datetime, language: In = "en", *, tit
             yield Event(edit.id, edit, edit.edited_at)
 
 
-@service.poll("A user edits", every=EVERY)
+@service.poll("Edit by a user", every=EVERY)
 def edit_by_user(ctx: Context, since: datetime, language: In = "en", *, user: User) -> Events[Edit]:
-    """A user edits any page."""
+    """Runs when a user edits any page."""
     # https://www.mediawiki.org/wiki/API:Usercontribs
     query = {"list": "usercontribs", "ucuser": user, "ucprop": "ids|title|timestamp|comment|sizediff|flags"}
     return new_events(_rows(ctx, language, "uc", since, query, Edit), at="edited_at")
 
 
-@service.poll("A change matches a search", every=EVERY)
+@service.poll("New change matching a search", every=EVERY)
 async def change_matching(
     ctx: Context, since: datetime, language: In = "en", *, words: Words, kind: Kind = "any"
 ) -> Events[Edit]:
-    """An article is edited or created, not by a bot, with all the words in its title or in the summary: hashtags too."""
+    """Runs when an article is edited or created with all the words in its title or edit summary, hashtags included.
+    Bots don't count.
+    """
     # from where the last look ended: none is left out, nor what appears up to a minute later than it is dated
     begin = datetime.fromisoformat(ctx.state.get("read", since.isoformat())) - timedelta(minutes=1)
     # https://www.mediawiki.org/wiki/API:RecentChanges
@@ -146,9 +150,9 @@ async def change_matching(
             yield Event(edit.id, edit, edit.edited_at)
 
 
-@service.poll("A page is added to a category", every=EVERY)
+@service.poll("Page added to a category", every=EVERY)
 def page_added_to_category(ctx: Context, since: datetime, language: In = "en", *, category: Category) -> Events[Member]:
-    """A page, file or subcategory is put into a category."""
+    """Runs when a page, file or subcategory is added to a category."""
     name = category.partition(":")[2].strip() if category.lower().startswith("category:") else category
     # https://www.mediawiki.org/wiki/API:Categorymembers
     query = {"list": "categorymembers", "cmtitle": f"Category:{name}", "cmsort": "timestamp", "cmdir": "asc"}
@@ -156,15 +160,15 @@ def page_added_to_category(ctx: Context, since: datetime, language: In = "en", *
     return new_events(_rows(ctx, language, "cm", since, query, Member), "{id}:{added_at}", "added_at")
 
 
-@service.poll("The article of the day", every=DAILY)
+@service.poll("Article of the day", every=DAILY)
 def article_of_the_day(ctx: Context, language: In = "en") -> Events[Article]:
-    """Each day's featured article, in languages whose Wikipedia has one."""
+    """Runs every day with the featured article, in languages whose Wikipedia has one."""
     return _of_the_day(ctx, language, "tfa", Article)
 
 
-@service.poll("The picture of the day", every=DAILY)
+@service.poll("Picture of the day", every=DAILY)
 def picture_of_the_day(ctx: Context, language: In = "en") -> Events[Picture]:
-    """Each day's featured picture of Wikimedia Commons, described in the language."""
+    """Runs every day with the featured picture of Wikimedia Commons, described in this language."""
     return _of_the_day(ctx, language, "image", Picture)
 
 

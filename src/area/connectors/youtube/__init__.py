@@ -36,7 +36,7 @@ SNIPPET = {"part": "snippet"}
 service = google.service(
     "youtube",
     "YouTube",
-    "Videos that are published, liked, put on a playlist or found, new subscribers and comments; and what you do there.",
+    "React to new, liked and found videos, playlists, subscribers and comments; rate, comment and subscribe.",
     docs="https://developers.google.com/youtube/v3/docs",
     base_url="https://youtube.googleapis.com/youtube/v3",
     pages=replace(google.PAGES, query={"maxResults": "50"}, most=20),
@@ -61,91 +61,87 @@ def _channel(given: str) -> str:
     return output[1] or output[2]
 
 
-VideoId = Annotated[str, AfterValidator(_video_id), param("Video: its ID or address", "{{id}}")]
-Channel = Annotated[
-    str, AfterValidator(_channel), param("Channel: its ID, handle or address", "@youtube", pick="channels")
-]
-Playlist = Annotated[str, param("Playlist, by its ID", "PLBCF2DAC6FFB574DE", pick="playlists", min_length=1)]
+VideoId = Annotated[str, AfterValidator(_video_id), param("Video ID or URL", "{{id}}")]
+Channel = Annotated[str, AfterValidator(_channel), param("Channel ID, handle or URL", "@youtube", pick="channels")]
+Playlist = Annotated[str, param("Playlist ID", "PLBCF2DAC6FFB574DE", pick="playlists", min_length=1)]
 
 
 class Video(Output):
-    id: str = output("contentDetails.videoId id.videoId", "ID of the video", "dQw4w9WgXcQ")
+    id: str = output("contentDetails.videoId id.videoId", "Video ID", "dQw4w9WgXcQ")
     title: str = output("snippet.title", "Title", "How it works", "")
-    description: str = output("snippet.description", "What is said of it", "In this video …", "")
+    description: str = output("snippet.description", "Description", "In this video …", "")
     channel_id: str = output(
-        "snippet.videoOwnerChannelId snippet.channelId", "ID of its channel", "UCBR8-60-B28hp2BmDPdntcQ", ""
+        "snippet.videoOwnerChannelId snippet.channelId", "Channel ID", "UCBR8-60-B28hp2BmDPdntcQ", ""
     )
-    channel_title: str = output(
-        "snippet.videoOwnerChannelTitle snippet.channelTitle", "Name of its channel", "YouTube", ""
-    )
+    channel_title: str = output("snippet.videoOwnerChannelTitle snippet.channelTitle", "Channel name", "YouTube", "")
     published_at: datetime = output(
-        "contentDetails.videoPublishedAt snippet.publishedAt", "When it was published", "2026-11-23T09:00:00Z"
+        "contentDetails.videoPublishedAt snippet.publishedAt", "Date published", "2026-11-23T09:00:00Z"
     )
     thumbnail_url: str = output(
         "snippet.thumbnails.high.url snippet.thumbnails.default.url",
-        "Address of a picture",
+        "URL of a picture",
         "https://i.ytimg.com/vi/dQw4w9WgXcQ/hq.jpg",
         "",
     )
     url: str = composed(
         "https://www.youtube.com/watch?v={contentDetails.videoId id.videoId}",
-        "Address of the video",
+        "URL of the video",
         "https://www.youtube.com/watch?v=dQw4w9WgXcQ",
     )
 
 
 class Subscriber(Output):
-    channel_id: str = output("subscriberSnippet.channelId", "ID of the channel", "UCBR8-60-B28hp2BmDPdntcQ")
-    title: str = output("subscriberSnippet.title", "Its name", "Ann", "")
-    description: str = output("subscriberSnippet.description", "What it says of itself", "Videos about bees", "")
+    channel_id: str = output("subscriberSnippet.channelId", "Channel ID", "UCBR8-60-B28hp2BmDPdntcQ")
+    title: str = output("subscriberSnippet.title", "Name", "Ann", "")
+    description: str = output("subscriberSnippet.description", "Channel description", "Videos about bees", "")
     url: str = composed(
         "https://www.youtube.com/channel/{subscriberSnippet.channelId}",
-        "Its address",
+        "URL",
         "https://www.youtube.com/channel/UCBR8-60-B28hp2BmDPdntcQ",
     )
 
 
 class Comment(Output):
-    id: str = output("id", "ID of the comment", "UgxKREWxIgDrw8w2e_Z4AaABAg")
-    text: str = output("snippet.textOriginal snippet.textDisplay", "What it says", "Great!", "")
-    author: str = output("snippet.authorDisplayName", "Who wrote it", "@ann", "")
-    video_id: str = output("snippet.videoId", "ID of the video; empty below a channel", "dQw4w9WgXcQ", "")
-    written_at: datetime = output("snippet.publishedAt", "When it was written", "2026-11-23T09:00:00Z")
+    id: str = output("id", "Comment ID", "UgxKREWxIgDrw8w2e_Z4AaABAg")
+    text: str = output("snippet.textOriginal snippet.textDisplay", "Text", "Great!", "")
+    author: str = output("snippet.authorDisplayName", "Author", "@ann", "")
+    video_id: str = output("snippet.videoId", "Video ID; empty for comments on the channel", "dQw4w9WgXcQ", "")
+    written_at: datetime = output("snippet.publishedAt", "Date written", "2026-11-23T09:00:00Z")
 
 
 class Done(Output):
-    id: str = output("id", "ID of what was made, or of the video", "UExCQ0YyREFDNkZGQjU3NERF")
+    id: str = output("id", "ID of the new item, or of the video", "UExCQ0YyREFDNkZGQjU3NERF")
 
 
-@service.poll("A video is published", every=SOON, scopes=READ, hint=hints.published)
+@service.poll("New video", every=SOON, scopes=READ, hint=hints.published)
 async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
-    """A channel publishes a video."""
+    """Runs when a channel publishes a video."""
     async for item in _items(ctx, await _related(ctx, "uploads", channel), most=50):
         video = parse(Video, item, "YouTube")
         yield Event(video.id, video, video.published_at)
 
 
-@service.poll("I like a video", every=SOON, scopes=READ)
+@service.poll("Video liked by you", every=SOON, scopes=READ)
 async def video_liked(ctx: Context) -> Events[Video]:
-    """You like a video."""
+    """Runs when you like a video."""
     async for item in _items(ctx, await _related(ctx, "likes"), most=50):
         yield _added(item)
 
 
-@service.poll("A video is put on a playlist", every=SOON, scopes=READ)
+@service.poll("Video added to a playlist", every=SOON, scopes=READ)
 async def playlist_item_added(ctx: Context, playlist: Playlist) -> Events[Video]:
-    """A video is put on a playlist, at any place of it."""
+    """Runs when a video is added anywhere in a playlist."""
     async for item in _items(ctx, playlist, most=1000):
         yield _added(item)
 
 
-@service.poll("A search finds a video", every=SELDOM, overlap=LATE, scopes=READ)
+@service.poll("New video matching a search", every=SELDOM, overlap=LATE, scopes=READ)
 async def video_found(
     ctx: Context,
     since: datetime,
     query: Annotated[str, param("Words to search for", "selfhosting -shorts", min_length=1)],
 ) -> Events[Video]:
-    """A new video fits a search."""
+    """Runs when a new video matches a search."""
     wanted = SNIPPET | {"type": "video", "order": "date", "q": query}
     wanted["publishedAfter"] = timestamp(since)
     # https://developers.google.com/youtube/v3/docs/search/list
@@ -153,18 +149,18 @@ async def video_found(
         yield Event(video.id, video, video.published_at)
 
 
-@service.poll("Somebody subscribes", every=SOON, scopes=READ)
+@service.poll("New subscriber", every=SOON, scopes=READ)
 async def subscriber_gained(ctx: Context) -> Events[Subscriber]:
-    """Somebody subscribes to your channel, whose subscriptions are public."""
+    """Runs when somebody with public subscriptions subscribes to your channel."""
     query = {"part": "snippet,subscriberSnippet", "myRecentSubscribers": "true"}
     # https://developers.google.com/youtube/v3/docs/subscriptions/list
     async for item in ctx.http.rows("/subscriptions", params=query, most=50):
         yield Event(str(item.get("id")), parse(Subscriber, item, "YouTube"), _at(item))
 
 
-@service.poll("A comment is written", every=SOON, scopes=TALK)
+@service.poll("New comment on an issue", every=SOON, scopes=TALK)
 async def comment_written(ctx: Context, channel: Channel) -> Events[Comment]:
-    """Somebody comments on a channel or one of its videos. Answers to comments do not count."""
+    """Runs when somebody comments on a channel or one of its videos. Replies don't count."""
     known = ctx.state.get("channel") or (await _found(ctx, channel, "id")).get("id")
     ctx.state["channel"] = known
     query = SNIPPET | {"allThreadsRelatedToChannelId": known, "textFormat": "plainText", "maxResults": "100"}
@@ -174,9 +170,9 @@ async def comment_written(ctx: Context, channel: Channel) -> Events[Comment]:
         yield Event(comment.id, comment, comment.written_at)
 
 
-@service.reaction("Put a video on a playlist", scopes=WRITE)
+@service.reaction("Add a video to a playlist", scopes=WRITE)
 async def add_to_playlist(ctx: Context, playlist: Playlist, video: VideoId) -> Done:
-    """Put a video on a playlist, unless it is on it already."""
+    """Add a video to a playlist. Succeeds if it is already there."""
     query = {"part": "id", "playlistId": playlist, "videoId": video}
     # https://developers.google.com/youtube/v3/docs/playlistItems/list
     async for there in ctx.http.rows("/playlistItems", Done, params=query):
@@ -190,9 +186,9 @@ async def add_to_playlist(ctx: Context, playlist: Playlist, video: VideoId) -> D
 async def rate_video(
     ctx: Context,
     video: VideoId,
-    rating: Annotated[Literal["like", "dislike", "none"], param("Rating; none takes it back", "like")] = "like",
+    rating: Annotated[Literal["like", "dislike", "none"], param("Rating; none removes it", "like")] = "like",
 ) -> Done:
-    """Like a video, dislike it, or take that back."""
+    """Like or dislike a video, or remove your rating."""
     # https://developers.google.com/youtube/v3/docs/videos/rate
     await ctx.http.call("POST", "/videos/rate", params={"id": video, "rating": rating})
     return Done(id=video)
@@ -202,9 +198,9 @@ async def rate_video(
 async def comment_on_video(
     ctx: Context,
     video: VideoId,
-    text: Annotated[str, param("What to say", "Thank you!", min_length=1, max_length=10_000)],
+    text: Annotated[str, param("Text", "Thank you!", min_length=1, max_length=10_000)],
 ) -> Comment:
-    """Write a comment below a video."""
+    """Comment on a video."""
     body = {"snippet": {"videoId": video, "topLevelComment": {"snippet": {"textOriginal": text}}}}
     # https://developers.google.com/youtube/v3/docs/commentThreads/insert
     return await ctx.http.post("/commentThreads", Comment, at="snippet.topLevelComment", params=SNIPPET, json=body)
@@ -212,7 +208,7 @@ async def comment_on_video(
 
 @service.reaction("Subscribe to a channel", scopes=WRITE)
 async def subscribe(ctx: Context, channel: Channel) -> Done:
-    """Subscribe to a channel, unless you do already."""
+    """Subscribe to a channel. Succeeds if you already do."""
     known = str((await _found(ctx, channel, "id")).get("id"))
     query = {"part": "id", "mine": "true", "forChannelId": known}
     async for there in ctx.http.rows("/subscriptions", Done, params=query):
