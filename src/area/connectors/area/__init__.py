@@ -50,15 +50,15 @@ async def _troubles(failures: AsyncIterator[Failure], area_id: int | None) -> Ev
 
 @service.poll("AREA failed", every=timedelta(seconds=10))
 def area_failed(ctx: Context, since: datetime, area_id: Which = None) -> Events[Trouble]:
-    """Runs when a run of one of your AREAs has failed and will not be retried. Failures of AREAs started by this one
-    are ignored, to prevent loops.
+    """Triggers when a run of one of your AREAs has failed and will not be retried. Failures of AREAs started by this
+    one are ignored, to prevent loops.
     """
     return _troubles(ctx.platform.failures(since), area_id)
 
 
 @service.poll("AREA switched off automatically", every=timedelta(seconds=30))
 def area_switched_off(ctx: Context, since: datetime, area_id: Which = None) -> Events[Trouble]:
-    """Runs when one of your AREAs is switched off after failing too many times in a row."""
+    """Triggers when one of your AREAs is switched off after failing too many times in a row."""
     return _troubles(ctx.platform.switched_off(since), area_id)
 
 

@@ -88,7 +88,7 @@ class Made(Output):
 async def post_published(
     ctx: Context, since: datetime, actor: Actor, *, replies: Replies = False, reposts: Reposts = False
 ) -> Events[Post]:
-    """Runs for each new post by an account."""
+    """Triggers for each new post by an account."""
     query = {"actor": actor.removeprefix("@"), "filter": f"posts_{'with' if replies else 'no'}_replies"}
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-author-feed
     async for row in _pages(ctx, "app.bsky.feed.getAuthorFeed", "feed", since, query):
@@ -102,7 +102,7 @@ async def post_published(
 
 @service.poll("New post matching a search", every=EVERY, overlap=timedelta(minutes=30))
 async def post_found(ctx: Context, since: datetime, query: Query) -> Events[Post]:
-    """Runs for each new post that matches a search for words, a hashtag or a link."""
+    """Triggers for each new post that matches a search for words, a hashtag or a link."""
     # https://docs.bsky.app/docs/api/app-bsky-feed-search-posts
     async for row in _pages(ctx, "app.bsky.feed.searchPosts", "posts", since, {"q": query, "sort": "latest"}):
         yield Event(row["uri"], _post(row), _time(row))
@@ -110,7 +110,7 @@ async def post_found(ctx: Context, since: datetime, query: Query) -> Events[Post
 
 @service.poll("New notification", every=EVERY)
 async def notification_received(ctx: Context, since: datetime, reason: Reason = "any") -> Events[Notification]:
-    """Runs when somebody mentions, likes, reposts or quotes you, replies to you or follows you."""
+    """Triggers when someone mentions, likes, reposts or quotes you, replies to you or follows you."""
     query: dict[str, str] = {} if reason == "any" else {"reasons": reason}
     # https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications
     async for row in _pages(ctx, "app.bsky.notification.listNotifications", "notifications", since, query):
@@ -120,7 +120,7 @@ async def notification_received(ctx: Context, since: datetime, reason: Reason = 
 
 @service.poll("Post liked by you", every=EVERY)
 async def post_liked(ctx: Context) -> Events[Post]:
-    """Runs for each post you like."""
+    """Triggers for each post you like."""
     query = {"actor": await whose(ctx), "limit": "100"}
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-actor-likes
     for row in reversed((await call(ctx, "GET", "app.bsky.feed.getActorLikes", params=query))["feed"]):

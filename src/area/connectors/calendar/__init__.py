@@ -62,7 +62,7 @@ class Starting(Output):
 
 @service.poll("Calendar event starts", every=timedelta(minutes=1))
 async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Events[Starting]:
-    """Runs when an event starts, or a few minutes before; once for each occurrence of a recurring event.
+    """Triggers when an event starts, or a few minutes before; once for each occurrence of a recurring event.
 
     The calendar is fetched every five minutes. Events of the next 24 hours are stored, so they run on time between
     fetches, after a restart and while the calendar's server is down.

@@ -117,7 +117,7 @@ class Thread(Output):
 async def message_posted(
     ctx: Context, server: Server, channel: Channel, since: datetime, *, bots: Bots = False
 ) -> Events[Message]:
-    """Runs for each new message in a channel the bot can read."""
+    """Triggers for each new message in a channel the bot can read."""
     # https://docs.discord.com/developers/resources/message#get-channel-messages
     async for row in ctx.http.rows(f"/channels/{channel}/messages", pages=_after(100, begin=_snowflake(since))):
         if row["type"] in SPOKEN and (bots or not (row["author"].get("bot") or row.get("webhook_id"))):
@@ -126,7 +126,7 @@ async def message_posted(
 
 @service.poll("New server member", every=timedelta(minutes=5))
 async def member_joined(ctx: Context, server: Server) -> Events[Person]:
-    """Runs for each new member of a server, except bots. The bot needs the Server Members Intent."""
+    """Triggers for each new member of a server, except bots. The bot needs the Server Members Intent."""
     # https://docs.discord.com/developers/resources/guild#list-guild-members
     async for row in ctx.http.rows(f"/guilds/{server}/members", pages=_after(1000, "user.id")):
         if not row["user"].get("bot"):
@@ -138,7 +138,7 @@ async def member_joined(ctx: Context, server: Server) -> Events[Person]:
 async def reaction_added(
     ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji
 ) -> Events[Person]:
-    """Runs for each person who reacts to a message with an emoji, for example to give them a role."""
+    """Triggers for each person who reacts to a message with an emoji, for example to give them a role."""
     # https://docs.discord.com/developers/resources/message#get-reactions
     async for person in ctx.http.rows(_reactions(channel, message, emoji), Person, pages=_after(100)):
         yield Event(person.id, person)
@@ -146,7 +146,7 @@ async def reaction_added(
 
 @service.poll("New thread", every=timedelta(minutes=2))
 async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
-    """Runs for each new thread or forum post the bot can see on a server."""
+    """Triggers for each new thread or forum post the bot can see on a server."""
     # https://docs.discord.com/developers/resources/guild#list-active-guild-threads
     for thread in await ctx.http.get(f"/guilds/{server}/threads/active", list[Thread], at="threads"):
         yield Event(thread.id, thread, _time(thread.id))
@@ -164,7 +164,7 @@ async def send_message(ctx: Context, server: Server, channel: Channel, text: Tex
 
 @service.reaction("Send a direct message")
 async def send_direct_message(ctx: Context, user: User, text: Words) -> Made:
-    """Send a message to somebody who shares a server with the bot and accepts direct messages from its members."""
+    """Send a message to someone who shares a server with the bot and accepts direct messages from its members."""
     # https://docs.discord.com/developers/resources/user#create-dm
     opened = await ctx.http.post("/users/@me/channels", Made, json={"recipient_id": user})
     return await ctx.http.post(f"/channels/{opened.id}/messages", Made, json=_said(ctx, text))

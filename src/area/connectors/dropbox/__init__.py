@@ -88,8 +88,8 @@ class Link(Output):
 
 @service.poll("New file", every=EVERY, scopes=READ)
 async def file_added(ctx: Context, folder: Folder = "") -> Events[File]:
-    """Runs when a file is added to a folder or one of its subfolders. A file moved there counts only if it has never
-    been edited.
+    """Triggers when a file is added to a folder or one of its subfolders. A file moved there counts only if it has
+    never been edited.
     """
     async for file in _changed(ctx, folder):
         wanted = {"path": file.id, "mode": "id", "limit": 2}
@@ -102,7 +102,7 @@ async def file_added(ctx: Context, folder: Folder = "") -> Events[File]:
 
 @service.poll("File added or changed", every=EVERY, scopes=READ)
 async def file_changed(ctx: Context, folder: Folder = "") -> Events[File]:
-    """Runs when a file in a folder or one of its subfolders is added, edited or moved."""
+    """Triggers when a file in a folder or one of its subfolders is added, edited or moved."""
     return new_events(_changed(ctx, folder), "{path}@{rev}")
 
 

@@ -123,7 +123,7 @@ async def new_email(
     sender_contains: Annotated[str | None, param(SENDER, "@example.com")] = None,
     subject_contains: Annotated[str | None, param("Only e-mails whose subject contains this text", "invoice")] = None,
 ) -> Events[Mail]:
-    """Runs for each new e-mail in a folder: within seconds if the server supports push (IMAP IDLE), else every
+    """Triggers for each new e-mail in a folder: within seconds if the server supports push (IMAP IDLE), else every
     minute.
 
     The e-mail is not marked as read. Attachments are listed, not downloaded.

@@ -93,26 +93,26 @@ def new_issue(
     repository: Repository,
     label: Annotated[str, param("Only issues with this label", "bug", pick="labels")] = "",
 ) -> Events[told.Issue]:
-    """Runs when an issue is opened in a repository or, if you choose a label, when an issue gets that label."""
+    """Triggers when an issue is opened in a repository or, if you choose a label, when an issue gets that label."""
     body = brought(request, "issues", "labeled" if label else "opened")
     return delivered(request, told.Issue, body if body and label in ("", body.get("label", {}).get("name")) else None)
 
 
 @webhook("New comment", "issue_comment")
 def new_comment(request: Request, repository: Repository) -> Events[told.Comment]:
-    """Runs when somebody comments on an issue or pull request."""
+    """Triggers when someone comments on an issue or pull request."""
     return delivered(request, told.Comment, brought(request, "issue_comment", "created"))
 
 
 @webhook("New pull request", "pull_request")
 def new_pull_request(request: Request, repository: Repository) -> Events[told.PullRequest]:
-    """Runs when a pull request is opened in a repository."""
+    """Triggers when a pull request is opened in a repository."""
     return delivered(request, told.PullRequest, brought(request, "pull_request", "opened"))
 
 
 @webhook("Pull request merged", "pull_request")
 def pull_request_merged(request: Request, repository: Repository) -> Events[told.PullRequest]:
-    """Runs when a pull request is merged, but not when it is closed without merging."""
+    """Triggers when a pull request is merged, but not when it is closed without merging."""
     body = brought(request, "pull_request", "closed")
     return delivered(request, told.PullRequest, body if lookup("pull_request.merged", body) else None)
 
@@ -121,7 +121,7 @@ def pull_request_merged(request: Request, repository: Repository) -> Events[told
 def new_push(
     request: Request, repository: Repository, branch: Annotated[Branch, param("Only pushes to this branch")] = ""
 ) -> Events[told.Push]:
-    """Runs when commits are pushed to a branch. Tags and deleted branches are ignored."""
+    """Triggers when commits are pushed to a branch. Tags and deleted branches are ignored."""
     body = brought(request, "push") or {}
     ref = "" if body.get("deleted") else str(body.get("ref", ""))
     pushed = ref.startswith("refs/heads/") and branch in ("", ref.removeprefix("refs/heads/"))
@@ -130,13 +130,13 @@ def new_push(
 
 @webhook("New release", "release")
 def new_release(request: Request, repository: Repository) -> Events[told.Release]:
-    """Runs when a release or pre-release is published."""
+    """Triggers when a release or pre-release is published."""
     return delivered(request, told.Release, brought(request, "release", "published"))
 
 
 @webhook("New star", "star")
 def new_star(request: Request, repository: Repository) -> Events[told.Star]:
-    """Runs when somebody stars a repository."""
+    """Triggers when someone stars a repository."""
     return delivered(request, told.Star, brought(request, "star", "created"))
 
 
@@ -144,8 +144,8 @@ def new_star(request: Request, repository: Repository) -> Events[told.Star]:
 async def new_notification(
     ctx: Context, since: datetime, reason: Annotated[Reason, param("Reason for the notification", "mention")] = "any"
 ) -> Events[told.Notification]:
-    """Runs when you get a notification: you are mentioned, assigned or asked for a review, or something you watch is
-    updated.
+    """Triggers when you get a notification: you are mentioned, assigned or asked for a review, or something you
+    watch is updated.
     """
     query = {"all": "true", "per_page": "50"}
     # https://docs.github.com/rest/activity/notifications#list-notifications-for-the-authenticated-user
@@ -166,7 +166,7 @@ async def new_notification(
 async def new_repository(
     ctx: Context, username: Annotated[str, param("User's login", "octocat", pattern=r"^[\w-]+$")]
 ) -> Events[told.NewRepository]:
-    """Runs when a user creates or forks a public repository."""
+    """Triggers when a user creates or forks a public repository."""
     newest = {"sort": "created", "direction": "desc", "per_page": "50"}
     # https://docs.github.com/rest/repos/repos#list-repositories-for-a-user
     answer = await ctx.http.get_if_changed(f"/users/{username}/repos", ctx.state, params=newest)

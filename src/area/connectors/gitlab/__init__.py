@@ -175,10 +175,10 @@ async def delivered(request: Request, kind: type[Told], body: dict[str, Any] | N
 
 
 @service.webhooks(
-    ("new_issue", "issue open", Issue, "New issue", "Runs when an issue is opened in a project. Confidential issues are ignored."),
-    ("issue_closed", "issue close", Issue, "Issue closed", "Runs when an issue in a project is closed."),
-    ("new_merge_request", "merge_request open", MergeRequest, "New merge request", "Runs when a merge request is opened in a project."),
-    ("merge_request_merged", "merge_request merge", MergeRequest, "Merge request merged", "Runs when a merge request in a project is merged."),
+    ("new_issue", "issue open", Issue, "New issue", "Triggers when an issue is opened in a project. Confidential issues are ignored."),
+    ("issue_closed", "issue close", Issue, "Issue closed", "Triggers when an issue in a project is closed."),
+    ("new_merge_request", "merge_request open", MergeRequest, "New merge request", "Triggers when a merge request is opened in a project."),
+    ("merge_request_merged", "merge_request merge", MergeRequest, "Merge request merged", "Triggers when a merge request in a project is merged."),
     verify=SIGNED,
     scopes=WRITE,
 )  # fmt: skip
@@ -193,7 +193,7 @@ for _action, _values in changed.each:
 
 @webhook("New comment", "note_events")
 def new_comment(request: Request, project: Project) -> Events[Note]:
-    """Runs when somebody comments on an issue, merge request, commit or snippet."""
+    """Triggers when someone comments on an issue, merge request, commit or snippet."""
     body = brought(request, "note")
     new = body and body["object_attributes"].get("action", "create") == "create"  # before 16.11 edits were not sent
     return delivered(request, Note, body if new else None)
@@ -203,7 +203,7 @@ def new_comment(request: Request, project: Project) -> Events[Note]:
 def pipeline_ended(
     request: Request, project: Project, status: Annotated[Ends, param("Result", "failed")] = "any"
 ) -> Events[Pipeline]:
-    """Runs when a pipeline in a project succeeds, fails or is canceled."""
+    """Triggers when a pipeline in a project succeeds, fails or is canceled."""
     body = brought(request, "pipeline")
     ends = ("success", "failed", "canceled") if status == "any" else (status,)
     return delivered(request, Pipeline, body if body and body["object_attributes"]["status"] in ends else None)
@@ -213,7 +213,7 @@ def pipeline_ended(
 def new_push(
     request: Request, project: Project, branch: Annotated[Branch, param("Only pushes to this branch")] = ""
 ) -> Events[Push]:
-    """Runs when commits are pushed to a branch. Deleted branches are ignored."""
+    """Triggers when commits are pushed to a branch. Deleted branches are ignored."""
     body = brought(request, "push") or {"ref": ""}
     deleted = set(body.get("after") or "0") == {"0"}
     if deleted or branch not in ("", body["ref"].removeprefix("refs/heads/")):
@@ -223,7 +223,7 @@ def new_push(
 
 @service.poll("New to-do", every=timedelta(minutes=2), scopes=READ)
 async def new_todo(ctx: Context) -> Events[Todo]:
-    """Runs when GitLab adds an item to your to-do list: you are mentioned, assigned or asked for a review."""
+    """Triggers when GitLab adds an item to your to-do list: you are mentioned, assigned or asked for a review."""
     # https://docs.gitlab.com/api/todos/#list-all-to-do-items
     async for row in ctx.http.rows("/api/v4/todos"):
         todo = parse(Todo, row, "GitLab")

@@ -45,7 +45,7 @@ class Written(Output):
 
 @service.poll("New e-mail", every=SOON, scopes=READ, hint=hints.mailbox)
 async def mail_received(ctx: Context, since: datetime, label: Within = "INBOX", query: Query = "") -> Events[Mail]:
-    """Runs for each new e-mail that has a label, such as the inbox, and matches a search."""
+    """Triggers for each new e-mail that has a label, such as the inbox, and matches a search."""
     async for raw in _found(ctx, label, query, since):
         mail = read_mail(raw)
         yield Event(mail.id, mail, mail.received_at)
@@ -55,7 +55,7 @@ async def mail_received(ctx: Context, since: datetime, label: Within = "INBOX", 
 async def attachment_received(
     ctx: Context, since: datetime, label: Within = "INBOX", query: Query = ""
 ) -> Events[Attached]:
-    """Runs for each file attached to a new e-mail."""
+    """Triggers for each file attached to a new e-mail."""
     async for raw in _found(ctx, label, f"has:attachment {query}", since):
         for file in files(raw):
             yield Event(f"{file.id} {file.part}", file, file.received_at)
@@ -63,13 +63,13 @@ async def attachment_received(
 
 @service.poll("E-mail starred", every=SOON, scopes=READ, hint=hints.mailbox)
 def mail_starred(ctx: Context) -> Events[Mail]:
-    """Runs when an e-mail is starred, old or new."""
+    """Triggers when an e-mail is starred, old or new."""
     return _labelled(ctx, "STARRED")
 
 
 @service.poll("E-mail labelled", every=SOON, scopes=READ, hint=hints.mailbox)
 def mail_labelled(ctx: Context, label: Label) -> Events[Mail]:
-    """Runs when an e-mail gets a label by hand, by a filter or by another program, or arrives with it."""
+    """Triggers when an e-mail gets a label by hand, by a filter or by another program, or arrives with it."""
     return _labelled(ctx, label)
 
 
@@ -85,9 +85,9 @@ async def reply_to_mail(
     *,
     message_id: MessageId,
     text: Annotated[str, param("Plain text", "Thank you, we are on it.")],
-    to_all: Annotated[bool, param("Reply to everybody", False)] = False,
+    to_all: Annotated[bool, param("Reply to everyone", False)] = False,
 ) -> Written:
-    """Reply in the conversation, to the sender or to everybody."""
+    """Reply in the conversation, to the sender or to everyone."""
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/get
     raw = await ctx.http.get(quoted(MESSAGE, message_id), dict[str, Any], params={"format": "metadata"})
     others = [header(raw, "To"), header(raw, "Cc")] if to_all else []

@@ -103,7 +103,9 @@ class Cancelled(Output):
 async def event_starts(
     ctx: Context, since: datetime, calendar: Calendar = "primary", minutes: Ahead = 15, query: Query = ""
 ) -> Events[Happening]:
-    """Runs a few minutes before an event starts, or when it starts; once for each occurrence of a recurring event."""
+    """Triggers a few minutes before an event starts, or when it starts; once for each occurrence of a recurring
+    event.
+    """
     ahead = timedelta(minutes=minutes)
     begin, end = (one.isoformat(timespec="seconds") for one in (since, now() + ahead + timedelta(seconds=1)))
     wanted = without_blanks(singleEvents="true", orderBy="startTime", timeMin=begin, timeMax=end, q=query)
@@ -121,7 +123,7 @@ async def event_starts(
 
 @service.poll("New event", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_added(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
-    """Runs when an event is added to a calendar or you are invited to one. Recurring events run once."""
+    """Triggers when an event is added to a calendar or you are invited to one. Recurring events run once."""
     async for item, zone in _changes(ctx, calendar):
         made = _moment(item.get("created"))
         if item.get("status") != "cancelled" and made and made >= since:
@@ -130,7 +132,7 @@ async def event_added(ctx: Context, since: datetime, calendar: Calendar = "prima
 
 @service.poll("Event changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_changed(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
-    """Runs when an event's time, text, guests or their answers change."""
+    """Triggers when an event's time, text, guests or their answers change."""
     async for item, zone in _changes(ctx, calendar):
         made, changed = _moment(item.get("created")), _moment(item.get("updated"))
         # what was just made is not changed yet, though its two dates differ a little
@@ -141,7 +143,7 @@ async def event_changed(ctx: Context, since: datetime, calendar: Calendar = "pri
 
 @service.poll("Event cancelled", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def event_cancelled(ctx: Context, since: datetime, calendar: Calendar = "primary") -> Events[Happening]:
-    """Runs when an event is cancelled or deleted. For some events Google sends only the ID."""
+    """Triggers when an event is cancelled or deleted. For some events Google sends only the ID."""
     async for item, zone in _changes(ctx, calendar):
         at = _moment(item.get("updated"))
         if item.get("status") == "cancelled" and (at is None or at >= since):
@@ -183,7 +185,7 @@ async def quick_add(ctx: Context, *, calendar: Calendar = "primary", text: InWor
 async def invite(
     ctx: Context, *, calendar: Calendar = "primary", event_id: EventId, notify: Notify = False, email: Guest
 ) -> Happening:
-    """Invite somebody to an event. Succeeds if they are already invited."""
+    """Invite someone to an event. Succeeds if they are already invited."""
     address = quoted(EVENT, calendar, event_id)
     event = await ctx.http.get(address, dict[str, Any])
     guests = event.get("attendees") or []

@@ -75,7 +75,7 @@ class Shared(Output):
 
 @service.poll("New file in a folder", every=SOON, scopes=READ, hint=CHANGED)
 async def file_added(ctx: Context, since: datetime, folder: Watched = "root", kind: Kind = "files") -> Events[File]:
-    """Runs when a file or folder is created in, uploaded to or moved to a folder."""
+    """Triggers when a file or folder is created in, uploaded to or moved to a folder."""
     kinds = {"files": f" and mimeType != '{FOLDER}'", "folders": f" and mimeType = '{FOLDER}'", "both": ""}
     # https://developers.google.com/workspace/drive/api/guides/search-files
     parent = folder.replace("\\", "\\\\").replace("'", "\\'")
@@ -90,7 +90,7 @@ async def file_added(ctx: Context, since: datetime, folder: Watched = "root", ki
 
 @service.poll("File changed", every=SOON, overlap=LATE, scopes=READ, hint=CHANGED)
 async def file_changed(ctx: Context, folder: Within = "") -> Events[File]:
-    """Runs when a file's content or name changes. Files that are new, moved or shared don't count."""
+    """Triggers when a file's content or name changes. Files that are new, moved or shared don't count."""
     if not ctx.state.get("token"):
         # https://developers.google.com/workspace/drive/api/reference/rest/v3/changes/getStartPageToken
         ctx.state["token"] = await ctx.http.get(f"{CHANGES}/startPageToken", str, at="startPageToken", params=SHARED)
@@ -112,7 +112,7 @@ async def file_changed(ctx: Context, folder: Within = "") -> Events[File]:
 
 @service.poll("File shared with you", every=SOON, scopes=READ, hint=CHANGED)
 async def file_shared(ctx: Context) -> Events[File]:
-    """Runs when somebody shares a file or folder with you."""
+    """Triggers when someone shares a file or folder with you."""
     async for told in ctx.http.rows(FILES, **_query("sharedWithMe and trashed = false", 100, "sharedWithMeTime desc")):
         at = parse(datetime | None, told.get("sharedWithMeTime"), "Google Drive")
         yield Event(f"{told.get('id')} {told.get('sharedWithMeTime')}", parse(File, told, "Google Drive"), at)
@@ -164,7 +164,7 @@ async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
 async def share_file(
     ctx: Context, *, file_id: Given, email: Whom, role: Role = "reader", notify: Mailed = True, message: Says = ""
 ) -> Shared:
-    """Let somebody view, comment on or edit a file or folder."""
+    """Let someone view, comment on or edit a file or folder."""
     query = SHARED | {"sendNotificationEmail": "true" if notify else "false", "fields": "id,role"}
     query |= {"emailMessage": message} if notify and message else {}
     body = {"type": "user", "role": role, "emailAddress": email}

@@ -112,7 +112,7 @@ class Written(Output):
 
 @service.poll("New row", every=SOON, scopes=READ)
 async def row_added(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet) -> Events[Line]:
-    """Runs when a row is added below the others."""
+    """Triggers when a row is added below the others."""
     rows = await _rows(ctx, spreadsheet, sheet)
     known, begun = ctx.state.get("rows", len(rows)), ctx.state.get("begun", 0)
     # when rows are deleted, the next ones get numbers that there were before
@@ -124,8 +124,8 @@ async def row_added(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet) -> Eve
 
 @service.poll("Row changed", every=SOON, scopes=READ)
 async def row_changed(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet, key: Key) -> Events[Line]:
-    """Runs when a row changes. A key column identifies each row, so rows can be sorted, inserted and deleted. New
-    rows don't count.
+    """Triggers when a row changes. A key column identifies each row, so rows can be sorted, inserted and deleted.
+    New rows don't count.
     """
     rows = await _rows(ctx, spreadsheet, sheet)
     place = _place(rows, key)
@@ -147,7 +147,7 @@ async def cell_changed(
     sheet: Sheet,
     cell: Annotated[str, param("Cell", "B2", pattern=f"^{CELL}$")],
 ) -> Events[Change]:
-    """Runs when the value of a cell changes, including the result of a formula."""
+    """Triggers when the value of a cell changes, including the result of a formula."""
     rows = await _rows(ctx, spreadsheet, sheet, cell)
     after = rows[0][0] if rows and rows[0] else ""
     before, count = ctx.state.get("value", after), ctx.state.get("count", 0) + 1
@@ -159,7 +159,7 @@ async def cell_changed(
 
 @service.poll("New sheet", every=SOON, scopes=READ)
 async def sheet_added(ctx: Context, spreadsheet: Spreadsheet) -> Events[Tab]:
-    """Runs when a sheet is added to a spreadsheet."""
+    """Triggers when a sheet is added to a spreadsheet."""
     async for one in _tabs(ctx, spreadsheet):
         yield Event(str(one.id), one)
 

@@ -72,58 +72,58 @@ class Hits(BaseModel):
 
 @service.poll("Story reaches a number of points", every=EVERY)
 async def story_reaches_points(ctx: Context, points: Points) -> Events[Story]:
-    """Runs when a story from the last three days reaches this many points; once per story."""
+    """Triggers when a story from the last three days reaches this many points; once per story."""
     async for event in posted(ctx, Story, "story", datetime.now(UTC) - RECENT, least_points=points):
         yield Event(event.id, event.data)  # undated: it is new when it has the points, not when it was posted
 
 
 @service.poll("New story matching a search", every=EVERY, overlap=LATE)
 def new_story_matching(ctx: Context, since: datetime, words: Words) -> Events[Story]:
-    """Runs when a story has all the words in its title, link, text or author."""
+    """Triggers when a story has all the words in its title, link, text or author."""
     return posted(ctx, Story, "story", since, words)
 
 
 @service.poll("New story by a user", every=EVERY, overlap=LATE)
 def new_story_by_user(ctx: Context, since: datetime, user: User) -> Events[Story]:
-    """Runs when a user posts a story. For example, `whoishiring` posts "Who is hiring?" on the first weekday of each
-    month.
+    """Triggers when a user posts a story. For example, `whoishiring` posts "Who is hiring?" on the first weekday of
+    each month.
     """
     return posted(ctx, Story, f"story,author_{user}", since)
 
 
 @service.poll("New Ask HN", every=EVERY, overlap=LATE)
 def new_ask_hn(ctx: Context, since: datetime, words: Maybe = "") -> Events[Story]:
-    """Runs when an "Ask HN" is posted."""
+    """Triggers when an "Ask HN" is posted."""
     return posted(ctx, Story, "ask_hn", since, words)
 
 
 @service.poll("New Show HN", every=EVERY, overlap=LATE)
 def new_show_hn(ctx: Context, since: datetime, words: Maybe = "") -> Events[Story]:
-    """Runs when a "Show HN" is posted."""
+    """Triggers when a "Show HN" is posted."""
     return posted(ctx, Story, "show_hn", since, words)
 
 
 @service.poll("New comment matching a search", every=EVERY, overlap=LATE)
 def new_comment_matching(ctx: Context, since: datetime, words: Words) -> Events[Comment]:
-    """Runs when a comment contains all the words."""
+    """Triggers when a comment contains all the words."""
     return posted(ctx, Comment, "comment", since, words)
 
 
 @service.poll("New comment by a user", every=EVERY, overlap=LATE)
 def new_comment_by_user(ctx: Context, since: datetime, user: User) -> Events[Comment]:
-    """Runs when a user writes a comment."""
+    """Triggers when a user writes a comment."""
     return posted(ctx, Comment, f"comment,author_{user}", since)
 
 
 @service.poll("New comment on a story", every=EVERY, overlap=LATE)
 def new_comment_on_story(ctx: Context, since: datetime, story: Discussion) -> Events[Comment]:
-    """Runs for each comment on a story, at any depth."""
+    """Triggers for each comment on a story, at any depth."""
     return posted(ctx, Comment, f"comment,story_{story}", since)
 
 
 @service.poll("New job", every=timedelta(minutes=15))
 async def new_job(ctx: Context) -> Events[Job]:
-    """Runs when a Y Combinator company posts a job."""
+    """Triggers when a Y Combinator company posts a job."""
     # https://github.com/HackerNews/API#ask-show-and-job-stories
     listed = parse(list[int], await ctx.http.get(f"{OFFICIAL}/jobstories.json"), "Hacker News")
     known = set(ctx.state.get("jobs", listed))

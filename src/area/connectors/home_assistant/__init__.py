@@ -80,7 +80,7 @@ class Happened(Output):
 
 @service.listen("State changed")
 async def state_changed(ctx: Context, entity: Entity, to: Becomes = "", before: Was = "") -> Events[State]:
-    """Runs when an entity's state changes: a door opens, a light turns on."""
+    """Triggers when an entity's state changes: a door opens, a light turns on."""
     async for event in _changes(ctx, entity):
         if to in ("", event.data.state) and before in ("", event.data.before):
             yield event
@@ -93,7 +93,7 @@ async def threshold_passed(
     direction: Annotated[Literal["above", "below"], param("Above or below the threshold", "above")],
     value: Annotated[float, param("Threshold", 25)],
 ) -> Events[State]:
-    """Runs when an entity's number rises above or drops below a value."""
+    """Triggers when an entity's number rises above or drops below a value."""
     async for event in _changes(ctx, entity):
         now, before = _number(event.data.state), _number(event.data.before)
         if now is None or before is None:
@@ -104,7 +104,7 @@ async def threshold_passed(
 
 @service.listen("Event fired")
 async def event_fired(ctx: Context, event_type: Type) -> Events[Happened]:
-    """Runs when an event of this type is fired: a tag is scanned, a button pressed, an automation triggered."""
+    """Triggers when an event of this type is fired: a tag is scanned, a button pressed, an automation triggered."""
     async for told in _stream(ctx, event_type):
         data = parse(Happened, told, "Home Assistant")
         yield Event(_name(told), data, data.fired_at)

@@ -154,7 +154,7 @@ class Change(Output):
 
 @service.poll("Value changed", every=timedelta(minutes=1))
 async def value_changed(ctx: Context, params: Watched, since: datetime) -> Events[Change]:
-    """Runs when a value in the JSON at a URL changes.
+    """Triggers when a value in the JSON at a URL changes.
 
     The first value seen after the AREA is switched on is the starting point and doesn't count.
     """
@@ -206,7 +206,7 @@ class ListItem(Output):
 
 @service.poll("New item in a list", every=timedelta(minutes=1))
 async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> Events[ListItem]:
-    """Runs when a JSON list at a URL has a new item.
+    """Triggers when a JSON list at a URL has a new item.
 
     Items already there when the AREA is switched on don't count.
     """

@@ -112,7 +112,7 @@ class _Named(Output):
 
 @service.poll("Issue created", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def issue_created(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Issue]:
-    """Runs when an issue is created in a project."""
+    """Triggers when an issue is created in a project."""
     async for row in api.issues(ctx, site, project, jql, "created", since):
         issue = parse(Issue, row, "Jira")
         yield Event(issue.id, issue, issue.created_at)
@@ -120,7 +120,7 @@ async def issue_created(ctx: Context, since: datetime, site: Site, project: Proj
 
 @service.poll("Issue changed", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def issue_updated(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Issue]:
-    """Runs when an issue in a project changes: a field, its status, a comment. New issues don't count."""
+    """Triggers when an issue in a project changes: a field, its status, a comment. New issues don't count."""
     async for row in api.issues(ctx, site, project, jql, "updated", since):
         issue = parse(Issue, row, "Jira")
         if issue.updated_at - issue.created_at > timedelta(seconds=2):
@@ -131,7 +131,7 @@ async def issue_updated(ctx: Context, since: datetime, site: Site, project: Proj
 async def status_changed(
     ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = ""
 ) -> Events[StatusChange]:
-    """Runs when an issue in a project changes status."""
+    """Triggers when an issue in a project changes status."""
     async for row in api.issues(ctx, site, project, jql, "updated", since, expand="changelog"):
         for history in lookup("changelog.histories.*", row, []):
             for change in lookup("items.*", history, []):
@@ -142,7 +142,7 @@ async def status_changed(
 
 @service.poll("New comment on an issue", every=OFTEN, overlap=LATE, scopes=READ, hint=hints.project)
 async def comment_added(ctx: Context, since: datetime, site: Site, project: Project, jql: Jql = "") -> Events[Comment]:
-    """Runs when a comment is added to an issue in a project."""
+    """Triggers when a comment is added to an issue in a project."""
     known, ctx.state["known"] = ctx.state.get("known", {}), {}
     async for row in api.issues(ctx, site, project, jql, "updated", since):
         issue = parse(Issue, row, "Jira")
@@ -206,7 +206,7 @@ async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status)
 
 @service.reaction("Assign an issue", scopes=WRITE)
 async def assign_issue(ctx: Context, site: Site, issue: Key, assignee: Person) -> None:
-    """Assign an issue to somebody."""
+    """Assign an issue to someone."""
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-assignee-put
     await ctx.http.call("PUT", await api.at(ctx, site, "/issue/{}/assignee", issue), json={"accountId": assignee})
 

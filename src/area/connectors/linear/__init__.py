@@ -104,19 +104,19 @@ class Comment(_Thing):
 
 @service.webhook("Issue created", verify=SIGNED, scopes=ADMIN)
 def issue_created(request: Request, team: Team) -> Events[Issue]:
-    """Runs when an issue is created in a team."""
+    """Triggers when an issue is created in a team."""
     return _told(request, Issue, "Issue", "create")
 
 
 @service.webhook("Issue state changed", verify=SIGNED, scopes=ADMIN)
 def issue_moved(request: Request, team: Team, state: ToState = "") -> Events[Issue]:
-    """Runs when an issue in a team changes state, for example to done."""
+    """Triggers when an issue in a team changes state, for example to done."""
     return _told(request, Issue, "Issue", "update", state)
 
 
 @service.webhook("New comment on an issue", verify=SIGNED, scopes=ADMIN)
 def comment_created(request: Request, team: Team) -> Events[Comment]:
-    """Runs when somebody comments on an issue in a team."""
+    """Triggers when someone comments on an issue in a team."""
     return _told(request, Comment, "Comment", "create")
 
 
@@ -142,7 +142,7 @@ for webhook in (issue_created, issue_moved, comment_created):
 
 @service.poll("Issue assigned to you", every=timedelta(minutes=5))
 def issue_assigned(ctx: Context) -> Events[Issue]:
-    """Runs when an issue is assigned to you. Doesn't need an administrator."""
+    """Triggers when an issue is assigned to you. Doesn't need an administrator."""
     query = f"{{ viewer {{ assignedIssues(first: 100, orderBy: updatedAt) {{ nodes {FIELDS} }} }} }}"
     return new_events(ctx.http.nodes(query, kind=Issue, at="viewer.assignedIssues"))
 

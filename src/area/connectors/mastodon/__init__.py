@@ -76,7 +76,7 @@ class Status(Output):
     account: str = output("account.acct", "Account, as name@server", "Gargron@mastodon.social")
     visibility: str = output("visibility", "Visibility", "public")
     media: list[str] = output("media_attachments.*.url", "URLs of pictures and videos", ["https://files.example/1.png"])
-    boost: bool = output("boost", "Whether it is a boost of somebody else's post", False)
+    boost: bool = output("boost", "Whether it is a boost of someone else's post", False)
 
 
 class Notification(Output):
@@ -92,7 +92,7 @@ class Notification(Output):
 async def status_posted(
     ctx: Context, account: Whose = "", *, replies: Replies = False, boosts: Boosts = False
 ) -> Events[Status]:
-    """Runs for each new post by you or another account your server knows."""
+    """Triggers for each new post by you or another account your server knows."""
     if "account" not in ctx.state:
         ctx.state["account"] = await _account(ctx, account.strip().removeprefix("@"))
     query = {"exclude_replies": str(not replies).lower(), "exclude_reblogs": str(not boosts).lower()}
@@ -103,7 +103,7 @@ async def status_posted(
 
 @service.poll("New post with a hashtag", every=EVERY, newest_first=True)
 async def hashtag_used(ctx: Context, hashtag: Hashtag) -> Events[Status]:
-    """Runs for each new public post with a hashtag that your server sees."""
+    """Triggers for each new public post with a hashtag that your server sees."""
     # https://docs.joinmastodon.org/methods/timelines/#tag
     async for row in ctx.http.rows(f"/api/v1/timelines/tag/{quote(hashtag.lstrip('#'))}"):
         yield Event(row["id"], _status(row), _time(row))
@@ -111,7 +111,7 @@ async def hashtag_used(ctx: Context, hashtag: Hashtag) -> Events[Status]:
 
 @service.poll("New notification", every=EVERY, newest_first=True, hint=hints.notified)
 async def notification_received(ctx: Context, kind: Kind = "any") -> Events[Notification]:
-    """Runs when somebody mentions, follows, favourites or boosts you, and for other notifications."""
+    """Triggers when someone mentions, follows, favourites or boosts you, and for other notifications."""
     query: dict[str, str] = {} if kind == "any" else {"types[]": kind}
     # https://docs.joinmastodon.org/methods/notifications/#get
     async for row in ctx.http.rows("/api/v1/notifications", params=query):
@@ -121,7 +121,7 @@ async def notification_received(ctx: Context, kind: Kind = "any") -> Events[Noti
 
 @service.poll("Post favourited by you", every=EVERY)
 async def status_favourited(ctx: Context) -> Events[Status]:
-    """Runs for each post you favourite."""
+    """Triggers for each post you favourite."""
     # https://docs.joinmastodon.org/methods/favourites/#get
     rows = await ctx.http.get("/api/v1/favourites", params={"limit": "40"})
     for row in reversed(rows):  # oldest first, for nothing is told of when

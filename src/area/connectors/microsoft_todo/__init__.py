@@ -46,7 +46,7 @@ class ListMade(Output):
 
 @service.poll("Task created", every=OFTEN, scopes=READ, hint=CHANGED)
 async def task_created(ctx: Context, since: datetime, list: List) -> Events[Task]:
-    """Runs when a task is added to a list."""
+    """Triggers when a task is added to a list."""
     # https://learn.microsoft.com/graph/api/todotask-delta
     async for task in changes(ctx, f"{_tasks(list)}/delta", Task):
         if task.created_at >= since:
@@ -55,7 +55,7 @@ async def task_created(ctx: Context, since: datetime, list: List) -> Events[Task
 
 @service.poll("Task completed", every=OFTEN, overlap=DAYS, scopes=READ, hint=CHANGED)
 async def task_completed(ctx: Context, since: datetime, list: List) -> Events[Task]:
-    """Runs when a task in a list is completed. Completing it twice on the same day counts once."""
+    """Triggers when a task in a list is completed. Completing it twice on the same day counts once."""
     async for task in changes(ctx, f"{_tasks(list)}/delta", Task):
         if task.status == "completed" and task.completed:
             at = task.completed.replace(tzinfo=UTC)
@@ -71,7 +71,7 @@ async def task_due(
     timezone: Annotated[ZoneName, param("Time zone in which the day begins", "Europe/Paris")] = "UTC",
     days_before: Annotated[int, param("Days before the due date", 1, ge=0, le=365)] = 0,
 ) -> Events[Task]:
-    """Runs when a task's due date arrives, or a number of days before. Completed tasks don't count."""
+    """Triggers when a task's due date arrives, or a number of days before. Completed tasks don't count."""
     zone, now = ZoneInfo(timezone), datetime.now(UTC)
     # https://learn.microsoft.com/graph/api/todotasklist-list-tasks
     query = {"$filter": "status ne 'completed'", "$top": "100"}

@@ -71,8 +71,8 @@ class Rate(BaseModel):
 async def exchange_rate_crosses(
     ctx: Context, base: Base, quote: In, source: Source = "blended", *, direction: Direction, threshold: Threshold
 ) -> Events[Quote]:
-    """Runs when an exchange rate rises above or drops below a value; again only after it has been back on the other
-    side.
+    """Triggers when an exchange rate rises above or drops below a value; again only after it has been back on the
+    other side.
     """
     now = await exchange_rate(ctx, base, quote, source)
     if entered(ctx.state, inside=now.rate > threshold if direction == "above" else now.rate < threshold):
@@ -83,7 +83,7 @@ async def exchange_rate_crosses(
 async def exchange_rate_changes(
     ctx: Context, base: Base, quote: In, source: Source = "blended", *, percent: Percent, over: Over = "day"
 ) -> Events[Quote]:
-    """Runs when an exchange rate changes by a percentage, from one day to the next or since the last run."""
+    """Triggers when an exchange rate changes by a percentage, from one day to the next or since the last run."""
     now = await exchange_rate(ctx, base, quote, source)
     if over == "last_firing":
         if moved := _moved(ctx.state, now, percent):
@@ -105,8 +105,8 @@ async def daily_exchange_rate(
 async def crypto_price_crosses(
     ctx: Context, coin: Coin, currency: Currency = "usd", *, direction: Direction, threshold: Threshold
 ) -> Events[Quote]:
-    """Runs when a coin's price rises above or drops below a value; again only after it has been back on the other
-    side.
+    """Triggers when a coin's price rises above or drops below a value; again only after it has been back on the
+    other side.
     """
     now = await coin_price(ctx, coin, currency)
     if entered(ctx.state, inside=now.rate > threshold if direction == "above" else now.rate < threshold):
@@ -117,7 +117,7 @@ async def crypto_price_crosses(
 async def crypto_price_changes(
     ctx: Context, coin: Coin, currency: Currency = "usd", *, percent: Percent, over: Over = "day"
 ) -> Events[Quote]:
-    """Runs when a coin's price changes by a percentage, within 24 hours or since the last run."""
+    """Triggers when a coin's price changes by a percentage, within 24 hours or since the last run."""
     now = await coin_price(ctx, coin, currency)
     if over == "last_firing":
         if moved := _moved(ctx.state, now, percent):

@@ -126,7 +126,7 @@ async def message_received(
     *,
     retained: Annotated[bool, KEPT] = False,
 ) -> Events[Message]:
-    """Runs for each message on a topic, including those published while AREA was down.
+    """Triggers for each message on a topic, including those published while AREA was down.
 
     The broker keeps the session (seven days with MQTT 5), and each message is acknowledged once its run is stored.
     """

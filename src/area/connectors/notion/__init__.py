@@ -96,14 +96,14 @@ class Entry(Output):
 
 @service.poll("New page in a database", every=EVERY)
 def page_added(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
-    """Runs when a page is added to a database."""
+    """Triggers when a page is added to a database."""
     return new_events(_entries(ctx, database, "created_time", since), at="created_time")
 
 
 @service.poll("Page changed in a database", every=EVERY)
 def page_updated(ctx: Context, database: Database, since: datetime) -> Events[Entry]:
-    """Runs when a page in a database is added or changed. Notion reports times to the minute, so changes within the
-    same minute count once.
+    """Triggers when a page in a database is added or changed. Notion reports times to the minute, so changes within
+    the same minute count once.
     """
     return new_events(_entries(ctx, database, "last_edited_time", since), "{id}@{last_edited_time}", "last_edited_time")
 

@@ -60,7 +60,7 @@ class Link(Output):
 
 @service.poll("New file", every=OFTEN, scopes=READ, hint=CHANGED)
 async def new_file(ctx: Context, since: datetime, folder: Where = None) -> Events[Item]:
-    """Runs when a file is added to a folder, or anywhere in the drive."""
+    """Triggers when a file is added to a folder, or anywhere in the drive."""
     async for item in _changed(ctx, folder, "file"):
         if item.created_at >= since:
             yield Event(item.id, item, item.created_at)
@@ -68,7 +68,7 @@ async def new_file(ctx: Context, since: datetime, folder: Where = None) -> Event
 
 @service.poll("File added or changed", every=OFTEN, scopes=READ, hint=CHANGED)
 async def file_changed(ctx: Context, since: datetime, folder: Where = None) -> Events[Item]:
-    """Runs when a file in a folder, or anywhere in the drive, is added or changed."""
+    """Triggers when a file in a folder, or anywhere in the drive, is added or changed."""
     async for item in _changed(ctx, folder, "file"):
         if item.changed_at >= since:
             yield Event(f"{item.id} {item.changed_at.isoformat()}", item, item.changed_at)
@@ -76,7 +76,7 @@ async def file_changed(ctx: Context, since: datetime, folder: Where = None) -> E
 
 @service.poll("New folder", every=OFTEN, scopes=READ, hint=CHANGED)
 async def new_folder(ctx: Context, since: datetime, folder: Where = None) -> Events[Item]:
-    """Runs when a folder is added to a folder, or anywhere in the drive."""
+    """Triggers when a folder is added to a folder, or anywhere in the drive."""
     async for item in _changed(ctx, folder, "folder"):
         if item.created_at >= since:
             yield Event(item.id, item, item.created_at)

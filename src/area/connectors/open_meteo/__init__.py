@@ -119,7 +119,7 @@ async def current_condition_changes(
     units: Units = "metric",
     condition: Annotated[Condition, param("New condition", "rain")] = "any",
 ) -> Events[Conditions]:
-    """Runs when the weather changes to rain, snow, fog, thunderstorm, clouds or a clear sky."""
+    """Triggers when the weather changes to rain, snow, fog, thunderstorm, clouds or a clear sky."""
     now = await conditions(ctx, place, units)
     before, ctx.state["condition"] = ctx.state.get("condition"), now.condition
     if before not in (None, now.condition) and condition in ("any", now.condition):
@@ -146,7 +146,7 @@ def _crossing(name: str, what: str, exactly: str) -> None:
 
     crosses.__name__ = f"{name}_crosses"
     crosses.__doc__ = (
-        f"Runs when the {exactly} rises above or drops below a value; again only after it has been back on the other "
+        f"Triggers when the {exactly} rises above or drops below a value; again only after it has been back on the other "
         "side."
     )
     service.poll(f"{what[0].upper()}{what[1:]} crosses a threshold", every=EVERY, overlap=LATE)(crosses)
@@ -167,7 +167,7 @@ async def rain_expected(
     probability: Annotated[int, param("Minimum probability in percent", 50, ge=0, le=100)] = 50,
     amount: Annotated[float, param("Minimum rain or snow in one hour, in mm or inches", 0.5, gt=0)] = 0.1,
 ) -> Events[RainExpected]:
-    """Runs when rain or snow is newly forecast for the next hours."""
+    """Triggers when rain or snow is newly forecast for the next hours."""
     # https://open-meteo.com/en/docs: `hourly`, `forecast_hours`
     query = {"hourly": "precipitation,precipitation_probability", "forecast_hours": str(hours)}
     answer = await _asked(ctx, place, units, query | {"timeformat": "unixtime"})

@@ -83,7 +83,7 @@ class _Folder(Output):
 
 @service.poll("New e-mail", every=MINUTE, scopes=READ, hint=hint("me/mailFolders('{folder}')/messages"))
 def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Sender = None) -> Events[Mail]:
-    """Runs for each new e-mail in a folder, from anybody or from one sender."""
+    """Triggers for each new e-mail in a folder, from anyone or from one sender."""
     window = f"receivedDateTime ge {timestamp(since)}"
     if sender:
         window += " and from/emailAddress/address eq '{}'".format(sender.replace("'", "''"))
@@ -95,7 +95,7 @@ def new_mail(ctx: Context, since: datetime, folder: Folder = "inbox", sender: Se
     "New e-mail matching a search", every=FIVE, overlap=timedelta(days=1), scopes=READ, hint=hint("me/messages")
 )
 async def new_mail_matching(ctx: Context, since: datetime, query: Query) -> Events[Mail]:
-    """Runs for each new e-mail, in any folder, that matches an Outlook search."""
+    """Triggers for each new e-mail, in any folder, that matches an Outlook search."""
     # https://learn.microsoft.com/graph/search-query-parameter
     search = {"$search": '"{}"'.format(query.replace('"', '\\"'))}
     async for mail in _mails(ctx, "/me/messages", search, most=100):
@@ -105,7 +105,7 @@ async def new_mail_matching(ctx: Context, since: datetime, query: Query) -> Even
 
 @service.poll("E-mail flagged", every=MINUTE, scopes=READ, hint=hint("me/messages", "updated"))
 def mail_flagged(ctx: Context) -> Events[Mail]:
-    """Runs when an e-mail in any folder is flagged; once per e-mail, even if it is flagged again."""
+    """Triggers when an e-mail in any folder is flagged; once per e-mail, even if it is flagged again."""
     # all, to know those that were flagged before; what was flagged last comes first
     flagged = "lastModifiedDateTime ge 1900-01-01T00:00:00Z and flag/flagStatus eq 'flagged'"
     query = {"$filter": flagged, "$orderby": "lastModifiedDateTime desc"}

@@ -118,14 +118,14 @@ class Posted(Output):
 
 @service.poll("New post in a subreddit", every=OFTEN, scopes=READ)
 def post_created(ctx: Context, subreddit: Subreddit, since: datetime) -> Events[Thing]:
-    """Runs for each new post in a subreddit."""
+    """Triggers for each new post in a subreddit."""
     # https://www.reddit.com/dev/api/oauth#GET_new
     return _new(ctx, f"/r/{subreddit}/new", {}, since)
 
 
 @service.poll("New post matching a search", every=OFTEN, overlap=HOUR, scopes=READ)
 def post_found(ctx: Context, query: Query, since: datetime, subreddit: Within = "") -> Events[Thing]:
-    """Runs for each new post that matches a search. Reddit's search lags a few minutes behind."""
+    """Triggers for each new post that matches a search. Reddit's search lags a few minutes behind."""
     asking = {"q": query, "sort": "new", "type": "link"} | without_blanks(restrict_sr="true" if subreddit else "")
     # https://www.reddit.com/dev/api/oauth#GET_search
     return _new(ctx, f"/r/{subreddit}/search" if subreddit else "/search", asking, since)
@@ -133,14 +133,14 @@ def post_found(ctx: Context, query: Query, since: datetime, subreddit: Within = 
 
 @service.poll("New comment by a user", every=OFTEN, scopes=HISTORY)
 def comment_created(ctx: Context, user: User, since: datetime) -> Events[Thing]:
-    """Runs when a user writes a comment, in any subreddit."""
+    """Triggers when a user writes a comment, in any subreddit."""
     # https://www.reddit.com/dev/api/oauth#GET_user_{username}_{where}
     return _new(ctx, f"/user/{user}/comments", {"sort": "new"}, since)
 
 
 @service.poll("Post or comment saved or upvoted by you", every=OFTEN, scopes=HISTORY)
 async def item_kept(ctx: Context, kind: Kept = "saved") -> Events[Thing]:
-    """Runs when you save or upvote a post or comment."""
+    """Triggers when you save or upvote a post or comment."""
     if "me" not in ctx.state:
         ctx.state["me"] = await ctx.http.get("/api/v1/me", str, at="name")
     # https://www.reddit.com/dev/api/oauth#GET_user_{username}_{where}: the last saved comes first, and no row says when

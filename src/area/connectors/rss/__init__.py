@@ -80,7 +80,7 @@ class Item(BaseModel):
 async def new_item(
     ctx: Context, url: Feed, title_contains: InTitle = None, text_contains: InText = None
 ) -> Events[Item]:
-    """Runs for each new item in a feed. Items already there when the AREA is switched on don't count."""
+    """Triggers for each new item in a feed. Items already there when the AREA is switched on don't count."""
     # The state changes only once all went well: else an ETag would hide what could not be read.
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(url, seen, headers={"Accept": ACCEPT}, max_bytes=MAX_BYTES)

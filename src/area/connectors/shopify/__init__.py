@@ -88,11 +88,11 @@ class Product(_Thing):
 
 
 @service.webhooks(  # https://shopify.dev/docs/api/webhooks
-    ("order_created", "ORDERS_CREATE", Order, "New order", "Runs when a customer places an order."),
-    ("order_paid", "ORDERS_PAID", Order, "Order paid", "Runs when an order is paid in full."),
-    ("order_cancelled", "ORDERS_CANCELLED", Order, "Order cancelled", "Runs when an order is cancelled."),
-    ("customer_created", "CUSTOMERS_CREATE", Customer, "New customer", "Runs when a customer is created."),
-    ("product_created", "PRODUCTS_CREATE", Product, "New product", "Runs when a product is created."),
+    ("order_created", "ORDERS_CREATE", Order, "New order", "Triggers when a customer places an order."),
+    ("order_paid", "ORDERS_PAID", Order, "Order paid", "Triggers when an order is paid in full."),
+    ("order_cancelled", "ORDERS_CANCELLED", Order, "Order cancelled", "Triggers when an order is cancelled."),
+    ("customer_created", "CUSTOMERS_CREATE", Customer, "New customer", "Triggers when a customer is created."),
+    ("product_created", "PRODUCTS_CREATE", Product, "New product", "Triggers when a product is created."),
     # https://shopify.dev/docs/apps/build/webhooks/verify-deliveries
     verify=hmac_sha256("X-Shopify-Hmac-SHA256", encoding="base64"),
 )

@@ -151,7 +151,7 @@ class Person(Output):
 
 @service.poll("New message in a channel", every=EVERY, scopes=HISTORY)
 async def message_posted(ctx: Context, channel: Channel, since: datetime, *, bots: Bots = False) -> Events[Message]:
-    """Runs for each new message in a channel the app was added to, except replies in threads."""
+    """Triggers for each new message in a channel the app was added to, except replies in threads."""
     query = {"channel": channel, "oldest": f"{since.timestamp():.6f}"}
     # https://docs.slack.dev/reference/methods/conversations.history
     async for row in ctx.http.rows("/conversations.history", at="messages", params=query):
@@ -162,7 +162,7 @@ async def message_posted(ctx: Context, channel: Channel, since: datetime, *, bot
 
 @service.poll("New reaction in a channel", every=EVERY, scopes=(*HISTORY, "reactions:read"))
 async def reaction_added(ctx: Context, channel: Channel, emoji: OnlyEmoji = "") -> Events[Reaction]:
-    """Runs for each new reaction to one of the latest 100 messages of a channel the app was added to."""
+    """Triggers for each new reaction to one of the latest 100 messages of a channel the app was added to."""
     query, wanted = {"channel": channel, "limit": "100"}, emoji.strip(":")
     # https://docs.slack.dev/reference/methods/conversations.history
     for row in await ctx.http.get("/conversations.history", list[dict[str, Any]], at="messages", params=query):
@@ -175,7 +175,7 @@ async def reaction_added(ctx: Context, channel: Channel, emoji: OnlyEmoji = "") 
 
 @service.poll("New channel", every=SELDOM)
 async def channel_created(ctx: Context) -> Events[About]:
-    """Runs for each new public channel in the workspace."""
+    """Triggers for each new public channel in the workspace."""
     # https://docs.slack.dev/reference/methods/conversations.list
     async for row in ctx.http.rows("/conversations.list", at="channels", params={"types": "public_channel"}):
         yield Event(row["id"], parse(About, row, "Slack"), parse(datetime, row["created"], "Slack"))
@@ -183,7 +183,7 @@ async def channel_created(ctx: Context) -> Events[About]:
 
 @service.poll("New workspace member", every=SELDOM)
 def member_joined(ctx: Context) -> Events[Person]:
-    """Runs for each new member, except bots."""
+    """Triggers for each new member, except bots."""
     return new_events(ctx.http.rows("/users.list", Person, at="members", where=_is_person))
 
 

@@ -106,21 +106,21 @@ class Created(Output):
 
 @service.poll("Track saved by you", every=OFTEN, scopes=("user-library-read",), newest_first=True)
 def track_saved(ctx: Context) -> Events[Track]:
-    """Runs when you save a track to your liked songs."""
+    """Triggers when you save a track to your liked songs."""
     # https://developer.spotify.com/documentation/web-api/reference/get-users-saved-tracks
     return _events(ctx.http.rows("/me/tracks"))
 
 
 @service.poll("Track played by you", every=OFTEN, scopes=("user-read-recently-played",))
 def track_played(ctx: Context) -> Events[Track]:
-    """Runs when you have played a track, on any device. Podcasts don't count."""
+    """Triggers when you have played a track, on any device. Podcasts don't count."""
     # https://developer.spotify.com/documentation/web-api/reference/get-recently-played
     return _events(ctx.http.rows("/me/player/recently-played", pages=Pages("items", query={"limit": "50"})))
 
 
 @service.poll("Track added to a playlist", every=OFTEN, scopes=SEE_PLAYLISTS)
 async def track_added(ctx: Context, playlist: Playlist) -> Events[Track]:
-    """Runs when somebody adds a track or episode to one of your own or collaborative playlists."""
+    """Triggers when someone adds a track or episode to one of your own or collaborative playlists."""
     # https://developer.spotify.com/documentation/web-api/reference/get-playlist
     snapshot = await ctx.http.get(
         quoted("/playlists/{}", playlist), str, at="snapshot_id", params={"fields": "snapshot_id"}
@@ -135,7 +135,7 @@ async def track_added(ctx: Context, playlist: Playlist) -> Events[Track]:
 
 @service.poll("New release by an artist", every=timedelta(hours=1), overlap=LATE, scopes=("user-follow-read",))
 async def artist_released(ctx: Context, artist: Artist) -> Events[Album]:
-    """Runs when an artist releases an album or single."""
+    """Triggers when an artist releases an album or single."""
     for kind in ("album", "single"):  # each the newest first, and 10 at most
         query = {"include_groups": kind, "limit": "10"}
         # https://developer.spotify.com/documentation/web-api/reference/get-an-artists-albums

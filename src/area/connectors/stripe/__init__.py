@@ -120,13 +120,13 @@ class Invoice(_Object):
 
 
 @service.webhooks(  # https://docs.stripe.com/api/events/types
-    ("payment_succeeded", "payment_intent.succeeded", Payment, "Payment succeeded", "Runs when a customer's payment succeeds."),
-    ("payment_failed", "payment_intent.payment_failed", Payment, "Payment failed", "Runs when a customer's payment is declined."),
-    ("customer_created", "customer.created", Customer, "New customer", "Runs when a customer is created."),
-    ("subscription_started", "customer.subscription.created", Plan, "New subscription", "Runs when a customer subscribes."),
-    ("subscription_cancelled", "customer.subscription.deleted", Plan, "Subscription ended", "Runs when a subscription ends."),
-    ("invoice_paid", "invoice.paid", Invoice, "Invoice paid", "Runs when an invoice is paid, in Stripe or outside it."),
-    ("dispute_opened", "charge.dispute.created", Dispute, "Payment disputed", "Runs when a customer disputes a payment."),
+    ("payment_succeeded", "payment_intent.succeeded", Payment, "Payment succeeded", "Triggers when a customer's payment succeeds."),
+    ("payment_failed", "payment_intent.payment_failed", Payment, "Payment failed", "Triggers when a customer's payment is declined."),
+    ("customer_created", "customer.created", Customer, "New customer", "Triggers when a customer is created."),
+    ("subscription_started", "customer.subscription.created", Plan, "New subscription", "Triggers when a customer subscribes."),
+    ("subscription_cancelled", "customer.subscription.deleted", Plan, "Subscription ended", "Triggers when a subscription ends."),
+    ("invoice_paid", "invoice.paid", Invoice, "Invoice paid", "Triggers when an invoice is paid, in Stripe or outside it."),
+    ("dispute_opened", "charge.dispute.created", Dispute, "Payment disputed", "Triggers when a customer disputes a payment."),
     verify=hmac_timestamped("Stripe-Signature"),  # https://docs.stripe.com/webhooks#verify-manually
 )  # fmt: skip
 async def happened(request: Request, model: type[Output]) -> Events[Any]:
@@ -171,7 +171,7 @@ async def create_invoice_item(ctx: Context, customer: Whose, amount: Cost, curre
 
 @service.reaction("Create a payment link")
 async def create_payment_link(ctx: Context, price: Price, quantity: Quantity = 1) -> Link:
-    """Create a link where anybody can pay a price."""
+    """Create a link where anyone can pay a price."""
     wanted = {"line_items[0][price]": price, "line_items[0][quantity]": quantity}
     return await _make(ctx, "/v1/payment_links", Link, wanted)  # https://docs.stripe.com/api/payment-link/create
 

@@ -64,7 +64,7 @@ class ChannelMade(Output):
     hint=hint("/teams/{team}/channels/{channel}/messages"),
 )
 async def new_channel_message(ctx: Context, since: datetime, team: Team, channel: Channel) -> Events[Message]:
-    """Runs when a message is posted in a channel. Replies don't count."""
+    """Triggers when a message is posted in a channel. Replies don't count."""
     # https://learn.microsoft.com/graph/api/chatmessage-delta
     query = {"$filter": f"lastModifiedDateTime gt {timestamp(since)}", "$top": "50"}
     async for message in changes(ctx, f"{_messages(team, channel)}/delta", Message, query, _written):
@@ -74,7 +74,7 @@ async def new_channel_message(ctx: Context, since: datetime, team: Team, channel
 
 @service.poll("New message in a chat", every=MINUTE, scopes=("Chat.Read",), hint=hint("/chats/{chat}/messages"))
 async def new_chat_message(ctx: Context, since: datetime, chat: Chat) -> Events[Message]:
-    """Runs when a message is posted in a chat."""
+    """Triggers when a message is posted in a chat."""
     # https://learn.microsoft.com/graph/api/chat-list-messages
     window = f"lastModifiedDateTime gt {timestamp(since)}"
     query = {"$filter": window, "$orderby": "lastModifiedDateTime desc", "$top": "50"}
@@ -86,7 +86,7 @@ async def new_chat_message(ctx: Context, since: datetime, chat: Chat) -> Events[
 
 @service.poll("New channel", every=timedelta(minutes=5), scopes=CHOOSE, hint=hint("/teams/{team}/channels"))
 async def new_channel(ctx: Context, team: Team) -> Events[ChannelMade]:
-    """Runs when a channel is created in a team."""
+    """Triggers when a channel is created in a team."""
     # https://learn.microsoft.com/graph/api/channel-list
     async for channel in ctx.http.rows(quoted("/teams/{}/channels", team), ChannelMade):
         yield Event(channel.id, channel, channel.created_at)
@@ -129,7 +129,7 @@ async def create_channel(
     name: Annotated[str, param("Name", "Release 2", min_length=1, max_length=50)],
     description: Annotated[str, param("Description", "All about the release", max_length=1024)] = "",
 ) -> ChannelMade:
-    """Create a channel that everybody in the team can see."""
+    """Create a channel that everyone in the team can see."""
     # https://learn.microsoft.com/graph/api/channel-post
     made = {"displayName": name, "description": description, "membershipType": "standard"}
     return await ctx.http.post(quoted("/teams/{}/channels", team), ChannelMade, json=made)

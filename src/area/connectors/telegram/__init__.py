@@ -103,7 +103,8 @@ class Sent(Output):
 
 @service.listen("New message")
 async def message_received(ctx: Context) -> Events[Message]:
-    """Runs for each message, command, photo or file the bot gets. Add conditions to filter by kind, command or chat.
+    """Triggers for each message, command, photo or file the bot gets. Add conditions to filter by kind, command or
+    chat.
 
     Telegram keeps messages for a day while AREA is down, and each message is acknowledged once its run is stored.
     """
@@ -122,7 +123,7 @@ async def message_received(ctx: Context) -> Events[Message]:
 
 @service.poll("Message pinned", every=timedelta(minutes=2))
 async def message_pinned(ctx: Context, chat: Chat) -> Events[Message]:
-    """Runs when a newer message is pinned in a chat the bot is in."""
+    """Triggers when a newer message is pinned in a chat the bot is in."""
     there = await _call(ctx, "getChat", dict[str, Any], chat)  # https://core.telegram.org/bots/api#getchat
     if message := there.get("pinned_message"):
         yield Event(f"{there['id']}:{message['message_id']}", _read(message))
@@ -130,7 +131,7 @@ async def message_pinned(ctx: Context, chat: Chat) -> Events[Message]:
 
 @service.poll("Number of members changed", every=timedelta(minutes=5))
 async def members_changed(ctx: Context, chat: Chat) -> Events[Members]:
-    """Runs when a group or channel gains or loses members."""
+    """Triggers when a group or channel gains or loses members."""
     # https://core.telegram.org/bots/api#getchatmembercount
     count = await _call(ctx, "getChatMemberCount", int, chat)
     before, ctx.state["count"] = ctx.state.get("count", count), count

@@ -81,7 +81,7 @@ class Found(Output):
 
 @service.poll("New task in a project", every=EVERY)
 def task_added(ctx: Context, project: Project) -> Events[Task]:
-    """Runs when a task is added to a project."""
+    """Triggers when a task is added to a project."""
     # undated: a task that is moved here from another project is new here
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/get_tasks_api_v1_tasks_get
     return new_events(ctx.http.rows("/tasks", Task, params={"project_id": project}))
@@ -91,7 +91,7 @@ def task_added(ctx: Context, project: Project) -> Events[Task]:
 async def task_completed(
     ctx: Context, since: datetime, project: Annotated[Project, param("Only this project")] = ""
 ) -> Events[Task]:
-    """Runs when a task is completed, in any project or in one. Recurring tasks count each time."""
+    """Triggers when a task is completed, in any project or in one. Recurring tasks count each time."""
     query = without_blanks(since=timestamp(since), until=timestamp(now()), project_id=project)
     # https://developer.todoist.com/api/v1#tag/Tasks, tasks completed by completion date
     async for task in ctx.http.rows("/tasks/completed/by_completion_date", Task, at="items", params=query):
@@ -100,7 +100,7 @@ async def task_completed(
 
 @service.poll("New project", every=timedelta(minutes=5))
 def project_added(ctx: Context) -> Events[Found]:
-    """Runs when you have a new project, your own or a shared one."""
+    """Triggers when you have a new project, your own or a shared one."""
     # https://developer.todoist.com/api/v1#tag/Projects
     return new_events(ctx.http.rows("/projects", Found))
 

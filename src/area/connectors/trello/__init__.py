@@ -88,25 +88,25 @@ class Change(Output):
 
 @service.webhook("Card created", verify=SIGNED, handshake=_hello)
 def card_created(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:
-    """Runs when a card is created, copied or e-mailed to a board or one of its lists."""
+    """Triggers when a card is created, copied or e-mailed to a board or one of its lists."""
     return _changes(request, "createCard copyCard emailCard convertToCardFromCheckItem", list)
 
 
 @service.webhook("Card moved to another list", verify=SIGNED, handshake=_hello)
 def card_moved(request: Request, board: Board, list: OnlyList = "") -> Events[Change]:
-    """Runs when a card is moved to another list of the board, or to one list only."""
+    """Triggers when a card is moved to another list of the board, or to one list only."""
     return _changes(request, "updateCard", list, lambda data: "listAfter" in data)
 
 
 @service.webhook("New comment on a card", verify=SIGNED, handshake=_hello)
 def card_commented(request: Request, board: Board) -> Events[Change]:
-    """Runs when somebody comments on a card of a board."""
+    """Triggers when someone comments on a card of a board."""
     return _changes(request, "commentCard")
 
 
 @service.webhook("Card archived", verify=SIGNED, handshake=_hello)
 def card_archived(request: Request, board: Board) -> Events[Change]:
-    """Runs when a card of a board is archived."""
+    """Triggers when a card of a board is archived."""
     return _changes(request, "updateCard", "", lambda data: lookup("old.closed", data) is False)
 
 
@@ -149,7 +149,7 @@ async def _changes(
 async def card_due(
     ctx: Context, board: Board, minutes: Annotated[int, param("Minutes before", 60, ge=0, le=10_080)] = 60
 ) -> Events[Card]:
-    """Runs when a card that isn't done is due, or a number of minutes before."""
+    """Triggers when a card that isn't done is due, or a number of minutes before."""
     query = {"filter": "visible", "fields": "name,due,dueComplete,url"}
     now, ahead = datetime.now(UTC), timedelta(minutes=minutes)
     # https://developer.atlassian.com/cloud/trello/rest/api-group-boards/#api-boards-id-cards-get

@@ -107,21 +107,21 @@ class Clipped(Output):
 
 @service.poll("Channel goes live", every=OFTEN, scopes=FOLLOWED, hint=hints.online)
 def stream_started(ctx: Context, channel: Channel) -> Events[Stream]:
-    """Runs when a channel goes live."""
+    """Triggers when a channel goes live."""
     # https://dev.twitch.tv/docs/api/reference#get-streams; undated: a stream is seen some time after it began
     return new_events(ctx.http.rows("/streams", Stream, params={"user_login": channel}))
 
 
 @service.poll("Followed channel goes live", every=OFTEN, scopes=FOLLOWED)
 async def followed_stream_started(ctx: Context) -> Events[Stream]:
-    """Runs when any channel you follow goes live."""
+    """Triggers when any channel you follow goes live."""
     # https://dev.twitch.tv/docs/api/reference#get-followed-streams
     return new_events(ctx.http.rows("/streams/followed", Stream, params={"user_id": await _known(ctx)}))
 
 
 @service.poll("New follower", every=OFTEN, scopes=FOLLOWERS, hint=hints.follow, newest_first=True)
 async def follower_gained(ctx: Context) -> Events[Follower]:
-    """Runs when somebody follows your channel."""
+    """Triggers when someone follows your channel."""
     query = {"broadcaster_id": await _known(ctx)}
     # https://dev.twitch.tv/docs/api/reference#get-channel-followers
     return new_events(ctx.http.rows("/channels/followers", Follower, params=query), "{id} {followed_at}", "followed_at")
@@ -129,7 +129,7 @@ async def follower_gained(ctx: Context) -> Events[Follower]:
 
 @service.poll("New clip", every=SOMETIMES, scopes=FOLLOWED)
 async def clip_created(ctx: Context, channel: Channel, since: datetime) -> Events[Clip]:
-    """Runs when somebody clips a channel."""
+    """Triggers when someone clips a channel."""
     query = {"broadcaster_id": await _known(ctx, channel), "started_at": f"{since:%Y-%m-%dT%H:%M:00Z}"}
     query["ended_at"] = f"{datetime.now(UTC) + OFTEN:%Y-%m-%dT%H:%M:00Z}"
     # https://dev.twitch.tv/docs/api/reference#get-clips: the most seen first, and seconds do not count
@@ -138,7 +138,7 @@ async def clip_created(ctx: Context, channel: Channel, since: datetime) -> Event
 
 @service.poll("New video", every=SOMETIMES, scopes=FOLLOWED)
 async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
-    """Runs when a channel has a new video: an upload, a highlight, or a stream being recorded."""
+    """Triggers when a channel has a new video: an upload, a highlight, or a stream being recorded."""
     query = {"user_id": await _known(ctx, channel), "sort": "time", "first": "20"}
     # https://dev.twitch.tv/docs/api/reference#get-videos
     return new_events(ctx.http.rows("/videos", Video, pages=Pages("data", most=1), params=query), at="published_at")

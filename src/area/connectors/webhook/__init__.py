@@ -106,7 +106,7 @@ def _check(request: Request, _secret: str, params: BaseModel) -> None:
     verify=Verify("as the AREA says", _check, 'With the signature "none", the unguessable address is all the proof.'),
 )
 async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:
-    """Runs for each request, of any method, to the AREA's webhook URL.
+    """Triggers for each request, of any method, to the AREA's webhook URL.
 
     Requests with an `Idempotency-Key` or `webhook-id` header run once per key; all others run every time.
     """

@@ -110,7 +110,7 @@ class Picture(Output):
 
 @service.poll("Page edited", every=EVERY)
 async def page_edited(ctx: Context, since: datetime, language: In = "en", *, title: Title) -> Events[Edit]:
-    """Runs when somebody edits a page. Redirects are followed."""
+    """Triggers when someone edits a page. Redirects are followed."""
     # https://www.mediawiki.org/wiki/API:Revisions
     query = {"prop": "revisions", "titles": title, "redirects": "1", "rvprop": "ids|timestamp|flags|comment|user|size"}
     sizes: dict[Any, Any] = {0: 0}
@@ -126,7 +126,7 @@ async def page_edited(ctx: Context, since: datetime, language: In = "en", *, tit
 
 @service.poll("Edit by a user", every=EVERY)
 def edit_by_user(ctx: Context, since: datetime, language: In = "en", *, user: User) -> Events[Edit]:
-    """Runs when a user edits any page."""
+    """Triggers when a user edits any page."""
     # https://www.mediawiki.org/wiki/API:Usercontribs
     query = {"list": "usercontribs", "ucuser": user, "ucprop": "ids|title|timestamp|comment|sizediff|flags"}
     return new_events(_rows(ctx, language, "uc", since, query, Edit), at="edited_at")
@@ -136,8 +136,8 @@ def edit_by_user(ctx: Context, since: datetime, language: In = "en", *, user: Us
 async def change_matching(
     ctx: Context, since: datetime, language: In = "en", *, words: Words, kind: Kind = "any"
 ) -> Events[Edit]:
-    """Runs when an article is edited or created with all the words in its title or edit summary, hashtags included.
-    Bots don't count.
+    """Triggers when an article is edited or created with all the words in its title or edit summary, hashtags
+    included. Bots don't count.
     """
     # from where the last look ended: none is left out, nor what appears up to a minute later than it is dated
     begin = datetime.fromisoformat(ctx.state.get("read", since.isoformat())) - timedelta(minutes=1)
@@ -152,7 +152,7 @@ async def change_matching(
 
 @service.poll("Page added to a category", every=EVERY)
 def page_added_to_category(ctx: Context, since: datetime, language: In = "en", *, category: Category) -> Events[Member]:
-    """Runs when a page, file or subcategory is added to a category."""
+    """Triggers when a page, file or subcategory is added to a category."""
     name = category.partition(":")[2].strip() if category.lower().startswith("category:") else category
     # https://www.mediawiki.org/wiki/API:Categorymembers
     query = {"list": "categorymembers", "cmtitle": f"Category:{name}", "cmsort": "timestamp", "cmdir": "asc"}

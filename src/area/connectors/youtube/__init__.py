@@ -115,7 +115,7 @@ class Done(Output):
 
 @service.poll("New video", every=SOON, scopes=READ, hint=hints.published)
 async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
-    """Runs when a channel publishes a video."""
+    """Triggers when a channel publishes a video."""
     async for item in _items(ctx, await _related(ctx, "uploads", channel), most=50):
         video = parse(Video, item, "YouTube")
         yield Event(video.id, video, video.published_at)
@@ -123,14 +123,14 @@ async def video_published(ctx: Context, channel: Channel) -> Events[Video]:
 
 @service.poll("Video liked by you", every=SOON, scopes=READ)
 async def video_liked(ctx: Context) -> Events[Video]:
-    """Runs when you like a video."""
+    """Triggers when you like a video."""
     async for item in _items(ctx, await _related(ctx, "likes"), most=50):
         yield _added(item)
 
 
 @service.poll("Video added to a playlist", every=SOON, scopes=READ)
 async def playlist_item_added(ctx: Context, playlist: Playlist) -> Events[Video]:
-    """Runs when a video is added anywhere in a playlist."""
+    """Triggers when a video is added anywhere in a playlist."""
     async for item in _items(ctx, playlist, most=1000):
         yield _added(item)
 
@@ -141,7 +141,7 @@ async def video_found(
     since: datetime,
     query: Annotated[str, param("Words to search for", "selfhosting -shorts", min_length=1)],
 ) -> Events[Video]:
-    """Runs when a new video matches a search."""
+    """Triggers when a new video matches a search."""
     wanted = SNIPPET | {"type": "video", "order": "date", "q": query}
     wanted["publishedAfter"] = timestamp(since)
     # https://developers.google.com/youtube/v3/docs/search/list
@@ -151,7 +151,7 @@ async def video_found(
 
 @service.poll("New subscriber", every=SOON, scopes=READ)
 async def subscriber_gained(ctx: Context) -> Events[Subscriber]:
-    """Runs when somebody with public subscriptions subscribes to your channel."""
+    """Triggers when someone with public subscriptions subscribes to your channel."""
     query = {"part": "snippet,subscriberSnippet", "myRecentSubscribers": "true"}
     # https://developers.google.com/youtube/v3/docs/subscriptions/list
     async for item in ctx.http.rows("/subscriptions", params=query, most=50):
@@ -160,7 +160,7 @@ async def subscriber_gained(ctx: Context) -> Events[Subscriber]:
 
 @service.poll("New comment on an issue", every=SOON, scopes=TALK)
 async def comment_written(ctx: Context, channel: Channel) -> Events[Comment]:
-    """Runs when somebody comments on a channel or one of its videos. Replies don't count."""
+    """Triggers when someone comments on a channel or one of its videos. Replies don't count."""
     known = ctx.state.get("channel") or (await _found(ctx, channel, "id")).get("id")
     ctx.state["channel"] = known
     query = SNIPPET | {"allThreadsRelatedToChannelId": known, "textFormat": "plainText", "maxResults": "100"}
