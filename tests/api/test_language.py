@@ -23,7 +23,7 @@ async def test_nobody_is_answered_in_what_they_accept(nobody):
     assert french.header("content-language") == "fr"
     assert "Accept-Language" in french.header("vary")
     english = await nobody.get("/api/nothing", headers={"accept-language": "de"})
-    assert is_problem(english, 404)["detail"] == "There is nothing at this address."
+    assert is_problem(english, 404)["detail"] == "Nothing exists at this address."
     assert english.header("content-language") == "en"
     refused = await nobody.post("/api/auth/login", {"login": 1}, headers=FRENCH)
     fields = {one["field"]: one["message"] for one in is_problem(refused, 422)["errors"]}

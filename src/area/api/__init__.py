@@ -29,29 +29,31 @@ from area.engine.cache import Cache
 from area.engine.state import State
 
 ABOUT = """\
-Everything that the pages do can be done here.
+Everything that the pages do can also be done here.
 
-**Who.** Log in at `POST /api/auth/login`, or make an API token at `POST /api/me/tokens`, and send it as
-`Authorization: Bearer …`. A token has a scope: `read` for what only reads, `run` to start, repeat and cancel runs as well,
-`manage` for AREAs and connections as well, `admin` for what administrators do as well. Browsers get a cookie, which works for requests of AREA's own pages only.
+**Authentication.** Log in with `POST /api/auth/login`, or create an API token with `POST /api/me/tokens`, and send it
+as `Authorization: Bearer …`. A token has a scope: `read` to read; `run` also to start, repeat and cancel runs;
+`manage` also to change AREAs and connections; `admin` also for administration. Browsers use a cookie, which works
+only for requests from AREA's own pages.
 
-**Lists** come in pages: `?limit=` (50, at most 100) and `?cursor=`, answered with `{"items": […], "next_cursor": …}`.
+**Lists** are paginated: `?limit=` (50 by default, at most 100) and `?cursor=`; the response is `{"items": […],
+"next_cursor": …}`.
 
-**Size.** A request may have 2 MB, and 16 KB from whoever isn't logged in; its body has to come within 10 seconds, and one more
-for each 20 KB.
+**Size.** A request body can have up to 2 MB, or 16 KB if you aren't logged in. It must arrive within 10 seconds, plus
+one second for each 20 KB.
 
-**Problems** are RFC 9457 problem details (`application/problem+json`) with a `code` for programs, a `detail` for people,
-and `errors` field by field. What belongs to somebody else is answered with 404, as if it were not there.
+**Errors** are RFC 9457 problem details (`application/problem+json`) with a `code` for programs, a `detail` for
+people, and `errors` by field. Other users' objects respond with 404, as if they didn't exist.
 
-**Language.** `title`, `detail` and the messages of `errors` are in the language that the user has chosen, else in the one that
-`Accept-Language` prefers, else in English; `Content-Language` says which. `code` is always the same.
+**Language.** `title`, `detail` and the messages in `errors` are in the user's language, or else in the one that
+`Accept-Language` prefers, or else in English; `Content-Language` says which. `code` never changes.
 """
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan: Lifespan | None = None) -> FastAPI:
-    """The application with the API's routes. Without a `state`, `attach` one before the first request."""
+    """The application with the API's routes. Without a `state`, call `attach` before the first request."""
     app = FastAPI(
         title="AREA",
         version=__version__,
@@ -75,7 +77,7 @@ def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan
 
 
 def attach(app: FastAPI, state: State, cache: Cache | None = None) -> None:
-    """Give the application what the process has open. Call `app.state.hub.close()` as soon as the server is to stop."""
+    """Give the application the process's open resources. Call `app.state.hub.close()` before the server stops."""
     app.state.area = state
     app.state.cache = cache or Cache(state)
     app.state.hub = Hub(state.database)
@@ -88,7 +90,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with the problem's schema in it; made once."""
+    """FastAPI's document plus the problem schema, built once."""
     if not app.openapi_schema:
         document = get_openapi(
             title=app.title,

@@ -1,4 +1,4 @@
-"""For administrators: accounts, invitations, the catalog's switches, figures, the audit."""
+"""For administrators: accounts, invitations, enabling services, statistics, audit log."""
 
 from typing import Annotated
 
@@ -19,11 +19,11 @@ router = APIRouter(prefix="/admin", tags=["admin"], route_class=Route)
 
 
 class UserPatch(In):
-    """What to change; what is left out stays."""
+    """The fields to change. Omitted fields stay as they are."""
 
     is_admin: bool = False
     is_active: bool = True
-    password: Password = Field("", description="A new password: ends the account's sessions and API tokens")
+    password: Password = Field("", description="A new password. Ends the account's sessions and API tokens")
 
 
 class Switch(In):
@@ -33,27 +33,29 @@ class Switch(In):
 
 
 class NewInvitation(In):
-    """An invitation to make."""
+    """An invitation to create."""
 
-    days: int = Field(7, ge=1, le=365, description="How long it is good")
+    days: int = Field(7, ge=1, le=365, description="Days until it expires")
 
 
 class MadeInvitation(BaseModel):
-    """The invitation, shown this once, and how it is listed."""
+    """The invitation token, shown only once, and its entry in the list."""
 
     token: str
     item: invitations.InvitationView
 
 
-@router.get("/clients", responses=answers(401, 403), summary="Registrations at services")
+@router.get("/clients", responses=answers(401, 403), summary="OAuth2 registrations")
 async def clients(_: Admin, state: StateDep) -> Page[registrations.ClientView]:
-    """The services that AREA has to be registered at, with the exact addresses to paste there and the variables to set."""
+    """The services where AREA must be registered, with the exact URLs to paste there and the variables to set."""
     return Page(items=registrations.clients(state.registry, state.settings))
 
 
 @router.get("/clients/{service}/tokens", responses=answers(401, 403, 404, 422), summary="Verification tokens")
 async def sent_tokens(service: Slug, _: Admin, state: StateDep, session: SessionDep) -> Page[introductions.SentToken]:
-    """The tokens that a vendor, or anybody else, sent to the service's webhook address while no signing secret is set."""
+    """The verification tokens that were sent to the service's webhook URL while no signing secret is set. Anyone can
+    send one.
+    """
     return Page(items=await introductions.of_service(session, state.keyring, state.registry, state.settings, service))
 
 
@@ -64,7 +66,7 @@ async def sent_tokens(service: Slug, _: Admin, state: StateDep, session: Session
     summary="Clear verification tokens",
 )
 async def clear_tokens(service: Slug, identity: Admin, state: StateDep, session: SessionDep, address: Address) -> None:
-    """Forget them, so that the vendor can send another. At most nine are kept, and three from one address."""
+    """Delete the tokens so that the vendor can send another. At most nine are stored, three per address."""
     await introductions.clear(session, state.registry, service, identity.user.id, address)
 
 
@@ -83,7 +85,9 @@ async def users(
 async def change_user(
     user_id: Id, form: UserPatch, identity: AdminInPerson, session: SessionDep, address: Address
 ) -> accounts.UserView:
-    """Make or unmake an administrator, disable or enable, reset the password. One active administrator must stay."""
+    """Grant or revoke the administrator role, disable or enable the account, or reset its password. One active
+    administrator must remain.
+    """
     changes = form.model_dump(exclude_unset=True)
     return await accounts.change_user(session, identity.user.id, user_id, address=address, **changes)
 
@@ -96,19 +100,21 @@ async def change_user(
 async def reset_two_factor(
     user_id: Id, identity: AdminInPerson, session: SessionDep, address: Address
 ) -> accounts.UserView:
-    """Remove its app, passkeys and recovery codes, for somebody who lost them."""
+    """Remove the app, passkeys and recovery codes of a user who has lost them."""
     return await two_factor.reset(session, identity.user.id, user_id, address)
 
 
 @router.get("/invitations", name="invitations", responses=answers(401, 403), summary="Invitations")
 async def list_invitations(_: Admin, session: SessionDep) -> Page[invitations.InvitationView]:
-    """The invitations of the last weeks, without what makes them work."""
+    """Recent invitations, without their tokens."""
     return Page(items=await invitations.invitations(session))
 
 
-@router.post("/invitations", status_code=201, responses=answers(400, 401, 403, 413, 422), summary="Invite")
+@router.post(
+    "/invitations", status_code=201, responses=answers(400, 401, 403, 413, 422), summary="Create an invitation"
+)
 async def invite(form: NewInvitation, identity: AdminInPerson, session: SessionDep, address: Address) -> MadeInvitation:
-    """Make an invitation for one registration. It is shown in this answer and never again."""
+    """Create an invitation for one registration. Its token is shown only in this response."""
     token, item = await invitations.invite(session, identity.user.id, days=form.days, address=address)
     return MadeInvitation(token=token, item=item)
 
@@ -117,7 +123,7 @@ async def invite(form: NewInvitation, identity: AdminInPerson, session: SessionD
     "/invitations/{invitation_id}",
     status_code=204,
     responses=answers(401, 403, 404, 422),
-    summary="Withdraw an invitation",
+    summary="Revoke an invitation",
 )
 async def withdraw(
     invitation_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")],
@@ -125,21 +131,23 @@ async def withdraw(
     session: SessionDep,
     address: Address,
 ) -> None:
-    """Make an unused invitation worthless."""
+    """Revoke an unused invitation."""
     await invitations.withdraw_invitation(session, identity.user.id, invitation_id, address)
 
 
 @router.get("/services", responses=answers(401, 403), summary="All services")
 async def services(_: Admin, state: StateDep, session: SessionDep) -> Page[catalog.ServiceView]:
-    """All services, also those that are switched off or whose code is gone."""
+    """All services, including those that are switched off or no longer installed."""
     return Page(items=await catalog.services(session, state.registry, include_inactive=True))
 
 
-@router.patch("/services/{service_id}", responses=answers(400, 401, 403, 404, 413, 422), summary="Switch a service")
+@router.patch(
+    "/services/{service_id}", responses=answers(400, 401, 403, 404, 413, 422), summary="Switch a service on or off"
+)
 async def switch_service(
     service_id: Id, form: Switch, identity: Admin, state: StateDep, session: SessionDep, address: Address
 ) -> catalog.ServiceView:
-    """Switch a service on or off, for everybody."""
+    """Switch a service on or off for everyone."""
     by = identity.user.id
     await catalog.switch(session, "service", service_id, active=form.is_active, by=by, address=address)
     return await catalog.service(session, state.registry, str(service_id))
@@ -147,36 +155,38 @@ async def switch_service(
 
 @router.get("/components", responses=answers(401, 403), summary="All components")
 async def components(_: Admin, state: StateDep, session: SessionDep) -> Page[catalog.ComponentView]:
-    """All actions and reactions, also those that are switched off or whose code is gone."""
+    """All actions and reactions, including those that are switched off or no longer installed."""
     return Page(items=await catalog.components(session, state.registry, include_inactive=True))
 
 
 @router.patch(
-    "/components/{component_id}", responses=answers(400, 401, 403, 404, 413, 422), summary="Switch a component"
+    "/components/{component_id}",
+    responses=answers(400, 401, 403, 404, 413, 422),
+    summary="Switch a component on or off",
 )
 async def switch_component(
     component_id: Id, form: Switch, identity: Admin, state: StateDep, session: SessionDep, address: Address
 ) -> catalog.ComponentView:
-    """Switch an action or reaction on or off, for everybody."""
+    """Switch an action or reaction on or off for everyone."""
     by = identity.user.id
     await catalog.switch(session, "component", component_id, active=form.is_active, by=by, address=address)
     return await catalog.component(session, state.registry, str(component_id))
 
 
-@router.get("/stats", responses=answers(401, 403), summary="Figures")
+@router.get("/stats", responses=answers(401, 403), summary="Statistics")
 async def stats(_: Admin, session: SessionDep) -> figures.SystemStats:
-    """Executions of everybody, the job queue, accounts, the database's size."""
+    """Executions of all users, the job queue, accounts and the size of the database."""
     return await figures.system_stats(session)
 
 
-@router.get("/audit", name="audit", responses=answers(401, 403, 422), summary="The audit")
+@router.get("/audit", name="audit", responses=answers(401, 403, 422), summary="Audit log")
 async def list_audit(
     _: Admin,
     session: SessionDep,
     page: Annotated[Paging, Depends(paging("audit"))],
     user_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
-    action: Annotated[Line | None, Query(max_length=100, description="Its beginning, such as `login.`")] = None,
+    action: Annotated[Line | None, Query(max_length=100, description="Prefix of the action, such as `login.`")] = None,
 ) -> Page[audit.AuditView]:
-    """Who did what to accounts, connections and the catalog, newest first."""
+    """Changes to accounts, connections and the catalog, and who made them, newest first."""
     rows = await audit.entries(session, limit=page.limit + 1, before=page.before, user_id=user_id, action=action)
     return Page(**page.cut(rows))

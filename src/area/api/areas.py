@@ -1,4 +1,4 @@
-"""AREAs: the links of an action to a reaction."""
+"""AREAs: links from an action to a reaction."""
 
 from typing import Annotated, Any
 
@@ -17,44 +17,44 @@ router = APIRouter(prefix="/areas", tags=["areas"], route_class=Route)
 
 Data = Annotated[
     dict[str, Any] | None,
-    Field(max_length=1000, description="What the action would return; left out: its last event, or else its sample"),
+    Field(max_length=1000, description="The action's return values. Default: its last event, or else its sample"),
 ]
 
 
 class Event(In):
-    """An event to try or run an AREA with."""
+    """An event to test or run an AREA with."""
 
     data: Data = None
 
 
 class Draft(In):
-    """An AREA that is not saved, and an event to try it with."""
+    """An unsaved AREA, and an event to test it with."""
 
     area: areas.AreaIn
     data: Data = None
 
 
 class Started(BaseModel):
-    """The execution to look at."""
+    """The new execution."""
 
     execution_id: int
 
 
 class Bundle(In):
-    """AREAs to carry from one place to another; secrets are left out."""
+    """AREAs to export or import, without secrets."""
 
     areas: list[AreaIn] = Field(max_length=1000)
 
 
 class Report(BaseModel):
-    """What an import did, by the AREAs' names."""
+    """The result of an import, by AREA name."""
 
     created: list[str]
     changed: list[str]
     same: list[str]
 
 
-@router.get("", responses=answers(401, 422, 429), summary="My AREAs")
+@router.get("", responses=answers(401, 422, 429), summary="List AREAs")
 async def read(
     identity: Someone,
     scope: ScopeDep,
@@ -64,7 +64,7 @@ async def read(
     service: Annotated[Line | None, Query(max_length=100, description="A service's slug")] = None,
     active: Annotated[bool | None, Query()] = None,
 ) -> Page[areas.AreaOut]:
-    """My AREAs, newest first."""
+    """Your AREAs, newest first."""
     rows = await areas.find(
         session,
         scope,
@@ -80,34 +80,34 @@ async def read(
 
 @router.post("", status_code=201, responses=answers(400, 401, 403, 413, 422, 429), summary="Create an AREA")
 async def create(form: areas.AreaIn, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
-    """Create an AREA. It watches for events from now on; the past does not fire."""
+    """Create an AREA. It triggers on events from now on; past events are ignored."""
     return await areas.create(session, scope, identity.user.id, form)
 
 
-@router.post("/test", responses=answers(400, 401, 403, 413, 422), summary="Try an AREA that is not saved")
+@router.post("/test", responses=answers(400, 401, 403, 413, 422), summary="Test an unsaved AREA")
 async def try_draft(
     request: Request, form: Draft, identity: Someone, state: StateDep, scope: ScopeDep, session: SessionDep
 ) -> control.Preview:
-    """An honest dry run: what would be sent. Nothing is."""
+    """Dry run: shows what would be sent, and sends nothing."""
     checked = await areas.check(session, scope, form.area.action, form.area.reaction, saving=False)
     return in_words(request, await control.preview(session, state, identity.user.id, checked, form.data))
 
 
-@router.get("/export", responses=answers(401, 422), summary="Export my AREAs")
+@router.get("/export", responses=answers(401, 422), summary="Export AREAs")
 async def export(identity: Someone, scope: ScopeDep, session: SessionDep) -> Bundle:
-    """All my AREAs in the form that the import takes, secrets left out."""
+    """All your AREAs in the format that the import accepts, without secrets."""
     return Bundle(areas=await areas.export(session, scope, identity.user.id))
 
 
 @router.post("/import", responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Import AREAs")
 async def import_(form: Bundle, identity: Someone, scope: ScopeDep, session: SessionDep) -> Report:
-    """Make my AREAs of these names be like these: all of them or, when one can't be used, none."""
+    """Create or update your AREAs with these names. All are applied, or none if one is invalid."""
     return Report(**await areas.apply(session, scope, identity.user.id, form.areas))
 
 
-@router.get("/{area_id}", responses=answers(401, 404, 422), summary="An AREA")
+@router.get("/{area_id}", responses=answers(401, 404, 422), summary="Get an AREA")
 async def read_one(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
-    """One of my AREAs."""
+    """One of your AREAs."""
     return await areas.get(session, scope, identity.user.id, area_id)
 
 
@@ -115,37 +115,35 @@ async def read_one(area_id: Id, identity: Someone, scope: ScopeDep, session: Ses
 async def change(
     area_id: Id, form: areas.AreaPatch, identity: Someone, scope: ScopeDep, session: SessionDep
 ) -> areas.AreaOut:
-    """Change an AREA. What its trigger remembers stays, unless the action or its parameters change."""
+    """Change an AREA. The trigger's state is kept unless the action or its parameters change."""
     return await areas.change(session, scope, identity.user.id, area_id, form)
 
 
 @router.delete("/{area_id}", status_code=204, responses=answers(401, 403, 404, 422), summary="Delete an AREA")
 async def remove(area_id: Id, identity: Someone, session: SessionDep) -> None:
-    """Delete an AREA with its log."""
+    """Delete an AREA and its executions."""
     await areas.remove(session, identity.user.id, area_id)
 
 
 @router.post("/{area_id}/enable", responses=answers(401, 403, 404, 422), summary="Switch an AREA on")
 async def enable(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
-    """Watch for events from now on."""
+    """Start watching for events."""
     return await areas.set_active(session, scope, identity.user.id, area_id, active=True)
 
 
 @router.post("/{area_id}/disable", responses=answers(401, 403, 404, 422), summary="Switch an AREA off")
 async def disable(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
-    """Stop watching."""
+    """Stop watching for events."""
     return await areas.set_active(session, scope, identity.user.id, area_id, active=False)
 
 
-@router.post(
-    "/{area_id}/renew-address", responses=answers(401, 403, 404, 409, 422), summary="Renew the webhook address"
-)
+@router.post("/{area_id}/renew-address", responses=answers(401, 403, 404, 409, 422), summary="Rotate the webhook URL")
 async def renew_address(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
-    """Give the AREA a new webhook address; the old one stops to work at once."""
+    """Rotate the webhook URL. The old one stops working immediately."""
     return await areas.renew_address(session, scope, identity.user.id, area_id)
 
 
-@router.post("/{area_id}/test", responses=answers(400, 401, 403, 404, 413, 422), summary="Try an AREA")
+@router.post("/{area_id}/test", responses=answers(400, 401, 403, 404, 413, 422), summary="Test an AREA")
 async def try_out(
     request: Request,
     area_id: Id,
@@ -154,7 +152,7 @@ async def try_out(
     session: SessionDep,
     form: Event | None = None,
 ) -> control.Preview:
-    """An honest dry run: what would be sent. Nothing is."""
+    """Dry run: shows what would be sent, and sends nothing."""
     preview = await control.preview(session, state, identity.user.id, area_id, form.data if form else None)
     return in_words(request, preview)
 
@@ -163,6 +161,6 @@ async def try_out(
 async def run(
     area_id: Id, identity: Runner, state: StateDep, session: SessionDep, form: Event | None = None
 ) -> Started:
-    """Run the reaction once, for real, also when the AREA is switched off."""
+    """Run the reaction once, for real, even if the AREA is switched off."""
     number = await control.run(session, state, identity.user.id, area_id, form.data if form else None)
     return Started(execution_id=number)

@@ -38,21 +38,22 @@ class Register(In):
     email: Line = Field(max_length=320, examples=["ann@example.org"])
     username: Line = Field(max_length=200, description="2 to 100 characters, no @", examples=["ann"])
     password: Password = Field(description="8 characters or more, 72 bytes at most")
-    invitation: Line | None = Field(None, max_length=100, description="Where registration needs one")
+    invitation: Line | None = Field(None, max_length=100, description="If registration requires one")
     setup_code: Line | None = Field(
         None,
         max_length=100,
-        description="For the first account of an installation that other machines can reach: the code that AREA printed when it"
-        " started",
+        description="For the first account, if other machines can reach AREA: the code that it printed when it started",
     )
 
 
 class Finish(In):
-    """A registration whose address is confirmed."""
+    """Completes a registration whose e-mail address is confirmed first."""
 
     token: Line = Field(max_length=100, description="From the link in the mail", examples=["tJ3…"])
-    password: Password = Field(description="The one that the account was registered with")
-    username: Line | None = Field(None, max_length=200, description="Another one, if the first was taken since")
+    password: Password = Field(description="The password chosen at registration")
+    username: Line | None = Field(
+        None, max_length=200, description="Another username, if the first has been taken meanwhile"
+    )
 
 
 class Mailed(BaseModel):
@@ -62,14 +63,14 @@ class Mailed(BaseModel):
 
 
 class LogIn(In):
-    """Who one is, and the proof."""
+    """E-mail address or username, and password."""
 
     login: Line = Field(max_length=320, description="E-mail address or username", examples=["ann"])
     password: Password
 
 
 class LoggedIn(BaseModel):
-    """A session's token, for `Authorization: Bearer`, and whose it is."""
+    """The session's token, for `Authorization: Bearer`, and its user."""
 
     token: str
     user: accounts.UserView
@@ -86,10 +87,11 @@ class LoggedIn(BaseModel):
 async def register(
     form: Register, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
 ) -> LoggedIn | Response:
-    """Make an account and log in. The first account is the administrator's, whatever the registration mode.
+    """Create an account and log in. The first account is always an administrator, whatever the registration mode.
 
-    Where `AREA_REGISTRATION` is `confirm` and there is no invitation, the answer is 202 and a link is mailed: go on at
-    `POST /api/auth/register/confirm`. An address that already has an account is mailed that instead; the answer is the same.
+    If `AREA_REGISTRATION` is `confirm` and there is no invitation, the response is 202 and a link is mailed; continue
+    with `POST /api/auth/register/confirm`. If the address already has an account, its owner is told so by mail instead;
+    the response is the same.
     """
     registered = await login.register(
         state,
@@ -113,12 +115,12 @@ async def register(
     status_code=201,
     responses=answers(400, 403, 409, 410, 413, 422, 429),
     dependencies=[Depends(not_foreign)],
-    summary="Finish registering",
+    summary="Confirm a registration",
 )
 async def finish_registration(
     form: Finish, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
 ) -> LoggedIn:
-    """Make the account by the link of the mail, which works once and for 24 hours, and log in."""
+    """Create the account with the token from the mailed link, and log in. The link works once, for 24 hours."""
     token, user = await login.finish_registration(
         state, session, form.token, form.password, visitor, username=form.username
     )
@@ -135,10 +137,10 @@ async def finish_registration(
 async def log_in(
     form: LogIn, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
 ) -> LoggedIn:
-    """Begin a session by e-mail address or username.
+    """Log in with an e-mail address or username, and a password.
 
-    An account with a second factor is answered 401 with the code `second_factor_required`, a `ticket`, the `methods` there are
-    and, for a passkey, its challenge: go on at `POST /api/auth/second-factor`.
+    If the account has a second factor, the response is 401 with the code `second_factor_required`, a `ticket`, the
+    available `methods` and, for a passkey, its challenge. Continue with `POST /api/auth/second-factor`.
     """
     token, user = await login.log_in(state, session, login=form.login, password=form.password, visitor=visitor)
     set_cookie(response, request, state, token)
@@ -155,9 +157,9 @@ async def log_out(identity: SettingUp, response: Response, session: SessionDep) 
 # Log-in providers
 
 
-@router.get("/providers", responses=answers(), summary="Log-in providers")
+@router.get("/providers", responses=answers(), summary="List log-in providers")
 async def read_providers(state: StateDep) -> Page[providers.ProviderView]:
-    """The providers that one may log in or sign up with on this server."""
+    """The providers you can log in or sign up with on this server."""
     return Page(items=providers.offered(state.registry, state.settings))
 
 
@@ -175,16 +177,16 @@ async def authorize(
     state: StateDep,
     session: SessionDep,
     address: Address,
-    next: Annotated[Line, Query(max_length=2000, description="Where a browser goes afterwards")] = "/",  # noqa: A002
-    link: Annotated[bool, Query(description="Refused: add one with `POST /api/me/logins/{provider}`")] = False,  # noqa: FBT002
-    invitation: Annotated[Line | None, Query(max_length=100, description="Where registration needs one")] = None,
+    next: Annotated[Line, Query(max_length=2000, description="Where to redirect a browser afterwards")] = "/",  # noqa: A002
+    link: Annotated[bool, Query(description="Not accepted: use `POST /api/me/logins/{provider}`")] = False,  # noqa: FBT002
+    invitation: Annotated[Line | None, Query(max_length=100, description="If registration requires one")] = None,
 ) -> Elsewhere | Response:
-    """The provider's page. Who set out must come back with the cookie of this answer, within ten minutes."""
+    """The URL of the provider's page. Return from it with this response's cookie within ten minutes."""
     page, back = browser.wants_page(request), browser.local(next)
     secret = consent.new_secret()
     try:
-        if link:  # as it was once: without the password
-            raise Forbidden("Add a log-in provider in your profile; it needs your password.")
+        if link:  # older clients sent no password
+            raise Forbidden("Link log-in providers in your profile. This requires your password.")
         url = await consent.log_in_address(
             state, session, provider,
             secret=secret, next=back, identity=None, invitation=invitation, address=address,

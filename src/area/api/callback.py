@@ -1,6 +1,6 @@
-"""Where vendors send people back to, whatever they set out for: to connect a service, or to log in with a provider.
+"""The redirect URI for OAuth2 at services and log-in providers.
 
-The address is under /api/auth because it is registered at vendors as such.
+It is under /api/auth because that is how it is registered at vendors.
 """
 
 from typing import Annotated
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
     "/{client}/callback",
     response_model=LoggedIn | connections.ConnectionView,
     responses=answers(401, 403, 404, 409, 410, 422, 429) | PAGES,
-    summary="Come back",
+    summary="OAuth2 callback",
 )
 async def callback(
     client: Slug,
@@ -40,10 +40,11 @@ async def callback(
     given: Annotated[str, Query(alias="state", max_length=4096)] = "",
     error: Code = "",
 ) -> LoggedIn | connections.ConnectionView | Response:
-    """Where services and providers send people back to; their `state` says from what.
+    """The OAuth2 redirect URI of services and log-in providers; `state` tells them apart.
 
-    Whoever connected a service gets the connection, and what waited for it goes on. Whoever logged in is logged in, to a new
-    account if they have none. When a provider was only added to an account, the `token` is empty: the session goes on.
+    After connecting a service, the response is the connection, and waiting executions resume. After logging in, it is a
+    session, with a new account if there was none. After adding a provider to an account, `token` is empty and the
+    current session continues.
     """
     page = browser.wants_page(request)
     identity = await consent.identity_of(request, state)

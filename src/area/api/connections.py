@@ -1,4 +1,4 @@
-"""A user's connections to services: those that take a form, and those that are agreed to at the service's own site."""
+"""A user's connections to services: by form, or by OAuth2."""
 
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ Credential = Annotated[
     dict[str, Any],
     Body(
         max_length=50,
-        description="The fields that `GET /api/connections` names for the service; of one with `kind` `oauth2`, the `code`"
+        description="The fields listed in `GET /api/connections` for the service; if its `kind` is `oauth2`, the `code`"
         " that the client received, the `redirect_uri` that it received it at, and its `code_verifier` (PKCE)",
         examples=[{"host": "broker.example.org", "login": "ann", "password": "…"}],
     ),
@@ -32,48 +32,48 @@ Name = Annotated[
     Line,
     Query(
         max_length=100,
-        description="The name of a connection beside the service's default one, such as `work`; left out, the default one",
+        description="The name of a connection, such as `work`. Default: the service's default connection",
     ),
 ]
 
 
 class Elsewhere(BaseModel):
-    """Where to send the user."""
+    """The URL to send the user to."""
 
     url: str
 
 
-# what a vendor adds to the address: nothing of it is told on
+# query parameters that a vendor adds; none is passed on
 Code = Annotated[str, Query(max_length=4096)]
 Components = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=20)]
-PAGES: dict[int | str, dict[str, Any]] = {303: {"description": "For a browser (`Accept: text/html`): go there."}}
+PAGES: dict[int | str, dict[str, Any]] = {303: {"description": "Redirect for a browser (`Accept: text/html`)."}}
 
 
 class Renamed(In):
-    """Another name."""
+    """The new name."""
 
     name: Line = Field(max_length=100, description="The new name", examples=["Work"])
 
 
 class Disconnected(BaseModel):
-    """The AREAs that need the connection: what they would run waits until there is one again."""
+    """The AREAs that use the connection. Their executions wait until it is connected again."""
 
     areas: list[connections.Dependent]
 
 
-@router.get("", responses=answers(401), summary="My connections")
+@router.get("", responses=answers(401), summary="List connections")
 async def read(identity: Someone, state: StateDep, session: SessionDep) -> Page[connections.ConnectionView]:
-    """Every service that takes a connection: the fields of its form, and how mine fares; those with names come after the default one.
-    Never what was filled in.
+    """Every service that takes a connection, its form fields, and the state of your connections; the default connection
+    comes first. Credentials are never returned.
     """
     return Page(items=await connections.views(session, state.registry, identity.user.id, state.settings))
 
 
-@router.get("/{service}", responses=answers(401, 404, 422), summary="A connection")
+@router.get("/{service}", responses=answers(401, 404, 422), summary="Get a connection")
 async def read_one(
     service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
 ) -> connections.ConnectionView:
-    """One service that takes a connection, or one of its connections."""
+    """One service that takes a connection, or one of your connections to it."""
     return await connections.view(session, state.registry, identity.user.id, service, state.settings, name=name)
 
 
@@ -82,7 +82,7 @@ async def read_one(
     response_model=Elsewhere,
     responses=answers(401, 403, 404, 409, 422) | PAGES,
     dependencies=[Depends(not_foreign)],
-    summary="Ask for consent",
+    summary="Start OAuth2",
 )
 async def authorize(
     service: Slug,
@@ -90,29 +90,33 @@ async def authorize(
     identity: Manager,
     state: StateDep,
     session: SessionDep,
-    next: Annotated[Line, Query(max_length=2000, description="Where a browser goes afterwards")] = "/",  # noqa: A002
-    component: Annotated[Components, Query(description="`service.component` that is to be used")] = [],  # noqa: B006
+    next: Annotated[Line, Query(max_length=2000, description="Where to redirect a browser afterwards")] = "/",  # noqa: A002
+    component: Annotated[
+        Components, Query(description="A `service.component` that the connection will be used for")
+    ] = [],  # noqa: B006
     redirect_uri: Annotated[
-        Line | None, Query(max_length=2000, description="For a client that receives the code itself")
+        Line | None, Query(max_length=2000, description="The redirect URI of a client that receives the code itself")
     ] = None,
     code_challenge: Annotated[
         str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$", description="Its PKCE challenge (S256)")
     ] = None,
     client_state: Annotated[
-        Line, Query(alias="state", max_length=1000, description="Given back to such a client as it is")
+        Line, Query(alias="state", max_length=1000, description="Returned to that client unchanged")
     ] = "",
     name: Name = "",
 ) -> Elsewhere | Response:
-    """The service's page where the user agrees. It asks for what the chosen components need, and what was granted before.
+    """The URL of the service's consent page. It requests the scopes that the given components need, plus those already
+    granted.
 
-    A browser comes back to AREA, within ten minutes and with the session that it began with. A client that gives its own
-    `redirect_uri`, registered at the service, and a `code_challenge` gets the code itself, for `POST /api/connections/{service}`.
+    A browser must return to AREA within ten minutes, in the same session. A client that passes its own `redirect_uri`,
+    registered at the service, and a `code_challenge` receives the code itself and sends it to `POST
+    /api/connections/{service}`.
     """
     user_id = identity.user.id
     if redirect_uri is not None or code_challenge is not None:
         if redirect_uri is None or code_challenge is None:
             missing = "redirect_uri" if redirect_uri is None else "code_challenge"
-            raise Invalid.field(missing, "A client that receives the code itself gives both of them.")
+            raise Invalid.field(missing, "`redirect_uri` and `code_challenge` must be sent together.")
         url = await grants.own_address(
             session, state.settings, state.registry, user_id, service,
             redirect=redirect_uri, challenge=code_challenge, state=client_state, components=component, name=name,
@@ -141,10 +145,11 @@ async def connect(
     session: SessionDep,
     name: Name = "",
 ) -> connections.ConnectionView:
-    """Try a credential, for at most 20 seconds, and keep it if it works; what was kept before under this name is replaced.
+    """Test a credential (for at most 20 seconds) and store it if it works. It replaces the connection with the same
+    name.
 
-    A credential of a service that is `optional` is called as the host that it is for, unless it is given a name; the AREAs that are to
-    use it name it.
+    For a service whose connection is `optional`, the credential is named after its host unless you name it; AREAs use
+    it by that name.
     """
     _, auth = connections.connectable(state.registry, service)
     if isinstance(auth, OAuth2):
@@ -166,14 +171,12 @@ async def connect(
 async def try_kept(
     request: Request, service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
 ) -> connections.Tested:
-    """Try the connection as it is kept."""
+    """Test the stored connection."""
     user_id = identity.user.id
     connector, _ = connections.connectable(state.registry, service)
     tested = await consent.try_connection(state, user_id, service, name)
     if tested is None:
-        raise NotFound(
-            "You have no connection to %(name)s, or it can't be read any more. Connect again.", name=connector.name
-        )
+        raise NotFound("You have no usable connection to %(name)s. Connect it again.", name=connector.name)
     await connections.note(session, state.registry, user_id, service, tested, name=name)
     return in_words(request, tested)
 
@@ -192,9 +195,9 @@ async def rename(
 async def disconnect(
     service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
 ) -> Disconnected:
-    """Forget a connection; the service is told that its tokens are to be worthless, where it takes that.
+    """Delete a connection, and revoke its tokens at the service if it supports that.
 
-    The name of one that AREAs have chosen stays, so that they go on once it is connected again.
+    A named connection that AREAs use keeps its name, so that they resume once it is connected again.
     """
     await consent.revoke(state, identity.user.id, service, name=name)
     areas = await connections.disconnect(session, state.registry, identity.user.id, service, name=name)

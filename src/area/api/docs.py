@@ -1,4 +1,4 @@
-"""The reference page: the OpenAPI document as plain HTML, with nothing from outside and no script."""
+"""The API reference page: the OpenAPI document as plain HTML, without scripts or external resources."""
 
 import base64
 import hashlib
@@ -24,7 +24,8 @@ STYLE = """
 *{box-sizing:border-box}
 body{margin:0;font:16px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--back)}
 .page{display:grid;grid-template-columns:16rem minmax(0,1fr);max-width:76rem;margin:0 auto}
-nav{position:sticky;top:0;align-self:start;height:100vh;overflow:auto;padding:2rem 1rem;border-right:1px solid var(--line)}
+nav{position:sticky;top:0;align-self:start;height:100vh;overflow:auto;padding:2rem 1rem;
+border-right:1px solid var(--line)}
 nav a{display:block;padding:.15rem .5rem;color:var(--soft);text-decoration:none;border-radius:.3rem}
 nav a:hover,nav a:focus{color:var(--ink);background:var(--card)}
 nav strong{display:block;margin:0 0 .75rem .5rem;font-size:1.15rem}
@@ -32,9 +33,11 @@ main{padding:2rem;min-width:0}
 h1{margin:0 0 1rem;font-size:1.8rem}
 h2{margin:2.5rem 0 .75rem;font-size:1.25rem;text-transform:capitalize}
 a{color:var(--link)}
-code{font:.875em ui-monospace,monospace;background:var(--card);padding:.1em .3em;border-radius:.25em;overflow-wrap:anywhere}
+code{font:.875em ui-monospace,monospace;background:var(--card);padding:.1em .3em;border-radius:.25em;
+overflow-wrap:anywhere}
 details{border:1px solid var(--line);border-radius:.5rem;margin:.5rem 0;overflow:hidden}
-summary{display:flex;flex-wrap:wrap;gap:.25rem .75rem;align-items:baseline;padding:.55rem .9rem;cursor:pointer;background:var(--card)}
+summary{display:flex;flex-wrap:wrap;gap:.25rem .75rem;align-items:baseline;padding:.55rem .9rem;cursor:pointer;
+background:var(--card)}
 summary:focus-visible,a:focus-visible{outline:2px solid var(--link);outline-offset:-2px}
 summary span{color:var(--soft);margin-left:auto}
 summary code{background:none;padding:0}
@@ -46,14 +49,15 @@ table{width:100%;border-collapse:collapse;font-size:.92rem}
 td,th{text-align:left;vertical-align:top;padding:.35rem .5rem .35rem 0;border-top:1px solid var(--line)}
 td:first-child{white-space:nowrap;padding-right:1rem}
 small{color:var(--soft)}
-@media(max-width:760px){.page{display:block}nav{position:static;height:auto;border:0;border-bottom:1px solid var(--line)}
+@media(max-width:760px){.page{display:block}nav{position:static;height:auto;border:0;
+border-bottom:1px solid var(--line)}
 nav a{display:inline-block}main{padding:1.25rem}td:first-child{white-space:normal}}
 """
 POLICY = (
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-"
     f"{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
 )
-NESTED = 3  # objects in one another that are written out
+NESTED = 3  # nested objects that are shown
 
 _PROBLEMS = (
     problems.Unauthenticated,
@@ -95,7 +99,8 @@ def render(document: Mapping[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
         f'initial-scale=1"><title>{title}: REST API</title><style>{STYLE}</style></head><body><div class="page">'
-        f'<nav aria-label="Sections"><strong>{title} API</strong>{links}<a href="/api/openapi.json">openapi.json</a></nav>'
+        f'<nav aria-label="Sections"><strong>{title} API</strong>{links}'
+        '<a href="/api/openapi.json">openapi.json</a></nav>'
         f"<main><h1>REST API <small>{html.escape(document['info']['version'])}</small></h1>"
         f"{_prose(document['info'].get('description', ''))}{sections}{_problems()}</main></div></body></html>"
     )
@@ -103,8 +108,9 @@ def render(document: Mapping[str, Any]) -> str:
 
 def _problems() -> str:
     rows = "".join(
-        f'<tr id="{one.code}"><td><code>{one.code}</code></td><td>{one.status}</td><td>{html.escape(one.title)}</td></tr>'
-        for one in _PROBLEMS
+        f'<tr id="{problem.code}"><td><code>{problem.code}</code></td><td>{problem.status}</td>'
+        f"<td>{html.escape(problem.title)}</td></tr>"
+        for problem in _PROBLEMS
     )
     return (
         f'<section id="problems"><h2>problems</h2><table><tr><th>code<th>status<th>meaning</tr>{rows}</table></section>'
@@ -151,7 +157,7 @@ def _schema(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def _rows(document: Mapping[str, Any], schema: Mapping[str, Any], prefix: str, levels: int) -> Iterator[str]:
-    """A row for each property, those of inner objects after their own."""
+    """A row for each property, followed by those of nested objects."""
     schema = _resolved(document, schema)
     for name, one in schema.get("properties", {}).items():
         required = "required" if name in schema.get("required", []) else ""
@@ -171,7 +177,7 @@ def _row(name: str, schema: Mapping[str, Any], description: str | None, note: st
 
 
 def _prose(text: str) -> str:
-    """Paragraphs, `code` and **strong** words; all that our descriptions use of Markdown."""
+    """Paragraphs, `code` and **bold**: the only Markdown that our descriptions use."""
     return "".join(f"<p>{one}</p>" for one in _words(text).split("\n\n") if one.strip())
 
 
@@ -181,7 +187,7 @@ def _words(text: str) -> str:
 
 
 def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a reference, or a choice between one and null, stands for."""
+    """The schema behind a reference, or behind a choice between one schema and null."""
     for one in schema.get("anyOf", []):
         if "$ref" in one:
             schema = one

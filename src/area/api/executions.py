@@ -1,4 +1,4 @@
-"""The log of executions, and its live stream."""
+"""The execution log and its live stream."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/executions", tags=["executions"], route_class=Route)
 
 
 class Replay(In):
-    """How to run it again: with the configuration of then or of now, or with parameters given here."""
+    """How to replay: with the configuration of then or now, or with the given parameters."""
 
     mode: control.Mode = "present"
     parameters: dict[str, Any] | None = Field(None, max_length=200)
@@ -31,18 +31,18 @@ class Started(BaseModel):
     execution_id: int
 
 
-@router.get("", responses=answers(401, 422, 429), summary="My executions")
+@router.get("", responses=answers(401, 422, 429), summary="List executions")
 async def read(
     identity: Someone,
     session: SessionDep,
     page: Annotated[Paging, Depends(paging("executions"))],
     area_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
-    status: Annotated[list[Status], Query(max_length=6, description="May be given several times")] = [],  # noqa: B006
-    q: Annotated[Line | None, Query(max_length=200, description="Part of what came in, or of the error")] = None,
-    since: Annotated[Moment | None, Query(description="Created at this time or later")] = None,
+    status: Annotated[list[Status], Query(max_length=6, description="Can be repeated")] = [],  # noqa: B006
+    q: Annotated[Line | None, Query(max_length=200, description="Part of the input or of the error")] = None,
+    since: Annotated[Moment | None, Query(description="Created at or after this time")] = None,
     until: Annotated[Moment | None, Query(description="Created before this time")] = None,
 ) -> Page[runs.ExecutionLine]:
-    """What my AREAs did, newest first."""
+    """Executions of your AREAs, newest first."""
     rows = await runs.find(
         session,
         identity.user.id,
@@ -62,7 +62,7 @@ async def read(
     response_class=StreamingResponse,
     responses=answers(401, 422, 429)
     | {200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
-    summary="My executions, live",
+    summary="Stream executions",
 )
 async def live(
     request: Request,
@@ -70,10 +70,10 @@ async def live(
     state: StateDep,
     last_event_id: Annotated[Line | None, Header(max_length=50)] = None,
 ) -> StreamingResponse:
-    """Server-sent events: `execution` with an execution as it is listed, each time that one changes.
+    """Server-sent events: `execution`, with the execution as in the list, whenever one changes.
 
-    Also `notices`, with how many are unread, when that changes. With `Last-Event-ID` it goes on where it was: what changed
-    since comes first, and some of what came last may come again. A comment each 15 seconds shows that it is alive.
+    `notices`, with the number of unread notices, whenever that changes. With `Last-Event-ID` the stream resumes where
+    it stopped; some recent events may be repeated. A comment every 15 seconds keeps it alive.
     """
     hub: stream.Hub = request.app.state.hub
     watcher = hub.watch(identity.user.id)
@@ -82,9 +82,9 @@ async def live(
     return stream.Stream(hub, watcher, body, headers=headers)
 
 
-@router.get("/{execution_id}", responses=answers(401, 404, 422), summary="An execution")
+@router.get("/{execution_id}", responses=answers(401, 404, 422), summary="Get an execution")
 async def read_one(execution_id: BigId, identity: Someone, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
-    """One execution: what came in, what was sent, what came back, each attempt."""
+    """One execution: its input, the request, the result and every attempt."""
     return await runs.get(session, scope, identity.user.id, execution_id)
 
 
@@ -92,12 +92,14 @@ async def read_one(execution_id: BigId, identity: Someone, scope: ScopeDep, sess
     "/{execution_id}/replay",
     status_code=202,
     responses=answers(400, 401, 403, 404, 409, 413, 422),
-    summary="Run it again",
+    summary="Replay an execution",
 )
 async def replay(
     execution_id: BigId, identity: Runner, state: StateDep, session: SessionDep, form: Replay | None = None
 ) -> Started:
-    """Run an execution's event again, as a new execution. With `parameters` of one's own, a token needs the scope `manage`."""
+    """Replay an execution's event as a new execution. Sending your own `parameters` requires a token with the scope
+    `manage`.
+    """
     wanted = form or Replay()
     if wanted.parameters is not None:
         within(identity, "manage")
@@ -105,8 +107,8 @@ async def replay(
     return Started(execution_id=number)
 
 
-@router.post("/{execution_id}/cancel", responses=answers(401, 403, 404, 409, 422), summary="Cancel it")
+@router.post("/{execution_id}/cancel", responses=answers(401, 403, 404, 409, 422), summary="Cancel an execution")
 async def cancel(execution_id: BigId, identity: Runner, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
-    """Cancel an execution that waits or runs."""
+    """Cancel a waiting or running execution."""
     await control.cancel(session, identity.user.id, execution_id)
     return await runs.get(session, scope, identity.user.id, execution_id)

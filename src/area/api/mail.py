@@ -1,4 +1,4 @@
-"""What goes by mail: a forgotten password, the confirmation of an e-mail address, and a change of it."""
+"""Password reset, and confirming or changing an e-mail address, by mailed link."""
 
 from typing import Annotated
 
@@ -19,35 +19,35 @@ Token = Annotated[Line, Field(max_length=100, description="From the link in the 
 
 
 class Forgotten(In):
-    """Whose password was forgotten."""
+    """The account's e-mail address."""
 
     email: Line = Field(max_length=320, examples=["ann@example.org"])
 
 
 class Reset(In):
-    """A new password, and the proof that the mailbox is one's own."""
+    """A new password, and the token from the mailed link."""
 
     token: Token
     new_password: Password = Field(description="8 characters or more, 72 bytes at most")
-    revoke_tokens: bool = Field(False, description="Whether API tokens end too; sessions always do")
+    revoke_tokens: bool = Field(False, description="Also revoke API tokens; sessions always end")
 
 
 class Link(In):
-    """A link that was mailed."""
+    """The token from a mailed link."""
 
     token: Token
 
 
 class Confirmed(BaseModel):
-    """The address that the account has now."""
+    """The account's current e-mail address."""
 
     email: str
 
 
 class MailPatch(In):
-    """Which mails I want."""
+    """Which mails to receive."""
 
-    mail_notices: bool = Field(description="Whether warnings and errors of my inbox are mailed to me")
+    mail_notices: bool = Field(description="Whether warnings and errors are also sent by mail")
 
 
 @router.post(
@@ -56,10 +56,10 @@ class MailPatch(In):
     status_code=202,
     responses=answers(400, 403, 413, 422, 429),
     dependencies=[Depends(not_foreign)],
-    summary="Forget a password",
+    summary="Request a password reset",
 )
 async def forgot_password(form: Forgotten, state: StateDep, session: SessionDep, address: Address) -> None:
-    """Mail a link that sets a new password, if an account has this address. The answer is the same if none has."""
+    """Mail a password reset link if an account has this address. The response is the same if none has."""
     await reset.ask(session, state.settings, form.email, address)
 
 
@@ -72,7 +72,9 @@ async def forgot_password(form: Forgotten, state: StateDep, session: SessionDep,
     summary="Reset a password",
 )
 async def reset_password(form: Reset, state: StateDep, session: SessionDep, address: Address) -> None:
-    """Set a new password by the link of the mail, which works once and for 30 minutes. All sessions end; two-factor stays on."""
+    """Set a new password with the token from the mailed link, which works once, for 30 minutes. All sessions end;
+    two-factor authentication stays on.
+    """
     await login.reset_password(
         state, session, form.token, form.new_password, tokens=form.revoke_tokens, address=address
     )
@@ -86,7 +88,7 @@ async def reset_password(form: Reset, state: StateDep, session: SessionDep, addr
     summary="Confirm an e-mail address",
 )
 async def confirm_email(form: Link, session: SessionDep, address: Address) -> Confirmed:
-    """Follow the link of a confirmation; after a change, the address is the account's from now on."""
+    """Confirm an e-mail address with the token from the mailed link. A new address then replaces the old one."""
     return Confirmed(email=await addresses.confirm(session, form.token, address))
 
 
@@ -98,19 +100,21 @@ async def confirm_email(form: Link, session: SessionDep, address: Address) -> Co
     summary="Undo a change of e-mail address",
 )
 async def undo_email_change(form: Link, session: SessionDep, address: Address) -> Confirmed:
-    """Follow the link that was mailed to the address before: it stays or becomes the account's, and all sessions and API tokens end."""
+    """Undo a change of address with the token that was mailed to the old one. The old address is restored, and all
+    sessions and API tokens end.
+    """
     return Confirmed(email=await addresses.undo(session, form.token, address))
 
 
-@router.get("/me/email", tags=["me"], responses=answers(401), summary="My e-mail address")
+@router.get("/me/email", tags=["me"], responses=answers(401), summary="Get my e-mail address")
 async def read_email(identity: Someone, state: StateDep, session: SessionDep) -> EmailView:
-    """My address, whether it is confirmed, and which one it is to become."""
+    """Your e-mail address, whether it is confirmed, and the pending one, if any."""
     return await addresses.view(session, state.settings, identity.user.id)
 
 
-@router.patch("/me/email", tags=["me"], responses=answers(400, 401, 403, 413, 422), summary="Choose my mails")
+@router.patch("/me/email", tags=["me"], responses=answers(400, 401, 403, 413, 422), summary="Change mail settings")
 async def change_mails(form: MailPatch, identity: InPerson, state: StateDep, session: SessionDep) -> EmailView:
-    """Have warnings and errors mailed, or not."""
+    """Receive warnings and errors by mail, or not."""
     await addresses.set_mail_notices(session, identity.user.id, wanted=form.mail_notices)
     return await addresses.view(session, state.settings, identity.user.id)
 
@@ -120,14 +124,16 @@ async def change_mails(form: MailPatch, identity: InPerson, state: StateDep, ses
     tags=["me"],
     status_code=202,
     responses=answers(401, 403, 409, 429),
-    summary="Confirm my address",
+    summary="Resend the confirmation",
 )
 async def send_confirmation(identity: InPerson, state: StateDep, session: SessionDep, address: Address) -> None:
-    """Mail the link that confirms my address once more, three times a day at most."""
+    """Send the confirmation link again, at most three times a day."""
     await addresses.resend(session, state.settings, identity.user.id, address)
 
 
-@router.delete("/me/email/change", tags=["me"], status_code=204, responses=answers(401, 403), summary="Keep my address")
+@router.delete(
+    "/me/email/change", tags=["me"], status_code=204, responses=answers(401, 403), summary="Cancel a change of address"
+)
 async def withdraw_change(identity: InPerson, session: SessionDep) -> None:
-    """Keep my present address after all: the one that was to be confirmed is forgotten."""
+    """Cancel a pending change of address and keep the current one."""
     await addresses.withdraw(session, identity.user.id)

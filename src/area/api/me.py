@@ -1,4 +1,4 @@
-"""One's own account: profile, password, sessions, API tokens."""
+"""Your own account: profile, password, sessions, API tokens."""
 
 from typing import Annotated, Literal
 
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
 
 
 class ProfilePatch(Proof):
-    """What to change; what is left out stays. A new e-mail address needs the password."""
+    """The fields to change. Omitted fields stay as they are. A new e-mail address requires the password."""
 
     email: Line = Field("", max_length=320)
     username: Line = Field("", max_length=200)
@@ -42,44 +42,44 @@ class ProfilePatch(Proof):
         None, description="https:// address of a picture, or null", examples=["https://example.org/ann.png"]
     )
     timezone: Line = Field("", max_length=64, examples=["Europe/Paris"])
-    language: Literal["en", "fr"] | None = Field(None, description="Of the pages; null: the browser's")
+    language: Literal["en", "fr"] | None = Field(None, description="Language of the pages; null: the browser's")
 
 
 class NewPassword(In):
-    """The present password (left out by an account that has none) and the new one."""
+    """The current password (omitted if the account has none) and the new one."""
 
     current_password: Password | None = None
-    code: Annotated[Line, Field(max_length=100)] | None = Field(None, description="By an account without a password")
-    passkey: PasskeyAnswer | None = Field(None, description="In place of the present password")
+    code: Annotated[Line, Field(max_length=100)] | None = Field(None, description="For an account without a password")
+    passkey: PasskeyAnswer | None = Field(None, description="Instead of the current password")
     new_password: Password = Field(description="8 characters or more, 72 bytes at most")
-    revoke_tokens: bool = Field(False, description="End the API tokens, too")
+    revoke_tokens: bool = Field(False, description="Also revoke API tokens")
 
 
 class AddLogin(Proof):
-    """A provider to add."""
+    """The provider to add."""
 
-    next: Line = Field("/", max_length=2000, description="Where a browser goes afterwards")
+    next: Line = Field("/", max_length=2000, description="Where to redirect a browser afterwards")
 
 
 class NewToken(Proof):
-    """An API token to make."""
+    """The API token to create."""
 
     name: Line = Field(min_length=1, max_length=255, examples=["backup script"])
-    scope: Scope = Field("manage", description="What it may do; each scope includes those before it")
-    expires_at: Moment | None = Field(None, description="When it ends; null: never", examples=[None])
+    scope: Scope = Field("manage", description="What the token can do; each scope includes the ones before it")
+    expires_at: Moment | None = Field(None, description="When it expires; null: never", examples=[None])
 
 
 class MadeToken(BaseModel):
-    """The token, shown this once, and how it is listed."""
+    """The token, shown only once, and its entry in the list."""
 
     token: str
     item: sessions.TokenView
 
 
 class SignOut(In):
-    """What is to end beside the other sessions."""
+    """What to end besides the other sessions."""
 
-    tokens: bool = Field(False, description="API tokens, too")
+    tokens: bool = Field(False, description="Also revoke API tokens")
 
 
 class SignedOut(BaseModel):
@@ -95,9 +95,9 @@ class Ended(BaseModel):
     ended: int
 
 
-@router.get("", responses=answers(401), summary="My profile")
+@router.get("", responses=answers(401), summary="Get my profile")
 async def read(identity: Unenforced) -> accounts.UserView:
-    """Who I am."""
+    """Your account."""
     return identity.user
 
 
@@ -105,8 +105,8 @@ async def read(identity: Unenforced) -> accounts.UserView:
 async def change(
     form: ProfilePatch, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> accounts.UserView:
-    """Change e-mail address, username, icon or time zone. Where this server sends mail, a new address counts once it is confirmed:
-    `GET /api/me/email` tells.
+    """Change your e-mail address, username, picture or time zone. If this server sends mail, a new address must be
+    confirmed first; `GET /api/me/email` shows it.
     """
     changes = form.model_dump(exclude_unset=True, exclude={"password", "code", "passkey"})
     user_id = identity.user.id
@@ -122,7 +122,7 @@ async def change(
 async def delete(
     form: Proof, identity: InPerson, response: Response, state: StateDep, session: SessionDep, address: Address
 ) -> None:
-    """Delete the account with all that belongs to it: AREAs, connections, the log."""
+    """Delete your account and everything in it: AREAs, connections, executions."""
     user_id = identity.user.id
     await login.prove(state, session, identity, form.proof(), address)
     await accounts.delete_account(session, user_id, address)
@@ -135,7 +135,7 @@ async def delete(
 async def change_password(
     form: NewPassword, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> None:
-    """Set a new password. All other sessions end; API tokens stay, unless `revoke_tokens` is set."""
+    """Set a new password. All other sessions end; API tokens stay valid unless `revoke_tokens` is set."""
     user_id = identity.user.id
     ticket, credential = (form.passkey.ticket, form.passkey.credential) if form.passkey else ("", None)
     proof = login.Proof(form.current_password, form.code, ticket, credential)
@@ -148,23 +148,23 @@ async def change_password(
 
 @router.post("/sign-out-everywhere", responses=answers(400, 401, 403, 413, 422), summary="Sign out everywhere")
 async def sign_out_everywhere(form: SignOut, identity: InPerson, session: SessionDep, address: Address) -> SignedOut:
-    """End all sessions but this one and, with `tokens`, all API tokens."""
+    """End all other sessions and, with `tokens`, revoke all API tokens."""
     ended = await sessions.sign_out_everywhere(
         session, identity.user.id, keep=identity.token_id, tokens=form.tokens, address=address
     )
     return SignedOut(sessions=ended.sessions, tokens=ended.tokens)
 
 
-@router.get("/sessions", name="sessions", responses=answers(401), summary="My sessions")
+@router.get("/sessions", name="sessions", responses=answers(401), summary="List sessions")
 async def my_sessions(identity: Someone, session: SessionDep) -> Page[sessions.TokenView]:
-    """Where I am logged in."""
+    """Your sessions."""
     rows = await sessions.access(session, identity.user.id, "session", identity.token_id)
     return Page(items=rows)
 
 
 @router.delete("/sessions", responses=answers(401, 403), summary="End my other sessions")
 async def end_sessions(identity: InPerson, session: SessionDep) -> Ended:
-    """End all sessions but this one."""
+    """End all other sessions."""
     return Ended(ended=await sessions.end_sessions(session, identity.user.id, keep=identity.token_id))
 
 
@@ -176,19 +176,19 @@ async def end_session(session_id: BigId, identity: InPerson, session: SessionDep
     await sessions.revoke(session, identity.user.id, "session", session_id, address)
 
 
-@router.get("/tokens", responses=answers(401), summary="My API tokens")
+@router.get("/tokens", responses=answers(401), summary="List API tokens")
 async def tokens(identity: Someone, session: SessionDep) -> Page[sessions.TokenView]:
-    """The API tokens, without what makes them work."""
+    """Your API tokens, without their secrets."""
     return Page(items=await sessions.access(session, identity.user.id, "api", identity.token_id))
 
 
 @router.post(
-    "/tokens", status_code=201, responses=answers(400, 401, 403, 409, 410, 413, 422, 429), summary="Make an API token"
+    "/tokens", status_code=201, responses=answers(400, 401, 403, 409, 410, 413, 422, 429), summary="Create an API token"
 )
 async def make_token(
     form: NewToken, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> MadeToken:
-    """Make an API token, which needs the password. It is shown in this answer and never again."""
+    """Create an API token. Requires the password. The token is shown only in this response."""
     await login.prove(state, session, identity, form.proof(), address)
     token, item = await sessions.create_token(
         session, identity.user, name=form.name, scope=form.scope, expires_at=form.expires_at, address=address
@@ -200,20 +200,20 @@ async def make_token(
     "/tokens/{token_id}", status_code=204, responses=answers(401, 403, 404, 422), summary="Revoke an API token"
 )
 async def revoke_token(token_id: BigId, identity: InPerson, session: SessionDep, address: Address) -> None:
-    """Revoke one API token."""
+    """Revoke an API token."""
     await sessions.revoke(session, identity.user.id, "api", token_id, address)
 
 
-@router.get("/logins", responses=answers(401), summary="My log-in providers")
+@router.get("/logins", responses=answers(401), summary="List my log-in providers")
 async def logins(identity: Someone, state: StateDep, session: SessionDep) -> Page[providers.LoginView]:
-    """The providers that I may log in with."""
+    """The providers you can log in with."""
     return Page(items=await providers.logins(session, state.registry, state.settings, identity.user.id))
 
 
 @router.post(
     "/logins/{provider}",
     responses=answers(400, 401, 403, 404, 409, 410, 413, 422, 429),
-    summary="Add a log-in provider",
+    summary="Link a log-in provider",
 )
 async def add_login(
     provider: Slug,
@@ -225,8 +225,8 @@ async def add_login(
     session: SessionDep,
     address: Address,
 ) -> Elsewhere:
-    """The provider's page, to log in with it from now on, which needs the password. Come back from there with the cookie of
-    this answer, within ten minutes.
+    """The URL of the provider's page, to link it to your account. Requires the password. Return with this response's
+    cookie within ten minutes.
     """
     await login.prove(state, session, identity, form.proof(), address)
     secret = consent.new_secret()
@@ -242,16 +242,16 @@ async def add_login(
     "/logins/{provider}",
     status_code=204,
     responses=answers(401, 403, 404, 409, 422),
-    summary="Remove a log-in provider",
+    summary="Unlink a log-in provider",
 )
 async def remove_login(
     provider: Slug, identity: InPerson, state: StateDep, session: SessionDep, address: Address
 ) -> None:
-    """Log in with this provider no more. The last way in can't be removed."""
+    """Unlink a provider. Your only way to sign in can't be removed."""
     await providers.detach(session, state.registry, state.settings, identity.user.id, provider, address)
 
 
-@router.get("/stats", responses=answers(401), summary="My figures")
+@router.get("/stats", responses=answers(401), summary="Get my statistics")
 async def stats(identity: Someone, session: SessionDep) -> figures.Stats:
-    """Executions of my AREAs over the last hour, day and week."""
+    """Executions of your AREAs over the last hour, day and week."""
     return await figures.stats(session, identity.user.id)

@@ -15,29 +15,29 @@ router = APIRouter(prefix="/notices", tags=["notices"], route_class=Route)
 
 
 class Notices(Page[notices.NoticeView]):
-    """Some of the inbox, and how much of all of it is unread."""
+    """A page of the inbox, and the total number of unread notices."""
 
     unread: int
 
 
 class Read(In):
-    """Which notices were read; all, when left out."""
+    """The notices to mark as read. Default: all."""
 
     ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(None, max_length=1000)
 
 
 class Unread(BaseModel):
-    """How many are left."""
+    """How many unread notices are left."""
 
     unread: int
 
 
-@router.get("", responses=answers(401, 422), summary="My inbox")
+@router.get("", responses=answers(401, 422), summary="List notices")
 async def read(
     identity: Someone,
     session: SessionDep,
     page: Annotated[Paging, Depends(paging("notices"))],
-    unread: Annotated[bool, Query(description="Only what is unread")] = False,  # noqa: FBT002 - a query parameter
+    unread: Annotated[bool, Query(description="Only unread notices")] = False,  # noqa: FBT002 - a query parameter
 ) -> Notices:
     """Notices from the system and from `inbox.post`, newest first."""
     user_id = identity.user.id

@@ -1,4 +1,4 @@
-"""Lists by keyset: `?limit=&cursor=`, answered with `{"items": […], "next_cursor": …}`."""
+"""Keyset pagination: `?limit=&cursor=`, answered with `{"items": […], "next_cursor": …}`."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
@@ -16,14 +16,14 @@ CURSOR_DAYS = 30
 
 
 class Page(BaseModel, Generic[Item]):
-    """Some of a list. `next_cursor` asks for the next ones, and is null on the last page."""
+    """One page of a list. `next_cursor` is null on the last page."""
 
     items: list[Item]
     next_cursor: str | None = Field(None, examples=[None])
 
 
 class Paging:
-    """Where in a list a request is: ask for `limit + 1` rows with an id below `before`, and `cut` them."""
+    """The requested page: fetch `limit + 1` rows with an id below `before`, then `cut` them."""
 
     def __init__(self, name: str, keyring: Keyring, limit: int, cursor: str | None) -> None:
         self.limit = limit
@@ -34,12 +34,10 @@ class Paging:
             try:
                 self.before = int(keyring.unsign(cursor, self._purpose))
             except BadSignature:
-                raise Invalid.field(
-                    "cursor", "This cursor is none of this list, or too old. Begin without one."
-                ) from None
+                raise Invalid.field("cursor", "Invalid cursor. Start again without one.") from None
 
     def cut(self, rows: Sequence[Any]) -> dict[str, Any]:
-        """The page, its rows named by their `id`."""
+        """The page; the rows' `id` makes the cursor."""
         items = list(rows[: self.limit])
         cursor = None
         if len(rows) > self.limit:
@@ -48,12 +46,12 @@ class Paging:
 
 
 def paging(name: str) -> Callable[..., Paging]:
-    """Dependency for a list; its cursors are good for no other."""
+    """Dependency for one list. Its cursors are valid for that list only."""
 
     def dependency(
         state: StateDep,
-        limit: Annotated[int, Query(ge=1, le=100, description="At most so many")] = 50,
-        cursor: Annotated[Line | None, Query(max_length=300, description="`next_cursor` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=100, description="Maximum number of items")] = 50,
+        cursor: Annotated[Line | None, Query(max_length=300, description="`next_cursor` of the previous page")] = None,
     ) -> Paging:
         return Paging(name, state.keyring, limit, cursor)
 

@@ -1,4 +1,4 @@
-"""RFC 9457 problem details for everything that is not answered with what was asked for."""
+"""Error responses as RFC 9457 problem details."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -24,46 +24,44 @@ HEADERS = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 
 
 
 class FieldProblem(BaseModel):
-    """One field that was refused."""
+    """One invalid field."""
 
     field: str = Field(examples=["reaction.parameters.url"])
     message: str
 
 
 class ProblemOut(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
-    type: str = Field(
-        description="Address of the description of this kind of problem", examples=["/api/docs#not-found"]
-    )
+    type: str = Field(description="URL that identifies this kind of problem", examples=["/api/docs#not-found"])
     title: str = Field(examples=["Not found"])
     status: int = Field(examples=[404])
-    detail: str = Field(description="A sentence for the user", examples=["There is no AREA 7."])
-    code: str = Field(description="The kind of problem, for programs", examples=["not-found"])
-    request_id: str = Field(description="Names this request in the log")
-    errors: list[FieldProblem] | None = Field(None, description="What is wrong field by field")
-    retry_after: int | None = Field(None, description="Seconds to wait")
-    ticket: str | None = Field(None, description="For `POST /api/auth/second-factor`")
-    methods: list[str] | None = Field(None, description="What that takes: app, passkey, recovery_code")
-    passkey: dict[str, Any] | None = Field(None, description="A challenge for a passkey")
+    detail: str = Field(description="Explanation for the user", examples=["There is no AREA 7."])
+    code: str = Field(description="Machine-readable code", examples=["not-found"])
+    request_id: str = Field(description="Request id, as in the log")
+    errors: list[FieldProblem] | None = Field(None, description="Errors by field")
+    retry_after: int | None = Field(None, description="Seconds to wait before retrying")
+    ticket: str | None = Field(None, description="Ticket for `POST /api/auth/second-factor`")
+    methods: list[str] | None = Field(None, description="Accepted methods: app, passkey, recovery_code")
+    passkey: dict[str, Any] | None = Field(None, description="Passkey challenge")
 
 
 _DESCRIBED = {
-    400: Sentence("The request can't be read."),
-    401: "Not logged in, or not any more.",
+    400: Sentence("Malformed request."),
+    401: "Not logged in, or the session has ended.",
     403: "Not allowed.",
-    404: "No such thing, or it belongs to somebody else.",
-    409: "It does not fit the present state.",
-    410: "No longer there.",
+    404: "Not found, or it belongs to another user.",
+    409: "Conflicts with the current state.",
+    410: "No longer available.",
     413: "More than 2 MB.",
-    422: "Some of what was sent can't be used.",
-    429: "Too often; `Retry-After` says when again.",
-    503: "The database can't be reached at the moment.",
+    422: "Some fields are invalid.",
+    429: "Too many requests. `Retry-After` says when to try again.",
+    503: "The database is unavailable.",
 }
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of the problems that a route may answer with."""
+    """OpenAPI's description of a route's possible problems."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": _DESCRIBED[status], "content": {MEDIA_TYPE: {"schema": schema}}}
@@ -81,7 +79,7 @@ def respond(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """A problem as a response, in the caller's language."""
+    """A problem as a response, in the client's language."""
     title = title or HTTPStatus(status).phrase
     code = code or title.lower().replace(" ", "-")
     lang = browser.language_of(request)
@@ -101,13 +99,13 @@ def respond(
 
 
 def in_language(request: Request, errors: Sequence[FieldError]) -> list[dict[str, str]]:
-    """What is wrong field by field, in the caller's language."""
+    """The field errors, in the client's language."""
     lang = browser.language_of(request)
     return [{"field": one["field"], "message": one["message"].translated(lang)} for one in errors]
 
 
 def in_words(request: Request, model: _Model) -> _Model:
-    """The same model with its sentences, and what is wrong field by field, in the caller's language."""
+    """A copy of the model with its sentences and field errors in the client's language."""
     lang = browser.language_of(request)
     changes: dict[str, Any] = {
         name: value.translated(lang) for name, value in dict(model).items() if isinstance(value, Sentence)
@@ -118,7 +116,7 @@ def in_words(request: Request, model: _Model) -> _Model:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception with a problem."""
+    """Turn every exception into a problem response."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
@@ -129,7 +127,7 @@ def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
     if error.status == 401 and request.url.path.endswith(("/authorize", "/callback")) and browser.wants_page(request):
-        # not to this address itself: the policy of pages lets no form lead elsewhere, not even by redirection
+        # not to this URL itself: the pages' content security policy forbids forms to redirect elsewhere
         return browser.to(f"/sign-in?next={quote(browser.local(request.query_params.get('next')))}")
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
@@ -152,25 +150,25 @@ def _validation(request: Request, error: Exception) -> Response:
 
 
 def _field_error(one: dict[str, Any]) -> FieldError:
-    """Pydantic's error as ours, without what was sent."""
+    """Pydantic's error as ours, without the input."""
     if one["type"] == "json_invalid":
         return {"field": "body", "message": refused(one)}
     message = refused(one)
     if one["type"] == "string_pattern_mismatch" and one.get("ctx", {}).get("pattern") == PRINTABLE:
-        message = Sentence("No line breaks and no control characters here.")
+        message = Sentence("Line breaks and control characters aren't allowed.")
     path = [str(part) for part in one["loc"]]
     return {"field": ".".join(path[1:]) or path[0], "message": message}
 
 
 _SENTENCES = {
-    404: Sentence("There is nothing at this address."),
-    405: Sentence("This address does not take this method."),
-    400: Sentence("The request can't be read."),
+    404: Sentence("Nothing exists at this address."),
+    405: Sentence("This address doesn't support this method."),
+    400: Sentence("Malformed request."),
 }
 
 
 def _http(request: Request, error: Exception) -> Response:
-    """What Starlette and FastAPI raise themselves."""
+    """Errors that Starlette and FastAPI raise themselves."""
     if not isinstance(error, HTTPException):
         raise error
     detail = _SENTENCES.get(error.status_code) or Sentence(str(error.detail))

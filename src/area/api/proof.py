@@ -1,4 +1,4 @@
-"""How a body shows again who sends it: the password, a code, or a passkey."""
+"""Re-authentication in a request body: password, code or passkey."""
 
 from typing import Annotated, Any
 
@@ -11,20 +11,20 @@ Password = Annotated[str, Field(max_length=1024, examples=["correct horse batter
 
 
 class PasskeyAnswer(In):
-    """A passkey's answer to a challenge, with the challenge's ticket."""
+    """A passkey's response to a challenge, with the challenge's ticket."""
 
     ticket: Line = Field(max_length=1000)
-    credential: dict[str, Any] = Field(description="What `navigator.credentials` gave, its binary values in base64url")
+    credential: dict[str, Any] = Field(description="The result of `navigator.credentials`, binary values in base64url")
 
 
 class Proof(In):
-    """The password, by an account that has one; else a code of its app. Or a passkey, after `POST /api/me/prove`."""
+    """The password; without one, a code from the authenticator app; or a passkey, after `POST /api/me/prove`."""
 
     password: Password | None = None
-    code: Annotated[Line, Field(max_length=100)] | None = Field(None, description="By an account without a password")
+    code: Annotated[Line, Field(max_length=100)] | None = Field(None, description="For an account without a password")
     passkey: PasskeyAnswer | None = None
 
     def proof(self) -> login.Proof:
-        """As the door takes it."""
+        """As `doors.login.prove` takes it."""
         ticket, credential = (self.passkey.ticket, self.passkey.credential) if self.passkey else ("", None)
         return login.Proof(self.password, self.code, ticket, credential)

@@ -18,19 +18,19 @@ router = APIRouter(tags=["catalog"], route_class=Route)
 Name = Annotated[Line, Path(max_length=200, examples=["rss"])]
 
 
-@router.get("/services", responses=answers(401, 422), summary="Services")
+@router.get("/services", responses=answers(401, 422), summary="List services")
 async def services(state: StateDep, session: SessionDep, _: Someone) -> Page[catalog.ServiceView]:
-    """The services that are switched on, by name, with their actions and reactions. They are one page."""
+    """The services that are switched on, by name, with their actions and reactions. Always one page."""
     return Page(items=await catalog.services(session, state.registry))
 
 
-@router.get("/services/{name}", responses=answers(401, 404, 422), summary="A service")
+@router.get("/services/{name}", responses=answers(401, 404, 422), summary="Get a service")
 async def service(name: Name, state: StateDep, session: SessionDep, _: Someone) -> catalog.ServiceView:
-    """One service, by its slug, name or id."""
+    """One service, by slug, name or id."""
     return await catalog.service(session, state.registry, name)
 
 
-@router.get("/components", responses=answers(401, 422), summary="Components")
+@router.get("/components", responses=answers(401, 422), summary="List components")
 async def components(
     state: StateDep,
     session: SessionDep,
@@ -38,21 +38,21 @@ async def components(
     type: Annotated[Literal["action", "reaction"] | None, Query()] = None,  # noqa: A002 - the API's own word
     service: Annotated[Line | None, Query(max_length=100, description="The service's slug")] = None,
 ) -> Page[catalog.ComponentView]:
-    """Actions and reactions that are switched on. They are one page."""
+    """The actions and reactions that are switched on. Always one page."""
     return Page(items=await catalog.components(session, state.registry, type=type, service=service))
 
 
 class FormIn(In):
-    """What the form holds so far: an option may depend on it, a channel on its server."""
+    """The form's current values: options may depend on other parameters, such as a channel on its server."""
 
     parameters: dict[str, str] = Field(default_factory=dict, examples=[{"owner": "octocat"}])
     connection: str = Field(
-        "", max_length=100, description="The name of the connection to ask with; else the default one"
+        "", max_length=100, description="The connection to use. Default: the service's default connection"
     )
 
 
 class OptionOut(BaseModel):
-    """One thing to choose: `value` is what the parameter is given, `label` what people read, `hint` tells namesakes apart."""
+    """One option. The parameter takes `value`; `label` is shown; `hint` tells equal labels apart."""
 
     value: str
     label: str
@@ -62,20 +62,22 @@ class OptionOut(BaseModel):
 @router.post(
     "/components/{name}/options/{parameter}",
     responses=answers(401, 404, 409, 422),
-    summary="What may be chosen for a parameter",
+    summary="List options for a parameter",
 )
 async def options(
     name: Name, parameter: Name, form: FormIn, state: StateDep, cache: CacheDep, someone: Someone
 ) -> Page[OptionOut]:
-    """Options loaded from the user's own account, for a parameter of `service.name` whose `picker` is true. They are one page."""
+    """Options from your account at the service, for a parameter of `service.name` whose `picker` is true. Always one
+    page.
+    """
     component = state.registry.action(name) or state.registry.reaction(name)
     if component is None:
-        raise NotFound("There is no component '%(name)s'.", name=name)
+        raise NotFound("No component '%(name)s'.", name=name)
     found = await pickers.options(state, cache, someone.user.id, component, parameter, form.parameters, form.connection)
     return Page(items=[OptionOut(value=one.value, label=one.label, hint=one.hint) for one in found])
 
 
-@router.get("/components/{name}", responses=answers(401, 404, 422), summary="A component")
+@router.get("/components/{name}", responses=answers(401, 404, 422), summary="Get a component")
 async def component(name: Name, state: StateDep, session: SessionDep, _: Someone) -> catalog.ComponentView:
-    """One action or reaction, by its id or `service.name`."""
+    """One action or reaction, by id or `service.name`."""
     return await catalog.component(session, state.registry, name)

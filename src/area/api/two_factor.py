@@ -1,4 +1,4 @@
-"""The second factor of one's own account, and signing in with it."""
+"""Your own second factor, and logging in with it."""
 
 from typing import Annotated, Any
 
@@ -32,15 +32,15 @@ Code = Annotated[Line, Field(max_length=100, examples=["123456"])]
 
 
 class SecondFactor(In):
-    """What `second_factor_required` asked for: its ticket, and one of the two."""
+    """The ticket from `second_factor_required`, and either a code or a passkey."""
 
     ticket: Ticket
-    code: Code | None = Field(None, description="Of the authenticator app, or a recovery code")
-    credential: dict[str, Any] | None = Field(None, description="The passkey's answer to `passkey`")
+    code: Code | None = Field(None, description="A code from the authenticator app, or a recovery code")
+    credential: dict[str, Any] | None = Field(None, description="The passkey's response to the challenge")
 
 
 class Asked(BaseModel):
-    """A challenge for a passkey, for `navigator.credentials`, and the ticket that goes with the answer."""
+    """A passkey challenge for `navigator.credentials`, and its ticket."""
 
     ticket: str
     options: dict[str, Any]
@@ -49,18 +49,18 @@ class Asked(BaseModel):
 class Confirm(In):
     """The first code of an app."""
 
-    setup: Annotated[Line, Field(max_length=2000)] = Field(description="As it was given out")
+    setup: Annotated[Line, Field(max_length=2000)] = Field(description="The `setup` value from the previous step")
     code: Code
 
 
 class NewPasskey(PasskeyAnswer):
-    """What the browser made, and what to call it."""
+    """The new passkey, and its name."""
 
     name: Line = Field(min_length=1, max_length=100, examples=["Laptop"])
 
 
 class Codes(BaseModel):
-    """Recovery codes, shown this once; none when those there are go on being good."""
+    """Recovery codes, shown only once. Empty if the existing ones stay valid."""
 
     recovery_codes: list[str]
 
@@ -75,12 +75,12 @@ class MadePasskey(Codes):
     "/auth/second-factor",
     responses=answers(400, 403, 410, 413, 422, 429),
     dependencies=[Depends(not_foreign)],
-    summary="Show the second factor",
+    summary="Complete a two-factor log-in",
 )
 async def second_factor(
     form: SecondFactor, request: Request, response: Response, state: StateDep, session: SessionDep, visitor: VisitorDep
 ) -> LoggedIn:
-    """Go on where logging in was answered with `second_factor_required`. The ticket is good once, for ten minutes."""
+    """Complete a log-in that returned `second_factor_required`. The ticket works once, for ten minutes."""
     token, user = await login.second_factor(
         state, session, form.ticket, visitor, code=form.code, passkey=form.credential
     )
@@ -92,7 +92,7 @@ async def second_factor(
     "/auth/passkey/options",
     responses=answers(403, 409),
     dependencies=[Depends(not_foreign)],
-    summary="Begin to log in with a passkey",
+    summary="Start a passkey log-in",
 )
 async def passkey_options(state: StateDep, session: SessionDep) -> Asked:
     """A challenge for any passkey that the browser has for this server."""
@@ -114,30 +114,30 @@ async def passkey_log_in(
     session: SessionDep,
     visitor: VisitorDep,
 ) -> LoggedIn:
-    """Begin a session without a password: a passkey is both factors."""
+    """Log in with a passkey alone. It counts as both factors."""
     token, user = await login.with_passkey(state, session, form.ticket, form.credential, visitor)
     set_cookie(response, request, state, token)
     return LoggedIn(token=token, user=user)
 
 
-@router.get("/me/two-factor", responses=answers(401, 403), summary="My second factor")
+@router.get("/me/two-factor", responses=answers(401, 403), summary="Get my second factors")
 async def read(identity: SettingUp, state: StateDep, session: SessionDep) -> two_factor.Status:
-    """What I have, and whether an administrator asks for it."""
+    """Your second factors, and whether one is required."""
     return await two_factor.status(session, state.settings, identity.user)
 
 
-@router.post("/me/prove", responses=answers(401, 403, 409), summary="Prove it is me with a passkey")
+@router.post("/me/prove", responses=answers(401, 403, 409), summary="Start passkey re-authentication")
 async def prove_options(identity: SettingUp, state: StateDep, session: SessionDep) -> Asked:
-    """A challenge; its ticket and the answer stand in for the password wherever `passkey` is a field."""
+    """A challenge. Its ticket and the passkey's response replace the password wherever `passkey` is a field."""
     ticket, options = await login.prove_options(state, session, identity)
     return Asked(ticket=ticket, options=options)
 
 
-@router.post("/me/two-factor/app", responses=answers(400, 401, 403, 410, 413, 422, 429), summary="Begin to add an app")
+@router.post("/me/two-factor/app", responses=answers(400, 401, 403, 410, 413, 422, 429), summary="Start adding an app")
 async def begin_app(
     form: Proof, identity: SettingUp, state: StateDep, session: SessionDep, address: Address
 ) -> two_factor.Totp:
-    """A secret for an authenticator app (TOTP), which counts once it is confirmed by a code; needs the password."""
+    """A secret for an authenticator app (TOTP). It takes effect once you confirm a code. Requires the password."""
     await login.prove(state, session, identity, form.proof(), address)
     return two_factor.new_app(state.keyring, identity.user)
 
@@ -146,7 +146,7 @@ async def begin_app(
 async def confirm_app(
     form: Confirm, identity: SettingUp, state: StateDep, session: SessionDep, address: Address
 ) -> Codes:
-    """Ask for codes of this app from now on, in place of the one before."""
+    """Start using this app. It replaces the previous one."""
     codes = await two_factor.confirm(session, state.keyring, identity.user, form.setup, form.code, address)
     return Codes(recovery_codes=codes)
 
@@ -158,7 +158,7 @@ async def confirm_app(
     summary="Remove the app",
 )
 async def remove_app(form: Proof, identity: SettingUp, state: StateDep, session: SessionDep, address: Address) -> None:
-    """Ask for no codes any more; needs the password."""
+    """Remove the app. Requires the password."""
     await login.prove(state, session, identity, form.proof(), address)
     await two_factor.remove_app(session, state.settings, identity.user, address)
 
@@ -166,29 +166,29 @@ async def remove_app(form: Proof, identity: SettingUp, state: StateDep, session:
 @router.post(
     "/me/two-factor/recovery-codes",
     responses=answers(400, 401, 403, 409, 410, 413, 422, 429),
-    summary="Make new recovery codes",
+    summary="Generate recovery codes",
 )
 async def new_codes(form: Proof, identity: SettingUp, state: StateDep, session: SessionDep, address: Address) -> Codes:
-    """Ten codes, each good once in place of the second factor; those before are worthless. Needs the password."""
+    """Generate ten recovery codes, each valid once. The old ones stop working. Requires the password."""
     await login.prove(state, session, identity, form.proof(), address)
     return Codes(recovery_codes=await two_factor.new_codes(session, identity.user.id, address))
 
 
-@router.get("/me/passkeys", responses=answers(401, 403), summary="My passkeys")
+@router.get("/me/passkeys", responses=answers(401, 403), summary="List passkeys")
 async def list_passkeys(identity: SettingUp, session: SessionDep) -> Page[passkeys.PasskeyView]:
-    """The passkeys, newest first."""
+    """Your passkeys, newest first."""
     return Page(items=await passkeys.of_user(session, identity.user.id))
 
 
 @router.post(
     "/me/passkeys/options",
     responses=answers(400, 401, 403, 409, 410, 413, 422, 429),
-    summary="Begin to add a passkey",
+    summary="Start adding a passkey",
 )
 async def passkey_creation(
     form: Proof, identity: SettingUp, state: StateDep, session: SessionDep, address: Address
 ) -> Asked:
-    """What the browser needs to make one; needs the password."""
+    """Options for the browser to create a passkey. Requires the password."""
     await login.prove(state, session, identity, form.proof(), address)
     ticket = tickets.issue(state.keyring, "add-passkey", str(identity.token_id))
     return Asked(ticket=ticket, options=await passkeys.creation(session, state.settings, identity.user, ticket))
@@ -203,7 +203,7 @@ async def passkey_creation(
 async def add_passkey(
     form: NewPasskey, identity: SettingUp, state: StateDep, session: SessionDep, address: Address
 ) -> MadePasskey:
-    """Keep what the browser made."""
+    """Add the passkey that the browser created."""
     login.bound(state, identity, "add-passkey", form.ticket)
     item, codes = await passkeys.add(
         session, state.settings, identity.user, form.ticket, form.credential, form.name, address
@@ -220,6 +220,6 @@ async def add_passkey(
 async def remove_passkey(
     passkey_id: BigId, form: Proof, identity: SettingUp, state: StateDep, session: SessionDep, address: Address
 ) -> None:
-    """Sign in with it no more; needs the password."""
+    """Remove a passkey. Requires the password."""
     await login.prove(state, session, identity, form.proof(), address)
     await passkeys.remove(session, state.settings, identity.user, passkey_id, address)

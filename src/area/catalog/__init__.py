@@ -1,4 +1,4 @@
-"""The catalog: services, components and variables as people see them, read from the rows that `sync` wrote."""
+"""The catalog: services, components and variables as users see them, read from the rows that `sync` wrote."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -24,8 +24,8 @@ from area.sdk.fields import Field
 
 
 class VariableView(BaseModel):
-    """A parameter or return value. `choices`, `secret`, `default` and `picker` (whether options can be listed from the user's
-    account) come from the code, the rest from the row.
+    """A parameter or return value. `choices`, `secret`, `default` and `picker` (whether options can be loaded from the
+    user's account) come from the code, the rest from the row.
     """
 
     id: int
@@ -43,7 +43,7 @@ class VariableView(BaseModel):
 
 
 class ComponentView(BaseModel):
-    """An action or a reaction. `sample` is an event of it, to try an AREA on before anything has happened."""
+    """An action or reaction. `sample` is an example event, to test an AREA before a real one."""
 
     id: int
     key: str
@@ -62,7 +62,7 @@ class ComponentView(BaseModel):
 
 
 class ServiceView(BaseModel):
-    """A service with what it offers."""
+    """A service and its components."""
 
     id: int
     slug: str
@@ -77,13 +77,13 @@ class ServiceView(BaseModel):
     reactions: list[ComponentView]
 
 
-# what is as it was is not written
+# unchanged rows are not written
 
 
-# one statement for thousands of rows; what is as it was is not written
+# one statement for thousands of rows; unchanged rows are not written
 
 
-# A row's xmin is the transaction that wrote it: whoever writes, by whatever way, is noticed, and so is one's own transaction.
+# A row's xmin is the transaction that wrote it, so every write is noticed, including this transaction's own.
 VERSION = """
 select (select value from meta where key = 'instance'),
        (select count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) from services),
@@ -93,7 +93,7 @@ select (select value from meta where key = 'instance'),
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The services at one version of the catalog, by name, their components without variables; nobody may change them."""
+    """The services at one version of the catalog, by name, components without variables. Immutable."""
 
     version: tuple[Any, ...]
     every: tuple[ServiceView, ...]
@@ -104,7 +104,7 @@ _snapshots: WeakKeyDictionary[Registry, Snapshot] = WeakKeyDictionary()
 
 
 async def snapshot(session: AsyncSession, registry: Registry) -> Snapshot:
-    """The catalog as this transaction sees it: read anew only when it has changed."""
+    """The catalog as this transaction sees it, cached until it changes."""
     rows = await session.execute(text(VERSION))
     version = (*rows.one(), *registry.services)
     known = _snapshots.get(registry)
@@ -125,7 +125,7 @@ async def snapshot(session: AsyncSession, registry: Registry) -> Snapshot:
 
 
 async def services(session: AsyncSession, registry: Registry, *, include_inactive: bool = False) -> list[ServiceView]:
-    """Every service with its components and their variables, by name."""
+    """All services by name, with components and variables."""
     found = await snapshot(session, registry)
     whole = await components(session, registry, include_inactive=True)
     return [_whole(one, whole) for one in (found.every if include_inactive else found.active)]
@@ -167,7 +167,7 @@ def _service_view(row: Service, registry: Registry, grouped: dict[str, list[Comp
 
 
 async def service(session: AsyncSession, registry: Registry, name: str) -> ServiceView:
-    """One service by slug, name or id. Raises `NotFound`."""
+    """One service, by slug, name or id. Raises `NotFound`."""
     for view in (await snapshot(session, registry)).every:
         if name in (view.slug, view.name, str(view.id)):
             return _whole(view, await components(session, registry, service=view.slug, include_inactive=True))
@@ -183,7 +183,9 @@ async def components(
     include_inactive: bool = False,
     variables_of: Collection[str] | None = None,
 ) -> list[ComponentView]:
-    """Components in the order of the code, with the variables of all, or only those named by key; `service` is a slug."""
+    """Components in the order of the code, with variables of all of them or only of those named by key. `service` is a
+    slug.
+    """
     statement = select(Component, Service).join(Service, Service.id == Component.service_id).order_by(Component.id)
     if type:
         statement = statement.where(Component.type == type)
@@ -257,7 +259,7 @@ def _variable_view(row: Variable, declared: Field | None) -> VariableView:
 
 
 async def component(session: AsyncSession, registry: Registry, name: str) -> ComponentView:
-    """One component by id or `service.name`. Raises `NotFound`."""
+    """One component, by id or `service.name`. Raises `NotFound`."""
     for service in (await snapshot(session, registry)).every:
         for view in (*service.actions, *service.reactions):
             if name in (view.key, str(view.id)):
@@ -270,11 +272,11 @@ async def component(session: AsyncSession, registry: Registry, name: str) -> Com
                     variables_of=(view.key,),
                 )
                 return next(one for one in own if one.id == view.id)
-    raise NotFound("There is no component '%(name)s'. GET /api/components lists those there are.", name=name)
+    raise NotFound("No component '%(name)s'. See GET /api/components.", name=name)
 
 
 async def about(session: AsyncSession, registry: Registry) -> list[dict[str, Any]]:
-    """The services of `/about.json`."""
+    """The services in `/about.json`."""
     return [
         {
             "name": view.name,
@@ -294,7 +296,7 @@ async def switch(
     by: int | None,
     address: str | None = None,
 ) -> None:
-    """Switch a service or a component on or off for everybody, and record which admin did (`by`). Raises `NotFound`."""
+    """Switch a service or component on or off for everyone, and record the admin (`by`). Raises `NotFound`."""
     model = Service if kind == "service" else Component
     found = await session.execute(update(model).where(model.id == row_id).values(is_active=active).returning(model.id))
     if found.first() is None:
@@ -310,5 +312,5 @@ async def switch(
 
 
 async def switched_off(session: AsyncSession) -> set[int]:
-    """The components that an admin switched off by themselves, by their ids."""
+    """The ids of components that an admin switched off individually."""
     return set(await session.scalars(select(SwitchedOff.row_id).where(SwitchedOff.kind == "component")))

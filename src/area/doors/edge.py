@@ -1,4 +1,4 @@
-"""The outermost layer of a door: a name for each request, headers for each answer, and the last word on what nobody expected."""
+"""The outermost middleware: request ids, response headers, and unexpected exceptions."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,7 +18,7 @@ Respond = Callable[[Request, int, Sentence, dict[str, str] | None], Response]
 
 
 class Edge:
-    """ASGI middleware; `respond` makes the door's own answer of a status, a sentence and headers."""
+    """ASGI middleware. `respond` makes a response from a status, a sentence and headers."""
 
     def __init__(self, app: ASGIApp, *, respond: Respond, headers: Mapping[str, str]) -> None:
         self.app = app
@@ -56,7 +56,7 @@ class Edge:
                     raise
                 request = Request(scope)
                 if away:
-                    sentence = Sentence("The database can't be reached at the moment. Try again soon.")
+                    sentence = Sentence("The database is unavailable. Try again soon.")
                     response = self._respond(request, 503, sentence, {"Retry-After": "5"})
                 else:
                     sentence = Sentence(

@@ -74,7 +74,7 @@ class NotFound(Problem):
     """There is no such thing, or it belongs to somebody else: the answer is the same."""
 
     code, title, status = "not-found", "Not found", 404
-    default = "There is nothing at this address."
+    default = "Nothing exists at this address."
 
 
 class Conflict(Problem):

@@ -75,7 +75,7 @@ def _validation(request: Request, error: Exception) -> Response:
     """An address that can't be: `/areas/abc`."""
     if not isinstance(error, RequestValidationError):
         raise error
-    return respond(request, 404, Sentence("There is nothing at this address."))
+    return respond(request, 404, Sentence("Nothing exists at this address."))
 
 
 def _set_up(request: Request, error: Problem) -> Response:
@@ -85,9 +85,9 @@ def _set_up(request: Request, error: Problem) -> Response:
 
 
 _SENTENCES = {
-    404: Sentence("There is nothing at this address."),
-    405: Sentence("This address does not take this method."),
-    400: Sentence("The request can't be read."),
+    404: Sentence("Nothing exists at this address."),
+    405: Sentence("This address doesn't support this method."),
+    400: Sentence("Malformed request."),
 }
 
 
