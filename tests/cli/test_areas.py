@@ -73,7 +73,7 @@ def test_of_a_file_with_one_that_can_not_be_used_nothing_is_applied(ann, write):
         ('{"areas": [}', "neither YAML nor JSON"),
         ("- name: A", "AREA 1 (A): action: Field required"),
         ("- 7", "AREA 1 (None)"),
-        ([DOORBELL, DOORBELL], "AREA 2 (Doorbell): another one in the file"),
+        ([DOORBELL, DOORBELL], "AREA 2 (Doorbell): another AREA in the file"),
         ([{**DOORBELL, "colour": "red"}], "AREA 1 (Doorbell): colour"),
         ([{**DOORBELL, "action": {"component": "webhook.receive"}}], "did you mean"),
     ],
@@ -85,12 +85,12 @@ def test_what_is_wrong_with_a_file_is_told_in_a_sentence(ann, write, content, se
 def test_a_file_that_is_not_there_or_no_text(ann, tmp_path):
     assert "No such file" in ann.refuses("apply", "-f", str(tmp_path / "none.yaml"))
     (tmp_path / "picture").write_bytes(b"\xff\xfe\x00")
-    assert "no text in UTF-8" in ann.refuses("apply", "-f", str(tmp_path / "picture"))
+    assert "isn't UTF-8 text" in ann.refuses("apply", "-f", str(tmp_path / "picture"))
 
 
 def test_of_several_accounts_one_must_be_named(area, write):
     file = write([DOORBELL])
-    assert "no account yet" in area.refuses("apply", "-f", file)
+    assert "No accounts yet" in area.refuses("apply", "-f", file)
     area.user("ann")
     area.user("bob")
     assert "--user" in area.refuses("apply", "-f", file)

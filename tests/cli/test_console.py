@@ -13,7 +13,7 @@ def test_nothing_printed_steers_the_terminal(capsys):
     console.echo(f"a\tb\n{NASTY}")
     console.table([{"name": f"{NASTY}\nfake log line"}], {"name": "NAME"}, "nothing")
     console.print_json({"name": NASTY})
-    console.told(console.Failed(NASTY))
+    console.report(console.Failed(NASTY))
     printed = capsys.readouterr()
     for text in (printed.out, printed.err):
         assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2028"} & set(text)

@@ -34,7 +34,7 @@ def area_json(area):
 def test_each_line_says_what_was_seen_and_what_to_do(area):
     result = area("doctor")
     assert result.exit_code == 1
-    assert "✗ Workers: none is at work. Start `area up`, or `area worker`." in result.stdout
+    assert "✗ Workers: none is running. Start `area up` or `area worker`." in result.stdout
     for name in ("Settings", "Data dir", "Secret key", "Disk", "Connectors", "Database", "Clock", "Schema", "Catalog"):
         assert f"✓ {name}: " in result.stdout, result.stdout
     assert [one["name"] for one in area_json(area)][-2:] == ["Mail", "DNS"]
@@ -52,10 +52,10 @@ async def test_a_worker_is_seen_also_when_it_has_nothing_to_do(area, dsn):
                 # PgQueuer's last query is another than its first by now, which is what was looked at once
                 pool = await state.database.pool()
                 await pool.fetch("select pg_notify('ch_pgqueuer', '{}')")
-                assert (await asyncio.to_thread(finding, area, "Workers"))["said"].startswith("1 at work")
+                assert (await asyncio.to_thread(finding, area, "Workers"))["said"].startswith("1 running, with")
     finally:
         await state.close()
-    assert found["said"].startswith("1 at work")
+    assert found["said"].startswith("1 running, with")
 
 
 def test_the_version_of_postgresql_is_the_one_that_it_says_itself(area):
@@ -67,7 +67,7 @@ def test_the_version_of_postgresql_is_the_one_that_it_says_itself(area):
 
 def test_a_minor_release_that_is_behind():
     assert doctor._release(18, doctor.NEWEST[18]) == f"18.{doctor.NEWEST[18]}."
-    assert doctor._release(18, 0).startswith("18.0, which is behind 18.")
+    assert doctor._release(18, 0).startswith("18.0, which is older than 18.")
     assert doctor._release(99, 1) == "99.1."
 
 
@@ -78,7 +78,7 @@ def test_proxies(area, monkeypatch):
     assert "AREA_TRUSTED_PROXIES to the proxy's address, 127.0.0.1" in found["advice"]
     monkeypatch.setenv("AREA_TRUSTED_PROXIES", "127.0.0.1")
     assert finding(area, "Proxies") == {
-        "name": "Proxies", "ok": True, "said": "X-Forwarded-For is believed from 127.0.0.1.", "advice": "",
+        "name": "Proxies", "ok": True, "said": "X-Forwarded-For is trusted from 127.0.0.1.", "advice": "",
     }  # fmt: skip
 
 
@@ -164,10 +164,10 @@ def test_registration_that_could_be_confirmed(area, monkeypatch):
             monkeypatch.setenv(name, value)
         return finding(area, "Registration")["said"]
 
-    assert said() == "open to everybody."
-    assert said(AREA_SMTP_URL="smtp://127.0.0.1:1?tls=none") == "open to everybody.", "only this machine can reach it"
-    assert "AREA_REGISTRATION=confirm is better" in said(AREA_HOST="0.0.0.0")
-    assert said(AREA_REGISTRATION="confirm") == "open to everybody who follows the link in a mail."
+    assert said() == "open to everyone."
+    assert said(AREA_SMTP_URL="smtp://127.0.0.1:1?tls=none") == "open to everyone.", "only this machine can reach it"
+    assert "consider AREA_REGISTRATION=confirm" in said(AREA_HOST="0.0.0.0")
+    assert said(AREA_REGISTRATION="confirm") == "open to everyone who confirms an e-mail address."
     assert said(AREA_REGISTRATION="invite") == "by invitation."
     monkeypatch.delenv("AREA_SMTP_URL")
     monkeypatch.setenv("AREA_REGISTRATION", "confirm")

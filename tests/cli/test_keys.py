@@ -35,16 +35,16 @@ async def test_with_keys_from_the_environment_the_first_encrypts(area, secret, d
     await asyncio.to_thread(secret)
     assert not Keyring([OLD]).needs_rotation(await token_of(dsn))
     monkeypatch.setenv("AREA_SECRET_KEY", f"{NEW},{OLD}")
-    assert "2 secrets encrypted anew" in await asyncio.to_thread(area.ok, "keys", "rotate")
+    assert "Re-encrypted 2 secrets" in await asyncio.to_thread(area.ok, "keys", "rotate")
     assert not Keyring([NEW]).needs_rotation(await token_of(dsn))
-    assert "0 secrets encrypted anew" in await asyncio.to_thread(area.ok, "keys", "rotate")
+    assert "Re-encrypted 0 secrets" in await asyncio.to_thread(area.ok, "keys", "rotate")
 
 
 async def test_the_key_of_the_data_dir_is_made_anew_and_the_old_one_kept(area, secret, dsn, tmp_path):
     await asyncio.to_thread(secret)
     file = tmp_path / "data" / "secret_key"
     old = file.read_text().split()
-    assert "2 secrets encrypted anew" in await asyncio.to_thread(area.ok, "keys", "rotate")
+    assert "Re-encrypted 2 secrets" in await asyncio.to_thread(area.ok, "keys", "rotate")
     keys = file.read_text().split()
     assert keys[1:] == old
     assert file.stat().st_mode & 0o777 == 0o600
@@ -55,5 +55,5 @@ async def test_while_others_use_the_database_its_key_stays(area, secret, databas
     await asyncio.to_thread(secret)
     before = (tmp_path / "data" / "secret_key").read_text()
     await database.pool()
-    assert "stop AREA first" in await asyncio.to_thread(area.refuses, "keys", "rotate")
+    assert "Stop AREA first" in await asyncio.to_thread(area.refuses, "keys", "rotate")
     assert (tmp_path / "data" / "secret_key").read_text() == before

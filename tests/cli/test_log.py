@@ -52,13 +52,13 @@ def test_without_a_worker_it_says_so(doorbell):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("run", "99"), "no AREA 99"),
-        (("run", "Nothing"), "no AREA Nothing"),
+        (("run", "99"), "No AREA 99"),
+        (("run", "Nothing"), "No AREA Nothing"),
         (("run", "1", "--data", "[1]"), "JSON object"),
-        (("run", "1", "--data", "{"), "is no JSON"),
-        (("replay", "99"), "no execution 99"),
-        (("replay", "99999999999999999999"), "no execution"),
-        (("tail", "--user", "zoe"), "no account 'zoe'"),
+        (("run", "1", "--data", "{"), "isn't valid JSON"),
+        (("replay", "99"), "No execution 99"),
+        (("replay", "99999999999999999999"), "No execution"),
+        (("tail", "--user", "zoe"), "No account named 'zoe'"),
     ],
 )
 def test_what_is_not_there_is_told(doorbell, arguments, sentence):

@@ -14,7 +14,7 @@ def test_a_test_mail_is_sent(no_database, monkeypatch):
     with smtp_server(security="none", auth=False) as server:
         monkeypatch.setenv("AREA_SMTP_URL", f"smtp://127.0.0.1:{server.port}?from=AREA%20%3Ca@x.org%3E&tls=none")
         said = no_database.ok("mail", "test", "ann@example.org")
-        assert "took the mail from a@x.org to ann@example.org, without encryption" in said
+        assert "accepted the mail from a@x.org to ann@example.org, without encryption" in said
         (received,) = server.mails
     message = email.message_from_bytes(received.content, policy=policy.default)
     assert (message["From"], message["Subject"], message["Date"] is not None) == ("AREA <a@x.org>", "Test mail", True)
@@ -38,7 +38,7 @@ def test_mail_is_encrypted_and_the_certificate_is_looked_at(no_database, monkeyp
         monkeypatch.setenv("AREA_SMTP_URL", f"{scheme}://{login}@localhost:{server.port}?from=a@x.org")
         assert "certificate" in no_database("mail", "test", "ann@example.org").stderr.lower()
         monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
-        assert "took the mail" in no_database.ok("mail", "test", "ann@example.org")
+        assert "accepted the mail" in no_database.ok("mail", "test", "ann@example.org")
         assert len(server.mails) == 1
 
 

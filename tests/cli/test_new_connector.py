@@ -82,10 +82,10 @@ def test_a_package_of_its_own_passes_its_tests_and_is_found_by_its_entry_point(t
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("My-Shop",), "is no slug"),
+        (("My-Shop",), "is not a valid slug"),
         (("inbox",), "already"),
         (("shop", "--title", 'a "b"'), "no quotes"),
-        (("shop", "--path", "."), "name a new folder"),
+        (("shop", "--path", "."), "Choose a new folder"),
     ],
 )
 def test_what_can_not_be_written_is_said(no_database, tmp_path, arguments, sentence):

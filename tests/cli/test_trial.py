@@ -36,8 +36,8 @@ async def test_a_poll_prints_the_events_that_it_sees(no_database, peer):
     events = [json.loads(line) for line in printed.splitlines()]
     assert [(one["id"], one["data"]["title"]) for one in events[::-1]] == [("1", "One"), ("2", "Two")]
     result = await asyncio.to_thread(no_database, "try", "rss.new_item", url, "only_if=title == 'Two'", "--limit", "2")
-    assert result.stdout.count("skipped only_if says no") == 1
-    assert "There may be more" in result.stderr
+    assert result.stdout.count("skipped only_if is false") == 1
+    assert "Stopped at --limit 2" in result.stderr
 
 
 async def test_the_guard_is_on(no_database, peer, monkeypatch):
@@ -64,7 +64,7 @@ def test_a_webhook_prints_its_sample_or_what_it_makes_of_a_request(no_database, 
     assert event["id"] == "idempotency-key:7"
     assert event["data"]["picked"] == 7
     signed = ("signature=hmac_sha256", "secret=a secret that nobody knows")
-    assert "Refused" in no_database.refuses("try", "webhook.received", *signed, "--request", "request.json")
+    assert "Rejected" in no_database.refuses("try", "webhook.received", *signed, "--request", "request.json")
     (tmp_path / "request.json").write_text('{"boddy": 1}')
     assert "boddy" in no_database.refuses("try", "webhook.received", "--request", "request.json")
 
@@ -89,12 +89,12 @@ def test_parameters_from_a_file(no_database, tmp_path):
     [
         (("rss.new_itm",), 'did you mean "rss.new_item"'),
         (("rss.new_item",), "parameters.url: Field required"),
-        (("rss.new_item", "url"), "write it as name=value"),
+        (("rss.new_item", "url"), "Write it as name=value"),
         (("rss.new_item", "uri=x"), "has no parameter 'uri'"),
         (("rss.new_item", "url=https://example.org", "only_if=titel == 1"), "titel"),
         (("rss.new_item", "url=https://example.org", "only_if=title =="), "only_if"),
         (("rss.new_item", "url=https://example.org", "--since", "soon"), "--since"),
-        (("inbox.post", "title=x", "--send"), "name it with --user"),
+        (("inbox.post", "title=x", "--send"), "Choose one with --user"),
         (("inbox.post", "title=x", "--send", "--credential", "c.json"), "needs no connection"),
         (("email.new_email",), "needs a connection"),
         (("email.new_email", "--credential", "c.json"), "credential: Give an IMAP server"),
@@ -132,7 +132,7 @@ def test_for_an_account_it_is_done_in_its_name(area):
     assert (
         json.loads(area.ok("try", "inbox.post", "title=Hello", "--send", "--user", "ann", "--json"))["notice_id"] == 1
     )
-    assert "no connection to" in area.refuses("try", "email.new_email", "--user", "ann")
+    assert "no usable connection to" in area.refuses("try", "email.new_email", "--user", "ann")
     named = ("try", "email.new_email", "--connection", "Work")
     assert "You have no connection 'Work' to E-mail" in area.refuses(*named, "--user", "ann")
     assert "give --user" in area.refuses(*named)

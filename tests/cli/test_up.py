@@ -30,7 +30,7 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(no_database, mo
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("AREA_PORT", str(taken.getsockname()[1]))
         for command in ("up", "serve"):
-            assert "another program uses it" in no_database.refuses(command)
+            assert "another program is using it" in no_database.refuses(command)
     assert not (tmp_path / "data").exists()
 
 

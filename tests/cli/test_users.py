@@ -121,4 +121,4 @@ def test_the_set_up_code(area, monkeypatch):
     assert code == area.ok("user", "setup-code")
     assert re.fullmatch(r"([A-Z2-7]{4}-){3}[A-Z2-7]{4}\n", code)
     area.user("ann")
-    assert "there is an account already" in area.refuses("user", "setup-code")
+    assert "there is already an account" in area.refuses("user", "setup-code")

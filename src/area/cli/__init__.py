@@ -1,9 +1,10 @@
-"""The `area` command. Each noun has a file of its own, and heavy modules are imported by the commands that need them."""
+"""The `area` command. Each noun has its own module; heavy modules are imported inside the commands that need them."""
 
 from typing import Annotated
 
 import typer
 
+from area import __version__
 from area.cli import areas, catalog, connector, console, db, doctor, keys, log, mail, trial, users
 
 app = typer.Typer(
@@ -13,15 +14,34 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="AREA: when something happens in one service, do something in another.",
 )
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"area {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of `area` itself."""
 
 
 @app.command()
 def up(
     workers: Annotated[int, typer.Option("--workers", help="Worker processes.", min=1, max=64)] = 1,
 ) -> None:
-    """Run everything on this machine: the database (embedded, unless AREA_DATABASE_URL is set), web and workers."""
+    """Run everything on this machine: database, web and workers.
+
+    The database is embedded unless AREA_DATABASE_URL is set.
+    """
     from area.cli import supervise
 
     raise typer.Exit(supervise.up(console.configured(), workers=workers, say=typer.echo))
@@ -40,7 +60,10 @@ def serve() -> None:
 
 @app.command()
 def worker() -> None:
-    """Run a worker process: it watches sources and runs reactions."""
+    """Run a worker process.
+
+    Workers watch sources and run reactions.
+    """
     from area import app as root
 
     settings = console.configured()

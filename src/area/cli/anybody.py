@@ -1,4 +1,4 @@
-"""Whether the database has an account, as an exit code: 0 when it has, `NOBODY` when not."""
+"""Exit code for whether the database has an account: 0 if it has, `NOBODY` if not."""
 
 import asyncpg
 
@@ -6,7 +6,7 @@ NOBODY, UNKNOWN = 10, 11
 
 
 async def anybody(dsn: str) -> int:
-    """Look; what goes wrong here is for the processes that need the database to tell."""
+    """Check for an account. Errors are left for the processes that need the database to report."""
     from area.db.away import is_away
     from area.db.dsn import raw_dsn
 

@@ -13,39 +13,43 @@ if TYPE_CHECKING:
 
 
 class _TriedOnly(Exception):
-    """Ends the transaction of a dry run without a commit."""
+    """Rolls back the transaction of a dry run."""
 
 
 def apply(
     file: Annotated[
         str,
-        typer.Option("-f", "--file", help="YAML or JSON: a list of AREAs, or {areas: [...]}; - for standard input."),
+        typer.Option(
+            "-f", "--file", help="YAML or JSON file with a list of AREAs, or {areas: [...]}; - reads standard input."
+        ),
     ],
     user: console.User = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change without changing anything.")
+    ] = False,
     as_json: console.AsJson = False,
 ) -> None:
-    """Make a user's AREAs be like those in a file: all of them or, when one can't be used, none.
+    """Create or update a user's AREAs from a file.
 
-    They are known by their names. AREAs that the file doesn't name are left alone.
+    AREAs are matched by name; those that aren't in the file are left alone. All are applied, or none if one is invalid.
     """
     from area import areas
     from area.engine.control import scope
 
-    wanted = _read(file)
+    desired = _read(file)
     report: dict[str, list[str]] = {}
 
     async def work(state: "State") -> None:
         async with state.database.transaction() as session:
             owner = await console.find_user(session, user)
-            report.update(await areas.apply(session, scope(state), owner.id, wanted))
+            report.update(await areas.apply(session, scope(state), owner.id, desired))
             if dry_run:
                 raise _TriedOnly
 
     try:
         console.with_state(work)
     except _TriedOnly:
-        console.echo("A dry run: nothing was changed.", err=True)
+        console.echo("Dry run: nothing was changed.", err=True)
     if as_json:
         console.print_json(report)
         return
@@ -58,7 +62,10 @@ def export(
     user: console.User = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of YAML.")] = False,
 ) -> None:
-    """Print a user's AREAs in the form that `area apply` takes, secrets left out."""
+    """Print a user's AREAs in the format of `area apply`.
+
+    Secrets are left out.
+    """
     import yaml
 
     from area import areas
@@ -75,38 +82,38 @@ def export(
     else:
         typer.echo(
             yaml.safe_dump(bundle, sort_keys=False, allow_unicode=True, width=120), nl=False
-        )  # it writes control characters as escapes itself
+        )  # safe_dump escapes control characters
 
 
 def _read(file: str) -> "list[AreaIn]":
-    """The AREAs of a file. Raises `Failed` with what is wrong, AREA by AREA."""
+    """The AREAs in a file. Raises `Failed` with the errors of each AREA."""
     from pydantic import ValidationError
 
     from area.areas import AreaIn
 
-    found = _parse(console.read_text(file), file)
-    if isinstance(found, dict):
-        found = found.get("areas")
-    if not isinstance(found, list):
-        raise console.Failed(f"{file} must hold a list of AREAs, or {{areas: [...]}}, as `area export` prints it.")
-    wanted, wrong, names = [], [], set()
-    for place, one in enumerate(found, 1):
-        named = one.get("name") if isinstance(one, dict) else None
+    data = _parse(console.read_text(file), file)
+    if isinstance(data, dict):
+        data = data.get("areas")
+    if not isinstance(data, list):
+        raise console.Failed(f"{file} must hold a list of AREAs, or {{areas: [...]}}, as printed by `area export`.")
+    areas, errors, names = [], [], set()
+    for place, item in enumerate(data, 1):
+        named = item.get("name") if isinstance(item, dict) else None
         try:
-            area = AreaIn.model_validate(one)
+            area = AreaIn.model_validate(item)
         except ValidationError as error:
-            wrong += [
-                f"AREA {place} ({named}): {'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
-                for each in error.errors(include_url=False, include_context=False, include_input=False)
+            errors += [
+                f"AREA {place} ({named}): {'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+                for detail in error.errors(include_url=False, include_context=False, include_input=False)
             ]
             continue
         if area.name in names:
-            wrong.append(f"AREA {place} ({named}): another one in the file has the same name.")
+            errors.append(f"AREA {place} ({named}): another AREA in the file has the same name.")
         names.add(area.name)
-        wanted.append(area)
-    if wrong:
-        raise console.Failed("\n".join(wrong))
-    return wanted
+        areas.append(area)
+    if errors:
+        raise console.Failed("\n".join(errors))
+    return areas
 
 
 def _parse(text: str, file: str) -> Any:
@@ -116,7 +123,7 @@ def _parse(text: str, file: str) -> Any:
         try:
             return json.loads(text)
         except ValueError:
-            pass  # YAML's flow style begins so, too
+            pass  # YAML's flow style starts the same way
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

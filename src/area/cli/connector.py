@@ -1,4 +1,4 @@
-"""`area new-connector`: the files of a service to begin with."""
+"""`area new-connector`: scaffold a connector."""
 
 import re
 from pathlib import Path
@@ -10,64 +10,69 @@ from area.cli import console
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="Its slug: lower case letters, digits, underscores.")],
-    poll: Annotated[bool, typer.Option("--poll", help="An action that asks every so often.")] = False,
-    webhook: Annotated[bool, typer.Option("--webhook", help="An action that is told, with a signature.")] = False,
-    timer: Annotated[bool, typer.Option("--timer", help="An action by the clock.")] = False,
+    name: Annotated[str, typer.Argument(help="The slug: lower-case letters, digits and underscores.")],
+    poll: Annotated[bool, typer.Option("--poll", help="An action that polls.")] = False,
+    webhook: Annotated[bool, typer.Option("--webhook", help="An action with a signed webhook.")] = False,
+    timer: Annotated[bool, typer.Option("--timer", help="An action on a schedule.")] = False,
     listen: Annotated[bool, typer.Option("--listen", help="An action that keeps a connection open.")] = False,
     reaction: Annotated[bool, typer.Option("--reaction", help="A reaction.")] = False,
-    title: Annotated[str | None, typer.Option("--title", help="What people read; made of the slug.")] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", help="The service's name. Default: made from the slug.")
+    ] = None,
     path: Annotated[
         Path | None,
-        typer.Option("--path", help="A new folder for a package of its own, rather than AREA's own checkout."),
+        typer.Option("--path", help="A new folder for a separate package, instead of AREA's own checkout."),
     ] = None,
 ) -> None:
-    """Write a new connector: code, samples, page, logo and tests, which pass as they are. Left out: --poll --reaction."""
+    """Scaffold a new connector whose tests pass.
+
+    Writes code, samples, page, logo and tests. Default kinds: --poll --reaction.
+    """
     from area.cli import skeleton
 
     chosen = {"poll": poll, "webhook": webhook, "timer": timer, "listen": listen, "reaction": reaction}
-    kinds = [kind for kind, wanted in chosen.items() if wanted] or ["poll", "reaction"]
+    kinds = [kind for kind, selected in chosen.items() if selected] or ["poll", "reaction"]
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise console.Failed(
-            f"{name!r} is no slug: write it in lower case letters, digits and underscores, such as my_service."
+            f"{name!r} is not a valid slug. Use lower-case letters, digits and underscores, such as my_service."
         )
     shown = " ".join((title or name.replace("_", " ").title()).split())
     if not shown or '"' in shown or "\\" in shown or not shown.isprintable():
-        raise console.Failed("The title needs letters, and no quotes or backslashes.")
+        raise console.Failed("The title must contain letters, and no quotes or backslashes.")
     if path is None:
         folder, tests = _in_checkout(name), None
         package = f"area.connectors.{name}"
     else:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise console.Failed(f"{path} is there already: name a new folder.")
+            raise console.Failed(f"{path} already exists. Choose a new folder.")
         package = f"area_{name}"
         folder, tests = path / "src" / package, path / "tests"
-    made = {}
+    contents = {}
     for file, text in skeleton.files(name, shown, kinds, package=package).items():
-        made[(tests if tests and file.startswith("test_") else folder) / file] = text
+        contents[(tests if tests and file.startswith("test_") else folder) / file] = text
     if path is not None:
-        made[path / "pyproject.toml"] = skeleton.PYPROJECT.replace("SLUG", name).replace("TITLE", shown)
-    for target, text in made.items():
+        contents[path / "pyproject.toml"] = skeleton.PYPROJECT.replace("SLUG", name).replace("TITLE", shown)
+    for target, text in contents.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
         console.echo(f"wrote {_short(target)}")
     console.echo("", err=True)
     if path is not None:
-        console.echo(f"Install it beside AREA:  pip install --editable {path}", err=True)
-    console.echo(f"Its tests pass:          pytest {_short(tests or folder)}", err=True)
+        console.echo(f"Install it next to AREA:  pip install --editable {path}", err=True)
+    console.echo(f"Run its tests:           pytest {_short(tests or folder)}", err=True)
     first = skeleton.PIECES[kinds[0]]
-    console.echo(f"Once it calls the true address:  area try {name}.{first.name}", err=True)
+    console.echo(f"Once it calls the real API:  area try {name}.{first.name}", err=True)
 
 
 def _in_checkout(name: str) -> Path:
-    """The folder in AREA's own checkout. Raises `Failed`."""
+    """The connector's folder in AREA's own checkout. Raises `Failed`."""
     from area import connectors
 
     root = Path(connectors.__path__[0])
     if not (root.parents[2] / "pyproject.toml").is_file():
-        raise console.Failed("This AREA is installed from a package; write yours as one of its own: --path FOLDER.")
+        raise console.Failed("AREA is installed as a package. Create a separate package with --path FOLDER.")
     if (root / name).exists():
-        raise console.Failed(f"There is a connector {name!r} already, in {_short(root / name)}.")
+        raise console.Failed(f"There is already a connector {name!r} in {_short(root / name)}.")
     return root / name
 
 

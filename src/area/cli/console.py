@@ -1,4 +1,4 @@
-"""What the commands share: settings and the database opened, users found, tables printed, errors told as sentences."""
+"""Shared by the commands: opening settings and database, finding users, printing tables, reporting errors."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
 
     def override(method: Any) -> Any:
-        """Stand for the true one, which takes a tenth of the time that `area --help` has."""
+        """Stands in for typing_extensions' decorator, whose import would take a tenth of the time of `area --help`."""
         return method
 
 
@@ -36,10 +36,10 @@ OTHERS = (
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 User = Annotated[
-    str | None, typer.Option("--user", help="Whose: e-mail address, username or id. Left out: the only account's.")
+    str | None, typer.Option("--user", help="The account: e-mail address, username or id. Default: the only account.")
 ]
 
-# What a user or operator can set right: told as a sentence. Named, not imported: what was raised is loaded already.
+# Errors that a user or operator can fix, printed as a sentence. By name, to avoid importing their modules.
 EXPLAINED = {
     "area.cli.console.Failed",
     "area.db.away.DatabaseAwayError",
@@ -63,25 +63,25 @@ DATABASE = {
 
 
 class Failed(Exception):
-    """A command that can't do what was asked; the message is a sentence for the user."""
+    """A command can't do its job; the message is a sentence for the user."""
 
 
 class Commands(TyperGroup):
-    """The commands, with errors that users can set right as sentences on stderr and exit code 1."""
+    """Command group that prints errors which users can fix as sentences on stderr, with exit code 1."""
 
     @override
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if not told(error):
+            if not report(error):
                 raise
             raise typer.Exit(1) from error
 
 
-def told(error: BaseException) -> bool:
-    """Tell the user, on stderr, what can be set right. Returns False when it is a bug of ours, which keeps its traceback."""
+def report(error: BaseException) -> bool:
+    """Print an error that the user can fix to stderr. Returns False for a bug of ours, which keeps its traceback."""
     sentences = explain(error)
     for sentence in sentences:
         echo(sentence, err=True)
@@ -89,16 +89,16 @@ def told(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> list[str]:
-    """What to tell the user; nothing when it is a bug of ours."""
+    """Sentences that explain an error to the user. Empty for a bug of ours."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if fields := getattr(error, "errors", None) if "area.kit.problems.Invalid" in names else None:
-        return [f"{one['field']}: {one['message']}" for one in fields]
+        return [f"{field['field']}: {field['message']}" for field in fields]
     if names & EXPLAINED:
         return [str(error)]
     if names & DATABASE:
-        return [f"The database refused: {getattr(error, 'orig', None) or error}"]
+        return [f"Database error: {getattr(error, 'orig', None) or error}"]
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
-        reason = error.strerror or str(error) or "There was no answer in time."
+        reason = error.strerror or str(error) or "No response in time."
         return [f"{error.filename}: {reason}" if error.filename else reason]
     return []
 
@@ -107,26 +107,27 @@ def explain(error: BaseException) -> list[str]:
 
 
 def configured(*, quiet: bool = False) -> "Settings":
-    """The settings, with logs set up (`quiet`: warnings only); a wrong one ends the command with exit code 2."""
+    """The settings, with logging set up (`quiet`: warnings only). Exits with code 2 if one is invalid."""
     from pydantic import ValidationError
 
     from area.kit import logs
     from area.settings import settings
 
     try:
-        found = settings()
+        loaded = settings()
     except ValidationError as error:
-        for one in error.errors(include_url=False, include_context=False, include_input=False):
-            name = "AREA_" + "_".join(str(part) for part in one["loc"]).upper() + ": " if one["loc"] else ""
-            typer.echo(name + one["msg"].removeprefix("Value error, "), err=True)
+        for detail in error.errors(include_url=False, include_context=False, include_input=False):
+            name = "AREA_" + "_".join(map(str, detail["loc"])).upper() + ": " if detail["loc"] else ""
+            typer.echo(name + detail["msg"].removeprefix("Value error, "), err=True)
         raise typer.Exit(2) from error
-    logs.configure(found.log_format, "warning" if quiet and found.log_level in ("debug", "info") else found.log_level)
-    return found
+    level = "warning" if quiet and loaded.log_level in ("debug", "info") else loaded.log_level
+    logs.configure(loaded.log_format, level)
+    return loaded
 
 
 @contextmanager
 def database(settings: "Settings") -> Iterator[str]:
-    """The address of a database that answers. Raises `Failed` when it doesn't."""
+    """The URL of a reachable database. Raises `Failed` if it can't be reached."""
     import asyncio
 
     from area import app as root
@@ -148,7 +149,7 @@ async def reach(dsn: str) -> None:
     except Exception as error:
         if not is_away(error) and not isinstance(error, (ValueError, OSError, asyncpg.PostgresError)):
             raise
-        reason = getattr(error, "strerror", None) or str(error).strip() or f"no answer within {REACH_TIMEOUT} seconds"
+        reason = getattr(error, "strerror", None) or str(error).strip() or f"no response within {REACH_TIMEOUT} seconds"
         raise Failed(f"The database{_place(dsn)} can't be used: {reason}. Check AREA_DATABASE_URL.") from error
     await connection.close()
 
@@ -164,7 +165,7 @@ def _place(dsn: str) -> str:
 
 
 def refuse_while_running(dsn: str, why: str) -> None:
-    """Raises `Failed` while others are connected to the database; `why` ends its sentence."""
+    """Raise `Failed` while other clients are connected to the database; `why` completes the message."""
     import asyncio
 
     import asyncpg
@@ -179,11 +180,11 @@ def refuse_while_running(dsn: str, why: str) -> None:
             await connection.close()
 
     if count := asyncio.run(others()):
-        raise Failed(f"The database has {count} other connection{'' if count == 1 else 's'}: stop AREA first, {why}.")
+        raise Failed(f"The database has {count} other connection{'' if count == 1 else 's'}. Stop AREA first, {why}.")
 
 
 def with_state(work: "Callable[[State], Awaitable[Result]]") -> Result:
-    """Do `work` with everything open that a process needs. A new database is made ready; an older one must be upgraded."""
+    """Run `work` with a process's full state. A new database is initialised; an older one must be upgraded first."""
     import asyncio
 
     settings = configured(quiet=True)
@@ -199,7 +200,8 @@ async def _with_state(settings: "Settings", dsn: str, work: "Callable[[State], A
     current = await schema.current(dsn)
     if current is not None and current != schema.head():
         raise Failed(
-            f"The database is at revision {current}, and this AREA works with {schema.head()}: run `area db upgrade`."
+            f"The database is at revision {current}, but this version of AREA needs {schema.head()}."
+            " Run `area db upgrade`."
         )
     state = await State.open(settings, dsn) if current else await root.prepare(settings, dsn)
     try:
@@ -209,7 +211,7 @@ async def _with_state(settings: "Settings", dsn: str, work: "Callable[[State], A
 
 
 async def find_user(session: "AsyncSession", login: str | None) -> "UserView":
-    """The account of an e-mail address, a username or an id; without one, the only account there is."""
+    """The account with this e-mail address, username or id; by default, the only account there is."""
     from area import accounts
     from area.kit.problems import NotFound
 
@@ -229,7 +231,7 @@ async def find_user(session: "AsyncSession", login: str | None) -> "UserView":
 
 
 def check_port(host: str, port: int, *, patience: float = 0.0) -> None:
-    """See that the port can be listened on, within `patience` seconds. Raises `Failed`."""
+    """Check that the port is free, waiting up to `patience` seconds. Raises `Failed`."""
     end = time.monotonic() + patience
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -247,10 +249,10 @@ def check_port(host: str, port: int, *, patience: float = 0.0) -> None:
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:
-                reason = "another program uses it. Stop that one, or choose another port with AREA_PORT"
+                reason = "another program is using it. Stop that program, or choose another port with AREA_PORT"
             case errno.EACCES:
                 reason = (
-                    "only root may use ports below 1024. Choose another one with AREA_PORT, and put a proxy in front"
+                    "only root can use ports below 1024. Choose another port with AREA_PORT, and put a proxy in front"
                 )
             case _:
                 reason = f"{error.strerror or error}. Check AREA_HOST"
@@ -261,31 +263,31 @@ def check_port(host: str, port: int, *, patience: float = 0.0) -> None:
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
-    """Print, with what would steer the terminal made visible: names and answers are other people's."""
+    """Print, escaping terminal control characters: names and responses come from other people."""
     typer.echo("\n".join("\t".join(map(visible, line.split("\t"))) for line in str(text).split("\n")), err=err)
 
 
 def visible(text: str) -> str:
-    r"""One line, whose control characters, direction overrides and line breaks are shown as `\\x1b`."""
+    r"""One line, with control characters, direction overrides and line breaks escaped, such as `\\x1b`."""
     from area.kit.text import escaped
 
     return escaped(text)
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print a value, models and times included, as JSON for people and programs."""
+    """Print a value as JSON, including models and times."""
     echo(json.dumps(plain(value), indent=indent, ensure_ascii=False))
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it."""
+    """A value in JSON types."""
     from pydantic_core import to_jsonable_python
 
     return to_jsonable_python(value)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing: str) -> None:
-    """Print rows under headings, or the sentence `nothing`, which goes to stderr."""
+    """Print rows under headings; if there are none, print `nothing` to stderr."""
     if not rows:
         typer.echo(nothing, err=True)
         return
@@ -310,21 +312,21 @@ def _cell(value: Any) -> str:
 
 
 def read_text(path: str) -> str:
-    """The text of a file, or of standard input for `-`. Raises `Failed`."""
+    """The content of a file, or of standard input for `-`. Raises `Failed`."""
     from pathlib import Path
 
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise Failed(f"{path} is no text in UTF-8.") from error
+        raise Failed(f"{path} isn't UTF-8 text.") from error
 
 
 def read_object(text: str, what: str) -> dict[str, Any]:
-    """The JSON object that `text` is. Raises `Failed`."""
+    """Parse a JSON object. Raises `Failed`."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise Failed(f"{what} is no JSON: {error}.") from error
+        raise Failed(f"{what} isn't valid JSON: {error}.") from error
     if not isinstance(value, dict):
         raise Failed(f'{what} must be a JSON object, such as {{"title": "Hello"}}.')
     return value

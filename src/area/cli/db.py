@@ -1,4 +1,4 @@
-"""`area db`: the database's schema, address, backup."""
+"""`area db`: schema, URL, backup and restore."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +10,15 @@ from area.cli import console
 if TYPE_CHECKING:
     from area.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="The database: upgrade, downgrade, address, backup, restore.")
+app = typer.Typer(no_args_is_help=True, help="Manage the database.")
 
 
 @app.command()
 def upgrade() -> None:
-    """Bring the database's schema up to date; `area up`, `serve` and `worker` do it by themselves."""
+    """Upgrade the database schema.
+
+    `area up`, `serve` and `worker` do this when they start.
+    """
     import asyncio
 
     from area.db import schema
@@ -24,7 +27,7 @@ def upgrade() -> None:
         current = asyncio.run(schema.current(dsn))
         for revision in schema.alone(current):
             console.echo(
-                f"{revision}: the older AREA and this one can't run side by side. Stop the older one first.", err=True
+                f"{revision}: this version can't run alongside the older one. Stop the older one first.", err=True
             )
         asyncio.run(schema.ensure(dsn))
     console.echo(f"The database is at {schema.head()}.")
@@ -33,13 +36,14 @@ def upgrade() -> None:
 @app.command()
 def downgrade(
     revision: Annotated[
-        str, typer.Argument(help="The revision that the older AREA knows; it names it when it refuses to start.")
+        str, typer.Argument(help="The revision of the older version; it prints it when it refuses to start.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Take the database back to an earlier revision, before you install an older AREA.
+    """Take the database back to an earlier revision.
 
-    Stop AREA and make a backup first: what only later revisions know is lost.
+    Do this before you install an older version of AREA. Stop AREA and make a backup first: data that only later
+    revisions know is lost.
     """
     import asyncio
 
@@ -48,18 +52,20 @@ def downgrade(
     settings = console.configured(quiet=True)
     with console.database(settings) as dsn:
         current = asyncio.run(schema.current(dsn))
-        earlier = [one for one in schema.revisions() if current and one < current]
+        earlier = [known for known in schema.revisions() if current and known < current]
         if revision not in earlier:
             places = f"one of {earlier[0]} to {earlier[-1]}" if earlier else "none: there is no earlier one"
-            raise console.Failed(f"The database is at {current or 'no revision'}. Give {places}.")
-        console.refuse_while_running(dsn, "since it can't work with the older schema")
+            raise console.Failed(f"The database is at {current or 'no revision'}. Choose {places}.")
+        console.refuse_while_running(dsn, "since it can't run on the older schema")
         if not yes:
-            question = f"Go back from {current} to {revision}? What only later revisions know is lost."
+            question = f"Go back from {current} to {revision}? Data that only later revisions know is lost."
             typer.confirm(question, abort=True)
         left = asyncio.run(_downgrade(settings, dsn, revision))
     if left:
-        console.echo(f"{left} executions keep parameters that no key opens; the older AREA can't use them.", err=True)
-    console.echo(f"The database is at {revision}. Install the AREA that knows it: this one would upgrade it again.")
+        console.echo(
+            f"{left} executions have parameters that no key can decrypt; the older version can't use them.", err=True
+        )
+    console.echo(f"The database is at {revision}. Now install the older version: this one would upgrade it again.")
 
 
 async def _downgrade(settings: "Settings", dsn: str, revision: str) -> int:
@@ -82,7 +88,10 @@ async def _downgrade(settings: "Settings", dsn: str, revision: str) -> int:
 
 @app.command()
 def url() -> None:
-    """Print the database's address, for psql and the like; the embedded one answers while AREA runs."""
+    """Print the database URL, for psql and similar tools.
+
+    The embedded database only runs while AREA runs.
+    """
     settings = console.configured(quiet=True)
     if settings.database_url:
         console.echo(settings.database_url)
@@ -93,12 +102,15 @@ def url() -> None:
         console.echo(server.dsn)
         adopted = server.adopted
     if not adopted:
-        console.echo("It answers while AREA runs (`area up`), and not now.", err=True)
+        console.echo("It isn't running now. Start it with `area up`.", err=True)
 
 
 @app.command()
-def backup(file: Annotated[Path, typer.Argument(help="The file to write; one that is there is replaced.")]) -> None:
-    """Write the whole database into a file, while AREA runs or not. Keep it with the secret key, which is not in it."""
+def backup(file: Annotated[Path, typer.Argument(help="The file to write. An existing file is replaced.")]) -> None:
+    """Back up the whole database to a file.
+
+    AREA can keep running. Keep the backup together with the secret key, which is not in it.
+    """
     from area.db import backup as backups
 
     settings = console.configured(quiet=True)
@@ -106,15 +118,20 @@ def backup(file: Annotated[Path, typer.Argument(help="The file to write; one tha
         backups.backup(dsn, file)
     console.echo(f"Wrote {file}, {file.stat().st_size:,} bytes.")
     if settings.secret_key is None:
-        console.echo(f"Keep a copy of {settings.data_dir / 'secret_key'} as well: it opens what is encrypted in there.")
+        console.echo(
+            f"Keep a copy of {settings.data_dir / 'secret_key'} as well: it decrypts the credentials in the backup."
+        )
 
 
 @app.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="What `area db backup` wrote.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace what the database holds.")] = False,
+    file: Annotated[Path, typer.Argument(help="A file written by `area db backup`.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the database's current contents.")] = False,
 ) -> None:
-    """Put a backup into the database, all of it or nothing. Stop AREA before."""
+    """Restore a backup, all of it or nothing.
+
+    Stop AREA first.
+    """
     import asyncio
 
     from area.db import backup as backups

@@ -1,4 +1,4 @@
-"""`area doctor`: looks at everything that AREA needs, and says what to do about what is wrong."""
+"""`area doctor`: checks everything that AREA needs, and explains how to fix what is wrong."""
 
 import http.client
 import os
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from area.settings import Settings
 
 LEAST_DISK = 1 << 30  # bytes
-OLDEST_JOB = 60.0  # seconds that a due job may wait
+OLDEST_JOB = 60.0  # seconds that a due job can be late
 MOST_SKEW = 5.0  # seconds
-PATIENCE = 5.0  # seconds for somebody else's server
+PATIENCE = 5.0  # seconds for external servers
 
-# Minor releases of May 2026, the newest when this was written: https://www.postgresql.org/support/versioning/
+# Newest minor releases as of May 2026: https://www.postgresql.org/support/versioning/
 NEWEST = {15: 18, 16: 14, 17: 10, 18: 4}
 
 WORKERS = """
@@ -38,14 +38,14 @@ where datname = current_database() and starts_with(application_name, $1)
 
 
 CONFIRM = (
-    "Since AREA sends mail, AREA_REGISTRATION=confirm is better: it has new accounts confirm their address, and doesn't tell"
-    " strangers which addresses have an account."
+    "Since AREA sends mail, consider AREA_REGISTRATION=confirm: new users confirm their address, and strangers"
+    " can't find out which addresses have an account."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `advice` says what to do when it is wrong."""
+    """The result of one check. `advice` explains how to fix it if it failed."""
 
     name: str
     ok: bool
@@ -54,24 +54,26 @@ class Finding:
 
 
 def doctor(as_json: console.AsJson = False) -> None:
-    """Check settings, files, database, schema, catalog, workers, queue, clock, disk, proxies, registration, mail and DNS.
+    """Check that AREA and everything it needs work.
 
-    Exit code 1 when something is wrong.
+    Checks settings, files, database, schema, catalog, workers, queue, clock, disk, proxies, registration, mail and DNS.
+    Exit code 1 if a check fails.
     """
     findings = list(_look(console.configured(quiet=True)))
     if as_json:
         console.print_json(findings)
     else:
-        for one in findings:
-            console.echo(f"{'✓' if one.ok else '✗'} {one.name}: {one.said}{f' {one.advice}' if not one.ok else ''}")
-    if not all(one.ok for one in findings):
+        for finding in findings:
+            advice = "" if finding.ok else f" {finding.advice}"
+            console.echo(f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.said}{advice}")
+    if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
 def _look(settings: "Settings") -> Iterator[Finding]:
     import asyncio
 
-    yield Finding("Settings", ok=True, said=f"valid; AREA is reached at {settings.base_url}.")
+    yield Finding("Settings", ok=True, said=f"valid; AREA's URL is {settings.base_url}.")
     yield _data_dir(settings.data_dir)
     yield _secret_key(settings)
     yield _disk(settings.data_dir)
@@ -93,22 +95,22 @@ def _look(settings: "Settings") -> Iterator[Finding]:
 def _data_dir(path: Path) -> Finding:
     name = "Data dir"
     if not path.is_dir():
-        return Finding(name, ok=True, said=f"{path.absolute()} is made at the first start.")
+        return Finding(name, ok=True, said=f"{path.absolute()} is created at the first start.")
     if not os.access(path, os.W_OK | os.X_OK):
         return Finding(
             name,
             ok=False,
-            said=f"{path.absolute()} can't be written.",
-            advice="Give it to the user that runs AREA, or set AREA_DATA_DIR.",
+            said=f"{path.absolute()} isn't writable.",
+            advice="Make the user that runs AREA its owner, or set AREA_DATA_DIR.",
         )
     if path.stat().st_mode & stat.S_IWOTH:
         return Finding(
             name,
             ok=False,
-            said=f"everybody may write into {path.absolute()}.",
+            said=f"everyone can write to {path.absolute()}.",
             advice=f"Run `chmod o-w {path.absolute()}`.",
         )
-    return Finding(name, ok=True, said=f"{path.absolute()} can be written.")
+    return Finding(name, ok=True, said=f"{path.absolute()} is writable.")
 
 
 def _secret_key(settings: "Settings") -> Finding:
@@ -117,20 +119,22 @@ def _secret_key(settings: "Settings") -> Finding:
         count = len(settings.secret_keys())
         return Finding(name, ok=True, said=f"{count} key{'' if count == 1 else 's'} from AREA_SECRET_KEY.")
     if not path.exists():
-        return Finding(name, ok=True, said="made at the first start.")
+        return Finding(name, ok=True, said="created at the first start.")
     if not os.access(path, os.R_OK):
-        return Finding(name, ok=False, said=f"{path} can't be read.", advice="Give it to the user that runs AREA.")
+        return Finding(name, ok=False, said=f"{path} can't be read.", advice="Make the user that runs AREA its owner.")
     if path.stat().st_mode & 0o077:
-        return Finding(name, ok=False, said=f"others may read {path}.", advice=f"Run `chmod 600 {path}`.")
+        return Finding(name, ok=False, said=f"other users can read {path}.", advice=f"Run `chmod 600 {path}`.")
     keys = settings.secret_keys()
     if not keys or any(len(key) < 32 for key in keys):
         return Finding(
             name,
             ok=False,
-            said=f"{path} holds no key.",
+            said=f"{path} contains no valid key.",
             advice="Restore it from a backup: credentials can't be read without it.",
         )
-    return Finding(name, ok=True, said=f"{len(keys)} key{'' if len(keys) == 1 else 's'} in {path}, for its owner only.")
+    return Finding(
+        name, ok=True, said=f"{len(keys)} key{'' if len(keys) == 1 else 's'} in {path}, readable only by its owner."
+    )
 
 
 def _disk(path: Path) -> Finding:
@@ -138,7 +142,9 @@ def _disk(path: Path) -> Finding:
         path = path.absolute().parent
     usage = shutil.disk_usage(path)
     said = f"{usage.free / (1 << 30):.1f} GB free where the data is."
-    return Finding("Disk", ok=usage.free >= LEAST_DISK, said=said, advice="Free some: a full disk stops the database.")
+    return Finding(
+        "Disk", ok=usage.free >= LEAST_DISK, said=said, advice="Free some space: a full disk stops the database."
+    )
 
 
 def _connectors() -> Finding:
@@ -147,8 +153,10 @@ def _connectors() -> Finding:
     try:
         services = registry().services
     except Malformed as error:
-        return Finding("Connectors", ok=False, said=str(error), advice="Mend or remove it: AREA doesn't start with it.")
-    count = sum(len(one.actions) + len(one.reactions) for one in services.values())
+        return Finding(
+            "Connectors", ok=False, said=str(error), advice="Fix or remove the connector: AREA can't start with it."
+        )
+    count = sum(len(service.actions) + len(service.reactions) for service in services.values())
     return Finding("Connectors", ok=True, said=f"{len(services)} services with {count} components.")
 
 
@@ -164,32 +172,34 @@ async def _database(settings: "Settings", dsn: str) -> list[Finding]:
         kind = "external" if settings.database_url else "embedded"
         supported = version.major >= schema.OLDEST_SERVER
         said = f"{kind} PostgreSQL {_release(version.major, version.micro)}"
-        found = [Finding("Database", ok=supported, said=said, advice=f"AREA needs {schema.OLDEST_SERVER} or later.")]
-        found.append(await _clock(connection))
+        findings = [Finding("Database", ok=supported, said=said, advice=f"AREA needs {schema.OLDEST_SERVER} or later.")]
+        findings.append(await _clock(connection))
         current = await schema.current(dsn)
         if current != schema.head():
-            said = f"{current or 'nothing yet'}, and this AREA wants {schema.head()}."
-            return [*found, Finding("Schema", ok=False, said=said, advice="Run `area db upgrade`.")]
-        found.append(Finding("Schema", ok=True, said=f"{current}."))
-        return [*found, await _queue(connection), await _catalog(connection), *await _engine(connection)]
+            said = f"{current or 'no schema yet'}, but this version of AREA needs {schema.head()}."
+            return [*findings, Finding("Schema", ok=False, said=said, advice="Run `area db upgrade`.")]
+        findings.append(Finding("Schema", ok=True, said=f"{current}."))
+        return [*findings, await _queue(connection), await _catalog(connection), *await _engine(connection)]
     finally:
         await connection.close()
 
 
 def _release(major: int, minor: int) -> str:
-    """A version, and what is wrong with it. Of version 10 and later asyncpg gives the minor one as `micro`."""
+    """The version, and whether it is outdated. From version 10 on, asyncpg returns the minor version as `micro`."""
     newest = NEWEST.get(major, 0)
     if minor >= newest:
         return f"{major}.{minor}."
-    return f"{major}.{minor}, which is behind {major}.{newest}: update it, since minor releases close security holes."
+    return f"{major}.{minor}, which is older than {major}.{newest}. Update it: minor releases fix security holes."
 
 
 async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
     before = time.monotonic()
     theirs: datetime = await connection.fetchval("select clock_timestamp()")
     apart = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - before)
-    said = f"{max(0.0, apart):.1f} s apart from the database's."
-    return Finding("Clock", ok=apart < MOST_SKEW, said=said, advice="Have both set by NTP: timers go by this one.")
+    said = f"{max(0.0, apart):.1f} s off the database's clock."
+    return Finding(
+        "Clock", ok=apart < MOST_SKEW, said=said, advice="Synchronise both with NTP: timers use this machine's clock."
+    )
 
 
 async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
@@ -198,19 +208,19 @@ async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
     try:
         services = registry().services.values()
     except Malformed:
-        return Finding("Catalog", ok=False, said="can't be compared.", advice="Mend the connector first.")
+        return Finding("Catalog", ok=False, said="can't be compared.", advice="Fix the connector first.")
     code = {
-        (service.name, kind, one.name)
+        (service.name, kind, component.name)
         for service in services
         for kind, components in (("action", service.actions), ("reaction", service.reactions))
-        for one in components.values()
+        for component in components.values()
     }
     rows = await connection.fetch(
         "select s.name as service, c.type::text, c.name from components c join services s on s.id = c.service_id"
     )
     missing = len(code - {(row["service"], row["type"], row["name"]) for row in rows})
     said = (
-        f"{missing} of {len(code)} components are not in the database."
+        f"{missing} of {len(code)} components are missing from the database."
         if missing
         else f"{len(code)} components, as in the code."
     )
@@ -218,14 +228,16 @@ async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
 
 
 async def _queue(connection: "asyncpg.Connection[Any]") -> Finding:
-    """Whether the queue's tables are those that the installed PgQueuer works with."""
+    """Check that the queue's tables match the installed PgQueuer."""
     from area.db import queue
 
     changes = await queue.drift(connection)
     said = (
-        f"{queue.version()} expects other tables: {' '.join(changes)}" if changes else f"as {queue.version()} expects."
+        f"{queue.version()} expects different tables: {' '.join(changes)}"
+        if changes
+        else f"as {queue.version()} expects."
     )
-    advice = "Install the versions that this AREA was released with."
+    advice = "Install the versions that this release of AREA requires."
     return Finding("Queue's schema", ok=not changes, said=said, advice=advice)
 
 
@@ -235,45 +247,46 @@ async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
 
     alive = await connection.fetchval(WORKERS, WORKER)
     jobs = sum((await queue.depth(connection)).values(), queue.Depth())
-    said = f"{alive} at work, {jobs.running} jobs running." if alive else "none is at work."
+    said = f"{alive} running, with {jobs.running} jobs in progress." if alive else "none is running."
     waits = f", the oldest for {jobs.oldest:.0f} s" if jobs.due else ""
     return [
-        Finding("Workers", ok=alive > 0, said=said, advice="Start `area up`, or `area worker`."),
+        Finding("Workers", ok=alive > 0, said=said, advice="Start `area up` or `area worker`."),
         Finding(
             "Queue",
             ok=jobs.oldest < OLDEST_JOB,
             said=f"{jobs.due} jobs due{waits}.",
-            advice="Workers are too few or stuck: see their logs, or start more.",
+            advice="Workers are stuck or too few: check their logs, or start more.",
         ),
     ]
 
 
 def _proxy(settings: "Settings") -> Finding:
-    """Whether the proxies in front, if there are any, are believed about who their clients are."""
+    """Check that proxies in front of AREA are trusted to name their clients."""
     name = "Proxies"
     peers = _untrusted_peers(settings)
     if peers:
         return Finding(
             name,
             ok=False,
-            said=f"{' and '.join(peers)} sent X-Forwarded-For or the like and is not trusted, so all clients behind it count as one.",
-            advice="If it is your proxy, add it to AREA_TRUSTED_PROXIES; if not, somebody pretends to be one, and it has no effect.",
+            said=f"{' and '.join(peers)} sent X-Forwarded-For or similar but is not trusted, so all"
+            " clients behind it count as one.",
+            advice="If it is your proxy, add it to AREA_TRUSTED_PROXIES. If not, somebody is pretending to be one; this"
+            " has no effect.",
         )
     if settings.base_url.startswith("https://") and not settings.proxies():
         return Finding(
             name,
             ok=False,
-            said="AREA_PUBLIC_URL is https, so there is a proxy in front, and none is trusted: all clients count as one address.",
+            said="AREA_PUBLIC_URL is https, so there is a proxy in front, but none is trusted: all clients count as one"
+            " address.",
             advice="Set AREA_TRUSTED_PROXIES to the proxy's address, 127.0.0.1 if it runs on this machine.",
         )
     trusted = ", ".join(settings.proxies())
-    return Finding(
-        name, ok=True, said=f"X-Forwarded-For is believed from {trusted}." if trusted else "none is trusted."
-    )
+    return Finding(name, ok=True, said=f"X-Forwarded-For is trusted from {trusted}." if trusted else "none is trusted.")
 
 
 def _untrusted_peers(settings: "Settings") -> list[str]:
-    """Whose X-Forwarded-For the running web processes of this machine did not believe; none when nothing runs."""
+    """Peers whose X-Forwarded-For this machine's running web processes ignored. Empty if none runs."""
     from area.cli.supervise import EVERYWHERE
 
     connection = http.client.HTTPConnection(
@@ -292,8 +305,8 @@ def _untrusted_peers(settings: "Settings") -> list[str]:
 
 def _registration(settings: "Settings") -> Finding:
     said = {
-        "open": "open to everybody.",
-        "confirm": "open to everybody who follows the link in a mail.",
+        "open": "open to everyone.",
+        "confirm": "open to everyone who confirms an e-mail address.",
         "invite": "by invitation.",
         "closed": "closed.",
     }[settings.registration]
@@ -306,7 +319,7 @@ def _mail(settings: "Settings") -> Finding:
     from area.mail.server import HOW, MailServer, Unusable
 
     if settings.smtp_url is None:
-        return Finding("Mail", ok=True, said="AREA_SMTP_URL is not set, so nothing is mailed.")
+        return Finding("Mail", ok=True, said="AREA_SMTP_URL is not set, so no mail is sent.")
 
     async def look(server: MailServer) -> None:
         async with asyncio.timeout(PATIENCE), server.connected():
@@ -316,28 +329,30 @@ def _mail(settings: "Settings") -> Finding:
         server = MailServer.parse(settings.smtp_url.get_secret_value())
         asyncio.run(look(server))
     except ValueError as error:
-        return Finding("Mail", ok=False, said=str(error), advice="Set it anew.")
+        return Finding("Mail", ok=False, said=str(error), advice="Fix AREA_SMTP_URL.")
     except (Unusable, TimeoutError) as error:
-        said = str(error) or f"{server} does not answer within {PATIENCE:g} seconds."
-        return Finding("Mail", ok=False, said=said, advice="Mails wait meanwhile; `area mail test` tries one.")
+        said = str(error) or f"{server} did not respond within {PATIENCE:g} seconds."
+        return Finding(
+            "Mail", ok=False, said=said, advice="Mails wait until it works; send a test with `area mail test`."
+        )
     return Finding(
-        "Mail", ok=True, said=f"{server} answers, {HOW[server.tls]}; mail is sent from {server.sender.address}."
+        "Mail", ok=True, said=f"{server} responds, {HOW[server.tls]}; mail is sent from {server.sender.address}."
     )
 
 
 def _dns(settings: "Settings") -> Finding:
-    """The name that users and webhook senders know must be known here too; without one, any name will do."""
+    """Check that the public URL's host name resolves here too; without one, that any name does."""
     host = urlsplit(settings.public_url).hostname if settings.public_url else None
     for name in (host,) if host else ("example.com", "iana.org"):
         try:
             address = socket.getaddrinfo(name, 443, type=socket.SOCK_STREAM)[0][4][0]
         except OSError:
             continue
-        return Finding("DNS", ok=True, said=f"{name} is {address}.")
-    asked = host or "names such as example.com"
+        return Finding("DNS", ok=True, said=f"{name} resolves to {address}.")
+    target = host or "names such as example.com"
     return Finding(
         "DNS",
         ok=False,
-        said=f"{asked} can't be resolved.",
+        said=f"{target} can't be resolved.",
         advice="Check the network, /etc/resolv.conf and AREA_PUBLIC_URL.",
     )

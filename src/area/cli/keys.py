@@ -12,15 +12,15 @@ from area.cli import console
 if TYPE_CHECKING:
     from area.engine.state import State
 
-app = typer.Typer(no_args_is_help=True, help="The secret key that encrypts credentials.")
+app = typer.Typer(no_args_is_help=True, help="Manage the secret key that encrypts credentials.")
 
 
 @app.command()
 def rotate() -> None:
-    """Encrypt everything with a new key.
+    """Re-encrypt everything with a new key.
 
-    Without AREA_SECRET_KEY the new key is made here, and AREA must be stopped. With it, put a new key before the old one,
-    separated by a comma, restart AREA, and then run this: it encrypts with the first.
+    Without AREA_SECRET_KEY, this generates the new key, and AREA must be stopped. With it, put a new key in front of
+    the old one, separated by a comma, restart AREA, and then run this.
     """
     from area import rotation
 
@@ -28,7 +28,7 @@ def rotate() -> None:
     file = settings.data_dir / "secret_key" if settings.secret_key is None else None
     if file and file.exists():
         with console.database(settings) as dsn:
-            console.refuse_while_running(dsn, "since what runs knows only the old key")
+            console.refuse_while_running(dsn, "since running processes only know the old key")
         _put_first(file, secrets.token_urlsafe(48))
 
     async def work(state: "State") -> int:
@@ -36,19 +36,20 @@ def rotate() -> None:
             return await rotation.rotate(session, state.keyring, state.registry)
 
     count = console.with_state(work)
-    console.echo(f"{count} secret{'' if count == 1 else 's'} encrypted anew.")
+    console.echo(f"Re-encrypted {count} secret{'' if count == 1 else 's'}.")
     if file:
         console.echo(
-            f"{file} holds the new key first. The old one after it opens older backups; remove its line when none is left."
+            f"{file} now starts with the new key. The old key after it decrypts older backups; remove its line once"
+            " you have deleted them."
         )
     else:
         console.echo(
-            "The keys after the first in AREA_SECRET_KEY open older backups only; remove them when none is left."
+            "Only older backups need the other keys in AREA_SECRET_KEY; remove them once you have deleted those."
         )
 
 
 def _put_first(file: Path, key: str) -> None:
-    """Write the key before those in the file, complete or not at all."""
+    """Insert the key before those in the file, atomically."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as output:

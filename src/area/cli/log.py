@@ -22,19 +22,19 @@ NEWEST = (
 MARKS = {"success": "✓", "failed": "✗", "skipped": "-", "cancelled": "-", "pending": "…", "running": "…"}
 
 Wait = Annotated[
-    float, typer.Option("--wait", help="Seconds to wait for its end; 0 to go on at once.", min=0, max=3600)
+    float, typer.Option("--wait", help="Seconds to wait for it to finish; 0 doesn't wait.", min=0, max=3600)
 ]
 
 
 def run(
-    area: Annotated[str, typer.Argument(metavar="ID", help="The AREA's id, or its name when only one has it.")],
-    data: Annotated[str | None, typer.Option("--data", help="What the action would have returned, as JSON.")] = None,
+    area: Annotated[str, typer.Argument(metavar="ID", help="The AREA's id, or its name if it is unique.")],
+    data: Annotated[str | None, typer.Option("--data", help="The action's return values, as JSON.")] = None,
     wait: Wait = 30,
     as_json: console.AsJson = False,
 ) -> None:
-    """Run an AREA once, for real, also when it is switched off.
+    """Run an AREA once, for real, even if it is switched off.
 
-    With --data, else with its last event, else with the action's sample. It doesn't ask only_if nor wait for a delay.
+    The event is --data, or else the AREA's last event, or else the action's sample. Ignores only_if and the delay.
     """
     from area.engine import control
 
@@ -52,12 +52,12 @@ def run(
 def replay(
     execution_id: Annotated[int, typer.Argument(metavar="EXECUTION_ID")],
     present: Annotated[
-        bool, typer.Option("--present", help="With the AREA's parameters as they are now, not as they were.")
+        bool, typer.Option("--present", help="Use the AREA's current parameters instead of the original ones.")
     ] = False,
     wait: Wait = 30,
     as_json: console.AsJson = False,
 ) -> None:
-    """Run an execution's event again, for real."""
+    """Replay an execution's event, for real."""
     from area.engine import control
 
     async def work(state: "State") -> "ExecutionView":
@@ -70,31 +70,31 @@ def replay(
 
 
 async def _area(state: "State", name: str) -> tuple[int, int]:
-    """An AREA's id, and whose it is."""
+    """The AREA's id and its owner's."""
     from area.kit.problems import Conflict, NotFound
 
     number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else None
     pool = await state.database.pool()
-    found = await pool.fetch(AREAS, number, name)
-    if not found:
-        raise NotFound(f"There is no AREA {name}.")
-    if len(found) > 1:
-        raise Conflict(f"Several AREAs have the name {name!r}: give the id, which `area tail` and the API show.")
-    return found[0]["id"], found[0]["user_id"]
+    rows = await pool.fetch(AREAS, number, name)
+    if not rows:
+        raise NotFound(f"No AREA {name}.")
+    if len(rows) > 1:
+        raise Conflict(f"Several AREAs are called {name!r}. Use the id, which `area tail` and the API show.")
+    return rows[0]["id"], rows[0]["user_id"]
 
 
 async def _owner(state: "State", execution_id: int) -> int:
     from area.kit.problems import NotFound
 
     pool = await state.database.pool()
-    found = await pool.fetchval(OWNER_OF_EXECUTION, execution_id) if execution_id < 2**63 else None
-    if found is None:
-        raise NotFound(f"There is no execution {execution_id}.")
-    return int(found)
+    owner = await pool.fetchval(OWNER_OF_EXECUTION, execution_id) if execution_id < 2**63 else None
+    if owner is None:
+        raise NotFound(f"No execution {execution_id}.")
+    return int(owner)
 
 
 async def _until_over(state: "State", user_id: int, execution_id: int, seconds: float) -> "ExecutionView":
-    """The execution, once it is over or the time is."""
+    """The execution, once it has finished or the time is up."""
     import asyncio
 
     from area import runs
@@ -110,7 +110,7 @@ async def _until_over(state: "State", user_id: int, execution_id: int, seconds: 
 
 
 def _tell(view: "ExecutionView", *, waited: float, as_json: bool) -> None:
-    """Print what became of an execution; exit code 1 unless it succeeded or was not waited for."""
+    """Print the outcome of an execution. Exit code 1 if it failed or did not finish in time."""
     over = view.status not in ("pending", "running")
     if as_json:
         console.print_json(view)
@@ -121,23 +121,23 @@ def _tell(view: "ExecutionView", *, waited: float, as_json: bool) -> None:
         if view.result is not None:
             console.print_json(view.result)
         if not over and waited:
-            hint = "is a worker running? `area doctor` tells" if not view.attempts else "it is tried again later"
-            console.echo(f"It is not over after {waited:.0f} seconds: {hint}.", err=True)
+            hint = "is a worker running? Check with `area doctor`" if not view.attempts else "it will be retried later"
+            console.echo(f"Not finished after {waited:.0f} seconds: {hint}.", err=True)
     if view.status == "failed" or (not over and waited):
         raise typer.Exit(1)
 
 
 def tail(
     user: Annotated[
-        str | None, typer.Option("--user", help="Only of this account: e-mail address, username or id.")
+        str | None, typer.Option("--user", help="Only this account's executions: e-mail address, username or id.")
     ] = None,
-    area: Annotated[int | None, typer.Option("--area", help="Only of this AREA.")] = None,
+    area: Annotated[int | None, typer.Option("--area", help="Only this AREA's executions.")] = None,
     lines: Annotated[
-        int, typer.Option("-n", "--lines", help="How many of the past to begin with.", min=0, max=1000)
+        int, typer.Option("-n", "--lines", help="How many past executions to print first.", min=0, max=1000)
     ] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Follow the execution log, live. Ctrl-C ends it."""
+    """Follow the execution log live. Press Ctrl-C to stop."""
 
     async def work(state: "State") -> None:
         async with state.database.sessions() as session:
@@ -151,7 +151,7 @@ def tail(
 
 
 async def _follow(state: "State", user_id: int | None, area_id: int | None, count: int, *, as_json: bool) -> None:
-    """Print the newest executions, then each as it changes; for ever."""
+    """Print the newest executions, then each one that changes, forever."""
     import asyncio
 
     import asyncpg
@@ -184,11 +184,11 @@ async def _follow(state: "State", user_id: int | None, area_id: int | None, coun
 async def _print(state: "State", ids: dict[int, list[int]], area_id: int | None, *, as_json: bool) -> None:
     from area import runs
 
-    found: list[ExecutionLine] = []
+    executions: list[ExecutionLine] = []
     async with state.database.sessions() as session:
         for owner, some in ids.items():
-            found += await runs.lines(session, owner, some)
-    for line in sorted(found, key=lambda one: one.id):
+            executions += await runs.lines(session, owner, some)
+    for line in sorted(executions, key=lambda line: line.id):
         if area_id not in (None, line.area_id):
             continue
         if as_json:

@@ -1,4 +1,4 @@
-"""`area mail`: whether mail works."""
+"""`area mail`: test the mail server."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,21 +9,23 @@ from area.cli import console
 if TYPE_CHECKING:
     from area.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Mail.")
+app = typer.Typer(no_args_is_help=True, help="Test outgoing mail.")
 
 
 @app.callback()
 def mail() -> None:
-    """Mail."""
+    """Test outgoing mail."""
 
 
 @app.command()
 def test(address: Annotated[str, typer.Argument(help="Where to send the mail.")]) -> None:
-    """Send a test mail through AREA_SMTP_URL, and print what the mail server answers."""
+    """Send a test mail and print the mail server's response.
+
+    Uses AREA_SMTP_URL.
+    """
     import asyncio
 
-    said = asyncio.run(_send(console.configured(quiet=True), address))
-    console.echo(said)
+    console.echo(asyncio.run(_send(console.configured(quiet=True), address)))
 
 
 async def _send(settings: "Settings", address: str) -> str:
@@ -47,9 +49,9 @@ async def _send(settings: "Settings", address: str) -> str:
             date=now(),
         )
         async with server.connected() as client:
-            answered = await send(client, message, server.sender, mime.address(address))
+            response = await send(client, message, server.sender, mime.address(address))
     except (ValueError, Unusable) as error:
         raise console.Failed(str(error)) from error
     except Refused as error:
-        raise console.Failed(f"{server} refuses the mail to {address}: {error}") from error
-    return f"{server} took the mail from {server.sender.address} to {address}, {HOW[server.tls]}: {answered}"
+        raise console.Failed(f"{server} refused the mail to {address}: {error}") from error
+    return f"{server} accepted the mail from {server.sender.address} to {address}, {HOW[server.tls]}: {response}"

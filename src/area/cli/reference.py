@@ -1,4 +1,4 @@
-"""The pages of docs/reference/ that are made from the code: `python -m area.cli.reference [FOLDER]`."""
+"""Generates docs/reference/ from the code: `python -m area.cli.reference [FOLDER]`."""
 
 import sys
 import typing
@@ -14,7 +14,7 @@ from area.cli import rooms
 from area.cli.verified import anchor
 
 FOLDER = Path("docs/reference")
-# settings that are read from a variable for each service
+# settings with one variable per service
 NAMED = {
     "clients": "`AREA_<SERVICE>_CLIENT_ID`, `AREA_<SERVICE>_CLIENT_SECRET`",
     "servers": "`AREA_<SERVICE>_SERVER`",
@@ -23,7 +23,7 @@ NOTE = "<!-- Made by `make docs` from the code: don't edit. -->\n"
 
 
 def pages() -> dict[str, str]:
-    """Each page by the name of its file."""
+    """Each page by file name."""
     makers: Mapping[str, Callable[[], Iterator[str]]] = {
         "settings.md": _settings,
         "cli.md": _cli,
@@ -44,7 +44,8 @@ def _settings() -> Iterator[str]:
     from area.settings import Settings
 
     yield "# Settings\n"
-    yield "Set these in the environment, or in a `.env` file in the directory where you start AREA. The environment takes precedence."
+    yield "Set these in the environment, or in a `.env` file in the directory where you start AREA. The"
+    yield "environment takes precedence."
     yield "AREA refuses to start with an invalid value, and says why.\n"
     rows = []
     for name, field in Settings.model_fields.items():
@@ -52,7 +53,9 @@ def _settings() -> Iterator[str]:
         default = f"`{value}`" if value or value in (False, 0) else "none"
         choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
         description = (
-            f"{field.description} One of {', '.join(f'`{one}`' for one in choices)}." if choices else field.description
+            f"{field.description} One of {', '.join(f'`{choice}`' for choice in choices)}."
+            if choices
+            else field.description
         )
         rows.append((NAMED.get(name, f"`AREA_{name.upper()}`"), default, description or ""))
     yield from _table(("setting", "default", "description"), rows)
@@ -67,17 +70,17 @@ def _cli() -> Iterator[str]:
     from area.cli import app
 
     yield "# Command line\n"
-    yield "`area --help` and `area COMMAND --help` print the same. Commands read the [settings](settings.md) from the environment."
-    yield "Errors go to standard error. The exit code is 1 for errors that you can fix, and 2 for an invalid setting or option."
-    yield "With `--json`, standard output is JSON.\n"
+    yield "`area --help` and `area COMMAND --help` (or `-h`) print the same, `area --version` the version. Commands"
+    yield "read the [settings](settings.md) from the environment. Errors go to standard error. The exit code is 1 for"
+    yield "errors that you can fix, and 2 for an invalid setting or option. With `--json`, standard output is JSON.\n"
     for words, command in _commands(get_command(app), ["area"]):
-        arguments = [one for one in command.params if one.param_type_name == "argument"]
-        options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
-        usage = " ".join([*words, *(_usage(one) for one in arguments)])
+        arguments = [param for param in command.params if param.param_type_name == "argument"]
+        options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
+        usage = " ".join([*words, *map(_usage, arguments)])
         yield f"## `{usage}`\n"
         yield f"{_flat(command.help)}\n"
-        rows = [(f"`{_usage(one)}`", one.help) for one in arguments if getattr(one, "help", None)]
-        rows += [(f"`{_option(one)}`", _default(one)) for one in options]
+        rows = [(f"`{_usage(argument)}`", argument.help) for argument in arguments if getattr(argument, "help", None)]
+        rows += [(f"`{_option(option)}`", _default(option)) for option in options]
         if rows:
             yield from _table(("", ""), rows)
 
@@ -92,7 +95,8 @@ def _commands(command: Any, words: list[str]) -> Iterator[tuple[list[str], Any]]
 
 def _usage(argument: Any) -> str:
     metavar = argument.metavar or argument.name.upper()
-    return metavar if argument.required or metavar.startswith("[") else f"[{metavar}]"
+    shown = metavar if argument.required else f"[{metavar}]"
+    return f"{shown}..." if argument.nargs == -1 else shown
 
 
 def _option(option: Any) -> str:
@@ -114,7 +118,8 @@ def _api() -> Iterator[str]:
     document = make_api().openapi()
     schemas = document["components"]["schemas"]
     yield "# REST API\n"
-    yield "AREA serves the same at `/api/docs`, with every field of every response, and as OpenAPI at `/api/openapi.json`.\n"
+    yield "AREA serves this page at `/api/docs`, with every field of every response, and OpenAPI at"
+    yield "`/api/openapi.json`.\n"
     yield f"{document['info']['description'].strip()}\n"
     yield "Outside `/api`:\n"
     yield from _table(("path", "description"), OUTSIDE)
@@ -129,8 +134,8 @@ def _api() -> Iterator[str]:
             described = _flat(operation.get("description") or operation.get("summary", ""))
             yield f"{described} Responds with {', '.join(operation['responses'])}.\n"
             rows = [
-                (f"`{one['name']}`", one["in"], _kind(one["schema"], schemas), one.get("description", ""))
-                for one in operation.get("parameters", [])
+                (f"`{param['name']}`", param["in"], _kind(param["schema"], schemas), param.get("description", ""))
+                for param in operation.get("parameters", [])
             ]
             rows += _body(operation, schemas)
             if rows:
@@ -155,27 +160,27 @@ OUTSIDE = [
 def _body(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     content: Mapping[str, Any] = operation.get("requestBody", {}).get("content", {})
     schema: Mapping[str, Any] = {}
-    for one in content.values():
-        schema = _resolved(one["schema"], schemas)
+    for media in content.values():
+        schema = _resolved(media["schema"], schemas)
     needed = set(schema.get("required", []))
     return [
         (
             f"`{name}`",
             "body",
-            _kind(one, schemas),
-            f"{'' if name in needed else 'optional; '}{one.get('description', '')}".rstrip("; "),
+            _kind(field, schemas),
+            f"{'' if name in needed else 'optional; '}{field.get('description', '')}".rstrip("; "),
         )
-        for name, one in schema.get("properties", {}).items()
+        for name, field in schema.get("properties", {}).items()
     ]
 
 
 def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a reference stands for; of a choice with null, the other."""
+    """Resolve a reference; of a choice with null, take the other schema."""
     if "$ref" in schema:
         return _resolved(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    for one in schema.get("anyOf", []):
-        if one.get("type") != "null":
-            return _resolved(one, schemas)
+    for option in schema.get("anyOf", []):
+        if option.get("type") != "null":
+            return _resolved(option, schemas)
     return schema
 
 
@@ -183,9 +188,9 @@ def _kind(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_kind(one, schemas) for one in schema["anyOf"]))
+        return " or ".join(dict.fromkeys(_kind(option, schemas) for option in schema["anyOf"]))
     if "enum" in schema or "const" in schema:
-        return ", ".join(f"`{one}`" for one in schema.get("enum", [schema.get("const")]))
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}), schemas)}"
     return str(schema.get("format") or schema.get("type") or "anything")
@@ -200,18 +205,18 @@ def _components() -> Iterator[str]:
     from area.sdk.fields import fields
 
     yield "# Services\n"
-    yield "What each service offers. *Verified* services were tested against a real server, or a double that enforces the vendor's"
-    yield "API description; *generated* ones have never run against the vendor. Every action also accepts `only_if`, and every reaction"
-    yield "`delay` ([templates](templates.md)).\n"
-    services = sorted(registry().services.values(), key=lambda one: one.name.lower())
+    yield "What each service offers. *Verified* services were tested against a real server, or a double that enforces"
+    yield "the vendor's API description; *generated* ones have never run against the vendor. Every action also"
+    yield "accepts `only_if`, and every reaction `delay` ([templates](templates.md)).\n"
+    services = sorted(registry().services.values(), key=lambda service: service.name.lower())
     rows = [
         (
-            f"[{one.name}](#{anchor(one.name)})",
-            one.description,
-            ", ".join(name for name, action in one.actions.items() if action.translated),
-            ", ".join(one.reactions),
+            f"[{service.name}](#{anchor(service.name)})",
+            service.description,
+            ", ".join(name for name, action in service.actions.items() if action.translated),
+            ", ".join(service.reactions),
         )
-        for one in services
+        for service in services
     ]
     yield from _table(("service", "", "actions", "reactions"), rows)
     for service in services:
@@ -222,24 +227,24 @@ def _components() -> Iterator[str]:
             yield "Connects with OAuth2.\n"
         elif service.auth:
             yield "To connect, enter:\n"
-            yield from _fields(fields(service.auth.model), given=True)
+            yield from _fields(fields(service.auth.model), entered=True)
         written = [action for action in service.actions.values() if action.translated]
         if len(written) < len(service.actions):
-            yield f"More actions are generated from the vendor's API description. `area catalog show {service.slug}` and the service's"
-            yield "help page list them.\n"
+            yield "More actions are generated from the vendor's API description."
+            yield f"`area catalog show {service.slug}` and the service's help page list them.\n"
         for action in written:
             yield f"### Action `{action.key}`: {action.title}\n"
             yield f"{_flat(action.description)}\n"
             every = f", every {int(action.every.total_seconds())} s" if action.every else ""
             verified = f"; verification: {action.verify.name}" if action.verify else ""
             yield f"Kind: {action.kind}{every}{verified}.\n"
-            yield from _fields(fields(action.params), given=True)
-            yield from _fields(fields(action.returns), given=False)
+            yield from _fields(fields(action.params), entered=True)
+            yield from _fields(fields(action.returns), entered=False)
         for reaction in service.reactions.values():
             yield f"### Reaction `{reaction.key}`: {reaction.title}\n"
             yield f"{_flat(reaction.description)}\n"
-            yield from _fields(fields(reaction.params), given=True)
-            yield from _fields(fields(reaction.returns), given=False)
+            yield from _fields(fields(reaction.params), entered=True)
+            yield from _fields(fields(reaction.returns), entered=False)
 
 
 def _verified() -> Iterator[str]:
@@ -251,7 +256,7 @@ def _verified() -> Iterator[str]:
 
 # The database
 
-# described by schema.md, which the database is tested against
+# documented in schema.md, against which the database is tested
 DATA_MODEL = frozenset(
     {
         "users",
@@ -273,8 +278,8 @@ def _tables() -> Iterator[str]:
 
     about = {mapper.local_table.description: mapper.class_.__doc__ or "" for mapper in Base.registry.mappers}
     yield "# AREA's own tables\n"
-    yield "The tables that AREA keeps beside the ten of the [data model](schema.md). They may change with every release; the REST API"
-    yield "doesn't. Apart from these:\n"
+    yield "AREA's tables besides the ten of the [data model](schema.md). They can change with every release; the REST"
+    yield "API doesn't. There are also:\n"
     yield "- `connections` is a view of `user_services` (with the `connection_id` 0) and `named_connections`."
     yield "- `pgqueuer`, `pgqueuer_log`, `pgqueuer_statistics` and `pgqueuer_schedules` belong to the job queue, [PgQueuer](https://pgqueuer.readthedocs.io)."
     yield "- `alembic_version` holds the revision of the schema.\n"
@@ -295,7 +300,7 @@ def _type(column: Column[Any]) -> str:
 
 
 def _constraints(column: Column[Any]) -> str:
-    """As schema.md writes them."""
+    """In the notation of schema.md."""
     notes = ["PK"] if column.primary_key else []
     notes += [f"FK -> `{key.target_fullname.replace('.', '(')})`" for key in column.foreign_keys]
     notes += ["UK"] if column.unique else []
@@ -312,25 +317,26 @@ def _constraints(column: Column[Any]) -> str:
 
 def _rooms() -> Iterator[str]:
     yield "# Rooms\n"
-    yield "The packages and modules of `src/area/`, by the floors of the import contract in `pyproject.toml`. A room imports only from"
-    yield "lower floors; `lint-imports` (in `make check`) rejects anything else. [Architecture](../explanation/architecture.md) shows how"
-    yield "they work together. In the picture, a dot means that the room on its left imports the room above it.\n"
+    yield "The packages and modules of `src/area/`, by the floors of the import contract in `pyproject.toml`. A room"
+    yield "imports only from lower floors; `lint-imports` (in `make check`) rejects anything else."
+    yield "[Architecture](../explanation/architecture.md) shows how they work together. In the picture, a dot means"
+    yield "that the room on its left imports the room above it.\n"
     yield "![Rooms by floor, and which other rooms each imports](../images/rooms.svg)\n"
     yield from _table(("floor", "room", "description", "imports"), list(rooms.rows()))
 
 
-def _fields(declared: Sequence[Any], *, given: bool) -> Iterator[str]:
+def _fields(declared: Sequence[Any], *, entered: bool) -> Iterator[str]:
     if not declared:
         return
     rows = []
-    for one in declared:
-        notes = ["secret"] if one.secret else []
-        if given:
-            notes.append("optional" if one.nullable else "required")
-        name = f"`{one.name}`" if given else f"`{{{{{one.name}}}}}`"
-        example = "" if one.placeholder is None else f"`{one.placeholder}`"
-        rows.append((name, ", ".join([one.type, *notes]), f"{one.description}.", example))
-    yield from _table(("parameter" if given else "return value", "type", "", "example"), rows)
+    for field in declared:
+        notes = ["secret"] if field.secret else []
+        if entered:
+            notes.append("optional" if field.nullable else "required")
+        name = f"`{field.name}`" if entered else f"`{{{{{field.name}}}}}`"
+        example = "" if field.placeholder is None else f"`{field.placeholder}`"
+        rows.append((name, ", ".join([field.type, *notes]), f"{field.description}.", example))
+    yield from _table(("parameter" if entered else "return value", "type", "", "example"), rows)
 
 
 # Markdown
@@ -340,12 +346,12 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
     yield f"| {' | '.join(headings)} |"
     yield f"|{'---|' * len(headings)}"
     for row in rows:
-        yield f"| {' | '.join(_cell(one) for one in row)} |"
+        yield f"| {' | '.join(map(_cell, row))} |"
     yield ""
 
 
 def _cell(text: str) -> str:
-    """Text in a table: a bar would end the cell, a line the row."""
+    """Text escaped for a table cell: bars and line breaks would break the row."""
     return _flat(text).replace("|", "\\|")
 
 

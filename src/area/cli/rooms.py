@@ -1,4 +1,4 @@
-"""The rooms of the code: its packages on the floors of the import contract, with what each imports; as a table and a picture."""
+"""The architecture page: packages by layer of the import contract, with their imports, as a table and a picture."""
 
 import ast
 import re
@@ -14,7 +14,9 @@ PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Room:
-    """A package or module directly below `area`. `floor` counts from 1, the lowest; `imports` are names of other rooms."""
+    """A package or module directly below `area`. `floor` counts from 1 at the bottom; `imports` are names of other
+    rooms.
+    """
 
     name: str
     floor: int
@@ -23,7 +25,7 @@ class Room:
 
 
 def rooms() -> list[Room]:
-    """All rooms, from the top of the house to the bottom. Needs a checkout, with the tools for developers."""
+    """All packages, top layer first. Needs a checkout with the developer tools."""
     import grimp
 
     graph = grimp.build_graph("area", cache_dir=None)
@@ -39,14 +41,14 @@ def rooms() -> list[Room]:
 
 
 def _floors() -> list[list[str]]:
-    """The layers of the contract, the highest first."""
+    """The layers of the contract, top first."""
     contracts = tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     layers = next(one["layers"] for one in contracts if one["type"] == "layers" and one["containers"] == ["area"])
     return [re.split(r"\s*[|:]\s*", layer) for layer in layers]
 
 
 def _about(name: str) -> str:
-    """The first sentence of a room's docstring."""
+    """The first sentence of the package's docstring."""
     module = PACKAGE / f"{name}.py"
     path = module if module.is_file() else PACKAGE / name / "__init__.py"
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
@@ -54,7 +56,7 @@ def _about(name: str) -> str:
 
 
 def rows() -> Iterator[tuple[str, str, str, str]]:
-    """For a table: floor, room, what it is, what it imports."""
+    """Rows of the table: floor, room, description, imports."""
     for room in rooms():
         imported = ", ".join(f"`{name}`" for name in sorted(room.imports))
         yield str(room.floor), f"`{room.name}`", room.about, imported or "nothing"
@@ -67,8 +69,8 @@ INK, FAINT, BANDS = "#1f2933", "#9aa5b1", ("#ffffff", "#f1f4f8")
 
 
 def picture() -> Iterator[str]:
-    """An SVG: a line for each room, and a dot in the column of each room that it imports. A dot to the left of a room's own column
-    would be an import of something higher up, which the contract forbids.
+    """An SVG: a row for each package, with a dot in the column of each package it imports. A dot left of its own column
+    would be an import from a higher layer, which the contract forbids.
     """
     every = rooms()
     width, height = NAMES + CELL * len(every) + 20, TOP + ROW * len(every) + 20

@@ -1,4 +1,4 @@
-"""The files of a new connector, one piece for each kind of component; they pass their tests as they are."""
+"""Templates for a new connector, one for each kind of component. Their tests pass unchanged."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Piece:
-    """What one component adds: its code, the names that the code and the test import, its sample, its page, its test."""
+    """What one component contributes: code, imports of code and test, sample, page and test."""
 
     name: str
     code: str
@@ -16,7 +16,7 @@ class Piece:
     test: str
     imports: dict[str, set[str]] = field(default_factory=dict)
     test_imports: dict[str, set[str]] = field(default_factory=dict)
-    uses: set[str] = field(default_factory=set)  # names that the test takes from the connector
+    uses: set[str] = field(default_factory=set)  # names that the test imports from the connector
     fixture: dict[str, Any] | None = None
 
 
@@ -101,7 +101,8 @@ async def item_changed(request: Request) -> Events[Change]:
 ## Action `item_changed`: an item changes
 
 Enter the AREA's address in the service's settings, and its secret: deliveries are signed with it (HMAC with SHA-256, in
-`X-Signature-256`). What is not signed, or wrongly, is refused. `X-Delivery-Id` names a delivery; one that is repeated fires once.
+`X-Signature-256`). Requests without a valid signature are rejected.
+`X-Delivery-Id` identifies a delivery; repeated deliveries trigger once.
 
 | return value | type | |
 |---|---|---|
@@ -177,7 +178,7 @@ def every_hour(params: Minute, after: datetime) -> datetime:
 |---|---|---|
 | `minute` | optional | Minute of the hour; `0` unless you say otherwise |
 | `timezone` | optional | The time zone that the return values are in; `UTC` unless you say otherwise |
-| `missed` | optional | What happens to a firing that was missed while the server was down: `late` (the default) or `skip` |
+| `missed` | optional | What to do with firings missed while the server was down: `late` (the default) or `skip` |
 
 It returns the planned instant: `time`, `date`, `hour`, `weekday`, and how late it was in `late_seconds`.
 """,
@@ -228,7 +229,8 @@ async def message_arrives(ctx: Context) -> Events[Message]:
         doc="""
 ## Action `message_arrives`: a message arrives
 
-Fires as soon as there is a message: a request to the service is always open, and it answers when it has something to tell.
+Triggers as soon as there is a message: a request to the service stays open, and the service responds when a message
+arrives.
 
 | return value | type | |
 |---|---|---|
@@ -348,7 +350,7 @@ asyncio_default_fixture_loop_scope = "function"
 
 
 def files(slug: str, title: str, kinds: Sequence[str], *, package: str) -> dict[str, str]:
-    """The connector's files by their names inside its folder; `package` is how the test imports it."""
+    """The connector's files by name; `package` is what the test imports."""
     pieces = [PIECES[kind] for kind in kinds]
     made = {
         "__init__.py": _code(slug, title, pieces),
@@ -414,7 +416,7 @@ def _merge(into: dict[str, set[str]], more: dict[str, set[str]]) -> None:
 
 
 def _imports(wanted: dict[str, set[str]], package: str = "") -> str:
-    """Import lines in isort's order: the standard library, third parties, AREA's own."""
+    """Import lines in isort's order: standard library, third party, AREA."""
     third, own = {"pydantic", "aiohttp", "aiohttp.test_utils", "pytest"}, {"area.sdk", "area.kit.http", "area.kit.net"}
     if package.startswith("area."):
         own.add(package)
@@ -442,7 +444,7 @@ def _from(module: str, names: list[str]) -> str:
 
 
 def _isort(name: str) -> tuple[int, str]:
-    """Constants, classes, then functions."""
+    """Constants, then classes, then functions."""
     return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name)
 
 

@@ -1,7 +1,7 @@
-"""`area up`: every role on this machine, started, watched and stopped together.
+"""`area up`: start, watch and stop all roles on this machine.
 
-It imports once what all of them need and forks them, so that they start at once and share the memory of what none of them changes.
-It never works itself: it has no thread, no event loop and no connection that a fork would copy.
+The supervisor imports shared modules once and forks the roles, so that they start fast and share memory. It does no
+work itself: it has no threads, event loop or connections that a fork would copy.
 """
 
 import asyncio
@@ -41,33 +41,33 @@ log = structlog.get_logger()
 MIGRATIONS = Path(__file__).parents[1] / "db" / "migrations" / "versions"
 STOP_WITHIN = 12.0  # seconds
 LOOK_EVERY = 0.1
-QUICK_DEATH = 10.0  # seconds; a role that dies sooner is started again after a growing pause
+QUICK_DEATH = 10.0  # seconds; a role that dies sooner is restarted after increasing pauses
 LONGEST_PAUSE = 30.0
-PORT_WITHIN = 5.0  # seconds that a start waits for the port, which an `area up` that was just killed may still hold
-STARTING = 60.0  # seconds that a start takes at most, on a machine that is very busy
-REFUSED = (1, 2)  # exit codes of a role that has told on stderr why it can't start
+PORT_WITHIN = 5.0  # seconds to wait for the port, which a killed `area up` may still hold
+STARTING = 60.0  # seconds that a start can take on a very busy machine
+REFUSED = (1, 2)  # exit codes of a role that has explained on stderr why it can't start
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# macOS has libraries that do not survive a fork: there each role imports for itself
+# some macOS libraries don't survive a fork, so each role imports by itself there
 # https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
 PROCESSES = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 SHARED = ("area.app", "area.api", "area.engine.runtime", "area.hooks", "area.web", "granian.server.embed")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 FIRST_STEPS = """
-There is no account yet. Open {url} and make the first one: it is the administrator's.
-Without a browser, this makes it, and answers with a token:
+There is no account yet. Open {url} to create the first one, the administrator's.
+Without a browser, create it with this request, which returns a token:
 
   curl {url}/api/auth/register -H 'Content-Type: application/json' \\
     -d '{{"email": "you@example.org", "username": "you", "password": "<8 characters or more>"{code}}}'
 """
 SETUP_CODE = """
-Other machines can reach this one, so the first account needs the set-up code: {code}
+Other machines can reach AREA, so the first account needs this set-up code: {code}
 """
 
 
 @dataclass
 class Role:
-    """A child process that is to run."""
+    """A child process to keep running."""
 
     name: str
     command: Callable[[], None]
@@ -76,15 +76,15 @@ class Role:
     deaths: int = 0
     again_at: float = 0.0
     code: int = 0
-    first: bool = True  # until all has started once
-    refused: bool = False  # at its first start
+    first: bool = True  # until everything has started once
+    refused: bool = False  # on its first start
 
 
 def up(configured: Settings, *, workers: int, say: Callable[[str], None]) -> int:
     """Run the database, a web process and `workers` workers until SIGTERM or SIGINT. Returns the exit code.
 
-    Raises `Failed`, `Malformed` or `EmbeddedError` when it can't start. A role that refuses its first start ends it all with its exit
-    code; later it is started again.
+    Raises `Failed`, `Malformed` or `EmbeddedError` if it can't start. If a role refuses to start the first time,
+    everything stops with its exit code; later, it is restarted.
     """
     console.check_port(configured.host, configured.port, patience=PORT_WITHIN)
     stopping: list[int] = []
@@ -121,7 +121,7 @@ def _load() -> None:
     """Import what the roles need. Raises `Malformed`."""
     from area.registry import registry
 
-    gc.disable()  # it would leave holes in the pages that are shared: https://docs.python.org/3/library/gc.html#gc.freeze
+    gc.disable()  # a collection would leave holes in the shared pages: https://docs.python.org/3/library/gc.html#gc.freeze
     for module in SHARED:
         importlib.import_module(module)
     registry()
@@ -130,7 +130,7 @@ def _load() -> None:
 
 
 def _migrate_once(configured: Settings, environment: Mapping[str, str]) -> int:
-    """Bring the schema up to date once, rather than have each role do it. Returns the exit code when that is refused."""
+    """Upgrade the schema once, instead of in each role. Returns the exit code if the upgrade is refused."""
     configured.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     marker = configured.data_dir / "schema"
     newest = max(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
@@ -157,9 +157,9 @@ def _watch(
     stopping: list[int],
     say: Callable[[str], None],
 ) -> int:
-    """Keep what is to run running, until a signal."""
+    """Keep everything running until a signal arrives."""
     first_look = None
-    told = False
+    announced = False
     while not stopping:
         if server is not None:
             _revive(server, roles)
@@ -167,7 +167,7 @@ def _watch(
             _keep(role, environment)
         if code := next((role.code for role in roles if role.refused), 0):
             return code
-        if not told and (told := _answers(configured.host, configured.port)):
+        if not announced and (announced := _answers(configured.host, configured.port)):
             say(f"AREA runs at {configured.base_url}")
             for role in roles:
                 role.first = False
@@ -181,13 +181,13 @@ def _watch(
 
 
 def _revive(server: "Embedded", roles: list[Role]) -> None:
-    """Start the database again if it died; who died for want of it starts at once."""
+    """Restart the database if it died. Roles that died without it restart immediately."""
     from area.db.embedded.errors import EmbeddedError
 
     try:
         if not server.revive():
             return
-    except EmbeddedError as error:  # what runs waits for it, and it is tried again
+    except EmbeddedError as error:  # the roles wait for it, and we retry
         log.error("supervisor.database_not_revived", error=str(error))  # noqa: TRY400 - the message says it all
         return
     log.error("supervisor.database_revived")
@@ -196,10 +196,10 @@ def _revive(server: "Embedded", roles: list[Role]) -> None:
 
 
 def _start(name: str, command: Callable[[], None], environment: Mapping[str, str]) -> BaseProcess:
-    """Run a command of ours, in a process of its own."""
+    """Run one of our commands in a child process."""
     arguments = (os.getpid(), name, command, environment)
     process = PROCESSES.Process(target=_live, name=name, args=arguments, daemon=True)
-    # a signal for a process that does not handle it yet must not be taken for one to us
+    # a signal to a child that doesn't handle it yet must not look like one to us
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         process.start()
@@ -209,26 +209,28 @@ def _start(name: str, command: Callable[[], None], environment: Mapping[str, str
 
 
 def _live(parent: int, name: str, command: Callable[[], None], environment: Mapping[str, str]) -> None:
-    """A process's life. In its own session: a terminal's Ctrl-C is for the supervisor, and the order of stopping ours."""
+    """Main function of a child process. It gets its own session, so that a terminal's Ctrl-C only reaches the
+    supervisor, which stops the roles in order.
+    """
     end_with(parent)
     os.setsid()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    with suppress(OSError):  # what `top` and `ps -e` show; not everywhere is there such a file
+    with suppress(OSError):  # shown by `top` and `ps -e`; Linux only
         Path("/proc/self/comm").write_text(f"area {name}")
     os.environ.update(environment)
     settings.cache_clear()
     try:
         command()
     except Exception as error:
-        if not console.told(error):
+        if not console.report(error):
             raise
         sys.exit(1)
 
 
 def first_steps(configured: Settings) -> str:
-    """What to do when there is no account."""
+    """Instructions for when there is no account yet."""
     from area.accounts import setup
 
     code = setup.code(configured)
@@ -238,17 +240,18 @@ def first_steps(configured: Settings) -> str:
 
 
 def _look() -> None:
-    """Whether the database has an account, as an exit code."""
+    """Exit code for whether the database has an account."""
     sys.exit(asyncio.run(anybody(settings().database_url or "")))
 
 
 @contextmanager
 def metrics_dir(data_dir: Path) -> Iterator[Path]:
-    """A new directory where the processes count together, and what killed ones left behind removed.
+    """A new directory for the processes' shared metrics. Removes those left behind by killed processes.
 
-    In memory where that can be: the counters are mapped files, and whoever writes to one on a full disk is killed (SIGBUS).
+    In memory where possible: the counters are mapped files, and writing to one on a full disk kills the process
+    (SIGBUS).
     """
-    shutil.rmtree(data_dir / "metrics", ignore_errors=True)  # where it was up to version 0.1
+    shutil.rmtree(data_dir / "metrics", ignore_errors=True)  # its location up to version 0.1
     memory = Path("/dev/shm")  # noqa: S108 - the directory is made 0700, with a name that nobody can guess
     base = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
     prefix = f"area-metrics-{os.geteuid()}-"
@@ -258,7 +261,7 @@ def metrics_dir(data_dir: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
     path = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     held = os.open(path / "new", os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(held, fcntl.LOCK_EX)  # until the last of us has ended
+    fcntl.flock(held, fcntl.LOCK_EX)  # held until the last process has ended
     (path / "new").rename(path / "lock")
     try:
         yield path
@@ -268,7 +271,7 @@ def metrics_dir(data_dir: Path) -> Iterator[Path]:
 
 
 def _keep(role: Role, environment: Mapping[str, str]) -> None:
-    """Start a role that does not run; one that keeps dying, after a growing pause."""
+    """Start a role that isn't running; if it keeps dying, after increasing pauses."""
     moment = time.monotonic()
     if role.process is not None and role.process.exitcode is not None:
         quick = moment - role.started < QUICK_DEATH

@@ -1,4 +1,4 @@
-"""`area try`: run a trigger or a reaction by hand, for real, and save nothing."""
+"""`area try`: run a trigger or reaction by hand without saving anything."""
 
 import json
 import time
@@ -22,38 +22,39 @@ INSTANTS = 5
 
 
 def try_(
-    component: Annotated[str, typer.Argument(metavar="SERVICE.COMPONENT", help="Such as rss.new_item.")],
-    given: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its parameters.")] = None,
+    component: Annotated[str, typer.Argument(metavar="SERVICE.COMPONENT", help="The component, such as rss.new_item.")],
+    given: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Parameters.")] = None,
     parameters: Annotated[
         str | None,
         typer.Option(
-            "--parameters", help="A JSON file with parameters, for long or secret ones; - for standard input."
+            "--parameters", help="JSON file with parameters, for long or secret values; - reads standard input."
         ),
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option("--user", help="Act for this account, with its connection: e-mail address, username or id."),
+        typer.Option("--user", help="The account whose connection to use: e-mail address, username or id."),
     ] = None,
     connection: Annotated[
-        str | None, typer.Option("--connection", help="Use the account's connection of this name; needs --user.")
+        str | None, typer.Option("--connection", help="The account's connection with this name; requires --user.")
     ] = None,
     credential: Annotated[
-        str | None, typer.Option("--credential", help="A JSON file with what the service's connection form asks for.")
+        str | None, typer.Option("--credential", help="JSON file with the fields of the service's connection form.")
     ] = None,
     since: Annotated[str, typer.Option("--since", help="Polls: how far back to look.")] = "7d",
-    limit: Annotated[int, typer.Option("--limit", help="Polls and listeners: events to print at most.", min=1)] = 20,
+    limit: Annotated[int, typer.Option("--limit", help="Polls and listeners: maximum number of events.", min=1)] = 20,
     seconds: Annotated[float, typer.Option("--seconds", help="Listeners: how long to listen.", min=0.1)] = 10,
     request: Annotated[
         str | None,
-        typer.Option("--request", help="Webhooks: a JSON file with method, headers, query, body (or json), secret."),
+        typer.Option("--request", help="Webhooks: JSON file with method, headers, query, body (or json), secret."),
     ] = None,
-    send: Annotated[bool, typer.Option("--send", help="Reactions: really do it.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    send: Annotated[bool, typer.Option("--send", help="Reactions: run it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Try a trigger or a reaction with the parameters given, for real, and save nothing.
+    """Try a trigger or reaction for real; nothing is saved.
 
-    A poll prints the events that it sees, a timer its next five instants, a listener what it hears for --seconds, a webhook
-    what it makes of --request or else its sample event. A reaction prints its checked parameters; with --send it is called.
+    A poll prints the events it finds, a timer its next five firings, a listener what it receives within --seconds, and
+    a webhook the events from --request or else its sample event. A reaction prints its validated parameters; --send
+    runs it.
     """
     from area.kit.text import did_you_mean
     from area.registry import registry
@@ -61,7 +62,7 @@ def try_(
     known = registry()
     action, reaction = known.action(component), known.reaction(component)
     if connection is not None and (user is None or credential is not None):
-        raise console.Failed("--connection names a connection of an account: give --user, and no --credential.")
+        raise console.Failed("--connection requires --user and can't be combined with --credential.")
     trial = Trial(known, as_json=as_json, connection=connection or "")
     if action is not None:
         params, trial.only_if = _parameters(action, given or [], parameters)
@@ -78,12 +79,16 @@ def try_(
         params, _ = _parameters(reaction, given or [], parameters)
         trial.reaction(reaction, params, send=send, user=user, credential=credential)
     else:
-        keys = [f"{slug}.{name}" for slug, one in known.services.items() for name in (*one.actions, *one.reactions)]
-        raise console.Failed(f"There is no component {component!r}{did_you_mean(component, keys)}")
+        keys = [
+            f"{slug}.{name}"
+            for slug, service in known.services.items()
+            for name in (*service.actions, *service.reactions)
+        ]
+        raise console.Failed(f"No component {component!r}{did_you_mean(component, keys)}")
 
 
 class Trial:
-    """One run of a component, and how it is printed."""
+    """One run of a component, and how to print it."""
 
     def __init__(self, registry: "Registry", *, as_json: bool, connection: str = "") -> None:
         self.registry = registry
@@ -101,7 +106,7 @@ class Trial:
         user: str | None,
         credential: str | None,
     ) -> None:
-        """Look once, as the engine does."""
+        """Poll once, as the engine does."""
         from area.kit.clock import now
 
         async def work(context: "Context") -> None:
@@ -109,11 +114,9 @@ class Trial:
                 async for event in events:
                     self._event(event)
                     if self.count >= limit:
-                        self._say(f"There may be more; --limit {limit} is reached.")
+                        self._say(f"Stopped at --limit {limit}; there may be more.")
                         return
-            self._say(
-                f"{self.count} event{'' if self.count == 1 else 's'}; an AREA fires for those that it has not seen."
-            )
+            self._say(f"{self.count} event{'' if self.count == 1 else 's'}; an AREA triggers only on new ones.")
 
         self._run(action.service, work, user=user, credential=credential)
 
@@ -143,7 +146,7 @@ class Trial:
         self._run(action.service, work, user=user, credential=credential)
 
     def timer(self, action: "Action", params: "BaseModel") -> None:
-        """The next instants."""
+        """Print the next firings."""
         from area.kit.clock import now
         from area.sdk.timers import firing
 
@@ -151,7 +154,7 @@ class Trial:
         for _ in range(INSTANTS):
             after = action.function(params, after)
             if after is None:
-                self._say("It does not fire again after that." if self.count else "It never fires.")
+                self._say("It doesn't fire again after that." if self.count else "It never fires.")
                 return
             self.count += 1
             data = firing(params, after, after)
@@ -161,27 +164,27 @@ class Trial:
                 console.echo(f"{data.weekday:<9}  {data.time.isoformat()}")
 
     def webhook(self, action: "Action", params: "BaseModel", file: str | None, *, user: str | None) -> None:
-        """Check a request's signature and say what it starts; without a request, print the sample event."""
+        """Verify a request and print its events; without a request, print the sample event."""
         from area.areas.samples import sample_of
         from area.sdk import Refused
 
         described = console.read_object(console.read_text(file), file) if file else self._fixture(action).get("request")
         if described is None or action.verify is None:
-            self._say("This is the sample event; --request FILE runs the code on a request.")
+            self._say("This is the sample event. Use --request FILE to process a request.")
             self._print(sample_of(self.registry, action), {})
             return
         request, secret = _request(described)
         try:
             action.verify.check(request, secret, params)
         except Refused as error:
-            raise console.Failed(f"Refused ({action.verify.name}): {error}") from error
+            raise console.Failed(f"Rejected ({action.verify.name}): {error}") from error
         self._say(f"Accepted ({action.verify.name}).")
 
         async def work(context: "Context") -> None:
             async for event in action.function(context, params, request):
                 self._event(event)
             if not self.count:
-                self._say("It starts nothing.")
+                self._say("It triggers nothing.")
 
         self._run(action.service, work, user=user, credential=None, connected=False)
 
@@ -193,9 +196,9 @@ class Trial:
     def reaction(
         self, reaction: "Reaction", params: "BaseModel", *, send: bool, user: str | None, credential: str | None
     ) -> None:
-        """Print the parameters or, with `send`, do it and print the result."""
+        """Print the parameters or, with `send`, run the reaction and print the result."""
         if not send:
-            self._say("Nothing was sent. With --send, this would be:")
+            self._say("Nothing was sent. --send would send:")
             self._print(console.plain(params), {})
             return
 
@@ -212,7 +215,7 @@ class Trial:
         data = event.data.model_dump(mode="json")
         head = {"id": event.id, "at": event.at.astimezone(UTC).isoformat() if event.at else None}
         if self.only_if and not self.only_if.evaluate(data):
-            head["skipped"] = "only_if says no"
+            head["skipped"] = "only_if is false"
         self._print(data, head)
 
     def _print(self, data: Any, head: dict[str, Any]) -> None:
@@ -224,7 +227,7 @@ class Trial:
         console.print_json(data)
 
     def _say(self, sentence: str) -> None:
-        """Tell people; what programs read is on standard output."""
+        """Print a message for people. Standard output is for programs."""
         console.echo(sentence, err=True)
 
     def _run(
@@ -236,14 +239,13 @@ class Trial:
         credential: str | None,
         connected: bool = True,
     ) -> None:
-        """Do `work` with a context: the user's, or one without an account."""
+        """Run `work` with a context: the user's, or one without an account."""
         import asyncio
 
         needs = connected and (service.requires_auth or bool(self.connection))
         if needs and user is None and credential is None:
             raise console.Failed(
-                f"{service.name} needs a connection: name whose with --user, or give a file with --credential:"
-                f" {_form(service)}"
+                f"{service.name} needs a connection. Use --user, or --credential with a file: {_form(service)}"
             )
         typed = _credential(service, credential) if credential else None
         begun = time.monotonic()
@@ -262,7 +264,7 @@ async def _without_account(service: "Service", credential: Any, work: "Callable[
     client = Client(guard)
     try:
         http = service.http(client, service.fixed(credential))
-        error = console.Failed("This is done for an account: name it with --user.")
+        error = console.Failed("This needs an account. Choose one with --user.")
         await work(alone(http, guard, credential, error))
     finally:
         await client.close()
@@ -301,21 +303,19 @@ def _with_account(
         else:
             there = kept is not None or not needs
         if not there:
-            raise console.Failed(
-                f"{user.username} has no connection to {service.name} that can be read; connect it first."
-            )
+            raise console.Failed(f"{user.username} has no usable connection to {service.name}. Connect it first.")
         await work(context(state, tokens, service, ref, kept))
 
     console.with_state(with_state)
 
 
-# What is given
+# Input
 
 
 def _parameters(
-    component: "Action | Reaction", given: Sequence[str], file: str | None
+    component: "Action | Reaction", arguments: Sequence[str], file: str | None
 ) -> "tuple[BaseModel, Condition | None]":
-    """The parameters, checked as those of an AREA are; and, of an action, its `only_if`."""
+    """The parameters, validated as in an AREA, and an action's `only_if`."""
     from pydantic import ValidationError
 
     from area.areas.plans import check_texts, field_errors, parse
@@ -325,10 +325,10 @@ def _parameters(
     from area.sdk.fields import by_name, fields
 
     values: dict[str, Any] = console.read_object(console.read_text(file), file) if file else {}
-    for one in given:
-        name, equals, value = one.partition("=")
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
         if not equals:
-            raise console.Failed(f"{one!r} is no parameter; write it as name=value.")
+            raise console.Failed(f"{argument!r} isn't a parameter. Write it as name=value.")
         values[name] = value
     texts, errors = check_texts(
         component, values, "parameters", allow="only_if" if isinstance(component, Action) else ""
@@ -341,7 +341,7 @@ def _parameters(
             only_if = condition.parse(text)
         except condition.ConditionError as error:
             raise Invalid.field("parameters.only_if", str(error)) from error
-        if sentences := condition.check(only_if, {one.name for one in fields(component.returns)}):
+        if sentences := condition.check(only_if, {field.name for field in fields(component.returns)}):
             raise Invalid(errors=[{"field": "parameters.only_if", "message": sentence} for sentence in sentences])
     declared = by_name(component.params)
     try:
@@ -360,8 +360,8 @@ def _credential(service: "Service", file: str) -> "BaseModel":
     from area.sdk import Credentials
 
     if not isinstance(service.auth, Credentials):
-        why = "is connected at its own site" if service.auth else "needs no connection"
-        raise console.Failed(f"{service.name} {why}, so leave --credential out.")
+        why = "connects by OAuth2" if service.auth else "needs no connection"
+        raise console.Failed(f"{service.name} {why}, so it takes no --credential.")
     try:
         checked: BaseModel = service.auth.read(console.read_object(console.read_text(file), file))
     except ValidationError as error:
@@ -370,24 +370,25 @@ def _credential(service: "Service", file: str) -> "BaseModel":
 
 
 def _form(service: "Service") -> str:
-    """What the connection's file must hold."""
+    """The fields of the credential file."""
     from area.sdk import Credentials
     from area.sdk.fields import fields
 
     if not isinstance(service.auth, Credentials):
-        return "it is connected at its own site, so name whose with --user"
-    return ", ".join(f"{one.name}{'' if one.nullable else ' (needed)'}" for one in fields(service.auth.model))
+        return "it connects by OAuth2, so choose an account with --user"
+    return ", ".join(f"{field.name}{'' if field.nullable else ' (required)'}" for field in fields(service.auth.model))
 
 
 def _request(described: Mapping[str, Any]) -> "tuple[Request, str]":
-    """A request as a file describes it, and the secret that it is signed with."""
+    """A request described in a file, and its signing secret."""
     from area.kit.clock import now
     from area.sdk import Headers, Request
 
     unknown = set(described) - {"method", "path", "headers", "query", "body", "json", "secret"}
     if unknown:
         raise console.Failed(
-            f"A request has no {', '.join(sorted(unknown))}; it has method, path, headers, query, body or json, secret."
+            f"Unknown request keys: {', '.join(sorted(unknown))}. Allowed:"
+            " method, path, headers, query, body or json, secret."
         )
     headers = {str(name): str(value) for name, value in (described.get("headers") or {}).items()}
     body = str(described.get("body") or "")

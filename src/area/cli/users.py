@@ -1,4 +1,4 @@
-"""`area user`: accounts, from the command line, where nobody has to be logged in."""
+"""`area user`: manage accounts from the command line."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from area.accounts.invitations import InvitationView
     from area.engine.state import State
 
-app = typer.Typer(no_args_is_help=True, help="Accounts.")
+app = typer.Typer(no_args_is_help=True, help="Manage accounts.")
 
-Login = Annotated[str, typer.Argument(help="E-mail address, username or id.")]
+Login = Annotated[str, typer.Argument(help="The account: e-mail address, username or id.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
@@ -23,7 +23,7 @@ def create(
     email: Annotated[str, typer.Argument()],
     username: Annotated[str, typer.Argument()],
     admin: Annotated[
-        bool, typer.Option("--admin", help="Make it an administrator; the first account always is.")
+        bool, typer.Option("--admin", help="Make it an administrator, as the first account always is.")
     ] = False,
     password_stdin: FromStdin = False,
 ) -> None:
@@ -46,15 +46,15 @@ def list_(
     q: Annotated[str | None, typer.Option("--search", help="Part of the e-mail address or username.")] = None,
     as_json: console.AsJson = False,
 ) -> None:
-    """List the accounts, newest first."""
+    """List accounts, newest first."""
     from area import accounts
 
     async def work(state: "State") -> "list[UserView]":
-        found: list[UserView] = []
+        users: list[UserView] = []
         async with state.database.sessions() as session:
-            while page := await accounts.users(session, limit=500, before=found[-1].id if found else None, q=q):
-                found += page
-        return found
+            while page := await accounts.users(session, limit=500, before=users[-1].id if users else None, q=q):
+                users += page
+        return users
 
     users = console.with_state(work)
     if as_json:
@@ -82,7 +82,10 @@ def set_admin(
 
 @app.command()
 def disable(login: Login) -> None:
-    """Disable an account: its sessions end, its API tokens and AREAs stop working."""
+    """Disable an account.
+
+    Its sessions end, and its API tokens and AREAs stop working.
+    """
     console.echo(f"{_change(login, is_active=False).username} is disabled.")
 
 
@@ -94,21 +97,27 @@ def enable(login: Login) -> None:
 
 @app.command()
 def reset_password(login: Login, password_stdin: FromStdin = False) -> None:
-    """Give an account a new password; ends its sessions and API tokens. Asks for the password."""
+    """Set a new password for an account. Asks for it.
+
+    Ends the account's sessions and API tokens.
+    """
     user = _change(login, password=_password(from_stdin=password_stdin))
     console.echo(f"{user.username} has a new password; sessions and API tokens have ended.")
 
 
 @app.command()
 def setup_code() -> None:
-    """Show the code that the first account needs, where other machines can reach AREA."""
+    """Print the set-up code for the first account.
+
+    It is needed if other machines can reach AREA.
+    """
     from area import accounts
     from area.accounts import setup
 
     async def work(state: "State") -> str:
         async with state.database.sessions() as session:
             if await accounts.anybody(session):
-                raise console.Failed("No set-up code is needed: there is an account already.")
+                raise console.Failed("No set-up code is needed: there is already an account.")
         code = setup.code(state.settings)
         if code is None:
             raise console.Failed("No set-up code is needed: only this machine can reach AREA.")
@@ -119,7 +128,10 @@ def setup_code() -> None:
 
 @app.command()
 def reset_two_factor(login: Login) -> None:
-    """Remove an account's second factor: its app, passkeys and recovery codes."""
+    """Remove an account's second factor.
+
+    Removes its app, passkeys and recovery codes.
+    """
     from area.accounts import two_factor
 
     async def work(state: "State") -> "UserView":
@@ -132,7 +144,7 @@ def reset_two_factor(login: Login) -> None:
 
 @app.command()
 def invite(
-    days: Annotated[int, typer.Option("--days", help="How many days it is valid.", min=1, max=365)] = 7,
+    days: Annotated[int, typer.Option("--days", help="Days until it expires.", min=1, max=365)] = 7,
     as_json: console.AsJson = False,
 ) -> None:
     """Create an invitation for one registration."""
@@ -172,5 +184,5 @@ def _password(*, from_stdin: bool) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise console.Failed("There is no terminal to ask for the password. Use --password-stdin.")
-    asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    return asked
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password

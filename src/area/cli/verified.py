@@ -1,7 +1,8 @@
-"""docs/services.md: every component, and how it was verified. `python -m area.cli.verified` prints the lines of each connector, without and with blank ones.
+"""docs/services.md: every component, and how it was verified. `python -m area.cli.verified` prints the size of each
+connector in lines, with and without blank ones.
 
-What is said comes from the connectors' tests: the description that a test's double enforces is named in its source, and a
-component that no test names is shown as such.
+The information comes from the connectors' tests: a test names the API description that its double enforces, and a
+component that no test names is marked as such.
 """
 
 import ast
@@ -17,20 +18,20 @@ from area.sdk import Action, Reaction, Service
 ENFORCING = ("described", "discovered", "graphql_described")
 OWN = frozenset(
     {"area", "calendar", "email", "http", "inbox", "mqtt", "rss", "timer", "webhook"}
-)  # no vendor's: AREA's, protocols
+)  # AREA's own, and protocols
 PLACES = {"described": "npm ", "graphql_described": "npm ", "discovered": "Google's discovery document "}
 
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """What a connector's tests say of themselves."""
+    """What a connector's tests state about themselves."""
 
     about: str
     documents: tuple[str, ...]
     text: str
 
     def name(self, component: Action | Reaction) -> bool:
-        """Whether a test names the component."""
+        """Whether a test mentions the component."""
         return re.search(rf"\b{component.name}\b", self.text) is not None
 
 
@@ -40,10 +41,10 @@ def page(registry: Registry) -> Iterator[str]:
     services = sorted(registry.services.values(), key=lambda one: one.name.lower())
     count = sum(len(components(one)) for one in services)
     yield "# Services\n"
-    yield f"{len(services)} services with {count} components, and how each was verified. *Verified*: tested against a real server,"
-    yield "or against a double that enforces the vendor's published API description, for requests and for responses. *Generated*:"
-    yield "written from the vendor's documentation, and never run against the vendor or its description. No vendor's own server was"
-    yield "ever called.\n"
+    yield f"{len(services)} services with {count} components, and how each was verified. *Verified*: tested against a"
+    yield "real server, or against a double that enforces the vendor's published API description, for requests and"
+    yield "for responses. *Generated*: written from the vendor's documentation, and never run against the vendor or"
+    yield "its description. No vendor's own server was ever called.\n"
     yield f"{summary(registry)}\n"
     yield "| service | quality | lines | verified by |"
     yield "|---|---|---|---|"
@@ -69,7 +70,8 @@ def _components(service: Service, said: Tests) -> Iterator[str]:
         kind = one.kind if isinstance(one, Action) else "reaction"
         yield f"| `{one.name}` | {kind} | {_cell(by) if said.name(one) else 'no test of its own'} |"
     if generated:
-        yield f"| {len(generated)} made from the vendor's description | webhook | {_cell(by)}: each with the description's sample |"
+        kinds = f"{len(generated)} generated from the vendor's description"
+        yield f"| {kinds} | webhook | {_cell(by)}: each with the description's sample |"
 
 
 def tests(folder: Path) -> Tests:
@@ -94,13 +96,13 @@ def tests(folder: Path) -> Tests:
 
 
 def lines(registry: Registry) -> dict[str, tuple[int, int]]:
-    """How long each connector is, by slug: lines that hold something, docstrings and comments among them; and with blank ones."""
+    """Lines of code of each connector, by slug: without blank lines (docstrings and comments count), and with them."""
     code = {slug: _code(folder) for slug, folder in registry.folders.items()}
     return {slug: (sum(bool(one.strip()) for one in text), len(text)) for slug, text in code.items()}
 
 
 def summary(registry: Registry) -> str:
-    """The medians, in a sentence."""
+    """The medians, as a sentence."""
     counts = lines(registry)
     vendors = {slug: one for slug, one in registry.services.items() if slug not in OWN}
     each = statistics.median(
@@ -109,14 +111,14 @@ def summary(registry: Registry) -> str:
     written, whole = (statistics.median(counts[slug][place] for slug in vendors) for place in (0, 1))
     every = statistics.median(one for one, _ in counts.values())
     return (
-        f"A vendor's connector has {written:.0f} lines (median of {len(vendors)}, with docstrings and comments, without blank lines and"
-        f" tests), {each:.0f} for each of its components; {whole:.0f} with blank lines. Of all {len(counts)}, AREA's own and those of"
-        f" protocols among them, the median is {every:.0f}."
+        f"A vendor's connector has {written:.0f} lines (median of {len(vendors)}, with docstrings and comments, without"
+        f" blank lines and tests), {each:.0f} per component; {whole:.0f} with blank lines. The median of all"
+        f" {len(counts)}, including AREA's own and those of protocols, is {every:.0f}."
     )
 
 
 def components(service: Service) -> list[Action | Reaction]:
-    """Its actions and reactions."""
+    """The service's actions and reactions."""
     return [*service.actions.values(), *service.reactions.values()]
 
 
@@ -126,7 +128,7 @@ def _code(folder: Path) -> list[str]:
 
 
 def anchor(heading: str) -> str:
-    """How a heading is linked to."""
+    """The anchor of a heading."""
     return "".join(letter for letter in heading.lower().replace(" ", "-") if letter.isalnum() or letter == "-")
 
 
