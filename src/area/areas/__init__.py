@@ -1,4 +1,4 @@
-"""AREAs: create, check against the catalog, switch on and off, change, delete, carry in and out."""
+"""AREAs: validate, create, change, enable, disable, delete, export and import."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -29,8 +29,8 @@ from area.registry import Registry
 
 __all__ = ["AreaIn", "AreaOut", "AreaPatch", "Checked", "Part", "Scope", "check"]
 
-MAX_STORED = 20_000_000  # characters of all parameters of a user's AREAs, which one answer may have to hold
-SMALL = 4_000  # characters of an AREA that are not counted
+MAX_STORED = 20_000_000  # characters in all parameters of a user's AREAs, which one response may have to hold
+SMALL = 4_000  # characters of each AREA that don't count
 
 
 # Check
@@ -39,13 +39,13 @@ SMALL = 4_000  # characters of an AREA that are not counted
 async def check_change(
     session: AsyncSession, scope: Scope, user_id: int, area_id: int, action: Part, reaction: Part, *, saving: bool
 ) -> Checked:
-    """As `check`, of other parts for a saved AREA, which is locked for `saving`. Raises `Invalid`, `NotFound`, `Conflict`."""
+    """Like `check`, for a patch of a saved AREA, which `saving` locks. Raises `Invalid`, `NotFound`, `Conflict`."""
     area = await own(session, user_id, area_id, lock=saving)
     return await check(session, scope, action, reaction, await parameters.present(session, scope, area), saving=saving)
 
 
 async def _settle(session: AsyncSession, scope: Scope, user_id: int, checked: Checked) -> Config:
-    """The configuration to store: logins become credentials, and the connections are looked up."""
+    """The configuration to store: logins become credentials, and connection names become ids."""
     old: Config = checked.old
     numbers: dict[Kind, int] = {}
     connected = {"action": old.action_connection, "reaction": old.reaction_connection}
@@ -65,8 +65,9 @@ async def _settle(session: AsyncSession, scope: Scope, user_id: int, checked: Ch
 async def create(
     session: AsyncSession, scope: Scope, user_id: int, wanted: AreaIn, checked: Checked | None = None
 ) -> AreaOut:
-    """Create an AREA, and watch for its events from now on if it is active. `checked` is what `check` made of its parts, if the
-    caller has it. Raises `Invalid`, `TooMany`.
+    """Create an AREA. If it is active, it watches for events from now on.
+
+    Pass `checked` if you already have the result of `check`. Raises `Invalid`, `TooMany`.
     """
     await session.execute(select(User.id).where(User.id == user_id).with_for_update())
     count = await session.scalar(select(func.count()).select_from(Area).where(Area.user_id == user_id))
@@ -108,13 +109,14 @@ async def change(
     patch: AreaPatch,
     checked: Checked | None = None,
 ) -> AreaOut:
-    """Change an AREA. What its trigger remembers is kept unless the action or its parameters change. `checked` is what
-    `check_change` made of the patch's parts, if the caller has it.
+    """Change an AREA. The trigger's state is kept unless the action or its parameters change.
+
+    Pass `checked` if you already have the result of `check_change`.
     """
     area = await own(session, user_id, area_id, lock=True)
     _refuse_nul(patch.description)
     given = patch.model_fields_set
-    if patch.name is not None and patch.name != area.name:  # one of before this rule stays
+    if patch.name is not None and patch.name != area.name:  # names from before this rule stay valid
         _check_name(patch.name)
         area.name = patch.name
     if "description" in given:
@@ -138,7 +140,7 @@ async def change(
 
 
 async def _check_stored(session: AsyncSession, user_id: int, config: Config) -> None:
-    """Refuse what makes all parameters of a user too large to be shown or exported at once; small ones can't. Raises `TooMany`."""
+    """Check that a user's parameters together stay small enough to show or export at once. Raises `TooMany`."""
     texts = [*config.action_parameters.values(), *config.reaction_parameters.values()]
     if sum(map(len, texts)) <= SMALL:
         return
@@ -178,12 +180,12 @@ async def _when_off(session: AsyncSession, area: Area, choice: WhenOff) -> None:
 
 
 async def set_active(session: AsyncSession, scope: Scope, user_id: int, area_id: int, *, active: bool) -> AreaOut:
-    """Switch an AREA on or off. Switching on never replays the past."""
+    """Switch an AREA on or off. Switching on never replays past events."""
     return await change(session, scope, user_id, area_id, AreaPatch(is_active=active))
 
 
 async def remove(session: AsyncSession, user_id: int, area_id: int) -> None:
-    """Delete an AREA with its log."""
+    """Delete an AREA and its executions."""
     area = await own(session, user_id, area_id, lock=True)
     await queue.cancel_of_area(await raw(session), area.id)
     await triggers.unsubscribe(session, area.id)
@@ -192,7 +194,7 @@ async def remove(session: AsyncSession, user_id: int, area_id: int) -> None:
 
 
 async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
-    """Give the AREA a new webhook address; the old one answers 404 from now on. Raises `Conflict` when it has none."""
+    """Rotate the AREA's webhook URL; the old one responds with 404 from now on. Raises `Conflict` if it has none."""
     area = await own(session, user_id, area_id, lock=True)
     trigger = await session.get(Trigger, area.id)
     if trigger is None or trigger.token_hash is None:
@@ -207,7 +209,7 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
 
 
 async def get(session: AsyncSession, scope: Scope, user_id: int, area_id: int) -> AreaOut:
-    """One AREA of the user. Raises `NotFound`, also when it is somebody else's."""
+    """One of the user's AREAs. Raises `NotFound`, also if it belongs to another user."""
     await own(session, user_id, area_id)
     for view in await views.load(session, scope, [area_id]):
         return view
@@ -226,8 +228,8 @@ async def find(
     active: bool | None = None,
     addresses: bool = True,
 ) -> list[AreaOut]:
-    """The user's AREAs, newest first, before the id `before`; `q` searches names, `service` is a slug. For `addresses`, see
-    `views.load`.
+    """The user's AREAs with an id below `before`, newest first. `q` searches names, `service` is a slug; for
+    `addresses`, see `views.load`.
     """
     statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id.desc()).limit(limit)
     if before is not None:
@@ -245,7 +247,7 @@ async def find(
 
 
 async def services_in_use(session: AsyncSession, registry: Registry, user_id: int) -> list[tuple[str, str]]:
-    """The services of the user's AREAs: slug and name, by name."""
+    """Slug and name of each service in the user's AREAs, by name."""
     components = select(func.unnest(array([Area.component_action_id, Area.component_reaction_id]))).where(
         Area.user_id == user_id
     )
@@ -257,7 +259,7 @@ async def services_in_use(session: AsyncSession, registry: Registry, user_id: in
 
 
 async def in_use(session: AsyncSession) -> tuple[dict[int, int], dict[int, int]]:
-    """How many AREAs of everybody that are on need each component, and each service, by their ids."""
+    """How many active AREAs of all users need each component and each service, by id."""
     used = (
         select(Area.id, func.unnest(array([Area.component_action_id, Area.component_reaction_id])).label("component"))
         .where(Area.is_active)
@@ -278,11 +280,11 @@ def _of_service(statement: Select[int], registry: Registry, slug: str) -> Select
     return statement.where(Area.component_action_id.in_(ids) | Area.component_reaction_id.in_(ids))
 
 
-# Carry in and out
+# Export and import
 
 
 async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequence[int] | None = None) -> list[AreaIn]:
-    """The user's AREAs in the form that `create` takes, secrets left out."""
+    """The user's AREAs in the form that `create` takes, without secrets."""
     statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id)
     if ids is not None:
         statement = statement.where(Area.id.in_(ids))
@@ -301,10 +303,10 @@ async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequenc
 
 
 async def apply(session: AsyncSession, scope: Scope, user_id: int, wanted: Sequence[AreaIn]) -> dict[str, list[str]]:
-    """Make the user's AREAs of these names be like these: create those missing, change those that differ.
+    """Create or update the user's AREAs with these names.
 
-    Returns the names under `created`, `changed` and `same`. AREAs of other names are left alone. Raises `Conflict` when a
-    name stands for several AREAs.
+    Returns the names under `created`, `changed` and `same`. Other AREAs are left alone. Raises `Conflict` if several
+    AREAs have one of the names.
     """
     report: dict[str, list[str]] = {"created": [], "changed": [], "same": []}
     for one in wanted:
@@ -328,7 +330,7 @@ async def apply(session: AsyncSession, scope: Scope, user_id: int, wanted: Seque
             is_active=one.is_active,
             action=one.action.model_copy(
                 update={"connection": one.action.connection}
-            ),  # given, also where it is left out
+            ),  # set explicitly, even if omitted
             reaction=one.reaction.model_copy(update={"connection": one.reaction.connection}),
         )
         if one.when_off != exported.when_off:
@@ -366,7 +368,7 @@ async def _rewatch(session: AsyncSession, scope: Scope, area: Area) -> None:
 
 
 async def own(session: AsyncSession, user_id: int, area_id: int, *, lock: bool = False) -> Area:
-    """The user's AREA. Raises `NotFound`, also when it is somebody else's."""
+    """The user's AREA. Raises `NotFound`, also if it belongs to another user."""
     statement = select(Area).where(Area.id == area_id, Area.user_id == user_id)
     area = await session.scalar(statement.with_for_update() if lock else statement)
     if area is None:

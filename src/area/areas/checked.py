@@ -1,4 +1,4 @@
-"""What an AREA is wanted to do, looked up in the catalog and compiled once."""
+"""A requested AREA, resolved in the catalog and compiled once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,10 +24,11 @@ NOTHING = Config("", "", {}, {})
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An AREA's two components, looked up, and what is wanted of them, compiled: made once, for `create`, `change` and previews.
+    """A requested AREA with its two components resolved and its configuration compiled. Used by `create`, `change` and
+    previews.
 
-    The secrets in `config` are in clear. Its connections are not known yet: `given` names them. `logins` stood in addresses, and
-    become credentials when it is saved. `old` is the saved configuration, if there is one.
+    Secrets in `config` are in clear. Connection ids are not set yet; `given` has their names. `logins` were in URLs and
+    become credentials on saving. `old` is the saved configuration, if any.
     """
 
     parts: Parts
@@ -47,10 +48,10 @@ async def check(
     *,
     saving: bool = True,
 ) -> Checked:
-    """Look up and compile what an AREA is wanted to do. A part that is None stays as it is in `old`.
+    """Resolve and compile a requested AREA. A part that is None stays as in `old`.
 
-    Dots stand for the secrets of `old`; others may be left only if it is not for `saving`. Raises `Invalid` with the error of
-    every field.
+    Masks stand for the secrets of `old`; other masks are only allowed if not `saving`. Raises `Invalid` with every
+    field's error.
     """
     names = action.component if action else old.action, reaction.component if reaction else old.reaction
     parts = await _parts(session, scope.registry, *names)
@@ -75,7 +76,7 @@ async def check(
 
 
 def kinds(parts: Parts, old: Config) -> tuple[tuple[Kind, Action | Reaction, str], ...]:
-    """Both components, each with the key of the one that was in its place."""
+    """Both components, each with the key of its predecessor."""
     return ("action", parts.action, old.action), ("reaction", parts.reaction, old.reaction)
 
 
@@ -95,7 +96,7 @@ async def _parts(session: AsyncSession, registry: Registry, action_name: str | i
 
 
 async def _component(session: AsyncSession, registry: Registry, type_: str, name: str | int) -> tuple[Component, str]:
-    """Row and key of a component named by `service.component` or id. Raises `Invalid`."""
+    """Row and key of a component, given as `service.component` or id. Raises `Invalid`."""
     statement = (
         select(Component, Service).join(Service, Service.id == Component.service_id).where(Component.type == type_)
     )

@@ -1,4 +1,4 @@
-"""What people send to create or to change an AREA."""
+"""Input for creating and changing AREAs."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ class Part(BaseModel):
 
 
 WHEN_OFF = (
-    "Of a webhook, what becomes of requests while the AREA is off or can't be used: `retry` answers 503 with `Retry-After`,"
-    " `skip` takes them and records them as skipped. `retry` unless it is set."
+    "For webhooks: what to do with requests while the AREA is off or can't run. `retry` (the default) responds with"
+    " 503 and `Retry-After`; `skip` accepts them and records them as skipped."
 )
 
 
 class AreaIn(BaseModel):
-    """An AREA to create. A reaction's parameters may hold `{{variable}}` placeholders."""
+    """An AREA to create. A reaction's parameters can contain `{{variable}}` placeholders."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +39,9 @@ class AreaIn(BaseModel):
 
 
 class AreaPatch(BaseModel):
-    """What to change of an AREA; what is left out stays. A secret given as dots stays too, and of the same service the connection."""
+    """The fields to change. Omitted fields stay as they are, as do masked secrets and, for the same service, the
+    connection.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""An AREA's configuration in rows: what its owner wrote for each parameter, secrets encrypted."""
+"""An AREA's configuration as rows: the text of each parameter, secrets encrypted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from area.sdk.fields import by_name
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The rows and the code of an AREA's two components."""
+    """Rows and code of an AREA's two components."""
 
     action: Action
     reaction: Reaction
@@ -32,7 +32,7 @@ Stored = tuple[Config, dict[tuple[str, str], int]]
 
 
 async def present(session: AsyncSession, scope: Scope, area: Area) -> Config:
-    """The AREA's present configuration with its secrets in clear. Raises `Conflict` when the key is gone."""
+    """The AREA's current configuration, secrets in clear. Raises `Conflict` if the key is gone."""
     stored, variables = (await configs(session, scope.registry, [area]))[area.id]
     try:
         return open_secrets(scope.keyring, area.id, stored, variables)
@@ -41,14 +41,14 @@ async def present(session: AsyncSession, scope: Scope, area: Area) -> Config:
 
 
 def open_value(keyring: Keyring, area_id: int, variable_id: int | None, value: str) -> str:
-    """A stored value in clear. Raises `Undecryptable`."""
+    """Decrypt a stored value. Raises `Undecryptable`."""
     if variable_id is None or not value.startswith(SECRET):
         return value
     return keyring.decrypt(value.removeprefix(SECRET), contexts.parameter(area_id, variable_id))
 
 
 def open_secrets(keyring: Keyring, area_id: int, config: Config, variables: Mapping[tuple[str, str], int]) -> Config:
-    """The configuration with its encrypted values in clear; `variables` are ids by (kind of component, name)."""
+    """The configuration with its values decrypted. `variables` maps (kind of component, name) to ids."""
 
     def plain(kind: str, texts: Mapping[str, str]) -> dict[str, str]:
         return {name: open_value(keyring, area_id, variables.get((kind, name)), value) for name, value in texts.items()}
@@ -61,7 +61,7 @@ def open_secrets(keyring: Keyring, area_id: int, config: Config, variables: Mapp
 
 
 async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Parts, config: Config) -> Config:
-    """Replace the AREA's parameters and connections; returns the configuration with its secrets encrypted."""
+    """Replace the AREA's parameters and connections. Returns the configuration with its secrets encrypted."""
     await session.execute(delete(AreaParameter).where(AreaParameter.area_id == area_id))
     await session.execute(delete(AreaConnection).where(AreaConnection.area_id == area_id))
     for kind, number in (("action", config.action_connection), ("reaction", config.reaction_connection)):
@@ -77,7 +77,7 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
             variable_id = parts.variables[row.id, name]
             kept = value
             secret = name in declared and declared[name].holds_secret(value)
-            if secret or value.startswith(SECRET):  # so that the mark always means what it says
+            if secret or value.startswith(SECRET):  # so that the prefix is unambiguous
                 kept = SECRET + keyring.encrypt(value, contexts.parameter(area_id, variable_id))
             stored[kind][name] = kept
             session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=kept))
@@ -88,7 +88,7 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
 def sealed(
     keyring: Keyring, registry: Registry, kind: str, key: str, name: str, value: str, area_id: int, variable_id: int
 ) -> str:
-    """A text of a parameter that was stored in clear, encrypted if there is a secret in it."""
+    """Encrypt a parameter's text that was stored in clear, if it contains a secret."""
     component = registry.action(key) if kind == "action" else registry.reaction(key)
     declared = by_name(component.params) if component else {}
     if name in declared and declared[name].holds_secret(value):
@@ -97,7 +97,7 @@ def sealed(
 
 
 async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Area | Row[Any]]) -> dict[int, Stored]:
-    """Present configurations as stored, with the variables' ids by (kind of component, name)."""
+    """Current configurations as stored, with the variables' ids by (kind of component, name)."""
     components = {one for area in areas for one in (area.component_action_id, area.component_reaction_id)}
     named = await session.execute(
         text(
@@ -110,7 +110,8 @@ async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Are
     rows = await session.execute(
         text(
             "select p.area_id, v.component_id, v.name, p.value, v.id from area_parameters p"
-            " join variables v on v.id = p.variable_id where p.area_id = any(:ids) and v.component_id = any(:components)"
+            " join variables v on v.id = p.variable_id"
+            " where p.area_id = any(:ids) and v.component_id = any(:components)"
         ),
         {"ids": [area.id for area in areas], "components": list(components)},
     )

@@ -1,4 +1,4 @@
-"""An AREA's configuration, checked field by field and compiled to what the engine runs."""
+"""An AREA's configuration, validated by field and compiled for the engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ MOST_ERRORS = 100
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the functions here need beside a session: made once per process."""
+    """The process's resources that these functions need besides a session."""
 
     registry: Registry
     keyring: Keyring
@@ -42,9 +42,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What `area_versions.config` holds: components by key, and each parameter's text (secrets encrypted).
+    """The content of `area_versions.config`: components by key, and the text of each parameter (secrets encrypted).
 
-    The connections are numbers of `named_connections`, or 0 for the services' default ones.
+    Connections are ids in `named_connections`, or 0 for a service's default connection.
     """
 
     action: str
@@ -55,7 +55,7 @@ class Config:
     reaction_connection: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The form that is stored."""
+        """The stored form."""
         return {
             "action": self.action,
             "reaction": self.reaction,
@@ -80,7 +80,7 @@ class Config:
 
 @dataclass(slots=True)
 class Plan:
-    """A compiled configuration. `fillings` are the reaction's parameters that use return values, `constants` the others."""
+    """A compiled configuration. `fillings` are the reaction's parameters with placeholders, `constants` the others."""
 
     action: Action
     reaction: Reaction
@@ -95,7 +95,7 @@ class Plan:
     reaction_connection: int = 0
 
     def holds(self, data: Mapping[str, Any], budget: Budget) -> bool:
-        """Whether the reaction is to run for an event. Raises `Exhausted`."""
+        """Whether the reaction should run for an event. Raises `Exhausted`."""
         return self.only_if is None or self.only_if.evaluate(data, budget)
 
     @property
@@ -104,17 +104,17 @@ class Plan:
         return bool(self.reaction_connection) or self.reaction.service.requires_auth
 
     def fill(self, data: Mapping[str, Any], budget: Budget) -> BaseModel:
-        """The reaction's parameters for one event. Raises `RenderError` or pydantic's `ValidationError`."""
+        """The reaction's parameters for an event. Raises `RenderError` or pydantic's `ValidationError`."""
         return self.reaction.params.model_validate(self.values(data, budget))
 
     def due(self, after: datetime, timezone: str) -> datetime | None:
-        """When an event of `after` is to run, in the user's zone; None without a delay."""
+        """When an event at `after` should run, in the user's time zone. None without a delay."""
         return parse_delay(self.delay, timezone).due(after) if self.delay else None
 
     def values(self, data: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-        """Each parameter as filled, before validation; an optional one that came out empty is left out.
+        """The composed parameters before validation, without optional ones that are empty.
 
-        Raises `RenderError`, also when all of them together become larger than `MAX_FILLED`.
+        Raises `RenderError`, also if together they exceed `MAX_FILLED`.
         """
         budget.room = MAX_FILLED
         values = dict(self.constants)
@@ -122,19 +122,19 @@ class Plan:
             value = filling.render(data, budget)
             if value in (None, "") and name in self.optional:
                 continue
-            # a lone placeholder keeps its type, but a number is welcome where text is wanted
+            # a lone placeholder keeps its type, but a text field accepts a number
             plain = isinstance(value, str) or name not in self.textual or filling.parted
             values[name] = value if plain else template.as_text(value)
         return values
 
 
 def to_text(value: Any) -> str:
-    """A parameter as it is stored: text as it is, everything else as JSON."""
+    """A parameter as stored: text unchanged, everything else as JSON."""
     return value if isinstance(value, str) else dump_json(value).decode()
 
 
 def parse(text: str, declared: Field) -> Any:
-    """A stored parameter as a value for its model: JSON where the variable is of type json and the text is JSON."""
+    """A stored parameter as a value for its model. JSON variables are parsed if their text is JSON."""
     if declared.type == "json":
         try:
             return orjson.loads(text)
@@ -144,7 +144,7 @@ def parse(text: str, declared: Field) -> Any:
 
 
 def seal_draft(keyring: Keyring, user_id: int, key: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """What somebody has typed, as it is stored."""
+    """Encrypt a draft for storage."""
     return {"sealed": keyring.encrypt(dump_json(content).decode(), contexts.draft(user_id, key))}
 
 
@@ -157,7 +157,7 @@ def open_draft(keyring: Keyring, user_id: int, key: str, content: Mapping[str, A
 
 
 def filling_of(declared: Field, texts: Mapping[str, str]) -> Filling:
-    """One of a reaction's parameters as it is filled: its shape is read first. Raises `TemplateError`."""
+    """Parse one of a reaction's parameters as a template, by its shape. Raises `TemplateError`."""
     shape = declared.shape_in(texts) or Shape()
     return Filling(texts[declared.name], split=shape.split, place=shape.place)
 
@@ -165,7 +165,7 @@ def filling_of(declared: Field, texts: Mapping[str, str]) -> Filling:
 def check_texts(
     component: Action | Reaction, given: Mapping[str, Any], place: str, *, allow: str
 ) -> tuple[dict[str, str], list[FieldError]]:
-    """Given parameters as texts, and what is wrong with their names and sizes. `allow` is the platform's own parameter."""
+    """Parameters as texts, and the errors in their names and sizes. `allow` names the platform's own parameter."""
     declared = by_name(component.params)
     known = {*declared, allow}
     texts: dict[str, str] = {}
@@ -200,7 +200,7 @@ def check_texts(
 
 
 def compile_config(registry: Registry, config: Config) -> Plan:
-    """Check everything about a configuration whose secrets are in clear. Raises `Invalid` with every field's error."""
+    """Validate a whole configuration, secrets in clear. Raises `Invalid` with every field's error."""
     action, reaction = registry.action(config.action), registry.reaction(config.reaction)
     if action is None:
         raise Invalid.field("action.component", "There is no action '%(action)s' any more.", action=config.action)
@@ -233,7 +233,7 @@ def compile_config(registry: Registry, config: Config) -> Plan:
 
 
 def action_errors(action: Action, given: Mapping[str, Any]) -> list[FieldError]:
-    """What is wrong with an action's parameters while no reaction is chosen yet."""
+    """The errors in an action's parameters before a reaction is chosen."""
     texts, errors = check_texts(action, given, "action.parameters", allow="only_if")
     _action_params(action, texts, errors)
     _only_if(texts.get("only_if"), {one.name for one in fields(action.returns)}, errors)
@@ -276,7 +276,7 @@ def _delay(text: str | None, errors: list[FieldError]) -> str | None:
 def _reaction_params(
     reaction: Reaction, given: Mapping[str, str], names: set[str], errors: list[FieldError]
 ) -> tuple[dict[str, Filling], dict[str, Any]]:
-    """Fillings that use return values, and the values of those that don't."""
+    """Templates of the parameters with placeholders, and the values of the others."""
     fillings: dict[str, Filling] = {}
     constants: dict[str, Any] = {}
     declared = fields(reaction.params)
@@ -312,7 +312,7 @@ def _reaction_params(
 def _check_constants(
     reaction: Reaction, constants: dict[str, Any], *, complete: bool, errors: list[FieldError]
 ) -> None:
-    """Validate what is known before any event: everything when nothing is to be filled, else only the known fields."""
+    """Validate what is known before an event: everything if there are no placeholders, else only the constants."""
     try:
         reaction.params.model_validate(constants)
     except ValidationError as error:
@@ -324,8 +324,8 @@ def _check_constants(
 
 
 def field_errors(error: ValidationError, place: str) -> list[FieldError]:
-    """Pydantic's errors as ours; `Value error, ` is not for users."""
-    if error.error_count() > MOST_ERRORS:  # of a long list of other values, one for each
+    """Pydantic's errors as ours, without its `Value error, ` prefix."""
+    if error.error_count() > MOST_ERRORS:  # for a long list of other values, one error each
         message = Sentence(
             "%(number)s values are not what is expected here; choose one of them, such as {{items.0}}.",
             number=Number(error.error_count()),

@@ -1,4 +1,4 @@
-"""Each action's sample event: its own or its fixture, so that an AREA can be tried before anything has happened."""
+"""Sample events of actions, to test an AREA before a real event: the action's own, or its fixture."""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from area.sdk.fields import fields
 
 
 def sample_of(registry: Registry, action: Action) -> dict[str, Any]:
-    """The data of the action's sample event; made of the fields' examples when there is none."""
+    """The data of the action's sample event. If it has none, the fields' examples."""
     if action.sample is not None:
         return dict(action.sample)
     folder = registry.folders.get(action.service.slug)

@@ -1,4 +1,4 @@
-"""What of an AREA's parts is secret: dots that stand for it, logins in addresses, and the connection that a part names."""
+"""Secrets in an AREA's parts: masks, logins in URLs, and connections by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from area.sdk.fields import by_name
 
 
 def without_login(component: Action | Reaction, part: Part, place: str) -> tuple[Part, Mapping[str, Any] | None]:
-    """A part without the user name and password in its address, and these as a credential takes them; None if there are none."""
+    """A part without user name and password in its URL, and these as a credential, or None."""
     auth = component.service.auth
     if not isinstance(auth, Credentials) or not auth.optional:
         return part, None
@@ -47,7 +47,7 @@ async def connection(
     old: str = "",
     number: int = 0,
 ) -> int:
-    """The number of the connection that a part names; that of before (of `old`) where it names none of the same service."""
+    """The id of the part's connection. If it names none, the one in `old` for the same service."""
     service = component.service
     if part is None or "connection" not in part.model_fields_set:
         return number if old.partition(".")[0] == service.slug else 0
@@ -67,7 +67,7 @@ async def connection(
 
 
 def unmask(component: Action | Reaction, given: Mapping[str, Any], old: Mapping[str, str]) -> dict[str, Any]:
-    """Dots stand for the secret that is there already, also inside of a text."""
+    """Replace masks with the existing secrets, also inside texts."""
     declared = by_name(component.params)
     found: dict[str, Any] = {}
     for name, value in given.items():
@@ -81,7 +81,7 @@ def unmask(component: Action | Reaction, given: Mapping[str, Any], old: Mapping[
 
 
 def without_masks(parts: Parts, config: Config) -> Config:
-    """The configuration, in which no dots are left in place of a secret. Raises `Invalid`."""
+    """The configuration, checked to contain no masks. Raises `Invalid`."""
     errors = [
         error
         for kind, component, texts in (
@@ -105,9 +105,10 @@ async def keep_lifted(
     user_id: int,
     given: Mapping[str, Any],
 ) -> str:
-    """Keep a secret that stood in a text of an AREA, untried; returns the name of the connection, which may be one that was there.
+    """Store a login from an AREA's text as a credential, untested. Returns the connection's name, which may be an
+    existing one.
 
-    Raises `Invalid` where it can't be one.
+    Raises `Invalid` if it isn't a valid credential.
     """
     auth = connector.auth
     assert isinstance(auth, Credentials) and auth.label  # noqa: S101, PT018 - the caller has seen to it
@@ -129,6 +130,6 @@ async def keep_lifted(
 
 
 def _login_of(credential: BaseModel) -> dict[str, Any]:
-    """What makes two of them the same: everything but the path of the address."""
+    """The identity of a credential: everything but the path of its URL."""
     values = dict(credential)
     return values | {"url": urlsplit(str(values.get("url", "")))[:2]}

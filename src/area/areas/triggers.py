@@ -1,4 +1,4 @@
-"""How an AREA gets its events: the source that it shares with others, or a webhook address of its own."""
+"""How an AREA receives events: from a source that it shares with others, or at its own webhook URL."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,24 +19,22 @@ from area.kit.crypto import Keyring, hash_token, new_token
 from area.sdk import Action
 from area.sdk.fields import by_name
 
-STANDS = (
-    "source"  # the key in `hook_states` that says where an AREA's source stands; those of events begin with `event:`
-)
+STANDS = "source"  # key in `hook_states` of an AREA's source state; keys of events begin with `event:`
 
 Lane = Literal["poll", "timer", "listen"]
-# what becomes of webhooks while the AREA is off or can't run: senders are asked to retry later, or they are recorded as skipped
+# webhooks while the AREA is off or can't run: ask senders to retry later, or record them as skipped
 WhenOff = Literal["retry", "skip"]
 
 
 def lane_of(action: Action) -> Lane:
-    """Which of a worker's loops looks after an action's sources; a subscription does I/O, as a poll does."""
+    """The worker loop for an action's sources. Subscriptions do I/O, as polls do."""
     return "timer" if action.kind == "timer" else "listen" if action.kind == "listen" else "poll"
 
 
 async def watch(
     session: AsyncSession, scope: Scope, area: Area, action: Action, config: Config, *, renew: bool = False
 ) -> None:
-    """Make the AREA's trigger fit its action, parameters and switch. The first look at a source is the baseline."""
+    """Make the AREA's trigger match its action, parameters and state. The first poll of a source is the baseline."""
     trigger = await session.get(Trigger, area.id)
     if trigger is None:
         trigger = Trigger(area_id=area.id)
@@ -55,7 +53,7 @@ async def watch(
         trigger.source_id = await _source(session, scope.keyring, area, action, config)
         trigger.baseline = action.kind == "poll"
     trigger.since = now()
-    if area.is_active or trigger.source_id is None:  # what it says is of before; the next look says it anew
+    if area.is_active or trigger.source_id is None:  # outdated; the next poll sets it again
         await session.execute(delete(HookState).where(HookState.area_id == area.id, HookState.state_key == STANDS))
     if area.is_active:
         await session.execute(
@@ -66,33 +64,37 @@ async def watch(
 
 
 def new_address(keyring: Keyring, trigger: Trigger) -> None:
-    """A new unguessable webhook address; the old one is nobody's from now on."""
+    """A new unguessable webhook URL. The old one stops working."""
     token = new_token()
     trigger.token_hash = hash_token(token)
     trigger.token = keyring.encrypt(token, contexts.hook(trigger.area_id, "token"))
 
 
 async def unsubscribe(session: AsyncSession, area_id: int) -> None:
-    """Have a worker look whether the vendor still has to send this AREA anything: it was changed, switched off or deleted."""
+    """Have a worker check whether the vendor should still send webhooks to this AREA after it was changed, disabled or
+    deleted.
+    """
     statement = text(
         "update sources x set due_at = now() from triggers t"
         " where t.area_id = :area_id and x.id = t.source_id and (x.state ? 'subscription'"
-        " or t.token is not null and x.lease_owner is not null"  # who subscribes just now looks again once this is committed
-        " or exists (select from source_hints h where h.source_id = x.id and h.subscription is not null)) returning x.id"
+        # a worker that is subscribing checks again after this commits
+        " or t.token is not null and x.lease_owner is not null"
+        " or exists (select from source_hints h where h.source_id = x.id and h.subscription is not null))"
+        " returning x.id"
     )
     for number in await session.scalars(statement, {"area_id": area_id}):
         await notify(session, Channel.SOURCES_CHANGED, str(number))
 
 
 async def readdress(session: AsyncSession, scope: Scope, trigger: Trigger) -> None:
-    """A new address for the AREA's webhooks, also at the vendor that was told the old one."""
+    """Rotate the AREA's webhook URL, also at a vendor that has the old one."""
     await unsubscribe(session, trigger.area_id)
     new_address(scope.keyring, trigger)
     await session.flush()
 
 
 async def _subscription(session: AsyncSession, keyring: Keyring, area: Area, action: Action, config: Config) -> int:
-    """The source that looks after what the vendor was asked for on behalf of this AREA alone."""
+    """The source that manages the vendor's subscription for this AREA alone."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
     number = config.action_connection
     key = _key([action.key, plain, area.user_id, area.id, *([number] if number else [])])
@@ -117,7 +119,7 @@ async def _subscription(session: AsyncSession, keyring: Keyring, area: Area, act
 
 
 def _sealed(keyring: Keyring, key: str, action: Action, texts: Mapping[str, str]) -> dict[str, str]:
-    """A source's parameters as they are stored."""
+    """A source's parameters as stored."""
     declared = by_name(action.params)
     return {
         name: SECRET + keyring.encrypt(value, contexts.source(key, name))
@@ -132,7 +134,7 @@ def _key(what: list[Any]) -> str:
 
 
 async def _source(session: AsyncSession, keyring: Keyring, area: Area, action: Action, config: Config) -> int:
-    """The source that this action, parameters and account share, asked at once when somebody begins to need it."""
+    """The source for this action, parameters and account. Due immediately when its first AREA starts to need it."""
     plain = {name: value for name, value in config.action_parameters.items() if name != "only_if"}
     number = config.action_connection
     personal = action.service.requires_auth or action.service.personal or bool(number)
@@ -160,7 +162,7 @@ async def _source(session: AsyncSession, keyring: Keyring, area: Area, action: A
         .join(Area, Area.id == Trigger.area_id)
         .where(Trigger.source_id == source.id, Area.is_active, Area.id != area.id)
     )
-    if not others:  # nobody was watching: what it remembers is the past, and the past is not replayed
+    if not others:  # nobody was watching: drop its state, since past events are not replayed
         source.state, source.seen, source.planned_at = {}, None, None
         source.failures, source.failing_since, source.last_error, source.noticed_at = 0, None, None, None
         source.checked_at, source.share_of = None, area.user_id

@@ -1,4 +1,4 @@
-"""AREAs as people see them: the seed's columns, parameters as written, and how each fares."""
+"""AREAs as users see them: their columns, their parameters as written, and their state."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
 
-States = Mapping[tuple[str, str], str]  # how each connection fares, by its service and its name
+States = Mapping[tuple[str, str], str]  # each connection's state, by service and name
 
-MOST_KEPT = 5000  # AREAs of all users whose sides and views are kept: some 20 MB
+MOST_KEPT = 5000  # cached AREAs of all users, about 20 MB
 
 
 class PartOut(BaseModel):
-    """A component and its parameters as written; secrets are dots. `connection` is the name of one that is not the default one."""
+    """A component and its parameters as written, secrets masked. `connection` names a non-default connection."""
 
     component: str
     component_id: int
@@ -46,8 +46,10 @@ State = Literal[
 
 
 class AreaOut(BaseModel):
-    """An AREA with the seed's columns, and how it fares. `webhook_url` is where its webhooks go, if it has one, and
-    `webhook_secret` what they are signed with, where AREA made that secret; `when_off` is what becomes of them while it is off. `waits_for` is the service to connect.
+    """An AREA with its columns and state.
+
+    `webhook_url` is its webhook URL, if it has one, and `webhook_secret` the signing secret that AREA generated, if
+    any. `when_off` is what happens to webhooks while it is off. `waits_for` is the service to connect.
     """
 
     id: int
@@ -75,8 +77,8 @@ class AreaOut(BaseModel):
 
 
 AREAS = text("""
-select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active, a.created_at,
-       a.updated_at, a.last_triggered_at, a.triggered_count,
+select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active,
+       a.created_at, a.updated_at, a.last_triggered_at, a.triggered_count,
        t.token, t.secret, t.when_off, s.checked_at, s.due_at, s.failing_since, s.last_error,
        h.switched_off_at, h.reason, h.failures,
        coalesce((select max(v.version) from area_versions v where v.area_id = a.id), 1) as version,
@@ -88,7 +90,8 @@ join components cr on cr.id = a.component_reaction_id join services sr on sr.id 
 left join triggers t on t.area_id = a.id
 left join sources s on s.id = t.source_id
 left join area_health h on h.area_id = a.id
-left join lateral (select e.id, e.error_message from area_executions e where e.area_id = a.id order by e.id desc limit 1) n
+left join lateral (
+  select e.id, e.error_message from area_executions e where e.area_id = a.id order by e.id desc limit 1) n
   on a.is_active and a.triggered_count > 0
 left join execution_jobs j on j.execution_id = n.id and j.reason = 'retry' and j.due_at > now()
 where a.id = any(:ids)
@@ -96,9 +99,10 @@ where a.id = any(:ids)
 
 
 async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addresses: bool = True) -> list[AreaOut]:
-    """The AREAs (all of one user) as that user sees them, in the order of their ids, those that are gone left out. What was
-    changed must have been flushed. Without `addresses`, those of webhooks are not decrypted; a view is then the same object as
-    long as nothing of it has changed.
+    """The AREAs with these ids, all of one user, ordered by id. Ids that no longer exist are left out. Flush changes
+    first.
+
+    Without `addresses`, webhook URLs are not decrypted, and unchanged AREAs return the same view objects.
     """
     rows = {row.id: row for row in (await session.execute(AREAS, {"ids": list(ids)})).all()}
     areas = [rows[one] for one in ids if one in rows]
@@ -125,7 +129,7 @@ async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addre
 
 
 def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connections: States) -> AreaOut:
-    """The AREA without its webhook's address, which must be readable all the same."""
+    """The AREA without its webhook URL, so that it can be shown even if that can't be decrypted."""
     action, reaction = parts
     keys = (action.component, reaction.component)
     waits_for = _waits_for(scope.registry, parts, connections) if area.available else None
@@ -170,7 +174,7 @@ def _listens(registry: Registry, keys: tuple[str, str]) -> bool:
 
 
 def _reachable(scope: Scope, area: Row[Any], view: AreaOut) -> AreaOut:
-    """The AREA with its webhook's address, where it can be read."""
+    """The AREA with its webhook URL, if that can be decrypted."""
     try:
         url, secret = _webhook(scope, view.action.component, area)
     except Undecryptable:
@@ -180,9 +184,7 @@ def _reachable(scope: Scope, area: Row[Any], view: AreaOut) -> AreaOut:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An AREA as it was seen last: as long as its row and its owner's connections stay the same, so does what is made of them.
-    Secrets are no part of it.
-    """
+    """A cached view of an AREA. Valid while its row and its owner's connections are unchanged. Contains no secrets."""
 
     row: Row[Any]
     connections: States
@@ -195,7 +197,7 @@ _kept: WeakKeyDictionary[Registry, LRUCache[tuple[Hashable, ...], tuple[PartOut,
 
 
 async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]]) -> dict[int, tuple[PartOut, PartOut]]:
-    """Both sides of each AREA. A version never changes, so its sides are read once; secrets are no part of them."""
+    """Both parts of each AREA, cached, since a version never changes. Contain no secrets."""
     kept = _kept.setdefault(scope.registry, LRUCache(MOST_KEPT))
     versions = {area.id: (area.id, area.version, area.created_at, area.updated_at) for area in areas}
     found = {one: kept[version] for one, version in versions.items() if version in kept}
@@ -212,11 +214,11 @@ async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]])
 
 
 def _webhook(scope: Scope, key: str, area: Row[Any]) -> tuple[str | None, str | None]:
-    """Where the AREA's webhooks go, and what they are signed with where the action uses the secret that AREA made."""
+    """The AREA's webhook URL, and the signing secret that AREA generated, if the action uses it."""
     if area.token is None:
         return None, None
     action = scope.registry.action(key)
-    if action and action.on_subscribe:  # AREA tells the vendor itself
+    if action and action.on_subscribe:  # AREA registers the URL with the vendor itself
         return None, None
     secret = None
     if area.secret and action and action.verify and action.verify.uses_secret:
@@ -249,7 +251,7 @@ def _part_view(
             continue
         try:
             plain = open_value(scope.keyring, area.id, variables.get((kind, name)), value)
-        except Undecryptable:  # the AREA itself says so, once it is to run
+        except Undecryptable:  # reported when the AREA runs
             parameters[name] = MASK
             continue
         if name in declared and declared[name].holds:
@@ -272,7 +274,7 @@ def _state(
     waits_for: tuple[Connector, str] | None,
     connections: States,
 ) -> tuple[State, str | None]:
-    """How an AREA fares, and why, in the order of what its owner should mend first."""
+    """The AREA's state and its reason; the first problem that its owner should fix comes first."""
     if area.switched_off_at and not area.is_active:
         return "switched_off", area.reason
     if not area.is_active:
@@ -297,7 +299,7 @@ def _state(
 
 
 def _waits_for(registry: Registry, parts: tuple[PartOut, PartOut], connections: States) -> tuple[Connector, str] | None:
-    """The first of the two connections that is not there, or no longer taken: its service and its name."""
+    """Service and name of the first of the two connections that is missing or expired."""
     for part in parts:
         service = _needed(registry, part)
         name = part.connection or ""
@@ -307,7 +309,7 @@ def _waits_for(registry: Registry, parts: tuple[PartOut, PartOut], connections: 
 
 
 def _needed(registry: Registry, part: PartOut) -> Connector | None:
-    """The service that a part needs a connection to, if it does."""
+    """The service that the part needs a connection to, if any."""
     service = registry.services.get(part.component.partition(".")[0])
     return service if service and (service.requires_auth or part.connection) else None
 

@@ -1,8 +1,8 @@
-"""Connections: a user's credentials for services that take a form (no OAuth2): try, keep encrypted, test, forget.
+"""A user's credentials for services that connect by form (not OAuth2): test, encrypt, store, delete.
 
-A credential goes in and is handed to the connector; nothing of it ever comes out again, not even the parts that are no
-secret: the row holds one encrypted JSON text, bound to its user, service and column. Of each service a user has a default
-connection, and others by `name`; of a service that works without one there are only those with names.
+A credential is write-only: it is passed to the connector and never returned, not even its non-secret fields. The row
+holds it as one encrypted JSON text, bound to its user, service and column. A user has one default connection per
+service, and others by `name`. Services that work without a connection only have named ones.
 """
 
 import asyncio
@@ -44,13 +44,14 @@ log = structlog.get_logger(__name__)
 
 
 class ConnectionView(BaseModel):
-    """A service that needs a connection, and how the user's fares; the form to connect it, never what was filled in.
+    """A service that takes a connection, its form, and the state of the user's connection. Never contains the
+    credential.
 
-    `kind` says whether it takes a form or is agreed to at its own site (OAuth2); then `account` is who agreed, `scopes` to what.
-    It is not `available` while this server has no client id for it. What `renews` is renewed before it `expires_at`.
+    `kind` is form or OAuth2; for OAuth2, `account` is the vendor's account and `scopes` are its grants. `available` is
+    false if this server has no client id for it. If it `renews`, it is refreshed before `expires_at`.
 
-    `connection` is the name of one that is not the service's default one. An `optional` service works without, and has only those with
-    names. `note` says, of one that was just made, what could not be tried.
+    `connection` is the name of a non-default connection. An `optional` service also works without, and only has named
+    ones. After a new connection, `note` says what couldn't be tested.
     """
 
     service: str
@@ -83,9 +84,9 @@ class Dependent(BaseModel):
 
 
 class Tested(BaseModel):
-    """How a try of a credential went. `expired`: it was refused, rather than that the service could not be reached.
+    """The result of testing a credential. `expired` means rejected, as opposed to an unreachable service.
 
-    The `message` of one that works says what could not be tried.
+    If it works, `message` says what couldn't be tested.
     """
 
     works: bool
@@ -111,10 +112,10 @@ async def connect(
     *,
     name: str = "",
 ) -> ConnectionView:
-    """Check a credential, try it, keep it encrypted; a connection of that name that was there before is replaced.
+    """Validate a credential, test it and store it encrypted. It replaces the connection with this name.
 
-    Raises `NotFound`, and `Invalid` with the field errors or with what the service's test said: address, certificate, login.
-    The database is not touched before the credential works, so that no transaction waits for somebody else's server.
+    Raises `NotFound`, or `Invalid` with the field errors or the test's error about address, certificate or login.
+    Doesn't use the database before the credential works, so no transaction waits for another server.
     """
     connector, auth = connectable(registry, slug)
     if isinstance(auth, OAuth2):
@@ -136,7 +137,7 @@ async def connect(
 async def keep(
     session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int, given: Mapping[str, Any], name: str
 ) -> int:
-    """Keep a credential that was checked under a name; returns the connection's number. Raises `NotFound`, `TooMany`."""
+    """Store a tested credential under a name. Returns the connection's id. Raises `NotFound`, `TooMany`."""
     row = await vault.service(session, connector)
     if not row.is_active:
         raise NotFound("%(name)s is switched off on this server.", name=connector.name)
@@ -149,7 +150,7 @@ async def keep(
 
 
 async def try_out(client: Client, guard: Guard, connector: Connector, credential: BaseModel) -> Tested:
-    """Try a credential for at most 20 seconds. Never raises; the message never holds the credential's secrets."""
+    """Test a credential for at most 20 seconds. Never raises; the message never contains the credential's secrets."""
     auth = connector.auth
     if not isinstance(auth, Credentials):
         return Tested(works=True)
@@ -183,7 +184,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
 
 
 async def _authority(client: Client, connector: Connector, credential: BaseModel) -> Fixed | None:
-    """What lets the trial in: the credential, or a token that is got with it. Raises `AuthExpired`, `Retry`."""
+    """What authenticates the test: the credential, or a token obtained with it. Raises `AuthExpired`, `Retry`."""
     auth = connector.auth
     grant = auth.grant(credential) if isinstance(auth, Credentials) and auth.grant else None
     if grant is None:
@@ -194,9 +195,9 @@ async def _authority(client: Client, connector: Connector, credential: BaseModel
 async def note(
     session: AsyncSession, registry: Registry, user_id: int, slug: str, tested: Tested, *, name: str = ""
 ) -> None:
-    """Write down how `try_out` of a kept credential went.
+    """Record the result of testing a stored credential.
 
-    A service that could not be reached leaves the connection what it was: only a refusal pauses its AREAs.
+    An unreachable service doesn't change the connection's state: only a rejection pauses its AREAs.
     """
     connector, _ = connectable(registry, slug)
     status = "works" if tested.works else "expired" if tested.expired else None
@@ -205,7 +206,7 @@ async def note(
 
 
 async def rename(session: AsyncSession, registry: Registry, user_id: int, slug: str, name: str, new: str) -> None:
-    """Give a connection that has a name another one; its AREAs keep it. Raises `NotFound`, `Invalid` and `Conflict`."""
+    """Rename a named connection. Its AREAs keep using it. Raises `NotFound`, `Invalid`, `Conflict`."""
     connector, _ = connectable(registry, slug)
     number = await vault.number(session, connector, user_id, name)
     if not number:
@@ -223,7 +224,7 @@ async def rename(session: AsyncSession, registry: Registry, user_id: int, slug: 
 async def disconnect(
     session: AsyncSession, registry: Registry, user_id: int, slug: str, *, name: str = ""
 ) -> list[Dependent]:
-    """Forget the connection; returns the AREAs that need it, whose executions wait from now on. Raises `NotFound`."""
+    """Delete the connection. Returns the AREAs that need it; their executions wait from now on. Raises `NotFound`."""
     connector, _ = connectable(registry, slug)
     row = await vault.service(session, connector)
     ref = Ref(user_id, slug, await vault.number(session, connector, user_id, name))
@@ -256,7 +257,7 @@ where a.user_id = :user_id and s.name = :service and coalesce(ac.connection_id, 
 
 
 async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: str | None, error: str | None) -> None:
-    """Note the status (None: as it was) of a connection that exists."""
+    """Set the status (None: unchanged) of an existing connection."""
     row = await vault.service(session, connector)
     if not await vault.there(session, ref, row.id):
         return
@@ -283,9 +284,9 @@ async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: s
 async def views(
     session: AsyncSession, registry: Registry, user_id: int, settings: Settings | None = None
 ) -> list[ConnectionView]:
-    """Every service that needs a connection, by name, and how the user's fares.
+    """Every service that takes a connection, by name, with the state of the user's connections.
 
-    Without the `settings` those that are agreed to at their own site count as available.
+    Without `settings`, OAuth2 services count as available.
     """
     found: list[ConnectionView] = []
     for row in await session.execute(MINE, {"user_id": user_id}):
@@ -311,7 +312,7 @@ order by lower(s.name), c.connection_id <> 0, lower(c.name)
 
 
 def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings: Settings | None) -> ConnectionView:
-    """A connection; without a row, the default one that is not there."""
+    """A connection. Without a row, a default connection that doesn't exist."""
     connected = row is not None and (row.kept or not row.connection_id)
     return ConnectionView(
         service=connector.slug,
@@ -344,7 +345,7 @@ async def view(
     *,
     name: str = "",
 ) -> ConnectionView:
-    """One service that needs a connection, or one of its connections. Raises `NotFound`."""
+    """A service that takes a connection, or one of its connections. Raises `NotFound`."""
     connector, _ = connectable(registry, slug)
     wanted = vault.name_of(name)
     for one in await views(session, registry, user_id, settings):
@@ -360,7 +361,7 @@ async def credential(
 ) -> BaseModel | None:
     """The user's credential as the connector's model, for the connector only.
 
-    None when there is none, and when what is there can't be read: encrypted with a key that is gone, or of an older form.
+    None if there is none or it can't be read: encrypted with a lost key, or in an outdated form.
     """
     connector = registry.services.get(slug)
     if connector is None or not isinstance(connector.auth, Credentials):
@@ -386,7 +387,7 @@ async def credential(
 
 
 def connectable(registry: Registry, slug: str) -> tuple[Connector, Credentials[Any] | OAuth2]:
-    """A service that needs a connection, and of what kind. Raises `NotFound`."""
+    """A service that takes a form, and the kind of credential. Raises `NotFound`."""
     connector = registry.services.get(slug)
     if connector is None:
         raise NotFound(

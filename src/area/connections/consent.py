@@ -1,6 +1,8 @@
-"""The way to a vendor's page of consent and back: a `state` that is signed, bound to who set out, and good once, for ten minutes.
+"""The OAuth2 round trip through a vendor's consent page. `state` is signed, bound to the browser session, and valid
+once for ten minutes.
 
-A vendor sends everybody back to one address, so the state says what they set out for. `set_out` and `come_back` are transactions of the caller's own: what came back is used up whatever follows.
+Vendors redirect everyone to one URL, so the state says what the trip is for. `set_out` and `come_back` need their own
+transactions: a state is used up even if the request fails later.
 """
 
 from collections.abc import Sequence
@@ -24,13 +26,13 @@ from area.kit.text import dump_json
 Purpose = Literal["connect", "log_in"]
 
 GOOD_FOR = timedelta(minutes=10)
-MOST_UNDER_WAY = 100  # of people who are not signed in, from one address
+MOST_UNDER_WAY = 100  # of anonymous users, per address
 LOST = Gone("This was used already, took longer than ten minutes, or began in another browser. Begin again.").message
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What somebody set out for, and with which service."""
+    """The purpose of a round trip, and its service."""
 
     purpose: Purpose
     slug: str
@@ -39,14 +41,14 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What was kept for somebody who is back from the page of consent."""
+    """The stored data of a completed round trip."""
 
     user_id: int | None
     verifier: SecretStr
     scopes: tuple[str, ...]
     next: str
     invitation: SecretStr | None = field(default=None, repr=False)
-    connection: str = ""  # the name of the one that is to be made
+    connection: str = ""  # the name of the new connection
 
 
 async def set_out(
@@ -66,9 +68,9 @@ async def set_out(
     address: str | None = None,
     connection: str = "",
 ) -> str:
-    """Set out; returns the address of the page of consent. Only who has `bound_to` can come back.
+    """Start a round trip. Returns the URL of the consent page. Only the holder of `bound_to` can complete it.
 
-    `address` is that of somebody unknown: raises `TooMany` when many have set out from there and are not back.
+    `address` is set for anonymous users; raises `TooMany` if that address has too many pending trips.
     """
     nonce, verifier = new_token(), oauth2.verifier()
     kept: dict[str, Any] = {
@@ -107,9 +109,9 @@ async def set_out(
 
 
 def way(keyring: Keyring, state: str, redirect_uri: str) -> Way:
-    """What a state says that came to this address.
+    """The purpose of the state in a callback.
 
-    Raises `Invalid` for one that was not made for it, `Gone` for one that is too old.
+    Raises `Invalid` if it wasn't made for this URL, `Gone` if it has expired.
     """
     try:
         purpose, slug, nonce = keyring.unsign(state, _sent_to(redirect_uri)).split()
@@ -121,7 +123,7 @@ def way(keyring: Keyring, state: str, redirect_uri: str) -> Way:
 
 
 async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to: str) -> Came:
-    """What was kept, once. Raises `Gone` for a way that is no longer good, or somebody else's."""
+    """The stored data of a round trip; works once. Raises `Gone` if it has expired or belongs to another browser."""
     number = hash_token(way.nonce)
     mine = (
         Consent.state_hash == number,
@@ -148,5 +150,5 @@ async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to:
 
 
 def _sent_to(redirect_uri: str) -> str:
-    """What a state is signed for: a state that was made for one vendor is none for another (RFC 9700 §4.4)."""
+    """The signing context of a state. A state for one vendor is invalid for another (RFC 9700 §4.4)."""
     return f"consent {redirect_uri}"

@@ -1,4 +1,4 @@
-"""The form that connects a service: its fields, and what was typed in, checked without ever repeating a secret."""
+"""Connection forms: their fields, and validation that never repeats a secret."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -18,8 +18,8 @@ SHORTEST_SECRET = 4  # characters
 
 
 class FieldView(BaseModel):
-    """One field of a service's connection form. `labels` are how its choices are read; `when` says for which values of another field
-    it is.
+    """One field of a service's connection form. `labels` are the texts of its choices; `when` limits it to values of
+    another field.
     """
 
     name: str
@@ -35,7 +35,7 @@ class FieldView(BaseModel):
 
 
 def form(connector: Connector) -> list[FieldView]:
-    """The fields that connect a service; none when it takes no form."""
+    """The fields that connect a service. Empty if it takes no form."""
     if not isinstance(connector.auth, Credentials):
         return []
     return [
@@ -56,7 +56,7 @@ def form(connector: Connector) -> list[FieldView]:
 
 
 def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, Any]) -> BaseModel:
-    """The credential as the connector's model. Raises `Invalid` field by field, without what was typed in."""
+    """The credential as the connector's model. Raises `Invalid` by field, without the input."""
     model: type[BaseModel] = auth.model
     declared = by_name(model)
     errors: list[FieldError] = [
@@ -88,7 +88,7 @@ def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, 
 
 
 def secrets_in(value: Any) -> Iterator[str]:
-    """Every secret inside a credential."""
+    """Every secret in a credential."""
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
     elif isinstance(value, BaseModel):
@@ -103,7 +103,7 @@ def secrets_in(value: Any) -> Iterator[str]:
 
 
 def without(secrets: Iterable[str], message: str) -> str:
-    """The message with the secrets in it made dots; what is too short to be one is left, or no word would stay whole."""
+    """The message with secrets masked. Very short secrets are left, since masking them would garble any text."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SHORTEST_SECRET:
             message = message.replace(secret, MASK)

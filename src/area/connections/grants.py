@@ -1,7 +1,7 @@
-"""What users granted AREA at vendors with OAuth2: asked for, exchanged for tokens, kept encrypted, revoked.
+"""OAuth2 grants: request, exchange for tokens, store encrypted, revoke.
 
-The tokens stand where the seed has them (`user_services`), each encrypted and bound to user, service and column; who agreed, to
-what and until when stands in `connection_states`. `engine/access.py` refreshes them.
+Tokens are in `user_services`, each encrypted and bound to its user, service and column; account, scopes and expiry are
+in `connection_states`. `engine/access.py` refreshes them.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from area.sdk.context import alone
 from area.sdk.http import Fixed
 from area.settings import Settings
 
-LONGEST_EARLY = 600  # seconds before its end that a token is refreshed, at most
+LONGEST_EARLY = 600  # maximum seconds before expiry that a token is refreshed
 REVOKE_WITHIN = 10  # seconds
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A connection's tokens. `since` changes with each of them; `status` is `works` or `expired`."""
+    """A connection's tokens. `since` changes whenever they do; `status` is `works` or `expired`."""
 
     access: SecretStr
     refresh: SecretStr | None
@@ -57,24 +57,24 @@ class Kept:
 
     @property
     def over(self) -> bool:
-        """Whether the access token has ended."""
+        """Whether the access token has expired."""
         return self.expires_at is not None and self.expires_at <= now()
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Fresh tokens, whose they are, and the scopes that were granted."""
+    """New tokens, their account at the vendor, and the granted scopes."""
 
     grant: Grant
     account: Account
     scopes: tuple[str, ...]
 
 
-# Ask
+# Request
 
 
 def connectable(registry: Registry, slug: str) -> tuple[Connector, OAuth2]:
-    """A service that is connected at its vendor. Raises `NotFound`, and `Conflict` for one that takes a form."""
+    """A service that connects by OAuth2. Raises `NotFound`, or `Conflict` if it takes a form."""
     connector, auth = connections.connectable(registry, slug)
     if not isinstance(auth, OAuth2):
         raise Conflict("%(name)s is connected with a form, not at its vendor.", name=connector.name)
@@ -90,9 +90,10 @@ async def wanted_scopes(
     *,
     name: str = "",
 ) -> tuple[str, ...]:
-    """What to ask for: what every connection has, this one was granted before, and what its AREAs and `components` need.
+    """The scopes to request: those that every connection has, those already granted, and those that its AREAs and
+    `components` need.
 
-    Raises `Invalid` for a component that is not the service's.
+    Raises `Invalid` for a component of another service.
     """
     connector, auth = connectable(registry, slug)
     own = {one.key: one.scopes + (one.hint.scopes if one.hint else ()) for one in connector.actions.values()}
@@ -142,7 +143,7 @@ async def authorize(
     components: Sequence[str] = (),
     name: str = "",
 ) -> str:
-    """The address of the vendor's page of consent, from where the user comes back to `redirect_uri`."""
+    """The URL of the vendor's consent page, which redirects the user to `redirect_uri`."""
     name = vault.name_of(name)
     connector, auth = connectable(registry, slug)
     return await consent.set_out(
@@ -174,7 +175,7 @@ async def own_address(
     components: Sequence[str] = (),
     name: str = "",
 ) -> str:
-    """As `authorize`, for a client that receives the code itself, and has the verifier of this `challenge`."""
+    """Like `authorize`, for a client that receives the code itself and holds the verifier for `challenge`."""
     connector, auth = connectable(registry, slug)
     scopes = await wanted_scopes(session, registry, user_id, slug, components, name=name)
     return oauth2.authorization_address(
@@ -202,7 +203,9 @@ async def exchange(
     verifier: str,
     asked: Sequence[str],
 ) -> Linked:
-    """Tokens for a code, and whose they are. Raises `Invalid`. To be called outside of a transaction: vendors take their time."""
+    """Exchange a code for tokens, with their account. Raises `Invalid`. Call it outside of a transaction, since vendors
+    are slow.
+    """
     try:
         grant = await oauth2.exchange(
             client, auth.server, keys, code=code, redirect_uri=redirect_uri, verifier=verifier
@@ -223,7 +226,7 @@ async def exchange(
 
 
 async def who(client: Client, guard: Guard, connector: Connector, auth: OAuth2, access: Access) -> Account:
-    """Whose access this is, as the vendor says. Raises `Invalid`."""
+    """The account that the tokens belong to, according to the vendor. Raises `Invalid`."""
     http = connector.http(client, Fixed(access))
     context = alone(http, guard, None, Permanent(connections.NO_PLATFORM))
     try:
@@ -257,11 +260,11 @@ def _broke(connector: Connector, error: Exception) -> NoReturn:
     ) from None
 
 
-# Keep
+# Store
 
 
 def refresh_moment(grant: Grant, moment: datetime) -> tuple[datetime | None, datetime | None]:
-    """When the token ends, and from when on it is refreshed: early, and not all at the same instant."""
+    """When the token expires, and when to start refreshing it: early, with jitter."""
     if grant.lifetime is None:
         return None, None
     early = min(grant.lifetime * random.uniform(0.1, 0.25), random.uniform(LONGEST_EARLY / 2, LONGEST_EARLY))  # noqa: S311 - jitter
@@ -278,7 +281,7 @@ async def keep(
     *,
     name: str = "",
 ) -> connections.ConnectionView:
-    """Keep the tokens; what was kept before under this name is replaced. What waited for the connection goes on."""
+    """Store the tokens. They replace earlier ones under this name, and waiting executions resume."""
     connector, _ = connectable(registry, slug)
     row = await session.scalar(select(Service).where(Service.name == connector.name))
     if row is None or not row.is_active:
@@ -313,7 +316,7 @@ async def keep(
 
 
 async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, ref: Ref) -> Kept | None:
-    """The tokens of a connection; None when there are none, or none that can be read."""
+    """The tokens of a connection. None if there are none, or they can't be decrypted."""
     row = (
         await session.execute(
             select(
@@ -361,7 +364,7 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
 
 
 async def shares_client(session: AsyncSession, registry: Registry, connector: Connector, ref: Ref) -> bool:
-    """Whether the user has another connection by the same client, to this service or another."""
+    """Whether the user has another connection with the same client, to this service or another."""
     client = registrations.client_of(connector)
     services = [one.name for one in registry.services.values() if registrations.client_of(one) == client]
     connected = select(CONNECTIONS.user_id).join(Service, Service.id == CONNECTIONS.service_id)
@@ -378,12 +381,12 @@ async def shares_client(session: AsyncSession, registry: Registry, connector: Co
 
 
 async def revoke(client: Client, connector: Connector, auth: OAuth2, keys: Keys | None, tokens: Kept | Grant) -> bool:
-    """Make the tokens worthless at the vendor, if it takes that; whether it did. Never raises."""
+    """Revoke the tokens at the vendor, if it supports that. Returns whether it worked. Never raises."""
     if keys is None or auth.revoke_url is None:
         return False
     try:
         async with asyncio.timeout(REVOKE_WITHIN):
-            if auth.quirks.revoke_auth == "token":  # which must be a good one, and takes the refresh token with it
+            if auth.quirks.revoke_auth == "token":  # must be a valid token; revoking it also revokes the refresh token
                 if tokens.refresh and isinstance(tokens, Kept) and tokens.over:
                     tokens = await oauth2.refresh(client, auth.server, keys, tokens.refresh)
             elif tokens.refresh:

@@ -1,7 +1,7 @@
-"""Tokens that vendors say they will sign with, before anything is set here: for administrators to read and choose from.
+"""Verification tokens that vendors announce before a signing secret is set here, for an administrator to choose from.
 
-Anybody can send one, so none replaces another: those of each sender and of all are bounded in number, and an administrator clears
-them. Nothing is ever checked with them; what counts is `AREA_<SERVICE>_SIGNING_SECRET`.
+Anyone can send one, so tokens never replace each other: their number is bounded per sender and in total, and an
+administrator clears them. They are never used for verification; that is `AREA_<SERVICE>_SIGNING_SECRET`.
 """
 
 from contextlib import suppress
@@ -25,11 +25,11 @@ from area.sdk import Service
 from area.settings import Settings
 
 LONGEST = 255  # characters of a token
-MOST, MOST_OF_ONE = 9, 3  # tokens kept of a service, and of these from one address
+MOST, MOST_OF_ONE = 9, 3  # tokens stored per service, and of these per address
 
 
 class SentToken(BaseModel):
-    """What somebody at an address sent; `at` and `address` are None for what an older version kept."""
+    """A token and its sender's address. `at` and `address` are None for tokens stored by older versions."""
 
     token: str
     at: datetime | None = None
@@ -37,7 +37,7 @@ class SentToken(BaseModel):
 
 
 async def keep(session: AsyncSession, keyring: Keyring, slug: str, token: str, address: str) -> bool:
-    """Keep a token. False when it is one too many; the same one again changes nothing."""
+    """Store a token. Returns False if there are too many. Storing the same one twice changes nothing."""
     key = _key(slug)
     await session.execute(insert(Meta).values(key=key, value="").on_conflict_do_nothing())
     row = await session.scalar(select(Meta).where(Meta.key == key).with_for_update())
@@ -58,7 +58,7 @@ async def keep(session: AsyncSession, keyring: Keyring, slug: str, token: str, a
 async def clear(
     session: AsyncSession, registry: Registry, slug: str, admin_id: int, address: str | None = None
 ) -> None:
-    """Forget a service's tokens, so that it may send another. Raises `NotFound` for a service that sends none."""
+    """Delete a service's tokens, so that it can send another. Raises `NotFound` for a service that sends none."""
     _sender(registry, slug)
     if await session.scalar(delete(Meta).where(Meta.key == _key(slug)).returning(Meta.key)) is not None:
         await audit.record(session, admin_id, "registration.tokens_cleared", slug, None, address)
@@ -67,7 +67,7 @@ async def clear(
 async def of_service(
     session: AsyncSession, keyring: Keyring, registry: Registry, settings: Settings, slug: str
 ) -> list[SentToken]:
-    """What was sent for a service, oldest first, as long as nothing is set here. Raises `NotFound` for one that sends none."""
+    """A service's tokens, oldest first, while no secret is set. Raises `NotFound` for a service that sends none."""
     keys = registrations.keys_of(_sender(registry, slug), settings)
     if keys is None or keys.signing is not None:
         return []
@@ -78,7 +78,7 @@ async def of_service(
 async def sent(
     session: AsyncSession, keyring: Keyring, registry: Registry, settings: Settings
 ) -> dict[str, list[SentToken]]:
-    """`of_service` of all services that were sent any."""
+    """`of_service` for all services with tokens."""
     senders = [slug for slug, one in registry.services.items() if one.inbound and one.inbound.token]
     found = {slug: await of_service(session, keyring, registry, settings, slug) for slug in senders}
     return {slug: tokens for slug, tokens in found.items() if tokens}
@@ -96,7 +96,7 @@ def _key(slug: str) -> str:
 
 
 def _read(keyring: Keyring, slug: str, value: str) -> list[SentToken]:
-    with suppress(Undecryptable):  # it was sent before the keys were changed, and can be sent again
+    with suppress(Undecryptable):  # sent before a key change; the vendor can send it again
         text = keyring.decrypt(value, contexts.meta(_key(slug))) if value else ""
         if text.startswith("["):
             return [SentToken.model_validate(one) for one in orjson.loads(text)]

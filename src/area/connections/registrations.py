@@ -1,4 +1,4 @@
-"""AREA's registrations at vendors: client ids and secrets, redirect and webhook addresses, and what they make available."""
+"""AREA's registrations at vendors: client ids, secrets, redirect and webhook URLs."""
 
 from pydantic import BaseModel
 
@@ -10,11 +10,11 @@ from area.sdk import Service as Connector
 from area.sdk.verify import token_of
 from area.settings import OIDC, Settings
 
-OIDC_ROW = "OpenID Connect"  # what the issuer is called in `services`, whatever its button says
+OIDC_ROW = "OpenID Connect"  # the issuer's name in `services`, whatever its button's label
 
 
 class Served(BaseModel):
-    """A service that a registration is for. `webhook_url` is where it may tell at once that there is news."""
+    """A service that a registration is for. `webhook_url` is where it can announce changes."""
 
     service: str
     name: str
@@ -24,7 +24,9 @@ class Served(BaseModel):
 
 
 class ClientView(BaseModel):
-    """What an administrator does so that a vendor's `services` can be used: register AREA there, paste the address, set the variables."""
+    """What an administrator needs to register AREA at a vendor: the URLs to paste there, the variables to set and the
+    `services` this enables.
+    """
 
     client: str
     name: str
@@ -36,7 +38,7 @@ class ClientView(BaseModel):
 
 
 def clients(registry: Registry, settings: Settings) -> list[ClientView]:
-    """Every vendor that this server has to be registered at, by name, and the issuer."""
+    """Every vendor where this server must be registered, by name, then the issuer."""
     sharing: dict[str, list[Connector]] = {}
     for one in sorted(registry.services.values(), key=lambda one: one.name.lower()):
         if isinstance(one.auth, OAuth2) or login_of(one):
@@ -80,7 +82,7 @@ def _secrets(services: list[Connector]) -> tuple[str, ...]:
 
 
 def _webhook_url(connector: Connector, settings: Settings) -> str | None:
-    """Where a vendor is to be told to call by hand; None where AREA tells it by itself, or can't say it yet."""
+    """The webhook URL to paste at the vendor. None if AREA registers it itself, or can't know it yet."""
     inbound, keys = connector.inbound, keys_of(connector, settings)
     if inbound is None or not (inbound.accounts or inbound.topic) or (inbound.verify.in_address and keys is None):
         return None
@@ -89,22 +91,22 @@ def _webhook_url(connector: Connector, settings: Settings) -> str | None:
 
 
 def available(connector: Connector, settings: Settings) -> bool:
-    """Whether it can be connected here: what is agreed to at the service's own site needs a client id of this server."""
+    """Whether the service can be connected here: OAuth2 needs a client id of this server."""
     return not isinstance(connector.auth, OAuth2) or keys_of(connector, settings) is not None
 
 
 def client_of(connector: Connector) -> str:
-    """What a service's client id is called in the settings."""
+    """The name of a service's client id in the settings."""
     return (isinstance(connector.auth, OAuth2) and connector.auth.client) or connector.slug
 
 
 def keys_of(connector: Connector, settings: Settings) -> Keys | None:
-    """What the vendor knows this installation by; None when it was not set."""
+    """Our client id and secret for the service. None if they aren't set."""
     return settings.client(client_of(connector))
 
 
 def required_keys(connector: Connector, settings: Settings) -> Keys:
-    """What the vendor knows this installation by. Raises `Conflict` when it was not set."""
+    """Our client id and secret for the service. Raises `Conflict` if they aren't set."""
     keys = keys_of(connector, settings)
     if keys is None:
         raise Conflict(
@@ -115,20 +117,20 @@ def required_keys(connector: Connector, settings: Settings) -> Keys:
 
 
 def redirect_uri(settings: Settings, client: str) -> str:
-    """The address that a vendor sends people back to, whatever they set out for, to be pasted as it is into the vendor's form.
+    """The redirect URI for every purpose, to paste into the vendor's form.
 
-    There is one for each registration: some vendors take no more than one.
+    There is one per registration, since some vendors accept only one.
     """
     return f"{settings.base_url}/api/auth/{client}/callback"
 
 
 def login_of(connector: Connector) -> OAuth2 | None:
-    """How people log in with a service, if they can."""
+    """How users log in with a service, if they can."""
     declared = connector.login or connector.auth
     return declared if isinstance(declared, OAuth2) and declared.login_scopes is not None else None
 
 
 def vendor_of(connector: Connector) -> str:
-    """Whom people log in with, and where AREA is registered for it."""
+    """The vendor's name, for log-in and registration."""
     declared = login_of(connector) or connector.auth
     return (isinstance(declared, OAuth2) and declared.vendor) or connector.name

@@ -1,4 +1,4 @@
-"""Where a user's connections are kept: the default one of each service in `user_services`, the others, which have names, beside it."""
+"""Storage of a user's connections: each service's default one in `user_services`, named ones in their own table."""
 
 from typing import Any, NamedTuple
 
@@ -16,11 +16,11 @@ from area.kit.problems import Invalid, NotFound, TooMany
 from area.sdk import Service as Connector
 from area.sdk.credentials import CONTROL
 
-MOST_NAMED = 100  # of one user to one service
+MOST_NAMED = 100  # per user and service
 
 
 class Ref(NamedTuple):
-    """One of a user's connections: `number` is its row in `named_connections`, 0 for the default one of the service."""
+    """One of a user's connections. `number` is its id in `named_connections`, 0 for the default one."""
 
     user_id: int
     slug: str
@@ -37,12 +37,12 @@ class Ref(NamedTuple):
         return cls(int(user_id), slug, *map(int, number))
 
     def context(self, column: str) -> str:
-        """What an encrypted column of it is bound to."""
+        """The encryption context of one of its columns."""
         return contexts.connection(self.user_id, self.slug, self.number, column)
 
 
 def name_of(text: str) -> str:
-    """A connection's name as it is kept; nothing stands for the default one. Raises `Invalid`."""
+    """A connection's name, normalised; empty for the default one. Raises `Invalid`."""
     name = " ".join(text.split())
     if len(name) > 100:
         raise Invalid.field("name", "Enter a name of at most 100 characters.")
@@ -60,7 +60,7 @@ async def service(session: AsyncSession, connector: Connector) -> Service:
 
 
 async def find(session: AsyncSession, connector: Connector, user_id: int, name: str) -> int | None:
-    """The number of the user's connection of this name, also of one that was disconnected; None when there is none."""
+    """The id of the user's connection with this name, even if disconnected. None if there is none."""
     name = name_of(name)
     if not name:
         return 0
@@ -72,7 +72,7 @@ async def find(session: AsyncSession, connector: Connector, user_id: int, name: 
 
 
 async def number(session: AsyncSession, connector: Connector, user_id: int, name: str) -> int:
-    """As `find`. Raises `NotFound`."""
+    """Like `find`. Raises `NotFound`."""
     found = await find(session, connector, user_id, name)
     if found is None:
         raise NotFound("You have no connection '%(name)s' to %(service)s.", name=name, service=connector.name)
@@ -90,7 +90,7 @@ async def names(session: AsyncSession, numbers: set[int]) -> dict[int, str]:
 
 
 async def reserve(session: AsyncSession, user_id: int, service_id: int, name: str) -> int:
-    """The number of the connection of this name, which is made if there is none. Raises `TooMany`."""
+    """The id of the connection with this name, created if needed. Raises `TooMany`."""
     name = name_of(name)
     if not name:
         return 0
@@ -108,20 +108,20 @@ async def reserve(session: AsyncSession, user_id: int, service_id: int, name: st
 
 
 async def rename(session: AsyncSession, number: int, name: str) -> bool:
-    """Give the connection another name; whether that one was free."""
+    """Rename the connection. Returns whether the name was free."""
     try:
         async with session.begin_nested():
             await session.execute(update(NamedConnection).where(NamedConnection.id == number).values(name=name))
     except IntegrityError:
         return False
     using = select(AreaConnection.area_id).where(AreaConnection.connection_id == number)
-    # what processes keep of how an AREA looks is good as long as its row is the same
+    # cached views of AREAs are valid as long as this row is unchanged
     await session.execute(update(Area).where(Area.id.in_(using)).values(updated_at=func.clock_timestamp()))
     return True
 
 
 async def put(session: AsyncSession, ref: Ref, service_id: int, tokens: dict[str, Any]) -> None:
-    """Keep tokens, which are encrypted, in place of those that were there."""
+    """Replace the connection's tokens, which are encrypted."""
     tokens = {"updated_at": func.clock_timestamp(), **tokens}
     if ref.number:
         await session.execute(update(NamedConnection).where(NamedConnection.id == ref.number).values(**tokens))
@@ -131,7 +131,7 @@ async def put(session: AsyncSession, ref: Ref, service_id: int, tokens: dict[str
 
 
 async def there(session: AsyncSession, ref: Ref, service_id: int) -> bool:
-    """Whether the connection exists and was not disconnected."""
+    """Whether the connection exists and isn't disconnected."""
     mine = (
         CONNECTIONS.user_id == ref.user_id,
         CONNECTIONS.service_id == service_id,
@@ -145,14 +145,14 @@ async def there(session: AsyncSession, ref: Ref, service_id: int) -> bool:
 
 
 async def mark(session: AsyncSession, ref: Ref, service_id: int, state: dict[str, Any]) -> None:
-    """Note how the connection fares."""
+    """Set the connection's state."""
     where = {"user_id": ref.user_id, "service_id": service_id, "connection_id": ref.number}
     statement = insert(ConnectionState).values(**where, **state)
     await session.execute(statement.on_conflict_do_update(index_elements=list(where), set_=state))
 
 
 async def forget(session: AsyncSession, ref: Ref, service_id: int) -> bool:
-    """Forget the connection's tokens and state; whether there were any. Its name stays while AREAs have chosen it."""
+    """Delete the connection's tokens and state. Returns whether there were any. Its name stays while AREAs use it."""
     if not ref.number:
         mine = (UserService.user_id == ref.user_id, UserService.service_id == service_id)
         found = await session.scalar(delete(UserService).where(*mine).returning(UserService.service_id)) is not None
