@@ -1,4 +1,4 @@
-"""The composition root: what a web process and a worker process are made of, and how they start and stop."""
+"""Composition root: the parts of a web process and a worker process, and how they start and stop."""
 
 import asyncio
 import contextlib
@@ -33,9 +33,9 @@ from area.web.parts.logos import icon
 
 log = structlog.get_logger()
 
-DRAIN = 8.0  # seconds that requests get to finish
-PATIENCE = 30.0  # seconds that a start waits for a database that is away
-SYNC_AGAIN = 5.0  # seconds between tries to sync the catalog of a database that can't be written
+DRAIN = 8.0  # seconds for requests to finish
+PATIENCE = 30.0  # seconds to wait for an unreachable database at the start
+SYNC_AGAIN = 5.0  # seconds between attempts to sync the catalog of a read-only database
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,7 +45,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The database's address: the one that is set, else the embedded server, used until the end of the block."""
+    """The database URL: the configured one, or else the embedded server, in use until the end of the block."""
     if settings.database_url:
         yield settings.database_url
         return
@@ -56,9 +56,9 @@ def database(settings: Settings) -> Iterator[str]:
 
 
 async def prepare(settings: Settings, dsn: str) -> State:
-    """Bring the schema and the catalog up to date, and open what the process needs; wait a while for the database.
+    """Upgrade schema and catalog, and open the process's resources. Waits a while for the database.
 
-    While the database can be read and not written, as on a full disk, the catalog is brought up to date later: what only reads works.
+    If the database is read-only, as on a full disk, the catalog is updated later; reads keep working.
     """
     end = time.monotonic() + PATIENCE
     while True:
@@ -77,7 +77,7 @@ async def prepare(settings: Settings, dsn: str) -> State:
 
 async def _opened(settings: Settings, dsn: str) -> State:
     if await schema.current(dsn) != schema.head():
-        # in a process of its own, whose memory is given back
+        # in a child process, to free its memory afterwards
         environment = {**os.environ, "AREA_DATABASE_URL": dsn}
         command = [sys.executable, "-m", "area.cli", "db", "upgrade"]
         migration = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.DEVNULL)
@@ -87,7 +87,7 @@ async def _opened(settings: Settings, dsn: str) -> State:
 
 
 async def _sync_now_or_later(state: State) -> None:
-    """Sync the catalog; later, where that can wait."""
+    """Update the catalog; later, if it can wait."""
     try:
         await _sync(state)
     except BaseException as error:
@@ -120,7 +120,7 @@ async def _sync_later(state: State) -> None:
 
 
 async def _is_sealed(state: State) -> bool:
-    """Whether nothing that an older version left in clear could be shown."""
+    """Whether everything that an older version left in clear is encrypted."""
     try:
         async with state.database.statements() as session:
             return await sealing.is_done(session)
@@ -131,7 +131,7 @@ async def _is_sealed(state: State) -> bool:
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `main` on uvloop until it returns; it is told to stop by SIGTERM or SIGINT."""
+    """Run `main` on uvloop until it returns. SIGTERM and SIGINT set its stop event."""
 
     async def with_signals() -> None:
         stop = asyncio.Event()
@@ -214,7 +214,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
 
 
 async def tell_setup_code(state: State) -> None:
-    """Log the set-up code, where the first account is still to be made and needs it."""
+    """Log the set-up code if the first account needs it."""
     code = setup.code(state.settings)
     if code is None:
         return
@@ -224,14 +224,14 @@ async def tell_setup_code(state: State) -> None:
 
 
 def recommend(settings: Settings) -> None:
-    """Log what would be better set otherwise."""
+    """Log recommended settings."""
     if settings.could_confirm:
         advice = "Set AREA_REGISTRATION=confirm: registering then doesn't tell which addresses have an account."
         log.info("web.registration_open", advice=advice)
 
 
 def make_site(state: State, cache: Cache) -> tuple[App, Callable[[], Awaitable[None]]]:
-    """The API and the pages, and what ends the API's streams."""
+    """The API and the pages, and a function that ends the API's streams."""
     from starlette.requests import HTTPConnection
 
     from area.accounts.places import network
@@ -243,14 +243,16 @@ def make_site(state: State, cache: Cache) -> tuple[App, Callable[[], Awaitable[N
 
     async def site(scope: Scope, receive: Receive, send: Send) -> None:
         visitor = network(client_address(HTTPConnection(scope), state))
-        with working_for(f"address {visitor}"):  # until it is known who it is
+        with working_for(f"address {visitor}"):  # until the user is known
             await (api if scope["path"].startswith("/api/") else web)(scope, receive, send)
 
     return site, api.state.hub.close
 
 
 class Root:
-    """The ASGI application: webhooks straight to their handler, what machines ask for, and the API for all else."""
+    """The ASGI application: webhooks go straight to their handler, machine endpoints are served here, and the rest goes
+    to the API.
+    """
 
     def __init__(self, state: State, hooks: App, site: App) -> None:
         self._state = state
@@ -296,13 +298,13 @@ class Root:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _healthz(self, _scope: Scope) -> tuple[int, bytes, bytes]:
-        """The process is alive, and what it waits for."""
+        """The process is alive; also reports what it waits for."""
         if self._state.syncing is not None:
             return 200, b"text/plain", b"ok, but the database can't be written; the log says why at catalog.waiting\n"
         return 200, b"text/plain", b"ok\n"
 
     async def _readyz(self, _scope: Scope) -> tuple[int, bytes, bytes]:
-        """It can take work: the database answers and is up to date."""
+        """Ready for work: the database responds and its schema is current."""
         try:
             async with asyncio.timeout(3):
                 current = await schema.current(self._state.database.dsn)

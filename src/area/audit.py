@@ -1,4 +1,4 @@
-"""Who did what: the log of log-ins and of what people and administrators changed."""
+"""The audit log: log-ins, and changes by users and administrators."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from area.db.models import AuditEntry, User
 
 
 class AuditView(BaseModel):
-    """Who did what."""
+    """One entry."""
 
     id: int
     at: datetime
@@ -32,7 +32,9 @@ async def record(
     detail: Mapping[str, Any] | None = None,
     address: str | None = None,
 ) -> None:
-    """Write down who (None: nobody known, or the command line) did `action` to `subject`; `detail` holds no secrets."""
+    """Record that a user (None: unknown, or the command line) did `action` to `subject`. `detail` must not contain
+    secrets.
+    """
     await session.execute(
         insert(AuditEntry).values(
             user_id=user_id,
@@ -52,7 +54,7 @@ async def entries(
     user_id: int | None = None,
     action: str | None = None,
 ) -> list[AuditView]:
-    """What was written down, newest first, with an id below `before`; `action` may be its beginning, such as `login.`."""
+    """Entries with an id below `before`, newest first. `action` may be a prefix, such as `login.`."""
     statement = select(AuditEntry, User.username).outerjoin(User, User.id == AuditEntry.user_id)
     if before is not None:
         statement = statement.where(AuditEntry.id < before)

@@ -1,4 +1,4 @@
-"""Finds the connectors: the folders of `area.connectors`, then third-party packages by the entry point `area.connectors`."""
+"""Loads connectors: the folders of `area.connectors`, then packages with the entry point `area.connectors`."""
 
 import importlib
 import pkgutil
@@ -15,12 +15,12 @@ from area.settings import settings
 
 
 class Malformed(Exception):
-    """A connector can't be used as it is written; the message says which and why. It stops the start."""
+    """A connector is unusable; the message says which and why. Prevents the start."""
 
 
-@dataclass(eq=False)  # there is one; what is made of it is kept by it
+@dataclass(eq=False)  # compared by identity, so caches can be keyed by it
 class Registry:
-    """Every service, by its slug, and by its name, which is what the database knows it by."""
+    """Every service, by slug, and by the name the database uses."""
 
     services: dict[str, Service] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Registry:
         self.by_name = {service.name: service for service in self.services.values()}
 
     def add(self, service: Service, folder: Path | None = None) -> None:
-        """Take a service in. Raises `Malformed`."""
+        """Add a service. Raises `Malformed`."""
         if service.slug in self.services:
             raise Malformed(f"Two connectors call themselves {service.slug!r}.")
         if service.name in self.by_name:
@@ -43,7 +43,7 @@ class Registry:
             self.folders[service.slug] = folder
 
     def slug_of(self, name: str) -> str:
-        """The slug of the service with this name; made of the name when the code no longer has it."""
+        """The slug of the service with this name; derived from the name if it is no longer installed."""
         service = self.by_name.get(name)
         return service.slug if service else re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
@@ -61,7 +61,7 @@ class Registry:
 
 
 def _examine(component: Action | Reaction) -> None:
-    """Raises `Malformed` when the component can't be used as it is declared."""
+    """Raise `Malformed` if the component's declaration is unusable."""
     reserved = {"only_if"} if isinstance(component, Action) else {"delay"}
     try:
         parameters, returns = fields(component.params), fields(component.returns)
@@ -83,12 +83,12 @@ def _examine(component: Action | Reaction) -> None:
         )
     secret = [one.name for one in parameters if one.secret]
     if secret and (component.kind != "webhook" or component.on_subscribe):
-        # a source is shared and kept as it is; a connection is the place for secrets
+        # sources are shared and stored in clear; secrets belong in a connection
         raise Malformed(f"{component.key}: {secret[0]} is a secret; make it part of the connection (`auth`).")
 
 
 def load() -> Registry:
-    """Import every connector. Raises `Malformed` when one can't be used."""
+    """Import every connector. Raises `Malformed` if one is unusable."""
     registry = Registry()
     for module in pkgutil.iter_modules(connectors.__path__):
         _load(registry, f"{connectors.__name__}.{module.name}", module.name)
@@ -112,7 +112,7 @@ def _load(registry: Registry, name: str, folder_name: str | None) -> None:
 
 @cache
 def registry() -> Registry:
-    """The process's connectors, loaded once; at servers of one's own where the settings name them. Raises `Malformed`."""
+    """The process's connectors, loaded once, with the servers that the settings name. Raises `Malformed`."""
     loaded = load()
     for slug, server in settings().servers.items():
         if slug not in loaded.services:

@@ -1,4 +1,4 @@
-"""Accounts: sign up, profile, and what administrators do with accounts."""
+"""Accounts: registration, profile, and administration."""
 
 import itertools
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ __all__ = [
 
 
 async def anybody(session: AsyncSession) -> bool:
-    """Whether there is an account at all."""
+    """Whether any account exists."""
     return await session.scalar(select(User.id).limit(1)) is not None
 
 
@@ -55,19 +55,22 @@ async def register(
     language: str = "en",
     address: str = "",
 ) -> UserView | None:
-    """Make an account; the very first one is the admin, whatever the registration mode, and may need the set-up code.
+    """Create an account. The first one is the administrator, whatever the registration mode, and may need the set-up
+    code.
 
-    Returns None where the address is confirmed first: a mail goes to it, in `language`, and `finish_registration` follows.
+    Returns None if the address must be confirmed first: a link is mailed to it, in `language`, and
+    `finish_registration` follows.
 
-    Raises `Invalid` for what breaks the rules and for a wrong set-up code, `Conflict` for a taken username or, where the account is made
-    at once, e-mail address, `Forbidden` when registration is closed or the invitation is missing or no longer good, and `TooMany`.
+    Raises `Invalid` for invalid fields or a wrong set-up code; `Conflict` for a taken username or, if the account is
+    created immediately, e-mail address; `Forbidden` if registration is closed or the invitation is missing or invalid;
+    and `TooMany`.
     """
     values = rules.checked({"email": email, "username": username, "password": password}, own=(email, username))
     hashed = await rules.hash_password(
         values["password"]
-    )  # before the session has a connection, which it would hold meanwhile
+    )  # before the session takes a connection, which it would hold meanwhile
     await lock(session, Lock.ACCOUNTS, "")
-    first = not await anybody(session)  # under the lock: of two that come first at the same time, one is
+    first = not await anybody(session)  # under the lock: of two simultaneous first accounts, only one is the first
     if first:
         setup.check(settings, setup_code)
     elif not await invitations.let_in(session, settings, invitation):
@@ -89,9 +92,10 @@ async def register(
 async def finish_registration(
     session: AsyncSession, settings: Settings, token: str, username: str | None, address: str
 ) -> UserView:
-    """Make the account of a registration whose link was followed; `username` takes the place of the one that was chosen first.
+    """Create the account of a registration whose link was followed. `username` replaces the one chosen first.
 
-    Raises `Gone`, `Invalid`, `Forbidden` when registration was closed since, and `Conflict` for an e-mail address or username that was taken.
+    Raises `Gone`, `Invalid`, `Forbidden` if registration has been closed since, and `Conflict` if the e-mail address or
+    username has been taken.
     """
     await lock(session, Lock.ACCOUNTS)
     await invitations.let_in(session, settings, None)
@@ -108,7 +112,7 @@ async def finish_registration(
 async def create(
     session: AsyncSession, *, email: str, username: str, password: str, is_admin: bool = False
 ) -> UserView:
-    """Make an account whatever the registration mode, for administrators. Raises as `register` does."""
+    """Create an account as an administrator, whatever the registration mode. Raises as `register` does."""
     values = rules.checked({"email": email, "username": username, "password": password}, own=(email, username))
     hashed = await rules.hash_password(values["password"])
     await lock(session, Lock.ACCOUNTS, "")
@@ -127,9 +131,9 @@ async def register_provided(
     invitation: str | None = None,
     address: str | None = None,
 ) -> UserView:
-    """`register` for somebody who comes from a log-in provider, without a password; `name` becomes the username if it can.
+    """`register` for a user of a log-in provider, without a password. `name` becomes the username if possible.
 
-    Raises `Forbidden` where the first account needs the set-up code: nothing is asked for on the way to a provider.
+    Raises `Forbidden` if the first account needs the set-up code, since a provider's log-in can't ask for it.
     """
     email = rules.checked({"email": email})["email"]
     await alone(session)
@@ -147,7 +151,7 @@ async def register_provided(
 
 
 async def _free_username(session: AsyncSession, *wishes: str) -> str:
-    """The first of the wishes that can be a username, with a number when it is taken."""
+    """The first of the wishes that is a valid username, numbered if it is taken."""
     for wish in (*wishes, "user"):
         try:
             name = rules.check_username(wish.partition("@")[0][:90])
@@ -164,7 +168,7 @@ async def _free_username(session: AsyncSession, *wishes: str) -> str:
 
 
 async def alone(session: AsyncSession) -> None:
-    """Until the transaction ends, nobody else adds an account, or a way into one."""
+    """Lock: until the transaction ends, nobody else adds an account or a way to log in."""
     await lock(session, Lock.ACCOUNTS, "")
 
 
@@ -180,7 +184,7 @@ async def _insert(
 
 
 async def _free(session: AsyncSession, *, email: str | None, username: str | None, but: int = 0) -> None:
-    """Raise `Conflict` when somebody but `but` has the e-mail address or, in any case of letters, the username."""
+    """Raise `Conflict` if a user other than `but` has the e-mail address or, ignoring case, the username."""
     if email and await session.scalar(select(User.id).where(User.email == email, User.id != but)):
         raise Conflict("This e-mail address already has an account. Sign in, or use another address.")
     same_name = func.lower(User.username) == func.lower(literal(username))
@@ -194,7 +198,8 @@ async def _free(session: AsyncSession, *, email: str | None, username: str | Non
 async def change_profile(
     session: AsyncSession, user_id: int, changes: Mapping[str, Any], address: str | None = None
 ) -> UserView:
-    """Change any of `email`, `username`, `icon_path`, `timezone` and `language`; a new e-mail address needs `prove` first.
+    """Change any of `email`, `username`, `icon_path`, `timezone` and `language`. A new e-mail address needs `prove`
+    first.
 
     Raises `Invalid` or `Conflict`.
     """
@@ -213,14 +218,16 @@ async def change_profile(
 
 
 async def shows_icon(session: AsyncSession, icon_path: str) -> bool:
-    """Whether the picture is anybody's: one that is nobody's may go."""
+    """Whether any account uses the picture. Unused ones can be deleted."""
     return await session.scalar(select(User.id).where(User.icon_path == icon_path).limit(1)) is not None
 
 
 async def change_password(
     session: AsyncSession, user_id: int, new: str, *, keep: int, tokens: bool = False, address: str | None = None
 ) -> None:
-    """Set a new password, after `prove`, and end every session but `keep`, with `tokens` the API tokens too. Raises `Invalid`."""
+    """Set a new password, after `prove`. Ends every session but `keep`, and with `tokens` the API tokens. Raises
+    `Invalid`.
+    """
     found = await user(session, user_id)
     chosen = rules.checked({"new_password": new}, own=(found.email, found.username))["new_password"]
     hashed = await rules.hash_password(chosen)
@@ -233,9 +240,10 @@ async def change_password(
 
 
 async def delete_account(session: AsyncSession, user_id: int, address: str | None = None) -> None:
-    """Delete the account, after `prove`, with all that belongs to it. Raises `Conflict` for the last admin among others.
+    """Delete the account, after `prove`, and everything in it. Raises `Conflict` for the last admin if there are other
+    accounts.
 
-    The only account stays, too: whoever came next would find an installation without any, and be its administrator.
+    The only account can't be deleted either: the next visitor would become the administrator.
     """
     await lock(session, Lock.ACCOUNTS, "")
     if not await session.scalar(select(User.id).where(User.id != user_id).limit(1)):
@@ -249,7 +257,7 @@ async def delete_account(session: AsyncSession, user_id: int, address: str | Non
 
 
 async def _keep_an_admin(session: AsyncSession, user_id: int) -> None:
-    """Raise `Conflict` when others would be left without an active admin."""
+    """Raise `Conflict` if other accounts would be left without an active admin."""
     is_admin = await session.scalar(select(User.is_admin).where(User.id == user_id))
     others = await session.scalar(select(User.id).where(User.id != user_id).limit(1))
     left = await session.scalar(select(User.id).where(User.id != user_id, User.is_admin, User.is_active).limit(1))
@@ -257,7 +265,7 @@ async def _keep_an_admin(session: AsyncSession, user_id: int) -> None:
         raise Conflict("Make someone else an administrator first: one active administrator must remain.")
 
 
-# What admins do
+# Administration
 
 
 async def change_user(
@@ -270,9 +278,10 @@ async def change_user(
     password: str | None = None,
     address: str | None = None,
 ) -> UserView:
-    """Make or unmake an admin, enable or disable, reset the password of another account (or, from the CLI, any).
+    """Grant or revoke the administrator role, enable or disable, or reset the password of another account (from the
+    CLI: any).
 
-    Disabling ends the account's sessions at once and silences its API tokens for as long; a new password ends both for good.
+    Disabling ends the account's sessions immediately and suspends its API tokens; a new password ends both for good.
     Raises `NotFound`, `Invalid`, and `Conflict` for the last active admin.
     """
     values: dict[str, Any] = {
@@ -294,7 +303,7 @@ async def change_user(
         await sessions.end_tokens(session, user_id)
     if is_admin is not None:
         await notify(session, Channel.ACCESS_CHANGED, str(user_id))
-    if is_active is not None:  # the engine remembers whose AREAs may run
+    if is_active is not None:  # the engine caches whose AREAs can run
         for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
             await notify(session, Channel.AREA_CHANGED, str(area_id))
     done = {"is_admin": is_admin, "is_active": is_active, "password": None if password is None else "reset"}

@@ -1,4 +1,4 @@
-"""E-mail addresses of accounts: confirmed by a link that is mailed to them, and changed only to one that is confirmed."""
+"""Accounts' e-mail addresses: confirmed by a mailed link, changed only to a confirmed address."""
 
 from datetime import timedelta
 
@@ -34,8 +34,8 @@ _CONFIRMED = or_(
 
 
 class EmailView(BaseModel):
-    """An account's e-mail address. `pending` is the one that it becomes once that is confirmed; `mail` says whether this server
-    sends mail at all.
+    """An account's e-mail address. `pending` is the new address until it is confirmed; `mail` says whether this server
+    sends mail.
     """
 
     email: str
@@ -46,7 +46,7 @@ class EmailView(BaseModel):
 
 
 async def view(session: AsyncSession, settings: Settings, user_id: int) -> EmailView:
-    """The address of an account, and what is mailed to it."""
+    """The account's address and mail settings."""
     statement = (
         select(User.email, _CONFIRMED, EmailChange.email, func.coalesce(UserSettings.mail_notices, text("true")))
         .outerjoin(EmailChange, EmailChange.user_id == User.id)
@@ -60,7 +60,7 @@ async def view(session: AsyncSession, settings: Settings, user_id: int) -> Email
 
 
 async def ask_confirmation(session: AsyncSession, settings: Settings, user_id: int, address: str) -> bool:
-    """Mail a link that confirms the account's address; False when none is sent: there is no need, or it was sent often enough."""
+    """Mail a link that confirms the account's address. Returns False if none is sent: not needed, or sent too often."""
     if settings.smtp_url is None:
         return False
     now = await view(session, settings, user_id)
@@ -70,7 +70,7 @@ async def ask_confirmation(session: AsyncSession, settings: Settings, user_id: i
 
 
 async def resend(session: AsyncSession, settings: Settings, user_id: int, address: str) -> None:
-    """`ask_confirmation`, for the owner, also of the address that theirs is to become. Raises `TooMany` and `Conflict`."""
+    """`ask_confirmation` for the owner, also for a pending address. Raises `TooMany`, `Conflict`."""
     now = await view(session, settings, user_id)
     if not now.mail:
         raise Conflict("This server has no mail set up.")
@@ -87,9 +87,10 @@ async def resend(session: AsyncSession, settings: Settings, user_id: int, addres
 
 
 async def change(session: AsyncSession, settings: Settings, user_id: int, email: str, address: str) -> None:
-    """Make `email` the account's address, after `prove`: once it is confirmed, or at once where this server sends no mail.
+    """Change the account's address to `email`, after `prove`: once confirmed, or immediately if this server sends no
+    mail.
 
-    Whether another account has it is told to nobody but its owner. Raises `Invalid`, `Conflict` and `TooMany`.
+    Only the owner of an address learns that another account has it. Raises `Invalid`, `Conflict`, `TooMany`.
     """
     if settings.smtp_url is None:
         await accounts.change_profile(session, user_id, {"email": email}, address)
@@ -110,24 +111,24 @@ async def change(session: AsyncSession, settings: Settings, user_id: int, email:
 
 
 async def withdraw(session: AsyncSession, user_id: int) -> None:
-    """Keep the current address after all."""
+    """Cancel a pending change and keep the current address."""
     await session.execute(delete(EmailChange).where(EmailChange.user_id == user_id))
     await forget_links(session, user_id, "change")
 
 
 async def is_valid(session: AsyncSession, token: str, *purposes: Purpose) -> bool:
-    """Whether a link still works; it is not used up."""
+    """Whether a link is still valid. Doesn't use it up."""
     good = (EmailLink.token_hash == crypto.hash_token(token), EmailLink.expires_at > func.now())
     return await session.scalar(select(EmailLink.user_id).where(*good, EmailLink.purpose.in_(purposes))) is not None
 
 
 def over() -> Gone:
-    """What is said of a link that was used, is too old, or never was."""
+    """The error for a link that was used, has expired or never existed."""
     return Gone("This link has expired or was already used.")
 
 
 async def use(session: AsyncSession, token: str, *purposes: Purpose) -> tuple[int, str, str]:
-    """Use a link up: whose it was, the address that it was mailed to, and its purpose. Raises `Gone`."""
+    """Use up a link. Returns its user, the address it was mailed to, and its purpose. Raises `Gone`."""
     good = (EmailLink.token_hash == crypto.hash_token(token), EmailLink.expires_at > func.now())
     used = delete(EmailLink).where(*good, EmailLink.purpose.in_(purposes))
     row = (await session.execute(used.returning(EmailLink.user_id, EmailLink.email, EmailLink.purpose))).one_or_none()
@@ -137,7 +138,7 @@ async def use(session: AsyncSession, token: str, *purposes: Purpose) -> tuple[in
 
 
 async def confirm(session: AsyncSession, token: str, address: str) -> str:
-    """Follow the link of a confirmation; returns the address, which is the account's now. Raises `Gone` and `Conflict`."""
+    """Confirm an address by its link. Returns the address, which is now the account's. Raises `Gone`, `Conflict`."""
     await lock(session, Lock.ACCOUNTS, "")
     user_id, email, purpose = await use(session, token, "confirm", "change")
     if purpose == "change":
@@ -154,7 +155,7 @@ async def confirm(session: AsyncSession, token: str, address: str) -> str:
 
 
 async def undo(session: AsyncSession, token: str, address: str) -> str:
-    """Take a change of address back, also one that is done, and sign out everywhere; returns the address. Raises `Gone`."""
+    """Undo a change of address, even a completed one, and sign out everywhere. Returns the address. Raises `Gone`."""
     await lock(session, Lock.ACCOUNTS, "")
     user_id, email, _ = await use(session, token, "undo")
     await withdraw(session, user_id)
@@ -167,7 +168,7 @@ async def undo(session: AsyncSession, token: str, address: str) -> str:
 
 
 async def mark_confirmed(session: AsyncSession, user_id: int, email: str) -> None:
-    """Note that the user has the mailbox of `email`."""
+    """Record that the user owns the mailbox `email`."""
     row = upsert(ConfirmedEmail).values(user_id=user_id, email=email)
     await session.execute(
         row.on_conflict_do_update(index_elements=["user_id"], set_={"email": email, "confirmed_at": func.now()})
@@ -176,13 +177,13 @@ async def mark_confirmed(session: AsyncSession, user_id: int, email: str) -> Non
 
 
 async def set_mail_notices(session: AsyncSession, user_id: int, *, wanted: bool) -> None:
-    """Have notices mailed, or not."""
+    """Turn mailed notices on or off."""
     row = upsert(UserSettings).values(user_id=user_id, mail_notices=wanted)
     await session.execute(row.on_conflict_do_update(index_elements=["user_id"], set_={"mail_notices": wanted}))
 
 
 async def unsubscribe(session: AsyncSession, keyring: crypto.Keyring, signed: str) -> None:
-    """Follow the link of a notice's mail: no more of them. Raises `Gone`."""
+    """Turn off mailed notices by the link in one. Raises `Gone`."""
     try:
         user_id = int(keyring.unsign(signed, mail.UNSUBSCRIBE))
     except crypto.BadSignature:
@@ -192,14 +193,14 @@ async def unsubscribe(session: AsyncSession, keyring: crypto.Keyring, signed: st
 
 
 async def tell_password_changed(session: AsyncSession, settings: Settings, user_id: int) -> None:
-    """Mail that the password was changed, to a confirmed address."""
+    """Mail a confirmed address that the password was changed."""
     now = await view(session, settings, user_id)
     if now.mail and now.confirmed:
         await mail.enqueue(session, "password", now.email, user_id=user_id)
 
 
 async def _enqueue(session: AsyncSession, kind: Kind, email: str, user_id: int, address: str) -> bool:
-    """Mail to an address that may be a stranger's, unless it or who asks has had enough today."""
+    """Send a mail to an address that may be a stranger's, unless address or sender has reached today's limit."""
     source = network(address)
     await lock(session, Lock.ADDRESS, f"mail {email}")
     if await mail.count(session, kind, DAY, recipient=email) >= PER_ADDRESS:
@@ -215,9 +216,9 @@ async def _move(session: AsyncSession, user_id: int, email: str) -> None:
     if await session.scalar(taken) is not None:
         raise Conflict("Another account has this address. Sign in to that one, or use another address.")
     await session.execute(update(User).where(User.id == user_id).values(email=email))
-    await forget_links(session, user_id, "reset", "confirm")  # they were mailed to the address before
+    await forget_links(session, user_id, "reset", "confirm")  # they were mailed to the old address
 
 
 async def forget_links(session: AsyncSession, user_id: int, *purposes: Purpose) -> None:
-    """Make mailed links of these purposes worthless."""
+    """Invalidate mailed links for these purposes."""
     await session.execute(delete(EmailLink).where(EmailLink.user_id == user_id, EmailLink.purpose.in_(purposes)))

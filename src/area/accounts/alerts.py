@@ -1,4 +1,4 @@
-"""Notices about what changed in how an account is signed in to, for its owner; as warnings they are mailed, too."""
+"""Notices to users about changes to how they sign in. As warnings, they are also mailed."""
 
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +13,7 @@ BODY = Sentence("If this wasn't you, change your password and sign out everywher
 
 
 async def alert(session: AsyncSession, user_id: int, title: Sentence) -> None:
-    """Tell the owner."""
+    """Notify the user."""
     row = insert(Notice).values(
         user_id=user_id, level="warning", title=title, body=BODY, said=notices.dumped(title, BODY)
     )

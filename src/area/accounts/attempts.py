@@ -1,8 +1,7 @@
-"""Logging in, and the attempts at it.
+"""Logging in, and rate limits on attempts.
 
-What proves who one is (log-in, and whatever asks for the password again) takes two steps, each a transaction of the caller:
-`attempt` counts the try and commits, and only then is the password looked at. Counted the other way round, a hundred guesses
-sent at the same moment would all pass the limit.
+Everything that checks a password takes two steps, each in its own transaction: `attempt` counts the try and commits;
+only then is the password checked. The other way round, a hundred simultaneous guesses would all pass the limit.
 """
 
 from dataclasses import dataclass, field
@@ -24,35 +23,35 @@ from area.kit.problems import Forbidden, Invalid, TooMany, Unauthenticated
 from area.settings import Settings
 
 WINDOW = timedelta(minutes=15)
-ADDRESS_FACTOR = 5  # an address may fail this much more often than an account: a household or office shares it
+ADDRESS_FACTOR = 5  # an address may fail this much more often than an account, since a household or office shares it
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A counted try to prove to be an account, or, without a `user_id`, one that there is not."""
+    """A counted attempt to authenticate as an account. Without a `user_id`, there is no such account."""
 
     user_id: int | None
     password_hash: str | None = field(repr=False)
-    key: str  # what it is counted by
+    key: str  # what it is counted under
     address: str
     number: int  # of its row
-    known: bool  # whether the account signed in from there before
+    known: bool  # whether the account has signed in from there before
 
 
 async def limit_registrations(session: AsyncSession, settings: Settings, address: str) -> None:
-    """Count a registration from `address`. Raises `TooMany`. To be committed before `register`, which costs a bcrypt."""
+    """Count a registration from `address`. Raises `TooMany`. Commit before `register`, which costs a bcrypt."""
     await lock(session, Lock.ADDRESS, network(address))
     await limit(session, LoginAttempt.address, network(address), settings.login_attempts * ADDRESS_FACTOR)
     await session.execute(insert(LoginAttempt).values(login="register", address=network(address)))
 
 
 async def attempt(session: AsyncSession, settings: Settings, login: str, address: str, device: str = "") -> Attempt:
-    """Count a try to log in as `login` (e-mail address or username); returns it, to go on with.
+    """Count an attempt to log in as `login` (e-mail address or username), and return it for the next step.
 
-    Raises `TooMany` when that name or the address had its share of failures in the last 15 minutes. Each name counts by itself,
-    known or not, so that what is limited doesn't tell which belong together; and so does each place that the account signed in
-    from before, so that nobody elsewhere locks its owner out. To be committed before the password is looked at; what succeeds
-    takes it back.
+    Raises `TooMany` if that name or the address had too many failures in the last 15 minutes. Each name counts by
+    itself, known or not, so that limits don't reveal which names belong together. Each place from which the account has
+    signed in before also counts by itself, so that attackers elsewhere can't lock its owner out. Commit before checking
+    the password; a success withdraws the attempt.
     """
     columns = select(User.id, User.password_hash)
     row = (await session.execute(columns.where(is_called(login)).limit(1))).one_or_none()
@@ -64,19 +63,19 @@ async def attempt(session: AsyncSession, settings: Settings, login: str, address
 
 
 async def second(session: AsyncSession, settings: Settings, user_id: int, address: str, device: str = "") -> Attempt:
-    """Count a try at the second factor, as `attempt` does; the password being right takes none of these back."""
+    """Count an attempt at the second factor, like `attempt`. A correct password withdraws none of these."""
     place = await places.known(session, user_id, address, device)
     return await _count(session, settings, user_id, None, f"second:{user_id}", address, place)
 
 
 async def again(session: AsyncSession, settings: Settings, user_id: int, token_id: int, address: str) -> Attempt:
-    """Count a try, in this session, to show again who one is; whoever guesses elsewhere does not get in the way."""
+    """Count an attempt to re-authenticate in this session, so that guesses elsewhere don't interfere."""
     found = await session.scalar(select(User.password_hash).where(User.id == user_id))
     return await _count(session, settings, user_id, found, f"again:{user_id}", address, f"session:{token_id}")
 
 
 async def at_registration(session: AsyncSession, settings: Settings, pending: Pending, address: str) -> Attempt:
-    """Count a try to finish a registration."""
+    """Count an attempt to finish a registration."""
     return await _count(session, settings, None, pending.password_hash, f"register:{pending.id}", address)
 
 
@@ -95,7 +94,7 @@ async def _count(
     await lock(session, Lock.LOGIN, key)
     await lock(session, Lock.ADDRESS, here)
     await limit(session, LoginAttempt.login, key, settings.login_attempts)
-    if place is None or place.startswith("net:"):  # what only the owner has needs no limit by address
+    if place is None or place.startswith("net:"):  # proofs that only the owner has need no limit by address
         await limit(session, LoginAttempt.address, here, settings.login_attempts * ADDRESS_FACTOR)
     counted = insert(LoginAttempt).values(login=key, address=here).returning(LoginAttempt.id)
     number = (await session.execute(counted)).scalar_one()
@@ -108,15 +107,15 @@ async def _count(
 
 
 async def withdraw(session: AsyncSession, attempt: Attempt) -> None:
-    """Take back this attempt alone: its password was not looked at."""
+    """Withdraw this attempt alone: its password was not checked."""
     await session.execute(delete(LoginAttempt).where(LoginAttempt.id == attempt.number))
 
 
 async def check(attempt: Attempt, password: str) -> None:
-    """Compare the password, which takes a quarter of a second and no connection.
+    """Check the password, which takes a quarter of a second and no database connection.
 
-    Raises `Unauthenticated`, with the same words and after the same work whether there is such an account or not, and `Full`;
-    then the password was not looked at, and the attempt is to be taken back (`withdraw`).
+    Raises `Unauthenticated` with the same message and after the same work whether the account exists or not, and
+    `Full`, in which case the password was not checked and the attempt must be withdrawn (`withdraw`).
     """
     if not await _matches(attempt, password):
         raise Unauthenticated("Incorrect username or password.")
@@ -130,7 +129,7 @@ async def _matches(attempt: Attempt, password: str) -> bool:
 
 
 async def prove(attempt: Attempt, password: str | None, path: str = "password") -> None:
-    """`check` for somebody who is logged in: raises `Invalid`, naming the field `path`.
+    """`check` for a logged-in user. Raises `Invalid` for the field `path`.
 
     An account without a password (it logs in with a provider) has nothing to prove.
     """
@@ -145,17 +144,17 @@ async def prove(attempt: Attempt, password: str | None, path: str = "password") 
 
 
 async def log_in(session: AsyncSession, attempt: Attempt) -> UserView:
-    """The account, once `check` found the password right. Raises `Forbidden` when it is disabled."""
+    """The account, after `check` accepted the password. Raises `Forbidden` if it is disabled."""
     found = await welcome(session, attempt.user_id or 0)
     await forgive(session, attempt)
     return found
 
 
 async def welcome(session: AsyncSession, user_id: int) -> UserView:
-    """The account of somebody who comes in. Raises `Forbidden` when it is disabled."""
+    """The account that logs in. Raises `Forbidden` if it is disabled."""
     if not (await user(session, user_id)).is_active:
         raise Forbidden("This account is disabled. Ask an administrator.")
-    # a log-in is no change of the account, so `updated_at` stays
+    # a log-in doesn't change the account, so `updated_at` stays
     await session.execute(
         update(User).where(User.id == user_id).values(last_connection_at=func.now(), updated_at=User.updated_at)
     )
@@ -169,20 +168,20 @@ async def password_hash(session: AsyncSession, user_id: int) -> str | None:
 
 
 async def forget(session: AsyncSession, user_id: int) -> None:
-    """Forget all failed attempts at the account's password, from wherever."""
+    """Withdraw all failed attempts at the account's password, from everywhere."""
     await session.execute(delete(LoginAttempt).where(func.starts_with(LoginAttempt.login, f"user:{user_id}:")))
 
 
 async def forgive(session: AsyncSession, attempt: Attempt) -> None:
-    """Take back the attempts of this kind from this address; those from elsewhere may be somebody else's guesses."""
+    """Withdraw the attempts of this kind from this address; those from elsewhere may be an attacker's."""
     same = LoginAttempt.login == attempt.key
-    if attempt.key.startswith("user:"):  # by either name, from any place
+    if attempt.key.startswith("user:"):  # under either name, from any place
         same = func.starts_with(LoginAttempt.login, f"user:{attempt.user_id}:")
     await session.execute(delete(LoginAttempt).where(same, LoginAttempt.address == network(attempt.address)))
 
 
 async def limit(session: AsyncSession, column: Any, value: str, most: int) -> None:
-    """Raise `TooMany` when `most` attempts of the window have this value."""
+    """Raise `TooMany` if the window has `most` attempts with this value."""
     wait = func.extract("epoch", LoginAttempt.at + WINDOW - func.now())
     recent = select(wait).where(column == value, LoginAttempt.at > func.now() - WINDOW)
     left = await session.scalar(recent.order_by(LoginAttempt.at.desc()).offset(most - 1).limit(1))

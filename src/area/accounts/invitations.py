@@ -1,4 +1,4 @@
-"""Invitations: each lets one person register."""
+"""Invitations: each allows one registration."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ INVITATION_DAYS = 7
 
 
 class InvitationView(BaseModel):
-    """An invitation; `id` is no secret, it only names it."""
+    """An invitation. `id` is not secret; it only identifies it."""
 
     id: str
     created_by: int | None
@@ -28,7 +28,9 @@ class InvitationView(BaseModel):
 async def invite(
     session: AsyncSession, admin_id: int | None, *, days: int = INVITATION_DAYS, address: str | None = None
 ) -> tuple[str, InvitationView]:
-    """Make an invitation for one registration; returns its token, once and never again, and how it is listed."""
+    """Create an invitation for one registration. Returns its token, which is never shown again, and its entry in the
+    list.
+    """
     token = crypto.new_token("area_i_")
     values = {
         "token_hash": crypto.hash_token(token),
@@ -44,7 +46,7 @@ async def invite(
 
 
 async def invitations(session: AsyncSession) -> list[InvitationView]:
-    """The invitations of the last weeks, newest first."""
+    """Recent invitations, newest first."""
     rows = await session.scalars(select(Invitation).order_by(Invitation.created_at.desc()).limit(1000))
     return [
         InvitationView(
@@ -61,7 +63,7 @@ async def invitations(session: AsyncSession) -> list[InvitationView]:
 async def withdraw_invitation(
     session: AsyncSession, admin_id: int | None, invitation_id: str, address: str | None = None
 ) -> None:
-    """Make an invitation worthless. Raises `NotFound`."""
+    """Revoke an invitation. Raises `NotFound`."""
     named = and_(func.left(Invitation.token_hash, 16) == invitation_id, Invitation.used_at.is_(None))
     if await session.scalar(delete(Invitation).where(named).returning(Invitation.token_hash)) is None:
         raise NotFound("No such unused invitation.")
@@ -69,7 +71,9 @@ async def withdraw_invitation(
 
 
 async def let_in(session: AsyncSession, settings: Settings, invitation: str | None) -> bool:
-    """Use up the invitation, where it counts; False where the address must be confirmed first. Raises `Forbidden`."""
+    """Use up the invitation, if one is required. Returns False if the address must be confirmed first. Raises
+    `Forbidden`.
+    """
     if settings.registration == "open":
         return True
     if settings.registration == "closed":

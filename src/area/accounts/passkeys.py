@@ -1,6 +1,6 @@
-"""Passkeys (WebAuthn, https://www.w3.org/TR/webauthn-3/): as second factor, and to sign in without a password.
+"""Passkeys (WebAuthn, https://www.w3.org/TR/webauthn-3/): as a second factor, and to sign in without a password.
 
-Each is discoverable and verifies its user (a fingerprint, a PIN), so one is two factors by itself.
+Each is discoverable and verifies its user (fingerprint, PIN), so one counts as two factors.
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ from area.settings import Settings
 log = structlog.get_logger(__name__)
 
 MAX_PASSKEYS = 20
-Options = dict[str, Any]  # as navigator.credentials takes them, binary values in base64url
+Options = dict[str, Any]  # for navigator.credentials, binary values in base64url
 
 
 class PasskeyView(BaseModel):
@@ -41,7 +41,7 @@ class PasskeyView(BaseModel):
 
 
 def possible(settings: Settings) -> bool:
-    """Whether browsers allow passkeys at the public URL: https with a name, or localhost."""
+    """Whether browsers allow passkeys at the public URL: https with a host name, or localhost."""
     url = urlsplit(settings.base_url)
     host = url.hostname or ""
     if host == "localhost":
@@ -75,7 +75,7 @@ async def of_user(session: AsyncSession, user_id: int) -> list[PasskeyView]:
 
 
 async def creation(session: AsyncSession, settings: Settings, user: UserView, ticket: str) -> Options:
-    """What the browser needs to make one; the ticket is for `add-passkey`. Raises `Conflict`."""
+    """Options for the browser to create a passkey. The ticket is for `add-passkey`. Raises `Conflict`."""
     from webauthn import generate_registration_options, options_to_json
     from webauthn.helpers import base64url_to_bytes
     from webauthn.helpers.structs import (
@@ -114,7 +114,9 @@ async def add(
     name: str,
     address: str | None = None,
 ) -> tuple[PasskeyView, list[str]]:
-    """Keep what the browser made; returns it, and recovery codes if there were none. Raises `Invalid`, `Conflict`, `Gone`."""
+    """Store the created passkey. Returns it, and recovery codes if there were none. Raises `Invalid`, `Conflict`,
+    `Gone`.
+    """
     from webauthn import verify_registration_response
     from webauthn.helpers import bytes_to_base64url
 
@@ -150,7 +152,7 @@ async def add(
 async def remove(
     session: AsyncSession, settings: Settings, user: UserView, passkey_id: int, address: str | None = None
 ) -> None:
-    """Sign in with it no more. Raises `NotFound`, and `Conflict` where a second factor is required and this is the only one."""
+    """Delete a passkey. Raises `NotFound`, or `Conflict` if it is the only second factor where one is required."""
     await two_factor.keep_one(session, settings, user, app=0, passkeys=1)
     mine = (Passkey.id == passkey_id, Passkey.user_id == user.id)
     if await session.scalar(delete(Passkey).where(*mine).returning(Passkey.id)) is None:
@@ -164,7 +166,7 @@ async def remove(
 
 
 async def request(session: AsyncSession, settings: Settings, ticket: str, user_id: int | None = None) -> Options:
-    """What the browser needs to use one: one of the user's, or, for nobody known yet, any that it has. Raises `Conflict`."""
+    """Options for the browser to use a passkey: one of the user's or, without a user, any it has. Raises `Conflict`."""
     from webauthn import generate_authentication_options, options_to_json
     from webauthn.helpers import base64url_to_bytes
     from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
@@ -185,7 +187,9 @@ async def request(session: AsyncSession, settings: Settings, ticket: str, user_i
 async def used(
     session: AsyncSession, settings: Settings, ticket: str, credential: Mapping[str, Any], user_id: int | None = None
 ) -> int:
-    """Whose passkey answered the ticket's challenge, `user_id`'s if that is given. Uses the ticket up. Raises `Invalid`, `Gone`."""
+    """The user whose passkey answered the ticket's challenge; must be `user_id` if given. Uses up the ticket. Raises
+    `Invalid`, `Gone`.
+    """
     from webauthn import verify_authentication_response
     from webauthn.helpers import base64url_to_bytes
 
@@ -221,7 +225,7 @@ def _refused(error: Exception) -> Invalid:
 
 
 async def _handle(session: AsyncSession, user_id: int) -> bytes:
-    """What authenticators know the account by: random, so that it tells nothing (WebAuthn 14.6.1)."""
+    """The account's handle for authenticators: random, so that it reveals nothing (WebAuthn 14.6.1)."""
     from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
     row = upsert(TwoFactor).values(user_id=user_id, handle=bytes_to_base64url(secrets.token_bytes(32)))

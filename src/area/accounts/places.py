@@ -1,6 +1,6 @@
-"""Places an account signed in from before: networks, and browsers by a cookie that nobody can guess.
+"""Places from which an account has signed in: networks, and browsers by an unguessable cookie.
 
-Failed attempts from there are counted by themselves, so that whoever guesses elsewhere doesn't lock the owner out.
+Failed attempts from these count separately, so that an attacker elsewhere can't lock the owner out.
 """
 
 import ipaddress
@@ -14,27 +14,27 @@ from area.db.models import KnownPlace
 from area.kit import crypto
 
 KEPT = timedelta(days=180)  # unused
-MAX_PLACES = 50  # of one account; the oldest gives way
+MAX_PLACES = 50  # per account; the oldest is dropped
 
 
 def browser(device: str) -> str:
-    """How the browser that has this cookie is stored."""
+    """The stored form of a browser cookie."""
     return f"device:{crypto.hash_token(device)[:40]}"
 
 
 async def known(session: AsyncSession, user_id: int, address: str, device: str) -> str | None:
-    """The place, if the account signed in from it: the browser rather than its network."""
+    """The place, if the account has signed in from it: the browser rather than its network."""
     places = [f"net:{network(address)}", *([browser(device)] if device else [])]
     found = await session.scalars(
         select(KnownPlace.place).where(
             KnownPlace.user_id == user_id, KnownPlace.place.in_(places), KnownPlace.last_at > func.now() - KEPT
         )
     )
-    return min(found, default=None)  # "device" comes before "net"
+    return min(found, default=None)  # "device" sorts before "net"
 
 
 async def remember(session: AsyncSession, user_id: int, address: str, device: str) -> None:
-    """Note that the account signed in from here."""
+    """Record that the account signed in from here."""
     for place in (f"net:{network(address)}", *([browser(device)] if device else [])):
         row = upsert(KnownPlace).values(user_id=user_id, place=place)
         await session.execute(
@@ -47,12 +47,12 @@ async def remember(session: AsyncSession, user_id: int, address: str, device: st
 
 
 async def forget(session: AsyncSession, user_id: int) -> None:
-    """Know no place of the account any more."""
+    """Forget all places of the account."""
     await session.execute(delete(KnownPlace).where(KnownPlace.user_id == user_id))
 
 
 def network(address: str) -> str:
-    """What counts as one address: IPv6 is handed out by /64, so whoever has one address has them all."""
+    """What counts as one address: IPv6 is assigned by /64, so one address means all of them."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,14 +1,14 @@
-"""Log-in providers: who may log in or sign up with which, and what of them belongs to an account.
+"""Log-in providers: which ones exist, and how their accounts map to ours.
 
-Whose account it is, is decided by the provider's own id of the person, `(service_id, service_account_id)`, never by a name. Only
-when that is unknown, and nobody is signed in, does the e-mail address say anything, and then:
+The account is determined by the provider's own user id, `(service_id, service_account_id)`, never by a name. The
+e-mail address only matters if that id is unknown and nobody is signed in, and then:
 
-- The provider must say that it has verified the address. What it has not verified, anybody may have written there.
-- The account that has the address must have proven it too, which only an account can that is linked to a provider which verified
-  the same address. Anybody may have registered with somebody else's address and a password of their own, and would wait in there.
-- Else nothing is linked: who owns the account signs in to it, and links the provider from there.
+- The provider must have verified the address; otherwise, anyone may have entered it there.
+- The account with the address must have proven it too, by being linked to a provider that verified the same address. An
+  attacker may have registered with somebody else's address and their own password, waiting for the owner.
+- Otherwise nothing is linked: the owner must sign in and link the provider from there.
 
-An address is kept in `user_oauth2_accounts.email` only when the provider had verified it, so that it is such a proof.
+`user_oauth2_accounts.email` is only set if the provider had verified the address, so it counts as such a proof.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _discovered: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
 
 class ProviderView(BaseModel):
-    """A way to log in without a password."""
+    """A provider to log in with."""
 
     provider: str
     name: str
@@ -50,7 +50,7 @@ class ProviderView(BaseModel):
 
 
 class LoginView(BaseModel):
-    """A provider that the account may be entered with. `email` is the address that it has verified, if any.
+    """A provider linked to the account. `email` is the address it has verified, if any.
 
     The `only_way_in` can't be removed.
     """
@@ -67,7 +67,7 @@ class LoginView(BaseModel):
 
 
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
-    """The providers that this server is registered at."""
+    """The providers configured on this server."""
     found = [
         ProviderView(provider=one.slug, name=registrations.vendor_of(one), icon_path=_icon(one))
         for one in registry.services.values()
@@ -80,7 +80,7 @@ def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
 
 
 async def provider(client: Client, registry: Registry, settings: Settings, slug: str) -> tuple[Connector, OAuth2]:
-    """A provider, ready to be used. Raises `NotFound`, and `Conflict` when the issuer can't be asked what it offers."""
+    """A provider, ready for use. Raises `NotFound`, or `Conflict` if the issuer's discovery can't be fetched."""
     if all(one.provider != slug for one in offered(registry, settings)):
         raise NotFound("Signing in with %(name)s isn't available.", name=repr(slug))
     connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
@@ -105,7 +105,9 @@ async def _issuer(client: Client, settings: Settings) -> Connector:
     userinfo = document["userinfo_endpoint"]
 
     async def account(ctx: Context) -> Account:
-        """Who it is, by userinfo (Core §5.3). The token came from the issuer itself, so no ID token has to be checked."""
+        """The account, from userinfo (Core §5.3). The token came directly from the issuer, so no ID token needs
+        checking.
+        """
         claims = await ctx.http.get(userinfo)
         subject = str(claims.get("sub") or "")
         if not subject:
@@ -150,7 +152,7 @@ async def _discover(client: Client, issuer: str) -> Mapping[str, Any]:
 
 
 async def known(session: AsyncSession, connector: Connector, account: Account) -> int | None:
-    """The user that the provider's account belongs to, if any."""
+    """The user linked to the provider's account, if any."""
     found: int | None = await session.scalar(
         select(UserOAuth2Account.user_id).where(
             UserOAuth2Account.service_id == await _row(session, connector),
@@ -169,25 +171,28 @@ async def arrive(
     invitation: str | None = None,
     address: str | None = None,
 ) -> UserView:
-    """The account of somebody who comes from a provider, made if need be; see above for what the e-mail address is worth.
+    """The account of a user returning from a provider, created if needed. For the role of the e-mail address, see
+    above.
 
-    Raises `Forbidden` when it is disabled or registration is not open to them, `Conflict` when the e-mail address is another
-    account's, `Invalid` when the provider tells none, or one that it has not verified where addresses are confirmed first.
+    Raises `Forbidden` if it is disabled or registration is closed to them, `Conflict` if another account has the e-mail
+    address, and `Invalid` if the provider shares none, or an unverified one where addresses must be confirmed.
     """
     await accounts.alone(session)
     user_id = await known(session, connector, account)
     if user_id is None:
         if settings.registration == "confirm" and not account.email_verified and await accounts.anybody(session):
-            # before the address is looked for: it may be anybody's
+            # before looking up the address, which may be anyone's
             raise Invalid(
-                "%(name)s hasn't verified your e-mail address. Sign up with a password, then link %(name)s in your profile.",
+                "%(name)s hasn't verified your e-mail address. Sign up with a password, then link %(name)s in your"
+                " profile.",
                 name=registrations.vendor_of(connector),
             )
         user_id = await _by_email(session, connector, account)
         if user_id is None:
             if not account.email:
                 raise Invalid(
-                    "%(name)s doesn't share your e-mail address. Sign up with a password, then link %(name)s in your profile.",
+                    "%(name)s doesn't share your e-mail address. Sign up with a password, then link %(name)s in your"
+                    " profile.",
                     name=registrations.vendor_of(connector),
                 )
             user = await accounts.register_provided(
@@ -205,7 +210,7 @@ async def arrive(
 
 
 async def _by_email(session: AsyncSession, connector: Connector, account: Account) -> int | None:
-    """Whom the verified e-mail address belongs to. Raises `Conflict` when that can't be relied upon."""
+    """The owner of the verified e-mail address. Raises `Conflict` if the address isn't proven."""
     email = _email(account)
     if email is None:
         return None
@@ -216,7 +221,7 @@ async def _by_email(session: AsyncSession, connector: Connector, account: Accoun
         UserOAuth2Account.user_id == user_id, UserOAuth2Account.email == email
     )
     same = proven.where(UserOAuth2Account.service_id == await _row(session, connector))
-    # another account at the same provider with the same verified address is another person, later or at the same time
+    # another account at the same provider with the same verified address belongs to another person
     if (
         not account.email_verified
         or await session.scalar(proven.limit(1)) is None
@@ -232,7 +237,7 @@ async def _by_email(session: AsyncSession, connector: Connector, account: Accoun
 async def attach(
     session: AsyncSession, user_id: int, connector: Connector, account: Account, address: str | None = None
 ) -> None:
-    """Let somebody who is signed in log in with this provider from now on. Raises `Conflict`."""
+    """Link the provider to a signed-in user's account. Raises `Conflict`."""
     await accounts.alone(session)
     owner = await known(session, connector, account)
     if owner == user_id:
@@ -251,7 +256,7 @@ async def attach(
 
 
 async def logins(session: AsyncSession, registry: Registry, settings: Settings, user_id: int) -> list[LoginView]:
-    """The providers that the user may log in with."""
+    """The providers linked to the user's account."""
     rows = await session.execute(
         select(Service.name, UserOAuth2Account.email, UserOAuth2Account.created_at)
         .join(Service, Service.id == UserOAuth2Account.service_id)
@@ -284,7 +289,7 @@ async def detach(
     slug: str,
     address: str | None = None,
 ) -> None:
-    """Log in with this provider no more. Raises `NotFound`, and `Conflict` for the last way in."""
+    """Unlink a provider. Raises `NotFound`, or `Conflict` for the last way to log in."""
     await accounts.alone(session)
     mine = await logins(session, registry, settings, user_id)
     one = next((one for one in mine if one.provider == slug), None)
@@ -317,7 +322,7 @@ async def _link(
 
 
 async def _row(session: AsyncSession, connector: Connector) -> int:
-    """The provider's row; that of an issuer, which offers nothing else, is made when it is first needed."""
+    """The provider's row. The issuer's, which offers nothing else, is created on first use."""
     name = registrations.OIDC_ROW if connector.slug == OIDC else connector.name
     found: int | None = await session.scalar(select(Service.id).where(Service.name == name))
     if found is None and connector.slug == OIDC:
@@ -330,7 +335,7 @@ async def _row(session: AsyncSession, connector: Connector) -> int:
 
 
 def _email(account: Account) -> str | None:
-    """The address as accounts have it; None when it is none."""
+    """The normalised address. None if it is invalid."""
     try:
         return rules.check_email(account.email) if account.email else None
     except ValueError:
@@ -338,5 +343,5 @@ def _email(account: Account) -> str | None:
 
 
 def _bounded(identity: str) -> str:
-    """The provider's id as the column takes it."""
+    """The provider's user id, bounded to the column's size."""
     return identity if len(identity) <= 255 else f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""A forgotten password: a link that is mailed to the account's address, works once and for 30 minutes."""
+"""Password reset: a link mailed to the account's address, valid once, for 30 minutes."""
 
 from datetime import timedelta
 
@@ -15,14 +15,14 @@ from area.kit.problems import Forbidden, TooMany
 from area.settings import Settings
 
 HOUR = timedelta(hours=1)
-PER_ADDRESS = 3  # an hour; whoever asked before the owner did has had the mail sent to the owner
+PER_ADDRESS = 3  # per hour; an earlier request by somebody else has sent the owner the mail anyway
 PER_NETWORK = 20  # an hour
 
 
 async def ask(session: AsyncSession, settings: Settings, email: str, address: str) -> None:
-    """Have a link mailed, if there is such an account. Nothing here depends on whether there is: a worker looks for it.
+    """Request a reset link. Nothing here depends on whether the account exists: a worker looks it up later.
 
-    Raises `Invalid`, `Forbidden` where this server sends no mail, and `TooMany` for who asks, never for the account.
+    Raises `Invalid`, `Forbidden` if this server sends no mail, and `TooMany` for the client, never for the account.
     """
     if settings.smtp_url is None:
         raise Forbidden("This server has no mail set up. Ask an administrator for a new password.")
@@ -36,16 +36,16 @@ async def ask(session: AsyncSession, settings: Settings, email: str, address: st
 
 
 async def hashed(new_password: str) -> str:
-    """The new password as it is kept. Raises `Invalid`."""
+    """The hash of the new password. Raises `Invalid`."""
     return await rules.hash_password(rules.checked({"new_password": new_password})["new_password"])
 
 
 async def apply(
     session: AsyncSession, settings: Settings, token: str, password_hash: str, *, tokens: bool, address: str
 ) -> None:
-    """Set the password by a link: all sessions end, with `tokens` the API tokens too. A second factor stays on.
+    """Set the password by a link. All sessions end, and with `tokens` the API tokens. A second factor stays on.
 
-    Following the link proves the address, so it is confirmed. Raises `Gone`.
+    Following the link also confirms the address. Raises `Gone`.
     """
     user_id, email, _ = await addresses.use(session, token, "reset")
     account = update(User).where(User.id == user_id, User.email == email, User.is_active)

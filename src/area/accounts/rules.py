@@ -1,4 +1,4 @@
-"""Rules of the single fields of an account."""
+"""Validation of an account's fields."""
 
 import re
 import unicodedata
@@ -16,15 +16,15 @@ from area.kit.sentences import Sentence
 
 LANGUAGES = ("en", "fr")
 MIN_PASSWORD = 8  # characters
-GUESSED = 20  # characters of a password whose guesses are counted; 50 ms at worst
+GUESSED = 20  # characters of a password that are checked for guessability; 50 ms at worst
 MIN_GUESSES = 6  # as a power of ten
-UPLOADED = re.compile(r"/avatars/[0-9a-f]{32}\.webp")  # the address of a picture that was uploaded here
+UPLOADED = re.compile(r"/avatars/[0-9a-f]{32}\.webp")  # the URL of a picture uploaded here
 
 
 def check_email(value: str) -> str:
     """The address in lower case. Raises `ValueError` with a sentence."""
     try:
-        # self-hosted means that user@server.lan is as good an address as any
+        # on a self-hosted server, user@server.lan is a valid address
         found = validate_email(value, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         raise ValueError(Sentence("Enter a valid e-mail address.")) from None
@@ -47,7 +47,7 @@ def check_username(value: str) -> str:
 
 
 def check_password(value: str) -> str:
-    """The password itself. Raises `ValueError` with a sentence."""
+    """The password, unchanged. Raises `ValueError` with a sentence."""
     if len(value) < MIN_PASSWORD:
         raise ValueError(Sentence("Use at least 8 characters."))
     if "\0" in value:
@@ -58,12 +58,13 @@ def check_password(value: str) -> str:
 
 
 def check_guessable(password: str, own: Sequence[str] = ()) -> None:
-    """Raise `ValueError` when the password is one that is tried first: common, a pattern, or made of the account's `own` words.
+    """Raise `ValueError` if attackers would try the password first: common, a pattern, or made of the account's `own`
+    words.
 
-    The list is that of zxcvbn (Wheeler, USENIX Security 2016, 30,000 passwords that leaked, with names and words), which is asked
-    how many guesses it takes. Only the beginning is looked at, for the time grows with the length.
+    Uses zxcvbn (Wheeler, USENIX Security 2016; 30,000 leaked passwords, names and words) to estimate the number of
+    guesses. Checks only the beginning, since the time grows with the length.
     """
-    from zxcvbn_rs_py import zxcvbn  # 10 MB that only few requests need
+    from zxcvbn_rs_py import zxcvbn  # 10 MB that few requests need
 
     words = [
         part for text in own for part in (text, text.partition("@")[0], *re.split(r"[@.\W_]+", text)) if len(part) > 2
@@ -77,7 +78,7 @@ def check_guessable(password: str, own: Sequence[str] = ()) -> None:
 
 
 def check_icon(value: str | None) -> str | None:
-    """An https address, a picture that was uploaded here, or None. Raises `ValueError` with a sentence."""
+    """An https URL, a picture uploaded here, or None. Raises `ValueError` with a sentence."""
     if value is None or UPLOADED.fullmatch(value):
         return value
     try:
@@ -91,7 +92,7 @@ def check_icon(value: str | None) -> str | None:
 
 
 def check_language(value: str | None) -> str | None:
-    """A language of the pages; `None` for the browser's. Raises `ValueError`."""
+    """A language of the pages, or `None` for the browser's. Raises `ValueError`."""
     if value not in (None, *LANGUAGES):
         raise ValueError(Sentence("Choose one of: %(names)s.", names=", ".join(LANGUAGES)))
     return value
@@ -121,9 +122,9 @@ def _zones() -> frozenset[str]:
 
 
 def checked(values: Mapping[str, Any], own: Sequence[str] = ()) -> dict[str, Any]:
-    """The values as they are kept; no password may be made of the account's `own` words.
+    """The normalised values. No password may be made of the account's `own` words.
 
-    Raises `Invalid` with every field that breaks its rule.
+    Raises `Invalid` with every invalid field.
     """
     checked: dict[str, Any] = {}
     errors: list[FieldError] = []
@@ -140,5 +141,5 @@ def checked(values: Mapping[str, Any], own: Sequence[str] = ()) -> dict[str, Any
 
 
 async def hash_password(password: str) -> str:
-    """The hash of a password, made off the event loop. Raises `Full`."""
+    """Hash a password off the event loop. Raises `Full`."""
     return await crypto.hashing.run(crypto.hash_password, password)

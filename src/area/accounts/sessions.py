@@ -31,14 +31,14 @@ from area.kit.sentences import Sentence
 from area.settings import Settings
 
 TOUCH = timedelta(minutes=1)
-MAX_SESSIONS = 100  # of one user; the oldest gives way
+MAX_SESSIONS = 100  # per user; the oldest is dropped
 MAX_TOKENS = 100
 PREFIX: Mapping[Kind, str] = {"session": "area_s_", "api": "area_t_"}
 
 
 class TokenView(BaseModel):
-    """A session or API token; the token itself is shown once, when it is made. `current` is the one that asks, `scope` is what an
-    API token may do.
+    """A session or API token, without its secret. `current` marks the one making the request; `scope` limits an API
+    token.
     """
 
     id: int
@@ -51,7 +51,7 @@ class TokenView(BaseModel):
     current: bool = False
 
 
-# asked by every request, so it is put together once
+# runs on every request, so it is built once
 _WHOSE = (
     select(AccessToken.id, AccessToken.kind, AccessToken.last_used_at, AccessToken.scope, *USER)
     .join(User, User.id == AccessToken.user_id)
@@ -65,7 +65,7 @@ _WHOSE = (
 
 
 async def open_session(session: AsyncSession, settings: Settings, user_id: int, *, name: str, address: str) -> str:
-    """Begin a session, which ends when unused for `settings.session_days`; returns its token."""
+    """Start a session, which expires when unused for `settings.session_days`. Returns its token."""
     await session.execute(
         delete(AccessToken).where(
             AccessToken.id.in_(
@@ -92,9 +92,9 @@ async def create_token(
     expires_at: datetime | None = None,
     address: str | None = None,
 ) -> tuple[str, TokenView]:
-    """Make an API token; returns it, once and never again, and how it is listed.
+    """Create an API token. Returns it, once, and its entry in the list.
 
-    Raises `Conflict` at 100 of them, `Invalid` for a scope beyond what the user may do or an end that has passed.
+    Raises `Conflict` at 100 tokens, `Invalid` for a scope beyond the user's permissions or an expiry in the past.
     """
     user_id = user.id
     if scope == "admin" and not user.is_admin:
@@ -121,7 +121,7 @@ async def _add_token(session: AsyncSession, user_id: int, kind: Kind, **values: 
 
 
 async def authenticate(session: AsyncSession, settings: Settings, token: str) -> Identity | None:
-    """Whose token this is, or None: unknown, expired, or its account disabled. Extends a session, once a minute at most."""
+    """The user of a token, or None: unknown, expired, or account disabled. Extends a session, at most once a minute."""
     row = (await session.execute(_WHOSE, {"hash": crypto.hash_token(token)})).one_or_none()
     if row is None:
         return None
@@ -132,7 +132,7 @@ async def authenticate(session: AsyncSession, settings: Settings, token: str) ->
         values: dict[str, Any] = {"last_used_at": func.now()}
         if kind == "session":
             values["expires_at"] = func.now() + timedelta(days=settings.session_days)
-        # skipped when another request is just doing it: nobody waits for this
+        # skipped if another request is doing it, so that none waits
         free = select(AccessToken.id).where(AccessToken.id == token_id).with_for_update(skip_locked=True)
         await session.execute(update(AccessToken).where(AccessToken.id.in_(free)).values(values))
     user = view(columns)
@@ -142,7 +142,7 @@ async def authenticate(session: AsyncSession, settings: Settings, token: str) ->
 
 
 async def access(session: AsyncSession, user_id: int, kind: Kind, current: int = 0) -> list[TokenView]:
-    """The user's sessions or API tokens that are still good, newest first."""
+    """The user's valid sessions or API tokens, newest first."""
     columns = (
         AccessToken.id,
         AccessToken.name,
@@ -175,7 +175,7 @@ async def revoke(session: AsyncSession, user_id: int, kind: Kind, token_id: int,
 
 
 async def log_out(session: AsyncSession, identity: Identity) -> None:
-    """End the session that asks. An API token is not ended this way: `Forbidden`."""
+    """End the current session. Raises `Forbidden` for an API token."""
     if identity.kind != "session":
         raise Forbidden("An API token can't log out. Revoke it at /api/me/tokens.")
     await session.execute(delete(AccessToken).where(AccessToken.id == identity.token_id))
@@ -183,12 +183,12 @@ async def log_out(session: AsyncSession, identity: Identity) -> None:
 
 
 async def end_sessions(session: AsyncSession, user_id: int, *, keep: int = 0) -> int:
-    """End all sessions of the user but `keep`; returns how many ended."""
+    """End all sessions of the user but `keep`. Returns how many."""
     return await _end(session, user_id, "session", keep)
 
 
 async def end_tokens(session: AsyncSession, user_id: int) -> int:
-    """Revoke all API tokens of the user; returns how many."""
+    """Revoke all API tokens of the user. Returns how many."""
     return await _end(session, user_id, "api", 0)
 
 
@@ -210,7 +210,7 @@ class Ended:
 async def sign_out_everywhere(
     session: AsyncSession, user_id: int, *, keep: int, tokens: bool, address: str | None = None
 ) -> Ended:
-    """End all sessions of the user but `keep`, and with `tokens` the API tokens too."""
+    """End all sessions of the user but `keep`, and with `tokens` the API tokens."""
     ended = Ended(await end_sessions(session, user_id, keep=keep), await end_tokens(session, user_id) if tokens else 0)
     await places.forget(session, user_id)
     detail = {"sessions": ended.sessions, "tokens": ended.tokens}
@@ -219,7 +219,7 @@ async def sign_out_everywhere(
 
 
 async def purge(session: AsyncSession) -> int:
-    """Delete what has expired: sessions, tokens, old attempts, invitations, registrations; returns how many rows."""
+    """Delete expired sessions, tokens, attempts, invitations and registrations. Returns the number of rows."""
     count = 0
     for model, old in (
         (AccessToken, AccessToken.expires_at <= func.now()),

@@ -1,7 +1,6 @@
-"""The set-up code: who makes the first account of an installation that others can reach proves to see its terminal or log.
+"""The set-up code: if others can reach the installation, the first user must prove access to its terminal or log.
 
-It is derived from the secret key, so every process knows the same one and nothing is stored. It is of use only as long as there is no
-account.
+Derived from the secret key, so every process knows it and nothing is stored. Only used while there is no account.
 """
 
 import hmac
@@ -12,7 +11,7 @@ from area.settings import Settings
 
 
 def code(settings: Settings) -> str | None:
-    """The code, such as `MZXW-6YTB-OI2G-W3DP`; None where AREA can be reached from this machine only."""
+    """The code, such as `MZXW-6YTB-OI2G-W3DP`. None if only this machine can reach AREA."""
     if not settings.is_reachable:
         return None
     letters = crypto.derive_code(settings.secret_keys()[0], "set-up code")
@@ -20,7 +19,7 @@ def code(settings: Settings) -> str | None:
 
 
 def check(settings: Settings, given: str | None) -> None:
-    """Let through who may make the first account. Raises `Invalid`, naming `setup_code`."""
+    """Check the set-up code. Raises `Invalid` for `setup_code`."""
     wanted = code(settings)
     if wanted is None:
         return

@@ -1,6 +1,6 @@
-"""Registrations whose address is confirmed first: the account exists once the link in a mail is followed.
+"""Registrations with a confirmed address: the account is created once the mailed link is followed.
 
-Nothing that whoever registers can see depends on whether the address has an account: a worker looks when it writes the mail.
+Nothing visible to the visitor depends on whether the address has an account; a worker checks when it writes the mail.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ PER_NETWORK = 20  # mails an hour
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A registration of which the link was mailed."""
+    """A registration waiting for its mailed link."""
 
     id: int
     email: str
@@ -35,7 +35,7 @@ class Pending:
 async def keep(
     session: AsyncSession, *, email: str, username: str, password_hash: str, language: str, address: str
 ) -> None:
-    """Keep the registration and have the mail sent, unless the address has had enough of them. Raises `TooMany`."""
+    """Store the registration and mail the link, unless the address has received too many. Raises `TooMany`."""
     source = network(address)
     if await mail.count(session, "register", HOUR, source=source) >= PER_NETWORK:
         raise TooMany("Too many requests from your network. Try again in an hour.", retry_after=HOUR.total_seconds())
@@ -74,5 +74,5 @@ async def find(session: AsyncSession, token: str) -> Pending:
 
 
 async def use_up(session: AsyncSession, pending: Pending) -> None:
-    """Make all links that were mailed to the address worthless."""
+    """Invalidate all links mailed to the address."""
     await session.execute(delete(PendingRegistration).where(PendingRegistration.email == pending.email))

@@ -1,4 +1,4 @@
-"""Tickets: short-lived proofs of one step, for the next one, each good once. They are signed, so nothing is stored until one is used."""
+"""Tickets: short-lived, single-use proofs that link one step to the next. Signed; nothing is stored until use."""
 
 import hashlib
 import secrets
@@ -15,17 +15,17 @@ from area.kit.problems import Gone
 
 GOOD_FOR = timedelta(minutes=10)
 
-# second-factor: the password was right; passkey: sign in with one; add-passkey: make one; prove: show again who one is
+# second-factor: the password was right; passkey: sign in; add-passkey: create one; prove: re-authenticate
 Purpose = Literal["second-factor", "passkey", "add-passkey", "prove"]
 
 
 def issue(keyring: Keyring, purpose: Purpose, about: str = "") -> str:
-    """A ticket; `about` can be read by whoever has it."""
+    """A ticket. Its holder can read `about`."""
     return keyring.sign(f"{secrets.token_urlsafe(16)}|{about}", f"ticket {purpose}", GOOD_FOR.total_seconds())
 
 
 def about(keyring: Keyring, purpose: Purpose, ticket: str) -> str:
-    """What the ticket was issued about. Raises `Gone`."""
+    """What the ticket was issued for. Raises `Gone`."""
     try:
         return keyring.unsign(ticket, f"ticket {purpose}").partition("|")[2]
     except BadSignature:
@@ -38,7 +38,7 @@ def challenge(ticket: str) -> bytes:
 
 
 async def use_up(session: AsyncSession, ticket: str) -> None:
-    """Make it worthless. Raises `Gone` when it was used before."""
+    """Invalidate the ticket. Raises `Gone` if it was already used."""
     row = upsert(UsedTicket).values(ticket_hash=crypto.hash_token(ticket), expires_at=datetime.now(UTC) + 2 * GOOD_FOR)
     if await session.scalar(row.on_conflict_do_nothing().returning(UsedTicket.ticket_hash)) is None:
         raise Gone("This was already used. Start again.")

@@ -1,4 +1,4 @@
-"""The second factor: codes of an authenticator app (TOTP, RFC 6238) and recovery codes. Passkeys are in `passkeys`."""
+"""Second factor: codes of an authenticator app (TOTP, RFC 6238) and recovery codes. For passkeys, see `passkeys`."""
 
 import secrets
 from datetime import timedelta
@@ -24,13 +24,13 @@ from area.settings import Settings
 ISSUER = "AREA"
 STEP = 30  # seconds
 CODES = 10
-LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without look-alikes
 SETUP = timedelta(minutes=30)
 WRONG = "Incorrect code. Codes change every 30 seconds; check your device's clock."
 
 
 class Totp(BaseModel):
-    """A secret that waits for its first code: for people, as an address for apps, and sealed, to be sent back."""
+    """A TOTP secret awaiting its first code: as text, as a URI for apps, and encrypted in `setup`, to be sent back."""
 
     secret: str
     uri: str
@@ -38,7 +38,7 @@ class Totp(BaseModel):
 
 
 class Status(BaseModel):
-    """How the account's second factor stands."""
+    """The account's second factors."""
 
     app: bool
     recovery_codes: int
@@ -47,13 +47,13 @@ class Status(BaseModel):
 
 
 def required(settings: Settings, user: UserView) -> bool:
-    """Whether the administrator asks this account for a second factor."""
+    """Whether this account must have a second factor."""
     wanted = settings.require_two_factor
     return wanted == "everybody" or (wanted == "admins" and user.is_admin)
 
 
 async def status(session: AsyncSession, settings: Settings, user: UserView) -> Status:
-    """How it stands."""
+    """The account's second factors."""
     app = select(TwoFactor.user_id).where(TwoFactor.user_id == user.id, TwoFactor.secret.is_not(None))
     codes = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user.id)
     keys = select(func.count()).select_from(Passkey).where(Passkey.user_id == user.id)
@@ -69,7 +69,7 @@ async def status(session: AsyncSession, settings: Settings, user: UserView) -> S
 
 
 def new_app(keyring: Keyring, user: UserView) -> Totp:
-    """A new secret, which counts once `confirm` saw a code of it."""
+    """A new secret, which takes effect once `confirm` receives a code."""
     import pyotp
 
     secret = pyotp.random_base32()
@@ -81,7 +81,7 @@ def new_app(keyring: Keyring, user: UserView) -> Totp:
 
 
 def opened(keyring: Keyring, user: UserView, setup: str) -> Totp:
-    """What `new_app` gave out. Raises `Gone`."""
+    """The secret in a `setup` from `new_app`. Raises `Gone`."""
     import pyotp
 
     try:
@@ -98,7 +98,7 @@ def opened(keyring: Keyring, user: UserView, setup: str) -> Totp:
 async def confirm(
     session: AsyncSession, keyring: Keyring, user: UserView, setup: str, code: str, address: str | None = None
 ) -> list[str]:
-    """Ask for codes of this app from now on; returns recovery codes if there were none. Raises `Gone`, `Invalid`."""
+    """Start using this app. Returns recovery codes if there were none. Raises `Gone`, `Invalid`."""
     secret = opened(keyring, user, setup).secret
     step = _step_of(secret, code)
     if step is None:
@@ -112,7 +112,7 @@ async def confirm(
 
 
 async def remove_app(session: AsyncSession, settings: Settings, user: UserView, address: str | None = None) -> None:
-    """Ask for no codes any more. Raises `Conflict` where a second factor is required and this is the only one."""
+    """Remove the app. Raises `Conflict` if it is the only second factor where one is required."""
     await keep_one(session, settings, user, app=1, passkeys=0)
     await session.execute(update(TwoFactor).where(TwoFactor.user_id == user.id).values(secret=None, last_step=None))
     await drop_unused_codes(session, user.id)
@@ -121,7 +121,7 @@ async def remove_app(session: AsyncSession, settings: Settings, user: UserView, 
 
 
 async def check(session: AsyncSession, keyring: Keyring, user_id: int, code: str) -> str:
-    """Use up a code of the app, or a recovery code; returns which. Raises `Invalid`."""
+    """Use up a code of the app or a recovery code; returns which it was. Raises `Invalid`."""
     given = "".join(code.split()).replace("-", "").lower()[:100]
     if given.isdigit():
         row = (await session.execute(select(TwoFactor.secret).where(TwoFactor.user_id == user_id))).scalar_one_or_none()
@@ -136,14 +136,14 @@ async def check(session: AsyncSession, keyring: Keyring, user_id: int, code: str
 
 
 async def _use_step(session: AsyncSession, user_id: int, step: int) -> bool:
-    """Whether no code of this time step, or of a later one, was used before."""
+    """Whether no code of this or a later time step has been used."""
     later = or_(TwoFactor.last_step.is_(None), TwoFactor.last_step < step)
     used = update(TwoFactor).where(TwoFactor.user_id == user_id, later).values(last_step=step)
     return await session.scalar(used.returning(TwoFactor.user_id)) is not None
 
 
 def _step_of(secret: str, code: str) -> int | None:
-    """The time step that has this code: the present one, or one before or after, as clocks differ."""
+    """The time step of this code: the current one, or one before or after, since clocks differ."""
     import pyotp
 
     digits = "".join(code.split())
@@ -160,7 +160,7 @@ def _code(pyotp: Any, secret: str, step: int) -> bytes:
 
 
 async def new_codes(session: AsyncSession, user_id: int, address: str | None = None) -> list[str]:
-    """Ten new recovery codes, shown this once; the old ones are worthless. Raises `Conflict` without a second factor."""
+    """Ten new recovery codes, shown only once; the old ones stop working. Raises `Conflict` without a second factor."""
     if not (await user(session, user_id)).two_factor:
         raise Conflict("Add an app or a passkey before you create recovery codes.")
     await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
@@ -169,7 +169,7 @@ async def new_codes(session: AsyncSession, user_id: int, address: str | None = N
 
 
 async def first_codes(session: AsyncSession, user_id: int) -> list[str]:
-    """Ten recovery codes, if there are none."""
+    """Ten recovery codes, if there are none yet."""
     if await session.scalar(select(RecoveryCode.user_id).where(RecoveryCode.user_id == user_id).limit(1)) is not None:
         return []
     codes = ["-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4)) for _ in range(CODES)]
@@ -178,24 +178,24 @@ async def first_codes(session: AsyncSession, user_id: int) -> list[str]:
     return codes
 
 
-# Taking it off
+# Removal
 
 
 async def keep_one(session: AsyncSession, settings: Settings, user: UserView, *, app: int, passkeys: int) -> None:
-    """Raise `Conflict` when so many fewer apps and passkeys leave none where a second factor is required."""
+    """Raise `Conflict` if removing this many apps and passkeys leaves none where a second factor is required."""
     now = await status(session, settings, user)
     if now.required and now.app - app + now.passkeys - passkeys <= 0:
         raise Conflict("A second factor is required here. Add another one before you remove this one.")
 
 
 async def drop_unused_codes(session: AsyncSession, user_id: int) -> None:
-    """Recovery codes recover nothing once there is no second factor."""
+    """Delete recovery codes once there is no second factor."""
     if not (await user(session, user_id)).two_factor:
         await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
 
 
 async def reset(session: AsyncSession, admin_id: int | None, user_id: int, address: str | None = None) -> UserView:
-    """Remove an account's second factor with all that belongs to it, for administrators. Raises `NotFound`."""
+    """Remove an account's second factor, as an administrator. Raises `NotFound`."""
     found = await user(session, user_id)
     for model in (TwoFactor, RecoveryCode, Passkey):
         await session.execute(delete(model).where(model.user_id == user_id))

@@ -1,4 +1,4 @@
-"""Accounts as their owners and administrators see them, and how one is found."""
+"""Accounts as their owners and administrators see them, and looking them up."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,7 +16,7 @@ from area.kit.problems import NotFound
 
 Kind = Literal["session", "api"]
 Scope = Literal["read", "run", "manage", "admin"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)  # each includes those before it
+SCOPES: tuple[Scope, ...] = get_args(Scope)  # each includes the ones before it
 
 
 class UserView(BaseModel):
@@ -39,9 +39,9 @@ class UserView(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking, with what, and how much of what the account may do is theirs.
+    """The user making a request, the token used, and its scope.
 
-    `renewed` says that the session was just extended, and so should its cookie be.
+    `renewed` means that the session was just extended, and so should its cookie be.
     """
 
     user: UserView
@@ -51,7 +51,7 @@ class Identity:
     renewed: bool = False
 
     def allows(self, scope: Scope) -> bool:
-        """Whether what needs `scope` is allowed."""
+        """Whether the scope includes `scope`."""
         return SCOPES.index(scope) <= SCOPES.index(self.scope)
 
 
@@ -86,7 +86,7 @@ async def user(session: AsyncSession, user_id: int) -> UserView:
 
 
 async def find(session: AsyncSession, login: str) -> UserView:
-    """The account of an e-mail address or username. Raises `NotFound`."""
+    """The account with this e-mail address or username. Raises `NotFound`."""
     user_id = await session.scalar(select(User.id).where(is_called(login)).limit(1))
     if user_id is None:
         raise NotFound("No account named %(name)s.", name=repr(login))
@@ -96,12 +96,12 @@ async def find(session: AsyncSession, login: str) -> UserView:
 async def users(
     session: AsyncSession, *, limit: int, before: int | None = None, q: str | None = None
 ) -> list[UserView]:
-    """Accounts, newest first, with an id below `before`; `q` is a part of the e-mail address or username."""
+    """Accounts with an id below `before`, newest first. `q` searches e-mail addresses and usernames."""
     statement = select(*USER).outerjoin(UserSettings, UserSettings.user_id == User.id)
     if before is not None:
         statement = statement.where(User.id < before)
     if q:
-        # strpos knows no wildcards that would have to be escaped
+        # strpos has no wildcards to escape
         part = func.lower(literal(q))
         statement = statement.where(
             or_(func.strpos(User.email, part) > 0, func.strpos(func.lower(User.username), part) > 0)
@@ -116,5 +116,5 @@ def is_called(login: str) -> ColumnElement[bool]:
 
 
 def view(row: Sequence[Any] | Row[Any]) -> UserView:
-    """The account of a row of the columns `USER`."""
+    """The account from a row of the columns `USER`."""
     return UserView(**dict(zip(_NAMES, row, strict=True)))

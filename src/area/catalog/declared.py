@@ -1,4 +1,4 @@
-"""What a component declares: its own parameters and return values, with those that the platform adds."""
+"""A component's parameters and return values: its own, and those the platform adds."""
 
 from area.sdk import Action, Reaction
 from area.sdk.fields import Field, fields
@@ -30,6 +30,6 @@ DELAY = Field(
 
 
 def component_fields(component: Action | Reaction) -> tuple[list[Field], list[Field]]:
-    """Parameters (with the platform's own) and return values of a component."""
+    """A component's parameters (including the platform's) and return values."""
     own = ONLY_IF if isinstance(component, Action) else DELAY
     return [*fields(component.params), own], list(fields(component.returns))

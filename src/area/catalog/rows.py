@@ -1,4 +1,4 @@
-"""Services, components and variables from the registry to rows: written when a process starts."""
+"""Writes the registry's services, components and variables to the database when a process starts."""
 
 from typing import Any
 
@@ -22,16 +22,17 @@ from unnest(cast(:service_id as int[]), cast(:type as text[]), cast(:name as tex
 as d(service_id, type, name, description, webhook_endpoint, polling_interval)
 left join components c on c.service_id = d.service_id and c.name = d.name and c.type = cast(d.type as component_type)
 where c.id is null
-   or (c.description, c.webhook_endpoint, c.polling_interval) is distinct from (d.description, d.webhook_endpoint, d.polling_interval)
+   or (c.description, c.webhook_endpoint, c.polling_interval)
+     is distinct from (d.description, d.webhook_endpoint, d.polling_interval)
 on conflict (service_id, type, name) do update set description = excluded.description,
     webhook_endpoint = excluded.webhook_endpoint, polling_interval = excluded.polling_interval
 """
 
 VARIABLES = """
 with declared as (
-    select * from unnest(cast(:component_id as int[]), cast(:name as text[]), cast(:description as text[]), cast(:kind as text[]),
-        cast(:type as text[]), cast(:nullable as bool[]), cast(:placeholder as text[]), cast(:validation_regex as text[]),
-        cast(:display_order as int[]))
+    select * from unnest(cast(:component_id as int[]), cast(:name as text[]), cast(:description as text[]),
+        cast(:kind as text[]), cast(:type as text[]), cast(:nullable as bool[]), cast(:placeholder as text[]),
+        cast(:validation_regex as text[]), cast(:display_order as int[]))
     as d(component_id, name, description, kind, type, nullable, placeholder, validation_regex, display_order)
 ), gone as (
     delete from variables v where v.component_id = any(cast(:components as int[]))
@@ -39,12 +40,15 @@ with declared as (
                       and cast(d.kind as variable_kind) = v.kind)
       and not exists (select from area_parameters p where p.variable_id = v.id)
 )
-insert into variables (component_id, name, description, kind, type, nullable, placeholder, validation_regex, display_order)
+insert into variables
+    (component_id, name, description, kind, type, nullable, placeholder, validation_regex, display_order)
 select d.component_id, d.name, d.description, cast(d.kind as variable_kind), cast(d.type as variable_type), d.nullable,
     d.placeholder, d.validation_regex, d.display_order
 from declared d
-left join variables v on v.component_id = d.component_id and v.name = d.name and v.kind = cast(d.kind as variable_kind)
-where v.id is null or (v.description, cast(v.type as text), v.nullable, v.placeholder, v.validation_regex, v.display_order)
+left join variables v
+    on v.component_id = d.component_id and v.name = d.name and v.kind = cast(d.kind as variable_kind)
+where v.id is null
+   or (v.description, cast(v.type as text), v.nullable, v.placeholder, v.validation_regex, v.display_order)
     is distinct from (d.description, d.type, d.nullable, d.placeholder, d.validation_regex, d.display_order)
 on conflict (component_id, kind, name) do update set description = excluded.description, type = excluded.type,
     nullable = excluded.nullable, placeholder = excluded.placeholder, validation_regex = excluded.validation_regex,
@@ -55,10 +59,10 @@ COLUMNS = ("name", "description", "type", "nullable", "placeholder", "validation
 
 
 async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
-    """Bring the rows to what the code declares; returns how many services, components and variables are active.
+    """Update the rows from the code. Returns how many services, components and variables are active.
 
-    Rows are found by their natural key and keep their ids. What left the code becomes inactive and is never deleted, but
-    variables that no AREA uses are. An admin's switches survive.
+    Rows are matched by natural key and keep their ids. Rows without code become inactive and are never deleted, except
+    variables that no AREA uses. Admins' switches are kept.
     """
     await lock(session, Lock.SYNC)
     off = {(row.kind, row.row_id) for row in await session.scalars(select(SwitchedOff))}
@@ -103,7 +107,7 @@ async def _sync_services(session: AsyncSession, registry: Registry) -> dict[str,
 async def _sync_components(
     session: AsyncSession, registry: Registry, service_ids: dict[str, int]
 ) -> dict[tuple[str, str], int]:
-    """Ids by (type, key)."""
+    """Component ids by (type, key)."""
     columns = ("service_id", "type", "name", "description", "webhook_endpoint", "polling_interval")
     values: dict[str, list[Any]] = {name: [] for name in columns}
     declared: set[tuple[str, str]] = set()

@@ -1,4 +1,4 @@
-"""Mail that AREA itself sends: a queue in the database, written in the transaction that causes it, which workers empty."""
+"""AREA's own mail: a queue in the database, filled in the transaction that causes a mail and emptied by workers."""
 
 from datetime import timedelta
 from typing import Literal
@@ -13,10 +13,10 @@ from area.db.session import notify
 Kind = Literal["notice", "confirm", "reset", "change", "changing", "password", "register"]
 Purpose = Literal["confirm", "reset", "change", "undo"]
 
-UNSUBSCRIBE = "mail notices"  # what the link in a notice's mail is signed for: the user's id
+UNSUBSCRIBE = "mail notices"  # signing context of the unsubscribe link in a notice, with the user's id
 UNSUBSCRIBE_FOR = timedelta(days=400)
 
-# An address is its owner's when its owner followed a link to here, or a log-in provider has verified it. `u` is the account.
+# An address is confirmed if its owner followed a mailed link, or a log-in provider has verified it. `u` is the account.
 CONFIRMED = (
     "(exists (select from confirmed_emails c where c.user_id = u.id and c.email = u.email)"
     " or exists (select from user_oauth2_accounts o where o.user_id = u.id and o.email = u.email))"
@@ -31,7 +31,9 @@ where u.id = :user_id and u.is_active and {CONFIRMED}
 
 
 async def enqueue_notice(session: AsyncSession, user_id: int, notice_id: int) -> None:
-    """Have a notice mailed to a confirmed address; whether its owner wants it and how many went today is looked at when it is sent."""
+    """Queue a notice for a confirmed address. Whether the user wants it, and the daily limit, are checked when it is
+    sent.
+    """
     await session.execute(text(NOTICE), {"user_id": user_id, "notice_id": notice_id})
     await notify(session, Channel.MAIL_QUEUED, "")
 
@@ -45,7 +47,7 @@ async def enqueue(
     source: str | None = None,
     registration_id: int | None = None,
 ) -> None:
-    """Have a mail sent once the transaction commits; `source` is the network that asked for it."""
+    """Queue a mail, sent once the transaction commits. `source` is the network that requested it."""
     share = f"user:{user_id}" if user_id else (source or recipient)[:64]
     await session.execute(
         insert(OutgoingMail).values(
@@ -69,7 +71,7 @@ async def count(
     source: str | None = None,
     user_id: int | None = None,
 ) -> int:
-    """How many mails of a kind were asked for: to an address, from a network, or by a user."""
+    """How many mails of a kind were requested: to an address, from a network, or by a user."""
     statement = select(func.count()).where(OutgoingMail.kind == kind, OutgoingMail.created_at > func.now() - within)
     if recipient is not None:
         statement = statement.where(OutgoingMail.recipient == recipient)

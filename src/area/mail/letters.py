@@ -1,4 +1,4 @@
-"""What AREA's own mails say. Nothing in the ones to unconfirmed addresses was typed by anybody."""
+"""Texts of AREA's own mails. Those to unconfirmed addresses contain no user input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from area.mail import Kind
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail before it is written; `unsubscribe` is the address of a page that ends mails of this kind."""
+    """A mail before it is rendered. `unsubscribe` is the URL that turns off mails of this kind."""
 
     recipient: str
     subject: str
@@ -20,59 +20,60 @@ class Letter:
     unsubscribe: str | None = None
 
 
-Text = Kind | Literal["known"]  # to whoever registers with the address of an account
+Text = Kind | Literal["known"]  # to the owner of an address that somebody registers again
 
 # subject and text
 TEXTS: Mapping[Text, tuple[str, str]] = {
     "register": (
         "Finish signing up",
         (
-            "To finish signing up at %(site)s, open this link within 24 hours:\n\n%(link)s\n\nIf you didn't sign up, ignore this"
-            " mail: no account is created."
+            "To finish signing up at %(site)s, open this link within 24 hours:\n\n%(link)s\n\nIf you didn't sign up,"
+            " ignore this mail: no account is created."
         ),
     ),
     "known": (
         "You already have an account",
         (
-            "Someone tried to sign up at %(site)s with this address, but you already have an account. If it was you, sign"
-            " in:\n\n%(link)s\n\nForgot your password? Reset it:\n\n%(reset)s\n\nIf it wasn't you, ignore this mail: your account has"
-            " not changed."
+            "Someone tried to sign up at %(site)s with this address, but you already have an account. If it was you,"
+            " sign in:\n\n%(link)s\n\nForgot your password? Reset it:\n\n%(reset)s\n\nIf it wasn't you, ignore this"
+            " mail: your account has not changed."
         ),
     ),
     "confirm": (
         "Confirm your e-mail address",
         (
-            "Confirm that this is the e-mail address of your account at %(site)s:\n\n%(link)s\n\nThe link works for 3 days. If you don't"
-            " have an account there, ignore this mail: we won't send anything else to this address."
+            "Confirm that this is the e-mail address of your account at %(site)s:\n\n%(link)s\n\nThe link works for 3"
+            " days. If you don't have an account there, ignore this mail: we won't send anything else to this address."
         ),
     ),
     "reset": (
         "Reset your password",
         (
             "Someone asked to reset your password at %(site)s. To choose a new one, open this link within 30"
-            " minutes:\n\n%(link)s\n\nThe link works once. If it wasn't you, ignore this mail: your password stays the same."
+            " minutes:\n\n%(link)s\n\nThe link works once. If it wasn't you, ignore this mail: your password stays the"
+            " same."
         ),
     ),
     "change": (
         "Confirm your new e-mail address",
         (
-            "Confirm that this is the new e-mail address of your account at %(site)s:\n\n%(link)s\n\nThe link works for 3 days. If you"
-            " didn't ask for this, ignore this mail."
+            "Confirm that this is the new e-mail address of your account at %(site)s:\n\n%(link)s\n\nThe link works"
+            " for 3 days. If you didn't ask for this, ignore this mail."
         ),
     ),
     "changing": (
         "Your e-mail address is about to change",
         (
-            "The address of your account at %(site)s will change to %(email)s once that address is confirmed. If it was you, there's"
-            " nothing to do. If it wasn't you, cancel the change and sign out everywhere:\n\n%(link)s\n\nThe link works for 7 days,"
-            " even after the change."
+            "The address of your account at %(site)s will change to %(email)s once that address is confirmed. If it"
+            " was you, there's nothing to do. If it wasn't you, cancel the change and sign out"
+            " everywhere:\n\n%(link)s\n\nThe link works for 7 days, even after the change."
         ),
     ),
     "password": (
         "Your password was changed",
         (
-            "The password of your account at %(site)s was changed on %(moment)s UTC. If it was you, there's nothing to do. If it"
-            " wasn't you, set a new password now:\n\n%(link)s"
+            "The password of your account at %(site)s was changed on %(moment)s UTC. If it was you, there's nothing to"
+            " do. If it wasn't you, set a new password now:\n\n%(link)s"
         ),
     ),
     "notice": ("", "%(text)s\n\n%(site)s\n\nTo stop these mails, open %(link)s"),
@@ -81,12 +82,12 @@ TEST = ("Test mail", "You sent this with `area mail test` from %(site)s. Mail wo
 
 
 def write(letter: Letter, *, sender: Mailbox, message_id: str, date: datetime) -> Message:
-    """The mail as bytes. Raises `ValueError` for an address that can't be written to."""
-    headers = {"Message-ID": message_id, "Auto-Submitted": "auto-generated"}  # RFC 3834: no out-of-office reply, please
+    """Render the mail as bytes. Raises `ValueError` for an invalid recipient."""
+    headers = {"Message-ID": message_id, "Auto-Submitted": "auto-generated"}  # RFC 3834: suppress out-of-office replies
     if letter.unsubscribe:
         headers["List-Unsubscribe"] = f"<{letter.unsubscribe}>"  # RFC 2369
         if letter.unsubscribe.startswith("https://"):
-            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058 wants https
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058 requires https
     return mime.compose(
         sender=sender,
         to=[Mailbox(letter.recipient)],

@@ -1,4 +1,4 @@
-"""The mail server of AREA_SMTP_URL (RFC 5321): where it is, how the line to it is encrypted, and what it answers."""
+"""The mail server in AREA_SMTP_URL (RFC 5321): address, encryption, responses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,11 +22,11 @@ FORM = "smtp://login:password@mail.example.org:587?from=area@example.org"
 
 
 class Unusable(Exception):
-    """The server can't be used at all, whatever the mail: away, not trusted, or it refuses the log-in."""
+    """The server can't be used for any mail: unreachable, not trusted, or it rejects the log-in."""
 
 
 class Refused(Exception):
-    """The server does not take this mail: for good, or else for now."""
+    """The server rejected this mail, permanently or for now."""
 
     def __init__(self, message: str, *, permanent: bool) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class MailServer:
-    """What AREA_SMTP_URL says."""
+    """The parsed AREA_SMTP_URL."""
 
     host: str
     port: int
@@ -46,7 +46,7 @@ class MailServer:
 
     @classmethod
     def parse(cls, url: str) -> "MailServer":
-        """Read the address. Raises `ValueError` with a sentence that does not hold the password."""
+        """Parse the URL. Raises `ValueError` with a sentence that doesn't contain the password."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -86,7 +86,7 @@ class MailServer:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator["aiosmtplib.SMTP"]:
-        """A connection that is encrypted as asked for, and logged in. Raises `Unusable` until then."""
+        """An encrypted (as configured), logged-in connection. Raises `Unusable` if it can't be opened."""
         import aiosmtplib
 
         client = aiosmtplib.SMTP(
@@ -99,7 +99,7 @@ class MailServer:
         )
         try:
             await client.connect()
-            if self.login:  # by hand: what is refused here is the log-in
+            if self.login:  # done explicitly, so that a rejection here is known to be about the log-in
                 await client.login(self.login, self.password)
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
             client.close()
@@ -113,7 +113,7 @@ class MailServer:
                 client.close()
 
     def _explain(self, error: Exception) -> str:
-        """What is wrong, and how to mend it."""
+        """What is wrong, and how to fix it."""
         import aiosmtplib
 
         said = answer(error)
@@ -121,14 +121,15 @@ class MailServer:
             return f"{self} refuses the login: {said}. Check the login and password in AREA_SMTP_URL."
         if self.tls == "starttls" and "starttls" in said.lower() and "not supported" in said.lower():
             return (
-                f"{self} does not offer STARTTLS, so nothing is sent: it would go in clear text. Use smtps:// if the server"
-                " speaks TLS from the start, or add tls=none to AREA_SMTP_URL if the line to it is safe, as on this machine."
+                f"{self} does not offer STARTTLS, so AREA sends nothing: mail would go in clear text. Use smtps:// if"
+                " the server starts with TLS, or add tls=none to AREA_SMTP_URL if the network is safe, as on this"
+                " machine."
             )
         return f"{self} can't be used: {said}."
 
 
 async def send(client: "aiosmtplib.SMTP", message: Message, sender: Mailbox, recipient: str) -> str:
-    """Send to one address; returns what the server said. Raises `Refused`."""
+    """Send to one address. Returns the server's response. Raises `Refused`."""
     import aiosmtplib
 
     try:
@@ -141,7 +142,7 @@ async def send(client: "aiosmtplib.SMTP", message: Message, sender: Mailbox, rec
     except aiosmtplib.SMTPRecipientsRefused as error:
         (one,) = error.recipients
         raise Refused(answer(one), permanent=one.code >= 500) from error
-    except aiosmtplib.SMTPSenderRefused as error:  # it says nothing of the recipient: an administrator may mend it
+    except aiosmtplib.SMTPSenderRefused as error:  # not about the recipient: an administrator may fix it
         raise Refused(answer(error), permanent=False) from error
     except aiosmtplib.SMTPNotSupported as error:
         raise Refused(answer(error), permanent=True) from error
@@ -153,6 +154,6 @@ async def send(client: "aiosmtplib.SMTP", message: Message, sender: Mailbox, rec
 
 
 def answer(error: BaseException) -> str:
-    """What the server said, or what went wrong, as one line."""
+    """The server's response, or the error, as one line."""
     code, text = getattr(error, "code", None), getattr(error, "message", None) or str(error) or type(error).__name__
     return mime.one_line(f"{code} {text}" if isinstance(code, int) and code > 0 else text).rstrip(".")[:300]
