@@ -1,1 +1,1 @@
-"""What the doors that speak HTTP share: who asks, how much may be sent, what is told live, what every answer carries."""
+"""Shared by everything that speaks HTTP: authentication, request limits, live updates, response headers."""

@@ -1,4 +1,4 @@
-"""Request bodies: read within a time, within a size, and within what the process may hold for who sends them."""
+"""Request bodies, bounded in time, size, and the memory that one sender can use."""
 
 import asyncio
 import json
@@ -17,36 +17,38 @@ from area.doors.deps import token_of
 from area.kit.sentences import Number, Sentence
 
 MAX_BODY = 2_000_000  # bytes
-MOST_READ = 16_000_000  # bytes of a body that is too long; who is cut off while sending does not hear why
-OPEN = 16_384  # bytes that are read before it is known who sends them
-MAX_DEPTH = 64  # containers in one another
+MOST_READ = 16_000_000  # bytes to drain of a body that is too long; a client that is cut off can't read the response
+OPEN = 16_384  # bytes that are read before authentication
+MAX_DEPTH = 64  # nested containers
 PATIENCE = 10.0  # seconds for the first bytes of a body
-LEAST_RATE = 20_000  # bytes that earn one second more
-LONGEST = 60.0  # seconds in all
-LOOK_EVERY = 1.0  # seconds between looks for bodies whose time is up
-REFUSED_PATIENCE = 0.5  # seconds between the pieces of a body that is refused anyway
+LEAST_RATE = 20_000  # bytes that earn one more second
+LONGEST = 60.0  # seconds in total
+LOOK_EVERY = 1.0  # seconds between checks for overdue bodies
+REFUSED_PATIENCE = 0.5  # seconds between chunks while draining a rejected body
 REFUSED_AT_ONCE = 8
-CLOSE = {"Connection": "close"}  # the rest of the body is not waited for
-LITTLE = 256_000  # bytes of one sender
-AROUND = 40_000  # bytes that a request takes beside its body: measured with a thousand of them in flight
+CLOSE = {"Connection": "close"}  # don't wait for the rest of the body
+LITTLE = 256_000  # bytes per sender
+AROUND = 40_000  # bytes that a request takes besides its body, measured with a thousand in flight
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class TooSlow(Exception):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
 
 class TooLarge(Exception):
-    """The body has more bytes than are taken."""
+    """The body is larger than allowed."""
 
 
 class CutOff(Exception):
-    """The sender went away before the end of the body."""
+    """The client disconnected before the end of the body."""
 
 
 class Crowded(HTTPException):
-    """The process holds as many bytes for this sender, or in all, as it may; `reading`: the body was begun."""
+    """The process already holds as many bytes for this sender, or in total, as it can. `reading`: the body had been
+    started.
+    """
 
     def __init__(self, *, reading: bool) -> None:
         self.reading = reading
@@ -54,8 +56,8 @@ class Crowded(HTTPException):
 
 
 class Allowance:
-    """What bodies the process holds at a time: `total` bytes, and `each` of one sender. Who holds `LITTLE` may go beyond the total
-    by half, so that a few who hold much keep nobody else out.
+    """How many bytes of bodies the process can hold: `total`, and `each` per sender. Senders that hold at most `LITTLE`
+    may exceed the total by half, so that a few large senders can't block everyone else.
     """
 
     def __init__(self, total: int, each: int) -> None:
@@ -65,7 +67,7 @@ class Allowance:
 
     @contextmanager
     def of(self, sender: Hashable) -> Iterator["Share"]:
-        """One request's share, given back at the end."""
+        """One request's share, returned at the end."""
         share = Share(self, sender)
         try:
             share.take(AROUND, reading=False)
@@ -94,16 +96,16 @@ class Share:
         self.held = 0
 
     def take(self, size: int, *, reading: bool = True) -> None:
-        """Hold so many bytes more. Raises `Crowded`."""
+        """Hold this many more bytes. Raises `Crowded`."""
         self._allowance.take(self._sender, size, reading=reading)
         self.held += size
 
 
-USERS = Allowance(64_000_000, 16_000_000)  # of users who are signed in
+USERS = Allowance(64_000_000, 16_000_000)  # for signed-in users
 
 
 class Deadline:
-    """When a body must have come: each `LEAST_RATE` bytes earn a second, up to `LONGEST` in all."""
+    """When a body must be complete: every `LEAST_RATE` bytes earn another second, up to `LONGEST` in total."""
 
     def __init__(self) -> None:
         self._begun = asyncio.get_running_loop().time()
@@ -111,7 +113,7 @@ class Deadline:
         self.missed = False
 
     async def receive(self, receive: Receive) -> MutableMapping[str, Any]:
-        """The next piece of the body. Raises `TooSlow`."""
+        """The next chunk of the body. Raises `TooSlow`."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine that awaits is run by a task
         _late.watch(task, self)
@@ -126,12 +128,12 @@ class Deadline:
             _late.forget(task)
 
     def earned(self, size: int) -> None:
-        """So many bytes have come."""
+        """Extend the deadline for this many bytes."""
         self.at = min(self._begun + LONGEST, self._begun + PATIENCE + size / LEAST_RATE)
 
 
 class _Late:
-    """Cancels reads whose time is up. It looks at all of them once a second: a timer for each costs more than the reading."""
+    """Cancels overdue reads. Checks all of them once a second, which is cheaper than one timer each."""
 
     def __init__(self) -> None:
         self._reads: dict[asyncio.Task[Any], Deadline] = {}
@@ -162,10 +164,10 @@ _late = _Late()
 
 
 def declared(headers: list[tuple[bytes, bytes]]) -> int:
-    """What `Content-Length` says; 0 without one that can be read."""
+    """The `Content-Length`; 0 if missing or malformed."""
     size = 0
     for name, value in headers:
-        if name == b"content-length" and value.isdigit():  # Python refuses to read numbers of thousands of digits
+        if name == b"content-length" and value.isdigit():  # Python refuses to parse numbers with thousands of digits
             size = int(value) if len(value) < 15 else 10**15
     return size
 
@@ -199,8 +201,8 @@ _refusing = asyncio.BoundedSemaphore(REFUSED_AT_ONCE)
 
 
 async def refuse(receive: Receive, expected: int) -> None:
-    """Take what still comes of a body that is refused, as long as it keeps coming: who is cut off does not hear why. When many are
-    refused at the same time, some aren't heard out.
+    """Drain the rest of a rejected body while it keeps coming, since a client that is cut off can't read the response.
+    If many are rejected at once, some are cut off.
     """
     if _refusing.locked():
         return
@@ -222,7 +224,7 @@ async def _drop(receive: Receive, expected: int) -> None:
 
 
 def in_time(receive: Receive) -> Receive:
-    """`receive` with a deadline for the body, and none for what comes after it. Raises 408."""
+    """`receive` with a deadline for the body, but none for what follows. Raises 408."""
     deadline = Deadline()
     size, more = 0, True
 
@@ -243,14 +245,15 @@ def in_time(receive: Receive) -> Receive:
 
 
 class BoundedRequest(Request):
-    """A request whose body is bounded, and whose JSON holds nothing that could not be stored or sent back.
+    """A request with a bounded body, whose JSON contains nothing that can't be stored or returned.
 
-    A stranger may send `OPEN` bytes. A larger body is read once it is known whose it is, and counts for that user.
+    Anonymous clients can send `OPEN` bytes. A larger body is only read after authentication, and counts towards that
+    user.
     """
 
     @override
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces. Raises 413, 401 or 429."""
+        """The body in chunks. Raises 413, 401 or 429."""
         expected = declared(self.scope["headers"])
         if expected > MAX_BODY:
             await refuse(self.receive, expected)
@@ -270,7 +273,7 @@ class BoundedRequest(Request):
                 yield chunk
 
     async def _share(self) -> AbstractContextManager["Share"]:
-        """What the sender of a large body may have. Raises 413 for a stranger, 401 for a token that is not good."""
+        """The allowance for a large body. Raises 413 for an anonymous client, 401 for an invalid token."""
         token, _ = token_of(self)
         state = self.app.state.area
         identity = None
@@ -290,7 +293,7 @@ class BoundedRequest(Request):
 
     @override
     async def json(self) -> Any:
-        """Parse strictly: no NaN, no half characters, no NUL, no nesting without end."""
+        """Parse strictly: no NaN, lone surrogates, NUL, or unbounded nesting."""
         if not hasattr(self, "_json"):
             body = await self.body()
             value = orjson.loads(body)
@@ -303,11 +306,11 @@ class BoundedRequest(Request):
 
 
 class Route(APIRoute):
-    """A route that reads its request's body as `BoundedRequest` does."""
+    """A route whose requests are `BoundedRequest`s."""
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's own, given the other kind of request."""
+        """FastAPI's own, with the other request class."""
         handle = super().get_route_handler()
 
         async def bounded(request: Request) -> Response:
@@ -323,7 +326,7 @@ def _too_long() -> HTTPException:
 
 
 def _depth(value: Any) -> int:
-    """How deep containers stand in one another, found without recursion."""
+    """The nesting depth of containers, computed without recursion."""
     deepest, waiting = 0, [(value, 1)]
     while waiting:
         one, depth = waiting.pop()

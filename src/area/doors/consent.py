@@ -1,6 +1,6 @@
-"""Going to a vendor's page of consent and coming back, as every door does it: to connect a service, and to log in.
+"""The OAuth2 round trip, shared by connecting a service and logging in.
 
-What came back is used up in a transaction of its own, whatever follows, and no transaction waits for the vendor.
+The state is used up in its own transaction, whatever happens next, and no transaction waits for the vendor.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from area.kit.sentences import Sentence
 from area.sdk import AuthExpired, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 
-COOKIE = "area_consent"  # what binds a log-in to the browser that began it
+COOKIE = "area_consent"  # binds a log-in to the browser that started it
 
 
-# Come back
+# Callback
 
 
 def way(state: State, client: str, given: str) -> Way:
-    """What somebody set out for who is back at the address of this client. Raises `Invalid`, `Gone`."""
+    """The purpose of a callback at this client's redirect URI. Raises `Invalid`, `Gone`."""
     return consent.way(state.keyring, given, registrations.redirect_uri(state.settings, client))
 
 
@@ -43,14 +43,14 @@ def _here(state: State, connector: Connector) -> str:
 
 
 def bound_to(identity: Identity) -> str:
-    """What a way to consent is bound to for somebody who is signed in."""
+    """What binds a signed-in user's round trip."""
     return f"session {identity.token_id}"
 
 
 async def finish_connecting(
     state: State, session: AsyncSession, identity: Identity, way: Way, *, code: str, error: str
 ) -> tuple[ConnectionView, Came]:
-    """Somebody is back from a vendor: exchange the code and keep the tokens. Raises `NotDone`, `Gone`, `Conflict`."""
+    """Complete a connection: exchange the code and store the tokens. Raises `NotDone`, `Gone`, `Conflict`."""
     connector, auth = grants.connectable(state.registry, way.slug)
     keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
@@ -59,7 +59,8 @@ async def finish_connecting(
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
-            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(), asked=came.scopes,
+            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(),
+            asked=came.scopes,
         )  # fmt: skip
         view = await grants.keep(
             session, state.keyring, state.registry, identity.user.id, way.slug, linked, name=came.connection
@@ -72,7 +73,7 @@ async def finish_connecting(
 async def connect_client(
     state: State, session: AsyncSession, user_id: int, slug: str, given: dict[str, object], *, name: str = ""
 ) -> ConnectionView:
-    """A client received the code itself: exchange it and keep the tokens. Raises `Invalid`."""
+    """A client received the code itself: exchange it and store the tokens. Raises `Invalid`."""
     connector, auth = grants.connectable(state.registry, slug)
     keys = registrations.required_keys(connector, state.settings)
     wanted = ("code", "redirect_uri", "code_verifier")
@@ -97,7 +98,7 @@ async def connect_client(
 
 
 async def _try_tokens(state: State, ref: Ref) -> Tested | None:
-    """How the tokens fare that are kept, refreshed if need be; None when there are none."""
+    """Test the stored tokens, refreshed if needed. None if there are none."""
     connector, auth = grants.connectable(state.registry, ref.slug)
     tokens = Tokens(state)
     if await tokens.current(ref, connector) is None:
@@ -122,9 +123,9 @@ async def _try_tokens(state: State, ref: Ref) -> Tested | None:
 
 
 async def try_connection(state: State, user_id: int, slug: str, name: str) -> Tested | None:
-    """How a connection fares as it is kept, of whatever kind; None when there is none that can be read. Raises `NotFound`."""
+    """Test a stored connection of either kind. None if there is none that can be read. Raises `NotFound`."""
     connector, auth = connections.connectable(state.registry, slug)
-    async with state.database.transaction() as reading:  # over before somebody else's server is waited for
+    async with state.database.transaction() as reading:  # ended before waiting for the vendor
         ref = Ref(user_id, slug, await vault.number(reading, connector, user_id, name))
         kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug, number=ref.number)
     if isinstance(auth, OAuth2):
@@ -133,7 +134,7 @@ async def try_connection(state: State, user_id: int, slug: str, name: str) -> Te
 
 
 async def revoke(state: State, user_id: int, slug: str, *, name: str = "") -> None:
-    """Before a connection is forgotten, make its tokens worthless where the vendor takes that, and nothing else needs them."""
+    """Before a connection is deleted, revoke its tokens if the vendor supports that and nothing else needs them."""
     connector = state.registry.services.get(slug)
     if connector is None or not isinstance(connector.auth, OAuth2):
         return
@@ -165,7 +166,7 @@ async def log_in_address(
     invitation: str | None,
     address: str,
 ) -> str:
-    """The address of a provider's page; `identity` wants to log in with it from now on, nobody wants to log in now."""
+    """The URL of a provider's page. With `identity`, to link the provider to that account; without, to log in."""
     connector, auth = await providers.provider(state.client, state.registry, state.settings, slug)
     return await consent.set_out(
         session,
@@ -195,9 +196,9 @@ async def finish_log_in(
     identity: Identity | None,
     visitor: Visitor,
 ) -> tuple[str, UserView, Came]:
-    """Somebody is back from a provider: the token of the session that begins (none when one was there), and whose it is.
+    """Complete a log-in: the new session's token (none if already signed in), and its user.
 
-    Raises `NotDone`, `NotFound`, `Gone` and `Conflict`, and `SecondFactorNext` for an account that has a second factor.
+    Raises `NotDone`, `NotFound`, `Gone`, `Conflict`, and `SecondFactorNext` for an account with a second factor.
     """
     address = visitor.address
     connector, auth = await providers.provider(state.client, state.registry, state.settings, way.slug)
@@ -208,7 +209,8 @@ async def finish_log_in(
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
-            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(), asked=came.scopes,
+            code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(),
+            asked=came.scopes,
         )  # fmt: skip
         if came.user_id is not None:
             if identity is None or identity.kind != "session" or identity.user.id != came.user_id:
@@ -231,7 +233,7 @@ async def finish_log_in(
 
 
 async def identity_of(request: Request, state: State) -> Identity | None:
-    """Whoever asks, if anybody is signed in."""
+    """The signed-in user, if any."""
     token, _ = token_of(request)
     if not token:
         return None
@@ -243,7 +245,7 @@ async def identity_of(request: Request, state: State) -> Identity | None:
 
 
 class NotDone(Exception):
-    """It came to nothing, because of `problem`; a browser goes back to `next`."""
+    """The round trip failed with `problem`; a browser continues at `next`."""
 
     def __init__(self, problem: Problem, next: str) -> None:  # noqa: A002 - as it is called in addresses
         super().__init__(str(problem))
@@ -252,7 +254,7 @@ class NotDone(Exception):
 
 
 class SecondFactorNext(Exception):
-    """The provider knows who it is; the second factor is still to be shown, and then a browser goes to `next`."""
+    """The provider has authenticated the user; the second factor is next, then a browser continues at `next`."""
 
     def __init__(self, problem: SecondFactorRequired, next: str) -> None:  # noqa: A002 - as it is called in addresses
         super().__init__(str(problem))
@@ -271,12 +273,12 @@ def _agreed(name: str, code: str, error: str, came: Came) -> None:
 
 
 def new_secret() -> str:
-    """What only this browser will have."""
+    """A secret that only this browser has."""
     return new_token()
 
 
 def remember(response: Response, request: Request, state: State, secret: str) -> None:
-    """Bind the browser to the log-in that it begins."""
+    """Bind the browser to its log-in."""
     response.set_cookie(
         COOKIE,
         secret,

@@ -1,5 +1,5 @@
-"""What the routes ask for: the process's state, a session, who is asking, and from where. Each is `async`, also where nothing is
-waited for: FastAPI calls a plain function in another thread.
+"""Dependencies of the routes: the process's state, a session, the user, the client's address. All are `async`, even
+without awaiting, because FastAPI runs plain functions in a thread.
 """
 
 from collections.abc import AsyncIterator
@@ -27,9 +27,9 @@ from area.kit.sentences import Sentence
 from area.kit.text import UNPRINTABLE
 
 COOKIE = "area_session"
-DEVICE = "area_device"  # what only this browser has: tells those that signed in before from others
-TICKET = "area_ticket"  # of the second factor, on its page
-DEVICE_DAYS = 400  # as long as browsers keep a cookie
+DEVICE = "area_device"  # identifies browsers that have signed in before
+TICKET = "area_ticket"  # for the page that asks for the second factor
+DEVICE_DAYS = 400  # browsers' limit for cookies
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 PRINTABLE = f"^[^{UNPRINTABLE}]*$"
 
@@ -39,7 +39,7 @@ Line = Annotated[str, StringConstraints(pattern=PRINTABLE)]
 def _utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
-    except OverflowError:  # the last hours of the year 9999, seen from the other side of the world
+    except OverflowError:  # the last hours of the year 9999 overflow in other time zones
         raise ValueError(Sentence("This is beyond the calendar.")) from None
 
 
@@ -50,13 +50,13 @@ Slug = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, examples
 
 
 class In(BaseModel):
-    """Base of what comes in: unknown keys are refused."""
+    """Base of request bodies: unknown keys are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 async def state(request: Request) -> State:
-    """What the process has open."""
+    """The process's open resources."""
     found: State = request.app.state.area
     return found
 
@@ -65,7 +65,7 @@ StateDep = Annotated[State, Depends(state)]
 
 
 async def cache(request: Request) -> Cache:
-    """The process's memory of connections."""
+    """The process's cache of connections."""
     found: Cache = request.app.state.cache
     return found
 
@@ -74,15 +74,15 @@ CacheDep = Annotated[Cache, Depends(cache)]
 
 
 async def session(state: StateDep) -> AsyncIterator[AsyncSession]:
-    """One request, one transaction: committed when the route returns, rolled back when it raises. Nothing else commits.
+    """One transaction per request: committed when the route returns, rolled back when it raises. Nothing else commits.
 
-    It takes no connection before its first statement.
+    Takes a connection only at its first statement.
     """
     async with state.database.transaction() as session:
         yield session
 
 
-# scope="function": committed before the answer is sent, so that whoever has the answer finds what it says
+# scope="function": committed before the response is sent, so that clients can read their writes
 SessionDep = Annotated[AsyncSession, Depends(session, scope="function")]
 
 
@@ -95,28 +95,28 @@ async def scope(state: StateDep) -> areas.Scope:
 ScopeDep = Annotated[areas.Scope, Depends(scope)]
 
 
-# From where
+# Client address
 
 
 async def address(request: Request, state: StateDep) -> str:
-    """The client's address. `X-Forwarded-For` counts only as far as it was written by proxies that are trusted."""
+    """The client's address. Only entries of `X-Forwarded-For` written by trusted proxies count."""
     return client_address(request, state)
 
 
 def client_address(request: HTTPConnection, state: State) -> str:
-    """`address`, where there are no dependencies."""
+    """`address`, outside of FastAPI's dependencies."""
     here = request.client.host if request.client else "unknown"
     proxies = state.settings.trusted_proxies
     hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
     while hops and is_trusted(here, proxies):
-        here = hops.pop()  # each proxy adds, at the end, whom it was called by
+        here = hops.pop()  # each proxy appends its client's address
     return here[:64]
 
 
 Address = Annotated[str, Depends(address)]
 
 
-# Who
+# Authentication
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A session's or an API token.")
@@ -132,10 +132,10 @@ async def unenforced(
     request: Request, response: Response, state: StateDep, _one: Annotated[object, Depends(_bearer)] = None,
     _other: Annotated[object, Depends(_cookie)] = None,
 ) -> Identity:  # fmt: skip
-    """Whoever is logged in, by bearer token or cookie. Raises `Unauthenticated`.
+    """The logged-in user, by bearer token or cookie. Raises `Unauthenticated`.
 
-    It has a transaction of its own, over before the route begins: a route that waits for somebody else's server would
-    otherwise keep the session's row locked.
+    Uses its own transaction, which ends before the route starts: otherwise a route that waits for another server would
+    keep the session's row locked.
     """
     token, by_cookie = token_of(request)
     identity = None
@@ -157,9 +157,9 @@ async def unenforced(
 
 
 async def identified(identity: "Unenforced", state: StateDep) -> Identity:
-    """Whoever is logged in, with the second factor that the administrator asks for.
+    """The logged-in user, with the second factor if it is required.
 
-    API tokens go on: programs have no second factor, and making a token takes a session.
+    API tokens are exempt: programs have no second factor, and creating a token takes a session.
     """
     if (
         identity.kind == "session"
@@ -171,14 +171,16 @@ async def identified(identity: "Unenforced", state: StateDep) -> Identity:
 
 
 async def setting_up(identity: "Unenforced") -> Identity:
-    """Whoever is logged in with a session, also without the second factor that is asked for: this is where it is added."""
+    """The logged-in user with a session, even without the required second factor, in order to add it."""
     if identity.kind != "session":
         raise Forbidden("API tokens can't do this. Log in with a password.")
     return identity
 
 
 def token_of(request: Request) -> tuple[str, bool]:
-    """The token of a request, or nothing, and whether it is the cookie's. A header, even a wrong one, goes before a cookie."""
+    """The request's token, or none, and whether it came from the cookie. A header, even a wrong one, takes precedence
+    over the cookie.
+    """
     header = request.headers.get("authorization")
     if header is None:
         return session_cookie(request), True
@@ -187,28 +189,28 @@ def token_of(request: Request) -> tuple[str, bool]:
 
 
 def session_cookie(request: Request) -> str:
-    """The session's token in a browser's cookie, or nothing. An API token is for programs, and none of these."""
+    """The session token in a browser's cookie, or none. API tokens are not accepted in cookies."""
     token = request.cookies.get(COOKIE, "")[:500]
     return token if token.startswith(sessions.PREFIX["session"]) else ""
 
 
 async def someone(request: Request, identity: "Identified") -> Identity:
-    """Whoever is logged in; an API token needs the scope `read` to read, and `manage` for everything else."""
+    """The logged-in user. An API token needs the scope `read` for reading and `manage` for everything else."""
     return within(identity, "read" if request.method in SAFE else "manage")
 
 
 async def runner(identity: "Identified") -> Identity:
-    """Whoever may start, repeat and cancel runs."""
+    """A user who can start, repeat and cancel runs."""
     return within(identity, "run")
 
 
 async def manager(identity: "Identified") -> Identity:
-    """Whoever may change AREAs and connections, also by what is asked for with GET."""
+    """A user who can change AREAs and connections, even by a GET request."""
     return within(identity, "manage")
 
 
 def within(identity: Identity, scope: Scope) -> Identity:
-    """Who asks, if that is within the scope of what they ask with. Raises `Forbidden`."""
+    """The user, if the scope allows it. Raises `Forbidden`."""
     if not identity.allows(scope):
         raise Forbidden(
             "This API token can't do this. It has the scope %(scope)s; this needs %(needed)s.",
@@ -219,7 +221,7 @@ def within(identity: Identity, scope: Scope) -> Identity:
 
 
 async def in_person(identity: "Identified") -> Identity:
-    """Whoever is logged in with a session: an API token must not outlive its own revocation by making what replaces it."""
+    """The user with a session: an API token must not create credentials that outlive its own revocation."""
     if identity.kind != "session":
         raise Forbidden("API tokens can't do this. Log in with a password.")
     return identity
@@ -252,10 +254,10 @@ AdminInPerson = Annotated[Identity, Depends(admin_in_person)]
 
 
 def same_origin(request: Request, state: State, *, unknown: bool = False) -> bool:
-    """Whether a page of ours sent this, by what browsers say and pages can't change; `unknown` when nothing is said.
+    """Whether one of our pages sent this, by headers that pages can't change; `unknown` if there are none.
 
-    `Host` is one of our names (`area.doors.front`). Where the public URL is https, a page of the same host that came in the clear
-    is not ours.
+    `Host` is one of our names (`area.doors.front`). If the public URL is https, a page of the same host over plain http
+    isn't ours.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -274,20 +276,20 @@ def same_origin(request: Request, state: State, *, unknown: bool = False) -> boo
 
 
 def not_foreign(request: Request, state: StateDep) -> None:
-    """Refuse a foreign page that would log a browser in, to an account of its own choice."""
+    """Reject a foreign page that tries to log a browser in to an account of its choice."""
     if not same_origin(request, state, unknown=True):
         raise Forbidden("This request didn't come from AREA's own pages.")
 
 
 def set_cookie(response: Response, request: Request, state: State, token: str) -> None:
-    """Give a browser its session, and when it just signed in what it is known by."""
+    """Set a browser's session cookie and, after a log-in, the cookie that identifies the browser."""
     keep(response, request, state, COOKIE, token, state.settings.session_days * 86400)
     if device := getattr(request.state, "device", ""):
         keep(response, request, state, DEVICE, device, DEVICE_DAYS * 86400)
 
 
 def keep(response: Response, request: Request, state: State, name: str, value: str, seconds: int) -> None:
-    """Have the browser keep something that only the server reads."""
+    """Set a cookie that only the server reads."""
     response.set_cookie(
         name,
         value,
@@ -301,7 +303,7 @@ def keep(response: Response, request: Request, state: State, name: str, value: s
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is at the door: the program as it calls itself, its address, and the cookie that no other browser has."""
+    """The client: its user agent, its address, and its browser cookie."""
 
     client: str
     address: str
@@ -309,7 +311,7 @@ class Visitor:
 
 
 async def visitor(request: Request, address: Address) -> Visitor:
-    """Who wants to sign in."""
+    """The client that wants to sign in."""
     request.state.device = request.cookies.get(DEVICE, "")[:100] or new_token()
     return Visitor(client_name(request), address, request.state.device)
 
@@ -318,6 +320,6 @@ VisitorDep = Annotated[Visitor, Depends(visitor)]
 
 
 def client_name(request: Request) -> str:
-    """What to call the session in lists: the program, as it calls itself."""
+    """The session's name in lists: the user agent."""
     name = request.headers.get("user-agent", "")
     return "".join(letter for letter in name if letter.isprintable())[:255] or "unknown"

@@ -1,7 +1,7 @@
-"""The front door, ahead of every other: it answers to the names of this installation only, and notices proxies that are not trusted.
+"""Host check, before everything else: serve only this installation's names, and detect untrusted proxies.
 
-A page of another site whose name is pointed at this machine (DNS rebinding) has its own name as origin and as `Host`, so a
-browser takes AREA for a part of that site. It can't do so with an address or with a name that is ours.
+With DNS rebinding, another site's name points at this machine, and the browser treats AREA as part of that site. Its
+`Host` is then that name, which is not one of ours.
 """
 
 import functools
@@ -22,10 +22,10 @@ from area.settings import Settings
 
 log = structlog.get_logger()
 
-# what proxies name their client in: https://www.rfc-editor.org/rfc/rfc7239 and what it replaced
+# headers in which proxies name their client: https://www.rfc-editor.org/rfc/rfc7239 and what it replaced
 CLIENT = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
-REMEMBERED = 1000  # values of `Host` that are answered to
-MENTIONED = 20  # names and peers that a process logs
+REMEMBERED = 1000  # accepted values of `Host`, cached
+MENTIONED = 20  # maximum names and peers that a process logs
 
 NO_HOST = "The request must have one Host header, with the name or address of this server."
 
@@ -33,7 +33,7 @@ Page = Callable[[Request, Misdirected], Response]
 
 
 class Front:
-    """ASGI middleware: 421 for a name that is not ours, 400 for none or several; `page` makes the answer for a browser."""
+    """ASGI middleware: 421 for a foreign `Host`, 400 for none or several. `page` makes the response for a browser."""
 
     def __init__(self, app: ASGIApp, settings: Settings, page: Page) -> None:
         self._app = app
@@ -66,7 +66,7 @@ class Front:
 
     def _answers_to(self, value: bytes, scope: Scope) -> bool:
         if not value:
-            return scope["http_version"] in ("1", "1.0")  # some health checks; browsers always send it
+            return scope["http_version"] in ("1", "1.0")  # health checks may send none, unlike browsers
         host = parse_host(value.decode("latin-1"))
         if host is None or not answers_to(host, self._names):
             return False
@@ -95,7 +95,7 @@ class Front:
         await response(scope, receive, send)
 
     def _notice(self, scope: Scope, header: bytes) -> None:
-        """Say once for each peer that what it says about its clients is not believed."""
+        """Log once per peer that its forwarding headers are ignored."""
         peer = scope["client"][0] if scope.get("client") else "unknown"
         if peer in self._peers or len(self._peers) >= MENTIONED or is_trusted(peer, self._proxies):
             return
@@ -113,7 +113,7 @@ def _problem(code: str, title: str, status: int, detail: str) -> Response:
 
 
 def answers_to(host: str, names: tuple[str, ...]) -> bool:
-    """Whether a host, as `parse_host` has it, is one of this installation's `names`, loopback or an address."""
+    """Whether a host, as parsed by `parse_host`, is one of this installation's `names`, loopback or an address."""
     return is_address(host) or is_loopback(host) or any(matches(host, name) for name in names)
 
 

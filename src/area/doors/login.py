@@ -1,7 +1,7 @@
-"""Registering and logging in, as every door does it: with what counts attempts and what notes them kept whatever follows.
+"""Registration and log-in for pages and API. Attempts are counted and committed even if the request fails.
 
-However one comes in, with a password or a provider, `_let_in` has the last word: it begins the session, or asks for the second
-factor of an account that has one. A passkey is both at once.
+Every way in, by password or provider, ends in `let_in`, which starts the session or asks for the second factor. A
+passkey counts as both factors.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -33,17 +33,17 @@ from area.kit.problems import Forbidden, Gone, Invalid, Problem, SecondFactorReq
 
 MOST_REGULARS = 10_000
 
-# Names and networks that signed in to this process: while it refuses strangers without asking the database, not them.
+# Names and networks that have signed in here: exempt while the process rejects strangers without a query.
 _regulars: dict[tuple[str, str], None] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What shows again that somebody who is signed in is the owner: one of them."""
+    """Proof that a signed-in user is the owner: one of these fields."""
 
     password: str | None = field(default=None, repr=False)
     code: str | None = field(default=None, repr=False)
-    ticket: str = field(default="", repr=False)  # of the passkey
+    ticket: str = field(default="", repr=False)  # the passkey's
     passkey: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
@@ -59,7 +59,7 @@ async def register(
     visitor: Visitor,
     language: str = "en",
 ) -> tuple[str, UserView] | None:
-    """Make an account and begin a session: its token, and whose it is; None where a mail was sent instead.
+    """Create an account and start a session. Returns its token and user, or None if a mail was sent instead.
 
     Raises as `accounts.register` does, and `TooMany`.
     """
@@ -85,10 +85,10 @@ async def register(
 async def finish_registration(
     state: State, session: AsyncSession, token: str, password: str, visitor: Visitor, *, username: str | None = None
 ) -> tuple[str, UserView]:
-    """Make the account by a mailed link and the password that was chosen, and begin a session: its token, and whose it is.
+    """Create the account by a mailed link and the chosen password, and start a session. Returns its token and user.
 
-    The password shows that whoever follows the link registered: anybody can enter somebody else's address, with a password of
-    their own. Raises as `accounts.finish_registration` does, and `TooMany`.
+    The password proves that the link's holder registered: anyone can enter somebody else's address with their own
+    password. Raises as `accounts.finish_registration` does, and `TooMany`.
     """
     async with state.database.transaction() as counting:
         pending = await signups.find(counting, token)
@@ -114,13 +114,14 @@ async def _begin(state: State, session: AsyncSession, user: UserView, visitor: V
 async def log_in(
     state: State, session: AsyncSession, *, login: str, password: str, visitor: Visitor
 ) -> tuple[str, UserView]:
-    """Begin a session: its token, and whose it is.
+    """Start a session. Returns its token and user.
 
-    Raises `Unauthenticated`, `Forbidden`, `TooMany`, and `SecondFactorRequired` when the password is right and not enough.
+    Raises `Unauthenticated`, `Forbidden`, `TooMany`, and `SecondFactorRequired` if the password is right but not
+    enough.
     """
     if (login.lower(), network(visitor.address)) in _regulars:
         return await _log_in(state, session, login, password, visitor)
-    with crypto.hashing.admitted():  # a flood of strangers is to cost no work of the database
+    with crypto.hashing.admitted():  # a flood of strangers must not load the database
         return await _log_in(state, session, login, password, visitor)
 
 
@@ -139,7 +140,7 @@ async def _log_in(
             await attempts.forgive(forgiving, attempt)
         raise
     except (Unauthenticated, Forbidden) as error:
-        await session.rollback()  # gives its connection back before another one is taken
+        await session.rollback()  # release the connection before taking another one
         await _note_failure(state, attempt.user_id, error, visitor)
         raise
     _remember(login, visitor)
@@ -155,9 +156,9 @@ def _remember(login: str, visitor: Visitor) -> None:
 async def let_in(
     state: State, session: AsyncSession, user: UserView, visitor: Visitor, *, provider: str | None = None
 ) -> str:
-    """Begin the session of somebody who has shown one factor; returns its token.
+    """Start the session of a user who has passed one factor. Returns its token.
 
-    Raises `SecondFactorRequired`; what was done so far is to be rolled back.
+    Raises `SecondFactorRequired`; roll back then.
     """
     if user.two_factor:
         ticket = tickets.issue(state.keyring, "second-factor", f"{user.id}|{await _fingerprint(session, user.id)}")
@@ -168,7 +169,7 @@ async def let_in(
 
 
 async def open_session(state: State, session: AsyncSession, user: UserView, visitor: Visitor) -> str:
-    """Begin a session, and know the place from now on."""
+    """Start a session, and remember the place."""
     await places.remember(session, user.id, visitor.address, visitor.device)
     return await sessions.open_session(session, state.settings, user.id, name=visitor.client, address=visitor.address)
 
@@ -182,11 +183,11 @@ async def second_factor(
     code: str | None = None,
     passkey: Mapping[str, Any] | None = None,
 ) -> tuple[str, UserView]:
-    """Show the second factor that `SecondFactorRequired` asked for. Raises `Gone`, `Invalid`, `Forbidden` and `TooMany`."""
+    """Check the second factor for `SecondFactorRequired`. Raises `Gone`, `Invalid`, `Forbidden`, `TooMany`."""
     user_id, fingerprint = _ticket_of(state, ticket)
     how = "passkey"
     try:
-        if passkey is not None:  # nobody guesses a signature
+        if passkey is not None:  # signatures can't be guessed
             await passkeys.used(session, state.settings, ticket, passkey, user_id)
         else:
             async with state.database.transaction() as counting:
@@ -206,7 +207,7 @@ async def second_factor(
 async def with_passkey(
     state: State, session: AsyncSession, ticket: str, passkey: Mapping[str, Any], visitor: Visitor
 ) -> tuple[str, UserView]:
-    """Begin a session with a passkey alone. Raises `Invalid`, `Gone` and `Forbidden`."""
+    """Start a session with a passkey alone. Raises `Invalid`, `Gone`, `Forbidden`."""
     tickets.about(state.keyring, "passkey", ticket)
     user_id = await passkeys.used(session, state.settings, ticket, passkey)
     return await _arrived(state, session, user_id, "passkey", visitor)
@@ -226,7 +227,7 @@ def _ticket_of(state: State, ticket: str) -> tuple[int, str]:
 
 
 async def second_options(state: State, session: AsyncSession, ticket: str) -> SecondFactorRequired:
-    """What may be shown for this ticket, as it was first told. Raises `Gone`."""
+    """The second factors accepted for this ticket, as first returned. Raises `Gone`."""
     user_id, _ = _ticket_of(state, ticket)
     try:
         user = await accounts.user(session, user_id)
@@ -250,20 +251,20 @@ async def _fingerprint(session: AsyncSession, user_id: int) -> str:
 
 
 async def _note_failure(state: State, user_id: int | None, error: Problem, visitor: Visitor) -> None:
-    # not what was typed: it may be a password in the wrong field
+    # not the input: it may be a password in the wrong field
     subject = f"user {user_id}" if user_id else "nobody known"
     async with state.database.transaction() as noting:
         await audit.record(noting, None, "login.failed", subject, {"reason": error.code}, visitor.address)
 
 
-# Again, by somebody who is signed in
+# Re-authentication
 
 
 async def prove(
     state: State, session: AsyncSession, identity: Identity, proof: Proof, address: str, field: str = "password"
 ) -> None:
-    """Ask again for the password or a passkey; for a code, where there is no password. Limited by session, so that nobody
-    elsewhere gets in the way. Raises `Invalid`, naming `field`, `Gone` and `TooMany`.
+    """Re-authenticate with the password or a passkey, or with a code if there is no password. Limited per session, so
+    that attackers elsewhere don't interfere. Raises `Invalid` for `field`, `Gone`, `TooMany`.
     """
     user = identity.user
     if proof.passkey is not None:
@@ -280,24 +281,24 @@ async def prove(
 
 
 def bound(state: State, identity: Identity, purpose: tickets.Purpose, ticket: str) -> None:
-    """Raise `Gone` unless this session was given the ticket."""
+    """Raise `Gone` unless the ticket was issued to this session."""
     if tickets.about(state.keyring, purpose, ticket) != str(identity.token_id):
         raise Gone("This took too long. Start again.")
 
 
 async def prove_options(state: State, session: AsyncSession, identity: Identity) -> tuple[str, passkeys.Options]:
-    """A ticket, and what the browser needs to use a passkey for `prove`. Raises `Conflict`."""
+    """A ticket, and options for the browser to use a passkey in `prove`. Raises `Conflict`."""
     ticket = tickets.issue(state.keyring, "prove", str(identity.token_id))
     return ticket, await passkeys.request(session, state.settings, ticket, identity.user.id)
 
 
-# A forgotten password
+# Password reset
 
 
 async def reset_password(
     state: State, session: AsyncSession, token: str, new_password: str, *, tokens: bool, address: str
 ) -> None:
-    """Set a forgotten password by a mailed link. Raises `Gone`, before any hashing is done, and `Invalid`."""
+    """Set a new password by a mailed link. Raises `Gone`, before any hashing, and `Invalid`."""
     async with state.database.transaction() as looking:
         if not await addresses.is_valid(looking, token, "reset"):
             raise addresses.over()
@@ -306,7 +307,9 @@ async def reset_password(
 
 
 async def _looked_at(state: State, attempt: attempts.Attempt, check: Awaitable[None]) -> None:
-    """Look at the password. When that is refused for want of time, the attempt does not count. Raises as `check`, and `Full`."""
+    """Check the password. If there is no capacity to check it, the attempt doesn't count. Raises as `check`, and
+    `Full`.
+    """
     try:
         await check
     except Full:

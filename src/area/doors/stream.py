@@ -1,4 +1,4 @@
-"""Live views: one listening connection per process, and a server-sent stream for each browser that looks."""
+"""Live updates: one LISTEN connection per process, and a server-sent event stream per browser."""
 
 import asyncio
 import contextlib
@@ -21,10 +21,10 @@ from area.engine.state import State
 from area.kit.problems import TooMany
 
 HEARTBEAT = 15.0  # seconds
-MOST_STREAMS = 10  # of one user, in one process
-MOST_WAITING = 500  # changed executions that a slow reader may be behind
-OVERLAP = timedelta(seconds=5)  # a transaction's changes are dated from its beginning, and seen at its end
-AWAY = timedelta(seconds=60)  # how far back to look when the listening connection was lost
+MOST_STREAMS = 10  # per user and process
+MOST_WAITING = 500  # maximum changed executions a slow reader can lag behind
+OVERLAP = timedelta(seconds=5)  # changes carry the transaction's start time, but become visible at its end
+AWAY = timedelta(seconds=60)  # how far back to look after losing the LISTEN connection
 
 CHANNELS = (Channel.EXECUTIONS_CHANGED, Channel.NOTICES_CHANGED, Channel.ACCESS_CHANGED)
 
@@ -33,18 +33,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False)
 class Watcher:
-    """One stream: what it has to be told of when it wakes."""
+    """One stream, and its pending updates."""
 
     user_id: int
     ids: set[int] = field(default_factory=set)
     notices: bool = False
-    who: bool = False  # look again whether the session is still good
-    since: datetime | None = None  # look for what changed since, as something may have been missed
+    who: bool = False  # check whether the session is still valid
+    since: datetime | None = None  # query for changes, since notifications may have been missed
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Hub:
-    """Listens to what the engine and the accounts notify, and wakes the streams of those whom it concerns."""
+    """Listens for the engine's and accounts' notifications, and wakes the affected streams."""
 
     def __init__(self, database: Database) -> None:
         self.closed = False
@@ -55,7 +55,7 @@ class Hub:
         self._lost = False
 
     def watch(self, user_id: int) -> Watcher:
-        """Begin a stream. Raises `TooMany` when the user has ten."""
+        """Start a stream. Raises `TooMany` if the user has ten."""
         if len(self._watchers.get(user_id, ())) >= MOST_STREAMS:
             raise TooMany(
                 "There are %(number)s live views of this account already. Close one.",
@@ -70,18 +70,18 @@ class Hub:
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """End a stream; again and again is fine."""
+        """End a stream. Idempotent."""
         mine = self._watchers.get(watcher.user_id, set())
         mine.discard(watcher)
         if not mine:
             self._watchers.pop(watcher.user_id, None)
 
     async def ready(self) -> None:
-        """Wait until it listens."""
+        """Wait until it is listening."""
         await self._ready.wait()
 
     async def close(self) -> None:
-        """End all streams, because the server stops."""
+        """End all streams, because the server is stopping."""
         self.closed = True
         for watcher in self._all():
             watcher.wake.set()
@@ -94,7 +94,7 @@ class Hub:
         return [watcher for mine in self._watchers.values() for watcher in mine]
 
     def _listening(self) -> None:
-        """It listens, again perhaps; who watched meanwhile looks what was missed."""
+        """Called when listening (again): streams check for missed changes."""
         if self._lost:
             for watcher in self._all():
                 watcher.since = datetime.now(UTC) - AWAY
@@ -123,13 +123,13 @@ class Hub:
     def _changed(self, user_id: int, ids: list[int]) -> None:
         for watcher in self._watchers.get(user_id, ()):
             watcher.ids.update(ids)
-            if len(watcher.ids) > MOST_WAITING:  # the newest are what a reader so far behind wants to see
+            if len(watcher.ids) > MOST_WAITING:  # a reader this far behind wants the newest
                 watcher.ids = set(sorted(watcher.ids)[-MOST_WAITING:])
             watcher.wake.set()
 
 
 class Stream(StreamingResponse):
-    """A stream that leaves the hub however it ends."""
+    """A stream that always leaves the hub at its end."""
 
     media_type = "text/event-stream"
 
@@ -196,7 +196,7 @@ def _event(kind: str, data: str, name: str = "") -> bytes:
 
 
 def _name(line: runs.ExecutionLine) -> str:
-    """When it changed, and which: what `Last-Event-ID` brings back."""
+    """The time and id of a change, which `Last-Event-ID` returns."""
     return f"{int(line.updated_at.timestamp() * 1_000_000)}-{line.id}"
 
 

@@ -1,7 +1,7 @@
-"""POST /hooks/{token}: verify, hand to intake, answer once it is committed. Plain ASGI, for it is the hot path.
+"""POST /hooks/{token}: verify, pass to intake, respond after the commit. Plain ASGI, because it is the hot path.
 
-POST /webhooks/{service}: verify, have what is polled for the accounts that it names asked at once. POST /hints/{token}: likewise,
-one source that a vendor was asked to tell of.
+POST /webhooks/{service}: verify, then poll the accounts it names immediately. POST /hints/{token}: the same for one
+source with a subscription at the vendor.
 """
 
 import time
@@ -21,7 +21,7 @@ from area.kit.sentences import Number, Sentence
 
 log = structlog.get_logger()
 
-CLOSE = (b"connection", b"close")  # what is left of the body is not waited for
+CLOSE = (b"connection", b"close")  # don't wait for the rest of the body
 
 __all__ = ["FLOOD_BURST", "MAX_BODY", "Hooks"]
 

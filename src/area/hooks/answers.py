@@ -1,4 +1,4 @@
-"""What webhooks are answered with, and how fast they may come."""
+"""Responses to webhooks, and their rate limits."""
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,7 +17,7 @@ from area.kit.sentences import Sentence
 from area.sdk import Headers, Reply, Request, Service
 
 MAX_BODY = 1_000_000  # bytes
-BURST = 5  # seconds' worth of requests that an address takes at once
+BURST = 5  # burst of an address, in seconds of its rate
 REMEMBERED = 20_000  # buckets
 RETRY_AFTER = timedelta(seconds=30)
 
@@ -25,7 +25,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
-Answer = tuple[int, "bytes | Sentence", list[Header]]  # the body, or why there is none
+Answer = tuple[int, "bytes | Sentence", list[Header]]  # the body, or the response if there is none
 
 TITLES = {
     400: Sentence("Bad request"),
@@ -41,12 +41,12 @@ TITLES = {
 
 
 def problem(status: int, detail: str, *headers: Header) -> Answer:
-    """An answer that says in a sentence why nothing was taken."""
+    """A response whose sentence explains why the request was rejected."""
     return status, Sentence(detail), list(headers)
 
 
 def written(scope: Scope, answer: Answer) -> tuple[int, bytes, list[Header]]:
-    """An answer as it is sent: a sentence as problem details (RFC 9457), in the language that the sender prefers."""
+    """Serialise a response: a sentence becomes problem details (RFC 9457) in the sender's preferred language."""
     status, body, headers = answer
     if isinstance(body, bytes):
         return status, body, headers
@@ -63,17 +63,17 @@ def written(scope: Scope, answer: Answer) -> tuple[int, bytes, list[Header]]:
 
 
 def later(seconds: float) -> Header:
-    """When to send it again."""
+    """When to retry."""
     return b"retry-after", b"%d" % max(1, round(seconds))
 
 
 def replied(reply: Reply) -> Answer:
-    """What a connector answers."""
+    """A connector's own response."""
     return reply.status, reply.body.encode(), [(b"content-type", reply.content_type.encode())]
 
 
 def request_of(scope: Scope, body: bytes, base_url: str) -> Request:
-    """The request as connectors are given it."""
+    """The request as connectors receive it."""
     query = scope.get("query_string", b"").decode("latin-1")
     return Request(
         method=scope["method"],
@@ -87,13 +87,15 @@ def request_of(scope: Scope, body: bytes, base_url: str) -> Request:
 
 
 def name_in(scope: Scope, prefix: str) -> str:
-    """What stands after the prefix in the address; a slash at its end doesn't matter."""
+    """The path after the prefix, without a trailing slash."""
     path: str = scope["path"]
     return path.removeprefix(prefix).removesuffix("/")
 
 
 def secret_of(state: State, service: Service, *, client: bool) -> str:
-    """A secret of AREA's registration at the vendor: the client's, or that for signing; empty, which refuses, without it."""
+    """A secret of AREA's registration at the vendor: the client secret or signing secret. Empty if unset, which fails
+    verification.
+    """
     keys = keys_of(service, state.settings)
     secret = keys and (keys.secret if client else keys.signing)
     return secret.get_secret_value() if secret else ""
@@ -101,7 +103,7 @@ def secret_of(state: State, service: Service, *, client: bool) -> str:
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket: `rate` a second, `burst` at once."""
+    """A token bucket: `rate` per second, `burst` at once."""
 
     rate: float
     burst: float
@@ -110,18 +112,18 @@ class Bucket:
 
     @classmethod
     def full(cls, rate: float, burst: float) -> "Bucket":
-        """A new one."""
+        """A new, full bucket."""
         return cls(rate, burst, burst, time.monotonic())
 
     def fill(self) -> float:
-        """Let in what time has brought; returns how many fit."""
+        """Add the tokens earned since the last call. Returns how many there are."""
         moment = time.monotonic()
         self.level = min(self.burst, self.level + (moment - self.at) * self.rate)
         self.at = moment
         return self.level
 
     def take(self) -> bool:
-        """Whether one more fits."""
+        """Take a token, if there is one."""
         if self.fill() < 1:
             return False
         self.level -= 1
@@ -129,7 +131,7 @@ class Bucket:
 
 
 class Buckets:
-    """One for each key. Only those that are full again are forgotten: else whoever has many addresses could reset limits."""
+    """One bucket per key. Only full ones are dropped: otherwise a sender with many addresses could reset limits."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, Bucket] = {}
@@ -139,7 +141,7 @@ class Buckets:
         return len(self._buckets)
 
     def take(self, key: int, rate: float, burst: float) -> bool:
-        """Whether one more of this key fits."""
+        """Take a token for this key, if there is one."""
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= self._look_at:

@@ -1,4 +1,4 @@
-"""Requests to the address of one AREA."""
+"""Webhooks of single AREAs."""
 
 import orjson
 
@@ -31,7 +31,7 @@ from area.kit.sentences import Sentence
 from area.kit.text import dump_model
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
 
-FLOOD_RATE = 200.0  # events a second of one user; what comes faster waits behind other users' events
+FLOOD_RATE = 200.0  # events per second and user; faster ones queue behind other users' events
 FLOOD_BURST = 300.0
 OFF_RETRY_AFTER = 300  # seconds
 OFF = Sentence("This AREA is off or can't be used at the moment. Send it again later.")
@@ -39,7 +39,7 @@ SKIPPED = "The AREA was off when this arrived."
 
 
 class Areas:
-    """`/hooks/{token}`. Bodies are held till the answer: so what waits to be committed is bounded, too."""
+    """`/hooks/{token}`. Bodies are held until the response, which bounds what waits for a commit."""
 
     def __init__(self, state: State, cache: Cache, intake: Intake) -> None:
         self._state, self._cache, self._intake = state, cache, intake
@@ -47,7 +47,7 @@ class Areas:
         self._held = Allowance(64_000_000, 16_000_000)
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
-        """Something happened that the AREA waits for. Whoever is refused is so before the body is read."""
+        """An event for an AREA. Rejections happen before the body is read."""
         token = name_in(scope, "/hooks/")
         area_id = await self._cache.area_of_token(hash_token(token)) if token else None
         area = await self._cache.area(area_id) if area_id is not None else None
@@ -56,7 +56,7 @@ class Areas:
         if scope["method"] in ("HEAD", "OPTIONS"):
             return self._asked(scope, area)
         status, text, headers = await self._taken(scope, receive, area)
-        if any(name == b"origin" for name, _ in scope["headers"]):  # a browser shows the answer to the page that asked
+        if any(name == b"origin" for name, _ in scope["headers"]):  # CORS: the sending page can read the response
             headers.append((b"access-control-allow-origin", b"*"))
         return status, text, headers
 
@@ -99,14 +99,14 @@ class Areas:
                     data = dump_model(event.data)
                     offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL, skipped=SKIPPED if off else "")
                     accepted.append(await self._intake.take(offer))
-        except (Retry, AuthExpired) as error:  # the vendor is to send it again
+        except (Retry, AuthExpired) as error:  # ask the vendor to send it again
             after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
             return problem(503, str(error), later(after.total_seconds()))
         except EventTooLargeError as error:
             return problem(413, str(error))
         except ConnectorError as error:
             return problem(400, str(error))
-        if any(one.execution_id is None and not one.known for one in accepted):  # it was switched off just now
+        if any(one.execution_id is None and not one.known for one in accepted):  # it has just been switched off
             return problem(503, OFF, later(1 if area.when_off == "skip" else OFF_RETRY_AFTER))
         if not off:
             self._state.load.accepted(area.user_id, sum(not one.known for one in accepted))
@@ -118,8 +118,8 @@ class Areas:
         return 202, orjson.dumps({"execution_ids": [one.execution_id for one in accepted]}), []
 
     def _asked(self, scope: Scope, area: Runnable | Broken) -> Answer:
-        """HEAD and OPTIONS start nothing: some vendors try an address by the first, and browsers ask by the second whether they
-        may send to it. That anybody may is what the address is for; no cookie counts here.
+        """Answer HEAD and OPTIONS without starting anything: some vendors probe the URL with HEAD, and browsers send
+        CORS preflights. Any origin is allowed, and cookies don't matter here.
         """
         handshake = area.plan.action.handshake if isinstance(area, Runnable) else None
         reply = handshake(request_of(scope, b"", self._state.settings.base_url)) if handshake else None

@@ -1,4 +1,4 @@
-"""Requests by which vendors tell of news: at the one address of a service, or at that of one source."""
+"""Webhooks by which vendors announce changes: for a whole service, or for one source."""
 
 import structlog
 from starlette.requests import Request as WebRequest
@@ -32,8 +32,8 @@ log = structlog.get_logger()
 
 
 class Vendors:
-    """`/webhooks/{service}` and `/hints/{token}`. What a body is signed with is only known once it is read, so what may be held
-    of them is little.
+    """`/webhooks/{service}` and `/hints/{token}`. Signatures can only be verified after reading the body, so the
+    allowance is small.
     """
 
     def __init__(self, state: State) -> None:
@@ -43,7 +43,7 @@ class Vendors:
         self._held = Allowance(32_000_000, 4_000_000)
 
     async def of_service(self, scope: Scope, receive: Receive) -> Answer:
-        """A vendor says at the one address of its service that there is news of some accounts: they are asked now."""
+        """Service-wide webhook: poll the accounts that the vendor names."""
         service = self._state.registry.services.get(name_in(scope, "/webhooks/"))
         if service is None or service.inbound is None:
             return problem(404, Sentence("No service takes webhooks at this address."))
@@ -73,7 +73,9 @@ class Vendors:
         return 202, b'{"nudged":%d}' % nudged, []
 
     async def _named(self, service: Service, inbound: Inbound, request: Request) -> int:
-        """Have those asked that a checked request names; returns how many. Raises `Permanent` for what names nobody."""
+        """Make the sources of the accounts in a verified request due. Returns how many. Raises `Permanent` if it names
+        none.
+        """
         nudged = 0
         if inbound.accounts is not None:
             nudged += await nudges.nudge(self._state, service, inbound.accounts(request))
@@ -84,14 +86,16 @@ class Vendors:
         return nudged
 
     async def _introduced(self, service: Service, inbound: Inbound, request: Request, address: str) -> bool:
-        """Whether it says what it will sign with. Anybody may, as long as no secret is set: an administrator chooses."""
+        """Whether the request announces a verification token. Anyone can send one while no secret is set; an
+        administrator chooses.
+        """
         keys = keys_of(service, self._state.settings)
         if inbound.token is None or keys is None or keys.signing is not None:
             return False
         try:
             token = inbound.token(request)
         except ConnectorError:
-            return False  # whatever it is, it is not signed
+            return False  # it isn't signed
         if token is None or not self._introductions.take():
             return False
         async with self._state.database.transaction() as session:
@@ -100,7 +104,7 @@ class Vendors:
         return kept
 
     async def of_source(self, scope: Scope, receive: Receive) -> Answer:
-        """A vendor that was asked for it says that there is news of what a source watches: it is asked now."""
+        """Webhook of one source's subscription: poll it now."""
         token = name_in(scope, "/hints/")
         found = await hints.of_token(self._state, hash_token(token)) if token else None
         if found is None:
@@ -122,8 +126,8 @@ class Vendors:
         except ConnectorError as error:
             return problem(400, str(error))
         if reply is None and not found.watched:
-            # a vendor may end a subscription that is answered so (https://www.w3.org/TR/websub/#content-distribution),
-            # so it is not relied on when somebody watches again
+            # a vendor may end a subscription after this status (https://www.w3.org/TR/websub/#content-distribution),
+            # so don't rely on it when the source is watched again
             await hints.record_end(self._state, found.source)
             return problem(410, Sentence("Nobody watches this any more."))
         if not found.heard:
@@ -137,7 +141,7 @@ class Vendors:
         return 202, b'{"nudged":%d}' % nudged, []
 
     def _checked(self, found: hints.Found, request: Request) -> Reply | None:
-        """What the vendor wants to hear, if anything, of a request that is its own. Raises `Refused`."""
+        """The vendor's challenge response, if any, for a verified request. Raises `Refused`."""
         hint, verify = found.hint, found.verify
         secret = secret_of(self._state, found.service, client=True) if verify.uses_client_secret else found.secret
         if hint.signs_all:
