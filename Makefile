@@ -1,4 +1,4 @@
-# What a checkout can do. Needs Python 3.11 or later, make and git; everything else goes into .venv.
+# Tasks of a checkout. Needs Python 3.11 or later, make and git; everything else goes into .venv.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -8,71 +8,71 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-help: ## Tell what there is to do
+help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/run.stamp ## Run AREA here: database, web and worker, at http://127.0.0.1:8080
 	@exec $(BIN)/area up
 
-# With bytecode even where it is switched off: to rewrite the assertions of every test anew takes each worker 10 s of CPU.
-test: tools ## Run the tests (ARGS="tests/engine -k retry" for some of them)
+# Always write bytecode: rewriting the assertions of every test takes each worker 10 s of CPU.
+test: tools ## Run the tests (some of them: ARGS="tests/engine -k retry")
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 tools: $(VENV)/dev.stamp $(VENV)/npm.stamp apt
 
-check: $(VENV)/dev.stamp ## Check format, style, import direction and types
+check: $(VENV)/dev.stamp ## Check formatting, style, imports and types
 	@$(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; failed=; \
-	for one in "ruff format --check" "ruff check" lint-imports; do \
-	    echo "$$one"; $(BIN)/$$one || failed="$$failed, $$one"; \
+	for tool in "ruff format --check" "ruff check" lint-imports; do \
+	    echo "$$tool"; $(BIN)/$$tool || failed="$$failed, $$tool"; \
 	done; echo mypy; wait $$types || failed="$$failed, mypy"; cat $(VENV)/mypy.log; \
 	if [ -n "$$failed" ]; then echo "failed:$${failed#,}" >&2; exit 1; fi
 
-format: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
+format: $(VENV)/dev.stamp ## Format the code and apply ruff's fixes
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/dev.stamp ## Measure speed (ARGS are the benchmark's)
+bench: $(VENV)/dev.stamp ## Run the benchmarks (ARGS go to the benchmark)
 	$(BIN)/python -m bench $(ARGS)
 
 bench-web: $(VENV)/dev.stamp ## Measure the pages in Chromium: bytes, server time, LCP, CLS
 	$(BIN)/python -m bench.web $(ARGS)
 
-screenshots: $(VENV)/dev.stamp ## Take pictures of every page into screenshots/
+screenshots: $(VENV)/dev.stamp ## Save a screenshot of every page in screenshots/
 	$(BIN)/python -m tests.web.screenshots $(ARGS)
 
-faults: $(VENV)/dev.stamp ## Kill, freeze and cut off parts of a running AREA, and count what was lost or done twice
+faults: $(VENV)/dev.stamp ## Kill, freeze and disconnect parts of a running AREA, and count lost and duplicate runs
 	$(BIN)/python -m tests.faults $(ARGS)
 
-fair: $(VENV)/dev.stamp ## Attack a running AREA as one user, and measure what another one sees (ARGS are names of attacks)
+fair: $(VENV)/dev.stamp ## Attack a running AREA as one user, and measure the effect on another (ARGS name attacks)
 	$(BIN)/python -m tests.fair $(ARGS)
 
-docs: $(VENV)/dev.stamp ## Write docs/reference/ from the code
+docs: $(VENV)/dev.stamp ## Generate docs/reference/ from the code
 	$(BIN)/python -m area.cli.reference
 
-translations: $(VENV)/dev.stamp ## Collect the pages' sentences for their translators
+translations: $(VENV)/dev.stamp ## Collect sentences for translation
 	$(BIN)/python -m area.web.translate
 
-lock: $(VENV)/dev.stamp ## Resolve the newest versions that pyproject.toml allows into requirements*.txt
+lock: $(VENV)/dev.stamp ## Update requirements*.txt to the newest versions that pyproject.toml allows
 	$(LOCK) --group build --output-file requirements.txt
 	$(LOCK) --group dev --output-file requirements-dev.txt
 
-clean: ## Remove what the others made, .venv too; data/ stays
+clean: ## Remove generated files, including .venv but not data/
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# No address of a registry is written: whoever installs has their own.
+# Write no registry URL: everyone has their own.
 LOCK = $(BIN)/uv pip compile pyproject.toml --universal --upgrade --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header --quiet
 
-# uv is ten times as fast as pip, and pip knows where this machine gets packages from: pip installs uv, uv the rest.
-# The package itself is installed from the checkout, offline, once the build group is there; compiled here, it starts sooner where
+# uv is ten times as fast as pip, but pip knows this machine's package index: pip installs uv, uv the rest.
+# The package itself is installed from the checkout, offline, after the build group. Compiling it here makes it start faster if
 # PYTHONDONTWRITEBYTECODE is set.
 define INSTALL
 	@index=$${PIP_INDEX_URL:-$$(python3 -m pip config get global.index-url 2>/dev/null || true)}; \
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
 	if [ -n "$$PIP_CERT" ]; then export SSL_CERT_FILE="$${SSL_CERT_FILE:-$$PIP_CERT}"; fi; \
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement $(1) || { \
-	    echo "uv could not; trying pip, which is slower." >&2; \
+	    echo "uv failed; trying pip, which is slower." >&2; \
 	    $(BIN)/python -m ensurepip >/dev/null && \
 	    $(BIN)/python -m pip install --quiet --require-hashes --requirement $(1); }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation --editable .
@@ -87,22 +87,22 @@ $(VENV)/run.stamp: requirements.txt pyproject.toml $(WEB) | $(BIN)/uv
 	@touch $@
 
 $(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml $(WEB) | $(BIN)/uv
-	@echo "Installing into $(VENV), with what the tests need ..."
+	@echo "Installing into $(VENV), with test dependencies ..."
 	$(call INSTALL,requirements-dev.txt)
 	@touch $@ $(VENV)/run.stamp
 
 $(VENV)/npm.stamp: tests/npm/package-lock.json tests/npm/documents/package-lock.json tests/npm/__init__.py $(VENV)/dev.stamp
-	@$(BIN)/python -m tests.npm && touch $@ || echo "npm did not bring what some tests need; they are skipped and say so." >&2
+	@$(BIN)/python -m tests.npm && touch $@ || echo "npm could not install what some tests need; those are skipped." >&2
 
-# Python's own pip installs into the new environment when it can (22.3 or later); another pip in there takes seconds to make.
+# Use Python's own pip for the new environment if possible (22.3 or later); installing another pip there takes seconds.
 $(BIN)/uv: | requirements.txt
 	@for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 python; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; python=; \
 	done; \
 	if [ -z "$$python" ]; then \
-	    echo "AREA needs Python 3.11 or later. Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	    echo "AREA needs Python 3.11 or later. Install it, or set its path: make PYTHON=/path/to/python3.11" >&2; exit 1; \
 	fi; \
-	echo "Making $(VENV) with $$($$python --version) ..."; \
+	echo "Creating $(VENV) with $$($$python --version) ..."; \
 	{ $(BIN)/python -c '' 2>/dev/null || $$python -m venv --clear --without-pip $(VENV); } && \
 	awk '/^[a-z]/ {uv = /^uv==/} uv' requirements.txt > $(VENV)/uv.txt && \
 	{ $$python -m pip --quiet --python $(BIN)/python install --require-hashes --requirement $(VENV)/uv.txt 2>$(VENV)/pip.log || \
@@ -110,7 +110,7 @@ $(BIN)/uv: | requirements.txt
 	    $(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt; } || \
 	  { cat $(VENV)/pip.log >&2; echo "If venv or pip is missing, on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 
-# Real peers for the connectors' tests, and a browser for the pages'. Their services must not start; policy-rc.d is how Debian is told.
+# Real servers for the connectors' tests, and a browser for the pages'. policy-rc.d keeps Debian from starting their services.
 PEERS := dovecot-imapd mosquitto radicale chromium-headless-shell nginx-light caddy
 apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
@@ -119,6 +119,6 @@ apt:
 	    printf '#!/bin/sh\nexit 101\n' > $$policy && chmod 755 $$policy; \
 	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(PEERS) \
 	        </dev/null >/dev/null; } \
-	    || echo "$(PEERS) could not be installed; the tests that need them are skipped and say so." >&2; \
+	    || echo "$(PEERS) could not be installed; tests that need them are skipped." >&2; \
 	    if [ -n "$$kept" ]; then cp -p $$kept $$policy && rm $$kept; else rm -f $$policy; fi; \
 	fi

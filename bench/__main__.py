@@ -1,7 +1,8 @@
-"""`python -m bench [w1 … w7] [--seconds N]`: JSON lines as they come, and a table at the end.
+"""`python -m bench [w1 … w7] [--seconds N]`: prints JSON lines as they come, and a table at the end.
 
-`python -m bench paired --against COMMIT [--pairs N]` runs W1 on this checkout and on another commit in turn. Ends with 1 when a
-bound (of W7, or of the paired runs) is broken. `python -m bench floor` runs the loads of W1 on the floor (bench/floor) and on AREA.
+`python -m bench paired --against COMMIT [--pairs N]` alternates W1 between this checkout and another commit. Exits with
+1 if a bound (of W7 or the paired runs) is exceeded. `python -m bench floor` runs the loads of W1 on the floor
+(bench/floor) and on AREA.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Another commit of this repository, to run beside this one."""
+"""Another commit of this repository, to run next to this one."""
 
 import shutil
 import subprocess
@@ -12,9 +12,9 @@ HERE = Path(__file__).parents[1]
 
 @contextmanager
 def checked_out(commit: str) -> Iterator[Path]:
-    """The folder to put on PYTHONPATH for the code of `commit`, with what was built here: same packages, another AREA."""
+    """The PYTHONPATH folder for the code of `commit`, with this checkout's built files and packages."""
     folder = Path(tempfile.mkdtemp(prefix="area-against-"))
-    folder.chmod(0o755)  # the embedded PostgreSQL runs as another user when we are root
+    folder.chmod(0o755)  # as root, the embedded PostgreSQL runs as another user
     tree = folder / "tree"
     git = ["git", "-C", str(HERE), "worktree"]
     subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)

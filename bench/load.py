@@ -1,8 +1,8 @@
-"""Webhooks from a process of its own: `python -m bench.load PORT PATH (-c N | -r N) --seconds N --out FILE`.
+"""A webhook load generator in its own process: `python -m bench.load PORT PATH (-c N | -r N) --seconds N --out FILE`.
 
-`-c` is a closed loop: so many connections, each sends its next request when the last is answered. `-r` is an open loop: so many
-requests a second, whether or not the earlier ones have been answered, each on a connection that is free then. Written with
-callbacks, because the client shares the machine with what it measures.
+`-c` is a closed loop: N connections, each of which sends its next request after the response. `-r` is an open loop: N
+requests per second, whether or not earlier ones have been answered, each on a free connection. Uses callbacks, because
+the client shares the machine with the server it measures.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 import uvloop
 
-PATIENCE = 10.0  # seconds; what common senders of webhooks wait
+PATIENCE = 10.0  # seconds; the usual timeout of webhook senders
 MOST_CONNECTIONS = 2000
 TICK = 0.002  # seconds
 TEXT = "some text that makes it about as large as an ordinary webhook, " * 12
@@ -22,7 +22,9 @@ TEXT = "some text that makes it about as large as an ordinary webhook, " * 12
 
 @dataclass(slots=True)
 class Sent:
-    """One request: when it was sent and answered (unix seconds), and how. Status 0: not answered in time, or cut off."""
+    """One request: when it was sent and answered (unix seconds), and its status. 0 means no response in time, or
+    disconnected.
+    """
 
     id: str
     sent: float
@@ -32,7 +34,7 @@ class Sent:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time on a connection that stays open."""
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self, load: "Load") -> None:
         self._load = load
@@ -45,12 +47,12 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
 
     def connection_lost(self, _: Exception | None) -> None:
-        """What waits is not answered any more."""
+        """The pending request won't be answered."""
         self.transport = None
         self._over(0, "")
 
     def send(self, sent: Sent, request: bytes) -> None:
-        """Send the next one."""
+        """Send the next request."""
         self.busy = sent
         if self.transport is None:
             self._over(0, "")
@@ -58,7 +60,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """A part of an answer."""
+        """Part of a response."""
         self._buffer += data
         head, end, body = self._buffer.partition(b"\r\n\r\n")
         if not end:
@@ -97,7 +99,10 @@ class Load:
         self._body = [part.encode() for part in ('{"id":"', f'","title":"hello","text":"{TEXT}"}}')]
         self._tag = tag
         length = len(f"{tag}-00000000") + sum(map(len, self._body))
-        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
         self._body[0] = head.encode() + self._body[0]
         self._free: list[Connection] = []
         self._all: set[Connection] = set()
@@ -105,7 +110,7 @@ class Load:
         self._again = False  # a closed loop
         self._looked = 0.0
         self.sent: list[Sent] = []
-        self.unsent = 0  # for want of a connection
+        self.unsent = 0  # no free connection
 
     def _next(self) -> tuple[Sent, bytes]:
         identity = f"{self._tag}-{len(self.sent):08}"
@@ -113,7 +118,7 @@ class Load:
         return sent, identity.encode().join(self._body)
 
     def answered(self, connection: Connection) -> None:
-        """A connection's request is over, well or not."""
+        """A connection's request is done, successful or not."""
         if connection.transport is None:
             self._all.discard(connection)
             if self._again:
@@ -167,7 +172,7 @@ class Load:
         await self._finish()
 
     def _give_up(self) -> None:
-        """Cut off what has waited too long, looked at twice a second."""
+        """Disconnect overdue requests, checked twice a second."""
         end = time.time() - PATIENCE
         if end < self._looked + 0.5:
             return

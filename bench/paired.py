@@ -1,4 +1,4 @@
-"""Paired runs: this checkout and another commit, one after the other, again and again, so that the machine's moods cancel out."""
+"""Paired runs: alternate between this checkout and another commit, so that noise of the machine cancels out."""
 
 import json
 import statistics
@@ -9,12 +9,12 @@ from bench.stack import Area
 from bench.w1 import measure, measured, prepare, sink
 
 LOAD = ("-c", "64")
-LEAST_DONE = 0.95  # of the other commit's, in the median
+LEAST_DONE = 0.95  # of the other commit's median
 FIGURES = ("done/s", "p99", "CPU per 1,000")
 
 
 def w1(against: str, pairs: int = 5, seconds: float = 8) -> bool:
-    """W1 at 64 connections; tells whether as much is done as before. Both are up all the time, and one is at work."""
+    """W1 at 64 connections. Whether throughput is no worse than before. Both stay up; only one is under load."""
     ratios: dict[str, list[float]] = {name: [] for name in FIGURES}
     with ExitStack() as stack:
         stack.enter_context(sink())

@@ -1,4 +1,6 @@
-"""Where the reactions of a benchmark go: `python -m bench.sink PORT`. GET /dump answers {id: [unix seconds, ...]} and forgets them."""
+"""Target of the benchmarks' reactions: `python -m bench.sink PORT`. GET /dump returns {id: [unix seconds, ...]} and
+resets.
+"""
 
 import asyncio
 import json
@@ -11,7 +13,7 @@ import uvloop
 
 
 class Sink(asyncio.Protocol):
-    """HTTP/1.1 on one connection, as little of it as AREA's client needs."""
+    """HTTP/1.1 on one connection, with only what AREA's client needs."""
 
     arrived: ClassVar[defaultdict[str, list[float]]] = defaultdict(list)
 
@@ -21,7 +23,7 @@ class Sink(asyncio.Protocol):
         self._buffer = b""
 
     def data_received(self, data: bytes) -> None:
-        """Answer each whole request."""
+        """Answer each complete request."""
         self._buffer += data
         while True:
             head, end, rest = self._buffer.partition(b"\r\n\r\n")
@@ -45,7 +47,7 @@ class Sink(asyncio.Protocol):
 
 
 async def main(port: int) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is stopped."""
     server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 

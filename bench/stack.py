@@ -1,4 +1,4 @@
-"""AREA started as a user would, in a folder of its own on a port of its own; and what it costs."""
+"""AREA started as a user would, in its own folder and on its own port, and its resource usage."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass
 class Cost:
-    """CPU seconds and memory (PSS, MB) of a tree of processes, the database apart; and transactions."""
+    """CPU seconds and memory (PSS, MB) of a process tree, the database separately, and transactions."""
 
     cpu: float
     cpu_database: float
@@ -36,7 +36,7 @@ class Area:
     """A running AREA."""
 
     workers: int = 1
-    sources: Path | None = None  # another AREA's `src` to run; None: this checkout's
+    sources: Path | None = None  # the `src` to run; None: this checkout's
     settings: dict = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="area-bench-")))
@@ -104,7 +104,7 @@ class Area:
         return f"postgresql://postgres@/area?host={pid_file[4]}"
 
     def query(self, sql: str, *values):
-        """One statement, in a process-wide loop of its own."""
+        """One statement, in a process-wide event loop."""
         import asyncio
 
         import asyncpg
@@ -156,7 +156,7 @@ def cpu(processes) -> float:
     for one in processes:
         with contextlib.suppress(psutil.Error):
             times = one.cpu_times()
-            # of children that have ended too: PostgreSQL's backends come and go
+            # including ended children, since PostgreSQL's backends come and go
             total += times.user + times.system + times.children_user + times.children_system
     return total
 

@@ -37,12 +37,12 @@ def sink() -> Iterator[None]:
 
 @dataclass
 class Run:
-    """What was sent in one load, and when each id arrived at the sink."""
+    """The requests of one load, and when each id arrived at the sink."""
 
     begun: float
     sent: list[Sent]
     unsent: int
-    client_cpu: float  # seconds that the client itself used
+    client_cpu: float  # CPU seconds used by the client itself
     arrived: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -50,12 +50,12 @@ class Run:
         return [one for one in self.sent if 200 <= one.status < 300]
 
     def collect(self) -> None:
-        """Fetch what has arrived since."""
+        """Fetch what has arrived since the last call."""
         for key, times in json.load(urllib.request.urlopen(f"{SINK}/dump")).items():
             self.arrived.setdefault(key, []).extend(times)
 
     def drain(self, seconds: float) -> None:
-        """Wait until all that was accepted has arrived, so long at most."""
+        """Wait until everything accepted has arrived, up to a limit."""
         end, accepted = time.time() + seconds, len(self.accepted)
         self.collect()
         while len(self.arrived) < accepted and time.time() < end:
@@ -85,7 +85,7 @@ def percentile(ordered: list[float], share: float) -> float:
 
 
 def start(port: int, path: str, load: tuple[str, ...], seconds: float, out: Path, tag: str) -> subprocess.Popen:
-    """The client, in a process of its own."""
+    """The client, in its own process."""
     command = [sys.executable, "-m", "bench.load", str(port), path, *load]
     return subprocess.Popen([*command, "--seconds", str(seconds), "--tag", tag, "--out", str(out)])
 
@@ -96,7 +96,7 @@ def read(out: Path, begun: float) -> Run:
 
 
 def measure(port: int, path: str, load: tuple[str, ...], seconds: float, folder: Path, tag: str) -> dict:
-    """One load; what arrived, when, and how often."""
+    """Run one load: what arrived, when, and how often."""
     urllib.request.urlopen(f"{SINK}/dump").read()
     out, begun = folder / f"load-{tag}.json", time.time()
     if start(port, path, load, seconds, out, tag).wait():
@@ -107,7 +107,7 @@ def measure(port: int, path: str, load: tuple[str, ...], seconds: float, folder:
 
 
 def prepare(area: Area) -> str:
-    """An AREA that answers to webhooks; returns its path."""
+    """Create an AREA with a webhook; returns its path."""
     area.register()
     made = area.create(
         "webhook.received", "http.request", url=f"{SINK}/sink", body={"id": "{{body.id}}", "title": "{{body.title}}"}
@@ -116,10 +116,10 @@ def prepare(area: Area) -> str:
 
 
 def measured(area: Area, path: str, load: tuple[str, ...], seconds: float, tag: str) -> dict:
-    """`measure`, with what it cost."""
+    """`measure`, with its cost."""
     before = area.cost()
     result = measure(area.port, path, load, seconds, area.folder, tag)
-    time.sleep(1.5)  # PostgreSQL tells its transactions late
+    time.sleep(1.5)  # PostgreSQL reports transactions late
     after = area.cost()
     done = max(1, result["accepted"])
     result["cpu_per_1000"] = round((after.cpu - before.cpu) * 1000 / done, 2)

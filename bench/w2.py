@@ -1,4 +1,6 @@
-"""W2: 10,000 AREAs on 100 feeds: requests per interval, CPU a minute, start-up, memory. W3: one item for 10,000 AREAs."""
+"""W2: 10,000 AREAs on 100 feeds: requests per interval, CPU per minute, start-up, memory. W3: one item for 10,000
+AREAs.
+"""
 
 import http.server
 import json
@@ -19,7 +21,8 @@ with copies as (
     select original, n, nextval(pg_get_serial_sequence('areas', 'id'))::int as id from copies
 ), made as (
     insert into areas (id, user_id, component_action_id, component_reaction_id, name)
-    select i.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name from ids i join areas a on a.id = i.original
+    select i.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name
+    from ids i join areas a on a.id = i.original
     returning id
 ), parameters as (
     insert into area_parameters (area_id, variable_id, value)
@@ -34,7 +37,7 @@ select i.id, t.source_id, t.baseline from ids i join triggers t on t.area_id = i
 
 
 class Feeds:
-    """A server of feeds that counts who asks."""
+    """A server of feeds that counts requests."""
 
     def __init__(self) -> None:
         self.requests: Counter = Counter()
@@ -85,7 +88,7 @@ def feeds():
 
 
 def fill(area: Area, server: Feeds, number: int) -> None:
-    """`number` feeds with one AREA each through the API, then copies up to `AREAS`."""
+    """Create `number` feeds with one AREA each through the API, then copies up to `AREAS`."""
     area.register()
     for n in range(number):
         area.create(

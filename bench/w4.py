@@ -18,7 +18,7 @@ select 1, 'success', '{"body": {"id": "x", "title": "hello"}, "method": "POST", 
 
 
 async def wait_jobs(dsn: str, number: int) -> None:
-    """`number` executions that wait for tomorrow, each with a job of its own."""
+    """`number` executions due tomorrow, each with its own job."""
     from area.engine.intake import LaterJob, enqueue_later
     from area.kit.clock import now
 
@@ -27,7 +27,8 @@ async def wait_jobs(dsn: str, number: int) -> None:
         for _ in range(0, number, 5000):
             async with connection.transaction():
                 rows = await connection.fetch(
-                    "insert into area_executions (area_id, trigger_data) select 1, '{}' from generate_series(1, 5000) returning id"
+                    "insert into area_executions (area_id, trigger_data)"
+                    " select 1, '{}' from generate_series(1, 5000) returning id"
                 )
                 due = now() + timedelta(days=1)
                 await enqueue_later(connection, [LaterJob(row[0], due, "delay") for row in rows])

@@ -1,4 +1,4 @@
-"""W7, overload: webhooks come twice as fast as they can be carried, whether or not the earlier ones have been answered."""
+"""W7, overload: webhooks arrive at twice the sustainable rate, whether or not earlier ones have been answered."""
 
 import json
 import time
@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from bench.stack import Area
 from bench.w1 import measure, percentile, prepare, read, sink, start
 
-LEAST_DONE = 0.90  # of the closed loop's done/s
+LEAST_DONE = 0.90  # of the closed loop's throughput
 MOST_MEMORY = 300  # MB of web, worker and supervisor together
-MOST_QUEUE = 60.0  # seconds that the oldest waiting execution may have waited
+MOST_QUEUE = 60.0  # maximum seconds that the oldest execution has waited
 DEPTH = """
 select coalesce(extract(epoch from timezone('utc', now()) - min(created_at)), 0)::float as depth, count(*) as waiting
 from area_executions where status = 'pending'
@@ -18,7 +18,7 @@ from area_executions where status = 'pending'
 
 
 def w7(seconds: float = 30, factor: float = 2.0) -> bool:
-    """Prints the figures; tells whether each bound is kept."""
+    """Print the figures; return whether every bound holds."""
     with ExitStack() as stack:
         stack.enter_context(sink())
         area = stack.enter_context(Area())
@@ -43,7 +43,7 @@ def w7(seconds: float = 30, factor: float = 2.0) -> bool:
             time.sleep(1)
         run = read(out, begun)
         run.collect()
-        # what was done while requests came; the rest is drained afterwards, with nothing in its way
+        # completed while requests arrived; the rest is drained afterwards without load
         done = sum(begun <= times[0] <= begun + seconds for times in run.arrived.values()) / seconds
         run.drain(120)
         figures = run.figures()

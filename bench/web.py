@@ -1,10 +1,10 @@
-"""The pages in a real Chromium, on loopback: what home with 200 AREAs weighs, how long the server takes, LCP and CLS.
+"""The pages in real Chromium, on loopback: the weight of home with 200 AREAs, server time, LCP and CLS.
 
 python -m bench.web [--areas N] [--rounds N]
 
-LCP and CLS are what the browser's own observers say (https://web.dev/articles/lcp, https://web.dev/articles/cls). Bytes of a first
-visit are what came over the wire, compressed, by the browser's network log. Those of a second one are counted on the way: the
-log has 0 for a page that our service worker asks for. They are all that the server sent, headers and streams too.
+LCP and CLS come from the browser's own observers (https://web.dev/articles/lcp, https://web.dev/articles/cls). Bytes of
+a first visit are the compressed bytes on the wire, from the browser's network log. A second visit is counted on the
+wire by a proxy, because the log reports 0 for pages that our service worker fetches; this includes headers and streams.
 """
 
 import argparse
@@ -25,15 +25,16 @@ from tests.web.world import furnish
 
 OBSERVE = """
 window.seen = {lcp: 0, cls: 0};
-new PerformanceObserver((list) => { for (const one of list.getEntries()) seen.lcp = one.startTime; })
+new PerformanceObserver((list) => { for (const entry of list.getEntries()) seen.lcp = entry.startTime; })
   .observe({type: "largest-contentful-paint", buffered: true});
-new PerformanceObserver((list) => { for (const one of list.getEntries()) if (!one.hadRecentInput) seen.cls += one.value; })
-  .observe({type: "layout-shift", buffered: true});
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) seen.cls += entry.value;
+}).observe({type: "layout-shift", buffered: true});
 """
 
 
 class Wire:
-    """Stands between the browser and the server, and counts what the server sends."""
+    """A proxy between browser and server that counts what the server sends."""
 
     def __init__(self, port: int) -> None:
         self.sent = 0
@@ -61,7 +62,7 @@ class Wire:
 
 
 async def again(browser: Browser, person: Person, address: str) -> dict[str, Any]:
-    """Open a page a second time, in another tab, with what the browser keeps of the first time."""
+    """Open a page a second time, in another tab, with the browser's cache of the first visit."""
     context = await browser.new_context(
         viewport=WIDE, locale="en-GB", storage_state=await person.context.storage_state()
     )
@@ -82,7 +83,7 @@ async def again(browser: Browser, person: Person, address: str) -> dict[str, Any
 
 
 async def visit(browser: Browser, person: Person, address: str) -> dict[str, Any]:
-    """Open a page with an empty cache, and say what came over the wire."""
+    """Open a page with an empty cache; returns the bytes on the wire."""
     context = await browser.new_context(
         viewport=WIDE, locale="en-GB", storage_state=await person.context.storage_state()
     )
@@ -111,7 +112,7 @@ async def visit(browser: Browser, person: Person, address: str) -> dict[str, Any
 
 
 async def server_time(person: Person, address: str, rounds: int) -> dict[str, float]:
-    """Milliseconds from the request to the last byte, one after the other."""
+    """Milliseconds from request to last byte, one request after the other."""
     taken = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -123,7 +124,7 @@ async def server_time(person: Person, address: str, rounds: int) -> dict[str, fl
 
 
 async def main(areas: int, rounds: int) -> None:
-    """Measure, and print JSON, a line each."""
+    """Measure, and print JSON lines."""
     print(json.dumps({"bench": "web", "load_average": os.getloadavg(), "areas": areas}))
     with tempfile.TemporaryDirectory() as place, installation(Path(place)) as server:
         async with async_playwright() as playwright:

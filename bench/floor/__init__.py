@@ -1,14 +1,14 @@
-"""The floor: the least that a durable webhook to HTTP pipeline does, on the libraries that AREA uses (granian, asyncpg, aiohttp).
+"""The floor: the minimum of a durable webhook-to-HTTP pipeline on AREA's libraries (granian, asyncpg, aiohttp).
 
-A webhook is a row, committed before it is answered, together with others that wait; a worker claims rows, posts each and records what came back, and what it
-has claimed and not recorded is claimed again. There are no users, catalog, templates, checks, retries or turns. What AREA takes
-beyond this, in one run on one machine, is what those cost.
+A webhook is a row, committed in a group before it is answered. A worker claims rows, posts each and records the
+response; rows that are claimed but not recorded are claimed again. There are no users, catalog, templates, checks,
+retries or fairness. AREA's extra cost, in one run on one machine, is the cost of those.
 """
 
 import os
 
 INTAKE, WAKE = "/hook", "floor"
-BATCH = 64  # webhooks in a commit, and executions in a claim
+BATCH = 64  # webhooks per commit, and executions per claim
 SCHEMA = """
 CREATE TABLE executions (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -23,5 +23,5 @@ CREATE INDEX ON executions (id) WHERE status <> 'success';
 
 
 def dsn() -> str:
-    """Where the database is, for the processes of the floor."""
+    """The floor's database URL."""
     return os.environ["FLOOR_DSN"]

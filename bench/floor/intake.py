@@ -1,4 +1,4 @@
-"""Takes webhooks in: those that come together are one commit, and each is answered after it."""
+"""Takes webhooks in: concurrent ones share a commit, and each is answered after it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ async def app(
 
 
 async def lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """Write from before the first request until after the last."""
+    """Run the writer from before the first request until after the last."""
     await receive()
     writing = asyncio.create_task(write(await asyncpg.connect(dsn())))
     await send({"type": "lifespan.startup.complete"})

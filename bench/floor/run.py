@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def floor(dsn: str, sink: str, log: Path) -> Iterator[int]:
-    """A running floor on an empty database, that posts to an address; its port."""
+    """A running floor on an empty database, which posts to a URL; its port."""
     asyncio.run(_execute(dsn, SCHEMA))
     port = free_port()
     environment = {**os.environ, "FLOOR_DSN": dsn}
@@ -65,7 +65,7 @@ def _until_it_answers(port: int, log: Path) -> None:
 
 
 def run(seconds: float = 20, loads: tuple[tuple[str, ...], ...] = w1.LOADS) -> list[dict]:
-    """One line for each load, with what AREA does in parts of what the floor does."""
+    """One line per load, with AREA's throughput as a fraction of the floor's."""
     lines = []
     with ExitStack() as stack:
         stack.enter_context(w1.sink())

@@ -1,4 +1,4 @@
-"""Executes: `python -m bench.floor.worker SINK` posts what was received to an address, and records each answer."""
+"""`python -m bench.floor.worker SINK`: posts received webhooks to a URL and records each response."""
 
 import asyncio
 import sys
@@ -27,7 +27,7 @@ FROM unnest($1::bigint[], $2::int[]) AS done (id, status) WHERE executions.id = 
 
 
 async def main(sink: str) -> None:
-    """Work until the process is ended."""
+    """Work until the process is stopped."""
     woken = [asyncio.Event() for _ in range(AT_ONCE)]
     listener = await asyncpg.connect(dsn())
     await listener.add_listener(WAKE, lambda *_: [one.set() for one in woken])

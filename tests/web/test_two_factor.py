@@ -1,4 +1,6 @@
-"""Two-factor authentication in Chromium: an app, and passkeys of a virtual authenticator."""
+"""Two-factor authentication in Chromium: an app, and passkeys of a virtual authenticator
+(https://chromedevtools.github.io/devtools-protocol/tot/WebAuthn/).
+"""
 
 from uuid import uuid4
 
@@ -6,7 +8,7 @@ import pyotp
 import pytest
 from playwright.async_api import expect
 
-from tests.web.conftest import PASSWORD, Person, arrive, at_localhost, authenticator
+from tests.web.conftest import PASSWORD, Person, arrive, at_localhost
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +16,22 @@ def local(memory, module_dsn):
     """An installation at localhost: where browsers allow passkeys without https."""
     with at_localhost(memory, module_dsn) as server:
         yield server
+
+
+async def authenticator(page):
+    """A fingerprint reader that is always content."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    made = await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return session, made["authenticatorId"]
 
 
 async def sign_out(page):
