@@ -120,7 +120,7 @@ async def test_a_database_goes_back_to_the_older_area_and_comes_again(area, dsn,
     old = "select execution_result->'parameters'->>'text' from area_executions where id = 1"
     assert await value(dsn, old) == "x"
     up = await asyncio.to_thread(area, "db", "upgrade")
-    assert "0013: the older AREA and this one can't run side by side" in up.stderr
+    assert "0013: this version can't run alongside the older one" in up.stderr
     assert f"The database is at {schema.head()}" in up.stdout
     assert await value(dsn, "select parameters from execution_records where execution_id = 2") == "v1.lost.key"
 

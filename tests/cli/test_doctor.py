@@ -136,7 +136,7 @@ async def test_a_job_that_waits_too_long_and_a_catalog_that_is_behind(area, data
     ("url", "said"),
     [
         ("smtp://127.0.0.1:{port}?tls=none", ""),
-        ("smtp://127.0.0.1:{port}", "does not offer STARTTLS, so nothing is sent"),
+        ("smtp://127.0.0.1:{port}", "does not offer STARTTLS, so AREA sends nothing"),
         ("smtp://ann:wrong@127.0.0.1:{port}?tls=none", "refuses the login"),
         ("smtp://127.0.0.1:1?tls=none", "can't be used"),
         ("mail", "must look like smtp://"),

@@ -135,4 +135,4 @@ def test_for_an_account_it_is_done_in_its_name(area):
     assert "no usable connection to" in area.refuses("try", "email.new_email", "--user", "ann")
     named = ("try", "email.new_email", "--connection", "Work")
     assert "You have no connection 'Work' to E-mail" in area.refuses(*named, "--user", "ann")
-    assert "give --user" in area.refuses(*named)
+    assert "requires --user" in area.refuses(*named)
