@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from area import areas, connections
 from area.engine import control
+from area.engine.cache import Cache
 from area.sdk import AuthExpired, Retry
 
 from .conftest import make_area, offer, rows, settled, statuses, until, worker
@@ -88,6 +89,26 @@ async def test_a_used_up_quota_parks_the_whole_connection(state, user, world):
         await until(lambda: settled(state))
     assert calls == 12
     assert len(world.sent) == 11
+
+
+async def test_a_run_looks_its_connection_up_once(state, user, world, monkeypatch):
+    """Or it could act with one credential, and be told of another's end."""
+    looked_up = []
+    look_up = Cache.connection
+
+    async def counting(self, *ref):
+        looked_up.append(ref)
+        return await look_up(self, *ref)
+
+    monkeypatch.setattr(Cache, "connection", counting)
+    await connect(state, user)
+    area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
+    for number in range(3):
+        await offer(state, area, {"title": str(number)})
+    async with worker(state):
+        await until(lambda: settled(state))
+    assert set(await statuses(state)) == {"success"}
+    assert looked_up == [(user, "locked", 0)] * 3
 
 
 async def test_credentials_are_nowhere_in_clear(state, user):

@@ -111,6 +111,7 @@ class Stage:
     table: Table
     attack: str = ""
     people: dict[str, Person] = field(default_factory=dict)
+    setup_code: str = ""  # that the first account needed
     _victim: asyncio.subprocess.Process | None = None
 
     @property
@@ -292,8 +293,9 @@ async def stage(
         one = Stage(area, http, website_url, mail, names, Patient(area), table)
         stack.push_async_callback(one.close)
         # printed where a proxy leads in from outside
-        code = re.search(rb'"setup_code": ?"([^"]+)"', area.log.read_bytes())
-        await one.register("admin", **({"setup_code": code[1].decode()} if code else {}))
+        if code := re.search(rb'"setup_code": ?"([^"]+)"', area.log.read_bytes()):
+            one.setup_code = code[1].decode()
+        await one.register("admin", **({"setup_code": one.setup_code} if one.setup_code else {}))
         for name in ("mallory", "victor"):
             await one.register(name)
         yield one

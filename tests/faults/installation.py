@@ -32,7 +32,7 @@ class Installation:
         self.directory.chmod(0o755)  # the embedded PostgreSQL runs as another user when we are root
         self.data = self.directory / "data"
         self.log = self.directory / "log"
-        self.port = free_port()
+        self.port = int(environment.get("AREA_PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self._workers = workers
         self._through = through  # a command that starts another one, such as `nice`

@@ -1,11 +1,15 @@
 """No secret is where it doesn't belong: one of every kind is put into a live installation, which is then looked through."""
 
+from typing import Any
+
 import pyotp
 import pytest
 
-from tests.fair.stage import PASSWORD, Stage, stage
+from tests.fair.stage import PASSWORD, Person, Stage, stage
 from tests.fair.table import Table
 from tests.peers import dovecot
+from tests.ports import free_port
+from tests.web.conftest import authenticator, chromium
 
 from .canaries import Canaries, look_through
 
@@ -22,7 +26,11 @@ FINISH = "/api/auth/register/confirm"
 async def test_no_secret_is_where_it_does_not_belong():
     canaries = Canaries()
     settings = {name: canaries.make(what) for name, what in SETTINGS.items()}
+    port = free_port()
     settings |= {
+        "AREA_PORT": str(port),
+        "AREA_PUBLIC_URL": f"http://localhost:{port}",  # where browsers allow passkeys
+        "AREA_ALLOWED_HOSTS": "nas.local",  # so others can reach it, and the first account needs a code
         "AREA_GITHUB_CLIENT_ID": "area-at-github",
         "AREA_OIDC_CLIENT_ID": "area-at-the-provider",
         "AREA_OIDC_ISSUER": "http://127.0.0.1:9/",
@@ -32,6 +40,9 @@ async def test_no_secret_is_where_it_does_not_belong():
         "AREA_REGISTRATION": "confirm",
     }
     async with stage(Table(), **settings) as live:
+        # whoever sets it up reads it in the log; its letters without the dashes are as good
+        canaries.keep("set-up code", live.setup_code, shown={"log"})
+        canaries.keep("letters of the set-up code", live.setup_code.replace("-", ""))
         await _accounts(live, canaries)
         with dovecot() as imap:
             await _connections(live, canaries, imap)
@@ -56,6 +67,7 @@ async def _accounts(live: Stage, canaries: Canaries) -> None:
     assert changed.status == 204, changed
     refused = await live.request("POST", "/api/auth/register", json_body={
         "email": "no address", "username": "x", "password": canaries.make("password of a registration that is refused"),
+        "setup_code": canaries.make("mistyped set-up code"),
     })  # fmt: skip
     assert refused.status == 422
     made = await victor.ask("POST", "/api/me/tokens", {"name": "script", "password": new})
@@ -66,6 +78,7 @@ async def _accounts(live: Stage, canaries: Canaries) -> None:
         await live.request("GET", path, headers={"Authorization": f"Bearer {wrong}", "Cookie": f"area_session={wrong}"})
     await _second_factor(live, canaries)
     await _links(live, canaries)
+    await _passkeys(live, canaries, new)
     made = await admin.ask("POST", "/api/admin/invitations", {})
     assert made.status == 201, made
     canaries.keep("invitation", made.body["token"])
@@ -112,6 +125,7 @@ async def _links(live: Stage, canaries: Canaries) -> None:
             answer = await live.request("POST", FINISH, json_body={"token": token, "password": password})
             assert answer.status == 201, answer
             canaries.keep("session of a new account", answer.body["token"])
+            await _followed(live, canaries, Person(live, name, email, answer.body["token"]), password)
     live.mail.mails.clear()
     before, mallory.email = mallory.email, "mallory-2@example.org"
     asked = await mallory.ask("PATCH", "/api/me", {"email": mallory.email, "password": PASSWORD})
@@ -128,6 +142,97 @@ async def _links(live: Stage, canaries: Canaries) -> None:
     wrong = canaries.make("link that is none")
     await live.request("GET", f"/confirm-email?token={wrong}")
     await live.request("POST", "/api/auth/password/reset", json_body={"token": wrong, "new_password": PASSWORD})
+
+
+async def _followed(live: Stage, canaries: Canaries, nora: Person, password: str) -> None:
+    """Links that do what they are for: of a change of address that is taken back, and of a password that is forgotten."""
+    live.mail.mails.clear()
+    asked = await nora.ask("PATCH", "/api/me", {"email": "nora-2@example.org", "password": password})
+    assert asked.status == 200, asked
+    undo = canaries.keep("link that has undone a change of address", await live.link(nora.email))
+    canaries.keep("link that confirms an address no more", await live.link("nora-2@example.org"))
+    await live.request("GET", f"/undo-email-change?token={undo}")
+    undone = await live.request("POST", "/api/auth/email/undo", json_body={"token": undo})
+    assert (undone.status, undone.body["email"]) == (200, nora.email), undone
+    live.mail.mails.clear()
+    asked = await live.request("POST", "/api/auth/password/forgot", json_body={"email": nora.email})
+    assert asked.status == 202, asked
+    token = canaries.keep("link that has reset a password", await live.link(nora.email))
+    await live.request("GET", f"/reset-password?token={token}")
+    new = {"token": token, "new_password": canaries.make("password that a link has set")}
+    reset = await live.request("POST", "/api/auth/password/reset", json_body=new)
+    assert reset.status == 204, reset
+    logged_in = await live.log_in(nora.name, new["new_password"])
+    assert logged_in.status == 200, logged_in
+    canaries.keep("session by a password that a link has set", logged_in.body["token"])
+
+
+# scripts of pages, which are given what the API answers and return what it wants to be sent
+SCRIPT = "async given => (await navigator.credentials.{}({{publicKey: PublicKeyCredential.{}(given)}})).toJSON()"
+CREATE = SCRIPT.format("create", "parseCreationOptionsFromJSON")
+GET = SCRIPT.format("get", "parseRequestOptionsFromJSON")
+
+
+async def _passkeys(live: Stage, canaries: Canaries, password: str) -> None:
+    """A passkey that is made, proves who somebody is, and signs in alone and as second factor; and the mail that tells of it."""
+    victor = live.victim
+    live.mail.mails.clear()
+    async with chromium() as browser:
+        page = await browser.new_page()
+        await authenticator(page)
+        await page.goto(f"{live.area.environment['AREA_PUBLIC_URL']}/sign-in")
+
+        async def answered(what: str, script: str, asked: dict[str, Any]) -> dict[str, Any]:
+            """What the browser answers, with the ticket that it goes with."""
+            canaries.keep(f"ticket {what}", asked["ticket"])
+            canaries.keep(f"challenge {what}", asked["options"]["challenge"])
+            credential = await page.evaluate(script, asked["options"])
+            signed = credential["response"].get("signature") or credential["response"]["attestationObject"]
+            canaries.keep(f"signature {what}", signed)
+            return {"ticket": asked["ticket"], "credential": credential}
+
+        asked = await victor.ask("POST", "/api/me/passkeys/options", {"password": password})
+        assert asked.status == 200, asked
+        passkey = await answered("that adds a passkey", CREATE, asked.body)
+        # it is no secret, but nobody has to see it; the public key that answers are checked with is kept beside it
+        canaries.keep("id of a passkey", passkey["credential"]["id"], shown={"database", "backup"})
+        made = await victor.ask("POST", "/api/me/passkeys", passkey | {"name": "Laptop"})
+        assert made.status == 201, made
+        for number, code in enumerate(made.body["recovery_codes"]):
+            canaries.keep(f"recovery code {number} beside a passkey", code)
+        link = canaries.keep("link that ends mails of notices", await live.link(victor.email))
+        for method in ("GET", "POST"):
+            followed = await live.request(method, f"/unsubscribe?token={link}", data={} if method == "POST" else None)
+            assert followed.status == 200, followed
+
+        asked = await victor.ask("POST", "/api/me/prove", {})
+        proof = await answered("that proves who somebody is", GET, asked.body)
+        for status in (201, 422):  # an answer is good once
+            token = await victor.ask("POST", "/api/me/tokens", {"name": "by passkey", "passkey": proof})
+            assert token.status == status, token
+            if status == 201:
+                canaries.keep("API token by a passkey", token.body["token"])
+
+        asked = await live.request("POST", "/api/auth/passkey/options", json_body={})
+        signed_in = await live.request(
+            "POST", "/api/auth/passkey", json_body=await answered("that signs in", GET, asked.body)
+        )
+        assert signed_in.status == 200, signed_in
+        canaries.keep("session by a passkey", signed_in.body["token"])
+        asked = await live.log_in(victor.name, password)
+        assert asked.status == 401, asked
+        second = {"ticket": asked.body["ticket"], "options": asked.body["passkey"]}
+        used = await live.request(
+            "POST", "/api/auth/second-factor", json_body=await answered("that is a second factor", GET, second)
+        )
+        assert used.status == 200, used
+        canaries.keep("session by a second factor", used.body["token"])
+
+        asked = await live.request("POST", "/api/auth/passkey/options", json_body={})
+        wrong = await answered("that is refused", GET, asked.body)
+        wrong["credential"] |= {"id": canaries.make("id of a passkey that nobody has")}
+        refused = await live.request("POST", "/api/auth/passkey", json_body=wrong)
+        assert refused.status == 422, refused
 
 
 async def _connections(live: Stage, canaries: Canaries, imap) -> None:

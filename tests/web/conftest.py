@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright, expect
 
 from tests.passwords import PROGRAM
 from tests.ports import free_port
@@ -124,14 +124,37 @@ def server(memory: Path, session_dsn: str) -> Iterator[Server]:
         yield one
 
 
-@pytest_asyncio.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """The browser, until the end of the block."""
     if not Path(CHROMIUM).exists():
         pytest.skip(f"not run: there is no Chromium at {CHROMIUM}; Debian's package is chromium-headless-shell")
     async with async_playwright() as playwright:
         one = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield one
         await one.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as one:
+        yield one
+
+
+async def authenticator(page: Page) -> tuple[CDPSession, str]:
+    """A fingerprint reader that is always content (https://chromedevtools.github.io/devtools-protocol/tot/WebAuthn/)."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    made = await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return session, made["authenticatorId"]
 
 
 @dataclass

@@ -1,6 +1,4 @@
-"""Two-factor authentication in Chromium: an app, and passkeys of a virtual authenticator
-(https://chromedevtools.github.io/devtools-protocol/tot/WebAuthn/).
-"""
+"""Two-factor authentication in Chromium: an app, and passkeys of a virtual authenticator."""
 
 from uuid import uuid4
 
@@ -8,7 +6,7 @@ import pyotp
 import pytest
 from playwright.async_api import expect
 
-from tests.web.conftest import PASSWORD, Person, arrive, at_localhost
+from tests.web.conftest import PASSWORD, Person, arrive, at_localhost, authenticator
 
 
 @pytest.fixture(scope="module")
@@ -16,22 +14,6 @@ def local(memory, module_dsn):
     """An installation at localhost: where browsers allow passkeys without https."""
     with at_localhost(memory, module_dsn) as server:
         yield server
-
-
-async def authenticator(page):
-    """A fingerprint reader that is always content."""
-    session = await page.context.new_cdp_session(page)
-    await session.send("WebAuthn.enable")
-    options = {
-        "protocol": "ctap2",
-        "transport": "internal",
-        "hasResidentKey": True,
-        "hasUserVerification": True,
-        "isUserVerified": True,
-        "automaticPresenceSimulation": True,
-    }
-    made = await session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-    return session, made["authenticatorId"]
 
 
 async def sign_out(page):
