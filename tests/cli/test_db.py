@@ -4,9 +4,9 @@ import stat
 import asyncpg
 import pytest
 
-from area import records
 from area.db import schema
 from area.kit.crypto import Keyring
+from area.runs.record import seal
 
 
 def test_the_schema_is_brought_up_to_date(clean, empty_dsn, monkeypatch):
@@ -107,7 +107,7 @@ GIVEN = """
 async def test_a_database_goes_back_to_the_older_area_and_comes_again(area, dsn, tmp_path):
     keyring = Keyring((tmp_path / "data" / "secret_key").read_text().split())
     connection = await asyncpg.connect(dsn)
-    await connection.execute(GIVEN.format(records.seal(keyring, 1, {"text": "x"})))
+    await connection.execute(GIVEN.format(seal(keyring, 1, {"text": "x"})))
     await connection.close()
     down = await asyncio.to_thread(area, "db", "downgrade", "0012", typed="n\n")
     assert down.exit_code == 1

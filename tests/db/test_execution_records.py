@@ -4,8 +4,8 @@ import asyncpg
 import orjson
 import pytest_asyncio
 
-from area import records
 from area.db import schema
+from area.runs.record import RunRecord
 
 ROWS = """
     insert into services (name) values ('Webhook'), ('HTTP');
@@ -76,8 +76,8 @@ async def test_results_are_alone_after_the_upgrade_and_come_back(connection: asy
     found = {row["execution_id"]: row["record"] for row in rows}
     names = [name for name, number in ids.items() if number in found]
     assert names == ["of a later version", "repeated", "failed", "waits", "replay", "chained"]
-    kept = {name: records.RunRecord.read(found[ids[name]], OLD[name][0]) for name in names}
-    assert kept["of a later version"] == records.RunRecord(version=3)
+    kept = {name: RunRecord.read(found[ids[name]], OLD[name][0]) for name in names}
+    assert kept["of a later version"] == RunRecord(version=3)
     assert [one.error for one in kept["repeated"].attempts] == ["503", CUT["error"], None]
     assert (kept["repeated"].interruptions, kept["repeated"].state) == (1, {"task": 7})
     assert kept["repeated"].attempts[-1].ms == 500

@@ -5,12 +5,13 @@ from datetime import UTC, timedelta
 import orjson
 import pytest
 
-from area import areas, records, rotation, runs, sealing
+from area import areas, rotation, runs, sealing
 from area.areas import AreaPatch
 from area.db.models import Meta
 from area.engine import control
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.problems import Invalid
+from area.runs.record import RunRecord, unseal
 from area.sdk import Permanent, Retry
 
 from .conftest import make_area, offer, rows, settled, until, worker
@@ -23,7 +24,7 @@ async def record(state, execution_id):
     (row,) = await rows(
         state, "select to_jsonb(r) as record from execution_records r where execution_id = $1", execution_id
     )
-    return records.RunRecord.read(row["record"], "pending")
+    return RunRecord.read(row["record"], "pending")
 
 
 async def view(state, user, execution_id):
@@ -63,7 +64,7 @@ async def test_a_plain_success_needs_no_record(state, user, world):
         await change(state, user, area, "new {{title}}")
         second = await offer(state, area, {"title": "b"})
         await until(lambda: settled(state))
-    assert await record(state, second.execution_id) == records.RunRecord(version=2)
+    assert await record(state, second.execution_id) == RunRecord(version=2)
     assert (await view(state, user, second.execution_id)).result == {"text": "new b"}
 
 
@@ -154,9 +155,9 @@ async def test_given_parameters_are_encrypted_and_shown_with_dots(state, user):
     again = await replay(state, user, number, "as_it_was")
     kept = await record(state, again)
     assert (kept.replay_of, kept.as_it_was) == (number, True)
-    assert records.unseal(state.keyring, again, kept.parameters or "") == GIVEN
+    assert unseal(state.keyring, again, kept.parameters or "") == GIVEN
     with pytest.raises(Undecryptable):
-        records.unseal(state.keyring, number, kept.parameters or "")  # nor are they good for another run
+        unseal(state.keyring, number, kept.parameters or "")  # nor are they good for another run
     with pytest.raises(Invalid) as refused:
         await replay(state, user, number, parameters=shown)
     (error,) = refused.value.errors
@@ -196,7 +197,7 @@ async def test_given_parameters_are_encrypted_after_an_upgrade_and_with_a_new_ke
         assert await rotation.rotate(session, new, state.registry) >= 1
     kept = await record(state, number)
     assert not new.needs_rotation(kept.parameters or "")
-    assert records.unseal(new, number, kept.parameters or "") == GIVEN
+    assert unseal(new, number, kept.parameters or "") == GIVEN
     async with state.database.transaction() as session:
         assert await sealing.unseal_given(session, new) == 0
     assert orjson.loads((await record(state, number)).parameters or "") == GIVEN

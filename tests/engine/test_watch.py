@@ -11,7 +11,7 @@ from area.engine.intake import LaterJob, Offer, accept, enqueue_later
 from area.engine.sources import Sources
 from area.engine.watch import Watch
 from area.kit.clock import now
-from area.records import RunRecord
+from area.runs.record import RunRecord
 
 from .conftest import make_area, rows, until, worker
 

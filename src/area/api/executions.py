@@ -13,7 +13,7 @@ from area.doors import stream
 from area.doors.body import Route
 from area.doors.deps import BigId, In, Line, Moment, Runner, ScopeDep, SessionDep, Someone, StateDep, token_of, within
 from area.engine import control
-from area.records import Status
+from area.runs.record import Status
 
 router = APIRouter(prefix="/executions", tags=["executions"], route_class=Route)
 

@@ -28,8 +28,8 @@ from area.kit.problems import Conflict, FieldError, Invalid, NotFound, TooLarge
 from area.kit.sentences import Sentence
 from area.kit.template import RenderError
 from area.kit.text import dump_json
-from area.records import Reason, RunRecord, seal, unseal
 from area.runs import record_of
+from area.runs.record import Reason, RunRecord, seal, unseal
 from area.sdk import Action, Reaction
 from area.sdk.fields import by_name
 

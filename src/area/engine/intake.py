@@ -18,7 +18,7 @@ from area.kit.budget import MAX_EVENT
 from area.kit.clock import now
 from area.kit.sentences import Number, Sentence, SentenceError
 from area.kit.text import clean_text
-from area.records import KEEP, RECORDS, Reason, RunRecord, as_rows
+from area.runs.record import KEEP, RECORDS, Reason, RunRecord, as_rows
 
 GROUP = 64  # members of one job
 CARRIED = 32 * 1024  # bytes of data that a job carries by itself; more is read from the execution

@@ -17,7 +17,7 @@ from area.engine.state import State
 from area.kit.sentences import Sentence
 from area.kit.text import dump_json
 from area.notices import notice
-from area.records import RunRecord
+from area.runs.record import RunRecord
 from area.sdk import Failure, Permanent
 
 LONGEST_CHAIN = 8  # AREAs that run one another

@@ -30,6 +30,7 @@ from area.kit.evaluation import evaluate
 from area.kit.sentences import Sentence
 from area.kit.template import RenderError
 from area.records import Attempt, made_of, unseal
+from area.runs.record import Attempt, unseal
 from area.sdk import AuthExpired, Context, Permanent, Retry
 
 log = structlog.get_logger()

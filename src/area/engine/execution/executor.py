@@ -28,7 +28,7 @@ from area.engine.state import State
 from area.kit.clock import now
 from area.kit.fair import user, working_for
 from area.kit.sentences import Sentence
-from area.records import RunRecord
+from area.runs.record import RunRecord
 from area.sdk import Retry
 
 log = structlog.get_logger()

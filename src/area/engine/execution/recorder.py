@@ -20,7 +20,7 @@ from area.engine.state import State
 from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json
 from area.notices import notify_switched_off
-from area.records import KEEP, PLAIN, RECORDS, RunRecord, as_rows
+from area.runs.record import KEEP, PLAIN, RECORDS, RunRecord, as_rows
 
 log = structlog.get_logger()
 

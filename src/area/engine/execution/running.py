@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from area.kit.budget import Budget
-from area.records import Reason, RunRecord
+from area.runs.record import Reason, RunRecord
 
 
 @dataclass(slots=True)

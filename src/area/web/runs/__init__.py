@@ -16,9 +16,9 @@ from area.doors.deps import BigId, ScopeDep, SessionDep, StateDep
 from area.engine import control
 from area.kit.clock import now
 from area.kit.problems import Conflict, Invalid, TooMany
-from area.records import Reason, Status
 from area.registry import Registry
 from area.runs import ExecutionLine, history
+from area.runs.record import Reason, Status
 from area.web.details import event, labels, written
 from area.web.parts import offers
 from area.web.parts.pages import Fields, Page, SignedIn
