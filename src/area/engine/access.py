@@ -1,13 +1,16 @@
-"""Lets a connector's requests in: the bearer token of an OAuth2 connection, refreshed in time and by one at a time.
+"""Authorizes a connector's requests: the bearer token of an OAuth2 connection, refreshed in time and by one process at
+a time.
 
-A refresh is claimed by a lease in the database, so that of all processes on all machines one asks the vendor; whoever comes
-later waits and reads what that one wrote. No database connection is held while the vendor is waited for. Within a process
-those who need the same refresh await one task, which ends even when they are cancelled.
+1. `good` returns the remembered token, or reads it from the database; if it expires soon, it is refreshed.
+2. Within a process, everybody who needs the same refresh awaits one task, which finishes even when they are cancelled.
+3. The task claims the refresh by a lease in the database (`CLAIM`), so that only one process of all machines asks the
+   vendor; the others wait and read what it stored. No database connection is held while the vendor is asked.
+4. The new tokens are committed under the lease before anybody uses them (`STORE`), in one statement that waits while
+   the database is away.
 
-Where refresh tokens are good once, what must not happen is that the vendor has given a new one and it is not kept. It is
-committed before the answer is used by anybody, in one statement that waits for a database that is away; what remains is a
-process that is killed between the vendor's answer and that commit, some milliseconds. Then the next refresh is refused, and the
-user is told to reconnect.
+Refresh tokens may be single-use, so a new one must not be lost. What remains is a process that is killed in the
+milliseconds between the vendor's answer and the commit: the next refresh is then refused, and the user is asked to
+reconnect.
 """
 
 import asyncio
@@ -38,13 +41,13 @@ from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Re
 
 log = structlog.get_logger()
 
-TTL = 60.0  # seconds that tokens read from the database are believed without a word from it
-LARGEST = 50_000  # connections whose tokens are remembered
+TTL = 60.0  # seconds that tokens are cached
+LARGEST = 50_000  # connections with cached tokens
 LEASE = timedelta(seconds=60)  # longer than a vendor may take to answer
 WAIT = 30.0  # seconds to wait for somebody else's refresh
 LOOK_AGAIN = 0.05  # seconds
-REST = 10.0  # seconds after a refresh that failed for now before it is tried again
-YOUNG = timedelta(seconds=60)  # a token so new has not expired, whatever a vendor's 403 may mean
+REST = 10.0  # seconds between a temporary failure to refresh and the next try
+YOUNG = timedelta(seconds=60)  # a token this new has not expired, whatever a vendor's 403 means
 
 CLAIM = """
 update connection_states cs set refreshing_until = clock_timestamp() + $4 from services s
@@ -55,7 +58,7 @@ RELEASE = """
 update connection_states cs set refreshing_until = null from services s
 where s.id = cs.service_id and s.name = $2 and cs.user_id = $1 and cs.connection_id = $3 and cs.refreshing_until = $4
 """
-# only under the lease: whoever connected anew or disconnected meanwhile has taken it away
+# only under the lease, which a reconnect or disconnect meanwhile takes away
 STORE = """
 with mine as (
     update connection_states cs set refreshing_until = null, granted_at = clock_timestamp(), refresh_at = $8,
@@ -73,7 +76,7 @@ STORE_NAMED = STORE.format(table="named_connections", condition="and t.id = $3 a
 
 
 class Tokens:
-    """One process's memory of the tokens of OAuth2 connections, and the refreshes that it is doing."""
+    """One process's memory of OAuth2 connections' tokens, and its refreshes in progress."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -84,11 +87,11 @@ class Tokens:
         self._resting: dict[Ref, tuple[float, str]] = {}
 
     async def current(self, ref: Ref, service: Service) -> Kept | None:
-        """The connection's tokens; None when there are none."""
+        """The connection's tokens; None if there are none."""
         return self._kept.get(ref) or await self._read(ref, service)
 
     async def good(self, ref: Ref, service: Service) -> Kept:
-        """Tokens that are good as far as is known, refreshed if it is time. Raises `AuthExpired` or `Retry`."""
+        """Tokens that are valid as far as AREA knows, refreshed if due. Raises `AuthExpired` or `Retry`."""
         kept = await self.current(ref, service)
         if kept is None:
             raise AuthExpired(Sentence("Connect %(name)s first.", name=service.name))
@@ -97,7 +100,7 @@ class Tokens:
         return kept
 
     async def renewed(self, ref: Ref, service: Service, stale: str, *, needed: bool = True) -> Kept:
-        """Other tokens than `stale`. Unless `needed`, the old ones when others could not be had just now.
+        """Tokens other than `stale`. Unless `needed`, the old ones if a refresh isn't possible right now.
 
         Raises `AuthExpired` when the vendor refuses, `Retry` when it can't be asked.
         """
@@ -114,7 +117,9 @@ class Tokens:
             self._renewing[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
         kept = await asyncio.shield(task)
-        if needed and kept.access.get_secret_value() == stale:  # it was asked for by who could do with the old ones
+        if (
+            needed and kept.access.get_secret_value() == stale
+        ):  # the task was started by a caller that accepts the old ones
             raise Retry(
                 Sentence("The access to %(name)s could not be renewed just now.", name=service.name),
                 timedelta(seconds=REST),
@@ -122,19 +127,19 @@ class Tokens:
         return kept
 
     def forget(self, ref: Ref) -> None:
-        """The connection changed."""
+        """The connection changed: forget its tokens."""
         self.granted.forget(ref)
         self._kept.forget(ref)
         self._resting.pop(ref, None)
 
     def forget_all(self) -> None:
-        """All of them."""
+        """Forget all tokens."""
         self.granted.forget_all()
         self._kept.clear()
         self._resting.clear()
 
     async def finish(self, seconds: float) -> None:
-        """Wait for the refreshes that are under way."""
+        """Wait up to `seconds` for the refreshes in progress."""
         if self._renewing:
             await asyncio.wait(list(self._renewing.values()), timeout=seconds)
 
@@ -142,7 +147,7 @@ class Tokens:
         if self._renewing.get(key) is task:
             del self._renewing[key]
         if not task.cancelled():
-            task.exception()  # whoever awaits it is told; if nobody does any more, it is no news
+            task.exception()  # those who await it get the error; if nobody does, ignore it
 
     async def _read(self, ref: Ref, service: Service) -> Kept | None:
         with self._kept.loading([ref]) as keep:
@@ -156,7 +161,7 @@ class Tokens:
         return kept
 
     async def _renew(self, ref: Ref, service: Service, stale: str, *, needed: bool) -> Kept:
-        """Claim the refresh and do it, or wait for who has claimed it."""
+        """Claim the refresh and do it, or wait for the process that claimed it."""
         pool = await self._state.database.pool()
         end = time.monotonic() + WAIT
         while True:
@@ -177,13 +182,13 @@ class Tokens:
                 )
             await asyncio.sleep(LOOK_AGAIN)
         try:
-            # read again under the lease: it may have been given back just before it was claimed
+            # read again under the lease: another process may have stored new tokens just before
             kept = self._usable(await self._read(ref, service), service)
             if kept.access.get_secret_value() != stale:
                 return kept
             return await self._refresh(ref, service, kept, lease, needed=needed)
         finally:
-            with contextlib.suppress(Exception):  # it runs out by itself
+            with contextlib.suppress(Exception):  # the lease expires anyway
                 await pool.execute(RELEASE, ref.user_id, service.name, ref.number, lease)
 
     def _usable(self, kept: Kept | None, service: Service) -> Kept:
@@ -240,12 +245,12 @@ class Tokens:
         log.info("token.refreshed", user=ref.user_id, service=service.slug, stored=bool(stored))
         found = await patiently(lambda: self._read(ref, service))
         if not stored and (found is None or found.access != grant.access) and not auth.quirks.revokes_all:
-            # connected anew or disconnected meanwhile, so nobody will ever use these
+            # reconnected or disconnected meanwhile, so nobody will use these
             await grants.revoke(self._state.client, service, auth, keys, grant)
         return self._usable(found, service)
 
     async def _lost(self, ref: Ref, service: Service, kept: Kept, said: str) -> Kept:
-        """Nothing but the user can help: mark the connection, pause what needs it, tell once."""
+        """Only the user can fix this: mark the connection, pause what needs it, notify once."""
         platform = UserPlatform(self._state, ref.user_id, 0)
         await patiently(lambda: platform.connection_expired(ref, said, kept.since))
         found = await self._read(ref, service)
@@ -268,12 +273,12 @@ class Bearer:
         self._ref = ref
 
     async def access(self) -> Access:
-        """The present token, refreshed if it is time."""
+        """The current token, refreshed if due."""
         return self._access(await self._tokens.good(self._ref, self._service))
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
-        """Another token than the one that was refused."""
-        if status != 401:  # a status that may mean something else: the token is to blame only if it is not new
+        """A token other than the refused one; None if the status may mean something else than an expired token."""
+        if status != 401:  # may mean something else: blame the token only if it is not new
             kept = await self._tokens.current(self._ref, self._service)
             if kept is None or kept.refresh is None or (kept.granted_at and kept.granted_at > now() - YOUNG):
                 return None
@@ -281,7 +286,7 @@ class Bearer:
         return self._access(await self._tokens.renewed(self._ref, self._service, stale))
 
     def refuses(self, response: Response) -> bool:
-        """By the status, or by what a 200 says."""
+        """By the status, or by the body of a 200."""
         return self._auth.refuses(response)
 
     def _access(self, kept: Kept) -> Access:
@@ -290,7 +295,7 @@ class Bearer:
 
 
 def http(state: State, tokens: Tokens, service: Service, ref: Ref | None, credential: Any) -> Http:
-    """The client for a connector that acts with this connection."""
+    """The client for a connector that uses this connection."""
     auth = service.auth
     if isinstance(auth, OAuth2) and ref is not None:
         bearer = Bearer(state, tokens, service, auth, ref)
@@ -315,10 +320,10 @@ def context(
     memory: dict[str, Any] | None = None,
     **logged: Any,
 ) -> Context:
-    """What a connector is given that acts with a connection, or for nobody (`ref` None). The one place that makes it.
+    """The context of a connector that uses a connection, or none (`ref` None). The only place that creates it.
 
-    `area_id` is for whom it acts; `chain` and `key` (of idempotency) are an execution's; `memory` becomes `ctx.state`; `logged` is
-    said with each line that the connector logs.
+    `area_id` is the AREA it acts for. `chain` and `key` (for idempotency) are an execution's. `memory` becomes
+    `ctx.state`. `logged` is added to each line that the connector logs.
     """
     return Context(
         http=http(state, tokens, service, ref, credential),

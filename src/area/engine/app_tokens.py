@@ -1,6 +1,8 @@
-"""Tokens of AREA's own registrations at vendors (client credentials, RFC 6749 §4.4), for what belongs to them and to no user.
+"""Tokens of AREA's own registrations at vendors (client credentials, RFC 6749 §4.4), for requests that no user's
+connection makes.
 
-They are kept in the process's memory alone: losing one costs a request, and those of several processes stand side by side.
+They are cached in the process only: a lost one costs a request, and the tokens of several processes are valid side by
+side.
 """
 
 import asyncio
@@ -22,22 +24,22 @@ from area.sdk import Access, OAuth2, Permanent, Retry, Service
 
 log = structlog.get_logger()
 
-REST = 10.0  # seconds after a refusal before it is asked again
+REST = 10.0  # seconds between a refusal and the next try
 
 
 class AppTokens:
-    """One process's memory of them. Whoever needs one while it is asked for waits for that answer."""
+    """One process's tokens, by client. Concurrent callers share one request to the vendor."""
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._kept: dict[str, tuple[SecretStr, datetime | None]] = {}  # by client, with when to have another
+        self._kept: dict[str, tuple[SecretStr, datetime | None]] = {}  # by client, with when to refresh
         self._resting: dict[str, tuple[float, str]] = {}
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def good(self, service: Service, auth: OAuth2, stale: str = "") -> Access:
-        """What lets a request in, other than the token `stale`.
+        """Access with a token other than `stale`.
 
-        Raises `Permanent` when AREA is not registered at the vendor, `Retry` when that gives no token just now.
+        Raises `Permanent` if AREA is not registered at the vendor, `Retry` if the vendor gives no token right now.
         """
         keys = registrations.keys_of(service, self._state.settings)
         if keys is None:
@@ -53,15 +55,15 @@ class AppTokens:
         return auth.access(keys.id, token)
 
     async def _ask(self, service: Service, auth: OAuth2, client: str, keys: oauth2.Keys) -> SecretStr:
-        until, said = self._resting.get(client, (0.0, ""))
+        until, message = self._resting.get(client, (0.0, ""))
         if until > time.monotonic():
-            raise Retry(said, timedelta(seconds=REST))
+            raise Retry(message, timedelta(seconds=REST))
         try:
             grant = await oauth2.client_credentials(self._state.client, auth.server, keys)
         except GrantFailed as error:
-            said = Sentence("%(name)s does not let this server itself in: %(error)s", name=service.name, error=error)
-            self._resting[client] = (time.monotonic() + REST, said)
-            raise Retry(said, timedelta(seconds=REST)) from None
+            message = Sentence("%(name)s does not let this server itself in: %(error)s", name=service.name, error=error)
+            self._resting[client] = (time.monotonic() + REST, message)
+            raise Retry(message, timedelta(seconds=REST)) from None
         self._kept[client] = (grant.access, grants.refresh_moment(grant, now())[1])
         log.info("app_token.granted", service=service.slug)
         return grant.access
@@ -79,14 +81,14 @@ class AppBearer:
         self._auth = auth
 
     async def access(self) -> Access:
-        """The present token."""
+        """The current token."""
         return await self._tokens.good(self._service, self._auth)
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
-        """Another token than the one that was refused; none where the status may mean something else."""
+        """A token other than the refused one; None if the status may mean something else."""
         (stale,) = refused.secrets
         return await self._tokens.good(self._service, self._auth, stale) if status == 401 else None
 
     def refuses(self, response: Response) -> bool:
-        """By the status, or by what a 200 says."""
+        """By the status, or by the body of a 200."""
         return self._auth.refuses(response)

@@ -1,4 +1,4 @@
-"""AREAs compiled and connections opened, kept in memory and forgotten when PostgreSQL says that they changed."""
+"""Compiled AREAs and open connections, kept in memory until PostgreSQL notifies that they changed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from area.sdk import OAuth2
 
 log = structlog.get_logger()
 
-TTL = 60.0  # seconds that a cached entry is believed without a word from the database
+TTL = 60.0  # seconds
 KNOWN = ("id", "user_id", "name", "active", "available", "version", "timezone", "failures", "when_off")
 LARGEST = 50_000  # entries
 
@@ -36,7 +36,8 @@ select a.id, a.user_id, a.name, a.is_active and u.is_active as active,
        v.version, v.config, coalesce(us.timezone, 'UTC') as timezone, coalesce(h.failures, 0) as failures,
        t.secret, coalesce(t.when_off, 'retry') as when_off,
        (select jsonb_object_agg(vr.component_id || ' ' || vr.name, vr.id) from variables vr
-        where vr.kind = 'parameter' and vr.component_id in (a.component_action_id, a.component_reaction_id)) as variables,
+        where vr.kind = 'parameter'
+           and vr.component_id in (a.component_action_id, a.component_reaction_id)) as variables,
        a.component_action_id, a.component_reaction_id
 from areas a
 join users u on u.id = a.user_id
@@ -81,12 +82,12 @@ class Runnable(Loaded):
 
     @property
     def repeatable(self) -> bool:
-        """Whether its reaction may be called again when it is not known whether it was done."""
+        """Whether its reaction may be called again when it is unknown whether it took effect."""
         return self.plan.reaction.on_crash == "retry"
 
     @property
     def reaction_ref(self) -> Ref:
-        """The connection that its reaction uses, if it uses one."""
+        """The connection that its reaction uses, if it needs one."""
         return Ref(self.user_id, self.plan.reaction.service.slug, self.plan.reaction_connection)
 
 
@@ -99,10 +100,12 @@ class Broken(Loaded):
 
 @dataclass(slots=True)
 class Connection:
-    """A user's connection to a service: the credential, if it is a form's, and until when its quota is used up."""
+    """A user's connection to a service: its credential (if it has one from a form), and until when its quota is used
+    up.
+    """
 
     credential: BaseModel | None
-    status: Literal["works", "expired", "missing", "gone"]  # `gone`: it was removed, not only disconnected
+    status: Literal["works", "expired", "missing", "gone"]  # `gone`: removed, not just disconnected
     parked_until: datetime | None
     since: datetime | None = None  # when its credential or tokens were last written
 
@@ -121,43 +124,43 @@ class Cache:
         self._connections: Remembered[Ref, Connection] = Remembered(LARGEST, TTL)
 
     async def area(self, area_id: int) -> Runnable | Broken | None:
-        """One AREA, or None when it is gone."""
+        """One AREA; None if it was deleted."""
         return (await self.areas([area_id]))[area_id]
 
     async def areas(self, ids: Iterable[int]) -> Mapping[int, Runnable | Broken | None]:
-        """Several, in one query for those that aren't known."""
+        """Several AREAs, by id: one query loads those that aren't cached."""
         wanted = set(ids)
-        found = self._areas.known(wanted)
-        missing = [area_id for area_id in wanted if area_id not in found]
+        areas = self._areas.known(wanted)
+        missing = [area_id for area_id in wanted if area_id not in areas]
         if missing:
             with self._areas.loading(missing) as keep:
                 pool = await self.state.database.pool()
                 loaded = {row["id"]: self._load(row) for row in await pool.fetch(LOAD, missing, None)}
                 for area_id in missing:
-                    found[area_id] = loaded.get(area_id)
-                    keep(area_id, found[area_id])
-        return found
+                    areas[area_id] = loaded.get(area_id)
+                    keep(area_id, areas[area_id])
+        return areas
 
     async def area_as_it_was(self, area_id: int, version: int) -> Runnable | Broken | None:
-        """An AREA with an earlier version of its configuration."""
+        """An AREA with an earlier version of its configuration; None if there is no such version."""
         pool = await self.state.database.pool()
         row = await pool.fetchrow(LOAD, [area_id], version)
         return self._load(row) if row else None
 
     async def area_of_token(self, token_hash: str) -> int | None:
-        """Whose webhook address it is."""
+        """The id of the AREA with this webhook URL; None if no AREA has it."""
         known = self._addresses.get(token_hash)
         if known is not None:
             return known
         with self._addresses.loading([token_hash]) as keep:
             pool = await self.state.database.pool()
             area_id: int | None = await pool.fetchval("select area_id from triggers where token_hash = $1", token_hash)
-            if area_id is not None:  # unknown ones are not remembered: guessing must not fill the memory
+            if area_id is not None:  # don't cache unknown ones: guessing must not fill the memory
                 keep(token_hash, area_id)
         return area_id
 
     async def connection(self, user_id: int, slug: str, number: int = 0) -> Connection:
-        """A connection of the user to a service that takes one."""
+        """A user's connection to a service that needs one."""
         ref = Ref(user_id, slug, number)
         connection = self._connections.get(ref)
         if connection is None:
@@ -172,21 +175,21 @@ class Cache:
             return Connection(None, "works", None)
         credential = None
         if isinstance(service.auth, OAuth2):
-            there = await self.tokens.current(ref, service) is not None
+            connected = await self.tokens.current(ref, service) is not None
         else:
             async with self.state.database.sessions() as session:
                 credential = await connections.credential(
                     session, self.state.keyring, self.state.registry, ref.user_id, ref.slug, number=ref.number
                 )
-            there = credential is not None
+            connected = credential is not None
         pool = await self.state.database.pool()
         row = await pool.fetchrow(CONNECTION_STATE, ref.user_id, service.name, ref.number)
-        if not there or row is None:
+        if not connected or row is None:
             return Connection(None, "gone" if row is None and ref.number else "missing", None)
         return Connection(credential, row["status"] or "works", row["parked_until"], row["updated_at"])
 
     def forget(self, channel: str, payload: str) -> None:
-        """What a notification says has changed."""
+        """Forget what a notification says has changed."""
         match channel:
             case Channel.AREA_CHANGED:
                 area_id = int(payload)
@@ -200,7 +203,7 @@ class Cache:
                 self.forget_all()
 
     def forget_all(self) -> None:
-        """Everything: the listening connection was lost, or the catalog changed."""
+        """Forget everything: the listening connection was lost, or the catalog changed."""
         self._areas.clear()
         self._addresses.clear()
         self._connections.clear()
@@ -219,7 +222,7 @@ class Cache:
             return Broken(**known, reason=str(error))
 
     def _config(self, row: asyncpg.Record) -> Config:
-        """The stored configuration with its secrets in clear."""
+        """The stored configuration with its secrets decrypted."""
         ids = {row["component_action_id"]: "action", row["component_reaction_id"]: "reaction"}
         variables: dict[tuple[str, str], int] = {}
         for key, variable_id in orjson.loads(row["variables"] or "{}").items():

@@ -1,4 +1,4 @@
-"""What people do to executions: run, replay, cancel, try without sending."""
+"""What people do with executions: run, replay, cancel, dry run."""
 
 import functools
 from typing import Any, Literal
@@ -37,9 +37,9 @@ Mode = Literal["as_it_was", "present"]
 
 
 class Preview(BaseModel):
-    """An honest dry run: what the reaction would be given for `data`. Nothing was sent.
+    """A dry run: the parameters the reaction would get for `data`. Nothing was sent.
 
-    `runs` is false, and `why` says so, when `only_if` would have skipped it or a parameter can't be filled.
+    `runs` is false, and `why` says why, if `only_if` would have skipped it or a parameter can't be filled.
     """
 
     data: dict[str, Any]
@@ -53,14 +53,14 @@ class Preview(BaseModel):
 
 
 def scope(state: State) -> areas.Scope:
-    """What the AREA functions need of a process."""
+    """What the functions of `areas` need from the process."""
     return areas.Scope(state.registry, state.keyring, state.settings.base_url, state.settings.max_areas)
 
 
 async def preview(
     session: AsyncSession, state: State, user_id: int, wanted: Checked | int, data: dict[str, Any] | None = None
 ) -> Preview:
-    """Fill an AREA (saved or not) with `data`, else with its last event, else with the action's sample; send nothing."""
+    """Fill in an AREA (saved or not) with `data`, or its last event, or the action's sample. Sends nothing."""
     if isinstance(wanted, int):
         area = await _own_area(session, user_id, wanted)
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
@@ -75,7 +75,9 @@ async def preview(
 async def event_of(
     session: AsyncSession, state: State, user_id: int, action: Action, area_id: int | None = None
 ) -> tuple[dict[str, Any], bool]:
-    """What to try an action's values on, and whether it is its sample: the last event of the AREA if that has this action."""
+    """The event to try an action's values on, and whether it is the sample: the AREA's last event, if the AREA has this
+    action.
+    """
     if area_id is not None:
         area = await _own_area(session, user_id, area_id)
         config = (await configs(session, state.registry, [area]))[area.id][0]
@@ -121,9 +123,10 @@ async def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone:
 async def run(
     session: AsyncSession, state: State, user_id: int, area_id: int, data: dict[str, Any] | None = None
 ) -> int:
-    """Run an AREA once for real, also when it is switched off; with `data`, its last event, or the sample.
+    """Run an AREA once, even if it is off, with `data`, or its last event, or the sample. Ignores its delay and
+    `only_if`.
 
-    Returns the execution. It does not wait for `delay` nor ask `only_if`.
+    Returns the id of the execution.
     """
     area = await _own_area(session, user_id, area_id)
     if data is None:
@@ -142,10 +145,10 @@ async def replay(
     mode: Mode,
     parameters: dict[str, Any] | None = None,
 ) -> int:
-    """Run an execution's event again: with the parameters as they were, as they are now, or as given.
+    """Run an execution's event again: with its own parameters, with the AREA's current ones, or with `parameters`.
 
-    Returns the new execution. Raises `Conflict` while the old one is not over, and when its own parameters can't be read, and
-    `Invalid` for parameters that the reaction refuses.
+    Returns the id of the new execution. Raises `Conflict` if the old one is not over or its parameters can't be read,
+    and `Invalid` for parameters that the reaction refuses.
     """
     execution = await _own_execution(session, user_id, execution_id)
     if execution.status in ("pending", "running"):
@@ -169,7 +172,7 @@ async def replay(
 
 
 def _check_given(reaction: Reaction, parameters: dict[str, Any]) -> None:
-    """Raises `Invalid` for parameters that the reaction refuses, and for the dots that stand for a secret when it is shown."""
+    """Raises `Invalid` for parameters that the reaction refuses, and for the dots that mask a secret."""
     try:
         reaction.params.model_validate(parameters)
     except ValidationError as error:
@@ -184,7 +187,7 @@ def _check_given(reaction: Reaction, parameters: dict[str, Any]) -> None:
 
 
 async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> AreaExecution:
-    """Cancel an execution that waits or runs. Raises `Conflict` when it is over."""
+    """Cancel an execution that waits or runs. Raises `Conflict` if it is over."""
     execution = await _own_execution(session, user_id, execution_id, lock=True)
     if execution.status not in ("pending", "running"):
         raise Conflict("This execution is over already: %(status)s.", status=execution.status)
@@ -214,7 +217,7 @@ async def _insert(
     reason: Reason,
     parameters: dict[str, Any] | None = None,
 ) -> int:
-    """An execution with a job of its own, in the session's transaction; `parameters` are given in place of the AREA's."""
+    """Add an execution with a job of its own, in the session's transaction. `parameters` replace the AREA's."""
     _checked(data)
     execution = AreaExecution(area_id=area_id, trigger_data=data)
     session.add(execution)
@@ -255,14 +258,14 @@ async def _own_execution(
 
 
 async def _last_event(session: AsyncSession, area_id: int) -> dict[str, Any] | None:
-    found = await session.scalar(
+    event = await session.scalar(
         text(
             "select trigger_data from area_executions where area_id = :id and trigger_data is not null"
             " order by id desc limit 1"
         ).columns(trigger_data=AreaExecution.trigger_data.type),
         {"id": area_id},
     )
-    return found if isinstance(found, dict) else None
+    return event if isinstance(event, dict) else None
 
 
 async def _version(session: AsyncSession, area_id: int) -> int:
@@ -271,5 +274,5 @@ async def _version(session: AsyncSession, area_id: int) -> int:
 
 
 async def _timezone(session: AsyncSession, user_id: int) -> str:
-    found = await session.scalar(text("select timezone from user_settings where user_id = :id"), {"id": user_id})
-    return found or "UTC"
+    timezone = await session.scalar(text("select timezone from user_settings where user_id = :id"), {"id": user_id})
+    return timezone or "UTC"

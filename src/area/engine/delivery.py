@@ -1,6 +1,17 @@
-"""Sends what waits in `outgoing_mail`. One mail that can't be sent stops no other, and one user's mails wait behind each other only.
+"""Sends the mails in `outgoing_mail`. A mail that can't be sent blocks no other, and a user's mails only wait for each
+other.
 
-A worker that dies between sending a mail and writing that down leaves a mail that is sent once more, and never a third time.
+A batch is delivered like this:
+
+1. Give up mails that two workers died with (`LOST`), and claim up to `BATCH` others, one per user, for `LEASE`
+   (`CLAIM`).
+2. Connect to the server. If it can't be used, release the mails and pause, longer each time.
+3. Write each letter (`_letter`); a mail that nobody needs any more is given up. Its link is committed before it is
+   sent.
+4. Send it, and record that. A refused mail is retried after a growing pause, or given up with a notice to the user.
+5. Release what is left when the connection breaks or the batch takes longer than `BATCH_SECONDS`.
+
+A worker that dies between sending a mail and recording that causes one repetition, never two.
 """
 
 import asyncio
@@ -31,16 +42,16 @@ from area.notices import in_words, notice
 
 log = structlog.get_logger()
 
-LOOK_EVERY = 15.0  # seconds, without word of a new mail
-BATCH = 20  # mails of as many users
+LOOK_EVERY = 15.0  # seconds, without a notification of a new mail
+BATCH = 20  # mails, each of another user
 LEASE = timedelta(minutes=5)
-BATCH_SECONDS = 120.0  # no mail is begun later, for its lease must last until it is sent
+BATCH_SECONDS = 120.0  # start no mail later, since the lease must last until it is sent
 LONGEST_AWAY = 900.0  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=4)
 MAX_ATTEMPTS = 12
 TOO_OLD = timedelta(days=2)
-SOON_OLD = timedelta(hours=1)  # of what somebody waits for in front of a screen
-UNCONFIRMED_RESETS = 3  # a day, to an address that nobody has confirmed
+SOON_OLD = timedelta(hours=1)  # for mails that somebody waits for in front of a screen
+UNCONFIRMED_RESETS = 3  # per day, to an unconfirmed address
 LASTS: dict[Purpose, timedelta] = {
     "confirm": timedelta(days=3),
     "reset": timedelta(minutes=30),
@@ -70,16 +81,22 @@ update outgoing_mail m set repeated = m.lease_until is not null, lease_until = n
 from turns where m.id = turns.id
 returning m.id, m.user_id, m.kind, m.recipient, m.notice_id, m.registration_id, m.attempts, m.created_at
 """
-RELEASE = "update outgoing_mail set lease_until = null, repeated = false, attempts = attempts - 1 where id = any($1::bigint[])"
+RELEASE = (
+    "update outgoing_mail set lease_until = null, repeated = false, attempts = attempts - 1"
+    " where id = any($1::bigint[])"
+)
 SENT = "update outgoing_mail set sent_at = now(), lease_until = null, last_error = null where id = $1"
 LATER = (
     "update outgoing_mail set next_attempt_at = $2, lease_until = null, repeated = false, last_error = $3 where id = $1"
 )
 GIVEN_UP = "update outgoing_mail set given_up_at = now(), lease_until = null, last_error = $2 where id = $1"
 MAILED = "update notices set mailed_at = now() where id = (select notice_id from outgoing_mail where id = $1)"
-LINK = "insert into email_links (token_hash, purpose, user_id, email, expires_at) values ($1, $2, $3, $4, now() + $5::interval)"
+LINK = (
+    "insert into email_links (token_hash, purpose, user_id, email, expires_at)"
+    " values ($1, $2, $3, $4, now() + $5::interval)"
+)
 
-# whoever registers does not learn whether there is an account: it is looked for here, not while they wait
+# the account is looked up here, not in the request, whose timing would reveal whether there is one
 REGISTRATION = """
 select p.language, u.id is not null as known, s.language as chosen from pending_registrations p
 left join users u on u.email = p.email left join user_settings s on s.user_id = u.id
@@ -90,7 +107,8 @@ REGISTER = "update pending_registrations set token_hash = $2, expires_at = now()
 OF_NOTICE = f"""
 select n.title, n.body, n.key, n.said, u.id, s.language from notices n join users u on u.id = n.user_id
 left join user_settings s on s.user_id = u.id
-where n.id = $1 and n.created_at > now() - interval '2 days' and u.is_active and u.email = $2 and coalesce(s.mail_notices, true) and {CONFIRMED}
+where n.id = $1 and n.created_at > now() - interval '2 days' and u.is_active and u.email = $2
+  and coalesce(s.mail_notices, true) and {CONFIRMED}
   and (select count(*) from outgoing_mail m where m.user_id = u.id and m.kind = 'notice'
        and m.sent_at > now() - interval '1 day') < $3
 """  # noqa: S608 - constants
@@ -99,12 +117,13 @@ BY_KIND = {
     "change": "u.id = $1 and exists (select from email_changes e where e.user_id = u.id and e.email = $2)",
     "changing": "u.id = $1 and coalesce((select email from email_changes e where e.user_id = u.id), u.email) <> $2",
     "password": "u.id = $1",
-    # whoever asks does not learn whether there is an account: it is looked for here, not while they wait
+    # the account is looked up here, not in the request, whose timing would reveal whether there is one
     "reset": f"u.email = $1 and ({CONFIRMED} or (select count(*) from outgoing_mail m where m.recipient = $1"  # noqa: S608 - constants
     f" and m.kind = 'reset' and m.sent_at > now() - interval '1 day') < {UNCONFIRMED_RESETS})",
 }
 OWNER = (
-    "select u.id, s.language, coalesce((select email from email_changes e where e.user_id = u.id), u.email) as new_email"
+    "select u.id, s.language,"
+    " coalesce((select email from email_changes e where e.user_id = u.id), u.email) as new_email"
     " from users u left join user_settings s on s.user_id = u.id where u.is_active and {}"
 )
 PURPOSES: dict[Kind, tuple[Purpose, str]] = {
@@ -114,17 +133,17 @@ PURPOSES: dict[Kind, tuple[Purpose, str]] = {
     "changing": ("undo", "/undo-email-change"),
 }
 
-Say = Callable[[str, str], str]  # a text in English, and the language that it is to be in
+Say = Callable[[str, str], str]  # translates an English text into a language
 
 
 def as_written(text: str, _language: str) -> str:
-    """In English."""
+    """The text as it is, in English."""
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A mail that this worker sends, for as long as its lease is good."""
+    """A mail that this worker has claimed until its lease expires."""
 
     id: int
     user_id: int | None
@@ -137,32 +156,32 @@ class Claimed:
 
 
 class Delivery:
-    """Runs on every worker. `say` puts what AREA says into a user's language."""
+    """Runs on every worker. `say` translates AREA's sentences into a user's language."""
 
     def __init__(self, state: State, say: Say = as_written) -> None:
         self._state = state
         self._say = say
         self._wake = asyncio.Event()
-        self._away = 0.0  # seconds to wait before the server is tried again
+        self._away = 0.0  # seconds before the next try of the server
 
     def wake(self) -> None:
         """There is a new mail."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Send, for ever."""
+        """Send mails, forever."""
         while True:
             pause = LOOK_EVERY
             try:
                 while await self.deliver():
                     pass
                 pause = self._away or LOOK_EVERY
-            except Exception as error:  # this loop must not end: nobody else sends
+            except Exception as error:  # this loop must not end: nothing else sends mails
                 if not is_away(error):
                     log.exception("mail.bug")
                 log.warning("mail.waiting", error=str(error))
             if self._away:
-                await asyncio.sleep(self._away)  # new mails don't make the server come back
+                await asyncio.sleep(self._away)  # new mails don't bring the server back
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -170,7 +189,7 @@ class Delivery:
             self._wake.clear()
 
     async def deliver(self) -> int:
-        """Try one batch: at most one mail of each user. Returns how many were tried; 0 when the server can't be used."""
+        """Try one batch: at most one mail per user. Returns how many were tried; 0 if the server can't be used."""
         url = self._state.settings.smtp_url
         if url is None:
             return 0
@@ -189,15 +208,15 @@ class Delivery:
                     while left and client.is_connected:
                         if time.monotonic() > end:
                             return tried
-                        one = left.pop(0)
-                        await self._try(pool, one, lambda letter: self._send(mail_server, client, one, letter))  # noqa: B023
+                        mail = left.pop(0)
+                        await self._try(pool, mail, lambda letter: self._send(mail_server, client, mail, letter))  # noqa: B023
                         tried += 1
         except Unusable as error:
             self._unusable(error)
             tried = 0
         finally:
             if left:
-                await pool.execute(RELEASE, [one.id for one in left])
+                await pool.execute(RELEASE, [mail.id for mail in left])
         return tried
 
     async def _claim(self, pool: "asyncpg.Pool[asyncpg.Record]") -> list[Claimed]:
@@ -210,79 +229,79 @@ class Delivery:
         self._away = min(LONGEST_AWAY, max(LOOK_EVERY, self._away * 2))
         log.warning("mail.server_unusable", error=str(error), again_in=self._away)
 
-    async def _try(self, pool: Any, one: Claimed, send: Callable[[Letter], Awaitable[str]]) -> None:
-        """Send one mail, and write down what became of it."""
+    async def _try(self, pool: Any, mail: Claimed, send: Callable[[Letter], Awaitable[str]]) -> None:
+        """Send one mail, and record the result."""
         try:
             async with pool.acquire() as conn, conn.transaction():
-                letter = await self._letter(conn, one)
+                letter = await self._letter(conn, mail)
             if letter is None:
-                await pool.execute(GIVEN_UP, one.id, "No longer needed.")
+                await pool.execute(GIVEN_UP, mail.id, "No longer needed.")
                 return
-            said = await send(letter)
+            answer = await send(letter)
         except Refused as error:
-            await self._refused(pool, one, str(error), permanent=error.permanent)
+            await self._refused(pool, mail, str(error), permanent=error.permanent)
         except ValueError as error:
-            await self._refused(pool, one, str(error), permanent=True)
+            await self._refused(pool, mail, str(error), permanent=True)
         except Exception as error:
             if is_away(error):
                 raise
-            log.exception("mail.bug", mail=one.id)
-            await self._refused(pool, one, f"AREA had an internal error ({type(error).__name__}).", permanent=False)
+            log.exception("mail.bug", mail=mail.id)
+            await self._refused(pool, mail, f"AREA had an internal error ({type(error).__name__}).", permanent=False)
         else:
             async with pool.acquire() as conn, conn.transaction():
-                await conn.execute(SENT, one.id)
-                await conn.execute(MAILED, one.id)
-            log.info("mail.sent", mail=one.id, kind=one.kind, answer=said)
+                await conn.execute(SENT, mail.id)
+                await conn.execute(MAILED, mail.id)
+            log.info("mail.sent", mail=mail.id, kind=mail.kind, answer=answer)
 
-    async def _send(self, mail_server: MailServer, client: Any, one: Claimed, letter: Letter) -> str:
-        token = f"{one.id}.{self._state.instance}"
+    async def _send(self, mail_server: MailServer, client: Any, mail: Claimed, letter: Letter) -> str:
+        token = f"{mail.id}.{self._state.instance}"
         message = letters.write(
             letter, sender=mail_server.sender, message_id=mime.message_id(token, mail_server.domain), date=now()
         )
         return await server.send(client, message, mail_server.sender, letter.recipient)
 
-    async def _refused(self, pool: Any, one: Claimed, error: str, *, permanent: bool) -> None:
-        age = now() - one.created_at
-        over = permanent or one.attempts >= MAX_ATTEMPTS or age > (SOON_OLD if one.kind == "reset" else TOO_OLD)
-        log.warning("mail.refused", mail=one.id, kind=one.kind, attempts=one.attempts, given_up=over, error=error)
+    async def _refused(self, pool: Any, mail: Claimed, error: str, *, permanent: bool) -> None:
+        age = now() - mail.created_at
+        over = permanent or mail.attempts >= MAX_ATTEMPTS or age > (SOON_OLD if mail.kind == "reset" else TOO_OLD)
+        log.warning("mail.refused", mail=mail.id, kind=mail.kind, attempts=mail.attempts, given_up=over, error=error)
         if not over:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 4 ** (one.attempts - 1))
-            await pool.execute(LATER, one.id, now() + pause, error)
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 4 ** (mail.attempts - 1))
+            await pool.execute(LATER, mail.id, now() + pause, error)
             return
         async with pool.acquire() as conn, conn.transaction():
-            await conn.execute(GIVEN_UP, one.id, error)
-            if one.user_id is not None:
+            await conn.execute(GIVEN_UP, mail.id, error)
+            if mail.user_id is not None:
                 await notice(
                     conn,
                     self._state.settings,
-                    one.user_id,
+                    mail.user_id,
                     "warning",
                     Sentence("A mail to you could not be sent"),
                     Sentence(
                         "The mail server refused %(name)s: %(error)s\n\nCheck the e-mail address in your profile.",
-                        name=one.recipient,
+                        name=mail.recipient,
                         error=error,
                     ),
                     key=f"mail:{now():%Y-%m-%d}",
                     mailed=False,
                 )
 
-    # What it says
+    # Letters
 
-    async def _letter(self, conn: Conn, one: Claimed) -> Letter | None:
-        """The mail, with a new link where it has one; None when there is nobody to get it any more."""
+    async def _letter(self, conn: Conn, mail: Claimed) -> Letter | None:
+        """The letter, with a new link if it has one; None if nobody should get it any more."""
         base = self._state.settings.base_url
-        if one.kind == "notice":
-            return await self._notice(conn, one, base)
-        if one.kind == "register":
-            return await self._registration(conn, one, base)
-        owner = await conn.fetchrow(OWNER.format(BY_KIND[one.kind]), *self._arguments(one))
+        if mail.kind == "notice":
+            return await self._notice(conn, mail, base)
+        if mail.kind == "register":
+            return await self._registration(conn, mail, base)
+        owner = await conn.fetchrow(OWNER.format(BY_KIND[mail.kind]), *self._arguments(mail))
         if owner is None:
             return None
-        if one.kind in PURPOSES:
-            purpose, path = PURPOSES[one.kind]
+        if mail.kind in PURPOSES:
+            purpose, path = PURPOSES[mail.kind]
             token = crypto.new_token()
-            await conn.execute(LINK, crypto.hash_token(token), purpose, owner["id"], one.recipient, LASTS[purpose])
+            await conn.execute(LINK, crypto.hash_token(token), purpose, owner["id"], mail.recipient, LASTS[purpose])
             link = f"{base}{path}?token={token}"
         else:
             link = f"{base}/forgot-password"
@@ -290,22 +309,22 @@ class Delivery:
             "site": base,
             "link": link,
             "email": owner["new_email"],
-            "moment": f"{one.created_at:%Y-%m-%d %H:%M}",
+            "moment": f"{mail.created_at:%Y-%m-%d %H:%M}",
         }
-        subject, text = (self._say(part, owner["language"] or "en") for part in letters.TEXTS[one.kind])
-        return Letter(one.recipient, subject, text % values)
+        subject, text = (self._say(part, owner["language"] or "en") for part in letters.TEXTS[mail.kind])
+        return Letter(mail.recipient, subject, text % values)
 
-    def _arguments(self, one: Claimed) -> list[Any]:
-        match one.kind:
+    def _arguments(self, mail: Claimed) -> list[Any]:
+        match mail.kind:
             case "confirm" | "change" | "changing":
-                return [one.user_id, one.recipient]
+                return [mail.user_id, mail.recipient]
             case "reset":
-                return [one.recipient]
+                return [mail.recipient]
             case _:
-                return [one.user_id]
+                return [mail.user_id]
 
-    async def _registration(self, conn: Conn, one: Claimed, base: str) -> Letter | None:
-        row = await conn.fetchrow(REGISTRATION, one.registration_id)
+    async def _registration(self, conn: Conn, mail: Claimed, base: str) -> Letter | None:
+        row = await conn.fetchrow(REGISTRATION, mail.registration_id)
         if row is None:
             return None
         kind: letters.Text = "register"
@@ -314,22 +333,22 @@ class Delivery:
         if row["known"]:
             kind, language, link = "known", row["chosen"] or language, f"{base}/sign-in"
         else:
-            await conn.execute(REGISTER, one.registration_id, crypto.hash_token(token), signups.GOOD_FOR)
+            await conn.execute(REGISTER, mail.registration_id, crypto.hash_token(token), signups.GOOD_FOR)
         subject, text = (self._say(part, language) for part in letters.TEXTS[kind])
         values = {"site": base, "link": link, "reset": f"{base}/forgot-password"}
-        return Letter(one.recipient, subject, text % values)
+        return Letter(mail.recipient, subject, text % values)
 
-    async def _notice(self, conn: Conn, one: Claimed, base: str) -> Letter | None:
-        row = await conn.fetchrow(OF_NOTICE, one.notice_id, one.recipient, self._state.settings.mail_per_day)
+    async def _notice(self, conn: Conn, mail: Claimed, base: str) -> Letter | None:
+        row = await conn.fetchrow(OF_NOTICE, mail.notice_id, mail.recipient, self._state.settings.mail_per_day)
         if row is None:
             return None
-        said = [row["title"], row["body"]]
+        texts = [row["title"], row["body"]]
         language = row["language"] or "en"
         if words := in_words(orjson.loads(row["said"] or "null"), language):
-            said = list(words)
-        elif not (row["key"] or "").startswith("execution:"):  # else an AREA of the user put it, in the user's words
-            said = [self._say(part, language) for part in said]
+            texts = list(words)
+        elif not (row["key"] or "").startswith("execution:"):  # else the user's own AREA wrote it, in the user's words
+            texts = [self._say(part, language) for part in texts]
         signed = self._state.keyring.sign(str(row["id"]), UNSUBSCRIBE, UNSUBSCRIBE_FOR.total_seconds())
         link = f"{base}/unsubscribe?token={quote(signed)}"
-        text = self._say(letters.TEXTS["notice"][1], language) % {"text": said[1], "site": base, "link": link}
-        return Letter(one.recipient, said[0], text, unsubscribe=link)
+        text = self._say(letters.TEXTS["notice"][1], language) % {"text": texts[1], "site": base, "link": link}
+        return Letter(mail.recipient, texts[0], text, unsubscribe=link)

@@ -1,4 +1,4 @@
-"""/metrics: this machine's processes together, and what only the database knows."""
+"""/metrics: the metrics of this machine's processes, and those that only the database knows."""
 
 import hmac
 import os
@@ -14,7 +14,7 @@ from area.engine.state import State
 from area.kit.hostnames import is_loopback, parse_host
 from area.settings import Settings
 
-FORWARDED = frozenset({b"forwarded", b"x-real-ip", b"via"})  # and X-Forwarded-…: what proxies add
+FORWARDED = frozenset({b"forwarded", b"x-real-ip", b"via"})  # headers that proxies add, like X-Forwarded-*
 
 CONNECTIONS = """
 select coalesce(cs.status, 'works') as status, count(*) as n from connections us
@@ -25,23 +25,25 @@ where us.oauth_token is not null group by 1
 
 
 def may_read(settings: Settings, scope: Mapping[str, Any]) -> bool:
-    """Whether the request may see the metrics: by the token when one is set, else from this machine itself, by a loopback name, only."""
+    """Whether the request may read the metrics: with the token if one is set, else only from this machine by a loopback
+    name.
+    """
     if settings.metrics_token:
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(given, b"Bearer " + settings.metrics_token.get_secret_value().encode())
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(authorization, b"Bearer " + settings.metrics_token.get_secret_value().encode())
     peer = (scope.get("client") or ("", 0))[0]
     host = b""
     for name, value in scope["headers"]:
         if name in FORWARDED or name.startswith(b"x-forwarded-"):
-            return False  # a proxy on this machine: who asks may be anywhere
+            return False  # came through a proxy on this machine: the client may be anywhere
         if name == b"host":
             host = value
-    asked = parse_host(host.decode("latin-1"))
-    return asked is not None and is_loopback(asked) and is_loopback(peer)
+    hostname = parse_host(host.decode("latin-1"))
+    return hostname is not None and is_loopback(hostname) and is_loopback(peer)
 
 
 async def exposition(state: State) -> tuple[str, bytes]:
-    """Content type and text."""
+    """The content type and the body."""
     pool = await state.database.pool()
     depth = await queue.depth(pool)
     for entrypoint, jobs in depth.items():

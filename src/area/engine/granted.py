@@ -1,6 +1,7 @@
-"""Tokens of connections that hold a client's own credentials (RFC 6749 §4.4): got when they are needed, and kept encrypted.
+"""Tokens of connections that hold a client's own credentials (RFC 6749 §4.4): requested when needed, and stored
+encrypted.
 
-Processes share them by the database. Two that ask at once get a token each, of which the later one is kept; both are good.
+Processes share them through the database. If two request one at once, the later is stored; both are valid.
 """
 
 import asyncio
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-TTL = 3600.0  # seconds that a token is believed without a word from the database
-LARGEST = 50_000  # connections whose tokens are remembered
+TTL = 3600.0  # seconds that a token is cached
+LARGEST = 50_000  # connections with cached tokens
 
 READ = """
 select cs.access_token from connection_states cs join services s on s.id = cs.service_id
@@ -44,14 +45,14 @@ where s.id = cs.service_id and cs.user_id = $1 and s.name = $2 and cs.connection
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token, and from when on another is to be got."""
+    """An access token, and when to request another."""
 
     value: SecretStr
     until: datetime | None
 
 
 class GrantedTokens:
-    """One process's memory of them. Whoever needs one while it is asked for waits for that answer."""
+    """One process's tokens. Concurrent callers share one request to the vendor."""
 
     def __init__(self, state: "State") -> None:
         self._state = state
@@ -59,15 +60,17 @@ class GrantedTokens:
         self._asking: WeakValueDictionary[Ref, asyncio.Lock] = WeakValueDictionary()
 
     def forget(self, ref: Ref) -> None:
-        """The connection changed."""
+        """The connection changed: forget its token."""
         self._kept.forget(ref)
 
     def forget_all(self) -> None:
-        """All of them."""
+        """Forget all tokens."""
         self._kept.clear()
 
     async def good(self, ref: Ref, service: Service, grant: ClientGrant, stale: str = "") -> SecretStr:
-        """A token other than `stale`. Raises `AuthExpired` when the client is refused, `Retry` when it can't be asked for."""
+        """A token other than `stale`. Raises `AuthExpired` if the client is refused, `Retry` if the vendor can't be
+        asked.
+        """
         lock = self._asking.setdefault(ref, asyncio.Lock())
         async with lock:
             with self._kept.loading([ref]) as keep:
@@ -87,7 +90,7 @@ class GrantedTokens:
         try:
             read = orjson.loads(self._state.keyring.decrypt(kept, ref.context("access_token")))
         except Undecryptable:
-            return None  # another is got
+            return None  # request another
         return Token(SecretStr(read["token"]), datetime.fromisoformat(read["until"]) if read["until"] else None)
 
     async def _ask(self, ref: Ref, service: Service, grant: ClientGrant) -> Token:
@@ -115,11 +118,11 @@ class Granted:
         self.base_url = grant.base_url
 
     async def access(self) -> Access:
-        """The present token."""
+        """The current token."""
         return self._grant.access(await self._tokens.good(self._ref, self._service, self._grant))
 
-    async def renewed(self, refused: Access, status: int) -> Access | None:  # noqa: ARG002 - the protocol's
-        """Another token than the one that was refused."""
+    async def renewed(self, refused: Access, status: int) -> Access | None:  # noqa: ARG002 - part of the protocol
+        """A token other than the refused one."""
         (stale,) = refused.secrets
         return self._grant.access(await self._tokens.good(self._ref, self._service, self._grant, stale))
 

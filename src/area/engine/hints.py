@@ -1,10 +1,15 @@
-"""Hints that a vendor is asked for: with them a poll is asked as soon as something changed, and less often else.
+"""Hints that AREA subscribes to at a vendor: a hint makes a poll due at once, so that otherwise it can be rarer.
 
-A subscription is its source's, and serves all the AREAs that share it; one whose deliveries come to the address of its service may be
-several sources', and ends with the last of them. The address and the secret are committed before the vendor is
-asked, since some try the address before they answer; what was subscribed just before a crash is found by that address, or ends by
-itself. None of this keeps a poll from being asked: a refusal is logged and tried again later, and until the vendor was heard at the
-address nobody relies on it.
+1. Before a poll, `settle` creates an address and a secret for the source and commits them, since some vendors try the
+   address before they answer.
+2. It subscribes at the vendor, or renews the subscription when that is due. A refusal is logged and tried again later;
+   the poll goes on as usual.
+3. A delivery to the address makes the poll due (`nudges`). Only once one has arrived are polls made rarer (`patience`).
+4. When no AREA watches the source, `end` unsubscribes.
+
+A subscription belongs to a source, and serves all AREAs that share it. If deliveries go to the address of the service,
+several sources may share a subscription, which ends with the last of them. A subscription made just before a crash is
+found by its address, or expires.
 """
 
 import asyncio
@@ -29,14 +34,14 @@ from area.sdk import Action, ConnectorError, Context, Hint, Hook, Retry, Service
 
 log = structlog.get_logger()
 
-RARER = 10  # times as long as usual between polls, while a vendor tells of news
-RAREST = timedelta(minutes=15)  # though, since what it tells may get lost
+RARER = 10  # factor on the interval between polls while the vendor sends hints
+RAREST = timedelta(minutes=15)  # at most, since hints may get lost
 LIMIT = 30.0  # seconds for a vendor to answer
-AT_LEAST = timedelta(days=7)  # between looks after what does not end by itself
+AT_LEAST = timedelta(days=7)  # between renewals of subscriptions that don't expire
 SOON, LATER = (
     timedelta(minutes=15),
     timedelta(hours=6),
-)  # before it is asked again: what failed for now, what was refused
+)  # before the next try: after a temporary failure, after a refusal
 
 READ = """
 select h.token, h.secret, h.subscription, h.server, h.expires_at, h.due_at, h.heard_at is not null as heard, x.user_id,
@@ -53,19 +58,23 @@ from sources x where h.source_id = $1 and x.id = h.source_id and x.lease_owner =
 """
 REFUSED = "update source_hints set due_at = $2 where source_id = $1"
 FORGET = "delete from source_hints where source_id = $1"
-ENDED = "update source_hints set subscription = null, expires_at = null, due_at = now(), heard_at = null where source_id = $1"
+ENDED = (
+    "update source_hints set subscription = null, expires_at = null, due_at = now(), heard_at = null"
+    " where source_id = $1"
+)
 AGAIN = """
 update source_hints h set due_at = now() from sources x, components c, services s
 where x.id = h.source_id and c.id = x.component_id and s.id = c.service_id and x.user_id = $1 and s.name = $2
   and x.connection_id = $3
 """
 BY_ADDRESS = """
-select x.id, x.due_at is not null as watched, c.name as component, s.name as service, h.secret, h.heard_at is not null as heard
+select x.id, x.due_at is not null as watched, c.name as component, s.name as service, h.secret,
+    h.heard_at is not null as heard
 from source_hints h join sources x on x.id = h.source_id
 join components c on c.id = x.component_id join services s on s.id = c.service_id where h.token_hash = $1
 """
 HEARD = "update source_hints set heard_at = now() where source_id = $1"
-# what shares a subscription of a service: $1 its name, $2 the subscription
+# sources that share subscriptions of a service: $1 is its name, $2 the subscriptions
 SHARED = """
 from source_hints h join sources x on x.id = h.source_id
 join components c on c.id = x.component_id join services s on s.id = c.service_id
@@ -76,7 +85,8 @@ ENDED_ALL = ENDED.replace("source_id = $1", f"source_id in (select h.source_id {
 SHARERS = f"select h.source_id, x.due_at is not null as watched {SHARED} order by h.source_id for update of h"
 GRANTED = """
 select cs.scopes from sources x join components c on c.id = x.component_id
-join connection_states cs on cs.user_id = x.user_id and cs.service_id = c.service_id and cs.connection_id = x.connection_id
+join connection_states cs on cs.user_id = x.user_id and cs.service_id = c.service_id
+  and cs.connection_id = x.connection_id
 where x.id = $1
 """
 
@@ -85,7 +95,7 @@ _asking: WeakValueDictionary[tuple[str, int | None, int], asyncio.Lock] = WeakVa
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Whose address it is; `watched` says whether anybody needs the source."""
+    """The source that an address belongs to. `watched`: an AREA needs the source."""
 
     source: int
     service: Service
@@ -98,7 +108,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What there is of a source: its address, and what the vendor knows of it."""
+    """The stored hint of a source: its address, and the subscription at the vendor."""
 
     token: str
     secret: str
@@ -111,24 +121,26 @@ class Kept:
     connection: int
 
     def hook(self, action: Action, server: str) -> Hook:
-        """The address, at this server: its own, or what all hints of the service share."""
+        """The hint's address on this server: its own, or the one that all hints of the service share."""
         if not _shares(action):
             return Hook(f"{server}/hints/{self.token}", self.secret)
         return Hook(server if _published(action) else f"{server}/webhooks/{action.service.slug}", self.secret)
 
     def until(self) -> datetime | None:
-        """When a subscription that can be relied on has to be seen to."""
+        """Until when the subscription can be relied on; None if it can't."""
         over = self.expires_at is not None and self.expires_at <= now()
         return None if self.subscription is None or over or not self.heard else self.due_at
 
 
 def patience(every: timedelta) -> timedelta:
-    """How long a poll may wait while the vendor tells of news."""
+    """The interval between polls while the vendor sends hints."""
     return max(every, min(every * RARER, RAREST))
 
 
 def server_of(state: State, action: Action) -> str | None:
-    """What the vendor may be told of this server: its address on the internet, or the topic that is passed on to it."""
+    """Where the vendor can reach this server: its public URL, or the topic that is forwarded to it. None if it
+    can't.
+    """
     if not _published(action):
         return state.settings.public_url
     keys = keys_of(action.service, state.settings)
@@ -138,15 +150,15 @@ def server_of(state: State, action: Action) -> str | None:
 async def settle(
     state: State, context: Context, action: Action, params: Any, source: int, owner: str
 ) -> datetime | None:
-    """Have the vendor tell of news. Returns until when that can be relied on; None when it can't, for whatever reason."""
+    """Make the vendor send hints. Returns until when they can be relied on; None if they can't, whatever the reason."""
     server = server_of(state, action)
-    assert server is not None  # noqa: S101 - nobody could be told where to call otherwise
+    assert server is not None  # noqa: S101 - the caller checks
     with asking():
         pool = await state.database.pool()
         kept = await _read(pool, state, source) or await _make(pool, state, source)
         granted = await _granted(pool, action, source)
     if kept is None or not granted:
-        return None  # the source is gone, or the user did not agree to this
+        return None  # the source is gone, or the user did not grant the scopes
     standing = kept.subscription
     moved = kept.server if standing is not None and kept.server != server else None
     if kept.due_at > now() and not moved:
@@ -160,21 +172,21 @@ async def settle(
                     await _ended(pool, action, source, standing)
                 standing = None
             async with _one_by_one(action, kept):
-                made = await subscriptions.ask(context, action, params, kept.hook(action, server), standing)
+                subscription = await subscriptions.ask(context, action, params, kept.hook(action, server), standing)
     except DatabaseAwayError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the poll goes on
+    except Exception as error:  # noqa: BLE001 - the poll goes on without hints
         await _refused(pool, action, source, error)
         return None if moved else kept.until()
     with asking():
-        await _told(pool, state, source, owner, made, server)
-        log.info("hint.subscribed", source=source, action=action.key, expires=made.expires_at)
-        kept = await _read(pool, state, source)  # the vendor may have been heard meanwhile
+        await _told(pool, state, source, owner, subscription, server)
+        log.info("hint.subscribed", source=source, action=action.key, expires=subscription.expires_at)
+        kept = await _read(pool, state, source)  # a delivery may have arrived meanwhile
     return kept.until() if kept else None
 
 
 async def end(state: State, context: Context, action: Action, params: Any, source: int, failures: int) -> None:
-    """Unsubscribe, where something was subscribed. Raises `Retry` until that has failed too often."""
+    """Unsubscribe, if there is a subscription. Raises `Retry` until that has failed too often."""
     with asking():
         pool = await state.database.pool()
         kept = await _read(pool, state, source)
@@ -191,7 +203,7 @@ async def end(state: State, context: Context, action: Action, params: Any, sourc
 
 
 async def of_token(state: State, token_hash: str) -> Found | None:
-    """Whose address it is."""
+    """The source of an address; None if there is none."""
     pool = await state.database.pool()
     row = await pool.fetchrow(BY_ADDRESS, token_hash)
     if row is None:
@@ -199,32 +211,32 @@ async def of_token(state: State, token_hash: str) -> Found | None:
     service = state.registry.by_name.get(row["service"])
     action = service and service.actions.get(row["component"])
     if not action or action.hint is None or action.hint.verify is None:
-        return None  # it left the code, or has no address of its own
+        return None  # no longer in the code, or without an address of its own
     secret = state.keyring.decrypt(row["secret"], contexts.hint(row["id"], "secret"))
     return Found(row["id"], action.service, action.hint, action.hint.verify, secret, row["watched"], row["heard"])
 
 
 async def record_news(state: State, source: int) -> None:
-    """The vendor was heard at the address: it does reach this server."""
+    """A delivery arrived at the source's address, so the vendor reaches this server."""
     pool = await state.database.pool()
     await pool.execute(HEARD, source)
 
 
 async def record_delivery(state: State, service: Service, named: Sequence[str]) -> None:
-    """The vendor was heard at the address of the service: it does reach this server with these subscriptions."""
+    """A delivery for these subscriptions arrived at the service's address, so the vendor reaches this server."""
     pool = await state.database.pool()
     await pool.execute(TOLD_ALL, service.name, named)
 
 
 async def record_end(state: State, source: int) -> None:
-    """The vendor says that it tells no more: nobody relies on it, and the next look asks it anew."""
+    """The vendor ended the subscription: stop relying on it, and subscribe again with the next poll."""
     pool = await state.database.pool()
     await pool.execute(ENDED, source)
     log.info("hint.ended", source=source)
 
 
 def _shares(action: Action) -> bool:
-    """Whether its subscription may be others', too, told of at the address of the service."""
+    """Whether several sources may share a subscription, whose deliveries go to the service's address."""
     return action.hint is not None and action.hint.verify is None
 
 
@@ -235,19 +247,21 @@ def _published(action: Action) -> bool:
 
 
 def _one_by_one(action: Action, kept: Kept) -> AbstractAsyncContextManager[None]:
-    """Have a user's polls that share a subscription find what the one before has made."""
-    its = (action.service.slug, kept.user_id, kept.connection)
-    return _asking.setdefault(its, asyncio.Lock()) if _shares(action) else nullcontext()
+    """Serialize a user's polls that share a subscription, so that each finds the one before's."""
+    key = (action.service.slug, kept.user_id, kept.connection)
+    return _asking.setdefault(key, asyncio.Lock()) if _shares(action) else nullcontext()
 
 
 async def _granted(pool: asyncpg.Pool, action: Action, source: int) -> bool:
-    """Whether the user agreed to what the hint needs, which nobody has to."""
+    """Whether the user granted the optional scopes that the hint needs."""
     needed = set(action.hint.scopes) if action.hint else set()
     return not needed or needed.issubset((await pool.fetchval(GRANTED, source) or "").split())
 
 
 async def _left_to_others(pool: asyncpg.Pool, action: Action, source: int, subscription: str) -> bool:
-    """Leave a subscription to the others that need it, if there are any. Of two that end it at once, the second finds none."""
+    """Leave a subscription to other sources that need it, and return whether there are any. If two end it at once, the
+    second finds none.
+    """
     async with pool.acquire() as conn, conn.transaction():
         sharers = await conn.fetch(SHARERS, action.service.name, [subscription])
         others = any(row["watched"] and row["source_id"] != source for row in sharers)
@@ -257,7 +271,7 @@ async def _left_to_others(pool: asyncpg.Pool, action: Action, source: int, subsc
 
 
 async def _ended(pool: asyncpg.Pool, action: Action, source: int, subscription: str) -> None:
-    """It is over for the source, and for all that shared it."""
+    """The subscription ended for this source and all that share it."""
     if _shares(action):
         await pool.execute(ENDED_ALL, action.service.name, [subscription])
     else:
@@ -265,7 +279,7 @@ async def _ended(pool: asyncpg.Pool, action: Action, source: int, subscription: 
 
 
 async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
-    """What there is; None when there is nothing, or nothing that can still be read."""
+    """The stored hint; None if there is none or it can't be decrypted."""
     row = await pool.fetchrow(READ, source)
     if row is None:
         return None
@@ -290,7 +304,7 @@ async def _read(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
 
 
 async def _make(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
-    """An address and a secret."""
+    """Create an address and a secret."""
     token, secret = new_token(), new_token()
     sealed = [
         state.keyring.encrypt(token, contexts.hint(source, "token")),
@@ -300,10 +314,16 @@ async def _make(pool: asyncpg.Pool, state: State, source: int) -> Kept | None:
     return await _read(pool, state, source)
 
 
-async def _told(pool: asyncpg.Pool, state: State, source: int, owner: str, made: Subscription, server: str) -> None:
-    secret = None if made.secret is None else state.keyring.encrypt(made.secret, contexts.hint(source, "secret"))
-    due = subscriptions.last_third(now(), made.expires_at) if made.expires_at else now() + AT_LEAST
-    await pool.execute(TOLD, source, owner, made.id, server, made.expires_at, due, secret)
+async def _told(
+    pool: asyncpg.Pool, state: State, source: int, owner: str, subscription: Subscription, server: str
+) -> None:
+    secret = (
+        None
+        if subscription.secret is None
+        else state.keyring.encrypt(subscription.secret, contexts.hint(source, "secret"))
+    )
+    due = subscriptions.last_third(now(), subscription.expires_at) if subscription.expires_at else now() + AT_LEAST
+    await pool.execute(TOLD, source, owner, subscription.id, server, subscription.expires_at, due, secret)
 
 
 async def _refused(pool: asyncpg.Pool, action: Action, source: int, error: Exception) -> None:

@@ -1,7 +1,6 @@
-"""Events to executions and jobs, in one transaction: nothing is acknowledged before, nothing is accepted twice.
+"""Events to executions and jobs, in one transaction: none is acknowledged before, none is accepted twice.
 
-Order inside the transaction: lock the AREAs that are switched on, drop the event ids that are known, insert the executions,
-remember the ids, enqueue the jobs. `lanes.py` commits those that arrive together in one go, with one job for the group.
+`accept` describes the order. `lanes.py` commits events that arrive together in one go, with one job for the group.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from area.kit.text import clean_text
 from area.runs.record import KEEP, RECORDS, Reason, RunRecord, as_rows
 
 GROUP = 64  # members of one job
-CARRIED = 32 * 1024  # bytes of data that a job carries by itself; more is read from the execution
+CARRIED = 32 * 1024  # bytes of data that a job carries; more is read from the execution
 
 NORMAL, BULK = 0, -1  # priorities: an event of a user who floods waits behind everybody else's
 
@@ -35,16 +34,17 @@ REMEMBER = (
     "insert into hook_states (area_id, state_key, state_value, last_checked_at)"
     " select area_id, key, value, now() from unnest($1::int[], $2::text[], $3::text[]) as o(area_id, key, value)"
 )
-# counting first locks the AREA, and tells at once whether it is still there and switched on
+# counting first locks the AREA, and shows whether it still exists and is on
 INSERT = (
-    "with live as (update areas a set triggered_count = a.triggered_count + o.n, last_triggered_at = timezone('utc', now())"
+    "with live as (update areas a"
+    " set triggered_count = a.triggered_count + o.n, last_triggered_at = timezone('utc', now())"
     " from (select area, count(*) as n from unnest($1::int[]) as area group by area) o"
     " where a.id = o.area and a.is_active returning a.id)"
     " insert into area_executions (area_id, trigger_data) select o.area, o.data::jsonb"
     " from unnest($1::int[], $2::text[]) with ordinality as o(area, data, n)"
     " join live on live.id = o.area order by o.n returning id, area_id"
 )
-# what came while its AREA was off is no run: it is neither counted nor enqueued
+# a skipped event is not a run: it is neither counted nor enqueued
 SKIP = (
     "insert into area_executions (area_id, status, trigger_data, error_message, completed_at, execution_time_ms)"
     " select o.area, 'skipped', o.data::jsonb, o.why, timezone('utc', now()), 0"
@@ -55,16 +55,17 @@ RECORD = KEEP + RECORDS.format("$1")
 OWN_JOB = (
     "insert into execution_jobs (execution_id, job_id, reason, due_at)"
     " select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[])"
-    " on conflict (execution_id) do update set job_id = excluded.job_id, reason = excluded.reason, due_at = excluded.due_at"
+    " on conflict (execution_id)"
+    " do update set job_id = excluded.job_id, reason = excluded.reason, due_at = excluded.due_at"
 )
 
 
 class EventTooLargeError(SentenceError):
-    """An event of more than `MAX_EVENT` bytes; the message says so to whoever made it."""
+    """An event of more than `MAX_EVENT` bytes. The message is for its sender."""
 
 
 def check_size(data: bytes) -> None:
-    """Raises `EventTooLargeError` for the JSON of an event that is too large."""
+    """Raises `EventTooLargeError` if an event's JSON is too large."""
     if len(data) > MAX_EVENT:
         raise EventTooLargeError(
             Sentence(
@@ -77,10 +78,10 @@ def check_size(data: bytes) -> None:
 
 @dataclass(slots=True)
 class Offer:
-    """One event for one AREA. `data` is JSON text; an empty `event_id`: there is nothing to know it by again.
+    """One event for one AREA. `data` is JSON text. Events without an `event_id` are never recognized as duplicates.
 
-    With a `record` (of a chain) its execution gets a job of its own for the `reason`. `skipped` is why it is only written down,
-    whether its AREA is on or not. Raises `EventTooLargeError`.
+    With a `record` (of a chain), the execution gets a job of its own for the `reason`. With `skipped`, the execution is
+    only recorded, with that sentence, whether its AREA is on or off. Raises `EventTooLargeError`.
     """
 
     area_id: int
@@ -97,7 +98,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of an offer: its execution; `known` when it had been accepted before."""
+    """What became of an offer: its execution. `known`: it had been accepted before."""
 
     execution_id: int | None
     known: bool = False
@@ -117,13 +118,23 @@ class LaterJob:
 
 
 def state_key(event_id: str) -> str:
-    """The event's key in `hook_states`; a long id is hashed, and what PostgreSQL can't hold replaced."""
+    """The event's key in `hook_states`. Long ids are hashed, and characters that PostgreSQL can't store are
+    replaced.
+    """
     key = f"event:{clean_text(event_id)}"
     return key if len(key) <= 255 else f"event:sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
-    """Take offers in, in order; the caller holds the transaction. Returns what became of each."""
+    """Accept offers, in the caller's transaction. Returns what became of each, in their order.
+
+    1. Record the offers that must not run as skipped (`_skip`).
+    2. Lock the AREAs that are on, and drop the events they know already (`_drop_known`).
+    3. Insert an execution for each remaining offer whose AREA is on, and count it with the AREA (`INSERT`).
+    4. Remember the ids of their events (`_remember`).
+    5. Store the records of those that have one (`RECORD`).
+    6. Enqueue their jobs: one for each group of `GROUP`, and one for each execution with a record (`_enqueue`).
+    """
     outcome: list[Accepted] = [REFUSED] * len(offers)
     skipped = [(place, offer) for place, offer in enumerate(offers) if offer.skipped]
     if skipped:
@@ -148,7 +159,7 @@ async def accept(conn: Conn, offers: Sequence[Offer]) -> list[Accepted]:
 
 
 async def _skip(conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted]) -> None:
-    """Write down what is not to run."""
+    """Record offers that must not run, unless their events are known."""
     fresh = await _drop_known(conn, offers, outcome, ANY)
     if fresh:
         areas, data = [offer.area_id for _, offer in fresh], [offer.data.decode() for _, offer in fresh]
@@ -159,7 +170,7 @@ async def _skip(conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accep
 async def _remember(
     conn: Conn, offers: list[tuple[int, Offer]], rows: list[asyncpg.Record], outcome: list[Accepted]
 ) -> list[tuple[Offer, int]]:
-    """Match offers, in their order, with the executions that were inserted for them, and keep their events' ids."""
+    """Match offers, in order, with the executions inserted for them, and remember their events' ids."""
     live = {row[1] for row in rows}
     ids = sorted(row[0] for row in rows)
     taken = []
@@ -180,7 +191,7 @@ async def _remember(
 async def _drop_known(
     conn: Conn, offers: list[tuple[int, Offer]], outcome: list[Accepted], lock: str
 ) -> list[tuple[int, Offer]]:
-    """Lock the AREAs, and leave out what they know already, and what is offered twice in one go."""
+    """Lock the AREAs, and drop events they know already or that are offered twice at once."""
     await conn.fetch(lock, sorted({offer.area_id for _, offer in offers}))
     named = [(offer.area_id, state_key(offer.event_id)) for _, offer in offers if offer.event_id]
     rows = await conn.fetch(KNOWN, [area for area, _ in named], [key for _, key in named])
@@ -201,7 +212,7 @@ async def _drop_known(
 
 
 async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
-    """One job for each group of what runs now, and one for each execution that waits or is special."""
+    """Enqueue one job per group, and one per execution that has a record."""
     later = [
         LaterJob(execution_id, now(), offer.reason, offer.priority)
         for offer, execution_id in zip(offers, ids, strict=True)
@@ -224,7 +235,7 @@ async def _enqueue(conn: Conn, offers: list[Offer], ids: list[int]) -> None:
 
 
 async def enqueue_later(conn: Conn, jobs: Sequence[LaterJob]) -> None:
-    """Give executions jobs of their own, in the caller's transaction; a former one is superseded."""
+    """Give executions jobs of their own, in the caller's transaction. A former job of an execution is superseded."""
     moment = now()
     job_ids = await queue.enqueue(
         conn,

@@ -1,7 +1,7 @@
-"""Group commit for events that arrive one by one: those that come together are one transaction.
+"""Group commit for events that arrive one by one: those that arrive together are one transaction.
 
-There are two lanes, each with a connection of its own. What is large, and what belongs to an AREA whose row somebody holds
-locked, takes the second, so that nobody else waits for it.
+There are two lanes, each with a connection of its own. Large events, and events of AREAs whose row is locked, take the
+second, so that nobody else waits for them.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from area.engine.load import Load
 
 log = structlog.get_logger()
 
-GATHER = 256  # events of one commit
-GATHER_BYTES = 512 * 1024  # of their data
-WINDOW = 0.003  # seconds to wait for more, once more than `CROWD` came together
-WIDE_WINDOW = 0.03  # while workers are behind: large groups cost less, and there is no haste
+GATHER = 256  # events per commit
+GATHER_BYTES = 512 * 1024  # of data per commit
+WINDOW = 0.003  # seconds to wait for more, after a group of more than `CROWD`
+WIDE_WINDOW = 0.03  # while workers are behind: larger groups cost less, and there is no hurry
 CROWD = 4
-RETRIES = 5  # of a transaction that met a deadlock
+RETRIES = 5  # of a transaction after a deadlock
 LARGE = 64 * 1024  # bytes of an event's data
-LOCKED_FOR = 1.0  # seconds that an AREA whose row was locked is taken to be so
+LOCKED_FOR = 1.0  # seconds that an AREA is assumed locked after it was
 PATIENCE = 5.0  # seconds that an event waits for a locked row
 AGAIN = 0.1
 REMEMBERED = 10_000  # AREAs
@@ -46,18 +46,18 @@ class Waiting:
     done: "asyncio.Future[Accepted]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def settle(self, accepted: Accepted) -> None:
-        """It is committed."""
+        """The event is committed."""
         if not self.done.done():
             self.done.set_result(accepted)
 
     def fail(self, error: Exception) -> None:
-        """It is not."""
+        """The event is not committed."""
         if not self.done.done():
             self.done.set_exception(error)
 
 
 class Intake:
-    """`take` returns once its event is committed. What waits is bounded by what the door lets in."""
+    """`take` returns once its event is committed. How many wait is bounded by the callers."""
 
     def __init__(self, dsn: str, load: Load | None = None) -> None:
         load = load or Load()
@@ -66,7 +66,7 @@ class Intake:
         self._locked: TTLCache[int, None] = TTLCache(REMEMBERED, LOCKED_FOR, time.monotonic)
 
     async def take(self, offer: Offer) -> Accepted:
-        """Hand over one event. Raises the database's error when it could not be committed."""
+        """Commit one event. Raises the database's error if it can't be committed."""
         waiting = Waiting(offer)
         slow = len(offer.data) > LARGE or offer.area_id in self._locked
         (self._slow if slow else self._quick).put(waiting)
@@ -78,7 +78,7 @@ class Intake:
         return self._quick.depth + self._slow.depth
 
     def start(self) -> None:
-        """Begin to commit."""
+        """Start committing."""
         self._quick.start("intake")
         self._slow.start("intake-slow")
 
@@ -87,7 +87,7 @@ class Intake:
         await asyncio.gather(self._quick.stop(), self._slow.stop())
 
     def _is_locked(self, waiting: Waiting) -> None:
-        """Somebody holds its AREA's row: it is tried again in the slow lane, for a while."""
+        """The AREA's row is locked: retry in the slow lane, for up to `PATIENCE` seconds."""
         moment = time.monotonic()
         self._locked[waiting.offer.area_id] = None
         if moment - waiting.since > PATIENCE:
@@ -97,7 +97,7 @@ class Intake:
 
 
 class Lane:
-    """Commits one group after another. `locked` is told of events that somebody's lock keeps from being committed."""
+    """Commits one group after another. `locked` is called with each event that a lock blocks."""
 
     def __init__(self, dsn: str, load: Load, locked: Callable[[Waiting], None]) -> None:
         self._dsn = dsn
@@ -109,18 +109,18 @@ class Lane:
 
     @property
     def depth(self) -> int:
-        """Events that wait."""
+        """Events that wait for a commit."""
         return self._queue.qsize()
 
     def put(self, waiting: Waiting) -> None:
-        """Have it committed; fails it when the lane has stopped."""
+        """Queue an event. Fails it if the lane has stopped."""
         if self._task is None or self._task.done():
             waiting.fail(ConnectionError("The server is stopping."))
         else:
             self._queue.put_nowait(waiting)
 
     def start(self, name: str) -> None:
-        """Begin to commit."""
+        """Start committing."""
         self._task = asyncio.create_task(self._run(), name=name)
 
     async def stop(self) -> None:
@@ -152,7 +152,7 @@ class Lane:
                 self._conn.terminate()
 
     async def _settle(self, group: list[Waiting]) -> None:
-        """Commit a group, and tell each what became of it."""
+        """Commit a group, and settle or fail each event."""
         try:
             if self._conn is None or self._conn.is_closed():
                 self._conn = await asyncpg.connect(self._dsn, timeout=5, server_settings=LIMITS)
@@ -161,7 +161,7 @@ class Lane:
             except asyncpg.LockNotAvailableError:
                 await self._without_locked(self._conn, group)
                 return
-        except Exception as error:  # noqa: BLE001 - this loop must not end: every webhook would wait for it
+        except Exception as error:  # noqa: BLE001 - if this loop ended, every webhook would wait
             if len(group) > 1 and not is_away(error):
                 for waiting in group:  # one of them can't be stored: let the others through
                     await self._settle([waiting])
@@ -177,10 +177,10 @@ class Lane:
             waiting.settle(accepted)
 
     async def _without_locked(self, conn: Conn, group: list[Waiting]) -> None:
-        """Commit those of a group whose AREAs nobody holds."""
+        """Commit the events of a group whose AREAs are not locked."""
         free = {row[0] for row in await conn.fetch(FREE, sorted({waiting.offer.area_id for waiting in group}))}
         left = [waiting for waiting in group if waiting.offer.area_id in free]
-        if len(left) == len(group):  # it was let go just now; if it was something else, one by one tells what
+        if len(left) == len(group):  # it was just unlocked, or it was another lock: going one by one shows which event
             left = group[1:] if len(group) > 1 else []
             self._locked(group[0])
         else:

@@ -1,7 +1,12 @@
-"""How long what a user's webhooks bring will wait: what is accepted and not done, and how fast it is done.
+"""Estimates how long the events of a user's webhooks will wait, from the backlog and the speed of the workers.
 
-Each process says once a second what it accepted and did, by NOTIFY, and counts what the others say. What it counts is an estimate:
-it begins with what the head of the queue and the workers hold, and with nothing whenever a worker finds the queue empty.
+1. Each process counts the executions it accepts and finishes per user (`accepted`, `done`).
+2. Once a second it notifies the others of these counts (`tell`).
+3. Every process adds up what it hears (`heard`): the backlog per user, and each worker's speed from its last reports.
+4. `pause` tells a sender when to come back if the backlog would take too long.
+
+The counts are an estimate. They start with the head of the queue and the workers' jobs, and are reset to zero when a
+worker finds the queue empty.
 """
 
 import asyncio
@@ -21,21 +26,21 @@ from area.db.notify import Channel, send
 log = structlog.get_logger()
 
 EVERY = 1.0  # seconds
-REPORTS = 10  # of each worker that its speed is told from
-SILENT = 60.0  # seconds after which a worker that says nothing is forgotten, if others say something
-ASSUMED = 100.0  # executions a second, before anything was heard of a worker
-FEW = 500  # waiting executions that any user may have
-BEHIND = 2.0  # seconds of work that wait
-NAMED = 250  # users in one notification, which holds 8,000 bytes
+REPORTS = 10  # per worker, to measure its speed
+SILENT = 60.0  # seconds after which a silent worker is forgotten
+ASSUMED = 100.0  # executions per second, before the first report of a worker
+FEW = 500  # waiting executions that every user may have
+BEHIND = 2.0  # seconds of work
+NAMED = 250  # users per notification, which holds 8,000 bytes
 
 
 class Load:
-    """One process's count. `behind`: workers have more than `BEHIND` seconds of work before them."""
+    """One process's counts. `behind`: the backlog is more than `BEHIND` seconds of work."""
 
     def __init__(self) -> None:
         self._owner = uuid.uuid4().hex[:12]
         self._waiting: Counter[int] = Counter()  # executions by user
-        self._accepted: Counter[int] = Counter()  # since it was told
+        self._accepted: Counter[int] = Counter()  # since the last report
         self._done: Counter[int] = Counter()
         self._told = time.monotonic()
         self._idle = False
@@ -45,7 +50,7 @@ class Load:
         self.behind = False
 
     def accepted(self, user_id: int, number: int) -> None:
-        """Executions were accepted."""
+        """Executions of a user were accepted."""
         self._accepted[user_id] += number
         self._waiting[user_id] += number
 
@@ -54,11 +59,11 @@ class Load:
         self._done[user_id] += 1
 
     def lost(self) -> None:
-        """Some of what others said may not have been heard."""
+        """Notifications of other processes may have been lost."""
         self._unsure = True
 
     def pause(self, user_id: int, longest: float) -> float:
-        """Seconds after which a user may send more; 0: at once. `longest` is how long what is sent may wait."""
+        """Seconds until a user may send more; 0 if now. `longest` is how long events may wait, in seconds."""
         waiting = self._waiting.get(user_id, 0)
         if waiting <= FEW:
             return 0.0
@@ -66,7 +71,7 @@ class Load:
         return max(1.0, excess) + random.uniform(0, longest / 3) if excess > 0 else 0.0  # noqa: S311 - spreads load
 
     def rate(self, user_id: int) -> float:
-        """Executions a second that are done for a user: what was, or an even share of all if that is more."""
+        """Executions per second for a user: the measured rate, or an equal share of the total if that is more."""
         if not self._reports:
             return ASSUMED
         mine = sum(
@@ -77,44 +82,44 @@ class Load:
         return max(mine, self._total() / max(1, users), 1.0)
 
     def _total(self) -> float:
-        """Executions a second that are done for all."""
+        """Executions per second for all users."""
         return sum(
             sum(sum(done.values()) for _, done in reports) / sum(seconds for seconds, _ in reports)
             for reports in self._reports.values()
         )
 
     def heard(self, payload: str) -> None:
-        """What a process said, this one too."""
-        said = orjson.loads(payload)
-        if said["from"] != self._owner:  # what this process accepted is counted already
-            self._waiting.update({int(user_id): number for user_id, number in said["accepted"].items()})
-        done = {int(user_id): number for user_id, number in said["done"].items()}
-        if said["worker"]:
+        """Count a report of any process, including this one."""
+        report = orjson.loads(payload)
+        if report["from"] != self._owner:  # this process's own are counted already
+            self._waiting.update({int(user_id): number for user_id, number in report["accepted"].items()})
+        done = {int(user_id): number for user_id, number in report["done"].items()}
+        if report["worker"]:
             moment = time.monotonic()
-            reports = self._reports.setdefault(said["from"], deque(maxlen=REPORTS))
-            reports.append((said["seconds"], done))
-            self._heard[said["from"]] = moment
-            for worker in [one for one, at in self._heard.items() if at < moment - SILENT]:
+            reports = self._reports.setdefault(report["from"], deque(maxlen=REPORTS))
+            reports.append((report["seconds"], done))
+            self._heard[report["from"]] = moment
+            for worker in [name for name, at in self._heard.items() if at < moment - SILENT]:
                 del self._heard[worker], self._reports[worker]
         for user_id, number in done.items():
             self._waiting[user_id] -= number
-        if said["idle"]:
+        if report["idle"]:
             self._waiting.clear()
         else:
-            self._waiting = +self._waiting  # what was counted done and not accepted is not a debt
+            self._waiting = +self._waiting  # drop negative counts
         self.behind = self._waiting.total() > BEHIND * (self._total() or ASSUMED)
 
     async def share(self, pool: "asyncpg.Pool[asyncpg.Record]", *, worker: bool) -> None:
-        """Tell the others, for ever."""
+        """Notify the other processes every second, forever."""
         while True:
             await asyncio.sleep(EVERY)
             try:
                 await self.tell(pool, worker=worker)
-            except Exception as error:  # noqa: BLE001 - it is told the next time
+            except Exception as error:  # noqa: BLE001 - the next report includes it
                 log.warning("load.not_told", error=str(error), kind=type(error).__name__)
 
     async def tell(self, pool: "asyncpg.Pool[asyncpg.Record]", *, worker: bool) -> None:
-        """Once. A worker with nothing to do says so once."""
+        """Notify the other processes once. An idle worker reports that once."""
         if self._unsure:
             self._waiting = Counter(await queue.waiting(pool))
             self._unsure = False
@@ -124,7 +129,7 @@ class Load:
         self._idle = worker and not self._done and await queue.is_idle(pool)
         accepted, done = dict(self._accepted.most_common(NAMED)), dict(self._done.most_common(NAMED))
         moment = time.monotonic()
-        said: dict[str, Any] = {
+        report: dict[str, Any] = {
             "from": self._owner,
             "worker": worker,
             "idle": self._idle,
@@ -132,7 +137,7 @@ class Load:
             "accepted": {str(user_id): number for user_id, number in accepted.items()},
             "done": {str(user_id): number for user_id, number in done.items()},
         }
-        await send(pool, Channel.LOAD, orjson.dumps(said).decode())
+        await send(pool, Channel.LOAD, orjson.dumps(report).decode())
         self._told = moment
         self._accepted = +(self._accepted - Counter(accepted))
         self._done = +(self._done - Counter(done))

@@ -1,4 +1,4 @@
-"""What /metrics shows of this process."""
+"""The metrics that /metrics exposes for this process."""
 
 from typing import Literal
 
@@ -24,5 +24,5 @@ connections = Gauge("area_connections", "Connections to services, by state", ["s
 
 
 def count_pool(pool: str, what: Literal["waiting", "refused"], more: int) -> None:
-    """What `area.kit.fair` tells."""
+    """Count what `area.kit.fair` reports."""
     (pool_waiting if what == "waiting" else pool_refused).labels(pool).inc(more)

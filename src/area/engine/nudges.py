@@ -1,7 +1,7 @@
-"""A vendor said that there is news, of some accounts, subscriptions or of one source: what is polled is asked at once, rather than when it is due.
+"""A vendor's hint that there is news for an account, a subscription or a source: the poll becomes due at once.
 
-A nudge is a hint and no event: what happened is read by the poll, which would have found it anyway. So nothing is lost when a
-nudge is, and nothing fires twice when it comes twice.
+A nudge is a hint, not an event: the poll reads what happened, and would have found it anyway. So a lost nudge loses
+nothing, and a repeated one triggers nothing twice.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ from area.db.notify import Channel, send
 from area.engine.state import State
 from area.sdk import Service
 
-PAUSE = timedelta(seconds=2)  # between two looks, however many nudges come
+PAUSE = timedelta(seconds=2)  # between two looks, however many nudges arrive
 
 NUDGE = """
 update sources x set nudged_at = clock_timestamp(), due_at = greatest(now(), coalesce(x.checked_at + $3, now()))
 from connection_states cs, services s, components c
 where cs.account_id = any($2::text[]) and s.id = cs.service_id and s.name = $1 and cs.status = 'works'
-  and x.user_id = cs.user_id and x.connection_id = cs.connection_id and c.id = x.component_id and c.service_id = s.id and c.polling_interval is not null
+  and x.user_id = cs.user_id and x.connection_id = cs.connection_id and c.id = x.component_id
+  and c.service_id = s.id and c.polling_interval is not null
   and x.due_at is not null and x.failures = 0
 returning x.id
 """
@@ -29,31 +30,34 @@ where id = $1 and due_at is not null and failures = 0 returning id
 NUDGE_SUBSCRIPTIONS = """
 update sources x set nudged_at = clock_timestamp(), due_at = greatest(now(), coalesce(x.checked_at + $3, now()))
 from source_hints h, components c, services s
-where h.subscription = any($2::text[]) and x.id = h.source_id and c.id = x.component_id and s.id = c.service_id and s.name = $1
+where h.subscription = any($2::text[]) and x.id = h.source_id and c.id = x.component_id and s.id = c.service_id
+  and s.name = $1
   and x.due_at is not null and x.failures = 0
 returning x.id
 """
 
 
 async def nudge(state: State, service: Service, accounts: Sequence[str]) -> int:
-    """Have the polls of these accounts (ids as in `Account.id`) asked now; returns how many. What fails keeps its pause."""
-    return await _nudge(state, NUDGE, service.name, [one[:255] for one in accounts], PAUSE)
+    """Make the polls of these accounts (ids as in `Account.id`) due now. Returns how many. Failing sources keep their
+    pause.
+    """
+    return await _nudge(state, NUDGE, service.name, [account[:255] for account in accounts], PAUSE)
 
 
 async def nudge_subscriptions(state: State, service: Service, subscriptions: Sequence[str]) -> int:
-    """Have the sources asked now that share these subscriptions; returns how many. What fails keeps its pause."""
+    """Make the sources of these subscriptions due now. Returns how many. Failing sources keep their pause."""
     return await _nudge(state, NUDGE_SUBSCRIPTIONS, service.name, subscriptions, PAUSE)
 
 
 async def nudge_source(state: State, source: int) -> int:
-    """Have one source asked now; returns how many that was. What fails keeps its pause."""
+    """Make one source due now. Returns how many that were. A failing source keeps its pause."""
     return await _nudge(state, NUDGE_ONE, source, PAUSE)
 
 
 async def _nudge(state: State, statement: str, *values: Any) -> int:
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
-        found = await conn.fetch(statement, *values)
-        if found:
+        sources = await conn.fetch(statement, *values)
+        if sources:
             await send(conn, Channel.SOURCES_CHANGED)
-    return len(found)
+    return len(sources)

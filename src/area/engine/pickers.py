@@ -1,4 +1,4 @@
-"""What a user may choose from for a parameter, asked of their own account while they fill the form."""
+"""What a user may choose for a parameter, read from their own account while they fill in the form."""
 
 from collections.abc import Mapping
 
@@ -23,12 +23,14 @@ async def options(
     form: Mapping[str, str],
     connection: str = "",
 ) -> list[Option]:
-    """The options for one parameter. `form` holds what the other fields hold so far, as text; `connection` is a name.
+    """The options of one parameter. `form` holds the current values of the other fields as text; `connection` is a
+    name.
 
-    Raises `NotFound` when nothing can be listed for it, or there is no such connection, `Conflict` when the service is not connected, refuses or does not answer.
+    Raises `NotFound` if the parameter has no picker or there is no such connection, and `Conflict` if the service is
+    not connected, refuses or does not answer.
     """
     service = component.service
-    declared = next((one for one in fields(component.params) if one.name == parameter), None)
+    declared = next((field for field in fields(component.params) if field.name == parameter), None)
     if declared is None or declared.picker is None:
         raise NotFound("%(key)s has no list to choose '%(parameter)s' from.", key=component.key, parameter=parameter)
     credential, ref = None, Ref(user_id, service.slug)
@@ -36,17 +38,17 @@ async def options(
         if connection:
             async with state.database.sessions() as session:
                 ref = ref._replace(number=await vault.number(session, service, user_id, connection))
-        kept = await cache.connection(*ref)
-        credential = kept.credential
-        if kept.status in ("missing", "gone"):
+        connected = await cache.connection(*ref)
+        credential = connected.credential
+        if connected.status in ("missing", "gone"):
             raise Conflict("Connect %(name)s first; then you can choose from what is there.", name=service.name)
     context = access.context(state, cache.tokens, service, ref, credential)
     try:
-        found = await service.pickers[declared.picker](context, form)
+        choices = await service.pickers[declared.picker](context, form)
     except AuthExpired as error:
         raise Conflict(
             "%(error)s Reconnect %(name)s; then you can choose from what is there.", error=error, name=service.name
         ) from error
     except ConnectorError as error:
         raise Conflict(str(error)) from error
-    return found[:MOST]
+    return choices[:MOST]

@@ -1,4 +1,4 @@
-"""What the built-in services may ask of AREA, always as the AREA's owner; and what a lost connection sets in motion."""
+"""What the built-in services may do in AREA, always as the AREA's owner; and what happens when a connection expires."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from area.notices import notice
 from area.runs.record import RunRecord
 from area.sdk import Failure, Permanent
 
-LONGEST_CHAIN = 8  # AREAs that run one another
+LONGEST_CHAIN = 8  # AREAs that run each other
 
 FAILURES = """
 select e.id, e.completed_at at time zone 'utc' as at, a.id as area_id, a.name, e.error_message, r.chain
@@ -37,7 +37,8 @@ where a.user_id = $1 and h.switched_off_at >= $2
 EXPIRE = (
     "insert into connection_states (user_id, service_id, connection_id, status, last_error, checked_at)"
     " select $1, id, $3, 'expired', $4, now() from services where name = $2"
-    " on conflict (user_id, service_id, connection_id) do update set status = 'expired', last_error = excluded.last_error, checked_at = now()"
+    " on conflict (user_id, service_id, connection_id)"
+    " do update set status = 'expired', last_error = excluded.last_error, checked_at = now()"
     " where connection_states.status <> 'expired' returning service_id"
 )
 RENEWED_SINCE = (
@@ -48,7 +49,7 @@ RENEWED_SINCE = (
 
 @dataclass(slots=True)
 class UserPlatform:
-    """Implements `sdk.Platform` for one user; `chain` are the AREAs that led here, the present one last."""
+    """Implements `sdk.Platform` for one user. `chain` lists the AREAs that led to this run, the current one last."""
 
     state: State
     user_id: int
@@ -57,7 +58,7 @@ class UserPlatform:
     key: str = ""
 
     async def post_notice(self, title: str, body: str, level: str) -> int:
-        """Put a notice in the user's inbox; the same attempt's again is the same notice."""
+        """Put a notice into the user's inbox; a retry of the same attempt returns the same notice."""
         key = f"execution:{self.key}" if self.key else None
         async with self._transaction() as conn:
             number = await notice(
@@ -70,9 +71,9 @@ class UserPlatform:
         return int(number)
 
     async def run_area(self, area: int, data: dict[str, Any]) -> int:
-        """Run another AREA of the same user once. Raises `Permanent` when that would be a loop."""
+        """Run another AREA of the user once. Raises `Permanent` if that would be a loop."""
         if area in self.chain:
-            path = " → ".join(str(one) for one in [*self.chain, area])
+            path = " → ".join(str(number) for number in [*self.chain, area])
             raise Permanent(
                 Sentence(
                     "AREA %(number)s has led to this run itself (%(path)s), so running it again would never end.",
@@ -103,7 +104,7 @@ class UserPlatform:
         return accepted.execution_id
 
     async def switch_area(self, area: int, *, active: bool) -> None:
-        """Switch another AREA of the same user on or off."""
+        """Switch another AREA of the user on or off."""
         from area import areas
 
         await self._own(area)
@@ -115,14 +116,14 @@ class UserPlatform:
                 await areas.set_active(session, scope, self.user_id, area, active=active)
 
     async def areas(self) -> list[tuple[int, str]]:
-        """Numbers and names of the user's AREAs, newest first."""
+        """Ids and names of the user's AREAs, newest first."""
         with asking():
             pool = await self.state.database.pool()
             rows = await pool.fetch("select id, name from areas where user_id = $1 order by id desc", self.user_id)
         return [(row["id"], row["name"]) for row in rows]
 
     async def failures(self, since: datetime) -> AsyncIterator[Failure]:
-        """Failed executions of the user's AREAs, but not of what these failures themselves set off."""
+        """Failed executions of the user's AREAs, except those that such failures triggered themselves."""
         with asking():
             pool = await self.state.database.pool()
             listening = await pool.fetch(
@@ -145,7 +146,7 @@ class UserPlatform:
             )
 
     async def switched_off(self, since: datetime) -> AsyncIterator[Failure]:
-        """AREAs of the user that the system switched off."""
+        """The user's AREAs that AREA switched off itself."""
         with asking():
             pool = await self.state.database.pool()
             rows = await pool.fetch(SWITCHED_OFF, self.user_id, since)
@@ -160,9 +161,9 @@ class UserPlatform:
             )
 
     async def connection_expired(self, ref: Ref, error: str, since: datetime | None = None) -> None:
-        """Mark a connection of the user, pause what needs it, and tell the user once.
+        """Mark a connection as expired, pause what needs it, and notify the user once.
 
-        Nothing is done when the connection that was found expired is that of `since`, and was renewed after it.
+        Does nothing if the connection was renewed after `since`, when the caller read it.
         """
         service = self.state.registry.services[ref.slug]
         place = (self.user_id, service.name, ref.number)

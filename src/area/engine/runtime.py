@@ -1,4 +1,13 @@
-"""Starts and stops the engine: the job queue, the sources, the recorder, the watch, and the ear on PostgreSQL's word."""
+"""Starts and stops a worker: the queue, the sources, the recorder, the watch, the mails, and the listener for
+notifications.
+
+A worker stops in this order, within 10 seconds:
+
+1. Claim no more jobs, and end looks and listeners.
+2. Let running executions finish for `GRACE` seconds, then hand the rest back.
+3. Finish token refreshes and the recorder's last batch.
+4. Cancel everything that is left.
+"""
 
 import asyncio
 import os
@@ -38,12 +47,14 @@ CHANNELS = (
 
 
 def _name() -> str:
-    """What the database calls this worker's connections; PostgreSQL keeps 63 bytes of it."""
+    """The name of this worker's database connections. PostgreSQL keeps 63 bytes of it."""
     return f"{WORKER}{socket.gethostname().encode()[:40].decode(errors='ignore')} {os.getpid()}"
 
 
 class Worker:
-    """One worker: claims jobs, looks at sources, records. `say` puts what it mails into a user's language."""
+    """One worker: claims jobs, looks at sources, records outcomes, sends mails. `say` translates mails into a user's
+    language.
+    """
 
     def __init__(self, state: State, say: Say = as_written) -> None:
         self.state = state
@@ -85,16 +96,18 @@ class Worker:
 
     async def _stop(self) -> None:
         log.info("worker.stopping", held=self.executor.held)
-        claim, looking = (next(one for one in self._tasks if one.get_name() == name) for name in ("claim", "sources"))
+        claim, looking = (
+            next(task for task in self._tasks if task.get_name() == name) for name in ("claim", "sources")
+        )
         self._consumer.stop()
         stopping_sources = asyncio.create_task(self._stop_sources(looking))
         await self.executor.stop(GRACE)
-        # from here on nothing is waited for that a database could keep waiting which does not answer
+        # from here on, wait for nothing that a database that doesn't answer could block
         await asyncio.wait([claim, stopping_sources], timeout=0.5)
         await self.cache.tokens.finish(1)
         await self.recorder.stop()
         everything = {*self._tasks, *self._chores, stopping_sources}
-        for _ in range(3):  # the queue waits for its jobs when it is cancelled, and only then ends them
+        for _ in range(3):  # the first cancellation makes the queue wait for its jobs, the second ends them
             for task in everything:
                 task.cancel()
             _, everything = await asyncio.wait(everything, timeout=0.3)
@@ -108,17 +121,17 @@ class Worker:
         await self.sources.stop()
 
     async def _tell(self) -> None:
-        """Say how much is done, so that the web processes know how long what they accept will wait."""
+        """Report what is done, so that web processes know how long what they accept will wait."""
         await self.state.load.share(await patiently(self.state.database.pool), worker=True)
 
     async def _prune(self) -> None:
-        """Keep PgQueuer's log of what it did short."""
+        """Keep PgQueuer's log short."""
         while True:
             await asyncio.sleep(PRUNE_EVERY)
             try:
                 pool = await self.state.database.pool()
                 await queue.prune(pool)
-            except Exception as error:  # noqa: BLE001 - it is pruned the next time
+            except Exception as error:  # noqa: BLE001 - the next round prunes
                 log.warning("prune.failed", error=str(error))
 
     def _heard(self, channel: str, payload: str) -> None:
@@ -151,7 +164,9 @@ class Worker:
         task.add_done_callback(self._chores.discard)
 
     async def _patient(self, work: Coroutine[Any, Any, None]) -> None:
-        """What a notification asks for; while the database is away it is left to the watch, which looks at the same things."""
+        """Do what a notification asks for. While the database is away that is left to the watch, which checks
+        the same.
+        """
         try:
             await work
         except Exception as error:
@@ -172,10 +187,10 @@ class Worker:
 async def worker(state: State) -> AsyncIterator[Worker]:
     """A running worker, for tests: started, and stopped gracefully at the end."""
     stop = asyncio.Event()
-    one = Worker(state)
-    task = asyncio.create_task(one.run(stop))
+    running = Worker(state)
+    task = asyncio.create_task(running.run(stop))
     try:
-        yield one
+        yield running
     finally:
         stop.set()
         await task

@@ -1,4 +1,4 @@
-"""What one process has open, made once at its start and handed to every door and loop."""
+"""What a process has open, created once at its start and passed to every door and loop."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ CLOSE_WITHIN = 1.0  # seconds
 
 @dataclass
 class State:
-    """`instance` is this installation's id; it makes idempotency keys unique in the world."""
+    """`instance` is this installation's id; it makes idempotency keys globally unique."""
 
     settings: Settings
     database: Database
@@ -29,11 +29,11 @@ class State:
     registry: Registry
     instance: str = ""
     load: Load = field(default_factory=Load)
-    syncing: asyncio.Task[None] | None = None  # what waits to sync the catalog, while the database can't be written
+    syncing: asyncio.Task[None] | None = None  # syncs the catalog once the database can be written
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str) -> "State":
-        """Connect, and read the instance id. The schema must be in place."""
+        """Connect, and read the instance id. The schema must be up to date."""
         guard = settings.guard()
         client = Client(guard)
         fair.observe = metrics.count_pool
@@ -51,7 +51,7 @@ class State:
         return state
 
     async def close(self) -> None:
-        """Close what is open; what is still asked of a database that is away is given up."""
+        """Close everything. Queries on a database that is away are abandoned."""
         if self.syncing is not None:
             self.syncing.cancel()
             await asyncio.gather(self.syncing, return_exceptions=True)

@@ -1,7 +1,8 @@
-"""Webhooks that a vendor is asked for: subscribed when an AREA is switched on, renewed in time, ended when nobody needs them.
+"""Webhooks that AREA subscribes to at a vendor: subscribed when an AREA is switched on, renewed in time, ended when no
+AREA needs them.
 
-Each is a source with one AREA. A look at it compares what the vendor has been told (`state["subscription"]`) with what is wanted,
-and mends the difference; the source's lease, its retries and its notices are those of a poll.
+Each is a source with one AREA. A look at it (`polls.look`) compares what the vendor has (`state["subscription"]`) with
+what the AREA needs, and fixes the difference (`settle`). Lease, retries and notices are those of a poll.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,9 +24,9 @@ from area.sdk import Action, AuthExpired, Context, Hook, Permanent, Retry, Subsc
 
 log = structlog.get_logger()
 
-EVERY = timedelta(days=1)  # between looks at what needs none
+EVERY = timedelta(days=1)  # between looks at a subscription that isn't due
 LEAST = timedelta(minutes=1)
-GIVE_UP = 10  # failures to end a subscription, before it is left to the vendor
+GIVE_UP = 10  # failed tries to end a subscription before it is left to the vendor
 
 WANTED = """
 select t.area_id, t.token, t.secret from triggers t
@@ -39,7 +40,7 @@ KEEP_SECRET = "update triggers set secret = $2 where area_id = $1"  # noqa: S105
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The AREA that a vendor is to send its events to, and where."""
+    """The AREA that a vendor should send its events to, and its webhook URL."""
 
     area_id: int
     hook: Hook
@@ -47,7 +48,7 @@ class Wanted:
 
 
 async def wanted(conn: "Conn | asyncpg.Pool", state: State, source: int) -> Wanted | None:
-    """Who needs the subscription; None when nobody does any more."""
+    """The AREA that needs the subscription; None if none does."""
     row = await conn.fetchrow(WANTED, source)
     if row is None:
         return None
@@ -59,7 +60,7 @@ async def wanted(conn: "Conn | asyncpg.Pool", state: State, source: int) -> Want
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How a vendor is asked: by a webhook's own functions, or by those of a poll's hint."""
+    """How to subscribe: with a webhook's own functions, or with those of a poll's hint."""
 
     subscribe: Callable[[Context, Any, Hook], Awaitable[Subscription]]
     unsubscribe: Callable[[Context, Any, Hook, str], Awaitable[None]]
@@ -67,19 +68,20 @@ class Ways:
 
 
 def ways(action: Action) -> Ways:
-    """Those of an action that has a subscription."""
+    """The functions of an action that has a subscription."""
     if action.hint is not None:
         return Ways(action.hint.subscribe, action.hint.unsubscribe, action.hint.renew)
-    assert action.on_subscribe is not None and action.on_unsubscribe is not None  # noqa: S101, PT018 - the registry has seen to it
+    assert action.on_subscribe is not None and action.on_unsubscribe is not None  # noqa: S101, PT018 - the registry checks
     return Ways(action.on_subscribe, action.on_unsubscribe, action.on_renew)
 
 
 async def settle(
     context: Context, action: Action, params: Any, need: Wanted | None, *, public: bool, failures: int
 ) -> tuple[Subscription | None, datetime]:
-    """Bring the vendor to what is needed. Returns a subscription where it is new or prolonged, and when to look again.
+    """Make the vendor's subscription match what is needed.
 
-    `context.state` remembers what there is. Raises the three errors.
+    Returns the subscription if it is new or renewed, and when to look again. `context.state` holds the current one.
+    Raises the SDK's three errors.
     """
     kept = context.state.get("subscription")
     if kept and (need is None or kept["address"] != need.address):
@@ -88,7 +90,7 @@ async def settle(
         kept = None
     if need is None:
         return None, now() + EVERY
-    made = None
+    subscription = None
     if kept is None or _is_due(kept):
         if not public:
             raise Permanent(
@@ -99,37 +101,39 @@ async def settle(
                     address=need.hook.url.partition("/hooks/")[0],
                 )
             )
-        made = await ask(context, action, params, need.hook, kept and kept["id"])
-        expires = made.expires_at
+        subscription = await ask(context, action, params, need.hook, kept and kept["id"])
+        expires = subscription.expires_at
         context.state["subscription"] = kept = {
-            "id": made.id,
+            "id": subscription.id,
             "address": need.address,
             "since": now().isoformat(),
             "expires_at": expires.isoformat() if expires else None,
         }
         log.info("hook.subscribed", area=need.area_id, action=action.key, expires=kept["expires_at"])
-    return made, min(now() + EVERY, max(now() + LEAST, _due(kept) or now() + EVERY))
+    return subscription, min(now() + EVERY, max(now() + LEAST, _due(kept) or now() + EVERY))
 
 
 async def ask(context: Context, action: Action, params: Any, hook: Hook, kept: str | None) -> Subscription:
-    """Subscribe, or prolong the subscription that there is. Raises the three errors."""
+    """Subscribe, or renew the current subscription (`kept` is its id). Raises the SDK's three errors."""
     how = ways(action)
     if kept is None:
         return await how.subscribe(context, params, hook)
     if how.renew is not None:
         try:
             return await how.renew(context, params, hook, kept)
-        except Permanent as error:  # it is gone: what was renewed too late is made anew
+        except Permanent as error:  # it expired before the renewal: subscribe again
             log.warning("hook.not_renewed", action=action.key, error=str(error))
             return await how.subscribe(context, params, hook)
-    made = await how.subscribe(context, params, hook)
-    if made.id != kept:
+    subscription = await how.subscribe(context, params, hook)
+    if subscription.id != kept:
         await end(context, action, params, hook, kept, 0)
-    return made
+    return subscription
 
 
 async def end(context: Context, action: Action, params: Any, hook: Hook, subscription: str, failures: int) -> None:
-    """Unsubscribe. What can't be ended any more is left to the vendor: its deliveries are answered with 404 or 410."""
+    """Unsubscribe. A subscription that can't be ended is left to the vendor, whose deliveries get 404 or 410. Raises
+    `Retry` until that failed `GIVE_UP` times.
+    """
     try:
         await ways(action).unsubscribe(context, params, hook, subscription)
         log.info("hook.unsubscribed", action=action.key)
@@ -141,10 +145,10 @@ async def end(context: Context, action: Action, params: Any, hook: Hook, subscri
         log.warning("hook.not_unsubscribed", action=action.key, error=str(error))
 
 
-async def keep_secret(conn: Conn, state: State, need: Wanted, made: Subscription) -> None:
-    """Keep the secret that the vendor made, in place of ours."""
-    if made.secret is not None:
-        secret = state.keyring.encrypt(made.secret, contexts.hook(need.area_id, "secret"))
+async def keep_secret(conn: Conn, state: State, need: Wanted, subscription: Subscription) -> None:
+    """Store the secret that the vendor created, in place of ours."""
+    if subscription.secret is not None:
+        secret = state.keyring.encrypt(subscription.secret, contexts.hook(need.area_id, "secret"))
         await conn.execute(KEEP_SECRET, need.area_id, secret)
         await send(conn, Channel.AREA_CHANGED, str(need.area_id))
 
@@ -156,7 +160,7 @@ def _due(kept: dict[str, Any]) -> datetime | None:
 
 
 def last_third(since: datetime, expires: datetime) -> datetime:
-    """When to renew what ends by itself."""
+    """When to renew what expires: after two thirds of its time."""
     return since + (expires - since) * 2 / 3
 
 

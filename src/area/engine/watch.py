@@ -1,4 +1,11 @@
-"""Looks after the engine from outside: dead triggers, failing sources, and retention."""
+"""Supervises the engine: overdue and failing sources, missed notifications, retention.
+
+Every 30 seconds each worker tries to get a lock, and the one that gets it:
+
+1. Catches up on what a notification should have started but nobody heard (`catch_up`).
+2. Tells owners about sources that are overdue or keep failing (`_dead`).
+3. Once an hour, deletes what is older than the retention (`_purge`).
+"""
 
 import asyncio
 import contextlib
@@ -27,16 +34,15 @@ PURGE_EVERY = timedelta(hours=1)
 OVERDUE_INTERVALS = 3
 LEAST_OVERDUE = timedelta(minutes=2)
 LEAST_KNOWN = timedelta(days=90)
-SKEW = timedelta(minutes=10)  # that clocks of several machines may differ by
+SKEW = timedelta(minutes=10)  # between the clocks of several machines
 
 UNWATCHED = (
     "delete from sources s where not exists (select from triggers t where t.source_id = s.id)"
-    " and not (s.due_at is not null and (s.state ? 'subscription' or"  # it is being ended
+    " and not (s.due_at is not null and (s.state ? 'subscription' or"  # its subscription is being ended
     " exists (select from source_hints h where h.source_id = s.id and h.subscription is not null)))"
 )
 
-# what a worker holds is being looked at, or is a listener that runs
-# the limits of mails look back a day, which is the shortest retention
+# mail limits look back one day, which is the shortest retention
 MAILS = "delete from outgoing_mail where created_at < now() - $1::interval"
 CHANGES = (
     "delete from email_links where expires_at < now()",
@@ -53,12 +59,13 @@ where x.noticed_at is null and x.due_at is not null and (
      and (x.lease_until is null or x.lease_until < now()))
     or x.failing_since < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval))
 """
-# what was written while a clock was ahead is due later than it can be: it begins anew from the time that it is
+# times that were written while a clock was ahead are too late: start over from now
 AHEAD = (
     """
 update sources set due_at = now(), planned_at = null, nudged_at = null, checked_at = null,
     lease_owner = null, lease_until = null,
-    seen = case when (seen->>'since')::timestamptz > now() then jsonb_set(seen, '{since}', to_jsonb(now())) else seen end
+    seen = case when (seen->>'since')::timestamptz > now()
+        then jsonb_set(seen, '{since}', to_jsonb(now())) else seen end
 where due_at is not null and (checked_at > now() + $1::interval or lease_until > now() + $1::interval
     or nudged_at > now() + $1::interval or (checked_at is null and due_at > now() + $1::interval))
 """,
@@ -67,7 +74,7 @@ where due_at is not null and (checked_at > now() + $1::interval or lease_until >
     "delete from worker_lives where since > now() + $1::interval or seen_at > now() + $1::interval",
 )
 OLD_LIVES = "delete from worker_lives where seen_at < now() - interval '30 days'"
-# what waits for its turn although another of those who watch it would have had theirs
+# late shared sources, charged to the watcher with the fewest due sources
 SHARE_ANEW = """
 update sources x set share_of = o.user_id from (
     select l.id, w.user_id from (
@@ -81,7 +88,7 @@ update sources x set share_of = o.user_id from (
         limit 1) w
 ) o where x.id = o.id and x.share_of <> o.user_id
 """
-# sources that failed for a connection that works again, because nobody heard that it was renewed
+# sources that failed because of a connection that was renewed since, when nobody heard the notification
 RENEWED = """
 update sources x set due_at = now() from components c, connections us
 where c.id = x.component_id and us.user_id = x.user_id and us.service_id = c.service_id
@@ -90,11 +97,14 @@ where c.id = x.component_id and us.user_id = x.user_id and us.service_id = c.ser
   and not exists (select from connection_states cs where cs.user_id = us.user_id and cs.service_id = us.service_id
                   and cs.connection_id = us.connection_id and cs.status <> 'works')
 """
-OWNERS = "select a.id, a.name, a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active where t.source_id = $1"
+OWNERS = (
+    "select a.id, a.name, a.user_id from triggers t join areas a on a.id = t.area_id and a.is_active"
+    " where t.source_id = $1"
+)
 
 
 class Watch:
-    """Runs on every worker; the one that gets the lock watches."""
+    """Runs on every worker; the one that holds the lock does the work."""
 
     def __init__(self, state: State, sources: Sources) -> None:
         self._state = state
@@ -102,18 +112,18 @@ class Watch:
         self._purged = now() - PURGE_EVERY + timedelta(minutes=2)
 
     async def run(self) -> None:
-        """Look every so often, for ever."""
+        """Look every 30 seconds, forever."""
         while True:
             await asyncio.sleep(WATCH_EVERY)
             try:
                 await self.look()
-            except Exception as error:  # this loop must not end: nobody else watches
+            except Exception as error:  # this loop must not end: nothing else supervises
                 if not is_away(error):
                     log.exception("watch.bug")
                 log.warning("watch.waiting", error=str(error))
 
     async def look(self) -> None:
-        """Once: notice what is dead or failing, purge what is old."""
+        """Do one round, if this worker gets the lock."""
         pool = await self._state.database.pool()
         async with pool.acquire() as conn:
             if not await conn.fetchval("select pg_try_advisory_lock($1)", Lock.WATCH):
@@ -129,7 +139,13 @@ class Watch:
                     await conn.execute("select pg_advisory_unlock($1)", Lock.WATCH)
 
     async def catch_up(self) -> None:
-        """Begin what a notification would have begun that nobody heard."""
+        """Start what a notification should have started but nobody heard.
+
+        1. Reset times that were written while a clock was ahead.
+        2. Charge late shared sources to a user who has free slots.
+        3. Resume executions and sources whose connection works again.
+        4. Revive resting sources that an AREA watches.
+        """
         pool = await self._state.database.pool()
         for statement in AHEAD:
             if (done := await pool.execute(statement, SKEW)) and not done.endswith(" 0"):
@@ -142,7 +158,9 @@ class Watch:
         await self._sources.revive()
 
     async def _purge(self, conn: Conn) -> None:
-        """Delete what is older than the retention; event ids stay longer, for a source may still show an old event."""
+        """Delete what is older than the retention. Event ids stay longer, since a source may still return an
+        old event.
+        """
         keep = timedelta(days=self._state.settings.retention_days)
         removed = await retention.purge(conn, now() - keep, now() - max(2 * keep, LEAST_KNOWN))
         sources = await conn.execute(UNWATCHED)
@@ -192,7 +210,7 @@ class Watch:
                 await conn.execute("update sources set noticed_at = now() where id = $1", row["id"])
 
     async def _waits(self, conn: Any, row: asyncpg.Record) -> None:
-        """It is late for want of a slot: tell its owners so, each once a day."""
+        """The source is late because it gets no slot: tell its owners, each at most once a day."""
         log.warning("source.waits", source=row["id"], component=row["component"], due=row["due_at"].isoformat())
         async with conn.transaction():
             for owner in await conn.fetch(OWNERS, row["id"]):

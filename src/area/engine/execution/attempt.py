@@ -1,4 +1,4 @@
-"""One attempt of one execution, from the event to what became of it."""
+"""One attempt of one execution: from the event to its outcome."""
 
 import random
 import time
@@ -41,7 +41,7 @@ MAX_INTERRUPTIONS = 5
 CONNECTION_RECHECK = timedelta(hours=6)
 STOPPED = Sentence("The worker stopped in the middle.")
 UNKNOWN = Sentence("Interrupted; whether it was done is not known.")
-# looked up once: by label it costs as much as the counting
+# looked up once: a lookup by label costs as much as counting
 ATTEMPTS = {outcome: metrics.attempts.labels(outcome) for outcome in ("success", "retry", "error")}
 
 DATA = "select trigger_data from area_executions where id = $1"
@@ -60,7 +60,7 @@ PARK = (
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What attempts of one worker share."""
+    """What the attempts of one worker share."""
 
     state: State
     cache: Cache
@@ -70,13 +70,14 @@ class Means:
 async def attempt(means: Means, running: Running, area: Runnable | Broken) -> Outcome:
     """Attempt an execution once.
 
-    1. Take the AREA as it was then, for a replay that says so.
-    2. Refuse it if the AREA is off or broken, or if it was interrupted and can't or may not be repeated.
+    1. For a replay with the original configuration, load that version of the AREA (`_as_it_was`).
+    2. Refuse it if the AREA is off, or if it was interrupted and can't or must not be repeated (`_refusal`). A broken
+       AREA fails.
     3. Load its event, if the job did not carry it.
-    4. Unless it has waited before: skip it if `only_if` doesn't hold, and have it wait if it is to be delayed.
-    5. Have it wait if its connection doesn't work or is parked.
-    6. Wait for one of the user's slots; whoever had to wait looks at the connection again.
-    7. Call the reaction, and decide what became of it.
+    4. Unless it has waited before: skip it if `only_if` doesn't hold, and make it wait if it has a delay (`_filtered`).
+    5. Make it wait if its connection doesn't work or is parked (`_waits_for_connection`).
+    6. Wait for one of the user's slots; after a wait, check the connection again.
+    7. Call the reaction, and return the outcome (`_call`).
     """
     member, started = running.member, now()
     area = await _as_it_was(means, member, area)
@@ -105,7 +106,7 @@ async def attempt(means: Means, running: Running, area: Runnable | Broken) -> Ou
             slot.release()
             return waits
     else:
-        await slot.acquire()  # at once
+        await slot.acquire()  # doesn't wait
     try:
         return await _call(means, running, area, connection)
     finally:
@@ -113,7 +114,7 @@ async def attempt(means: Means, running: Running, area: Runnable | Broken) -> Ou
 
 
 async def _as_it_was(means: Means, member: Member, area: Runnable | Broken) -> Runnable | Broken:
-    """The AREA, for a replay with the configuration that it had then."""
+    """The AREA; for a replay that asks for it, with the configuration that the original run used."""
     version = member.record.version if member.record.as_it_was else None
     if version is None or version == area.version:
         return area
@@ -123,7 +124,7 @@ async def _as_it_was(means: Means, member: Member, area: Runnable | Broken) -> R
 
 
 def _refusal(member: Member, area: Runnable | Broken) -> Outcome | None:
-    """Why it will not be attempted at all, if so."""
+    """The outcome if this execution must not be attempted at all."""
     moment = now()
     if not area.active and not member.record.forced:
         return over(member, area, "skipped", moment, error=Sentence("The AREA was switched off before this ran."))
@@ -136,7 +137,7 @@ def _refusal(member: Member, area: Runnable | Broken) -> Outcome | None:
     member.started = member.started or moment
     if isinstance(area, Runnable) and not area.repeatable and member.was_running:
         return over(member, area, "failed", moment, error=UNKNOWN)
-    # one that is not marked as running may have been held by a worker that stopped because of another
+    # not marked as running: its worker may have stopped because of another execution
     if member.interruptions >= MAX_INTERRUPTIONS * (1 if member.was_running else 4):
         error = Sentence("Given up: the worker stopped %(number)s times while this ran.", number=member.interruptions)
         return over(member, area, "failed", moment, error=error, permanent=True)
@@ -144,7 +145,7 @@ def _refusal(member: Member, area: Runnable | Broken) -> Outcome | None:
 
 
 async def _filtered(member: Member, area: Runnable, started: datetime) -> Outcome | None:
-    """It is skipped when `only_if` does not hold, and waits when it is to be delayed."""
+    """The outcome if `only_if` doesn't hold (skipped) or the AREA has a delay (waiting)."""
     plan = area.plan
     try:
         holds = plan.only_if is None or await _evaluate(member, plan.holds)
@@ -157,14 +158,14 @@ async def _filtered(member: Member, area: Runnable, started: datetime) -> Outcom
 
 
 async def _connection(means: Means, area: Runnable) -> Connection | None:
-    """The connection that the reaction uses, if it uses one."""
+    """The reaction's connection; None when its service needs none."""
     if area.plan.reaction.service.auth is None:
         return None
     return await patiently(lambda: means.cache.connection(*area.reaction_ref))
 
 
 def _waits_for_connection(member: Member, area: Runnable, connection: Connection | None) -> Outcome | None:
-    """It waits while its connection is expired or parked, and fails when it was removed."""
+    """The outcome while the connection is expired or parked (waiting), or when it was removed (failed)."""
     if connection is None or not area.plan.connects:
         return None
     name = area.plan.reaction.service.name
@@ -175,7 +176,7 @@ def _waits_for_connection(member: Member, area: Runnable, connection: Connection
         error = Sentence("Waits for the connection to %(name)s: connect it (again), and this runs.", name=name)
         return leave(member, area, now() + CONNECTION_RECHECK, "connection", error=error)
     if connection.parked_until and connection.parked_until > now():
-        jitter = timedelta(seconds=random.uniform(0, 2))  # noqa: S311 - spreads load, keeps no secret
+        jitter = timedelta(seconds=random.uniform(0, 2))  # noqa: S311 - spreads load
         time_of_day = f"{connection.parked_until:%H:%M:%S}"
         error = Sentence("Waits: %(name)s takes no more requests until %(time)s UTC.", name=name, time=time_of_day)
         return leave(member, area, connection.parked_until + jitter, "parked", error=error)
@@ -188,7 +189,7 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
     1. Fill its parameters and validate them.
     2. Mark as running what must not be repeated after a crash.
     3. Call it, with the same idempotency key in every attempt.
-    4. Each of the three errors has its outcome; any other is a bug of the connector's.
+    4. Map what it raises to an outcome; anything but the SDK's three errors is a bug in the connector.
     """
     member, plan = running.member, area.plan
     started, clock = now(), time.perf_counter()
@@ -214,7 +215,7 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
         return await retry_later(means, running, area, Retry(Sentence("AREA's own database could not be reached.")))
     except TimeoutError:
         return await retry_later(means, running, area, Retry(Sentence("It took too long."), unsure=True))
-    except Exception as error:  # whatever else a connector raises is our bug, and is logged as one
+    except Exception as error:  # any other error is a bug in the connector
         log.exception("reaction.bug", execution=member.execution_id, area=area.id, reaction=plan.reaction.key)
         text = Sentence(
             "%(name)s met an error of its own (%(kind)s); the server's log has it.",
@@ -231,7 +232,7 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
 async def _expired(
     means: Means, member: Member, area: Runnable, error: AuthExpired, connection: Connection | None
 ) -> Outcome:
-    """It waits until its user has connected again."""
+    """Make it wait until the user has reconnected."""
     platform = UserPlatform(means.state, area.user_id, area.id, [], "")
     since = connection.since if connection else None
     await patiently(lambda: platform.connection_expired(area.reaction_ref, str(error), since))
@@ -240,23 +241,23 @@ async def _expired(
 
 async def _params(means: Means, member: Member, area: Runnable) -> BaseModel:
     if member.record.parameters is not None:
-        given = unseal(means.state.keyring, member.execution_id, member.record.parameters)
-        return area.plan.reaction.params.model_validate(given)
+        values = unseal(means.state.keyring, member.execution_id, member.record.parameters)
+        return area.plan.reaction.params.model_validate(values)
     return await _evaluate(member, area.plan.fill)
 
 
 async def _evaluate(member: Member, work: Callable[[Mapping[str, Any], Budget], Result]) -> Result:
-    """What the user's expressions make of the event."""
+    """The result of the user's expressions for the event."""
     return await evaluate(lambda budget: work(member.data, budget), member.budget, member.size)
 
 
 async def _mark(means: Means, member: Member, area: Runnable, started: datetime) -> Outcome | None:
-    """Mark as running what must not be repeated after a crash; what keeps it from running, if so."""
+    """Mark as running what must not be repeated after a crash. Returns an outcome if it must not run now."""
     pool = await patiently(means.state.database.pool)
     try:
         with asking():
             marked = await pool.fetch(START, [member.execution_id], [naive_utc(member.started or started)])
-    except DatabaseAwayError:  # whether it is marked is not known, so it begins anew
+    except DatabaseAwayError:  # unknown whether it was marked, so start over
         return leave(member, area, now(), "retry")
     if marked:
         return None
@@ -279,7 +280,7 @@ def _context(means: Means, member: Member, area: Runnable, connection: Connectio
 
 
 async def retry_later(means: Means, running: Running, area: Runnable, error: Retry) -> Outcome:
-    """What becomes of an attempt that raised `Retry`; one that used up a quota parks the whole connection."""
+    """The outcome of an attempt that raised `Retry`. A used-up quota parks the whole connection."""
     clock = running.clock or time.perf_counter()
     started = now() - timedelta(seconds=time.perf_counter() - clock)
     outcome = again(running.member, area, started, clock, error, repeatable=area.repeatable)
@@ -299,6 +300,8 @@ async def _park(state: State, service: str, ref: Ref, until: datetime, error: st
 
 def _sentence(error: RenderError | Undecryptable | ValidationError) -> str:
     if isinstance(error, ValidationError):
-        found = field_errors(error, "")
-        return " ".join(f"{one['field'].lstrip('.')}: {one['message']}." for one in found).replace("..", ".")
+        problems = field_errors(error, "")
+        return " ".join(f"{problem['field'].lstrip('.')}: {problem['message']}." for problem in problems).replace(
+            "..", "."
+        )
     return str(error)

@@ -1,7 +1,8 @@
-"""A worker's jobs: claimed, read, attempted, and recorded.
+"""A worker's jobs: read, attempted and recorded.
 
-The members of a group run side by side. One that must wait (a retry, a delay, a parked connection) leaves the group with a job of its own,
-so that it holds nobody up. A group that is found again after a crash skips what is recorded already.
+The executions of a group run side by side. One that must wait (for a retry, a delay or a parked connection) leaves the
+group with a job of its own, so that it blocks no other. A group that is found again after a crash skips what is already
+recorded.
 """
 
 import asyncio
@@ -33,18 +34,20 @@ from area.sdk import Retry
 
 log = structlog.get_logger()
 
-FRESH = timedelta(seconds=1)  # a job this young can't have been cancelled, switched off or interrupted before
+FRESH = timedelta(seconds=1)  # executions of a job this young can't have been cancelled or interrupted
 ATTEMPT_LIMIT = 150.0  # seconds, whatever the reaction's own limits
-SHOW_RUNNING_AFTER = 0.25  # seconds; shorter runs go from pending to their end in one write
+SHOW_RUNNING_AFTER = 0.25  # seconds; shorter runs go from pending to the end in one write
 HELD = 512  # executions that a worker holds in memory
 
-# what has left its group has a job of its own
+# an execution that left its group has a job of its own
 RECHECK = (
-    "select id, status, started_at from area_executions e where id = any($1::bigint[]) and status in ('pending', 'running')"
+    "select id, status, started_at from area_executions e"
+    " where id = any($1::bigint[]) and status in ('pending', 'running')"
     " and not exists (select from execution_jobs j where j.execution_id = e.id)"
 )
 OWN = (
-    "select e.id, e.area_id, e.status, e.started_at, e.trigger_data, j.reason, to_jsonb(r) as record from area_executions e"
+    "select e.id, e.area_id, e.status, e.started_at, e.trigger_data, j.reason, to_jsonb(r) as record"
+    " from area_executions e"
     " join execution_jobs j on j.execution_id = e.id left join execution_records r on r.execution_id = e.id"
     " where e.id = $1 and j.job_id = $2"
 )
@@ -52,7 +55,7 @@ OWN = (
 
 @dataclass
 class Executor:
-    """Runs jobs of one worker."""
+    """Runs the jobs of one worker."""
 
     state: State
     cache: Cache
@@ -60,7 +63,7 @@ class Executor:
     held: int = 0
     stopping: bool = False
     running: Registry = field(default_factory=Registry)
-    _claims: dict[int, int] = field(default_factory=dict)  # how many executions each job holds
+    _claims: dict[int, int] = field(default_factory=dict)  # executions by job id
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _means: Means = field(init=False)
 
@@ -69,11 +72,11 @@ class Executor:
         self._means = Means(self.state, self.cache, fairness.Slots(self.state.settings.max_running))
 
     async def room(self) -> None:
-        """Wait until the worker may claim more."""
+        """Wait until the worker has room to claim more jobs."""
         await self._room.wait()
 
     def claimed(self, jobs: Sequence[Job]) -> None:
-        """Count what these jobs hold, at once: before they begin the worker would claim far more than it has room for."""
+        """Count the executions of these jobs immediately: else the worker would claim far more than it has room for."""
         for job in jobs:
             if job.id not in self._claims:
                 self._claims[job.id] = (job.payload or b"").count(b"\n") + 1
@@ -89,13 +92,13 @@ class Executor:
     # Jobs
 
     async def execute(self, job: Job) -> None:
-        """Run a job: the entry points of the queue.
+        """Run a job of a group of executions.
 
-        1. Read its executions: of a group they stand in the job, with their events; of one that waited by itself, in the database.
-        2. Of a job that is not fresh, leave out what is over, and find out what was interrupted.
-        3. Look up their AREAs, all in one query.
-        4. Attempt them side by side.
-        5. Wait until what became of them is durable; then the job is done.
+        1. Read its executions: those of a group are in the job, with their events.
+        2. If the job is not fresh, leave out executions that are over, and detect interrupted ones (`_recheck`).
+        3. Load their AREAs, all in one query.
+        4. Attempt them side by side (`attempt`).
+        5. Wait until their outcomes are durable; then the job is done.
         """
         try:
             await self._run_all(await self._group(job))
@@ -103,7 +106,7 @@ class Executor:
             self._let_go(job)
 
     async def later(self, job: Job) -> None:
-        """The same for one execution that waited by itself."""
+        """Run a job of a single execution that waited. Like `execute`, but the execution is read from the database."""
         try:
             await self._run_all(await self._single(job))
         finally:
@@ -141,7 +144,7 @@ class Executor:
         return [member]
 
     async def _recheck(self, job: Job, members: list[Member]) -> list[Member]:
-        """What of a group that waited, or was found again, is still to be done."""
+        """The executions that are still to run, of a group that waited or was found again."""
         pool = await patiently(self.state.database.pool)
         picks = await patiently(lambda: queue.picks(pool, job.id))
         ids = [member.execution_id for member in members]
@@ -172,7 +175,9 @@ class Executor:
     # One execution
 
     async def _run(self, member: Member, area: Runnable | Broken | None) -> "asyncio.Future[None] | None":
-        """Attempt it; returns what is done once the outcome is durable. None if the AREA is deleted, and its log with it."""
+        """Attempt an execution. Returns a future that is done once the outcome is durable; None if the AREA was
+        deleted.
+        """
         task = asyncio.current_task()
         if area is None or task is None:
             return None
@@ -183,15 +188,15 @@ class Executor:
                 with working_for(user(area.user_id)):
                     outcome = await attempt(self._means, running, area)
             except asyncio.CancelledError:
-                task.uncancel()  # what follows is to be done all the same
+                task.uncancel()  # the outcome must be recorded all the same
                 outcome = await self._ended(running, area)
-            except Exception as error:  # else the job would be dropped, and the execution would wait for ever
+            except Exception as error:  # else the job would be dropped, and the execution would wait forever
                 log.exception("executor.bug", execution=member.execution_id, area=area.id)
                 text = Sentence(
                     "AREA met an error of its own (%(kind)s); the server's log has it.", kind=type(error).__name__
                 )
                 outcome = over(member, area, "failed", now(), error=text, permanent=True)
-            self.running.remove(running)  # what became of it is written, whoever cancels
+            self.running.remove(running)  # from here on the outcome is recorded, whoever cancels
             if not member.own:
                 self.state.load.done(area.user_id)
             return self.recorder.record(outcome)
@@ -199,7 +204,9 @@ class Executor:
             self.running.remove(running)
 
     async def _ended(self, running: Running, area: Runnable | Broken) -> Outcome:
-        """What becomes of an attempt that was ended from outside: by its user, by the limit, or because the worker stops."""
+        """The outcome of an attempt that was ended from outside: by the user, by the limit, or because the worker
+        stops.
+        """
         member, moment = running.member, now()
         called = running.clock is not None
         match running.ended:
@@ -218,17 +225,17 @@ class Executor:
     # From outside
 
     def cancel(self, execution_id: int) -> None:
-        """Its user cancelled it."""
+        """The user cancelled the execution: end its attempt, if it runs here."""
         running = self.running.get(execution_id)
         if running is not None:
             running.end("cancelled")
 
     async def make_room(self) -> None:
-        """Send away what fills the worker while others wait, for as long as it runs."""
+        """Evict executions that fill the worker while other users wait, forever."""
         await fairness.make_room(self.state, self.cache, self.running, self._room)
 
     async def show_running(self) -> None:
-        """Every so often, mark in the log what has been running for a while, and end what runs too long."""
+        """Mark executions that have run for a while as running, and end those that exceed the limit, forever."""
         while True:
             await asyncio.sleep(SHOW_RUNNING_AFTER)
             metrics.running.set(sum(running.clock is not None for running in self.running))
@@ -236,13 +243,13 @@ class Executor:
                 if running.ended is None:
                     running.end("overdue")
             try:
-                async with self.recorder.writing:  # else what has left by then to wait would be marked after it
+                async with self.recorder.writing:  # else an execution that just began to wait would be marked
                     await self._show()
-            except Exception as error:  # noqa: BLE001 - they are marked at the next look
+            except Exception as error:  # noqa: BLE001 - the next round marks them
                 log.warning("show_running.failed", error=str(error), kind=type(error).__name__)
 
     async def _show(self) -> None:
-        """Mark as running what has been for a while, and is not shown so yet."""
+        """Mark as running what has run for a while and is not marked yet."""
         slow = [running for running in self.running.called_for(SHOW_RUNNING_AFTER) if not running.shown]
         if not slow:
             return
@@ -256,9 +263,9 @@ class Executor:
             running.shown = True
 
     async def stop(self, grace: float) -> None:
-        """Let what runs finish for `grace` seconds, then hand the rest back."""
+        """Let running executions finish for `grace` seconds, then hand the rest back."""
         self.stopping = True
-        self._room.set()  # whoever waits for room is to see that it stops
+        self._room.set()  # wake the claimer, which then sees that this stops
         end = time.monotonic() + grace
         while len(self.running) and time.monotonic() < end:
             await asyncio.sleep(0.05)

@@ -1,4 +1,6 @@
-"""How a worker is shared: each user has so many slots, and whoever fills it with slow executions makes room for others."""
+"""How a worker is shared: each user has a number of slots, and a user whose slow executions fill the worker makes room
+for others.
+"""
 
 import asyncio
 
@@ -12,18 +14,18 @@ from area.engine.state import State
 
 log = structlog.get_logger()
 
-LOOK_FOR_ROOM = 0.25  # seconds between looks whether one user fills the worker while another waits
+LOOK_FOR_ROOM = 0.25  # seconds between two checks whether one user fills the worker while another waits
 
 
 class Slots:
-    """A semaphore for each user: the reactions of a user that are called at a time."""
+    """A semaphore per user, for the reactions of the user that run at a time."""
 
     def __init__(self, each: int) -> None:
         self._each = each
         self._of: dict[int, asyncio.Semaphore] = {}
 
     def of(self, user_id: int) -> asyncio.Semaphore:
-        """The user's."""
+        """The user's semaphore."""
         slot = self._of.get(user_id)
         if slot is None:
             slot = self._of[user_id] = asyncio.Semaphore(self._each)
@@ -31,35 +33,37 @@ class Slots:
 
 
 async def make_room(state: State, cache: Cache, running: Registry, room: asyncio.Event) -> None:
-    """While one user's slow executions fill the worker and another user's wait to be claimed, send the former away.
+    """While one user's slow executions fill the worker and another user's wait to be claimed, evict the former. Every
+    quarter of a second:
 
-    Every quarter of a second: 1. do nothing while there is `room`, or nobody waits for a slot; 2. find the user with the most executions
-    that wait for one; 3. do nothing unless another user's executions wait in the queue; 4. end those that wait: they leave with a job of
-    their own, behind the others.
+    1. Do nothing while the worker has `room` or no execution waits for a slot.
+    2. Find the user with the most executions that wait for a slot.
+    3. Do nothing unless another user's executions wait in the queue.
+    4. End the waiting ones: they leave with jobs of their own, behind the others.
     """
     while True:
         await asyncio.sleep(LOOK_FOR_ROOM)
         waiting: dict[int, int] = {}
-        for one in running:
-            if one.waits_for_slot:
-                waiting[one.owner] = waiting.get(one.owner, 0) + 1
+        for execution in running:
+            if execution.waits_for_slot:
+                waiting[execution.owner] = waiting.get(execution.owner, 0) + 1
         if room.is_set() or not waiting:
             continue
         crowd = max(waiting, key=waiting.__getitem__)
         try:
             if not await _somebody_else_waits(state, cache, crowd):
                 continue
-        except Exception as error:  # noqa: BLE001 - it is looked again in a moment
+        except Exception as error:  # noqa: BLE001 - the next round tries again
             log.warning("make_room.failed", error=str(error), kind=type(error).__name__)
             continue
-        evicted = [one for one in running if one.waits_for_slot and one.owner == crowd]
+        evicted = [execution for execution in running if execution.waits_for_slot and execution.owner == crowd]
         log.info("executor.crowded", user=crowd, executions=len(evicted))
-        for one in evicted:
-            one.end("crowded")
+        for execution in evicted:
+            execution.end("crowded")
 
 
 async def _somebody_else_waits(state: State, cache: Cache, user_id: int) -> bool:
-    """Whether another user's events wait; what waits of this user alone steps back behind them."""
+    """Whether another user's events are next in the queue. Jobs of this user alone step back behind them."""
     pool = await state.database.pool()
     jobs = await queue.next_in_line(pool)
     areas = await cache.areas({area_id for ids in jobs.values() for area_id in ids})

@@ -1,4 +1,6 @@
-"""What becomes of an execution: it is over, or it waits with a job of its own. The decision is a value; `recorder` writes it."""
+"""The outcome of an attempt: the execution is over, or waits with a job of its own. Outcomes are values; `recorder`
+writes them.
+"""
 
 import random
 import time
@@ -20,15 +22,15 @@ from area.sdk import Retry
 
 MAX_ATTEMPTS = 16
 LONGEST_PAUSE = timedelta(hours=4)
-MAX_RESULT = 64 * 1024  # bytes of a reaction's result that are kept
+MAX_RESULT = 64 * 1024  # bytes of a reaction's result; a larger one is not stored
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one execution in one attempt.
+    """The outcome of one attempt of one execution.
 
-    `result` is what the reaction returned, `record` what is kept of it, if that needs a row; `started` is when its first attempt began,
-    None when there was none; `later` is the job that it waits for, when it is not over.
+    `result` is what the reaction returned. `record` is what to store beside the execution, None if nothing. `started`
+    is when its first attempt began, None if there was none. `later` is the job it waits for, None if it is over.
     """
 
     execution_id: int
@@ -58,7 +60,9 @@ def over(
     result: Any = None,
     permanent: bool = False,
 ) -> Outcome:
-    """It is over. `started` and `clock` (of `time.perf_counter`) are when this attempt began; `permanent`: it would fail again."""
+    """The execution is over. `started` and `clock` (of `time.perf_counter`) say when this attempt began; `permanent`:
+    it would fail again.
+    """
     completed = now()
     ms = _since(clock) if clock is not None else 0
     record = _record(member, area, error)
@@ -86,7 +90,7 @@ def over(
 def leave(
     member: Member, area: Loaded, due: datetime, reason: Reason, *, error: str | None = None, priority: int = 0
 ) -> Outcome:
-    """It waits until `due` with a job of its own."""
+    """The execution waits until `due` with a job of its own."""
     return Outcome(
         execution_id=member.execution_id,
         area_id=area.id,
@@ -103,13 +107,16 @@ def leave(
 
 
 def crowded(member: Member, area: Loaded) -> Outcome:
-    """It makes room for other users', and comes after them."""
+    """The execution makes room for other users' and queues behind them."""
     due = now() + timedelta(seconds=random.uniform(1, 30))  # noqa: S311 - spreads load
     return leave(member, area, due, "crowded", priority=BULK - 1)
 
 
 def again(member: Member, area: Loaded, started: datetime, clock: float, error: Retry, *, repeatable: bool) -> Outcome:
-    """It is tried again later, or given up: after so many attempts, or when it may have been done and is not `repeatable`."""
+    """The attempt raised `Retry`: it is retried later, or fails.
+
+    It fails after `MAX_ATTEMPTS`, or if it may have taken effect and is not `repeatable`.
+    """
     if error.unsure and not repeatable:
         text = Sentence("%(error)s Whether it was done is not known.", error=error)
         return over(member, area, "failed", started, clock, error=text, permanent=True)
@@ -131,7 +138,7 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
 
 
 def pause_after(number: int, asked: timedelta | None) -> timedelta:
-    """Before the next attempt after `number` failed ones: what the vendor asked for, else full jitter from 1 s to hours."""
+    """The pause after `number` failed attempts: what the vendor asked for, else full jitter from 1 s to hours."""
     if asked:
         return asked + timedelta(seconds=random.uniform(0, min(5, asked.total_seconds() / 10)))  # noqa: S311 - jitter
     most = min(LONGEST_PAUSE.total_seconds(), 2.0**number)

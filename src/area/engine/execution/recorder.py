@@ -1,4 +1,16 @@
-"""What became of executions, written in batches: results, retries with their jobs, health of AREAs. One transaction each."""
+"""Writes outcomes in batches: results, retries with their jobs, the health of AREAs.
+
+An outcome is recorded like this:
+
+1. `record` puts it on the list of waiting outcomes, and returns the future of the batch.
+2. `_run` takes everything that waits. After a batch of more than `CROWD`, it first waits `WINDOW` for more.
+3. `_write_until_done` writes up to `BATCH` of them, and repeats that while the database is away. If a batch is refused,
+   it writes them one by one; one that can't be stored is recorded as failed.
+4. `_write` is one transaction: end the executions, store their records, enqueue the jobs of those that wait, delete the
+   jobs of those that are done, and count permanent failures of AREAs.
+5. The batch's future is done: its outcomes are durable, and its jobs may be acknowledged.
+6. `_publish` notifies live pages of what changed.
+"""
 
 import asyncio
 import time
@@ -25,16 +37,17 @@ from area.runs.record import KEEP, PLAIN, RECORDS, RunRecord, as_rows
 log = structlog.get_logger()
 
 BATCH = 500
-WINDOW = 0.002  # seconds to wait for more outcomes, once more than `CROWD` came together
+WINDOW = 0.002  # seconds to wait for more outcomes, after a batch of more than `CROWD`
 CROWD = 4
 PUBLISH_EVERY = 0.2  # seconds between notifications for live views
-PUBLISH_MOST = 200  # executions named in one of them
+PUBLISH_MOST = 200  # executions named in one notification
 GIVE_UP_AFTER = 20  # permanent failures in a row switch an AREA off
 
 FINISH = f"""
 with finished as (
     update area_executions x set status = t.status, execution_result = t.result::jsonb, error_message = t.error,
-        started_at = coalesce(t.started, x.started_at), completed_at = t.completed, execution_time_ms = t.ms, updated_at = now()
+        started_at = coalesce(t.started, x.started_at), completed_at = t.completed, execution_time_ms = t.ms,
+        updated_at = now()
     from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamp[], $6::timestamp[], $7::bigint[])
         as t(id, status, result, error, started, completed, ms)
     where x.id = t.id and x.status in ('pending', 'running') returning x.id
@@ -58,10 +71,10 @@ DONE_JOBS = "delete from execution_jobs where execution_id = any($1::bigint[])"
 
 @dataclass
 class Recorder:
-    """Takes outcomes from all groups of a worker and writes them together. What `record` returns tells when they are durable."""
+    """Takes outcomes from all groups of a worker, and writes them together."""
 
     state: State
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # what is written of executions, is written one by one
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held for each write to executions
     _waiting: list[Outcome] = field(default_factory=list)
     _batch: "asyncio.Future[None] | None" = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +83,9 @@ class Recorder:
     _publisher: "asyncio.Task[None] | None" = None
 
     def record(self, outcome: Outcome) -> "asyncio.Future[None]":
-        """Have it written; the future, shared with others, is done once it is durable, however long the database is away."""
+        """Queue an outcome. Returns a future, shared by its batch, that is done once it is durable, however long the
+        database is away.
+        """
         if self._batch is None:
             self._batch = asyncio.get_running_loop().create_future()
         self._waiting.append(outcome)
@@ -78,12 +93,14 @@ class Recorder:
         return self._batch
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._task = asyncio.create_task(self._run(), name="recorder")
         self._publisher = asyncio.create_task(self._publish_often(), name="publisher")
 
     async def stop(self) -> None:
-        """Stop, and tell live views the last; whoever still waits in `record` is not answered, and its job is found again."""
+        """Stop, and publish the last changes. Futures that are still pending never finish; their jobs are
+        found again.
+        """
         tasks = [task for task in (self._task, self._publisher) if task]
         for task in tasks:
             task.cancel()
@@ -92,7 +109,7 @@ class Recorder:
         telling.cancel()
 
     def changed(self, user_id: int, execution_id: int) -> None:
-        """Tell live views that an execution looks different now."""
+        """Notify live pages, with the next publication, that an execution changed."""
         mine = self._changed[user_id]
         if len(mine) < PUBLISH_MOST:
             mine.append(execution_id)
@@ -120,10 +137,10 @@ class Recorder:
                     await self._write(outcomes)
             except asyncpg.DeadlockDetectedError:
                 log.info("recorder.deadlock", outcomes=len(outcomes))
-            except Exception as error:  # the recorder must not end: everything would wait for it
+            except Exception as error:  # if the recorder ended, every execution would wait forever
                 if is_away(error):
                     log.warning("recorder.waiting", outcomes=len(outcomes), error=str(error), kind=type(error).__name__)
-                elif len(outcomes) > 1:  # one of them can't be written: find it, and let the others through
+                elif len(outcomes) > 1:  # one of them can't be stored: find it, and let the others through
                     log.exception("recorder.batch_refused", outcomes=len(outcomes))
                     for outcome in outcomes:
                         await self._write_until_done([outcome])
@@ -140,7 +157,7 @@ class Recorder:
             else:
                 for outcome in outcomes:
                     self.changed(outcome.user_id, outcome.execution_id)
-                for status, number in Counter(one.status for one in outcomes if one.later is None).items():
+                for status, number in Counter(outcome.status for outcome in outcomes if outcome.later is None).items():
                     metrics.executions.labels(status).inc(number)
                 return
             await asyncio.sleep(pause)
@@ -148,45 +165,47 @@ class Recorder:
 
     async def _write(self, outcomes: list[Outcome]) -> None:
         pool = await self.state.database.pool()
-        simple = not any(one.later or one.own_job or one.permanent or one.recovers for one in outcomes)
+        simple = not any(
+            outcome.later or outcome.own_job or outcome.permanent or outcome.recovers for outcome in outcomes
+        )
         if simple:
             await self._finish(pool, outcomes)
             return
         async with pool.acquire(timeout=10) as conn, conn.transaction():
             written = await self._finish(conn, outcomes)
-            later = [one.later for one in outcomes if one.later and one.execution_id in written]
+            later = [outcome.later for outcome in outcomes if outcome.later and outcome.execution_id in written]
             if later:
                 await enqueue_later(conn, later)
-            done = [one.execution_id for one in outcomes if one.own_job and not one.later]
+            done = [outcome.execution_id for outcome in outcomes if outcome.own_job and not outcome.later]
             if done:
                 await conn.execute(DONE_JOBS, done)
-            await self._health(conn, [one for one in outcomes if one.execution_id in written])
+            await self._health(conn, [outcome for outcome in outcomes if outcome.execution_id in written])
 
     async def _finish(self, conn: Any, outcomes: list[Outcome]) -> set[int]:
         rows = await conn.fetch(
             FINISH,
-            [one.execution_id for one in outcomes],
-            [one.status for one in outcomes],
-            [dump_json(one.result).decode() if one.result is not None else None for one in outcomes],
-            [clean_text(one.error) if one.error else one.error for one in outcomes],
-            [naive_utc(one.started) if one.started else None for one in outcomes],
-            [naive_utc(one.completed) if one.completed else None for one in outcomes],
-            [one.ms for one in outcomes],
-            as_rows({one.execution_id: one.record for one in outcomes if one.record}),
+            [outcome.execution_id for outcome in outcomes],
+            [outcome.status for outcome in outcomes],
+            [dump_json(outcome.result).decode() if outcome.result is not None else None for outcome in outcomes],
+            [clean_text(outcome.error) if outcome.error else outcome.error for outcome in outcomes],
+            [naive_utc(outcome.started) if outcome.started else None for outcome in outcomes],
+            [naive_utc(outcome.completed) if outcome.completed else None for outcome in outcomes],
+            [outcome.ms for outcome in outcomes],
+            as_rows({outcome.execution_id: outcome.record for outcome in outcomes if outcome.record}),
         )
         return {row[0] for row in rows}
 
     async def _health(self, conn: Any, outcomes: list[Outcome]) -> None:
-        """Count permanent failures in a row, and switch off what has too many."""
+        """Count permanent failures in a row, and switch off AREAs that have too many."""
         failures: dict[int, int] = defaultdict(int)
         reasons: dict[int, str] = {}
         recovered = set()
-        for one in outcomes:
-            if one.permanent:
-                failures[one.area_id] += 1
-                reasons[one.area_id] = one.error or ""
-            elif one.recovers:
-                recovered.add(one.area_id)
+        for outcome in outcomes:
+            if outcome.permanent:
+                failures[outcome.area_id] += 1
+                reasons[outcome.area_id] = outcome.error or ""
+            elif outcome.recovers:
+                recovered.add(outcome.area_id)
         if recovered - set(failures):
             await conn.execute(RECOVERED, sorted(recovered - set(failures)))
             for area_id in recovered - set(failures):
@@ -194,14 +213,14 @@ class Recorder:
         if not failures:
             return
         areas = sorted(failures)
-        rows = await conn.fetch(FAILED, areas, [failures[one] for one in areas], [reasons[one] for one in areas])
+        rows = await conn.fetch(FAILED, areas, [failures[area] for area in areas], [reasons[area] for area in areas])
         for area_id, count in rows:
             if count >= GIVE_UP_AFTER:
                 await notify_switched_off(conn, self.state.settings, area_id, count, reasons[area_id])
             await send(conn, Channel.AREA_CHANGED, str(area_id))
 
     async def _publish_often(self) -> None:
-        """Tell live views what changed, at most five times a second and never in the way of the writing."""
+        """Publish changes to live pages at most five times a second, without delaying the writes."""
         while True:
             await asyncio.sleep(PUBLISH_EVERY)
             await self._publish()
@@ -214,5 +233,5 @@ class Recorder:
                 pool = await self.state.database.pool()
                 payload = orjson.dumps({"users": {str(user_id): ids}}).decode()
                 await send(pool, Channel.EXECUTIONS_CHANGED, payload)
-        except Exception as error:  # noqa: BLE001 - views are shown the next change
+        except Exception as error:  # noqa: BLE001 - pages show the next change
             log.warning("publish.failed", error=str(error), seconds=round(time.monotonic() - started, 3))

@@ -1,4 +1,4 @@
-"""What a worker remembers of each execution while it has it."""
+"""The worker's state of each execution while it holds it."""
 
 import asyncio
 import time
@@ -13,10 +13,11 @@ from area.runs.record import Reason, RunRecord
 
 @dataclass(slots=True)
 class Member:
-    """One execution to attempt; `own` when the job is its own, for a `reason`.
+    """One execution to attempt. `own`: the job is its own, for a `reason`; else it is one of a group.
 
-    `size` is of its event, in bytes; all that the user's expressions do with it draws from `budget`. `started` is when its first attempt
-    began, if it had one. `interruptions` are the attempts that ended because their worker did, the last one included.
+    `size` is the size of its event in bytes, and `budget` what the user's expressions may spend on it. `started` is
+    when its first attempt began, None if there was none. `interruptions` counts the attempts that ended because their
+    worker stopped, including the last.
     """
 
     execution_id: int
@@ -37,8 +38,8 @@ class Member:
 class Running:
     """An execution whose attempt has begun in this worker.
 
-    `first` is when the execution's first attempt began and `clock` since when this one runs, by `time.perf_counter`; both are set once the
-    reaction is called. `ended` says why somebody ended its task.
+    `first` is when the execution's first attempt began, `clock` when this one did, by `time.perf_counter`; both are set
+    once the reaction is called. `ended` says why the task was ended from outside.
     """
 
     member: Member
@@ -51,13 +52,13 @@ class Running:
     ended: Literal["cancelled", "crowded", "overdue"] | None = None
 
     def end(self, why: Literal["cancelled", "crowded", "overdue"]) -> None:
-        """End its attempt; the first who says why is right."""
+        """End the attempt. The first reason wins."""
         self.ended = self.ended or why
         self.task.cancel()
 
 
 class Registry:
-    """The executions that run in this worker, by their ids."""
+    """The executions that run in this worker, by id."""
 
     def __init__(self) -> None:
         self._all: dict[int, Running] = {}
@@ -73,15 +74,15 @@ class Registry:
         return self._all.get(execution_id)
 
     def add(self, running: Running) -> None:
-        """Its attempt begins."""
+        """An attempt begins."""
         self._all[running.member.execution_id] = running
 
     def remove(self, running: Running) -> None:
-        """What became of it is decided. May be called again."""
+        """The outcome of an attempt is decided. May be called twice."""
         if self._all.get(running.member.execution_id) is running:
             del self._all[running.member.execution_id]
 
     def called_for(self, seconds: float) -> list[Running]:
-        """Those whose reaction was called so long ago, or longer."""
+        """The executions whose reaction was called at least that many seconds ago."""
         latest = time.perf_counter() - seconds
-        return [one for one in self if one.clock is not None and one.clock < latest]
+        return [execution for execution in self if execution.clock is not None and execution.clock < latest]

@@ -1,9 +1,19 @@
-"""The ways an event arrives by itself: polls and timers that are due, and listeners that run.
+"""Events that AREA fetches itself: due polls and timers, and running listeners.
 
-A worker claims due sources by a lease, in three lanes, each with a loop of its own: what is polled or subscribed (I/O), timers
-(the database alone), and listeners. In each, users take turns. What a look at a source brings is committed with the source's own
-memory (cursor, known ids, next due time) in one transaction that checks the lease, so a crash re-reads and never skips, and a
-worker that lost its lease changes nothing. AREAs that watch the same thing share one source: one fetch serves them all.
+Each worker runs `Sources`. It has one loop per lane: polls and subscriptions (I/O), timers (database only) and
+listeners. A loop does this:
+
+1. Read which sources of the lane are due and free (`turns.waiting`).
+2. Choose among them so that users take turns within their shares of the slots (`turns.in_turn`).
+3. Claim the chosen ones by a lease (`Leases.claim`).
+4. Start a task for each: `polls.look` or `listeners.listen`. Timers fire within the loop (`timers.fire_all`).
+5. Wait until a task ends, a notification arrives or the next source is due, for at most a second, and start over.
+
+Beside them `_renew` extends the leases every eight seconds.
+
+The events of a look are committed together with the source's own memory (cursor, known ids, next due time), in one
+transaction that checks the lease. So a crash repeats a look and never skips one, and a worker that lost its lease
+changes nothing. AREAs that watch the same thing share one source: one fetch serves them all.
 """
 
 import asyncio
@@ -49,19 +59,19 @@ from area.kit.fair import user, working_for
 log = structlog.get_logger()
 
 RENEW_EVERY = 8.0  # seconds
-STANDS_EVERY = timedelta(minutes=1)  # for listeners that hear nothing
-TICK = 1.0  # seconds between looks for what is due, at most
+STANDS_EVERY = timedelta(minutes=1)  # for listeners without events
+TICK = 1.0  # seconds between two looks for due sources, at most
 BREATH = 0.02  # seconds between two claims, at least
 POLLS = turns.Slots(50, 10, 40)
 LISTENERS = turns.Slots(2000, 400, 1000)
-TIMERS = turns.Slots(64, 64)  # of one claim
+TIMERS = turns.Slots(64, 64)  # per claim
 
 Work: TypeAlias = Callable[[Leases, Watched], Coroutine[Any, Any, None]]
 
 
 @dataclass
 class Sources:
-    """Looks after the sources that this worker holds."""
+    """The sources that one worker holds."""
 
     state: State
     cache: Cache
@@ -75,7 +85,7 @@ class Sources:
         default_factory=lambda: {"poll": asyncio.Event(), "timer": asyncio.Event(), "listen": asyncio.Event()}
     )
 
-    _claiming: asyncio.Lock = field(default_factory=asyncio.Lock)  # till what is claimed stands in `_held`
+    _claiming: asyncio.Lock = field(default_factory=asyncio.Lock)  # held until claimed sources are in `_held`
 
     def __post_init__(self) -> None:
         self.leases = Leases(self.state, self.cache)
@@ -83,16 +93,16 @@ class Sources:
 
     @property
     def owner(self) -> str:
-        """The name that this worker's leases stand under."""
+        """The name under which this worker holds its leases."""
         return self.leases.owner
 
     def wake(self) -> None:
-        """Something may be due earlier than thought."""
+        """Look for due sources now: something may be due earlier than expected."""
         for event in self._wake.values():
             event.set()
 
     async def run(self) -> None:
-        """Claim what is due, for ever."""
+        """Claim and run due sources, forever."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self.life.run(), name="life")
             loops.create_task(self._renew(), name="leases")
@@ -101,7 +111,7 @@ class Sources:
             loops.create_task(self._claim("listen", functools.partial(self._start_due, "listen", listen, LISTENERS)))
 
     async def stop(self) -> None:
-        """End looks and listeners, and give their leases back."""
+        """Cancel all looks and listeners, and release their leases."""
         tasks = [task for lane in self._tasks.values() for task in lane.values()]
         for task in tasks:
             task.cancel()
@@ -110,13 +120,13 @@ class Sources:
             pool = await self.state.database.pool()
             await self.life.tell(pool)
             await pool.execute(RELEASE, self.owner)
-        except Exception as error:  # noqa: BLE001 - they run out by themselves
+        except Exception as error:  # noqa: BLE001 - the leases expire anyway
             log.warning("sources.not_released", error=str(error))
 
     # Claiming
 
     async def _claim(self, lane: Lane, start_due: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-        """One lane's loop: start what is due (`start_due` says whether anything was), then wait for more."""
+        """Run one lane's loop: start what is due (`start_due` returns whether anything was), then wait for more."""
         wake = self._wake[lane]
         while True:
             wake.clear()
@@ -124,7 +134,7 @@ class Sources:
                 async with self._claiming:
                     await self.leases.free_unknown(list(self._held))
                 pause = BREATH if await start_due() else await self._until_next(lane)
-            except Exception as error:  # this loop must not end: nothing would be looked at any more
+            except Exception as error:  # if this loop ended, the lane would stop
                 if not is_away(error):
                     log.exception("sources.bug", lane=lane)
                 log.warning("sources.waiting", lane=lane, error=str(error))
@@ -164,13 +174,13 @@ class Sources:
         held = Counter(source.share_of for source in sources if not source.lent)
         lent = sum(source.lent for source in sources)
         if held.total() >= slots.all and lent >= slots.lent:
-            return False  # who ends wakes this loop
+            return False  # a task that ends wakes this loop
         due = await turns.waiting(await self.state.database.pool(), lane)
-        due = [one for one in due if one.id not in tasks]  # the last look is just ending; its successor is claimed then
+        due = [source for source in due if source.id not in tasks]  # else its last look is just ending
         own, beyond = turns.in_turn(due, held, lent, slots)
         if not own and not beyond:
             return False
-        users = {one.id: one.user_id for one in due}
+        users = {source.id: source.user_id for source in due}
         async with self._claiming:
             claimed = await self.leases.claim([*own, *beyond], lane)
             for source in claimed:
@@ -190,13 +200,13 @@ class Sources:
     # From outside
 
     async def revive(self) -> None:
-        """Look again at what rests although somebody watches it."""
+        """Make resting sources due again that an active AREA watches."""
         pool = await self.state.database.pool()
         await pool.execute(REVIVE)
         self.wake()
 
     async def tidy(self) -> None:
-        """End the listeners that nobody needs any more."""
+        """End the listeners that no active AREA needs."""
         pool = await self.state.database.pool()
         for number, task in list(self._tasks["listen"].items()):
             if not await pool.fetch(SUBSCRIBERS, number):
@@ -205,11 +215,13 @@ class Sources:
                 await pool.execute(REST, number, self.owner)
 
     async def reconnect(self, ref: Ref) -> None:
-        """A connection changed: its listeners begin anew, and what failed for its sake is looked at again."""
+        """A connection changed: restart its listeners, and retry the sources that failed because of it."""
         listeners = self._tasks["listen"]
         for number, source in list(self._held.items()):
-            its = source.user_id is not None and ref == (source.user_id, source.action.service.slug, source.connection)
-            if its and number in listeners:
+            used = (
+                None if source.user_id is None else Ref(source.user_id, source.action.service.slug, source.connection)
+            )
+            if used == ref and number in listeners:
                 listeners[number].cancel()
         pool = await self.state.database.pool()
         service = self.state.registry.services[ref.slug].name
@@ -220,29 +232,35 @@ class Sources:
     # Leases
 
     async def _renew(self) -> None:
-        """Say that this worker runs, and keep the leases of what takes long; end what was lost; a listener that holds is no longer
-        failing.
+        """Keep the leases of sources whose work takes long. Every eight seconds:
+
+        1. Record that this worker is alive.
+        2. Extend the leases of all held sources.
+        3. Clear the failures of listeners that have been open since the last round; once a minute, record where they
+           stand.
+        4. End the listeners that no AREA needs.
+        5. Cancel the tasks whose lease is lost.
         """
         before: set[int] = set()
-        stood = -STANDS_EVERY.total_seconds()
+        recorded = -STANDS_EVERY.total_seconds()
         while True:
             try:
                 pool = await self.state.database.pool()
                 await self.life.tell(pool)
                 held = {**self._tasks["poll"], **self._tasks["listen"]}
-                kept = {row[0] for row in await pool.fetch(RENEW, list(self._held), self.owner, LEASE)}
+                renewed = {row[0] for row in await pool.fetch(RENEW, list(self._held), self.owner, LEASE)}
                 steady = [number for number in self._tasks["listen"] if number in before]
                 await pool.execute(STEADY, steady, self.owner)
-                if steady and time.monotonic() - stood > STANDS_EVERY.total_seconds():
-                    stood = time.monotonic()
+                if steady and time.monotonic() - recorded > STANDS_EVERY.total_seconds():
+                    recorded = time.monotonic()
                     await pool.execute(STAND, steady, stale_after(2 * STANDS_EVERY), False, None)
                 before = set(self._tasks["listen"])
                 await self.tidy()
                 for number, task in held.items():
-                    if number not in kept and not task.done():
+                    if number not in renewed and not task.done():
                         log.warning("source.lease_lost", source=number)
                         task.cancel()
-            except Exception as error:  # noqa: BLE001 - this loop must not end either
+            except Exception as error:  # noqa: BLE001 - without this loop all leases would expire
                 log.warning("sources.not_renewed", error=str(error), kind=type(error).__name__)
             await asyncio.sleep(RENEW_EVERY)
 

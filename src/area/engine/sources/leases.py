@@ -1,6 +1,13 @@
-"""What a worker holds of the sources: leases, and what is written about a source by who holds it.
+"""The leases that a worker holds on sources, and all writes to a source by its holder.
 
-Everything is written under the lease, so a worker that lost it changes nothing.
+A source's life, as these statements write it:
+
+1. `CLAIM` takes a lease on a due source for 30 seconds; `RENEW` extends it while the work goes on.
+2. `LOCK` checks the lease inside the transaction that writes; without it nothing is written (`Superseded`).
+3. `LOOKED` stores the cursor, the known ids and the next due time, and releases the lease.
+4. `FAILED` stores the error and a later due time, and releases the lease.
+5. `REST` makes a source that nobody watches due never; `REVIVE` makes it due again once somebody does.
+6. `STAND` shows an AREA's owner where its source stands.
 """
 
 import asyncio
@@ -39,12 +46,12 @@ log = structlog.get_logger()
 LEASE = timedelta(seconds=30)
 LOOK_LIMIT = 60.0  # seconds for one poll
 LONGEST_PAUSE = timedelta(hours=1)
-AWAY_PAUSE = 1.0  # seconds before a source is looked at again whose look the database's absence ended
+AWAY_PAUSE = 1.0  # seconds before a look that ended because the database was away is repeated
 EXPIRED_RECHECK = timedelta(hours=6)
-STANDS_FOR = timedelta(minutes=10)  # what `hook_states` says of a source is no older, where it is looked at so often
-FLOOD = 100  # AREAs served by one look; what is beyond waits behind other users' events
-LOCK_LIMIT = "set local lock_timeout = '5s'"  # whoever holds an AREA's row must not hold up what waits for a connection
-SAMPLE = 20  # users of a shared source that are compared
+STANDS_FOR = timedelta(minutes=10)  # at most this old in `hook_states`, for sources polled that often
+FLOOD = 100  # executions of one look; if there are more, they queue behind other users' events
+LOCK_LIMIT = "set local lock_timeout = '5s'"  # a locked AREA must not exhaust the connection pool
+SAMPLE = 20  # users of a shared source to compare
 
 CLAIM = """
 update sources set lease_owner = $1, lease_until = now() + $2
@@ -52,7 +59,8 @@ where id in (
     select id from sources
     where id = any($3::int[]) and due_at <= now() and (lease_until is null or lease_until < now())
     order by id for update skip locked)
-returning id, key, component_id, user_id, connection_id, share_of, lane, params, state, seen, due_at, planned_at, nudged_at, failures,
+returning id, key, component_id, user_id, connection_id, share_of, lane, params, state, seen, due_at, planned_at,
+    nudged_at, failures,
     (select c.name || E'\\n' || s.name from components c join services s on s.id = c.service_id
      where c.id = component_id) as component
 """
@@ -65,7 +73,7 @@ join components c on c.id = a.component_action_id and c.is_active
 join services s on s.id = c.service_id and s.is_active
 where t.source_id = $1 order by t.area_id
 """
-# the same, and of whom to write down again where the source stands
+# the same, with whether the record of where the source stands is stale
 WATCHERS = SUBSCRIBERS.replace(
     "a.user_id from triggers t",
     "a.user_id, coalesce(h.last_checked_at < now() - $2::interval, true) as stale from triggers t",
@@ -73,8 +81,8 @@ WATCHERS = SUBSCRIBERS.replace(
     "where t.source_id",
     f"left join hook_states h on h.area_id = t.area_id and h.state_key = '{STANDS}'\nwhere t.source_id",
 )
-# where these sources stand, for the AREAs that watch them: if it was last written before an interval, or `$3`, in any case. An AREA
-# that is being deleted is passed over, so this waits for nobody
+# Record where these sources stand for the AREAs that watch them, if the last record is older than `$2` or `$3` is true.
+# Skips AREAs that are being deleted, so it never waits for a lock.
 STAND = f"""
 with source as (
     select id, jsonb_strip_nulls(jsonb_build_object(
@@ -90,18 +98,19 @@ with source as (
     where h.state_key = '{STANDS}' and ($3 or h.last_checked_at < now() - $2::interval)
     for no key update of h skip locked
 ), moved as (
-    update hook_states h set state_value = (coalesce(h.state_value, '{{}}')::jsonb || w.stands)::text, last_checked_at = now(),
-        updated_at = now()
+    update hook_states h set state_value = (coalesce(h.state_value, '{{}}')::jsonb || w.stands)::text,
+        last_checked_at = now(), updated_at = now()
     from watching w, known k where k.area_id = w.area_id and h.area_id = w.area_id and h.state_key = '{STANDS}'
 ), fresh as (
     select a.id, w.stands from areas a join watching w on w.area_id = a.id
     where not exists (select from hook_states h where h.area_id = a.id and h.state_key = '{STANDS}')
     for key share of a skip locked
 )
-insert into hook_states (area_id, state_key, state_value, last_checked_at) select id, '{STANDS}', stands::text, now() from fresh
+insert into hook_states (area_id, state_key, state_value, last_checked_at)
+select id, '{STANDS}', stands::text, now() from fresh
 on conflict do nothing
 """  # noqa: S608 - of constants
-# a source that rests although somebody watches it (its user, component or service was switched on again) begins anew
+# a resting source that an AREA watches (its user, component or service was switched on again) starts over
 REVIVE = """
 with needed as (
     select x.id, c.polling_interval is not null as polled from sources x
@@ -116,7 +125,7 @@ update sources x set due_at = now(), state = '{}', seen = null, planned_at = nul
 """
 LOOKED = """
 update sources set state = $3, seen = coalesce($4, seen), planned_at = $6, checked_at = $7,
-    due_at = case when nudged_at > $7 then now() else $5 end, -- there was news while it was looked at
+    due_at = case when nudged_at > $7 then now() else $5 end, -- a nudge arrived during the look
     lease_owner = null, lease_until = null, failures = 0, failing_since = null, last_error = null, noticed_at = null
 where id = $1 and lease_owner = $2
 """
@@ -146,22 +155,23 @@ FREE = "update sources set lease_owner = null, lease_until = null where lease_ow
 RELEASE = (
     "update sources set lease_owner = null, lease_until = null, due_at = coalesce(due_at, now()) where lease_owner = $1"
 )
-# a source that several users watch counts for the one with the fewest that are due: another's flood must not delay it
+# charge a shared source to the user with the fewest due sources: a flood of another user must not delay it
 SHARE = """
 update sources set share_of = (
     select u.id from unnest($2::int[]) as u(id)
-    order by (select count(*) from sources s where s.lane = 'poll' and s.share_of = u.id and s.due_at <= now()), u.id limit 1)
+    order by (select count(*) from sources s where s.lane = 'poll' and s.share_of = u.id and s.due_at <= now()), u.id
+    limit 1)
 where id = $1
 """
 
 
 class Superseded(Exception):
-    """Another worker has the source now."""
+    """Another worker holds the source now."""
 
 
 @dataclass(slots=True)
 class Watched:
-    """A claimed source. `share_of` is the user for whom it counts."""
+    """A claimed source. `share_of` is the user whose share of the slots it takes."""
 
     id: int
     action: Action
@@ -175,13 +185,13 @@ class Watched:
     planned_at: datetime | None
     nudged_at: datetime | None
     failures: int
-    since: datetime | None = None  # of the connection that it is looked at with
-    lent: bool = False  # whether it has a slot beyond its user's share
+    since: datetime | None = None  # of the connection in use
+    lent: bool = False  # it has a slot beyond its user's share
 
 
 @dataclass
 class Leases:
-    """The leases of one worker. `unsure`: whether some may stand in the database that nobody here knows of."""
+    """The leases of one worker. `unsure`: the database may hold leases of this worker that it does not know of."""
 
     state: State
     cache: Cache
@@ -189,16 +199,16 @@ class Leases:
     unsure: bool = False
 
     async def claim(self, ids: Sequence[int], lane: Lane) -> list[Watched]:
-        """Claim those of these sources that are still due and free. What can't be read is not looked at again for a while."""
+        """Claim those of the sources that are still due and free. A source that can't be read fails for an hour."""
         pool = await self.state.database.pool()
         claimed = []
         for row in await pool.fetch(CLAIM, self.owner, LEASE, ids):
             try:
                 source = self._watched(row)
-            except Exception as error:  # one that can't be read must not keep the others from being looked at
+            except Exception as error:  # one unreadable source must not block the others
                 log.exception("source.unreadable", source=row["id"])
-                said = clean_text(Sentence("What it is to watch can't be read any more: %(error)s", error=error))
-                await pool.execute(FAILED, row["id"], self.owner, now() + LONGEST_PAUSE, said)
+                message = clean_text(Sentence("What it is to watch can't be read any more: %(error)s", error=error))
+                await pool.execute(FAILED, row["id"], self.owner, now() + LONGEST_PAUSE, message)
                 continue
             if source is None:
                 await pool.execute(REST, row["id"], self.owner)
@@ -209,7 +219,7 @@ class Leases:
         return claimed
 
     def _opened(self, key: str, declared: Field, text: str) -> str:
-        """A parameter in clear. Raises `Undecryptable`."""
+        """A parameter's text, decrypted if it is secret. Raises `Undecryptable`."""
         if not text.startswith(SECRET) or not (declared.secret or declared.holds):
             return text
         return self.state.keyring.decrypt(text.removeprefix(SECRET), contexts.source(key, declared.name))
@@ -219,7 +229,7 @@ class Leases:
         service = self.state.registry.by_name.get(service_name)
         action = service.actions.get(name) if service else None
         if action is None:
-            return None  # it left the code; its AREAs say so
+            return None  # no longer in the code; its AREAs show that
         declared = by_name(action.params)
         texts = orjson.loads(row["params"])
         values = {
@@ -244,29 +254,29 @@ class Leases:
         )
 
     async def free_unknown(self, known: Sequence[int]) -> None:
-        """After the database was away: give back what was claimed without this worker hearing of it."""
+        """After the database was away: release leases that were taken without this worker learning of it."""
         if self.unsure:
             pool = await self.state.database.pool()
             await pool.execute(FREE, self.owner, known)
             self.unsure = False
 
     async def let_go(self, source: Watched) -> None:
-        """Give it back; it stays due."""
+        """Release the lease; the source stays due."""
         pool = await self.state.database.pool()
         await pool.execute(LET_GO, source.id, self.owner)
 
     async def anybody(self, source: Watched) -> bool:
-        """Whether an AREA that is switched on watches it."""
+        """Whether an active AREA watches the source."""
         pool = await self.state.database.pool()
         return bool(await pool.fetchval(f"select exists ({SUBSCRIBERS})", source.id))
 
     async def rest(self, source: Watched) -> None:
-        """Nobody needs it: it is not due before somebody does."""
+        """Release the lease, and make the source due never: no active AREA watches it."""
         pool = await self.state.database.pool()
         await pool.execute(REST, source.id, self.owner)
 
     async def still_ours(self, conn: Conn, source: Watched) -> None:
-        """Lock it in the caller's transaction. Raises `Superseded`."""
+        """Lock the source in the caller's transaction. Raises `Superseded` when another worker holds it."""
         await conn.execute(LOCK_LIMIT)
         if await conn.fetchval(LOCK, source.id, self.owner) is None:
             raise Superseded
@@ -281,25 +291,29 @@ class Leases:
         seen: Seen | None = None,
         begun: datetime,
     ) -> None:
-        """Write what a look left behind, in the caller's transaction, and give the lease back."""
+        """Store the result of a look in the caller's transaction, and release the lease. `due` None: the
+        source rests.
+        """
         state = dump_json(source.state).decode()
         seen_text = _seen_json(seen) if seen else None
         await conn.execute(LOOKED, source.id, self.owner, state, seen_text, due, planned, begun)
 
     async def stands(self, conn: Conn, source: Watched, subscribers: Sequence[asyncpg.Record], *, heard: bool) -> None:
-        """Write down where it stands, in the caller's transaction: when there were events, and for whom it is long ago."""
+        """Record where the source stands, in the caller's transaction, if it had events or the last record is old."""
         if heard or any(row["stale"] for row in subscribers):
             await conn.execute(STAND, [source.id], stale_after(source.action.every), heard, None)
 
     async def count_for(self, conn: Conn, source: Watched, subscribers: Sequence[asyncpg.Record]) -> None:
-        """Have it count for one of the users who watch it."""
+        """Charge the source to one of the users who watch it."""
         users = {row["user_id"] for row in subscribers}
         if users and users != {source.share_of}:
             sample = random.sample(sorted(users), min(SAMPLE, len(users)))
             await conn.execute(SHARE, source.id, sample)
 
     async def accept(self, conn: Conn, subscribers: Sequence[asyncpg.Record], events: Sequence[Event[Any]]) -> None:
-        """Offer each event to each AREA; what one look brings to very many waits behind other users' events."""
+        """Offer each event to each AREA, in the caller's transaction. Very many executions of one look queue behind
+        other users' events.
+        """
         if not events or not subscribers:
             return
         priority = BULK if len(subscribers) * len(events) > FLOOD else NORMAL
@@ -308,17 +322,17 @@ class Leases:
             data = dump_model(event.data)
             try:
                 offers += [Offer(row["area_id"], event.id, data, priority) for row in subscribers]
-            except EventTooLargeError as error:  # left out for good, or each later look would end at it as well
+            except EventTooLargeError as error:  # drop it for good, or every later look would fail on it too
                 for row in subscribers:
                     await notices.event_left_out(conn, self.state.settings, row["area_id"], event.id, str(error))
                 continue
             owners += [row["user_id"] for row in subscribers]
-        for user_id, one in zip(owners, await accept(conn, offers), strict=True):
-            if one.execution_id is not None and not one.known:
+        for user_id, accepted in zip(owners, await accept(conn, offers), strict=True):
+            if accepted.execution_id is not None and not accepted.known:
                 self.state.load.accepted(user_id, 1)
 
     async def failed(self, source: Watched, error: Exception) -> None:
-        """Look again after a pause that grows with each failure in a row."""
+        """Store the error, and look again after a pause that grows with each failure in a row."""
         known = isinstance(error, ConnectorError | TimeoutError)
         text = str(error) or Sentence("No answer within %(number)s s.", number=f"{LOOK_LIMIT:.0f}")
         if not known:
@@ -351,7 +365,9 @@ class Leases:
             self.away(source, failure)
 
     def away(self, source: Watched, error: Exception) -> None:
-        """The database was away: what was seen is not known there, and is looked at again soon."""
+        """The database went away during a look: whether it was stored is unknown, so the source is claimed
+        again soon.
+        """
         log.warning("source.database_away", source=source.id, error=str(error))
         asyncio.get_running_loop().call_later(AWAY_PAUSE, self._doubt)
 
@@ -359,7 +375,7 @@ class Leases:
         self.unsure = True
 
     async def context(self, source: Watched) -> Context:
-        """What the connector is given. Raises `Retry` without a connection, `AuthExpired` with one that has ended."""
+        """The connector's context. Raises `Retry` without a connection, `AuthExpired` when it has expired."""
         service = source.action.service
         credential = None
         ref = None if source.user_id is None else Ref(source.user_id, service.slug, source.connection)
@@ -378,7 +394,7 @@ class Leases:
 
 
 def stale_after(every: timedelta | None) -> timedelta:
-    """After how long to write again where a source stands, when the next look will be `every` later."""
+    """The age at which the record of where a source stands is written again, given the interval between looks."""
     return max(timedelta(), STANDS_FOR - 1.2 * (every or timedelta(minutes=5)))
 
 

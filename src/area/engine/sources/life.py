@@ -1,4 +1,4 @@
-"""When AREA ran: what tells a timer's firing that was missed from one that is only late."""
+"""When AREA was running: distinguishes a firing that was missed from one that is only late."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ import asyncpg
 
 from area.kit.clock import now
 
-LATE = timedelta(seconds=60)  # a time without any worker that is longer misses the firings in it
+LATE = timedelta(seconds=60)  # firings within a longer time without workers are missed
 TICK = 1.0  # seconds
 
 SEEN = """
@@ -18,8 +18,8 @@ LIVES = "select since, seen_at from worker_lives where seen_at >= $1 and since <
 
 
 class Life:
-    """One worker's: since when it has run without a break. A process that was stopped, or a machine that slept, begins a new one;
-    a database that is away does not.
+    """Since when one worker has run without a break. A stopped process or a sleeping machine begins a new life; a
+    database that is away does not.
     """
 
     def __init__(self, owner: str) -> None:
@@ -27,24 +27,26 @@ class Life:
         self._last = self.since = now()
 
     async def run(self) -> None:
-        """Notice breaks, for ever."""
+        """Detect breaks, forever."""
         while True:
             await asyncio.sleep(TICK)
             self.tick()
 
     def tick(self) -> None:
-        """The process runs at this moment."""
+        """The process is running at this moment."""
         moment = now()
         if abs(moment - self._last) > LATE:
             self.since = moment
         self._last = moment
 
     async def tell(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        """Write down that this worker runs."""
+        """Record in the database that this worker is running."""
         await pool.execute(SEEN, self._owner, self.since, self._last)
 
     async def missed(self, pool: "asyncpg.Pool[asyncpg.Record]", planned: datetime, moment: datetime) -> bool:
-        """Whether AREA was down for longer than `LATE` between these times, so that what was planned could not be done."""
+        """Whether no worker ran for longer than `LATE` between `planned` and `moment`, so that the firing was
+        missed.
+        """
         if moment - planned <= LATE or self.since <= planned:
             return False
         lives = [(row["since"], row["seen_at"]) for row in await pool.fetch(LIVES, planned - LATE, moment)]

@@ -1,7 +1,16 @@
-"""Listeners: each held open by one worker; what it hears is committed before it is asked for the next.
+"""Listeners: each is held open by one worker, and commits each event before it takes the next.
 
-While what waits for the user would take longer than `AREA_LONGEST_WAIT`, nothing more is taken in: the vendor, or the network's
-flow control, keeps it. What a vendor doesn't keep is lost once its own buffer is full.
+A listener runs like this:
+
+1. If no active AREA watches the source, let it rest.
+2. Open the connection, and iterate over the connector's events.
+3. For each event, wait until its user's backlog is short enough (`_room`): while it would take longer than
+   `AREA_LONGEST_WAIT`, nothing more is taken in.
+4. Commit the event with the listener's state in one transaction that checks the lease (`_hear`).
+5. When the connector stops or raises, record the failure; the source is due again after a pause.
+
+What isn't taken in is kept by the vendor or the network's flow control. A vendor that keeps nothing loses events once
+its buffer is full.
 """
 
 import asyncio
@@ -20,11 +29,11 @@ from area.sdk import Event, Retry
 
 log = structlog.get_logger()
 
-LOOK_AGAIN = 1.0  # seconds between looks whether there is room, at most
+LOOK_AGAIN = 1.0  # seconds between two checks of the backlog, at most
 
 
 async def listen(leases: Leases, source: Watched) -> None:
-    """Hold a listener open until it breaks or is cancelled."""
+    """Hold a listener open until it breaks or is cancelled. Errors are recorded with the source."""
     try:
         with asking():
             if not await leases.anybody(source):
@@ -42,13 +51,13 @@ async def listen(leases: Leases, source: Watched) -> None:
         log.info("source.superseded", source=source.id)
     except DatabaseAwayError as error:
         leases.away(source, error)
-    except Exception as error:  # noqa: BLE001 - whatever a connector raises must not end the worker
+    except Exception as error:  # noqa: BLE001 - a connector's error must not end the worker
         metrics.polls.labels(source.action.service.slug, "failed").inc()
         await leases.failed(source, error)
 
 
 async def _room(leases: Leases, source: Watched) -> None:
-    """Wait until the user may have more that waits, as senders of webhooks are told to."""
+    """Wait until the user's backlog is short enough, as senders of webhooks have to."""
     state, user_id = leases.state, source.user_id or source.share_of
     waited = False
     while pause := state.load.pause(user_id, state.settings.longest_wait):
@@ -59,7 +68,7 @@ async def _room(leases: Leases, source: Watched) -> None:
 
 
 async def _save(leases: Leases, source: Watched) -> None:
-    """Commit a listener's state by itself."""
+    """Commit the listener's state without an event."""
     with asking():
         pool = await leases.state.database.pool()
         async with pool.acquire() as conn, conn.transaction():

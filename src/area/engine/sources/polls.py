@@ -1,4 +1,18 @@
-"""A look at a polled source, or at what a vendor was asked to send to an AREA's webhook: both do I/O."""
+"""One look at a polled source, or at a subscription for an AREA's webhook. Both do I/O.
+
+A poll goes like this:
+
+1. If no active AREA watches the source, unsubscribe from its hints and let it rest.
+2. Open the connection (`Leases.context`).
+3. Where the vendor can send hints, subscribe to them or renew; with working hints the next look is later (`_pause`).
+4. Ask the connector for its items since the last look (`_collect`), at most `MOST_EVENTS`.
+5. Leave out the ids that are known (`sdk.dedupe.fresh`). The first look only remembers what is there and brings no
+   events.
+6. In one transaction that checks the lease, offer the events to the AREAs and store the memory and the next due time
+   (`_looked`).
+
+An error at any step is stored with the source, which is due again after a growing pause (`Leases.failed`).
+"""
 
 import asyncio
 import contextlib
@@ -17,12 +31,12 @@ from area.sdk.dedupe import Seen, fresh
 
 log = structlog.get_logger()
 
-MOST_EVENTS = 10_000  # of one poll, the known ones among them; more is a malformed source
+MOST_EVENTS = 10_000  # per poll, known ones included; more means a malformed source
 BASELINED = "update triggers set baseline = false where source_id = $1 and baseline and since <= $2"
 
 
 async def look(leases: Leases, source: Watched) -> None:
-    """Look at it once, and write what came of that."""
+    """Poll the source or settle its subscription once, and store the result or the error."""
     service = source.action.service.slug
     try:
         await (_subscribe if source.action.kind == "webhook" else _poll)(leases, source)
@@ -31,7 +45,7 @@ async def look(leases: Leases, source: Watched) -> None:
         log.info("source.superseded", source=source.id)
     except DatabaseAwayError as error:
         leases.away(source, error)
-    except Exception as error:  # noqa: BLE001 - whatever a connector raises must not end the worker
+    except Exception as error:  # noqa: BLE001 - a connector's error must not end the worker
         metrics.polls.labels(service, "failed").inc()
         await leases.failed(source, error)
 
@@ -57,13 +71,13 @@ async def _poll(leases: Leases, source: Watched) -> None:
 
 
 async def _pause(leases: Leases, source: Watched, context: Context) -> timedelta:
-    """How long to wait after this look, once the vendor was asked to tell of news, if it can."""
+    """How long to wait after this look. Subscribes to the vendor's hints first, where there are any."""
     state, every = leases.state, source.action.every or timedelta(minutes=5)
     if source.action.hint is not None and hints.server_of(state, source.action) is not None:
         if source.seen is None:
-            return timedelta()  # the baseline must not wait for the vendor: it is asked before the next look
+            return timedelta()  # the baseline must not wait for the vendor: subscribe before the next look
         until = await hints.settle(state, context, source.action, source.params, source.id, leases.owner)
-        # news may be shown some time after they were told of: so there is one more look after the usual time
+        # an item may appear some time after its hint, so look once more after the usual interval
         if until is not None and not (source.nudged_at and source.nudged_at > now() - every):
             every = min(hints.patience(every), max(every, until - now()))
     return every * random.uniform(0.95, 1.05)  # noqa: S311 - spreads load
@@ -76,14 +90,14 @@ async def _end_hint(leases: Leases, source: Watched) -> None:
         with asking():
             context = await leases.context(source)
     except (Retry, AuthExpired):
-        return  # without a connection it can't be ended; the vendor is answered with 404 or 410
+        return  # can't unsubscribe without a connection; deliveries get 404 or 410
     await hints.end(leases.state, context, source.action, source.params, source.id, source.failures)
 
 
 async def _looked(
     leases: Leases, source: Watched, due: datetime, begun: datetime, events: list[Event[Any]], seen: Seen | None
 ) -> None:
-    """Commit what a look brought, with the source's memory (`seen` where it changed) and when it is `due` next."""
+    """Commit the events of a look, with the source's memory (`seen`, if it changed) and its next `due` time."""
     pool = await leases.state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
         await leases.still_ours(conn, source)
@@ -101,7 +115,7 @@ async def _looked(
 
 
 async def _collect(source: Watched, context: Context, begun: datetime) -> list[Event[Any]]:
-    # a vendor that filters by it must still show what appears late
+    # a vendor that filters by `since` must still return items that appear late
     since = (source.seen.since if source.seen else begun) - source.action.overlap
     offered: list[Event[Any]] = []
     async with (
@@ -117,7 +131,7 @@ async def _collect(source: Watched, context: Context, begun: datetime) -> list[E
 
 
 async def _subscribe(leases: Leases, source: Watched) -> None:
-    """See to it that the vendor sends what one AREA waits for, or no longer does."""
+    """Make the vendor send what one AREA waits for, or stop sending it."""
     state = leases.state
     with asking():
         pool = await state.database.pool()
@@ -130,18 +144,18 @@ async def _subscribe(leases: Leases, source: Watched) -> None:
         except (Retry, AuthExpired):
             if need is not None:
                 raise
-            await leases.rest(source)  # without a connection it can't be ended; the vendor is answered with 404
+            await leases.rest(source)  # can't unsubscribe without a connection; deliveries get 404
             return
     public = state.settings.public_url is not None
     async with asyncio.timeout(LOOK_LIMIT):
-        made, due = await subscriptions.settle(
+        subscription, due = await subscriptions.settle(
             context, source.action, source.params, need, public=public, failures=source.failures
         )
     with asking():
         async with pool.acquire() as conn, conn.transaction():
             await leases.still_ours(conn, source)
-            if need is not None and made is not None:
-                await subscriptions.keep_secret(conn, state, need, made)
+            if need is not None and subscription is not None:
+                await subscriptions.keep_secret(conn, state, need, subscription)
             changed = await subscriptions.wanted(conn, state, source.id) != need
             due = now() if changed else due
             await leases.looked(conn, source, due if need or changed else None, begun=now())

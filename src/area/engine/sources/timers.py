@@ -1,4 +1,14 @@
-"""Timers: what was planned fires at its time. A loop of its own, which only asks the database, so no look at a vendor delays it."""
+"""Timers: a planned firing becomes an event at its time. Their loop only uses the database, so no look at a vendor
+delays it.
+
+A timer fires like this:
+
+1. If the planned time has passed, it fires: once, however many firings were planned meanwhile.
+2. If AREA was down at the planned time (`Life.missed`) and the user chose to skip missed firings, it does not.
+3. Compute the next planned time.
+4. In one transaction that checks the lease, offer the event to the AREAs that watched before the planned time, and
+   store the next one.
+"""
 
 import asyncio
 from datetime import UTC
@@ -15,11 +25,11 @@ from area.sdk.timers import firing
 
 log = structlog.get_logger()
 
-SIDE_BY_SIDE = 4  # firings, each with a connection of the pool
+SIDE_BY_SIDE = 4  # firings, each with a pooled connection
 
 
 async def fire_all(leases: Leases, life: Life, sources: list[Watched]) -> None:
-    """Fire these, in their order."""
+    """Fire these sources in order, `SIDE_BY_SIDE` at a time."""
     waiting = iter(sources)
 
     async def work() -> None:
@@ -30,7 +40,7 @@ async def fire_all(leases: Leases, life: Life, sources: list[Watched]) -> None:
 
 
 async def fire(leases: Leases, life: Life, source: Watched) -> None:
-    """Fire it, and plan the next."""
+    """Fire a source if its time has come, and plan the next firing. Errors are recorded with the source."""
     service = source.action.service.slug
     try:
         with asking():
@@ -40,15 +50,13 @@ async def fire(leases: Leases, life: Life, source: Watched) -> None:
         log.info("source.superseded", source=source.id)
     except DatabaseAwayError as error:
         leases.away(source, error)
-    except Exception as error:  # noqa: BLE001 - one that can't be planned must not stop the others
+    except Exception as error:  # noqa: BLE001 - a timer that can't be planned must not stop the others
         metrics.polls.labels(service, "failed").inc()
         await leases.failed(source, error)
 
 
 async def _fire(leases: Leases, life: Life, source: Watched) -> None:
-    """What is late fires once, late, however many firings were planned meanwhile. What was missed, because AREA was down, does so
-    too or is skipped, as the user chose.
-    """
+    """A late timer fires once, late. One missed because AREA was down does so too, or is skipped, as the user chose."""
     moment = now()
     planned = source.planned_at
     fires = planned is not None and planned <= moment

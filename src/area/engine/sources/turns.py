@@ -1,4 +1,6 @@
-"""Whose source is looked at next: users take turns, and none holds more than a share of the slots while others wait."""
+"""Which sources to look at next: users take turns, and nobody holds more than a share of the slots while
+others wait.
+"""
 
 import heapq
 from collections import Counter, defaultdict, deque
@@ -10,15 +12,15 @@ import asyncpg
 
 from area.areas.triggers import Lane
 
-LINE = 200  # due sources that are read in the order of their time; when there are more, some of each user
-OF_EACH = 5  # sources of each user then
+LINE = 200  # due sources to read by due time; if there are more, read some of each user
+OF_EACH = 5  # sources per user then
 
 DUE = """
 select id, share_of, due_at from sources
 where lane = $1 and due_at <= now() and (lease_until is null or lease_until < now())
 order by due_at limit $2
 """
-# from one user to the next by the index, however many sources of each are due
+# skips from user to user by the index, however many sources each has
 DUE_OF_EACH = """
 with recursive users(id) as (
     (select share_of from sources where lane = $1 and due_at is not null order by share_of limit 1)
@@ -47,8 +49,8 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """How many sources a worker looks at side by side: `all` of them together, `each` of one user, and `lent` beyond these
-    shares when nobody else waits. What is lent takes nothing from the others' slots.
+    """How many sources a worker works on at a time: `all` together, `each` per user, and `lent` beyond these shares
+    while nobody else waits. Lent slots are not taken from the others' slots.
     """
 
     all: int
@@ -57,7 +59,7 @@ class Slots:
 
 
 async def waiting(pool: "asyncpg.Pool[asyncpg.Record]", lane: Lane) -> list[Due]:
-    """The sources that are due and free: all of them, or some of each user when they are many."""
+    """The due and free sources of a lane: all of them, or if they are many, some of each user."""
     rows = await pool.fetch(DUE, lane, LINE)
     if len(rows) == LINE:
         rows = await pool.fetch(DUE_OF_EACH, lane, OF_EACH)
@@ -65,18 +67,18 @@ async def waiting(pool: "asyncpg.Pool[asyncpg.Record]", lane: Lane) -> list[Due]
 
 
 def in_turn(due: Iterable[Due], held: Mapping[int, int], lent: int, slots: Slots) -> tuple[list[int], list[int]]:
-    """Which sources to claim now: within their users' shares, and beyond them.
+    """Choose the sources to claim now: those within their users' shares, and those beyond.
 
-    `held` says how many slots each user has, `lent` how many are lent. Who has the fewest goes first; of one user, what is due
-    longest.
+    `held` maps users to the slots they have, `lent` is the number of lent slots. Users with the fewest slots go first;
+    of one user's sources, the one due longest.
     """
     queues: dict[int, deque[Due]] = defaultdict(deque)
-    for one in sorted(due, key=lambda one: one.at):
-        queues[one.user_id].append(one)
+    for source in sorted(due, key=lambda source: source.at):
+        queues[source.user_id].append(source)
     has = Counter(held)
     own = _rounds(queues, has, slots.all - sum(held.values()), slots.each)
     if any(queue and has[user_id] < slots.each for user_id, queue in queues.items()):
-        return own, []  # somebody waits who has not had a share
+        return own, []  # somebody waits below their share
     return own, _rounds(queues, has, slots.lent - lent, None)
 
 
