@@ -1,1 +1,1 @@
-"""What knows nothing of AREA."""
+"""General tools that know nothing of AREA."""

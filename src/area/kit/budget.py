@@ -1,7 +1,7 @@
-"""What the expressions of one event may cost: one account of steps that all of them draw from.
+"""What the expressions of one event may cost: a number of steps that all of them share.
 
-A step is about a tenth of a microsecond, so that a whole budget is a few hundredths of a second of computing. Who does
-something that takes longer with more data spends first: what would be too much is never begun.
+A step is about a tenth of a microsecond, so a whole budget is a few hundredths of a second of CPU. Code whose cost
+grows with its data spends first, so that what would be too much never starts.
 """
 
 import time
@@ -10,25 +10,25 @@ from typing import Any
 from area.kit.sentences import Sentence, SentenceError
 
 STEPS = 250_000
-SLICE = 5_000  # steps between two rests of a budget that is spent beside the event loop
+SLICE = 5_000  # steps between two rests of work in a thread
 REST = 0.0002  # seconds
-MAX_TEXT = 2**20  # characters of any one text that is made
+MAX_TEXT = 2**20  # characters of any created text
 MAX_EVENT = 2**20  # bytes of the JSON of an event
-MAX_FILLED = 2**20  # bytes in UTF-8 of all parameters of a reaction together
+MAX_FILLED = 2**20  # bytes in UTF-8 of all of a reaction's parameters together
 
 
 class Exhausted(SentenceError):
-    """More work than one event may cause. The message says what was too much, and how to mend it."""
+    """More work than one event may cause. The message says what was too much, and what to do."""
 
 
 class Unfinished(Exception):
-    """What was begun on the event loop needs more than it may take there."""
+    """The work needs more time than it may take on the event loop."""
 
 
 class Budget:
-    """The steps that are left. `room` is how many bytes may still be filled in, `folded` texts that were compared already.
+    """The steps left. `room` is how many bytes may still be filled in, `folded` caches case-folded texts.
 
-    Hot paths take from `steps` themselves and call `renew` once it is negative.
+    Hot paths subtract from `steps` themselves and call `renew` once it is negative.
     """
 
     __slots__ = ("_mode", "_rest", "folded", "room", "steps")
@@ -41,35 +41,37 @@ class Budget:
         self._mode = ""
 
     def spend(self, steps: int) -> None:
-        """Take `steps` before they are done. Raises `Exhausted`."""
+        """Take `steps` before the work. Raises `Exhausted`."""
         self.steps -= steps
         if self.steps < 0:
             self.renew()
 
     def renew(self) -> None:
-        """Go on with the next slice. Raises `Exhausted`, or `Unfinished` on the event loop."""
+        """Start the next slice. Raises `Exhausted`, or `Unfinished` on the event loop."""
         if self._rest + self.steps < 0:
             raise Exhausted(Sentence("This is more work than one event may cause."))
         if self._mode == "here":
             raise Unfinished
         while self.steps < 0:
-            time.sleep(REST)  # whoever waits for the interpreter gets it now, and not only after its interval of 5 ms
+            time.sleep(REST)  # give up the interpreter now rather than after its interval of 5 ms
             self._take(SLICE)
 
     def need(self, steps: int) -> None:
-        """Something may take `steps`, and tells only afterwards. Raises `Unfinished` where there is no time for that."""
+        """The next work may take up to `steps`, but spends only afterwards. Raises `Unfinished` if that is too much
+        here.
+        """
         if self._mode == "here" and self.steps < steps:
             raise Unfinished
 
     def here(self, steps: int) -> None:
-        """What follows runs on the event loop, and may take so many steps."""
+        """What follows runs on the event loop, for at most `steps`."""
         self._settle()
         self._mode = "here"
         self._rest, self.steps = self.steps, 0
         self._take(steps)
 
     def beside(self) -> None:
-        """What follows runs beside the event loop, and rests every so often."""
+        """What follows runs in a thread, and rests now and then."""
         self._settle()
         self._mode = "beside"
         self._rest, self.steps = self.steps, 0
@@ -86,9 +88,9 @@ class Budget:
 
 
 def size_of(value: Any, budget: Budget) -> int:
-    """How many characters the JSON of `value` has at least; walking it is paid for, so that it ends.
+    """The minimum length of the JSON of `value` in characters. Walking it costs steps, so that it ends.
 
-    Plain data that was made by an expression may hold one list many times.
+    Data made by an expression may contain one list many times.
     """
     size = 0
     waiting = [value]

@@ -31,11 +31,11 @@ _UNTIL = re.compile(r"until\s+(?:([a-z]+)\s+)?(\d{1,2}):(\d{2})(?:\s+(\S+))?", r
 
 
 class BadTime(SentenceError, ValueError):
-    """A duration, delay or time zone that can't be understood; the message says how to write it."""
+    """A duration, delay or time zone that can't be parsed. The message says how to write it."""
 
 
 def now() -> datetime:
-    """The present instant, aware, in UTC."""
+    """The current instant, aware, in UTC."""
     return datetime.now(UTC)
 
 
@@ -45,7 +45,7 @@ def _zone_names() -> frozenset[str]:
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """The time zone called `name` in the IANA database, such as Europe/Paris. Raises `BadTime` when there is none."""
+    """The time zone `name` of the IANA database, such as Europe/Paris. Raises `BadTime` if there is none."""
     if name not in _zone_names():
         raise BadTime(
             Sentence(
@@ -58,10 +58,11 @@ def zone_named(name: str) -> ZoneInfo:
 
 
 def parse_duration(text: str) -> timedelta:
-    """A length of time from 0 to 366 days: `90` (seconds), `90s`, `5m`, `1h30m`, `2 days`, `1.5 hours` or ISO 8601 `PT5M`.
+    """Parse a duration of 0 to 366 days: `90` (seconds), `90s`, `5m`, `1h30m`, `2 days`, `1.5 hours` or ISO 8601
+    `PT5M`.
 
-    Units are seconds, minutes, hours, days and weeks, in full or short, each at most once. Months and years have no fixed
-    length and are refused. Raises `BadTime`.
+    Units are seconds, minutes, hours, days and weeks, in full or short, each at most once. Months and years have no
+    fixed length and are refused. Raises `BadTime`.
     """
     given = text.strip()
     if not given or len(given) > _MAX_TEXT:
@@ -122,7 +123,9 @@ def _no_unit(given: str, number: str, word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How long a reaction waits: a `duration`, or until the next `hour`:`minute` (on `weekday`, 0 is Monday) in `zone`."""
+    """How long a reaction waits: for a `duration`, or until the next `hour`:`minute` (on `weekday`, 0 is Monday) in
+    `zone`.
+    """
 
     duration: timedelta = timedelta()
     hour: int | None = None
@@ -131,21 +134,22 @@ class Delay:
     zone: tzinfo = UTC
 
     def due(self, after: datetime) -> datetime:
-        """When to go on, in UTC, for something that happened at `after` (aware). A time of day is strictly later."""
+        """When an event of `after` (aware) is due, in UTC. A time of day is strictly later than `after`."""
         if self.hour is None:
             return after.astimezone(UTC) + self.duration
         return next_local_time(after, self.hour, self.minute, self.zone, self.weekday)
 
 
 def parse_delay(text: str, zone: tzinfo | str) -> Delay:
-    """A duration, `until HH:MM` or `until monday HH:MM`; the time is in `zone` unless one follows, as in `until 09:00 UTC`.
+    """Parse a duration, `until HH:MM` or `until monday HH:MM`. The time is in `zone` unless one follows, as in `until
+    09:00 UTC`.
 
     Raises `BadTime`.
     """
-    given = text.strip()
-    if given[:5].lower() != "until":
-        return Delay(duration=parse_duration(given))
-    match = _UNTIL.fullmatch(given) if len(given) <= _MAX_TEXT else None
+    stripped = text.strip()
+    if stripped[:5].lower() != "until":
+        return Delay(duration=parse_duration(stripped))
+    match = _UNTIL.fullmatch(stripped) if len(stripped) <= _MAX_TEXT else None
     if match is None:
         raise BadTime(
             Sentence(
@@ -174,12 +178,12 @@ def _weekday(word: str) -> int:
 def next_local_time(after: datetime, hour: int, minute: int, zone: tzinfo, weekday: int | None = None) -> datetime:
     """The first instant strictly after `after` (aware) at which clocks in `zone` show that time, in UTC.
 
-    A time that is skipped when clocks go forward counts as the first instant after the gap; one that comes twice when they
-    go back counts the first time only. `weekday`: 0 (Monday) to 6, or None for any day.
+    A time that is skipped when clocks go forward counts as the first instant after the gap. One that occurs twice when
+    they go back counts the first time only. `weekday`: 0 (Monday) to 6, or None for any day.
     """
     after = after.astimezone(UTC)
     start = after.astimezone(zone).date()
-    # a week ahead, and one day more for when today's time is just over; a zone that skips a day needs another
+    # a week, one day more if today's time is over, and another for a zone that skips a day
     for days in range(9):
         day = start + timedelta(days=days)
         if weekday is not None and day.weekday() != weekday:
@@ -191,11 +195,11 @@ def next_local_time(after: datetime, hour: int, minute: int, zone: tzinfo, weekd
 
 
 def _instant(local: datetime) -> datetime:
-    """The instant, in UTC, of a local time: the first of two, or the end of the gap that it falls into."""
+    """The instant, in UTC, of a local time: the first of two, or the end of the gap that contains it."""
     instant = local.replace(fold=0).astimezone(UTC)
     if instant.astimezone(local.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
         return instant
-    # in a gap: read with the offset after it we are before it, and the other way round
+    # in a gap: with the offset after it the time is before the gap, and vice versa
     before, offset_after = local.replace(fold=1).astimezone(UTC), instant.astimezone(local.tzinfo).utcoffset()
     while instant - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=(instant - before) // timedelta(seconds=2))

@@ -1,7 +1,7 @@
-"""Secrets: encryption of what is stored, signatures of what is handed out, tokens, passwords.
+"""Secrets: encryption of stored values, signatures of values we hand out, tokens, passwords.
 
-Stored values are AES-256-GCM (NIST SP 800-38D) under a key derived for that purpose with HKDF-SHA256 (RFC 5869). Each is
-bound to its place by a context, so that it can't be moved to another row, and names its key, so that keys can be rotated.
+Stored values use AES-256-GCM (NIST SP 800-38D) with a key derived per purpose by HKDF-SHA256 (RFC 5869). Each is bound
+to its place by a context, so that it can't be moved to another row, and names its key, so that keys can be rotated.
 """
 
 import binascii
@@ -26,10 +26,10 @@ from area.kit.sentences import Sentence, SentenceError
 BCRYPT_COST = 12
 MAX_PASSWORD = 72  # bytes: bcrypt sees no more
 
-_STRANGERS = max(1, (os.cpu_count() or 1) // 2)  # slots: half of the cores is for everything else
+_STRANGERS = max(1, (os.cpu_count() or 1) // 2)  # slots: half of the cores are for everything else
 
-# Where passwords are hashed: a few at a time, after everything else that the machine has to do. Who comes from where the account
-# has signed in before does not wait behind those that nobody knows.
+# Passwords are hashed here: a few at a time, after everything else that the machine does. Sign-ins from a place where
+# the account signed in before don't wait behind strangers.
 hashing_known = Fair(
     "hashing-known",
     "AREA is looking at another password of yours. Try again in a few seconds.",
@@ -45,33 +45,33 @@ hashing = Fair(
     "Many people are signing in right now. Try again in a few seconds.",
     slots=_STRANGERS,
     per_key=1,
-    waiting=16 * _STRANGERS,  # what is hashed before anybody loses patience
+    waiting=16 * _STRANGERS,  # as many as are hashed within the patience
     waiting_per_key=16,  # an office signs in from one address
     patience=10,
-    nice=10,  # a tenth of the loop's share of a busy core
+    nice=10,  # a tenth of the event loop's share of a busy core
 )
 
 _VERSION = "v1"
-_NONCE = 12  # bytes, drawn at random; fit for 2**32 values under one key
+_NONCE = 12  # random bytes; safe for 2**32 values per key
 _TAG = 16
-# the hash of a password that nobody knows, so that checking against no account takes as long as against one
+# the hash of an unknown password: a check without an account takes as long as one with an account
 _NOBODY = b"$2b$12$6BX4Uw9ENyw2m.r78cJm1uvYff5lQv3i.5KuDDF5p5eK9Nw6oxUYO"
 
 
 class Undecryptable(SentenceError):
-    """An encrypted value that can't be read; the message says whether the key is missing or the value is not authentic."""
+    """An encrypted value that can't be read. The message says whether its key is missing or it is not authentic."""
 
 
 class BadSignature(ValueError):
-    """A signed value that we did not sign, not for this purpose, or that was altered."""
+    """A value that we did not sign, or not for this purpose, or that was altered."""
 
 
 class SignatureExpired(BadSignature):
-    """A signed value that was good once."""
+    """A signed value that has expired."""
 
 
 class UnusablePassword(SentenceError, ValueError):
-    """A password that bcrypt can't take; the message is for the person who chose it."""
+    """A password that bcrypt can't take. The message is for the person who chose it."""
 
 
 class PasswordTooLong(UnusablePassword):
@@ -81,25 +81,25 @@ class PasswordTooLong(UnusablePassword):
 class Keyring:
     """The installation's secrets: the first encrypts and signs, all of them decrypt and verify.
 
-    To rotate, put a new secret first, encrypt again what `needs_rotation`, then drop the old one. Raises `ValueError`
-    when there is no secret or one is empty; how strong they must be is for the settings to say.
+    To rotate, put a new secret first, re-encrypt what `needs_rotation`, then remove the old one. Raises `ValueError` if
+    there is no secret or one is empty; the settings check how strong they are.
     """
 
-    def __init__(self, given: Sequence[str]) -> None:
-        if isinstance(given, str) or not given or not all(given):
+    def __init__(self, secrets: Sequence[str]) -> None:
+        if isinstance(secrets, str) or not secrets or not all(secrets):
             raise ValueError("A keyring needs a list of one secret or more, none of them empty.")
-        self._secrets = tuple(dict.fromkeys(secret.encode() for secret in given))
+        self._secrets = tuple(dict.fromkeys(secret.encode() for secret in secrets))
         self._ciphers = {_key_id(secret): AESGCM(_derive(secret, "credentials")) for secret in reversed(self._secrets)}
         self._current = _key_id(self._secrets[0])
 
     def encrypt(self, text: str, context: str) -> str:
-        """`text` as `v1.<key id>.<base64url>`, to be read again only with the same `context`, such as `7|github|token`."""
+        """`text` as `v1.<key id>.<base64url>`; decrypting needs the same `context`, such as `7|github|token`."""
         nonce = secrets.token_bytes(_NONCE)
         sealed = self._ciphers[self._current].encrypt(nonce, text.encode("utf-8", "surrogatepass"), context.encode())
         return f"{_VERSION}.{self._current}.{_encode(nonce + sealed)}"
 
     def decrypt(self, token: str, context: str) -> str:
-        """The text that `encrypt` was given. Raises `Undecryptable`."""
+        """The text that `encrypt` got. Raises `Undecryptable`."""
         version, _, rest = token.partition(".")
         key_id, _, body = rest.partition(".")
         if version != _VERSION:
@@ -129,17 +129,19 @@ class Keyring:
         return not token.startswith(f"{_VERSION}.{self._current}.")
 
     def sign(self, value: str, purpose: str, max_age_seconds: float) -> str:
-        """`value`, readable by anybody, with a proof that we gave it out for `purpose`, good for `max_age_seconds`."""
+        """`value`, which anybody can read, with a proof that we issued it for `purpose`. Expires after
+        `max_age_seconds`.
+        """
         expires = int(clock.now().timestamp() + max_age_seconds)
         payload = _encode(f"{expires}.{value}".encode())
         return f"{payload}.{_encode(_mac(self._secrets[0], purpose, payload))}"
 
     def unsign(self, signed: str, purpose: str) -> str:
-        """The value that `sign` was given. Raises `SignatureExpired` when its time is over, else `BadSignature`."""
+        """The value that `sign` got. Raises `SignatureExpired` if it has expired, else `BadSignature`."""
         payload, _, mac = signed.partition(".")
-        given = _decode(mac)
-        if given is None or not any(
-            hmac.compare_digest(given, _mac(secret, purpose, payload)) for secret in self._secrets
+        digest = _decode(mac)
+        if digest is None or not any(
+            hmac.compare_digest(digest, _mac(secret, purpose, payload)) for secret in self._secrets
         ):
             raise BadSignature("This value was not made here for this purpose, or it was altered.")
         expires, _, value = urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode().partition(".")
@@ -157,12 +159,12 @@ def _derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
 
 
 def derive_code(secret: str, purpose: str) -> str:
-    """Sixteen letters and digits (80 bits, RFC 4648 base32) that only who has the secret can know."""
+    """Sixteen letters and digits (80 bits, RFC 4648 base32) that only the holder of the secret can compute."""
     return b32encode(_derive(secret.encode(), purpose, 10)).decode()
 
 
 def _key_id(secret: bytes) -> str:
-    """Eight hexadecimal digits that name a secret and tell nothing of the keys derived from it."""
+    """Eight hexadecimal digits that identify a secret and reveal nothing about the keys derived from it."""
     return _derive(secret, "key id", 4).hex()
 
 
@@ -171,44 +173,44 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(text: str) -> bytes | None:
-    """The bytes, or None unless `text` is exactly how `_encode` writes them."""
+    """The bytes; None unless `text` is exactly what `_encode` writes."""
     try:
         data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):  # not ASCII, or a length that can't be
+    except (binascii.Error, ValueError):  # not ASCII, or an impossible length
         return None
     return data if _encode(data) == text else None
 
 
 def hash_token(token: str) -> str:
-    """SHA-256 in hexadecimal, to store instead of a token. Only for random tokens: passwords need `hash_password`."""
+    """SHA-256 in hexadecimal, to store instead of a token. Only for random tokens; passwords need `hash_password`."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_token(prefix: str = "") -> str:
-    """A secret of 256 random bits in 43 url-safe characters, after `prefix`."""
+    """A secret of 256 random bits as 43 URL-safe characters, after `prefix`."""
     return prefix + secrets.token_urlsafe(32)
 
 
 def hash_password(password: str) -> str:
-    """The bcrypt hash of a password. Takes a quarter of a second: call it by `hashing.run`.
+    """The bcrypt hash of a password. Takes a quarter of a second: call it through `hashing.run`.
 
-    Raises `PasswordTooLong` over 72 bytes in UTF-8, `UnusablePassword` when it is empty or can't be encoded, both
-    `ValueError`.
+    Raises `PasswordTooLong` over 72 bytes in UTF-8, `UnusablePassword` if it is empty or can't be encoded; both are
+    `ValueError`s.
     """
     return bcrypt.hashpw(_password_bytes(password), bcrypt.gensalt(BCRYPT_COST)).decode()
 
 
 def check_password(password: str, stored: str | None) -> bool:
-    """Whether `stored` is the hash of `password`. Takes a quarter of a second: call it by `hashing.run`.
+    """Whether `stored` is the hash of `password`. Takes a quarter of a second: call it through `hashing.run`.
 
-    It takes as long when there is no hash (None) and when the password could never have been set, so that the time does not
-    tell which accounts exist. Raises `ValueError` when `stored` is no bcrypt hash.
+    Takes as long without a hash (None) or with an impossible password, so that timing doesn't reveal which accounts
+    exist. Raises `ValueError` if `stored` is no bcrypt hash.
     """
     try:
-        given = _password_bytes(password)
+        raw = _password_bytes(password)
     except UnusablePassword:
-        given, stored = b"-", None
-    matches = bcrypt.checkpw(given, _NOBODY if stored is None else stored.encode())
+        raw, stored = b"-", None
+    matches = bcrypt.checkpw(raw, _NOBODY if stored is None else stored.encode())
     return matches and stored is not None
 
 

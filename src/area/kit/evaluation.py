@@ -1,4 +1,4 @@
-"""Where expressions of users run: on the event loop what is tiny, in a thread beside it everything else (docs/adr/0021)."""
+"""Where users' expressions run: tiny ones on the event loop, all others in a thread (docs/adr/0021)."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,12 +6,12 @@ from typing import TypeVar
 from area.kit.budget import Budget, Unfinished
 from area.kit.fair import Fair
 
-HERE = 2_500  # steps that one piece of work may take on the event loop: about 0.2 ms
-SMALL = 32 * 1024  # bytes of data that it may look at there
+HERE = 2_500  # steps per call on the event loop: about 0.2 ms
+SMALL = 32 * 1024  # bytes of data per call on the event loop
 
 Result = TypeVar("Result")
 
-# one thread, for two would only take the interpreter from each other
+# one thread: two would only compete for the interpreter
 _pool = Fair(
     "expressions",
     "Too many events of yours are being worked on. Try again in a few seconds.",
@@ -23,16 +23,16 @@ _pool = Fair(
 
 
 async def evaluate(work: Callable[[Budget], Result], budget: Budget, size: int) -> Result:
-    """What `work` gives, which looks at data of `size` bytes, changes nothing and draws from `budget` whatever takes time.
+    """The result of `work`, which reads data of `size` bytes, changes nothing and spends from `budget`.
 
-    Raises `Full` when too much of one user waits, and what `work` raises.
+    Raises `Full` if too much of one user waits, and what `work` raises.
     """
     if size <= SMALL:
         budget.here(HERE)
         try:
             return work(budget)
         except Unfinished:
-            pass  # begun anew, with all that is left
+            pass  # start over in a thread, with the rest of the budget
     return await _pool.run(_beside, work, budget)
 
 

@@ -1,7 +1,8 @@
-"""A fair share, for each user, of what a process has little of: threads, decoders, a database's time.
+"""A fair share, per user, of a process's scarce resources: threads, decoders, the database's time.
 
-Code deep down does not know whose work it does, so the edge says it once: `working_for("user 7")` around a request, a look at a
-source, an execution. It is a context variable, so that tasks begun inside inherit it. What nobody says counts as `NOBODY`'s.
+Code deep down doesn't know whom it works for, so the edge sets it once: `working_for("user 7")` around a request, a
+look at a source, an execution. It is a context variable, which tasks started inside inherit. Without it, work counts as
+`NOBODY`'s.
 """
 
 import asyncio
@@ -26,27 +27,27 @@ Result = TypeVar("Result")
 
 
 def _nobody_counts(_pool: str, _what: Literal["waiting", "refused"], _more: int) -> None:
-    """What `observe` is until somebody counts."""
+    """The default of `observe`."""
 
 
 observe: Callable[[str, Literal["waiting", "refused"], int], None] = (
-    _nobody_counts  # called with a pool's name, and how many more wait or were refused
+    _nobody_counts  # called with a pool's name, and how many more are waiting or were refused
 )
 
 
 def whose() -> str:
-    """The user, or the address of a visitor, that the present work is for."""
+    """The key of the user or visitor that the current work is for."""
     return _whose.get()
 
 
 def set_whose(key: str) -> None:
-    """Say it from here to the end of the `working_for` around: a request's address gives way to its user."""
+    """Set the key until the end of the enclosing `working_for`: a request's address gives way to its user."""
     _whose.set(key)
 
 
 @contextmanager
 def working_for(key: str) -> Iterator[None]:
-    """Say whose work is done inside: `user 7`, or `address 192.0.2.1` for a visitor."""
+    """Set whom the work inside is for: `user 7`, or `address 192.0.2.1` for a visitor."""
     token = _whose.set(key)
     try:
         yield
@@ -55,23 +56,23 @@ def working_for(key: str) -> Iterator[None]:
 
 
 def user(user_id: int | None) -> str:
-    """The key of a user; of None, nobody's."""
+    """The key of a user; nobody's for None."""
     return NOBODY if user_id is None else f"user {user_id}"
 
 
 class Full(TooMany):
-    """Too much waits for a slot already, or a slot did not get free in time."""
+    """Too much is waiting for a slot, or no slot became free in time."""
 
 
 class Fair:
-    """`slots` for work, of which one key (see `whose`) has at most `per_key` at a time.
+    """`slots` for work; one key (see `whose`) has at most `per_key` at a time.
 
-    What finds no slot waits; slots are given to the waiting keys in turn. At most `waiting` wait, and `waiting_per_key` of one
-    key, each for at most `patience` seconds. When the queue is full, the newest of the key that has most in it gives way to a
-    key that has less; so nobody is refused because of what another queued.
+    Work without a slot waits, and free slots go to the waiting keys in turn. At most `waiting` wait, and
+    `waiting_per_key` of one key, each for at most `patience` seconds. When the queue is full, the newest of the key
+    with the most in it gives way to a key with less, so that nobody is refused because of another's queue.
 
-    `name` is what metrics call it, `full` the sentence of `Full`. Threads are nicer to others by `nice` than the process (Linux).
-    One pool serves one event loop.
+    `name` is the name in metrics, `full` the message of `Full`. `nice` lowers the threads' priority (Linux). A pool
+    serves one event loop.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Fair:
         self._full = full
         self._admitted: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()
-        self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # of the keys that wait, the next to be served first
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # of waiting keys, the next to serve first
         self._threads = ThreadPoolExecutor(slots, f"area-{name}", _be_nice, (nice,))
 
     @asynccontextmanager
@@ -111,7 +112,7 @@ class Fair:
     ) -> Result:
         """Call `function` in a thread of the pool. Raises `Full`, or what it raises.
 
-        A thread can't be stopped: when this is cancelled, the slot is held until the function returns.
+        A thread can't be stopped: if this is cancelled, the slot is held until the function returns.
         """
         key = whose()
         await self._acquire(key)
@@ -124,16 +125,16 @@ class Fair:
         def ended(call: asyncio.Future[Result]) -> None:
             self._release(key)
             if not call.cancelled():
-                call.exception()  # who was cancelled does not ask any more
+                call.exception()  # retrieve it, since the cancelled caller won't
 
         call.add_done_callback(ended)
         return await asyncio.shield(call)
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """Bound what is on its way to a slot, for work that costs something before it asks for one. Raises `Full`.
+        """Bound the work on its way to a slot, if it costs something before it asks for one. Raises `Full`.
 
-        Only so much is admitted at a time as has a slot or may wait for one; over that, a key that has less than another still is.
+        Admits as much as may hold or wait for a slot; beyond that, only a key that has less than another.
         """
         key = whose()
         own = self._admitted[key]
@@ -158,7 +159,7 @@ class Fair:
                 await slot
         except BaseException as error:
             if slot.done() and not slot.cancelled() and slot.exception() is None:
-                self._release(key)  # given, just when it was no longer wanted
+                self._release(key)  # it was given just as the wait was cancelled
             else:
                 self._leave(key, slot)
             if isinstance(error, TimeoutError):
@@ -213,16 +214,14 @@ class Fair:
             slot = queue.popleft()
             observe(self._name, "waiting", -1)
             if queue:
-                self._queues[served] = queue  # at the end: the others come first
+                self._queues[served] = queue  # at the end: the others are next
             if not slot.done():
                 self._busy[served] += 1
                 slot.set_result(None)
 
 
 def _be_nice(nice: int) -> None:
-    if nice and sys.platform == "linux":  # elsewhere this is said of the whole process
+    if nice and sys.platform == "linux":  # elsewhere it applies to the whole process
         thread = threading.get_native_id()
-        own = os.getpriority(
-            os.PRIO_PROCESS, thread
-        )  # the process may have been started nicer, and only root may go back
+        own = os.getpriority(os.PRIO_PROCESS, thread)  # the process may be nicer already, and only root may undo that
         os.setpriority(os.PRIO_PROCESS, thread, min(own + nice, 19))

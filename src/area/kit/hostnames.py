@@ -1,4 +1,4 @@
-"""The names in `Host` headers and settings, in the one form in which they are compared."""
+"""Host names of `Host` headers and settings, in the canonical form for comparison."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
 
 def parse_host(value: str) -> str | None:
-    """The host of a `Host` header: lower case, without port, brackets or the dot of the root; None for what is no host."""
+    """The host of a `Host` header, in lower case without port, brackets or final dot; None if it is invalid."""
     match = _HOST.fullmatch(value)
     if match is None or int(match[3] or 0) > 65535:
         return None
@@ -22,7 +22,7 @@ def parse_host(value: str) -> str | None:
 
 
 def is_address(host: str) -> bool:
-    """Whether the host is an IP address in its usual form, which no DNS server can point elsewhere."""
+    """Whether the host is an IP address in its usual form, which no DNS server can redirect."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -31,7 +31,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by definition: `localhost`, what ends in `.localhost` (RFC 6761, 6.3), 127.0.0.0/8, ::1."""
+    """Whether the host is this machine by definition: `localhost`, `*.localhost` (RFC 6761, 6.3), 127.0.0.0/8, ::1."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_pattern(text: str) -> str:
-    """A host name, or `*.` and a host name for all names below it, as `parse_host` has names. Raises `ValueError`."""
+    """A host name, or `*.` and a host name for all names below it, in the form of `parse_host`. Raises `ValueError`."""
     if is_address(text):
         return text.lower()
     wildcard, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
@@ -57,5 +57,5 @@ def parse_pattern(text: str) -> str:
 
 
 def matches(host: str, pattern: str) -> bool:
-    """Whether the pattern of `parse_pattern` stands for the host."""
+    """Whether the host matches a pattern of `parse_pattern`."""
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern

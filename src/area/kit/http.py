@@ -1,4 +1,8 @@
-"""The one outgoing HTTP client: guarded against forgery, bounded in time and size, and sharing its connections."""
+"""The only outgoing HTTP client: guarded against request forgery, limited in time and size, sharing its connections.
+
+One module, since each part is a step of one request: parse the address and headers, connect through the guard, follow
+redirects, read the body, explain the error.
+"""
 
 import asyncio
 import base64
@@ -29,21 +33,21 @@ from area.kit.text import escaped
 
 MAX_REDIRECTS = 5
 MAX_URL = 16_384
-# Above this aiohttp wants a file, which it sends in pieces instead of holding up the loop.
+# Above this size aiohttp wants a file, which it sends in pieces instead of blocking the loop.
 LARGE_BODY = 1 << 20
-READ = 1 << 16  # bytes of a stream that are taken in at once
-REFUSED = 10_000  # bytes that are read of an answer that is no stream
+READ = 1 << 16  # bytes of a stream per read
+REFUSED = 10_000  # bytes to read of a response that isn't a stream
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
-_ENCODED = re.compile(r"(?:[!$&-;=?-Z_a-z~\[\]]|%[0-9A-Fa-f]{2})*")  # what RFC 3986 lets stand in a path and query
+_ENCODED = re.compile(r"(?:[!$&-;=?-Z_a-z~\[\]]|%[0-9A-Fa-f]{2})*")  # allowed in a path and query by RFC 3986
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)
-# Python's decoders that are no charsets of the web; some take quadratic time.
+# Python's decoders that are not charsets of the web; some take quadratic time.
 _NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 
-# The client frames the message itself. Taken from a user they could make one request look like two to the server, and
-# the answer to the second would be read by whoever gets the pooled connection next.
+# The client sets these itself. From a user they could make one request look like two to the server, and the next user
+# of the pooled connection would read the response to the second.
 _FRAMING = {
     "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
     "trailer", "transfer-encoding", "upgrade",
@@ -56,9 +60,9 @@ _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class RequestFailed(Exception):
-    """No usable answer came. The message is a sentence; `permanent` says that trying again would not help.
+    """There is no usable response. The message is a sentence. `permanent`: a retry would not help.
 
-    `unsent` says that the other side can't have got the request.
+    `unsent`: the server can't have received the request.
     """
 
     def __init__(self, message: str, *, permanent: bool = False, unsent: bool = False) -> None:
@@ -69,7 +73,9 @@ class RequestFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer: `headers` are looked up in any case, `body` is decompressed, `url` is where redirects ended."""
+    """A complete response. `headers` are case-insensitive, `body` is decompressed, `url` is the address after
+    redirects.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -78,42 +84,44 @@ class Response:
 
     @property
     def host(self) -> str:
-        """The host that answered, with its port unless that is the usual one."""
+        """The host that responded, with its port unless that is the default."""
         return URL(self.url, encoded=True).host_port_subcomponent or ""
 
     @property
     def text(self) -> str:
-        """The body as text, by the charset that its Content-Type names, or else UTF-8; what is wrong becomes U+FFFD."""
+        """The body as text, in the charset of its Content-Type, or else UTF-8; invalid bytes become U+FFFD."""
         return _decode(self.body, self.headers)
 
     def json(self) -> Any:
-        """Parse the body as JSON (RFC 8259). Raises a permanent `RequestFailed` when it is none."""
+        """The body parsed as JSON (RFC 8259). Raises a permanent `RequestFailed` if it is invalid."""
         try:
             return orjson.loads(self.body.removeprefix(codecs.BOM_UTF8))
         except orjson.JSONDecodeError as error:
             if self.body:
-                said = Sentence(
+                message = Sentence(
                     "%(host)s answered %(status)s with no valid JSON: %(said)s",
                     host=self.host,
                     status=self.status,
-                    said=self.excerpt(80),
+                    message=self.excerpt(80),
                 )
             else:
-                said = Sentence(
+                message = Sentence(
                     "%(host)s answered %(status)s with no valid JSON, the body is empty.",
                     host=self.host,
                     status=self.status,
                 )
-            raise RequestFailed(said, permanent=True) from error
+            raise RequestFailed(message, permanent=True) from error
 
     def excerpt(self, limit: int = 200) -> str:
-        """Return the first `limit` characters of the body as one line, white space folded, unprintables left out."""
+        """The first `limit` characters of the body as one line, without unprintable characters."""
         text = _decode(self.body[: limit * 8], self.headers)
         line = " ".join("".join(c if c.isprintable() else " " for c in text).replace("\ufffd", " ").split())
         return line if len(line) <= limit and len(self.body) <= limit * 8 else line[: limit - 1] + "…"
 
     def retry_after(self) -> timedelta | None:
-        """How long the server asks to wait, in either form of RFC 9110 §10.2.3, or with decimals; None when it doesn't."""
+        """How long the server asks to wait, in either form of RFC 9110 §10.2.3, or with decimals; None if it
+        doesn't.
+        """
         value = self.headers.get("retry-after", "").strip()
         if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", value):
             return timedelta(seconds=float(value))
@@ -126,14 +134,14 @@ class Response:
 
 
 class Client:
-    """Sends requests over shared keep-alive connections, `limit` of them at most and half of that to one host.
+    """Sends requests over shared keep-alive connections, at most `limit` of them and half of that per host.
 
-    Keeps no cookies, uses no proxy from the environment, and connects only where `guard` lets it, redirects included.
+    Keeps no cookies, ignores proxies in the environment, and connects only where `guard` allows, redirects included.
     """
 
     def __init__(self, guard: Guard, *, user_agent: str = f"AREA/{__version__}", limit: int = 200) -> None:
         self._guard = guard
-        # A verdict depends on nothing but the host as written, its port and the exceptions, and parsing costs microseconds.
+        # The result depends only on the host as written, its port and the exceptions, and parsing costs microseconds.
         self._check = lru_cache(maxsize=1024)(guard.check)
         self._user_agent = user_agent
         self._limit = limit
@@ -155,17 +163,17 @@ class Client:
         max_bytes: int = 10_000_000,
         follow: bool = True,
     ) -> Response:
-        """Send a request to an http or https address and return the answer, whatever its status.
+        """Send a request to an http or https address and return the response, whatever its status.
 
-        `params` are added to the query; `data` is sent as a form, or `body` as it is. `timeout` is in seconds and covers
-        everything, from the name lookup over redirects to the last byte; `max_bytes` bounds the decompressed body. A user
-        and password in `url` are sent as basic authentication (RFC 7617).
+        `params` are added to the query. `data` is sent as a form, or `body` as it is. `timeout` is in seconds and
+        covers everything from the name lookup over redirects to the last byte; `max_bytes` limits the decompressed
+        body. A user and password in `url` are sent as basic authentication (RFC 7617).
 
-        At most 5 redirects are followed, as https://fetch.spec.whatwg.org/#http-redirect-fetch says: 303, and 301 and 302
-        after POST, become GET without a body; 307 and 308 repeat method and body. When one leads to another origin, only
-        Accept, Content-Type and User-Agent go along. From https to http none is followed.
+        Follows at most 5 redirects, as in https://fetch.spec.whatwg.org/#http-redirect-fetch: 303, and 301 and 302
+        after POST, become GET without a body; 307 and 308 repeat method and body. A redirect to another origin only
+        keeps the headers Accept, Content-Type and User-Agent. Redirects from https to http are not followed.
 
-        Raises `Blocked` when the guard refuses a host, `RequestFailed` when no answer came or it can't be used.
+        Raises `Blocked` if the guard refuses a host, `RequestFailed` if there is no usable response.
         """
         if data is not None and body is not None:
             raise ValueError("Only one of data and body can be sent.")
@@ -197,12 +205,13 @@ class Client:
         silence: float = 120,
         longest: int = 1_000_000,
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
-        """GET an answer that need not end: what it begins with, and its lines as they come, without their ends.
+        """GET a response that may never end: its beginning, and its lines as they arrive, without line ends.
 
-        It may take `timeout` seconds to begin, be silent for `silence` seconds, and have lines of `longest` bytes. Redirects are not followed;
-        of what has another status than 200 the begin of the body is told. Streams take no connection away from requests.
+        It may take `timeout` seconds to begin, be silent for `silence` seconds, and have lines of `longest` bytes.
+        Redirects are not followed. For another status than 200, the beginning of the body is returned. Streams don't
+        use the connections of requests.
 
-        Raises as `request`, also from the lines.
+        Raises like `request`, also from the lines.
         """
         target, sent = _addressed(url, params, {"Accept-Encoding": "identity", **(headers or {})})
         try:
@@ -220,7 +229,7 @@ class Client:
             answer.close()
 
     async def close(self) -> None:
-        """Close the connections. The client can't be used any more."""
+        """Close all connections. The client can't be used afterwards."""
         self._closed = True
         for session in (self._session, self._streams):
             if session is not None:
@@ -230,7 +239,7 @@ class Client:
     async def _follow(
         self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int, *, follow: bool
     ) -> Response:
-        """Send, and send again to where the answer points."""
+        """Send a request, and follow redirects."""
         for _ in range(MAX_REDIRECTS + 1):
             url = self._admit(url)
             response = await self._send(method, url, headers, body, max_bytes)
@@ -250,7 +259,9 @@ class Client:
         )
 
     def _admit(self, url: URL) -> URL:
-        """Check the host; aiohttp asks no resolver about one that is an address. Returns `url` with its canonical form."""
+        """Check the host here, since aiohttp doesn't call the resolver for addresses. Returns `url` with the canonical
+        host.
+        """
         host, port = self._check(url.raw_host or "", url.port or 0), url.port or 0
         self._guard.admit_http(host, port)
         return url if host == url.raw_host else url.with_host(host)
@@ -258,7 +269,7 @@ class Client:
     async def _send(
         self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int
     ) -> Response:
-        """One request and its answer."""
+        """Send one request, and read its response."""
         answer = await self._ask(method, url, headers, body)
         try:
             content = await _read(answer, max_bytes)
@@ -271,14 +282,14 @@ class Client:
     async def _ask(
         self, method: str, url: URL, headers: dict[str, str], body: bytes | None, *, streams: bool = False
     ) -> aiohttp.ClientResponse:
-        """One request, and what its answer begins with."""
+        """Send one request, and read the head of its response."""
         payload = io.BytesIO(body) if body and len(body) > LARGE_BODY else body or None
         session = self._streaming() if streams else self._opened()
         try:
             return await session.request(
                 method, url, headers=headers, data=payload, allow_redirects=False, timeout=_NO_TIMEOUT
             )
-        except aiohttp.ClientConnectorError as error:  # there was no connection to send it on
+        except aiohttp.ClientConnectorError as error:  # no connection, so nothing was sent
             raise RequestFailed(_sentence(_host(url), error), unsent=True) from error
         except _FAILURES as error:
             raise RequestFailed(_sentence(_host(url), error)) from error
@@ -312,11 +323,11 @@ class Client:
 
 
 def _nobody_counts(_outcome: str) -> None:
-    """What `Client.observe` is until somebody counts: called with `1xx` to `5xx`, `failed` or `blocked` for each request."""
+    """The default of `Client.observe`, which is called with `1xx` to `5xx`, `failed` or `blocked` per request."""
 
 
 class _Resolver(AbstractResolver):
-    """Lets aiohttp connect to the addresses that the guard returns, and to no other."""
+    """Makes aiohttp connect only to addresses that the guard returns."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -346,8 +357,8 @@ class _Resolver(AbstractResolver):
 
 
 async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Whole decompressed body. Stops as soon as it is clear that it is too long."""
-    # Answers to HEAD, and 304, tell the length of a body that does not come.
+    """The complete decompressed body. Stops as soon as it is too long."""
+    # Responses to HEAD, and 304, state the length of a body that isn't sent.
     if not answer.content.at_eof() and (answer.content_length or 0) > max_bytes:
         raise _too_long(answer.url, max_bytes)
     chunks = []
@@ -361,7 +372,7 @@ async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 async def _part(answer: aiohttp.ClientResponse, size: int, silence: float) -> bytes:
-    """What there is of the body by now, decompressed, `size` bytes of it at most; nothing at its end."""
+    """What has arrived of the body, decompressed, at most `size` bytes; empty at its end."""
     try:
         async with asyncio.timeout(silence):
             return await answer.content.read(size)
@@ -399,13 +410,13 @@ def _too_long(url: URL, max_bytes: int) -> RequestFailed:
 
 
 def origin(address: str) -> str:
-    """Scheme, host and port that a request to `address` is sent to. Raises `RequestFailed` when there are none."""
+    """Scheme, host and port of `address`. Raises `RequestFailed` if it has none."""
     return str(_parse(address).origin())
 
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> URL:
-    """Address to send to. What is validly encoded already stays as it is, byte by byte: it may be signed."""
+    """The address to send to. Valid percent-encoding stays as it is, byte for byte, since it may be signed."""
     if _CONTROL.search(text):
         raise RequestFailed(Sentence("The address holds a line break or another control character."), permanent=True)
     if len(text) > MAX_URL:
@@ -426,10 +437,10 @@ def _parse(text: str) -> URL:
                 query_string=raw.raw_query_string,
                 encoded=True,
             )
-        if not url.raw_host:  # raises at some hosts that were read before, such as [::ffff:127.1]
+        if not url.raw_host:  # raises for some hosts that were parsed before, such as [::ffff:127.1]
             raise ValueError
     except ValueError:
-        # The parser's own words may repeat the address, with the password in it.
+        # The parser's message may repeat the address, with its password.
         raise RequestFailed(Sentence("The address is malformed: its host or port can't be."), permanent=True) from None
     return url
 
@@ -437,7 +448,7 @@ def _parse(text: str) -> URL:
 def _addressed(
     url: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None
 ) -> tuple[URL, dict[str, str]]:
-    """Where to send to, and the headers, one of which says what stood before the `@` of the address."""
+    """The address and the headers, with the user and password of the address as a header."""
     target, sent = _parse(url), _headers(headers)
     if params:
         target = target.extend_query(params)
@@ -447,7 +458,9 @@ def _addressed(
 
 
 def _redirected(url: URL, location: str) -> URL:
-    """Where `location` leads from `url` (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.2), credentials left out."""
+    """Where `location` leads from `url` (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.2), without
+    credentials.
+    """
     host = _host(url)
     try:
         target = _parse(urljoin(str(url), location.strip()))
@@ -463,7 +476,7 @@ def _redirected(url: URL, location: str) -> URL:
 
 
 def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Copy of the caller's headers; raises when one can't be sent as it is. The message never tells a value."""
+    """A copy of the caller's headers. Raises if one can't be sent as it is; the message never contains a value."""
     sent = dict(headers or {})
     for name, value in sent.items():
         if not _TOKEN.fullmatch(name):
@@ -483,7 +496,7 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _authorize(url: URL, headers: dict[str, str]) -> URL:
-    """Turn the user and password of `url` into a header."""
+    """Move the user and password of `url` into a header."""
     if any(name.lower() == "authorization" for name in headers):
         raise RequestFailed(
             Sentence("There are a password in the address and an Authorization header; give one."), permanent=True
@@ -494,37 +507,39 @@ def _authorize(url: URL, headers: dict[str, str]) -> URL:
 
 
 def _host(url: URL) -> str:
-    """The host as messages tell it; paths and queries may hold secrets."""
+    """The host as messages show it; paths and queries may contain secrets."""
     return url.host_port_subcomponent or ""
 
 
 def _sentence(host: str, error: Exception) -> str:
-    """Say what aiohttp raised. All of it may pass by itself: names, certificates and servers get repaired."""
+    """Explain what aiohttp raised. Any of it may be temporary: names, certificates and servers get fixed."""
     match error:
         case aiohttp.ClientConnectorDNSError(os_error=LookupFailed() as problem):
-            said = str(problem)
+            message = str(problem)
         case aiohttp.ClientConnectorDNSError():
-            said = Sentence("%(host)s could not be found: its name does not resolve.", host=host)
+            message = Sentence("%(host)s could not be found: its name does not resolve.", host=host)
         case aiohttp.ClientConnectorCertificateError(certificate_error=problem):
             why = getattr(problem, "verify_message", "") or str(problem)
-            said = Sentence("The TLS certificate of %(host)s is not valid: %(said)s.", host=host, said=why.rstrip("."))
+            message = Sentence(
+                "The TLS certificate of %(host)s is not valid: %(said)s.", host=host, said=why.rstrip(".")
+            )
         case aiohttp.ClientConnectorSSLError(os_error=problem):
-            said = Sentence(
+            message = Sentence(
                 "%(host)s could not agree on a TLS connection: %(said)s.", host=host, said=problem.strerror or problem
             )
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            said = Sentence("%(host)s refused the connection.", host=host)
+            message = Sentence("%(host)s refused the connection.", host=host)
         case aiohttp.ClientConnectorError(os_error=problem):
-            said = Sentence("%(host)s could not be reached: %(said)s.", host=host, said=problem.strerror or problem)
+            message = Sentence("%(host)s could not be reached: %(said)s.", host=host, said=problem.strerror or problem)
         case aiohttp.ClientResponseError() | HttpProcessingError():
-            said = Sentence("%(host)s sent an answer that is no valid HTTP.", host=host)
+            message = Sentence("%(host)s sent an answer that is no valid HTTP.", host=host)
         case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-            said = Sentence("%(host)s sent a body that can't be decompressed.", host=host)
+            message = Sentence("%(host)s sent a body that can't be decompressed.", host=host)
         case aiohttp.ClientPayloadError():
-            said = Sentence("%(host)s closed the connection before the answer was complete.", host=host)
+            message = Sentence("%(host)s closed the connection before the answer was complete.", host=host)
         case _:
-            said = Sentence("%(host)s closed the connection without an answer.", host=host)
-    return said
+            message = Sentence("%(host)s closed the connection without an answer.", host=host)
+    return message
 
 
 def _decode(body: bytes, headers: Mapping[str, str]) -> str:
@@ -534,5 +549,5 @@ def _decode(body: bytes, headers: Mapping[str, str]) -> str:
         if codec != "utf-8" and codec not in _NO_CHARSETS:
             return body.decode(codec, errors="replace")
     except (LookupError, ValueError):
-        pass  # no charset that Python knows, so UTF-8 as if none were named
+        pass  # not a charset that Python knows: UTF-8, as if none was given
     return body.decode("utf-8-sig", errors="replace")

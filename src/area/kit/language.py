@@ -1,4 +1,4 @@
-"""The languages that AREA speaks: which one somebody reads, and its words."""
+"""AREA's languages: which one a user reads, and its translations."""
 
 import gettext as _gettext
 import io
@@ -15,23 +15,23 @@ NAMES = {"en": "English", "fr": "Français"}
 
 
 def choose(chosen: str | None, accepted: str) -> str:
-    """The language: the one that was chosen, else the first of the browser's (RFC 9110, 12.5.4) that we have, else English."""
+    """The chosen language, else the browser's first (RFC 9110, 12.5.4) that we have, else English."""
     if chosen in NAMES:
         return chosen
-    wanted: list[tuple[float, str]] = []
-    for one in accepted[:500].split(","):
-        found = re.fullmatch(
-            r"\s*([A-Za-z]{2,3})(?:-[\w-]+)?\s*(?:;\s*q\s*=\s*(0(?:\.\d{1,3})?|1(?:\.0{1,3})?))?\s*", one
+    ranked: list[tuple[float, str]] = []
+    for part in accepted[:500].split(","):
+        match = re.fullmatch(
+            r"\s*([A-Za-z]{2,3})(?:-[\w-]+)?\s*(?:;\s*q\s*=\s*(0(?:\.\d{1,3})?|1(?:\.0{1,3})?))?\s*", part
         )
-        if found and found[1].lower() in NAMES:
-            wanted.append((-float(found[2] or 1), found[1].lower()))
-    wanted.sort(key=lambda pair: pair[0])
-    return wanted[0][1] if wanted and wanted[0][0] < 0 else "en"
+        if match and match[1].lower() in NAMES:
+            ranked.append((-float(match[2] or 1), match[1].lower()))
+    ranked.sort(key=lambda pair: pair[0])
+    return ranked[0][1] if ranked and ranked[0][0] < 0 else "en"
 
 
 @cache
 def translations(lang: str) -> _gettext.NullTranslations:
-    """The words of a language, read from locales/<language>.po; English is what is written in the code."""
+    """The translations of a language, from locales/<language>.po; English is in the code."""
     return _read(LOCALES, lang)
 
 
@@ -49,7 +49,9 @@ def _read(folder: Path, lang: str) -> _gettext.NullTranslations:
 
 @cache
 def words(lang: str, folder: Path | None) -> Callable[[str], str]:
-    """What translates what a connector says, by <language>.po in its folder, else by the pages' own words, else not at all."""
+    """A function that translates a connector's texts: from <language>.po in its folder, else from the pages' own, else
+    not at all.
+    """
     known = _read(folder, lang) if folder else _gettext.NullTranslations()
     known.add_fallback(translations(lang))
 

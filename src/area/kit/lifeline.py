@@ -1,4 +1,4 @@
-"""A child process that ends when its parent does, however that ended."""
+"""A child process that exits when its parent does, however that ended."""
 
 import ctypes
 import os
@@ -12,21 +12,21 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int) -> None:
-    """Have this process killed when its parent, the process `parent`, dies. For the child to call, first of all.
+    """Kill this process when the process `parent` dies. The child calls it first of all.
 
-    On Linux the kernel does it, whatever this process is busy with; it means the parent's thread that forked, so that thread must be
-    one that stays. Elsewhere a thread waits for it, which needs a child that `multiprocessing` started.
+    On Linux the kernel does it, whatever this process is doing. It watches the parent's thread that forked, so that
+    thread must live on. Elsewhere a thread waits for it, which needs a child started by `multiprocessing`.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before that
+        if os.getppid() != parent:  # the parent died before
             os.kill(os.getpid(), signal.SIGKILL)
     else:
         wait_in_thread()
 
 
 def wait_in_thread() -> None:
-    """`end_with`, by a thread that waits for the end of the pipe whose other end the parent holds."""
+    """Like `end_with`, by a thread that waits for the end of the pipe that the parent holds."""
     parent = parent_process()
     if parent is None:
         return

@@ -1,4 +1,4 @@
-"""Structured logs: one event a line with its ids, and never a secret."""
+"""Structured logs: one event per line with its ids, and never a secret."""
 
 import logging
 import sys
@@ -24,16 +24,16 @@ def _hidden(key: str, value: Any) -> Any:
     if any(word in key.lower() for word in SECRETS) and value not in (None, "") and not isinstance(value, bool | int):
         return MASK
     if isinstance(value, dict):
-        return {inner: _hidden(str(inner), one) for inner, one in value.items()}
+        return {inner: _hidden(str(inner), item) for inner, item in value.items()}
     if isinstance(value, list | tuple):
         if len(value) == 2 and isinstance(value[0], str | bytes):  # a header is often a pair
             return [value[0], _hidden(str(value[0]), value[1])]
-        return [_hidden("", one) for one in value]
+        return [_hidden("", item) for item in value]
     return value
 
 
 class Lines(structlog.PrintLogger):
-    """Writes lines; what can't be written (to a full disk, to a pipe that nobody reads any more) is lost and ends nothing else."""
+    """Writes lines. A line that can't be written (disk full, pipe closed) is dropped without an error."""
 
     @override
     def msg(self, message: str) -> None:
@@ -45,7 +45,7 @@ class Lines(structlog.PrintLogger):
 
 
 def configure(form: Literal["auto", "json", "console"], level: str) -> None:
-    """Set the process's logs up, those of libraries too; `auto` is for people on a terminal and JSON elsewhere."""
+    """Configure the process's logs, including those of libraries. `auto`: for people on a terminal, else JSON."""
     people = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
     before: list[Any] = [
@@ -54,7 +54,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         hide_secrets,
     ]
-    # tracebacks without local variables: those may hold credentials
+    # tracebacks without local variables, which may hold credentials
     tracebacks: Any = structlog.dev.plain_traceback if people else None
     after: list[Any] = [renderer] if people else [structlog.processors.format_exc_info, renderer]
     if people:

@@ -1,4 +1,4 @@
-"""What a process that runs for months does with memory that it no longer needs."""
+"""Keeps the memory of long-running processes small."""
 
 import ctypes
 import gc
@@ -8,11 +8,12 @@ COLLECT = (10_000, 50, 50)  # allocations between garbage collections of each ge
 
 
 def settle() -> None:
-    """Tune the memory of a process in which everything is loaded: what is here now stays, the rest is looked at less often.
+    """Tune the memory of a process that has loaded everything: what exists now is permanent, the rest is collected less
+    often.
 
-    glibc's malloc keeps a heap for each thread, up to eight a core, and each of them keeps what it once needed. Two serve as well
-    here, where the threads that allocate are few: https://man7.org/linux/man-pages/man3/mallopt.3.html. Other C libraries are
-    left as they are.
+    glibc's malloc keeps a heap per thread, up to eight per core, and each keeps what it once needed. Two are enough
+    here, where few threads allocate: https://man7.org/linux/man-pages/man3/mallopt.3.html. Other C libraries are left
+    as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,7 +1,7 @@
-"""Mail as bytes (RFC 5322, RFC 2045 to 2047): each header is written here, and no text is ever read as an encoded word.
+"""Mails as bytes (RFC 5322, RFC 2045 to 2047): each header is written here, and no text is read as an encoded word.
 
-`email.message.EmailMessage` decodes what looks like one, and before Python 3.11.10 and 3.12.5 writes the line breaks in it out as
-they are (CVE-2024-6923). Nothing but the standard library is imported, so that any Python can run this by itself.
+`email.message.EmailMessage` decodes what looks like one, and before Python 3.11.10 and 3.12.5 writes its line breaks as
+they are (CVE-2024-6923). Imports only the standard library, so that any Python can run this.
 """
 
 import binascii
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 
-LINE = 76  # characters of a line that is folded; RFC 2047 §2 allows no more with an encoded word in it
+LINE = 76  # characters of a folded line; RFC 2047 §2 allows no more with an encoded word
 LONGEST = 998  # characters of any line, RFC 5322 §2.1.1
-LONGEST_WORD = 60  # characters; a longer one is encoded, for it can't be folded
+LONGEST_WORD = 60  # characters; longer words are encoded, since they can't be folded
 CHUNK = 45  # bytes: 60 characters in base64, 72 as an encoded word
 MOST_REFERENCES = 20
 
@@ -30,7 +30,7 @@ _ENDS = re.compile(r"\r\n?|\n")
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """An address, checked by `address`, and the name that is shown with it."""
+    """An address, checked by `address`, and its display name."""
 
     address: str
     name: str = ""
@@ -59,8 +59,8 @@ def compose(
 ) -> Message:
     """Write a mail. `headers` are written as they are: ASCII, such as a Message-ID. Without `html` it is plain text.
 
-    Line breaks and control characters of subject and names become blanks. Raises `ValueError` for an address, or one of
-    `headers`, that can't stand in a mail.
+    Line breaks and control characters in subject and names become spaces. Raises `ValueError` for an address or one of
+    `headers` that is not allowed in a mail.
     """
     lines: list[str] = []
     utf8 = False
@@ -91,7 +91,7 @@ def compose(
 
 
 def address(text: str) -> str:
-    """An address as mail has it, its domain as the name servers know it (RFC 3492). Raises `ValueError` with a sentence."""
+    """An address as used in mails, its domain in ASCII (RFC 3492). Raises `ValueError` with a sentence."""
     local, _, domain = text.rpartition("@")
     try:
         host = domain if domain.isascii() else domain.encode("idna").decode()
@@ -103,7 +103,7 @@ def address(text: str) -> str:
     if (
         not _ATOM.fullmatch(known)
         or not _HOST.fullmatch(host)
-        or "=?" in local  # the mark of an encoded word: some readers would decode it
+        or "=?" in local  # looks like an encoded word: some readers would decode it
         or len(local.encode()) > 64
         or len(local.encode()) + len(host) > 253  # RFC 5321 §4.5.3.1
     ):
@@ -112,20 +112,22 @@ def address(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` with breaks and control characters as blanks, runs of blanks as one, and half characters as U+FFFD."""
+    """`text` with line breaks and control characters as spaces, runs of spaces as one, and lone surrogates as
+    U+FFFD.
+    """
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     shown = (" " if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter for letter in whole)
     return " ".join("".join(shown).split())
 
 
 def message_id(token: str, domain: str) -> str:
-    """A Message-ID of an own `token`; what is not ASCII in either is left out."""
+    """A Message-ID from our own `token`; non-ASCII characters are dropped."""
     plain = (re.sub(r"[^A-Za-z0-9.-]", "", part) for part in (token, domain))
     return "<{}@{}>".format(*(part or "area" for part in plain))
 
 
 def message_ids(text: str) -> str:
-    """The Message-IDs of somebody else's header, to be referred to: the last twenty, without what is no Message-ID."""
+    """The Message-IDs of another mail's header, for references: the last twenty valid ones."""
     return " ".join(_MESSAGE_ID.findall(text)[-MOST_REFERENCES:])
 
 
@@ -133,7 +135,7 @@ def message_ids(text: str) -> str:
 
 
 def _fold(name: str, words: Sequence[str]) -> str:
-    """A header whose lines are broken between words, so that none is longer than `LINE` if the words are not."""
+    """A header folded between words, so that no line is longer than `LINE` unless a word is."""
     lines = [f"{name}:"]
     for word in words:
         if len(lines[-1]) + 1 + len(word) > LINE and lines[-1].strip() != f"{name}:":
@@ -143,7 +145,7 @@ def _fold(name: str, words: Sequence[str]) -> str:
 
 
 def _text(text: str, used: int) -> list[str]:
-    """The words of a text: as they are where that is plain ASCII, else encoded. `used` characters stand before them."""
+    """The words of a text: as they are if plain ASCII, else encoded. `used` characters precede them."""
     line = one_line(text)
     words = line.split(" ") if line else []
     if line.isascii() and "=?" not in line and all(len(word) <= LONGEST_WORD for word in words):
@@ -152,7 +154,7 @@ def _text(text: str, used: int) -> list[str]:
 
 
 def _encoded(text: str, used: int) -> Iterator[str]:
-    """Encoded words (RFC 2047 §2) in base64; a character is never divided between two of them."""
+    """Encoded words (RFC 2047 §2) in base64; a character is never split between two."""
     room = max(3, min(CHUNK, (LINE - used - len("=?utf-8?B??=")) // 4 * 3))
     chunk = b""
     for letter in text:
@@ -187,7 +189,7 @@ def _mailboxes(boxes: Sequence[Mailbox], used: int) -> list[str]:
 
 
 def _body(text: str | None, html: str | None) -> bytes:
-    """The headers that tell what the body is, and the body."""
+    """The headers that describe the body, and the body."""
     if text is not None and html is not None:
         boundary = f"=_{secrets.token_hex(16)}"
         parts = (_part(text, "plain"), _part(html, "html"))

@@ -1,9 +1,10 @@
-"""The guard against server-side request forgery: which hosts AREA may open a connection to on a user's behalf.
+"""The guard against server-side request forgery: which hosts AREA may connect to on a user's behalf.
 
-A name is resolved once, every address it has must be public, and the connection goes to one of those very addresses, so
-that a name that answers differently the second time gains nothing. What counts as public follows the IANA registries of
+A name is resolved once, all of its addresses must be public, and the connection goes to one of these very addresses, so
+that a name that resolves differently the second time gains nothing. Public is defined by the IANA registries of
 special-purpose addresses (https://www.iana.org/assignments/iana-ipv4-special-registry,
-https://www.iana.org/assignments/iana-ipv6-special-registry).
+https://www.iana.org/assignments/iana-ipv6-special-registry). One module, so that everything that decides about an
+address can be reviewed in one place.
 """
 
 import asyncio
@@ -30,12 +31,12 @@ Network = IPv4Network | IPv6Network
 
 SETTING = "AREA_ALLOW_PRIVATE_NETWORK"
 
-LOOKUP_SECONDS = 10.0  # that a name is waited for, a slot included
-# What the system's resolver is told unless the administrator tells it something (resolv.conf(5)): by itself it asks each server
-# twice for five seconds, and a thread that waits for it can't be stopped.
+LOOKUP_SECONDS = 10.0  # for a name, including the wait for a slot
+# Options of the system's resolver, unless the administrator sets others (resolv.conf(5)): by default it asks each
+# server twice for five seconds, and a thread that waits for it can't be stopped.
 RESOLVER = "timeout:3 attempts:2"
 
-# Threads of its own, because uvloop resolves on four and asyncio on a pool shared with everything else; and few of them for one
+# Threads of its own, because uvloop resolves on four and asyncio on a pool shared with everything else; and few per
 # user, whose names may all be slow.
 lookups = Fair(
     "lookups",
@@ -47,14 +48,14 @@ lookups = Fair(
     patience=LOOKUP_SECONDS,
 )
 
-EXCEPTED = 1000  # addresses that are remembered
-# Ports of other protocols, whose servers would read a request as commands: https://fetch.spec.whatwg.org/#port-blocking, and the
-# key-value stores Redis and memcached, which read lines.
+EXCEPTED = 1000  # cached addresses
+# Ports of other protocols, whose servers would read a request as commands:
+# https://fetch.spec.whatwg.org/#port-blocking, and Redis and memcached, which read lines.
 BAD_PORTS = frozenset((
-    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111,
-    113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554,
-    556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666,
-    6667, 6668, 6669, 6679, 6697, 10080,
+    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110,
+    111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531,
+    532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000,
+    6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
     6379, 11211,
 ))  # fmt: skip
 
@@ -77,7 +78,7 @@ _NOT_PUBLIC_V4 = [
         ("224.0.0.0/4", Sentence("a multicast address")),
         ("255.255.255.255/32", Sentence("a broadcast address")),
         ("240.0.0.0/4", Sentence("a reserved address")),
-        # Looks public, but inside Azure it hands out the machine's certificates and settings:
+        # Looks public, but inside Azure it serves the machine's certificates and settings:
         # https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
         ("168.63.129.16/32", Sentence("the inner service address of a cloud provider")),
     )
@@ -112,18 +113,18 @@ _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
 class Blocked(SentenceError):
-    """AREA refuses to connect there. The message says which host, why, and what an administrator can do."""
+    """AREA refuses to connect. The message says which host, why, and what an administrator can do."""
 
 
 class LookupFailed(socket.gaierror):
-    """The name could not be looked up in time; the message is a sentence."""
+    """The name could not be resolved in time. The message is a sentence."""
 
 
 def is_public(address: str) -> bool:
-    """Tell whether a numeric IPv4 or IPv6 address is a public one that anybody may be sent to.
+    """Whether a numeric IPv4 or IPv6 address is public.
 
-    An address that carries an IPv4 address inside (mapped, NAT64, 6to4, Teredo) is public only when that one is. Anything
-    that is no address is not public.
+    An address that embeds an IPv4 address (mapped, NAT64, 6to4, Teredo) is public only if that one is. Anything that is
+    not an address is not public.
     """
     try:
         return not _kind(ipaddress.ip_address(address))
@@ -132,17 +133,18 @@ def is_public(address: str) -> bool:
 
 
 class Guard:
-    """Says which addresses may be connected to: public ones, and the administrator's exceptions.
+    """Decides which addresses may be connected to: public ones, and the administrator's exceptions.
 
-    `allow` holds `host`, `host:port`, an IPv4 or IPv6 address, `ip:port`, `[ipv6]:port` or a network such as `10.0.0.0/8`;
-    a malformed entry raises `ValueError`. A host allowed by its name may lead anywhere. `public_url` is where AREA itself is
-    reached: the one host and port of this machine that anybody may connect to, as a hook of AREA's own may be called.
+    `allow` holds `host`, `host:port`, an IPv4 or IPv6 address, `ip:port`, `[ipv6]:port` or a network such as
+    `10.0.0.0/8`; an invalid entry raises `ValueError`. A host allowed by name may resolve to any address. `public_url`
+    is AREA's own address: the one host and port of this machine that anybody may connect to, since AREA's own webhooks
+    may be called.
     """
 
     def __init__(self, allow: Iterable[str] = (), *, public_url: str | None = None) -> None:
         self._names: set[tuple[str, int | None]] = set()
         self._networks: list[tuple[Network, int | None]] = []
-        self._excepted: set[tuple[str, int]] = set()  # addresses that passed by an exception
+        self._excepted: set[tuple[str, int]] = set()  # addresses allowed by an exception
         for entry in allow:
             where, port = _exception(entry)
             if isinstance(where, str):
@@ -153,9 +155,9 @@ class Guard:
         os.environ.setdefault("RES_OPTIONS", RESOLVER)
 
     def check(self, host: str, port: int) -> str:
-        """Return `host` in its canonical form: ASCII, lower case, no trailing dot, no brackets. Looks nothing up.
+        """`host` in canonical form: ASCII, lower case, no trailing dot, no brackets. Does not resolve it.
 
-        Raises `Blocked` when it is an address that is not allowed, no valid host name, or a port that can't be.
+        Raises `Blocked` for an address that is not allowed, an invalid host name, or an impossible port.
         """
         target = _parse(host)
         if not 0 < port < 65536:
@@ -173,7 +175,7 @@ class Guard:
         return str(target)
 
     def admit_http(self, host: str, port: int) -> None:
-        """Refuse what `check` can't, for a request to `host`, in its canonical form: other protocols' ports, own addresses.
+        """Refuse what `check` can't for an HTTP request to `host` (canonical): ports of other protocols, own addresses.
 
         Raises `Blocked`.
         """
@@ -194,7 +196,7 @@ class Guard:
         if self._networks and _is_address(host) and self._allowed(ipaddress.ip_address(host), port):
             if len(self._excepted) >= EXCEPTED:
                 self._excepted.clear()
-            self._excepted.add((host, port))  # by the settings, which stay as they are
+            self._excepted.add((host, port))  # by the settings, which don't change
 
     def _names_port(self, host: str, port: int) -> bool:
         """Whether an exception is for this very port."""
@@ -204,10 +206,10 @@ class Guard:
         return any(only == port and address in network for network, only in self._networks)
 
     async def resolve(self, host: str, port: int) -> list[str]:
-        """Return the numeric addresses of `host` that may be connected to, in the order to try them.
+        """The numeric addresses of `host` that may be connected to, in the order to try them.
 
-        The name is looked up once; one address that is neither public nor allowed refuses the host. Raises `Blocked`, or
-        `OSError` (`socket.gaierror`) when the name does not resolve.
+        The name is resolved once; one address that is neither public nor allowed refuses the host. Raises `Blocked`, or
+        `OSError` (`socket.gaierror`) if the name does not resolve.
         """
         name = self.check(host, port)
         if _is_address(name):
@@ -226,14 +228,14 @@ class Guard:
         return self._checked(name, port, addresses)
 
     def resolve_sync(self, host: str, port: int) -> list[str]:
-        """`resolve`, for threads."""
+        """`resolve` for threads."""
         name = self.check(host, port)
         return self._checked(name, port, [name] if _is_address(name) else _look_up(name, port))
 
     async def open_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        """Return a non-blocking TCP socket connected to `host`, within `timeout` seconds in all.
+        """A non-blocking TCP socket connected to `host`, within `timeout` seconds in total.
 
-        Its addresses are tried in turn. Raises `Blocked`, `TimeoutError`, or the `OSError` of the last address tried.
+        Tries its addresses in turn. Raises `Blocked`, `TimeoutError`, or the `OSError` of the last address tried.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -273,7 +275,7 @@ class Guard:
         raise problem or OSError(Sentence("%(host)s has no address.", host=host))
 
     def open_socket_sync(self, host: str, port: int, timeout: float) -> socket.socket:
-        """`open_socket` for threads: a blocking socket, which keeps `timeout` for its reads and writes."""
+        """`open_socket` for threads: a blocking socket, which keeps `timeout` for reads and writes."""
         deadline = time.monotonic() + timeout
         thread = ThreadPoolExecutor(1, thread_name_prefix="area-lookup")
         try:
@@ -343,7 +345,7 @@ class Guard:
 
 
 def is_own(address: Address) -> bool:
-    """Whether one of this machine's interfaces has `address`, or an IPv4 address inside of it. Nothing is sent."""
+    """Whether one of this machine's interfaces has `address`, or an IPv4 address embedded in it. Sends nothing."""
     if isinstance(address, IPv6Address) and any(map(is_own, _embedded(address))):
         return True
     text = str(address)
@@ -351,9 +353,9 @@ def is_own(address: Address) -> bool:
         return _binds(text)
     with socket.socket(_family(text), socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((text, 9))  # an address of its own the kernel reaches from that address
+            probe.connect((text, 9))  # the kernel reaches its own address from that address
             return ipaddress.ip_address(probe.getsockname()[0]) == address
-        except OSError:  # no way leads there
+        except OSError:  # no route
             return False
 
 
@@ -368,12 +370,12 @@ def _binds(address: str) -> bool:
 
 @cache
 def _binds_any(family: socket.AddressFamily) -> bool:
-    """Whether the system lets a program bind to addresses of others (net.ipv4.ip_nonlocal_bind)."""
+    """Whether the system allows binding to foreign addresses (net.ipv4.ip_nonlocal_bind)."""
     return _binds("203.0.113.77" if family == socket.AF_INET else "2001:db8:ffff::77")
 
 
 def _place(url: str) -> tuple[str, int]:
-    """Host, in its canonical form, and port of an http or https address."""
+    """Host, in canonical form, and port of an http or https address."""
     parts = urlsplit(url)
     return str(_parse(parts.hostname or "")), parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -406,7 +408,7 @@ def _is_address(text: str) -> bool:
 
 
 def _parse(host: str) -> str | Address:
-    """Address that `host` is, or the canonical form of the name; raises `Blocked` when it is neither."""
+    """The address that `host` is, or the canonical form of the name. Raises `Blocked` if it is neither."""
     invalid = Sentence("'%(host)s' is refused: it is no valid host name or address.", host=escaped(host[:100]))
     if ":" in host:
         try:
@@ -434,7 +436,7 @@ def _parse(host: str) -> str | Address:
 
 
 def _exception(entry: str) -> tuple[str | Network, int | None]:
-    """One entry of `allow`: a name or a network, and the only port it is for, if there is one."""
+    """One entry of `allow`: a name or a network, and its port, if it has one."""
     text = entry.strip()
     if "/" in text:
         try:
@@ -459,7 +461,7 @@ def _unmapped(address: Address) -> Address:
 
 
 def _kind(address: Address) -> Sentence | None:
-    """Say what an address is that is not public; None for a public one."""
+    """What kind of non-public address it is; None for a public one."""
     if isinstance(address, IPv4Address):
         return next((kind for network, kind in _NOT_PUBLIC_V4 if address in network), None)
     kind = next((kind for network, kind in _NOT_PUBLIC_V6 if address in network), None)
@@ -476,10 +478,10 @@ def _kind(address: Address) -> Sentence | None:
 
 
 def _embedded(address: IPv6Address) -> list[IPv4Address]:
-    """IPv4 addresses that traffic to `address` ends up at.
+    """The IPv4 addresses that traffic to `address` ends up at.
 
     Mapped (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056) and Teredo, its server and its client (RFC 4380). The
-    IPv4-compatible form (RFC 4291) and the translated one (RFC 2765) lie outside global unicast and are refused as reserved.
+    IPv4-compatible (RFC 4291) and the translated form (RFC 2765) are outside global unicast and refused as reserved.
     """
     if address.ipv4_mapped:
         return [address.ipv4_mapped]

@@ -1,7 +1,8 @@
-"""What a client says to an OAuth 2 authorization server: where to send the user, a code, a refresh token or nothing for tokens, revoke.
+"""An OAuth 2 client: the user's authorization address, tokens for a code, a refresh token or the client itself,
+revocation.
 
-RFC 6749 with PKCE (RFC 7636) and revocation (RFC 7009). Vendors differ in small things; `Quirks` names them. No message of an
-error holds more of an answer than the server's error code: descriptions may repeat the code, the token or the secret.
+RFC 6749 with PKCE (RFC 7636) and revocation (RFC 7009). `Quirks` lists how vendors differ. Error messages contain
+nothing of a response but its error code, since descriptions may repeat the code, the token or the secret.
 """
 
 import hashlib
@@ -27,39 +28,38 @@ _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """How a vendor differs from the plain protocol.
+    """How a vendor differs from the protocol.
 
-    A refresh that answers with a new refresh token replaces the old one, so rotation needs no entry.
+    A refresh that returns a new refresh token replaces the old one, so rotation needs no entry.
     """
 
-    client_auth: Literal["basic", "post"] = "basic"  # how the client proves itself to the token endpoint
+    client_auth: Literal["basic", "post"] = "basic"  # how the client authenticates at the token endpoint
     scope_separator: str = " "
-    implied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # scopes that a granted one names no more
-    pkce: bool = True  # False for a server that refuses parameters it does not know
+    implied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # scopes included in a granted one
+    pkce: bool = True  # False for a server that refuses unknown parameters
     authorize_params: Mapping[str, str] = field(default_factory=dict)  # such as access_type=offline
     token_params: Mapping[str, str] = field(default_factory=dict)
     token_headers: Mapping[str, str] = field(default_factory=dict)
-    # how a revocation is proven, where not as at the token endpoint; `token`: by the access token, and `null` is said
+    # how a revocation is authenticated, if not like at the token endpoint; `token`: by the access token, with body
+    # `null`
     revoke_auth: Literal["basic", "post", "token"] | None = None
     revokes_all: bool = (
-        False  # whether revoking a token ends all that the user has granted this client, by other services too
+        False  # whether revoking a token ends everything the user granted this client, for other services too
     )
-    token_json: bool = False  # whether the token and revocation endpoints are told in JSON rather than by a form
-    error_field: str = "error"  # a token answer with this field is a refusal, whatever its status
-    refused: frozenset[str] = frozenset(
-        {"invalid_grant"}
-    )  # codes that say: this refresh token will never be good again
-    lifetime: int | None = None  # seconds, where the server does not say `expires_in`; None: until it is refused
+    token_json: bool = False  # whether the token and revocation endpoints take JSON instead of a form
+    error_field: str = "error"  # a token response with this field is a refusal, whatever its status
+    refused: frozenset[str] = frozenset({"invalid_grant"})  # codes that mean: this refresh token is permanently invalid
+    lifetime: int | None = None  # seconds, if the server sends no `expires_in`; None: until refused
     token_type: str = "Bearer"  # noqa: S105 - the scheme's name
-    client_id_header: str = ""  # a header of API requests that takes the client id
-    expired_statuses: frozenset[int] = frozenset({401})  # of API answers that may mean: the access token is over
-    expired_field: str = ""  # the field of an API answer with status 200 that holds an error code, and
-    expired_codes: frozenset[str] = frozenset()  # the codes in it that mean the same
+    client_id_header: str = ""  # an API request header for the client id
+    expired_statuses: frozenset[int] = frozenset({401})  # API statuses that may mean: the access token has expired
+    expired_field: str = ""  # the field with an error code in an API response of status 200, and
+    expired_codes: frozenset[str] = frozenset()  # the codes that mean the same
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An authorization server's addresses, and its quirks. A `revoke_url` with `{client_id}` in it takes GitHub's DELETE."""
+    """An authorization server's addresses, and its quirks. A `revoke_url` with `{client_id}` uses GitHub's DELETE."""
 
     authorize_url: str
     token_url: str
@@ -69,17 +69,17 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a server knows this installation by."""
+    """The credentials of this installation at a server."""
 
     id: str
     secret: SecretStr
-    signing: SecretStr | None = None  # what it signs its webhooks with, where that is another one
-    topic: str | None = None  # where it publishes what it would else tell by webhooks
+    signing: SecretStr | None = None  # signs webhooks, if that is another secret
+    topic: str | None = None  # where it publishes, instead of sending webhooks
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a server answers. `scopes` is None when it says nothing: then they are those that were asked for."""
+    """A server's response. `scopes` is None if it doesn't state them: then they are those that were requested."""
 
     access: SecretStr
     refresh: SecretStr | None
@@ -88,7 +88,7 @@ class Grant:
 
 
 class GrantFailed(Exception):
-    """The server gave no tokens. `refused`: it never will for this code or refresh token; else it may later."""
+    """The server issued no tokens. `refused`: it never will for this code or refresh token; else it may later."""
 
     def __init__(self, message: str, *, code: str = "", refused: bool = False) -> None:
         super().__init__(message)
@@ -109,7 +109,7 @@ def challenge(verifier: str) -> str:
 def authorization_address(
     server: Server, client_id: str, *, redirect_uri: str, state: str, challenge: str, scopes: Sequence[str]
 ) -> str:
-    """Where the user says yes or no."""
+    """The address where the user consents or declines."""
     quirks = server.quirks
     params = {"response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri, "state": state}
     if scopes:
@@ -130,19 +130,19 @@ async def exchange(client: Client, server: Server, keys: Keys, *, code: str, red
 
 
 async def refresh(client: Client, server: Server, keys: Keys, token: SecretStr) -> Grant:
-    """New tokens for a refresh token, which may be worthless afterwards. Raises `GrantFailed`."""
+    """New tokens for a refresh token, which may be invalid afterwards. Raises `GrantFailed`."""
     form = {"grant_type": "refresh_token", "refresh_token": token.get_secret_value()}
     return await _grant(client, server, keys, form)
 
 
 async def client_credentials(client: Client, server: Server, keys: Keys, scope: str = "") -> Grant:
-    """A token of the client's own, which stands for no user (RFC 6749 §4.4). Raises `GrantFailed`."""
+    """A token of the client itself, not of a user (RFC 6749 §4.4). Raises `GrantFailed`."""
     form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
     return await _grant(client, server, keys, form)
 
 
 async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, hint: str) -> None:
-    """Make a token worthless; `hint` is `access_token` or `refresh_token`. Raises `GrantFailed`."""
+    """Revoke a token; `hint` is `access_token` or `refresh_token`. Raises `GrantFailed`."""
     if server.revoke_url and "{client_id}" in server.revoke_url:
         url = server.revoke_url.replace("{client_id}", quote_plus(keys.id))
         body = orjson.dumps({"access_token": token.get_secret_value()})
@@ -154,7 +154,7 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
         )
     elif server.revoke_url:
         form = {"token": token.get_secret_value(), "token_type_hint": hint}
-        if server.quirks.token_json:  # beside the standard, and then without what it leaves to choice
+        if server.quirks.token_json:  # not standard, and then without the optional fields
             del form["token_type_hint"]
         proven = server.quirks.revoke_auth or server.quirks.client_auth
         answer = await _post(client, server, server.revoke_url, keys, form, proven)
@@ -183,7 +183,7 @@ async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str
 
 
 async def _post(client: Client, server: Server, url: str, keys: Keys, form: dict[str, str], proven: str) -> Response:
-    """Ask as the client that we are, `proven` by `basic` or by `post`."""
+    """POST as our client, authenticated by `proven`: `basic` or `post`."""
     headers = dict(server.quirks.token_headers)
     if proven == "basic":
         headers |= _basic(keys)
@@ -202,7 +202,7 @@ def _basic(keys: Keys) -> dict[str, str]:
 
 
 async def _send(client: Client, method: str, url: str, headers: Mapping[str, str], **what: Any) -> Response:
-    """No redirect is followed, for it would take the secrets along. Raises `GrantFailed`."""
+    """Send a request without following redirects, which would forward the secrets. Raises `GrantFailed`."""
     headers = {"Accept": "application/json", **headers}
     try:
         return await client.request(
@@ -217,7 +217,8 @@ def _failure(answer: Response, code: str, quirks: Quirks) -> GrantFailed:
     said = f"{answer.status} ({code})" if code else str(answer.status)
     if code in ("invalid_client", "unauthorized_client"):
         sentence = Sentence(
-            "%(host)s answered %(status)s: it does not take the client id and secret that are set here. Tell an administrator.",
+            "%(host)s answered %(status)s: it does not take the client id and secret that are set here."
+            " Tell an administrator.",
             host=answer.host,
             status=said,
         )
@@ -227,7 +228,7 @@ def _failure(answer: Response, code: str, quirks: Quirks) -> GrantFailed:
 
 
 def _body(answer: Response) -> dict[str, Any]:
-    """The answer's fields: JSON, or the form that some servers still send."""
+    """The response's fields: JSON, or the form encoding that some servers still use."""
     try:
         value = orjson.loads(answer.body or b"null")
     except orjson.JSONDecodeError:
@@ -236,7 +237,7 @@ def _body(answer: Response) -> dict[str, Any]:
 
 
 def _error_code(body: Mapping[str, Any], quirks: Quirks) -> str:
-    """The server's word for what is wrong, if it is a word, or the very sentence that is known to refuse."""
+    """The server's error code, if it is one word, or a known sentence."""
     value = body.get(quirks.error_field)
     if isinstance(value, str) and value:
         return value if value in quirks.refused or _CODE.fullmatch(value) else "error"
@@ -254,13 +255,13 @@ def _seconds(value: Any) -> float | None:
 def _with_implied(scopes: tuple[str, ...] | None, implied: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
     if scopes is None:
         return None
-    return tuple(dict.fromkeys([*scopes, *(more for one in scopes for more in implied.get(one, ()))]))
+    return tuple(dict.fromkeys([*scopes, *(more for scope in scopes for more in implied.get(scope, ()))]))
 
 
 def split_scopes(value: Any) -> tuple[str, ...] | None:
-    """Scopes as a server writes them, whichever way: separated by blanks or commas, or a list."""
+    """Scopes in any form that servers use: separated by spaces or commas, or a list."""
     if isinstance(value, str) and value.strip():
         return tuple(re.split(r"[\s,]+", value.strip()))
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(scope, str) for scope in value):
         return tuple(value)
     return None

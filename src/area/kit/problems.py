@@ -1,6 +1,6 @@
-"""What can be wrong with a request, told in sentences for the person who made it.
+"""What can be wrong with a request, in sentences for the person who made it.
 
-The nouns raise these; the doors turn them into their own form (problem details, a page, an exit code).
+The domain modules raise these; the doors turn them into their own form (problem details, a page, an exit code).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from area.kit.sentences import Sentence
 
 
 class FieldError(TypedDict):
-    """One field that was refused: its path, such as `reaction.parameters.url`, and why."""
+    """One refused field: its path, such as `reaction.parameters.url`, and why."""
 
     field: str
     message: Sentence
 
 
 class Problem(Exception):
-    """Base of all of them; `str()` is the sentence, `code` a stable slug, `status` the number doors agree on.
+    """Base class. `str()` is the sentence, `code` a stable slug, `status` the HTTP status.
 
-    `message` is a text with `%(name)s` where `values` are to be filled in, never one that is filled in already, or a `Sentence`.
+    `message` is a text with `%(name)s` for each of `values`, never one that is already filled in, or a `Sentence`.
     """
 
     code: ClassVar[str] = "problem"
@@ -35,15 +35,15 @@ class Problem(Exception):
 
 
 class Unauthenticated(Problem):
-    """Nobody is known to be asking, or not any more."""
+    """The client is not signed in, or not any more."""
 
     code, title, status = "unauthenticated", "Not logged in", 401
     default = "Log in first."
 
 
 class SecondFactorRequired(Problem):
-    """The first factor is right: the ticket goes with one of the methods (app, passkey, recovery_code); `passkey` is what
-    `navigator.credentials.get` takes.
+    """The first factor is right. The ticket is for one of the methods (app, passkey, recovery_code); `passkey` is the
+    argument of `navigator.credentials.get`.
     """
 
     code, title, status = "second_factor_required", "Second factor required", 401
@@ -57,49 +57,49 @@ class SecondFactorRequired(Problem):
 
 
 class Forbidden(Problem):
-    """Known who asks, and not allowed."""
+    """The user is known, and not allowed."""
 
     code, title, status = "forbidden", "Not allowed", 403
     default = "You are not allowed to do this."
 
 
 class TwoFactorSetupRequired(Problem):
-    """Known who asks, who has to add a second factor before anything else."""
+    """The user is known, and must add a second factor first."""
 
     code, title, status = "two_factor_setup_required", "Second factor needed", 403
     default = "An administrator requires a second factor. Add one in your profile first."
 
 
 class NotFound(Problem):
-    """There is no such thing, or it belongs to somebody else: the answer is the same."""
+    """It doesn't exist, or belongs to somebody else: the response is the same."""
 
     code, title, status = "not-found", "Not found", 404
     default = "Nothing exists at this address."
 
 
 class Conflict(Problem):
-    """The thing is not in a state that allows this, or the name is taken."""
+    """Its state doesn't allow this, or the name is taken."""
 
     code, title, status = "conflict", "Conflict", 409
     default = "This conflicts with the current state."
 
 
 class Gone(Problem):
-    """It was there once: an invitation already used, a sign-in that took too long."""
+    """It existed once: a used invitation, a sign-in that took too long."""
 
     code, title, status = "gone", "No longer there", 410
     default = "This is no longer there."
 
 
 class TooLarge(Problem):
-    """More than we take at once."""
+    """More than we accept at once."""
 
     code, title, status = "too-large", "Too large", 413
     default = "This is too large."
 
 
 class Misdirected(Problem):
-    """The request is for a name that this server does not answer to (RFC 9110, 15.5.20)."""
+    """The request is for a host name that this server doesn't serve (RFC 9110, 15.5.20)."""
 
     code, title, status = "misdirected", "Misdirected request", 421
     default = (
@@ -109,7 +109,7 @@ class Misdirected(Problem):
 
 
 class Invalid(Problem):
-    """What was sent can't be used; `errors` says so field by field."""
+    """The input can't be used; `errors` says why for each field."""
 
     code, title, status = "invalid", "Invalid", 422
     default = "Some of the fields can't be used."
@@ -125,7 +125,7 @@ class Invalid(Problem):
 
 
 class TooMany(Problem):
-    """Too often; allowed again after `retry_after` seconds."""
+    """Too many requests; retry after `retry_after` seconds."""
 
     code, title, status = "too-many", "Too many requests", 429
 

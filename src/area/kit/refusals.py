@@ -1,6 +1,6 @@
-"""What pydantic refuses, as sentences that can be said in other languages.
+"""pydantic's errors as translatable sentences.
 
-The keys are pydantic's own messages (https://docs.pydantic.dev/latest/errors/validation_errors/); what is not listed here
+The keys are pydantic's messages (https://docs.pydantic.dev/latest/errors/validation_errors/); what is not listed here
 stays in English.
 """
 
@@ -49,11 +49,13 @@ _BY_TYPE: Mapping[str, Sentence] = {
 
 
 def refused(error: Mapping[str, Any]) -> Sentence:
-    """One of `ValidationError.errors()`, with its context, as a sentence. A validator's own `ValueError` speaks for itself."""
+    """One of `ValidationError.errors()`, with its context, as a sentence. A validator's own `ValueError` is used as it
+    is.
+    """
     kind, context = error["type"], dict(error.get("ctx") or {})
     if isinstance(own := context.get("error"), Exception):
         return Sentence(str(own))
-    if kind == "value_error" and "reason" in context:  # pydantic's of an e-mail address
+    if kind == "value_error" and "reason" in context:  # pydantic's error for e-mail addresses
         return Sentence("value is not a valid email address: %(reason)s", reason=context["reason"])
     if kind == "string_too_short":
         number = context["min_length"]

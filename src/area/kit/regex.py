@@ -13,7 +13,7 @@ import re2
 from area.kit.sentences import Number, Sentence, SentenceError
 
 MAX_PATTERN = 1000
-# RE2 takes up to 12 ns for each instruction and character when a pattern defeats its automaton, so both are bounded
+# RE2 takes up to 12 ns per instruction and character if a pattern defeats its automaton, so both are limited
 MAX_PROGRAM = 1000
 MAX_TEXT = 65_536
 _MAX_MEMORY = 1 << 20  # bytes for one pattern and its automaton
@@ -23,35 +23,37 @@ _LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
 
 
 class RegexError(SentenceError, ValueError):
-    """A pattern that can't be used; the message says why and what to write instead."""
+    """A pattern that can't be used. The message says why and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A compiled pattern. `size` is its number of instructions: the cost of a search is at most `size` times the text."""
+    """A compiled pattern. `size` is its number of instructions: a search costs at most `size` times the length of the
+    text.
+    """
 
     pattern: str
     size: int
     _regexp: Any = field(repr=False, compare=False)
 
     def search(self, text: str | bytes) -> bool:
-        """Whether the pattern occurs in the first `MAX_TEXT` characters of `text`, or in what `encoded` made of it."""
+        """Whether the pattern matches anywhere in the first `MAX_TEXT` characters of `text`, or of `encoded` text."""
         return self._regexp.search(text if isinstance(text, bytes) else encoded(text)) is not None
 
     def fullmatch(self, text: str) -> bool:
-        """Whether the pattern fits the whole of `text`; a text over `MAX_TEXT` characters never fits."""
+        """Whether the pattern matches all of `text`; never a text of more than `MAX_TEXT` characters."""
         return len(text) <= MAX_TEXT and self._regexp.fullmatch(encoded(text)) is not None
 
 
 def encoded(text: str) -> bytes:
     """The first `MAX_TEXT` characters of `text` in UTF-8."""
-    # lone surrogates, which JSON may bring, have no UTF-8; a question mark stands for each
+    # lone surrogates, which JSON may contain, have no UTF-8: replace each by a question mark
     return text[:MAX_TEXT].encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=256)
 def compile(pattern: str) -> Regex:  # noqa: A001 -- as in `re`; used as `regex.compile`
-    """Compile an RE2 pattern, cached. Raises `RegexError`: wrong syntax, or longer or more complex than allowed."""
+    """Compile an RE2 pattern, cached. Raises `RegexError` if it is invalid, too long or too complex."""
     if len(pattern) > MAX_PATTERN:
         raise RegexError(
             Sentence(
@@ -82,17 +84,17 @@ def compile(pattern: str) -> Regex:  # noqa: A001 -- as in `re`; used as `regex.
     return Regex(pattern, regexp.programsize, regexp)
 
 
-def _sentence(said: str) -> Sentence:
-    """RE2's message as a sentence, with advice where people coming from other engines need it."""
-    if said.endswith(_LOOK_AROUND):
+def _sentence(message: str) -> Sentence:
+    """RE2's message as a sentence, with advice for people used to other engines."""
+    if message.endswith(_LOOK_AROUND):
         return Sentence(
             "Look-arounds such as (?=…) and (?<!…) aren't supported: RE2 does without them to stay fast on any text."
         )
-    if said.startswith("invalid escape sequence: \\") and said[-1] in "123456789":
+    if message.startswith("invalid escape sequence: \\") and message[-1] in "123456789":
         return Sentence(
             "Back-references such as %(said)s aren't supported: RE2 does without them to stay fast on any text.",
-            said=said[-2:],
+            message=message[-2:],
         )
-    if said.startswith("pattern too large"):
+    if message.startswith("pattern too large"):
         return Sentence("The pattern is too complex: make its repetitions {n,m} smaller.")
-    return Sentence("The pattern can't be used: %(said)s.", said=said if len(said) <= 100 else said[:97] + "…")
+    return Sentence("The pattern can't be used: %(said)s.", said=message if len(message) <= 100 else message[:97] + "…")

@@ -1,4 +1,4 @@
-"""What a process remembers of the database for a while, and forgets when it is told that it changed."""
+"""A process's cache of database values, invalidated when they change."""
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -12,9 +12,9 @@ Value = TypeVar("Value")
 
 
 class Remembered(Generic[Key, Value]):
-    """Values by key, each for `seconds`, at most `most` of them: the least recently used goes first.
+    """Values by key, each for `seconds`, at most `most` of them: the least recently used is evicted first.
 
-    What is forgotten while it is being loaded is not kept: it was read before the change that it is forgotten for.
+    A value that is forgotten while it is being loaded is not cached: it was read before the change.
     """
 
     def __init__(self, most: int, seconds: float, timer: Callable[[], float] = time.monotonic) -> None:
@@ -29,14 +29,14 @@ class Remembered(Generic[Key, Value]):
         return self._values.get(key)
 
     def known(self, keys: Iterable[Key]) -> dict[Key, Value]:
-        """Those of the keys that are remembered, with their values, which may be None."""
+        """The cached values of these keys, which may be None."""
         missing = object()
-        found = {key: self._values.get(key, missing) for key in keys}
-        return {key: value for key, value in found.items() if value is not missing}  # type: ignore[misc]
+        values = {key: self._values.get(key, missing) for key in keys}
+        return {key: value for key, value in values.items() if value is not missing}  # type: ignore[misc]
 
     @contextmanager
     def loading(self, keys: Iterable[Key]) -> Iterator[Callable[[Key, Value], None]]:
-        """Around reading values of these keys anew; gives what keeps one."""
+        """Wraps loading these keys' values; yields the function that caches one."""
         good = set(keys)
         load = object()
         self._loads[load] = good
@@ -51,20 +51,20 @@ class Remembered(Generic[Key, Value]):
             del self._loads[load]
 
     def forget(self, key: Key) -> None:
-        """It changed."""
+        """The value of this key changed."""
         self._values.pop(key, None)
         for good in self._loads.values():
             good.discard(key)
 
     def forget_where(self, holds: Callable[[Value], bool]) -> None:
-        """All values of which it holds changed; what is being loaded may be one."""
+        """The values for which `holds` is true changed; one being loaded may be among them."""
         for key in [key for key, value in self._values.items() if holds(value)]:
             del self._values[key]
         for good in self._loads.values():
             good.clear()
 
     def clear(self) -> None:
-        """All may have changed."""
+        """All values may have changed."""
         self._values.clear()
         for good in self._loads.values():
             good.clear()

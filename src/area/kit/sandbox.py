@@ -1,7 +1,7 @@
-"""Decoders of what strangers made (pictures, feeds, calendars, mail) run in processes with limits on computing and memory.
+"""Decoders of untrusted files (pictures, feeds, calendars, mails) run in processes with limits on CPU and memory.
 
-A decoder that is led astray is killed by the system, and nobody else waits for it: the event loop only moves bytes. Processes
-are forked from one that is kept (see `area.kit.zygote`); it ends when this process does.
+A decoder that goes astray is killed by the system, and nobody else waits for it: the event loop only moves bytes.
+Processes are forked from a zygote (see `area.kit.zygote`), which exits when this process does.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from area.kit.zygote import LENGTH, NO_MEMORY, STATUS, Order
 
 log = structlog.get_logger(__name__)
 
-READ = 1 << 16  # bytes at once
-# No secret of AREA's is among them; what else a user sets is no business of a decoder.
+READ = 1 << 16  # bytes per read
+# None of AREA's secrets; a decoder doesn't need anything else from the environment.
 ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONTZPATH", "TZ")
 
 Reason = Literal["unreadable", "time", "memory", "broken", "busy"]
@@ -36,8 +36,8 @@ Reason = Literal["unreadable", "time", "memory", "broken", "busy"]
 class DecodeError(Exception):
     """There is no result.
 
-    `reason` is `unreadable` (the message is the decoder's, for whoever sent the file), `time` or `memory` (it took more than it
-    may), `broken` (the decoder met an error of its own), or `busy` (it got too little of the processor, or AREA is stopping).
+    `reason` is `unreadable` (the message is the decoder's, for the sender of the file), `time` or `memory` (it exceeded
+    its limit), `broken` (the decoder has a bug), or `busy` (it got too little CPU, or AREA is stopping).
     """
 
     def __init__(self, reason: Reason, message: str = "") -> None:
@@ -47,10 +47,10 @@ class DecodeError(Exception):
 
 @dataclass(frozen=True)
 class Decoder:
-    """A file of Python with `decode(content: bytes, **options) -> bytes | JSON`, and what it may take for one call.
+    """A Python file with `decode(content: bytes, **options) -> bytes | JSON`, and its limits per call.
 
-    `seconds` of computing and `patience` seconds by the clock (decoders let everybody else go first), `memory` in bytes beyond its own code, `longest` in bytes of what it returns. `pool` is where it takes
-    its turn.
+    `seconds` of CPU, `patience` in seconds by the clock (decoders have low priority), `memory` in bytes beyond its own
+    code, `longest` in bytes of the result. `pool` is where it queues.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Decoder:
     longest: int = 10_000_000
 
     async def decode(self, content: bytes, **options: Any) -> Any:
-        """What the decoder makes of `content`: bytes, or what was JSON. Raises `DecodeError`, and `Full` of the pool."""
+        """The decoder's result for `content`: bytes, or parsed JSON. Raises `DecodeError`, and the pool's `Full`."""
         async with self.pool.slot():
             try:
                 return await self._decode(content, options)
@@ -74,7 +74,7 @@ class Decoder:
         head = orjson.dumps(options)
         try:
             async with _job(order) as (work, status):
-                with contextlib.suppress(ConnectionError):  # it ended early; its answer or its end says why
+                with contextlib.suppress(ConnectionError):  # it ended early; its response or exit code says why
                     loop = asyncio.get_running_loop()
                     await loop.sock_sendall(work, LENGTH.pack(len(head)) + head)
                     await loop.sock_sendall(work, content)
@@ -110,15 +110,15 @@ async def _received(loop: asyncio.AbstractEventLoop, sock: socket.socket, most: 
 
 
 async def _exit_code(status: socket.socket) -> int | None:
-    """The exit code, or a negative signal; None when the zygote is gone."""
-    loop, told = asyncio.get_running_loop(), b""
+    """The exit code, or a negative signal; None if the zygote is gone."""
+    loop, received = asyncio.get_running_loop(), b""
     async with asyncio.timeout(5):
-        while len(told) < STATUS.size:
+        while len(received) < STATUS.size:
             part = await _received(loop, status)
             if not part:
                 return None
-            told += part
-    code: int = STATUS.unpack(told)[0]
+            received += part
+    code: int = STATUS.unpack(received)[0]
     return code
 
 
@@ -133,7 +133,7 @@ def _reason(code: int | None) -> Reason:
 
 @dataclass
 class _Zygote:
-    """The process that decoders are forked from, as this one sees it."""
+    """The process that decoders are forked from, as seen from this one."""
 
     loop: asyncio.AbstractEventLoop
     control: socket.socket
@@ -151,7 +151,7 @@ _kept: _Zygote | None = None
 
 
 def _zygote() -> _Zygote:
-    """The one of this event loop; started when there is none."""
+    """The zygote of this event loop; started if there is none."""
     global _kept  # noqa: PLW0603 - there is one for each process
     loop = asyncio.get_running_loop()
     if _kept is None or _kept.loop is not loop:
@@ -167,7 +167,7 @@ def _zygote() -> _Zygote:
                     (os.POSIX_SPAWN_DUP2, its.fileno(), 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                 ],
-                setpgroup=0,  # a terminal's Ctrl-C is not for it
+                setpgroup=0,  # a terminal's Ctrl-C must not reach it
             )
         atexit.register(ours.close)
         _kept = _Zygote(loop, ours, process)
@@ -176,7 +176,7 @@ def _zygote() -> _Zygote:
 
 @asynccontextmanager
 async def _job(order: Order) -> AsyncIterator[tuple[socket.socket, socket.socket]]:
-    """Two sockets of a decoder that has begun: for its work, and for what becomes of it. Closing them kills it."""
+    """Two sockets of a decoder that has started: for its work, and for its exit status. Closing them kills it."""
     work, status = await _begun(order)
     with work, status:
         yield work, status
@@ -185,13 +185,13 @@ async def _job(order: Order) -> AsyncIterator[tuple[socket.socket, socket.socket
 async def _begun(order: Order) -> tuple[socket.socket, socket.socket]:
     global _kept  # noqa: PLW0603
     loop = asyncio.get_running_loop()
-    for _ in range(2):  # once more when the zygote has ended meanwhile
+    for _ in range(2):  # retry once if the zygote exited meanwhile
         zygote = _zygote()
         (work, its_work), (status, its_status) = socket.socketpair(), socket.socketpair()
         try:
             work.setblocking(False)
             status.setblocking(False)
-            async with zygote.sending:  # one by one: on some systems two messages run into one
+            async with zygote.sending:  # one at a time: on some systems two messages merge
                 with its_work, its_status:
                     descriptors = [its_work.fileno(), its_status.fileno()]
                     socket.send_fds(zygote.control, [json.dumps(order).encode()], descriptors)

@@ -1,8 +1,8 @@
-"""Sentences for people: English in the code, and in its reader's language wherever it is shown.
+"""Sentences for people: English in the code, and in the reader's language wherever they are shown.
 
-A `Sentence` is its English text, so that it passes through exceptions, logs, models, JSON and the database like any other
-text. Beside it, it has what it was made of: the English with `%(name)s` where values go, which is the key of its translation
-(as in gettext), and the values, which may be sentences themselves.
+A `Sentence` is its English text, so that it passes through exceptions, logs, models, JSON and the database like any
+text. It also carries its parts: the English with `%(name)s` for values, which is the key of its translation (as in
+gettext), and the values, which may be sentences themselves.
 """
 
 import re
@@ -17,13 +17,13 @@ from typing_extensions import override
 
 from area.kit import language
 
-MAX_DEPTH = 10  # of sentences within sentences that are read
+MAX_DEPTH = 10  # of nested sentences
 
 _PLACE = re.compile(r"%\((\w+)\)s")
 
 
 class Number(int):
-    """A number of things, or a size, which is written in groups of three: `65,536`. Numbers that name things are not."""
+    """A count or a size, written in groups of three: `65,536`. Not for numbers that are names."""
 
     @override
     def __str__(self) -> str:
@@ -31,9 +31,9 @@ class Number(int):
 
 
 class Sentence(str):
-    """A sentence in English, made from `message` and the values of its `%(name)s`.
+    """An English sentence, made from `message` and the values of its `%(name)s`.
 
-    An exception among the values stands for its message. What is a sentence already stays one: `Sentence(str(error))`.
+    An exception among the values stands for its message. A sentence stays one: `Sentence(str(error))`.
     """
 
     __slots__ = ("key", "plural", "values")
@@ -50,11 +50,11 @@ class Sentence(str):
 
     @classmethod
     def made(cls, key: str, plural: str, values: Mapping[str, object]) -> Self:
-        """One whose `plural`, if it has one, is said of all `number`s but 1."""
-        kept = {name: _value(value) for name, value in values.items()}
-        many = plural and kept.get("number") != 1
-        self = super().__new__(cls, _filled(plural if many else key, kept))
-        self.key, self.plural, self.values = str.__str__(key), plural, kept
+        """A sentence whose `plural`, if it has one, is used for every `number` but 1."""
+        converted = {name: _value(value) for name, value in values.items()}
+        many = plural and converted.get("number") != 1
+        self = super().__new__(cls, _filled(plural if many else key, converted))
+        self.key, self.plural, self.values = str.__str__(key), plural, converted
         return self
 
     @override
@@ -70,7 +70,7 @@ class Sentence(str):
         )
 
     def translated(self, lang: str) -> str:
-        """The text in a language of `area.kit.language`; English where nobody has translated it."""
+        """The text in a language of `area.kit.language`; English if there is no translation."""
         if lang == "en" or not self.key:
             return str.__str__(self)
         words, number = language.translations(lang), self.values.get("number")
@@ -79,7 +79,7 @@ class Sentence(str):
         return _filled(text, {name: _said(value, lang) for name, value in self.values.items()})
 
     def dumped(self) -> dict[str, Any]:
-        """As JSON: `{"key": "…", "values": {"name": "…"}}`, with `plural` where it has one; the inverse of `read`."""
+        """As JSON: `{"key": "…", "values": {"name": "…"}}`, with `plural` if it has one. The inverse of `read`."""
         values = {name: _dumped(value) for name, value in self.values.items()}
         return {"key": self.key, **({"plural": self.plural} if self.plural else {}), "values": values}
 
@@ -90,7 +90,7 @@ def counted(singular: str, plural: str, number: int, /, **values: object) -> Sen
 
 
 class SentenceError(Exception):
-    """An exception whose message is a sentence for people; `str()` of it is that `Sentence`."""
+    """An exception whose message is a sentence for people; `str()` returns that `Sentence`."""
 
     def __init__(self, message: str = "", /, **values: object) -> None:
         super().__init__(Sentence(message, **values))
@@ -98,7 +98,7 @@ class SentenceError(Exception):
 
 @cache
 def gettext(lang: str) -> Callable[..., str]:
-    """What says a sentence of the code, or a `Sentence`, in a language; `%(name)s` in it is filled from keywords."""
+    """A function that translates a text of the code, or a `Sentence`, and fills in `%(name)s` from keywords."""
 
     def say(message: str, /, **values: object) -> str:
         return Sentence(message, **values).translated(lang)
@@ -107,7 +107,7 @@ def gettext(lang: str) -> Callable[..., str]:
 
 
 def changed(text: str, change: Callable[[str], str]) -> str:
-    """The text with what was filled into it changed, such as secrets masked; a text that is no sentence as a whole."""
+    """The text with its values changed, such as secrets masked; a text that is no sentence is changed as a whole."""
     if not isinstance(text, Sentence) or not text.values:
         return change(text)
     values = {
@@ -117,12 +117,12 @@ def changed(text: str, change: Callable[[str], str]) -> str:
 
 
 def read(value: object, depth: int = 0) -> Sentence | None:
-    """What `Sentence.dumped` wrote; None for anything else."""
+    """The sentence that `Sentence.dumped` wrote; None for anything else."""
     if depth > MAX_DEPTH or not isinstance(value, dict) or not isinstance(value.get("key"), str):
         return None
     values, plural = value.get("values"), value.get("plural")
-    found = {str(name): _read(one, depth) for name, one in values.items()} if isinstance(values, dict) else {}
-    return Sentence.made(value["key"], plural if isinstance(plural, str) else "", found)
+    parts = {str(name): _read(part, depth) for name, part in values.items()} if isinstance(values, dict) else {}
+    return Sentence.made(value["key"], plural if isinstance(plural, str) else "", parts)
 
 
 def _value(value: object) -> "Sentence | Number | str":
@@ -132,10 +132,10 @@ def _value(value: object) -> "Sentence | Number | str":
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
-    """The text with each `%(name)s` filled in. Not by `%`, which does whatever a stored text tells it to."""
+    """The text with each `%(name)s` filled in. Not by `%`, which would follow any instruction in a stored text."""
     if not values:
         return str.__str__(text)
-    return _PLACE.sub(lambda found: str.__str__(str(values.get(found[1], found[0]))), text)
+    return _PLACE.sub(lambda match: str.__str__(str(values.get(match[1], match[0]))), text)
 
 
 def _said(value: "Sentence | Number | str", lang: str) -> str:

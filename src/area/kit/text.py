@@ -1,4 +1,4 @@
-"""Names that are nearly right, and JSON that PostgreSQL takes."""
+"""Suggestions for misspelled names, and texts and JSON that PostgreSQL accepts."""
 
 import difflib
 import math
@@ -21,18 +21,18 @@ MAX_DEPTH = 100
 TOO_DEEP = f"[left out: nested more than {MAX_DEPTH} levels deep]"
 
 _REPLACEMENT = "\ufffd"
-_LONGEST_WORD = 100  # difflib takes quadratic time, and nobody mistypes more than this
+_LONGEST_WORD = 100  # difflib takes quadratic time
 _MOST_NAMES = 1000
-_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # what orjson writes as a number
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1  # the integers that orjson writes
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# control characters (C0, C1), line and paragraph separators, and what overrides the direction of writing (UAX #9)
-UNPRINTABLE = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # as a regular expression has it
+# control characters (C0, C1), line and paragraph separators, and overrides of the writing direction (UAX #9)
+UNPRINTABLE = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # for a regular expression
 _UNPRINTABLE = re.compile(f"[{UNPRINTABLE}]")
 _STEERING = re.compile(f"[{UNPRINTABLE}\ud800-\udfff]")
 
 
 def nearest(word: str, names: Collection[str]) -> str | None:
-    """The name that `word` probably stands for, whatever its case; None when none is close."""
+    """The name that `word` probably means, ignoring case; None if none is close."""
     if len(word) > _LONGEST_WORD:
         return None
     by_lower = {name.lower(): name for name in sorted(names)[:_MOST_NAMES]}
@@ -41,18 +41,18 @@ def nearest(word: str, names: Collection[str]) -> str | None:
 
 
 def did_you_mean(word: str, names: Collection[str]) -> Sentence:
-    """The end of a sentence: `; did you mean "title"?`, or a full stop when nothing is close."""
+    """The end of a sentence: `; did you mean "title"?`, or a full stop if no name is close."""
     name = nearest(word, names)
     return Sentence(".") if name is None else Sentence('; did you mean "%(name)s"?', name=name)
 
 
 def one_line(text: str) -> str:
-    """`text` with line breaks, control characters and direction overrides as blanks, and runs of blanks as one."""
+    """`text` with line breaks, control characters and direction overrides as spaces, and runs of spaces as one."""
     return " ".join(_UNPRINTABLE.sub(" ", clean_text(text)).split())
 
 
 def check_line(text: str) -> str:
-    """The text itself. Raises `ValueError` when it has what `one_line` removes, which a name must not have."""
+    """The text itself. Raises `ValueError` if it contains what `one_line` removes, which names must not."""
     if _UNPRINTABLE.search(text):
         raise ValueError(Sentence("Remove line breaks and invisible control characters."))
     return text
@@ -60,11 +60,13 @@ def check_line(text: str) -> str:
 
 def escaped(text: str) -> str:
     r"""`text` for a terminal: what `one_line` removes, and half characters, written as JSON writes them (`\\u001b`)."""
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def clean_text(text: str) -> str:
-    """`text` as UTF-8 and PostgreSQL can hold it: NUL and lone surrogates become U+FFFD, surrogate pairs one character."""
+    """`text` as UTF-8 and PostgreSQL can store it: NUL and lone surrogates become U+FFFD, surrogate pairs one
+    character.
+    """
     if not text.isascii() and _SURROGATE.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.replace("\0", _REPLACEMENT) if "\0" in text else text
@@ -73,10 +75,10 @@ def clean_text(text: str) -> str:
 def clean_json(value: Any) -> Any:
     """`value` as plain data that PostgreSQL's jsonb can store.
 
-    Texts go through `clean_text`; infinite floats and NaN become null, integers beyond 64 bits text. What is nested deeper
-    than `MAX_DEPTH` containers becomes the text `TOO_DEEP`. Dates and times become ISO 8601, durations seconds, bytes UTF-8
-    or else base64, enumerations their value, models and dataclasses objects, sets lists, keys text (of two keys that come
-    out the same the later one stays); anything else the text that it is shown as.
+    Texts go through `clean_text`. Infinity and NaN become null, integers beyond 64 bits text. Anything nested deeper
+    than `MAX_DEPTH` containers becomes the text `TOO_DEEP`. Dates and times become ISO 8601, durations seconds, bytes
+    UTF-8 or else base64, enumerations their value, models and dataclasses objects, sets lists, keys text (of two equal
+    keys the later one stays); anything else becomes its `str()`.
     """
     return _clean(value, 0)
 
@@ -101,7 +103,7 @@ def _clean(value: Any, depth: int) -> Any:
 
 
 def _clean_other(value: Any, depth: int) -> Any:
-    """What JSON has no word for: turned into something that it has one for."""
+    """A value of a type that JSON doesn't have, converted to one that it has."""
     for kind, plain in _PLAIN:
         if isinstance(value, kind):
             return _clean(plain(value), depth)
@@ -119,7 +121,7 @@ def _bytes(value: bytes | bytearray | memoryview) -> str:
 
 
 def _digits(value: int) -> str:
-    """An integer of any size as text: in hexadecimal when it is too long for Python to write it in decimal."""
+    """An integer of any size as text: in hexadecimal if it is too long for Python to write in decimal."""
     try:
         return str(value)
     except ValueError:
@@ -133,7 +135,7 @@ def _key(key: Any) -> str:
     return plain if isinstance(plain, str) else orjson.dumps(plain).decode()
 
 
-# in this order: an enumeration may be a str, a datetime is a date
+# in this order: an enumeration may be a str, and a datetime is a date
 _PLAIN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Enum, lambda value: value.value),
     (str, str.__str__),
@@ -147,18 +149,17 @@ _PLAIN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
 
 
 def dump_json(value: Any) -> bytes:
-    """`value` as compact JSON in UTF-8 that PostgreSQL's jsonb takes.
+    """`value` as compact JSON in UTF-8 that PostgreSQL's jsonb accepts.
 
-    What orjson writes as it is goes out at its speed (that may be nested up to 254 levels); the rest goes through
-    `clean_json` first.
+    What orjson can write goes out at its speed (nested up to 254 levels); the rest goes through `clean_json` first.
     """
     try:
         written = orjson.dumps(value)
     except (
         TypeError
-    ):  # orjson's JSONEncodeError: surrogates, big integers, keys that are no text, too deep, other types
+    ):  # orjson's JSONEncodeError: surrogates, big integers, keys that aren't text, too deep, other types
         return orjson.dumps(clean_json(value))
-    # an escaped backslash followed by u0000 looks the same here; cleaning it once more changes nothing
+    # an escaped backslash followed by u0000 looks the same here, but cleaning doesn't change it
     return orjson.dumps(clean_json(value)) if b"\\u0000" in written else written
 
 

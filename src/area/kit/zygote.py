@@ -1,10 +1,10 @@
-"""The process that decoders of strangers' files are forked from. `area.kit.sandbox` starts it and talks to it.
+"""The process that decoders of untrusted files are forked from. `area.kit.sandbox` starts it and talks to it.
 
-It imports a decoder once and forks for each file, which costs some milliseconds where a new interpreter costs hundreds. It has
-one thread, none of AREA's secrets in its memory or environment, and imports little: it is to stay small.
+It imports a decoder once and forks for each file, which takes milliseconds where a new interpreter takes hundreds. It
+has one thread, none of AREA's secrets in its memory or environment, and imports little, so that it stays small.
 
-A decoder is a file of Python with `decode(content: bytes, **options) -> bytes | JSON`. It is loaded by its path, so that the
-package around it is not, and raises `Unreadable`.
+A decoder is a Python file with `decode(content: bytes, **options) -> bytes | JSON`. It is loaded by its path, without
+the package around it, and raises `Unreadable`.
 """
 
 import contextlib
@@ -27,23 +27,23 @@ LENGTH = struct.Struct("!I")
 STATUS = struct.Struct("!i")
 
 NO_MEMORY, BROKEN = 3, 4  # exit codes
-NICE = 5  # a third of the computing of others
-FILES = 64  # descriptors that a decoder may have open
+NICE = 5  # a third of others' CPU share
+FILES = 64  # open descriptors per decoder
 
 Decode = Callable[..., Any]
 
 
 class Order(TypedDict):
-    """What the parent sends with a job's two sockets: for the work, and for what becomes of it."""
+    """What the parent sends with a job's two sockets: one for the work, one for the exit status."""
 
     path: str
-    seconds: int  # of computing
+    seconds: int  # of CPU
     patience: int  # seconds by the clock
-    memory: int  # bytes beyond what the decoder's code takes
+    memory: int  # bytes beyond the decoder's code
 
 
 class Unreadable(Exception):
-    """The file can't be used; the message says why to whoever sent it."""
+    """The file can't be used. The message says why, for its sender."""
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ class _Zygote:
         self._decoders: dict[str, Decode] = {}
         self._jobs: dict[
             int, tuple[int, socket.socket]
-        ] = {}  # by the descriptor of the status socket: process and socket
+        ] = {}  # process and socket, by the descriptor of the status socket
         self._poll = select.poll()
 
     def serve(self) -> None:
@@ -76,7 +76,7 @@ class _Zygote:
                 if number == awake:
                     os.read(awake, 4096)
                     self._reap()
-                elif number in self._jobs:  # nobody waits for it any more
+                elif number in self._jobs:  # the parent closed it: nobody waits for the result
                     self._poll.unregister(number)
                     os.kill(self._jobs[number][0], signal.SIGKILL)
                 elif number == self._control.fileno():
@@ -85,13 +85,13 @@ class _Zygote:
                         for process, _ in self._jobs.values():
                             os.kill(process, signal.SIGKILL)
                         return
-                    work, status = (socket.socket(fileno=one) for one in descriptors)
+                    work, status = (socket.socket(fileno=descriptor) for descriptor in descriptors)
                     self._begin(json.loads(message), work, status)
 
     def _begin(self, order: Order, work: socket.socket, status: socket.socket) -> None:
         try:
             decode = self._decoder(order["path"])
-        except Exception:  # noqa: BLE001 - the decoder's own mistake; the others are not to suffer for it
+        except Exception:  # noqa: BLE001 - a bug in the decoder, which must not affect others
             traceback.print_exc()
             status.sendall(b"+" + STATUS.pack(BROKEN))
             work.close()
@@ -100,15 +100,15 @@ class _Zygote:
         process = os.fork()
         if process:
             work.close()
-            with contextlib.suppress(OSError):  # it may be gone already
+            with contextlib.suppress(OSError):  # it may have exited already
                 status.sendall(b"+")
             self._jobs[status.fileno()] = (process, status)
-            self._poll.register(status, 0)  # tells of nothing but the other end's going away
+            self._poll.register(status, 0)  # only reports that the other end was closed
             return
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for one in (self._control, status, *(status for _, status in self._jobs.values())):
-            one.close()
+        for sock in (self._control, status, *(status for _, status in self._jobs.values())):
+            sock.close()
         _work(decode, order, work)
 
     def _decoder(self, path: str) -> Decode:
@@ -121,7 +121,7 @@ class _Zygote:
             spec.loader.exec_module(module)
             self._decoders[path] = module.decode
             gc.collect()
-            gc.freeze()  # what is here is shared with all that is forked
+            gc.freeze()  # share what exists with all forked processes
         return self._decoders[path]
 
     def _reap(self) -> None:
@@ -129,7 +129,7 @@ class _Zygote:
             process, status = os.waitpid(-1, os.WNOHANG)
             if not process:
                 return
-            number, sock = next((number, sock) for number, (one, sock) in self._jobs.items() if one == process)
+            number, sock = next((number, sock) for number, (pid, sock) in self._jobs.items() if pid == process)
             with contextlib.suppress(KeyError):
                 self._poll.unregister(number)
             with contextlib.suppress(OSError):
@@ -139,7 +139,7 @@ class _Zygote:
 
 
 def _work(decode: Decode, order: Order, work: socket.socket) -> None:
-    """Do one job and end the process: read options and content, and answer with a kind and bytes."""
+    """Do one job and exit: read options and content, and respond with a kind and bytes."""
     code = BROKEN
     try:
         _limit(order)
@@ -147,15 +147,15 @@ def _work(decode: Decode, order: Order, work: socket.socket) -> None:
             options = json.loads(incoming.read(LENGTH.unpack(incoming.read(LENGTH.size))[0]))
             content = incoming.read()
         try:
-            made = decode(content, **options)
-            kind, answer = (b"B", made) if isinstance(made, bytes) else (b"J", _json(made))
+            result = decode(content, **options)
+            kind, answer = (b"B", result) if isinstance(result, bytes) else (b"J", _json(result))
         except Unreadable as error:
             kind, answer = b"U", str(error).encode(errors="replace")
         work.sendall(kind + answer)
         code = 0
     except MemoryError:
         code = NO_MEMORY
-    except BaseException as error:  # noqa: BLE001 - whatever a decoder raises at nonsense
+    except BaseException as error:  # noqa: BLE001 - decoders may raise anything for nonsense
         with contextlib.suppress(OSError, MemoryError):
             work.sendall(b"X" + type(error).__name__.encode())
     finally:
@@ -169,19 +169,19 @@ def _json(value: Any) -> bytes:
 def _limit(order: Order) -> None:
     signal.alarm(order["patience"])
     limits = {
-        resource.RLIMIT_CPU: order["seconds"],  # ends it by SIGXCPU
+        resource.RLIMIT_CPU: order["seconds"],  # kills it with SIGXCPU
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: FILES,
         resource.RLIMIT_AS: _size() + order["memory"],
     }
     for name, most in limits.items():
-        with contextlib.suppress(OSError, ValueError):  # not every system has each of them
+        with contextlib.suppress(OSError, ValueError):  # not every system has all of them
             resource.setrlimit(name, (most, most + 1 if name == resource.RLIMIT_CPU else most))
 
 
 def _size() -> int:
-    """Bytes of address space that this process has; 0 where /proc does not tell."""
+    """The size of this process's address space in bytes; 0 if /proc doesn't tell."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib would be one more import
             return int(file.read().split()[0]) * resource.getpagesize()

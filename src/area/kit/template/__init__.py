@@ -1,7 +1,7 @@
-"""`{{path.to.value | filter:argument}}`: looked up in plain data, shaped by a closed list of pure filters.
+"""`{{path.to.value | filter:argument}}`: values looked up in plain data, shaped by a closed list of pure filters.
 
-No evaluation, no attribute access, no loops. Compiled once, rendered in about a microsecond. Everything is bounded: the
-template, each value, the result and the work of one rendering. The grammar for users is in docs/reference/templates.md.
+No evaluation, no attribute access, no loops. Compiled once, rendered in about a microsecond. Everything is limited: the
+template, each value, the result and the work of a rendering. The grammar for users is in docs/reference/templates.md.
 """
 
 from area.kit.template.reading import PlacedError

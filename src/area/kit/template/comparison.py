@@ -1,6 +1,6 @@
-"""Comparisons of a condition, as closures of what stands on both sides.
+"""The comparisons of conditions, as closures over their operands.
 
-What stands in the condition itself is prepared when it is compiled; what takes longer with more data draws from the budget.
+Constants in the condition are prepared when it is compiled; what takes longer with more data spends from the budget.
 """
 
 import operator
@@ -19,21 +19,21 @@ from area.kit.template.reading import Argument, Path
 from area.kit.template.values import as_text, is_empty
 from area.kit.text import clean_json
 
-MAX_MATCHED = 2_500_000  # instructions of a pattern times bytes that it looks at: each may take 12 ns
+MAX_MATCHED = 2_500_000  # instructions of a pattern times bytes searched: each may take 12 ns
 
 Data = Mapping[str, Any]
 Test = Callable[[Data, Budget], bool]
 Operand = Callable[[Data], Any]
 
 TOO_MUCH = Sentence(
-    "The condition (only_if) has more to compare in this event than one event may cause. Compare shorter texts and lists, or"
-    " use fewer comparisons and simpler patterns."
+    "The condition (only_if) has more to compare in this event than one event may cause. Compare shorter texts and"
+    " lists, or use fewer comparisons and simpler patterns."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """An operand that stands in the condition itself; `source` is how it is written there."""
+    """A constant operand; `source` is how it is written in the condition."""
 
     value: Any
     source: str = field(default="", compare=False)
@@ -49,7 +49,7 @@ def lookup(path: Path) -> Operand:
 
     def lookup(data: Data) -> Any:
         value = find(data)
-        # dates and the like as the texts that JSON has for them
+        # dates and the like as in JSON
         return value if value is None or type(value) in _JSON else clean_json(value)
 
     return lookup
@@ -62,8 +62,8 @@ def any_of(tests: tuple[Test, ...]) -> Test:
     """Whether one of the tests holds."""
 
     def test(data: Data, budget: Budget) -> bool:
-        for one in tests:  # noqa: SIM110 -- half the time of any() with a generator
-            if one(data, budget):
+        for part in tests:  # noqa: SIM110 -- half the time of any() with a generator
+            if part(data, budget):
                 return True
         return False
 
@@ -74,8 +74,8 @@ def all_of(tests: tuple[Test, ...]) -> Test:
     """Whether all of the tests hold."""
 
     def test(data: Data, budget: Budget) -> bool:
-        for one in tests:  # noqa: SIM110 -- half the time of all() with a generator
-            if not one(data, budget):
+        for part in tests:  # noqa: SIM110 -- half the time of all() with a generator
+            if not part(data, budget):
                 return False
         return True
 
@@ -93,7 +93,7 @@ def is_nothing(left: Operand) -> Test:
 
 
 def is_true(left: Operand) -> Test:
-    """A value alone."""
+    """A value on its own."""
     return lambda data, _: bool(left(data))
 
 
@@ -113,7 +113,7 @@ def matches(left: Operand, pattern: regex.Regex) -> Test:
         if worst < 10_000:
             budget.spend(worst >> 3)
             return pattern.search(raw)
-        # nearly all searches take a hundredth of what they may: only the clock tells which do not
+        # nearly all searches take a hundredth of the limit; only the clock shows which do not
         begun = time.thread_time_ns()
         found = pattern.search(raw)
         budget.spend((time.thread_time_ns() - begun) // 80)
@@ -123,17 +123,17 @@ def matches(left: Operand, pattern: regex.Regex) -> Test:
 
 
 def _text(value: Any) -> str | None:
-    """A value as text for the text comparisons; null, lists and objects have none."""
+    """A value as text for text comparisons; None for null, lists and objects."""
     if type(value) is str:
         return value
     return None if value is None or isinstance(value, list | dict) else as_text(value)
 
 
-_SHORT = 256  # characters of a text that is folded in no time
+_SHORT = 256  # characters; shorter texts are folded for free
 
 
 def _folded(text: str, budget: Budget) -> str:
-    """The text without case; of a long one the result is kept, for conditions look at the same text several times."""
+    """The text case-folded. The result for a long text is cached, since conditions read the same text several times."""
     if len(text) <= _SHORT:
         return text.casefold()
     known = budget.folded.get(id(text))
@@ -144,7 +144,7 @@ def _folded(text: str, budget: Budget) -> str:
 
 
 def _text_test(compare: Callable[[str, str, Budget], bool]) -> Callable[[Operand, Operand], Test]:
-    """A comparison of texts, given the left one as it is and the right one folded; they are told apart without case."""
+    """A case-insensitive comparison of texts: `compare` gets the left one as it is and the right one folded."""
 
     def make(left: Operand, right: Operand) -> Test:
         known = _text(right.value) if isinstance(right, Constant) else None
@@ -227,7 +227,7 @@ def _is_in(left: Operand, right: Operand) -> Test:
 
 
 def _in_constant(left: Operand, items: list[Argument]) -> Test:
-    """As `_among`, with the list taken apart once: what a value may equal is looked up."""
+    """Like `_among`, with the list prepared once: a value is looked up in it."""
     texts = frozenset(item for item in items if isinstance(item, str))
     instants = frozenset(at for text in texts if (at := _instant(text)))
     written = frozenset(number for text in texts if (number := _number(text)) is not None)
@@ -304,7 +304,7 @@ def _ordering(compare: Callable[[Any, Any], bool]) -> Callable[[Operand, Operand
 
 
 def _equal(left: Any, right: Any, budget: Budget) -> bool:
-    """Texts are equal as they are or as instants, a number or boolean equals the text that shows it, lists item by item."""
+    """Texts are equal as they are or as instants, a number or boolean equals its text, lists are equal item by item."""
     budget.spend(5)
     if left is None or right is None:
         return left is right
@@ -337,7 +337,7 @@ def _truth(value: Any) -> bool | None:
 
 
 def _comparable(left: Any, right: Any) -> tuple[Any, Any] | None:
-    """Both as numbers, else both as instants, else both as texts, else None: they can't be compared."""
+    """Both as numbers, else both as instants, else both as texts; None if they can't be compared."""
     if type(left) is str and type(right) is str:
         for convert in (_number, _instant):
             one = convert(left)
@@ -365,7 +365,7 @@ def _number(value: Any) -> int | float | None:
 
 
 def _instant(text: str) -> datetime | None:
-    """An ISO 8601 date and time, or a date as its first instant, in UTC when it does not say."""
+    """An ISO 8601 date and time, or the first instant of a date, in UTC if it doesn't say."""
     if text[4:5] != "-" or (at := parse_date(text)) is None:
         return None
     return at if isinstance(at, datetime) else datetime(at.year, at.month, at.day, tzinfo=UTC)

@@ -1,8 +1,8 @@
-"""`only_if`: comparisons on return values, joined by and, or, not and parentheses.
+"""`only_if`: comparisons of values, combined with and, or, not and parentheses.
 
-Read into a tree, which is compiled to closures that are evaluated in microseconds. What stands in the condition itself is
-prepared when it is compiled; what takes longer with more data draws from the event's budget.
-The grammar for users is in docs/reference/templates.md.
+Parsed into a tree, which is compiled to closures that run in microseconds. Constants are prepared when the condition is
+compiled; what takes longer with more data spends from the event's budget. The grammar for users is in
+docs/reference/templates.md.
 """
 
 import re
@@ -42,7 +42,7 @@ from area.kit.template.reading import (
 from area.kit.text import nearest
 
 MAX_CONDITION = 10_240  # characters
-MAX_DEPTH = 50  # of parentheses and `not`
+MAX_DEPTH = 50  # of nested parentheses and `not`
 MAX_COMPARISONS = 200
 MAX_PROGRAMS = 2 * regex.MAX_PROGRAM  # instructions of all patterns together
 
@@ -58,7 +58,9 @@ Operator = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """One comparison. On the right of `matches` is a pattern, of `empty` and `true` (a value alone) nothing."""
+    """One comparison. The right side is a pattern for `matches`, and absent for `empty` and `true` (a value on its
+    own).
+    """
 
     left: Path | Constant
     operator: Operator
@@ -67,7 +69,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What must not hold; `a not contains "x"` is read as `not a contains "x"`."""
+    """A negation; `a not contains "x"` is read as `not a contains "x"`."""
 
     part: "Tree"
 
@@ -91,7 +93,7 @@ Tree = AnyOf | AllOf | Not | Compare
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition; made by `parse`. `names` are the top-level names that it uses."""
+    """A compiled condition, from `parse`. `names` are the top-level names it uses."""
 
     text: str
     tree: Tree
@@ -100,7 +102,9 @@ class Condition:
     _comparisons: int = field(repr=False)
 
     def evaluate(self, data: Data, budget: Budget | None = None) -> bool:
-        """Whether it holds for `data`: a missing value is null, what can't be compared is not so. Raises `Exhausted`."""
+        """Whether it holds for `data`. Missing values are null; comparisons of incomparable values are false. Raises
+        `Exhausted`.
+        """
         budget = budget or Budget()
         budget.steps -= 12 * self._comparisons
         try:
@@ -127,7 +131,7 @@ def parse(text: str) -> Condition:
 
 
 def check(condition: Condition, names: Collection[str]) -> list[Sentence]:
-    """A sentence for each top-level name that the condition uses and `names` does not have; none when all is well."""
+    """A sentence for each top-level name in the condition that is not in `names`."""
     return [
         Sentence("%(sentence)s A text stands in quotes.", sentence=sentence)
         if "did you mean" not in sentence
@@ -158,7 +162,7 @@ def _operand(value: Path | Constant) -> Operand:
     return value if isinstance(value, Constant) else lookup(value)
 
 
-# --- reading --------------------------------------------------------------------------------------------------------------
+# Reading
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _SYMBOL = re.compile(r"==|!=|<=|>=|<|>")
@@ -170,14 +174,14 @@ _WORD_OPERATORS = ("contains", "starts_with", "ends_with", "matches", "in")
 _INSTEAD = {
     "===": "==", "=": "==", "<>": "!=", "~": "matches", "&&": "and", "||": "or", "&": "and", "|": "or", "!": "not",
     "is": "==", "equals": "==", "eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",
-    "like": "contains", "includes": "contains", "startswith": "starts_with", "endswith": "ends_with", "begins_with": "starts_with",
-    "match": "matches", "regex": "matches", "exists": "not empty",
+    "like": "contains", "includes": "contains", "startswith": "starts_with", "endswith": "ends_with",
+    "begins_with": "starts_with", "match": "matches", "regex": "matches", "exists": "not empty",
 }  # fmt: skip
 _FOREIGN = re.compile(r"===|=|<>|~|&&|\|\||&|\||!")
 
 
 class _Reader:
-    """Reads a condition by recursive descent; `position` is where it is."""
+    """Reads a condition by recursive descent; `position` is the current place."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -190,7 +194,7 @@ class _Reader:
         raise ConditionError(message, self.text, self.position if position is None else position)
 
     def misplaced(self, message: Sentence, position: int | None = None) -> NoReturn:
-        """Fail with advice on what stands here, if it is a known mistake, else with `message`."""
+        """Raise with advice for a known mistake at this position, else with `message`."""
         if self.at("{{"):
             self.fail(Sentence('names stand without braces here, as in title contains "x".'))
         if self.text[self.position : self.position + 1] in tuple("“”„‘’«»"):  # noqa: RUF001 -- what phones write
@@ -212,14 +216,14 @@ class _Reader:
         self.position = skip_space(self.text, position)
 
     def word(self) -> str:
-        """The reserved word that stands here, in lower case, or nothing."""
+        """The reserved word at this position, in lower case, or ""."""
         match = _WORD.match(self.text, self.position)
         if match is None or match[0].lower() not in _RESERVED or self.text.startswith((".", "-"), match.end()):
             return ""
         return match[0].lower()
 
     def take(self, word: str) -> bool:
-        """Go past a reserved word if it stands here."""
+        """Skip a reserved word if it is at this position."""
         found = self.word() == word
         if found:
             self.move(self.position + len(word))
@@ -293,7 +297,7 @@ class _Reader:
         return Not(compared) if denied else compared
 
     def right_of(self, word: Operator) -> Path | Constant | Regex:
-        """What stands after an operator that is a word."""
+        """The operand after an operator that is a word."""
         if word == "matches":
             return self.pattern()
         start = self.position

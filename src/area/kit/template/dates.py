@@ -1,4 +1,4 @@
-"""Dates that a filter understands, and the forms it writes them in."""
+"""Dates that the `date` filter understands, and its output formats."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
-# strftime's own depend on the platform and on its language
+# strftime's depend on the platform and its language
 DIRECTIVES: Mapping[str, Callable[[datetime], str]] = {
     "%Y": lambda at: f"{at.year:04}",
     "%y": lambda at: f"{at.year % 100:02}",
@@ -54,7 +54,7 @@ _DATE_ONLY = re.compile(r"\d{4}-?\d{2}-?\d{2}", re.ASCII)
 _UNIX = re.compile(r"-?\d{1,20}(?:\.\d{1,9})?", re.ASCII)
 _MAX_FORMAT = 200
 _MAX_DATE = 64
-_MILLISECONDS = 1e11  # as seconds this is the year 5138, so larger numbers are milliseconds
+_MILLISECONDS = 1e11  # in seconds this is the year 5138, so larger numbers are milliseconds
 
 
 def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
@@ -126,7 +126,7 @@ def _to_datetime(value: Any) -> datetime | date:
 
 
 def parse_date(text: str) -> datetime | date | None:
-    """ISO 8601: an aware datetime (UTC when it does not say), a date when there is no time, None when it is neither."""
+    """ISO 8601: an aware datetime (UTC if it doesn't say), a date if it has no time, None if it is neither."""
     if len(text) > _MAX_DATE or not text[:4].isdigit():
         return None
     try:
@@ -149,7 +149,7 @@ def _unix(text: str) -> datetime | None:
 
 
 def _mail_date(text: str) -> datetime | None:
-    """RFC 5322, as in mail and in feeds."""
+    """RFC 5322, as in mails and feeds."""
     try:
         at = parsedate_to_datetime(text)
     except ValueError:

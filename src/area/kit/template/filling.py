@@ -1,4 +1,4 @@
-"""A parameter's text as something to fill: its structure is the user's, read before any value is filled in."""
+"""A parameter's text as a structure to fill: the structure is the user's, and is read before any value is filled in."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,19 +15,19 @@ from area.kit.template.values import Filter
 
 Split = Callable[[str], Any]
 
-_FIRST, _LAST = 0xF0000, 0xFFFF0  # private use: characters that stand for placeholders while a text is taken apart
+_FIRST, _LAST = 0xF0000, 0xFFFF0  # private use: characters that stand for placeholders while a text is split
 _BARE_MARK = "\U000ffffd"
 _JSON = re.compile(rf'"(?:[^"\\]|\\.)*+"|([{chr(_FIRST)}-{chr(_LAST)}])', re.DOTALL)
 
 
 class Bare(str):
-    """A placeholder of a document that stands for one value of any type."""
+    """A placeholder that stands for one value of any type."""
 
     __slots__ = ()
 
 
 def json_document(text: str) -> Any:
-    """A JSON object or array as `split` takes it apart, also with placeholders outside of quotes; any other text stays as it is."""
+    """Split a JSON object or array, also with placeholders outside quotes; any other text stays as it is."""
     if text.lstrip()[:1] not in ("{", "["):
         return text
     try:
@@ -45,11 +45,11 @@ def _bared(document: Any) -> Any:
 
 
 class Filling:
-    """Compiled once; `render` gives the value. `names` are the return values that it uses; `parted`: it was taken apart.
+    """Compiled once; `render` returns the value. `names` are the values it uses; `parted`: it was split.
 
-    `split` is given the text with each placeholder as one character, and returns a document of dicts and lists whose texts are
-    filled each by itself: nothing that is filled in can break out of its text. A text that is one placeholder and nothing
-    else is not taken apart: it is the value. What `place` says of a value's place goes for each text.
+    `split` gets the text with one character per placeholder, and returns a document of dicts and lists. Its texts are
+    filled one by one, so no value can break out of its text. A text that is exactly one placeholder is not split: it is
+    the value. `place` applies to each text.
     """
 
     __slots__ = ("_parts", "constant", "names", "parted")
@@ -63,16 +63,16 @@ class Filling:
         self.constant = not any(one.paths for one in used)
 
     def render(self, data: Mapping[str, Any], budget: Budget | None = None) -> Any:
-        """Fill from `data`. Raises `template.RenderError`."""
+        """Fill it from `data`. Raises `template.RenderError`."""
         return _render(self._parts, data, budget or Budget())
 
     def check(self, names: Collection[str]) -> list[Sentence]:
-        """Sentences for names that are not among `names`."""
+        """Sentences for names that are not in `names`."""
         return [sentence for one in _templates(self._parts) for sentence in template.check(one, names)]
 
 
 class _Object(list[tuple[str | template.Template, Any]]):
-    """An object's keys and values. A key that is filled can't take the place of one that is written."""
+    """An object's keys and values. A filled key can't replace a written one."""
 
 
 class _Compiler:
@@ -82,7 +82,7 @@ class _Compiler:
         self.marked: dict[str, str] = {}
 
     def document(self, split: Split) -> Any:
-        """What `split` makes of the text. Raises `TemplateError`."""
+        """The document that `split` returns for the text. Raises `TemplateError`."""
         taken = set(self.text)
         free = (mark for mark in map(chr, range(_FIRST, _LAST)) if mark not in taken)
         pieces: list[str] = []

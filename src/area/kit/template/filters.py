@@ -21,7 +21,7 @@ Function = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A filter: how it is written, what makes it from its arguments, how many those are, and whether it is given text."""
+    """A filter: its syntax, its factory, its number of arguments, and whether it takes text."""
 
     usage: str
     build: Callable[..., Filter]
@@ -41,7 +41,7 @@ def _argument_int(value: Argument, what: Sentence, least: int, most: int) -> int
 
 
 def _plain(function: Function, characters: int, of_ascii: int = 64) -> Callable[[], Filter]:
-    """A filter that works through so many characters in a step."""
+    """A filter that processes that many characters per step."""
 
     def apply(text: str, budget: Budget) -> str:
         budget.spend(2 + len(text) // (of_ascii if text.isascii() else characters))
@@ -51,7 +51,7 @@ def _plain(function: Function, characters: int, of_ascii: int = 64) -> Callable[
 
 
 def _bounded(size: int) -> int:
-    """The size of a text that is about to be made. Raises `Unfit`."""
+    """The size of a text that is about to be created. Raises `Unfit`."""
     if size > MAX_TEXT:
         raise Unfit(
             Sentence(
@@ -89,7 +89,7 @@ def _replace(old: Argument, new: Argument) -> Filter:
 
     def replace(text: str, budget: Budget) -> str:
         budget.spend(2 + (len(text) >> 4))
-        # counted first, so that what would be too large is never made
+        # counted first, so that a text that would be too large is never created
         number = text.count(wanted)
         size = _bounded(len(text) + number * (len(other) - len(wanted)))
         budget.spend(number // 4 + (size >> 5))
@@ -147,7 +147,7 @@ def _number(decimals: Argument = None) -> Filter:
         parsed = _to_number(value, budget)
         if parsed is None:
             return ""
-        # half up, as people are taught, and on what is written rather than on its binary neighbour
+        # half up, as people learn it, of the written number rather than its binary neighbor
         rounded = Decimal(as_text(parsed)).quantize(places, ROUND_HALF_UP, _EXACT)
         return format(abs(rounded) if rounded.is_zero() else rounded, "f")
 
@@ -180,7 +180,7 @@ _SAFE = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-.~"
 
 
 def url_encoded(text: str, budget: Budget) -> str:
-    """`text` as one part of an address (RFC 3986, unreserved characters stay)."""
+    """`text` as one part of a URL (RFC 3986, unreserved characters stay)."""
     raw = text.encode(errors="replace")
     budget.spend(2 + (len(raw) >> 5))
     unsafe = len(raw.translate(None, _SAFE))
@@ -191,27 +191,27 @@ def url_encoded(text: str, budget: Budget) -> str:
 
 
 def path_encoded(text: str, budget: Budget) -> str:
-    """`text` as a part of the path of an address: one segment, or a piece of one."""
+    """`text` as part of a URL's path: one segment, or a piece of one."""
     if text in (".", ".."):
         raise Unfit(Sentence('"%(text)s" can\'t be a part of a path.', text=text))
     return url_encoded(text, budget)
 
 
 def host_checked(text: str, budget: Budget) -> str:
-    """`text` as a part of the host of an address, port and all."""
+    """`text` as part of a URL's host, including the port."""
     budget.spend(2 + len(text))
     if not all(character.isalnum() or character in "-._:[]" for character in text):
         raise Unfit(Sentence('"%(text)s" can\'t be a part of a host.', text=text[:SHOWN]))
     return text
 
 
-# https://core.telegram.org/bots/api#markdownv2-style, and what begins HTML and references in
-# https://spec.commonmark.org/0.31.2/#backslash-escapes; both let any of them be escaped
+# https://core.telegram.org/bots/api#markdownv2-style, and the beginnings of HTML and references in
+# https://spec.commonmark.org/0.31.2/#backslash-escapes; both allow escaping any of them
 _MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\_*[]()~`>#+-=|{}.!<&"})
 
 
 def escape_markdown(text: str, budget: Budget) -> str:
-    """`text` with a backslash before each sign that means something."""
+    """`text` with a backslash before each special character."""
     budget.spend(2 + len(text) // 2)
     return text.translate(_MARKDOWN)
 

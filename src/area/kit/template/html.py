@@ -9,18 +9,19 @@ _TAG = re.compile(r"<(?:(/?)([a-zA-Z][^\s/>]*)|[!?/])")
 _TAG_END = re.compile(r""">|=\s*"[^"]*"|=\s*'[^']*'""")
 _RAW = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style")}
 _BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer",
-    "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table",
-    "title", "tr", "ul",
+    "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "fieldset", "figcaption", "figure",
+    "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre",
+    "section", "table", "title", "tr", "ul",
 })  # fmt: skip
 _LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
 
 
 def strip_html(text: str, budget: Budget) -> str:
-    """The text of an HTML fragment, by the rules of https://html.spec.whatwg.org/multipage/parsing.html as far as they matter.
+    """The text of an HTML fragment, by the rules of https://html.spec.whatwg.org/multipage/parsing.html that matter
+    here.
 
-    Tags, comments, scripts and styles go; blocks begin a new line, character references are resolved, white space is
-    collapsed. Linear in its input. The result is text, and not safe to be put into HTML again.
+    Tags, comments, scripts and styles are removed; blocks begin a new line, character references are resolved, white
+    space is collapsed. Linear in its input. The result is text, and not safe as HTML.
     """
     budget.spend(2 + (len(text) >> 6))
     marks, references = text.count("<"), text.count("&")
@@ -59,7 +60,7 @@ def _collapsed(text: str, many: str, few: str) -> str:
 
 
 def _tag_end(text: str, position: int, budget: Budget) -> int:
-    """Where what follows the tag begins: a `>` in the quotes of an attribute doesn't end it."""
+    """The end of the tag: a `>` in a quoted attribute doesn't end it."""
     end = text.find(">", position)
     if end < 0:
         return len(text)
@@ -72,5 +73,5 @@ def _tag_end(text: str, position: int, budget: Budget) -> int:
 def _resolved(text: str) -> str:
     if "&" not in text:
         return text
-    # html.unescape gives up on numbers of thousands of digits, and no character has more than seven
+    # html.unescape fails on numbers of thousands of digits, and no character has more than seven
     return unescape(_LONG_REFERENCE.sub("\ufffd", text)).replace("\xa0", " ")

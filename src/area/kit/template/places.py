@@ -1,4 +1,4 @@
-"""Places in a text where a value must be encoded, so that it can't change what stands around it."""
+"""Places in a text where a value must be encoded, so that it can't change the text around it."""
 
 import re
 from collections.abc import Callable
@@ -17,11 +17,11 @@ Encode = Callable[[str, Budget], str]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What encodes a value where it stands.
+    """Encodes values at a place.
 
-    `encode` is given the text that is known before the placeholder, and whether the placeholder is the first one; it returns
-    None where a value stays as it is. `by_hand` are the filters that do the same; `raw` always is one. A placeholder that is all
-    there is stays as it is, too, unless `alone`.
+    `encode` gets the known text before the placeholder, and whether it is the first placeholder; it returns None where
+    values stay as they are. `by_hand` are the filters that do the same; `raw` always is. A text that is exactly one
+    placeholder stays as it is, unless `alone`.
     """
 
     encode: Callable[[str, bool], Encode | None]
@@ -30,7 +30,7 @@ class Place:
 
 
 def encoding(encode: Encode) -> Filter:
-    """`encode` as a filter. Numbers, booleans and what is missing keep their type: nothing in them means anything elsewhere."""
+    """`encode` as a filter. Numbers, booleans and missing values keep their type, since nothing in them is special."""
 
     def apply(value: Any, budget: Budget) -> Any:
         if value is None or isinstance(value, bool | int | float):
@@ -41,7 +41,7 @@ def encoding(encode: Encode) -> Filter:
 
 
 def _in_address(before: str, first: bool) -> Encode | None:  # noqa: FBT001 -- `Place.encode`
-    """What comes first is an address itself, or the beginning of one, and stays as it is."""
+    """The first value is a URL itself, or the beginning of one, and stays as it is."""
     if first and not before.strip():
         return None
     _, colon, after = before.partition("://")
@@ -65,19 +65,19 @@ def _escaped(text: str, budget: Budget) -> str:
 
 
 def _in_cdata(text: str, budget: Budget) -> str:
-    """XML 1.0 §2.7: a section ends at the first `]]>`, so each `>` stands outside of it."""
+    """XML 1.0 §2.7: a section ends at the first `]]>`, so each `>` is placed outside it."""
     budget.spend(2 + len(text) // 16 + text.count(">"))
     return text.replace(">", "]]>&gt;<![CDATA[")
 
 
 def _in_comment(text: str, budget: Budget) -> str:
-    """XML 1.0 §2.5: a comment has no `--` in it."""
+    """XML 1.0 §2.5: a comment must not contain `--`."""
     budget.spend(2 + len(text) // 2)
     return escape(text).replace("-", "&#45;")
 
 
 def _json_value(value: Any, budget: Budget) -> Any:
-    """Where a JSON document has a value without quotes: text that is JSON is that value, any other a string."""
+    """A value without quotes in a JSON document: text that is JSON is that value, any other a string."""
     if not isinstance(value, str):
         return value
     budget.spend(2 + (len(value) >> 3))
@@ -96,9 +96,10 @@ MARKDOWN = Place(lambda before, first: escape_markdown, frozenset({"escape_markd
 
 
 def segments(separator: str, what: str, instead: str = "") -> Place:
-    """A path whose segments are separated by `separator`: no value but one at its beginning has more than one segment.
+    """A path whose segments are separated by `separator`: no value may add a segment, except the first of all.
 
-    A separator in it is replaced by `instead`; without that, it fails the run, and `what` says of what it is a part.
+    A separator in a value is replaced by `instead`; without that it fails the run, and `what` names the path in the
+    error.
     """
 
     def encode(text: str, budget: Budget) -> str:
@@ -113,7 +114,8 @@ def segments(separator: str, what: str, instead: str = "") -> Place:
 def marks(pattern: str, instead: str | Callable[[re.Match[str]], str], *by_hand: str) -> Place:
     r"""Text in which some signs of a value would be an order to who reads it: those that fit `pattern` are replaced.
 
-    Two values may follow one another, so the pattern must also fit what a value ends with: `<(?=@|\Z)` rather than `<(?=@)`.
+    Two values may follow one another, so the pattern must also fit what a value ends with: `<(?=@|\Z)` rather than
+    `<(?=@)`.
     """
     found = re.compile(pattern, re.MULTILINE)
 

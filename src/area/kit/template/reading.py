@@ -1,4 +1,4 @@
-"""Paths and literals as users write them: what templates and conditions have in common."""
+"""Paths and literals as users write them: what templates and conditions share."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ Argument = str | int | float | bool | None
 
 
 class PlacedError(SentenceError, ValueError):
-    """A text that can't be understood. The message begins with where; `line` and `column` count from 1."""
+    """A text that can't be parsed. The message begins with the place; `line` and `column` count from 1."""
 
     def __init__(self, message: Sentence, text: str, position: int) -> None:
         self.line = text.count("\n", 0, position) + 1
@@ -40,7 +40,7 @@ _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where a value is. A step is a key of an object, with its number beside it when it may be an index of a list."""
+    """The place of a value. A step is a key of an object, with its number if it may be an index of a list."""
 
     source: str
     steps: tuple[tuple[str, int | None], ...]
@@ -56,7 +56,7 @@ class Path:
         return tuple(key for key, _ in self.steps)
 
     def find(self, data: Mapping[str, Any]) -> Any:
-        """The value in `data`, or None when there is none."""
+        """The value in `data`; None if there is none."""
         steps = self.steps
         value: Any = data.get(steps[0][0])
         if len(steps) == 1:
@@ -72,7 +72,7 @@ class Path:
 
 
 def skip_space(text: str, position: int) -> int:
-    """The position of the first character from `position` on that is no white space."""
+    """The position of the first character from `position` on that is not white space."""
     match = _SPACE.match(text, position)
     return match.end() if match else position
 
@@ -125,7 +125,8 @@ def _read_step(
 
 
 def read_string(text: str, position: int, error: type[PlacedError], *, raw: bool = False) -> tuple[str, int]:
-    r"""The text in quotes at `position` and the position after it; \n, \t, \", \' and \\ are replaced unless it is `raw`.
+    r"""The text in quotes at `position` and the position after it; \n, \t, \", \' and \\ are replaced unless it is
+    `raw`.
 
     Raises `error`.
     """
@@ -176,7 +177,7 @@ _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None
 
 
 def unknown_names(names: Collection[str], known: Collection[str]) -> list[Sentence]:
-    """A sentence for each of `names` that is not `known`."""
+    """A sentence for each of `names` that is not in `known`."""
     listed = ", ".join(sorted(known)) if 0 < len(known) <= 20 else ""
     sentences = []
     for name in sorted(set(names).difference(known)):

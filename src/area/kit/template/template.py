@@ -1,4 +1,4 @@
-"""A template compiled once, rendered in about a microsecond."""
+"""Templates: compiled once, rendered in about a microsecond."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,9 +23,9 @@ from area.kit.template.reading import (
 from area.kit.template.values import BadArgument, Filter, Unfit, as_paid_text, to_json
 from area.kit.text import did_you_mean
 
-MAX_TEMPLATE = 65_536  # characters, as all of these
+MAX_TEMPLATE = 65_536  # characters
 MAX_PLACEHOLDERS = 200
-MAX_FILTERS = 20  # of one placeholder
+MAX_FILTERS = 20  # per placeholder
 
 
 class TemplateError(PlacedError):
@@ -33,12 +33,12 @@ class TemplateError(PlacedError):
 
 
 class RenderError(SentenceError):
-    """A template that can't be filled with this data: too large, or a value that a filter can't use."""
+    """A template that can't be filled with this data: too large, or a value that a filter can't take."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A filter with its arguments; `text` says that it is given text."""
+    """A filter with its arguments; `text`: it takes text."""
 
     name: str
     apply: Filter
@@ -47,7 +47,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Placeholder:
-    """`path` or else the text `literal`, and the filters in their order."""
+    """A `path` or else the text `literal`, and the filters in order."""
 
     source: str
     path: Path | None
@@ -55,7 +55,7 @@ class _Placeholder:
     filters: tuple[_Step, ...]
 
 
-# the text before a placeholder, the key that it looks up if that is all that it does, and the placeholder
+# the text before a placeholder, its key if it only looks that up, and the placeholder
 _Slot = tuple[str, str | None, _Placeholder]
 
 
@@ -64,7 +64,8 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
 ) -> "Template":
     """Compile a template. Raises `TemplateError`. A text without `{{` is constant.
 
-    Each value is encoded for its `place`, unless it is marked `raw` or encoded already. `ending` is a filter that each value goes through.
+    Each value is encoded for its `place`, unless it is marked `raw` or already encoded. `ending` is a filter for all
+    values.
     """
     if len(text) > MAX_TEMPLATE:
         raise TemplateError(
@@ -114,7 +115,7 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
 
 
 def _placed(placeholder: _Placeholder, place: Place, before: str, *, first: bool, alone: bool) -> _Placeholder:
-    """The placeholder with what encodes it where it stands, after so much known text."""
+    """The placeholder with the encoding for its place, given the known text before it."""
     names = {step.name for step in placeholder.filters}
     if placeholder.path is None or names & {"raw", *place.by_hand} or (alone and not place.alone):
         return placeholder
@@ -127,7 +128,7 @@ def _with(placeholder: _Placeholder, apply: Filter) -> _Placeholder:
 
 
 def placeholders(text: str) -> list[tuple[int, int]]:
-    """Where each placeholder begins and ends. Raises `TemplateError`."""
+    """The beginning and end of each placeholder. Raises `TemplateError`."""
     spans: list[tuple[int, int]] = []
     position = 0
     while (start := text.find("{{", position)) >= 0:
@@ -210,7 +211,7 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
 def _no_argument(text: str, position: int, start: int, kind: "Kind") -> TemplateError:
     if position >= len(text):
         return _unexpected(text, position, start)
-    if text[position] in "“”„‘’«»":  # noqa: RUF001 -- typographic quotes, which phones write
+    if text[position] in "“”„‘’«»":  # noqa: RUF001 -- typographic quotes from phones
         return TemplateError(Sentence("use straight quotes: \" or '."), text, position)
     return TemplateError(
         Sentence("an argument is a number or a text in quotes, as in %(usage)s.", usage=kind.usage), text, position
@@ -218,7 +219,7 @@ def _no_argument(text: str, position: int, start: int, kind: "Kind") -> Template
 
 
 def _unexpected(text: str, position: int, start: int) -> TemplateError:
-    """The error for what can't stand at `position` of the placeholder that begins at `start`."""
+    """The error for an unexpected character at `position` of the placeholder that begins at `start`."""
     if position >= len(text) or text.startswith("{{", position):
         return TemplateError(
             Sentence('this {{ is never closed; add }} after the name, or write {{"{{"}} for two braces.'), text, start
@@ -247,7 +248,7 @@ def _unexpected(text: str, position: int, start: int) -> TemplateError:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled template; made by `compile`. `names` are the top-level names it uses, `paths` all the steps of each path."""
+    """A compiled template, from `compile`. `names` are the top-level names it uses, `paths` the steps of each path."""
 
     text: str
     names: frozenset[str]
@@ -257,14 +258,14 @@ class Template:
 
     @property
     def is_constant(self) -> bool:
-        """Whether it depends on no data."""
+        """Whether it uses no data."""
         return not self.names
 
     def render(self, data: Mapping[str, Any], budget: Budget | None = None) -> Any:
-        """Fill it with `data`, which is left as it is.
+        """Fill it with `data`, which is not changed.
 
-        Exactly one placeholder and nothing around it keeps the value's type, and is None when the value is missing. Else
-        the result is text, each value as `as_text` writes it. Raises `RenderError`.
+        If the template is exactly one placeholder, the result keeps the value's type, and is None if it is missing.
+        Else the result is text, with each value as `as_text` writes it. Raises `RenderError`.
         """
         budget = budget or Budget()
         slots = self._slots
@@ -322,7 +323,7 @@ def _text(part: _Placeholder, value: Any, budget: Budget) -> str:
 
 
 def _fill(part: _Placeholder, value: Any, budget: Budget) -> None:
-    """Count what becomes part of the filled parameters. Raises `RenderError` when they become too large."""
+    """Count what becomes part of the filled parameters. Raises `RenderError` if they become too large."""
     try:
         if isinstance(value, str):
             budget.steps -= 1
@@ -365,5 +366,5 @@ def _short(part: _Placeholder) -> str:
 
 
 def check(template: Template, names: Collection[str]) -> list[Sentence]:
-    """A sentence for each top-level name that the template uses and `names` does not have; none when all is well."""
+    """A sentence for each top-level name in the template that is not in `names`."""
     return unknown_names(template.names, names)

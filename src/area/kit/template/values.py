@@ -1,4 +1,4 @@
-"""Values as text, and whether there is one."""
+"""Values as text, and whether they are empty."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ _BIG = 2**63
 
 
 def as_text(value: Any) -> str:
-    """A value as it stands in text.
+    """A value as text.
 
-    None and NaN are nothing, booleans `true` and `false`, numbers plain (3.0 is `3`, never with an exponent), dates and
+    None and NaN are empty, booleans `true` and `false`, numbers plain (3.0 is `3`, never with an exponent), dates and
     times ISO 8601, lists and objects compact JSON.
     """
     kind = type(value)
@@ -40,12 +40,12 @@ def as_text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, dict | list | tuple):
         return dump_json(value).decode()
-    clean = clean_json(value)  # what isn't plain data, and integers too long to be written: these become text
+    clean = clean_json(value)  # other types, and integers too long to write, become text
     return str(clean) if isinstance(clean, int) else as_text(clean)
 
 
 def as_paid_text(value: Any, budget: Budget) -> str:
-    """As `as_text`, and whatever takes time is paid for first."""
+    """Like `as_text`, but spends steps before anything that takes time."""
     if not isinstance(value, dict | list | tuple):
         return as_text(value)
     return to_json(value, budget)
@@ -58,7 +58,7 @@ def to_json(value: Any, budget: Budget) -> str:
         budget.spend(len(value) >> 3)
     try:
         written = orjson.dumps(value)
-    except TypeError:  # what orjson does not take, and lists and objects nested too deep for it
+    except TypeError:  # types that orjson doesn't take, and lists and objects nested too deep for it
         written = None
     if written is None or b"\\u0000" in written:
         _spend_for_cleaning(value, budget)
@@ -68,7 +68,7 @@ def to_json(value: Any, budget: Budget) -> str:
 
 
 def _spend_for_cleaning(value: Any, budget: Budget) -> None:
-    """For `clean_json`, which looks at each value by itself."""
+    """For `clean_json`, which visits each value."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -92,26 +92,26 @@ def _plain_float(value: float) -> str:
     return format(Decimal(written), "f") if "e" in written else written
 
 
-_LONGEST_BLANK = 1000  # a longer text counts as something without being read
+_LONGEST_BLANK = 1000  # a longer text counts as not empty without being read
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a value is missing, null, a text of nothing but white space, or a list or object with nothing in it."""
+    """Whether a value is missing, null, text of only white space, or an empty list or object."""
     if isinstance(value, str):
         return not value or (len(value) <= _LONGEST_BLANK and value.isspace())
     return value is None or (isinstance(value, list | tuple | dict) and not value)
 
 
 class BadArgument(SentenceError, ValueError):
-    """A filter's argument that it can't take."""
+    """An argument that a filter can't take."""
 
 
 class Unfit(SentenceError, ValueError):
-    """A value that a filter can't use."""
+    """A value that a filter can't take."""
 
 
 def argument_text(value: Argument, what: Sentence) -> str:
-    """The argument, which must be a text. Raises `BadArgument`."""
+    """The argument, which must be text. Raises `BadArgument`."""
     if not isinstance(value, str):
         raise BadArgument(Sentence("%(what)s must be a text in quotes.", what=what))
     return value
