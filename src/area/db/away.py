@@ -1,4 +1,4 @@
-"""PostgreSQL is away for a moment: told from a mistake of ours, and waited out."""
+"""PostgreSQL is away for a moment: how to tell that from a bug, and how to wait it out."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 LONGEST_PAUSE = 2.0  # seconds
 
-# it can't be reached, starts, stops, is full, is a standby just now, keeps a row locked for long, or asks to do it again
+# unreachable, starting, stopping, full, a standby, holding a row lock for long, or asking for a retry
 PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -22,31 +22,33 @@ PASSING = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg says when a connection breaks in the middle of a word
+    asyncpg.InternalClientError,  # asyncpg's when a connection breaks in the middle of a message
     OSError,
 )
 Answer = TypeVar("Answer")
 
 
 class DatabaseAwayError(Exception):
-    """The database can't be asked just now."""
+    """The database can't be queried right now."""
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether asking again later helps: the one answer for every loop, door and command."""
+    """Whether a retry later helps. The one answer for every loop, door and command."""
     if isinstance(error, exc.DBAPIError):
         return error.connection_invalidated or is_away(error.orig.__cause__ if error.orig else None)
     if isinstance(error, exc.TimeoutError):
-        return True  # no connection of the pool became free in time
+        return True  # no pooled connection became free in time
     if isinstance(error, OSError) and error.filename is not None:
         return False  # a file's error, not a socket's
-    # asyncpg's word for a value that can't be sent is an InterfaceError too, and stays one
+    # a value that can't be encoded is an InterfaceError too, but not a database that is away
     return isinstance(error, (DatabaseAwayError, *PASSING)) and not isinstance(error, ValueError)
 
 
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
-    """Around what asks the database where others' errors are caught too: a connector may raise an `OSError` of its own."""
+    """Wraps queries where other errors are caught too, since a connector may raise an `OSError` of its own. Raises
+    `DatabaseAwayError`.
+    """
     try:
         yield
     except Exception as error:
@@ -56,7 +58,7 @@ def asking() -> Iterator[None]:
 
 
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask the database, again and again while it is away."""
+    """Query the database, and repeat that while it is away."""
     pause = 0.1
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Backup and restore of any PostgreSQL, with the pg_dump and pg_restore that AREA brings."""
+"""Backup and restore of any PostgreSQL, with the pg_dump and pg_restore that come with AREA."""
 
 import os
 import re
@@ -17,13 +17,13 @@ from area.db.embedded.processes import VERSION, Command, binaries, hint
 
 
 class BackupError(RuntimeError):
-    """A backup or a restore failed and nothing was changed; the message says why."""
+    """A backup or restore failed and nothing was changed. The message says why."""
 
 
 def backup(dsn: str, file: Path) -> None:
-    """Write the whole database at `dsn` into `file` (pg_dump's custom format, mode 0600), complete or not at all.
+    """Write the whole database at `dsn` to `file` (pg_dump's custom format, mode 0600), completely or not at all.
 
-    `dsn` may be of the embedded server or of any PostgreSQL that the newest pg_dump here can read. Raises `BackupError`.
+    `dsn` may be the embedded server or any PostgreSQL that the newest pg_dump here can read. Raises `BackupError`.
     """
     address, environment = _without_password(dsn)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -42,10 +42,10 @@ def backup(dsn: str, file: Path) -> None:
 
 
 def restore(dsn: str, file: Path, *, force: bool = False) -> None:
-    """Put the backup in `file` into the database at `dsn`, in one transaction: it is all there, or nothing changed.
+    """Restore the backup in `file` into the database at `dsn`, in one transaction: completely or not at all.
 
-    The database must be empty, unless `force` is given: then what its schema `public` holds is dropped first. Stop AREA
-    before, since its sessions hold locks and would go on with what they remember. Raises `BackupError`.
+    The database must be empty, unless `force` is set: then its schema `public` is dropped first. Stop AREA before,
+    since its sessions hold locks and cache data. Raises `BackupError`.
     """
     address, environment = _without_password(dsn)
     if not file.is_file():
@@ -53,7 +53,7 @@ def restore(dsn: str, file: Path, *, force: bool = False) -> None:
     psql: Command = [tool("psql"), "--no-psqlrc", "--quiet", f"--dbname={address}", "--set=ON_ERROR_STOP=1"]
     count = (
         "select count(*) from pg_class c where relnamespace = 'public'::regnamespace"
-        " and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')"  # an extension's own
+        " and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')"  # not an extension's
     )
     held = _client([*psql, "--tuples-only", "--no-align", f"--command={count}"], environment)
     if int(held) and not force:
@@ -72,9 +72,9 @@ def restore(dsn: str, file: Path, *, force: bool = False) -> None:
             env=environment,
         ) as writer,
     ):
-        assert reader.stdout  # noqa: S101 - a pipe, as asked
+        assert reader.stdout  # noqa: S101 - stdout is a pipe
         assert writer.stdin  # noqa: S101 - as above
-        with suppress(BrokenPipeError):  # psql ended: its complaint says why
+        with suppress(BrokenPipeError):  # psql ended: its error says why
             writer.stdin.write(b"set lock_timeout = '10s';\n")
             if force:
                 writer.stdin.write(b"drop schema if exists public cascade;\ncreate schema public;\n")
@@ -86,14 +86,14 @@ def restore(dsn: str, file: Path, *, force: bool = False) -> None:
         reader.stdout.close()
         failed = bool(writer.wait()) | bool(reader.wait())
         complaints.seek(0)
-        said = complaints.read().decode(errors="replace").strip()
+        output = complaints.read().decode(errors="replace").strip()
     if failed:
-        advice = "\nStop AREA first: something still uses the database." if "lock timeout" in said else ""
-        raise BackupError(f"The backup was not restored and the database is as it was:\n{said}{advice}")
+        advice = "\nStop AREA first: something still uses the database." if "lock timeout" in output else ""
+        raise BackupError(f"The backup was not restored and the database is as it was:\n{output}{advice}")
 
 
 def _copy_script(source: IO[bytes], target: IO[bytes]) -> None:
-    """Copy the SQL, without the one setting in its head that PostgreSQL before 17 doesn't know."""
+    """Copy the SQL, except one setting in its head that PostgreSQL before 17 doesn't know."""
     for line in source:
         if line.startswith(b"SET transaction_timeout"):
             break
@@ -107,13 +107,13 @@ def _client(command: Command, environment: Mapping[str, str], **options: Any) ->
         command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, **options
     )
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise BackupError(f"{Path(command[0]).name} failed:\n{said}{hint(said)}")
+        output = done.stderr.decode(errors="replace").strip()
+        raise BackupError(f"{Path(command[0]).name} failed:\n{output}{hint(output)}")
     return (done.stdout or b"").decode().strip()
 
 
 def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
-    """The address without its password, which goes into the environment: command lines can be read by every user."""
+    """The address without its password, and the password as environment: every user can read command lines."""
     environment = dict(os.environ)
     parts = urlsplit(raw_dsn(dsn))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -128,10 +128,10 @@ def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
 
 @cache
 def tool(name: str) -> Path:
-    """pg_dump, pg_restore or psql: ours, or the newer one in PATH, which alone can read a newer server."""
-    if found := shutil.which("pg_dump"):
+    """The path of pg_dump, pg_restore or psql: ours, or a newer one in PATH, which is needed to read a newer server."""
+    if installed := shutil.which("pg_dump"):
         version = subprocess.run(  # noqa: S603 - found in PATH
-            [found, "--version"], capture_output=True, text=True, check=False
+            [installed, "--version"], capture_output=True, text=True, check=False
         ).stdout
         newer = re.search(r"\) (\d+)", version)
         other = shutil.which(name)

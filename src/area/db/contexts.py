@@ -1,6 +1,6 @@
-"""What each encrypted value of the database is bound to: a value that is moved to another place can't be decrypted there.
+"""What each encrypted value in the database is bound to: a value that is moved elsewhere can't be decrypted there.
 
-The texts are data of every installation and never change. `rotation` encrypts all of them anew.
+These texts are part of the data of every installation and never change. `rotation` re-encrypts all of the values.
 """
 
 from typing import Literal
@@ -9,7 +9,7 @@ Hook = Literal["token", "secret"]
 
 
 def hook(area_id: int, column: Hook) -> str:
-    """The webhook address of an AREA (`triggers.token`), and what it is signed with (`secret`)."""
+    """The token in an AREA's webhook URL (`triggers.token`), and its signing secret (`secret`)."""
     return f"area:{area_id}|{column}"
 
 
@@ -19,22 +19,22 @@ def parameter(area_id: int, variable_id: int) -> str:
 
 
 def hint(source_id: int, column: Hook) -> str:
-    """The address at which a vendor says that there is news (`source_hints.token`), and what it signs with (`secret`)."""
+    """The token in a hint's address (`source_hints.token`), and its signing secret (`secret`)."""
     return f"source:{source_id}|{column}"
 
 
 def source(key: str, name: str) -> str:
-    """A parameter of a source, which is known by its key."""
+    """A parameter of a source, which is identified by its key."""
     return f"source:{key}|{name}"
 
 
 def draft(user_id: int, key: str) -> str:
-    """What somebody has typed into the editor."""
+    """A user's input in the editor."""
     return f"draft:{user_id}|{key}"
 
 
 def connection(user_id: int, slug: str, number: int, column: str) -> str:
-    """A column of a connection; `number` is 0 for the one without a name."""
+    """A column of a connection; `number` is 0 for the default one."""
     return f"{user_id}|{slug}#{number}|{column}" if number else f"{user_id}|{slug}|{column}"
 
 
@@ -49,12 +49,12 @@ def second_factor(user_id: int) -> str:
 
 
 def second_factor_setup(user_id: int) -> str:
-    """The same, until it is confirmed."""
+    """The secret of an authenticator app that isn't confirmed yet."""
     return f"user:{user_id}|totp-setup"
 
 
 def consent(number: str) -> str:
-    """What is kept while a vendor is asked for consent."""
+    """The state of an OAuth2 consent in progress."""
     return f"consent|{number}"
 
 

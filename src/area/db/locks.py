@@ -1,15 +1,17 @@
-"""PostgreSQL's advisory locks: which there are, and the order in which one transaction may take them."""
+"""PostgreSQL's advisory locks, and the order in which a transaction may take them."""
 
 from enum import IntEnum
 
 
 class Lock(IntEnum):
-    """Numbers of advisory locks, the same in every version. ACCOUNTS, LOGIN and ADDRESS are taken in this order, with a name."""
+    """Numbers of advisory locks, the same in every version. ACCOUNTS, LOGIN and ADDRESS are taken in this order, with a
+    name.
+    """
 
-    MIGRATE = 0x41524541  # "AREA": one process of all migrates
-    SYNC = 4_127_001  # of two processes that start together, the second waits with the catalog
-    WATCH = 4_127_010  # one worker of all watches
+    MIGRATE = 0x41524541  # "AREA": only one process migrates
+    SYNC = 4_127_001  # of two processes that start together, the second waits to sync the catalog
+    WATCH = 4_127_010  # only one worker watches
     ACCOUNTS = 4_127_011
     LOGIN = 4_127_012
     ADDRESS = 4_127_013
-    DELIVERY = 4_127_014  # claims of mails are made one after another, so that each sees what the one before took
+    DELIVERY = 4_127_014  # mails are claimed one after another, so that each claim sees the one before

@@ -1,6 +1,8 @@
-"""The ten tables of the data model, column by column (docs/reference/schema.md), then AREA's own (docs/reference/tables.md).
+"""The ten tables of the data model, column by column (docs/reference/schema.md), then AREA's own
+(docs/reference/tables.md).
 
-`timestamp` columns without a zone hold UTC, as the seed has them.
+Together in one module, because they refer to each other and are read as one schema. `timestamp` columns without a zone
+hold UTC.
 """
 
 from datetime import datetime
@@ -38,7 +40,7 @@ ZERO = text("0")
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that migrations can name them too."""
+    """Names every constraint, so that migrations can refer to it."""
 
     metadata = MetaData(
         naming_convention={
@@ -55,7 +57,7 @@ def _key(table: str, *, cascade: bool = False) -> ForeignKey:
     return ForeignKey(f"{table}.id", ondelete="CASCADE" if cascade else "RESTRICT")
 
 
-# The seed's ten
+# The ten tables of the data model
 
 
 class User(Base):
@@ -181,7 +183,8 @@ class AreaParameter(Base):
 
 
 class AreaExecution(Base):
-    """One run of an AREA. `execution_result` is what the reaction returned; what else is known of it is in `execution_records`.
+    """One run of an AREA. `execution_result` is what the reaction returned; what else is known of it is in
+    `execution_records`.
 
     `started_at`, `completed_at` and `execution_time_ms` are of the whole run, from its first attempt to its end.
     """
@@ -211,8 +214,8 @@ class AreaExecution(Base):
 
 
 class HookState(Base):
-    """What keeps an AREA's events from firing twice: one row for each known event, `event:<id>`, and for what is polled or listens one
-    row `source`: where its source stands, and when it was last checked, within ten minutes.
+    """What keeps an AREA's events from firing twice: one row for each known event, `event:<id>`, and for what is polled
+    or listens one row `source`: where its source stands, and when it was last checked, within ten minutes.
     """
 
     __tablename__ = "hook_states"
@@ -225,7 +228,7 @@ class HookState(Base):
     updated_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
-# Ours
+# AREA's own tables
 
 
 class Meta(Base):
@@ -471,7 +474,9 @@ class AreaHealth(Base):
 
 
 class Source(Base):
-    """A poll, timer or listener: one action with its parameters and account, shared by all AREAs that watch the same thing."""
+    """A poll, timer or listener: one action with its parameters and account, shared by all AREAs that watch the same
+    thing.
+    """
 
     __tablename__ = "sources"
     __table_args__ = (
@@ -579,7 +584,9 @@ class ExecutionJob(Base):
 
 
 class ExecutionRecord(Base):
-    """What AREA records of an execution besides `area_executions`. A success without a row had one attempt, with version 1."""
+    """What AREA records of an execution besides `area_executions`. A success without a row had one attempt, with
+    version 1.
+    """
 
     __tablename__ = "execution_records"
     __table_args__ = (

@@ -1,6 +1,6 @@
-"""PostgreSQL's NOTIFY: the names of the channels, and the one loop that listens.
+"""PostgreSQL's NOTIFY: the channels, and the loop that listens.
 
-Processes of two versions run side by side during an upgrade, so names and payloads stay as they are.
+Processes of two versions run side by side during an upgrade, so names and payloads must not change.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from area.db.away import is_away
 log = structlog.get_logger()
 
 CONNECT_WITHIN = 5.0  # seconds
-PROBE_EVERY = 15.0  # seconds between looks whether the connection still answers
-SHORTEST_PAUSE = 0.2  # seconds before it connects again
+PROBE_EVERY = 15.0  # seconds between checks that the connection still answers
+SHORTEST_PAUSE = 0.2  # seconds before it reconnects
 LONGEST_PAUSE = 5.0
 
 
 class Channel(StrEnum):
-    """What is notified. The payload is named behind each; "" where there is none."""
+    """The channels, each with its payload; "" if it has none."""
 
     ACCESS_CHANGED = "access_changed"  # a user's id: sessions ended
     AREA_CHANGED = "area_changed"  # an AREA's id
@@ -45,10 +45,10 @@ async def listen(
     listening: Callable[[], None],
     lost: Callable[[], None] | None = None,
 ) -> None:
-    """Listen until cancelled, and connect again whatever breaks.
+    """Listen until cancelled, and reconnect whenever the connection breaks.
 
-    `dsn` is a libpq address. `heard` gets channel and payload. `listening` is called each time that it begins to listen, as
-    what was notified before was not heard; `lost` when the connection is lost or can't be made.
+    `dsn` is a libpq address. `heard` gets channel and payload. `listening` is called whenever listening begins, since
+    earlier notifications were missed. `lost` is called when the connection is lost or can't be made.
     """
     pause = SHORTEST_PAUSE
     while True:
@@ -67,7 +67,7 @@ async def listen(
                         await closed.wait()
                 if not closed.is_set():
                     await connection.execute("select 1", timeout=10)  # a dead connection is silent otherwise
-        except Exception as error:  # whatever it was: without this loop the process would never hear again
+        except Exception as error:  # this loop must not end: the process would miss everything
             if is_away(error):
                 log.warning("listen.lost", error=str(error), kind=type(error).__name__)
             else:
@@ -82,5 +82,7 @@ async def listen(
 
 
 async def send(conn: Any, channel: Channel, payload: str = "") -> None:
-    """NOTIFY on an asyncpg connection or pool, once its transaction commits. Of an SQLAlchemy session: `session.notify`."""
+    """NOTIFY on an asyncpg connection or pool, once its transaction commits. For an SQLAlchemy session use
+    `session.notify`.
+    """
     await conn.execute("select pg_notify($1, $2)", channel, payload)

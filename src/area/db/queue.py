@@ -1,8 +1,9 @@
-"""The job queue: all that knows PgQueuer, its tables and its Python.
+"""The job queue: the only module that knows PgQueuer, its tables and its Python.
 
-Jobs are enqueued in the transaction that causes them, on an asyncpg connection (`Conn`; of a session: `session.raw`). Its
-tables are made by our migrations and not by PgQueuer, so that each revision is the same schema whatever PgQueuer is
-installed; `drift` tells what the installed one would change.
+Jobs are enqueued in the transaction that causes them, on an asyncpg connection (`Conn`; of a session: `session.raw`).
+Our migrations create the tables, not PgQueuer, so that each revision is the same schema whatever PgQueuer is installed;
+`drift` shows what the installed one would change. The web's statements and the worker's consumer stand together, as
+both depend on those tables.
 """
 
 import asyncio
@@ -37,17 +38,17 @@ __all__ = ["EXECUTE", "LATER", "NAMES", "Consumer", "Depth", "Handler", "Job"]
 
 log = structlog.get_logger()
 
-Asked: TypeAlias = "Conn | asyncpg.Pool[asyncpg.Record]"  # what runs one statement
+Asked: TypeAlias = "Conn | asyncpg.Pool[asyncpg.Record]"  # runs one statement
 Q = TypeVar("Q", bound=Queries)
 
-EXECUTE = "execute"  # a group of fresh executions: b"<id> <area> <data>" lines
-LATER = "later"  # one execution by itself: b"<id>"
+EXECUTE = "execute"  # a group of fresh executions: lines of b"<id> <area> <data>"
+LATER = "later"  # one execution: b"<id>"
 
-BATCH = 10  # jobs that a worker claims at once
-HEARTBEAT = timedelta(seconds=10)  # a job whose worker was silent for so long runs elsewhere
-IDLE = timedelta(seconds=5)  # at most, between looks into the queue without a notification
-LOOK_AHEAD = timedelta(milliseconds=250)  # between looks for deferred jobs while others come and go
-LONGEST_PAUSE = 3.0  # seconds before it connects again
+BATCH = 10  # jobs per claim
+HEARTBEAT = timedelta(seconds=10)  # a job whose worker was silent for that long runs elsewhere
+IDLE = timedelta(seconds=5)  # at most, between two claims without a notification
+LOOK_AHEAD = timedelta(milliseconds=250)  # between checks for deferred jobs while other jobs run
+LONGEST_PAUSE = 3.0  # seconds before it reconnects
 
 DEPTH = """
 select entrypoint,
@@ -57,7 +58,7 @@ select entrypoint,
        coalesce(extract(epoch from max(now() - execute_after) filter (where status = 'queued')), 0)::float as oldest
 from pgqueuer group by entrypoint
 """
-# in two halves, as each has a partial index: many may wait for another day
+# in two halves, each with a partial index: many may wait for days
 IDLES = (
     "select not exists (select from pgqueuer where entrypoint = 'execute' and status = 'queued')"
     " and not exists (select from pgqueuer where entrypoint = 'execute' and status = 'picked')"
@@ -78,7 +79,7 @@ delete from pgqueuer where status = 'queued' and id in (
     select j.job_id from execution_jobs j join area_executions e on e.id = j.execution_id where e.area_id = $1)
 """
 PICKS = "select count(*) from pgqueuer_log where job_id = $1 and status = 'picked'"
-# the AREAs of each job; of a very large one they are not looked up
+# the AREAs of each job, except of very large ones
 NEXT_IN_LINE = (
     "select p.id, case when octet_length(p.payload) < 200000 then (select array_agg(distinct found[1]::int)"
     " from regexp_matches(convert_from(p.payload, 'UTF8'), '^[0-9]+ ([0-9]+) ', 'gn') as found) end as areas"
@@ -95,9 +96,11 @@ update pgqueuer p set execute_after = now() from execution_jobs j
 join area_executions e on e.id = j.execution_id join areas a on a.id = e.area_id
 join components c on c.id = a.component_reaction_id join services s on s.id = c.service_id
 left join area_connections ac on ac.area_id = a.id and ac.kind = 'reaction'
-where p.id = j.job_id and p.status = 'queued' and j.reason in ('connection', 'parked') and a.user_id = $1 and s.name = $2
+where p.id = j.job_id and p.status = 'queued' and j.reason in ('connection', 'parked')
+  and a.user_id = $1 and s.name = $2
   and coalesce(ac.connection_id, 0) = $3
-  and not exists (select from connection_states cs where cs.user_id = $1 and cs.service_id = s.id and cs.connection_id = $3
+  and not exists (select from connection_states cs
+                  where cs.user_id = $1 and cs.service_id = s.id and cs.connection_id = $3
                   and (cs.status <> 'works' or cs.parked_until > now()))
 """
 RESUME_ALL = """
@@ -124,7 +127,9 @@ update execution_jobs j set due_at = m.execute_after from moved m where j.job_id
 
 
 class _Names(DBSettings):
-    """The names that our migrations give. PgQueuer would read others from the environment, from CHANNEL and TRIGGER even."""
+    """The names that our migrations use. PgQueuer would read others from the environment, even from CHANNEL and
+    TRIGGER.
+    """
 
     @override
     @classmethod
@@ -158,25 +163,27 @@ async def enqueue(
     priorities: Sequence[int],
     delays: Sequence[timedelta] | None = None,
 ) -> list[int]:
-    """Enqueue jobs in the caller's transaction; returns their ids, in order."""
+    """Enqueue jobs in the caller's transaction. Returns their ids, in order."""
     entrypoints = [entrypoint] * len(payloads)
     ids = await _on(conn).enqueue(entrypoints, list(payloads), list(priorities), list(delays) if delays else None)
     return [int(number) for number in ids]
 
 
 async def cancel(conn: Conn, execution_id: int) -> None:
-    """Remove the job that an execution waits with by itself, unless a worker has it."""
+    """Remove an execution's own job, unless a worker has it."""
     await conn.execute(CANCEL, execution_id)
 
 
 async def cancel_of_area(conn: Conn, area_id: int) -> None:
-    """The same of all executions of an AREA."""
+    """Remove the own jobs of an AREA's executions, except those that a worker has."""
     await conn.execute(CANCEL_OF_AREA, area_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Jobs of one entrypoint, or of all: `due` and `later` wait. `oldest` is for how many seconds the oldest has been due."""
+    """Jobs of one entrypoint, or of all: `due` and `later` ones wait. `oldest` is how many seconds the oldest has been
+    due.
+    """
 
     due: int = 0
     later: int = 0
@@ -185,7 +192,7 @@ class Depth:
 
     @property
     def queued(self) -> int:
-        """All that wait."""
+        """All jobs that wait."""
         return self.due + self.later
 
     def __add__(self, other: "Depth") -> "Depth":
@@ -198,13 +205,13 @@ class Depth:
 
 
 async def depth(conn: Asked) -> dict[str, Depth]:
-    """How much waits and runs, by entrypoint."""
+    """Waiting and running jobs, by entrypoint."""
     rows = await conn.fetch(DEPTH)
-    found = {
+    jobs = {
         row["entrypoint"]: Depth(row["due"], row["queued"] - row["due"], row["running"], max(0.0, row["oldest"]))
         for row in rows
     }
-    return {EXECUTE: Depth(), LATER: Depth()} | found
+    return {EXECUTE: Depth(), LATER: Depth()} | jobs
 
 
 async def is_idle(conn: Asked) -> bool:
@@ -213,42 +220,46 @@ async def is_idle(conn: Asked) -> bool:
 
 
 async def waiting(conn: Asked) -> dict[int, int]:
-    """How many fresh executions of each user the head of the queue and the workers hold."""
+    """The number of fresh executions per user in the head of the queue and in the workers."""
     return {row["user_id"]: row["n"] for row in await conn.fetch(WAITING)}
 
 
 async def picks(conn: Asked, job_id: int) -> int:
-    """How many times a worker claimed the job: more than once when one died with it."""
+    """How many times a worker claimed the job: more than once if one died with it."""
     return int(await conn.fetchval(PICKS, job_id))
 
 
 async def next_in_line(conn: Asked) -> dict[int, list[int]]:
-    """The jobs that are claimed next, with the AREAs of each; none of one that is very large."""
+    """The jobs that are claimed next, with the AREAs of each; a very large job has none."""
     return {row["id"]: row["areas"] or [] for row in await conn.fetch(NEXT_IN_LINE)}
 
 
 async def step_back(conn: Asked, job_ids: Sequence[int], priority: int) -> None:
-    """Give jobs that wait another priority."""
+    """Give waiting jobs another priority."""
     await conn.execute(STEP_BACK, list(job_ids), priority)
 
 
 async def resume(conn: Asked, user_id: int, service: str, connection: int) -> None:
-    """Have what waits for this connection run now, if it works; `service` is a name, `connection` 0 for the first."""
+    """Make executions that wait for this connection due now, if it works. `service` is a name, `connection` is 0 for
+    the default.
+    """
     await conn.execute(RESUME, user_id, service, connection)
 
 
 async def resume_all(conn: Asked) -> None:
-    """The same for all connections that work."""
+    """Make executions due now whose connection works."""
     await conn.execute(RESUME_ALL)
 
 
 async def set_clock_back(conn: Asked, skew: timedelta) -> int:
-    """Mend what was written while a clock was more than `skew` ahead: it waits as long as was meant. Returns how many jobs."""
+    """Fix due times that were written while a clock was more than `skew` ahead, keeping the intended wait. Returns how
+    many jobs.
+    """
     return sum([int((await conn.execute(statement, skew)).rpartition(" ")[2]) for statement in AHEAD])
 
 
 async def prune(conn: Asked) -> None:
-    """Keep PgQueuer's log of what it did short."""
+    """Keep PgQueuer's log short."""
     await conn.execute(PRUNE)
 
 
@@ -258,7 +269,9 @@ def version() -> str:
 
 
 async def drift(conn: Conn) -> list[str]:
-    """What the installed PgQueuer would change in the schema of this database: a statement or sentence each; none as a rule."""
+    """What the installed PgQueuer would change in this database's schema: one statement or sentence each; normally
+    none.
+    """
     try:
         plan = await _on(conn).plan_upgrade()
     except SchemaDriftError as error:
@@ -270,15 +283,15 @@ async def drift(conn: Conn) -> list[str]:
 
 
 class Handler(Protocol):
-    """What works on the jobs."""
+    """Works on the jobs."""
 
     stopping: bool
 
     async def room(self) -> None:
-        """Return when more may be claimed."""
+        """Return when more jobs may be claimed."""
 
     def claimed(self, jobs: Sequence[Job]) -> None:
-        """These are held from now on."""
+        """These jobs are held from now on."""
 
     async def execute(self, job: Job) -> None:
         """Work on a job of `EXECUTE`."""
@@ -288,7 +301,7 @@ class Handler(Protocol):
 
 
 class Consumer:
-    """Claims jobs for one worker, whose connections are called `name`."""
+    """Claims jobs for one worker, whose database connections are called `name`."""
 
     def __init__(self, dsn: str, handler: Handler, name: str) -> None:
         self._dsn = dsn
@@ -298,13 +311,13 @@ class Consumer:
         self._queue: PgQueuer | None = None
 
     def stop(self) -> None:
-        """Claim nothing more; `run` returns when what was claimed is done."""
+        """Claim no more; `run` returns when the claimed jobs are done."""
         self._stopping = True
         if self._queue is not None:
             self._queue.qm.shutdown.set()
 
     async def run(self) -> None:
-        """Claim until stopped, and begin anew when the database was away."""
+        """Claim jobs until stopped, and start over after the database was away."""
         pause = 0.2
         while not self._stopping:
             pool: asyncpg.Pool | None = None
@@ -334,8 +347,8 @@ class Consumer:
 
 
 class _CarefulQueries(Queries):
-    """Claims jobs only while there is room, for PgQueuer's own limit counts jobs whose end is not yet flushed, and throttles;
-    removes none but those that are done.
+    """Claims jobs only while there is room, since PgQueuer's own limit counts jobs that are done but not flushed, and
+    throttles. Removes only jobs that are done.
     """
 
     handler: Handler
@@ -343,7 +356,7 @@ class _CarefulQueries(Queries):
 
     @override
     async def next_deferred_eta(self, entrypoints: list[QueueEntrypoint]) -> timedelta | None:
-        """When the next deferred job is due; asked of the database only now and then, for it is asked after every job."""
+        """When the next deferred job is due. Called after every job, so the database is only asked now and then."""
         moment = time.monotonic()
         if moment - self._asked < LOOK_AHEAD.total_seconds():
             return LOOK_AHEAD
@@ -359,7 +372,7 @@ class _CarefulQueries(Queries):
         global_concurrency_limit: int | None,
         heartbeat_timeout: timedelta,
     ) -> list[Job]:
-        """As PgQueuer's, once the worker has room; nothing more once it stops."""
+        """PgQueuer's, once the worker has room; nothing once it stops."""
         await self.handler.room()
         if self.handler.stopping:
             return []
@@ -371,8 +384,8 @@ class _CarefulQueries(Queries):
 
     @override
     async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
-        """Remove what succeeded. A job that was cut off while the worker stops, or broke, is found again by its heartbeat:
-        its executions are not over before the recorder has written so.
+        """Remove the jobs that succeeded. A job that was interrupted or failed is found again by its heartbeat: its
+        executions are not over before the recorder has written them.
         """
         done = [entry for entry in job_status if entry[1] == "successful"]
         if done:
@@ -383,8 +396,8 @@ class _CarefulQueries(Queries):
 
 
 class _PatientDriver(AsyncpgPoolDriver):
-    """Waits while the database is away, so that PgQueuer goes on where it was: on an error it would first wait for every
-    reaction that runs, and claim nothing meanwhile.
+    """Waits while the database is away, so that PgQueuer continues where it was: on an error it would wait for every
+    running reaction first, and claim nothing meanwhile.
     """
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", dsn: str) -> None:
@@ -409,7 +422,7 @@ class _PatientDriver(AsyncpgPoolDriver):
 
     @override
     async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
-        """Listen on a connection that is made anew when it breaks; then there may be jobs that were not heard of."""
+        """Listen on a connection that reconnects when it breaks; after that, unheard jobs may be waiting."""
 
         def heard(_: str, payload: str) -> None:
             callback(payload)

@@ -1,6 +1,6 @@
-"""The schema's version: what the database has, what this code wants, and the way from one to the other.
+"""The schema's version: the database's, this code's, and the migration from one to the other.
 
-Alembic is imported only when there is something to migrate: a start on an up-to-date database pays one query.
+Alembic is only imported when there is something to migrate: a start with an up-to-date database costs one query.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).with_name("migrations")
 OLDEST_SERVER = 15
 
-ALONE = ("0013",)  # revisions after which an older AREA that still runs would write what this one reads wrongly
+ALONE = ("0013",)  # revisions after which an older AREA would write data that this one misreads
 OLDER_AREA = (
     "select application_name from pg_stat_activity where datname = current_database()"
     " and application_name ~ '^area( worker |$)'"
 )
-PATIENCE = 20.0  # seconds that an older AREA may take to end
+PATIENCE = 20.0  # seconds that an older AREA may take to exit
 
 
 class SchemaError(RuntimeError):
-    """The database can't be used or migrated as it is; the message says why and what to do."""
+    """The database can't be used or migrated as it is. The message says why and what to do."""
 
 
 async def ensure(dsn: str) -> None:
-    """Bring the database at `dsn` to the revision that this code wants; at once done when it is there already.
+    """Migrate the database at `dsn` to this code's revision; returns at once if it is there already.
 
-    Processes that start together wait for the one that migrates. Raises `SchemaError` when the database was made by a newer
-    AREA, holds another application's tables, or is of a PostgreSQL that is too old, and `OSError` or
-    `asyncpg.PostgresError` when it can't be reached.
+    Processes that start together wait for the one that migrates. Raises `SchemaError` if the database was created by a
+    newer AREA, holds another application's tables, or its PostgreSQL is too old; `OSError` or `asyncpg.PostgresError`
+    if it can't be reached.
     """
     connection = await asyncpg.connect(raw_dsn(dsn))
     try:
@@ -52,12 +52,12 @@ async def ensure(dsn: str) -> None:
 
 
 async def upgrade(dsn: str, revision: str = "head") -> None:
-    """Migrate the database at `dsn` up to `revision`. Raises what `ensure` raises."""
+    """Migrate the database at `dsn` up to `revision`. Raises like `ensure`."""
     async with _alone(dsn) as connection:
         current = await _current(connection)
         _check_known(current)
         if revision == "head" and current == head():
-            return  # another did it while this one waited
+            return  # another process did it meanwhile
         if current is None and await _holds_something(connection):
             raise SchemaError(
                 "The database holds tables that AREA didn't make. Give it an empty one: `create database area`, and set"
@@ -69,14 +69,16 @@ async def upgrade(dsn: str, revision: str = "head") -> None:
 
 
 async def downgrade(dsn: str, revision: str) -> None:
-    """Migrate the database at `dsn` down to `revision` (`base`: empty). Loses what later revisions hold. Raises as `ensure`."""
+    """Migrate the database at `dsn` down to `revision` (`base`: empty). Loses what later revisions added. Raises like
+    `ensure`.
+    """
     async with _alone(dsn) as connection:
         _check_known(await _current(connection))
         await _run(dsn, "downgrade", revision)
 
 
 async def current(dsn: str) -> str | None:
-    """The revision of the database at `dsn`; None when it was never migrated."""
+    """The revision of the database at `dsn`; None if it was never migrated."""
     connection = await asyncpg.connect(raw_dsn(dsn))
     try:
         return await _current(connection)
@@ -85,12 +87,12 @@ async def current(dsn: str) -> str | None:
 
 
 def head() -> str:
-    """The revision that this code wants: the last of the migrations' files, each called by its revision."""
+    """The revision of this code: the last of the migrations' files, each named after its revision."""
     return revisions()[-1]
 
 
 def alone(current: str | None) -> list[str]:
-    """The revisions between `current` and the last across which an older AREA must not go on to run."""
+    """The revisions between `current` and the last during which no older AREA may run."""
     return [revision for revision in ALONE if current and current < revision <= head()]
 
 
@@ -112,19 +114,19 @@ async def _check_server(connection: asyncpg.Connection) -> None:
 def _check_known(revision: str | None) -> None:
     if revision is not None and revision not in revisions():
         raise SchemaError(
-            f"The database is at revision {revision}, made by a newer AREA; this one knows up to {head()}. Install the newer"
-            " AREA again, or restore a backup from before the update."
+            f"The database is at revision {revision}, made by a newer AREA; this one knows up to {head()}."
+            " Install the newer AREA again, or restore a backup from before the update."
         )
 
 
 async def _without_others(connection: asyncpg.Connection) -> None:
-    """Wait a moment for an older AREA to end. Raises `SchemaError` when it does not."""
+    """Wait a moment for an older AREA to exit. Raises `SchemaError` if it does not."""
     end = time.monotonic() + PATIENCE
     while names := [row[0] for row in await connection.fetch(OLDER_AREA)]:
         if time.monotonic() > end:
             raise SchemaError(
-                f"An older AREA is connected to the database ({', '.join(sorted(set(names)))}). Stop it first: it can't run"
-                " beside this one."
+                f"An older AREA is connected to the database ({', '.join(sorted(set(names)))}). Stop it first:"
+                " it can't run beside this one."
             )
         await asyncio.sleep(0.2)
 
@@ -148,7 +150,7 @@ async def _holds_something(connection: asyncpg.Connection) -> bool:
 
 @asynccontextmanager
 async def _alone(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that holds the lock of those that migrate; PostgreSQL frees it when the process is killed."""
+    """A connection that holds the migration lock; PostgreSQL releases it if the process is killed."""
     connection = await asyncpg.connect(raw_dsn(dsn))
     try:
         await _check_server(connection)

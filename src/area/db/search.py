@@ -1,4 +1,4 @@
-"""Searches that no index answers: one at a time for each user, and for so long and no longer."""
+"""Searches without an index: one at a time per user, with a time limit."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,9 +26,10 @@ searches = Fair(
 
 @asynccontextmanager
 async def search(session: AsyncSession) -> AsyncIterator[None]:
-    """Around the statement that searches; best before the session's first one, so that no connection is held while waiting.
+    """Wraps the statement that searches. Best before the session's first one, so that no connection is held while
+    waiting.
 
-    Raises `Invalid` when it takes too long, and `Full`.
+    Raises `Invalid` if it takes too long, and `Full`.
     """
     async with searches.slot():
         try:

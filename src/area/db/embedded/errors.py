@@ -1,5 +1,5 @@
-"""What the embedded server can't do."""
+"""Errors of the embedded server."""
 
 
 class EmbeddedError(RuntimeError):
-    """The embedded PostgreSQL can't do what was asked; the message says why and what to do."""
+    """The embedded PostgreSQL can't be used. The message says why and what to do."""

@@ -16,7 +16,7 @@ TICK = 0.005
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock file; one that root makes belongs to the owner of the data dir, who may come next."""
+    """Open a lock file. One that root creates gets the owner of the data dir, who may run AREA next."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
@@ -30,7 +30,7 @@ def open_lock(path: Path) -> int:
 
 
 def try_lock(descriptor: int, kind: int) -> bool:
-    """Take the lock if nobody holds it; whether it was taken."""
+    """Take the lock if nobody holds it. Returns whether it did."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -42,13 +42,13 @@ def try_lock(descriptor: int, kind: int) -> bool:
 
 @contextmanager
 def exclusively(data_dir: Path) -> Iterator[int]:
-    """Be the only one that starts or stops the server of `data_dir`."""
+    """Hold the mutex for starting and stopping the server of `data_dir`."""
     descriptor = open_lock(data_dir / "postgres.lock")
     try:
         if not wait_until(lambda: try_lock(descriptor, fcntl.LOCK_EX), _BUSY_TIMEOUT):
             raise EmbeddedError(
-                f"Another AREA process has been starting or stopping the PostgreSQL in {data_dir} for two minutes. See its"
-                " log; the lock is free again as soon as it ends."
+                f"Another AREA process has been starting or stopping the PostgreSQL in {data_dir} for two minutes."
+                " See its log; the lock is free again as soon as it ends."
             )
         yield descriptor
     finally:
@@ -56,7 +56,7 @@ def exclusively(data_dir: Path) -> Iterator[int]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition holds, at most so long; whether it does."""
+    """Wait up to `seconds` until the condition holds. Returns whether it does."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -66,7 +66,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def write_file(path: Path, text: str, account: Account) -> None:
-    """Replace a file at once, so that no half of it is ever read."""
+    """Replace a file atomically."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

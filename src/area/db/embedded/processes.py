@@ -1,4 +1,4 @@
-"""Looking at the server: its binaries, what of it runs, and why it failed."""
+"""Inspects the server: its binaries, its processes, and why it failed."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ import structlog
 from area.db.embedded.errors import EmbeddedError
 
 VERSION = "18"
-_PROC = Path("/proc") if Path("/proc/self/cmdline").exists() else Path("/nonexistent")  # macOS: `ps` then
+_PROC = Path("/proc") if Path("/proc/self/cmdline").exists() else Path("/nonexistent")  # else use `ps` (macOS)
 Command = Sequence[str | Path]
 DATABASE = "area"
 SUPERUSER = "postgres"
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Postmaster:
-    """What `postmaster.pid` says of a server that accepts connections on its socket."""
+    """The contents of `postmaster.pid` of a server that accepts connections on its socket."""
 
     pid: int
     socket_dir: str
@@ -46,27 +46,27 @@ def binaries() -> Path:
 
 
 def running_server(directory: Path) -> Postmaster | None:
-    """The server, if one listens on the socket that `postmaster.pid` names."""
+    """The server, if one listens on the socket in `postmaster.pid`."""
     try:
         lines = (directory / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return None
     if len(lines) < 5 or not lines[0].strip("-").isdigit() or not lines[4]:
-        return None  # just being written
+        return None  # being written
     address = f"{lines[4]}/.s.PGSQL.{lines[3]}"
     with socket.socket(socket.AF_UNIX) as attempt:
         attempt.settimeout(2)
         try:
             attempt.connect(address)
         except (TimeoutError, BlockingIOError):
-            pass  # it listens, with a long queue
+            pass  # it listens, with a full backlog
         except OSError:
             return None
     return Postmaster(abs(int(lines[0])), lines[4], len(lines) > 7 and lines[7].strip() == "ready")
 
 
 def answers(server: Postmaster) -> bool:
-    """Whether the server does more than listen: one that is just being killed does so until its last moment."""
+    """Whether the server does more than listen: one that is being killed listens until the end."""
     with socket.socket(socket.AF_UNIX) as attempt:
         attempt.settimeout(10)
         try:
@@ -80,7 +80,7 @@ def answers(server: Postmaster) -> bool:
 
 
 def pid_in(file: Path) -> int | None:
-    """The pid in the first line of a lock file of PostgreSQL's."""
+    """The pid in the first line of one of PostgreSQL's lock files."""
     try:
         return abs(int(file.read_text().split("\n", 1)[0]))
     except (FileNotFoundError, ValueError):
@@ -90,16 +90,15 @@ def pid_in(file: Path) -> int | None:
 def forget_stale_pids(directory: Path, socket_dir: Path) -> None:
     """Remove the lock files of a killed server where PostgreSQL would not.
 
-    It does so itself when no process has their pid, and cleans up after the killed one by what they say. When a process has
-    it, or a file is damaged, it refuses to start: after a restart of a container, where pids are small and repeat, that is
-    the usual case.
+    PostgreSQL removes them if no process has their pid. If one has, or a file is damaged, it refuses to start. After a
+    restart of a container, where pids are small and repeat, that is common.
     """
     for file in (directory / "postmaster.pid", socket_dir / f".s.PGSQL.{PORT}.lock"):
         if not file.exists():
             continue
         pid = pid_in(file)
         if pid is None:
-            stale = not any(is_postmaster(found, directory) for found, _ in all_processes())
+            stale = not any(is_postmaster(other, directory) for other, _ in all_processes())
         else:
             stale = _exists(pid) and not is_postmaster(pid, directory)
         if stale:
@@ -118,20 +117,20 @@ def _exists(pid: int) -> bool:
 
 
 def is_postmaster(pid: int, directory: Path) -> bool:
-    """Whether the process is a server of this directory: a pid alone may be anybody's. Its children have other titles."""
+    """Whether the process is this directory's server: a pid alone may be anybody's. Its children have other titles."""
     if _PROC.exists():
         try:
             command = command_of(_PROC / str(pid))
         except OSError:
             return False
     else:
-        command = next((command for found, command in all_processes() if found == pid), "")
+        command = next((command for number, command in all_processes() if number == pid), "")
     program, _, rest = f"{command} ".partition(" -D ")
     return program.endswith("postgres") and rest.startswith(f"{directory} ")
 
 
 def all_processes() -> Iterator[tuple[int, str]]:
-    """Each process and its command line."""
+    """All processes, with their command lines."""
     if _PROC.exists():
         for entry in _PROC.iterdir():
             if entry.name.isdigit():
@@ -145,19 +144,19 @@ def all_processes() -> Iterator[tuple[int, str]]:
 
 
 def command_of(process: Path) -> str:
-    """The command line of a process, by its folder in /proc."""
+    """A process's command line, by its directory in /proc."""
     return (process / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "surrogateescape")
 
 
 def title_of(directory: Path) -> str:
-    """A short name for this cluster, in its processes' titles and for a socket directory elsewhere."""
+    """A short name for this cluster, for its processes' titles and a socket directory elsewhere."""
     status = directory.stat()
     key = f"{directory}:{status.st_dev}:{status.st_ino}"
     return f"area-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
 
 
 def failure_of(directory: Path, code: int | None) -> str:
-    """Why the server did not start, by the end of its log."""
+    """Why the server did not start, from the end of its log."""
     logs = sorted((directory / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
     lines = [line for path in logs[-2:] for line in path.read_text(errors="replace").splitlines()[-15:]]
     tail = "\n".join(f"    {line}" for line in lines[-20:]) or "    (nothing)"
@@ -166,7 +165,7 @@ def failure_of(directory: Path, code: int | None) -> str:
 
 
 def hint(text: str) -> str:
-    """What to do about what a log says."""
+    """What to do about an error in the log."""
     for pattern, advice in (
         (r"No space left on device|ENOSPC", "The disk is full: free some space and start again."),
         (
@@ -194,6 +193,6 @@ def hint(text: str) -> str:
 
 
 def server_environment() -> dict[str, str]:
-    """An environment without the user's PG* variables, which would change what PostgreSQL does."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **kept}
+    """An environment without the user's PG* variables, which would change PostgreSQL's behavior."""
+    libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **libraries}

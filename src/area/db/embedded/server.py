@@ -1,4 +1,4 @@
-"""The server's process: started, awaited, stopped, and what a killed one left behind."""
+"""The server's process: starting, waiting, stopping, and cleaning up after a killed one."""
 
 import fcntl
 import os
@@ -38,10 +38,10 @@ _IMMEDIATE_TIMEOUT = 8.0  # the postmaster itself kills what is left after 5
 def ensure_running(
     directory: Path, account: Account, options: Mapping[str, str]
 ) -> "tuple[Postmaster, subprocess.Popen[bytes] | None]":
-    """Find the server that runs, or start one. Under the mutex."""
+    """Find the running server, or start one. Under the mutex."""
     alive = open_lock(directory.parent / "postgres.alive")
     try:
-        since = since_silent = told = time.monotonic()
+        since = since_silent = logged = time.monotonic()
         while True:
             free = try_lock(alive, fcntl.LOCK_EX)
             running = running_server(directory)
@@ -50,11 +50,11 @@ def ensure_running(
                 if answers(running):
                     return running, None
             elif running:
-                told = _tell_recovery(directory, since, told)
+                logged = _tell_recovery(directory, since, logged)
                 since_silent = now
             elif free:
                 break
-            # Processes of a server are there, but none listens: it was killed just now, or is about to start or to end.
+            # There are processes but none listens: it was just killed, or is about to start or to stop.
             elif now - since_silent > 4 * _LEFTOVERS_TIMEOUT:
                 raise EmbeddedError(
                     f"Processes of an earlier PostgreSQL still use {directory} but don't answer. They may be in another"
@@ -74,7 +74,7 @@ def ensure_running(
         log.debug("embedded PostgreSQL started", directory=str(directory), pid=running.pid)
         return running, process
     finally:
-        os.close(alive)  # the server has inherited it and holds on
+        os.close(alive)  # the server has inherited it
 
 
 def _spawn(
@@ -84,7 +84,7 @@ def _spawn(
     logs = directory / "log"
     logs.mkdir(mode=0o700, exist_ok=True)
     account.give(logs)
-    early = logs / "start.log"  # what is said before the log's collector runs
+    early = logs / "start.log"  # output before the log collector runs
     write_file(early, "", account)
     arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
     with early.open("ab") as output:
@@ -97,31 +97,31 @@ def _spawn(
             env=server_environment(),
             umask=0o077,
             pass_fds=[alive],
-            start_new_session=True,  # Ctrl-C is for us: a graceful stop still needs its database
+            start_new_session=True,  # Ctrl-C is for us: a graceful stop still needs the database
             **account.popen(),
         )
 
 
 def _until_ready(directory: Path, process: "subprocess.Popen[bytes]") -> Postmaster:
     """Wait until the server that was just started accepts connections."""
-    since = told = time.monotonic()
+    since = logged = time.monotonic()
     while True:
         running = running_server(directory)
         if running and running.ready and running.pid == process.pid:
             return running
         if process.poll() is not None:
             raise EmbeddedError(failure_of(directory, process.returncode))
-        told = _tell_recovery(directory, since, told)
+        logged = _tell_recovery(directory, since, logged)
         time.sleep(TICK)
 
 
-def _tell_recovery(directory: Path, since: float, told: float) -> float:
-    """Say now and then that a start takes long, and give up in the end. Returns when it was last said."""
+def _tell_recovery(directory: Path, since: float, logged: float) -> float:
+    """Log now and then that starting takes long, and give up in the end. Returns when it was last logged."""
     now = time.monotonic()
     if now - since > _RECOVERY_TIMEOUT:
         raise EmbeddedError(failure_of(directory, None))
-    if now - told < 10:
-        return told
+    if now - logged < 10:
+        return logged
     log.warning("embedded PostgreSQL is not ready yet: it recovers after a crash", directory=str(directory))
     return now
 
@@ -164,7 +164,7 @@ def end_process(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _end_leftovers(directory: Path, *, kill: bool) -> None:
-    """Tell the processes of a server that nobody can reach any more to end."""
+    """End the processes of a server that can't be reached."""
     name = f"postgres: {title_of(directory)}: "
     for pid, command in all_processes():
         if command.startswith(name) or (not kill and is_postmaster(pid, directory)):

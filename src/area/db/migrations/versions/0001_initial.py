@@ -1,7 +1,7 @@
 """The seed's ten tables and ours, and PgQueuer's beside them.
 
-PgQueuer's are written down as its version 1.6.0 makes them, so that this revision is the same schema whatever PgQueuer is
-installed. What a later version changes is a migration of ours; `tests/db/test_queue.py` tells when one is due.
+PgQueuer's are written down as its version 1.6.0 makes them, so that this revision is the same schema whatever PgQueuer
+is installed. What a later version changes is a migration of ours; `tests/db/test_queue.py` tells when one is due.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Vendors that tell of changes at one address: whose account a connection is, and when a source was last said to have news."""
+"""Vendors that send hints to one address: the account of each connection, and when a source was last nudged."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Mail that AREA sends: a queue, confirmed addresses, changes of address, links that work once, and who wants notices mailed."""
+"""Mail: a queue, confirmed addresses, address changes, single-use links, and who wants notices by mail."""
 
 import sqlalchemy as sa
 from alembic import op

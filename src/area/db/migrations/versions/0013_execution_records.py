@@ -1,7 +1,7 @@
-"""What AREA keeps of an execution beside the seed's columns gets a table of its own; the columns mean what the seed says.
+"""What AREA records of an execution besides the columns of `area_executions` gets a table of its own.
 
-Each direction is two statements over the whole log, in one transaction: what is interrupted has not happened. A worker of an older
-version would go on to write to the old place, so none may run meanwhile (`schema.ALONE`).
+Each direction is two statements over the whole log, in one transaction, so an interrupted migration changes nothing. A
+worker of an older version would keep writing to the old place, so none may run meanwhile (`schema.ALONE`).
 """
 
 import sqlalchemy as sa
