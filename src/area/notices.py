@@ -1,4 +1,4 @@
-"""Notices: messages to users about what AREA saw, each put once for its key, and the inbox that shows them."""
+"""Notices: messages to users about what AREA noticed, each posted once per key, and the inbox that shows them."""
 
 import hashlib
 from collections.abc import Collection
@@ -23,7 +23,7 @@ NOTICE = (
     " values ($1, $2, left($3, 255), $4, $5, $6, $7::text::jsonb) on conflict (user_id, key) do nothing returning id"
 )
 MAILED = ("warning", "error")
-# To an address that nobody has confirmed goes, once, what asks its owner to confirm it, and nothing else.
+# An unconfirmed address gets one mail that asks its owner to confirm it, and nothing else.
 MAIL = f"""
 with owner as (
     select u.id, u.email, {CONFIRMED} as confirmed, coalesce(s.mail_notices, true) as wanted,
@@ -32,7 +32,8 @@ with owner as (
     from users u left join user_settings s on s.user_id = u.id where u.id = $1 and u.is_active
 )
 insert into outgoing_mail (user_id, recipient, share, kind, notice_id)
-select id, email, 'user:' || id, case when confirmed then 'notice' else 'confirm' end, case when confirmed then $2::bigint end
+select id, email, 'user:' || id, case when confirmed then 'notice' else 'confirm' end,
+    case when confirmed then $2::bigint end
 from owner where wanted and case when confirmed then today < $3
     else not exists (select from outgoing_mail m where m.recipient = owner.email and m.kind = 'confirm') end
 returning kind, (select today from owner) as today
@@ -55,10 +56,11 @@ async def notice(
     area_id: int | None = None,
     mailed: bool = True,
 ) -> int | None:
-    """Put a notice in the user's inbox in the caller's transaction; returns its id, None when the key was noticed before.
-    What is given as sentences is shown in the reader's language.
+    """Post a notice to the user's inbox, in the caller's transaction. Returns its id, or None if its key was posted
+    before. Sentences are shown in the reader's language.
 
-    Warnings and errors are mailed too, unless not `mailed`, to a confirmed address and as often a day as the settings allow.
+    Warnings and errors are mailed too, unless `mailed` is false, to a confirmed address, and at most as many per day as
+    the settings allow.
     """
     said = dump_json(dumped(title, body)).decode() if isinstance(title, Sentence) else None
     row = await conn.fetchrow(NOTICE, user_id, level, one_line(title), body, key, area_id, said)
@@ -97,7 +99,7 @@ async def _mail(conn: Any, settings: Settings, user_id: int, notice_id: int) -> 
 
 
 async def notify_switched_off(conn: Any, settings: Settings, area_id: int, failures: int, reason: str) -> None:
-    """Switch an AREA off after too many permanent failures in a row, and tell its owner."""
+    """Switch an AREA off after too many permanent failures in a row, and notify its owner."""
     row = await conn.fetchrow(SWITCH_OFF, area_id)
     if row is None:
         return
@@ -117,7 +119,7 @@ async def notify_switched_off(conn: Any, settings: Settings, area_id: int, failu
 
 
 async def event_left_out(conn: Any, settings: Settings, area_id: int, event_id: str, reason: str) -> None:
-    """Tell an AREA's owner that it was not started by an event, and why."""
+    """Notify an AREA's owner that an event did not trigger it, and why."""
     row = await conn.fetchrow("select user_id, name from areas where id = $1", area_id)
     if row is None:
         return
@@ -135,8 +137,8 @@ async def event_left_out(conn: Any, settings: Settings, area_id: int, event_id: 
 
 
 class NoticeView(BaseModel):
-    """A message in the inbox; one that an AREA `posted` is in its owner's words, the others in AREA's: `said`, unless an older
-    version put it.
+    """A message in the inbox. One `posted` by an AREA is in its owner's words, the others are in AREA's: `said`, unless
+    an older version posted it.
     """
 
     id: int
@@ -150,12 +152,12 @@ class NoticeView(BaseModel):
     said: Any = Field(None, exclude=True)
 
     def in_words(self, lang: str) -> tuple[str, str] | None:
-        """Title and body in a language; None where only the English is known."""
+        """Title and body in a language; None if only the English is known."""
         return in_words(self.said, lang)
 
 
 def in_words(said: Any, lang: str) -> tuple[str, str] | None:
-    """What `dumped` gave, in a language; None for anything else."""
+    """Title and body of what `dumped` returned, in a language; None for anything else."""
     title, body = (read(said.get(part)) for part in ("title", "body")) if isinstance(said, dict) else (None, None)
     return (title.translated(lang), body.translated(lang)) if title and body else None
 
@@ -187,17 +189,17 @@ async def inbox(
 
 
 async def unread(session: AsyncSession, user_id: int) -> int:
-    """How many notices the user has not read."""
+    """The number of unread notices."""
     statement = select(func.count()).select_from(Notice).where(Notice.user_id == user_id, Notice.read_at.is_(None))
     return await session.scalar(statement) or 0
 
 
 async def mark_read(session: AsyncSession, user_id: int, ids: Collection[int] | None = None) -> int:
-    """Mark these notices of the user (None: all) as read; returns how many were not."""
+    """Mark these notices of the user (None: all) as read. Returns how many were unread."""
     statement = update(Notice).where(Notice.user_id == user_id, Notice.read_at.is_(None))
     if ids is not None:
         statement = statement.where(Notice.id.in_(ids))
     marked = (await session.scalars(statement.values(read_at=func.now()).returning(Notice.id))).all()
-    if marked:  # the user's other tabs count anew
+    if marked:  # the user's other tabs update their count
         await notify(session, Channel.NOTICES_CHANGED, str(user_id))
     return len(marked)

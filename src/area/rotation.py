@@ -1,4 +1,4 @@
-"""Rotation of the installation's keys: every stored secret is encrypted again with the first one."""
+"""Rotation of the installation's keys: re-encrypts every stored secret with the first key."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -35,10 +35,10 @@ log = structlog.get_logger(__name__)
 
 
 async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) -> int:
-    """Encrypt with the first key every stored secret that is under another; returns how many.
+    """Re-encrypt with the first key every stored secret that uses another. Returns how many.
 
-    Credentials, webhook addresses and secrets, secret parameters of AREAs and of their earlier versions. A value that another
-    transaction changes meanwhile is left as that one wrote it; one that can't be decrypted is logged and left.
+    Covers credentials, webhook URLs and secrets, secret parameters of AREAs and of their earlier versions. A value that
+    another transaction changes meanwhile is left as it is; one that can't be decrypted is logged and left.
     """
     rows = (await session.execute(select(Service.id, Service.name))).all()
     slugs = {row.id: registry.slug_of(row.name) for row in rows}
@@ -80,7 +80,7 @@ async def rotate(session: AsyncSession, keyring: Keyring, registry: Registry) ->
 
 
 async def _rotate_named(session: AsyncSession, keyring: Keyring, slugs: Mapping[int, str]) -> int:
-    """Connections with names, and tokens that were got with client credentials."""
+    """Named connections, and tokens from client credentials."""
     count = 0
     async for number, user_id, service_id, token, refresh in _pages(
         session,
@@ -92,8 +92,8 @@ async def _rotate_named(session: AsyncSession, keyring: Keyring, slugs: Mapping[
     ):
         ref = Ref(user_id, slugs[service_id], number)
         mine = (NamedConnection.id == number,)
-        for column, kept in ((NamedConnection.oauth_token, token), (NamedConnection.refresh_token, refresh)):
-            count += await _again(session, keyring, column, kept, ref.context(column.key), mine)
+        for column, value in ((NamedConnection.oauth_token, token), (NamedConnection.refresh_token, refresh)):
+            count += await _again(session, keyring, column, value, ref.context(column.key), mine)
     states = (ConnectionState.user_id, ConnectionState.service_id, ConnectionState.connection_id)
     async for user_id, service_id, number, token in _pages(session, states, ConnectionState.access_token):
         ref = Ref(user_id, slugs[service_id], number)
@@ -103,12 +103,14 @@ async def _rotate_named(session: AsyncSession, keyring: Keyring, slugs: Mapping[
 
 
 async def _rotate_texts(session: AsyncSession, keyring: Keyring) -> int:
-    """What is watched, drafts, and the parameters that runs were given."""
+    """Sources, drafts, and the parameters that runs were given."""
     count = 0
-    given = ExecutionRecord.parameters
-    async for number, sealed in _pages(session, (ExecutionRecord.execution_id,), given, only=given.not_like("{%")):
+    parameters = ExecutionRecord.parameters
+    async for number, sealed in _pages(
+        session, (ExecutionRecord.execution_id,), parameters, only=parameters.not_like("{%")
+    ):
         where = (ExecutionRecord.execution_id == number,)
-        count += await _again(session, keyring, given, sealed, contexts.execution(number), where)
+        count += await _again(session, keyring, parameters, sealed, contexts.execution(number), where)
     async for number, key, params in _pages(session, (Source.id,), Source.key, Source.params):
         texts = {name: _renewed(keyring, value, contexts.source(key, name)) or value for name, value in params.items()}
         if texts != params:
@@ -155,7 +157,7 @@ async def _rotate_versions(session: AsyncSession, keyring: Keyring, slugs: Mappi
 async def _pages(
     session: AsyncSession, keys: tuple[Any, ...], *columns: Any, only: ColumnElement[bool] | None = None
 ) -> AsyncIterator[Any]:
-    """All rows of a table by its primary key, a batch at a time, as they may be changed meanwhile."""
+    """All rows of a table by primary key, in batches, since they may change meanwhile."""
     statement = select(*keys, *columns).order_by(*keys).limit(BATCH)
     if only is not None:
         statement = statement.where(only)
@@ -178,7 +180,7 @@ async def _again(
 
 
 def _renewed(keyring: Keyring, value: str, context: str) -> str | None:
-    """A parameter encrypted again, or None when it is no secret or needs nothing."""
+    """A parameter re-encrypted; None if it is no secret or needs no change."""
     if not value.startswith(SECRET):
         return None
     token = _encrypted_again(keyring, value.removeprefix(SECRET), context)

@@ -1,5 +1,5 @@
-"""Encrypts what older versions of AREA stored in clear: texts of AREAs, of what is watched and of drafts that may hold a secret, and
-the parameters that runs were given.
+"""Encrypts what older versions of AREA stored as plain text: texts of AREAs, sources and drafts that may hold a secret,
+and the parameters that runs were given.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from area.registry import Registry
 from area.sdk.fields import by_name
 
 DONE = "sealed"  # the key in `meta`
-VERSION = "2"  # of what is looked at; a later one is done again
-GIVEN_SINCE = "0013"  # the revision from which on the parameters that runs were given are encrypted
+VERSION = "2"  # of the set of columns; sealing runs again for a newer one
+GIVEN_SINCE = "0013"  # the revision since which the parameters that runs were given are encrypted
 
 log = structlog.get_logger()
 
@@ -40,20 +40,20 @@ join components c on c.id = x.component_id join services s on s.id = c.service_i
 
 
 async def is_done(session: AsyncSession) -> bool:
-    """Whether nothing is left in clear."""
+    """Whether no plain text is left."""
     done = await session.get(Meta, DONE)
     return done is not None and done.value == VERSION
 
 
 async def seal(session: AsyncSession, keyring: Keyring, registry: Registry) -> int:
-    """Encrypt it once; returns how many texts. AREAs, sources and versions stay what they were."""
+    """Encrypt it, once. Returns how many texts. Does not change AREAs, sources or versions otherwise."""
     if await is_done(session):
         return 0
     count = 0
     for row in await session.execute(text(PARAMETERS)):
         value = sealed(
-            keyring, registry, row.kind, f"{registry.slug_of(row.service)}.{row.component}", row.name, row.value, row.area_id,
-            row.variable_id,
+            keyring, registry, row.kind, f"{registry.slug_of(row.service)}.{row.component}", row.name, row.value,
+            row.area_id, row.variable_id,
         )  # fmt: skip
         if value != row.value:
             place = {"area_id": row.area_id, "variable_id": row.variable_id}
@@ -73,7 +73,9 @@ async def seal(session: AsyncSession, keyring: Keyring, registry: Registry) -> i
 
 
 async def unseal_given(session: AsyncSession, keyring: Keyring) -> int:
-    """Decrypt the parameters that runs were given, as versions before `GIVEN_SINCE` read them; returns how many can't be read."""
+    """Decrypt the parameters that runs were given, as versions before `GIVEN_SINCE` read them. Returns how many can't
+    be decrypted.
+    """
     rows = await session.execute(
         select(ExecutionRecord.execution_id, ExecutionRecord.parameters).where(
             ExecutionRecord.parameters.not_like("{%")
@@ -81,7 +83,7 @@ async def unseal_given(session: AsyncSession, keyring: Keyring) -> int:
     )
     unreadable = 0
     for number, parameters in rows.all():
-        assert parameters is not None  # noqa: S101 - it is unlike something
+        assert parameters is not None  # noqa: S101 - by the `where`
         try:
             opened = keyring.decrypt(parameters, contexts.execution(number))
         except Undecryptable as error:
@@ -100,7 +102,7 @@ async def _given(session: AsyncSession, keyring: Keyring) -> int:
     )
     count = 0
     for number, parameters in rows.all():
-        assert parameters is not None  # noqa: S101 - it is like something
+        assert parameters is not None  # noqa: S101 - by the `where`
         sealed_again = keyring.encrypt(parameters, contexts.execution(number))
         its = update(ExecutionRecord).where(ExecutionRecord.execution_id == number)
         await session.execute(its.values(parameters=sealed_again))

@@ -1,4 +1,4 @@
-"""Every setting, from the environment or `.env`, with the prefix `AREA_`."""
+"""All settings, from the environment or `.env`, with the prefix `AREA_`."""
 
 import ipaddress
 import os
@@ -19,7 +19,7 @@ from area.kit.hostnames import is_loopback, parse_pattern
 from area.kit.net import Guard
 from area.kit.oauth2 import Keys
 
-OIDC = "oidc"  # the log-in provider of AREA_OIDC_*
+OIDC = "oidc"  # the sign-in provider of AREA_OIDC_*
 
 
 class Settings(BaseSettings):
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("data"), description="Directory of the embedded database, the secret key and uploaded icons."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all addresses.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
     public_url: str | None = Field(
         None, description="The URL where users and webhook senders reach AREA. Default: http://host:port."
@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The usual ones, and what names a service."""
+        """The default sources, and the variables that name a service."""
         named = Clients(settings_cls, (dotenv_settings, env_settings))
         return init_settings, named, env_settings, dotenv_settings, file_secret_settings
 
@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         for key in value.get_secret_value().split(",") if value else []:
             if len(key) < 32 or len(set(key)) < 8:
                 raise ValueError(
-                    "each secret key needs 32 characters or more that are no default; make one with"
+                    "each secret key needs 32 random characters or more; generate one with"
                     " `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
                 )
         return value
@@ -195,11 +195,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _can_confirm(self) -> "Settings":
         if self.registration == "confirm" and self.smtp_url is None:
-            raise ValueError("AREA_REGISTRATION=confirm mails a link to whoever registers: set AREA_SMTP_URL")
+            raise ValueError("AREA_REGISTRATION=confirm needs a mail server: set AREA_SMTP_URL")
         return self
 
     def client(self, slug: str) -> Keys | None:
-        """What the vendor of a service knows this installation by; None when it was not set."""
+        """The credentials of this installation at a service's vendor; None if they are not set."""
         if slug != OIDC:
             return self.clients.get(slug)
         if not (self.oidc_issuer and self.oidc_client_id and self.oidc_client_secret):
@@ -208,24 +208,24 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Where AREA is reached, without a slash at the end."""
+        """AREA's URL, without a trailing slash."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def names(self) -> tuple[str, ...]:
-        """What AREA answers to besides loopback names and addresses, as `area.kit.hostnames` has patterns."""
+        """Host names that AREA serves besides loopback names and addresses, as patterns of `area.kit.hostnames`."""
         own = urlsplit(self.base_url).hostname or ""
         return tuple(dict.fromkeys(parse_pattern(name) for name in (own, *_split(self.allowed_hosts))))
 
     @property
     def is_reachable(self) -> bool:
-        """Whether other machines can reach AREA: it listens on more than loopback, or a proxy passes requests on."""
+        """Whether other machines can reach AREA: it listens on more than loopback, or a proxy forwards requests."""
         hosts = (self.host, *self.names())
         return bool(self.proxies()) or not all(is_loopback(host) for host in hosts)
 
     @property
     def could_confirm(self) -> bool:
-        """Whether registration is open to strangers although `confirm` would tell them less."""
+        """Whether registration is open to strangers although `confirm` would reveal less to them."""
         return self.registration == "open" and self.smtp_url is not None and self.is_reachable
 
     def guard(self) -> Guard:
@@ -233,11 +233,11 @@ class Settings(BaseSettings):
         return Guard(_split(self.allow_private_network), public_url=self.public_url)
 
     def proxies(self) -> list[str]:
-        """`trusted_proxies`, one by one."""
+        """`trusted_proxies` as a list."""
         return _split(self.trusted_proxies)
 
     def secret_keys(self) -> list[str]:
-        """The keys, the one that encrypts first; made and kept in the data dir when none is set."""
+        """The keys, the one that encrypts first; generated and stored in the data dir if none is set."""
         if self.secret_key:
             return self.secret_key.get_secret_value().split(",")
         path = self.data_dir / "secret_key"
@@ -250,7 +250,7 @@ class Settings(BaseSettings):
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(48) + "\n")
             try:
-                os.link(temporary, path)  # of two processes that start together, one wins and both read its key
+                os.link(temporary, path)  # if two processes start together, one wins and both read its key
             except FileExistsError:
                 pass
             finally:
@@ -259,23 +259,23 @@ class Settings(BaseSettings):
 
 
 class Clients(PydanticBaseSettingsSource):
-    """What names a service: `AREA_<SERVICE>_CLIENT_ID`, `_CLIENT_SECRET`, `_SIGNING_SECRET`, `_TOPIC` and `_SERVER`; the later of
-    `sources` goes first.
+    """Variables that name a service: `AREA_<SERVICE>_CLIENT_ID`, `_CLIENT_SECRET`, `_SIGNING_SECRET`, `_TOPIC` and
+    `_SERVER`. Later `sources` take precedence.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], sources: Sequence[PydanticBaseSettingsSource]) -> None:
         super().__init__(settings_cls)
         self._variables: dict[str, str | None] = {}
-        for one in sources:
-            self._variables |= {name.lower(): value for name, value in getattr(one, "env_vars", {}).items()}
+        for source in sources:
+            self._variables |= {name.lower(): value for name, value in getattr(source, "env_vars", {}).items()}
 
     @override
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False  # all of it is done below
+        return None, field_name, False  # `__call__` does it
 
     @override
     def __call__(self) -> dict[str, Any]:
-        found = {}
+        clients = {}
         servers = {
             match[1]: value
             for name, value in self._variables.items()
@@ -287,8 +287,8 @@ class Clients(PydanticBaseSettingsSource):
             if match and match[1] != OIDC and value and secret:
                 signing = self._variables.get(f"area_{match[1]}_signing_secret")
                 topic = self._variables.get(f"area_{match[1]}_topic") or None
-                found[match[1]] = Keys(value, SecretStr(secret), SecretStr(signing) if signing else None, topic)
-        return ({"clients": found} if found else {}) | ({"servers": servers} if servers else {})
+                clients[match[1]] = Keys(value, SecretStr(secret), SecretStr(signing) if signing else None, topic)
+        return ({"clients": clients} if clients else {}) | ({"servers": servers} if servers else {})
 
 
 def _split(text: str) -> list[str]:

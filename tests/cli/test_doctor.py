@@ -172,7 +172,7 @@ def test_registration_that_could_be_confirmed(area, monkeypatch):
     monkeypatch.delenv("AREA_SMTP_URL")
     monkeypatch.setenv("AREA_REGISTRATION", "confirm")
     told = area.refuses("doctor", code=2)
-    assert told.strip() == "AREA_REGISTRATION=confirm mails a link to whoever registers: set AREA_SMTP_URL"
+    assert told.strip() == "AREA_REGISTRATION=confirm needs a mail server: set AREA_SMTP_URL"
 
 
 def test_what_could_be_confirmed_is_logged():

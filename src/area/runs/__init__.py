@@ -1,4 +1,4 @@
-"""The log of runs: what ran, what came in, what was sent, what came back."""
+"""The log of runs: what ran, its event, its parameters and its result."""
 
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -25,11 +25,11 @@ from area.sdk.fields import by_name
 log = structlog.get_logger()
 
 FAILED = func.jsonb_path_query_array(ExecutionRecord.attempts, cast("$[*] ? (@.error != null)", JSONPATH))  # attempts
-CAUGHT_UP = 500  # executions that a live view is told of at once after it was away
+CAUGHT_UP = 500  # executions that a live page gets at once after it was disconnected
 
 
 class ExecutionLine(BaseModel):
-    """One execution as it stands in the log, without what went in and came out."""
+    """One execution in the log, without its event and its result."""
 
     id: int
     area_id: int
@@ -45,8 +45,8 @@ class ExecutionLine(BaseModel):
 
 
 class ExecutionView(BaseModel):
-    """One execution opened. `parameters` are those that it was given in place of its AREA's, with dots for secrets; `attempts` are
-    those that failed.
+    """One execution in full. `parameters` are those given in place of the AREA's, with secrets masked; `attempts` are
+    the failed ones.
     """
 
     id: int
@@ -58,7 +58,7 @@ class ExecutionView(BaseModel):
     result: Any | None
     error_message: Sentence | None
     attempts: list[Attempt]
-    # the one that succeeded after them: its own time is not the execution's
+    # the successful attempt after them: its duration is not the execution's
     succeeded: Attempt | None = Field(None, exclude=True)
     version: int | None
     replay_of: int | None
@@ -84,10 +84,11 @@ async def find(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[ExecutionLine]:
-    """The user's executions, newest first, with an id below `before`; `service` is the name of one that the AREA uses.
+    """The user's executions, newest first, with an id below `before`. `service` is the name of a service that the AREA
+    uses.
 
-    `q` is searched in what the action returned and in the error; `since` and `until` (aware) bound the time of creation.
-    Raises `Invalid` when a search takes longer than ten seconds, and `Full`.
+    `q` is searched in the action's values and in the error. `since` and `until` (aware) bound the creation time. Raises
+    `Invalid` if a search takes longer than ten seconds, and `Full`.
     """
     inner = select(AreaExecution.id).where(AreaExecution.area_id == Area.id)
     if before is not None:
@@ -106,7 +107,7 @@ async def find(
                 func.strpos(func.lower(AreaExecution.error_message), part) > 0,
             )
         )
-    # one short walk down the index of each AREA, rather than one long walk past everybody's executions
+    # one short index scan per AREA instead of a long one over everybody's executions
     newest = inner.order_by(AreaExecution.id.desc()).limit(limit).lateral("newest")
     mine = select(newest.c.id).select_from(Area).join(newest, literal(True)).where(Area.user_id == user_id)
     if area_id is not None:
@@ -124,14 +125,14 @@ async def find(
 
 
 async def lines(session: AsyncSession, user_id: int, ids: Sequence[int]) -> list[ExecutionLine]:
-    """Those of the executions that are the user's, newest first."""
+    """The user's executions among these ids, newest first."""
     statement = _lines().where(AreaExecution.id.in_(ids), Area.user_id == user_id)
     rows = await session.execute(statement.order_by(AreaExecution.id.desc()))
     return [_line(row) for row in rows]
 
 
 async def changed_since(session: AsyncSession, user_id: int, moment: datetime) -> list[ExecutionLine]:
-    """What changed since `moment` among the user's newest executions, in the order of the change."""
+    """The user's newest executions that changed since `moment`, in the order of the change."""
     newest = (
         select(AreaExecution.id)
         .where(AreaExecution.area_id == Area.id)
@@ -147,18 +148,18 @@ async def changed_since(session: AsyncSession, user_id: int, moment: datetime) -
 
 
 async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: int) -> ExecutionView:
-    """One execution of the user. Raises `NotFound`, also when it is somebody else's."""
+    """One execution of the user. Raises `NotFound`, also if it is another user's."""
     statement = (
         select(AreaExecution, Area.name, ExecutionRecord)
         .join(Area, Area.id == AreaExecution.area_id)
         .outerjoin(ExecutionRecord, ExecutionRecord.execution_id == AreaExecution.id)
         .where(AreaExecution.id == execution_id, Area.user_id == user_id)
     )
-    found = (await session.execute(statement)).one_or_none()
-    if found is None:
+    result = (await session.execute(statement)).one_or_none()
+    if result is None:
         raise NotFound("There is no execution %(number)s.", number=execution_id)
-    row, area_name, kept = found
-    record = record_of(row, kept)
+    row, area_name, record_row = result
+    record = record_of(row, record_row)
     job = (
         await session.execute(
             text("select reason, due_at from execution_jobs where execution_id = :id"), {"id": execution_id}
@@ -193,7 +194,7 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: i
 
 
 def record_of(execution: AreaExecution, row: ExecutionRecord | None) -> RunRecord:
-    """What is kept of an execution, with or without a row."""
+    """The record of an execution, with or without a row."""
     columns = {name: getattr(row, name) for name in RunRecord.model_fields} if row else None
     return RunRecord.read(columns, typing.cast("Status", execution.status))
 
@@ -201,7 +202,7 @@ def record_of(execution: AreaExecution, row: ExecutionRecord | None) -> RunRecor
 async def _given(
     session: AsyncSession, scope: Scope, execution: AreaExecution, record: RunRecord
 ) -> dict[str, Any] | None:
-    """The parameters that it was given in place of its AREA's, as they may be shown."""
+    """The parameters given in place of the AREA's, with secrets masked."""
     if record.parameters is None:
         return None
     reaction = AreaVersion.config["reaction"].astext
@@ -210,15 +211,15 @@ async def _given(
         statement = statement.where(AreaVersion.version == record.version)
     key = await session.scalar(statement.limit(1))
     try:
-        given = unseal(scope.keyring, execution.id, record.parameters)
+        parameters = unseal(scope.keyring, execution.id, record.parameters)
     except Undecryptable as error:
         log.error("execution.unreadable", execution=execution.id, error=str(error))  # noqa: TRY400
         return {}
-    return masked(scope.registry.reaction(key) if key else None, given)
+    return masked(scope.registry.reaction(key) if key else None, parameters)
 
 
 def masked(reaction: Reaction | None, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A reaction's parameters with dots in place of secrets, and of what it does not know."""
+    """A reaction's parameters, with secrets and unknown ones masked."""
     declared = by_name(reaction.params) if reaction else {}
     return {name: declared[name].hidden(value) if name in declared else MASK for name, value in values.items()}
 

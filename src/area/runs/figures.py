@@ -1,4 +1,6 @@
-"""Figures of runs: by the hour for the home page, of a user, of the whole installation, its queue and its workers."""
+"""Statistics of runs: by the hour for the home page, of a user, of the whole installation with its queue and
+workers.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,7 +14,7 @@ from area.db import queue
 from area.db.models import AreaExecution
 from area.db.session import WORKER, raw
 
-MOST_COUNTED = 240  # executions of one AREA that its bars on the home page count
+MOST_COUNTED = 240  # executions per AREA in the home page's bars
 
 
 BY_HOUR = text("""
@@ -29,7 +31,7 @@ group by 1""")
 
 
 class Counts(BaseModel):
-    """Executions by status over a window."""
+    """Executions by status in a period."""
 
     pending: int = 0
     running: int = 0
@@ -40,7 +42,7 @@ class Counts(BaseModel):
 
 
 class Stats(BaseModel):
-    """Executions of the last hour, day and week, and how long those of the last day took at the 95th percentile."""
+    """Executions of the last hour, day and week, and the 95th percentile of the last day's durations."""
 
     hour: Counts
     day: Counts
@@ -51,7 +53,7 @@ class Stats(BaseModel):
 
 
 class Queue(BaseModel):
-    """The job queue: what is due and since when the oldest of it waits, what is put off, what runs."""
+    """The job queue: due jobs and the age of the oldest, deferred jobs, running jobs."""
 
     due: int
     oldest_seconds: float
@@ -60,7 +62,7 @@ class Queue(BaseModel):
 
 
 class SystemStats(Stats):
-    """The same over all users, with what only admins are shown."""
+    """The same for all users, with what only admins see."""
 
     users: int
     active_users: int
@@ -70,7 +72,7 @@ class SystemStats(Stats):
 
 
 class WorkerView(BaseModel):
-    """A worker that is connected to the database: on which machine, under which process id, and when it last asked."""
+    """A worker connected to the database: its machine, its process id, and its last query."""
 
     machine: str
     process: int
@@ -82,16 +84,16 @@ class WorkerView(BaseModel):
 async def by_hour(
     session: AsyncSession, area_ids: Sequence[int], *, hours: int = 24
 ) -> dict[int, list[tuple[int, int]]]:
-    """For each AREA that ran in the last hours: how many executions were created in each hour, oldest first, and how many
-    of those failed. Of each AREA the newest `MOST_COUNTED` are counted.
+    """For each AREA that ran in the last `hours`: the number of executions created in each hour, oldest first, and how
+    many failed. Only the newest `MOST_COUNTED` of each AREA are counted.
     """
     rows = await session.execute(BY_HOUR, {"ids": list(area_ids), "hours": hours, "most": MOST_COUNTED})
-    found: dict[int, list[tuple[int, int]]] = {}
+    hours_by_area: dict[int, list[tuple[int, int]]] = {}
     for area_id, *columns in rows.all():
-        bars = found[area_id] = [(0, 0)] * hours
+        bars = hours_by_area[area_id] = [(0, 0)] * hours
         for hour, number, failed in zip(*columns, strict=True):
             bars[max(0, hours - 1 - max(0, hour))] = (number, failed)
-    return found
+    return hours_by_area
 
 
 _COUNTS = """
@@ -134,12 +136,12 @@ where datname = current_database() and starts_with(application_name, :prefix) gr
 
 
 async def stats(session: AsyncSession, user_id: int) -> Stats:
-    """Figures of one user's AREAs."""
+    """Statistics of one user's AREAs."""
     return Stats(**await _stats(session, user_id))
 
 
 async def system_stats(session: AsyncSession) -> SystemStats:
-    """Figures of the whole installation."""
+    """Statistics of the whole installation."""
     system = (await session.execute(text(_SYSTEM))).one()
     jobs = sum((await queue.depth(await raw(session))).values(), queue.Depth())
     return SystemStats(
@@ -150,15 +152,15 @@ async def system_stats(session: AsyncSession) -> SystemStats:
 
 
 async def last_minute(session: AsyncSession) -> int:
-    """How many executions of everybody were created in the last minute."""
+    """The number of executions created in the last minute, of all users."""
     recent = AreaExecution.created_at > func.now() - timedelta(minutes=1)
     return await session.scalar(select(func.count()).select_from(AreaExecution).where(recent)) or 0
 
 
 async def workers(session: AsyncSession) -> list[WorkerView]:
-    """The workers, oldest first; one that is gone is no longer connected."""
+    """The connected workers, oldest first."""
     rows = await session.execute(text(_WORKERS), {"prefix": WORKER})
-    found = []
+    views = []
     for row in rows:
         machine, _, process = row.application_name.removeprefix(WORKER).rpartition(" ")
         if process.isdigit():
@@ -169,8 +171,8 @@ async def workers(session: AsyncSession) -> list[WorkerView]:
                 seen_at=row.seen_at,
                 silent_seconds=float(row.silent_seconds),
             )
-            found.append(view)
-    return found
+            views.append(view)
+    return views
 
 
 async def _stats(session: AsyncSession, user_id: int | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What pages show of runs beside the log: figures of one AREA, a run's neighbours and replays, its parameters then."""
+"""What pages show of runs besides the log: statistics of one AREA, a run's neighbors and replays, its configuration."""
 
 import functools
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +29,7 @@ from area.sdk.fields import by_name
 By = Literal["hour", "day"]
 
 SPANS: Mapping[By, int] = {"hour": 24, "day": 30}
-MOST_COUNTED = 10_000  # of the newest runs of an AREA: what a chart may read, however many there are
+MOST_COUNTED = 10_000  # newest runs of an AREA that a chart reads
 
 FIGURES = text("""
 select date_trunc(:by, e.created_at at time zone :zone) as start,
@@ -59,7 +59,7 @@ where v.kind = 'parameter' and ((c.type = 'action' and s.name = :action_service 
 
 
 class Bucket(BaseModel):
-    """The runs of an hour or a day (`start` is local, without a zone), and how long those took that were attempted."""
+    """The runs of an hour or a day (`start` is local, without a zone), and the durations of the attempted ones."""
 
     start: datetime
     success: int = 0
@@ -70,7 +70,9 @@ class Bucket(BaseModel):
 
 
 class Then(BaseModel):
-    """An AREA's parameters as written when a run took them, and the reaction's as filled: None, and `why`, if they can't be."""
+    """An AREA's parameters as written when a run used them, and the reaction's parameters as filled: None, with `why`,
+    if they can't be filled.
+    """
 
     version: int
     created_at: datetime
@@ -83,7 +85,7 @@ class Then(BaseModel):
 
 
 async def figures(session: AsyncSession, area_id: int, by: By, zone: str) -> list[Bucket]:
-    """The AREA's last 24 hours or 30 days, oldest first; of its newest 10,000 runs."""
+    """The AREA's last 24 hours or 30 days, oldest first, from its newest 10,000 runs."""
     length = timedelta(hours=1) if by == "hour" else timedelta(days=1)
     local = now().astimezone(ZoneInfo(zone)).replace(tzinfo=None, minute=0, second=0, microsecond=0)
     last = local if by == "hour" else local.replace(hour=0)
@@ -92,11 +94,11 @@ async def figures(session: AsyncSession, area_id: int, by: By, zone: str) -> lis
         FIGURES,
         {"id": area_id, "by": by, "zone": zone, "since": now() - length * SPANS[by], "most": MOST_COUNTED},
     )
-    found = {
+    buckets = {
         start: Bucket(start=start, success=good, failed=bad, other=other, median_ms=times[0], slow_ms=times[1])
         for start, good, bad, other, times in ((*row[:4], row[4] or (None, None)) for row in rows)
     }
-    return [found.get(start) or Bucket(start=start) for start in starts]
+    return [buckets.get(start) or Bucket(start=start) for start in starts]
 
 
 async def around(session: AsyncSession, area_id: int, execution_id: int) -> tuple[int | None, int | None]:
@@ -106,26 +108,28 @@ async def around(session: AsyncSession, area_id: int, execution_id: int) -> tupl
 
 
 async def replays(session: AsyncSession, ids: Sequence[int]) -> dict[int, int]:
-    """Which of these runs were run again, and by which run last."""
+    """For each of these runs that was replayed, the id of its last replay."""
     if not ids:
         return {}
     return {row.replay_of: row.id for row in await session.execute(REPLAYS, {"ids": list(ids)})}
 
 
 async def services_of(session: AsyncSession, registry: Registry, area_ids: Collection[int]) -> dict[int, list[str]]:
-    """The slugs of each AREA's two services: where its events come from, and where they lead."""
+    """The slugs of each AREA's two services: the action's and the reaction's."""
     rows = await session.execute(SERVICES, {"ids": list(area_ids)})
     return {area_id: [registry.slug_of(name) for name in names] for area_id, *names in rows}
 
 
 async def names(session: AsyncSession, user_id: int) -> list[tuple[int, str]]:
-    """The user's AREAs by name: ids and names."""
+    """Ids and names of the user's AREAs, by name."""
     rows = await session.execute(select(Area.id, Area.name).where(Area.user_id == user_id).order_by(Area.name, Area.id))
     return [(row[0], row[1]) for row in rows]
 
 
 async def then(session: AsyncSession, scope: Scope, view: ExecutionView) -> Then | None:
-    """What the run's AREA said when it ran (or says, when it has not run), filled with what came in; None if it is not kept."""
+    """The AREA's configuration when the run happened (or now, if it hasn't run), filled with its event. None if it is
+    gone.
+    """
     statement = select(AreaVersion).where(AreaVersion.area_id == view.area_id)
     if view.version is not None:
         statement = statement.where(AreaVersion.version == view.version)
@@ -153,7 +157,7 @@ async def then(session: AsyncSession, scope: Scope, view: ExecutionView) -> Then
 async def _filled(
     session: AsyncSession, scope: Scope, view: ExecutionView, config: Config
 ) -> tuple[dict[str, Any] | None, str | None]:
-    """Filling is a pure function of the version and the event, so it need not be kept with every run."""
+    """Filling is a pure function of the version and the event, so it need not be stored with every run."""
     data = view.trigger_data if isinstance(view.trigger_data, dict) else {}
     try:
         variables = await _variables(session, scope.registry, config)
@@ -174,10 +178,10 @@ async def _variables(session: AsyncSession, registry: Registry, config: Config) 
 
 
 def _shown(component: Action | Reaction | None, texts: Mapping[str, str]) -> dict[str, Any]:
-    """Stored texts as written; secrets are dots."""
+    """Stored texts as written, with secrets masked."""
     declared = by_name(component.params) if component else {}
     shown: dict[str, Any] = {}
-    for name in [*(one for one in declared if one in texts), *(one for one in texts if one not in declared)]:
+    for name in [*(name for name in declared if name in texts), *(name for name in texts if name not in declared)]:
         value = texts[name]
         secret = value.startswith(SECRET) or (name in declared and declared[name].secret)
         shown[name] = MASK if secret else parse(value, declared[name]) if name in declared else value

@@ -1,27 +1,27 @@
-"""Retention: what of the log and of the event ids is deleted, and when."""
+"""Retention: which runs and event ids are deleted, and when."""
 
 from datetime import datetime
 
 from area.db.session import Conn
 
-BATCH = 5000  # rows deleted in one transaction
+BATCH = 5000  # rows deleted per transaction
 
 
-PAGES = 2000  # pages of `hook_states` looked through in one transaction
+PAGES = 2000  # pages of `hook_states` scanned per transaction
 
 
 async def purge(conn: Conn, before: datetime, known_before: datetime) -> dict[str, int]:
     """Delete executions that are over and were created before `before`, and event ids from before `known_before`.
 
-    The ids are kept longer, twice the retention and 90 days at least: an id must outlive whatever its source may still show,
-    or an old event would look new and fire again. In short transactions of its own, so `conn` is in none; returns how many
-    of each went.
+    Ids are kept longer, twice the retention and at least 90 days: an id must outlive whatever its source may still
+    return, or an old event would look new and trigger again. Uses short transactions of its own, so `conn` must not be
+    in one. Returns how many of each were deleted.
     """
     return {"executions": await _purge_executions(conn, before), "events": await _purge_events(conn, known_before)}
 
 
 async def _purge_executions(conn: Conn, before: datetime) -> int:
-    """Ids grow with time, so the old ones are the first of the primary key; those still to run are passed over."""
+    """Ids grow with time, so the old ones are first in the primary key. Executions still to run are skipped."""
     gone = last = 0
     while True:
         rows = await conn.fetch(
@@ -36,7 +36,7 @@ async def _purge_executions(conn: Conn, before: datetime) -> int:
 
 
 async def _purge_events(conn: Conn, before: datetime) -> int:
-    """One walk through the table in the order it lies on disk, as no index knows the age of its rows."""
+    """One scan of the table in disk order, since no index has the rows' age."""
     pages = await conn.fetchval("select pg_relation_size('hook_states') / current_setting('block_size')::int")
     gone = 0
     for start in range(0, pages, PAGES):
