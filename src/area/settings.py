@@ -41,30 +41,33 @@ class Settings(BaseSettings):
     )
     allowed_hosts: str = Field(
         "",
-        description="More host names that AREA answers to, separated by commas; `*.example.org` matches every name below example.org.",
+        description="More host names that AREA answers to, separated by commas; `*.example.org` matches every name"
+        " below example.org.",
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Encrypts credentials and signs cursors; 32 characters or more. Separate several with commas to rotate (the first"
-        " encrypts). Default: generated and stored in the data directory, mode 0600.",
+        description="Encrypts credentials and signs cursors; 32 characters or more. Separate several with commas to"
+        " rotate (the first encrypts). Default: generated and stored in the data directory, mode 0600.",
     )
     registration: Literal["open", "confirm", "invite", "closed"] = Field(
         "open",
-        description="Who can register: everyone (`open`), everyone who confirms by mail (`confirm`, requires AREA_SMTP_URL and doesn't reveal"
-        " which addresses have an account), people with an invitation, or nobody. The first account can always register.",
+        description="Who can register: everyone (`open`), everyone who confirms by mail (`confirm`, requires"
+        " AREA_SMTP_URL and doesn't reveal which addresses have an account), people with an invitation, or"
+        " nobody. The first account can always register.",
     )
     allow_private_network: str = Field(
         "",
-        description="Non-public hosts, this machine's own addresses and blocked ports that connectors may reach: host, host:port or CIDR,"
-        " separated by commas.",
+        description="Non-public hosts, this machine's own addresses and blocked ports that connectors may reach:"
+        " host, host:port or CIDR, separated by commas.",
     )
     trusted_proxies: str = Field(
         "", description="Addresses or CIDRs of proxies whose X-Forwarded-For AREA believes, separated by commas."
     )
     smtp_url: SecretStr | None = Field(
         None,
-        description="Mail server, as smtp://login:password@host:587?from=area@example.org (requires STARTTLS), or smtps:// for TLS from the"
-        " start. `&tls=none` allows clear text, for a server on this machine. Default: no mail.",
+        description="Mail server, as smtp://login:password@host:587?from=area@example.org (requires STARTTLS), or"
+        " smtps:// for TLS from the start. `&tls=none` allows clear text, for a server on this machine."
+        " Default: no mail.",
     )
     mail_per_day: int = Field(50, ge=0, description="Notices e-mailed to one user per 24 hours.")
     retention_days: int = Field(
@@ -82,8 +85,8 @@ class Settings(BaseSettings):
         30,
         ge=1,
         le=3600,
-        description="Seconds that a user's webhook events may wait to run. Beyond that, senders get 429 with the time to retry, and listeners"
-        " such as MQTT accept no more.",
+        description="Seconds that a user's webhook events may wait to run. Beyond that, senders get 429 with the time"
+        " to retry, and listeners such as MQTT accept no more.",
     )
     login_attempts: int = Field(10, ge=1, description="Failed sign-ins per account in 15 minutes before it must wait.")
     require_two_factor: Literal["none", "admins", "everybody"] = Field(
@@ -107,14 +110,15 @@ class Settings(BaseSettings):
     oidc_name: str = Field("Single sign-on", description="Label of the button to sign in with the issuer.")
     clients: dict[str, Keys] = Field(
         default_factory=dict,
-        description="AREA's client ID and secret at a service's vendor, such as AREA_GITHUB_CLIENT_ID. If the vendor signs webhooks with another"
-        " secret, also `AREA_<SERVICE>_SIGNING_SECRET`. If it publishes to a topic that you create there, also"
-        " `AREA_<SERVICE>_TOPIC`, such as AREA_GOOGLE_TOPIC.",
+        description="AREA's client ID and secret at a service's vendor, such as AREA_GITHUB_CLIENT_ID. If the vendor"
+        " signs webhooks with another secret, also `AREA_<SERVICE>_SIGNING_SECRET`. If it publishes to a"
+        " topic that you create there, also `AREA_<SERVICE>_TOPIC`, such as AREA_GOOGLE_TOPIC.",
     )
 
     servers: dict[str, str] = Field(
         default_factory=dict,
-        description="The address of your own server, for software that people host themselves, such as AREA_GITLAB_SERVER.",
+        description="The address of your own server, for software that people host themselves, such as"
+        " AREA_GITLAB_SERVER.",
     )
 
     @classmethod

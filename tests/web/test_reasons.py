@@ -7,7 +7,7 @@ import pytest
 
 from area.kit import language
 from area.kit.sentences import Sentence
-from area.records import in_words, made_of
+from area.runs.record import in_words, made_of
 from area.web.parts import reasons
 
 

@@ -17,8 +17,7 @@ from area.db.search import search
 from area.kit.crypto import Undecryptable
 from area.kit.problems import NotFound
 from area.kit.sentences import Sentence
-from area.records import Attempt, Reason, RunRecord, Status, in_words, unseal
-from area.runs.record import Attempt, Reason, RunRecord, Status, unseal
+from area.runs.record import Attempt, Reason, RunRecord, Status, in_words, unseal
 from area.sdk import Reaction
 from area.sdk.fields import by_name
 

@@ -79,8 +79,8 @@ PLAIN = RunRecord(version=1)  # of a success, which needs no row
 
 # the rows of a JSON array from `as_rows`, in the order of KEEP's columns
 RECORDS = (
-    "jsonb_to_recordset({0}::jsonb) as r(execution_id bigint, version int, as_it_was bool, forced bool, replay_of bigint,"
-    " chain jsonb, parameters text, attempts jsonb, state jsonb, said jsonb)"
+    "jsonb_to_recordset({0}::jsonb) as r(execution_id bigint, version int, as_it_was bool, forced bool,"
+    " replay_of bigint, chain jsonb, parameters text, attempts jsonb, state jsonb, said jsonb)"
 )
 KEEP = (
     "insert into execution_records"

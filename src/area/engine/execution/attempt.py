@@ -29,8 +29,7 @@ from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
 from area.kit.sentences import Sentence
 from area.kit.template import RenderError
-from area.records import Attempt, made_of, unseal
-from area.runs.record import Attempt, unseal
+from area.runs.record import Attempt, made_of, unseal
 from area.sdk import AuthExpired, Context, Permanent, Retry
 
 log = structlog.get_logger()

@@ -16,8 +16,7 @@ from area.engine.intake import BULK, LaterJob
 from area.kit.clock import now
 from area.kit.sentences import Sentence
 from area.kit.text import dump_json
-from area.records import PLAIN, Attempt, Reason, RunRecord, Status, made_of
-from area.runs.record import PLAIN, Attempt, Reason, RunRecord, Status
+from area.runs.record import PLAIN, Attempt, Reason, RunRecord, Status, made_of
 from area.sdk import Retry
 
 MAX_ATTEMPTS = 16
