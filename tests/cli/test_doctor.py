@@ -189,4 +189,4 @@ def test_a_wrong_setting_is_told_by_its_name(no_database, monkeypatch):
     monkeypatch.setenv("AREA_SECRET_KEY", "changeme")
     sentences = no_database.refuses("doctor", code=2)
     assert "AREA_PORT: " in sentences
-    assert "AREA_SECRET_KEY: each secret key needs 32 characters" in sentences
+    assert "AREA_SECRET_KEY: each secret key needs 32 random characters" in sentences

@@ -102,7 +102,7 @@ class Response:
                     "%(host)s answered %(status)s with no valid JSON: %(said)s",
                     host=self.host,
                     status=self.status,
-                    message=self.excerpt(80),
+                    said=self.excerpt(80),
                 )
             else:
                 message = Sentence(

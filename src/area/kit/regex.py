@@ -93,7 +93,7 @@ def _sentence(message: str) -> Sentence:
     if message.startswith("invalid escape sequence: \\") and message[-1] in "123456789":
         return Sentence(
             "Back-references such as %(said)s aren't supported: RE2 does without them to stay fast on any text.",
-            message=message[-2:],
+            said=message[-2:],
         )
     if message.startswith("pattern too large"):
         return Sentence("The pattern is too complex: make its repetitions {n,m} smaller.")
