@@ -73,7 +73,7 @@ async def notice(
 
 
 def dumped(title: str, body: str) -> dict[str, Any]:
-    """A notice's sentences, as they are stored."""
+    """A notice's sentences in stored form."""
     return {"title": Sentence(title).dumped(), "body": Sentence(body).dumped()}
 
 
@@ -88,10 +88,10 @@ async def _mail(conn: Any, settings: Settings, user_id: int, notice_id: int) -> 
             settings,
             user_id,
             "info",
-            Sentence("No more notices are mailed today"),
+            Sentence("Daily limit for e-mailed notices reached"),
             Sentence(
-                "%(number)s notices were mailed to you within a day, as many as this server allows."
-                " Further ones are only in this inbox.",
+                "You received %(number)s notices by e-mail within a day, the most this server allows."
+                " Further notices appear only in this inbox.",
                 number=settings.mail_per_day,
             ),
             key=f"mail-limit:{now():%Y-%m-%d}",
@@ -103,7 +103,7 @@ async def notify_switched_off(conn: Any, settings: Settings, area_id: int, failu
     row = await conn.fetchrow(SWITCH_OFF, area_id)
     if row is None:
         return
-    why = Sentence("It failed %(number)s times in a row, the last time with: %(error)s", number=failures, error=reason)
+    why = Sentence("Failed %(number)s times in a row. Last error: %(error)s", number=failures, error=reason)
     await conn.execute("update area_health set switched_off_at = now(), reason = $2 where area_id = $1", area_id, why)
     await notice(
         conn,
@@ -112,7 +112,8 @@ async def notify_switched_off(conn: Any, settings: Settings, area_id: int, failu
         "error",
         Sentence("%(name)s was switched off", name=row["name"]),
         Sentence(
-            "%(error)s\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.", error=why
+            "%(error)s\n\nFix the cause, then switch it back on. Events from while it was off are not replayed.",
+            error=why,
         ),
         area_id=area_id,
     )
@@ -129,8 +130,8 @@ async def event_left_out(conn: Any, settings: Settings, area_id: int, event_id: 
         settings,
         row["user_id"],
         "error",
-        Sentence("%(name)s left out an event", name=row["name"]),
-        Sentence("%(error)s\n\nThe AREA was not started by this event. Others still start it.", error=reason),
+        Sentence("%(name)s skipped an event", name=row["name"]),
+        Sentence("%(error)s\n\nThis event didn't trigger the AREA. Other events still do.", error=reason),
         key=key,
         area_id=area_id,
     )

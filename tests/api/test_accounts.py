@@ -449,7 +449,7 @@ async def test_what_happened_stands_in_the_audit_without_secrets(people, nobody)
     assert actions[:2] == ["account.password_changed", "login.failed"]
     assert entries[1]["address"] == "192.0.2.1"
     assert entries[1]["subject"] == f"user {people.ids['user']}"
-    assert entries[2]["subject"] == "nobody known"
+    assert entries[2]["subject"] == "unknown user"
     assert "wrong password!" not in str(entries)
     assert PASSWORD not in str(entries)
     failed = (await people.admin.get("/api/admin/audit", params={"action": "login."})).json()["items"]

@@ -82,4 +82,4 @@ async def test_conflicts_and_limits(francophone, monkeypatch):
 async def test_a_dry_run_says_why_not(francophone):
     form = {"name": "x", "action": FOUND | {"parameters": {"only_if": "size > 99"}}, "reaction": SAY}
     tried = await francophone.post("/api/areas/test", {"area": form})
-    assert tried.json()["why"] == "Sa condition (only_if) n’est pas remplie pour cet événement.", tried.body
+    assert tried.json()["why"] == "Cet événement ne remplit pas la condition.", tried.body

@@ -114,12 +114,12 @@ async def test_a_save_that_is_refused_is_shown_with_what_is_wrong(counted, send)
 
 async def test_a_show_with_its_preview(people, counted, send):
     page = await send(trying="1")
-    assert "umbrella" in page.split("Exactly this would be given")[1]
+    assert "umbrella" in page.split("would receive exactly this")[1]
     assert counted() == ONCE
     number = (await people.user.post("/api/areas", WANTED)).json()["id"]
     assert counted() == ONCE
     page = await send("", str(number), trying="1", **{"r.item": "{{title}}!"})
-    assert "Exactly this would be given" in page
+    assert "would receive exactly this" in page
     assert "canary" not in page
     assert counted() == ONCE
 

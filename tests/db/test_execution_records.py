@@ -20,7 +20,7 @@ INSERT = """
     returning id
 """
 FAILED = {"at": "2026-11-01T12:00:00+00:00", "error": "503", "ms": 40}
-CUT = {"at": "2026-11-01T12:01:00+00:00", "error": "The worker stopped in the middle.", "interrupted": True}
+CUT = {"at": "2026-11-01T12:01:00+00:00", "error": "The worker stopped during the run.", "interrupted": True}
 LAST = {"at": "2026-11-01T12:10:00+00:00", "error": "404", "ms": 500}
 OLD = {  # by name: status, and what `execution_result` was before 0013
     "plain": ("success", {"version": 1, "result": {"status": 200, "none": None}}),

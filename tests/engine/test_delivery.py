@@ -157,7 +157,7 @@ async def test_mails_of_one_user_are_limited(state, delivery, post):
         for row in await rows(state, "select title from notices order by id")
         if "Notice" not in row["title"]
     ]
-    assert titles == ["No more notices are mailed today", "It broke"]
+    assert titles == ["Daily limit for e-mailed notices reached", "It broke"]
 
 
 async def test_a_mail_that_is_refused_stops_no_other_and_is_told(state, delivery, post):
@@ -171,7 +171,7 @@ async def test_a_mail_that_is_refused_stops_no_other_and_is_told(state, delivery
     assert refused["given_up_at"] is not None
     assert refused["last_error"] == "550 5.1.1 No such user"
     told = await rows(state, "select level, title, body from notices where user_id = $1 order by id desc limit 1", bad)
-    assert told[0]["body"].startswith("The mail server refused bounce@example.org: 550 5.1.1 No such user")
+    assert told[0]["body"].startswith("The mail server rejected bounce@example.org: 550 5.1.1 No such user")
     assert len(await rows(state, QUEUE)) == 2, "what tells of it is not mailed"
 
 
@@ -278,7 +278,7 @@ async def test_mails_are_in_the_users_language_and_what_an_area_posts_in_the_use
     await pool.execute("insert into user_settings (user_id, language) values ($1, 'fr')", user)
     await put(state, user, "Notes must be reconnected")  # by an older version
     why = Sentence("%(host)s refused the connection.", host="example.org")
-    last = Sentence("It failed %(number)s times in a row, the last time with: %(error)s", number=3, error=why)
+    last = Sentence("Failed %(number)s times in a row. Last error: %(error)s", number=3, error=why)
     await put(state, user, Sentence("%(name)s was switched off", name="Porte"), last)
     await put(state, user, "My lamp must be reconnected", key="execution:1")
     await all_sent(delivery)

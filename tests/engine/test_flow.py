@@ -210,7 +210,7 @@ async def test_what_may_have_been_done_is_done_again_only_if_that_is_no_harm(
     (execution,) = await rows(state)
     assert (execution["status"], list(world.attempts.values())) == (status, [attempts])
     if status == "failed":
-        said = "example.org did not answer within 30 s. Whether it was done is not known."
+        said = "example.org did not answer within 30 s. The outcome is unknown."
         assert execution["error_message"] == said
 
 
@@ -387,7 +387,7 @@ async def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(state, user,
         refused = await control.preview(session, state, user, area.id, {"title": "zzz"})
     assert preview.parameters["text"] == "Re: HELLO"
     assert (preview.runs, preview.sample) == (True, True)
-    assert (refused.runs, refused.why) == (False, "Its condition (only_if) does not hold for this event.")
+    assert (refused.runs, refused.why) == (False, "This event doesn't match the condition.")
     assert await rows(state) == []
 
 

@@ -163,7 +163,7 @@ async def test_a_replay_goes_by_the_connection_of_then_or_says_that_it_is_gone(s
         await until(lambda: settled(state))
     (last,) = await rows(state, "select * from area_executions where id = $1", number)
     assert (last["status"], last["error_message"]) == (
-        "failed", "The connection to Locked that this was to use has been removed."
+        "failed", "Its Locked connection was removed."
     )  # fmt: skip
 
 

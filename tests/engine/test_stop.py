@@ -204,7 +204,7 @@ async def test_sigterm_finishes_the_quick_and_hands_back_the_slow(state, folder,
         "slow once": {"failed"},
         "crowd": {"pending"},
     }
-    assert {log[one]["error_message"] for one in ids["slow once"]} == {"Interrupted; whether it was done is not known."}
+    assert {log[one]["error_message"] for one in ids["slow once"]} == {"Interrupted; the outcome is unknown."}
     assert not await rows(state, "select * from pgqueuer where status = 'picked'")
 
     folder.hurry()
@@ -239,7 +239,7 @@ async def test_what_a_killed_worker_held_is_repeated_or_failed(state, folder, ca
         await until(lambda: over(state, 1))
         log = await log_of(state)
         assert log[lost]["status"] == "failed"
-        assert log[lost]["error_message"] == "Interrupted; whether it was done is not known."
+        assert log[lost]["error_message"] == "Interrupted; the outcome is unknown."
 
         # and now one that can't write down what it did: the database does not answer when it is told to stop
         query = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"

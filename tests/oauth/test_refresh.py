@@ -156,7 +156,7 @@ async def test_refused_paused_told_once_reconnected_caught_up(ann, server, state
         await until(lambda: _waiting(state, 8))
         (notice,) = await rows(state, "select * from notices")
         assert notice["title"] == "Vendor must be reconnected"
-        assert "Connect it again" in notice["body"]
+        assert "Reconnect it" in notice["body"]
         refused = (await server.set())["refused"]
         await offer(state, area, {"title": "8"})
         await until(lambda: _waiting(state, 9))
@@ -367,7 +367,7 @@ async def test_a_crash_between_the_answer_and_the_commit_is_told(ann, server, st
         patch.setattr(Tokens, "_store", crash)
         with pytest.raises(SystemError):
             await Tokens(state).good(Ref(ann.id, "vendor"), service)
-    with pytest.raises(AuthExpired, match="Connect it again"):
+    with pytest.raises(AuthExpired, match="Reconnect it"):
         await Tokens(state).good(Ref(ann.id, "vendor"), service)
     assert (await ann.get("/api/connections/vendor")).json()["status"] == "expired"
     assert len(await rows(state, "select * from notices")) == 1

@@ -125,7 +125,7 @@ async def fair(state, status, answer):
         await accepted(state, answer)
     elif status >= 400:
         assert answer["detail"].endswith((".", ".)")), answer
-        assert "error of its own" not in answer["detail"]
+        assert "internal error" not in answer["detail"]
 
 
 @SETTINGS

@@ -125,7 +125,7 @@ async def addresses(site):
 
 
 def sentence(text):
-    return bool(text) and len(text) < 2000 and text.rstrip()[-1:] in ".!?" and "error of its own" not in text
+    return bool(text) and len(text) < 2000 and text.rstrip()[-1:] in ".!?" and "internal error" not in text
 
 
 async def check(site, address, status, answer):

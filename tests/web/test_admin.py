@@ -76,7 +76,7 @@ async def test_a_service_that_is_switched_off_is_offered_to_nobody(root, person)
     await expect(card).to_contain_text("In use by 1 AREA")
     switch = card.get_by_role("switch", name="Calendar (ICS) is on")
     await switch.click()
-    await expect(page.locator("#confirm")).to_contain_text("1 AREA then stands still")
+    await expect(page.locator("#confirm")).to_contain_text("1 AREA is paused")
     await confirm(page, "Switch off")
     await expect(switch).to_have_attribute("aria-checked", "false")
     try:
@@ -114,15 +114,15 @@ async def test_one_component_is_switched_off(root, person):
 async def test_an_invitation_is_shown_once_and_withdrawn(root):
     page = root.page
     await root.go("/admin/users")
-    await page.get_by_role("button", name="Create link").click()
+    await page.get_by_role("button", name="Create invitation").click()
     link = await page.locator("#made-invitation").text_content()
     assert re.fullmatch(re.escape(root.server.url) + r"/sign-up\?invitation=area_i_\S+", link)
     await page.reload()
     assert link not in await page.content()
-    count = await page.get_by_role("button", name="Withdraw").count()
-    await page.get_by_role("button", name="Withdraw").first.click()
-    await expect(page.get_by_text("Invitation withdrawn.")).to_be_visible()
-    await expect(page.get_by_role("button", name="Withdraw")).to_have_count(count - 1)
+    count = await page.get_by_role("button", name="Revoke").count()
+    await page.get_by_role("button", name="Revoke").first.click()
+    await expect(page.get_by_text("Invitation revoked.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Revoke")).to_have_count(count - 1)
 
 
 async def test_health_tells_of_the_workers_and_asks_anew(root):
@@ -130,7 +130,7 @@ async def test_health_tells_of_the_workers_and_asks_anew(root):
     await root.go("/admin/health")
     workers = page.locator("section", has=page.get_by_role("heading", name="Workers"))
     await expect(workers.locator("li")).to_have_count(1)
-    await expect(workers).to_contain_text("Works")
+    await expect(workers).to_contain_text("OK")
     await expect(page.locator("#health")).to_contain_text("Due now")
     async with page.expect_response(re.compile("/admin/health"), timeout=40_000) as answer:
         pass

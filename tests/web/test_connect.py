@@ -61,11 +61,11 @@ async def scopes(person: Person) -> list[str]:
 async def test_connecting_in_the_middle_of_the_editor_returns_to_the_same_place(world, person):
     page = person.page
     await person.go("/areas/new?reaction=vendor.tell")
-    await expect(page.get_by_text("Vendor needs a connection to your account.")).to_be_visible()
+    await expect(page.get_by_text("Connect your Vendor account.")).to_be_visible()
     await page.get_by_role("textbox", name="Text").fill("It is so")
-    await expect(page.locator("#draft-state")).to_have_text("Kept as a draft")
+    await expect(page.locator("#draft-state")).to_have_text("Draft saved")
     await page.get_by_role("link", name="Connect Vendor", exact=True).click()
-    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    await expect(page.get_by_text("Vendor connected.")).to_be_visible()
     await expect(page).to_have_url(f"{world.server.url}/areas/new?reaction=vendor.tell")
     await expect(page.get_by_role("textbox", name="Text")).to_have_value("It is so")
     await expect(page.locator("#part-reaction .connect")).to_have_count(0)
@@ -76,14 +76,14 @@ async def test_what_was_not_allowed_yet_is_asked_for_when_it_is_needed(person):
     page = person.page
     await person.go("/services/vendor")
     await page.get_by_role("link", name="Connect Vendor", exact=True).click()
-    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    await expect(page.get_by_text("Vendor connected.")).to_be_visible()
     assert await scopes(person) == ["offline_access", "openid", "profile"]
     await person.go("/areas/new?action=vendor.seen")
     await expect(page.locator("#part-action .connect")).to_have_count(0)
     await person.go("/areas/new?reaction=vendor.tell")
-    await expect(page.get_by_text("Vendor has to allow AREA this, too.")).to_be_visible()
-    await page.get_by_role("link", name="Allow it at Vendor").click()
-    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    await expect(page.get_by_text("Vendor needs an additional permission.")).to_be_visible()
+    await page.get_by_role("link", name="Allow at Vendor").click()
+    await expect(page.get_by_text("Vendor connected.")).to_be_visible()
     await expect(page.locator("#part-reaction .connect")).to_have_count(0)
     assert await scopes(person) == ["offline_access", "openid", "profile", "write"]
 
@@ -104,16 +104,16 @@ async def test_connect_test_connect_again_and_disconnect(world, person):
     await expect(connection).to_contain_text("Connected")
     await expect(connection).to_contain_text("Eve")
     await expect(connection).to_contain_text("offline_access")
-    await page.get_by_role("button", name="Test it now").click()
-    await expect(page.get_by_text("Tried just now: Vendor works.")).to_be_visible()
+    await page.get_by_role("button", name="Test now").click()
+    await expect(page.get_by_text("Vendor works.")).to_be_visible()
     await world.vendor.set(account="ann")
     await page.context.clear_cookies(name="_session")
-    await page.get_by_role("link", name="Connect again").click()
+    await page.get_by_role("link", name="Reconnect").click()
     await expect(connection).to_contain_text("Ann")
     await page.get_by_role("button", name="Disconnect").click()
-    await expect(page.locator("#confirm")).to_contain_text("AREA gives back what you let it do there.")
+    await expect(page.locator("#confirm")).to_contain_text("AREA gives up its access.")
     await page.locator("#confirm").get_by_role("button", name="Disconnect").click()
-    await expect(page.get_by_text("Vendor is disconnected.")).to_be_visible()
+    await expect(page.get_by_text("Vendor disconnected.")).to_be_visible()
     assert not (await person.api("GET", "/api/connections/vendor"))["connected"]
 
 
@@ -121,7 +121,7 @@ async def test_connection_lost_and_back(world, person):
     page = person.page
     await person.go("/services/vendor")
     await page.get_by_role("link", name="Connect Vendor", exact=True).click()
-    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
+    await expect(page.get_by_text("Vendor connected.")).to_be_visible()
     area = await person.make("webhook.received", "vendor.tell", "Tell them", reaction_parameters={"text": "{{method}}"})
     statuses = functools.partial(_statuses, person, area)
 
@@ -131,23 +131,23 @@ async def test_connection_lost_and_back(world, person):
     await fire()
     await eventually(statuses, ["success"])
     await person.go(f"/areas/{area['id']}")
-    await expect(page.locator("#state")).to_contain_text("Works")
+    await expect(page.locator("#state")).to_contain_text("OK")
 
     await world.vendor.end()
     await fire()
-    await expect(page.locator("#state")).to_contain_text("Waits for a connection")  # without a reload
+    await expect(page.locator("#state")).to_contain_text("Needs a connection")  # without a reload
     await expect(page.locator("#state").get_by_role("link", name="Connect Vendor")).to_be_visible()
     await fire()
     await eventually(statuses, ["pending", "pending", "success"])
     await expect(page.locator("[data-unread]").first).to_have_text("1")  # told once
     await person.go("/?state=waiting_for_connection")
     card = page.locator(".area-card", has=page.get_by_role("link", name="Tell them"))
-    await expect(card).to_contain_text("Waits for a connection")
+    await expect(card).to_contain_text("Needs a connection")
     await card.get_by_role("link", name="Connect Vendor").click()
-    await expect(page.get_by_text("Vendor no longer takes this connection")).to_be_visible()
-    await page.get_by_role("link", name="Connect Vendor again").click()
-    await expect(page.get_by_text("Vendor is connected.")).to_be_visible()
-    await expect(card).to_contain_text("Works")
+    await expect(page.get_by_text("Vendor rejected this connection")).to_be_visible()
+    await page.get_by_role("link", name="Reconnect Vendor").click()
+    await expect(page.get_by_text("Vendor connected.")).to_be_visible()
+    await expect(card).to_contain_text("OK")
     await eventually(statuses, ["success"] * 3)
     await fire()
     await eventually(statuses, ["success"] * 4)
@@ -168,16 +168,16 @@ async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
 async def test_a_service_that_area_is_not_registered_at(world, person, browser):
     page = person.page
     await person.go("/services/stranger")
-    await expect(page.locator("#connection")).to_contain_text("Not available here yet")
-    await expect(page.locator("#connection")).to_contain_text("An administrator can do that.")
+    await expect(page.locator("#connection")).to_contain_text("Not available on this server")
+    await expect(page.locator("#connection")).to_contain_text("Ask an administrator to do this.")
     await expect(page.locator("#connection a.btn")).to_have_count(0)
     await expect(page.get_by_text("STRANGER_CLIENT_ID")).to_have_count(0)
     await person.go("/areas/new?action=webhook.received")
-    await expect(page.locator("#found-reaction .tiles li").last).to_contain_text("Not available here yet")
+    await expect(page.locator("#found-reaction .tiles li").last).to_contain_text("Not available on this server")
     await person.go("/areas/new?reaction=stranger.say")
-    await expect(page.get_by_text("be connected on this server yet")).to_be_visible()
-    await page.get_by_role("link", name="What can be done").click()
-    await expect(page.get_by_role("link", name="Back to where you were")).to_be_visible()
+    await expect(page.get_by_text("be connected yet")).to_be_visible()
+    await page.get_by_role("link", name="See what you can do").click()
+    await expect(page.get_by_role("link", name="Back", exact=True)).to_be_visible()
     await page.goto(f"{world.server.url}/api/connections/stranger/authorize?next=/services/stranger")
     await expect(page.get_by_text("Stranger can't be used on this server yet")).to_be_visible()
 
@@ -189,11 +189,11 @@ async def test_a_service_that_area_is_not_registered_at(world, person, browser):
         "AREA_STRANGER_CLIENT_SECRET=",
     ):
         await expect(root.page.locator("#connection")).to_contain_text(text)
-    await root.page.get_by_role("link", name="All services that AREA is registered at").click()
+    await root.page.get_by_role("link", name="All registrations").click()
     await expect(root.page.locator("#client-vendor")).to_contain_text("Registered")
     stranger = root.page.locator("#client-stranger")
     await expect(stranger).to_contain_text("Not registered")
-    await stranger.get_by_text("How to register AREA at Stranger").click()
+    await stranger.get_by_text("How to register AREA with Stranger").click()
     await expect(stranger.get_by_text(f"{world.server.url}/api/auth/stranger/callback", exact=True)).to_be_visible()
     await expect(root.page.locator("#client-oidc")).to_contain_text("AREA_OIDC_ISSUER=")
     await root.context.close()

@@ -13,7 +13,7 @@ async def test_a_secret_moves_into_a_credential_and_is_listed_there(person: Pers
     page, address = person.page, f"/api/areas/{area['id']}"
     await person.go(f"/areas/{area['id']}/edit")
     assert SECRET not in await page.content()
-    await page.get_by_role("button", name="Move this secret into a credential").click()
+    await page.get_by_role("button", name="Move to a credential").click()
     await page.get_by_text("The secret is now in the credential api.example.com.").wait_for()
     assert await page.get_by_label("Credential").input_value() == "api.example.com"
     await page.get_by_role("button", name="Save").click()
@@ -44,7 +44,7 @@ async def test_the_form_shows_the_fields_of_the_chosen_kind(person: Person, kind
     shown = [one for one in every if await page.locator(f"#n-{one}").is_visible()]
     assert shown == fields
     await page.locator("#n-url").fill("https://api.example.com/")
-    await page.get_by_role("button", name="Try and connect").click()
+    await page.get_by_role("button", name="Connect", exact=True).click()
     await page.get_by_text("Nothing was saved").wait_for()
     assert await page.locator(".field-error").count() == len(fields)
     assert all("422" in one for one in person.complaints)

@@ -35,9 +35,9 @@ async def test_it_says_how_to_fire_and_the_run_appears_without_a_reload(person):
     area = await hook(person)
     page = person.page
     await person.go(f"/areas/{area['id']}")
-    await expect(page.get_by_role("heading", name="It has not run yet")).to_be_visible()
+    await expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
     await expect(page.locator("#curl-empty")).to_contain_text(area["webhook_url"])
-    await expect(page.get_by_label("Webhook address")).to_have_value(area["webhook_url"])
+    await expect(page.get_by_role("textbox", name="Webhook URL")).to_have_value(area["webhook_url"])
     await page.evaluate("window.here = true")
     await fire(person, area, {"id": 7})
     await expect(page.locator("#area-runs .run")).to_have_count(1)
@@ -47,7 +47,7 @@ async def test_it_says_how_to_fire_and_the_run_appears_without_a_reload(person):
     await fire(person, area, {"id": 8})
     await expect(page.locator("#area-runs .run")).to_have_count(2)
     assert await page.evaluate("window.here")
-    await page.get_by_text("As a table").click()
+    await page.get_by_text("Show as a table").click()
     await expect(page.locator(".figures-table tbody tr")).to_have_count(1)
     await page.get_by_role("link", name="30 days").click()
     await expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "true")
@@ -61,19 +61,19 @@ async def test_trying_sends_nothing_and_running_once_does(person):
     area = await hook(person, is_active=False)
     page = person.page
     await person.go(f"/areas/{area['id']}")
-    await page.get_by_role("button", name="Try it").click()
+    await page.get_by_role("button", name="Test", exact=True).click()
     await expect(page.locator("#tried")).to_contain_text("Nothing was sent")
     await page.locator("#tried summary").last.click()
     await page.get_by_label("Data, as JSON").fill('{"body": {"id": ')
-    await page.get_by_role("button", name="Try it").click()
+    await page.get_by_role("button", name="Test", exact=True).click()
     await expect(page.locator("#tried").get_by_role("alert")).to_contain_text("line 1")
     await page.get_by_label("Data, as JSON").fill('{"body": {"id": 42}}')
-    await page.get_by_role("button", name="Try it").click()
+    await page.get_by_role("button", name="Test", exact=True).click()
     await expect(page.locator("#tried pre").get_by_text("Order 42")).to_be_visible()
     assert (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"] == []
-    await page.get_by_role("button", name="Run it once for real").click()
-    await page.locator("#confirm").get_by_role("button", name="Run it once").click()
-    await expect(page.get_by_text("It runs once, for real")).to_be_visible()
+    await page.get_by_role("button", name="Run once").click()
+    await page.locator("#confirm").get_by_role("button", name="Run once").click()
+    await expect(page.get_by_text("Started.")).to_be_visible()
     await expect(page.locator("#area-runs .run").get_by_text("Success")).to_be_visible()
     notices = (await person.api("GET", "/api/notices"))["items"]
     assert [one["title"] for one in notices] == ["Order 42"]
@@ -104,8 +104,8 @@ async def test_the_switch_the_parameters_and_what_it_waits_for(person):
     timer = await person.make("timer.interval_timer", "inbox.post", "Tick", action_parameters={"interval": "1h"},
                               reaction_parameters={"title": "tick"})  # fmt: skip
     await person.go(f"/areas/{timer['id']}")
-    await expect(page.locator("#state")).to_contain_text("Next firing")
-    await expect(page.get_by_text("It fires by the clock.")).to_be_visible()
+    await expect(page.locator("#state")).to_contain_text("Next run")
+    await expect(page.get_by_text("Runs on a schedule.")).to_be_visible()
 
 
 async def test_it_says_what_to_connect_and_leads_there(person):
@@ -116,12 +116,12 @@ async def test_it_says_what_to_connect_and_leads_there(person):
         reaction_parameters={"to": "ann@example.org", "subject": "{{method}}", "text": "hi"},
     )
     await person.go(f"/areas/{area['id']}")
-    await expect(person.page.locator("#state")).to_contain_text("Waits for a connection")
+    await expect(person.page.locator("#state")).to_contain_text("Needs a connection")
     link = person.page.get_by_role("link", name="Connect E-mail")
     await expect(link).to_have_attribute("href", f"/services/email?next=/areas/{area['id']}")
     await fire(person, area, {})
     await person.page.locator("#area-runs .run a").first.click()
-    await expect(person.page.get_by_text("It waits for a connection, and runs as soon as that works.")).to_be_visible()
+    await expect(person.page.get_by_text("Waiting for a connection. It runs as soon as you reconnect.")).to_be_visible()
 
 
 async def test_what_area_switched_off_is_switched_on_again(person):
@@ -133,8 +133,8 @@ async def test_what_area_switched_off_is_switched_on_again(person):
     page = person.page
     await person.go(f"/areas/{area['id']}")
     await expect(page.locator("#state")).to_contain_text("Switched off by AREA")
-    await expect(page.locator("#state")).to_contain_text("It failed 20 times in a row")
-    await page.get_by_role("button", name="Switch on again").click()
+    await expect(page.locator("#state")).to_contain_text("Failed 20 times in a row")
+    await page.get_by_role("button", name="Switch back on").click()
     await expect(page.get_by_role("switch", name="Hopeless is on")).to_have_attribute("aria-checked", "true")
     assert (await person.api("GET", f"/api/areas/{area['id']}"))["is_active"] is True
 
@@ -143,10 +143,10 @@ async def test_a_new_address_a_file_to_carry_out_and_the_end(person):
     area = await hook(person, "Short-lived")
     page = person.page
     await person.go(f"/areas/{area['id']}")
-    await page.get_by_role("button", name="Renew the address").click()
-    await page.locator("#confirm").get_by_role("button", name="Make a new address").click()
-    await expect(page.get_by_text("This AREA has a new address")).to_be_visible()
-    new = await page.get_by_label("Webhook address").input_value()
+    await page.get_by_role("button", name="Replace URL").click()
+    await page.locator("#confirm").get_by_role("button", name="Replace URL").click()
+    await expect(page.get_by_text("This AREA has a new webhook URL")).to_be_visible()
+    new = await page.get_by_role("textbox", name="Webhook URL").input_value()
     assert new != area["webhook_url"]
     assert (await person.context.request.post(area["webhook_url"], data="x")).status == 404
     assert (await person.context.request.post(new, data="x")).ok
@@ -162,7 +162,7 @@ async def test_a_new_address_a_file_to_carry_out_and_the_end(person):
     await expect(page.get_by_role("link", name="Duplicate")).to_have_attribute("href", f"/areas/new?copy={area['id']}")
     await page.get_by_role("button", name="Delete").click()
     await page.locator("#confirm").get_by_role("button", name="Delete").click()
-    await expect(page.get_by_text("“Short-lived” is deleted.")).to_be_visible()
+    await expect(page.get_by_text("“Short-lived” deleted.")).to_be_visible()
     # the page may have been asking after the AREA, as a run had just ended, in the moment in which it went
     person.complaints[:] = [one for one in person.complaints if "status of 404" not in one]
     await person.api("GET", f"/api/areas/{area['id']}", status=404)

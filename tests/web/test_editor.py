@@ -30,12 +30,12 @@ async def new(person, action, reaction):
     """Open the editor with both parts chosen by search."""
     page = person.page
     await person.go("/areas/new")
-    await choose(page, "happens", action)
-    await choose(page, "is done", reaction)
+    await choose(page, "action", action)
+    await choose(page, "reaction", reaction)
 
 
-async def choose(page, what, title):
-    await page.get_by_label(f"Search for what {what}").fill(title)
+async def choose(page, side, title):
+    await page.get_by_label(f"Search {side}s").fill(title)
     await page.locator(".found button").filter(has_text=title).first.click()
     await expect(page.locator(".chosen").filter(has_text=title)).to_be_visible()
 
@@ -44,7 +44,7 @@ async def test_a_recipe_is_saved_as_it_is_by_one_click(person):
     page = person.page
     await person.go("/areas/new?recipe=feed")
     await expect(page.locator(".filled")).to_contain_text("Python 3.14.2 is out")
-    await expect(page.get_by_text("Filled with a sample event")).to_be_visible()
+    await expect(page.get_by_text("Uses a sample event")).to_be_visible()
     await page.get_by_role("button", name="Save").dblclick()
     await expect(page).to_have_url(SAVED)
     area = await only_area(person)
@@ -58,12 +58,12 @@ async def test_a_recipe_is_saved_as_it_is_by_one_click(person):
 async def test_from_nothing_by_keyboard_alone(person):
     page, keys = person.page, person.page.keyboard
     await person.go("/areas/new")
-    await page.get_by_label("Search for what happens").focus()
+    await page.get_by_label("Search actions").focus()
     await keys.type("every day", delay=20)
     await keys.press("Enter")
     await expect(box(page, "Time")).to_be_focused()
     await box(page, "Time").fill("07:30")
-    await page.get_by_label("Search for what is done").focus()
+    await page.get_by_label("Search reactions").focus()
     await keys.type("notice to your inbox", delay=20)
     await expect(page.locator(".found button")).to_have_count(1)
     await keys.press("ArrowDown")
@@ -91,8 +91,8 @@ async def test_services_are_tiles_that_lead_to_what_they_offer(person):
     await page.get_by_role("button", name="Webhook").click()  # it offers one thing, which is chosen
     await expect(page.locator("#chosen-action")).to_contain_text("New request")
     await page.get_by_role("button", name="Change").click()
-    await expect(page.get_by_label("Search for what happens")).to_be_focused()
-    await page.get_by_role("button", name="Keep it").click()
+    await expect(page.get_by_label("Search actions")).to_be_focused()
+    await page.get_by_role("button", name="Keep current").click()
     await expect(page.get_by_role("button", name="Change")).to_be_focused()
 
 
@@ -170,24 +170,24 @@ async def test_a_condition_is_built_from_lines_or_written_as_text(person):
     await box(page, "URL").fill("https://example.org/feed.xml")
     await box(page, "Title").fill("hi")
     await page.get_by_text("Only if").click()
-    await page.get_by_role("button", name="Add a line").click()
-    await page.get_by_label("Value to look at").select_option("title")
-    await box(page, "What to compare it with").fill("urgent")
-    await page.get_by_role("button", name="Add a line").click()
-    await page.get_by_label("Value to look at").nth(1).select_option("author")
+    await page.get_by_role("button", name="Add line").click()
+    await page.get_by_label("Value to check").select_option("title")
+    await box(page, "Compare with").fill("urgent")
+    await page.get_by_role("button", name="Add line").click()
+    await page.get_by_label("Value to check").nth(1).select_option("author")
     await page.get_by_label("Comparison").nth(1).select_option("not empty")
-    await page.get_by_label("How many of the lines must hold").select_option("or")
+    await page.get_by_label("How many lines must match").select_option("or")
     await expect(page.get_by_text('title contains "urgent" or author not empty')).to_be_visible()
-    await page.get_by_role("button", name="Write it as text").click()
+    await page.get_by_role("button", name="Edit as text").click()
     await expect(box(page, "Condition")).to_have_value('title contains "urgent" or author not empty')
     await box(page, "Condition").fill('title contains "urgent" and not (author == "bot")')
-    await expect(page.get_by_text("so it stays text")).to_be_visible()
-    await expect(page.get_by_text("does not hold for this event")).to_be_visible()
+    await expect(page.get_by_text("Too complex for the form")).to_be_visible()
+    await expect(page.get_by_text("This event doesn't match the condition")).to_be_visible()
     await box(page, "Condition").fill('titel contains "x"')
     await expect(page.locator("#part-action .field-error")).to_contain_text('did you mean "title"?')
     await box(page, "Condition").fill('title contains "x"')
-    await page.get_by_role("button", name="Build it from lines").click()
-    await box(page, "What to compare it with").fill("Python")
+    await page.get_by_role("button", name="Edit as a form").click()
+    await box(page, "Compare with").fill("Python")
     await settled(page)
     await page.get_by_role("button", name="Save").click()
     await expect(page).to_have_url(SAVED)
@@ -199,7 +199,7 @@ async def test_trying_shows_exactly_what_would_be_sent(person):
     await new(person, "New request", "Send an HTTP request")
     await box(page, "URL").fill("https://example.org/{{method}}")
     await box(page, "Body").fill('{"order": "{{body.order.id}}"}')
-    await page.get_by_role("button", name="Try it").click()
+    await page.get_by_role("button", name="Test", exact=True).click()
     await expect(page.locator("#dry")).to_contain_text("Nothing was sent.")
     await expect(page.locator("#dry pre")).to_contain_text('"url": "https://example.org/POST"')
     await expect(page.locator("#dry pre")).to_contain_text('"order": 42')
@@ -209,15 +209,15 @@ async def test_trying_shows_exactly_what_would_be_sent(person):
 async def test_a_draft_survives_a_reload_and_can_be_discarded(person):
     page = person.page
     await new(person, "New request", "Post a notice")
-    await page.get_by_label("Secret").fill("not to be kept")
+    await page.get_by_label("Secret", exact=True).fill("not to be kept")
     await box(page, "Title").fill("Half written")
-    await expect(page.get_by_text("Kept as a draft")).to_be_visible()
+    await expect(page.get_by_text("Draft saved")).to_be_visible()
     await settled(page)
     await page.reload()
     await expect(page.get_by_text("Draft restored")).to_be_visible()
     await expect(box(page, "Title")).to_have_value("Half written")
-    await expect(page.get_by_label("Secret")).to_have_value("")
-    await page.get_by_role("button", name="Discard the draft").click()
+    await expect(page.get_by_label("Secret", exact=True)).to_have_value("")
+    await page.get_by_role("button", name="Discard draft").click()
     await page.locator("#confirm").get_by_role("button", name="Discard").click()
     await expect(page.get_by_role("button", name="Webhook")).to_be_visible()
     await page.reload()
@@ -228,13 +228,11 @@ async def test_what_is_too_long_to_be_kept_as_a_draft_says_so(person):
     page = person.page
     await new(person, "New request", "Post a notice")
     await box(page, "Title").fill("Half written")
-    await expect(page.get_by_text("Kept as a draft")).to_be_visible()
+    await expect(page.get_by_text("Draft saved")).to_be_visible()
     await box(page, "Body").fill("x" * 510_000)
-    await expect(page.get_by_text("Too long to be kept as a draft: save it before you leave")).to_be_visible(
-        timeout=30_000
-    )
+    await expect(page.get_by_text("Too long for a draft. Save before you leave.")).to_be_visible(timeout=30_000)
     await box(page, "Body").fill("short")
-    await expect(page.get_by_text("Kept as a draft")).to_be_visible()
+    await expect(page.get_by_text("Draft saved")).to_be_visible()
 
 
 async def test_a_draft_survives_the_end_of_the_session(person):
@@ -268,7 +266,7 @@ async def test_editing_keeps_secrets_that_are_not_touched(person):
         reaction_parameters={"title": "{{method}}"},
     )
     await person.go(f"/areas/{area['id']}/edit")
-    await expect(page.get_by_label("Secret")).to_have_value("")
+    await expect(page.get_by_label("Secret", exact=True)).to_have_value("")
     await box(page, "Title").fill("{{method}} again")
     await box(page, "Name").fill("Signed, too")
     await page.get_by_role("button", name="Save").click()
@@ -284,9 +282,9 @@ async def test_editing_keeps_secrets_that_are_not_touched(person):
     )
     assert answer.ok
     await person.go(f"/areas/{area['id']}/edit")
-    await expect(page.get_by_text("Filled with the last event of this AREA.")).to_be_visible()
+    await expect(page.get_by_text("Uses the last event of this AREA.")).to_be_visible()
     await page.get_by_label("Signature", exact=True).select_option("")
-    await page.get_by_label("Remove it").check()
+    await page.get_by_label("Remove secret").check()
     await page.get_by_role("button", name="Save").click()
     await expect(page).to_have_url(SAVED)
     assert (await only_area(person))["action"]["parameters"] == {}
@@ -296,9 +294,9 @@ async def test_running_once_for_real_leads_to_the_run(person):
     page = person.page
     area = await person.make("webhook.received", "inbox.post", "Once", reaction_parameters={"title": "{{method}}"})
     await person.go(f"/areas/{area['id']}/edit")
-    await page.get_by_role("button", name="Run it once for real").click()
-    await page.locator("#confirm").get_by_role("button", name="Run it").click()
-    link = page.get_by_role("link", name="See the run")
+    await page.get_by_role("button", name="Run once").click()
+    await page.locator("#confirm").get_by_role("button", name="Run", exact=True).click()
+    link = page.get_by_role("link", name="View run")
     await expect(link).to_be_visible()
     (execution,) = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
     assert await link.get_attribute("href") == f"/runs/{execution['id']}"
@@ -369,7 +367,7 @@ async def test_nothing_sticks_out_on_a_telephone(person):
     await page.set_viewport_size(NARROW)
     await new(person, "New request", "Send an HTTP request")
     await page.get_by_text("Only if").click()
-    await page.get_by_role("button", name="Add a line").click()
+    await page.get_by_role("button", name="Add line").click()
     await expect(page.get_by_label("Comparison")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     await page.set_viewport_size(WIDE)
@@ -377,7 +375,7 @@ async def test_nothing_sticks_out_on_a_telephone(person):
 
 async def test_a_service_page_leads_here_with_its_side_chosen(person):
     await person.go("/services/inbox")
-    await person.page.get_by_role("link", name="Use it: Post a notice to your inbox").click()
+    await person.page.get_by_role("link", name="Use Post a notice to your inbox").click()
     await person.page.get_by_role("button", name="Webhook").click()  # it has one action
     await expect(person.page.locator("#change-action")).to_be_visible()
     await expect(person.page.locator("#change-reaction")).to_be_visible()
@@ -394,16 +392,16 @@ async def test_what_is_in_the_account_is_chosen_from_a_list(person):
             reaction_parameters={"title": "x"},
         )
     await person.go("/areas/new?reaction=area.disable")
-    await choose(page, "happens", "Every day")
-    await page.get_by_role("button", name="Choose: Area ID").click()
+    await choose(page, "action", "Every day")
+    await page.get_by_role("button", name="Choose Area ID").click()
     dialog = page.get_by_role("dialog", name="Area ID")
     await expect(dialog.locator(".found li")).to_have_count(3)
-    await expect(dialog.get_by_label("Search in the list")).to_be_focused()
+    await expect(dialog.get_by_label("Search the list")).to_be_focused()
     await keys.type("nothing like it")
-    await expect(dialog.get_by_text("Nothing here is called like that.")).to_be_visible()
+    await expect(dialog.get_by_text("No matches.")).to_be_visible()
     await keys.press("Escape")
     await expect(dialog).to_be_hidden()
-    await expect(page.get_by_role("button", name="Choose: Area ID")).to_be_focused()
+    await expect(page.get_by_role("button", name="Choose Area ID")).to_be_focused()
     await keys.press("Enter")
     await expect(dialog.locator(".found li")).to_have_count(3)
     await keys.type("bet")
@@ -425,10 +423,10 @@ async def test_a_list_that_could_not_be_had_says_so_and_is_asked_for_again(perso
     await person.go("/areas/new?reaction=area.disable")
     failing = "**/areas/options/**"
     await page.route(failing, lambda route: route.abort())
-    await page.get_by_role("button", name="Choose: Area ID").click()
+    await page.get_by_role("button", name="Choose Area ID").click()
     await expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("be reached")
     await page.unroute(failing)
     await page.get_by_role("button", name="Try again").click()
-    await expect(page.get_by_role("dialog")).to_contain_text("nothing to choose from")
+    await expect(page.get_by_role("dialog")).to_contain_text("has no options yet")
     await page.get_by_role("button", name="Close").click()
     person.complaints.clear()

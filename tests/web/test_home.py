@@ -88,26 +88,26 @@ async def test_cards_are_searched_switched_and_deleted(person):
     await expect(page.get_by_role("switch", name="Card 1 is on")).to_have_attribute("aria-checked", "false")
     assert [one["is_active"] for one in (await person.api("GET", "/api/areas"))["items"]] == [True, False, True]
     await page.get_by_role("searchbox").fill("nothing like this")
-    await expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+    await expect(page.get_by_role("heading", name="No matches")).to_be_visible()
     await page.get_by_role("link", name="Show all").click()
     await expect(page.locator(".area-card")).to_have_count(3)
-    await page.get_by_label("Mark Card 0").check()
-    await page.get_by_label("Mark Card 2").check()
+    await page.get_by_label("Select Card 0").check()
+    await page.get_by_label("Select Card 2").check()
     await page.get_by_role("button", name="Delete", exact=True).click()
     await page.locator("#confirm").get_by_role("button", name="Cancel").click()
     await expect(page.locator(".area-card")).to_have_count(3)
     await page.get_by_role("button", name="Delete", exact=True).click()
     await page.locator("#confirm").get_by_role("button", name="Delete").click()
-    await expect(page.get_by_text("Deleted: 2.")).to_be_visible()
+    await expect(page.get_by_text("2 deleted.")).to_be_visible()
     await expect(page.locator(".area-card")).to_have_count(1)
 
 
 async def test_a_run_shows_on_its_card_without_a_reload(person):
     area = await person.make("webhook.received", "inbox.post", "Live", reaction_parameters={"title": "{{body}}"})
     await person.go("/")
-    await expect(person.page.get_by_text("Has not fired yet").last).to_be_visible()
+    await expect(person.page.get_by_text("Waiting for its first event").last).to_be_visible()
     await person.context.request.post(area["webhook_url"], data="hello")
-    await expect(person.page.locator(".area-card").get_by_text("Works")).to_be_visible()
+    await expect(person.page.locator(".area-card").get_by_text("OK", exact=True)).to_be_visible()
     await expect(person.page.locator("[data-unread]").first).to_have_text("1")
 
 

@@ -23,12 +23,12 @@ async def test_the_main_job(browser, tmp_path, size):
         await page.get_by_role("textbox", name="Password").fill(PASSWORD)
         await page.get_by_role("button", name="Create account").click()
 
-        await page.get_by_role("link", name="Anything that can send a request").click()
+        await page.get_by_role("link", name="From anything that can send a request").click()
         await expect(page.locator("#change-reaction")).to_be_visible()
         await page.get_by_role("button", name="Save").click()
         await expect(page).to_have_url(re.compile(r"/areas/\d+$"))
         area = (await ann.api("GET", "/api/areas"))["items"][0]
-        await expect(page.get_by_label("Webhook address")).to_have_value(area["webhook_url"])
+        await expect(page.get_by_role("textbox", name="Webhook URL")).to_have_value(area["webhook_url"])
 
         await page.evaluate("window.here = true")
         await context.request.post(area["webhook_url"], data={"hello": "world"})
@@ -39,7 +39,7 @@ async def test_the_main_job(browser, tmp_path, size):
         await run.get_by_role("link").first.press("Enter")  # a finger would scroll away from under the bar first
         await expect(page.get_by_text("world").first).to_be_visible()
         await expect(page.get_by_text("POST from my webhook").first).to_be_visible()
-        await page.get_by_role("button", name="As it was").press("Enter")
+        await page.get_by_role("button", name="Same settings as then").press("Enter")
         await expect(page.get_by_text("This is the new run.")).to_be_visible()
 
         await page.goto(f"{server.url}/areas/{area['id']}/edit")
@@ -61,12 +61,12 @@ async def test_the_main_job(browser, tmp_path, size):
 async def test_by_keyboard_alone(person):
     page, keys = person.page, person.page.keyboard
     await person.go("/")
-    await reach(page, "link", "Anything that can send a request")
+    await reach(page, "link", "From anything that can send a request")
     await keys.press("Enter")
     await expect(page.locator("#change-reaction")).to_be_visible()
     await reach(page, "button", "Save")
     await keys.press("Enter")
-    await expect(page.get_by_label("Webhook address")).to_be_visible()
+    await expect(page.get_by_role("textbox", name="Webhook URL")).to_be_visible()
     await reach(page, "switch", "")
     await keys.press("Space")
     await expect(page.get_by_role("switch").first).to_have_attribute("aria-checked", "false")

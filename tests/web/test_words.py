@@ -142,7 +142,7 @@ async def test_the_editor_in_french(server, browser, root):
     await person.go("/areas/new")
     tiles = page.locator("#picker-action .tiles")
     await expect(tiles.get_by_role("button", name="Météo")).to_be_visible()
-    find = page.get_by_label("Rechercher ce qui se produit")
+    find = page.get_by_label("Chercher une action")
     for words in ("meteo pluie", "weather rain", "open_meteo.rain"):  # without accents, in English, by the key
         await find.fill(words)
         await expect(page.locator("#found-action .found b").first).to_have_text("De la pluie est prévue")
@@ -153,7 +153,7 @@ async def test_the_editor_in_french(server, browser, root):
     units = page.get_by_role("combobox", name="Unités")
     await expect(units.locator("option")).to_have_text(["métriques (par défaut)", "américaines"])
     await units.select_option("us")  # what is read is translated, not what is kept
-    find = page.get_by_label("Rechercher ce qui est fait")
+    find = page.get_by_label("Chercher une réaction")
     await find.fill("boite")
     await page.locator("#found-reaction .found button").first.click()
     await page.get_by_role("textbox", name="Titre").fill("Parapluie !")

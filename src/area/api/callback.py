@@ -54,7 +54,7 @@ async def callback(
             if identity is None:
                 raise Unauthenticated
             view, came = await consent.finish_connecting(state, session, identity, way, code=code, error=error)
-            return browser.to(came.next, said=Sentence("%(name)s is connected.", name=view.name)) if page else view
+            return browser.to(came.next, said=Sentence("%(name)s connected.", name=view.name)) if page else view
         token, user, came = await consent.finish_log_in(
             state, session, way,
             code=code, error=error, secret=request.cookies.get(consent.COOKIE, ""),

@@ -139,7 +139,7 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
     except Undecryptable as error:
         state, reason, waits_for = (
             "failing",
-            Sentence("Its webhook address can't be read: %(error)s", error=error),
+            Sentence("Its webhook URL can't be read: %(error)s", error=error),
             None,
         )
     return AreaOut(
@@ -285,9 +285,9 @@ def _state(
         service, name = waits_for
         called = f"{service.name} ({name})" if name else service.name
         if (service.slug, name) in connections:
-            reason = Sentence("Reconnect %(name)s; what happens meanwhile is caught up afterwards.", name=called)
+            reason = Sentence("Reconnect %(name)s. Events from the meantime are caught up.", name=called)
         else:
-            reason = Sentence("Connect %(name)s; what happens meanwhile is caught up afterwards.", name=called)
+            reason = Sentence("Connect %(name)s. Events from the meantime are caught up.", name=called)
         return "waiting_for_connection", reason
     if area.failing_since:
         return "failing", area.last_error

@@ -252,7 +252,7 @@ async def _fingerprint(session: AsyncSession, user_id: int) -> str:
 
 async def _note_failure(state: State, user_id: int | None, error: Problem, visitor: Visitor) -> None:
     # not the input: it may be a password in the wrong field
-    subject = f"user {user_id}" if user_id else "nobody known"
+    subject = f"user {user_id}" if user_id else "unknown user"
     async with state.database.transaction() as noting:
         await audit.record(noting, None, "login.failed", subject, {"reason": error.code}, visitor.address)
 

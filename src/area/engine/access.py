@@ -121,7 +121,7 @@ class Tokens:
             needed and kept.access.get_secret_value() == stale
         ):  # the task was started by a caller that accepts the old ones
             raise Retry(
-                Sentence("The access to %(name)s could not be renewed just now.", name=service.name),
+                Sentence("Access to %(name)s couldn't be renewed right now.", name=service.name),
                 timedelta(seconds=REST),
             )
         return kept
@@ -177,7 +177,7 @@ class Tokens:
             if time.monotonic() > end:
                 raise Retry(
                     Sentence(
-                        "The access to %(name)s is being renewed; this takes longer than usual.", name=service.name
+                        "Access to %(name)s is being renewed, which is taking longer than usual.", name=service.name
                     )
                 )
             await asyncio.sleep(LOOK_AGAIN)
@@ -203,7 +203,7 @@ class Tokens:
         assert isinstance(auth, OAuth2)  # noqa: S101 - only these have tokens
         if kept.refresh is None:
             return await self._lost(
-                ref, service, kept, Sentence("The access to %(name)s has ended. Connect it again.", name=service.name)
+                ref, service, kept, Sentence("Access to %(name)s has ended. Reconnect it.", name=service.name)
             )
         keys = registrations.keys_of(service, self._state.settings)
         try:
@@ -214,12 +214,12 @@ class Tokens:
             log.warning("token.not_refreshed", user=ref.user_id, service=service.slug, error=str(error))
             if error.refused:
                 said = Sentence(
-                    "%(name)s does not let AREA in any more (%(kind)s). Connect it again.",
+                    "%(name)s rejected AREA's access (%(kind)s). Reconnect it.",
                     name=service.name,
                     kind=error.code,
                 )
                 return await self._lost(ref, service, kept, said)
-            said = Sentence("The access to %(name)s could not be renewed: %(error)s", name=service.name, error=error)
+            said = Sentence("Access to %(name)s couldn't be renewed: %(error)s", name=service.name, error=error)
             self._resting[ref] = (time.monotonic() + REST, said)
             if not needed and not kept.over:
                 return kept

@@ -97,7 +97,7 @@ async def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone:
     budget = Budget()
     try:
         if not await evaluate(functools.partial(plan.holds, event), budget, size):
-            runs, why = False, Sentence("Its condition (only_if) does not hold for this event.")
+            runs, why = False, Sentence("This event doesn't match the condition.")
         values = await evaluate(functools.partial(plan.values, event), budget, size)
         validated = await evaluate(lambda _: plan.reaction.params.model_validate(values), budget, size)
         values = validated.model_dump(mode="json")
@@ -107,7 +107,7 @@ async def _preview(plan: Plan, event: dict[str, Any], *, sample: bool, timezone:
         runs, why = False, Sentence(str(error))
     except ValidationError as error:
         errors = field_errors(error, "reaction.parameters")
-        runs, why = False, Sentence("The reaction would refuse what was filled in.")
+        runs, why = False, Sentence("The reaction would reject these values.")
     return Preview(
         data=event,
         sample=sample,
@@ -194,7 +194,9 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     running = execution.status == "running"
     attempted = running or record_of(execution, await session.get(ExecutionRecord, execution.id)).attempts
     execution.status = "cancelled"
-    execution.error_message = "Cancelled while it ran; it may have been done." if running else "Cancelled by you."
+    execution.error_message = (
+        "Cancelled while running; its action may have been done." if running else "Cancelled by you."
+    )
     moment = now()
     execution.completed_at = moment
     if attempted:

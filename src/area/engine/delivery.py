@@ -276,9 +276,9 @@ class Delivery:
                     self._state.settings,
                     mail.user_id,
                     "warning",
-                    Sentence("A mail to you could not be sent"),
+                    Sentence("An e-mail to you could not be sent"),
                     Sentence(
-                        "The mail server refused %(name)s: %(error)s\n\nCheck the e-mail address in your profile.",
+                        "The mail server rejected %(name)s: %(error)s\n\nCheck the e-mail address in your profile.",
                         name=mail.recipient,
                         error=error,
                     ),

@@ -76,14 +76,14 @@ class UserPlatform:
             path = " → ".join(str(number) for number in [*self.chain, area])
             raise Permanent(
                 Sentence(
-                    "AREA %(number)s has led to this run itself (%(path)s), so running it again would never end.",
+                    "AREA %(number)s is already part of this chain (%(path)s), so running it again would never end.",
                     number=area,
                     path=path,
                 )
             )
         if len(self.chain) >= LONGEST_CHAIN:
             raise Permanent(
-                Sentence("%(number)s AREAs have run one another already; the chain ends here.", number=LONGEST_CHAIN)
+                Sentence("%(number)s AREAs have already run in this chain, which is the limit.", number=LONGEST_CHAIN)
             )
         await self._own(area)
         try:
@@ -181,7 +181,7 @@ class UserPlatform:
                 "error",
                 Sentence("%(name)s must be reconnected", name=title),
                 Sentence(
-                    "%(error)s\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
+                    "%(error)s\n\nAREAs that need it wait and catch up once you reconnect it.",
                     error=error,
                 ),
             )

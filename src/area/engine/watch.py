@@ -180,13 +180,13 @@ class Watch:
                 continue
             why = (
                 Sentence(
-                    "It has failed since %(time)s UTC: %(error)s",
+                    "Failing since %(time)s UTC: %(error)s",
                     time=f"{row['failing_since']:%Y-%m-%d %H:%M}",
                     error=row["last_error"],
                 )
                 if failing
                 else Sentence(
-                    "It should have been looked at on %(time)s UTC and was not: is a worker running?",
+                    "The check due on %(time)s UTC didn't happen. Is a worker running?",
                     time=f"{row['due_at']:%Y-%m-%d %H:%M}",
                 )
             )
@@ -198,10 +198,10 @@ class Watch:
                         self._state.settings,
                         owner["user_id"],
                         "warning",
-                        Sentence("%(name)s gets no events", name=owner["name"]),
+                        Sentence("%(name)s is not receiving events", name=owner["name"]),
                         Sentence(
-                            "What starts it can't be checked at %(name)s. %(error)s\n\nIt is tried again by itself, and"
-                            " what happens meanwhile is caught up where the service still shows it.",
+                            "AREA can't check %(name)s for events. %(error)s\n\nAREA retries automatically and catches"
+                            " up on events that the service still shows.",
                             name=row["service"],
                             error=why,
                         ),
@@ -221,8 +221,8 @@ class Watch:
                     "warning",
                     Sentence("%(name)s is checked late", name=owner["name"]),
                     Sentence(
-                        "It was due on %(time)s UTC and still waits for its turn, because what your AREAs watch"
-                        " takes long to answer. Events aren't lost as long as the service still shows them.",
+                        "The check was due on %(time)s UTC and is still waiting its turn, because the services your"
+                        " AREAs watch are slow to respond. Events aren't lost as long as the service still shows them.",
                         time=f"{row['due_at']:%Y-%m-%d %H:%M}",
                     ),
                     key=f"late:{row['due_at']:%Y-%m-%d}",

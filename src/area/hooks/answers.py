@@ -36,7 +36,7 @@ TITLES = {
     413: Sentence("Too large"),
     429: Sentence("Too many requests"),
     500: Sentence("Error"),
-    503: Sentence("Not available"),
+    503: Sentence("Unavailable"),
 }
 
 

@@ -1,6 +1,5 @@
-"""Collects sentences into files where what is new waits for its translation: those of the pages into locales/*.po, those of
-each connector into its own folder. `make translations` does it for what is built in, `python -m area.web.translate SLUG` for
-the connector of a package.
+"""Collects sentences into translation files: the pages' into locales/*.po, each connector's into its own folder. Run
+`make translations` for the built-in ones, `python -m area.web.translate SLUG` for a package's connector.
 """
 
 import io
@@ -45,8 +44,8 @@ OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
 
 
 def sentences() -> Catalog:
-    """All that the pages say, with the platform's own fields, what can be wrong with an account or a connection, why runs fail, and notices, as
-    a catalog without translations.
+    """All sentences of the pages and the platform (fields, errors, run reasons, notices, mails), as an untranslated
+    catalog.
     """
     found = Catalog(charset="utf-8", fuzzy=False)
     for file, _line, message, _comments, context in extract_from_dir(
@@ -73,7 +72,7 @@ def _spoken(folder: str) -> bool:
 
 
 def platform() -> dict[str, bool]:
-    """What the platform says in every connector."""
+    """The platform's own texts, shared by all connectors."""
     return {
         text: True
         for text, _ in (*_fields((declared.ONLY_IF, declared.DELAY, *fields(Timer))), *_described(fields(Firing)))
@@ -81,7 +80,7 @@ def platform() -> dict[str, bool]:
 
 
 def offered(service: Service) -> dict[str, bool]:
-    """What a connector says, in its order, and whether it must be translated: names and choices may stay as they are."""
+    """A connector's texts in order, and whether each must be translated; names and choices may stay."""
     own = platform()
     found: dict[str, bool] = {}
     for text, needed in _said(service):
@@ -137,7 +136,7 @@ def missing(lang: str) -> Iterator[str]:
 
 
 def missing_in(service: Service, folder: Path, lang: str) -> Iterator[str]:
-    """What a connector says without a translation, or with one that has lost or invented what is written as code."""
+    """A connector's texts without a translation, or whose translation changes `code`."""
     known = _read(folder / f"{lang}.po", lang)
     said = offered(service)
     for text, needed in said.items():
@@ -154,7 +153,7 @@ def missing_in(service: Service, folder: Path, lang: str) -> Iterator[str]:
 
 
 def update(lang: str) -> None:
-    """Bring the pages' file of a language up to date: new sentences empty, those that are gone left out."""
+    """Update the pages' file of a language: new sentences empty, removed ones dropped."""
     path = language.LOCALES / f"{lang}.po"
     path.parent.mkdir(exist_ok=True)
     fresh = Catalog(locale=lang, header_comment="# AREA's pages.", fuzzy=False)
@@ -165,7 +164,7 @@ def update(lang: str) -> None:
 
 
 def update_in(service: Service, folder: Path, lang: str) -> None:
-    """Bring a connector's file of a language up to date, in the order of its code."""
+    """Update a connector's file of a language, in code order."""
     comment = f"# What the connector {service.slug} says. Names and choices left empty stay as they are."
     fresh = Catalog(locale=lang, header_comment=comment, fuzzy=False)
     for text in offered(service):
@@ -193,7 +192,7 @@ def _write(path: Path, fresh: Catalog, lang: str, *, sort: bool) -> None:
 
 
 def main(found: Registry, slugs: list[str]) -> None:
-    """Bring all files up to date: those of the named connectors, or of the pages and all connectors that are built in."""
+    """Update the files of the named connectors, or of the pages and all built-in connectors."""
     built_in = [slug for slug, folder in found.folders.items() if str(folder.parent) in connectors.__path__]
     for lang in OTHERS:
         if not slugs:

@@ -38,8 +38,8 @@ Result = TypeVar("Result")
 
 MAX_INTERRUPTIONS = 5
 CONNECTION_RECHECK = timedelta(hours=6)
-STOPPED = Sentence("The worker stopped in the middle.")
-UNKNOWN = Sentence("Interrupted; whether it was done is not known.")
+STOPPED = Sentence("The worker stopped during the run.")
+UNKNOWN = Sentence("Interrupted; the outcome is unknown.")
 # looked up once: a lookup by label costs as much as counting
 ATTEMPTS = {outcome: metrics.attempts.labels(outcome) for outcome in ("success", "retry", "error")}
 
@@ -128,7 +128,9 @@ def _refusal(member: Member, area: Runnable | Broken) -> Outcome | None:
     if not area.active and not member.record.forced:
         return over(member, area, "skipped", moment, error=Sentence("The AREA was switched off before this ran."))
     if not area.available:
-        return over(member, area, "skipped", moment, error=Sentence("Its action or reaction is switched off here."))
+        return over(
+            member, area, "skipped", moment, error=Sentence("Its action or reaction is switched off on this server.")
+        )
     if not member.interrupted:
         return None
     cut = Attempt(at=moment, error=STOPPED, interrupted=True, said=made_of(STOPPED))
@@ -138,7 +140,7 @@ def _refusal(member: Member, area: Runnable | Broken) -> Outcome | None:
         return over(member, area, "failed", moment, error=UNKNOWN)
     # not marked as running: its worker may have stopped because of another execution
     if member.interruptions >= MAX_INTERRUPTIONS * (1 if member.was_running else 4):
-        error = Sentence("Given up: the worker stopped %(number)s times while this ran.", number=member.interruptions)
+        error = Sentence("Gave up: the worker stopped %(number)s times during the run.", number=member.interruptions)
         return over(member, area, "failed", moment, error=error, permanent=True)
     return None
 
@@ -151,7 +153,7 @@ async def _filtered(member: Member, area: Runnable, started: datetime) -> Outcom
     except Exhausted as error:
         return over(member, area, "failed", started, error=str(error), permanent=True)
     if not holds:
-        return over(member, area, "skipped", started, error=Sentence("Its condition (only_if) did not hold."))
+        return over(member, area, "skipped", started, error=Sentence("Filtered out by its condition."))
     due = plan.due(started, area.timezone)
     return leave(member, area, due, "delay") if due else None
 
@@ -169,15 +171,15 @@ def _waits_for_connection(member: Member, area: Runnable, connection: Connection
         return None
     name = area.plan.reaction.service.name
     if connection.status == "gone":
-        error = Sentence("The connection to %(name)s that this was to use has been removed.", name=name)
+        error = Sentence("Its %(name)s connection was removed.", name=name)
         return over(member, area, "failed", now(), error=error, permanent=True)
     if connection.status != "works":
-        error = Sentence("Waits for the connection to %(name)s: connect it (again), and this runs.", name=name)
+        error = Sentence("Reconnect %(name)s to run this.", name=name)
         return leave(member, area, now() + CONNECTION_RECHECK, "connection", error=error)
     if connection.parked_until and connection.parked_until > now():
         jitter = timedelta(seconds=random.uniform(0, 2))  # noqa: S311 - spreads load
         time_of_day = f"{connection.parked_until:%H:%M:%S}"
-        error = Sentence("Waits: %(name)s takes no more requests until %(time)s UTC.", name=name, time=time_of_day)
+        error = Sentence("Rate-limited by %(name)s until %(time)s UTC.", name=name, time=time_of_day)
         return leave(member, area, connection.parked_until + jitter, "parked", error=error)
     return None
 
@@ -211,13 +213,13 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
     except Permanent as error:
         return over(member, area, "failed", started, clock, error=str(error), permanent=True)
     except DatabaseAwayError:
-        return await retry_later(means, running, area, Retry(Sentence("AREA's own database could not be reached.")))
+        return await retry_later(means, running, area, Retry(Sentence("AREA couldn't reach its database.")))
     except TimeoutError:
-        return await retry_later(means, running, area, Retry(Sentence("It took too long."), unsure=True))
+        return await retry_later(means, running, area, Retry(Sentence("Timed out."), unsure=True))
     except Exception as error:  # any other error is a bug in the connector
         log.exception("reaction.bug", execution=member.execution_id, area=area.id, reaction=plan.reaction.key)
         text = Sentence(
-            "%(name)s met an error of its own (%(kind)s); the server's log has it.",
+            "%(name)s had an internal error (%(kind)s). See the server's log.",
             name=plan.reaction.key,
             kind=type(error).__name__,
         )

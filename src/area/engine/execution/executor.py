@@ -193,7 +193,7 @@ class Executor:
             except Exception as error:  # else the job would be dropped, and the execution would wait forever
                 log.exception("executor.bug", execution=member.execution_id, area=area.id)
                 text = Sentence(
-                    "AREA met an error of its own (%(kind)s); the server's log has it.", kind=type(error).__name__
+                    "AREA had an internal error (%(kind)s). See the server's log.", kind=type(error).__name__
                 )
                 outcome = over(member, area, "failed", now(), error=text, permanent=True)
             self.running.remove(running)  # from here on the outcome is recorded, whoever cancels
@@ -216,7 +216,7 @@ class Executor:
             case "crowded":
                 return crowded(member, area)
             case "cancelled":
-                text = Sentence("Cancelled while it ran; it may have been done.")
+                text = Sentence("Cancelled while running; its action may have been done.")
                 return over(member, area, "cancelled", moment, error=text)
         if isinstance(area, Runnable) and not area.repeatable and called:
             return over(member, area, "failed", moment, error=UNKNOWN)

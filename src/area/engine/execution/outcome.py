@@ -117,12 +117,12 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
     It fails after `MAX_ATTEMPTS`, or if it may have taken effect and is not `repeatable`.
     """
     if error.unsure and not repeatable:
-        text = Sentence("%(error)s Whether it was done is not known.", error=error)
+        text = Sentence("%(error)s The outcome is unknown.", error=error)
         return over(member, area, "failed", started, clock, error=text, permanent=True)
     record = member.record
     number = len(record.attempts) - record.interruptions + 1
     if number >= MAX_ATTEMPTS:
-        text = Sentence("Given up after %(number)s attempts. The last one: %(error)s", number=number, error=error)
+        text = Sentence("Gave up after %(number)s attempts. Last error: %(error)s", number=number, error=error)
         return over(member, area, "failed", started, clock, error=text, permanent=True)
     record.attempts.append(Attempt(at=started, error=str(error), ms=_since(clock), said=made_of(str(error))))
     record.state = error.state or record.state

@@ -207,7 +207,7 @@ class Leases:
                 source = self._watched(row)
             except Exception as error:  # one unreadable source must not block the others
                 log.exception("source.unreadable", source=row["id"])
-                message = clean_text(Sentence("What it is to watch can't be read any more: %(error)s", error=error))
+                message = clean_text(Sentence("Its settings can't be read: %(error)s", error=error))
                 await pool.execute(FAILED, row["id"], self.owner, now() + LONGEST_PAUSE, message)
                 continue
             if source is None:
@@ -338,7 +338,7 @@ class Leases:
         if not known:
             log.error("source.bug", source=source.id, action=source.action.key, exc_info=error)
             text = Sentence(
-                "%(name)s met an error of its own (%(kind)s); the server's log has it.",
+                "%(name)s had an internal error (%(kind)s). See the server's log.",
                 name=source.action.key,
                 kind=type(error).__name__,
             )
@@ -387,7 +387,7 @@ class Leases:
                 raise Retry(Sentence("Connect %(name)s first.", name=service.name), EXPIRED_RECHECK)
             if connection.status != "works":
                 raise AuthExpired(
-                    Sentence("Reconnect %(name)s; what happens meanwhile is caught up afterwards.", name=service.name)
+                    Sentence("Reconnect %(name)s. Events from the meantime are caught up.", name=service.name)
                 )
         tokens = self.cache.tokens
         return access.context(self.state, tokens, service, ref, credential, memory=source.state, source=source.id)

@@ -133,9 +133,7 @@ def parse(text: str) -> Condition:
 def check(condition: Condition, names: Collection[str]) -> list[Sentence]:
     """A sentence for each top-level name in the condition that is not in `names`."""
     return [
-        Sentence("%(sentence)s A text stands in quotes.", sentence=sentence)
-        if "did you mean" not in sentence
-        else sentence
+        Sentence("%(sentence)s Put texts in quotes.", sentence=sentence) if "did you mean" not in sentence else sentence
         for sentence in unknown_names(condition.names, names)
     ]
 
@@ -196,7 +194,7 @@ class _Reader:
     def misplaced(self, message: Sentence, position: int | None = None) -> NoReturn:
         """Raise with advice for a known mistake at this position, else with `message`."""
         if self.at("{{"):
-            self.fail(Sentence('names stand without braces here, as in title contains "x".'))
+            self.fail(Sentence('write names without braces here, as in title contains "x".'))
         if self.text[self.position : self.position + 1] in tuple("“”„‘’«»"):  # noqa: RUF001 -- what phones write
             self.fail(Sentence("use straight quotes: \" or '."))
         found = _FOREIGN.match(self.text, self.position) or _WORD.match(self.text, self.position)
@@ -205,12 +203,14 @@ class _Reader:
             self.fail(Sentence('instead of "%(word)s" write %(instead)s.', word=word, instead=_INSTEAD[word.lower()]))
         meant = nearest(word, _JOINTS)
         if meant:
-            self.fail(Sentence('"%(word)s" can\'t stand here; did you mean "%(meant)s"?', word=word[:50], meant=meant))
+            self.fail(
+                Sentence('"%(word)s" is not allowed here; did you mean "%(meant)s"?', word=word[:50], meant=meant)
+            )
         self.fail(message, position)
 
     def expect_end(self) -> None:
         if self.position < len(self.text):
-            self.misplaced(Sentence('nothing is expected here; join comparisons with "and" or "or".'))
+            self.misplaced(Sentence('unexpected here; join comparisons with "and" or "or".'))
 
     def move(self, position: int) -> None:
         self.position = skip_space(self.text, position)
@@ -262,11 +262,7 @@ class _Reader:
     def comparison(self) -> Tree:
         self.comparisons += 1
         if self.comparisons > MAX_COMPARISONS:
-            self.fail(
-                Sentence(
-                    "there are more than %(most)s comparisons; use in with a list, or matches.", most=MAX_COMPARISONS
-                )
-            )
+            self.fail(Sentence("more than %(most)s comparisons; use in with a list, or matches.", most=MAX_COMPARISONS))
         start = self.position
         left = self.operand()
         denied = self.take("not")
@@ -281,17 +277,17 @@ class _Reader:
         elif denied:
             self.fail(
                 Sentence(
-                    "after not comes %(names)s or empty here; else write not before the value.",
+                    "not must be followed by %(names)s or empty here; otherwise write not before the value.",
                     names=", ".join(_WORD_OPERATORS),
                 )
             )
         elif (match := _SYMBOL.match(self.text, self.position)) and not self.at("<>"):
             self.move(match.end())
             if self.at("="):
-                self.fail(Sentence("after %(match)s comes a value, no further =.", match=match[0]))
+                self.fail(Sentence("%(match)s must be followed by a value, not another =.", match=match[0]))
             compared = Compare(left, cast("Operator", match[0]), self.operand(after=True))
         elif isinstance(left, Constant):
-            self.misplaced(Sentence("after this value comes a comparison, such as == or contains."), start)
+            self.misplaced(Sentence("this value must be followed by a comparison, such as == or contains."), start)
         else:
             compared = Compare(left, "true")
         return Not(compared) if denied else compared
@@ -305,10 +301,10 @@ class _Reader:
         is_list = isinstance(right, Constant) and isinstance(right.value, list)
         if word == "in":
             if isinstance(right, Constant) and not isinstance(right.value, list | str):
-                self.fail(Sentence('after in comes a list, such as ["a", "b"].'), start)
+                self.fail(Sentence('in must be followed by a list, such as ["a", "b"].'), start)
         elif is_list:
             self.fail(
-                Sentence('after %(word)s comes one value, no list; join several comparisons with "or".', word=word),
+                Sentence('%(word)s takes one value, not a list; join several comparisons with "or".', word=word),
                 start,
             )
         return right
@@ -316,7 +312,7 @@ class _Reader:
     def pattern(self) -> Regex:
         start = self.position
         if not self.text.startswith(('"', "'"), start):
-            self.misplaced(Sentence('after matches comes a pattern in quotes, such as "^v[0-9]+".'))
+            self.misplaced(Sentence('matches must be followed by a pattern in quotes, such as "^v[0-9]+".'))
         pattern, end = read_string(self.text, start, ConditionError, raw=True)
         try:
             compiled = regex.compile(pattern)
@@ -338,9 +334,9 @@ class _Reader:
             self.move(literal[1])
             return Constant(literal[0], source)
         if word := self.word():
-            self.fail(Sentence('a value is expected before %(word)s; if it is a name, write ["%(word)s"].', word=word))
+            self.fail(Sentence('expected a value before %(word)s; if it is a name, write ["%(word)s"].', word=word))
         if not _WORD.match(self.text, self.position) and not self.at("["):
-            self.misplaced(Sentence("a value is expected here: a name, a text in quotes, a number or a list."))
+            self.misplaced(Sentence("expected a value: a name, a text in quotes, a number or a list."))
         path, end = read_path(self.text, self.position, ConditionError)
         self.names.add(path.name)
         self.move(end)
@@ -353,13 +349,13 @@ class _Reader:
         while not self.at("]"):
             if items:
                 if not self.at(","):
-                    self.fail(Sentence("between the values of a list stands a comma, after them ]."))
+                    self.fail(Sentence("separate the values of a list with commas and end it with ]."))
                 self.move(self.position + 1)
             literal = read_literal(self.text, self.position, ConditionError)
             if literal is None:
                 if self.position >= len(self.text):
                     self.fail(Sentence("the list is never closed; add ]."), opened)
-                self.misplaced(Sentence("a list holds texts in quotes and numbers."))
+                self.misplaced(Sentence("a list can contain only texts in quotes and numbers."))
             items.append(literal[0])
             self.move(literal[1])
         end = self.position + 1

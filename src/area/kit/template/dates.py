@@ -68,7 +68,7 @@ def date_filter(form: Argument, zone_name: Argument = None) -> Filter:
     def show(value: Any, budget: Budget) -> str:
         budget.spend(250)
         if isinstance(value, dict | list | tuple) and value:
-            raise Unfit(Sentence("a list or an object is no date."))
+            raise Unfit(Sentence("a list or an object is not a date."))
         if is_empty(value):
             return ""
         at = _to_datetime(value)
@@ -100,7 +100,9 @@ def _format(form: str) -> list[str | Callable[[datetime], str]]:
     for match in _DIRECTIVE.finditer(form):
         if match[0] not in DIRECTIVES:
             raise BadArgument(
-                Sentence("the format has no %(match)s; there is %(names)s.", match=match[0], names=" ".join(DIRECTIVES))
+                Sentence(
+                    "%(match)s is not a format code; use one of %(names)s.", match=match[0], names=" ".join(DIRECTIVES)
+                )
             )
         pieces += [form[position : match.start()], DIRECTIVES[match[0]]]
         position = match.end()
@@ -121,7 +123,7 @@ def _to_datetime(value: Any) -> datetime | date:
         else parse_date(text) or _unix(text) or _mail_date(text)
     )
     if at is None:
-        raise Unfit(Sentence('"%(text)s" is no date; ISO 8601 and unix seconds are understood.', text=text[:_MAX_DATE]))
+        raise Unfit(Sentence('"%(text)s" is not a date; use ISO 8601 or Unix seconds.', text=text[:_MAX_DATE]))
     return at
 
 

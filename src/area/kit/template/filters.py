@@ -157,7 +157,7 @@ def _number(decimals: Argument = None) -> Filter:
 def _to_number(value: Any, budget: Budget) -> int | float | None:
     budget.spend(60)
     if isinstance(value, bool):
-        raise Unfit(Sentence("%(value)s is no number.", value=as_text(value)))
+        raise Unfit(Sentence("%(value)s is not a number.", value=as_text(value)))
     if is_empty(value) or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST):
@@ -165,13 +165,13 @@ def _to_number(value: Any, budget: Budget) -> int | float | None:
     if isinstance(value, int):
         raise Unfit(Sentence("a number of more than 400 digits is too large."))
     if isinstance(value, dict | list | tuple):
-        raise Unfit(Sentence("a list or an object is no number."))
+        raise Unfit(Sentence("a list or an object is not a number."))
     text = as_text(value)
     parsed = _NUMERIC.fullmatch(text.strip()) if len(text) <= _LONGEST_NUMBER else None
     if parsed is None:
-        raise Unfit(Sentence('"%(text)s" is no number.', text=text[:SHOWN]))
+        raise Unfit(Sentence('"%(text)s" is not a number.', text=text[:SHOWN]))
     if not math.isfinite(number := float(parsed[0])):
-        raise Unfit(Sentence('"%(text)s" is too large a number.', text=text[:SHOWN]))
+        raise Unfit(Sentence('"%(text)s" is too large.', text=text[:SHOWN]))
     return int(parsed[0]) if parsed[0].lstrip("+-").isdigit() else number
 
 

@@ -102,7 +102,7 @@ def _read_step(
         if not text.startswith(('"', "'"), inside):
             expected = '["a key"]' if first else '["a key"] or [0]'
             raise error(
-                Sentence("in brackets stands a key in quotes or an index: %(expected)s.", expected=expected),
+                Sentence("brackets take a key in quotes or an index: %(expected)s.", expected=expected),
                 text,
                 position,
             )
@@ -114,9 +114,11 @@ def _read_step(
     match = (NAME if first else _SEGMENT).match(text, position)
     if match is None:
         if first:
-            raise error(Sentence("a name is expected here, such as title or author.name."), text, position)
+            raise error(Sentence("expected a name, such as title or author.name."), text, position)
         raise error(
-            Sentence('after a dot comes a name or an index, such as items.0.title; write odd keys as ["a key"].'),
+            Sentence(
+                'a dot must be followed by a name or an index, such as items.0.title; write unusual keys as ["a key"].'
+            ),
             text,
             position,
         )
@@ -133,9 +135,7 @@ def read_string(text: str, position: int, error: type[PlacedError], *, raw: bool
     match = _STRING.match(text, position)
     if match is None:
         raise error(
-            Sentence(
-                "the text that begins here is never closed; add %(position)s at its end.", position=text[position]
-            ),
+            Sentence("this text is never closed; add %(position)s at its end.", position=text[position]),
             text,
             position,
         )
@@ -184,6 +184,6 @@ def unknown_names(names: Collection[str], known: Collection[str]) -> list[Senten
         hint = did_you_mean(name, known)
         missing = Sentence('There is no value called "%(name)s"%(hint)s', name=name[:SHOWN], hint=hint)
         if hint == "." and listed:
-            missing = Sentence("%(sentence)s There is %(names)s.", sentence=missing, names=listed)
+            missing = Sentence("%(sentence)s Available: %(names)s.", sentence=missing, names=listed)
         sentences.append(missing)
     return sentences

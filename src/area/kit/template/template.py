@@ -86,7 +86,7 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
         count += 1
         if count > MAX_PLACEHOLDERS:
             raise TemplateError(
-                Sentence("there are more than %(most)s placeholders; use fewer.", most=MAX_PLACEHOLDERS), text, start
+                Sentence("more than %(most)s placeholders; use fewer.", most=MAX_PLACEHOLDERS), text, start
             )
         before.append(text[position:start])
         placeholder, position = _read_placeholder(text, start)
@@ -149,9 +149,7 @@ def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
     if text.startswith(('"', "'"), position):
         literal, position = read_string(text, position, TemplateError)
     elif text.startswith("}}", position):
-        raise TemplateError(
-            Sentence("nothing stands between the braces; write a name, such as {{title}}."), text, start
-        )
+        raise TemplateError(Sentence("the braces are empty; write a name, such as {{title}}."), text, start)
     elif NAME.match(text, position) or text.startswith("[", position):
         path, position = read_path(text, position, TemplateError)
     else:
@@ -177,7 +175,7 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
     begin = skip_space(text, bar + 1)
     match = NAME.match(text, begin)
     if match is None:
-        raise TemplateError(Sentence("after | comes a filter: %(names)s.", names=", ".join(FILTERS)), text, bar)
+        raise TemplateError(Sentence("| must be followed by a filter: %(names)s.", names=", ".join(FILTERS)), text, bar)
     name, position = match[0], match.end()
     kind = FILTERS.get(name.lower())
     if kind is None:
@@ -185,7 +183,7 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
         name = name[:SHOWN]
         unknown = Sentence('there is no filter "%(name)s"%(hint)s', name=name, hint=hint)
         if hint == ".":
-            unknown = Sentence("%(sentence)s There is %(names)s.", sentence=unknown, names=", ".join(FILTERS))
+            unknown = Sentence("%(sentence)s Available: %(names)s.", sentence=unknown, names=", ".join(FILTERS))
         raise TemplateError(unknown, text, begin)
     arguments: list[Argument] = []
     position = skip_space(text, position)
@@ -201,7 +199,7 @@ def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
         position = skip_space(text, read[1])
         separator = ","
     if not kind.least <= len(arguments) <= kind.most:
-        raise TemplateError(Sentence("%(name)s is written %(usage)s.", name=name, usage=kind.usage), text, begin)
+        raise TemplateError(Sentence("write %(name)s as %(usage)s.", name=name, usage=kind.usage), text, begin)
     try:
         return _Step(name.lower(), kind.build(*arguments), kind.text), position
     except BadArgument as error:
@@ -227,9 +225,7 @@ def _unexpected(text: str, position: int, start: int) -> TemplateError:
     found = NAME.match(text, position)
     word = found[0] if found else text[position]
     if word.lower() in FILTERS:
-        return TemplateError(
-            Sentence("before a filter comes |, as in {{title | %(word)s}}.", word=word), text, position
-        )
+        return TemplateError(Sentence("put | before a filter, as in {{title | %(word)s}}.", word=word), text, position)
     if word == "}":
         return TemplateError(Sentence("a placeholder ends with two braces: }}."), text, position)
     if word == "(":
@@ -238,7 +234,7 @@ def _unexpected(text: str, position: int, start: int) -> TemplateError:
         )
     return TemplateError(
         Sentence(
-            '"%(word)s" can\'t stand here; a placeholder is a name and filters, such as {{title | upper}}.',
+            '"%(word)s" is not allowed here; a placeholder is a name and filters, such as {{title | upper}}.',
             word=word[:SHOWN],
         ),
         text,
@@ -309,7 +305,7 @@ def _value(part: _Placeholder, data: Mapping[str, Any], budget: Budget) -> Any:
                     )
                 )
     except Unfit as error:
-        raise RenderError(Sentence("%(part)s can't be filled: %(error)s", part=_short(part), error=error)) from error
+        raise RenderError(Sentence("%(part)s can't be filled in: %(error)s", part=_short(part), error=error)) from error
     except Exhausted as error:
         raise _too_much(part) from error
     return value
@@ -343,8 +339,7 @@ def _fill(part: _Placeholder, value: Any, budget: Budget) -> None:
 def _too_large(part: _Placeholder) -> RenderError:
     return RenderError(
         Sentence(
-            "The parameters become larger than %(most)s bytes with %(part)s; shorten it, for instance"
-            " with | truncate:1000.",
+            "%(part)s makes the parameters larger than %(most)s bytes. Shorten it, for example with | truncate:1000.",
             most=Number(MAX_FILLED),
             part=_short(part),
         )
@@ -354,8 +349,8 @@ def _too_large(part: _Placeholder) -> RenderError:
 def _too_much(part: _Placeholder) -> RenderError:
     return RenderError(
         Sentence(
-            "%(part)s can't be filled: that is more work than one event may cause. Shorten the value"
-            " first, for instance with | truncate:1000, or use fewer filters.",
+            "%(part)s can't be filled in: it takes too much work. Shorten the value first, for example with"
+            " | truncate:1000, or use fewer filters.",
             part=_short(part),
         )
     )

@@ -1,4 +1,4 @@
-"""For administrators: accounts and invitations, the catalog's switches, registrations at services, health, the audit."""
+"""Administration: accounts, invitations, services, registrations, health and the audit log."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ class Switch(BaseModel):
 
 @router.get("")
 async def overview(page: AdminPage, session: SessionDep) -> Response:
-    """The figures that matter, and what happened last."""
+    """Key figures and recent activity."""
     return await page.show(
         "admin.html",
         nav="admin",
@@ -52,7 +52,7 @@ async def overview(page: AdminPage, session: SessionDep) -> Response:
 
 @router.get("/health")
 async def health(page: AdminPage, session: SessionDep) -> Response:
-    """How the installation fares; asks for itself anew."""
+    """The installation's health; the page refreshes itself."""
     return await page.show(
         "_admin_health.html" if page.partial else "admin_health.html",
         nav="admin",
@@ -82,7 +82,7 @@ async def user_page(page: AdminPage, user_id: Id, session: SessionDep) -> Respon
 
 @router.post("/users/{user_id}")
 async def change_user(page: AdminPage, user_id: Id, form: Fields, session: SessionDep, address: Address) -> Response:
-    """Make or unmake an administrator, disable or enable, set a new password."""
+    """Change the role, disable or enable the account, or set a new password."""
     verb = form.get("do", "")
     changes = {"admin": ("is_admin", True), "unadmin": ("is_admin", False), "enable": ("is_active", True)}
     changes["disable"] = ("is_active", False)
@@ -119,7 +119,7 @@ async def change_user(page: AdminPage, user_id: Id, form: Fields, session: Sessi
 
 @router.post("/invitations")
 async def invite(page: AdminPage, form: Fields, session: SessionDep, address: Address) -> Response:
-    """Make an invitation, which is shown in this answer and never again."""
+    """Create an invitation; its link is shown only in this response."""
     days = form.get("days", "")
     number = int(days) if days.isdigit() and len(days) < 4 else invitations.INVITATION_DAYS
     token, _ = await invitations.invite(session, page.user.id, days=min(max(number, 1), 365), address=address)
@@ -133,9 +133,9 @@ async def withdraw(
     session: SessionDep,
     address: Address,
 ) -> Response:
-    """Make an unused invitation worthless."""
+    """Revoke an unused invitation."""
     await invitations.withdraw_invitation(session, page.user.id, invitation_id, address)
-    return page.to("/admin/users", said=page.say("Invitation withdrawn."))
+    return page.to("/admin/users", said=page.say("Invitation revoked."))
 
 
 async def _users(
@@ -173,7 +173,7 @@ async def _user(page: Page, session: AsyncSession, user_id: int, error: Problem 
 
 @router.get("/services")
 async def services(page: AdminPage, session: SessionDep) -> Response:
-    """All services with their components, also those whose code is gone."""
+    """All services with their components, including those no longer installed."""
     switches = await _switches(page, session)
     return await page.show("admin_services.html", nav="admin", tab="services", switches=switches)
 
@@ -182,7 +182,7 @@ async def services(page: AdminPage, session: SessionDep) -> Response:
 async def switch_service(
     page: AdminPage, service_id: Id, form: Fields, session: SessionDep, address: Address
 ) -> Response:
-    """Switch a service on or off, for everybody; answers with its card."""
+    """Switch a service on or off for everyone; returns its card."""
     on, by = form.get("on") == "1", page.user.id
     await catalog.switch(session, "service", service_id, active=on, by=by, address=address)
     return await _switched(page, session, service_id)
@@ -192,7 +192,7 @@ async def switch_service(
 async def switch_component(
     page: AdminPage, component_id: Id, form: Fields, session: SessionDep, address: Address
 ) -> Response:
-    """Switch an action or reaction on or off, for everybody; answers with its service's card."""
+    """Switch an action or reaction on or off for everyone; returns its service's card."""
     on, by = form.get("on") == "1", page.user.id
     await catalog.switch(session, "component", component_id, active=on, by=by, address=address)
     for one in await _switches(page, session):
@@ -229,7 +229,7 @@ async def _switches(page: Page, session: AsyncSession) -> list[Switch]:
 
 @router.get("/clients")
 async def clients(page: AdminPage, session: SessionDep) -> Response:
-    """The services that AREA has to be registered at, with what to paste there and what to set here."""
+    """The services AREA must be registered with, with the values to paste there and the settings to set here."""
     found = registrations.clients(page.state.registry, page.state.settings)
     tokens = await introductions.sent(session, page.state.keyring, page.state.registry, page.state.settings)
     return await page.show("admin_clients.html", nav="admin", tab="clients", clients=found, tokens=tokens)
@@ -237,7 +237,7 @@ async def clients(page: AdminPage, session: SessionDep) -> Response:
 
 @router.post("/clients/{slug}/tokens/clear")
 async def clear_tokens(page: AdminPage, slug: Slug, session: SessionDep, address: Address) -> Response:
-    """Forget the tokens that were sent for a service."""
+    """Clear the tokens sent for a service."""
     await introductions.clear(session, page.state.registry, slug, page.user.id, address)
     return page.to("/admin/clients", said=page.say("Tokens cleared. Have the service send its token again."))
 
@@ -249,7 +249,7 @@ async def clear_tokens(page: AdminPage, slug: Slug, session: SessionDep, address
 async def audit_page(
     page: AdminPage, session: SessionDep, user: Text = "", action: Text = "", before: Before = None
 ) -> Response:
-    """Who did what to accounts, connections and the catalog, newest first."""
+    """The audit log of accounts, connections and the catalog, newest first."""
     problem, user_id = "", None
     if user.strip():
         try:

@@ -1,4 +1,4 @@
-"""One AREA: how it fares, what it says, its runs live, its figures; try it, run it, carry it out, delete it."""
+"""One AREA: state, settings, live runs and figures; test, run, export and delete it."""
 
 import re
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ curl '{url}' \\
 
 
 class Parameter(BaseModel):
-    """A parameter as its owner wrote it: `pieces` are its text, each with whether it is a placeholder."""
+    """A parameter as written: `pieces` are its text, each with whether it is a placeholder."""
 
     name: str
     label: str
@@ -61,7 +61,7 @@ class Parameter(BaseModel):
 
 
 class Known(BaseModel):
-    """What the page tells of an AREA beside the AREA itself."""
+    """What the page shows besides the AREA itself."""
 
     kind: str  # how its events arrive; nothing when the action is gone
     verify: str  # how its webhooks are signed, where AREA made the secret
@@ -89,13 +89,13 @@ async def one(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep,
 
 @router.get("/areas/{area_id:int}/state")
 async def state_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
-    """How it fares, as it changes."""
+    """The state card, refreshed live."""
     return await _state(page, await areas.get(session, scope, page.user.id, area_id), scope.registry)
 
 
 @router.get("/areas/{area_id:int}/runs")
 async def runs_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
-    """Its last runs, as they change."""
+    """The latest runs, refreshed live."""
     area = await areas.get(session, scope, page.user.id, area_id)
     latest = await runs.find(session, page.user.id, limit=RUNS, area_id=area_id)
     return await page.show(
@@ -107,7 +107,7 @@ async def runs_part(page: SignedIn, area_id: Id, scope: ScopeDep, session: Sessi
 async def chart_part(
     page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, by: history.By = "hour"
 ) -> Response:
-    """Its figures, as they change."""
+    """The figures, refreshed live."""
     area = await areas.get(session, scope, page.user.id, area_id)
     return await page.show("_details_chart.html", area=area, chart=await _chart(page, session, area_id, by), by=by)
 
@@ -123,7 +123,7 @@ async def power(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, sess
 
 @router.post("/areas/{area_id:int}/try")
 async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, session: SessionDep) -> Response:
-    """A dry run: what would be sent. Nothing is."""
+    """Dry run: show what would be sent without sending it."""
     try:
         data = event(page, form["data"]) if form.get("data", "").strip() else None
         preview = await control.preview(session, state, page.user.id, area_id, data)
@@ -140,22 +140,22 @@ async def try_out(page: SignedIn, area_id: Id, form: Fields, state: StateDep, se
 
 @router.post("/areas/{area_id:int}/run")
 async def run(page: SignedIn, area_id: Id, form: Fields, state: StateDep, session: SessionDep) -> Response:
-    """Run it once, for real."""
+    """Run the AREA once."""
     data = event(page, form["data"]) if form.get("data", "").strip() else None
     await control.run(session, state, page.user.id, area_id, data)
-    return page.to(f"/areas/{area_id}", said=page.say("It runs once, for real: see the newest run."))
+    return page.to(f"/areas/{area_id}", said=page.say("Started. See the latest run below."))
 
 
 @router.post("/areas/{area_id:int}/renew")
 async def renew(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep) -> Response:
-    """Give it a new webhook address."""
+    """Replace the webhook URL."""
     await areas.renew_address(session, scope, page.user.id, area_id)
-    return page.to(f"/areas/{area_id}", said=page.say("This AREA has a new address. The old one works no more."))
+    return page.to(f"/areas/{area_id}", said=page.say("This AREA has a new webhook URL. The old one no longer works."))
 
 
 @router.post("/areas/{area_id:int}/when-off")
 async def when_off(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
-    """What becomes of its webhooks while it is off."""
+    """Set what happens to webhook requests while the AREA is off."""
     patch = areas.AreaPatch(when_off="skip" if form.get("when_off") == "skip" else "retry")
     await areas.change(session, scope, page.user.id, area_id, patch)
     return page.to(f"/areas/{area_id}", said=page.say("Saved."))
@@ -165,7 +165,7 @@ async def when_off(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, s
 async def export(
     page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep, form: Literal["yaml", "json"] = "yaml"
 ) -> Response:
-    """The AREA as a file that `area apply -f` takes, secrets left out."""
+    """Export the AREA as a file for `area apply -f`, without secrets."""
     await areas.get(session, scope, page.user.id, area_id)
     found = await areas.export(session, scope, page.user.id, [area_id])
     bundle = {"areas": [one.model_dump(mode="json") for one in found]}
@@ -184,7 +184,7 @@ async def delete(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionD
     """Delete it with its runs."""
     area = await areas.get(session, scope, page.user.id, area_id)
     await areas.remove(session, page.user.id, area_id)
-    return page.to("/", said=page.say("“%(name)s” is deleted.", name=area.name))
+    return page.to("/", said=page.say("“%(name)s” deleted.", name=area.name))
 
 
 async def _state(page: Page, area: AreaOut, registry: Registry) -> Response:
@@ -192,7 +192,7 @@ async def _state(page: Page, area: AreaOut, registry: Registry) -> Response:
 
 
 async def _chart(page: Page, session: Any, area_id: int, by: history.By) -> dict[str, Any]:
-    """What the script draws and the table says; the labels are in the reader's time zone and language."""
+    """Data of the chart and its table, with labels in the reader's time zone and language."""
     buckets = await history.figures(session, area_id, by, page.user.timezone)
     if by == "hour":
         labels = [format_time(one.start, "HH:mm", locale=page.language) for one in buckets]
@@ -206,7 +206,7 @@ async def _chart(page: Page, session: Any, area_id: int, by: history.By) -> dict
 
 
 def known(registry: Registry, area: AreaOut) -> Known:
-    """What the registry adds to an AREA."""
+    """What the registry knows about an AREA."""
     action = registry.action(area.action.component)
     verify = action.verify.name if action and action.verify and area.webhook_secret else ""
     return Known(kind=action.kind if action else "", verify=verify)
@@ -232,7 +232,7 @@ def written(values: Mapping[str, Any], named: Mapping[str, str]) -> list[Paramet
 
 
 def labels(page: Page, component: Action | Reaction | None) -> dict[str, str]:
-    """What the component's parameters are called."""
+    """Labels of the component's parameters."""
     if component is None:
         return {}
     say = page.words(component.service.slug)
@@ -240,27 +240,27 @@ def labels(page: Page, component: Action | Reaction | None) -> dict[str, str]:
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:
-    """The text cut at its placeholders."""
+    """The text split at its placeholders."""
     return [(piece, place % 2 == 1) for place, piece in enumerate(PLACEHOLDER.split(text)) if piece]
 
 
 def event(page: Page, text: str) -> dict[str, Any]:
-    """An event's data as somebody wrote it. Raises `Invalid` with where it is wrong."""
+    """Parse event data typed by the user. Raises `Invalid` with the position of the error."""
     if len(text) > MOST_DATA:
         raise Invalid.field("data", page.say("This is too long."))
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         where = {"line": error.lineno, "column": error.colno}
-        said = page.say("This is no JSON: see line %(line)s, column %(column)s.", **where)
+        said = page.say("That isn't valid JSON: see line %(line)s, column %(column)s.", **where)
         raise Invalid.field("data", said) from None
     if not isinstance(value, dict):
-        raise Invalid.field("data", page.say("Write a JSON object: names and values between { and }."))
+        raise Invalid.field("data", page.say("Enter a JSON object: names and values between { and }."))
     return value
 
 
 def curl(area: AreaOut) -> str:
-    """A command that fires the AREA, signed as its parameters say; nothing for an AREA without an address."""
+    """A curl command that triggers the AREA, signed as its parameters require; empty without a webhook URL."""
     if not area.webhook_url:
         return ""
     given = area.action.parameters if area.action.component == "webhook.received" else {}

@@ -1,7 +1,7 @@
-"""Create and edit an AREA: one page, one form, sent whole with every change; the answer is the form with what it means.
+"""Create and edit an AREA: one form, posted whole on every change; the response is the redrawn form.
 
-A request is read (`read`), what was pressed changes the form (`press`), the form is checked (`check`), saved or kept as a draft
-(`act`), and shown (`show`).
+A request is parsed (`read`), the button applied (`press`), the form checked (`check`), saved or stored as a draft
+(`act`), and rendered (`show`).
 """
 
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ PARTS = frozenset(
 
 @dataclass
 class Editing:
-    """One look at the editor: by whom, of what, what is typed, and what of the page is open."""
+    """One request of the editor: user, origin, form, and what is open on the page."""
 
     page: Page
     session: AsyncSession
@@ -52,9 +52,7 @@ class Editing:
 
 @dataclass
 class Findings:
-    """What a check says of a form: both halves, what differs from the beginning, the AREA that is wanted, and what is wrong by
-    field (`a.url`; `a` for all of a half). `checked` is None where something is.
-    """
+    """Result of a check: both halves, changed fields, the resulting AREA, and errors by field."""
 
     services: list[ServiceView]
     halves: dict[Side, Half]
@@ -67,12 +65,12 @@ class Findings:
 
     @property
     def action(self) -> ComponentView | None:
-        """The action that is chosen."""
+        """The selected action."""
         return self.halves["action"].view
 
     @property
     def reaction(self) -> ComponentView | None:
-        """The reaction that is chosen."""
+        """The selected reaction."""
         return self.halves["reaction"].view
 
 
@@ -86,7 +84,7 @@ async def new(
     action: str = "",
     reaction: str = "",
 ) -> Response:
-    """A new AREA, which may begin as a recipe, as another AREA, or with one side chosen."""
+    """A new AREA, empty or from a recipe, a copy, or one preselected side."""
     given = {"recipe": recipe, "copy": copy, "action": action, "reaction": reaction}
     key = next((f"{name}:{value[:80]}" for name, value in given.items() if value), "new")
     editing = await read_draft(page, session, scope, key)
@@ -102,7 +100,7 @@ async def edit(page: SignedIn, area_id: Id, scope: ScopeDep, session: SessionDep
 
 @router.post("/areas/editor")
 async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: SessionDep) -> Response:
-    """Something was typed or pressed: keep it as a draft, and say what it means; or save it."""
+    """Handle input: save a draft and redraw the form, or save the AREA."""
     verb, _, rest = posted.get("do", "").partition(" ")
     saving = verb == "save"
     editing = await read(page, session, scope, posted)
@@ -119,13 +117,13 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
 
 
 async def read(page: Page, session: AsyncSession, scope: Scope, posted: Fields) -> Editing:
-    """What was posted. Raises `NotFound`."""
+    """The posted form. Raises `NotFound`."""
     origin = await origins.find(page, session, scope, posted.get("key", ""))
     return Editing(page, session, scope, origin, forms.read(posted), read_sight(posted))
 
 
 async def read_draft(page: Page, session: AsyncSession, scope: Scope, key: str) -> Editing:
-    """What `key` names, as it was left the last time. Raises `NotFound`."""
+    """The form that `key` names, with its draft. Raises `NotFound`."""
     origin = await origins.find(page, session, scope, key)
     form, sight = origin.start, Sight()
     if draft := await drafts.find(session, scope.keyring, page.user.id, key):
@@ -139,7 +137,7 @@ async def read_draft(page: Page, session: AsyncSession, scope: Scope, key: str) 
 
 
 async def press(editing: Editing, verb: str, rest: str) -> None:
-    """Do what a button says, except saving."""
+    """Apply a button other than Save."""
     page, session, scope, sight = editing.page, editing.session, editing.scope, editing.sight
     sight.tried = sight.tried or verb in ("save", "try")
     sight.trying = sight.trying or verb == "try"
@@ -155,8 +153,8 @@ async def press(editing: Editing, verb: str, rest: str) -> None:
 
 
 async def check(editing: Editing, *, saving: bool = False) -> Findings:
-    """Both halves of the form, and everything that is wrong with it; nothing is saved. What the AREA does is looked up and compiled
-    once, and not at all to save a change of something else.
+    """Check both halves of the form without saving. The AREA is looked up and compiled once, or not at all when only
+    other fields change.
     """
     page, form, origin = editing.page, editing.form, editing.origin
     chosen = [form.component(side) for side in SIDES]
@@ -172,11 +170,11 @@ async def check(editing: Editing, *, saving: bool = False) -> Findings:
     if not saving or origin.area is None or found.changed & PARTS:
         await _compile(editing, found, saving=saving)
     if errors.of_rows(page, form):
-        found.errors["a.only_if"] = [page.say("A line of the condition is not complete.")]
+        found.errors["a.only_if"] = [page.say("One line of the condition is incomplete.")]
     if not form.action:
         found.errors["a"] = [page.say("Choose what happens.")]
     elif not form.reaction:
-        found.errors["r"] = [page.say("Choose what is done then.")]
+        found.errors["r"] = [page.say("Choose what to do.")]
     return found
 
 
@@ -203,7 +201,7 @@ async def _compile(editing: Editing, found: Findings, *, saving: bool) -> None:
 
 
 async def act(editing: Editing, found: Findings, *, saving: bool) -> Response | None:
-    """Save, if nothing is in the way, and go to the AREA; else keep what was typed as a draft."""
+    """Save and redirect to the AREA if the form is valid; otherwise store the draft."""
     page, session, origin = editing.page, editing.session, editing.origin
     if saving and found.wanted and (not found.errors or (origin.area and not found.changed & PARTS)):
         try:
@@ -221,7 +219,7 @@ async def act(editing: Editing, found: Findings, *, saving: bool) -> Response | 
 
 
 async def _save(editing: Editing, found: Findings, wanted: AreaIn) -> AreaOut:
-    """Create or change. Parts that did not change are not given: they may stay even if they are switched off now."""
+    """Create or update. Unchanged parts are left out, so that they may stay even if now switched off."""
     session, scope, user_id, area = editing.session, editing.scope, editing.page.user.id, editing.origin.area
     if area is None:
         return await areas.create(session, scope, user_id, wanted, found.checked)
@@ -232,7 +230,7 @@ async def _save(editing: Editing, found: Findings, wanted: AreaIn) -> AreaOut:
 
 
 async def _keep(editing: Editing, found: Findings) -> bool:
-    """Keep the draft, without its secrets; what is as it was in the beginning is none. False if it is too large."""
+    """Store the draft without secrets, unless nothing changed. False if it is too large."""
     page, session, key = editing.page, editing.session, editing.origin.key
     if not found.changed:
         await drafts.remove(session, page.user.id, key)
@@ -248,7 +246,7 @@ async def _keep(editing: Editing, found: Findings) -> bool:
 
 
 async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Response:
-    """The page, or the part of it that changes."""
+    """Render the page, or the part that changes."""
     page, session, form, sight, origin = editing.page, editing.session, editing.form, editing.sight, editing.origin
     await connected.note_connections(page, session, found.halves, form, origin.address)
     _fill(editing, found)
@@ -280,7 +278,7 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
 
 
 def _fill(editing: Editing, found: Findings) -> None:
-    """Give both halves their fields with what is wrong, and their choice where it is open."""
+    """Fill both halves with their fields, errors and open pickers."""
     page, form, sight = editing.page, editing.form, editing.sight
     visible = errors.visible(form, sight, found.errors)
     for side, half in found.halves.items():

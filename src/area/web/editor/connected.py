@@ -1,4 +1,4 @@
-"""Which connections the editor's halves can use, which are still to be made, and where."""
+"""Connections that the editor's halves can use, and those still to be made."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
@@ -17,8 +17,8 @@ from area.web.services import consent_address
 async def note_connections(
     page: Page, session: AsyncSession, halves: Mapping[Side, Half], form: Form, back: str
 ) -> None:
-    """Note the connections that can be chosen, which of those chosen still need to be connected, and where; from there one comes
-    `back`.
+    """Note the available connections, and which selected components still need one and where to connect; `back` is
+    where to return.
     """
     registry, settings = page.state.registry, page.state.settings
     chosen = [(one.view.key, one) for one in halves.values() if one.view and one.service]
@@ -50,7 +50,7 @@ async def note_connections(
 
 
 def _accounts(page: Page, mine: Sequence[ConnectionView], chosen: str) -> list[tuple[str, str]]:
-    """What may be chosen, where there is a choice."""
+    """Options of the connection field; empty when there is no choice."""
     named = [one.connection for one in mine if one.connection]
     if chosen and chosen not in named:
         named.append(chosen)
@@ -64,7 +64,7 @@ def _accounts(page: Page, mine: Sequence[ConnectionView], chosen: str) -> list[t
 
 
 def _missing(registry: Registry, view: ConnectionView, key: str) -> str:
-    """What a component still needs of its service's connection."""
+    """What a component's connection still lacks."""
     if not view.connected:
         return "missing" if view.available else "unavailable"
     if view.status == "expired":

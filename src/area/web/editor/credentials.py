@@ -1,4 +1,4 @@
-"""A secret that was typed into a field, and had better be in a credential: which fields have one, and moving it there."""
+"""Secrets typed into fields: find them, and move them into credentials."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from area.web.parts.pages import Page
 
 
 def note(registry: Registry, form: Form, half: Half) -> None:
-    """Note the fields with a secret that had better be in a credential."""
+    """Mark the fields whose secret belongs in a credential."""
     component = registry.action(form.action) if half.side == "action" else registry.reaction(form.reaction)
     if component is None or component.service.auth is None or component.service.requires_auth:
         return
@@ -34,7 +34,7 @@ def note(registry: Registry, form: Form, half: Half) -> None:
 async def move(
     page: Page, session: AsyncSession, scope: Scope, origin: Origin, form: Form, sight: Sight, rest: str
 ) -> None:
-    """Move the secret in a field into a credential, which the side then uses."""
+    """Move a field's secret into a credential and select it."""
     word, _, name = rest.partition(" ")
     side: Side = "action" if word == "action" else "reaction"
     component = scope.registry.action(form.action) if side == "action" else scope.registry.reaction(form.reaction)

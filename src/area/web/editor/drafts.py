@@ -1,4 +1,4 @@
-"""What people typed into the editor and have not saved: kept on the server, so that it survives a reload and a session."""
+"""Drafts of the editor, stored on the server so that they survive a reload and the session."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,7 +20,7 @@ MOST = 50  # drafts of one user; the oldest go
 async def find(
     session: AsyncSession, keyring: Keyring, user_id: int, key: str
 ) -> tuple[dict[str, Any], datetime] | None:
-    """The draft and when it was last typed on; None also when it can't be read any more."""
+    """The draft and when it was last changed; None if there is none or it can't be decrypted."""
     draft = await session.get(Draft, (user_id, key))
     if draft is None:
         return None
@@ -31,7 +31,7 @@ async def find(
 
 
 async def save(session: AsyncSession, keyring: Keyring, user_id: int, key: str, content: Mapping[str, Any]) -> bool:
-    """Keep the draft, in place of the one before; whether it is not too large for that."""
+    """Store the draft, replacing the previous one. False if it is too large."""
     if len(orjson.dumps(content)) > LARGEST:
         return False
     statement = insert(Draft).values(user_id=user_id, key=key, content=seal_draft(keyring, user_id, key, content))
@@ -43,5 +43,5 @@ async def save(session: AsyncSession, keyring: Keyring, user_id: int, key: str, 
 
 
 async def remove(session: AsyncSession, user_id: int, key: str) -> None:
-    """Forget the draft, if there is one."""
+    """Delete the draft, if any."""
     await session.execute(delete(Draft).where(Draft.user_id == user_id, Draft.key == key))

@@ -1,4 +1,4 @@
-"""What is wrong with the editor's form: by field, which of it is shown yet, and in summary."""
+"""Errors of the editor's form: by field, those to show now, and a summary."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from area.web.parts.pages import Page
 
 
 def of_rows(page: Page, form: Form) -> dict[str, str]:
-    """What is missing in lines of the condition, by their names."""
+    """Incomplete lines of the condition, by name."""
     found = form.condition.rows if form.condition else []
     return {row.name: page.say("Choose a value and what to compare it with.") for row in found if not row.complete}
 
 
 def by_field(page: Page, errors: Sequence[FieldError]) -> dict[str, list[str]]:
-    """Errors as the form names its fields, in the reader's language: `a.url`; `a` for what is wrong with all of a half."""
+    """Translated errors by form field such as `a.url`; `a` for errors of a whole half."""
     found: dict[str, list[str]] = defaultdict(list)
     for error in errors:
         parts = error["field"].split(".")
@@ -31,7 +31,7 @@ def by_field(page: Page, errors: Sequence[FieldError]) -> dict[str, list[str]]:
 
 
 def visible(form: Form, sight: Sight, errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The errors of what somebody has typed in, has touched, or wanted to save."""
+    """The errors to show: of fields that were filled in or touched, or all after saving."""
     typed = {f"{side[0]}.{name}" for side in SIDES for name, text in form.values(side).items() if text}
     return {
         key: found
@@ -41,7 +41,7 @@ def visible(form: Form, sight: Sight, errors: Mapping[str, list[str]]) -> dict[s
 
 
 def summary(halves: Mapping[Side, Half], errors: Mapping[str, list[str]], form: Form) -> list[tuple[str, str, str]]:
-    """What is wrong: the id of the field, its label, and the sentence."""
+    """Error summary: field id, label and sentence."""
     found = []
     for side in SIDES:
         letter = side[0]

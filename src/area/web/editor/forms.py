@@ -1,4 +1,4 @@
-"""The editor's form: made from an AREA, a recipe, a draft or what was posted, and turned into an AREA."""
+"""The editor's form: built from an AREA, a recipe, a draft or a request, and turned into an AREA."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -20,7 +20,7 @@ MOST_ROWS = 20
 
 
 class Form(BaseModel):
-    """All that somebody typed into the editor. Parameters are texts, as they are typed."""
+    """Everything typed into the editor. Parameters are texts as typed."""
 
     action: str = ""
     reaction: str = ""
@@ -40,15 +40,15 @@ class Form(BaseModel):
     )  # of fields: a value that was chosen from a list, and its name
 
     def component(self, side: Side) -> str:
-        """The key of what is chosen, or nothing."""
+        """Key of the selected component, or empty."""
         return self.action if side == "action" else self.reaction
 
     def connection(self, side: Side) -> str:
-        """The name of the connection that is chosen, or nothing."""
+        """Name of the selected connection, or empty."""
         return self.action_connection if side == "action" else self.reaction_connection
 
     def values(self, side: Side) -> dict[str, str]:
-        """What is typed for a side."""
+        """Typed values of a side."""
         return self.action_values if side == "action" else self.reaction_values
 
     @property
@@ -57,7 +57,7 @@ class Form(BaseModel):
         return self.action_values.get("only_if", "") if self.condition is None else rows.write(self.condition)
 
     def without(self, secrets: Mapping[Side, set[str]]) -> dict[str, Any]:
-        """What may be kept as a draft."""
+        """The part that may be stored as a draft."""
         kept = self.model_copy(
             update={
                 f"{side}_values": {name: text for name, text in self.values(side).items() if name not in names}
@@ -71,7 +71,7 @@ class Form(BaseModel):
 
 
 def read(posted: Mapping[str, str]) -> Form:
-    """What was posted."""
+    """Parse the posted form."""
     texts = {name: clean_text(value) for name, value in posted.items()}
     condition = None if texts.get("as") == "text" else Rows()
     if condition is not None:
@@ -175,7 +175,7 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def tidy(form: Form, view: ComponentView, side: Side) -> None:
-    """Forget what says no more than what is left out: a switch as it is by itself."""
+    """Drop values equal to the default of a switch."""
     for one in view.parameters:
         if one.type == "boolean" and form.values(side).get(one.name) == default_of(one):
             del form.values(side)[one.name]
@@ -185,7 +185,7 @@ def tidy(form: Form, view: ComponentView, side: Side) -> None:
 
 
 def parameters(form: Form, view: ComponentView, side: Side, kept: set[str]) -> dict[str, Any]:
-    """What was typed for a component, without what was left empty; dots for secrets that stay as they are."""
+    """Typed values of a component without empty ones; dots for secrets that stay unchanged."""
     found: dict[str, Any] = {}
     values = form.values(side)
     for one in view.parameters:
@@ -216,12 +216,12 @@ def _part(form: Form, view: ComponentView, side: Side, kept: set[str]) -> Part:
 
 
 def suggested(action: ComponentView | None, reaction: ComponentView | None) -> str:
-    """A name made of both titles."""
+    """Suggested name made of both titles."""
     return f"{action.title} → {reaction.title}"[:255] if action and reaction else ""
 
 
 def default_of(one: VariableView) -> str:
-    """What a parameter is by itself, as it would be typed."""
+    """A parameter's default as it would be typed."""
     if one.default is None:
         return ""
     return ("true" if one.default else "false") if isinstance(one.default, bool) else str(one.default)

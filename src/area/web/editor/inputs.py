@@ -1,4 +1,4 @@
-"""The inputs of a component's parameters: which kind, with which label, value, hint and errors."""
+"""Inputs of a component's parameters: kind, label, value, hint and errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -38,7 +38,7 @@ class FieldView(BaseModel):
 
 
 def readable(name: str) -> str:
-    """A parameter's name as people read it: `minutes_before` is Minutes before."""
+    """Readable name of a parameter: `minutes_before` becomes Minutes before."""
     words = [SHORT.get(word, word) for word in name.split("_")]
     first = words[0]
     return " ".join([first[:1].upper() + first[1:], *words[1:]])
@@ -52,7 +52,7 @@ def field_views(
     errors: Mapping[str, Sequence[str]],
     say: Callable[[str], str],
 ) -> list[FieldView]:
-    """The inputs of a component, in their order; `say` translates what the service says."""
+    """Inputs of a component in order; `say` translates the service's texts."""
     found = []
     for one in view.parameters:
         wrong = errors.get(f"{side[0]}.{one.name}", ())
@@ -97,7 +97,7 @@ def _field_view(
 
 
 def _kind(one: VariableView, value: str, side: Side, *, several_lines: bool) -> Kind:
-    """Which input fits; one of a reaction must let {{…}} be written."""
+    """The kind of input; reactions need inputs that accept {{…}}."""
     if one.secret:
         return "secret"
     if one.choices and (not value or value in one.choices):

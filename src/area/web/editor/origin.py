@@ -1,4 +1,4 @@
-"""What the editor begins with: a saved AREA, or a new one, perhaps made from a recipe or from another AREA."""
+"""What the editor starts from: a saved AREA, or a new one, optionally from a recipe or a copy."""
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +14,7 @@ from area.web.parts.pages import Page
 
 
 class Origin(BaseModel):
-    """What is edited, and the form that the page began with; `address` leads back to it."""
+    """What is edited and the initial form; `address` is the page's path."""
 
     key: str
     address: str
@@ -23,7 +23,7 @@ class Origin(BaseModel):
     secrets_left_out: bool = False
 
     def kept(self, form: Form) -> dict[Side, set[str]]:
-        """Names of the secrets that are stored, of the components that are still the same."""
+        """Names of stored secrets, for components that are still the same."""
         parts = {} if self.area is None else {"action": self.area.action, "reaction": self.area.reaction}
         return {
             side: {name for name, value in parts[side].parameters.items() if value == MASK}
@@ -33,13 +33,13 @@ class Origin(BaseModel):
         }
 
     def differences(self, form: Form) -> set[str]:
-        """Names of what of the form is not as it was in the beginning."""
+        """Names of form fields that differ from the initial form."""
         changed = {name for name in Form.model_fields if getattr(form, name) != getattr(self.start, name)}
         return changed - {"named", "long", "names"}
 
 
 async def find(page: Page, session: AsyncSession, scope: Scope, key: str) -> Origin:
-    """What `key` names. Raises `NotFound`."""
+    """The origin that `key` names. Raises `NotFound`."""
     word, _, rest = key.partition(":")
     if key == "new":
         return Origin(key=key, address="/areas/new", start=Form())

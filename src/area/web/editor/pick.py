@@ -1,4 +1,4 @@
-"""What may be chosen for a field of the editor: loaded from the user's own account, when they ask for it."""
+"""Options for a field of the editor, loaded from the user's account on demand."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -14,7 +14,7 @@ router = APIRouter()
 
 @router.post("/areas/options/{component}/{parameter}")
 async def options(component: str, parameter: str, page: SignedIn, posted: Fields, cache: CacheDep) -> Response:
-    """The list to choose from, for what the form holds so far."""
+    """List the options for the current form."""
     registry = page.state.registry
     form = forms.read(posted)
     if code := registry.action(component) if component == form.action else None:

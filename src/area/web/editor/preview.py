@@ -1,4 +1,4 @@
-"""What the editor shows of an event: the values that can be inserted, and what the reaction would be given."""
+"""Preview of an event: the values to insert, and what the reaction would receive."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,8 +46,8 @@ class Chip(BaseModel):
 
 @dataclass
 class Look:
-    """What is shown of an event. `event` is None while no action is chosen, `sample` tells that it never happened, `dry` is the dry
-    run of an AREA in which nothing is wrong, and `due` when its delay is over.
+    """Preview of an event. `event` is None while no action is selected, `sample` marks an event that never happened,
+    `dry` is the dry run of a valid AREA, and `due` the end of its delay.
     """
 
     chips: list[Chip] = field(default_factory=list)
@@ -67,7 +67,7 @@ async def look(
     checked: Checked | None,
     area_id: int | None,
 ) -> Look:
-    """What the reaction would be given, on the last event of this AREA or else on the action's sample."""
+    """What the reaction would receive for the AREA's last event, or the action's sample."""
     code = page.state.registry.action(action.key) if action else None
     if action is None or code is None:
         return Look()
@@ -95,7 +95,7 @@ async def _filled(
 
 
 def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
-    """The names that {{…}} may use, and what is inside the objects of the event."""
+    """Names that {{…}} can use, including fields of nested objects."""
     found = []
     for one in action.return_values:
         value = event.get(one.name)
@@ -105,7 +105,7 @@ def chips(action: ComponentView, event: Mapping[str, Any]) -> list[Chip]:
 
 
 def _inside(path: str, value: Any, depth: int = 0) -> Iterator[Chip]:
-    """Chips for the values in an object, however deep, that are no objects themselves."""
+    """Chips for the leaf values of a nested object."""
     if not isinstance(value, dict) or depth > 4:
         return
     for key, inner in islice(value.items(), MOST_LOOKED_AT):
@@ -136,7 +136,9 @@ def filled(
     tell: Callable[[str], str],
     budget: Budget,
 ) -> list[Shown]:
-    """Each parameter of the reaction as filled, or why not, also while others are wrong; `say` is for the service's own words."""
+    """Each parameter of the reaction filled in, or its error, even if others fail; `say` translates the service's
+    texts.
+    """
     budget.room = MAX_FILLED
     names = {*event, *(one.name for one in action.return_values)}
     reaction = registry.reaction(view.key)
@@ -160,7 +162,7 @@ def filled(
 
 
 def _item(value: Any) -> str:
-    """One of several items; an address may have a name."""
+    """One item of a list; an address may have a name."""
     return f"{value.get('name')} <{value.get('address')}>" if isinstance(value, dict) else as_text(value)
 
 

@@ -1,4 +1,4 @@
-"""`only_if` as rows that a person can build, each a comparison; and a condition as rows, where they can say the same."""
+"""Convert between `only_if` and the rows of the condition form, each a comparison."""
 
 import re
 
@@ -39,19 +39,19 @@ class Row(BaseModel):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether the row is complete."""
         return bool(self.field and (self.operator in ALONE or self.value))
 
 
 class Rows(BaseModel):
-    """Comparisons of which all (`and`) or one (`or`) must hold."""
+    """Comparisons joined by `and` or `or`."""
 
     joint: str = "and"
     rows: list[Row] = []
 
 
 def write(rows: Rows) -> str:
-    """The condition as text; rows without a value to look at are left out."""
+    """The condition as text; rows without a field are left out."""
     return f" {rows.joint} ".join(_comparison(row) for row in rows.rows if row.field)
 
 
@@ -67,7 +67,7 @@ def _comparison(row: Row) -> str:
 
 
 def _pattern(value: str) -> str:
-    """A pattern in quotes: its backslashes stay as they are."""
+    """A quoted pattern with its backslashes kept."""
     if '"' in value and "'" in value:
         value = _ESCAPED_OR_QUOTE.sub(lambda found: '\\"' if found[0] == '"' else found[0], value)
     elif '"' in value:
@@ -76,7 +76,7 @@ def _pattern(value: str) -> str:
 
 
 def read(text: str) -> Rows | None:
-    """The rows that mean the same as the text; None when rows can't, or when the text is no condition."""
+    """The rows equivalent to the text; None if there are none or the text is invalid."""
     if not text.strip():
         return Rows()
     try:

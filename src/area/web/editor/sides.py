@@ -1,4 +1,4 @@
-"""The two halves of the editor: the component that is chosen, or those that could be."""
+"""The two halves of the editor: the selected component, or the picker."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ MOST_FOUND = 30
 
 
 class Picker(BaseModel):
-    """The choice of a component: services, or what is found."""
+    """The component picker: services, or search results."""
 
     q: str = ""
     within: ServiceView | None = None
@@ -49,7 +49,7 @@ class Half(BaseModel):
 
 
 def half(registry: Registry, services: Sequence[ServiceView], form: Form, side: Side) -> Half:
-    """One half, with what is chosen."""
+    """Build one half with its selection."""
     found = Half(side=side)
     key = form.component(side)
     for service in services:
@@ -62,8 +62,8 @@ def half(registry: Registry, services: Sequence[ServiceView], form: Form, side: 
 
 
 def picker(page: Page, services: Sequence[ServiceView], side: Side, sight: Sight) -> Picker:
-    """The services that offer something, and what fits the search or belongs to the service that is looked at. Those that
-    can't be connected on this server come last.
+    """The services with components, and those matching the search or in the open service. Services that can't be
+    connected on this server come last.
     """
     registry, settings = page.state.registry, page.state.settings
     away = {slug for slug, one in registry.services.items() if not registrations.available(one, settings)}
@@ -93,13 +93,13 @@ def picker(page: Page, services: Sequence[ServiceView], side: Side, sight: Sight
 
 
 def _as_written(registry: Registry, view: ComponentView) -> str:
-    """What a component is called in the code, whatever language it is shown in."""
+    """English titles of components, for suggested names."""
     code = registry.action(view.key) if view.type == "action" else registry.reaction(view.key)
     return f"{view.key} {code.title} {code.description} {code.service.name}" if code else view.key
 
 
 def first_field(halves: Mapping[Side, Half], name: str) -> str:
-    """The first field of a side, or what comes after it where there is none."""
+    """Id of a side's first field to fill in, or of what follows if there is none."""
     side: Side = "action" if name == "action" else "reaction"
     own = [one for one in halves[side].fields if one.variable not in ("only_if", "delay")]
     if own:

@@ -1,4 +1,4 @@
-"""What of the editor's page is open, which is no part of the AREA; and what its buttons change of it and of the form."""
+"""View state of the editor's page, and how buttons change it and the form."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from area.web.editor.rows import Row, Rows
 
 
 class Sight(BaseModel):
-    """What of the page is open, which is no part of the AREA."""
+    """View state: which parts of the page are open."""
 
     open: dict[Side, bool] = {}
     q: dict[Side, str] = {}
@@ -30,7 +30,7 @@ class Sight(BaseModel):
 
 
 def read_sight(posted: Mapping[str, str]) -> Sight:
-    """What was open when it was posted."""
+    """The view state of the posted page."""
     return Sight(
         open={side: posted.get(f"open.{side}") == "1" for side in SIDES},
         q={side: posted.get(f"q.{side}", "").strip()[:100] for side in SIDES},
@@ -46,7 +46,7 @@ def read_sight(posted: Mapping[str, str]) -> Sight:
 async def press_button(
     session: AsyncSession, registry: Registry, form: Form, sight: Sight, verb: str, rest: str
 ) -> None:
-    """Do what a button says."""
+    """Apply a button."""
     word, _, argument = rest.partition(" ")
     if word in SIDES:
         side: Side = "action" if word == "action" else "reaction"
@@ -77,7 +77,7 @@ async def press_button(
 
 
 async def _service(session: AsyncSession, registry: Registry, form: Form, sight: Sight, side: Side, slug: str) -> None:
-    """Look at what one service offers; what it offers alone is chosen."""
+    """Open a service's list; a single offer is selected at once."""
     offered = await catalog.components(session, registry, type=side, service=slug) if slug else []
     if len(offered) == 1:
         _choose(form, sight, side, offered[0].key)

@@ -1,4 +1,4 @@
-"""How AREA works, and each service's own page of documentation, which its connector brings as Markdown."""
+"""Help: how AREA works, and each service's Markdown documentation."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ async def overview(page: Visit, session: SessionDep) -> Response:
 
 @router.get("/help/{slug}")
 async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response:
-    """What a service does, component by component."""
+    """Documentation of one service, component by component."""
     registry = page.state.registry
     folder = registry.folders.get(slug)
     path = folder / "doc.md" if folder else None
@@ -44,7 +44,7 @@ async def service_help(page: Visit, slug: Slug, session: SessionDep) -> Response
 
 
 def _made(action: Action) -> str:
-    """Markdown about an action that was made from a vendor's description; nothing about one that its author describes."""
+    """Markdown for a generated action; empty for one that its author documents."""
     if action.translated:
         return ""
     returned = "\n".join(f"- `{one.name}`: {one.description}" for one in fields(action.returns))
@@ -53,8 +53,8 @@ def _made(action: Action) -> str:
 
 @lru_cache(maxsize=500)
 def rendered(text: str, components: tuple[str, ...], table: str) -> tuple[Markup, frozenset[str]]:
-    """Markdown as HTML that holds no HTML of its author's and no script; headings that name components can be linked to by
-    their names. The title is left out: the page has its own. Returns also which components have such a heading.
+    """Markdown as safe HTML without raw HTML, with anchors on headings that name components, and which components have
+    one. The title is left out: the page has its own.
     """
     parser = _parser()
     tokens = parser.parse(text)
@@ -69,18 +69,18 @@ def _parser() -> MarkdownIt:
 
 
 class Renderer(RendererHTML):
-    """Knows what Markdown has not: anchors, and what scrolls."""
+    """Renderer with anchors and scrollable tables."""
 
     def anchor(self, tokens: Sequence[Token], at: int, *_: object) -> str:
-        """A place that can be linked to."""
+        """An anchor."""
         return Markup('<span id="{}"></span>').format(tokens[at].content)
 
     def scrolls_open(self, tokens: Sequence[Token], at: int, *_: object) -> str:
-        """The begin of what may be wider than a phone."""
+        """Open a scrollable box."""
         return Markup('<div class="scrolls" tabindex="0" role="group" aria-label="{}">').format(tokens[at].content)
 
     def scrolls_close(self, *_: object) -> str:
-        """Its end."""
+        """Close it."""
         return "</div>"
 
 
@@ -126,7 +126,7 @@ def _harmless(token: Token, following: Token) -> Token:
 
 
 def _wrapped(tokens: Iterator[Token], table: str) -> Iterator[Token]:
-    """Tables inside of what can be scrolled: they are the only thing that may be wider than a phone. Empty headings are cells."""
+    """Put tables, which may be wider than a phone, in scrollable boxes; empty header cells become plain ones."""
     empty = False
     for token in tokens:
         if token.type == "th_open":

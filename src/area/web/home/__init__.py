@@ -1,4 +1,4 @@
-"""The user's AREAs as cards, the recipes to begin with, and what makes the site installable."""
+"""The user's AREAs as cards, recipes, and the web app manifest."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Card:
 
     @property
     def runs(self) -> int:
-        """How many there were in these hours."""
+        """Number of runs in these hours."""
         return sum(all_ for all_, _ in self.hours)
 
     def looks_like(self, other: "Card") -> bool:
@@ -51,7 +51,7 @@ class Card:
 
 
 class Filter(BaseModel):
-    """What is looked for, as the address has it."""
+    """Filters from the query string."""
 
     q: str = ""
     service: str = ""
@@ -60,7 +60,7 @@ class Filter(BaseModel):
 
     @property
     def any(self) -> bool:
-        """Whether it leaves anything out."""
+        """Whether any filter is set."""
         return bool(self.q or self.service or self.state)
 
 
@@ -74,7 +74,7 @@ async def home(
     state: str = "",
     order: str = "newest",
 ) -> Response:
-    """Home; the set-up page where there is no account yet."""
+    """Home, or the set-up page if there are no accounts yet."""
     if page.identity is None:
         if not await accounts.anybody(session):
             return await sign_in.first_run(page)
@@ -85,7 +85,7 @@ async def home(
 
 @router.post("/areas/{area_id}/switch")
 async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, session: SessionDep) -> Response:
-    """Switch an AREA on or off; answers with its card."""
+    """Switch an AREA on or off; returns its card."""
     area = await areas.set_active(session, scope, page.user.id, area_id, active=form.get("on") == "1")
     (card,) = await _cards(session, [area])
     (said,) = sentences(scope.registry, [area], page.language)
@@ -94,7 +94,7 @@ async def switch(page: SignedIn, area_id: Id, form: Fields, scope: ScopeDep, ses
 
 @router.post("/areas/bulk")
 async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: SessionDep) -> Response:
-    """Switch on, switch off or delete all the AREAs that are marked; all of them, or none."""
+    """Switch on, switch off or delete the selected AREAs, all or none."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=MOST + 10) as form:
         ids = sorted({int(str(one)) for one in form.getlist("area") if str(one).isdigit() and len(str(one)) < 10})
         verb = str(form.get("do"))
@@ -104,9 +104,9 @@ async def bulk(page: SignedIn, request: Request, scope: ScopeDep, session: Sessi
         elif verb in ("on", "off"):
             await areas.set_active(session, scope, page.user.id, area_id, active=verb == "on")
     done = {
-        "on": page.say("Switched on: %(number)s.", number=len(ids)),
-        "off": page.say("Switched off: %(number)s.", number=len(ids)),
-        "delete": page.say("Deleted: %(number)s.", number=len(ids)),
+        "on": page.say("%(number)s switched on.", number=len(ids)),
+        "off": page.say("%(number)s switched off.", number=len(ids)),
+        "delete": page.say("%(number)s deleted.", number=len(ids)),
     }
     return page.to("/", said=done.get(verb, ""))
 
@@ -196,14 +196,14 @@ async def manifest(page: Visit) -> Response:
 
 @router.get("/offline")
 async def offline(page: Visit) -> Response:
-    """What is shown when the server can't be reached."""
+    """Page shown while the server can't be reached."""
     page.identity = None
     return await page.show("offline.html")
 
 
 @router.get("/service-worker.js")
 async def service_worker() -> Response:
-    """The script that keeps the offline page and what it needs; it keeps nothing of anybody's."""
+    """Service worker that caches the offline page and its assets, and no user data."""
     kept = [
         "/offline",
         *(asset(name) for name in ("theme.js", "tabler.css", "app.css", "app.js", "htmx.js", "icons.svg")),

@@ -21,7 +21,7 @@ Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 
 @router.get("/inbox")
 async def inbox(page: SignedIn, session: SessionDep, show: str = "", before: Before = None) -> Response:
-    """Notices, newest first."""
+    """The user's notices, newest first."""
     return await _show(page, session, only_unread=show == "unread", before=before)
 
 
@@ -57,7 +57,7 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
 
 
 def _told(page: Page, one: NoticeView) -> NoticeView:
-    """A notice of AREA's own in the reader's language."""
+    """One of AREA's notices in the reader's language."""
     if words := one.in_words(page.language):
         return one.model_copy(update={"title": words[0], "body": words[1]})
     if one.posted:

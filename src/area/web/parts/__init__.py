@@ -1,1 +1,1 @@
-"""What pages are made of: their frame, their language, and how times, numbers, logos and errors look."""
+"""Shared parts of pages: frame, language, formatting, logos and errors."""

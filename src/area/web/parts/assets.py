@@ -1,4 +1,4 @@
-"""Styles, scripts, fonts and icons: in memory, compressed once, under addresses that change when they do."""
+"""Static files: in memory, compressed once, at versioned URLs."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ FOREVER = b"public, max-age=31536000, immutable"
 
 @cache
 def _files() -> tuple[str, dict[str, tuple[bytes, dict[bytes, bytes]]]]:
-    """The version of all of them, and for each its content type and its bytes by content encoding."""
+    """The version of all files, and each file's content type and bytes by encoding."""
     digest, files = hashlib.sha256(), {}
     for folder in FOLDERS:
         for path in sorted((HERE / folder).iterdir()):
@@ -37,7 +37,7 @@ def _files() -> tuple[str, dict[str, tuple[bytes, dict[bytes, bytes]]]]:
 
 
 def asset(name: str) -> str:
-    """The address of a file of static/ or vendor/. Raises `LookupError` when there is none: run `python hatch_build.py`."""
+    """URL of a file in static/ or vendor/. Raises `LookupError` if missing: run `python hatch_build.py`."""
     version, files = _files()
     for folder in FOLDERS:
         if f"{folder}/{name}" in files:

@@ -1,4 +1,4 @@
-"""What went wrong, as a page, or as the sentence that htmx puts where it happened."""
+"""Errors as pages, or as the sentence that htmx shows in place."""
 
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from area.web.parts.pages import SignInNeeded, environment
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception."""
+    """Turn every exception into a response."""
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
@@ -22,7 +22,7 @@ def install(app: FastAPI) -> None:
 
 
 def respond(request: Request, status: int, sentence: Sentence, headers: dict[str, str] | None = None) -> Response:
-    """A page that says what went wrong and where to go; only the sentence, when htmx asked."""
+    """Error page; only the sentence for htmx requests."""
     lang = browser.language_of(request)
     template = "_problem.html" if "hx-request" in request.headers else "problem.html"
     html = environment(lang).get_template(template).render(
@@ -42,7 +42,7 @@ def respond(request: Request, status: int, sentence: Sentence, headers: dict[str
 
 
 def misdirected(request: Request, problem: Misdirected) -> Response:
-    """A page for who came by a name that is not ours; with its style in it, since nothing else comes by that name either."""
+    """Page for an unknown host name, with inline style since no asset is served there."""
     lang = browser.language_of(request)
     sentence = problem.message.translated(lang)
     html = environment(lang).get_template("misdirected.html").render(lang=lang, sentence=sentence)
@@ -72,7 +72,7 @@ def _problem(request: Request, error: Exception) -> Response:
 
 
 def _validation(request: Request, error: Exception) -> Response:
-    """An address that can't be: `/areas/abc`."""
+    """A malformed path such as `/areas/abc`."""
     if not isinstance(error, RequestValidationError):
         raise error
     return respond(request, 404, Sentence("Nothing exists at this address."))

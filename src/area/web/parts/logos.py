@@ -1,4 +1,4 @@
-"""Logos of services, and of the vendors that several are registered at together: a drawing of ours, else the vendor's, else initials."""
+"""Logos of services and of vendors with several services: our drawing, else the vendor's, else initials."""
 
 import re
 import zlib
@@ -41,7 +41,7 @@ def vendor(folder: Path) -> Path | None:
 
 
 def icon(registry: Registry, name: str) -> bytes | None:
-    """The logo at /icons/<name>.svg: of the service, else of the vendor whose services share a client id of this name."""
+    """Serve /icons/<name>.svg: a service's logo, else that of the vendor with this client name."""
     if service := registry.services.get(name):
         return logo(name, service.name, registry.folders.get(name))
     served = next((one for one in registry.services.values() if registrations.client_of(one) == name), None)
@@ -49,7 +49,7 @@ def icon(registry: Registry, name: str) -> bytes | None:
 
 
 def logo(slug: str, name: str, folder: Path | None) -> bytes:
-    """The logo of what is called `name`, as SVG."""
+    """The SVG logo for `name`."""
     own = folder / "logo.svg" if folder else None
     path = own if own and own.is_file() else vendor(folder) if folder else None
     if path:

@@ -1,4 +1,4 @@
-"""What the services offer, in the reader's language: the catalog as the pages show it. The API's stays as it is written."""
+"""The catalog in the reader's language, for pages; the API's stays English."""
 
 from collections.abc import Callable, Collection, Sequence
 from weakref import WeakKeyDictionary
@@ -17,7 +17,7 @@ _said: WeakKeyDictionary[Snapshot, dict[tuple[str, bool], list[ServiceView]]] = 
 async def services(
     page: Page, session: AsyncSession, *, include_inactive: bool = False, variables_of: Collection[str] = ()
 ) -> list[ServiceView]:
-    """Every service with its components, by the name that is read; parameters and return values of those named by key."""
+    """Services with components, sorted by translated name; variables only of the given keys."""
     found = await catalog.snapshot(session, page.state.registry)
     kept = _said.setdefault(found, {})
     key = (page.language, include_inactive)
@@ -51,7 +51,7 @@ async def service(page: Page, session: AsyncSession, slug: str) -> ServiceView:
 
 
 def named(page: Page, mine: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Slugs and names of services, by the name that is read."""
+    """Slugs and names of services, sorted by translated name."""
     said = [(slug, page.words(slug)(name)) for slug, name in mine]
     return sorted(said, key=lambda pair: folded(pair[1]))
 

@@ -1,4 +1,4 @@
-"""How a page is made: who looks at it, in which language, from which template."""
+"""How a page is made: its visitor, language and template."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ TOP = ("home", "runs", "services", "inbox", "admin", "profile")  # what the navi
 
 
 class SignInNeeded(Exception):
-    """Nobody is signed in, or no longer."""
+    """No session, or it has ended."""
 
 
 @dataclass
@@ -49,21 +49,21 @@ class Page:
 
     @property
     def user(self) -> accounts.UserView:
-        """Who looks. Raises `SignInNeeded`."""
+        """The signed-in user. Raises `SignInNeeded`."""
         if self.identity is None:
             raise SignInNeeded
         return self.identity.user
 
     @property
     def known(self) -> Identity:
-        """Who looks, and with which session. Raises `SignInNeeded`."""
+        """The user and their session. Raises `SignInNeeded`."""
         if self.identity is None:
             raise SignInNeeded
         return self.identity
 
     @property
     def partial(self) -> bool:
-        """Whether htmx asks, for a part of a page."""
+        """Whether htmx requested part of a page."""
         headers = self.request.headers  # going back, htmx asks for the whole page
         return "hx-request" in headers and "hx-history-restore-request" not in headers
 
@@ -77,14 +77,14 @@ class Page:
         return language.words(self.language, self.state.registry.folders.get(slug))
 
     def tell(self, problem: Problem) -> str:
-        """What is wrong, translated; the answer says when to try again."""
+        """A problem's translated sentence; sets Retry-After."""
         if isinstance(problem, TooMany):
             self.retry_after = problem.retry_after
         return self.say(problem.message)
 
     @property
     def flash(self) -> str:
-        """The sentence that is shown once, translated."""
+        """The one-time message, translated."""
         said = browser.said(self.request)
         return said.translated(self.language) if said else ""
 
@@ -117,7 +117,7 @@ class Page:
         return self.finish(response)
 
     def finish(self, response: Response) -> Response:
-        """Renew the session's cookie if it is time, and forget what was said."""
+        """Renew the session cookie when due and clear the one-time message."""
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
         if self.identity is not None and self.identity.renewed:
@@ -128,7 +128,7 @@ class Page:
 
 
 async def visit(request: Request, state: StateDep) -> Page:
-    """Anybody's visit."""
+    """A visit by anyone."""
     token = session_cookie(request)
     identity = unread = None
     if token:
@@ -146,21 +146,21 @@ async def visit(request: Request, state: StateDep) -> Page:
 
 
 async def setting_up(page: Annotated[Page, Depends(visit)]) -> Page:
-    """The visit of somebody who is signed in, also without the second factor that is asked for."""
+    """A visit by a signed-in user, even without a required second factor."""
     if page.identity is None:
         raise SignInNeeded
     return page
 
 
 async def signed_in(page: Annotated[Page, Depends(setting_up)]) -> Page:
-    """The visit of somebody who is signed in."""
+    """A visit by a signed-in user."""
     if not page.user.two_factor and two_factor.required(page.state.settings, page.user):
         raise TwoFactorSetupRequired
     return page
 
 
 async def admins(page: Annotated[Page, Depends(signed_in)]) -> Page:
-    """The visit of an administrator."""
+    """A visit by an administrator."""
     if not page.user.is_admin:
         raise Forbidden("Only administrators may see this.")
     return page
@@ -173,7 +173,7 @@ AdminPage = Annotated[Page, Depends(admins)]
 
 
 async def fields(request: Request) -> dict[str, str]:
-    """What was sent in a form, without its files; of a name sent twice, the last."""
+    """Form fields without files; the last value of a repeated name."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=300, max_part_size=1_000_000) as form:
         # no field of ours has a NUL, which PostgreSQL takes nowhere
         texts = {name: value.replace("\0", "") for name, value in form.multi_items() if isinstance(value, str)}
@@ -185,7 +185,7 @@ Action = Callable[[], Awaitable[Any]]
 
 
 class Templates(Environment):
-    """Templates of one language, in which the words of `_("…")` and the addresses of `asset("…")` are put in when they are read."""
+    """Templates of one language, with constant `_("…")` and `asset("…")` resolved when parsed."""
 
     def __init__(self, lang: str, **options: Any) -> None:
         super().__init__(**options)
@@ -199,15 +199,15 @@ class Templates(Environment):
 
 
 class Filled(NodeTransformer):
-    """Calls what is said with nothing but constants; `_("…", name=value)` becomes a sentence that is filled, as newstyle gettext
-    does: the values are escaped, the sentence is not.
+    """Resolve calls with constant arguments; `_("…", name=value)` becomes a filled sentence as in newstyle gettext:
+    values are escaped, the sentence is not.
     """
 
     def __init__(self, lang: str) -> None:
         self._words = language.translations(lang)
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - Jinja's name
-        """Called for each call."""
+        """Replace a call with constant arguments."""
         self.generic_visit(node)
         match node:
             case nodes.Call(node=nodes.Name(name="asset"), args=[nodes.Const(value=name)]):
@@ -223,7 +223,7 @@ class Filled(NodeTransformer):
 
 @cache
 def environment(lang: str) -> Environment:
-    """The templates, in one language."""
+    """The template environment of a language."""
     env = Templates(
         lang,
         loader=FileSystemLoader(TEMPLATES),

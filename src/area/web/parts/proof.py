@@ -1,4 +1,4 @@
-"""How a form shows again who sends it: the password, a code, or a passkey (passkeys.js)."""
+"""Re-authentication in forms: password, code or passkey (passkeys.js)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from area.kit.problems import Invalid
 
 
 def proof_of(form: Mapping[str, str], name: str = "password") -> login.Proof:
-    """What a form has to show who sends it; `name` is the field of the password."""
+    """The proof in a form; `name` is the password's field."""
     if form.get("passkey"):
         ticket, credential = answer_of(form)
         return login.Proof(ticket=ticket, passkey=credential)

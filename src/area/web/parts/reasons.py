@@ -1,7 +1,8 @@
-"""What AREA wrote down in English only, in the reader's language: why runs waited, failed or were left out, and what older versions
-put into inboxes. What a vendor said stays as it is.
+"""Translates stored English: reasons of runs and notices of older versions, and states of AREAs and connections. Texts
+from vendors stay as they are.
 
-Nothing is added here: notices are kept with their sentences (`notices.said`) since migration 0015.
+Runs and notices are stored with their sentences (`said`) since migrations 0015 and 0016. What is still stored as text,
+such as `area_health.reason`, has its old and new wording here.
 """
 
 import re
@@ -15,35 +16,52 @@ SENTENCES = (
     "%(error)s Next attempt at %(time)s UTC.",
     "%(error)s The connection must be renewed.",
     "%(error)s Whether it was done is not known.",
+    "%(error)s The outcome is unknown.",
     "Given up after %(number)s attempts. The last one: %(error)s",
+    "Gave up after %(number)s attempts. Last error: %(error)s",
     "It failed %(number)s times in a row, the last time with: %(error)s",
+    "Failed %(number)s times in a row. Last error: %(error)s",
     "It has failed since %(time)s UTC: %(error)s",
     "What it is to watch can't be read any more: %(error)s",
+    "Its settings can't be read: %(error)s",
     "Its webhook address can't be read: %(error)s",
+    "Its webhook URL can't be read: %(error)s",
     "The access to %(name)s could not be renewed: %(error)s",
+    "Access to %(name)s couldn't be renewed: %(error)s",
     # runs, and what is to start them
     "AREA's own database could not be reached.",
+    "AREA couldn't reach its database.",
     "Cancelled before it ran.",
     "Cancelled by you.",
     "Cancelled while it ran; it may have been done.",
+    "Cancelled while running; its action may have been done.",
     "Given up: the worker stopped %(number)s times while this ran.",
+    "Gave up: the worker stopped %(number)s times during the run.",
     "Interrupted; whether it was done is not known.",
+    "Interrupted; the outcome is unknown.",
     "It should have been looked at on %(time)s UTC and was not: is a worker running?",
     "It took too long.",
+    "Timed out.",
     "Its action or reaction is switched off here.",
     "Its action or reaction is switched off on this server.",
     "Its condition (only_if) did not hold.",
+    "Filtered out by its condition.",
     "No answer within %(number)s s.",
     "No answer within %(number)s seconds.",
     "The AREA was switched off before this ran.",
     "The connection to %(name)s that this was to use has been removed.",
+    "Its %(name)s connection was removed.",
     "The listener ended; it is started again.",
     "The worker stopped in the middle.",
+    "The worker stopped during the run.",
     "There is no action %(name)s any more.",
     "There is no reaction %(name)s any more.",
     "%(name)s met an error of its own (%(kind)s); the server's log has it.",
+    "%(name)s had an internal error (%(kind)s). See the server's log.",
     "%(number)s AREAs have run one another already; the chain ends here.",
+    "%(number)s AREAs have already run in this chain, which is the limit.",
     "AREA %(number)s has led to this run itself (%(path)s), so running it again would never end.",
+    "AREA %(number)s is already part of this chain (%(path)s), so running it again would never end.",
     "AREA %(number)s is switched off, so it can't be run. Switch it on first.",
     "You have no AREA %(number)s.",
     "AREA is reading other feeds, calendars and mails. It tries again.",
@@ -51,21 +69,44 @@ SENTENCES = (
     "What %(host)s sent takes more than %(number)s seconds to read. Use a smaller feed or calendar.",
     "What %(host)s sent can't be read: it is broken, or takes too much memory.",
     # what is too much for one event
-    "The condition (only_if) has more to compare in this event than one event may cause. Compare shorter texts and lists, or use fewer comparisons and simpler patterns.",
+    (
+        "The condition (only_if) has more to compare in this event than one event may cause. Compare shorter texts"
+        " and lists, or use fewer comparisons and simpler patterns."
+    ),
+    (
+        "The condition takes too much work for this event. Compare shorter texts and lists, or use fewer comparisons"
+        " and simpler patterns."
+    ),
     "The parameters become larger than %(most)s bytes with %(part)s; shorten it, for instance with | truncate:1000.",
-    "%(part)s can't be filled: that is more work than one event may cause. Shorten the value first, for instance with | truncate:1000, or use fewer filters.",
+    "%(part)s makes the parameters larger than %(most)s bytes. Shorten it, for example with | truncate:1000.",
+    (
+        "%(part)s can't be filled: that is more work than one event may cause. Shorten the value first, for instance"
+        " with | truncate:1000, or use fewer filters."
+    ),
+    (
+        "%(part)s can't be filled in: it takes too much work. Shorten the value first, for example with |"
+        " truncate:1000, or use fewer filters."
+    ),
     "This event has %(size)s bytes, and an event may have %(most)s. Send less, or choose a part of it.",
     # connections
     "Connect %(name)s first.",
     "Connect %(name)s; what happens meanwhile is caught up afterwards.",
+    "Connect %(name)s. Events from the meantime are caught up.",
     "Reconnect %(name)s.",
     "Reconnect %(name)s; what happens meanwhile is caught up afterwards.",
+    "Reconnect %(name)s. Events from the meantime are caught up.",
     "The access to %(name)s could not be renewed just now.",
+    "Access to %(name)s couldn't be renewed right now.",
     "The access to %(name)s has ended. Connect it again.",
+    "Access to %(name)s has ended. Reconnect it.",
     "The access to %(name)s is being renewed; this takes longer than usual.",
+    "Access to %(name)s is being renewed, which is taking longer than usual.",
     "Waits for the connection to %(name)s: connect it (again), and this runs.",
+    "Reconnect %(name)s to run this.",
     "Waits: %(name)s takes no more requests until %(time)s UTC.",
+    "Rate-limited by %(name)s until %(time)s UTC.",
     "%(name)s does not let AREA in any more (%(kind)s). Connect it again.",
+    "%(name)s rejected AREA's access (%(kind)s). Reconnect it.",
     "this server has no client id for it any more. Tell an administrator.",
     # requests
     "%(host)s answered %(status)s: %(said)s",
@@ -101,15 +142,24 @@ NOTICES = (
     "%(name)s left out an event",
     "%(name)s must be reconnected",
     "%(name)s was switched off",
-    "It was due on %(time)s UTC and still waits for its turn, because what your AREAs watch takes long to answer. Events aren't lost as long as the service still shows them.",
-    "What starts it can't be checked at %(name)s. %(error)s\n\nIt is tried again by itself, and what happens meanwhile is caught up where the service still shows it.",
+    (
+        "It was due on %(time)s UTC and still waits for its turn, because what your AREAs watch takes long to"
+        " answer. Events aren't lost as long as the service still shows them."
+    ),
+    (
+        "What starts it can't be checked at %(name)s. %(error)s\n\nIt is tried again by itself, and what happens"
+        " meanwhile is caught up where the service still shows it."
+    ),
     "%(error)s\n\nThe AREA was not started by this event. Others still start it.",
     "%(error)s\n\nAREAs that need it wait. Once it is connected again they catch up by themselves.",
     "%(error)s\n\nMend the cause, then switch it on again. What happened meanwhile is not caught up.",
     "A mail to you could not be sent",
     "The mail server refused %(name)s: %(error)s\n\nCheck the e-mail address in your profile.",
     "No more notices are mailed today",
-    "%(number)s notices were mailed to you within a day, as many as this server allows. Further ones are only in this inbox.",
+    (
+        "%(number)s notices were mailed to you within a day, as many as this server allows. Further ones are only in"
+        " this inbox."
+    ),
 )
 # of mails, before they are filled in
 MAILS = tuple(part for texts in letters.TEXTS.values() for part in texts if part)
@@ -144,12 +194,12 @@ def _recognized(text: str, lang: str) -> str:
 
 
 def notice(text: str, lang: str) -> str:
-    """The title or the body of a notice that AREA itself has put, in a language."""
+    """Title or body of one of AREA's notices in a language."""
     return _read(text, lang, NOTICES)
 
 
 def mailed(text: str, lang: str) -> str:
-    """What a mail says, in a language: `notice`, or a sentence of `area.mail.letters` that is not filled in yet."""
+    """A mail's text in a language: `notice`, or a sentence of `area.mail.letters` before it is filled in."""
     return gettext(lang)(text) if text in MAILS else notice(text, lang)
 
 

@@ -14,7 +14,7 @@ LONGEST = 60  # characters of what a part is about
 
 
 class Half(BaseModel):
-    """One side: what happens or is done, what about, and with which service."""
+    """One side: title, subject and service."""
 
     service: str
     slug: str

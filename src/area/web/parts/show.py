@@ -1,4 +1,4 @@
-"""How times, numbers and data look on a page."""
+"""Formatting of times, numbers and data."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from area.kit.clock import now
 
 
 def ago(moment: datetime | None, lang: str) -> Markup:
-    """How long ago, or until when; kept true by app.js."""
+    """Relative time, kept current by app.js."""
     if moment is None:
         return Markup("")
     said = format_timedelta(moment - now(), add_direction=True, locale=lang, format="short")
@@ -62,8 +62,8 @@ def size(value: int, lang: str) -> str:
 
 
 def bars(hours: Sequence[tuple[int, int]]) -> Markup:
-    """Bars of 24 pixels at most, four pixels from one to the next: all runs of an hour, red when some failed. Hours without any are
-    a line, which the style sheet parts into dashes.
+    """Bars of up to 24 pixels, four pixels apart: runs per hour, red if any failed. Hours without runs are a line,
+    which the style sheet dashes.
     """
     most = max((number for number, _ in hours), default=0) or 1
     idle, start = "", 0
@@ -81,7 +81,7 @@ def bars(hours: Sequence[tuple[int, int]]) -> Markup:
 
 
 def pretty(value: Any) -> str:
-    """Data as indented JSON; a text as it is."""
+    """Indented JSON; text unchanged."""
     return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
 
 
@@ -92,5 +92,5 @@ def initials(name: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Without case and accents, as texts are looked for and put in order."""
+    """Text without case and accents, for searching and sorting."""
     return "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))

@@ -1,4 +1,4 @@
-"""One's own account: picture, name, language, e-mail address, API tokens, and leaving."""
+"""The user's account: picture, name, language, e-mail address, API tokens and deletion."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
@@ -66,7 +66,7 @@ async def change_email(page: SignedIn, form: Fields, session: SessionDep, addres
 
 @router.post("/profile/email/confirmation")
 async def send_confirmation(page: SignedIn, session: SessionDep, address: Address) -> Response:
-    """Mail the link of the confirmation again."""
+    """Send the confirmation link again."""
     try:
         await addresses.resend(session, page.state.settings, page.user.id, address)
     except Problem as error:  # before anything was changed
@@ -76,14 +76,14 @@ async def send_confirmation(page: SignedIn, session: SessionDep, address: Addres
 
 @router.post("/profile/email/keep")
 async def keep_email(page: SignedIn, session: SessionDep) -> Response:
-    """Forget the address that was to be confirmed."""
+    """Drop the unconfirmed address."""
     await addresses.withdraw(session, page.user.id)
     return page.to("/profile", said=page.say("Your e-mail address was not changed."))
 
 
 @router.post("/profile/mails")
 async def change_mails(page: SignedIn, form: Fields, session: SessionDep) -> Response:
-    """Have notices mailed, or not."""
+    """Turn e-mailed notices on or off."""
     await addresses.set_mail_notices(session, page.user.id, wanted="mail_notices" in form)
     return page.to("/profile", said=page.say("Saved."))
 
@@ -101,7 +101,7 @@ async def change_picture(page: SignedIn, request: Request, session: SessionDep, 
 
 @router.post("/profile/picture/remove")
 async def remove_picture(page: SignedIn, session: SessionDep, address: Address) -> Response:
-    """Be shown by initials again."""
+    """Remove the picture; initials are shown again."""
     return await _set_picture(page, session, None, address, page.say("Picture removed."))
 
 
@@ -167,7 +167,7 @@ async def tokens(page: SignedIn, session: SessionDep) -> Response:
 
 @router.post("/profile/tokens")
 async def make_token(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
-    """Make an API token, which needs the password, and is shown in this answer and never again."""
+    """Create an API token; needs the password. It is shown only in this response."""
     name, end = form.get("name", "").strip(), form.get("expires_at", "")
     try:
         if not name or len(name) > 255 or not name.isprintable():
@@ -232,13 +232,13 @@ def _end_of(day: str, zone: str) -> datetime | None:
 
 @router.get("/profile/data")
 async def data(page: SignedIn) -> Response:
-    """Export, and the end of the account."""
+    """Data export and account deletion."""
     return await _data(page)
 
 
 @router.get("/profile/export")
 async def export(page: SignedIn, scope: ScopeDep, session: SessionDep) -> Response:
-    """All AREAs as a file that can be taken in elsewhere; secrets are left out."""
+    """Export all AREAs as a file, without secrets."""
     bundle = {"areas": [one.model_dump(mode="json") for one in await areas.export(session, scope, page.user.id)]}
     headers = {"Content-Disposition": 'attachment; filename="areas.json"'}
     return Response(orjson.dumps(bundle, option=orjson.OPT_INDENT_2), media_type="application/json", headers=headers)
@@ -246,7 +246,7 @@ async def export(page: SignedIn, scope: ScopeDep, session: SessionDep) -> Respon
 
 @router.post("/profile/delete")
 async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
-    """Delete the account, with all that belongs to it."""
+    """Delete the account and all its data."""
     user = page.user
     try:
         if form.get("username", "").strip() != user.username:
@@ -280,7 +280,7 @@ async def _data(page: Page, error: Problem | None = None) -> Response:
 
 
 def field_errors(page: Page, error: Problem | None, field: str) -> dict[str, str]:
-    """What is wrong with which field; a problem that names none is told at `field`, if that is given."""
+    """Errors by field; a problem without one is shown at `field`, if given."""
     if error is None:
         return {}
     named = {one["field"]: page.say(one["message"]) for one in getattr(error, "errors", [])}
@@ -288,5 +288,5 @@ def field_errors(page: Page, error: Problem | None, field: str) -> dict[str, str
 
 
 def status_of(error: Problem | None) -> int:
-    """The status of a page that says this."""
+    """HTTP status for these errors."""
     return error.status if error else 200

@@ -1,4 +1,4 @@
-"""Pictures of users: taken in, made small and harmless, kept, and served."""
+"""Profile pictures: upload, clean, store and serve."""
 
 import asyncio
 import re
@@ -44,7 +44,7 @@ small = Decoder(Path(__file__).with_name("picture.py"), pictures, memory=400_000
 
 @router.get("/avatars/{name}")
 async def serve(page: Visit, name: Annotated[str, InPath(pattern=r"^[0-9a-f]{32}\.webp$")]) -> Response:
-    """A picture, by the name that nobody guesses; another picture has another name."""
+    """A picture by its unguessable name; each upload gets a new one."""
     try:
         content = await asyncio.to_thread((_folder(page.state.settings) / name).read_bytes)
     except FileNotFoundError:
@@ -88,7 +88,7 @@ async def received(request: Request, field: str) -> bytes:
 
 
 async def keep(settings: Settings, content: bytes) -> str:
-    """Make a picture small, without anything but its pixels, and keep it; returns its address. Raises `Invalid`, `TooMany`."""
+    """Shrink a picture, strip its metadata and store it; returns its path. Raises `Invalid`, `TooMany`."""
     try:
         made = await small.decode(content)
     except DecodeError as error:
@@ -119,7 +119,7 @@ def _refusal(error: DecodeError) -> Problem:
 
 
 async def forget(settings: Settings, icon_path: str | None) -> None:
-    """Remove the file of a picture that nobody has any more."""
+    """Delete the file of a picture no longer in use."""
     named = NAME.fullmatch(icon_path or "")
     if not named:
         return

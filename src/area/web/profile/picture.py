@@ -1,4 +1,4 @@
-"""Makes a user's picture small and harmless, in a process of its own (see `area.kit.sandbox`): it may be made to harm."""
+"""Shrinks and cleans an uploaded picture in a sandboxed process (`area.kit.sandbox`)."""
 
 import re
 from io import BytesIO
@@ -24,8 +24,8 @@ Image.init()  # once, before anything is forked
 
 
 def decode(content: bytes) -> bytes:
-    """The picture as a square WebP of `SIDE` pixels, with nothing but its pixels. Raises `MemoryError`, and `Unreadable` with what
-    is wrong: its `format`, or too many `pixels`, on a `side`, or `scans`.
+    """The picture as a square WebP of `SIDE` pixels without metadata. Raises `MemoryError`, or `Unreadable` for a bad
+    `format`, or too many `pixels`, a too long `side`, or too many `scans`.
     """
     try:
         return _small(content)

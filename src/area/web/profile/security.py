@@ -19,7 +19,8 @@ router = APIRouter()
 
 BROWSERS = (
     ("Edg", "Edge"), ("OPR", "Opera"), ("Vivaldi", "Vivaldi"), ("SamsungBrowser", "Samsung Internet"),
-    ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("HeadlessChrome", "Chrome"), ("Chrome", "Chrome"),
+    ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("HeadlessChrome", "Chrome"),
+    ("Chrome", "Chrome"),
     ("Safari", "Safari"), ("curl", "curl"), ("python", "Python"), ("aiohttp", "Python"), ("area", "area"),
 )  # fmt: skip
 SYSTEMS = (

@@ -1,4 +1,4 @@
-"""The log of all runs: looked through, live, run again; and one run opened."""
+"""The log of runs, live and searchable, with replay; and one run."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ LAST = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(
 
 
 class Filter(BaseModel):
-    """What is looked for, as the address has it; `from_` and `to` are in the user's time zone."""
+    """Filters from the query string; `from_` and `to` are in the user's time zone."""
 
     status: list[Status] = []
     area: int | None = None
@@ -48,11 +48,11 @@ class Filter(BaseModel):
 
     @property
     def any(self) -> bool:
-        """Whether it leaves anything out."""
+        """Whether any filter is set."""
         return bool(self.pairs())
 
     def pairs(self) -> list[tuple[str, str]]:
-        """What the address says, without what is empty."""
+        """Query parameters without empty ones."""
         found = [("status", one) for one in self.status]
         given = {"area": self.area or "", "service": self.service, "time": self.time, "q": self.q}
         if self.time == "between":
@@ -60,7 +60,7 @@ class Filter(BaseModel):
         return found + [(name, str(value)) for name, value in given.items() if value]
 
     def address(self, **more: object) -> str:
-        """Where the list is found; `more` goes into the address as well."""
+        """URL of the list, with `more` parameters added."""
         query = urlencode([*self.pairs(), *((name, str(value)) for name, value in more.items())])
         return f"/runs?{query}" if query else "/runs"
 
@@ -73,7 +73,7 @@ class Logos(BaseModel):
 
 
 def wanted(request: Request) -> Filter:
-    """The filters of the address; what makes no sense is left out."""
+    """Filters from the query string; invalid values are ignored."""
     given = request.query_params
     return read(given.getlist("status"), {name: given.get(name, "") for name in given})
 
@@ -97,7 +97,7 @@ Wanted = Annotated[Filter, Depends(wanted)]
 
 @router.get("/runs")
 async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
-    """All runs; parts of the list, when htmx asks for them."""
+    """The list of runs, or parts of it for htmx."""
     before = _number(request.query_params.get("before", ""))
     again = request.query_params.get("again") == "1"
     problem, rows = "", []
@@ -126,7 +126,7 @@ async def listed(page: SignedIn, request: Request, found: Wanted, scope: ScopeDe
 
 @router.get("/runs/changes")
 async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeDep, session: SessionDep) -> Response:
-    """The newest rows that fit, and those of the given ones that were not over: runs.js puts them where they belong."""
+    """The newest matching rows, and the given unfinished ones, for runs.js to update in place."""
     given = [_number(one) for one in request.query_params.getlist("open")[:OPEN]]
     try:
         rows = await _find(session, scope.registry, page, found, limit=PAGE)
@@ -141,7 +141,7 @@ async def changes(page: SignedIn, request: Request, found: Wanted, scope: ScopeD
 async def replay_many(
     page: SignedIn, request: Request, scope: ScopeDep, state: StateDep, session: SessionDep
 ) -> Response:
-    """Run again those that are marked, or all failed ones that fit the filters: with their AREAs' present parameters."""
+    """Rerun the selected runs, or all failed ones that match, with their AREAs' current settings."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
         fitting = form.get("do") == "fitting"
         given = {name: value for name, value in form.items() if isinstance(value, str)}
@@ -154,21 +154,21 @@ async def replay_many(
         rows = [row for row in await runs.lines(session, page.user.id, marked[:BULK]) if row.status in OVER]
     for row in reversed(rows):
         await control.replay(session, state, page.user.id, row.id, "present")
-    said = [page.say("Run again: %(number)s.", number=len(rows))]
+    said = [page.say("%(number)s started again.", number=len(rows))]
     if not fitting and len(rows) < min(len(marked), BULK):
         waiting = min(len(marked), BULK) - len(rows)
-        said.append(page.say("Left out, as they are not over: %(number)s.", number=waiting))
+        said.append(page.say("%(number)s left out because they haven't finished.", number=waiting))
     if len(marked) > BULK:
-        said.append(page.say("At most %(number)s go at once; mark the others again.", number=BULK))
+        said.append(page.say("Limited to %(number)s at a time; select the others again.", number=BULK))
     if left:
-        said.append(page.say("Left out, as they were run again already: %(number)s.", number=left))
+        said.append(page.say("%(number)s left out because they were already run again.", number=left))
     address = found.address(again=1, before=oldest) if oldest else "/runs"
     return page.to(address, said=" ".join(said))
 
 
 @router.post("/runs/cancel")
 async def cancel_many(page: SignedIn, request: Request, session: SessionDep) -> Response:
-    """Cancel those that are marked and not over."""
+    """Cancel the selected runs that haven't finished."""
     async with BoundedRequest(request.scope, request.receive).form(max_fields=2000) as form:
         marked = [one for one in (_number(str(one)) for one in form.getlist("run")) if one]
         back = str(form.get("back", "/runs"))
@@ -182,7 +182,7 @@ async def cancel_many(page: SignedIn, request: Request, session: SessionDep) -> 
                 continue  # it ended in between
             cancelled += 1
     address = back if back.startswith("/runs") else "/runs"
-    return page.to(address, said=page.say("Cancelled: %(number)s.", number=cancelled))
+    return page.to(address, said=page.say("%(number)s cancelled.", number=cancelled))
 
 
 # One run
@@ -190,13 +190,13 @@ async def cancel_many(page: SignedIn, request: Request, session: SessionDep) -> 
 
 @router.get("/runs/{run_id:int}")
 async def one(page: SignedIn, run_id: BigId, scope: ScopeDep, session: SessionDep) -> Response:
-    """One run opened; live while it is not over."""
+    """One run, refreshed until it finishes."""
     return await _show(page, session, scope, run_id)
 
 
 @router.post("/runs/{run_id:int}/replay")
 async def replay(page: SignedIn, run_id: BigId, form: Fields, state: StateDep, session: SessionDep) -> Response:
-    """Run it again: as it was, or with the AREA's present parameters."""
+    """Run again with the settings from then or the current ones."""
     mode: control.Mode = "as_it_was" if form.get("mode") == "as_it_was" else "present"
     number = await control.replay(session, state, page.user.id, run_id, mode)
     return page.to(f"/runs/{number}", said=page.say("This is the new run."))
@@ -206,19 +206,19 @@ async def replay(page: SignedIn, run_id: BigId, form: Fields, state: StateDep, s
 async def edited(
     page: SignedIn, run_id: BigId, form: Fields, scope: ScopeDep, state: StateDep, session: SessionDep
 ) -> Response:
-    """Run the AREA with this run's data, changed by hand."""
+    """Run the AREA with this run's edited data."""
     view = await runs.get(session, scope, page.user.id, run_id)
     try:
         data = event(page, form.get("data", ""))
     except Invalid as error:
         return await _show(page, session, scope, run_id, 422, typed=form.get("data", ""), problem=page.tell(error))
     number = await control.run(session, state, page.user.id, view.area_id, data)
-    return page.to(f"/runs/{number}", said=page.say("This is the new run, with the data that you changed."))
+    return page.to(f"/runs/{number}", said=page.say("This is the new run, with your edited data."))
 
 
 @router.post("/runs/{run_id:int}/cancel")
 async def cancel(page: SignedIn, run_id: BigId, session: SessionDep) -> Response:
-    """Cancel it while it waits or runs."""
+    """Cancel a pending or running run."""
     await control.cancel(session, page.user.id, run_id)
     return page.to(f"/runs/{run_id}")
 
@@ -257,15 +257,15 @@ def _waits(page: Page, reason: Reason | None) -> str:
     """What a pending run waits for."""
     match reason:
         case "delay":
-            return page.say("It waits, as its delay says.")
+            return page.say("Waiting for its delay.")
         case "connection":
-            return page.say("It waits for a connection, and runs as soon as that works.")
+            return page.say("Waiting for a connection. It runs as soon as you reconnect.")
         case "parked":
-            return page.say("It waits until the service takes requests again.")
+            return page.say("Waiting for the service's rate limit.")
         case "retry":
-            return page.say("The last attempt failed. It is tried again by itself.")
+            return page.say("The last attempt failed. Retrying automatically.")
         case "run" | "replay" | "chain" | "crowded" | "handed_back" | None:
-            return page.say("It is about to run.")
+            return page.say("About to run.")
         case _:
             assert_never(reason)
 
@@ -292,8 +292,8 @@ async def _find(
 async def _fitting(
     session: Any, registry: Registry, page: Page, found: Filter, before: int | None
 ) -> tuple[list[ExecutionLine], int, int | None]:
-    """The failed runs that fit and were not run again yet, as many as go at once; how many of those were left out; and where
-    to go on, when there are more.
+    """Matching failed runs not yet run again, up to `BULK`; how many were left out; and where to continue, if there are
+    more.
     """
     failed = found.model_copy(update={"status": ["failed"]})
     rows = await _find(session, registry, page, failed, limit=BULK + 1, before=before)

@@ -36,7 +36,7 @@ Fares = Literal["none", "unavailable", "works", "parked", "expired"] | None
 
 
 class Owned(BaseModel):
-    """A connection that has a name, how it fares, and the AREAs that use it."""
+    """A named connection, its state, and the AREAs that use it."""
 
     view: ConnectionView
     state: Fares
@@ -46,26 +46,30 @@ class Owned(BaseModel):
 
 
 class Tile(BaseModel):
-    """A service as it stands in the gallery. `state` is None where nothing needs to be connected."""
+    """A service in the gallery. `state` is None if it needs no connection."""
 
     service: ServiceView
     connection: ConnectionView | None
     state: Fares
 
     def fits(self, words: str) -> bool:
-        """Whether it has to do with what is looked for."""
-        wanted = folded(words).split()
-        if not wanted:
+        """Whether it matches the search."""
+        terms = folded(words).split()
+        if not terms:
             return True
         service = self.service
-        parts = [service.name, service.description or "", *(one.title for one in service.actions + service.reactions)]
+        parts = [
+            service.name,
+            service.description or "",
+            *(component.title for component in service.actions + service.reactions),
+        ]
         text = folded(" ".join(parts))
-        return all(word in text for word in wanted)
+        return all(term in text for term in terms)
 
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """A new name that was refused, and why."""
+    """A rejected new name and the error."""
 
     account: str
     name: str
@@ -74,14 +78,14 @@ class Renaming:
 
 @router.get("/services")
 async def gallery(page: SignedIn, session: SessionDep, q: Text = "", show: Text = "") -> Response:
-    """All services that are switched on."""
+    """The services that are switched on."""
     tiles = await _tiles(page, session)
-    found = [
+    matches = [
         tile
         for tile in tiles
         if tile.fits(q) and (show != "connected" or tile.state not in (None, "none", "unavailable"))
     ]
-    values: dict[str, Any] = {"tiles": found, "q": q, "show": show}
+    values: dict[str, Any] = {"tiles": matches, "q": q, "show": show}
     if page.partial:
         return await page.show("_services.html", **values)
     return await page.show("services.html", nav="services", **values)
@@ -96,22 +100,24 @@ async def service_page(
     component: Keys = [],  # noqa: B006
     account: Text | None = None,
 ) -> Response:
-    """One service, with what connects it; `component` is what is to be used, as what is asked for depends on it. `account` is the name of
-    a connection that is to be made or made anew.
+    """One service and its connections.
+
+    `component`: what it is needed for, which decides the permissions to ask for; `account`: the connection to make or
+    renew.
     """
     return await _show(page, session, slug, back=local(next, ""), components=component, account=account)
 
 
 @router.post("/services/{slug}")
 async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
-    """Try what was typed in, and keep it if it works; else say what was wrong, field by field or in a sentence."""
+    """Test the credentials and store them if they work; otherwise show the errors."""
     state = page.state
     back, account = local(form.get("next"), ""), form.get("account")
     connector, _ = connections.connectable(state.registry, slug)
     declared = connection_forms.form(connector)
-    given, errors = _given(page, declared, form)
-    given = {name: value for name, value in given.items() if _is_shown(declared, name, given)}
-    errors = {name: sentence for name, sentence in errors.items() if _is_shown(declared, name, given)}
+    values, errors = _parse(page, declared, form)
+    values = {name: value for name, value in values.items() if _is_shown(declared, name, values)}
+    errors = {name: sentence for name, sentence in errors.items() if _is_shown(declared, name, values)}
     problem = ""
     if account is not None and not account.strip() and connector.requires_auth:
         errors["account"] = page.say("Enter a name, such as Work.")
@@ -125,24 +131,28 @@ async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep)
                 state.registry,
                 page.user.id,
                 slug,
-                given,
+                values,
                 name=account or "",
             )
         except Invalid as error:  # before anything was written
-            examples = {one.name: one.placeholder for one in declared}
+            examples = {field.name: field.placeholder for field in declared}
             errors = {
-                one["field"]: _plainly(page, one["message"], examples.get(one["field"]))
-                for one in error.errors
-                if one["field"] in examples
+                entry["field"]: _plainly(page, entry["message"], examples.get(entry["field"]))
+                for entry in error.errors
+                if entry["field"] in examples
             }
-            loose = [_plainly(page, one["message"], None) for one in error.errors if one["field"] not in examples]
-            problem = " ".join(loose) or ("" if errors else page.tell(error))
+            others = [
+                _plainly(page, entry["message"], None) for entry in error.errors if entry["field"] not in examples
+            ]
+            problem = " ".join(others) or ("" if errors else page.tell(error))
         else:
-            said = page.say("%(name)s is connected.", name=view.connection or page.words(slug)(view.name))
+            message = page.say("%(name)s connected.", name=view.connection or page.words(slug)(view.name))
             if view.note:
-                said = page.say("%(name)s was saved, but AREA could not check whether it works.", name=view.connection)
-            return page.to(back or f"/services/{slug}", said=said)
-    typed = {one.name: form.get(one.name, "") for one in declared if not one.secret}
+                message = page.say(
+                    "%(name)s was saved, but AREA couldn't check whether it works.", name=view.connection
+                )
+            return page.to(back or f"/services/{slug}", said=message)
+    typed = {field.name: form.get(field.name, "") for field in declared if not field.secret}
     return await _show(
         page, session, slug, 422, back=back, errors=errors, problem=problem, typed=typed, account=account
     )
@@ -150,7 +160,7 @@ async def connect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep)
 
 @router.post("/services/{slug}/consent")
 async def ask_consent(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
-    """Go to the service's own site to connect another account, which is given a name first."""
+    """Redirect to the service's site to connect another, named account."""
     back, account = local(form.get("next"), ""), form.get("account", "").strip()
     if not account:
         errors = {"account": page.say("Enter a name, such as Work.")}
@@ -160,27 +170,27 @@ async def ask_consent(page: SignedIn, slug: Slug, form: Fields, session: Session
 
 @router.post("/services/{slug}/test")
 async def test(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
-    """Try the connection as it is kept."""
+    """Test the stored connection."""
     state, user_id = page.state, page.user.id
     connector, _ = connections.connectable(state.registry, slug)
     account = form.get("account", "")
     tested = await consent.try_connection(state, user_id, slug, account)
     if tested is None:
-        sentence = page.say("There is no connection that can be read. Connect again.")
+        sentence = page.say("This connection can't be read. Reconnect it.")
         return await _show(page, session, slug, 404, problem=sentence)
     await connections.note(session, state.registry, user_id, slug, tested, name=account)
     if tested.works:
         name = account or page.words(slug)(connector.name)
-        said = page.say("Tried just now: %(name)s works.", name=name)
+        message = page.say("%(name)s works.", name=name)
         if tested.message:
-            said = page.say("Tried just now: AREA could not check whether %(name)s works.", name=name)
-        return page.to(f"/services/{slug}", said=said)
+            message = page.say("AREA couldn't check whether %(name)s works.", name=name)
+        return page.to(f"/services/{slug}", said=message)
     return page.to(f"/services/{slug}")
 
 
 @router.post("/services/{slug}/rename")
 async def rename(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
-    """Give a connection another name."""
+    """Rename a connection."""
     account, name = form.get("account", ""), form.get("name", "")
     try:
         await connections.rename(session, page.state.registry, page.user.id, slug, account, name)
@@ -194,18 +204,18 @@ async def rename(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) 
 
 @router.post("/services/{slug}/disconnect")
 async def disconnect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
-    """Forget the connection; the service is told that AREA no longer may, where it takes that."""
+    """Delete the connection, revoking its access where the service supports it."""
     account = form.get("account", "")
     await consent.revoke(page.state, page.user.id, slug, name=account)
     needing = await connections.disconnect(session, page.state.registry, page.user.id, slug, name=account)
     name = account or page.words(slug)(page.state.registry.services[slug].name)
     waiting = _names(needing)
     if not waiting:
-        return page.to(f"/services/{slug}", said=page.say("%(name)s is disconnected.", name=name))
-    said = page.say(
-        "%(name)s is disconnected. Until you connect again, these wait: %(areas)s.", name=name, areas=waiting
+        return page.to(f"/services/{slug}", said=page.say("%(name)s disconnected.", name=name))
+    message = page.say(
+        "%(name)s disconnected. These AREAs wait until you reconnect: %(areas)s.", name=name, areas=waiting
     )
-    return page.to(f"/services/{slug}", said=said)
+    return page.to(f"/services/{slug}", said=message)
 
 
 async def _tiles(page: Page, session: AsyncSession) -> list[Tile]:
@@ -213,14 +223,14 @@ async def _tiles(page: Page, session: AsyncSession) -> list[Tile]:
     mine: dict[str, list[ConnectionView]] = {}
     for view in await connections.views(session, registry, page.user.id, page.state.settings):
         mine.setdefault(view.service, []).append(view)
-    return [_tile(one, mine.get(one.slug, [])) for one in await offers.services(page, session)]
+    return [_tile(service, mine.get(service.slug, [])) for service in await offers.services(page, session)]
 
 
 def _tile(service: ServiceView, mine: Sequence[ConnectionView]) -> Tile:
-    """A service with the one of its connections that needs the user most."""
+    """A service with its connection that most needs attention."""
     order: tuple[Fares, ...] = ("expired", "parked", "works", "unavailable", "none", None)
-    views: Sequence[ConnectionView | None] = [one for one in mine if one.connected] or mine[:1] or [None]
-    worst = min(views, key=lambda one: order.index(_state(one)))
+    views: Sequence[ConnectionView | None] = [view for view in mine if view.connected] or mine[:1] or [None]
+    worst = min(views, key=lambda view: order.index(_state(view)))
     return Tile(service=service, connection=worst, state=_state(worst))
 
 
@@ -250,22 +260,25 @@ async def _show(
 ) -> Response:
     registry, settings = page.state.registry, page.state.settings
     view = await offers.service(page, session, slug)
-    found = await connections.views(session, registry, page.user.id, settings)
-    mine = next((one for one in found if one.service == slug), None)
-    if not (view.is_active or any(one.connected for one in found if one.service == slug)):
+    views = await connections.views(session, registry, page.user.id, settings)
+    owned = [connection for connection in views if connection.service == slug]
+    mine = owned[0] if owned else None
+    if not (view.is_active or any(connection.connected for connection in owned)):
         raise NotFound("There is no such service here, or an administrator has switched it off.")
     needing: list[Dependent] = []
     accounts: list[Owned] = []
     if mine:
         needing = await connections.dependents(session, registry, page.user.id, slug)
-    for one in found:
-        if one.service == slug and one.connection:
-            its = await connections.dependents(session, registry, page.user.id, slug, name=one.connection)
-            again = consent_address(slug, f"/services/{slug}", [], one.connection)
-            accounts.append(Owned(view=one, state=_state(one), needing=its, pausing=_names(its), consent=again))
-    actions = [one for one in view.actions if one.is_active]
+    for connection in owned:
+        if name := connection.connection:
+            areas = await connections.dependents(session, registry, page.user.id, slug, name=name)
+            again = consent_address(slug, f"/services/{slug}", [], name)
+            accounts.append(
+                Owned(view=connection, state=_state(connection), needing=areas, pausing=_names(areas), consent=again)
+            )
+    actions = [action for action in view.actions if action.is_active]
     say = page.words(slug)
-    known = {one.key for one in (*view.actions, *view.reactions)}
+    known = {component.key for component in (*view.actions, *view.reactions)}
     missing = page.user.is_admin and mine is not None and not mine.available
     clients = registrations.clients(registry, settings) if missing else []
     return await page.show(
@@ -274,7 +287,7 @@ async def _show(
         nav="services",
         service=view,
         actions=actions,
-        reactions=[one for one in view.reactions if one.is_active],
+        reactions=[reaction for reaction in view.reactions if reaction.is_active],
         how=_how(page),
         connection=mine,
         state=_state(mine),
@@ -284,41 +297,43 @@ async def _show(
         account=account,
         renaming=renaming,
         back=back,
-        consent=consent_address(slug, back or f"/services/{slug}", [one for one in components if one in known]),
-        client=next((one for one in clients if any(served.service == slug for served in one.services)), None),
+        consent=consent_address(
+            slug, back or f"/services/{slug}", [component for component in components if component in known]
+        ),
+        client=next((client for client in clients if any(served.service == slug for served in client.services)), None),
         errors=errors or {},
         problem=problem,
         typed=typed,
-        labels={one.name: _label(say(one.description)) for one in mine.fields} if mine else {},
+        labels={field.name: _label(say(field.description)) for field in mine.fields} if mine else {},
         shown=say,
     )
 
 
 def consent_address(slug: str, back: str, components: Sequence[str], name: str = "") -> str:
-    """Where somebody begins who agrees at the service's own site, to come `back` afterwards."""
+    """URL that starts the consent at the service's site and returns to `back`."""
     query: dict[str, Any] = {"next": back, "component": components} | ({"name": name} if name else {})
     return f"/api/connections/{slug}/authorize?" + urlencode(query, doseq=True)
 
 
 def _names(needing: list[Dependent]) -> str:
-    """The AREAs that are on, to be read in a sentence; not more than one wants to read."""
-    names = [one.name for one in needing if one.is_active]
+    """Names of the active AREAs for a sentence, shortened."""
+    names = [area.name for area in needing if area.is_active]
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def _how(page: Page) -> Callable[[ComponentView], str]:
-    """What says how the events of an action arrive."""
+    """How the events of an action arrive."""
     sentences = {
-        "timer": page.say("Fires by the clock."),
-        "webhook": page.say("Fires at once: others send to an address of its own."),
-        "listen": page.say("Fires at once: it keeps listening."),
+        "timer": page.say("Runs on a schedule."),
+        "webhook": page.say("Instant: the service sends requests to the AREA's webhook URL."),
+        "listen": page.say("Instant: AREA keeps listening."),
     }
 
     def how(component: ComponentView) -> str:
         if component.kind == "poll" and component.polling_interval:
             length = timedelta(seconds=component.polling_interval)
             time = format_timedelta(length, locale=page.language, threshold=1.5)
-            return page.say("Looks for something new every %(time)s.", time=time)
+            return page.say("Checks every %(time)s.", time=time)
         return sentences.get(component.kind or "", "")
 
     return how
@@ -327,54 +342,54 @@ def _how(page: Page) -> Callable[[ComponentView], str]:
 def _label(description: str) -> tuple[str, str]:
     """A field's description as its label and, after a semicolon or colon, its hint."""
     for sign in ("; ", ": "):
-        label, found, hint = description.partition(sign)
-        if found:
+        label, separator, hint = description.partition(sign)
+        if separator:
             return label.strip(), hint[:1].upper() + hint[1:]
     return description, ""
 
 
-def _given(page: Page, declared: list[FieldView], form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What was typed in, in the fields' types, what is empty left out; and what can't be used."""
-    given: dict[str, Any] = {}
+def _parse(page: Page, declared: list[FieldView], form: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Typed values converted to the fields' types without empty ones, and the errors."""
+    values: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    for one in declared:
-        text = form.get(one.name, "")
-        text = text if one.secret else text.strip()
-        if one.type == "boolean":
-            given[one.name] = text == "1"
+    for field in declared:
+        text = form.get(field.name, "")
+        text = text if field.secret else text.strip()
+        if field.type == "boolean":
+            values[field.name] = text == "1"
         elif not text:
-            if one.required:
-                errors[one.name] = page.say("This is needed.")
-        elif one.type == "number":
+            if field.required:
+                errors[field.name] = page.say("This field is required.")
+        elif field.type == "number":
             with suppress(ValueError):
-                given[one.name] = float(text) if "." in text else int(text)
-            if one.name not in given:
-                errors[one.name] = page.say("This is no number.")
-        elif one.type == "json":
+                values[field.name] = float(text) if "." in text else int(text)
+            if field.name not in values:
+                errors[field.name] = page.say("Enter a number.")
+        elif field.type == "json":
             try:
-                given[one.name] = orjson.loads(text)
+                values[field.name] = orjson.loads(text)
             except orjson.JSONDecodeError:
-                errors[one.name] = page.say("This is no JSON.")
+                errors[field.name] = page.say("That isn't valid JSON.")
         else:
-            given[one.name] = text
-    return given, errors
+            values[field.name] = text
+    return values, errors
 
 
-def _is_shown(declared: list[FieldView], name: str, given: Mapping[str, Any]) -> bool:
-    """Whether the form shows a field, for what is chosen in the others."""
-    when = next((one.when for one in declared if one.name == name), {})
-    return all(given.get(field) in values for field, values in when.items())
+def _is_shown(declared: list[FieldView], name: str, values: Mapping[str, Any]) -> bool:
+    """Whether the form shows a field, given the other values."""
+    when = next((field.when for field in declared if field.name == name), {})
+    return all(values.get(other) in choices for other, choices in when.items())
 
 
 def _plainly(page: Page, message: str, example: str | None) -> str:
-    """What pydantic said, for people."""
+    """Pydantic's message in plain words."""
     if message.startswith("String should match pattern"):
         if example:
-            return page.say("This does not look as it should: for example, %(example)s.", example=example)
-        return page.say("This does not look as it should.")
-    message = message.replace("value is not a valid email address:", "This is no e-mail address:")
-    if (said := page.say(message)) != message:
-        return said if said.endswith((".", "!", "?")) else f"{said}."
+            return page.say("Invalid format. Example: %(example)s.", example=example)
+        return page.say("Invalid format.")
+    message = message.replace("value is not a valid email address:", "Enter a valid e-mail address:")
+    if (translated := page.say(message)) != message:
+        return translated if translated.endswith((".", "!", "?")) else f"{translated}."
     for begin in ("Input should", "String should", "Value should"):
         message = message.replace(begin, "It should")
     return page.say(message if message.endswith((".", "!", "?")) else f"{message}.")

@@ -1,4 +1,4 @@
-"""Where the links in mails lead, and the form for a forgotten password. To open a link changes nothing: mail scanners do that."""
+"""Pages behind e-mail links, and the forgotten password form. Opening a link changes nothing: mail scanners do."""
 
 from typing import Annotated
 
@@ -170,7 +170,10 @@ async def undo_page(page: Visit, session: SessionDep, token: str = "") -> Respon
     return await _ask(
         page, session, token, ("undo",),
         title=page.say("Cancel the change of your e-mail address"),
-        text=page.say("Your account keeps this address. All sessions and API tokens end, so whoever started the change loses access."),
+        text=page.say(
+            "Your account keeps this address."
+            " All sessions and API tokens end, so whoever started the change loses access."
+        ),
         button=page.say("Cancel the change and sign out everywhere"),
     )  # fmt: skip
 

@@ -236,5 +236,5 @@ document.addEventListener("change", (event) => {
   if (!bar || event.target.type !== "checkbox") return;
   const picked = form.querySelectorAll(".pick input:checked").length;
   bar.hidden = picked === 0;
-  bar.querySelector("[data-picked]").textContent = say("sayPicked").replace("%", picked);
+  bar.querySelector("[data-picked]").textContent = say("sayPicked").replace("#", picked);
 });
