@@ -97,7 +97,7 @@ def test_parameters_from_a_file(no_database, tmp_path):
         (("inbox.post", "title=x", "--send"), "Choose one with --user"),
         (("inbox.post", "title=x", "--send", "--credential", "c.json"), "needs no connection"),
         (("email.new_email",), "needs a connection"),
-        (("email.new_email", "--credential", "c.json"), "credential: Give an IMAP server"),
+        (("email.new_email", "--credential", "c.json"), "credential: Enter an IMAP server"),
         (("email.new_email", "--credential", "none.json"), "No such file"),
         (("inbox.post", "--parameters", "none.json"), "No such file"),
     ],

@@ -1,4 +1,4 @@
-"""Templates for a new connector, one for each kind of component. Their tests pass unchanged."""
+"""Templates for a new connector: one piece per kind of component. The generated tests pass as they are."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Piece:
-    """What one component contributes: code, imports of code and test, sample, page and test."""
+    """What one component adds: code, names to import, sample, doc page and test."""
 
     name: str
     code: str
@@ -22,38 +22,38 @@ class Piece:
 
 ITEM = """
 class Item(Output):
-    id: str = output("id", "What names the item", "42")
+    id: str = output("id", "Item ID", "42")
     title: str = output("title", "Title", "Hello")
-    created_at: datetime = output("created_at", "When it was made", "2026-11-23T09:00:00Z")
+    created_at: datetime = output("created_at", "Date created", "2026-11-23T09:00:00Z")
 """
 
 PIECES = {
     "poll": Piece(
         name="new_item",
         code='''
-@service.poll("A new item appears", every=timedelta(minutes=5))
+@service.poll("New item", every=timedelta(minutes=5))
 async def new_item(
     ctx: Context, since: datetime, topic: Annotated[str, param("Topic of the items", "python", min_length=1)]
 ) -> Events[Item]:
-    """An item appears under a topic. Those that are there when the AREA is switched on don't fire."""
+    """Triggers for each new item in a topic. Items already there when the AREA is switched on don't count."""
     query = {"topic": topic, "since": since.isoformat()}
     async for item in ctx.http.rows("/items", Item, params=query):
         yield Event(item.id, item, item.created_at)
 ''',
         doc="""
-## Action `new_item`: a new item appears
+## Action `new_item`: new item
 
-Looks every five minutes and fires for each item that was not there before, the oldest first.
+Checks every five minutes and triggers for each new item, oldest first.
 
 | parameter | | |
 |---|---|---|
-| `topic` | needed | Topic of the items, such as `python` |
+| `topic` | required | Topic of the items, such as `python` |
 
 | return value | type | |
 |---|---|---|
-| `id` | string | What names the item |
+| `id` | string | Item ID |
 | `title` | string | Title |
-| `created_at` | date | When it was made |
+| `created_at` | date | Date created |
 """,
         test="""
 async def test_items_of_the_topic_are_seen(ctx, vendor):
@@ -85,29 +85,28 @@ async def test_a_vendor_that_is_away_is_asked_again(ctx, vendor):
         name="item_changed",
         code='''
 class Change(Output):
-    id: str = output("id", "What names the item", "42")
-    title: str = output("title", "Its title now", "Hello")
+    id: str = output("id", "Item ID", "42")
+    title: str = output("title", "New title", "Hello")
 
 
-@service.webhook("An item changes", verify=hmac_sha256("X-Signature-256", prefix="sha256="))
+@service.webhook("Item changed", verify=hmac_sha256("X-Signature-256", prefix="sha256="))
 async def item_changed(request: Request) -> Events[Change]:
-    """An item changes. Enter the AREA's address and secret in the service's own settings."""
+    """Triggers when an item changes. Enter the AREA's webhook URL and secret in the service's settings."""
     delivery = request.headers.get("x-delivery-id")
     if not delivery:
-        raise Permanent("The X-Delivery-Id header is missing, so a delivery could not be told from another.")
+        raise Permanent("The X-Delivery-Id header is missing, so repeated deliveries can't be recognized.")
     yield Event(delivery, parse(Change, request.body, service.name), request.received_at)
 ''',
         doc="""
-## Action `item_changed`: an item changes
+## Action `item_changed`: item changed
 
-Enter the AREA's address in the service's settings, and its secret: deliveries are signed with it (HMAC with SHA-256, in
-`X-Signature-256`). Requests without a valid signature are rejected.
-`X-Delivery-Id` identifies a delivery; repeated deliveries trigger once.
+Enter the AREA's webhook URL and secret in the service's settings. Deliveries are signed with the secret (HMAC with SHA-256,
+in `X-Signature-256`); unsigned and wrongly signed ones are rejected. A repeated `X-Delivery-Id` triggers once.
 
 | return value | type | |
 |---|---|---|
-| `id` | string | What names the item |
-| `title` | string | Its title now |
+| `id` | string | Item ID |
+| `title` | string | New title |
 """,
         test="""
 def delivery(body: bytes, **headers: str) -> Request:
@@ -160,27 +159,27 @@ def test_what_is_not_signed_is_refused():
         name="every_hour",
         code='''
 class Minute(Timer):
-    """When in the hour."""
+    """The minute of the hour."""
 
     minute: int = Field(0, ge=0, le=59, description="Minute of the hour", examples=[30])
 
 
-@service.timer("Every hour, at a minute")
+@service.timer("Every hour")
 def every_hour(params: Minute, after: datetime) -> datetime:
-    """Fires every hour, at a minute of it."""
+    """Runs every hour, at the minute you choose."""
     planned = after.replace(minute=params.minute, second=0, microsecond=0)
     return planned if planned > after else planned + timedelta(hours=1)
 ''',
         doc="""
-## Action `every_hour`: every hour, at a minute
+## Action `every_hour`: every hour
 
 | parameter | | |
 |---|---|---|
-| `minute` | optional | Minute of the hour; `0` unless you say otherwise |
-| `timezone` | optional | The time zone that the return values are in; `UTC` unless you say otherwise |
-| `missed` | optional | What to do with firings missed while the server was down: `late` (the default) or `skip` |
+| `minute` | optional | Minute of the hour; `0` by default |
+| `timezone` | optional | Time zone of the return values; `UTC` by default |
+| `missed` | optional | If the server was down: `late` (the default) runs once when it is back, `skip` does not |
 
-It returns the planned instant: `time`, `date`, `hour`, `weekday`, and how late it was in `late_seconds`.
+Returns the planned time as `time`, `date`, `hour` and `weekday`, and the delay as `late_seconds`.
 """,
         test="""
 @pytest.mark.parametrize(
@@ -210,32 +209,31 @@ def test_the_next_instant_is_strictly_later(after, planned):
         name="message_arrives",
         code='''
 class Message(Output):
-    id: str = output("id", "What names the message", "7")
-    text: str = output("text", "What it says", "Hello")
+    id: str = output("id", "Message ID", "7")
+    text: str = output("text", "Text", "Hello")
 
 
-@service.listen("A message arrives")
+@service.listen("New message")
 async def message_arrives(ctx: Context) -> Events[Message]:
-    """A message arrives, at once: the service is asked again and again, and answers when it has something to tell."""
+    """Triggers immediately for each new message: the service answers a request when it has one (long polling)."""
     while True:
         answer = await ctx.http.get("/messages", params={"after": ctx.state.get("last", "")}, timeout=90)
         messages = parse(list[Message], answer, service.name)
         for message in messages:
-            ctx.state["last"] = message.id  # kept together with the event that is yielded
+            ctx.state["last"] = message.id  # saved together with the yielded event
             yield Event(message.id, message)
         if not messages:
             await asyncio.sleep(1)
 ''',
         doc="""
-## Action `message_arrives`: a message arrives
+## Action `message_arrives`: new message
 
-Triggers as soon as there is a message: a request to the service stays open, and the service responds when a message
-arrives.
+Triggers immediately: a request to the service stays open until it has a message (long polling).
 
 | return value | type | |
 |---|---|---|
-| `id` | string | What names the message |
-| `text` | string | What it says |
+| `id` | string | Message ID |
+| `text` | string | Text |
 """,
         test="""
 async def test_messages_are_heard_and_remembered(ctx, vendor):
@@ -255,22 +253,22 @@ async def test_messages_are_heard_and_remembered(ctx, vendor):
     "reaction": Piece(
         name="create_item",
         code='''
-@service.reaction("Make an item")
+@service.reaction("Create an item")
 async def create_item(
     ctx: Context, title: Annotated[str, param("Title of the item", "{{title}}", min_length=1, max_length=200)]
 ) -> Made:
-    """Make an item. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once."""
+    """Create an item. Retries send the same `Idempotency-Key`, so they never create it twice."""
     headers = {"Idempotency-Key": ctx.idempotency_key}
     return await ctx.http.post("/items", Made, json={"title": title}, headers=headers)
 ''',
         doc="""
-## Reaction `create_item`: make an item
+## Reaction `create_item`: create an item
 
 | parameter | | |
 |---|---|---|
-| `title` | needed | Title of the item; at most 200 characters |
+| `title` | required | Title of the item; at most 200 characters |
 
-Result: `id`, its id. All attempts of one execution carry the same `Idempotency-Key`, so that it is made once.
+Returns `id`. Retries send the same `Idempotency-Key`, so they never create the item twice.
 """,
         test="""
 async def test_an_item_is_made_once_however_often_it_is_tried(ctx, vendor):
@@ -350,11 +348,11 @@ asyncio_default_fixture_loop_scope = "function"
 
 
 def files(slug: str, title: str, kinds: Sequence[str], *, package: str) -> dict[str, str]:
-    """The connector's files by name; `package` is what the test imports."""
+    """The connector's files by path inside its folder. `package` is the name the test imports."""
     pieces = [PIECES[kind] for kind in kinds]
     made = {
         "__init__.py": _code(slug, title, pieces),
-        "doc.md": f"# {title}\n\nDescribe here what {title} is for, and what is needed to use it.\n"
+        "doc.md": f"# {title}\n\nDescribe here what {title} is for and what users need to connect it.\n"
         + "".join(one.doc for one in pieces),
         "logo.svg": LOGO.format(title=_xml(title), letter=_xml(title[0].upper())),
         f"test_{slug}.py": _test(pieces, package, kinds),
@@ -383,8 +381,9 @@ def _code(slug: str, title: str, pieces: Sequence[Piece]) -> str:
         f'    docs="https://api.example.com/docs",\n    base_url="https://api.example.com",\n)\n'
     )
     bodies = [*([ITEM] if needs_item else []), *(piece.code for piece in pieces)]
-    return f'"""{title}: say here what comes in, and what goes out."""\n\n{_imports(imports)}\n{service}\n' + "\n".join(
-        bodies
+    return (
+        f'"""{title}: describe here what it triggers on and what it does."""\n\n{_imports(imports)}\n{service}\n'
+        + "\n".join(bodies)
     )
 
 
@@ -416,7 +415,7 @@ def _merge(into: dict[str, set[str]], more: dict[str, set[str]]) -> None:
 
 
 def _imports(wanted: dict[str, set[str]], package: str = "") -> str:
-    """Import lines in isort's order: standard library, third party, AREA."""
+    """Import lines in isort's order: standard library, third parties, AREA."""
     third, own = {"pydantic", "aiohttp", "aiohttp.test_utils", "pytest"}, {"area.sdk", "area.kit.http", "area.kit.net"}
     if package.startswith("area."):
         own.add(package)

@@ -1,1 +1,1 @@
-"""What several connectors of one vendor share: its log-in, its addresses, how it tells of news."""
+"""What several connectors of one vendor share: sign-in, URLs and change notifications."""

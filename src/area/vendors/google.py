@@ -1,4 +1,4 @@
-"""What Google's services share: one registration, one way of asking, and what their refusals mean."""
+"""Shared by Google's services: one OAuth client, one way to call APIs, and the meaning of errors."""
 
 import uuid
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ PAGES = Pages("items", next="nextPageToken", cursor="pageToken", most=1000)
 
 
 def scope(name: str) -> str:
-    """A scope by the last part of its name (https://developers.google.com/identity/protocols/oauth2/scopes)."""
+    """A scope from the last part of its name (https://developers.google.com/identity/protocols/oauth2/scopes)."""
     return f"https://www.googleapis.com/auth/{name}"
 
 
@@ -49,10 +49,10 @@ IDENTITY = ("openid", scope("userinfo.email"), scope("userinfo.profile"))  # as 
 
 
 def google(*, login: bool = False) -> OAuth2:
-    """Google's OAuth2, for a service with `HOSTS` among its hosts; exactly one says `login`.
+    """Google's OAuth2 for a service; exactly one service sets `login`.
 
-    Without `include_granted_scopes`: AREA asks for all that a connection has anyway, and each token is to open one service only.
-    https://developers.google.com/identity/protocols/oauth2/web-server
+    Without `include_granted_scopes`: AREA requests everything a connection has anyway, and each token should open one
+    service only. https://developers.google.com/identity/protocols/oauth2/web-server
     """
     return OAuth2(
         "https://accounts.google.com/o/oauth2/v2/auth",
@@ -92,7 +92,7 @@ def service(
     pages: Pages = PAGES,
     inbound: Inbound | None = None,
 ) -> Service:
-    """One of Google's services, whose connector is tested against Google's discovery document; `hosts` are others that it asks."""
+    """A Google service, tested against its discovery document; `hosts` are other hosts it calls."""
     return Service(
         slug,
         name,
@@ -115,10 +115,10 @@ class _Channel(Output):
 
 
 def hint(api: str, watch: str, start: str = "") -> Hint:
-    """Have Google say that something of a resource changed, by its method `watch` below `api`, which is such as `/calendar/v3`.
+    """Have Google announce changes of a resource, by its method `watch` below `api`, such as `/calendar/v3`.
 
-    In `watch`, `{name}` stands for the poll's parameter of that name; `start` is where the `pageToken` comes from that some need. A
-    channel can't be prolonged nor found: another takes its place, and one that nobody knows of ends by itself.
+    In `watch`, `{name}` stands for the poll's parameter of that name; `start` is where to get the `pageToken` that some
+    need. A channel can't be extended or looked up: a new one replaces it, and a lost one expires.
     """
 
     async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
@@ -150,23 +150,25 @@ def hint(api: str, watch: str, start: str = "") -> Hint:
 
 
 def _synced(request: Request) -> Reply | None:
-    """The first message of a channel says only that it is there."""
+    """The first message of a channel only confirms it."""
     return Reply() if request.headers.get("X-Goog-Resource-State") == "sync" else None
 
 
 def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | None:
-    """What Google's reasons mean on 403, in both forms of its errors (https://google.aip.dev/193)."""
+    """The meaning of Google's reasons for a 403, in both error formats (https://google.aip.dev/193)."""
     if response.status != 403:
         return None
     reasons = {str(one) for form in ("errors", "details") for one in lookup(f"error.{form}.*.reason", body, ())}
     if reasons & _TOO_LITTLE:
         return Permanent(
-            Sentence("Google was not allowed to let AREA do this. Connect it again, and agree to all that it asks for.")
+            Sentence(
+                "AREA doesn't have permission to do this at Google. Connect again and grant everything it asks for."
+            )
         )
     if reasons & _SWITCHED_OFF:
         return Permanent(
             Sentence(
-                "%(host)s is not enabled for this server: its administrator does that in Google Cloud.",
+                "%(host)s is not enabled for this server. An administrator can enable it in Google Cloud.",
                 host=response.host,
             )
         )

@@ -1,4 +1,4 @@
-"""What Microsoft's services share: how their users agree, who they are, and how Microsoft Graph is read (https://learn.microsoft.com/graph)."""
+"""Shared by Microsoft's services: consent, accounts and Microsoft Graph (https://learn.microsoft.com/graph)."""
 
 import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -52,7 +52,7 @@ class _Told(BaseModel):
 
 
 def microsoft(*, login: bool = False) -> OAuth2:
-    """How a service of Microsoft's is connected, with work, school and personal accounts; `login`: people may log in with it."""
+    """Connect a Microsoft service with work, school and personal accounts; `login` allows signing in with it."""
     # https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow
     return OAuth2(
         f"{_SERVER}/authorize",
@@ -71,7 +71,7 @@ def microsoft(*, login: bool = False) -> OAuth2:
 
 
 async def _account(ctx: Context) -> Account:
-    """Who agreed. Graph says of no address that it was verified: an administrator may have entered anybody's."""
+    """The user who consented. Graph verifies no address: an administrator may have entered anyone's."""
     # https://learn.microsoft.com/graph/api/user-get
     me = await ctx.http.get("/me", _Me, params={"$select": "id,displayName,mail,userPrincipalName"})
     address = me.mail or (me.login if "#" not in me.login else None)  # a guest's log-in name is no address
@@ -85,9 +85,10 @@ async def changes(
     params: Mapping[str, str] | None = None,
     where: Callable[[dict[str, Any]], bool] = bool,
 ) -> AsyncIterator[Kind]:
-    """What was made or changed since the last look, if `where` says so of its row; what was deleted is left out. Raises the three errors.
+    """Rows created or changed since the last check that pass `where`; deleted ones are left out. Raises `Retry`,
+    `Permanent` or `AuthExpired`.
 
-    The first look begins as `params` say. When Graph has forgotten where the last one ended, all is shown again.
+    The first check starts as `params` say. If Graph has lost the delta token, everything is listed again.
     """
     # https://learn.microsoft.com/graph/delta-query-overview
     kept = ctx.state.get("delta")
@@ -108,10 +109,11 @@ async def changes(
 
 
 def hint(resource: str, changes: str = "created") -> Hint:
-    """Have Graph say that something of a resource changed. In its path, `{name}` stands for the poll's parameter of that name.
+    """Have Graph announce changes of a resource. In its path, `{name}` stands for the poll's parameter of that name.
 
-    What the user has not agreed to is refused, and then polled as often as ever: of files and tasks, Graph tells only those who let
-    AREA write them, too (https://learn.microsoft.com/graph/api/subscription-post-subscriptions#permissions).
+    Without the user's consent, the subscription is refused and polling stays as frequent as before: for files and
+    tasks, Graph requires write access
+    (https://learn.microsoft.com/graph/api/subscription-post-subscriptions#permissions).
     """
     lasts = LASTS_IN_TEAMS if resource.startswith(("/teams/", "/chats/")) else LASTS
 
@@ -158,7 +160,7 @@ def _check(request: Request, secret: str, _params: BaseModel) -> None:
     except (Permanent, KeyError, TypeError):
         told = []
     if not secret or not told or not all(hmac.compare_digest(one.encode(), secret.encode()) for one in told):
-        raise Refused(Sentence("The notifications do not hold the agreed clientState."))
+        raise Refused(Sentence("The notifications don't have the expected clientState."))
 
 
 _SIGNED = Verify("clientState of each notification", _check, uses_secret=True)

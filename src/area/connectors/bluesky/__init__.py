@@ -1,4 +1,6 @@
-"""Bluesky: posts, searches, notifications and likes in; posts, likes, reposts and follows out, at any server of the AT Protocol."""
+"""Bluesky: triggers on posts, searches, notifications and likes; posts, likes, reposts and follows. Any AT Protocol
+server.
+"""
 
 import hashlib
 import re
@@ -26,11 +28,11 @@ SAY = "Text, up to 300 characters; links, @handles and #hashtags become clickabl
 
 
 async def works(ctx: Context, login: Any) -> None:
-    """Begin a session."""
+    """Log in, to test the credentials."""
     try:
         await begin(ctx)
     except AuthExpired as error:
-        raise Permanent(f"{login.server} does not take this handle and app password. {error}") from error
+        raise Permanent(f"{login.server} rejected this handle and app password. {error}") from error
 
 
 service = Service(
@@ -167,7 +169,7 @@ async def _once(ctx: Context, post: str, what: Literal["like", "repost"]) -> Mad
 
 
 async def _put(ctx: Context, collection: str, record: dict[str, Any]) -> Made:
-    """Write a record under a key that every attempt of one execution shares."""
+    """Write a record under a key shared by all attempts of an execution."""
     body = {
         "repo": await whose(ctx),
         "collection": collection,
@@ -179,14 +181,14 @@ async def _put(ctx: Context, collection: str, record: dict[str, Any]) -> Made:
 
 
 def _key(text: str) -> str:
-    """A record key of the form of a TID; it may have any value (https://atproto.com/specs/record-key)."""
+    """A record key in the form of a TID; any value is allowed (https://atproto.com/specs/record-key)."""
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
     value = (KEYS + number % YEAR) << 10 | number // YEAR % 1024
     return "".join(DIGITS[value >> shift & 31] for shift in range(60, -1, -5))
 
 
 async def _facets(ctx: Context, text: str) -> list[dict[str, Any]]:
-    """Links, mentions and hashtags, by their places in UTF-8: https://docs.bsky.app/docs/advanced-guides/post-richtext."""
+    """Links, mentions and hashtags by UTF-8 byte offset: https://docs.bsky.app/docs/advanced-guides/post-richtext."""
     marked = [(one, {"$type": "app.bsky.richtext.facet#link", "uri": one[0]}) for one in LINK.finditer(text)]
     marked += [(one, {"$type": "app.bsky.richtext.facet#tag", "tag": one[1]}) for one in TAG.finditer(text)]
     for one in MENTION.finditer(text):
@@ -206,15 +208,15 @@ async def _did(ctx: Context, actor: str) -> str:
 
 
 async def _found(ctx: Context, post: str) -> Any:
-    """A post, by its uri or by its address in the app."""
+    """A post by its URI or its URL in the app."""
     parts = re.fullmatch(r"(?:at:/|https://[^/]+/profile)/([^/]+)/(?:app\.bsky\.feed\.)?post/([^/?#]+)", post.strip())
     if parts is None:
-        raise Permanent(f"{post} is neither the uri nor the address of a post.")
+        raise Permanent(f"{post} is not the URI or URL of a post.")
     uri = f"at://{await _did(ctx, parts[1])}/app.bsky.feed.post/{parts[2]}"
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-posts
     posts = (await call(ctx, "GET", "app.bsky.feed.getPosts", params={"uris": uri}))["posts"]
     if not posts:
-        raise Permanent(f"There is no post {post}, or it can't be seen by you.")
+        raise Permanent(f"The post {post} doesn't exist, or you can't see it.")
     return posts[0]
 
 
@@ -223,7 +225,7 @@ def _reference(post: Any) -> dict[str, str]:
 
 
 async def _pages(ctx: Context, name: str, key: str, since: datetime, query: dict[str, str]) -> AsyncIterator[Any]:
-    """The newest first, until they are older than the window."""
+    """Posts, newest first, back to the start of the window."""
     query = {"limit": "100", **query}
     for _ in range(PAGES):
         answer = await call(ctx, "GET", name, params=query)

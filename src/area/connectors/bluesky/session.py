@@ -1,4 +1,4 @@
-"""A session at a personal data server: begun with an app password, refreshed, and shared by all that runs in this process."""
+"""Sessions at a personal data server: created with an app password, refreshed, and shared within the process."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ class Session(BaseModel):
 
 
 class Over(AuthExpired):
-    """The session is no longer taken."""
+    """The session has expired."""
 
 
 # an account may begin 300 sessions a day, at some servers 100: https://docs.bsky.app/docs/advanced-guides/rate-limits
@@ -28,14 +28,14 @@ _locks: dict[str, asyncio.Lock] = {}
 
 
 def refusal(response: Response, body: Mapping[str, Any]) -> Over | None:
-    """400 or 401, with the error's name: https://atproto.com/specs/xrpc#error-responses."""
+    """A 400 or 401 by its error name: https://atproto.com/specs/xrpc#error-responses."""
     if response.status in (400, 401) and body.get("error") in ("ExpiredToken", "InvalidToken"):
         return Over(f"{response.host} no longer takes the session: {response.excerpt()}. Connect it again.")
     return None
 
 
 async def begin(ctx: Context) -> Session:
-    """A new session. Raises `AuthExpired` when the password is wrong."""
+    """Create a session. Raises `AuthExpired` if the password is wrong."""
     login = ctx.credential
     given = {"identifier": login.handle.strip().removeprefix("@"), "password": login.app_password.get_secret_value()}
     # https://docs.bsky.app/docs/api/com-atproto-server-create-session
@@ -48,7 +48,7 @@ async def whose(ctx: Context) -> str:
 
 
 async def call(ctx: Context, method: str, name: str, **options: Any) -> dict[str, Any]:
-    """Ask for what a lexicon describes; a session that is over is refreshed once. Raises the three errors."""
+    """Call an XRPC method; refreshes an expired session once. Raises `Retry`, `Permanent` or `AuthExpired`."""
     session = await _session(ctx)
     try:
         return await _send(ctx, session, method, name, **options)
@@ -62,7 +62,7 @@ async def _send(ctx: Context, session: Session, method: str, name: str, **option
 
 
 async def _session(ctx: Context, stale: Session | None = None) -> Session:
-    """The session of this connection, another one than `stale`; one at a time makes it."""
+    """The connection's session, if it isn't `stale`; created by one caller at a time."""
     login = ctx.credential
     secret = login.app_password.get_secret_value()
     key = hashlib.sha256(f"{login.server}\n{login.handle}\n{secret}".encode()).hexdigest()
@@ -79,7 +79,7 @@ async def _session(ctx: Context, stale: Session | None = None) -> Session:
 
 
 async def _refreshed(ctx: Context, session: Session) -> Session | None:
-    """None when the refresh token is over, too."""
+    """The refreshed session, or None if the refresh token has expired too."""
     headers = {"Authorization": f"Bearer {session.refresh.get_secret_value()}"}
     try:
         # https://docs.bsky.app/docs/api/com-atproto-server-refresh-session

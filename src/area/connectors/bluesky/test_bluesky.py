@@ -228,7 +228,7 @@ async def test_what_is_written(vendor, ctx, server):
     await act(ctx, service.reactions["follow"], actor="@ada.bsky.social")
     assert written(vendor.asked[-1])["record"]["subject"] == ADA
     vendor.on("GET", POSTS, server.only({"posts": []}))
-    for post, said in ((parent["uri"], "no post"), ("https://example.com/", "neither")):
+    for post, said in ((parent["uri"], "exist"), ("https://example.com/", "not the URI or URL")):
         with pytest.raises(Permanent, match=said):
             await act(ctx, service.reactions["repost"], post=post)
 
@@ -287,7 +287,7 @@ async def test_refusals(vendor, ctx, server):
         ctx, vendor, follow, body={"error": "InvalidRequest", "message": "Record too long"}, said="Record too long"
     )
     vendor.fails(401, {"error": "AuthenticationRequired", "message": "Invalid identifier or password"})
-    with pytest.raises(Permanent, match="does not take this handle and app password") as caught:
+    with pytest.raises(Permanent, match="rejected this handle and app password") as caught:
         await works(ctx, LOGIN)
     assert "abcd-efgh" not in str(caught.value)
     assert server.number == 2

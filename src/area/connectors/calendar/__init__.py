@@ -1,4 +1,4 @@
-"""Calendar: events of any calendar that can be read as ICS (iCalendar, RFC 5545)."""
+"""Calendar: events of any ICS (iCalendar, RFC 5545) calendar."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,7 +81,7 @@ async def event_starts(ctx: Context, params: Calendar, since: datetime) -> Event
 async def _fetch(
     ctx: Context, params: Calendar, since: datetime, now: datetime, coming: list[Starting]
 ) -> list[Starting]:
-    """Look whether the calendar has changed; returns what has started since the last look, and what will."""
+    """Fetch the calendar if it changed. Returns events that have started since the last check, and upcoming ones."""
     state, before = dict(ctx.state), timedelta(minutes=params.minutes_before)
     until = _moment(state.get("until"))
     if until is None or until < now + MARGIN:  # what is remembered runs out: the text itself is needed

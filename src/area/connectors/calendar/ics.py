@@ -1,8 +1,8 @@
-"""Reads an iCalendar text (RFC 5545), in a process of its own (see `area.kit.sandbox`): which events start within a span of time.
+"""Parse iCalendar text (RFC 5545) in a separate process (see `area.kit.sandbox`): which events start in a time span.
 
-icalendar and recurring-ical-events do the reading, but take ten seconds for a full 5 MB calendar. So the text is cut down
-first to the lines and events that matter to the span, which takes most of that away. A rule such as "every second since 1970"
-never comes to its end; the process does. This imports nothing else of AREA.
+icalendar and recurring-ical-events take ten seconds for a full 5 MB calendar, so the text is first reduced to the lines
+and events that matter for the span. A rule such as "every second since 1970" never finishes; the process is ended
+instead. Imports nothing else of AREA.
 """
 
 import re
@@ -40,7 +40,7 @@ NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overflo
 
 
 class Occurrence(NamedTuple):
-    """An event at one time."""
+    """One occurrence of an event."""
 
     component: Component
     start: datetime
@@ -49,7 +49,7 @@ class Occurrence(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The events that start within the span, in order, the name of the calendar, and how many could not be read."""
+    """Events that start within the span, in order; the calendar's name; and how many events could not be parsed."""
 
     name: str
     occurrences: list[Occurrence]
@@ -82,17 +82,15 @@ def _fields(one: Occurrence) -> dict[str, Any]:
 
 
 def read(text: str, zone: tzinfo, first: datetime, last: datetime) -> Found:
-    """Return the events that start from `first` to `last`, not cancelled. Raises `Unreadable`.
+    """The events that start between `first` and `last` and aren't cancelled. Raises `Unreadable`.
 
-    `zone` is where all-day events and times without a zone are, unless the calendar says it itself.
+    `zone` applies to all-day events and times without a zone, unless the calendar names its own.
     """
     lines = re.sub(r"\n[ \t]", "", text.replace("\r\n", "\n").replace("\r", "\n").strip("\ufeff \n") + "\n")
     if not re.match(r"BEGIN:VCALENDAR[ \t]*\n", lines, re.IGNORECASE):
-        raise Unreadable(
-            "This address holds no ICS calendar; use the calendar's own iCal address, which often ends in .ics."
-        )
+        raise Unreadable("This URL isn't an ICS calendar. Use the calendar's iCal URL, which often ends in .ics.")
     if not re.search(r"^END:VCALENDAR[ \t]*\n\Z", lines, re.MULTILINE | re.IGNORECASE):
-        raise Unreadable("The calendar breaks off before its end; END:VCALENDAR is missing.")
+        raise Unreadable("The calendar is incomplete: END:VCALENDAR is missing.")
     calendar = _parse(_relevant(lines, first.date() - SLACK, last.date() + SLACK))
     zone = _known_zone(_header(lines, "X-WR-TIMEZONE")) or zone
     occurrences, skipped = _between(calendar, zone, first, last)
@@ -143,7 +141,7 @@ def _starting(series: Series, zone: tzinfo, first: datetime, last: datetime) -> 
 
 
 def _instant(value: date, zone: tzinfo) -> datetime:
-    """Give `value` the offset that its zone, or else `zone`, has then; for good, as a calendar's own zones may be slow."""
+    """`value` with a fixed offset from its zone, or else `zone`; a calendar's own zones can be slow."""
     local = value if isinstance(value, datetime) else datetime.combine(value, time())
     aware = local if local.tzinfo else local.replace(tzinfo=zone)
     instant = aware.astimezone(UTC)
@@ -157,7 +155,7 @@ def _header(text: str, name: str) -> str:
 
 
 def _relevant(text: str, first: date, last: date) -> str:
-    """Build a calendar of what `text` says about events that may start between two dates."""
+    """A calendar with only the parts of `text` about events that may start between two dates."""
     kept, count = ["BEGIN:VCALENDAR"], 0
     for kind, lines in _blocks(text):
         if kind == "VTIMEZONE" or _matters(lines, f"{first:%Y%m%d}", f"{last:%Y%m%d}"):
@@ -166,14 +164,14 @@ def _relevant(text: str, first: date, last: date) -> str:
                 kept.insert(-1, "UID:" + sha256("\n".join(lines).encode()).hexdigest()[:32])
             count += sum(1 if _name(line) in TEXTS else 1 + line.count(",") for line in lines)
         if count > MOST_LINES:
-            raise Unreadable(
-                f"The calendar has more than {MOST_LINES:,} lines about events that repeat or are about to start."
-            )
+            raise Unreadable(f"The calendar has more than {MOST_LINES:,} lines of recurring or upcoming events.")
     return "\n".join([*kept, "END:VCALENDAR", ""])
 
 
 def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Give the time zones, whole, and of each event the lines that are needed. Line by line: a pattern could be led astray."""
+    """The time zones, whole, and the needed lines of each event. Line by line, because a regular expression could be
+    tricked.
+    """
     kind, lines, depth, names = "", list[str](), 0, set[str]()
     for line in text.split("\n"):
         name = _name(line)
@@ -189,14 +187,14 @@ def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
                 yield kind, lines
                 kind = ""
             elif depth > 10 or (len(line) > LONGEST_LINE and name in NEEDED - TEXTS):
-                raise Unreadable(f"The calendar has a {kind} beyond all measure.")
+                raise Unreadable(f"The calendar has a {kind} that is too large.")
             elif kind == "VTIMEZONE":
                 lines.append(line[:LONGEST_LINE])
             elif depth == 1 and name in NEEDED and (name in REPEATABLE or name not in names):
                 lines.append(line[:LONGEST_TEXT] if name in TEXTS else line)
                 names.add(name)
     if kind:
-        raise Unreadable(f"The calendar breaks off inside a {kind}.")
+        raise Unreadable(f"The calendar is incomplete: it ends inside a {kind}.")
 
 
 def _name(line: str) -> str:
@@ -204,7 +202,7 @@ def _name(line: str) -> str:
 
 
 def _matters(event: list[str], first: str, last: str) -> bool:
-    """Tell, by their dates alone, the events that can't start between two dates from those that may."""
+    """Whether an event may start between two dates, judged by its dates alone."""
     values: dict[str, str] = {_name(line): line for line in event}
     if "RDATE" in values or ";RANGE=" in values.get("RECURRENCE-ID", "").upper():
         return True
@@ -222,7 +220,7 @@ def _matters(event: list[str], first: str, last: str) -> bool:
 
 
 class _Rules(Series.RecurrenceRules):
-    """Repetition rules that don't keep all that they ever counted up to today in memory."""
+    """Recurrence rules that don't keep every occurrence up to today in memory."""
 
     @override
     def rrulestr(self, rule_string: str) -> Any:

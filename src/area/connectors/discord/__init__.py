@@ -1,4 +1,6 @@
-"""Discord: messages, members, reactions and threads of servers in, by a bot; messages, threads and roles out. People log in with it."""
+"""Discord: triggers on messages, members, reactions and threads through a bot; sends messages, threads and roles. Also
+a sign-in provider.
+"""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -39,7 +41,7 @@ service = Service(
     # https://docs.discord.com/developers/reference#user-agent: without one of this form requests may be blocked
     headers={"User-Agent": "DiscordBot (https://area.invalid, 1)"},
     auth=form(
-        tried("/users/@me", "Discord does not know this token; Reset Token in the developer portal makes one."),
+        tried("/users/@me", "Discord rejected this token. Create one with Reset Token in the developer portal."),
         headers={"Authorization": "Bot {token}"},  # https://docs.discord.com/developers/reference#authentication
         token=secret("Bot token, from Bot > Reset Token", "MTA2.GhX.4ccf"),
     ),
@@ -56,7 +58,7 @@ service = Service(
 
 
 def _after(size: int, id: str = "id", begin: str = "0") -> Pages:
-    """What comes after an id, in any order, as long as pages are full."""
+    """Pagination by `after` an ID, in any order, while pages are full."""
 
     def highest(rows: list[Any]) -> str | None:
         return str(max(int(lookup(id, row)) for row in rows)) if len(rows) == size else None

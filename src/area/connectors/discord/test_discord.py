@@ -186,7 +186,7 @@ async def test_refusals(vendor, ctx):
     vendor.on("GET", "/users/@me", person(1))
     await service.auth.test(ctx, BOT)
     vendor.fails(401, {"code": 0, "message": "401: Unauthorized"})
-    with pytest.raises(Permanent, match="does not know this token"):
+    with pytest.raises(Permanent, match="rejected this token"):
         await service.auth.test(ctx, BOT)
 
 

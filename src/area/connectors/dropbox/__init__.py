@@ -1,4 +1,4 @@
-"""Dropbox: files that are added or changed in; text files, folders, moves and links out."""
+"""Dropbox: triggers on added and changed files; writes, moves and shares files."""
 
 import json
 from collections.abc import AsyncIterator
@@ -107,7 +107,7 @@ async def file_changed(ctx: Context, folder: Folder = "") -> Events[File]:
 
 
 async def _changed(ctx: Context, folder: str) -> AsyncIterator[File]:
-    """Files that changed since the last look, which is remembered by Dropbox's cursor."""
+    """Files changed since the last check, from Dropbox's cursor."""
     if cursor := ctx.state.get("cursor"):
         begin, reset = {"cursor": cursor}, ('"reset',)
         with suppress(Gone):

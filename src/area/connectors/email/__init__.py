@@ -1,4 +1,4 @@
-"""E-mail: new mail by IMAP in, mail by SMTP out."""
+"""E-mail: receives over IMAP, sends over SMTP."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 def _one_line(text: str) -> str:
     if _CONTROL.search(text):
-        raise ValueError("It must not hold line breaks or other control characters.")
+        raise ValueError("It can't contain line breaks or other control characters.")
     return text.strip()
 
 
@@ -40,7 +40,7 @@ Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class Account(BaseModel):
-    """A mail account: where mail comes in, where it goes out, or both."""
+    """A mail account: to receive, to send, or both."""
 
     imap_host: Line = param("IMAP server for receiving; leave empty to only send", "imap.example.org", default="")
     imap_port: int = param("IMAP port: 993 with tls, 143 otherwise", 993, default=993, ge=1, le=65535)
@@ -59,24 +59,24 @@ class Account(BaseModel):
     @model_validator(mode="after")
     def _half(self) -> Self:
         if not (self.imap_host or self.smtp_host):
-            raise ValueError("Give an IMAP server to receive, an SMTP server to send, or both.")
+            raise ValueError("Enter an IMAP server to receive, an SMTP server to send, or both.")
         if self.imap_host and not self.login:
-            raise ValueError("An IMAP server needs a login.")
+            raise ValueError("Enter the username for the IMAP server.")
         if self.smtp_host and not self.from_address:
-            raise ValueError("An SMTP server needs the address to send from.")
+            raise ValueError("Enter the address to send from.")
         return self
 
     def server(self, protocol: str) -> Server:
-        """The IMAP or the SMTP server. Raises `Permanent` when the connection lacks it."""
+        """The IMAP or SMTP server. Raises `Permanent` if the connection has none."""
         if protocol == "IMAP" and self.imap_host:
             return Server(protocol, self.imap_host, self.imap_port, self.imap_security)
         if protocol == "SMTP" and self.smtp_host:
             return Server(protocol, self.smtp_host, self.smtp_port, self.smtp_security)
-        raise Permanent(f"The e-mail connection names no {protocol} server; add one to it.")
+        raise Permanent(f"The e-mail connection has no {protocol} server. Add one.")
 
     @property
     def secret(self) -> str:
-        """The password in clear."""
+        """The decrypted password."""
         return self.password.get_secret_value() if self.password else ""
 
 
@@ -94,7 +94,7 @@ class Sent(Output):
 
 
 async def try_account(ctx: Context, account: Account) -> None:
-    """Log in to each server that the connection names."""
+    """Log in to each configured server."""
     try:
         if account.imap_host:
             async with imap.connected(ctx.guard, account.server("IMAP"), account.login, account.secret) as mailbox:
@@ -144,7 +144,7 @@ async def new_email(
 
 
 def _wanted(mail: Mail, sender: str, subject: str) -> bool:
-    """Apply the two filters, in any case."""
+    """Whether the mail passes both filters, ignoring case."""
     written_by = f"{mail.sender_name} <{mail.sender}>".casefold()
     return sender.casefold() in written_by and subject.casefold() in mail.subject.casefold()
 
@@ -175,11 +175,12 @@ async def send_email(ctx: Context, params: Letter) -> Sent:
     if later := [f"{address}: {said[address]}" for address in said if address not in refused]:
         # RFC 5321 §4.5.4.1: these are tried again, and nobody gets it twice
         raise Retry(
-            f"{server} refuses recipients for now. {'; '.join(later)}", state={"accepted": accepted, "refused": refused}
+            f"{server} temporarily refused recipients. {'; '.join(later)}",
+            state={"accepted": accepted, "refused": refused},
         )
     if not accepted:
         raise Permanent(
-            f"{server} refuses every recipient. {'; '.join(f'{one}: {why}' for one, why in refused.items())}"
+            f"{server} refused every recipient. {'; '.join(f'{one}: {why}' for one, why in refused.items())}"
         )
     return Sent(
         message_id=own,

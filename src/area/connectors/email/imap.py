@@ -1,4 +1,4 @@
-"""A mailbox over IMAP (RFC 9051, RFC 2177) for asyncio: commands run in threads, waiting for the server costs none."""
+"""An IMAP mailbox (RFC 9051, RFC 2177) for asyncio: commands run in threads, waiting for mail needs none."""
 
 import asyncio
 import imaplib
@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 
 class _Client(imaplib.IMAP4):
-    """Talks over a socket that is already connected, and lets one see what has been read ahead."""
+    """An imaplib client on a connected socket that shows what has been read ahead."""
 
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self._given = sock
@@ -62,7 +62,7 @@ class _Client(imaplib.IMAP4):
 
     @property
     def reader(self) -> BufferedReader:
-        """What the server says; STARTTLS begins anew, so that nothing said before it counts."""
+        """The server's buffered stream; replaced after STARTTLS, so that plaintext read before it is dropped."""
         sock = self.socket()
         if self._reader is None or self._reader[0] is not sock:
             self._reader = (sock, sock.makefile("rb"))
@@ -88,7 +88,7 @@ class _Client(imaplib.IMAP4):
         super().shutdown()
 
     def read_ahead(self) -> bool:
-        """Tell whether words of the server wait here already; the socket then need not become readable."""
+        """Whether a response is already buffered, so the socket need not become readable."""
         sock = self.socket()
         sock.setblocking(False)
         try:
@@ -121,7 +121,7 @@ class _MailBox(BaseMailBox):
 
 
 class Mailbox:
-    """One connection. Its methods are not to be called side by side."""
+    """One connection. Methods must not be called concurrently."""
 
     def __init__(self, server: Server, sock: socket.socket) -> None:
         self._server = server
@@ -133,9 +133,9 @@ class Mailbox:
         self._folder = ""
 
     async def log_in(self, login: str, password: str) -> None:
-        """Greet, switch to TLS and log in. Raises `AuthExpired` when the server refuses the login."""
+        """Read the greeting, switch to TLS and log in. Raises `AuthExpired` if the server rejects the login."""
         if CONTROL.search(login + password):  # imaplib sends it as it is, and the server reads on after the line break
-            raise Permanent("The login or the password holds a line break or another control character.")
+            raise Permanent("The username or password contains a line break or another control character.")
         self._sock.settimeout(TIMEOUT)
         self._box = await self._run(_MailBox, self._sock, self._server)
         plain = (login + password).isascii()
@@ -146,13 +146,13 @@ class Mailbox:
         except (MailboxLoginError, imaplib.IMAP4.error) as error:
             said = words(error.command_result[1][0] if isinstance(error, MailboxLoginError) else error)
             if any(code in said for code in _FOR_NOW):
-                raise Retry(f"{self._server} can't let anybody in right now: {said}") from error
-            raise AuthExpired(f"{self._server} refuses the login of {login}: {said}") from error
+                raise Retry(f"{self._server} is not accepting sign-ins right now: {said}") from error
+            raise AuthExpired(f"{self._server} rejected the sign-in of {login}: {said}") from error
         _, capabilities = await self._run(self._box.client.capability)
         self._idles = b"IDLE" in capabilities[0].upper().split()
 
     async def open(self, folder: str) -> tuple[int, int]:
-        """Open a folder for reading only; returns its UIDVALIDITY and the UID that the next mail will get at least."""
+        """Open a folder read-only. Returns its UIDVALIDITY and the lowest UID the next mail can get."""
         box = self._opened()
         try:
             status = await self._run(box.folder.status, folder, ("UIDVALIDITY", "UIDNEXT"))
@@ -167,7 +167,7 @@ class Mailbox:
         return status.get("UIDVALIDITY", 0), following
 
     async def newer(self, uid: int) -> list[int]:
-        """UIDs above `uid`, lowest first."""
+        """UIDs above `uid`, ascending."""
         box = self._opened()
         box.client.untagged_responses.clear()  # what the server mentioned meanwhile is of no use and would pile up
         found = await self._run(box.uids, f"UID {uid + 1}:*", None)
@@ -175,12 +175,12 @@ class Mailbox:
         return sorted(number for number in map(int, found) if number > uid)
 
     async def fetch(self, uid: int) -> tuple[Mail | None, datetime]:
-        """Read a mail, without marking it as seen, and when it arrived; None when it is gone."""
+        """A mail, without marking it as read, and its arrival time; None if it is gone."""
         box = self._opened()
         parts = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{MAX_FETCH}>)"
         status, data = await self._run(box.client.uid, "FETCH", str(uid), parts)
         if status != "OK":
-            raise Retry(f"{self._server} can't show a mail: {words(data[0])}")
+            raise Retry(f"{self._server} couldn't return an e-mail: {words(data[0])}")
         for place, item in enumerate(data):
             if not isinstance(item, tuple):
                 continue
@@ -194,7 +194,7 @@ class Mailbox:
         return None, datetime.now(UTC)
 
     async def wait(self) -> None:
-        """Return when something may have arrived."""
+        """Wait until mail may have arrived."""
         box = self._opened()
         if not self._idles:
             await asyncio.sleep(POLL)
@@ -206,7 +206,7 @@ class Mailbox:
         await self._run(box.idle.stop)
 
     def close(self) -> None:
-        """Hang up, at once."""
+        """Disconnect immediately."""
         self._hang_up()
         if self._box:
             with suppress(OSError):
@@ -220,7 +220,7 @@ class Mailbox:
         return self._box
 
     async def _run(self, function: Callable[..., Result], *args: object) -> Result:
-        """Call in a thread. When this is cancelled the line is cut, so that the thread ends, and is waited for."""
+        """Run in a thread. On cancellation, close the connection so that the thread ends, and wait for it."""
         begun = False
 
         def call() -> Result:
@@ -255,7 +255,7 @@ class Mailbox:
 
 @asynccontextmanager
 async def connected(guard: Guard, server: Server, login: str, password: str) -> AsyncIterator[Mailbox]:
-    """A mailbox that is logged in. What fails inside is raised as one of the three errors."""
+    """A logged-in mailbox. Errors inside are raised as `Retry`, `Permanent` or `AuthExpired`."""
     mailbox = Mailbox(server, await server.open_socket(guard))
     try:
         await mailbox.log_in(login, password)
@@ -267,7 +267,7 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
     except UnexpectedCommandStatusError as error:
         raise Retry(f"{server} refused a command: {words(error.command_result[1][0])}") from error
     except (imaplib.IMAP4.error, ImapToolsError) as error:
-        raise Retry(f"{server} gave no proper answer: {words(error)}") from error
+        raise Retry(f"{server} sent an invalid response: {words(error)}") from error
     except OSError as error:
         raise server.explain(error) from error
     finally:

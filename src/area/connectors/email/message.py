@@ -1,4 +1,4 @@
-"""A mail that arrived."""
+"""A received e-mail."""
 
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ class Mail(Output):
 
 
 async def read(content: bytes, size: int, received: datetime, folder: str, uid: int) -> Mail:
-    """Parse a mail of `size` bytes, of which `content` may only be the first. Raises `Retry`."""
+    """Parse a mail of `size` bytes, of which `content` may be only the beginning. Raises `Retry`."""
     try:
         fields = await _parser.read("The mail server", content, size=size)
     except Permanent:  # it must still fire, and not stop those behind it

@@ -1,6 +1,6 @@
-"""From the bytes of a mail to fields, in a process of its own (see `area.kit.sandbox`).
+"""Turn a mail's bytes into fields, in a separate process (see `area.kit.sandbox`).
 
-Mail is written by strangers: whatever is broken, something readable comes out. This imports nothing else of AREA.
+Mail comes from strangers: broken input must still give something readable. Imports nothing else of AREA.
 """
 
 import codecs
@@ -32,7 +32,7 @@ Fields = dict[str, Any]
 
 
 def decode(content: bytes, *, size: int) -> Fields:
-    """What could be read of the fields of `Mail`. `size` is in bytes, of which `content` may only be the first."""
+    """The fields of `Mail` that could be parsed. `size` is in bytes; `content` may be only the beginning."""
     mail: Fields = {"truncated": True}
     with suppress(Exception):  # a mail that breaks the parser must still fire, and not stop those behind it
         _read_head(mail, BytesHeaderParser().parsebytes(content[:MAX_HEADERS]))
@@ -73,7 +73,7 @@ def _read_body(mail: Fields, message: Message, *, cut: bool) -> None:
 
 
 def _leaves(part: Message) -> Iterator[Message]:
-    """Parts that are no containers; a mail attached to a mail is one part."""
+    """Parts that aren't containers; an attached mail is one part."""
     children = part.get_payload() if part.get_content_maintype() == "multipart" else None
     if not isinstance(children, list):
         yield part
@@ -84,13 +84,13 @@ def _leaves(part: Message) -> Iterator[Message]:
 
 
 def _header(message: Message, name: str) -> str:
-    """A header as it stands, on one line; 8-bit characters are UTF-8, or else Latin-1."""
+    """A raw header on one line; 8-bit bytes are UTF-8 or else Latin-1."""
     raw = next((str(value) for key, value in message.raw_items() if key.lower() == name), "")
     return _UNFOLD.sub(" ", _text(raw[:MAX_HEADER].encode("utf-8", "surrogateescape"), None)).strip()
 
 
 def _decoded(value: str) -> str:
-    """Encoded words (RFC 2047) decoded."""
+    """The text with RFC 2047 encoded words decoded."""
     try:
         parts = decode_header(value)
     except (MessageError, BinasciiError, ValueError):
@@ -106,13 +106,13 @@ def _decoded(value: str) -> str:
 
 
 def _addresses(value: str) -> list[tuple[str, str]]:
-    """Names and addresses. They are told apart before decoding: a decoded name may hold a comma."""
+    """Names and addresses. Split before decoding, because a decoded name may contain a comma."""
     found = [(_decoded(name), _clean(address).strip()) for name, address in getaddresses([value])]
     return [(name, address if "@" in address else "") for name, address in found if name or address]
 
 
 def _text(content: bytes, charset: str | None) -> str:
-    """Decode by the charset named, or else as UTF-8, or else as Latin-1."""
+    """Decode with the named charset, else UTF-8, else Latin-1."""
     known = None
     if charset:
         with suppress(LookupError, ValueError):
@@ -127,5 +127,5 @@ def _text(content: bytes, charset: str | None) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without what no database and no JSON takes: NUL and halves of surrogate pairs; lines end in a newline."""
+    """The text without NUL and lone surrogates, which databases and JSON reject; line ends become newlines."""
     return text.encode("utf-8", "replace").decode().replace("\0", "").replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""Where a mail server is, and what to tell the user when the way to it fails."""
+"""A mail server's address, and how to explain connection errors."""
 
 import socket
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Server:
-    """A server as the connection names it; `protocol` is IMAP or SMTP."""
+    """A configured server; `protocol` is IMAP or SMTP."""
 
     protocol: str
     host: str
@@ -27,7 +27,7 @@ class Server:
         return f"The {self.protocol} server {self.host}:{self.port}"
 
     async def open_socket(self, guard: Guard) -> socket.socket:
-        """Return a non-blocking socket that is connected to an address that the guard allows."""
+        """A connected non-blocking socket to an address the guard allows."""
         try:
             return await guard.open_socket(self.host, self.port, TIMEOUT)
         except Blocked as error:
@@ -36,13 +36,13 @@ class Server:
             raise self.explain(error) from error
 
     def explain(self, error: OSError) -> ConnectorError:
-        """Say what a failed connection means: the address, the certificate, or the line."""
+        """Explain a failed connection: the address, the certificate or the network."""
         no_tls = "does not speak TLS from the start; ports 143 and 587 usually want starttls."
         return explain(error, str(self), self.host, timeout=TIMEOUT, no_tls=no_tls)
 
 
 def words(said: object, limit: int = 300) -> str:
-    """What a server said, as one printable line."""
+    """A server's message as one printable line."""
     if isinstance(said, Exception) and said.args:
         said = said.args[0]
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)

@@ -12,7 +12,7 @@ from area.sdk.mail import Message
 
 @asynccontextmanager
 async def connected(guard: Guard, server: Server, login: str, password: str) -> AsyncIterator[aiosmtplib.SMTP]:
-    """An SMTP connection (RFC 5321) that is logged in. What fails inside is raised as one of the three errors."""
+    """A logged-in SMTP connection. Errors inside are raised as `Retry`, `Permanent` or `AuthExpired`."""
     sock = await server.open_socket(guard)
     own = sock.getsockname()[0]
     client = aiosmtplib.SMTP(
@@ -31,10 +31,10 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
             yield client
     except aiosmtplib.SMTPAuthenticationError as error:
         refusal: type[ConnectorError] = AuthExpired if error.code >= 500 else Retry
-        raise refusal(f"{server} refuses the login of {login}: {error.code} {words(error.message)}") from error
+        raise refusal(f"{server} rejected the sign-in of {login}: {error.code} {words(error.message)}") from error
     except aiosmtplib.SMTPResponseException as error:
         refusal = Permanent if error.code >= 500 else Retry
-        raise refusal(f"{server} refuses the mail: {error.code} {words(error.message)}") from error
+        raise refusal(f"{server} refused the e-mail: {error.code} {words(error.message)}") from error
     except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, aiosmtplib.SMTPServerDisconnected) as error:
         cause = error.__cause__
         raise server.explain(cause if isinstance(cause, OSError) else error) from error
@@ -47,7 +47,7 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
 async def send(
     client: aiosmtplib.SMTP, message: Message, sender: str, recipients: Sequence[str]
 ) -> dict[str, aiosmtplib.SMTPResponse]:
-    """Send to those whom the server takes; returns what it said of the others, which may be all."""
+    """Send to the recipients the server accepts. Returns its replies for the others, which may be all."""
     utf8 = message.utf8 or not all(address.isascii() for address in (sender, *recipients))
     try:
         refused, _ = await client.sendmail(
@@ -56,7 +56,7 @@ async def send(
     except aiosmtplib.SMTPRecipientsRefused as error:
         return {one.recipient: aiosmtplib.SMTPResponse(one.code, one.message) for one in error.recipients}
     except aiosmtplib.SMTPNotSupported as error:
-        raise Permanent("This SMTP server takes no addresses with letters beyond ASCII before the @.") from error
+        raise Permanent("This SMTP server doesn't support addresses with non-ASCII letters before the @.") from error
     except ValueError as error:
         raise Permanent(f"An address can't be used: {error}") from error
     return refused

@@ -454,10 +454,10 @@ def test_an_impossible_recipient_is_told(to):
 
 
 async def test_a_wrong_password_asks_for_a_new_connection(box, post):
-    with pytest.raises(AuthExpired, match=r"refuses the login of ann@example.org: 535"):
+    with pytest.raises(AuthExpired, match=r"rejected the sign-in of ann@example.org: 535"):
         await send_email.function(context(sending(post, password="wrong")), Letter(to="a@x.org", text="x"))
     for password in ("wrong", "pässword"):
-        with pytest.raises(AuthExpired, match=r"refuses the login of ann@example.org: .*AUTHENTICATIONFAILED"):
+        with pytest.raises(AuthExpired, match=r"rejected the sign-in of ann@example.org: .*AUTHENTICATIONFAILED"):
             await anext(new_email.function(context(receiving(box, password=password)), new_email.params()))
 
 
@@ -549,9 +549,9 @@ def sending_half(port: int) -> dict[str, Any]:
 
 
 def test_the_form_says_what_is_missing():
-    with pytest.raises(ValidationError, match="Give an IMAP server to receive, an SMTP server to send, or both"):
+    with pytest.raises(ValidationError, match="Enter an IMAP server to receive, an SMTP server to send, or both"):
         Account()
-    with pytest.raises(ValidationError, match="An SMTP server needs the address"):
+    with pytest.raises(ValidationError, match="Enter the address to send from"):
         Account(smtp_host="x.org")
     with pytest.raises(ValidationError, match="control characters"):
         Account(imap_host="x.org", login="a\r\nb")
@@ -559,9 +559,9 @@ def test_the_form_says_what_is_missing():
 
 
 async def test_half_a_connection_says_which_half_is_missing(box, post):
-    with pytest.raises(Permanent, match="names no SMTP server"):
+    with pytest.raises(Permanent, match="has no SMTP server"):
         await send_email.function(context(receiving(box)), Letter(to="a@x.org", text="x"))
-    with pytest.raises(Permanent, match="names no IMAP server"):
+    with pytest.raises(Permanent, match="has no IMAP server"):
         await anext(new_email.function(context(sending(post)), new_email.params()))
 
 

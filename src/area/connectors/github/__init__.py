@@ -1,4 +1,6 @@
-"""GitHub: issues, pull requests, pushes, releases and everything else that it tells by webhook; issues, gists, workflows out."""
+"""GitHub: triggers on issues, pull requests, pushes, releases and all other webhook events; creates issues, gists and
+workflow runs.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +30,7 @@ from area.sdk.shapes import Items
 
 
 async def account(ctx: Context) -> Account:
-    """Who agreed; with their primary e-mail address where it was asked for, as it is to log in."""
+    """The user who authorized AREA, with their primary e-mail address if the sign-in scope was granted."""
     # https://docs.github.com/rest/users/users#get-the-authenticated-user
     me = await ctx.http.get("/user")
     # https://docs.github.com/rest/users/emails#list-email-addresses-for-the-authenticated-user
@@ -77,7 +79,7 @@ Reason = Literal["any", "assign", "author", "ci_activity", "comment", "mention",
 
 
 def webhook(title: str, event: str) -> Callable[[Callable[..., Events[Any]]], Action]:
-    """Declare an action that GitHub is asked to deliver an `event` for."""
+    """Declare an action for a GitHub webhook `event`."""
 
     def declare(function: Callable[..., Events[Any]]) -> Action:
         action = service.webhook(title, verify=SIGNED, scopes=HOOKS)(function)
@@ -327,7 +329,7 @@ async def workflows(ctx: Context, repository: str) -> list[Option]:
 
 
 def _page(notification: Mapping[str, Any]) -> str:
-    """The page of the issue or pull request that a notification is about, else that of its repository."""
+    """URL of the issue or pull request a notification is about, or else of its repository."""
     repository = notification["repository"]["html_url"]
     found = re.search(r"/(issues|pulls)/([0-9]+)$", notification["subject"].get("url") or "")
     return f"{repository}/{'pull' if found[1] == 'pulls' else 'issues'}/{found[2]}" if found else repository

@@ -1,6 +1,6 @@
-"""Makes made.json, GitHub's webhook events as this connector declares them, from the description that GitHub publishes.
+"""Build made.json, GitHub's webhook events as this connector declares them, from GitHub's published description.
 
-hatch_build.py runs `make` when AREA is built, with the npm package below.
+hatch_build.py calls `make` when AREA is built, with the npm package below.
 """
 
 import json
@@ -26,7 +26,7 @@ Known = Mapping[tuple[str, str], Any]
 
 
 def make(package: Path, target: Path) -> None:
-    """Write the events to `target`, from the npm package unpacked at `package`: each one's values by their number in `values`."""
+    """Write the events to `target` from the unpacked npm package; each event's values are indices into `values`."""
     found = list(events(json.loads((package / DESCRIPTION).read_text("utf-8"))))
     values: dict[str, int] = {}  # most events have the same repository, sender and organization
     for one in found:
@@ -38,7 +38,7 @@ def make(package: Path, target: Path) -> None:
 
 
 def events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each event: name, header `event`, `action` of the body, title, description, places, docs and top-level values."""
+    """Each event: name, header `event`, body `action`, title, description, places, docs and top-level values."""
     schemas = document["components"]["schemas"]
     known = examples(document)
     for described in document["webhooks"].values():
@@ -62,7 +62,7 @@ def events(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def top(name: str, schema: Schema, schemas: Schemas, known: Known) -> dict[str, Any]:
-    """One top-level value: its name, type, description and a sample; the description of an object tells what is inside."""
+    """One top-level value: name, type, description and sample; an object's description lists its main values."""
     one = resolved(schema, schemas)
     said = plain(first_sentence(one.get("description", ""))) or f"The {words(name)}"
     inside = [key for key, value in one.get("properties", {}).items() if is_told(key, resolved(value, schemas))]
@@ -73,7 +73,7 @@ def top(name: str, schema: Schema, schemas: Schemas, known: Known) -> dict[str, 
 
 
 def is_told(name: str, schema: Schema) -> bool:
-    """Whether people read it: neither an object, nor an address or id that only programs use."""
+    """Whether people read it: not an object, nor a URL or ID for programs only."""
     return (
         kind(schema) not in ("object", "list")
         and not (name.endswith("url") and name != "html_url")
@@ -82,7 +82,7 @@ def is_told(name: str, schema: Schema) -> bool:
 
 
 def kind(schema: Schema) -> str:
-    """The type that the SDK knows."""
+    """The SDK's type."""
     of = schema.get("type")
     names = [one for one in (of if isinstance(of, list) else [of]) if one not in (None, "null")]
     if len(names) > 1 or (not names and "properties" not in schema):
@@ -93,7 +93,7 @@ def kind(schema: Schema) -> str:
 
 
 def resolved(schema: Schema, schemas: Schemas) -> Schema:
-    """The schema itself: references followed, the parts of `allOf` put together, of a choice the first that is not null."""
+    """The schema with references followed and `allOf` merged; of alternatives, the first that isn't null."""
     while "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     if "allOf" in schema:
@@ -110,7 +110,7 @@ def resolved(schema: Schema, schemas: Schemas) -> Schema:
 
 
 def examples(document: Any) -> dict[tuple[str, str], Any]:
-    """The examples that the description gives anywhere, by the property's name and type: the most frequent."""
+    """The most frequent example in the description, by property name and type."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
     def look(value: Any) -> None:
@@ -130,7 +130,7 @@ def examples(document: Any) -> dict[tuple[str, str], Any]:
 
 
 def sample(name: str, schema: Schema, schemas: Schemas, known: Known, level: int = 1) -> Any:
-    """A value as it might be: the description's own example, one of a property called like that, or one of the type."""
+    """A plausible value: the schema's own example, one of a property with the same name, or one of the type."""
     one = resolved(schema, schemas)
     of = kind(one)
     given = [*one.get("enum", ()), *one.get("examples", ())]
@@ -153,22 +153,22 @@ def sample(name: str, schema: Schema, schemas: Schemas, known: Known, level: int
 
 
 def place(name: str) -> int:
-    """Where it comes among the values of an object."""
+    """Sort key of a value inside an object."""
     return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 def words(name: str) -> str:
-    """`pull_request` as people write it."""
+    """`pull_request` as words."""
     return name.replace("_", " ")
 
 
 def plain(text: str) -> str:
-    """Markdown as a phrase: without links, without "For more information, see …", without the last full stop."""
+    """Markdown as a phrase, without links, "For more information, see …" and the last full stop."""
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(text.split()))
     text = re.sub(r"\s*For (more )?information (about|on) [^.]*\.|\s*For more information,? see [^.]*\.?\"?$", "", text)
     return text.strip().removesuffix(".")
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a sentence."""
+    """The first sentence."""
     return re.split(r"(?<=\.)\s", text.strip(), maxsplit=1)[0]

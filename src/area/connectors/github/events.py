@@ -1,4 +1,4 @@
-"""GitHub's webhook events as actions, of made.json, which build.py makes of GitHub's own description when AREA is built."""
+"""GitHub's webhook events as actions, from made.json, which build.py generates when AREA is built."""
 
 import json
 from collections.abc import Callable
@@ -40,15 +40,15 @@ class Place(BaseModel):
 
 
 class Value(BaseModel):
-    """What a webhook event brings."""
+    """A top-level value of a webhook event."""
 
     model_config = ConfigDict(defer_build=True)
 
 
 def declare(service: Service) -> None:
-    """Add an action for each event. Raises `RuntimeError` when AREA was not built."""
+    """Add an action for each event. Raises `RuntimeError` if made.json is missing."""
     if not MADE.is_file():
-        raise RuntimeError(f"{MADE.name} was not made: run `python hatch_build.py`, which needs npm.")
+        raise RuntimeError(f"{MADE.name} is missing: run `python hatch_build.py`, which needs npm.")
     made = json.loads(MADE.read_bytes())
     models: dict[Any, type[BaseModel]] = {}  # half of the events have the values of another, and models take time
     for event in made["events"]:
@@ -77,7 +77,7 @@ def declare(service: Service) -> None:
 
 
 def _returns(event: str, values: list[dict[str, Any]]) -> type[BaseModel]:
-    """A model of the top-level values. GitHub leaves out what does not apply, so that each may be missing."""
+    """A model of the top-level values. All are optional, because GitHub leaves out what doesn't apply."""
     given: dict[str, Any] = {
         one["name"]: (
             TYPES[one["type"]] | None,
@@ -89,7 +89,7 @@ def _returns(event: str, values: list[dict[str, Any]]) -> type[BaseModel]:
 
 
 def _short(sample: Any) -> Any:
-    """An example that fits beside a field: of an object its first values, of a list none."""
+    """An example short enough to show beside a field: an object's first values, nothing for a list."""
     if isinstance(sample, dict):
         return dict([pair for pair in sample.items() if not isinstance(pair[1], dict | list)][:2])
     return [] if isinstance(sample, list) else sample

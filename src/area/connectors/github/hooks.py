@@ -1,7 +1,7 @@
-"""GitHub's webhooks: where they hang, what they bring, and how GitHub is asked for them.
+"""GitHub's webhooks: where they are registered, what they deliver, and how to register them.
 
-GitHub sends a delivery once and forgets it. So a hook is looked after every half hour: what could not be delivered, because this
-server was away or busy, is sent again; the id of a delivery stays the same.
+GitHub sends a delivery once. Each hook is checked every half hour, and failed deliveries are requested again; a
+delivery keeps its ID.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,24 +19,24 @@ AWAY = frozenset({0, 408, 429, 502, 503, 504})  # what a delivery is answered by
 
 
 def brought(request: Request, event: str, *actions: str) -> dict[str, Any] | None:
-    """What a delivery brings when it is of this event and, if any are named, one of these actions. Raises `Permanent`."""
+    """The delivery's body if it is this event and one of these actions, if any are given. Raises `Permanent`."""
     # https://docs.github.com/webhooks/webhook-events-and-payloads#delivery-headers
     if request.headers.get("X-GitHub-Event") != event:
         return None
     body = request.json()
     if not isinstance(body, dict):
-        raise Permanent("The delivery is no JSON object; the webhook's content type must be application/json.")
+        raise Permanent("The delivery isn't a JSON object. Set the webhook's content type to application/json.")
     return body if not actions or body.get("action") in actions else None
 
 
 async def delivered(request: Request, kind: type[BaseModel], body: dict[str, Any] | None) -> Events[Any]:
-    """What a delivery brings, if anything; its id stays when it is sent again."""
+    """The event of a delivery, if any; its ID stays the same when redelivered."""
     if body:
         yield Event(request.headers.get("X-GitHub-Delivery", ""), parse(kind, body, "GitHub"))
 
 
 def asked_for(action: Action, event: str) -> None:
-    """Have GitHub asked for the deliveries of an action whose first parameter is a repository or an organization."""
+    """Register a webhook for an action whose first parameter is a repository or organization."""
 
     @action.subscribe
     async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
@@ -70,7 +70,7 @@ def asked_for(action: Action, event: str) -> None:
 
 
 def _hooks(params: BaseModel) -> str:
-    """Where the hooks of a repository or an organization are."""
+    """API path of the hooks of a repository or organization."""
     place = next(str(value) for _, value in params)
     return f"/repos/{place}/hooks" if "/" in place else f"/orgs/{place}/hooks"
 

@@ -1,4 +1,4 @@
-"""What the hand-made parts of GitHub return, by where it stands in what GitHub says."""
+"""Return values of the hand-written GitHub components, by their path in GitHub's payload."""
 
 from datetime import datetime
 from typing import Annotated, Any

@@ -1,4 +1,6 @@
-"""GitLab, gitlab.com or a server of your own: issues, merge requests, pipelines, pushes and to-dos in; issues, comments and more out."""
+"""GitLab, gitlab.com or self-hosted: triggers on issues, merge requests, pipelines, pushes and to-dos; creates issues,
+comments and more.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,7 +37,7 @@ PROJECT = r"^[\w.-]+(/[\w.-]+)+$"
 
 
 async def account(ctx: Context) -> Account:
-    """Who agreed; with their e-mail address where it was asked for, as it is to log in."""
+    """The user who authorized AREA, with their e-mail address if the sign-in scope was granted."""
     # https://docs.gitlab.com/api/users/#get-the-current-user
     me = await ctx.http.get("/api/v4/user")
     # https://docs.gitlab.com/integration/openid_connect_provider/#shared-information
@@ -48,7 +50,7 @@ async def account(ctx: Context) -> Account:
 service = Service(
     "gitlab",
     "GitLab",
-    "React to issues, merge requests, pipelines, pushes and to-dos on gitlab.com or your own server; create and comment.",
+    "React to issues, merge requests, pipelines, pushes and to-dos; create and comment. gitlab.com or your own server.",
     base_url="https://gitlab.com",
     docs="https://docs.gitlab.com/api/rest/",
     own_server=True,
@@ -158,7 +160,7 @@ class Todo(Told):
 
 
 def webhook(title: str, events: str) -> Callable[[Callable[..., Events[Any]]], Action]:
-    """Declare an action that GitLab is asked to deliver `events` for."""
+    """Declare an action for GitLab's webhook `events`."""
 
     def declare(function: Callable[..., Events[Any]]) -> Action:
         action = service.webhook(title, verify=SIGNED, scopes=WRITE)(function)
@@ -169,16 +171,19 @@ def webhook(title: str, events: str) -> Callable[[Callable[..., Events[Any]]], A
 
 
 async def delivered(request: Request, kind: type[Told], body: dict[str, Any] | None) -> Events[Any]:
-    """What a delivery brings, if anything; its id stays when it is sent again."""
+    """The event of a delivery, if any; its ID stays the same when resent."""
     if body:
         yield Event(request.headers.get("Idempotency-Key", ""), parse(kind, body, "GitLab"))
 
 
 @service.webhooks(
-    ("new_issue", "issue open", Issue, "New issue", "Triggers when an issue is opened in a project. Confidential issues are ignored."),
+    ("new_issue", "issue open", Issue, "New issue",
+     "Triggers when an issue is opened in a project. Confidential issues are ignored."),
     ("issue_closed", "issue close", Issue, "Issue closed", "Triggers when an issue in a project is closed."),
-    ("new_merge_request", "merge_request open", MergeRequest, "New merge request", "Triggers when a merge request is opened in a project."),
-    ("merge_request_merged", "merge_request merge", MergeRequest, "Merge request merged", "Triggers when a merge request in a project is merged."),
+    ("new_merge_request", "merge_request open", MergeRequest, "New merge request",
+     "Triggers when a merge request is opened in a project."),
+    ("merge_request_merged", "merge_request merge", MergeRequest, "Merge request merged",
+     "Triggers when a merge request in a project is merged."),
     verify=SIGNED,
     scopes=WRITE,
 )  # fmt: skip
@@ -231,13 +236,13 @@ async def new_todo(ctx: Context) -> Events[Todo]:
 
 
 async def _made(ctx: Context, kind: type[Thing], method: str, project: str, path: str, body: Any) -> Thing:
-    """Send it, and read the answer as what a webhook tells."""
+    """Send the request and parse the response into the webhook's model."""
     answer = await ctx.http.ask(method, at(project, path), dict[str, Any], json=body)
     return parse(kind, {"object_attributes": answer, "project": {"path_with_namespace": project}}, "GitLab")
 
 
 def _joined(labels: list[str]) -> str:
-    """As GitLab takes labels; none has a comma in it (https://docs.gitlab.com/api/issues/#new-issue)."""
+    """Labels as GitLab expects them; none contains a comma (https://docs.gitlab.com/api/issues/#new-issue)."""
     return ",".join(label.replace(",", " ") for label in labels)
 
 

@@ -1,6 +1,6 @@
-"""GitLab's project webhooks: what they bring, and how GitLab is asked for them.
+"""GitLab's project webhooks: what they deliver, and how to register them.
 
-GitLab sends a delivery once. So a hook is looked after every half hour, and what could not be delivered is sent again, under the same
+GitLab sends a delivery once. Each hook is checked every half hour, and failed deliveries are resent under the same
 Idempotency-Key.
 """
 
@@ -16,23 +16,23 @@ AT_ONCE = 5  # deliveries that GitLab sends again in a minute
 
 
 def at(project: str, path: str) -> str:
-    """The address of something in a project."""
+    """API path of something in a project."""
     return f"/api/v4/projects/{quote(project, safe='')}/{path}"
 
 
 def brought(request: Request, kind: str, action: str = "") -> dict[str, Any] | None:
-    """What a delivery brings when it is of this kind and, if one is named, this action. Raises `Permanent`."""
+    """The delivery's body if it is this kind and, if given, this action. Raises `Permanent`."""
     # https://docs.gitlab.com/user/project/integrations/webhook_events/
     body = request.json()
     if not isinstance(body, dict):
-        raise Permanent("The delivery is no JSON object.")
+        raise Permanent("The delivery isn't a JSON object.")
     if body.get("object_kind") != kind or (action and body.get("object_attributes", {}).get("action") != action):
         return None
     return body
 
 
 def asked_for(action: Action, events: str) -> None:
-    """Have GitLab asked for the deliveries of an action that has a `project`."""
+    """Register a webhook for an action that has a `project`."""
 
     @action.subscribe
     async def subscribe(ctx: Context, project: str, hook: Hook) -> Subscription:

@@ -1,4 +1,4 @@
-"""Gmail: mail in, mail out, labels."""
+"""Gmail: receives, sends and labels e-mail."""
 
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
@@ -95,7 +95,7 @@ async def reply_to_mail(
         to = addresses(header(raw, "Reply-To") or header(raw, "From"))
         letter = Letter(to=to, cc=addresses(", ".join(filter(None, others))), text=text)
     except ValueError as error:
-        raise Permanent(f"The mail can't be answered: {error}") from error
+        raise Permanent(f"Can't reply to this e-mail: {error}") from error
     subject, own = header(raw, "Subject"), mime.message_ids(header(raw, "Message-ID"))
     letter.subject = subject if subject[:3].lower() == "re:" else f"Re: {subject}"
     # a mail joins a conversation by all three, https://developers.google.com/workspace/gmail/api/guides/threads
@@ -135,7 +135,7 @@ async def labels(ctx: Context) -> list[Option]:
 
 
 async def _found(ctx: Context, label: str, query: str, since: datetime) -> AsyncIterator[Raw]:
-    """The mails that fit. Dates are seconds: https://developers.google.com/workspace/gmail/api/guides/filtering."""
+    """E-mails that match. Dates are in seconds: https://developers.google.com/workspace/gmail/api/guides/filtering."""
     words = f"({query.strip()}) " if query.strip() else ""
     params = {"q": f"{words}after:{int(since.timestamp())}"} | ({"labelIds": label} if label else {})
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/list
@@ -145,7 +145,7 @@ async def _found(ctx: Context, label: str, query: str, since: datetime) -> Async
 
 
 async def _labelled(ctx: Context, label: str) -> Events[Mail]:
-    """What got the label since the last look, by the mailbox's own history."""
+    """E-mails labelled since the last check, from the mailbox's history."""
     given: dict[str, str] = {}
     if begin := ctx.state.get("history"):
         params = {"startHistoryId": begin, "labelId": label, "historyTypes": ["messageAdded", "labelAdded"]}
@@ -165,14 +165,14 @@ async def _labelled(ctx: Context, label: str) -> Events[Mail]:
 
 
 def _given(record: Raw, label: str) -> list[str]:
-    """The mails that got the label, or came with it."""
+    """E-mails that got the label or arrived with it."""
     got = [(one["message"]["id"], one.get("labelIds", ())) for one in record.get("labelsAdded") or ()]
     came = [(one["message"]["id"], one["message"].get("labelIds", ())) for one in record.get("messagesAdded") or ()]
     return [mail for mail, labels in got + came if label in labels]
 
 
 async def _mail(ctx: Context, message_id: str) -> Raw | None:
-    """A mail, unless it was deleted meanwhile."""
+    """An e-mail, unless it has been deleted."""
     try:
         return await ctx.http.get(quoted(MESSAGE, message_id), dict[str, Any], params={"format": "full"}, gone=(404,))
     except Gone:

@@ -1,6 +1,6 @@
-"""Gmail's push notifications, by a topic of Google's Pub/Sub (https://developers.google.com/workspace/gmail/api/guides/push).
+"""Gmail's push notifications through a Pub/Sub topic (https://developers.google.com/workspace/gmail/api/guides/push).
 
-A mailbox is watched once for all that AREA does with it: another call takes the place of the one before.
+A mailbox has one watch for all of AREA; a new call replaces the previous one.
 """
 
 from base64 import urlsafe_b64decode
@@ -39,7 +39,7 @@ def _changed(request: Request) -> list[str]:
     try:
         told = orjson.loads(urlsafe_b64decode(data.replace("+", "-").replace("/", "_") + "=="))
     except ValueError as error:
-        raise Permanent("The message is none of Gmail's.") from error
+        raise Permanent("The message isn't from Gmail.") from error
     return [parse(str, lookup("emailAddress", told), "Gmail").lower()]
 
 

@@ -1,4 +1,4 @@
-"""Gmail's messages as they are read: written by strangers, so whatever is missing or broken, something readable comes out."""
+"""Parse Gmail's messages. They come from strangers: missing or broken parts must still give something readable."""
 
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class Attached(Mail):
 
 
 def read_mail(raw: Raw) -> Mail:
-    """The mail of a message (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages)."""
+    """The e-mail in a message (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages)."""
     name, sender = next(iter(_addresses(raw, "From")), ("", ""))
     parts = list(_leaves(raw.get("payload") or {}))
     made = {
@@ -54,13 +54,13 @@ def read_mail(raw: Raw) -> Mail:
 
 
 def files(raw: Raw) -> list[Attached]:
-    """A mail's files."""
+    """An e-mail's attachments."""
     mail, parts = read_mail(raw).model_dump(), _leaves(raw.get("payload") or {})
     return [parse(Attached, {**mail, **one}, "Gmail") for one in parts if one.get("filename")]
 
 
 def header(raw: Raw, name: str) -> str:
-    """A header of the mail on one line, or nothing."""
+    """A header on one line, or an empty string."""
     told = (raw.get("payload") or {}).get("headers") or ()
     value = next((one.get("value", "") for one in told if one.get("name", "").lower() == name.lower()), "")
     return " ".join(value.split())
@@ -74,7 +74,7 @@ def _addresses(raw: Raw, name: str) -> list[tuple[str, str]]:
 
 
 def _leaves(part: Raw) -> Iterator[Raw]:
-    """The parts that are no containers."""
+    """Parts that aren't containers."""
     if not part.get("parts"):
         yield part
     for child in part.get("parts") or ():

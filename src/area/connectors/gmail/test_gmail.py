@@ -186,7 +186,7 @@ async def test_answer(ctx, vendor):
     await act(ctx, reply, message_id="m", text="Thanks")
     assert sent(vendor.asked[-1])["Cc"] is None
     Box(vendor, mail("m", From="nobody at all"))
-    with pytest.raises(Permanent, match="can't be answered"):
+    with pytest.raises(Permanent, match="Can't reply"):
         await act(ctx, reply, message_id="m", text="Thanks")
 
 

@@ -1,4 +1,4 @@
-"""Google Calendar: what starts soon, is added, changed or cancelled, and events to add."""
+"""Google Calendar: triggers on events that start soon, are added, changed or cancelled; adds events."""
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
@@ -76,7 +76,7 @@ class NewEvent(BaseModel):
         end = self.end or (self.start if self.all_day else self.start + timedelta(hours=1))
         self.end = end if end.tzinfo else end.replace(tzinfo=zone)
         if self.end < self.start:
-            raise ValueError("The event must not end before it starts.")
+            raise ValueError("The event can't end before it starts.")
         return self
 
 
@@ -209,7 +209,7 @@ async def cancel_event(
 
 
 async def _changes(ctx: Context, calendar: str) -> AsyncIterator[tuple[dict[str, Any], str]]:
-    """What has changed since the last look, and the calendar's time zone; everything when Google no longer knows that."""
+    """Changes since the last check and the calendar's time zone; everything if Google's sync token has expired."""
     fields = "nextPageToken,nextSyncToken,timeZone,items(id,etag,status,created,updated,summary,description,location,"
     query = {"maxResults": "2500", "fields": fields + "start,end,organizer,attendees(email),hangoutLink,htmlLink)"}
     token = ctx.state.get("token")
@@ -229,14 +229,16 @@ def _mails(*, notify: bool) -> dict[str, str]:
 
 
 def _read(item: Mapping[str, Any], zone: str = "UTC") -> Happening:
-    """An event (https://developers.google.com/workspace/calendar/api/v3/reference/events), its days in the calendar's time zone."""
+    """An event (https://developers.google.com/workspace/calendar/api/v3/reference/events), its days in the calendar's
+    time zone.
+    """
     start, end = item.get("start", {}), item.get("end", {})
     more = {"starts_at": _time(start, zone), "ends_at": _time(end, zone), "all_day": "date" in start}
     return parse(Happening, {**item, **more, "organizer": lookup("organizer.email", item, "")}, "Google Calendar")
 
 
 def _time(told: Mapping[str, Any], zone: str) -> datetime | None:
-    """When an event starts or ends; a day begins at its midnight."""
+    """Start or end of an event; an all-day event starts at midnight."""
     at = _moment(told.get("dateTime") or told.get("date"))
     return at.replace(tzinfo=ZoneInfo(told.get("timeZone", zone))) if at and not at.tzinfo else at
 

@@ -1,4 +1,4 @@
-"""Google Drive: files that are added, changed or shared, and files to make, copy, move and share."""
+"""Google Drive: triggers on added, changed and shared files; creates, copies, moves and shares files."""
 
 import hashlib
 import mimetypes
@@ -173,7 +173,7 @@ async def share_file(
 
 
 def _query(words: str, most: int, order: str = "", fields: str = FIELDS) -> dict[str, Any]:
-    """How files are asked for (https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list)."""
+    """Query parameters to list files (https://developers.google.com/workspace/drive/api/reference/rest/v3/files/list)."""
     query = without_blanks(q=words, pageSize=str(most), fields=f"nextPageToken,files({fields})", orderBy=order)
     return {"at": "files", "most": most, "params": ALL | query}
 
@@ -183,7 +183,7 @@ service.options("folders", FILES, first=[Option("root", "My Drive")], **SOME)  #
 
 
 async def _make(ctx: Context, body: dict[str, Any], data: bytes | None = None, kind: str = "", at: str = FILES) -> File:
-    """Make a file with a mark of this run, unless an earlier attempt did."""
+    """Create a file marked with this run, unless an earlier attempt did."""
     if mark := ctx.uuid():
         body = body | {"appProperties": {"area": mark}}
         earlier = f"appProperties has {{ key='area' and value='{mark}' }}"

@@ -1,4 +1,4 @@
-"""Google Sheets: rows and cells that are added or changed, and rows and cells to write."""
+"""Google Sheets: triggers on added and changed rows and cells; writes rows and cells."""
 
 import hashlib
 import re
@@ -45,13 +45,13 @@ service.options("spreadsheets", "https://www.googleapis.com/drive/v3/files", par
 
 
 def _identity(given: Any) -> Any:
-    """The ID, also out of the address that is in the browser."""
+    """The spreadsheet's ID, also from its URL."""
     output = re.search(r"/spreadsheets/d/([\w-]+)", given) if isinstance(given, str) else None
     return output[1] if output else given
 
 
 def _in_cell(before: str, first: bool) -> Callable[[str, Budget], str] | None:  # noqa: FBT001 -- `Place.encode`
-    """A value in a cell that is understood as if typed: no value begins a formula, or becomes a part of one."""
+    """A value for a cell parsed as typed; it can't start a formula or become part of one."""
     if not before.strip():
         return lambda text, _: f"'{text}" if text.lstrip()[:1] in BEGIN and not NUMBER.fullmatch(text) else text
     if before.lstrip()[0] not in BEGIN:
@@ -131,7 +131,7 @@ async def row_changed(ctx: Context, spreadsheet: Spreadsheet, sheet: Sheet, key:
     place = _place(rows, key)
     named = {line.values[place]: line for line in reversed(_lines(rows)) if line.values[place:] and line.values[place]}
     if len(named) > KEYS:
-        raise Permanent(f"The sheet has more than {KEYS} rows with something in {key!r}, too many to compare.")
+        raise Permanent(f"The sheet has more than {KEYS} rows with a value in {key!r}, too many to compare.")
     marks = {name: hashlib.sha256(orjson.dumps(line.values)).hexdigest()[:12] for name, line in named.items()}
     before, count = ctx.state.get("marks", marks), ctx.state.get("count", 0)
     for name in sorted(name for name, mark in marks.items() if before.get(name, mark) != mark):
@@ -257,7 +257,7 @@ def _tabs(ctx: Context, spreadsheet: str) -> AsyncIterator[Tab]:
 
 
 async def _rows(ctx: Context, spreadsheet: str, sheet: str, cells: str = "") -> list[list[str]]:
-    """The rows up to the last one that holds something, without the empty cells at their ends."""
+    """The rows up to the last non-empty one, without trailing empty cells."""
     # https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/get
     return [row async for row in ctx.http.rows(_range(spreadsheet, sheet, cells), list[str], at="values")]
 
@@ -269,7 +269,7 @@ async def _append(ctx: Context, spreadsheet: str, sheet: str, row: Cells, query:
 
 
 def _lines(rows: Sequence[list[str]]) -> list[Line]:
-    """The rows below the first, which names the columns."""
+    """The rows below the header row."""
     names = rows[0] if rows else []
     return [
         Line(
@@ -284,12 +284,12 @@ def _lines(rows: Sequence[list[str]]) -> list[Line]:
 def _place(rows: Sequence[list[str]], name: str) -> int:
     names = rows[0] if rows else []
     if name not in names:
-        raise Permanent(f"The first row has no {name!r}; it has {', '.join(filter(None, names)) or 'nothing'}.")
+        raise Permanent(f"The first row has no column {name!r}; it has {', '.join(filter(None, names)) or 'nothing'}.")
     return names.index(name)
 
 
 def _arranged(rows: Sequence[list[str]], values: Columns) -> Cells:
-    """The cells in the order of the first row; null, which leaves a cell as it is, where there is none."""
+    """The cells in the header's order; null, which leaves a cell unchanged, for missing columns."""
     places = {_place(rows, name): cell for name, cell in values.items()}
     return [places.get(place) for place in range(max(places, default=-1) + 1)]
 

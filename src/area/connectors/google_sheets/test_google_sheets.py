@@ -60,7 +60,7 @@ async def test_a_row_is_changed(ctx, vendor, rows):
     assert await watch.ids() == ["2"], "as it was before is a change, too"
     del rows[2:]
     assert await watch.ids() == []
-    with pytest.raises(Permanent, match="no 'Nr'; it has ID, Name, State"):
+    with pytest.raises(Permanent, match="no column 'Nr'; it has ID, Name, State"):
         await Watch(ctx, service.actions["row_changed"], key="Nr", **BOOK).look()
     rows[1:] = [[str(number)] for number in range(1001)]
     with pytest.raises(Permanent, match="more than 1000 rows"):
@@ -112,7 +112,7 @@ async def test_rows_and_cells_are_written(ctx, vendor, rows):
     assert vendor.asked[-1].query["valueInputOption"] == "USER_ENTERED"
     await act(ctx, append, **BOOK, values={"State": "new", "ID": "9"})
     assert vendor.asked[-1].json == {"values": [["9", None, None, "new"]]}
-    with pytest.raises(Permanent, match="no 'Status'"):
+    with pytest.raises(Permanent, match="no column 'Status'"):
         await act(ctx, append, **BOOK, values={"Status": "new"})
     await act(ctx, write, **BOOK, cells="B2", values=["x", 1])
     assert (vendor.asked[-1].params["range"], vendor.asked[-1].json) == ("'It''s'!B2", {"values": [["x", 1]]})

@@ -64,7 +64,7 @@ class Job(Output):
 
 
 class Hits(BaseModel):
-    """A page of what HN Search found."""
+    """A page of HN Search results."""
 
     hits: list[dict[str, Any]]
     pages: int = Field(alias="nbPages")
@@ -140,7 +140,7 @@ async def new_job(ctx: Context) -> Events[Job]:
 async def posted(
     ctx: Context, kind: type[Story | Comment], tags: str, since: datetime, words: str = "", least_points: int = 0
 ) -> Events[Any]:
-    """What was posted since, the newest first: `tags` are joined by commas that mean "and"."""
+    """Items posted since then, newest first. Commas in `tags` mean "and"."""
     filters = f"created_at_i>={int(since.timestamp())}" + (f",points>={least_points}" if least_points else "")
     # https://hn.algolia.com/api "sorted by date"; the last two are of https://www.algolia.com/doc/api-reference/search-api-parameters
     query = {"tags": tags, "numericFilters": filters, "hitsPerPage": "100"}

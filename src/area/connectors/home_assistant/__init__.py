@@ -1,4 +1,6 @@
-"""Home Assistant: states and events of your own server in; services, notifications and events out."""
+"""Home Assistant: triggers on states and events of the user's server; calls services, sends notifications, fires
+events.
+"""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +26,7 @@ service = Service(
     docs="https://developers.home-assistant.io/docs/api/rest/",
     # https://developers.home-assistant.io/docs/api/rest/: GET /api/
     auth=form(
-        tried("/api/", "{server} does not take this token.", at="message", other="{server} is no Home Assistant."),
+        tried("/api/", "{server} rejected this token.", at="message", other="{server} is not a Home Assistant server."),
         headers={"Authorization": "Bearer {token}"},
         base_url="{server}",
         server=server("http://homeassistant.local:8123", scheme=""),
@@ -44,7 +46,8 @@ Notifier = Annotated[str, param(WHOM, "mobile_app_phone", pick="notifiers", patt
 
 
 def _literal(text: str) -> str:
-    """The text as a template that gives it: Home Assistant renders what it is told to say, whoever wrote it.
+    """A template that renders to exactly this text: Home Assistant evaluates templates in messages, even untrusted
+    ones.
 
     https://www.home-assistant.io/integrations/notify/, https://jinja.palletsprojects.com/templates/#literals
     """
@@ -185,10 +188,10 @@ async def _stream(ctx: Context, kind: str) -> AsyncIterator[dict[str, Any]]:
             try:
                 told = orjson.loads(line.removeprefix("data: "))
             except orjson.JSONDecodeError as error:
-                raise Retry("Home Assistant sent an event that is cut off.") from error
+                raise Retry("Home Assistant sent an incomplete event.") from error
             if told.get("event_type") == kind:  # it also tells that it stops
                 yield told
-    raise Retry("Home Assistant ended the stream of its events: it may be restarting.")
+    raise Retry("Home Assistant closed its event stream. It may be restarting.")
 
 
 async def _changes(ctx: Context, entity: str) -> Events[State]:
@@ -203,10 +206,10 @@ async def _changes(ctx: Context, entity: str) -> Events[State]:
 
 
 def _name(told: dict[str, Any]) -> str:
-    """What tells an event from all others: one context may have several."""
+    """A unique name for the event; one context may have several."""
     return f"{told['context']['id']} {told['data'].get('entity_id', '')} {told['time_fired']}"
 
 
 def _number(state: str) -> float | None:
-    """What a state shows, if it is a number: `unknown` and `unavailable` are none."""
+    """The state as a number, or None, as for `unknown` and `unavailable`."""
     return float(state) if re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", state) else None

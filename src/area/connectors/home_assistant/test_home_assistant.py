@@ -149,7 +149,7 @@ async def test_what_can_be_chosen(ctx, vendor):
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [({"message": "API running."}, ""), ({"hello": 1}, "no Home Assistant"), (Answer(401), "does not take this token")],
+    [({"message": "API running."}, ""), ({"hello": 1}, "not a Home Assistant"), (Answer(401), "rejected this token")],
 )
 async def test_the_connection_is_tried(ctx, vendor, answer, said):
     vendor.on("GET", "/api/", answer)

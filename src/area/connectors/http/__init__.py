@@ -1,4 +1,4 @@
-"""HTTP: any API without a connector of its own: call it, or watch what it answers."""
+"""HTTP: call or watch any API that has no connector of its own."""
 
 import hashlib
 from dataclasses import replace
@@ -86,9 +86,7 @@ async def request(ctx: Context, params: Call) -> Answer:
     if response.status not in statuses(params.expected_status):
         ctx.http.check(response)
         said = f": {ctx.http.hide(response.excerpt())}" if response.body else ""
-        raise Permanent(
-            f"{response.host} answered {response.status}, where {params.expected_status} was expected{said}"
-        )
+        raise Permanent(f"{response.host} answered {response.status}; expected {params.expected_status}{said}")
     truncated = len(response.body) > MAX_KEPT
     return Answer.model_construct(
         status=response.status,
@@ -99,7 +97,7 @@ async def request(ctx: Context, params: Call) -> Answer:
 
 
 def _payload(body: Any, kind: str) -> tuple[bytes | None, str]:
-    """Return the bytes to send and their content type, which is guessed where `kind` is empty."""
+    """The bytes to send and their content type, which is guessed if `kind` is empty."""
     if body is None:
         return None, kind
     form = kind.lower().startswith(FORM)
@@ -115,7 +113,7 @@ def _payload(body: Any, kind: str) -> tuple[bytes | None, str]:
 
 
 def _json_or_none(text: str) -> Any:
-    """Return the object or list that `text` is the JSON of, or None."""
+    """The object or list in the JSON `text`, or None."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
@@ -138,7 +136,7 @@ def _json_or_text(response: Response) -> Any:
 
 
 class Watched(Form):
-    """A value inside the JSON at an address."""
+    """A value in the JSON at a URL."""
 
     url: Annotated[Url, param("URL that returns JSON", "https://api.example.com/status", holds="address")]
     path: Annotated[JmesPath, param("JMESPath of the value to watch; @ for the whole document", "data.price")]
@@ -166,9 +164,9 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Event
         try:
             written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
-            raise Permanent(f"The value at {params.path} can't be stored: {error}; choose a part of it.") from error
+            raise Permanent(f"The value at {params.path} can't be stored: {error}. Choose a part of it.") from error
         if len(written) > MAX_KEPT:
-            raise Permanent(f"The value at {params.path} is larger than 64 KB; choose a part of it.")
+            raise Permanent(f"The value at {params.path} is larger than 64 KB. Choose a part of it.")
         digest = hashlib.sha256(written).hexdigest()
         if digest != seen.get("digest"):
             # the counter makes A, B, A three events; a hash alone would know the second A
@@ -185,7 +183,7 @@ async def value_changed(ctx: Context, params: Watched, since: datetime) -> Event
 
 
 class WatchedList(Form):
-    """A list inside the JSON at an address."""
+    """A list in the JSON at a URL."""
 
     url: Annotated[Url, param("URL that returns JSON", "https://api.example.com/orders", holds="address")]
     path: Annotated[
@@ -215,11 +213,13 @@ async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> E
     items = [] if response is None else await selected(response, params.path or "@")
     if not isinstance(items, list):
         where = f"At the path {params.path}" if params.path else "In the answer"
-        raise Permanent(f"{where} there is no list, but {_kind(items)}.")
+        raise Permanent(f"{where} there is {_kind(items)} instead of a list.")
     if len(items) > MAX_ITEMS:
-        raise Permanent(f"The list has {len(items)} items; cut it to the newest, as the path data[:{MAX_ITEMS}] does.")
+        raise Permanent(
+            f"The list has {len(items)} items. Limit it to the newest with a path such as data[:{MAX_ITEMS}]."
+        )
     if params.id_field and items and not any(_id(item, (params.id_field,)) for item in items):
-        raise Permanent(f"No item of the list has the field {params.id_field}; check its spelling.")
+        raise Permanent(f"No item of the list has the field {params.id_field}. Check its spelling.")
     ctx.state.update(seen)
     fields = (params.id_field,) if params.id_field else ID_FIELDS
     for item in items:
@@ -230,7 +230,7 @@ async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> E
 
 
 def _kind(value: Any) -> str:
-    """Say what `value` is, and where a list is to be found in it."""
+    """Describe `value`, and where it contains a list."""
     if not isinstance(value, dict):
         return {str: "a text", bool: "a boolean", type(None): "nothing"}.get(type(value), "a number")
     lists = [name for name, content in value.items() if isinstance(content, list)]
@@ -239,7 +239,7 @@ def _kind(value: Any) -> str:
 
 
 def _id(item: Any, fields: tuple[str, ...]) -> str:
-    """Return the first of the fields that can name the item, or nothing."""
+    """The first field that identifies the item, or None."""
     values = [item.get(name) for name in fields] if isinstance(item, dict) else []
     return next((str(value) for value in values if type(value) in (str, int, float) and str(value).strip()), "")
 
@@ -248,13 +248,14 @@ def _digest(value: Any) -> str:
     try:
         return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
     except TypeError as error:
-        raise Permanent(f"An item of the list can't be stored: {error}; choose a part of it with the path.") from error
+        raise Permanent(f"An item of the list can't be stored: {error}. Choose a part of it with the path.") from error
 
 
 def _date(value: Any) -> datetime | None:
-    """Read ISO 8601, seconds or milliseconds since 1970, or the dates of e-mail; None for anything else.
+    """Parse ISO 8601, seconds or milliseconds since 1970, or e-mail dates; None for anything else.
 
-    None for midnight too, which is a day without a time: taken as a time, what comes at noon would look hours late.
+    Also None for midnight, which means a date without a time: taken literally, an item published at noon would look
+    hours late.
     """
     try:
         date = _dates.validate_python(value)

@@ -1,4 +1,4 @@
-"""Kinds of parameters that the components share, checked when they are entered."""
+"""Parameter types shared by the components, validated on entry."""
 
 import codecs
 import re
@@ -30,39 +30,39 @@ SET_BY_AREA = frozenset({
 
 
 class Url(str):
-    """A whole http or https address, kept as it was written: pydantic's own type would rewrite what may be signed."""
+    """A full http or https URL, kept as written: pydantic's type would normalize what may be signed."""
 
     __slots__ = ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        """Check the text and leave it a `str`."""
+        """Validate the text and leave it a `str`."""
         return no_info_after_validator_function(cls._checked, str_schema())
 
     @staticmethod
     def _checked(url: str) -> str:
         if not re.match(r"https?://[^/?#\s]", url := url.strip(), re.IGNORECASE):
-            raise ValueError("Enter a whole address, beginning with https:// or http://.")
+            raise ValueError("Enter a full URL, starting with https:// or http://.")
         return url
 
 
 def _lines(text: str) -> list[list[str]]:
-    """The name and the content of each line."""
+    """Name and value of each line."""
     return [line.split(":", 1) for line in text.splitlines() if line.strip()]
 
 
 def _of_lines(lines: list[Any]) -> dict[str, str]:
     pairs = [line.split(":", 1) if isinstance(line, str) else line for line in lines]
     if any(len(pair) != 2 for pair in pairs):
-        raise ValueError("Write one header a line, such as Accept: text/plain, or a JSON object.")
+        raise ValueError("Enter one header per line, such as Accept: text/plain, or a JSON object.")
     return {as_text(name).strip(): as_text(content).strip() for name, content in pairs}
 
 
 def _checked_name(name: str) -> None:
     if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
-        raise ValueError(f"{name!r} is no header name; write one such as X-Api-Key.")
+        raise ValueError(f"{name!r} is not a valid header name. Use one such as X-Api-Key.")
     if name.lower() in SET_BY_AREA:
-        raise ValueError(f"The header {name} is set by AREA itself; leave it out.")
+        raise ValueError(f"AREA sets the header {name} itself. Remove it.")
 
 
 def _header_table(value: Any) -> Any:
@@ -71,7 +71,7 @@ def _header_table(value: Any) -> Any:
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise ValueError(f"The headers begin like JSON and are none: {error}.") from error
+            raise ValueError(f"The headers look like JSON but aren't valid: {error}.") from error
     elif isinstance(value, str):
         value = _of_lines(_lines(value))
     elif isinstance(value, list) and value and all(isinstance(one, str | list) for one in value):
@@ -83,15 +83,15 @@ def _header_table(value: Any) -> Any:
     for name in value:
         _checked_name(name)
         if isinstance(value[name], str) and BREAKS.search(value[name]):
-            advice = 'take it out of the value, as {{title | replace:"\\n"," "}} does'
-            raise ValueError(f"The header {name} holds a line break; {advice}.")
+            advice = 'remove it from the value, as in {{title | replace:"\\n"," "}}'
+            raise ValueError(f"The header {name} contains a line break; {advice}.")
     return {
         name: content if isinstance(content, str) else orjson.dumps(content).decode() for name, content in value.items()
     }
 
 
 def _body(texts: Mapping[str, str]) -> Shape | None:
-    """How a body is filled, by its type: that of its field, of its header, or as it looks."""
+    """How placeholders in a body are encoded, by the content type of its field or header, or by its look."""
     text, headers = texts.get("body", ""), texts.get("headers", "")
     named = re.search(r'(?im)^[\s{",]*content-type"?\s*:\s*"?([^"\r\n]*)', headers)
     kind = (texts.get("content_type") or (named[1] if named else "")).lower()
@@ -103,7 +103,9 @@ def _body(texts: Mapping[str, str]) -> Shape | None:
 
 
 def _yaml(text: str) -> Any:
-    """A document of YAML, which is sent as JSON: that is YAML, too (https://yaml.org/spec/1.2.2/). One with anchors stays as it is."""
+    """A YAML document, sent as JSON, which is valid YAML (https://yaml.org/spec/1.2.2/). One with anchors stays as it
+    is.
+    """
     try:
         if any(isinstance(token, yaml.AnchorToken) for token in yaml.scan(text)):
             return text
@@ -115,12 +117,12 @@ def _yaml(text: str) -> Any:
 
 @lru_cache(256)
 def statuses(text: str) -> frozenset[int]:
-    """Return the statuses that `200`, `200-299` or `200,201` stands for."""
+    """The statuses in `200`, `200-299` or `200,201`."""
     numbers: set[int] = set()
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         if not re.fullmatch(r"[1-5][0-9]{2}(-[1-5][0-9]{2})?", part.strip()):
-            raise ValueError("Write the statuses such as 200 or 200-299 or 200,201.")
+            raise ValueError("Enter statuses such as 200, 200-299 or 200,201.")
         numbers.update(range(int(first), int(last or first) + 1))
     return frozenset(numbers)
 
@@ -128,7 +130,7 @@ def statuses(text: str) -> frozenset[int]:
 def _status_text(given: Any) -> Any:
     each = given if isinstance(given, list) else str(given).split(",")
     if any("," in (text := str(one)) or not statuses(text) for one in each):
-        raise ValueError("Write the statuses such as 200 or 200-299 or 200,201.")
+        raise ValueError("Enter statuses such as 200, 200-299 or 200,201.")
     return ",".join(str(one).strip() for one in each)
 
 
@@ -148,15 +150,13 @@ Body = Annotated[Any, param(BODY, '{"title": "{{title}}"}', holds="body", shape=
 
 
 async def selected(response: Response, path: str) -> Any:
-    """Return what the JMESPath finds in the JSON that came back."""
+    """The result of a JMESPath on the JSON response."""
     body = response.body.removeprefix(codecs.BOM_UTF8)
     if len(body) > PLAIN and sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
-        raise Permanent(
-            f"{response.host} answered more than {MOST_VALUES:,} values; ask it for fewer, such as one page."
-        )
+        raise Permanent(f"{response.host} returned more than {MOST_VALUES:,} values. Request fewer, such as one page.")
     try:
         return await evaluate(lambda budget: select(path, orjson.loads(body), budget), len(body))
     except orjson.JSONDecodeError as error:
-        raise Permanent(f"{response.host} answered no JSON, but: {response.excerpt(100) or 'nothing'}") from error
+        raise Permanent(f"{response.host} didn't return JSON, but: {response.excerpt(100) or 'nothing'}") from error
     except ValueError as error:
-        raise Permanent(f"The path {path} does not fit what {response.host} answered: {error}") from error
+        raise Permanent(f"The path {path} doesn't match the response of {response.host}: {error}") from error

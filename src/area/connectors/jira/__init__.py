@@ -1,4 +1,4 @@
-"""Jira Cloud: issues made, changed and commented on in; issues, comments and transitions out."""
+"""Jira Cloud: triggers on created and changed issues and comments; creates, comments on and transitions issues."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -199,7 +199,7 @@ async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status)
     way = next((one for one in ways if wanted in (one.to.casefold(), one.name.casefold())), None)
     if way is None:
         there = ", ".join(one.to or one.name for one in ways) or "nowhere"
-        raise Permanent(f"{issue} can't be moved to {status!r} from where it is; only to: {there}.")
+        raise Permanent(f"{issue} can't change to {status!r} from its current status. Possible: {there}.")
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-transitions-post
     await ctx.http.post(path, json={"transition": {"id": way.id}})
 

@@ -1,4 +1,4 @@
-"""How Jira's sites are reached and asked, and what its documents say."""
+"""URLs of Jira sites, and conversion of Jira's documents."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -13,12 +13,14 @@ BLOCKS = {"paragraph", "heading", "listItem", "codeBlock", "tableRow", "hardBrea
 
 
 async def at(ctx: Context, site: str, template: str, *values: str) -> str:
-    """An address of a site's API, filled in as `quoted` does. Raises `Permanent` when the user did not agree to this site."""
+    """A URL of a site's API, formatted as `quoted` does. Raises `Permanent` if the user hasn't granted access to the
+    site.
+    """
     if ctx.state.get("site") != site:
         sites = await ctx.http.get(SITES, list[dict[str, Any]])
         cloud = next((one["id"] for one in sites if one["url"].rstrip("/") == site.rstrip("/")), None)
         if cloud is None:
-            raise Permanent(f"The connection has no access to {site}. Connect it again, and choose this site.")
+            raise Permanent(f"The connection has no access to {site}. Connect again and choose this site.")
         ctx.state.update(site=site, cloud=cloud)
     return f"/ex/jira/{ctx.state['cloud']}/rest/api/3" + quoted(template, *values)
 
@@ -26,7 +28,9 @@ async def at(ctx: Context, site: str, template: str, *values: str) -> str:
 async def issues(
     ctx: Context, site: str, project: str, jql: str, date: str, since: datetime, **more: str
 ) -> AsyncIterator[dict[str, Any]]:
-    """Issues of a project with this date in the window, newest first, each with its `url`. Raises the three errors."""
+    """A project's issues with this date in the window, newest first, each with its `url`. Raises `Retry`, `Permanent`
+    or `AuthExpired`.
+    """
     also = f" AND ({jql})" if jql else ""
     minutes = int((datetime.now(UTC) - since).total_seconds() // 60) + 2  # dates would be of the user's time zone
     wanted = f'project = "{project}" AND {date} >= "-{minutes}m"{also} ORDER BY {date} DESC'
@@ -37,13 +41,13 @@ async def issues(
 
 
 def with_address(site: str, row: dict[str, Any], key: str = "") -> dict[str, Any]:
-    """An issue as Jira answered it, or what belongs to the issue `key`, with the address of its page."""
+    """An issue, or something of the issue `key`, with the URL of its page."""
     key = key or str(row.get("key"))
     return {**row, "key": key, "url": f"{site.rstrip('/')}/browse/{key}"}
 
 
 def text_of(node: Any) -> Any:
-    """The text of a document; what is no document stays as it is."""
+    """A document's text; other values are returned unchanged."""
     # https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
     if not isinstance(node, dict):
         return "" if node is None else node
@@ -55,6 +59,6 @@ def text_of(node: Any) -> Any:
 
 
 def document(text: str) -> dict[str, Any]:
-    """A document of a paragraph for each line."""
+    """A document with one paragraph per line."""
     lines = [[{"type": "text", "text": line}] if line else [] for line in text.splitlines()]
     return {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": line} for line in lines]}

@@ -1,7 +1,7 @@
-"""Jira's dynamic webhooks, which tell of issues (https://developer.atlassian.com/cloud/jira/platform/webhooks/).
+"""Jira's dynamic webhooks for issues (https://developer.atlassian.com/cloud/jira/platform/webhooks/).
 
-A user may have five of them at a site, so there is one for all that happens in a project. All of them have one address, where Jira says
-which it means; their numbers are each site's own.
+A user can have five per site, so one covers a whole project. All share one URL; the delivery names the webhook by a
+number that is unique per site.
 """
 
 from datetime import timedelta
@@ -37,7 +37,7 @@ async def _made(ctx: Context, path: str, wanted: dict[str, Any]) -> int:
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-webhooks/#api-rest-api-3-webhook-post
     (made,) = await ctx.http.post(path, list[dict[str, Any]], at="webhookRegistrationResult", json=wanted)
     if "createdWebhookId" not in made:
-        raise Permanent(f"Jira takes no webhook: {'; '.join(lookup('errors', made, []))}")
+        raise Permanent(f"Jira refused the webhook: {'; '.join(lookup('errors', made, []))}")
     return parse(int, made["createdWebhookId"], "Jira")
 
 

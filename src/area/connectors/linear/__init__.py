@@ -1,4 +1,4 @@
-"""Linear: issues and comments in; issues, their state and comments out."""
+"""Linear: triggers on issues and comments; creates issues, comments and state changes."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -65,12 +65,14 @@ service = Service(
 
 
 def _check(request: Request, secret: str, params: BaseModel) -> None:
-    """The signature, and the time that stands in the signed body (https://linear.app/developers/webhooks#securing-webhooks)."""
+    """Verify the signature and the timestamp in the signed body
+    (https://linear.app/developers/webhooks#securing-webhooks).
+    """
     BODY.check(request, secret, params)
     body = request.json()
     stamp = body.get("webhookTimestamp") if isinstance(body, dict) else None
     if not isinstance(stamp, int | float) or abs(request.received_at.timestamp() - stamp / 1000) > 300:
-        raise Refused("The webhookTimestamp is missing, or more than five minutes away from now.")
+        raise Refused("The webhookTimestamp is missing or more than five minutes off.")
 
 
 SIGNED = Verify(BODY.name, _check, uses_secret=True)
@@ -187,7 +189,9 @@ async def states(ctx: Context, team: str) -> list[Option]:
 
 
 async def _told(request: Request, model: type[Output], kind: str, action: str, to: str | None = None) -> Events[Any]:
-    """The delivery, if it is of this kind, and of a change `to` a state. https://linear.app/developers/webhooks#webhook-payload"""
+    """The delivery, if it is of this kind and changes `to` this state.
+    https://linear.app/developers/webhooks#webhook-payload
+    """
     body = parse(dict[str, Any], request.json(), "Linear")
     moved = "stateId" in (body.get("updatedFrom") or {}) and to in ("", lookup("data.stateId", body))
     if (body.get("type"), body.get("action")) == (kind, action) and (to is None or moved):
@@ -196,7 +200,7 @@ async def _told(request: Request, model: type[Output], kind: str, action: str, t
 
 
 async def _make(ctx: Context, kind: type[Answer], fields: str, wanted: dict[str, Any]) -> Answer:
-    """Make something under an id of this run, unless an earlier attempt did. Raises `Permanent`."""
+    """Create something under an ID of this run, unless an earlier attempt did. Raises `Permanent`."""
     name = fields.partition(" ")[0]
     query = f"mutation ($input: {name.title()}CreateInput!) {{ {name}Create(input: $input) {{ {fields} }} }}"
     # "the identifier in UUID v4 format", as https://studio.apollographql.com/public/Linear-API/schema says

@@ -1,4 +1,4 @@
-"""Mastodon: posts, hashtags, notifications and favourites of any server in; posts, boosts and favourites out."""
+"""Mastodon: triggers on posts, hashtags, notifications and favourites of any server; posts, boosts and favourites."""
 
 import re
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ service = Service(
     "React to posts, hashtags, notifications and favourites; post, boost and favourite, on any server.",
     docs="https://docs.joinmastodon.org/client/token/",
     auth=form(
-        tried(ME, "{server} does not take this access token.", at="id", other="{server} is no Mastodon."),
+        tried(ME, "{server} rejected this access token.", at="id", other="{server} is not a Mastodon server."),
         headers={"Authorization": "Bearer {access_token}"},  # https://docs.joinmastodon.org/client/authorized/
         base_url="{server}",
         server=server("https://mastodon.social"),
@@ -177,18 +177,18 @@ async def _account(ctx: Context, name: str) -> str:
     for one in await ctx.http.get("/api/v1/accounts/search", params={"q": name, "resolve": "true", "limit": "5"}):
         if name.lower() in (one["acct"].lower(), f"{one['acct']}@{urlsplit(one['url']).hostname}".lower()):
             return str(one["id"])
-    raise Permanent(f"Your server finds no account {name}.")
+    raise Permanent(f"Your server can't find the account {name}.")
 
 
 async def _id(ctx: Context, status: str) -> str:
-    """What names a post on the user's server, also where it is given by its address."""
+    """A post's ID on the user's server, also from its URL."""
     if not status.startswith("http"):
         return quote(status, safe="")
     # https://docs.joinmastodon.org/methods/search/#v2
     query = {"q": status, "resolve": "true", "type": "statuses", "limit": "1"}
     for one in (await ctx.http.get("/api/v2/search", params=query))["statuses"]:
         return str(one["id"])
-    raise Permanent(f"Your server finds no post at {status}.")
+    raise Permanent(f"Your server can't find a post at {status}.")
 
 
 def _status(row: Any) -> Status:

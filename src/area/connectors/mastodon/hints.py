@@ -1,7 +1,7 @@
-"""Mastodon's Web Push, which tells of notifications (https://docs.joinmastodon.org/methods/push/).
+"""Mastodon's Web Push for notifications (https://docs.joinmastodon.org/methods/push/).
 
-An access token has one subscription: one that is somebody else's stays. What is sent is encrypted, and not read; so the key that it is
-encrypted for is thrown away.
+An access token has one subscription; someone else's is left alone. Payloads are encrypted and not read, so the
+decryption key is thrown away.
 """
 
 import secrets
@@ -31,7 +31,7 @@ async def _subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscriptio
         # https://docs.joinmastodon.org/methods/push/#create
         there = await ctx.http.post(PUSH, dict[str, Any], json=body)
     elif there.get("endpoint") != _endpoint(hook):
-        raise Permanent("What this access token is told of goes to another address already.")
+        raise Permanent("Another application already receives this access token's notifications.")
     return Subscription(parse(Made, there, "Mastodon").id, now() + CHECKED)
 
 

@@ -90,7 +90,7 @@ async def test_what_is_watched_is_told(ctx, vendor):
 
 async def test_what_is_somebody_elses_stays(ctx, vendor):
     push = Push(vendor, "https://elsewhere.example/push")
-    with pytest.raises(Permanent, match="goes to another address already"):
+    with pytest.raises(Permanent, match="already receives"):
         await action.hint.subscribe(ctx, action.params(), HOOK)
     await action.hint.unsubscribe(ctx, action.params(), HOOK, "1")
     assert push.kept["endpoint"] == "https://elsewhere.example/push"

@@ -128,7 +128,7 @@ async def test_what_a_post_tells_and_whose_are_asked_for(vendor, ctx):
     assert vendor.asked[-1].params == {"id": "id of ada"}
     assert dict(vendor.asked[-2].query) == {"limit": "40", "exclude_replies": "true", "exclude_reblogs": "false"}
     unknown = Watch(ctx, service.actions["status_posted"], account="nobody@other.example")
-    with pytest.raises(Permanent, match=r"finds no account nobody@other\.example"):
+    with pytest.raises(Permanent, match=r"can't find the account nobody@other\.example"):
         await unknown.look()
 
 
@@ -179,7 +179,7 @@ async def test_what_is_sent(vendor, ctx):
         assert (await act(ctx, service.reactions[name], status="7")).id == "7"
         assert vendor.asked[-1].path == f"/api/v1/statuses/7/{path}"
     vendor.on("GET", "/api/v2/search", Answer(json={"statuses": [], "accounts": [], "hashtags": []}, unchecked=BARE))
-    with pytest.raises(Permanent, match="finds no post"):
+    with pytest.raises(Permanent, match="can't find a post"):
         await act(ctx, service.reactions["boost"], status=address)
 
 
@@ -190,10 +190,10 @@ async def test_refusals(vendor, ctx):
     await outcomes(ctx, vendor, post, body={"error": "Validation failed: too long"}, said="Validation failed: too long")
     await service.auth.test(ctx, LOGIN)
     vendor.on("GET", "/api/v1/accounts/verify_credentials", Answer(json={"hello": 1}, unchecked="of another server"))
-    with pytest.raises(Permanent, match=r"mastodon\.example is no Mastodon"):
+    with pytest.raises(Permanent, match=r"mastodon\.example is not a Mastodon"):
         await service.auth.test(ctx, LOGIN)
     vendor.fails(401, {"error": "The access token is invalid"})
-    with pytest.raises(Permanent, match=r"mastodon\.example does not take this access token"):
+    with pytest.raises(Permanent, match=r"mastodon\.example rejected this access token"):
         await service.auth.test(ctx, LOGIN)
 
 

@@ -1,4 +1,4 @@
-"""Microsoft To Do: tasks made, done and due in, tasks and lists out, by Microsoft Graph."""
+"""Microsoft To Do: triggers on created, completed and due tasks; creates tasks and lists. Uses Microsoft Graph."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Currencies and crypto prices: reference rates of central banks (Frankfurter) and prices of coins (CoinGecko)."""
+"""Currencies and crypto: central banks' reference rates (Frankfurter) and coin prices (CoinGecko)."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
@@ -55,12 +55,12 @@ class Quote(Output):
 
     @property
     def id(self) -> str:
-        """What names it: a rate may be corrected within its day."""
+        """Identifies the quote: a rate may be corrected during its day."""
         return f"{self.as_of.isoformat()}:{self.rate!r}"
 
 
 class Rate(BaseModel):
-    """What Frankfurter tells of one day."""
+    """Frankfurter's rate of one day."""
 
     date: date
     quote: str
@@ -136,14 +136,14 @@ async def daily_crypto_price(
 
 
 async def exchange_rate(ctx: Context, base: str, quote: str, source: str) -> Quote:
-    """The latest reference rate, compared with that of the day before."""
+    """The latest reference rate, compared with the previous day's."""
     query = {"base": base, "quotes": quote, "from": (datetime.now(UTC) - BACK).date().isoformat()}
     query |= {"providers": "ECB"} if source == "ecb" else {}
     # https://frankfurter.dev "Time series"; described in https://api.frankfurter.dev/v2/openapi.json
     rows = parse(list[Rate], await ctx.http.get(f"{FRANKFURTER}/rates", params=query), "Frankfurter")
     rates = sorted((row.date, row.rate) for row in rows if row.quote == quote)
     if not rates:
-        raise Permanent(f"Frankfurter has no rate of {base} in {quote}.")
+        raise Permanent(f"Frankfurter has no rate for {base} in {quote}.")
     day, rate = rates[-1]
     before = rates[-2][1] if len(rates) > 1 else None
     change = None if before is None else round((rate / before - 1) * 100, 4)
@@ -152,19 +152,17 @@ async def exchange_rate(ctx: Context, base: str, quote: str, source: str) -> Quo
 
 
 async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
-    """The price of a coin, compared with that of 24 hours ago."""
+    """A coin's price, compared with that of 24 hours ago."""
     query = {"ids": coin, "vs_currencies": currency, "precision": "full"}
     query |= {"include_24hr_change": "true", "include_last_updated_at": "true"}
     # https://docs.coingecko.com/reference/simple-price
     answer = await ctx.http.get(f"{COINGECKO}/simple/price", params=query)
     told = parse(dict[str, dict[str, float | None]], answer, "CoinGecko").get(coin)
     if told is None:
-        raise Permanent(
-            f"CoinGecko knows no coin {coin!r}. Take the API ID that the coin's page tells, such as bitcoin."
-        )
+        raise Permanent(f"CoinGecko has no coin {coin!r}. Use the API ID from the coin's page, such as bitcoin.")
     price, updated = told.get(currency), told.get("last_updated_at")
     if not price or not updated:
-        raise Permanent(f"CoinGecko has no price of {coin} in {currency!r}.")
+        raise Permanent(f"CoinGecko has no price for {coin} in {currency!r}.")
     change, at = told.get(f"{currency}_24h_change"), datetime.fromtimestamp(updated, UTC)  # null when it is stale
     before = None if change is None or change <= -100 else price / (1 + change / 100)
     change = None if change is None else round(change, 4)
@@ -172,7 +170,7 @@ async def coin_price(ctx: Context, coin: str, currency: str) -> Quote:
 
 
 def _moved(state: dict[str, Any], now: Quote, percent: float) -> Quote | None:
-    """The quote compared with that of the last firing, if it is that far from it."""
+    """The quote compared with that of the last run, if it has changed enough."""
     start: float = state.setdefault("start", now.rate)
     change = round((now.rate / start - 1) * 100, 4)
     if abs(change) < percent:

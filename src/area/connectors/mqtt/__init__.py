@@ -1,4 +1,4 @@
-"""MQTT: messages of a broker in, messages to a broker out."""
+"""MQTT: receives and publishes messages."""
 
 import base64
 import codecs
@@ -22,7 +22,7 @@ REMEMBERED = 2 * IN_FLIGHT  # messages: more than a broker may offer a second ti
 
 
 def _topic(text: str) -> str:
-    """The rules that topic names and filters share: MQTT 5, §4.7."""
+    """Validate what topic names and filters share: MQTT 5, §4.7."""
     if not text or "\0" in text or len(text.encode("utf-8", "replace")) > 65535:
         raise ValueError("A topic has 1 to 65,535 bytes and no NUL character.")
     return text
@@ -31,20 +31,20 @@ def _topic(text: str) -> str:
 def _topic_filter(text: str) -> str:
     levels = _topic(text).split("/")
     if any("#" in level and level != "#" for level in levels) or "#" in levels[:-1]:
-        raise ValueError("# stands for all that follows: it must be the last level, alone, as in home/#.")
+        raise ValueError("# must be the last level, on its own, as in home/#.")
     if any("+" in level and level != "+" for level in levels):
-        raise ValueError("+ stands for one whole level, as in home/+/temperature.")
+        raise ValueError("+ must be a whole level, as in home/+/temperature.")
     return text
 
 
 def _topic_name(text: str) -> str:
     if "+" in _topic(text) or "#" in text:
-        raise ValueError("A message is published on one topic: + and # can't be part of it.")
+        raise ValueError("Wildcards (+ and #) can't be used when publishing.")
     return text
 
 
 class Broker(BaseModel):
-    """An MQTT broker and the login for it."""
+    """An MQTT broker and its credentials."""
 
     host: str = param("Host name or IP address of the broker", "mqtt.example.org", min_length=1)
     port: int = param("Port: 8883 with tls, 1883 without", 8883, default=8883, ge=1, le=65535)
@@ -59,13 +59,13 @@ class Broker(BaseModel):
     )
 
     def new_id(self) -> str:
-        """A client id that nobody else has; the oldest brokers take 23 characters."""
+        """A unique client ID, at most 23 characters for old brokers."""
         return f"{self.client_id_prefix}-{uuid4().hex[:16]}"
 
     def connected(
         self, ctx: Context, client_id: str = "", *, lasting: bool = False
     ) -> AbstractAsyncContextManager[Line]:
-        """A connection that is logged in."""
+        """A logged-in connection."""
         address = Address(self.host, self.port, self.security == "tls", self.version)
         password = self.password.get_secret_value() if self.password else ""
         return connected(ctx.guard, address, client_id or self.new_id(), self.login, password, lasting=lasting)
@@ -167,10 +167,10 @@ async def publish(
 
 
 def _event_id(state: dict[str, Any], message: MQTTMessage) -> str:
-    """A name for the message that is the same when the broker offers it again.
+    """An event ID that stays the same when the broker redelivers the message.
 
-    MQTT has none: packet ids are reused. So messages are numbered as they come, and the numbers of the last ones are kept
-    with packet id and content. Offered again (marked so, with the packet id it had) a message gets the number it got.
+    MQTT has none: packet IDs are reused. So messages are numbered as they arrive, and the last numbers are kept with
+    packet ID and content. A redelivery (flagged, with the same packet ID) gets the same number.
     """
     content = hashlib.sha256(message.topic.encode() + b"\0" + message.payload).hexdigest()[:16]
     if message.retain:
@@ -216,7 +216,7 @@ def _read(message: MQTTMessage) -> Message:
 
 
 def _storable(value: Any, depth: int = 0) -> Any:
-    """JSON without the NUL that PostgreSQL takes in no string. Raises `ValueError` when it is nested too deep to be handled."""
+    """JSON without NUL, which PostgreSQL rejects. Raises `ValueError` if it is nested too deep."""
     if depth > MAX_DEPTH:
         raise ValueError
     if isinstance(value, str):

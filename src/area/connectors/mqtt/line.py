@@ -1,4 +1,4 @@
-"""An MQTT connection (versions 5 and 3.1.1) on asyncio: paho's client over a guarded socket, each message acknowledged by hand."""
+"""An MQTT connection (5 and 3.1.1) for asyncio: paho's client on a guarded socket, with manual acknowledgement."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ _WRONG_VERSION = 132
 
 @dataclass(frozen=True)
 class Address:
-    """A broker as the connection names it."""
+    """The configured broker address."""
 
     host: str
     port: int
@@ -46,12 +46,12 @@ class Address:
         return f"The MQTT broker {self.host}:{self.port}"
 
     def explain(self, error: OSError) -> ConnectorError:
-        """Say what a failed connection means: the address, the certificate, or the line."""
+        """Explain a failed connection: the address, the certificate or the network."""
         no_tls = "does not speak TLS on this port; port 1883 usually goes without."
         return explain(error, str(self), self.host, timeout=TIMEOUT, no_tls=no_tls)
 
     def refused(self, reason: ReasonCode, login: str) -> ConnectorError:
-        """Say what the broker's answer to the log-in means."""
+        """Explain the broker's answer to the log-in."""
         said = f"{self} refuses the connection: {reason}."
         if reason.value in _LOGIN:
             return AuthExpired(f"{self} refuses the login{f' of {login}' if login else ' without a name'}: {reason}.")
@@ -61,7 +61,7 @@ class Address:
 
 
 class _Paho(Client):
-    """Paho's client, over a socket that is already connected."""
+    """Paho's client on an already connected socket."""
 
     given: socket.socket | None = None
 
@@ -73,7 +73,7 @@ class _Paho(Client):
 
 
 class Line:
-    """One connection. `resumed` tells whether the broker still knew the session."""
+    """One connection. `resumed` is whether the broker still had the session."""
 
     def __init__(self, address: Address, client_id: str, login: str, password: str, *, lasting: bool) -> None:
         self._address, self._login, self._lasting = address, login, lasting
@@ -109,7 +109,7 @@ class Line:
         self.resumed = False
 
     async def connect(self, guard: Guard) -> None:
-        """Connect and log in. Raises one of the three errors, `AuthExpired` when the login is refused."""
+        """Connect and log in. Raises `Retry`, `Permanent`, or `AuthExpired` if the login is rejected."""
         address, client = self._address, self._client
         try:
             sock = await guard.open_socket(address.host, address.port, TIMEOUT)
@@ -125,7 +125,9 @@ class Line:
                     await _shake_hands(sock)
         except ConnectionError as error:
             sock.close()
-            raise Retry(f"{address} breaks the TLS handshake off; port 1883 usually goes without TLS.") from error
+            raise Retry(
+                f"{address} closed the connection during the TLS handshake. Port 1883 usually works without TLS."
+            ) from error
         except BaseException:
             sock.close()
             raise
@@ -143,16 +145,16 @@ class Line:
             self.resumed = await self._connected
 
     async def subscribe(self, topic: str, qos: int, *, retained: bool) -> None:
-        """Ask for a topic's messages; those retained only if wanted and, in version 5, not on a session that knew it."""
+        """Subscribe to a topic; retained messages only on request and, in version 5, not on a session that had it."""
         # https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html#_Toc3901169
         options = SubscribeOptions(qos=qos, retainHandling=1 if retained else 2)
         _, mid = self._client.subscribe(topic, options=options) if self._five else self._client.subscribe(topic, qos)
         reason = await self._answer(mid)
         if reason.is_failure:
-            raise Permanent(f"{self._address} refuses to subscribe to {topic}: {reason}.")
+            raise Permanent(f"{self._address} refused the subscription to {topic}: {reason}.")
 
     async def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool, key: str) -> None:
-        """Send a message and wait for the broker's acknowledgement, if the quality of service has one."""
+        """Send a message and wait for the broker's acknowledgement, if the QoS has one."""
         properties = None
         if self._five and key:
             properties = _properties(PacketTypes.PUBLISH)
@@ -164,7 +166,7 @@ class Line:
             raise error(f"{self._address} refuses to publish on {topic}: {reason}.")
 
     async def messages(self) -> AsyncIterator[MQTTMessage]:
-        """Yield what arrives. When the connection is lost, what had arrived comes first, then `Retry` is raised."""
+        """Yield messages as they arrive. After a disconnect, yield what had arrived, then raise `Retry`."""
         while message := await self._messages.get():
             yield message
             if self._paused and self._messages.empty() and not self._lost:
@@ -174,12 +176,12 @@ class Line:
         raise self._lost or Retry(f"{self._address} broke the connection off.")
 
     def acknowledge(self, message: MQTTMessage) -> None:
-        """Tell the broker that a message needs not be sent again."""
+        """Tell the broker not to send the message again."""
         if not self._lost:
             self._client.ack(message.mid, message.qos)
 
     async def close(self) -> None:
-        """Say good-bye and hang up; a lasting session stays with the broker."""
+        """Disconnect; a lasting session stays on the broker."""
         if self._ticks:
             self._ticks.cancel()
         if (
@@ -250,7 +252,7 @@ class Line:
             self._lose(self._address.explain(error))
 
     def _tick(self) -> None:
-        """Send a ping when it is time, and notice when none was answered."""
+        """Send a ping when due, and detect one that was not answered."""
         self._client.loop_misc()
         if not self._lost:
             self._ticks = self._loop.call_later(TICK, self._tick)
@@ -274,13 +276,13 @@ class Line:
             self._sock.close()
 
     def _watch(self, change: Callable[..., Any], *callback: Callable[[], None]) -> None:
-        """Add or remove a watcher of the socket, unless that is closed already."""
+        """Add or remove a watcher of the socket, unless it is closed."""
         if self._sock and self._sock.fileno() >= 0:
             change(self._sock.fileno(), *callback)
 
 
 async def _shake_hands(sock: ssl.SSLSocket) -> None:
-    """The TLS handshake on a non-blocking socket."""
+    """TLS handshake on a non-blocking socket."""
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -302,7 +304,7 @@ async def _shake_hands(sock: ssl.SSLSocket) -> None:
 async def connected(
     guard: Guard, address: Address, client_id: str, login: str, password: str, *, lasting: bool
 ) -> AsyncIterator[Line]:
-    """A connection that is logged in; a `lasting` session keeps what arrives while the client is away."""
+    """A logged-in connection; with a `lasting` session the broker keeps messages while the client is away."""
     line = Line(address, client_id, login, password, lasting=lasting)
     try:
         await line.connect(guard)

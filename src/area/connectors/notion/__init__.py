@@ -1,4 +1,4 @@
-"""Notion: pages of databases in; pages, texts, properties and comments out."""
+"""Notion: triggers on pages of databases; creates pages, text, properties and comments."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ service = Service(
 
 
 def _title(row: dict[str, Any]) -> str:
-    """The title of a database, or of a page, which is one of its properties."""
+    """The title of a database or of a page, where it is a property."""
     titles = [one for one in row.get("properties", {}).values() if one["type"] == "title"]
     return str(plain(row["title"] if "title" in row else titles[0] if titles else "") or "")
 

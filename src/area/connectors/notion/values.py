@@ -1,4 +1,6 @@
-"""Values of Notion's properties and texts, as people write them (https://developers.notion.com/reference/property-value-object)."""
+"""Notion property values and text, as people write them
+(https://developers.notion.com/reference/property-value-object).
+"""
 
 from typing import Any
 
@@ -9,7 +11,7 @@ LONGEST = 2000  # characters of one piece of text, https://developers.notion.com
 
 
 def _parts(text: str) -> Any:
-    """A text, and the things that it names if it is of several: which of the two it is, the property says."""
+    """The whole text, and its comma-separated parts; the property decides which applies."""
     return {"text": text, "items": items(text)} if len(text) > 1 else text
 
 
@@ -24,7 +26,7 @@ PARTS, VALUES = Shape(split=_parts), Shape(split=_values)
 
 
 def plain(value: Any) -> Any:
-    """Text, number, yes or no, or a list of such."""
+    """Text, number, boolean, or a list of them."""
     if isinstance(value, list):
         values = [plain(one) for one in value]
         return "".join(values) if value and all("plain_text" in one for one in value) else values
@@ -38,13 +40,13 @@ def plain(value: Any) -> Any:
 
 
 def rich(text: str) -> list[dict[str, Any]]:
-    """Text in the pieces that Notion takes."""
+    """Text in chunks that Notion accepts."""
     pieces = [text[start : start + LONGEST] for start in range(0, len(text), LONGEST)]
     return [{"type": "text", "text": {"content": one}} for one in pieces]
 
 
 def written(kind: str, name: str, value: Any) -> dict[str, Any]:
-    """What makes a property of this kind this value. Raises `Permanent` when it can't be."""
+    """The property value for this type. Raises `Permanent` if it isn't possible."""
     parted = isinstance(value, dict) and value.keys() == {"text", "items"}
     value, each = (value["text"], value["items"]) if parted else (value, value)
     text = str(value)
@@ -58,7 +60,7 @@ def written(kind: str, name: str, value: Any) -> dict[str, Any]:
         try:
             return {kind: float(text)}
         except ValueError:
-            raise Permanent(f"The property {name!r} is a number, and {text!r} is none.") from None
+            raise Permanent(f"The property {name!r} needs a number, not {text!r}.") from None
     if kind not in made:
-        raise Permanent(f"The property {name!r} is of the kind {kind}, which can't be written.")
+        raise Permanent(f"The property {name!r} is of type {kind}, which can't be written.")
     return {kind: made[kind]}

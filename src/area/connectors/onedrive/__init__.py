@@ -1,4 +1,4 @@
-"""OneDrive: files in, files and links out, by Microsoft Graph."""
+"""OneDrive: triggers on files; writes files and links. Uses Microsoft Graph."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -105,7 +105,7 @@ async def add_file_from_url(
 ) -> Item:
     """Save a file from a URL, up to 10 MB, to a folder."""
     if urlsplit(url).hostname == urlsplit(GRAPH).hostname:  # it would be asked with the user's own token
-        raise Permanent("Files of Microsoft Graph itself can't be fetched by their address.")
+        raise Permanent("Files of Microsoft Graph itself can't be fetched by URL.")
     fetched = await ctx.http.call("GET", url)
     return await _put(ctx, folder, name, if_there, fetched.body, "application/octet-stream")
 

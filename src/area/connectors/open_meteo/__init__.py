@@ -1,4 +1,4 @@
-"""Weather: conditions and forecasts of any place, from Open-Meteo."""
+"""Weather: current conditions and forecasts of any place, from Open-Meteo."""
 
 from datetime import date, datetime, timedelta
 from itertools import zip_longest
@@ -98,7 +98,7 @@ class Forecast(Output):
 
 
 class Hours(BaseModel):
-    """What Open-Meteo tells of the next hours."""
+    """Open-Meteo's forecast for the next hours."""
 
     time: list[datetime]
     precipitation: list[float | None]
@@ -127,7 +127,7 @@ async def current_condition_changes(
 
 
 def _crossing(name: str, what: str, exactly: str) -> None:
-    """Declare `name_crosses`: a value of the current conditions passes a threshold."""
+    """Declare `name_crosses`: a value of the current conditions crosses a threshold."""
 
     async def crosses(
         ctx: Context,
@@ -146,8 +146,8 @@ def _crossing(name: str, what: str, exactly: str) -> None:
 
     crosses.__name__ = f"{name}_crosses"
     crosses.__doc__ = (
-        f"Triggers when the {exactly} rises above or drops below a value; again only after it has been back on the other "
-        "side."
+        f"Triggers when the {exactly} rises above or drops below a value; again only after it has been back on "
+        "the other side."
     )
     service.poll(f"{what[0].upper()}{what[1:]} crosses a threshold", every=EVERY, overlap=LATE)(crosses)
 
@@ -209,7 +209,7 @@ async def _daily(
 
 
 async def conditions(ctx: Context, place: str, units: str) -> Conditions:
-    """The weather at a place now."""
+    """The current weather at a place."""
     # https://open-meteo.com/en/docs: `current`; the UV index is one of `hourly`
     query = {
         "current": "temperature_2m,relative_humidity_2m,apparent_temperature,precipitation,weather_code,"
@@ -223,7 +223,7 @@ async def conditions(ctx: Context, place: str, units: str) -> Conditions:
 
 
 async def forecast(ctx: Context, place: str, units: str, zone: str, day: date) -> Forecast:
-    """The forecast for a place: of `day`, which is today or tomorrow in `zone`."""
+    """The forecast of a place for `day`, today or tomorrow in `zone`."""
     # https://open-meteo.com/en/docs: `daily`, which needs `timezone`
     query = {
         "daily": "weather_code,temperature_2m_max,temperature_2m_min,precipitation_sum,precipitation_probability_max,"
@@ -236,7 +236,7 @@ async def forecast(ctx: Context, place: str, units: str, zone: str, day: date) -
     rows = (dict(zip(columns, values, strict=True)) for values in zip_longest(*columns.values()))
     row = next((one for one in rows if one.get("time") == day.isoformat()), None)
     if row is None:
-        raise Permanent(f"Open-Meteo gave no forecast for {day}.")
+        raise Permanent(f"Open-Meteo returned no forecast for {day}.")
     return parse(Forecast, {**row, "place": answer["place"], **_weather(row.get("weather_code"))}, "Open-Meteo")
 
 

@@ -1,4 +1,4 @@
-"""Where a place is: coordinates, or a name that Open-Meteo is asked about."""
+"""Locate a place by coordinates, or by a name that Open-Meteo looks up."""
 
 import re
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ COORDINATES = re.compile(r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*[,;\s]\s*(-?[0-9]{1,
 
 
 class Spot(NamedTuple):
-    """A place on the map."""
+    """A point on the map."""
 
     name: str
     latitude: float
@@ -21,7 +21,7 @@ class Spot(NamedTuple):
 
 
 class Found(BaseModel):
-    """A place that Open-Meteo knows."""
+    """A search result of Open-Meteo."""
 
     name: str
     latitude: float
@@ -36,7 +36,7 @@ class Found(BaseModel):
 
     @property
     def label(self) -> str:
-        """What tells it from others of that name."""
+        """A label that distinguishes it from other places of the same name."""
         return ", ".join(dict.fromkeys(part for part in (self.name, self.admin1, self.country) if part))
 
     def lies_in(self, area: str) -> bool:
@@ -46,15 +46,17 @@ class Found(BaseModel):
 
 
 def on_earth(place: str) -> str:
-    """The place, unless it is coordinates that there are none of."""
+    """Validate the place: coordinates must be in range."""
     found = COORDINATES.fullmatch(place)
     if found and (abs(float(found[1])) > 90 or abs(float(found[2])) > 180):
-        raise ValueError("Latitude goes from -90 to 90, longitude from -180 to 180; latitude comes first.")
+        raise ValueError("Enter the latitude (-90 to 90) first, then the longitude (-180 to 180).")
     return place
 
 
 async def locate(ctx: Context, place: str) -> Spot:
-    """Where `place` is: coordinates, or a name that is looked up once. Raises `Permanent` unless there is just one such."""
+    """Resolve `place`: coordinates, or a name that is looked up once. Raises `Permanent` unless there is exactly one
+    match.
+    """
     if found := COORDINATES.fullmatch(place):
         return Spot(place.strip(), float(found[1]), float(found[2]))
     known = ctx.state.get("spot")
@@ -74,12 +76,12 @@ async def _look_up(ctx: Context, place: str) -> dict[str, Any]:
     found = [one for one in found if one.name.casefold() == name.casefold()] or found
     found.sort(key=lambda one: one.population, reverse=True)
     if not found:
-        others = f" There are {_listed(every)}." if every else " Check the spelling, or give latitude and longitude."
-        raise Permanent(f"Open-Meteo knows no place {place!r}.{others}")
+        others = f" There are {_listed(every)}." if every else " Check the spelling, or enter latitude and longitude."
+        raise Permanent(f"Open-Meteo has no place {place!r}.{others}")
     if len(found) > 1 and found[0].population < LARGER * max(found[1].population, 1):
         raise Permanent(
-            f"There are several places {place!r}: {_listed(found)}. Add the region or country after a comma, "
-            "or give latitude and longitude."
+            f"Several places are called {place!r}: {_listed(found)}. Add the region or country after a comma, "
+            "or enter latitude and longitude."
         )
     return {"name": found[0].label, "latitude": found[0].latitude, "longitude": found[0].longitude}
 

@@ -1,4 +1,4 @@
-"""Outlook: mails in, mails out, by Microsoft Graph."""
+"""Outlook: receives and sends e-mail through Microsoft Graph."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta

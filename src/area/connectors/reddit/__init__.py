@@ -1,4 +1,4 @@
-"""Reddit: posts of subreddits and searches, comments, what is saved and upvoted in; posts, comments and saves out."""
+"""Reddit: triggers on posts of subreddits and searches, comments, saves and upvotes; posts, comments and saves."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -43,9 +43,9 @@ COMMENTS = re.compile(r"/comments/([a-z0-9]+)(?:/[^/?]*(?:/([a-z0-9]+))?)?")
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
-    """A 429 says in X-Ratelimit-Reset, in seconds, for how long: https://github.com/reddit-archive/reddit/wiki/API.
+    """X-Ratelimit-Reset of a 429 is in seconds: https://github.com/reddit-archive/reddit/wiki/API.
 
-    A refusal is answered with 200, too, as a list of its code, its sentence and the field.
+    Errors may also come with status 200, as a list of code, message and field.
     """
     reset = response.headers.get("x-ratelimit-reset", "")
     if response.status == 429 and reset.isdecimal() and "retry-after" not in response.headers:
@@ -192,11 +192,11 @@ async def _new(ctx: Context, path: str, query: dict[str, str], since: datetime) 
 
 
 def _id(target: str) -> str:
-    """The full name of a post or a comment that is given by it or by its address."""
+    """The full name of a post or comment, also from its URL."""
     if address := COMMENTS.search(target):
         return f"t1_{address[2]}" if address[2] else f"t3_{address[1]}"
     if not FULL.fullmatch(target.strip()):
-        raise Permanent(f"{target!r} is no id or address of a post or a comment.")
+        raise Permanent(f"{target!r} is not the ID or URL of a post or comment.")
     return target.strip()
 
 

@@ -147,7 +147,7 @@ async def test_how_long_to_wait(ctx, vendor):
 
 async def test_what_is_no_post_is_refused(ctx):
     reaction = service.reactions["save"]
-    with pytest.raises(Permanent, match="no id or address"):
+    with pytest.raises(Permanent, match="not the ID or URL"):
         await reaction.function(ctx, reaction.params(target="https://example.com"))
 
 

@@ -1,4 +1,4 @@
-"""RSS and Atom: a new item in a feed of any kind."""
+"""RSS and Atom: new items in feeds of any format."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ _reader = Reader(Path(__file__).with_name("reader.py"))
 
 
 class Url(str):
-    """An address, kept as it was written: pydantic's own type would rewrite it, and refuse what some feeds hold."""
+    """A URL kept as written: pydantic's type would rewrite it, and reject what some feeds contain."""
 
     __slots__ = ()
 
@@ -44,7 +44,7 @@ def _address(url: str) -> str:
     if url[:7].lower() == "feed://":  # https://datatracker.ietf.org/doc/html/draft-obasanjo-feed-uri-scheme-02
         url = f"https://{url[7:]}"
     if url.partition("://")[0].lower() not in ("http", "https"):
-        raise ValueError("Enter the whole address of the feed, beginning with https:// or http://.")
+        raise ValueError("Enter the full URL of the feed, starting with https:// or http://.")
     return url
 
 

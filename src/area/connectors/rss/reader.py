@@ -1,5 +1,5 @@
-"""Reads one feed, in a process of its own (see `area.kit.sandbox`): feedparser takes seconds for a megabyte, and quadratic time for
-hostile ones. It imports nothing else of AREA.
+"""Parse a feed in a separate process (see `area.kit.sandbox`): feedparser takes seconds per megabyte, and quadratic
+time for hostile input. Imports nothing else of AREA.
 """
 
 import calendar
@@ -37,7 +37,7 @@ _sanitize: Callable[..., str] = _sanitize_html
 
 
 class NoFeedError(Exception):
-    """The document is no feed; the message says what it is."""
+    """The document isn't a feed; the message says what it is."""
 
 
 def decode(content: bytes, *, url: str, content_type: str, host: str) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def decode(content: bytes, *, url: str, content_type: str, host: str) -> list[di
     try:
         items = read(content, url, content_type)
     except NoFeedError as error:
-        raise Unreadable(f"What {host} answered {error}.") from error
+        raise Unreadable(f"The response of {host} {error}.") from error
     answer, size = [], 0
     for item in items[:MAX_ITEMS]:
         size += sum(len(value) for value in item.values() if isinstance(value, str))
@@ -56,7 +56,7 @@ def decode(content: bytes, *, url: str, content_type: str, host: str) -> list[di
 
 
 def read(document: bytes, url: str, content_type: str) -> list[dict[str, Any]]:
-    """Return the items of the feed at `url`, in its order."""
+    """The items of the feed at `url`, in its order."""
     if document.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
         return _json_feed(document, url)
     if b"\0" not in document:  # else it is UTF-16; feedparser reads "Q&A" as "Q&A;"
@@ -72,9 +72,7 @@ def read(document: bytes, url: str, content_type: str) -> list[dict[str, Any]]:
         if links:
             raise NoFeedError(f"is a web page; its feed is at {links[0]}")
         page = re.search(rb"<(?:!doctype )?html", document[:2000], re.IGNORECASE)
-        raise NoFeedError(
-            "is a web page and no feed" if page else "is no feed that can be read" if document else "is empty"
-        )
+        raise NoFeedError("is a web page, not a feed" if page else "is not a readable feed" if document else "is empty")
     if parsed.bozo and max(map(document.rfind, (b"<item", b"<entry"))) > max(
         map(document.rfind, (b"</item", b"</entry"))
     ):
@@ -112,7 +110,7 @@ def _item(entry: Any, url: str) -> dict[str, Any]:
 
 
 def _image(entry: Any, content: str, url: str) -> str | None:
-    """Return the picture that the item declares, or else the first one that it shows."""
+    """The item's declared picture, or else the first one in its content."""
     media = [*entry.get("media_content", []), *entry.get("links", [])]
     pictures = [
         *(thumbnail.get("url") for thumbnail in entry.get("media_thumbnail", [])),
@@ -132,9 +130,9 @@ def _json_feed(document: bytes, url: str) -> list[dict[str, Any]]:
     try:
         feed = json.loads(document)
     except ValueError as error:
-        raise NoFeedError(f"begins like JSON and is none ({error})") from error
+        raise NoFeedError(f"looks like JSON but isn't valid ({error})") from error
     if "jsonfeed.org/version/" not in str(feed.get("version")) or not isinstance(feed.get("items"), list):
-        raise NoFeedError("is JSON, but no JSON Feed; the action http.new_list_item reads other JSON")
+        raise NoFeedError("is JSON, but not a JSON Feed; use the action http.new_list_item for other JSON")
     items = []
     for item in feed["items"]:
         if not isinstance(item, dict):
@@ -176,7 +174,7 @@ def _list(holder: dict[str, Any], name: str) -> list[Any]:
 
 
 def _plain(detail: Any) -> str:
-    """Text of a piece of HTML, or of what is text already."""
+    """Plain text of HTML or text."""
     if not detail:
         return ""
     text = detail["value"]
@@ -186,7 +184,7 @@ def _plain(detail: Any) -> str:
 
 
 def _date(parts: Any) -> datetime | None:
-    """Make a date of the time tuple in UTC that feedparser gives, unless there is no such date."""
+    """A date from feedparser's UTC time tuple, if valid."""
     try:
         return datetime.fromtimestamp(calendar.timegm(parts), UTC)
     except (TypeError, ValueError, OverflowError):

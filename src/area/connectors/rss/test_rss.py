@@ -314,26 +314,26 @@ async def test_a_body_that_is_the_name_of_a_file_is_not_opened(ctx, peer, tmp_pa
     feed.write_text(channel("<item><guid>local</guid></item>"))
     for body in (str(feed), feed.as_uri(), peer.url):
         peer.serves(body, "text/plain")
-        with pytest.raises(Permanent, match="is no feed"):
+        with pytest.raises(Permanent, match="is not a readable feed"):
             await look(ctx, peer)
 
 
 @pytest.mark.parametrize(
     ("body", "content_type", "said"),
     [
-        ("<!doctype html><html><body>hi</body></html>", "text/html", "is a web page and no feed"),
+        ("<!doctype html><html><body>hi</body></html>", "text/html", "is a web page, not a feed"),
         (
             '<html><head><link rel="alternate" type="application/rss+xml" href="/feed.xml"></head></html>',
             "text/html",
             r"is a web page; its feed is at http://127.0.0.1:\d+/feed.xml",
         ),
         ("", "application/rss+xml", "is empty"),
-        ("garbage", "text/plain", "is no feed"),
-        (b"\x89PNG\r\n\x00\xff" * 100, "image/png", "is no feed"),
-        ("{}", "application/json", "no JSON Feed"),
-        ("{", "application/json", "begins like JSON"),
-        ('{"version": "https://jsonfeed.org/version/1", "items": 5}', "application/json", "no JSON Feed"),
-        ("[" * 100, "application/json", "is no feed"),
+        ("garbage", "text/plain", "is not a readable feed"),
+        (b"\x89PNG\r\n\x00\xff" * 100, "image/png", "is not a readable feed"),
+        ("{}", "application/json", "not a JSON Feed"),
+        ("{", "application/json", "looks like JSON"),
+        ('{"version": "https://jsonfeed.org/version/1", "items": 5}', "application/json", "not a JSON Feed"),
+        ("[" * 100, "application/json", "is not a readable feed"),
         ('{"a":' * 100_000, "application/json", "can't be read"),
     ],
 )

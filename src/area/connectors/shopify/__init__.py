@@ -1,4 +1,4 @@
-"""Shopify: orders, customers and products in; customers, products, tags and notes out."""
+"""Shopify: triggers on orders, customers and products; creates customers and products, adds tags and notes."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ VERSION = "2026-10"  # supported for a year, https://shopify.dev/docs/api/usage/
 
 
 class Key(BaseModel):
-    """What the connection form asks for."""
+    """Fields of the connection form."""
 
     shop: Annotated[
         str, param("URL of the shop", "acme.myshopify.com", pattern=r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$")
@@ -103,7 +103,7 @@ async def happened(request: Request, model: type[BaseModel]) -> Events[Any]:
 
 @happened.subscribe
 async def subscribe(ctx: Context, hook: Hook, kind: str, model: type[BaseModel]) -> Subscription:
-    """Ask for one topic, with no more fields than are needed."""
+    """Subscribe to one topic, with only the fields that are needed."""
     secret = ctx.credential.client_secret.get_secret_value()
     # https://shopify.dev/docs/api/admin-graphql/latest/queries/webhookSubscriptions
     query = "query ($topics: [WebhookSubscriptionTopic!]) { webhookSubscriptions(first: 100, topics: $topics) { nodes { id uri } } }"
@@ -176,7 +176,7 @@ async def _make(ctx: Context, name: str, signature: str, thing: str, **variables
 
 
 async def _change(ctx: Context, name: str, signature: str, wanted: str, **variables: Any) -> dict[str, Any]:
-    """A mutation. What the user did wrong stands in `userErrors`, beside the data."""
+    """Run a mutation. User errors come in `userErrors`, beside the data."""
     given = ", ".join(f"{key}: ${key}" for key in variables)
     query = f"mutation ({signature}) {{ {name}({given}) {{ {wanted} userErrors {{ message }} }} }}"
     answer = parse(dict[str, Any], (await _ask(ctx, query, **variables)).get(name), "Shopify")

@@ -1,4 +1,6 @@
-"""Slack: messages, reactions, channels and people of a workspace in; messages, reactions, topics and channels out."""
+"""Slack: triggers on messages, reactions, channels and members; sends messages and reactions, sets topics, creates
+channels.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -49,7 +51,7 @@ def _hello(request: Request) -> Reply | None:
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent | None:
-    """Slack answers 200, and says in `ok` and `error` whether it is one. What it has already is as it was to be."""
+    """Slack answers 200 and reports errors in `ok` and `error`. "Already done" counts as success."""
     if response.status >= 400 or body.get("ok") or body.get("error") == "already_reacted":
         return None
     method = response.url.partition("?")[0].rpartition("/")[2]
@@ -233,7 +235,7 @@ async def _told(ctx: Context, channel: str, row: Mapping[str, Any]) -> dict[str,
 
 
 async def _name(ctx: Context, user: str) -> str:
-    """What somebody is called, asked once."""
+    """A user's display name, looked up once."""
     names: dict[str, str] = ctx.state.setdefault("names", {})
     if user not in names:
         # https://docs.slack.dev/reference/methods/users.info

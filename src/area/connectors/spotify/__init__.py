@@ -1,4 +1,6 @@
-"""Spotify: tracks saved, played and added to playlists, releases; save, queue, play, pause and playlists."""
+"""Spotify: triggers on saved, played and added tracks and on releases; saves, queues, plays and pauses, edits
+playlists.
+"""
 
 # its addresses since February 2026: https://developer.spotify.com/documentation/web-api/tutorials/february-2026-migration-guide
 
@@ -36,7 +38,7 @@ FOLLOWED = Pages("artists.items", next="artists.cursors.after", more="artists.ne
 
 
 def _following(page: dict[str, Any]) -> int | None:
-    """Where the next page begins: of more than a thousand rows the first 50 are read and the last 950, where tracks are added."""
+    """Offset of the next page. Of more than 1,000 rows, the first 50 and the last 950, where tracks are added."""
     begin: int = page["offset"] + 50
     return (begin if page["offset"] else max(begin, page["total"] - 950)) if page["next"] else None
 
@@ -184,7 +186,7 @@ async def start_playback(ctx: Context, device: Device = "", what: What = "") -> 
     """Play a track, album, artist or playlist, or resume playback. Spotify Premium only."""
     kind, uri = _address(what)
     if what and not uri:
-        raise Permanent(f"{what!r} is no address or URI of Spotify.")
+        raise Permanent(f"{what!r} is not a Spotify URL or URI.")
     body = without_blanks(uris=[uri]) if kind in ("track", "episode") else without_blanks(context_uri=uri)
     # https://developer.spotify.com/documentation/web-api/reference/start-a-users-playback
     await ctx.http.call("PUT", "/me/player/play", params=without_blanks(device_id=device), json=body or None)
@@ -205,7 +207,7 @@ async def _events(rows: AsyncIterator[dict[str, Any]]) -> Events[Track]:
 
 
 def _address(text: str) -> tuple[str, str]:
-    """The kind and the URI that an address or a URI stands for, empty if it is neither."""
+    """The kind and URI of a URL or URI; empty if it is neither."""
     match = ADDRESS.fullmatch(text.strip())
     return (match[1], f"spotify:{match[1]}:{match[2]}") if match else ("", "")
 
@@ -215,9 +217,9 @@ async def _track(ctx: Context, text: str) -> Track:
     if kind == "track":  # https://developer.spotify.com/documentation/web-api/reference/get-track
         return await ctx.http.get(f"/tracks/{uri.rpartition(':')[2]}", Track)
     if kind:
-        raise Permanent(f"{text!r} is no track.")
+        raise Permanent(f"{text!r} is not a track.")
     query = {"q": text, "type": "track", "limit": "1"}
     # https://developer.spotify.com/documentation/web-api/reference/search
     for track in await ctx.http.get("/search", list[Track], at="tracks.items", params=query):
         return track
-    raise Permanent(f"Spotify finds no track for {text!r}.")
+    raise Permanent(f"Spotify found no track for {text!r}.")

@@ -1,4 +1,6 @@
-"""Stripe: payments, customers, subscriptions, invoices and disputes in; customers, invoice items, payment links and refunds out."""
+"""Stripe: triggers on payments, customers, subscriptions, invoices and disputes; creates customers, invoice items,
+payment links, refunds.
+"""
 
 from datetime import datetime
 from decimal import Decimal
@@ -26,14 +28,14 @@ from area.sdk.forms import form, secret, tried
 
 Model = TypeVar("Model", bound=Output)
 HOOKS = "/v1/webhook_endpoints"
-# https://docs.stripe.com/currencies#zero-decimal, #three-decimal; UGX and ISK are written with two decimals all the same
+# https://docs.stripe.com/currencies#zero-decimal, #three-decimal; UGX and ISK still have two
 NONE, THREE = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", "bhd jod kwd omr tnd"
 DECIMALS = dict.fromkeys(NONE.split(), 0) | dict.fromkeys(THREE.split(), 3)
 
 service = Service(
     "stripe",
     "Stripe",
-    "React to payments, customers, subscriptions and invoices; create customers and payment links, and refund payments.",
+    "React to payments, customers, subscriptions and invoices; create customers and payment links; refund payments.",
     docs="https://docs.stripe.com/api",
     base_url="https://api.stripe.com",
     # https://docs.stripe.com/api/pagination
@@ -120,13 +122,20 @@ class Invoice(_Object):
 
 
 @service.webhooks(  # https://docs.stripe.com/api/events/types
-    ("payment_succeeded", "payment_intent.succeeded", Payment, "Payment succeeded", "Triggers when a customer's payment succeeds."),
-    ("payment_failed", "payment_intent.payment_failed", Payment, "Payment failed", "Triggers when a customer's payment is declined."),
-    ("customer_created", "customer.created", Customer, "New customer", "Triggers when a customer is created."),
-    ("subscription_started", "customer.subscription.created", Plan, "New subscription", "Triggers when a customer subscribes."),
-    ("subscription_cancelled", "customer.subscription.deleted", Plan, "Subscription ended", "Triggers when a subscription ends."),
-    ("invoice_paid", "invoice.paid", Invoice, "Invoice paid", "Triggers when an invoice is paid, in Stripe or outside it."),
-    ("dispute_opened", "charge.dispute.created", Dispute, "Payment disputed", "Triggers when a customer disputes a payment."),
+    ("payment_succeeded", "payment_intent.succeeded", Payment, "Payment succeeded",
+     "Triggers when a customer's payment succeeds."),
+    ("payment_failed", "payment_intent.payment_failed", Payment, "Payment failed",
+     "Triggers when a customer's payment is declined."),
+    ("customer_created", "customer.created", Customer, "New customer",
+     "Triggers when a customer is created."),
+    ("subscription_started", "customer.subscription.created", Plan, "New subscription",
+     "Triggers when a customer subscribes."),
+    ("subscription_cancelled", "customer.subscription.deleted", Plan, "Subscription ended",
+     "Triggers when a subscription ends."),
+    ("invoice_paid", "invoice.paid", Invoice, "Invoice paid",
+     "Triggers when an invoice is paid, in Stripe or outside it."),
+    ("dispute_opened", "charge.dispute.created", Dispute, "Payment disputed",
+     "Triggers when a customer disputes a payment."),
     verify=hmac_timestamped("Stripe-Signature"),  # https://docs.stripe.com/webhooks#verify-manually
 )  # fmt: skip
 async def happened(request: Request, model: type[Output]) -> Events[Any]:
@@ -187,21 +196,21 @@ async def refund_payment(
 
 
 async def _make(ctx: Context, path: str, model: type[Model], wanted: dict[str, Any]) -> Model:
-    """An object that is made once, however often it is asked for (https://docs.stripe.com/api/idempotent_requests)."""
+    """Create an object once, however often it is retried (https://docs.stripe.com/api/idempotent_requests)."""
     headers = {"Idempotency-Key": ctx.idempotency_key}
     return read(model, await ctx.http.post(path, data=without_blanks(**wanted), headers=headers))
 
 
 def read(model: type[Model], row: dict[str, Any]) -> Model:
-    """An object of Stripe's, its amounts in the currency's main unit. Raises `Permanent`."""
+    """A Stripe object with amounts in the currency's main unit. Raises `Permanent`."""
     scale = -DECIMALS.get(row.get("currency") or "", 2)
     amounts = [name for name in ("amount", "amount_paid") if isinstance(row.get(name), int)]
     return parse(model, row | {name: float(Decimal(row[name]).scaleb(scale)) for name in amounts}, "Stripe")
 
 
 def minor(amount: Decimal, currency: str) -> int:
-    """The amount in the currency's smallest unit. Raises `Permanent` when it has more decimals than the currency."""
+    """The amount in the currency's smallest unit. Raises `Permanent` if it has too many decimals."""
     decimals = DECIMALS.get(currency.lower(), 2)
     if amount.scaleb(decimals) % 1:
-        raise Permanent(f"{currency.upper()} has {decimals or 'no'} decimals, and {amount} has more.")
+        raise Permanent(f"{amount} has too many decimals: {currency.upper()} has {decimals or 'none'}.")
     return int(amount.scaleb(decimals))

@@ -173,5 +173,5 @@ async def test_the_key_is_tried(ctx, stripe):
 
 def test_amounts_that_a_currency_does_not_have():
     assert (minor(Decimal("1.5"), "KWD"), minor(Decimal(5), "ugx"), minor(Decimal(-2), "usd")) == (1500, 500, -200)
-    with pytest.raises(Permanent, match="JPY has no decimals"):
+    with pytest.raises(Permanent, match="JPY has none"):
         minor(Decimal("1.5"), "jpy")

@@ -1,4 +1,4 @@
-"""Microsoft Teams: messages of channels and chats in and out, by Microsoft Graph."""
+"""Microsoft Teams: reads and posts messages in channels and chats through Microsoft Graph."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -93,7 +93,7 @@ async def new_channel(ctx: Context, team: Team) -> Events[ChannelMade]:
 
 
 def _written(row: dict[str, Any]) -> bool:
-    """Whether it is a message of a person or a bot who did not take it back."""
+    """Whether it is a person's or bot's message that hasn't been deleted."""
     return row.get("messageType") == "message" and not row.get("deletedDateTime")
 
 

@@ -1,4 +1,4 @@
-"""Telegram: what a bot is told in, and what it says and shows out."""
+"""Telegram: triggers on a bot's messages; sends messages and photos."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -38,9 +38,11 @@ async def _works(ctx: Context, bot: Any) -> None:
     try:  # https://core.telegram.org/bots/api#getwebhookinfo
         elsewhere = await ctx.http.post("/getWebhookInfo", str, at="result.url")
     except (AuthExpired, Permanent) as error:
-        raise Permanent(f"Telegram does not know this token; @BotFather tells it again. {error}") from error
+        raise Permanent(f"Telegram rejected this token. @BotFather shows it again. {error}") from error
     if elsewhere:
-        raise Permanent("Another program gets this bot's messages by a webhook. Make a bot of its own for AREA.")
+        raise Permanent(
+            "Another program receives this bot's messages through a webhook. Create a separate bot for AREA."
+        )
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | None:

@@ -191,7 +191,7 @@ async def test_a_token_is_tried(vendor, ctx):
         await service.auth.test(ctx, BOT)
     for status in (401, 404):
         vendor.fails(status, {"ok": False, "error_code": status, "description": "Unauthorized"})
-        with pytest.raises(Permanent, match="does not know this token") as caught:
+        with pytest.raises(Permanent, match="rejected this token") as caught:
             await service.auth.test(ctx, BOT)
         assert TOKEN not in str(caught.value)
 

@@ -47,7 +47,7 @@ def _time(value: Any) -> str:
         value = f"{value // 60}:{value % 60:02}"
     found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::00)?", str(value).strip())
     if not found:
-        raise ValueError(f"{value!r} is no time of day; write hours and minutes, such as 09:00 or 18:30.")
+        raise ValueError(f"{value!r} is not a time of day. Enter hours and minutes, such as 09:00 or 18:30.")
     return f"{int(found[1]):02}:{found[2]}"
 
 
@@ -61,10 +61,10 @@ def _weekdays(value: Any) -> str:
     for word in _words(value):
         day = next((day for day in WEEKDAYS if len(word) > 2 and day.startswith(word)), None)
         if day is None:
-            raise ValueError(f"{word!r} is no day of the week; write names such as monday, friday.")
+            raise ValueError(f"{word!r} is not a day of the week. Enter names such as monday, friday.")
         chosen.add(day)
     if not chosen:
-        raise ValueError("Write at least one day of the week, such as monday.")
+        raise ValueError("Enter at least one day of the week, such as monday.")
     return ", ".join(day for day in WEEKDAYS if day in chosen)
 
 
@@ -72,16 +72,16 @@ def _monthdays(value: Any) -> str:
     words = _words(value)
     for word in words:
         if not re.fullmatch(r"last|0?[1-9]|[12][0-9]|3[01]", word):
-            raise ValueError(f"{word!r} is no day of the month; write numbers from 1 to 31, or last.")
+            raise ValueError(f"{word!r} is not a day of the month. Enter numbers from 1 to 31, or last.")
     if not words:
-        raise ValueError("Write at least one day of the month, such as 1 or last.")
+        raise ValueError("Enter at least one day of the month, such as 1 or last.")
     return ", ".join(sorted({word.lstrip("0") for word in words}, key=lambda word: int(word) if word != "last" else 32))
 
 
 def _interval(value: Any) -> str:
     text = str(value).strip().lower()
     if not re.fullmatch(f"(?:{INTERVAL.pattern})+", text):
-        raise ValueError(f"{value!r} is no interval; write a number with its unit, such as 30s, 15m, 2h, 1d or 1w.")
+        raise ValueError(f"{value!r} is not an interval. Enter a number with a unit, such as 30s, 15m, 2h, 1d or 1w.")
     if not SHORTEST <= _seconds(text) <= LONGEST:
         raise ValueError("The interval must be at least 10 seconds and at most 366 days.")
     return text
@@ -95,7 +95,7 @@ def _moment(value: Any) -> datetime:
     try:
         return value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
     except ValueError:
-        raise ValueError(f"{value!r} is no date and time; write it as in 2026-12-24 18:00.") from None
+        raise ValueError(f"{value!r} is not a date and time. Enter one such as 2026-12-24 18:00.") from None
 
 
 def _cron(value: Any) -> str:
@@ -103,21 +103,21 @@ def _cron(value: Any) -> str:
     fields = text.split()
     if len(fields) != 5:
         raise ValueError(
-            f"{text!r} has {len(fields)} fields instead of five; write minute, hour, day of month, month and day of week, "
-            "such as 30 9 * * mon-fri."
+            f"{text!r} has {len(fields)} fields instead of five. Enter minute, hour, day of month, month and day of "
+            "week, such as 30 9 * * mon-fri."
         )
     try:
         next(CronSim(text, ANCHOR))
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
         if name == "day-of-month" and _is_cron(" ".join([*fields[:3], "*", fields[4]])):
-            raise ValueError(f"{text!r} never comes: no such month has that day.") from None
+            raise ValueError(f"{text!r} never matches: no such month has that day.") from None
         raise ValueError(
-            f"The {name} field of {text!r} is not understood; it takes {CRON_FIELDS[name]}, lists such as 1,3, "
+            f"The {name} field of {text!r} is not valid. Use {CRON_FIELDS[name]}, lists such as 1,3, "
             "ranges such as 1-5, steps such as */15, and * for any."
         ) from None
     except StopIteration:
-        raise ValueError(f"{text!r} never comes; give a date that exists.") from None
+        raise ValueError(f"{text!r} never matches. Choose a date that exists.") from None
     return text
 
 

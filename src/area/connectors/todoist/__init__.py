@@ -1,4 +1,4 @@
-"""Todoist: tasks and projects in; tasks, comments and what is done out."""
+"""Todoist: triggers on tasks and projects; creates, completes and comments on tasks."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -152,5 +152,5 @@ async def comment_on_task(
 
 
 def _once(ctx: Context) -> dict[str, str]:
-    """A request that Todoist takes once, named by 36 characters (the X-Request-Id of its SDKs)."""
+    """Headers that make Todoist execute a request once: a 36-character X-Request-Id, as in its SDKs."""
     return {"X-Request-Id": ctx.uuid()}

@@ -1,4 +1,6 @@
-"""Trello: cards that are created, moved, commented, archived or due; new cards, comments and moves."""
+"""Trello: triggers on created, moved, commented, archived and due cards; creates, moves, archives and comments on
+cards.
+"""
 
 import re
 from collections.abc import Callable
@@ -64,7 +66,7 @@ CardId = Annotated[
 
 
 def _hello(request: Request) -> Reply | None:
-    """Trello looks whether the address is there before it takes it."""
+    """Trello checks that the URL exists before it creates the webhook."""
     return Reply() if request.method == "HEAD" else None
 
 
@@ -134,7 +136,7 @@ for webhook in (card_created, card_moved, card_commented, card_archived):
 async def _changes(
     request: Request, kinds: str, only: str = "", where: Callable[[dict[str, Any]], bool] = bool
 ) -> Events[Change]:
-    """What the action of a delivery is, if it is of one of the kinds, in `only` this list, and as `where` says.
+    """The change in a delivery, if it is one of the kinds, in the `only` list if given, and passes `where`.
 
     https://developer.atlassian.com/cloud/trello/guides/rest-api/action-types/
     """

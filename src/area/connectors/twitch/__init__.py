@@ -1,4 +1,6 @@
-"""Twitch: streams, followers, clips and videos in; messages, announcements, clips and titles out."""
+"""Twitch: triggers on streams, followers, clips and videos; sends messages and announcements, creates clips, changes
+titles.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -31,7 +33,7 @@ TOO_FAST = {"msg_ratelimit", "msg_slowmode"}  # https://dev.twitch.tv/docs/irc/m
 service = Service(
     "twitch",
     "Twitch",
-    "React to streams, followers, clips and videos; send messages and announcements, create clips and change the title.",
+    "React to streams, followers, clips and videos; send messages and announcements, create clips, set the title.",
     docs="https://dev.twitch.tv/docs/api/reference",
     base_url="https://api.twitch.tv/helix",
     # https://dev.twitch.tv/docs/api/guide#pagination
@@ -201,7 +203,7 @@ async def channels(ctx: Context) -> list[Option]:
 
 
 async def _known(ctx: Context, channel: str = "") -> str:
-    """The id of a channel, or of the user's own, which a trigger asks for once."""
+    """ID of the channel, or of the user's own; looked up once per trigger."""
     if "id" not in ctx.state:
         ctx.state["id"] = await user_id(ctx, channel)
     return str(ctx.state["id"])

@@ -1,4 +1,4 @@
-"""Twitch's EventSub, which tells of streams and followers (https://dev.twitch.tv/docs/eventsub/handling-webhook-events)."""
+"""Twitch's EventSub for streams and followers (https://dev.twitch.tv/docs/eventsub/handling-webhook-events)."""
 
 import hashlib
 import hmac
@@ -21,11 +21,11 @@ def _check(request: Request, secret: str, _params: BaseModel) -> None:
     name, stamp, signature = (request.headers.get(HEAD + part, "") for part in ("Id", "Timestamp", "Signature"))
     signed = hmac.new(secret.encode(), (name + stamp).encode() + request.body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(signature.encode(), f"sha256={signed}".encode()):
-        raise Refused("The signature does not fit the message.")
+        raise Refused("The signature doesn't match.")
     try:
         sent = datetime.fromisoformat(stamp).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Refused("The message has no time.") from None
+        raise Refused("The message has no timestamp.") from None
     if request.received_at - sent > OLDEST:
         raise Refused("The message is more than ten minutes old.")
 
@@ -48,7 +48,7 @@ async def _unsubscribe(ctx: Context, _params: BaseModel, _hook: Hook, subscripti
 
 
 def _hint(kind: str, version: str, *who: str) -> Hint:
-    """The hint of a subscription type, whose condition names one user as each of `who`."""
+    """The hint for a subscription type whose condition names one user under each key of `who`."""
 
     async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
         user = ctx.state.get("id") or await user_id(ctx, params.model_dump().get("channel", ""))

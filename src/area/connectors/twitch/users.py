@@ -1,10 +1,10 @@
-"""Whose channel it is."""
+"""User IDs of channels."""
 
 from area.sdk import Context, Permanent
 
 
 async def user_id(ctx: Context, channel: str = "") -> str:
-    """The id of a channel, or of the user's own."""
+    """ID of the channel, or of the user's own."""
     # https://dev.twitch.tv/docs/api/reference#get-users
     users = (await ctx.http.get("/users", params={"login": channel} if channel else {}))["data"]
     if not users:

@@ -1,4 +1,4 @@
-"""Webhook: an address of one's own that any program can send a request to."""
+"""Webhook: a URL that any program can send requests to."""
 
 import hashlib
 import re
@@ -37,12 +37,12 @@ service = Service(
 
 def _header_name(name: str) -> str:
     if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
-        raise ValueError(f"{name!r} is no header name; write one such as X-Signature-256.")
+        raise ValueError(f"{name!r} is not a valid header name. Use one such as X-Signature-256.")
     return name
 
 
 class Incoming(Form):
-    """What to read from a request, and how it proves where it comes from."""
+    """What to read from a request, and how the sender signs it."""
 
     pick: Annotated[
         JmesPath | None,
@@ -64,7 +64,7 @@ class Incoming(Form):
     @model_validator(mode="after")
     def _signed_with_a_secret(self) -> "Incoming":
         if self.signature != "none" and not (self.secret and self.secret.get_secret_value().strip()):
-            raise ValueError(f"Enter the secret that the sender signs with, for the signature {self.signature!r}.")
+            raise ValueError(f"Enter the secret the sender signs with, for the signature {self.signature!r}.")
         return self
 
 
@@ -89,7 +89,7 @@ _standard_webhooks = standard_webhooks()
 
 
 def _check(request: Request, _secret: str, params: BaseModel) -> None:
-    """Check as the AREA's parameters say; the secret is the one that the user entered there."""
+    """Verify the signature as the parameters say, with the secret entered there."""
     wanted = cast(Incoming, params)
     secret = wanted.secret.get_secret_value() if wanted.secret else ""
     if wanted.signature == "standard_webhooks":
@@ -127,7 +127,7 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
 
 
 def _identity(headers: dict[str, str], *, signed: bool) -> str:
-    """Name of the event. Where `webhook-id` is signed nothing else counts: another header could make a replay look new."""
+    """The event's ID. If `webhook-id` is signed, nothing else counts: another header could make a replay look new."""
     for name in ("webhook-id",) if signed else ("idempotency-key", "webhook-id"):
         if value := headers.get(name):
             identity = f"{name}:{value}"
@@ -144,6 +144,6 @@ async def _picked(path: str, body: Any, size: int) -> Any:
     try:
         return await evaluate(work, size)
     except TooMuch as error:
-        raise Permanent(f"What `pick` is to select: {error}") from error
+        raise Permanent(f"`pick` can't be evaluated: {error}") from error
     except (ValueError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""What senders put in a body: JSON, forms, text and bytes, made into plain data."""
+"""Parse request bodies (JSON, forms, text, bytes) into plain data."""
 
 import base64
 import logging
@@ -30,9 +30,10 @@ logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 def read(raw: bytes, content_type: str) -> Any:
-    """Return the body as data.
+    """Parse a body.
 
-    What looks like JSON is read as JSON whatever the sender calls it: `curl -d` calls it a form, Amazon SNS plain text.
+    What looks like JSON is parsed as JSON whatever its content type: `curl -d` sends it as a form, Amazon SNS as plain
+    text.
     """
     if not raw:
         return None
@@ -52,7 +53,7 @@ def read(raw: bytes, content_type: str) -> Any:
             return _parsed(text)
         except orjson.JSONDecodeError as error:
             if declared:
-                raise Permanent(f"The body is declared as JSON, and is none: {error}.") from error
+                raise Permanent(f"The body is declared as JSON but isn't valid: {error}.") from error
     return _form(text) if kind == FORM else text
 
 
@@ -60,22 +61,20 @@ def _decoded(raw: bytes, options: str) -> str:
     named = options.lower().partition("charset=")[2].partition(";")[0].strip(" \"'") if options else ""
     charset = named or "utf-8"
     if named and not CHARSET.fullmatch(named):
-        raise Permanent(f"The Content-Type names the charset {charset[:40]!r}, which is not known here; send UTF-8.")
+        raise Permanent(f"The charset {charset[:40]!r} in Content-Type is unknown. Send UTF-8.")
     try:
         text = raw.decode(charset).removeprefix("\ufeff")
     except (UnicodeDecodeError, LookupError) as error:
-        raise Permanent(
-            f"The body is not written in {charset}; name its charset in Content-Type, or send UTF-8."
-        ) from error
+        raise Permanent(f"The body isn't valid {charset}. Set its charset in Content-Type, or send UTF-8.") from error
     if "\0" in text:
-        raise Permanent("The body holds a NUL character; send binary data as application/octet-stream.")
+        raise Permanent("The body contains a NUL character. Send binary data as application/octet-stream.")
     return text
 
 
 def _parsed(text: str) -> Any:
     value = orjson.loads(text)
     if "\\u0000" in text and NUL_ESCAPE.search(text):
-        raise Permanent("The JSON holds a NUL character (\\u0000), which can't be stored; leave it out.")
+        raise Permanent("The JSON contains a NUL character (\\u0000), which can't be stored. Remove it.")
     if text.count("[") + text.count("{") > MAX_DEPTH:
         nested = value
         for _ in range(254 - MAX_DEPTH):
@@ -83,13 +82,13 @@ def _parsed(text: str) -> Any:
         try:
             orjson.dumps(nested)
         except orjson.JSONEncodeError as error:
-            raise Permanent(f"The JSON is nested more than {MAX_DEPTH} levels deep; flatten it.") from error
+            raise Permanent(f"The JSON is nested more than {MAX_DEPTH} levels deep. Flatten it.") from error
     return value
 
 
 def _form(text: str) -> dict[str, Any]:
     if "%00" in text:
-        raise Permanent("The form holds a NUL character (%00), which can't be stored; leave it out.")
+        raise Permanent("The form contains a NUL character (%00), which can't be stored. Remove it.")
     if text.count("&") >= MAX_FIELDS:
         raise Permanent(TOO_MANY)
     pairs = (pair.partition("=") for pair in text.split("&") if pair)
@@ -97,13 +96,13 @@ def _form(text: str) -> dict[str, Any]:
 
 
 def _unquoted(text: str) -> str:
-    """Undo the escapes of a form (https://url.spec.whatwg.org/#urlencoded-parsing), in time that follows its length."""
+    """Undo form escapes (https://url.spec.whatwg.org/#urlencoded-parsing) in linear time."""
     raw = text.replace("+", " ").encode()
     return ESCAPED.sub(lambda run: bytes.fromhex(run[0].replace(b"%", b"").decode()), raw).decode(errors="replace")
 
 
 def _multipart(raw: bytes, content_type: str) -> dict[str, Any]:
-    """Fields as text, files as an object of their name and their content in base64."""
+    """Fields as text; files as objects with filename and base64 content."""
     pairs: list[tuple[str, Any]] = []
 
     def text(value: bytes | None) -> str:
@@ -126,14 +125,14 @@ def _multipart(raw: bytes, content_type: str) -> dict[str, Any]:
         parser.write(raw)
         parser.finalize()
     except FormParserError as error:
-        raise Permanent(f"The body is declared as a form in parts, and is none: {error}.") from error
+        raise Permanent(f"The body is declared as multipart/form-data but isn't valid: {error}.") from error
     if not raw.rstrip().endswith(b"--"):
-        raise Permanent("The form in parts is cut off: its last boundary is missing.")
+        raise Permanent("The multipart form is incomplete: its last boundary is missing.")
     return _collected(pairs)
 
 
 def _collected(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return one value for each name, or the list of them where a name is repeated."""
+    """One value per name, or a list if the name is repeated."""
     lists: dict[str, list[Any]] = {}
     for name, value in pairs:
         lists.setdefault(name, []).append(value)

@@ -116,7 +116,7 @@ async def page_edited(ctx: Context, since: datetime, language: In = "en", *, tit
     sizes: dict[Any, Any] = {0: 0}
     async for page in _rows(ctx, language, "rv", since, query, dict[str, Any]):
         if page.get("missing") or page.get("invalid"):
-            raise Permanent(f"The Wikipedia in {language!r} has no page {title!r}.")
+            raise Permanent(f"The {language!r} Wikipedia has no page {title!r}.")
         for row in parse(list[dict[str, Any]], page.get("revisions", []), "Wikipedia"):
             grown = _grown(sizes.get(row.get("parentid")), row.get("size"))
             edit = parse(Edit, {**page, **row, "sizediff": grown, "new": row.get("parentid") == 0}, "Wikipedia")
@@ -179,13 +179,15 @@ async def _of_the_day(ctx: Context, language: str, name: str, kind: type[Any]) -
     # https://www.mediawiki.org/wiki/Wikifeeds_API "Get featured content"
     feed = await ctx.http.get(f"https://{language}.wikipedia.org/api/rest_v1/feed/featured/{day:%Y/%m/%d}")
     if not lookup(name, feed):
-        raise Permanent(f"The Wikipedia in {language!r} has no {kind.__name__.lower()} of the day for {day}.")
+        raise Permanent(f"The {language!r} Wikipedia has no {kind.__name__.lower()} of the day for {day}.")
     yield Event(day.isoformat(), parse(kind, feed | {"date": day.isoformat()}, "Wikipedia"))
     ctx.state["told"] = day.isoformat()
 
 
 async def _rows(ctx: Context, language: str, own: str, since: datetime, query: dict[str, str], kind: Any) -> Rows:
-    """What a module (`own` begins its parameters) lists from a moment on, with what the modules do not tell."""
+    """Rows that a module (`own` prefixes its parameters) lists from a moment on, with fields that the modules leave
+    out.
+    """
     query = {f"{own}dir": "newer", f"{own}start": timestamp(since), f"{own}limit": "500"} | query
     at = f"query.{query.get('list', 'pages')}"
     async for row in ctx.http.rows(f"https://{language}.wikipedia.org/w/api.php", at=at, params=query):

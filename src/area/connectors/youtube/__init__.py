@@ -1,4 +1,6 @@
-"""YouTube: videos that are published, liked, listed or found, subscribers and comments; and to list, rate, comment, subscribe."""
+"""YouTube: triggers on published, liked, listed and found videos, subscribers and comments; lists, rates, comments,
+subscribes.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -46,18 +48,18 @@ service.options("playlists", "/playlists", label="snippet.title", params=SNIPPET
 
 
 def _video_id(given: str) -> str:
-    """The ID, also out of an address."""
+    """A video's ID, also from its URL."""
     output = re.search(r"(?:[?&]v=|youtu\.be/|/shorts/|/live/|/embed/|^)([\w-]{11})(?:[?&#/]|$)", given.strip())
     if not output:
-        raise ValueError(f"{given!r} is no video; take its address, or the 11 characters of its ID.")
+        raise ValueError(f"{given!r} is not a video. Enter its URL or its 11-character ID.")
     return output[1]
 
 
 def _channel(given: str) -> str:
-    """The ID, or the handle, also out of an address."""
+    """A channel's ID or handle, also from its URL."""
     output = re.search(r"(?:/channel/|^)(UC[\w-]{22})(?:[?/]|$)|(?:youtube\.com/|^)(@[^/?\s]+)", given.strip())
     if not output:
-        raise ValueError(f"{given!r} is no channel; take its address, its handle such as @youtube, or its ID.")
+        raise ValueError(f"{given!r} is not a channel. Enter its URL, its handle such as @youtube, or its ID.")
     return output[1] or output[2]
 
 
@@ -228,16 +230,16 @@ async def channels(ctx: Context) -> list[Option]:
 
 
 async def _found(ctx: Context, channel: str, part: str) -> dict[str, Any]:
-    """A channel by its ID or handle, or the user's own one. Raises `Permanent` when there is none."""
+    """A channel by ID or handle, or the user's own. Raises `Permanent` if there is none."""
     which = {"mine": "true"} if not channel else {"forHandle" if channel.startswith("@") else "id": channel}
     # https://developers.google.com/youtube/v3/docs/channels/list
     async for one in ctx.http.rows("/channels", params={"part": part, **which}):
         return one
-    raise Permanent(f"YouTube knows no channel {channel}." if channel else "This account has no channel at YouTube.")
+    raise Permanent(f"YouTube has no channel {channel}." if channel else "This account has no YouTube channel.")
 
 
 async def _related(ctx: Context, which: str, channel: str = "") -> str:
-    """The playlist that YouTube keeps of a channel's uploads or of what is liked."""
+    """YouTube's playlist of a channel's uploads or likes."""
     if "playlist" not in ctx.state:
         details = await _found(ctx, channel, "contentDetails")
         ctx.state["playlist"] = parse(str, lookup(f"contentDetails.relatedPlaylists.{which}", details), "YouTube")
@@ -246,7 +248,7 @@ async def _related(ctx: Context, which: str, channel: str = "") -> str:
 
 
 async def _items(ctx: Context, playlist: str, most: int) -> AsyncIterator[dict[str, Any]]:
-    """The videos on a playlist that may be seen."""
+    """The visible videos of a playlist."""
     query = {"part": "snippet,contentDetails", "playlistId": playlist}
     # https://developers.google.com/youtube/v3/docs/playlistItems/list
     async for item in ctx.http.rows("/playlistItems", params=query, most=most):

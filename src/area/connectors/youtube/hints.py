@@ -1,4 +1,4 @@
-"""YouTube's hub, which tells of new videos (https://developers.google.com/youtube/v3/guides/push_notifications)."""
+"""YouTube's WebSub hub for new videos (https://developers.google.com/youtube/v3/guides/push_notifications)."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ LASTS = timedelta(days=5)
 
 
 async def _subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
-    """The same topic and address once more prolong what there is."""
+    """Subscribing again with the same topic and URL extends the lease."""
     topic = TOPIC + await _channel(ctx, params.model_dump()["channel"])
     more = {"hub.secret": hook.secret, "hub.lease_seconds": f"{LASTS.total_seconds():.0f}"}
     await _ask(ctx, "subscribe", topic, hook, **more)
@@ -30,17 +30,17 @@ async def _ask(ctx: Context, mode: str, topic: str, hook: Hook, **more: str) -> 
 
 
 async def _channel(ctx: Context, channel: str) -> str:
-    """The ID of a channel that may be named by its handle."""
+    """ID of a channel, which may be given by its handle."""
     if not channel.startswith("@"):
         return channel
     # https://developers.google.com/youtube/v3/docs/channels/list
     async for one in ctx.http.rows("/channels", params={"part": "id", "forHandle": channel}, most=1):
         return str(one["id"])
-    raise Permanent(f"YouTube knows no channel {channel}.")
+    raise Permanent(f"YouTube has no channel {channel}.")
 
 
 def _meant(request: Request) -> Reply | None:
-    """The hub asks whether it is meant, before it subscribes or ends it."""
+    """Answer the hub's verification of a subscription or its end."""
     challenge = request.query.get("hub.challenge") if request.method == "GET" else None
     return None if challenge is None else Reply(challenge)
 

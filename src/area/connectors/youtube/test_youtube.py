@@ -131,7 +131,7 @@ async def test_a_comment_is_written_once(ctx, vendor):
     assert await watch.ids() == []
     assert vendor.asked[-1].query["allThreadsRelatedToChannelId"] == OWN
     vendor.on("GET", f"{V3}/channels", {})
-    with pytest.raises(Permanent, match="knows no channel @nobody"):
+    with pytest.raises(Permanent, match="has no channel @nobody"):
         await Watch(ctx, service.actions["comment_written"], channel="@nobody").look()
 
 

@@ -1,4 +1,6 @@
-"""For the tests of connectors: doubles of vendors that enforce what the vendor publishes, and what the engine does with a poll."""
+"""For tests of connectors: vendor doubles that enforce the published API description, and the engine's handling of
+polls.
+"""
 
 from area.sdk.testing.descriptions import Description, described, discovered
 from area.sdk.testing.double import Answer, Asked, Double

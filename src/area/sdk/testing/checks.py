@@ -1,4 +1,4 @@
-"""What a description says about a request, checked on one that came."""
+"""Check a request against a vendor's description."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,9 @@ _NOT_PARAMETERS = {"accept", "content-type", "authorization"}  # https://spec.op
 
 
 class Broken(Exception):
-    """A request that the vendor would refuse with `status`. `ours`: no vendor's state explains it, it is a mistake in the test or the code."""
+    """A request the vendor would refuse with `status`. `ours`: a mistake in the test or the code, whatever the vendor's
+    state.
+    """
 
     def __init__(self, status: int, message: str, *, ours: bool = True) -> None:
         super().__init__(message)
@@ -27,7 +29,7 @@ class Broken(Exception):
 
 
 def check(description: Description, operation: Operation, asked: "Asked", access: Access | None) -> None:
-    """Raise `Broken` when the request is not one that the operation takes, or comes without the right credential."""
+    """Raise `Broken` if the operation doesn't accept the request, or the credential is missing or wrong."""
     schemas = description.schemas
     let_in = check_access(operation, asked, access)
     problems = [*_parameter_problems(schemas, operation, asked, let_in)]
@@ -39,7 +41,7 @@ def check(description: Description, operation: Operation, asked: "Asked", access
 
 
 def check_access(operation: Operation, asked: "Asked", access: Access | None) -> set[tuple[str, str]]:
-    """The places where a credential came. Raises `Broken` with 401 when one is missing, or not the right one."""
+    """The places that held a credential. Raises `Broken` with 401 if one is missing or wrong."""
     expected = {("header", name.lower()): value for name, value in (access.headers if access else {}).items()}
     expected |= {("query", name): value for name, value in (access.params if access else {}).items()}
     told = [set[tuple[str, str]]()] if operation.security is None else operation.security
@@ -88,7 +90,7 @@ def _query_names(parameter: Parameter, asked: "Asked") -> set[str]:
 
 
 def _given(parameter: Parameter, asked: "Asked", names: set[str]) -> Any:
-    """The parameter's value: text, a list or a mapping of it, or None."""
+    """The parameter's value: text, a list or mapping of text, or None."""
     if parameter.where == "path":
         value: Any = asked.params.get(parameter.name)
     elif parameter.where == "header":
@@ -109,7 +111,7 @@ def _given(parameter: Parameter, asked: "Asked", names: set[str]) -> Any:
 
 
 def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """`a[b]=1`, `a[]=2` and `a[0]=3` as mappings and lists; a name that comes twice is a list."""
+    """Parse `a[b]=1`, `a[]=2` and `a[0]=3` into mappings and lists; a repeated name becomes a list."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         base, *keys = [name] if "[" not in name else [name.partition("[")[0], *re.findall(r"\[([^\]]*)\]", name)]

@@ -1,7 +1,7 @@
-"""What vendors publish of their APIs, as operations: OpenAPI 3, Swagger 2.0, and Google's discovery documents.
+"""Vendors' API descriptions as operations: OpenAPI 3, Swagger 2.0 and Google's discovery documents.
 
-None of these documents is kept here: OpenAPI comes from npm packages in .venv/npm (`python -m tests.npm`), Google's from the package
-google-api-python-client.
+The documents aren't stored here: OpenAPI comes from npm packages in .venv/npm (`python -m tests.npm`), Google's from
+the package google-api-python-client.
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ Mend = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a path, query or header. `style` and `explode` say how more than one value is written."""
+    """A path, query or header parameter. `style` and `explode` say how several values are serialized."""
 
     name: str
     where: str
@@ -44,9 +44,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What may be asked and answered. `bodies` and the content of `answers` go by media type; a schema may be None.
+    """A request and its responses. `bodies` and the content of `answers` are keyed by media type; a schema may be None.
 
-    `security` lists alternatives, each the places (`header` or `query`, and the name) that hold a credential; None: not told.
+    `security` lists alternatives, each the places (`header` or `query`, and the name) that hold a credential; None if
+    unknown.
     """
 
     method: str
@@ -58,7 +59,7 @@ class Operation:
     security: list[set[tuple[str, str]]] | None
 
     def answer(self, status: int) -> dict[str, Mapping[str, Any]] | None:
-        """The content described for a status; None when it is not described."""
+        """The content described for a status; None if undescribed."""
         for name in (str(status), f"{status // 100}XX", "default"):
             if name in self.answers:
                 return self.answers[name]
@@ -66,13 +67,13 @@ class Operation:
 
     @property
     def success(self) -> int:
-        """The first status below 300 that is described."""
+        """The first described status below 300."""
         return next((int(name) for name in sorted(self.answers) if name.isdigit() and int(name) < 300), 200)
 
 
 @dataclass
 class Description:
-    """A vendor's document, read when it is first needed. `mend` corrects in it what is known to be wrong or out of date."""
+    """A vendor's document, loaded on first use. `mend` fixes known errors in it."""
 
     name: str
     read: Callable[[], bytes]
@@ -81,7 +82,7 @@ class Description:
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The parsed document. Skips the test when it is not there."""
+        """The parsed document. Skips the test if it is missing."""
         document: dict[str, Any] = orjson.loads(self.read())
         if self.mend is not None:
             self.mend(document)
@@ -89,22 +90,22 @@ class Description:
 
     @cached_property
     def schemas(self) -> Schemas:
-        """Its schemas."""
+        """The document's schemas."""
         document = self.document
         return Schemas(document, document.get("components", document).get("schemas") or document.get("definitions", {}))
 
     @property
     def server(self) -> str:
-        """The base address that it names first."""
+        """The document's first base URL."""
         raise NotImplementedError
 
     @cached_property
     def routes(self) -> dict[str, dict[str, Any]]:
-        """By path template and method, what the document says of it."""
+        """The document's operations by path template and method."""
         raise NotImplementedError
 
     def operation(self, method: str, route: str) -> Operation:
-        """Raises `KeyError` when there is none."""
+        """The operation. Raises `KeyError` if there is none."""
         known = self._operations.get((method, route))
         if known is None:
             known = self._operations[method, route] = self._operation(method, route, self.routes[route][method])
@@ -114,7 +115,7 @@ class Description:
         raise NotImplementedError
 
     def find(self, path: str) -> tuple[str, dict[str, str]] | None:
-        """The path template that a path below the server's address fits, and what its parameters are."""
+        """The path template that matches a path below the server's URL, and its parameters."""
         return self._finder.find(path)
 
     @cached_property
@@ -125,21 +126,23 @@ class Description:
         return set()
 
     def more(self, operation: Operation, asked: "Asked") -> list[str]:  # noqa: ARG002 - for those that say more
-        """What else is wrong with a request that fits the operation."""
+        """Other problems of a request that matches the operation."""
         return []
 
     def wrong(self, operation: Operation, asked: "Asked", answer: Any) -> list[str]:  # noqa: ARG002 - as above
-        """What else is wrong with a test's answer."""
+        """Other problems of a test's answer."""
         return []
 
     def sample(self, name: str, **changes: Any) -> Any:
-        """A small value of the schema of this name, its fields changed."""
+        """A small value of the named schema, with changed fields."""
         made = self.schemas.sample(self.schemas.names[name])
         return {**made, **changes} if changes else made
 
 
 class Finder:
-    """Path templates. `{name}` is a segment or part of one; `{+name}`, or a name in `long` of the route, any number of them."""
+    """Path templates. `{name}` matches a segment or part of one; `{+name}`, or a name in the route's `long`, any
+    number.
+    """
 
     def __init__(self, routes: Iterable[str], long: Callable[[str], set[str]] = lambda _route: set()) -> None:
         self._by_length: dict[int, list[str]] = {}
@@ -154,7 +157,7 @@ class Finder:
                 self._by_length.setdefault(route.count("/"), []).append(route)
 
     def find(self, path: str) -> tuple[str, dict[str, str]] | None:
-        """The best template for a path as it is on the wire, and the values of its parameters."""
+        """The best template for a raw path, and the values of its parameters."""
         for route in (*self._by_length.get(path.count("/"), ()), *self._long):
             if not path.startswith(route.partition("{")[0]):
                 continue
@@ -339,21 +342,21 @@ _described: dict[str, Description] = {}
 
 
 def described(name: str, *, mend: Mend | None = None) -> Description:
-    """The OpenAPI or Swagger document `package/path` of an npm package of the tests, or of a file of this path.
+    """The OpenAPI or Swagger document `package/path` of a test npm package, or a file at this path.
 
-    `mend(document)` corrects what is known to be wrong in it; say there why, with the vendor's page. Nothing is read before it is
-    needed; then a test is skipped, by name, when the document is not there.
+    `mend(document)` fixes known errors; say there why, with the vendor's page. Loaded on first use; a test is skipped,
+    by name, if the document is missing.
     """
     return fetched(name, OpenAPI, mend)
 
 
 def discovered(name: str, *, mend: Mend | None = None) -> Description:
-    """Google's discovery document of this name, such as `gmail.v1`; otherwise as `described`."""
+    """Google's discovery document of this name, such as `gmail.v1`; otherwise like `described`."""
     return fetched(name, Discovery, mend)
 
 
 def fetched(name: str, kind: type[Description], mend: Mend | None = None) -> Description:
-    """The same for the same name, since it remembers what it has read."""
+    """Cached by name, because a description caches what it has read."""
     if mend is None and name in _described:
         return _described[name]
     made = kind(name, lambda: _file(name, kind), mend)

@@ -1,4 +1,4 @@
-"""A server on loopback that plays a vendor, and refuses what the vendor's own description does not allow."""
+"""A loopback server that plays a vendor and refuses what the vendor's description doesn't allow."""
 
 import contextlib
 import inspect
@@ -22,7 +22,7 @@ from area.sdk.testing.descriptions import JSON, Description, Finder, Operation
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that came. `route` is the path template, `params` what stood for its names; `json` and `form` are parsed."""
+    """A received request. `route` is the path template, `params` its values; `json` and `form` are parsed."""
 
     method: str
     host: str
@@ -38,9 +38,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer. Without `status` it is the first success that the description has.
+    """What to answer. `status` defaults to the first described success.
 
-    `unchecked` says why this answer need not be one that the description allows.
+    `unchecked` says why the answer need not match the description.
     """
 
     status: int = 0
@@ -51,11 +51,11 @@ class Answer:
 
 
 class Double:
-    """Plays the vendor of `description` at its addresses `at`, where `*` stands for part of a host or path.
+    """Play the vendor of `description` at its URLs `at`, where `*` matches part of a host or path.
 
-    `async with` starts it, and raises `AssertionError` at the end if a request or an answer broke the description. Without a
-    description every request needs an answer by `on`. `token` is the bearer token that must come, `access` the headers or parameters;
-    of neither, `connector` says what its service sends.
+    Use it with `async with`; at the end it raises `AssertionError` if a request or answer broke the description.
+    Without a description every request needs an answer by `on`. `token` is the expected bearer token, `access` the
+    expected headers or parameters; without both, `connector` takes what its service sends.
     """
 
     def __init__(
@@ -78,16 +78,17 @@ class Double:
 
     @property
     def at(self) -> tuple[str, ...]:
-        """The vendor's base addresses."""
+        """The vendor's base URLs."""
         if self._at:
             return (self._at,) if isinstance(self._at, str) else self._at
         assert self.description is not None, "say where the vendor is: at=…"
         return (self.description.server,)
 
     def on(self, method: str, route: str, answer: Any) -> None:
-        """Answer requests to a path template with JSON, an `Answer`, or what a (coroutine) function of `Asked` returns.
+        """Answer requests to a path template with JSON, an `Answer`, or the result of a (coroutine) function of
+        `Asked`.
 
-        The latest for a route counts. Raises `AssertionError` for a route that the description does not have.
+        The latest for a route applies. Raises `AssertionError` if the description has no such route.
         """
         if self.description is not None:
             routes = self.description.routes
@@ -100,7 +101,7 @@ class Double:
         self._handlers[method, route] = answer
 
     def fails(self, status: int, body: Any = None, **headers: str) -> None:
-        """Answer everything so from now on, until `works`; `Retry_After="7"` is a header."""
+        """Answer everything like this until `works`; `Retry_After="7"` sets a header."""
         raw = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else b""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._failing = Answer(status, body=raw, headers=named)
@@ -110,7 +111,7 @@ class Double:
         self._failing = None
 
     def example(self, method: str, route: str, status: int = 0) -> Any:
-        """A copy of the description's own example of an answer, or a small one made from its schema."""
+        """A copy of the description's example response, or a small one generated from its schema."""
         assert self.description is not None, "there is no description to take an example from"
         operation = self.description.operation(method, route)
         content = operation.answer(status or operation.success) or {}
@@ -118,7 +119,7 @@ class Double:
         return None if media is None else self._example(media)
 
     def _example(self, media: Mapping[str, Any]) -> Any:
-        """The first example that is as the schema says; not all are. Else one made from the schema."""
+        """The first example that matches its schema, as not all do, or else a generated one."""
         assert self.description is not None
         schemas = self.description.schemas
         given = [media["example"]] if "example" in media else []
@@ -145,16 +146,16 @@ class Double:
             raise AssertionError(self.told())
 
     def told(self) -> str:
-        """What was broken, a line each."""
+        """What was broken, one problem per line."""
         name = self.description.name if self.description else "the double"
         return "\n".join([f"Not as {name} has it:", *(f"- {one}" for one in self.broken)])
 
     def plays(self, url: str) -> bool:
-        """Whether a request to this address is for this vendor."""
+        """Whether this vendor serves the URL."""
         return self._below(url) is not None
 
     def _below(self, url: str) -> str | None:
-        """The path below the vendor's base address."""
+        """The path below the vendor's base URL."""
         for base in (*self.at, self.url):
             pattern = re.escape(base.rstrip("/")).replace(r"\*", "[^/]+")
             if found := re.match(rf"{pattern}(?=/|$)", url):
@@ -214,7 +215,7 @@ class Double:
         return *found, self.description.operation(method, found[0])
 
     async def _made(self, asked: Asked, operation: Operation | None) -> Any:
-        """What the test answers, or else the description's example."""
+        """The test's answer, or else the description's example."""
         given = self._handlers.get((asked.method, asked.route), self)
         if given is self:
             assert operation is not None
@@ -283,7 +284,7 @@ async def _asked(request: web.BaseRequest, path: str, route: str, params: dict[s
 
 
 def _read(example: Any) -> Any:
-    """An example, which some (Atlassian's) write as a text that holds JSON."""
+    """An example, which some vendors (Atlassian) write as JSON in a string."""
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(example) if isinstance(example, str) else example
     return example

@@ -1,4 +1,4 @@
-"""What the engine does with a connector's functions, in a test: a context, looks at a poll, deliveries to a webhook."""
+"""The engine's part in a connector test: a context, checks of a poll, deliveries to a webhook."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -31,7 +31,7 @@ HOOK = "https://area.example/hooks/t0ken"  # an AREA's address
 
 
 class Elsewhere(Client):
-    """Sends to the doubles what is for their vendors, and nothing to anybody else."""
+    """Send requests to the vendors' doubles, and to no one else."""
 
     def __init__(self, guard: Guard, doubles: tuple[Double, ...]) -> None:
         super().__init__(guard)
@@ -50,7 +50,7 @@ class Elsewhere(Client):
 
 
 class _Granted(Fixed):
-    """The token of an OAuth2 connection, which can't be refreshed."""
+    """An OAuth2 connection's token, which can't be refreshed."""
 
     def __init__(self, auth: OAuth2, token: str) -> None:
         super().__init__(auth.access(CLIENT_ID, SecretStr(token)))
@@ -70,10 +70,10 @@ async def connector(
     token: str = "t0ken",  # noqa: S107 - of a test
     app_token: str = "app-t0ken",  # noqa: S107 - of a test
 ) -> AsyncIterator[Context]:
-    """A context whose `http` reaches the doubles under their vendors' addresses, connected as a user's would be.
+    """A context whose `http` reaches the doubles under the vendors' URLs, connected like a user's.
 
-    With OAuth2 it carries `token`, and `http.app` carries `app_token`; otherwise what the service makes of `credential`, or `access`. Doubles that were not told
-    what to expect expect that.
+    With OAuth2 it sends `token`, and `http.app` sends `app_token`; otherwise whatever the service makes of
+    `credential`, or `access`. Doubles without their own expectations expect the same.
     """
     auth, authority = service.auth, None
     if access is not None:
@@ -96,7 +96,7 @@ async def connector(
 
 
 class Watch:
-    """Looks at a poll as the engine does: the first look is the baseline, a failed one leaves no trace."""
+    """Check a poll as the engine does: the first check is the baseline, and a failed one leaves no trace."""
 
     def __init__(self, ctx: Context, action: Action, **params: Any) -> None:
         self.ctx = ctx
@@ -106,7 +106,7 @@ class Watch:
         self.state: dict[str, Any] = {}
 
     async def look(self, at: datetime | None = None) -> list[Event[Any]]:
-        """The new events, oldest first, as seen at this moment or at `at`. Each has to be one that the action may return."""
+        """The new events, oldest first, as of now or `at`. Each must match the action's return model."""
         moment = at or now()
         self.ctx.state = orjson.loads(orjson.dumps(self.state))
         since = (self.seen.since if self.seen else moment) - self.action.overlap
@@ -118,12 +118,12 @@ class Watch:
         return [] if baseline else new
 
     async def ids(self, at: datetime | None = None) -> list[str]:
-        """The ids of the new events."""
+        """IDs of the new events."""
         return [event.id for event in await self.look(at)]
 
 
 async def act(ctx: Context, reaction: Reaction, **params: Any) -> Any:
-    """What a reaction returns that is done with these parameters."""
+    """Run a reaction with these parameters and return its result."""
     return await reaction.function(ctx, reaction.params(**params))
 
 
@@ -136,7 +136,7 @@ def delivery(
     method: str = "POST",
     url: str = HOOK,
 ) -> Request:
-    """What a vendor sends to an AREA's address, `url`."""
+    """A vendor's request to an AREA's webhook URL, `url`."""
     raw = orjson.dumps(json) if json is not None else body
     given = {"Content-Type": "application/json"} if json is not None else {}
     pairs = [*(given | dict(headers or {})).items()]
@@ -146,10 +146,11 @@ def delivery(
 async def deliver(
     ctx: Context, action: Action, params: Any = None, *, secret: str = "", request: Request | None = None, **sent: Any
 ) -> list[Event[Any]]:
-    """The events that a webhook makes of a `request`, or of what `delivery` makes of `body`, `json`, `headers`, `query`, `method`.
+    """The events a webhook makes of a `request`, or of what `delivery` makes of `body`, `json`, `headers`, `query`,
+    `method`.
 
-    `params` is the action's model, or its fields; `secret` is what deliveries have to be signed with. Raises `Refused` for one
-    that is not. There are none of a vendor's challenge; `action.handshake(delivery(…))` is what it is answered.
+    `params` is the action's model or its fields; `secret` signs deliveries. Raises `Refused` if the signature is wrong.
+    A vendor's challenge gives no events; `action.handshake(delivery(…))` is the response to it.
     """
     assert action.verify is not None, f"{action.key} is no webhook"
     request = request or delivery(**sent)
@@ -177,10 +178,10 @@ async def outcomes(
     said: str = "The vendor says no",
     garbage: bool = True,
 ) -> None:
-    """Check how `call` takes the vendor's refusals: each raises the one of the three errors that it stands for.
+    """Check that `call` turns the vendor's errors into the right ones of `Retry`, `Permanent` and `AuthExpired`.
 
-    `body` is a refusal as this vendor writes it, with the sentence `said` in it, which the user must get to read. Without
-    `garbage` an answer that is no JSON is not tried: for calls that read none.
+    `body` is an error in the vendor's format that contains the sentence `said`, which the user must see. Without
+    `garbage`, invalid JSON isn't tried: for calls that read none.
     """
     refusal = {"message": said} if body is None else body
     expired: type[ConnectorError] = AuthExpired if ctx.http.connected else Permanent

@@ -1,4 +1,4 @@
-"""GraphQL schemas, enforced: from `*.graphql`, or read back from the TypeScript types that graphql-codegen makes of one."""
+"""GraphQL schemas, enforced: from `*.graphql`, or from the TypeScript types that graphql-codegen generates."""
 
 import re
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _BUILT_IN = {"ID", "String", "Boolean", "Int", "Float"}
 
 
 class GraphQL(Description):
-    """A schema at one route, `POST /graphql`: queries, variables and answers have to fit it."""
+    """A schema at `POST /graphql`: queries, variables and answers must match it."""
 
     @cached_property
     @override
@@ -65,7 +65,7 @@ class GraphQL(Description):
 
     @override
     def more(self, operation: Operation, asked: "Asked") -> list[str]:
-        """The query has to be one of the schema, and its variables of the types that it declares."""
+        """The query and its variables must match the schema."""
         try:
             document = graphql.parse(asked.json["query"])
         except graphql.GraphQLError as error:
@@ -82,7 +82,7 @@ class GraphQL(Description):
 
     @override
     def wrong(self, operation: Operation, asked: "Asked", answer: Any) -> list[str]:
-        """The answer has to hold what was asked for, no more and no less; an object of several types says its `__typename`."""
+        """The answer must contain exactly what was queried; an object of several types needs its `__typename`."""
         if not isinstance(answer, Mapping) or "data" not in answer or answer.get("errors"):
             return [] if isinstance(answer, Mapping) and answer.get("errors") else ["it has neither data nor errors"]
         made = graphql.execute_sync(
@@ -111,7 +111,7 @@ def _left_out(given: Any, asked: Any, where: str) -> list[str]:
 
 
 def definitions(types: str) -> str:
-    """The schema that TypeScript types of graphql-codegen were made from, without its descriptions and defaults."""
+    """The schema behind graphql-codegen's TypeScript types, without descriptions and defaults."""
     types = re.sub(r"/\*\*.*?\*/", "", types, flags=re.DOTALL)
     found = {name: (parents.split(" & ")[:-1], _FIELD.findall(body)) for name, parents, body in _TYPE.findall(types)}
     enums = {name: re.findall(r'^  \w+ = "(\w+)"', body, re.MULTILINE) for name, body in _ENUM.findall(types)}
@@ -163,5 +163,7 @@ def _kind(told: str) -> str:
 
 
 def graphed(name: str) -> Description:
-    """A vendor's GraphQL schema, or TypeScript types made of one, at `POST /graphql`; otherwise as `described`."""
+    """A vendor's GraphQL schema, or TypeScript types generated from one, at `POST /graphql`; otherwise like
+    `described`.
+    """
     return fetched(name, GraphQL)

@@ -37,7 +37,7 @@ _BLOB = {
 
 
 class Lexicons(Description):
-    """All lexicons of one file: a JSON list of them. Lengths in graphemes can't be checked; those in bytes are, in characters."""
+    """All lexicons of one file, a JSON list. Grapheme lengths can't be checked; byte lengths are checked in characters."""
 
     @cached_property
     @override
@@ -92,7 +92,7 @@ class Lexicons(Description):
 
     @override
     def more(self, operation: Operation, asked: "Asked") -> list[str]:
-        """A record has to be one of its collection."""
+        """A record must match its collection's schema."""
         if operation.route.removeprefix(XRPC) not in _RECORDS or not isinstance(asked.json, dict):
             return []
         collection = asked.json.get("collection")
@@ -103,7 +103,7 @@ class Lexicons(Description):
 
 
 def _schema(nsid: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """A lexicon's type as a schema."""
+    """A lexicon type as a schema."""
     kind = told["type"]
     if kind == "record":
         record = _schema(nsid, told["record"])
@@ -150,7 +150,7 @@ def _full(nsid: str, ref: str) -> str:
 
 
 def _union(refs: list[str], *, closed: bool) -> dict[str, Any]:
-    """One of several types, told by `$type`; an open union may hold types that are not known."""
+    """A union, distinguished by `$type`; an open one may hold unknown types."""
     kinds = [ref.removesuffix("#main") for ref in refs]
     known = [
         {"allOf": [{"$ref": ref}, {"type": "object", "required": ["$type"], "properties": {"$type": {"const": kind}}}]}
@@ -166,5 +166,5 @@ def _union(refs: list[str], *, closed: bool) -> dict[str, Any]:
 
 
 def lexicons(name: str = "@atproto/api/dist/client/lexicons.json") -> Description:
-    """Bluesky's lexicons, from its npm package; otherwise as `described`."""
+    """Bluesky's lexicons, from its npm package; otherwise like `described`."""
     return fetched(name, Lexicons)

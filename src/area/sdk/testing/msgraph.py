@@ -1,4 +1,4 @@
-"""Microsoft Graph's description, for the tests of the connectors that use it."""
+"""Microsoft Graph's description, for tests of its connectors."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ CONFLICT = "@microsoft.graph.conflictBehavior"
 
 
 def _mend(document: dict[str, Any]) -> None:
-    """What the document's generator gets wrong, or leaves out, by Microsoft's own pages."""
+    """Fix what the document's generator gets wrong or leaves out, according to Microsoft's own pages."""
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
         _plain(schema)
@@ -45,7 +45,7 @@ def _mend(document: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> None:
-    """Types are told apart by `@odata.type` where they have to be, not everywhere; what may be null is not just any object."""
+    """Require `@odata.type` only where types must be distinguished; a nullable type isn't just any object."""
     # https://learn.microsoft.com/graph/api/resources/chatmessage#json-representation
     if isinstance(value, dict):
         if isinstance(value.get("required"), list):
@@ -62,7 +62,7 @@ def _plain(value: Any) -> None:
 
 
 def _without(item: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The path's operations, without these parameters of the path."""
+    """The path's operations without these path parameters."""
     kept = [one for one in item.get("parameters", ()) if one.get("name") not in names]
     made = {**item, "parameters": kept}
     return made | {

@@ -1,7 +1,7 @@
-"""The schemas of a vendor's description, made into JSON Schema one by one as they are needed.
+"""Convert a description's schemas to JSON Schema one by one, on demand.
 
-Vendors seldom say `additionalProperties: false`, but a name that a description does not know is a mistake of ours nearly always:
-an object whose description names its properties may have no others, unless the description says that it may.
+Vendors seldom set `additionalProperties: false`, but an unknown name is nearly always our mistake: an object with named
+properties may have no others, unless the description allows them.
 """
 
 import re
@@ -29,7 +29,7 @@ _SAMPLES = {
 
 
 class Schemas:
-    """All schemas of one document. `names` is where its named ones are: a mapping of name to schema."""
+    """All schemas of a document. `names` maps names to schemas."""
 
     def __init__(self, document: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         self.document = document
@@ -38,13 +38,13 @@ class Schemas:
         self._validators: dict[tuple[int, Way], tuple[Any, Any]] = {}
 
     def resolved(self, value: Any) -> Any:
-        """What a `$ref` stands for, or the value itself."""
+        """The target of a `$ref`, or the value itself."""
         while isinstance(value, Mapping) and isinstance(value.get("$ref"), str):
             value = self.at(value["$ref"])
         return value
 
     def at(self, ref: str) -> Any:
-        """What is at `#/a/b`, or has this name."""
+        """The value at `#/a/b`, or of this name."""
         if not ref.startswith("#/"):
             return self.names[ref]
         found: Any = self.document
@@ -54,7 +54,7 @@ class Schemas:
         return found
 
     def problems(self, schema: Any, value: Any, way: Way) -> list[str]:
-        """What is wrong with `value` as a request or a response; nothing if it is as described."""
+        """Problems of `value` as a request or response; empty if it is valid."""
         known = self._validators.get((id(schema), way))
         if known is None:
             known = self._validators[id(schema), way] = (schema, self._validator(schema, way))  # the id stays taken
@@ -81,7 +81,7 @@ class Schemas:
         return self._converted[key]
 
     def _convert(self, schema: Any, way: Way, wanted: list[Key], *, closed: bool) -> Any:
-        """`schema` as JSON Schema 2020-12; the keys of those it refers to are added to `wanted`."""
+        """`schema` as JSON Schema 2020-12; adds the keys it refers to to `wanted`."""
         if not isinstance(schema, Mapping):
             return schema
         if isinstance(schema.get("$ref"), str):
@@ -128,7 +128,7 @@ class Schemas:
             out["items"] = self._convert(items, way, wanted, closed=True)
 
     def plain(self, value: Any, schema: Any) -> Any:
-        """Text of an address or a form as the type that the schema says, as far as it is one: problems are found later."""
+        """URL or form text converted to the schema's type where possible; problems are found later."""
         schema = self.resolved(schema)
         if not isinstance(schema, Mapping):
             return value
@@ -148,7 +148,7 @@ class Schemas:
         return _typed(value, kind)
 
     def sample(self, schema: Any, way: Way = "response", depth: int = 0) -> Any:
-        """A small value that fits the schema: what it gives as an example, or what is required of it."""
+        """A small valid value: the schema's example, or its required parts."""
         schema = self.resolved(schema)
         if not isinstance(schema, Mapping) or depth > DEEPEST:
             return None
@@ -169,7 +169,7 @@ class Schemas:
         return [self.sample(schema.get("items"), way, depth + 1) for _ in range(schema.get("minItems") or 0)]
 
     def _shape(self, schema: Any) -> tuple[dict[str, Any], dict[str, None]]:
-        """Properties of an object, and the names that it must have, from all parts of its schema."""
+        """Properties and required names from all parts of an object's schema."""
         schema = self.resolved(schema)
         properties = dict(schema.get("properties") or {})
         told = schema.get("required")
@@ -193,7 +193,7 @@ def _simple(schema: Schema) -> Any:
 
 
 def _matching(pattern: str) -> str:
-    """A text that fits a simple regular expression: `^C[A-Z0-9]{8,}$`. Empty when it is not that simple."""
+    """Text that matches a simple regular expression such as `^C[A-Z0-9]{8,}$`; empty if it isn't that simple."""
     made = ""
     unit = r"(?:\[([^\]]+)\]|\\(.)|([^\\\[\](){}|^$*+?]))(?:\{(\d+)[^}]*\}|([*+?]))?"
     for chosen, escaped, plain, times, some in re.findall(unit, pattern):
@@ -206,7 +206,7 @@ def _matching(pattern: str) -> str:
 
 
 def _modernize(schema: Schema, out: dict[str, Any]) -> None:
-    """What is written otherwise in JSON Schema 2020-12 than in OpenAPI 3.0, Swagger 2.0 and Google's discovery documents."""
+    """Convert what OpenAPI 3.0, Swagger 2.0 and discovery documents write differently from JSON Schema 2020-12."""
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         value, strict = schema.get(limit), schema.get(exclusive)
         if value is not None:
