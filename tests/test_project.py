@@ -1,5 +1,6 @@
 """The lock files fit pyproject.toml and name no registry; what CI runs is there."""
 
+import ast
 import os
 import re
 import tomllib
@@ -62,3 +63,15 @@ def test_make_tells_what_there_is_to_do():
     text = (ROOT / "Makefile").read_text()
     told = set(re.findall(r"^([a-z-]+):.*?## ", text, re.MULTILINE))
     assert {"help", "run", "test", "check", "bench", "faults", "docs", "lock", "clean"} <= told
+
+
+def test_a_long_module_says_why_it_is_one_thing():
+    """A module of more than 400 lines is asked whether it is one thing; its docstring answers in a paragraph of its own."""
+    silent = []
+    for path in (ROOT / "src/area").rglob("*.py"):
+        text = path.read_text("utf-8")
+        if text.count("\n") > 400 and not path.name.startswith("test_") and "migrations" not in path.parts:
+            docstring = ast.get_docstring(ast.parse(text)) or ""
+            if not re.search(r"\bone module\b|\bonly module\b|Long because", docstring, re.IGNORECASE):
+                silent.append(str(path.relative_to(ROOT)))
+    assert silent == []

@@ -37,7 +37,7 @@ async def present(session: AsyncSession, scope: Scope, area: Area) -> Config:
     try:
         return open_secrets(scope.keyring, area.id, stored, variables)
     except Undecryptable as error:
-        raise Conflict("A secret of this AREA can't be read: %(error)s Make the AREA anew.", error=error) from error
+        raise Conflict("A secret of this AREA can't be read: %(error)s Recreate the AREA.", error=error) from error
 
 
 def open_value(keyring: Keyring, area_id: int, variable_id: int | None, value: str) -> str:

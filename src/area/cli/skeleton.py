@@ -1,4 +1,7 @@
-"""Templates for a new connector: one piece per kind of component. The generated tests pass as they are."""
+"""Templates for a new connector: one piece per kind of component. The generated tests pass as they are.
+
+One module of text: the pieces are combined, so they have to fit each other.
+"""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""`area try`: run a trigger or reaction by hand without saving anything."""
+"""`area try`: run a trigger or reaction by hand without saving anything.
+
+One module, since it is one command from its arguments to what it prints.
+"""
 
 import json
 import time

@@ -46,7 +46,7 @@ class Hooks:
                 result = problem(503, sentence, later(5))
             else:
                 log.exception("hook.bug", path=scope["path"][:7])
-                sentence = Sentence("Not accepted: AREA met an error of its own; the server's log has it.")
+                sentence = Sentence("Not accepted: AREA had an internal error. See the server's log.")
                 result = problem(500, sentence)
         status, answer, headers = written(scope, result)
         metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)

@@ -108,7 +108,7 @@ class Vendors:
         token = name_in(scope, "/hints/")
         found = await hints.of_token(self._state, hash_token(token)) if token else None
         if found is None:
-            return problem(404, Sentence("Nobody has this address any more."))
+            return problem(404, Sentence("This address is no longer in use."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return 200, b"", []
         rate = float(self._state.settings.webhook_rate)

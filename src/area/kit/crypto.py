@@ -109,7 +109,7 @@ class Keyring:
             raise Undecryptable(
                 Sentence(
                     "It was encrypted with a secret key that is not known here (key %(key_id)s): add that key"
-                    " after the present one.",
+                    " after the current one.",
                     key_id=key_id[:8],
                 )
             )

@@ -1,4 +1,7 @@
-"""How a connector declares itself: a `Service` and its components, read from the signatures of plain functions."""
+"""How a connector declares itself: a `Service` and its components, read from the signatures of plain functions.
+
+One module, since every declaration reads a signature the same way and ends in the same `Service`.
+"""
 
 import functools
 import inspect

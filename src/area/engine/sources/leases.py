@@ -2,12 +2,13 @@
 
 A source's life, as these statements write it:
 
-1. `CLAIM` takes a lease on a due source for 30 seconds; `RENEW` extends it while the work goes on.
-2. `LOCK` checks the lease inside the transaction that writes; without it nothing is written (`Superseded`).
-3. `LOOKED` stores the cursor, the known ids and the next due time, and releases the lease.
-4. `FAILED` stores the error and a later due time, and releases the lease.
-5. `REST` makes a source that nobody watches due never; `REVIVE` makes it due again once somebody does.
-6. `STAND` shows an AREA's owner where its source stands.
+1. `CLAIM` takes a lease on a due source for 30 seconds; `RENEW` extends it while the work goes on. 2. `LOCK` checks the
+lease inside the transaction that writes; without it nothing is written (`Superseded`). 3. `LOOKED` stores the cursor,
+the known ids and the next due time, and releases the lease. 4. `FAILED` stores the error and a later due time, and
+releases the lease. 5. `REST` makes a source that nobody watches due never; `REVIVE` makes it due again once somebody
+does. 6. `STAND` shows an AREA's owner where its source stands.
+
+One module, since a lease decides in each of its steps whether what was seen may still be written.
 """
 
 import asyncio

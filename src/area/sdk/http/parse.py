@@ -60,9 +60,7 @@ def parse(kind: Any, values: Any, vendor: str) -> Any:
         return adapter.validate_json(values) if isinstance(values, bytes) else adapter.validate_python(values)
     except ValidationError as error:
         what = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the answer"
-        raise Permanent(
-            Sentence("%(name)s answered something else than it documents: %(said)s.", name=vendor, said=what)
-        ) from error
+        raise Permanent(Sentence("Unexpected response from %(name)s: %(said)s.", name=vendor, said=what)) from error
 
 
 @cache

@@ -112,7 +112,7 @@ SENTENCES = (
     "%(host)s answered %(status)s: %(said)s",
     "%(host)s answered %(status)s.",
     "%(host)s answered: %(said)s",
-    "%(name)s answered something else than it documents: %(said)s.",
+    "Unexpected response from %(name)s: %(said)s.",
     "%(host)s closed the connection before the answer was complete.",
     "%(host)s closed the connection without an answer.",
     "%(host)s could not agree on a TLS connection: %(said)s.",
