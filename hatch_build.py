@@ -60,10 +60,10 @@ def fetch(root: Path) -> None:
     named = [path for folder in (CONNECTORS, CLIENTS) for path in sorted((root / folder).glob("*/logo.txt"))]
     makers = sorted((root / CONNECTORS).glob("*/build.py"))
     inputs = [root / "package-lock.json", root / ICONS, Path(__file__), *named, *makers]
-    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
     stamp = vendor / "stamp"
-    made = all((maker.parent / "made.json").is_file() for maker in makers)
-    if made and stamp.is_file() and stamp.read_text() == wanted:
+    generated = all((maker.parent / "made.json").is_file() for maker in makers)
+    if generated and stamp.is_file() and stamp.read_text() == digest:
         return
     program, npm = node()
     with tempfile.TemporaryDirectory() as folder:
@@ -81,8 +81,8 @@ def fetch(root: Path) -> None:
         for name, source in FILES.items():
             text = (modules / source).read_bytes()
             (vendor / name).write_bytes(re.sub(rb"(//|/\*)# sourceMappingURL=[^\n]*", b"", text))
-        for one in {path.read_text().strip() for path in named}:
-            kind, _, name = one.partition(":")
+        for brand in {path.read_text().strip() for path in named}:
+            kind, _, name = brand.partition(":")
             target = vendor / "logos" / kind / f"{name}.svg"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(logo(modules, kind, name))
@@ -92,7 +92,7 @@ def fetch(root: Path) -> None:
         (vendor / "icons.svg").write_text(_sprite(modules / "@tabler/icons/icons", (root / ICONS).read_text().split()))
     compressed = [str(path) for path in sorted(vendor.iterdir()) if path.is_file() and path.suffix != ".woff2"]
     subprocess.run([*program, "-e", COMPRESS, *compressed], check=True)  # noqa: S603 - node
-    stamp.write_text(wanted)
+    stamp.write_text(digest)
 
 
 def node() -> tuple[list[str], list[str]]:
@@ -124,7 +124,7 @@ def logo(modules: Path, kind: str, name: str) -> str:
     """
     if kind == "simple-icons":
         known = json.loads((modules / "simple-icons/data/simple-icons.json").read_text())
-        brand = next((one for one in known if one["slug"] == name), None)
+        brand = next((icon for icon in known if icon["slug"] == name), None)
         if brand is None:
             raise LookupError(f"simple-icons has no {name!r}")
         return _one_colour((modules / f"simple-icons/icons/{name}.svg").read_text(), brand["hex"])

@@ -31,29 +31,29 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--against", metavar="COMMIT", help="what `paired` compares this checkout with")
     parser.add_argument("--pairs", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"load average before: {os.getloadavg()}, cores: {os.cpu_count()}", flush=True)
     holds = True
-    for which in given.which:
+    for which in options.which:
         match which:
             case "w1":
-                print(table(w1.run(given.seconds or 20)), flush=True)
+                print(table(w1.run(options.seconds or 20)), flush=True)
             case "w2":
                 w2.w2()
             case "w3":
                 w2.w3()
             case "w4":
-                w4.w4(given.seconds or 20)
+                w4.w4(options.seconds or 20)
             case "w5":
-                w4.w5(given.seconds or 20)
+                w4.w5(options.seconds or 20)
             case "w7":
-                holds &= w7.w7(given.seconds or 30)
+                holds &= w7.w7(options.seconds or 30)
             case "floor":
-                floor.run(given.seconds or 20)
+                floor.run(options.seconds or 20)
             case "paired":
-                if not given.against:
+                if not options.against:
                     parser.error("paired needs --against COMMIT")
-                holds &= paired.w1(given.against, given.pairs, given.seconds or 8)
+                holds &= paired.w1(options.against, options.pairs, options.seconds or 8)
             case _:
                 parser.error(f"there is no {which}")
     print(f"load average after: {os.getloadavg()}", flush=True)

@@ -177,11 +177,13 @@ class Load:
         if end < self._looked + 0.5:
             return
         self._looked = end
-        for connection in [one for one in self._all if one.busy is not None and one.busy.sent < end]:
+        for connection in [
+            connection for connection in self._all if connection.busy is not None and connection.busy.sent < end
+        ]:
             connection.cut()
 
     async def _finish(self) -> None:
-        while self._connecting or any(one.busy for one in self._all):
+        while self._connecting or any(connection.busy for connection in self._all):
             self._give_up()
             await asyncio.sleep(0.05)
 
@@ -197,12 +199,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--tag", default="x", help="what the ids begin with")
     parser.add_argument("--out", required=True)
-    given = parser.parse_args()
-    load = Load(given.port, given.path, given.tag)
-    uvloop.run(load.closed(given.c, given.seconds) if given.c else load.opened(given.r, given.seconds))
+    options = parser.parse_args()
+    load = Load(options.port, options.path, options.tag)
+    uvloop.run(load.closed(options.c, options.seconds) if options.c else load.opened(options.r, options.seconds))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    result = {"sent": [asdict(one) for one in load.sent], "unsent": load.unsent, "cpu": used.ru_utime + used.ru_stime}
-    with open(given.out, "w") as file:
+    result = {
+        "sent": [asdict(request) for request in load.sent],
+        "unsent": load.unsent,
+        "cpu": used.ru_utime + used.ru_stime,
+    }
+    with open(options.out, "w") as file:
         json.dump(result, file)
 
 

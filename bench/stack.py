@@ -121,9 +121,9 @@ class Area:
     def cost(self) -> Cost:
         own, database = [], []
         root = psutil.Process(self.process.pid)
-        for one in [root, *root.children(recursive=True)]:
+        for process in [root, *root.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
-                (database if one.name().startswith("postgres") else own).append(one)
+                (database if process.name().startswith("postgres") else own).append(process)
         with contextlib.suppress(OSError, psutil.Error):
             postmaster = psutil.Process(int((self.folder / "data/postgres/postmaster.pid").read_text().split()[0]))
             database = [postmaster, *postmaster.children(recursive=True)]
@@ -153,9 +153,9 @@ class Area:
 
 def cpu(processes) -> float:
     total = 0.0
-    for one in processes:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
-            times = one.cpu_times()
+            times = process.cpu_times()
             # including ended children, since PostgreSQL's backends come and go
             total += times.user + times.system + times.children_user + times.children_system
     return total
@@ -163,7 +163,7 @@ def cpu(processes) -> float:
 
 def memory(processes) -> float:
     total = 0
-    for one in processes:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
-            total += one.memory_full_info().pss
+            total += process.memory_full_info().pss
     return total / 1e6

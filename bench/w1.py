@@ -47,7 +47,7 @@ class Run:
 
     @property
     def accepted(self) -> list[Sent]:
-        return [one for one in self.sent if 200 <= one.status < 300]
+        return [request for request in self.sent if 200 <= request.status < 300]
 
     def collect(self) -> None:
         """Fetch what has arrived since the last call."""
@@ -64,7 +64,7 @@ class Run:
 
     def figures(self) -> dict:
         accepted = self.accepted
-        late = sorted(self.arrived[one.id][0] - one.sent for one in accepted if one.id in self.arrived)
+        late = sorted(self.arrived[request.id][0] - request.sent for request in accepted if request.id in self.arrived)
         if not late:
             raise RuntimeError(
                 f"nothing arrived of {len(accepted)} accepted and {len(self.sent)} sent: {self.sent[:3]}"
@@ -74,7 +74,7 @@ class Run:
             "accepted": len(accepted),
             "refused": len(self.sent) - len(accepted) + self.unsent,
             "done_s": round(len(self.arrived) / (last - self.begun)),
-            "lost": len({one.id for one in accepted} - set(self.arrived)),
+            "lost": len({request.id for request in accepted} - set(self.arrived)),
             "double": sum(len(times) > 1 for times in self.arrived.values()),
             "ms": [round(percentile(late, share) * 1000, 1) for share in (0.5, 0.95, 0.99)],
         }
@@ -92,7 +92,7 @@ def start(port: int, path: str, load: tuple[str, ...], seconds: float, out: Path
 
 def read(out: Path, begun: float) -> Run:
     written = json.loads(out.read_text())
-    return Run(begun, [Sent(**one) for one in written["sent"]], written["unsent"], written["cpu"])
+    return Run(begun, [Sent(**fields) for fields in written["sent"]], written["unsent"], written["cpu"])
 
 
 def measure(port: int, path: str, load: tuple[str, ...], seconds: float, folder: Path, tag: str) -> dict:
@@ -109,10 +109,10 @@ def measure(port: int, path: str, load: tuple[str, ...], seconds: float, folder:
 def prepare(area: Area) -> str:
     """Create an AREA with a webhook; returns its path."""
     area.register()
-    made = area.create(
+    created = area.create(
         "webhook.received", "http.request", url=f"{SINK}/sink", body={"id": "{{body.id}}", "title": "{{body.title}}"}
     )
-    return made["webhook_url"].partition(str(area.port))[2]
+    return created["webhook_url"].partition(str(area.port))[2]
 
 
 def measured(area: Area, path: str, load: tuple[str, ...], seconds: float, tag: str) -> dict:

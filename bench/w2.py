@@ -80,11 +80,11 @@ class Feeds:
 
 @contextmanager
 def feeds():
-    one = Feeds()
+    feeds = Feeds()
     try:
-        yield one
+        yield feeds
     finally:
-        one.server.shutdown()
+        feeds.server.shutdown()
 
 
 def fill(area: Area, server: Feeds, number: int) -> None:

@@ -47,24 +47,24 @@ def w7(seconds: float = 30, factor: float = 2.0) -> bool:
         done = sum(begun <= times[0] <= begun + seconds for times in run.arrived.values()) / seconds
         run.drain(120)
         figures = run.figures()
-    statuses = Counter(str(one.status) for one in run.sent)
-    answered = sorted(one.answered - one.sent for one in run.accepted)
-    refused = [one for one in run.sent if one.status == 429]
+    statuses = Counter(str(request.status) for request in run.sent)
+    answered = sorted(request.answered - request.sent for request in run.accepted)
+    refused = [request for request in run.sent if request.status == 429]
     line = {
         "bench": "w7",
         "offered_s": round(rate),
         "closed_done_s": closed["done_s"],
         "open_done_s": round(done),
         "share": round(done / closed["done_s"], 2),
-        "memory_mb": [samples[0]["mb"], max(one["mb"] for one in samples), samples[-1]["mb"]],
-        "memory_db_mb": max(one["db_mb"] for one in samples),
-        "queue_s": max(one["depth_s"] for one in samples),
-        "queue": max(one["waiting"] for one in samples),
+        "memory_mb": [samples[0]["mb"], max(sample["mb"] for sample in samples), samples[-1]["mb"]],
+        "memory_db_mb": max(sample["db_mb"] for sample in samples),
+        "queue_s": max(sample["depth_s"] for sample in samples),
+        "queue": max(sample["waiting"] for sample in samples),
         "statuses": dict(statuses),
         "unsent": run.unsent,
         "client_cpu_s": round(run.client_cpu, 1),
         "share_429": round(len(refused) / len(run.sent), 2),
-        "retry_after": dict(Counter(one.retry_after for one in refused)),
+        "retry_after": dict(Counter(request.retry_after for request in refused)),
         "accepted_p99_ms": round(percentile(answered, 0.99) * 1000) if answered else None,
         "done_p99_ms": figures["ms"][2],
         "lost": figures["lost"],
@@ -75,7 +75,7 @@ def w7(seconds: float = 30, factor: float = 2.0) -> bool:
         f"done/s >= {LEAST_DONE:.0%} of the closed loop's": line["share"] >= LEAST_DONE,
         f"memory <= {MOST_MEMORY} MB": line["memory_mb"][1] <= MOST_MEMORY,
         f"queue <= {MOST_QUEUE:g} s": line["queue_s"] <= MOST_QUEUE,
-        "every 429 says when to come again": all(one.retry_after.isdigit() for one in refused),
+        "every 429 says when to come again": all(request.retry_after.isdigit() for request in refused),
         "nothing lost, nothing twice": line["lost"] == line["double"] == 0,
     }
     for sentence, holds in bounds.items():

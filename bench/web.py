@@ -153,5 +153,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--areas", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=50)
-    given = parser.parse_args()
-    asyncio.run(main(given.areas, given.rounds))
+    options = parser.parse_args()
+    asyncio.run(main(options.areas, options.rounds))

@@ -30,7 +30,7 @@ async def main(sink: str) -> None:
     """Work until the process is stopped."""
     woken = [asyncio.Event() for _ in range(AT_ONCE)]
     listener = await asyncpg.connect(dsn())
-    await listener.add_listener(WAKE, lambda *_: [one.set() for one in woken])
+    await listener.add_listener(WAKE, lambda *_: [event.set() for event in woken])
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE * BATCH)) as session:
 
         async def post(number: int, received: str) -> int:

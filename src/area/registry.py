@@ -67,11 +67,11 @@ def _examine(component: Action | Reaction) -> None:
         parameters, returns = fields(component.params), fields(component.returns)
     except TypeError as error:
         raise Malformed(f"{component.key}: {error}") from error
-    if own := {one.name for one in (*parameters, *returns)} & reserved:
+    if own := {param.name for param in (*parameters, *returns)} & reserved:
         raise Malformed(f"{component.key}: the name {', '.join(own)} is the platform's own.")
-    for one in parameters:
-        if one.picker and one.picker not in component.service.pickers:
-            raise Malformed(f"{component.key}: there is no picker {one.picker!r} for {one.name}.")
+    for param in parameters:
+        if param.picker and param.picker not in component.service.pickers:
+            raise Malformed(f"{component.key}: there is no picker {param.picker!r} for {param.name}.")
     if isinstance(component, Reaction):
         return
     if bool(component.on_subscribe) != bool(component.on_unsubscribe):
@@ -81,7 +81,7 @@ def _examine(component: Action | Reaction) -> None:
         raise Malformed(
             f"{component.key}: its hint has no `verify`, and its service no `inbound` that tells subscriptions."
         )
-    secret = [one.name for one in parameters if one.secret]
+    secret = [param.name for param in parameters if param.secret]
     if secret and (component.kind != "webhook" or component.on_subscribe):
         # sources are shared and stored in clear; secrets belong in a connection
         raise Malformed(f"{component.key}: {secret[0]} is a secret; make it part of the connection (`auth`).")

@@ -163,7 +163,7 @@ async def _free_username(session: AsyncSession, *wishes: str) -> str:
             )
         )
         numbers = (f"{name}{number}" for number in itertools.count(2))
-        return next(one for one in itertools.chain([name], numbers) if one.lower() not in taken)
+        return next(wish for wish in itertools.chain([name], numbers) if wish.lower() not in taken)
     raise AssertionError("`user` can be a username")
 
 
@@ -228,8 +228,8 @@ async def change_password(
     """Set a new password, after `prove`. Ends every session but `keep`, and with `tokens` the API tokens. Raises
     `Invalid`.
     """
-    found = await user(session, user_id)
-    chosen = rules.checked({"new_password": new}, own=(found.email, found.username))["new_password"]
+    account = await user(session, user_id)
+    chosen = rules.checked({"new_password": new}, own=(account.email, account.username))["new_password"]
     hashed = await rules.hash_password(chosen)
     await session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
     ended = {"sessions_ended": await sessions.end_sessions(session, user_id, keep=keep)}
@@ -288,8 +288,8 @@ async def change_user(
         name: value for name, value in (("is_admin", is_admin), ("is_active", is_active)) if value is not None
     }
     if password is not None:
-        found = await user(session, user_id)
-        chosen = rules.checked({"password": password}, own=(found.email, found.username))["password"]
+        account = await user(session, user_id)
+        chosen = rules.checked({"password": password}, own=(account.email, account.username))["password"]
         values["password_hash"] = await rules.hash_password(chosen)
     await lock(session, Lock.ACCOUNTS, "")
     await user(session, user_id)

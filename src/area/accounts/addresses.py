@@ -53,9 +53,9 @@ async def view(session: AsyncSession, settings: Settings, user_id: int) -> Email
         .outerjoin(UserSettings, UserSettings.user_id == User.id)
         .where(User.id == user_id)
     )
-    email, confirmed, pending, wanted = (await session.execute(statement)).one()
+    email, confirmed, pending, mail_notices = (await session.execute(statement)).one()
     return EmailView(
-        email=email, confirmed=confirmed, pending=pending, mail_notices=wanted, mail=settings.smtp_url is not None
+        email=email, confirmed=confirmed, pending=pending, mail_notices=mail_notices, mail=settings.smtp_url is not None
     )
 
 

@@ -70,8 +70,8 @@ async def second(session: AsyncSession, settings: Settings, user_id: int, addres
 
 async def again(session: AsyncSession, settings: Settings, user_id: int, token_id: int, address: str) -> Attempt:
     """Count an attempt to re-authenticate in this session, so that guesses elsewhere don't interfere."""
-    found = await session.scalar(select(User.password_hash).where(User.id == user_id))
-    return await _count(session, settings, user_id, found, f"again:{user_id}", address, f"session:{token_id}")
+    password_hash = await session.scalar(select(User.password_hash).where(User.id == user_id))
+    return await _count(session, settings, user_id, password_hash, f"again:{user_id}", address, f"session:{token_id}")
 
 
 async def at_registration(session: AsyncSession, settings: Settings, pending: Pending, address: str) -> Attempt:
@@ -145,9 +145,9 @@ async def prove(attempt: Attempt, password: str | None, path: str = "password") 
 
 async def log_in(session: AsyncSession, attempt: Attempt) -> UserView:
     """The account, after `check` accepted the password. Raises `Forbidden` if it is disabled."""
-    found = await welcome(session, attempt.user_id or 0)
+    account = await welcome(session, attempt.user_id or 0)
     await forgive(session, attempt)
-    return found
+    return account
 
 
 async def welcome(session: AsyncSession, user_id: int) -> UserView:
@@ -163,8 +163,8 @@ async def welcome(session: AsyncSession, user_id: int) -> UserView:
 
 async def password_hash(session: AsyncSession, user_id: int) -> str | None:
     """The hash of the account's password, if it has one."""
-    found: str | None = await session.scalar(select(User.password_hash).where(User.id == user_id))
-    return found
+    hashed: str | None = await session.scalar(select(User.password_hash).where(User.id == user_id))
+    return hashed
 
 
 async def forget(session: AsyncSession, user_id: int) -> None:

@@ -41,7 +41,9 @@ async def invite(
     await audit.record(
         session, admin_id, "invitation.created", f"invitation {crypto.hash_token(token)[:16]}", {"days": days}, address
     )
-    view = next(one for one in await invitations(session) if one.id == crypto.hash_token(token)[:16])
+    view = next(
+        invitation for invitation in await invitations(session) if invitation.id == crypto.hash_token(token)[:16]
+    )
     return token, view
 
 

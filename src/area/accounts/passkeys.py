@@ -99,10 +99,12 @@ async def creation(session: AsyncSession, settings: Settings, user: UserView, ti
         authenticator_selection=AuthenticatorSelectionCriteria(
             resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
         ),
-        exclude_credentials=[PublicKeyCredentialDescriptor(id=base64url_to_bytes(one)) for one in have],
+        exclude_credentials=[
+            PublicKeyCredentialDescriptor(id=base64url_to_bytes(credential_id)) for credential_id in have
+        ],
     )
-    made: Options = orjson.loads(options_to_json(options))
-    return made
+    public: Options = orjson.loads(options_to_json(options))
+    return public
 
 
 async def add(
@@ -122,7 +124,7 @@ async def add(
 
     host, origin = _origin(settings)
     try:
-        made = verify_registration_response(
+        verified = verify_registration_response(
             credential=dict(credential),
             expected_challenge=tickets.challenge(ticket),
             expected_rp_id=host,
@@ -134,9 +136,9 @@ async def add(
     await tickets.use_up(session, ticket)
     values = {
         "user_id": user.id,
-        "credential_id": bytes_to_base64url(made.credential_id),
-        "public_key": bytes_to_base64url(made.credential_public_key),
-        "sign_count": made.sign_count,
+        "credential_id": bytes_to_base64url(verified.credential_id),
+        "public_key": bytes_to_base64url(verified.credential_public_key),
+        "sign_count": verified.sign_count,
         "name": name[:100],
     }
     row = upsert(Passkey).values(values).on_conflict_do_nothing().returning(Passkey.id)
@@ -146,7 +148,7 @@ async def add(
     await audit.record(session, user.id, "two_factor.passkey_added", f"passkey {passkey_id}", {"name": name}, address)
     await alerts.alert(session, user.id, Sentence("A passkey was added to your account"))
     codes = await two_factor.first_codes(session, user.id)
-    return next(one for one in await of_user(session, user.id) if one.id == passkey_id), codes
+    return next(passkey for passkey in await of_user(session, user.id) if passkey.id == passkey_id), codes
 
 
 async def remove(
@@ -177,11 +179,13 @@ async def request(session: AsyncSession, settings: Settings, ticket: str, user_i
     options = generate_authentication_options(
         rp_id=host,
         challenge=tickets.challenge(ticket),
-        allow_credentials=[PublicKeyCredentialDescriptor(id=base64url_to_bytes(one)) for one in have],
+        allow_credentials=[
+            PublicKeyCredentialDescriptor(id=base64url_to_bytes(credential_id)) for credential_id in have
+        ],
         user_verification=UserVerificationRequirement.REQUIRED,
     )
-    made: Options = orjson.loads(options_to_json(options))
-    return made
+    public: Options = orjson.loads(options_to_json(options))
+    return public
 
 
 async def used(
@@ -194,11 +198,11 @@ async def used(
     from webauthn.helpers import base64url_to_bytes
 
     host, origin = _origin(settings)
-    given = credential.get("id")
+    credential_id = credential.get("id")
     row = None
-    if isinstance(given, str):
-        found = select(Passkey).where(Passkey.credential_id == given[:1400]).with_for_update()
-        row = (await session.scalars(found)).one_or_none()
+    if isinstance(credential_id, str):
+        statement = select(Passkey).where(Passkey.credential_id == credential_id[:1400]).with_for_update()
+        row = (await session.scalars(statement)).one_or_none()
     if row is None or (user_id is not None and row.user_id != user_id):
         raise Invalid.field("passkey", "Unknown passkey. Use another one.")
     try:
@@ -229,6 +233,6 @@ async def _handle(session: AsyncSession, user_id: int) -> bytes:
     from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
     row = upsert(TwoFactor).values(user_id=user_id, handle=bytes_to_base64url(secrets.token_bytes(32)))
-    kept = func.coalesce(TwoFactor.handle, row.excluded.handle)
-    row = row.on_conflict_do_update(index_elements=["user_id"], set_={"handle": kept})
+    handle = func.coalesce(TwoFactor.handle, row.excluded.handle)
+    row = row.on_conflict_do_update(index_elements=["user_id"], set_={"handle": handle})
     return base64url_to_bytes((await session.execute(row.returning(TwoFactor.handle))).scalar_one() or "")

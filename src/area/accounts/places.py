@@ -25,12 +25,12 @@ def browser(device: str) -> str:
 async def known(session: AsyncSession, user_id: int, address: str, device: str) -> str | None:
     """The place, if the account has signed in from it: the browser rather than its network."""
     places = [f"net:{network(address)}", *([browser(device)] if device else [])]
-    found = await session.scalars(
+    matches = await session.scalars(
         select(KnownPlace.place).where(
             KnownPlace.user_id == user_id, KnownPlace.place.in_(places), KnownPlace.last_at > func.now() - KEPT
         )
     )
-    return min(found, default=None)  # "device" sorts before "net"
+    return min(matches, default=None)  # "device" sorts before "net"
 
 
 async def remember(session: AsyncSession, user_id: int, address: str, device: str) -> None:

@@ -68,20 +68,20 @@ class LoginView(BaseModel):
 
 def offered(registry: Registry, settings: Settings) -> list[ProviderView]:
     """The providers configured on this server."""
-    found = [
-        ProviderView(provider=one.slug, name=registrations.vendor_of(one), icon_path=_icon(one))
-        for one in registry.services.values()
-        if registrations.login_of(one) and registrations.keys_of(one, settings)
+    providers = [
+        ProviderView(provider=service.slug, name=registrations.vendor_of(service), icon_path=_icon(service))
+        for service in registry.services.values()
+        if registrations.login_of(service) and registrations.keys_of(service, settings)
     ]
-    found.sort(key=lambda one: one.name.lower())
+    providers.sort(key=lambda provider: provider.name.lower())
     if settings.client(OIDC):
-        found.append(ProviderView(provider=OIDC, name=settings.oidc_name, icon_path=None))
-    return found
+        providers.append(ProviderView(provider=OIDC, name=settings.oidc_name, icon_path=None))
+    return providers
 
 
 async def provider(client: Client, registry: Registry, settings: Settings, slug: str) -> tuple[Connector, OAuth2]:
     """A provider, ready for use. Raises `NotFound`, or `Conflict` if the issuer's discovery can't be fetched."""
-    if all(one.provider != slug for one in offered(registry, settings)):
+    if all(provider.provider != slug for provider in offered(registry, settings)):
         raise NotFound("Signing in with %(name)s isn't available.", name=repr(slug))
     connector = await _issuer(client, settings) if slug == OIDC else registry.services[slug]
     login = registrations.login_of(connector)
@@ -153,13 +153,13 @@ async def _discover(client: Client, issuer: str) -> Mapping[str, Any]:
 
 async def known(session: AsyncSession, connector: Connector, account: Account) -> int | None:
     """The user linked to the provider's account, if any."""
-    found: int | None = await session.scalar(
+    user_id: int | None = await session.scalar(
         select(UserOAuth2Account.user_id).where(
             UserOAuth2Account.service_id == await _row(session, connector),
             UserOAuth2Account.service_account_id == _bounded(account.id),
         )
     )
-    return found
+    return user_id
 
 
 async def arrive(
@@ -263,10 +263,12 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
         .where(UserOAuth2Account.user_id == user_id)
         .order_by(UserOAuth2Account.created_at)
     )
-    slugs = {name: one.slug for name, one in registry.by_name.items()} | {registrations.OIDC_ROW: OIDC}
-    names = {slug: registrations.vendor_of(one) for slug, one in registry.services.items()} | {OIDC: settings.oidc_name}
-    found = [(slugs[row.name], row) for row in rows if row.name in slugs]
-    usable = {one.provider for one in offered(registry, settings)} & {slug for slug, _ in found}
+    slugs = {name: service.slug for name, service in registry.by_name.items()} | {registrations.OIDC_ROW: OIDC}
+    names = {slug: registrations.vendor_of(service) for slug, service in registry.services.items()} | {
+        OIDC: settings.oidc_name
+    }
+    linked = [(slugs[row.name], row) for row in rows if row.name in slugs]
+    usable = {provider.provider for provider in offered(registry, settings)} & {slug for slug, _ in linked}
     has_password = (await accounts.user(session, user_id)).has_password
     return [
         LoginView(
@@ -277,7 +279,7 @@ async def logins(session: AsyncSession, registry: Registry, settings: Settings, 
             only_way_in=not has_password and not usable - {slug},
             created_at=row.created_at,
         )
-        for slug, row in found
+        for slug, row in linked
     ]
 
 
@@ -292,12 +294,12 @@ async def detach(
     """Unlink a provider. Raises `NotFound`, or `Conflict` for the last way to log in."""
     await accounts.alone(session)
     mine = await logins(session, registry, settings, user_id)
-    one = next((one for one in mine if one.provider == slug), None)
-    if one is None:
+    login = next((login for login in mine if login.provider == slug), None)
+    if login is None:
         raise NotFound("You don't sign in with %(name)s.", name=repr(slug))
-    if one.only_way_in:
+    if login.only_way_in:
         raise Conflict(
-            "%(name)s is your only way to sign in. Set a password or link another provider first.", name=one.name
+            "%(name)s is your only way to sign in. Set a password or link another provider first.", name=login.name
         )
     name = registrations.OIDC_ROW if slug == OIDC else registry.services[slug].name
     service = select(Service.id).where(Service.name == name).scalar_subquery()
@@ -324,14 +326,14 @@ async def _link(
 async def _row(session: AsyncSession, connector: Connector) -> int:
     """The provider's row. The issuer's, which offers nothing else, is created on first use."""
     name = registrations.OIDC_ROW if connector.slug == OIDC else connector.name
-    found: int | None = await session.scalar(select(Service.id).where(Service.name == name))
-    if found is None and connector.slug == OIDC:
+    service_id: int | None = await session.scalar(select(Service.id).where(Service.name == name))
+    if service_id is None and connector.slug == OIDC:
         row = insert(Service).values(name=name, description="Log in with it", requires_auth=True, is_active=False)
         await session.execute(row.on_conflict_do_nothing())
-        found = await session.scalar(select(Service.id).where(Service.name == name))
-    if found is None:
+        service_id = await session.scalar(select(Service.id).where(Service.name == name))
+    if service_id is None:
         raise NotFound("%(name)s is not in the catalog yet.", name=connector.name)
-    return found
+    return service_id
 
 
 def _email(account: Account) -> str | None:

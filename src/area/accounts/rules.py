@@ -25,10 +25,10 @@ def check_email(value: str) -> str:
     """The address in lower case. Raises `ValueError` with a sentence."""
     try:
         # on a self-hosted server, user@server.lan is a valid address
-        found = validate_email(value, check_deliverability=False, globally_deliverable=False)
+        address = validate_email(value, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         raise ValueError(Sentence("Enter a valid e-mail address.")) from None
-    email = found.normalized.lower()
+    email = address.normalized.lower()
     if len(email) > 255:
         raise ValueError(Sentence("Enter an e-mail address of up to 255 characters."))
     return email

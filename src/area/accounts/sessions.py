@@ -109,7 +109,7 @@ async def create_token(
     )
     await audit.record(session, user_id, "token.created", f"token {token_id}", {"name": name, "scope": scope}, address)
     await alerts.alert(session, user_id, Sentence("An API token was created for your account"))
-    view = next(one for one in await access(session, user_id, "api") if one.id == token_id)
+    view = next(entry for entry in await access(session, user_id, "api") if entry.id == token_id)
     return token, view
 
 
@@ -137,8 +137,8 @@ async def authenticate(session: AsyncSession, settings: Settings, token: str) ->
         await session.execute(update(AccessToken).where(AccessToken.id.in_(free)).values(values))
     user = view(columns)
     most: Scope = "admin" if user.is_admin else "manage"
-    given: Scope = next((one for one in SCOPES if one == scope), most)
-    return Identity(user, token_id, kind, min(given, most, key=SCOPES.index), renewed)
+    granted: Scope = next((known for known in SCOPES if known == scope), most)
+    return Identity(user, token_id, kind, min(granted, most, key=SCOPES.index), renewed)
 
 
 async def access(session: AsyncSession, user_id: int, kind: Kind, current: int = 0) -> list[TokenView]:

@@ -18,16 +18,16 @@ def code(settings: Settings) -> str | None:
     return "-".join(letters[start : start + 4] for start in range(0, len(letters), 4))
 
 
-def check(settings: Settings, given: str | None) -> None:
+def check(settings: Settings, entered: str | None) -> None:
     """Check the set-up code. Raises `Invalid` for `setup_code`."""
-    wanted = code(settings)
-    if wanted is None:
+    expected = code(settings)
+    if expected is None:
         return
-    if not given or not given.strip():
+    if not entered or not entered.strip():
         raise Invalid.field(
             "setup_code",
             "Enter the set-up code that AREA printed at startup. To see it again, run: area user setup-code",
         )
-    same = given.strip().upper().replace(" ", "").replace("-", "").encode("utf-8", "replace")
-    if not hmac.compare_digest(same, wanted.replace("-", "").encode()):
+    same = entered.strip().upper().replace(" ", "").replace("-", "").encode("utf-8", "replace")
+    if not hmac.compare_digest(same, expected.replace("-", "").encode()):
         raise Invalid.field("setup_code", "Incorrect set-up code. To see it again, run: area user setup-code")

@@ -48,8 +48,8 @@ class Status(BaseModel):
 
 def required(settings: Settings, user: UserView) -> bool:
     """Whether this account must have a second factor."""
-    wanted = settings.require_two_factor
-    return wanted == "everybody" or (wanted == "admins" and user.is_admin)
+    rule = settings.require_two_factor
+    return rule == "everybody" or (rule == "admins" and user.is_admin)
 
 
 async def status(session: AsyncSession, settings: Settings, user: UserView) -> Status:
@@ -122,14 +122,14 @@ async def remove_app(session: AsyncSession, settings: Settings, user: UserView, 
 
 async def check(session: AsyncSession, keyring: Keyring, user_id: int, code: str) -> str:
     """Use up a code of the app or a recovery code; returns which it was. Raises `Invalid`."""
-    given = "".join(code.split()).replace("-", "").lower()[:100]
-    if given.isdigit():
+    entered = "".join(code.split()).replace("-", "").lower()[:100]
+    if entered.isdigit():
         row = (await session.execute(select(TwoFactor.secret).where(TwoFactor.user_id == user_id))).scalar_one_or_none()
-        step = _step_of(keyring.decrypt(row, contexts.second_factor(user_id)), given) if row else None
+        step = _step_of(keyring.decrypt(row, contexts.second_factor(user_id)), entered) if row else None
         if step is not None and await _use_step(session, user_id, step):
             return "app"
     else:
-        mine = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == crypto.hash_token(given))
+        mine = (RecoveryCode.user_id == user_id, RecoveryCode.code_hash == crypto.hash_token(entered))
         if await session.scalar(delete(RecoveryCode).where(*mine).returning(RecoveryCode.user_id)) is not None:
             return "recovery_code"
     raise Invalid.field("code", WRONG)
@@ -196,10 +196,10 @@ async def drop_unused_codes(session: AsyncSession, user_id: int) -> None:
 
 async def reset(session: AsyncSession, admin_id: int | None, user_id: int, address: str | None = None) -> UserView:
     """Remove an account's second factor, as an administrator. Raises `NotFound`."""
-    found = await user(session, user_id)
+    account = await user(session, user_id)
     for model in (TwoFactor, RecoveryCode, Passkey):
         await session.execute(delete(model).where(model.user_id == user_id))
     await audit.record(session, admin_id, "two_factor.reset", f"user {user_id}", None, address)
-    if found.two_factor:
+    if account.two_factor:
         await alerts.alert(session, user_id, Sentence("An administrator removed the second factor from your account"))
     return await user(session, user_id)

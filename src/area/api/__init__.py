@@ -66,8 +66,8 @@ def make_api(state: State | None = None, cache: Cache | None = None, *, lifespan
     )
     problems.install(app)
     api = APIRouter(prefix="/api")
-    for one in (two_factor, auth, callback, mail, me, services, connections, areas, executions, notices, admin):
-        api.include_router(one.router)
+    for module in (two_factor, auth, callback, mail, me, services, connections, areas, executions, notices, admin):
+        api.include_router(module.router)
     app.include_router(api)
     app.include_router(docs.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's documented way

@@ -37,7 +37,7 @@ async def callback(
     session: SessionDep,
     visitor: VisitorDep,
     code: Code = "",
-    given: Annotated[str, Query(alias="state", max_length=4096)] = "",
+    state_token: Annotated[str, Query(alias="state", max_length=4096)] = "",
     error: Code = "",
 ) -> LoggedIn | connections.ConnectionView | Response:
     """The OAuth2 redirect URI of services and log-in providers; `state` tells them apart.
@@ -49,7 +49,7 @@ async def callback(
     page = browser.wants_page(request)
     identity = await consent.identity_of(request, state)
     try:
-        way = consent.way(state, client, given)
+        way = consent.way(state, client, state_token)
         if way.purpose == "connect":
             if identity is None:
                 raise Unauthenticated

@@ -124,12 +124,12 @@ def _operation(document: Mapping[str, Any], method: str, path: str, operation: M
     if operation.get("parameters"):
         rows = "".join(
             _row(
-                one["name"],
-                one["schema"],
-                one.get("description"),
-                f"{one['in']}{', required' if one.get('required') else ''}",
+                parameter["name"],
+                parameter["schema"],
+                parameter.get("description"),
+                f"{parameter['in']}{', required' if parameter.get('required') else ''}",
             )
-            for one in operation["parameters"]
+            for parameter in operation["parameters"]
         )
         parts.append(f"<h3>Parameters</h3><table>{rows}</table>")
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
@@ -139,7 +139,7 @@ def _operation(document: Mapping[str, Any], method: str, path: str, operation: M
         described = _words(answer.get("description", ""))
         content = answer.get("content", {})
         shown = "".join(
-            _schema(document, one.get("schema", {})) for kind, one in content.items() if kind == "application/json"
+            _schema(document, media.get("schema", {})) for kind, media in content.items() if kind == "application/json"
         )
         parts.append(f"<tr><td>{html.escape(status)}</td><td>{described}{shown}</td></tr>")
     parts.append("</table>")
@@ -159,10 +159,10 @@ def _schema(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 def _rows(document: Mapping[str, Any], schema: Mapping[str, Any], prefix: str, levels: int) -> Iterator[str]:
     """A row for each property, followed by those of nested objects."""
     schema = _resolved(document, schema)
-    for name, one in schema.get("properties", {}).items():
+    for name, field in schema.get("properties", {}).items():
         required = "required" if name in schema.get("required", []) else ""
-        yield _row(prefix + name, one, one.get("description"), required)
-        inner, mark = _resolved(document, one), "."
+        yield _row(prefix + name, field, field.get("description"), required)
+        inner, mark = _resolved(document, field), "."
         if inner.get("type") == "array":
             inner, mark = _resolved(document, inner.get("items", {})), "[]."
         if inner.get("properties") and levels:
@@ -178,7 +178,7 @@ def _row(name: str, schema: Mapping[str, Any], description: str | None, note: st
 
 def _prose(text: str) -> str:
     """Paragraphs, `code` and **bold**: the only Markdown that our descriptions use."""
-    return "".join(f"<p>{one}</p>" for one in _words(text).split("\n\n") if one.strip())
+    return "".join(f"<p>{paragraph}</p>" for paragraph in _words(text).split("\n\n") if paragraph.strip())
 
 
 def _words(text: str) -> str:
@@ -188,12 +188,12 @@ def _words(text: str) -> str:
 
 def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema behind a reference, or behind a choice between one schema and null."""
-    for one in schema.get("anyOf", []):
-        if "$ref" in one:
-            schema = one
+    for option in schema.get("anyOf", []):
+        if "$ref" in option:
+            schema = option
     if "$ref" in schema:
-        found: Mapping[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-        return found
+        target: Mapping[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return target
     return schema
 
 
@@ -202,7 +202,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+        return " or ".join(_type(option) for option in schema["anyOf"])
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if schema.get("type") == "array":

@@ -100,10 +100,10 @@ async def replay(
     """Replay an execution's event as a new execution. Sending your own `parameters` requires a token with the scope
     `manage`.
     """
-    wanted = form or Replay()
-    if wanted.parameters is not None:
+    options = form or Replay()
+    if options.parameters is not None:
         within(identity, "manage")
-    number = await control.replay(session, state, identity.user.id, execution_id, wanted.mode, wanted.parameters)
+    number = await control.replay(session, state, identity.user.id, execution_id, options.mode, options.parameters)
     return Started(execution_id=number)
 
 

@@ -101,7 +101,7 @@ def respond(
 def in_language(request: Request, errors: Sequence[FieldError]) -> list[dict[str, str]]:
     """The field errors, in the client's language."""
     lang = browser.language_of(request)
-    return [{"field": one["field"], "message": one["message"].translated(lang)} for one in errors]
+    return [{"field": field["field"], "message": field["message"].translated(lang)} for field in errors]
 
 
 def in_words(request: Request, model: _Model) -> _Model:
@@ -146,17 +146,17 @@ def _problem(request: Request, error: Exception) -> Response:
 def _validation(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    return _problem(request, Invalid(errors=[_field_error(one) for one in error.errors()]))
+    return _problem(request, Invalid(errors=[_field_error(detail) for detail in error.errors()]))
 
 
-def _field_error(one: dict[str, Any]) -> FieldError:
+def _field_error(detail: dict[str, Any]) -> FieldError:
     """Pydantic's error as ours, without the input."""
-    if one["type"] == "json_invalid":
-        return {"field": "body", "message": refused(one)}
-    message = refused(one)
-    if one["type"] == "string_pattern_mismatch" and one.get("ctx", {}).get("pattern") == PRINTABLE:
+    if detail["type"] == "json_invalid":
+        return {"field": "body", "message": refused(detail)}
+    message = refused(detail)
+    if detail["type"] == "string_pattern_mismatch" and detail.get("ctx", {}).get("pattern") == PRINTABLE:
         message = Sentence("Line breaks and control characters aren't allowed.")
-    path = [str(part) for part in one["loc"]]
+    path = [str(part) for part in detail["loc"]]
     return {"field": ".".join(path[1:]) or path[0], "message": message}
 
 

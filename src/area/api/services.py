@@ -73,8 +73,10 @@ async def options(
     component = state.registry.action(name) or state.registry.reaction(name)
     if component is None:
         raise NotFound("No component '%(name)s'.", name=name)
-    found = await pickers.options(state, cache, someone.user.id, component, parameter, form.parameters, form.connection)
-    return Page(items=[OptionOut(value=one.value, label=one.label, hint=one.hint) for one in found])
+    choices = await pickers.options(
+        state, cache, someone.user.id, component, parameter, form.parameters, form.connection
+    )
+    return Page(items=[OptionOut(value=choice.value, label=choice.label, hint=choice.hint) for choice in choices])
 
 
 @router.get("/components/{name}", responses=answers(401, 404, 422), summary="Get a component")

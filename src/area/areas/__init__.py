@@ -63,7 +63,7 @@ async def _settle(session: AsyncSession, scope: Scope, user_id: int, checked: Ch
 
 
 async def create(
-    session: AsyncSession, scope: Scope, user_id: int, wanted: AreaIn, checked: Checked | None = None
+    session: AsyncSession, scope: Scope, user_id: int, data: AreaIn, checked: Checked | None = None
 ) -> AreaOut:
     """Create an AREA. If it is active, it watches for events from now on.
 
@@ -75,17 +75,17 @@ async def create(
         raise TooMany(
             "You have %(number)s AREAs, which is as many as this server allows. Delete one first.", number=count
         )
-    checked = checked or await check(session, scope, wanted.action, wanted.reaction)
+    checked = checked or await check(session, scope, data.action, data.reaction)
     parts, config = checked.parts, await _settle(session, scope, user_id, checked)
-    _refuse_nul(wanted.description)
-    _check_name(wanted.name)
+    _refuse_nul(data.description)
+    _check_name(data.name)
     area = Area(
         user_id=user_id,
         component_action_id=parts.action_row.id,
         component_reaction_id=parts.reaction_row.id,
-        name=wanted.name,
-        description=wanted.description,
-        is_active=wanted.is_active,
+        name=data.name,
+        description=data.description,
+        is_active=data.is_active,
     )
     session.add(area)
     await session.flush()
@@ -93,8 +93,8 @@ async def create(
     await _check_stored(session, user_id, stored)
     session.add(AreaVersion(area_id=area.id, version=1, config=stored.as_json()))
     await triggers.watch(session, scope, area, parts.action, config)
-    if wanted.when_off is not None:
-        await _when_off(session, area, wanted.when_off)
+    if data.when_off is not None:
+        await _when_off(session, area, data.when_off)
     await _changed(session, area.id)
     await session.flush()
     await session.refresh(area)
@@ -115,11 +115,11 @@ async def change(
     """
     area = await own(session, user_id, area_id, lock=True)
     _refuse_nul(patch.description)
-    given = patch.model_fields_set
+    fields = patch.model_fields_set
     if patch.name is not None and patch.name != area.name:  # names from before this rule stay valid
         _check_name(patch.name)
         area.name = patch.name
-    if "description" in given:
+    if "description" in fields:
         area.description = patch.description
     was_active = area.is_active
     if patch.is_active is not None:
@@ -302,41 +302,41 @@ async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequenc
     ]
 
 
-async def apply(session: AsyncSession, scope: Scope, user_id: int, wanted: Sequence[AreaIn]) -> dict[str, list[str]]:
+async def apply(session: AsyncSession, scope: Scope, user_id: int, bundle: Sequence[AreaIn]) -> dict[str, list[str]]:
     """Create or update the user's AREAs with these names.
 
     Returns the names under `created`, `changed` and `same`. Other AREAs are left alone. Raises `Conflict` if several
     AREAs have one of the names.
     """
     report: dict[str, list[str]] = {"created": [], "changed": [], "same": []}
-    for one in wanted:
-        rows = list(await session.scalars(select(Area).where(Area.user_id == user_id, Area.name == one.name)))
+    for item in bundle:
+        rows = list(await session.scalars(select(Area).where(Area.user_id == user_id, Area.name == item.name)))
         if len(rows) > 1:
             raise Conflict(
                 "%(number)s AREAs have the name '%(name)s'; rename all but one of them first.",
                 number=len(rows),
-                name=one.name,
+                name=item.name,
             )
         if not rows:
-            await create(session, scope, user_id, one)
-            report["created"].append(one.name)
+            await create(session, scope, user_id, item)
+            report["created"].append(item.name)
             continue
         exported = (await export(session, scope, user_id, [rows[0].id]))[0]
-        if exported == one:
-            report["same"].append(one.name)
+        if exported == item:
+            report["same"].append(item.name)
             continue
         patch = AreaPatch(
-            description=one.description,
-            is_active=one.is_active,
-            action=one.action.model_copy(
-                update={"connection": one.action.connection}
+            description=item.description,
+            is_active=item.is_active,
+            action=item.action.model_copy(
+                update={"connection": item.action.connection}
             ),  # set explicitly, even if omitted
-            reaction=one.reaction.model_copy(update={"connection": one.reaction.connection}),
+            reaction=item.reaction.model_copy(update={"connection": item.reaction.connection}),
         )
-        if one.when_off != exported.when_off:
-            patch.when_off = one.when_off or "retry"
+        if item.when_off != exported.when_off:
+            patch.when_off = item.when_off or "retry"
         await change(session, scope, user_id, rows[0].id, patch)
-        report["changed"].append(one.name)
+        report["changed"].append(item.name)
     return report
 
 

@@ -63,8 +63,8 @@ async def check(
         if part is None:
             continue
         if key:
-            kept = texts[kind] if component.key == key else {}
-            part = part.model_copy(update={"parameters": secrets.unmask(component, part.parameters, kept)})
+            texts_before = texts[kind] if component.key == key else {}
+            part = part.model_copy(update={"parameters": secrets.unmask(component, part.parameters, texts_before)})
         part, login = secrets.without_login(component, part, kind)
         if login:
             logins[kind] = login
@@ -109,7 +109,7 @@ async def _component(session: AsyncSession, registry: Registry, type_: str, name
         statement = statement.where(text("false"))
     row = (await session.execute(statement)).first()
     if row is None:
-        every = [key for one in registry.services.values() for key in _keys(one, type_)]
+        every = [key for known in registry.services.values() for key in _keys(known, type_)]
         hint = did_you_mean(str(name), every)
         if type_ == "action":
             raise Invalid.field("action.component", "There is no action '%(name)s'%(hint)s", name=name, hint=hint)
@@ -126,13 +126,13 @@ async def _component(session: AsyncSession, registry: Registry, type_: str, name
 
 
 def _keys(service: Any, type_: str) -> list[str]:
-    return [one.key for one in (service.actions if type_ == "action" else service.reactions).values()]
+    return [component.key for component in (service.actions if type_ == "action" else service.reactions).values()]
 
 
 def _texts(parts: Parts, action: Mapping[str, Any], reaction: Mapping[str, Any]) -> Config:
     action_texts, errors = check_texts(parts.action, action, "action.parameters", allow="only_if")
     reaction_texts, more = check_texts(parts.reaction, reaction, "reaction.parameters", allow="delay")
-    found: list[FieldError] = [*errors, *more]
-    if found:
-        raise Invalid(errors=found)
+    every: list[FieldError] = [*errors, *more]
+    if every:
+        raise Invalid(errors=every)
     return Config(parts.action.key, parts.reaction.key, action_texts, reaction_texts)

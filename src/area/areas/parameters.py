@@ -75,12 +75,12 @@ async def store(session: AsyncSession, keyring: Keyring, area_id: int, parts: Pa
         declared = by_name(component.params)
         for name, value in texts.items():
             variable_id = parts.variables[row.id, name]
-            kept = value
+            stored_text = value
             secret = name in declared and declared[name].holds_secret(value)
             if secret or value.startswith(SECRET):  # so that the prefix is unambiguous
-                kept = SECRET + keyring.encrypt(value, contexts.parameter(area_id, variable_id))
-            stored[kind][name] = kept
-            session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=kept))
+                stored_text = SECRET + keyring.encrypt(value, contexts.parameter(area_id, variable_id))
+            stored[kind][name] = stored_text
+            session.add(AreaParameter(area_id=area_id, variable_id=variable_id, value=stored_text))
     await session.flush()
     return replace(config, action_parameters=stored["action"], reaction_parameters=stored["reaction"])
 
@@ -98,7 +98,9 @@ def sealed(
 
 async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Area | Row[Any]]) -> dict[int, Stored]:
     """Current configurations as stored, with the variables' ids by (kind of component, name)."""
-    components = {one for area in areas for one in (area.component_action_id, area.component_reaction_id)}
+    components = {
+        component_id for area in areas for component_id in (area.component_action_id, area.component_reaction_id)
+    }
     named = await session.execute(
         text(
             "select c.id, c.type::text, c.name, s.name from components c join services s on s.id = c.service_id"
@@ -117,7 +119,7 @@ async def configs(session: AsyncSession, registry: Registry, areas: Sequence[Are
     )
     ids = [area.id for area in areas]
     chosen = await session.execute(select(AreaConnection).where(AreaConnection.area_id.in_(ids)))
-    numbers = {(one.area_id, one.kind): one.connection_id for one in chosen.scalars()}
+    numbers = {(row.area_id, row.kind): row.connection_id for row in chosen.scalars()}
     texts: dict[int, dict[str, dict[str, str]]] = {area.id: {"action": {}, "reaction": {}} for area in areas}
     variables: dict[int, dict[tuple[str, str], int]] = {area.id: {} for area in areas}
     for area_id, component_id, name, value, variable_id in rows:

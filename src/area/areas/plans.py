@@ -163,14 +163,14 @@ def filling_of(declared: Field, texts: Mapping[str, str]) -> Filling:
 
 
 def check_texts(
-    component: Action | Reaction, given: Mapping[str, Any], place: str, *, allow: str
+    component: Action | Reaction, values: Mapping[str, Any], place: str, *, allow: str
 ) -> tuple[dict[str, str], list[FieldError]]:
     """Parameters as texts, and the errors in their names and sizes. `allow` names the platform's own parameter."""
     declared = by_name(component.params)
     known = {*declared, allow}
     texts: dict[str, str] = {}
     errors: list[FieldError] = []
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in known:
             message = Sentence(
                 "%(key)s has no parameter '%(name)s'%(hint)s",
@@ -210,7 +210,7 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         )
     errors: list[FieldError] = []
     params = _action_params(action, config.action_parameters, errors)
-    names = {one.name for one in fields(action.returns)}
+    names = {field.name for field in fields(action.returns)}
     only_if = _only_if(config.action_parameters.get("only_if"), names, errors)
     delay = _delay(config.reaction_parameters.get("delay"), errors)
     fillings, constants = _reaction_params(reaction, config.reaction_parameters, names, errors)
@@ -222,8 +222,10 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         reaction=reaction,
         params=params,
         fillings=fillings,
-        optional=frozenset(one.name for one in declared if one.nullable),
-        textual=frozenset(one.name for one in declared if one.type in ("string", "email", "url") and not one.several),
+        optional=frozenset(field.name for field in declared if field.nullable),
+        textual=frozenset(
+            field.name for field in declared if field.type in ("string", "email", "url") and not field.several
+        ),
         only_if=only_if,
         delay=delay,
         constants=constants,
@@ -232,17 +234,17 @@ def compile_config(registry: Registry, config: Config) -> Plan:
     )
 
 
-def action_errors(action: Action, given: Mapping[str, Any]) -> list[FieldError]:
+def action_errors(action: Action, values: Mapping[str, Any]) -> list[FieldError]:
     """The errors in an action's parameters before a reaction is chosen."""
-    texts, errors = check_texts(action, given, "action.parameters", allow="only_if")
+    texts, errors = check_texts(action, values, "action.parameters", allow="only_if")
     _action_params(action, texts, errors)
-    _only_if(texts.get("only_if"), {one.name for one in fields(action.returns)}, errors)
+    _only_if(texts.get("only_if"), {field.name for field in fields(action.returns)}, errors)
     return errors
 
 
-def _action_params(action: Action, given: Mapping[str, str], errors: list[FieldError]) -> BaseModel | None:
+def _action_params(action: Action, texts: Mapping[str, str], errors: list[FieldError]) -> BaseModel | None:
     declared = by_name(action.params)
-    values = {name: parse(text, declared[name]) for name, text in given.items() if name in declared}
+    values = {name: parse(text, declared[name]) for name, text in texts.items() if name in declared}
     try:
         return action.params.model_validate(values)
     except ValidationError as error:
@@ -274,37 +276,37 @@ def _delay(text: str | None, errors: list[FieldError]) -> str | None:
 
 
 def _reaction_params(
-    reaction: Reaction, given: Mapping[str, str], names: set[str], errors: list[FieldError]
+    reaction: Reaction, texts: Mapping[str, str], names: set[str], errors: list[FieldError]
 ) -> tuple[dict[str, Filling], dict[str, Any]]:
     """Templates of the parameters with placeholders, and the values of the others."""
     fillings: dict[str, Filling] = {}
     constants: dict[str, Any] = {}
     declared = fields(reaction.params)
-    for one in declared:
-        place = f"reaction.parameters.{one.name}"
-        text = given.get(one.name)
+    for param in declared:
+        place = f"reaction.parameters.{param.name}"
+        text = texts.get(param.name)
         if text is None:
-            if not one.nullable:
+            if not param.nullable:
                 errors.append(
                     {
                         "field": place,
                         "message": Sentence(
-                            "%(name)s is required: %(description)s.", name=one.name, description=one.description
+                            "%(name)s is required: %(description)s.", name=param.name, description=param.description
                         ),
                     }
                 )
             continue
         try:
-            filling = filling_of(one, given)
+            filling = filling_of(param, texts)
         except template.TemplateError as error:
             errors.append({"field": place, "message": Sentence(str(error))})
             continue
         errors += [{"field": place, "message": sentence} for sentence in filling.check(names)]
         if filling.constant:
             value = filling.render({})
-            constants[one.name] = parse(value, one) if isinstance(value, str) else value
+            constants[param.name] = parse(value, param) if isinstance(value, str) else value
         else:
-            fillings[one.name] = filling
+            fillings[param.name] = filling
     _check_constants(reaction, constants, complete=not fillings, errors=errors)
     return fillings, constants
 
@@ -316,11 +318,15 @@ def _check_constants(
     try:
         reaction.params.model_validate(constants)
     except ValidationError as error:
-        found = field_errors(error, "reaction.parameters")
+        invalid = field_errors(error, "reaction.parameters")
         if not complete:
-            found = [one for one in found if one["field"].split(".")[2:3] and one["field"].split(".")[2] in constants]
-        known = {one["field"] for one in errors}
-        errors += [one for one in found if one["field"] not in known]
+            invalid = [
+                detail
+                for detail in invalid
+                if detail["field"].split(".")[2:3] and detail["field"].split(".")[2] in constants
+            ]
+        known = {detail["field"] for detail in errors}
+        errors += [detail for detail in invalid if detail["field"] not in known]
 
 
 def field_errors(error: ValidationError, place: str) -> list[FieldError]:
@@ -333,8 +339,8 @@ def field_errors(error: ValidationError, place: str) -> list[FieldError]:
         return [{"field": place, "message": message}]
     return [
         {
-            "field": ".".join([place, *(str(part) for part in one["loc"])]),
-            "message": refused(one),
+            "field": ".".join([place, *(str(part) for part in detail["loc"])]),
+            "message": refused(detail),
         }
-        for one in error.errors(include_url=False, include_input=False)
+        for detail in error.errors(include_url=False, include_input=False)
     ]

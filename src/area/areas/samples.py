@@ -18,7 +18,7 @@ def sample_of(registry: Registry, action: Action) -> dict[str, Any]:
     folder = registry.folders.get(action.service.slug)
     if folder and (path := folder / "fixtures" / f"{action.name}.json").is_file():
         return dict(_read(path)["data"])
-    return {one.name: one.placeholder for one in fields(action.returns)}
+    return {field.name: field.placeholder for field in fields(action.returns)}
 
 
 @cache

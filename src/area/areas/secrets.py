@@ -25,15 +25,15 @@ def without_login(component: Action | Reaction, part: Part, place: str) -> tuple
     auth = component.service.auth
     if not isinstance(auth, Credentials) or not auth.optional:
         return part, None
-    for name, one in by_name(component.params).items():
+    for name, field in by_name(component.params).items():
         value = part.parameters.get(name)
-        found = keys.split(value) if one.holds == "address" and isinstance(value, str) else None
-        if found is None:
+        split = keys.split(value) if field.holds == "address" and isinstance(value, str) else None
+        if split is None:
             continue
         if part.connection:
-            said = "There is a password in the address and a credential. Remove one of them."
-            raise Invalid.field(f"{place}.parameters.{name}", said)
-        address, login = found
+            message = "There is a password in the address and a credential. Remove one of them."
+            raise Invalid.field(f"{place}.parameters.{name}", message)
+        address, login = split
         return part.model_copy(update={"parameters": {**part.parameters, name: address}}), login
     return part, None
 
@@ -55,29 +55,29 @@ async def connection(
         return 0
     if service.auth is None:
         raise Invalid.field(f"{place}.connection", "%(name)s needs no connection. Leave it out.", name=service.name)
-    found = await vault.find(session, service, user_id, part.connection)
-    if found is None:
+    connection_id = await vault.find(session, service, user_id, part.connection)
+    if connection_id is None:
         raise Invalid.field(
             f"{place}.connection",
             "You have no connection '%(name)s' to %(service)s.",
             name=part.connection,
             service=service.name,
         )
-    return found
+    return connection_id
 
 
-def unmask(component: Action | Reaction, given: Mapping[str, Any], old: Mapping[str, str]) -> dict[str, Any]:
+def unmask(component: Action | Reaction, values: Mapping[str, Any], old: Mapping[str, str]) -> dict[str, Any]:
     """Replace masks with the existing secrets, also inside texts."""
     declared = by_name(component.params)
-    found: dict[str, Any] = {}
-    for name, value in given.items():
+    unmasked: dict[str, Any] = {}
+    for name, value in values.items():
         holds = declared[name].holds if name in declared else None
         if holds and name in old:
             text = to_text(value)
-            found[name] = sensitive.restore(holds, text, old[name]) if MASK in text else value
+            unmasked[name] = sensitive.restore(holds, text, old[name]) if MASK in text else value
         else:
-            found[name] = old.get(name, "") if value == MASK else value
-    return found
+            unmasked[name] = old.get(name, "") if value == MASK else value
+    return unmasked
 
 
 def without_masks(parts: Parts, config: Config) -> Config:
@@ -88,8 +88,8 @@ def without_masks(parts: Parts, config: Config) -> Config:
             ("action", parts.action, config.action_parameters),
             ("reaction", parts.reaction, config.reaction_parameters),
         )
-        for name, one in by_name(component.params).items()
-        if (one.holds or one.secret) and MASK in texts.get(name, "")
+        for name, field in by_name(component.params).items()
+        if (field.holds or field.secret) and MASK in texts.get(name, "")
         for error in Invalid.field(f"{kind}.parameters.{name}", "Enter the secret in place of the dots.").errors
     ]
     if errors:
@@ -103,7 +103,7 @@ async def keep_lifted(
     registry: Registry,
     connector: Connector,
     user_id: int,
-    given: Mapping[str, Any],
+    fields: Mapping[str, Any],
 ) -> str:
     """Store a login from an AREA's text as a credential, untested. Returns the connection's name, which may be an
     existing one.
@@ -112,19 +112,19 @@ async def keep_lifted(
     """
     auth = connector.auth
     assert isinstance(auth, Credentials) and auth.label  # noqa: S101, PT018 - the caller has seen to it
-    given = {name: value for name, value in given.items() if name in auth.model.model_fields}
-    wanted = connections.forms.validated(connector, auth, given)
-    first = auth.label(wanted)
-    more = [str(given["user"])] if given.get("user") else []
-    names = [first, *(f"{first} ({one})" for one in (*more, *(" ".join([*more, str(n)]) for n in range(2, 100))))]
-    for name in (one[:100] for one in names):
+    fields = {name: value for name, value in fields.items() if name in auth.model.model_fields}
+    credential = connections.forms.validated(connector, auth, fields)
+    first = auth.label(credential)
+    more = [str(fields["user"])] if fields.get("user") else []
+    names = [first, *(f"{first} ({suffix})" for suffix in (*more, *(" ".join([*more, str(n)]) for n in range(2, 100))))]
+    for name in (full[:100] for full in names):
         number = await vault.find(session, connector, user_id, name)
         if number is not None:
-            kept = await connections.credential(session, keyring, registry, user_id, connector.slug, number=number)
-            if kept is None or _login_of(kept) != _login_of(wanted):
+            stored = await connections.credential(session, keyring, registry, user_id, connector.slug, number=number)
+            if stored is None or _login_of(stored) != _login_of(credential):
                 continue
         else:
-            await connections.keep(session, keyring, connector, user_id, given, name)
+            await connections.keep(session, keyring, connector, user_id, fields, name)
         return name
     raise Conflict("There are too many credentials for %(name)s.", name=first)
 

@@ -110,10 +110,10 @@ async def _subscription(session: AsyncSession, keyring: Keyring, area: Area, act
     if not area.is_active:
         again = {"key": key}
     statement = insert(Source).values(**values, **again) if area.is_active else insert(Source).values(**values)
-    found = await session.execute(
+    result = await session.execute(
         statement.on_conflict_do_update(index_elements=["key"], set_=again).returning(Source.id)
     )
-    number = found.scalar_one()
+    number = result.scalar_one()
     await notify(session, Channel.SOURCES_CHANGED, str(number))
     return number
 

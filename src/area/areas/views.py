@@ -105,24 +105,24 @@ async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addre
     Without `addresses`, webhook URLs are not decrypted, and unchanged AREAs return the same view objects.
     """
     rows = {row.id: row for row in (await session.execute(AREAS, {"ids": list(ids)})).all()}
-    areas = [rows[one] for one in ids if one in rows]
+    areas = [rows[area_id] for area_id in ids if area_id in rows]
     if not areas:
         return []
     seen = _seen.setdefault(scope.registry, LRUCache(MOST_KEPT))
-    same = {area.id: one for area in areas if (one := seen.get(area.id)) and one.row == area}
+    same = {area.id: cached for area in areas if (cached := seen.get(area.id)) and cached.row == area}
     read = [area for area in areas if area.id not in same]
-    parts = {area_id: (one.view.action, one.view.reaction) for area_id, one in same.items()}
+    parts = {area_id: (cached.view.action, cached.view.reaction) for area_id, cached in same.items()}
     parts |= await _parts(session, scope, read) if read else {}
     connections: States = {}
-    if any(_needed(scope.registry, one) for both in parts.values() for one in both):
+    if any(_needed(scope.registry, part) for both in parts.values() for part in both):
         connections = await _connection_states(session, scope.registry, areas[0].user_id)
     views = []
     for area in areas:
-        one = same.get(area.id)
-        if one is None or one.connections != connections or one.keyring is not scope.keyring:
-            one = Seen(area, connections, scope.keyring, _view(scope, area, parts[area.id], connections))
-            seen[area.id] = one
-        views.append(one.view)
+        cached = same.get(area.id)
+        if cached is None or cached.connections != connections or cached.keyring is not scope.keyring:
+            cached = Seen(area, connections, scope.keyring, _view(scope, area, parts[area.id], connections))
+            seen[area.id] = cached
+        views.append(cached.view)
     if addresses:
         views = [_reachable(scope, area, view) for area, view in zip(areas, views, strict=True)]
     return views
@@ -198,19 +198,21 @@ _kept: WeakKeyDictionary[Registry, LRUCache[tuple[Hashable, ...], tuple[PartOut,
 
 async def _parts(session: AsyncSession, scope: Scope, areas: Sequence[Row[Any]]) -> dict[int, tuple[PartOut, PartOut]]:
     """Both parts of each AREA, cached, since a version never changes. Contain no secrets."""
-    kept = _kept.setdefault(scope.registry, LRUCache(MOST_KEPT))
+    cache = _kept.setdefault(scope.registry, LRUCache(MOST_KEPT))
     versions = {area.id: (area.id, area.version, area.created_at, area.updated_at) for area in areas}
-    found = {one: kept[version] for one, version in versions.items() if version in kept}
-    unread = [area for area in areas if area.id not in found]
+    parts = {area_id: cache[version] for area_id, version in versions.items() if version in cache}
+    unread = [area for area in areas if area.id not in parts]
     configs = await parameters.configs(session, scope.registry, unread) if unread else {}
-    numbers = {one for config, _ in configs.values() for one in (config.action_connection, config.reaction_connection)}
+    numbers = {
+        number for config, _ in configs.values() for number in (config.action_connection, config.reaction_connection)
+    }
     names = await vault.names(session, numbers)
     for area in unread:
         config, variables = configs[area.id]
         action = _part_view(scope, area, "action", config, variables, names)
-        found[area.id] = action, _part_view(scope, area, "reaction", config, variables, names)
-        kept[versions[area.id]] = found[area.id]
-    return found
+        parts[area.id] = action, _part_view(scope, area, "reaction", config, variables, names)
+        cache[versions[area.id]] = parts[area.id]
+    return parts
 
 
 def _webhook(scope: Scope, key: str, area: Row[Any]) -> tuple[str | None, str | None]:

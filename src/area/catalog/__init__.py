@@ -111,14 +111,14 @@ async def snapshot(session: AsyncSession, registry: Registry) -> Snapshot:
     if known is None or known.version != version:
         every = await _services(session, registry)
         active = [
-            one.model_copy(
+            service.model_copy(
                 update={
-                    "actions": [action for action in one.actions if action.is_active],
-                    "reactions": [reaction for reaction in one.reactions if reaction.is_active],
+                    "actions": [action for action in service.actions if action.is_active],
+                    "reactions": [reaction for reaction in service.reactions if reaction.is_active],
                 }
             )
-            for one in every
-            if one.is_active
+            for service in every
+            if service.is_active
         ]
         known = _snapshots[registry] = Snapshot(version, tuple(every), tuple(active))
     return known
@@ -126,17 +126,17 @@ async def snapshot(session: AsyncSession, registry: Registry) -> Snapshot:
 
 async def services(session: AsyncSession, registry: Registry, *, include_inactive: bool = False) -> list[ServiceView]:
     """All services by name, with components and variables."""
-    found = await snapshot(session, registry)
+    catalog = await snapshot(session, registry)
     whole = await components(session, registry, include_inactive=True)
-    return [_whole(one, whole) for one in (found.every if include_inactive else found.active)]
+    return [_whole(service, whole) for service in (catalog.every if include_inactive else catalog.active)]
 
 
 def _whole(service: ServiceView, components: list[ComponentView]) -> ServiceView:
-    by_id = {one.id: one for one in components}
+    by_id = {component.id: component for component in components}
     return service.model_copy(
         update={
-            "actions": [by_id[one.id] for one in service.actions],
-            "reactions": [by_id[one.id] for one in service.reactions],
+            "actions": [by_id[component.id] for component in service.actions],
+            "reactions": [by_id[component.id] for component in service.reactions],
         }
     )
 
@@ -196,9 +196,9 @@ async def components(
     rows = [(component, registry.slug_of(owner.name), owner) for component, owner in (await session.execute(statement))]
     rows = [row for row in rows if service is None or row[1] == service]
     variables: dict[int, list[Variable]] = defaultdict(list)
-    wanted = [row[0].id for row in rows if variables_of is None or f"{row[1]}.{row[0].name}" in variables_of]
-    query = select(Variable).where(Variable.component_id.in_(wanted))
-    for variable in await session.scalars(query.order_by(Variable.display_order, Variable.id)) if wanted else ():
+    ids = [row[0].id for row in rows if variables_of is None or f"{row[1]}.{row[0].name}" in variables_of]
+    query = select(Variable).where(Variable.component_id.in_(ids))
+    for variable in await session.scalars(query.order_by(Variable.display_order, Variable.id)) if ids else ():
         variables[variable.component_id].append(variable)
     return [_component_view(row, slug, owner, variables[row.id], registry) for row, slug, owner in rows]
 
@@ -211,8 +211,8 @@ def _component_view(
     declared: dict[tuple[str, str], Field] = {}
     if code:
         parameters, returns = component_fields(code)
-        declared = {("parameter", one.name): one for one in parameters}
-        declared |= {("return_value", one.name): one for one in returns}
+        declared = {("parameter", field.name): field for field in parameters}
+        declared |= {("return_value", field.name): field for field in returns}
 
     def views(kind: str) -> list[VariableView]:
         return [
@@ -271,7 +271,7 @@ async def component(session: AsyncSession, registry: Registry, name: str) -> Com
                     include_inactive=True,
                     variables_of=(view.key,),
                 )
-                return next(one for one in own if one.id == view.id)
+                return next(component for component in own if component.id == view.id)
     raise NotFound("No component '%(name)s'. See GET /api/components.", name=name)
 
 
@@ -280,8 +280,8 @@ async def about(session: AsyncSession, registry: Registry) -> list[dict[str, Any
     return [
         {
             "name": view.name,
-            "actions": [{"name": one.name, "description": one.title} for one in view.actions],
-            "reactions": [{"name": one.name, "description": one.title} for one in view.reactions],
+            "actions": [{"name": component.name, "description": component.title} for component in view.actions],
+            "reactions": [{"name": component.name, "description": component.title} for component in view.reactions],
         }
         for view in (await snapshot(session, registry)).active
     ]
@@ -298,8 +298,8 @@ async def switch(
 ) -> None:
     """Switch a service or component on or off for everyone, and record the admin (`by`). Raises `NotFound`."""
     model = Service if kind == "service" else Component
-    found = await session.execute(update(model).where(model.id == row_id).values(is_active=active).returning(model.id))
-    if found.first() is None:
+    result = await session.execute(update(model).where(model.id == row_id).values(is_active=active).returning(model.id))
+    if result.first() is None:
         if kind == "service":
             raise NotFound("There is no service %(number)s.", number=row_id)
         raise NotFound("There is no component %(number)s.", number=row_id)

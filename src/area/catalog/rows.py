@@ -74,7 +74,7 @@ async def sync(session: AsyncSession, registry: Registry) -> dict[str, int]:
         (Component, "component", set(component_ids.values())),
     )
     for model, kind, present in kinds:
-        active = {one for one in present if (kind, one) not in off}
+        active = {present_key for present_key in present if (kind, present_key) not in off}
         await session.execute(
             update(model).where(model.is_active != model.id.in_(active)).values(is_active=model.id.in_(active))
         )
@@ -113,24 +113,24 @@ async def _sync_components(
     declared: set[tuple[str, str]] = set()
     for service in registry.services.values():
         components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
-        for one in components:
-            action = one if isinstance(one, Action) else None
+        for component in components:
+            action = component if isinstance(component, Action) else None
             row = (
                 service_ids[service.slug],
                 "action" if action else "reaction",
-                one.name,
-                one.title,
+                component.name,
+                component.title,
                 "/hooks/{token}" if action and action.kind == "webhook" else None,
                 int(action.every.total_seconds()) if action and action.every else None,
             )
             for name, value in zip(columns, row, strict=True):
                 values[name].append(value)
-            declared.add((row[1], one.key))
+            declared.add((row[1], component.key))
     await session.execute(text(COMPONENTS), values)
     slugs = {number: slug for slug, number in service_ids.items()}
     result = await session.execute(select(Component.id, Component.type, Component.name, Component.service_id))
-    found = {(row.type, f"{slugs[row.service_id]}.{row.name}"): row.id for row in result if row.service_id in slugs}
-    return {key: number for key, number in found.items() if key in declared}
+    ids = {(row.type, f"{slugs[row.service_id]}.{row.name}"): row.id for row in result if row.service_id in slugs}
+    return {key: number for key, number in ids.items() if key in declared}
 
 
 async def _sync_variables(session: AsyncSession, registry: Registry, component_ids: dict[tuple[str, str], int]) -> int:
@@ -141,10 +141,10 @@ async def _sync_variables(session: AsyncSession, registry: Registry, component_i
             continue
         parameters, returns = component_fields(component)
         for kind, declared in (("parameter", parameters), ("return_value", returns)):
-            for one in declared:
+            for field in declared:
                 values["component_id"].append(component_id)
                 values["kind"].append(kind)
                 for column in COLUMNS:
-                    values[column].append(getattr(one, column))
+                    values[column].append(getattr(field, column))
     await session.execute(text(VARIABLES), values | {"components": list(component_ids.values())})
     return len(values["name"])

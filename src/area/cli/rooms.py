@@ -31,19 +31,23 @@ def rooms() -> list[Room]:
     graph = grimp.build_graph("area", cache_dir=None)
     floors = _floors()
     names = [(number, name) for number, floor in zip(range(len(floors), 0, -1), floors, strict=True) for name in floor]
-    found = []
+    listed = []
     for number, name in names:
         inside = {f"area.{name}", *graph.find_descendants(f"area.{name}")}
-        imported = {one for module in inside for one in graph.find_modules_directly_imported_by(module)}
-        others = {parts[1] for one in imported if len(parts := one.split(".")) > 1}
-        found.append(Room(name, number, _about(name), frozenset(others - {name})))
-    return found
+        imported = {module_name for module in inside for module_name in graph.find_modules_directly_imported_by(module)}
+        others = {parts[1] for module_name in imported if len(parts := module_name.split(".")) > 1}
+        listed.append(Room(name, number, _about(name), frozenset(others - {name})))
+    return listed
 
 
 def _floors() -> list[list[str]]:
     """The layers of the contract, top first."""
     contracts = tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    layers = next(one["layers"] for one in contracts if one["type"] == "layers" and one["containers"] == ["area"])
+    layers = next(
+        contract["layers"]
+        for contract in contracts
+        if contract["type"] == "layers" and contract["containers"] == ["area"]
+    )
     return [re.split(r"\s*[|:]\s*", layer) for layer in layers]
 
 

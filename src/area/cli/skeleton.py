@@ -353,17 +353,17 @@ asyncio_default_fixture_loop_scope = "function"
 def files(slug: str, title: str, kinds: Sequence[str], *, package: str) -> dict[str, str]:
     """The connector's files by path inside its folder. `package` is the name the test imports."""
     pieces = [PIECES[kind] for kind in kinds]
-    made = {
+    contents = {
         "__init__.py": _code(slug, title, pieces),
         "doc.md": f"# {title}\n\nDescribe here what {title} is for and what users need to connect it.\n"
-        + "".join(one.doc for one in pieces),
+        + "".join(piece.doc for piece in pieces),
         "logo.svg": LOGO.format(title=_xml(title), letter=_xml(title[0].upper())),
         f"test_{slug}.py": _test(pieces, package, kinds),
     }
     for piece in pieces:
         if piece.fixture is not None:
-            made[f"fixtures/{piece.name}.json"] = json.dumps(piece.fixture, indent=2) + "\n"
-    return made
+            contents[f"fixtures/{piece.name}.json"] = json.dumps(piece.fixture, indent=2) + "\n"
+    return contents
 
 
 LOGO = (
@@ -417,7 +417,7 @@ def _merge(into: dict[str, set[str]], more: dict[str, set[str]]) -> None:
         into[module] = into.get(module, set()) | names
 
 
-def _imports(wanted: dict[str, set[str]], package: str = "") -> str:
+def _imports(names: dict[str, set[str]], package: str = "") -> str:
     """Import lines in isort's order: standard library, third parties, AREA."""
     third, own = {"pydantic", "aiohttp", "aiohttp.test_utils", "pytest"}, {"area.sdk", "area.kit.http", "area.kit.net"}
     if package.startswith("area."):
@@ -425,7 +425,7 @@ def _imports(wanted: dict[str, set[str]], package: str = "") -> str:
     elif package:
         third |= {package, *own}
         own = set()
-    plain = wanted.get("", set())
+    plain = names.get("", set())
     blocks = []
     for place in (0, 1, 2):
 
@@ -433,8 +433,8 @@ def _imports(wanted: dict[str, set[str]], package: str = "") -> str:
             return place == (1 if module in third else 2 if module in own else 0)
 
         lines = [f"import {name}" for name in sorted(plain) if here(name)]
-        modules = sorted(one for one in wanted if one and wanted[one] and here(one))
-        lines += [_from(module, sorted(wanted[module], key=_isort)) for module in modules]
+        modules = sorted(source for source in names if source and names[source] and here(source))
+        lines += [_from(module, sorted(names[module], key=_isort)) for module in modules]
         if lines:
             blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)

@@ -26,7 +26,7 @@ INSTANTS = 5
 
 def try_(
     component: Annotated[str, typer.Argument(metavar="SERVICE.COMPONENT", help="The component, such as rss.new_item.")],
-    given: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Parameters.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Parameters.")] = None,
     parameters: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +68,7 @@ def try_(
         raise console.Failed("--connection requires --user and can't be combined with --credential.")
     trial = Trial(known, as_json=as_json, connection=connection or "")
     if action is not None:
-        params, trial.only_if = _parameters(action, given or [], parameters)
+        params, trial.only_if = _parameters(action, arguments or [], parameters)
         match action.kind:
             case "poll":
                 trial.poll(action, params, _duration(since), limit, user=user, credential=credential)
@@ -79,7 +79,7 @@ def try_(
             case "webhook":
                 trial.webhook(action, params, request, user=user)
     elif reaction is not None:
-        params, _ = _parameters(reaction, given or [], parameters)
+        params, _ = _parameters(reaction, arguments or [], parameters)
         trial.reaction(reaction, params, send=send, user=user, credential=credential)
     else:
         keys = [
@@ -290,24 +290,24 @@ def _with_account(
     from area.sdk import OAuth2
 
     async def with_state(state: State) -> None:
-        kept = credential
+        usable = credential
         async with state.database.sessions() as session:
             user = await console.find_user(session, login)
             if name:
                 connections.connectable(state.registry, service.slug)
             ref = Ref(user.id, service.slug, await vault.number(session, service, user.id, name))
             if needs and not isinstance(service.auth, OAuth2):
-                kept = await connections.credential(
+                usable = await connections.credential(
                     session, state.keyring, state.registry, user.id, service.slug, number=ref.number
                 )
         tokens = Tokens(state)
         if needs and isinstance(service.auth, OAuth2):
             there = await tokens.current(ref, service) is not None
         else:
-            there = kept is not None or not needs
+            there = usable is not None or not needs
         if not there:
             raise console.Failed(f"{user.username} has no usable connection to {service.name}. Connect it first.")
-        await work(context(state, tokens, service, ref, kept))
+        await work(context(state, tokens, service, ref, usable))
 
     console.with_state(with_state)
 

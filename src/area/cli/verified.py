@@ -38,8 +38,8 @@ class Tests:
 def page(registry: Registry) -> Iterator[str]:
     """The page's lines."""
     counts = lines(registry)
-    services = sorted(registry.services.values(), key=lambda one: one.name.lower())
-    count = sum(len(components(one)) for one in services)
+    services = sorted(registry.services.values(), key=lambda service: service.name.lower())
+    count = sum(len(components(service)) for service in services)
     yield "# Services\n"
     yield f"{len(services)} services with {count} components, and how each was verified. *Verified*: tested against a"
     yield "real server, or against a double that enforces the vendor's published API description, for requests and"
@@ -48,27 +48,27 @@ def page(registry: Registry) -> Iterator[str]:
     yield f"{summary(registry)}\n"
     yield "| service | quality | lines | verified by |"
     yield "|---|---|---|---|"
-    found = {one.slug: tests(registry.folders[one.slug]) for one in services}
-    for one in services:
-        by = "; ".join(found[one.slug].documents) or found[one.slug].about
-        yield f"| [{one.name}](#{anchor(one.name)}) | {one.quality} | {counts[one.slug][0]} | {_cell(by)} |"
-    for one in services:
-        yield f"\n## {one.name}\n"
-        yield f"{_cell(found[one.slug].about)}\n"
-        yield from _components(one, found[one.slug])
+    by_slug = {service.slug: tests(registry.folders[service.slug]) for service in services}
+    for service in services:
+        by = "; ".join(by_slug[service.slug].documents) or by_slug[service.slug].about
+        yield f"| [{service.name}](#{anchor(service.name)}) | {service.quality} | {counts[service.slug][0]} | {_cell(by)} |"
+    for service in services:
+        yield f"\n## {service.name}\n"
+        yield f"{_cell(by_slug[service.slug].about)}\n"
+        yield from _components(service, by_slug[service.slug])
 
 
-def _components(service: Service, said: Tests) -> Iterator[str]:
+def _components(service: Service, tested: Tests) -> Iterator[str]:
     yield "| component | | tested by |"
     yield "|---|---|---|"
     every = components(service)
-    by = "; ".join(said.documents) or "its tests"
-    generated = [one for one in every if isinstance(one, Action) and one.generated]
-    for one in every:
-        if one in generated:
+    by = "; ".join(tested.documents) or "its tests"
+    generated = [component for component in every if isinstance(component, Action) and component.generated]
+    for component in every:
+        if component in generated:
             continue
-        kind = one.kind if isinstance(one, Action) else "reaction"
-        yield f"| `{one.name}` | {kind} | {_cell(by) if said.name(one) else 'no test of its own'} |"
+        kind = component.kind if isinstance(component, Action) else "reaction"
+        yield f"| `{component.name}` | {kind} | {_cell(by) if tested.name(component) else 'no test of its own'} |"
     if generated:
         kinds = f"{len(generated)} generated from the vendor's description"
         yield f"| {kinds} | webhook | {_cell(by)}: each with the description's sample |"
@@ -98,18 +98,19 @@ def tests(folder: Path) -> Tests:
 def lines(registry: Registry) -> dict[str, tuple[int, int]]:
     """Lines of code of each connector, by slug: without blank lines (docstrings and comments count), and with them."""
     code = {slug: _code(folder) for slug, folder in registry.folders.items()}
-    return {slug: (sum(bool(one.strip()) for one in text), len(text)) for slug, text in code.items()}
+    return {slug: (sum(bool(line.strip()) for line in text), len(text)) for slug, text in code.items()}
 
 
 def summary(registry: Registry) -> str:
     """The medians, as a sentence."""
     counts = lines(registry)
-    vendors = {slug: one for slug, one in registry.services.items() if slug not in OWN}
+    vendors = {slug: service for slug, service in registry.services.items() if slug not in OWN}
     each = statistics.median(
-        counts[slug][0] / len([part for part in components(one) if part.translated]) for slug, one in vendors.items()
+        counts[slug][0] / len([part for part in components(service) if part.translated])
+        for slug, service in vendors.items()
     )
     written, whole = (statistics.median(counts[slug][place] for slug in vendors) for place in (0, 1))
-    every = statistics.median(one for one, _ in counts.values())
+    every = statistics.median(count for count, _ in counts.values())
     return (
         f"A vendor's connector has {written:.0f} lines (median of {len(vendors)}, with docstrings and comments, without"
         f" blank lines and tests), {each:.0f} per component; {whole:.0f} with blank lines. The median of all"
@@ -141,6 +142,6 @@ if __name__ == "__main__":
 
     known = registry()
     numbers = lines(known)
-    for name, (written, whole) in sorted(numbers.items(), key=lambda one: one[1]):
+    for name, (written, whole) in sorted(numbers.items(), key=lambda item: item[1]):
         print(f"{written:5} {whole:5} {name}")
     print(summary(known))

@@ -108,7 +108,7 @@ async def connect(
     registry: Registry,
     user_id: int,
     slug: str,
-    given: Mapping[str, Any],
+    fields: Mapping[str, Any],
     *,
     name: str = "",
 ) -> ConnectionView:
@@ -124,25 +124,25 @@ async def connect(
             name=connector.name,
             service=slug,
         )
-    credential = forms.validated(connector, auth, given)
+    credential = forms.validated(connector, auth, fields)
     name = vault.name_of(name) or (auth.label(credential) if auth.label else "")
     tested = await try_out(client, guard, connector, credential)
     if not tested.works:
         raise Invalid(tested.message or "")
-    await keep(session, keyring, connector, user_id, given, name)
-    found = await view(session, registry, user_id, slug, name=name)
-    return found.model_copy(update={"note": tested.message})
+    await keep(session, keyring, connector, user_id, fields, name)
+    connected = await view(session, registry, user_id, slug, name=name)
+    return connected.model_copy(update={"note": tested.message})
 
 
 async def keep(
-    session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int, given: Mapping[str, Any], name: str
+    session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int, fields: Mapping[str, Any], name: str
 ) -> int:
     """Store a tested credential under a name. Returns the connection's id. Raises `NotFound`, `TooMany`."""
     row = await vault.service(session, connector)
     if not row.is_active:
         raise NotFound("%(name)s is switched off on this server.", name=connector.name)
     ref = Ref(user_id, connector.slug, await vault.reserve(session, user_id, row.id, name))
-    token = keyring.encrypt(dump_json(given).decode(), ref.context("oauth_token"))
+    token = keyring.encrypt(dump_json(fields).decode(), ref.context("oauth_token"))
     await vault.put(session, ref, row.id, {"oauth_token": token, "refresh_token": None, "token_expires_at": None})
     await _mark(session, ref, connector, "works", None)
     await audit.record(session, user_id, "connection.connected", connector.slug, {"name": name} if name else None)
@@ -159,7 +159,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
         async with asyncio.timeout(TEST_TIMEOUT):
             http = connector.http(client, await _authority(client, connector, credential))
             context = alone(http, guard, credential, Permanent(NO_PLATFORM))
-            said = await auth.test(context, credential)
+            reply = await auth.test(context, credential)
     except (Permanent, AuthExpired) as error:
         return Tested(works=False, expired=True, message=forms.without(secrets, str(error)))
     except (Retry, Blocked) as error:
@@ -180,7 +180,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
             kind=type(error).__name__,
         )
         return Tested(works=False, message=message)
-    return Tested(works=True, message=said)
+    return Tested(works=True, message=reply)
 
 
 async def _authority(client: Client, connector: Connector, credential: BaseModel) -> Fixed | None:
@@ -211,14 +211,14 @@ async def rename(session: AsyncSession, registry: Registry, user_id: int, slug: 
     number = await vault.number(session, connector, user_id, name)
     if not number:
         raise Invalid.field("name", "The default connection has no name. Choose a connection that has one.")
-    wanted = vault.name_of(new)
-    if not wanted:
+    new_name = vault.name_of(new)
+    if not new_name:
         raise Invalid.field("name", "Enter a name, such as Work.")
-    if wanted == vault.name_of(name):
+    if new_name == vault.name_of(name):
         return
-    if not await vault.rename(session, number, wanted):
-        raise Conflict("You already have a connection called %(name)s. Choose another name.", name=wanted)
-    await audit.record(session, user_id, "connection.renamed", slug, {"name": wanted, "before": vault.name_of(name)})
+    if not await vault.rename(session, number, new_name):
+        raise Conflict("You already have a connection called %(name)s. Choose another name.", name=new_name)
+    await audit.record(session, user_id, "connection.renamed", slug, {"name": new_name, "before": vault.name_of(name)})
 
 
 async def disconnect(
@@ -288,15 +288,15 @@ async def views(
 
     Without `settings`, OAuth2 services count as available.
     """
-    found: list[ConnectionView] = []
+    connections: list[ConnectionView] = []
     for row in await session.execute(MINE, {"user_id": user_id}):
         connector = registry.by_name.get(row.name)
         if connector is None or not connector.auth:
             continue
-        if row.connection_id and not (found and found[-1].service == connector.slug):
-            found.append(_view(connector, None, row.icon_path, settings))
-        found.append(_view(connector, row if row.created_at else None, row.icon_path, settings))
-    return found
+        if row.connection_id and not (connections and connections[-1].service == connector.slug):
+            connections.append(_view(connector, None, row.icon_path, settings))
+        connections.append(_view(connector, row if row.created_at else None, row.icon_path, settings))
+    return connections
 
 
 MINE = text("""
@@ -347,12 +347,12 @@ async def view(
 ) -> ConnectionView:
     """A service that takes a connection, or one of its connections. Raises `NotFound`."""
     connector, _ = connectable(registry, slug)
-    wanted = vault.name_of(name)
-    for one in await views(session, registry, user_id, settings):
-        if one.service == slug and (one.connection or "") == wanted:
-            return one
-    if wanted:
-        raise NotFound("You have no connection '%(name)s' to %(service)s.", name=wanted, service=connector.name)
+    wanted_name = vault.name_of(name)
+    for connection in await views(session, registry, user_id, settings):
+        if connection.service == slug and (connection.connection or "") == wanted_name:
+            return connection
+    if wanted_name:
+        raise NotFound("You have no connection '%(name)s' to %(service)s.", name=wanted_name, service=connector.name)
     raise NotFound("%(name)s is switched off on this server.", name=connector.name)
 
 
@@ -366,21 +366,21 @@ async def credential(
     connector = registry.services.get(slug)
     if connector is None or not isinstance(connector.auth, Credentials):
         return None
-    kept = await session.scalar(
+    sealed = await session.scalar(
         select(CONNECTIONS.oauth_token)
         .join(Service, Service.id == CONNECTIONS.service_id)
         .where(CONNECTIONS.user_id == user_id, CONNECTIONS.connection_id == number, Service.name == connector.name)
     )
-    if kept is None:
+    if sealed is None:
         return None
     try:
-        given = orjson.loads(keyring.decrypt(kept, Ref(user_id, slug, number).context("oauth_token")))
-        read: BaseModel = connector.auth.read(given)
+        fields = orjson.loads(keyring.decrypt(sealed, Ref(user_id, slug, number).context("oauth_token")))
+        read: BaseModel = connector.auth.read(fields)
     except Undecryptable as error:
         log.error("connection.unreadable", user=user_id, service=slug, error=str(error))  # noqa: TRY400
         return None
     except ValidationError as error:
-        wrong = [".".join(map(str, one["loc"])) for one in error.errors()]
+        wrong = [".".join(map(str, detail["loc"])) for detail in error.errors()]
         log.error("connection.outdated", user=user_id, service=slug, fields=wrong)  # noqa: TRY400
         return None
     return read

@@ -73,7 +73,7 @@ async def set_out(
     `address` is set for anonymous users; raises `TooMany` if that address has too many pending trips.
     """
     nonce, verifier = new_token(), oauth2.verifier()
-    kept: dict[str, Any] = {
+    data: dict[str, Any] = {
         "verifier": verifier,
         "scopes": list(scopes),
         "next": next,
@@ -94,7 +94,7 @@ async def set_out(
             user_id=user_id,
             bound_to=hash_token(bound_to),
             address=address,
-            kept=keyring.encrypt(dump_json(kept).decode(), contexts.consent(number)),
+            kept=keyring.encrypt(dump_json(data).decode(), contexts.consent(number)),
             expires_at=func.now() + GOOD_FOR,
         )
     )
@@ -136,16 +136,16 @@ async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to:
     if row is None:
         raise Gone(LOST)
     try:
-        kept = orjson.loads(keyring.decrypt(row.kept, contexts.consent(number)))
+        data = orjson.loads(keyring.decrypt(row.kept, contexts.consent(number)))
     except Undecryptable:
         raise Gone(LOST) from None
     return Came(
         user_id=row.user_id,
-        verifier=SecretStr(kept["verifier"]),
-        scopes=tuple(kept["scopes"]),
-        next=kept["next"],
-        invitation=SecretStr(kept["invitation"]) if kept["invitation"] else None,
-        connection=kept.get("connection", ""),
+        verifier=SecretStr(data["verifier"]),
+        scopes=tuple(data["scopes"]),
+        next=data["next"],
+        invitation=SecretStr(data["invitation"]) if data["invitation"] else None,
+        connection=data.get("connection", ""),
     )
 
 

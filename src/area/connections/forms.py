@@ -40,22 +40,22 @@ def form(connector: Connector) -> list[FieldView]:
         return []
     return [
         FieldView(
-            name=one.name,
-            description=one.description,
-            type=one.type,
-            required=not one.nullable,
-            secret=one.secret,
-            placeholder=one.placeholder,
-            default=one.default if isinstance(one.default, str | int | float | bool) and not one.secret else None,
-            choices=list(one.choices) if one.choices else None,
-            labels=dict(one.labels),
-            when={one.when.field: list(one.when.values)} if one.when else {},
+            name=field.name,
+            description=field.description,
+            type=field.type,
+            required=not field.nullable,
+            secret=field.secret,
+            placeholder=field.placeholder,
+            default=field.default if isinstance(field.default, str | int | float | bool) and not field.secret else None,
+            choices=list(field.choices) if field.choices else None,
+            labels=dict(field.labels),
+            when={field.when.field: list(field.when.values)} if field.when else {},
         )
-        for one in fields(connector.auth.model)
+        for field in fields(connector.auth.model)
     ]
 
 
-def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, Any]) -> BaseModel:
+def validated(connector: Connector, auth: Credentials[Any], values: Mapping[str, Any]) -> BaseModel:
     """The credential as the connector's model. Raises `Invalid` by field, without the input."""
     model: type[BaseModel] = auth.model
     declared = by_name(model)
@@ -66,22 +66,22 @@ def validated(connector: Connector, auth: Credentials[Any], given: Mapping[str, 
                 "%(name)s has no such field%(hint)s", name=connector.name, hint=did_you_mean(name, declared)
             ),
         }
-        for name in given
+        for name in values
         if name not in declared
     ]
     if errors:
         raise Invalid(errors=errors)
     try:
-        checked: BaseModel = auth.read(given)
+        checked: BaseModel = auth.read(values)
     except ValidationError as error:
-        typed = [str(given[name]) for name, one in declared.items() if one.secret and given.get(name)]
+        typed = [str(values[name]) for name, field in declared.items() if field.secret and values.get(name)]
         raise Invalid(
             errors=[
                 {
-                    "field": ".".join(str(part) for part in one["loc"]),
-                    "message": Sentence(changed(refused(one), lambda text: without(typed, text))),
+                    "field": ".".join(str(part) for part in detail["loc"]),
+                    "message": Sentence(changed(refused(detail), lambda text: without(typed, text))),
                 }
-                for one in error.errors(include_url=False, include_input=False)
+                for detail in error.errors(include_url=False, include_input=False)
             ]
         ) from None
     return checked

@@ -96,9 +96,11 @@ async def wanted_scopes(
     Raises `Invalid` for a component of another service.
     """
     connector, auth = connectable(registry, slug)
-    own = {one.key: one.scopes + (one.hint.scopes if one.hint else ()) for one in connector.actions.values()}
-    own |= {one.key: one.scopes for one in connector.reactions.values()}
-    found = dict.fromkeys(auth.scopes)
+    own = {
+        action.key: action.scopes + (action.hint.scopes if action.hint else ()) for action in connector.actions.values()
+    }
+    own |= {reaction.key: reaction.scopes for reaction in connector.reactions.values()}
+    scopes = dict.fromkeys(auth.scopes)
     number = await vault.find(session, connector, user_id, name)
     if number is not None:
         granted = await session.scalar(
@@ -110,15 +112,15 @@ async def wanted_scopes(
                 Service.name == connector.name,
             )
         )
-        found |= dict.fromkeys((granted or "").split())
+        scopes |= dict.fromkeys((granted or "").split())
         used = await session.scalars(text(USED), {"user_id": user_id, "service": connector.name, "number": number})
-        for key in [f"{slug}.{one}" for one in used]:
-            found |= dict.fromkeys(own.get(key, ()))
+        for key in [f"{slug}.{component}" for component in used]:
+            scopes |= dict.fromkeys(own.get(key, ()))
     for key in components:
         if key not in own:
             raise Invalid.field("component", "%(name)s has no component '%(key)s'.", name=connector.name, key=key)
-        found |= dict.fromkeys(own[key])
-    return tuple(found)
+        scopes |= dict.fromkeys(own[key])
+    return tuple(scopes)
 
 
 USED = """
@@ -366,7 +368,7 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
 async def shares_client(session: AsyncSession, registry: Registry, connector: Connector, ref: Ref) -> bool:
     """Whether the user has another connection with the same client, to this service or another."""
     client = registrations.client_of(connector)
-    services = [one.name for one in registry.services.values() if registrations.client_of(one) == client]
+    services = [service.name for service in registry.services.values() if registrations.client_of(service) == client]
     connected = select(CONNECTIONS.user_id).join(Service, Service.id == CONNECTIONS.service_id)
     return bool(
         await session.scalar(

@@ -42,15 +42,15 @@ async def keep(session: AsyncSession, keyring: Keyring, slug: str, token: str, a
     await session.execute(insert(Meta).values(key=key, value="").on_conflict_do_nothing())
     row = await session.scalar(select(Meta).where(Meta.key == key).with_for_update())
     assert row is not None  # noqa: S101 - inserted above, in this transaction
-    kept = _read(keyring, slug, row.value)
+    tokens = _read(keyring, slug, row.value)
     token = token[:LONGEST]
-    if any(one.token == token for one in kept):
+    if any(sent_token.token == token for sent_token in tokens):
         return True
-    if len(kept) >= MOST or sum(one.address == address for one in kept) >= MOST_OF_ONE:
+    if len(tokens) >= MOST or sum(sent_token.address == address for sent_token in tokens) >= MOST_OF_ONE:
         return False
-    kept.append(SentToken(token=token, at=now(), address=address))
+    tokens.append(SentToken(token=token, at=now(), address=address))
     row.value = keyring.encrypt(
-        orjson.dumps([one.model_dump(mode="json") for one in kept]).decode(), contexts.meta(key)
+        orjson.dumps([sent_token.model_dump(mode="json") for sent_token in tokens]).decode(), contexts.meta(key)
     )
     return True
 
@@ -79,9 +79,9 @@ async def sent(
     session: AsyncSession, keyring: Keyring, registry: Registry, settings: Settings
 ) -> dict[str, list[SentToken]]:
     """`of_service` for all services with tokens."""
-    senders = [slug for slug, one in registry.services.items() if one.inbound and one.inbound.token]
-    found = {slug: await of_service(session, keyring, registry, settings, slug) for slug in senders}
-    return {slug: tokens for slug, tokens in found.items() if tokens}
+    senders = [slug for slug, service in registry.services.items() if service.inbound and service.inbound.token]
+    by_service = {slug: await of_service(session, keyring, registry, settings, slug) for slug in senders}
+    return {slug: tokens for slug, tokens in by_service.items() if tokens}
 
 
 def _sender(registry: Registry, slug: str) -> Service:
@@ -99,6 +99,6 @@ def _read(keyring: Keyring, slug: str, value: str) -> list[SentToken]:
     with suppress(Undecryptable):  # sent before a key change; the vendor can send it again
         text = keyring.decrypt(value, contexts.meta(_key(slug))) if value else ""
         if text.startswith("["):
-            return [SentToken.model_validate(one) for one in orjson.loads(text)]
+            return [SentToken.model_validate(item) for item in orjson.loads(text)]
         return [SentToken(token=text)] if text else []
     return []

@@ -40,10 +40,10 @@ class ClientView(BaseModel):
 def clients(registry: Registry, settings: Settings) -> list[ClientView]:
     """Every vendor where this server must be registered, by name, then the issuer."""
     sharing: dict[str, list[Connector]] = {}
-    for one in sorted(registry.services.values(), key=lambda one: one.name.lower()):
-        if isinstance(one.auth, OAuth2) or login_of(one):
-            sharing.setdefault(client_of(one), []).append(one)
-    found = [
+    for service in sorted(registry.services.values(), key=lambda service: service.name.lower()):
+        if isinstance(service.auth, OAuth2) or login_of(service):
+            sharing.setdefault(client_of(service), []).append(service)
+    views = [
         ClientView(
             client=client,
             name=vendor_of(services[0]),
@@ -51,11 +51,11 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
             configured=settings.client(client) is not None,
             redirect_uri=redirect_uri(settings, client),
             variables=[f"AREA_{client.upper()}_{part}" for part in _secrets(services)],
-            services=[_served(one, settings) for one in services],
+            services=[_served(service, settings) for service in services],
         )
         for client, services in sharing.items()
     ]
-    found.sort(key=lambda one: one.name.lower())
+    views.sort(key=lambda view: view.name.lower())
     issuer = ClientView(
         client=OIDC,
         name=OIDC_ROW,
@@ -65,7 +65,7 @@ def clients(registry: Registry, settings: Settings) -> list[ClientView]:
         variables=[f"AREA_OIDC_{part}" for part in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME")],
         services=[],
     )
-    return [*found, issuer]
+    return [*views, issuer]
 
 
 def _served(connector: Connector, settings: Settings) -> Served:
@@ -75,9 +75,9 @@ def _served(connector: Connector, settings: Settings) -> Served:
 
 
 def _secrets(services: list[Connector]) -> tuple[str, ...]:
-    inbound = [one.inbound for one in services if one.inbound is not None]
-    signs = any(not one.verify.uses_client_secret for one in inbound)
-    topic = any(one.topic for one in inbound)
+    inbound = [service.inbound for service in services if service.inbound is not None]
+    signs = any(not webhook.verify.uses_client_secret for webhook in inbound)
+    topic = any(webhook.topic for webhook in inbound)
     return ("CLIENT_ID", "CLIENT_SECRET", *(("SIGNING_SECRET",) if signs else ()), *(("TOPIC",) if topic else ()))
 
 

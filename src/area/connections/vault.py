@@ -73,10 +73,10 @@ async def find(session: AsyncSession, connector: Connector, user_id: int, name: 
 
 async def number(session: AsyncSession, connector: Connector, user_id: int, name: str) -> int:
     """Like `find`. Raises `NotFound`."""
-    found = await find(session, connector, user_id, name)
-    if found is None:
+    connection_id = await find(session, connector, user_id, name)
+    if connection_id is None:
         raise NotFound("You have no connection '%(name)s' to %(service)s.", name=name, service=connector.name)
-    return found
+    return connection_id
 
 
 async def names(session: AsyncSession, numbers: set[int]) -> dict[int, str]:
@@ -155,9 +155,9 @@ async def forget(session: AsyncSession, ref: Ref, service_id: int) -> bool:
     """Delete the connection's tokens and state. Returns whether there were any. Its name stays while AREAs use it."""
     if not ref.number:
         mine = (UserService.user_id == ref.user_id, UserService.service_id == service_id)
-        found = await session.scalar(delete(UserService).where(*mine).returning(UserService.service_id)) is not None
+        existed = await session.scalar(delete(UserService).where(*mine).returning(UserService.service_id)) is not None
     else:
-        found = True
+        existed = True
         chosen = select(AreaConnection.area_id).where(AreaConnection.connection_id == ref.number).limit(1)
         if await session.scalar(chosen) is None:
             await session.execute(delete(NamedConnection).where(NamedConnection.id == ref.number))
@@ -171,4 +171,4 @@ async def forget(session: AsyncSession, ref: Ref, service_id: int) -> bool:
         )
     )
     await notify(session, Channel.CONNECTION_CHANGED, str(ref))
-    return found
+    return existed

@@ -329,21 +329,21 @@ def _depth(value: Any) -> int:
     """The nesting depth of containers, computed without recursion."""
     deepest, waiting = 0, [(value, 1)]
     while waiting:
-        one, depth = waiting.pop()
-        if isinstance(one, dict | list):
+        item, depth = waiting.pop()
+        if isinstance(item, dict | list):
             deepest = max(deepest, depth)
-            waiting += [(inner, depth + 1) for inner in (one.values() if isinstance(one, dict) else one)]
+            waiting += [(inner, depth + 1) for inner in (item.values() if isinstance(item, dict) else item)]
     return deepest
 
 
 def _holds_nul(value: Any) -> bool:
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, str) and "\0" in one:
+        item = waiting.pop()
+        if isinstance(item, str) and "\0" in item:
             return True
-        if isinstance(one, dict):
-            waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, list):
-            waiting += one
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            waiting += item
     return False

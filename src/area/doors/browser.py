@@ -44,9 +44,9 @@ def to(address: str, *, said: str = "") -> Response:
     return response
 
 
-def say_once(response: Response, said: str) -> None:
+def say_once(response: Response, sentence: str) -> None:
     """Set a flash message for the next page."""
-    cookie = quote(orjson.dumps(Sentence(said).dumped()))
+    cookie = quote(orjson.dumps(Sentence(sentence).dumped()))
     response.set_cookie(SAID, cookie, max_age=KEPT_FOR, path="/", samesite="lax", httponly=True)
 
 

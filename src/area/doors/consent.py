@@ -30,9 +30,9 @@ COOKIE = "area_consent"  # binds a log-in to the browser that started it
 # Callback
 
 
-def way(state: State, client: str, given: str) -> Way:
+def way(state: State, client: str, token: str) -> Way:
     """The purpose of a callback at this client's redirect URI. Raises `Invalid`, `Gone`."""
-    return consent.way(state.keyring, given, registrations.redirect_uri(state.settings, client))
+    return consent.way(state.keyring, token, registrations.redirect_uri(state.settings, client))
 
 
 def _here(state: State, connector: Connector) -> str:
@@ -71,28 +71,28 @@ async def finish_connecting(
 
 
 async def connect_client(
-    state: State, session: AsyncSession, user_id: int, slug: str, given: dict[str, object], *, name: str = ""
+    state: State, session: AsyncSession, user_id: int, slug: str, fields: dict[str, object], *, name: str = ""
 ) -> ConnectionView:
     """A client received the code itself: exchange it and store the tokens. Raises `Invalid`."""
     connector, auth = grants.connectable(state.registry, slug)
     keys = registrations.required_keys(connector, state.settings)
-    wanted = ("code", "redirect_uri", "code_verifier")
-    values = {name: value for name in wanted if isinstance(value := given.get(name), str) and value}
-    if set(values) != set(wanted) or set(given) - set(wanted):
+    names = ("code", "redirect_uri", "code_verifier")
+    values = {name: value for name in names if isinstance(value := fields.get(name), str) and value}
+    if set(values) != set(names) or set(fields) - set(names):
         raise Invalid(
             errors=[
                 {
                     "field": name,
-                    "message": Sentence("Give it as text.") if name in wanted else Sentence("There is no such field."),
+                    "message": Sentence("Give it as text.") if name in names else Sentence("There is no such field."),
                 }
-                for name in [*(name for name in wanted if name not in values), *(set(given) - set(wanted))]
+                for name in [*(name for name in names if name not in values), *(set(fields) - set(names))]
             ]
         )
     async with state.database.transaction() as reading:
-        asked = await grants.wanted_scopes(reading, state.registry, user_id, slug, name=name)
+        scopes = await grants.wanted_scopes(reading, state.registry, user_id, slug, name=name)
     linked = await grants.exchange(
         state.client, state.guard, connector, auth, keys,
-        code=values["code"], redirect_uri=values["redirect_uri"], verifier=values["code_verifier"], asked=asked,
+        code=values["code"], redirect_uri=values["redirect_uri"], verifier=values["code_verifier"], asked=scopes,
     )  # fmt: skip
     return await grants.keep(session, state.keyring, state.registry, user_id, slug, linked, name=name)
 
@@ -127,10 +127,12 @@ async def try_connection(state: State, user_id: int, slug: str, name: str) -> Te
     connector, auth = connections.connectable(state.registry, slug)
     async with state.database.transaction() as reading:  # ended before waiting for the vendor
         ref = Ref(user_id, slug, await vault.number(reading, connector, user_id, name))
-        kept = await connections.credential(reading, state.keyring, state.registry, user_id, slug, number=ref.number)
+        credential = await connections.credential(
+            reading, state.keyring, state.registry, user_id, slug, number=ref.number
+        )
     if isinstance(auth, OAuth2):
         return await _try_tokens(state, ref)
-    return None if kept is None else await connections.try_out(state.client, state.guard, connector, kept)
+    return None if credential is None else await connections.try_out(state.client, state.guard, connector, credential)
 
 
 async def revoke(state: State, user_id: int, slug: str, *, name: str = "") -> None:
@@ -143,12 +145,12 @@ async def revoke(state: State, user_id: int, slug: str, *, name: str = "") -> No
         if number is None:
             return
         ref = Ref(user_id, slug, number)
-        kept = await grants.kept(reading, state.keyring, connector, ref)
+        tokens = await grants.kept(reading, state.keyring, connector, ref)
         if connector.auth.quirks.revokes_all and await grants.shares_client(reading, state.registry, connector, ref):
             return
-    if kept is not None:
+    if tokens is not None:
         await grants.revoke(
-            state.client, connector, connector.auth, registrations.keys_of(connector, state.settings), kept
+            state.client, connector, connector.auth, registrations.keys_of(connector, state.settings), tokens
         )
 
 

@@ -57,8 +57,8 @@ class In(BaseModel):
 
 async def state(request: Request) -> State:
     """The process's open resources."""
-    found: State = request.app.state.area
-    return found
+    opened: State = request.app.state.area
+    return opened
 
 
 StateDep = Annotated[State, Depends(state)]
@@ -66,8 +66,8 @@ StateDep = Annotated[State, Depends(state)]
 
 async def cache(request: Request) -> Cache:
     """The process's cache of connections."""
-    found: Cache = request.app.state.cache
-    return found
+    connections: Cache = request.app.state.cache
+    return connections
 
 
 CacheDep = Annotated[Cache, Depends(cache)]
@@ -267,12 +267,12 @@ def same_origin(request: Request, state: State, *, unknown: bool = False) -> boo
         return unknown
     try:
         ours = urlsplit(state.settings.base_url)
-        given = urlsplit(origin)
+        theirs = urlsplit(origin)
     except ValueError:
         return False
-    if given.netloc == ours.netloc:
-        return given.scheme == ours.scheme
-    return given.scheme in ("http", "https") and given.netloc == request.headers.get("host", "")
+    if theirs.netloc == ours.netloc:
+        return theirs.scheme == ours.scheme
+    return theirs.scheme in ("http", "https") and theirs.netloc == request.headers.get("host", "")
 
 
 def not_foreign(request: Request, state: StateDep) -> None:

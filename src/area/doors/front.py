@@ -129,4 +129,6 @@ def is_trusted(peer: str, proxies: str) -> bool:
 
 @functools.cache
 def _networks(proxies: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(one.strip(), strict=False) for one in proxies.split(",") if one.strip())
+    return tuple(
+        ipaddress.ip_network(network.strip(), strict=False) for network in proxies.split(",") if network.strip()
+    )

@@ -145,7 +145,7 @@ class Buckets:
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= self._look_at:
-                self._buckets = {one: kept for one, kept in self._buckets.items() if kept.fill() < kept.burst}
+                self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.fill() < bucket.burst}
                 self._look_at = max(REMEMBERED, 2 * len(self._buckets))
             bucket = self._buckets[key] = Bucket.full(rate, burst)
         return bucket.take()

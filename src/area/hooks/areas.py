@@ -106,16 +106,16 @@ class Areas:
             return problem(413, str(error))
         except ConnectorError as error:
             return problem(400, str(error))
-        if any(one.execution_id is None and not one.known for one in accepted):  # it has just been switched off
+        if any(event.execution_id is None and not event.known for event in accepted):  # it has just been switched off
             return problem(503, OFF, later(1 if area.when_off == "skip" else OFF_RETRY_AFTER))
         if not off:
-            self._state.load.accepted(area.user_id, sum(not one.known for one in accepted))
+            self._state.load.accepted(area.user_id, sum(not event.known for event in accepted))
         if len(accepted) == 1:
-            one = accepted[0]
-            known = b"true" if one.known else b"false"
-            number = b"%d" % one.execution_id if one.execution_id is not None else b"null"
-            return (200 if one.known else 202), b'{"execution_id":%b,"duplicate":%b}' % (number, known), []
-        return 202, orjson.dumps({"execution_ids": [one.execution_id for one in accepted]}), []
+            event = accepted[0]
+            known = b"true" if event.known else b"false"
+            number = b"%d" % event.execution_id if event.execution_id is not None else b"null"
+            return (200 if event.known else 202), b'{"execution_id":%b,"duplicate":%b}' % (number, known), []
+        return 202, orjson.dumps({"execution_ids": [event.execution_id for event in accepted]}), []
 
     def _asked(self, scope: Scope, area: Runnable | Broken) -> Answer:
         """Answer HEAD and OPTIONS without starting anything: some vendors probe the URL with HEAD, and browsers send
@@ -127,13 +127,13 @@ class Areas:
             return replied(reply)
         if scope["method"] == "HEAD":
             return 200, b"", []
-        asked = dict(scope["headers"])
-        wanted = asked.get(b"access-control-request-headers", b"content-type")
+        request_headers = dict(scope["headers"])
+        requested = request_headers.get(b"access-control-request-headers", b"content-type")
         headers: list[Header] = [
             (b"allow", b"GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"),
             (b"access-control-allow-origin", b"*"),
             (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
-            (b"access-control-allow-headers", wanted[:1000]),
+            (b"access-control-allow-headers", requested[:1000]),
             (b"access-control-max-age", b"7200"),
         ]
         return 204, b"", headers

@@ -80,9 +80,9 @@ class Vendors:
         if inbound.accounts is not None:
             nudged += await nudges.nudge(self._state, service, inbound.accounts(request))
         if inbound.subscriptions is not None:
-            told = inbound.subscriptions(request)
-            await hints.record_delivery(self._state, service, told)
-            nudged += await nudges.nudge_subscriptions(self._state, service, told)
+            subscriptions = inbound.subscriptions(request)
+            await hints.record_delivery(self._state, service, subscriptions)
+            nudged += await nudges.nudge_subscriptions(self._state, service, subscriptions)
         return nudged
 
     async def _introduced(self, service: Service, inbound: Inbound, request: Request, address: str) -> bool:
@@ -99,54 +99,54 @@ class Vendors:
         if token is None or not self._introductions.take():
             return False
         async with self._state.database.transaction() as session:
-            kept = await introductions.keep(session, self._state.keyring, service.slug, token, address)
-        log.info("webhook.token", service=service.slug, address=address, kept=kept)
-        return kept
+            stored = await introductions.keep(session, self._state.keyring, service.slug, token, address)
+        log.info("webhook.token", service=service.slug, address=address, kept=stored)
+        return stored
 
     async def of_source(self, scope: Scope, receive: Receive) -> Answer:
         """Webhook of one source's subscription: poll it now."""
         token = name_in(scope, "/hints/")
-        found = await hints.of_token(self._state, hash_token(token)) if token else None
-        if found is None:
+        source = await hints.of_token(self._state, hash_token(token)) if token else None
+        if source is None:
             return problem(404, Sentence("This address is no longer in use."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return 200, b"", []
         rate = float(self._state.settings.webhook_rate)
-        if not self._sources.take(found.source, rate, rate * BURST):
+        if not self._sources.take(source.source, rate, rate * BURST):
             return problem(429, Sentence("Too many requests to this address."), later(1))
-        with self._held.of(found.source) as share:
+        with self._held.of(source.source) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
-            return await self._of_source(found, request)
+            return await self._of_source(source, request)
 
-    async def _of_source(self, found: hints.Found, request: Request) -> Answer:
+    async def _of_source(self, source: hints.Found, request: Request) -> Answer:
         try:
-            reply = self._checked(found, request)
+            reply = self._checked(source, request)
         except Refused as error:
             return problem(401, str(error))
         except ConnectorError as error:
             return problem(400, str(error))
-        if reply is None and not found.watched:
+        if reply is None and not source.watched:
             # a vendor may end a subscription after this status (https://www.w3.org/TR/websub/#content-distribution),
             # so don't rely on it when the source is watched again
-            await hints.record_end(self._state, found.source)
+            await hints.record_end(self._state, source.source)
             return problem(410, Sentence("Nobody watches this any more."))
-        if not found.heard:
-            await hints.record_news(self._state, found.source)
+        if not source.heard:
+            await hints.record_news(self._state, source.source)
         if reply is not None:
             return replied(reply)
-        if found.hint.over is not None and found.hint.over(request):
-            await hints.record_end(self._state, found.source)
-        nudged = await nudges.nudge_source(self._state, found.source)
-        log.info("hint.nudged", service=found.service.slug, source=found.source, sources=nudged)
+        if source.hint.over is not None and source.hint.over(request):
+            await hints.record_end(self._state, source.source)
+        nudged = await nudges.nudge_source(self._state, source.source)
+        log.info("hint.nudged", service=source.service.slug, source=source.source, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []
 
-    def _checked(self, found: hints.Found, request: Request) -> Reply | None:
+    def _checked(self, source: hints.Found, request: Request) -> Reply | None:
         """The vendor's challenge response, if any, for a verified request. Raises `Refused`."""
-        hint, verify = found.hint, found.verify
-        secret = secret_of(self._state, found.service, client=True) if verify.uses_client_secret else found.secret
+        hint, verify = source.hint, source.verify
+        secret = secret_of(self._state, source.service, client=True) if verify.uses_client_secret else source.secret
         if hint.signs_all:
             verify.check(request, secret, Nothing())
         reply = hint.handshake(request) if hint.handshake else None
-        if reply is None and found.watched and not hint.signs_all:
+        if reply is None and source.watched and not hint.signs_all:
             verify.check(request, secret, Nothing())
         return reply

@@ -116,16 +116,16 @@ class MailServer:
         """What is wrong, and how to fix it."""
         import aiosmtplib
 
-        said = answer(error)
+        response = answer(error)
         if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-            return f"{self} refuses the login: {said}. Check the login and password in AREA_SMTP_URL."
-        if self.tls == "starttls" and "starttls" in said.lower() and "not supported" in said.lower():
+            return f"{self} refuses the login: {response}. Check the login and password in AREA_SMTP_URL."
+        if self.tls == "starttls" and "starttls" in response.lower() and "not supported" in response.lower():
             return (
                 f"{self} does not offer STARTTLS, so AREA sends nothing: mail would go in clear text. Use smtps:// if"
                 " the server starts with TLS, or add tls=none to AREA_SMTP_URL if the network is safe, as on this"
                 " machine."
             )
-        return f"{self} can't be used: {said}."
+        return f"{self} can't be used: {response}."
 
 
 async def send(client: "aiosmtplib.SMTP", message: Message, sender: Mailbox, recipient: str) -> str:
@@ -133,15 +133,15 @@ async def send(client: "aiosmtplib.SMTP", message: Message, sender: Mailbox, rec
     import aiosmtplib
 
     try:
-        _, said = await client.sendmail(
+        _, response = await client.sendmail(
             sender.address,
             [recipient],
             message.content,
             mail_options=["SMTPUTF8"] if message.utf8 else [],
         )
     except aiosmtplib.SMTPRecipientsRefused as error:
-        (one,) = error.recipients
-        raise Refused(answer(one), permanent=one.code >= 500) from error
+        (refusal,) = error.recipients
+        raise Refused(answer(refusal), permanent=refusal.code >= 500) from error
     except aiosmtplib.SMTPSenderRefused as error:  # not about the recipient: an administrator may fix it
         raise Refused(answer(error), permanent=False) from error
     except aiosmtplib.SMTPNotSupported as error:
@@ -150,7 +150,7 @@ async def send(client: "aiosmtplib.SMTP", message: Message, sender: Mailbox, rec
         raise Refused(answer(error), permanent=error.code >= 500) from error
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         raise Refused(answer(error), permanent=False) from error
-    return mime.one_line(said)[:300]
+    return mime.one_line(response)[:300]
 
 
 def answer(error: BaseException) -> str:
