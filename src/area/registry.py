@@ -32,7 +32,7 @@ class Registry:
     def add(self, service: Service, folder: Path | None = None) -> None:
         """Add a service. Raises `Malformed`."""
         if service.slug in self.services:
-            raise Malformed(f"Two connectors call themselves {service.slug!r}.")
+            raise Malformed(f"Two connectors have the slug {service.slug!r}.")
         if service.name in self.by_name:
             raise Malformed(f"Two connectors have the name {service.name!r}.")
         components: list[Action | Reaction] = [*service.actions.values(), *service.reactions.values()]
@@ -68,7 +68,7 @@ def _examine(component: Action | Reaction) -> None:
     except TypeError as error:
         raise Malformed(f"{component.key}: {error}") from error
     if own := {param.name for param in (*parameters, *returns)} & reserved:
-        raise Malformed(f"{component.key}: the name {', '.join(own)} is the platform's own.")
+        raise Malformed(f"{component.key}: the name {', '.join(own)} is reserved for the platform.")
     for param in parameters:
         if param.picker and param.picker not in component.service.pickers:
             raise Malformed(f"{component.key}: there is no picker {param.picker!r} for {param.name}.")
@@ -106,7 +106,7 @@ def _load(registry: Registry, name: str, folder_name: str | None) -> None:
     if not isinstance(service, Service):
         raise Malformed(f"The connector {name} has no `service = Service(...)`.")
     if folder_name and service.slug != folder_name:
-        raise Malformed(f"The connector in {folder_name}/ calls itself {service.slug!r}; the two must agree.")
+        raise Malformed(f"The connector in {folder_name}/ has the slug {service.slug!r}; the two must match.")
     registry.add(service, Path(module.__file__).parent if module.__file__ else None)
 
 

@@ -74,7 +74,7 @@ async def test_email_and_username_are_taken_in_any_case(nobody):
         ({"username": "a@b"}, "username", "contain @"),
         ({"username": "a\u200bb"}, "username", "invisible"),
         ({"username": "x" * 101}, "username", "2 to 100"),
-        ({"is_admin": True}, "is_admin", "no such field"),
+        ({"is_admin": True}, "is_admin", "Unknown field"),
     ],
 )
 async def test_what_can_not_be_registered_is_a_422_that_says_which_field(nobody, change, field, word):

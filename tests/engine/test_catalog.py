@@ -122,7 +122,7 @@ def test_models_are_the_seeds_names(model):
 def test_a_malformed_connector_stops_the_start():
     registry = Registry()
     registry.add(Connector("one", "One", "A service."))
-    with pytest.raises(Malformed, match="call themselves 'one'"):
+    with pytest.raises(Malformed, match="have the slug 'one'"):
         registry.add(Connector("one", "Another", "A service."))
     with pytest.raises(Malformed, match="have the name 'One'"):
         registry.add(Connector("two", "One", "A service."))

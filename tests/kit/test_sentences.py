@@ -80,8 +80,8 @@ def test_a_problem_says_a_sentence():
     problem = NotFound("There is no AREA %(number)s.", number=12345)
     assert str(problem) == problem.message == "There is no AREA 12345."
     assert problem.message.translated("fr") == "L’AREA 12345 n’existe pas."
-    invalid = Invalid.field("a.b", "There is no such field.")
-    assert invalid.errors == [{"field": "a.b", "message": "There is no such field."}]
+    invalid = Invalid.field("a.b", "Unknown field.")
+    assert invalid.errors == [{"field": "a.b", "message": "Unknown field."}]
     assert invalid.message.translated("fr") == "Ce champ n’existe pas."
 
 

@@ -95,7 +95,7 @@ async def test_wrong_and_missing_state(ann, server, state):
     for wrong in ("", "x", good[:-2] + ("AA" if not good.endswith("AA") else "BB"), "ä" * 50, good.replace(".", "")):
         answer = await ann.get(BACK, params=back | {"state": wrong})
         assert answer.status == 422, wrong
-        assert "Begin again" in answer.json()["detail"]
+        assert "Start again" in answer.json()["detail"]
     assert not await rows(state, "select * from user_services")
     assert (await ann.get(BACK, params=back)).status == 200, "what others tried took nothing away"
 

@@ -179,7 +179,7 @@ async def test_a_service_that_area_is_not_registered_at(world, person, browser):
     await page.get_by_role("link", name="See what you can do").click()
     await expect(page.get_by_role("link", name="Back", exact=True)).to_be_visible()
     await page.goto(f"{world.server.url}/api/connections/stranger/authorize?next=/services/stranger")
-    await expect(page.get_by_text("Stranger can't be used on this server yet")).to_be_visible()
+    await expect(page.get_by_text("Stranger isn't available on this server yet")).to_be_visible()
 
     root = await arrive(world.server, browser, "root")
     await root.go("/services/stranger")

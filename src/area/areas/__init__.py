@@ -175,7 +175,7 @@ async def _change_parts(session: AsyncSession, scope: Scope, area: Area, checked
 async def _when_off(session: AsyncSession, area: Area, choice: WhenOff) -> None:
     trigger = await session.get(Trigger, area.id)
     if trigger is None or trigger.token is None:
-        raise Invalid.field("when_off", "Only an AREA that webhooks start has this.")
+        raise Invalid.field("when_off", "Only AREAs triggered by webhooks have this.")
     trigger.when_off = choice
 
 
@@ -198,7 +198,7 @@ async def renew_address(session: AsyncSession, scope: Scope, user_id: int, area_
     area = await own(session, user_id, area_id, lock=True)
     trigger = await session.get(Trigger, area.id)
     if trigger is None or trigger.token_hash is None:
-        raise Conflict("This AREA's action has no webhook address.")
+        raise Conflict("This AREA has no webhook URL.")
     await triggers.readdress(session, scope, trigger)
     await _changed(session, area.id)
     await session.flush()
@@ -382,7 +382,7 @@ async def _changed(session: AsyncSession, area_id: int) -> None:
 
 def _refuse_nul(description: str | None) -> None:
     if description and "\x00" in description:
-        raise Invalid.field("description", "The text holds a NUL character; remove it.")
+        raise Invalid.field("description", "Remove the NUL character.")
 
 
 def _check_name(name: str) -> None:

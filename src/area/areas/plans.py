@@ -187,13 +187,11 @@ def check_texts(
                 errors.append(
                     {
                         "field": f"{place}.{name}",
-                        "message": Sentence("At most %(most)s characters fit here.", most=Number(MAX_VALUE)),
+                        "message": Sentence("Use at most %(most)s characters.", most=Number(MAX_VALUE)),
                     }
                 )
             elif "\x00" in text:
-                errors.append(
-                    {"field": f"{place}.{name}", "message": Sentence("The text holds a NUL character; remove it.")}
-                )
+                errors.append({"field": f"{place}.{name}", "message": Sentence("Remove the NUL character.")})
             else:
                 texts[name] = text
     return texts, errors
@@ -203,10 +201,10 @@ def compile_config(registry: Registry, config: Config) -> Plan:
     """Validate a whole configuration, secrets in clear. Raises `Invalid` with every field's error."""
     action, reaction = registry.action(config.action), registry.reaction(config.reaction)
     if action is None:
-        raise Invalid.field("action.component", "There is no action '%(action)s' any more.", action=config.action)
+        raise Invalid.field("action.component", "The action '%(action)s' is no longer available.", action=config.action)
     if reaction is None:
         raise Invalid.field(
-            "reaction.component", "There is no reaction '%(reaction)s' any more.", reaction=config.reaction
+            "reaction.component", "The reaction '%(reaction)s' is no longer available.", reaction=config.reaction
         )
     errors: list[FieldError] = []
     params = _action_params(action, config.action_parameters, errors)
@@ -333,7 +331,7 @@ def field_errors(error: ValidationError, place: str) -> list[FieldError]:
     """Pydantic's errors as ours, without its `Value error, ` prefix."""
     if error.error_count() > MOST_ERRORS:  # for a long list of other values, one error each
         message = Sentence(
-            "%(number)s values are not what is expected here; choose one of them, such as {{items.0}}.",
+            "%(number)s values are invalid here. Choose one of them, such as {{items.0}}.",
             number=Number(error.error_count()),
         )
         return [{"field": place, "message": message}]

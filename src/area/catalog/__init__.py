@@ -171,7 +171,7 @@ async def service(session: AsyncSession, registry: Registry, name: str) -> Servi
     for view in (await snapshot(session, registry)).every:
         if name in (view.slug, view.name, str(view.id)):
             return _whole(view, await components(session, registry, service=view.slug, include_inactive=True))
-    raise NotFound("There is no service '%(name)s'. GET /api/services lists those there are.", name=name)
+    raise NotFound("No service '%(name)s'. See GET /api/services.", name=name)
 
 
 async def components(

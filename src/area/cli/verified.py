@@ -51,7 +51,8 @@ def page(registry: Registry) -> Iterator[str]:
     by_slug = {service.slug: tests(registry.folders[service.slug]) for service in services}
     for service in services:
         by = "; ".join(by_slug[service.slug].documents) or by_slug[service.slug].about
-        yield f"| [{service.name}](#{anchor(service.name)}) | {service.quality} | {counts[service.slug][0]} | {_cell(by)} |"
+        link = f"[{service.name}](#{anchor(service.name)})"
+        yield f"| {link} | {service.quality} | {counts[service.slug][0]} | {_cell(by)} |"
     for service in services:
         yield f"\n## {service.name}\n"
         yield f"{_cell(by_slug[service.slug].about)}\n"

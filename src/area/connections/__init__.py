@@ -120,7 +120,7 @@ async def connect(
     connector, auth = connectable(registry, slug)
     if isinstance(auth, OAuth2):
         raise Conflict(
-            "%(name)s is connected at its own site: begin at /api/connections/%(service)s/authorize.",
+            "%(name)s connects by OAuth2. Start at /api/connections/%(service)s/authorize.",
             name=connector.name,
             service=slug,
         )
@@ -166,7 +166,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
         return Tested(works=False, message=forms.without(secrets, str(error)))
     except TimeoutError:
         message = Sentence(
-            "%(name)s did not answer within %(number)s seconds. Check the address.",
+            "%(name)s did not respond within %(number)s seconds. Check the address.",
             name=connector.name,
             number=TEST_TIMEOUT,
         )
@@ -175,7 +175,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
         trace = forms.without(secrets, "".join(traceback.format_exception(error)))
         log.error("connection.test_broke", service=connector.slug, kind=type(error).__name__, trace=trace)  # noqa: TRY400
         message = Sentence(
-            "This could not be tried: the %(name)s connector broke (%(kind)s).",
+            "Couldn't test the connection: the %(name)s connector failed (%(kind)s).",
             name=connector.name,
             kind=type(error).__name__,
         )

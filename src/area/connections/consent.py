@@ -27,7 +27,7 @@ Purpose = Literal["connect", "log_in"]
 
 GOOD_FOR = timedelta(minutes=10)
 MOST_UNDER_WAY = 100  # of anonymous users, per address
-LOST = Gone("This was used already, took longer than ten minutes, or began in another browser. Begin again.").message
+LOST = Gone("This was already used, has expired, or was started in another browser. Start again.").message
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def connectable(registry: Registry, slug: str) -> tuple[Connector, OAuth2]:
     """A service that connects by OAuth2. Raises `NotFound`, or `Conflict` if it takes a form."""
     connector, auth = connections.connectable(registry, slug)
     if not isinstance(auth, OAuth2):
-        raise Conflict("%(name)s is connected with a form, not at its vendor.", name=connector.name)
+        raise Conflict("%(name)s connects with a form, not by OAuth2.", name=connector.name)
     return connector, auth
 
 
@@ -215,7 +215,7 @@ async def exchange(
     except GrantFailed as error:
         if error.refused:
             raise Invalid(
-                "%(name)s was not connected: %(error)s The code is wrong, used or too old; begin again.",
+                "%(name)s was not connected: %(error)s The code is wrong, used or expired. Start again.",
                 name=connector.name,
                 error=error,
             ) from None
@@ -236,27 +236,27 @@ async def who(client: Client, guard: Guard, connector: Connector, auth: OAuth2, 
             account = await auth.account(context)
     except (Permanent, AuthExpired, Retry) as error:
         raise Invalid(
-            "%(name)s did not say who you are: %(error)s",
+            "%(name)s didn't identify your account: %(error)s",
             name=connector.name,
             error=access.without_secrets(str(error)),
         ) from None
     except TimeoutError:
         raise Invalid(
-            "%(name)s did not say who you are within %(seconds)s seconds.",
+            "%(name)s didn't identify your account within %(seconds)s seconds.",
             name=connector.name,
             seconds=connections.TEST_TIMEOUT,
         ) from None
     except Exception as error:  # noqa: BLE001 - the connector's bug; its words may hold the token
         _broke(connector, error)
     if not account.id:
-        raise Invalid("%(name)s did not say who you are.", name=connector.name)
+        raise Invalid("%(name)s didn't identify your account.", name=connector.name)
     return account
 
 
 def _broke(connector: Connector, error: Exception) -> NoReturn:
     log.error("grant.account_broke", service=connector.slug, kind=type(error).__name__)
     raise Invalid(
-        "%(name)s could not be asked who you are: its connector broke (%(kind)s).",
+        "Couldn't identify your account at %(name)s: its connector failed (%(kind)s).",
         name=connector.name,
         kind=type(error).__name__,
     ) from None

@@ -110,7 +110,7 @@ def required_keys(connector: Connector, settings: Settings) -> Keys:
     keys = keys_of(connector, settings)
     if keys is None:
         raise Conflict(
-            "%(name)s can't be used on this server yet: its administrator has to register AREA there.",
+            "%(name)s isn't available on this server yet. An administrator has to register AREA there.",
             name=connector.name,
         )
     return keys

@@ -235,7 +235,7 @@ def in_time(receive: Receive) -> Receive:
         try:
             message = await deadline.receive(receive)
         except TooSlow:
-            raise HTTPException(408, "The request's body did not come in time.", CLOSE) from None
+            raise HTTPException(408, "The request body did not arrive in time.", CLOSE) from None
         size += len(message.get("body", b""))
         deadline.earned(size)
         more = message["type"] == "http.request" and message.get("more_body", False)
@@ -286,7 +286,9 @@ class BoundedRequest(Request):
                 raise HTTPException(401, "This session or token is no longer valid. Sign in again.", CLOSE)
             raise HTTPException(
                 413,
-                Sentence("Sign in first: without that, a request may have %(most)s bytes.", most=Number(OPEN)),
+                Sentence(
+                    "Sign in first. Without signing in, a request can have at most %(most)s bytes.", most=Number(OPEN)
+                ),
                 CLOSE,
             )
         return USERS.of(identity.user.id)
@@ -321,7 +323,7 @@ class Route(APIRoute):
 
 def _too_long() -> HTTPException:
     return HTTPException(
-        413, Sentence("A request may have %(most)s bytes; this one has more.", most=Number(MAX_BODY)), CLOSE
+        413, Sentence("The request is too large. At most %(most)s bytes are allowed.", most=Number(MAX_BODY)), CLOSE
     )
 
 

@@ -83,7 +83,7 @@ async def connect_client(
             errors=[
                 {
                     "field": name,
-                    "message": Sentence("Give it as text.") if name in names else Sentence("There is no such field."),
+                    "message": Sentence("This must be text.") if name in names else Sentence("Unknown field."),
                 }
                 for name in [*(name for name in names if name not in values), *(set(fields) - set(names))]
             ]
@@ -114,7 +114,7 @@ async def _try_tokens(state: State, ref: Ref) -> Tested | None:
         return Tested(
             works=False,
             message=Sentence(
-                "%(name)s did not answer within %(number)s seconds.",
+                "%(name)s did not respond within %(number)s seconds.",
                 name=connector.name,
                 number=connections.TEST_TIMEOUT,
             ),

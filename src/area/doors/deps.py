@@ -40,7 +40,7 @@ def _utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:  # the last hours of the year 9999 overflow in other time zones
-        raise ValueError(Sentence("This is beyond the calendar.")) from None
+        raise ValueError(Sentence("This date is out of range.")) from None
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]

@@ -60,7 +60,7 @@ class Edge:
                     response = self._respond(request, 503, sentence, {"Retry-After": "5"})
                 else:
                     sentence = Sentence(
-                        "Something broke, and it is AREA's fault. The log tells more under %(request_id)s.",
+                        "AREA had an internal error. See %(request_id)s in the server's log.",
                         request_id=request_id,
                     )
                     response = self._respond(request, 500, sentence, None)

@@ -58,7 +58,7 @@ class Hub:
         """Start a stream. Raises `TooMany` if the user has ten."""
         if len(self._watchers.get(user_id, ())) >= MOST_STREAMS:
             raise TooMany(
-                "There are %(number)s live views of this account already. Close one.",
+                "This account already has %(number)s live views. Close one.",
                 number=MOST_STREAMS,
                 retry_after=HEARTBEAT,
             )

@@ -42,7 +42,7 @@ class Hooks:
         except Exception as error:
             if is_away(error):
                 log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
-                sentence = Sentence("Not accepted: the database can't be reached just now. Send it again in a moment.")
+                sentence = Sentence("Not accepted: the database is unavailable. Try again in a moment.")
                 result = problem(503, sentence, later(5))
             else:
                 log.exception("hook.bug", path=scope["path"][:7])
@@ -65,9 +65,13 @@ class Hooks:
                 return await self._vendors.of_source(scope, receive)
             return await self._areas.answer(scope, receive)
         except body.TooLarge:
-            return problem(413, Sentence("At most %(most)s bytes are taken at once.", most=Number(MAX_BODY)), CLOSE)
+            return problem(
+                413,
+                Sentence("The body is too large. At most %(most)s bytes are allowed.", most=Number(MAX_BODY)),
+                CLOSE,
+            )
         except body.TooSlow:
-            return problem(408, Sentence("The body did not come in time."), CLOSE)
+            return problem(408, Sentence("The body did not arrive in time."), CLOSE)
         except body.Crowded as error:
             headers = (later(2), CLOSE) if error.reading else (later(2),)
             return problem(429, Sentence("Too many requests at the same time."), *headers)

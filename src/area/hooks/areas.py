@@ -34,7 +34,7 @@ from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verif
 FLOOD_RATE = 200.0  # events per second and user; faster ones queue behind other users' events
 FLOOD_BURST = 300.0
 OFF_RETRY_AFTER = 300  # seconds
-OFF = Sentence("This AREA is off or can't be used at the moment. Send it again later.")
+OFF = Sentence("This AREA is off or unavailable. Try again later.")
 SKIPPED = "The AREA was off when this arrived."
 
 
@@ -52,7 +52,7 @@ class Areas:
         area_id = await self._cache.area_of_token(hash_token(token)) if token else None
         area = await self._cache.area(area_id) if area_id is not None else None
         if area is None:
-            return problem(404, Sentence("Nobody has this address. It may have been renewed or deleted."))
+            return problem(404, Sentence("Unknown webhook URL. It may have been rotated or deleted."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return self._asked(scope, area)
         status, text, headers = await self._taken(scope, receive, area)
@@ -69,9 +69,7 @@ class Areas:
             return problem(503, OFF, later(OFF_RETRY_AFTER))
         pause = self._state.load.pause(area.user_id, self._state.settings.longest_wait)
         if pause:
-            return problem(
-                429, Sentence("What was sent before still waits to be done. Send it again later."), later(pause)
-            )
+            return problem(429, Sentence("Earlier requests are still being processed. Try again later."), later(pause))
         with self._held.of(area.user_id) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
             handshake = area.plan.action.handshake

@@ -46,7 +46,7 @@ class Vendors:
         """Service-wide webhook: poll the accounts that the vendor names."""
         service = self._state.registry.services.get(name_in(scope, "/webhooks/"))
         if service is None or service.inbound is None:
-            return problem(404, Sentence("No service takes webhooks at this address."))
+            return problem(404, Sentence("No service receives webhooks at this address."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return 200, b"", []
         address = await deps.address(WebRequest(scope), self._state)
@@ -129,7 +129,7 @@ class Vendors:
             # a vendor may end a subscription after this status (https://www.w3.org/TR/websub/#content-distribution),
             # so don't rely on it when the source is watched again
             await hints.record_end(self._state, source.source)
-            return problem(410, Sentence("Nobody watches this any more."))
+            return problem(410, Sentence("This is no longer watched."))
         if not source.heard:
             await hints.record_news(self._state, source.source)
         if reply is not None:

@@ -11,7 +11,7 @@ from area.kit.sentences import Sentence, counted
 
 _BY_TYPE: Mapping[str, Sentence] = {
     "missing": Sentence("Field required"),
-    "extra_forbidden": Sentence("There is no such field."),
+    "extra_forbidden": Sentence("Unknown field."),
     "json_invalid": Sentence("That isn't valid JSON: %(error)s."),
     "string_type": Sentence("Input should be a valid string"),
     "string_pattern_mismatch": Sentence("String should match pattern '%(pattern)s'"),
