@@ -1,7 +1,8 @@
 """Run the tests; run those that fail once more, by themselves: `python -m tests.again [pytest's arguments]`.
 
-A test that passes then is printed as FLAKY and does not fail the run. One that fails twice does, and so does what a second try
-would hide: an error at collection, a worker that crashed, a run that was cut short. The last line counts both runs together.
+A test that passes then is printed as FLAKY and does not fail the run. One that fails twice does, and so does what a
+second try would hide: an error at collection, a worker that crashed, a run that was cut short. The last line counts
+both runs together.
 """
 
 import json

@@ -46,7 +46,9 @@ def in_database(dsn: str, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def memory() -> Path:
-    """A place in memory if there is one with enough room: a database is copied in 20 ms there, and in 300 on a busy disk."""
+    """A place in memory if there is one with enough room: a database is copied in 20 ms there, and in 300 on a busy
+    disk.
+    """
     shared = Path("/dev/shm")
     if shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2 << 30:
         return shared

@@ -1,4 +1,5 @@
-"""What tests cost: `python -m tests.cost [pytest's arguments]` prints the CPU seconds of each module and of the dearest tests.
+"""What tests cost: `python -m tests.cost [pytest's arguments]` prints the CPU seconds of each module and of the dearest
+tests.
 
 A second counts whichever process used it: tests, servers, browsers, and what outlives its parent.
 The whole of a shared server goes to the test that starts it. Run it in one process (without `-n`).

@@ -1,7 +1,7 @@
 """Passwords that cost a test next to nothing: at the real cost each takes a quarter of a second, to hash and to check.
 
-tests/kit/test_crypto.py has the real one back, and so has every installation that is started as users start it (tests/faults,
-tests/fair, `area up` in tests/cli).
+tests/kit/test_crypto.py has the real one back, and so has every installation that is started as users start it
+(tests/faults, tests/fair, `area up` in tests/cli).
 """
 
 from area.kit import crypto

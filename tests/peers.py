@@ -2,8 +2,8 @@
 
     with dovecot() as imap, smtp_server() as smtp, mosquitto() as broker: ...
 
-Each makes a folder of its own: the programs drop to ordinary users, who could not enter pytest's `tmp_path`. A program that
-is not installed skips the test by its package's name.
+Each makes a folder of its own: the programs drop to ordinary users, who could not enter pytest's `tmp_path`. A program
+that is not installed skips the test by its package's name.
 """
 
 import asyncio
@@ -197,7 +197,9 @@ class Smtp:
 
 @dataclass
 class Mosquitto:
-    """An MQTT broker. `login` may do all, `guest` (same password) only read. `stop` and `start` keep sessions and messages."""
+    """An MQTT broker. `login` may do all, `guest` (same password) only read. `stop` and `start` keep sessions and
+    messages.
+    """
 
     port: int
     tls_port: int

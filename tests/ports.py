@@ -19,8 +19,8 @@ atexit.register(_reserved.close)
 def free_port() -> int:
     """A port on loopback that nobody listens on, and that is this process's own until it ends.
 
-    The kernel's answer to "any port" would be free too, but an outgoing connection or another test may be given the same one
-    before the server listens. Other processes are told by the lock of a file.
+    The kernel's answer to "any port" would be free too, but an outgoing connection or another test may be given the
+    same one before the server listens. Other processes are told by the lock of a file.
     """
     folder = Path(tempfile.gettempdir()) / f"area-ports-{os.geteuid()}"
     folder.mkdir(exist_ok=True)

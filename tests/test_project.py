@@ -66,7 +66,9 @@ def test_make_tells_what_there_is_to_do():
 
 
 def test_a_long_module_says_why_it_is_one_thing():
-    """A module of more than 400 lines is asked whether it is one thing; its docstring answers in a paragraph of its own."""
+    """A module of more than 400 lines is asked whether it is one thing; its docstring answers in a paragraph of its
+    own.
+    """
     silent = []
     for path in (ROOT / "src/area").rglob("*.py"):
         text = path.read_text("utf-8")

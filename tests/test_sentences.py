@@ -22,7 +22,9 @@ ERRORS = {*descendants(ConnectorError), "Sentence", "RequestFailed", "GrantFaile
 
 
 def made_up(node: ast.expr) -> bool:
-    """Whether a text is put together on the spot, so that its key would be another each time, or could not be collected."""
+    """Whether a text is put together on the spot, so that its key would be another each time, or could not be
+    collected.
+    """
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.func.attr in ("format", "join")
     if isinstance(node, ast.BoolOp):

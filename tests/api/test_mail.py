@@ -1,4 +1,6 @@
-"""A forgotten password, the confirmation of an e-mail address and a change of it: from the request to the link in the mail."""
+"""A forgotten password, the confirmation of an e-mail address and a change of it: from the request to the link in the
+mail.
+"""
 
 from area import mail
 

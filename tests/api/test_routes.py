@@ -1,8 +1,8 @@
 """For each route and each role, the answer. A route that is not in the table fails the test.
 
-`user` owns what the addresses name: {area}, {done} and {waiting} executions, a {session}, a {token}, a connection to `locker`.
-`other` is another user, `disabled` an account that was disabled while it was logged in. `reads`, `runs` and `script` are API tokens
-of `user` with the scopes read, run and manage, `boss` one of `admin` with the scope admin.
+`user` owns what the addresses name: {area}, {done} and {waiting} executions, a {session}, a {token}, a connection to
+`locker`. `other` is another user, `disabled` an account that was disabled while it was logged in. `reads`, `runs` and
+`script` are API tokens of `user` with the scopes read, run and manage, `boss` one of `admin` with the scope admin.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""What becomes of a reaction that a crash cut off: for each of them it is said here, or declared with `on_crash="fail"`."""
+"""What becomes of a reaction that a crash cut off: for each of them it is said here, or declared with
+`on_crash="fail"`.
+"""
 
 import inspect
 import sys
@@ -7,7 +9,8 @@ import pytest
 
 from area.registry import registry
 
-# All attempts of one run are one thing to whom they reach, by `ctx.idempotency_key` or, in AREA itself, by the execution.
+# All attempts of one run are one thing to whom they reach, by `ctx.idempotency_key` or, in AREA itself, by the
+# execution.
 ONCE = """
     area.run inbox.post
     bluesky.create_post bluesky.like_post bluesky.repost bluesky.follow

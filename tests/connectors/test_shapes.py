@@ -17,8 +17,8 @@ from area.sdk.fields import fields
 
 REACTIONS = {one.key: one for service in registry().services.values() for one in service.reactions.values()}
 
-# Texts without a shape, a pattern or choices: whom they reach takes the whole of one for one thing, whatever it holds. They are strings
-# of JSON, fields of a form, or one segment of a path (`quoted`).
+# Texts without a shape, a pattern or choices: whom they reach takes the whole of one for one thing, whatever it holds.
+# They are strings of JSON, fields of a form, or one segment of a path (`quoted`).
 WHOLE = """
     bluesky     create_post.reply_to like_post.post repost.post
     discord     create_thread.name add_reaction.emoji

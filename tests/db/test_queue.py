@@ -10,7 +10,8 @@ from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment
 
 from area.db import queue, schema
 
-# all that a schema holds of PgQueuer, a line each; the order of columns is left out, since an upgrade adds them at the end
+# all that a schema holds of PgQueuer, a line each; the order of columns is left out, since an upgrade adds them at the
+# end
 OBJECTS = """
 with t as (select oid, relname, relpersistence, relkind from pg_class
            where relnamespace = current_schema()::regnamespace and relname like '%pgqueuer%')
@@ -58,7 +59,9 @@ async def drift(dsn: str) -> list[str]:
 
 
 async def test_the_migrations_make_what_the_installed_pgqueuer_would(dsn: str, empty_dsn: str):
-    """When this fails, PgQueuer was upgraded to a version of another schema: write a migration that makes the difference."""
+    """When this fails, PgQueuer was upgraded to a version of another schema: write a migration that makes the
+    difference.
+    """
     await execute(empty_dsn, QueryBuilderEnvironment(queue.NAMES).build_install_query())
     migrated, installed = await objects(dsn), await objects(empty_dsn)
     assert len(installed) > 50

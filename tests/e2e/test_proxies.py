@@ -1,7 +1,7 @@
 """The samples of docs/howto/deploy.md as they stand, before a running AREA.
 
-Replaced are only what a test can't have: ports, the certificate, and for Caddy the address that it binds and its endpoint for
-administration.
+Replaced are only what a test can't have: ports, the certificate, and for Caddy the address that it binds and its
+endpoint for administration.
 """
 
 import asyncio

@@ -179,7 +179,9 @@ async def rows(state, query="select * from area_executions order by id", *values
 
 
 async def until(check, seconds=60.0):
-    """Wait until `check` (sync or async) gives something true, and return it; so long only on a machine full of other work."""
+    """Wait until `check` (sync or async) gives something true, and return it; so long only on a machine full of other
+    work.
+    """
     end = asyncio.get_running_loop().time() + seconds
     while True:
         found = check()

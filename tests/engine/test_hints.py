@@ -1,4 +1,6 @@
-"""Vendors that are asked to tell of news: what is polled is asked at once then, seldom else, and never kept from being polled."""
+"""Vendors that are asked to tell of news: what is polled is asked at once then, seldom else, and never kept from being
+polled.
+"""
 
 import contextlib
 import hashlib
@@ -41,7 +43,9 @@ HOUR = timedelta(hours=1)
 
 
 class Vendor:
-    """A server that shows notes, and calls whoever subscribed to them. It tries an address before it takes a subscription."""
+    """A server that shows notes, and calls whoever subscribed to them. It tries an address before it takes a
+    subscription.
+    """
 
     def __init__(self):
         self.notes = []

@@ -1,4 +1,6 @@
-"""Vendors that tell of changes at one address for all accounts: what is polled is asked at once, and nothing else is believed."""
+"""Vendors that tell of changes at one address for all accounts: what is polled is asked at once, and nothing else is
+believed.
+"""
 
 import asyncio
 import hashlib

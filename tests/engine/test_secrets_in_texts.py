@@ -1,4 +1,6 @@
-"""Canaries in every place of an HTTP call, a feed and a calendar where a secret can be: none is readable anywhere, and all still work."""
+"""Canaries in every place of an HTTP call, a feed and a calendar where a secret can be: none is readable anywhere, and
+all still work.
+"""
 
 import orjson
 import pytest

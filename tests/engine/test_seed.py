@@ -1,4 +1,6 @@
-"""The ten tables' columns mean what their descriptions say, in the real life of some AREAs from their making to their end."""
+"""The ten tables' columns mean what their descriptions say, in the real life of some AREAs from their making to their
+end.
+"""
 
 from datetime import UTC, timedelta
 

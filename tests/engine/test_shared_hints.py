@@ -1,4 +1,6 @@
-"""Subscriptions that several polls share, whose vendor calls the one address of the service and says which of them it means."""
+"""Subscriptions that several polls share, whose vendor calls the one address of the service and says which of them it
+means.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta

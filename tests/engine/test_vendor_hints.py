@@ -1,4 +1,6 @@
-"""Vendors that tell of news at the one address of their service, from the agreement to what an AREA runs on; played by their doubles."""
+"""Vendors that tell of news at the one address of their service, from the agreement to what an AREA runs on; played by
+their doubles.
+"""
 
 import contextlib
 import time

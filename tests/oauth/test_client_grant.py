@@ -1,4 +1,6 @@
-"""A client's own credentials for an API: one token for many runs, got anew when it has ended, and a client that is refused."""
+"""A client's own credentials for an API: one token for many runs, got anew when it has ended, and a client that is
+refused.
+"""
 
 import asyncio
 from datetime import timedelta

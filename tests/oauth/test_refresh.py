@@ -1,4 +1,6 @@
-"""Access tokens that end: refreshed in time, on a 401, by one of all processes; and what happens when the vendor refuses."""
+"""Access tokens that end: refreshed in time, on a 401, by one of all processes; and what happens when the vendor
+refuses.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,6 @@
-"""The services of these tests: one that is connected at the authorization server, one that fires. Used by a second process too."""
+"""The services of these tests: one that is connected at the authorization server, one that fires. Used by a second
+process too.
+"""
 
 import asyncio
 import sys

@@ -17,7 +17,9 @@ async def client():
 
 
 async def serving(answer: bytes | None):
-    """A server that reads a request and answers so, or not at all: with None it closes the connection, with nothing it waits."""
+    """A server that reads a request and answers so, or not at all: with None it closes the connection, with nothing it
+    waits.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

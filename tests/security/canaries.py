@@ -42,7 +42,9 @@ class Canaries:
         return secret
 
     def look(self, kind: str, place: str, text: str | bytes) -> None:
-        """Look for all of them; `kind` is `log`, `database`, `api`, `page`, `export`, `metrics`, `processes` or `backup`."""
+        """Look for all of them; `kind` is `log`, `database`, `api`, `page`, `export`, `metrics`, `processes` or
+        `backup`.
+        """
         content = text.encode() if isinstance(text, str) else text
         self.places[kind] = self.places.get(kind, 0) + len(content)
         for name, secret in self.secrets.items():

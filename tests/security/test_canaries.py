@@ -1,4 +1,6 @@
-"""No secret is where it doesn't belong: one of every kind is put into a live installation, which is then looked through."""
+"""No secret is where it doesn't belong: one of every kind is put into a live installation, which is then looked
+through.
+"""
 
 from typing import Any
 
@@ -174,7 +176,9 @@ GET = SCRIPT.format("get", "parseRequestOptionsFromJSON")
 
 
 async def _passkeys(live: Stage, canaries: Canaries, password: str) -> None:
-    """A passkey that is made, proves who somebody is, and signs in alone and as second factor; and the mail that tells of it."""
+    """A passkey that is made, proves who somebody is, and signs in alone and as second factor; and the mail that tells
+    of it.
+    """
     victor = live.victim
     live.mail.mails.clear()
     async with chromium() as browser:

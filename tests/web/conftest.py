@@ -1,7 +1,7 @@
 """Pages in a real Chromium, served by a real `area up`: one for the tests of a worker.
 
-Its database is one more of the server that all tests share, which is made in a fraction of the time; the whole of it, with the
-embedded database of its own, is what test_journey.py and tests/cli/test_up.py start.
+Its database is one more of the server that all tests share, which is made in a fraction of the time; the whole of it,
+with the embedded database of its own, is what test_journey.py and tests/cli/test_up.py start.
 """
 
 import os

@@ -79,7 +79,9 @@ def issuer(provider: Provider, port: int) -> dict[str, str]:
 
 
 def connector(issuer: str, folder: Path) -> dict[str, str]:
-    """Settings of an installation that has two more services, of tests/web/vendor, as an installed package would bring them."""
+    """Settings of an installation that has two more services, of tests/web/vendor, as an installed package would bring
+    them.
+    """
     package = folder / "vendor-1.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor\nVersion: 1\n")

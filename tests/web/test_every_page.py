@@ -1,5 +1,5 @@
-"""Every page, in both themes, wide, narrow and between: no error in the console, nothing from elsewhere, nothing cut off, and nothing
-that axe-core finds.
+"""Every page, in both themes, wide, narrow and between: no error in the console, nothing from elsewhere, nothing cut
+off, and nothing that axe-core finds.
 """
 
 import json
@@ -36,7 +36,8 @@ async def lived_in(server, browser):
 
 
 async def look(person: Person, address: str, *, shown: bool = False) -> None:
-    """Open it in both themes and sizes. axe-core looks at it whole wide and light, narrow and dark; at its colours wide and dark.
+    """Open it in both themes and sizes. axe-core looks at it whole wide and light, narrow and dark; at its colours wide
+    and dark.
 
     What is `shown` is the answer to a form and not opened again.
     """

@@ -1,4 +1,6 @@
-"""What holds for all pages: who may send what, where `next` leads, languages, headers, files, and going without a network."""
+"""What holds for all pages: who may send what, where `next` leads, languages, headers, files, and going without a
+network.
+"""
 
 import gzip
 import re
@@ -184,7 +186,9 @@ async def test_in_french(server, browser, http):
 
 
 async def test_who_wants_no_motion_waits_for_none(person):
-    """A transition that ends at once is one all the same: for each element and colour, a second of work for a new theme."""
+    """A transition that ends at once is one all the same: for each element and colour, a second of work for a new
+    theme.
+    """
     await person.go("/services")
     begun = "name => { setTheme(name); return document.getAnimations().length; }"
     for theme in ("dark", "light"):

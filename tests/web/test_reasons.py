@@ -1,4 +1,6 @@
-"""Reasons of runs and notices of older versions in the reader's language: AREA's own sentences are known, others stay as they are."""
+"""Reasons of runs and notices of older versions in the reader's language: AREA's own sentences are known, others stay
+as they are.
+"""
 
 import re
 

@@ -103,7 +103,7 @@ async def item_changed(request: Request) -> Events[Change]:
         doc="""
 ## Action `item_changed`: item changed
 
-Enter the AREA's webhook URL and secret in the service's settings. Deliveries are signed with the secret (HMAC with SHA-256,
+Enter the AREA's webhook URL and secret in the service's settings. Deliveries are signed with the secret (HMAC-SHA256,
 in `X-Signature-256`); unsigned and wrongly signed ones are rejected. A repeated `X-Delivery-Id` triggers once.
 
 | return value | type | |

@@ -1,5 +1,5 @@
-"""What a connector imports. What only some need is in the rooms beside: `forms`, `keys`, `mail`, `shapes`, `selection`, `decoding`,
-`sockets`, `dedupe`, and in `testing` what their tests need. The linter holds connectors to these.
+"""What a connector imports. What only some need is in the rooms beside: `forms`, `keys`, `mail`, `shapes`, `selection`,
+`decoding`, `sockets`, `dedupe`, and in `testing` what their tests need. The linter holds connectors to these.
 """
 
 from area.kit.clock import now

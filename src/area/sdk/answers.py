@@ -12,7 +12,9 @@ from area.sdk.renamed import renamed
 
 
 class Output(BaseModel):
-    """A model that is made of the vendor's JSON by the paths of `output` and the templates of `composed`, or by its own names."""
+    """A model that is made of the vendor's JSON by the paths of `output` and the templates of `composed`, or by its own
+    names.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -36,9 +38,9 @@ class Made(Output):
 def output(path: str, description: str, example: Any, default: Any = ...) -> Any:
     """Declare a field of a `Output` that the vendor's JSON holds at `path`, such as `from.user.name` or `files.0.name`.
 
-    Of several paths, separated by blanks, the first that is there and not empty counts. A name that begins with `@` keeps its dots. `files.-1` is
-    the last one, `files.*.name` a list of all of them, for fields that are lists. Without a `default` it has to be there;
-    null stands for it, too.
+    Of several paths, separated by blanks, the first that is there and not empty counts. A name that begins with `@`
+    keeps its dots. `files.-1` is the last one, `files.*.name` a list of all of them, for fields that are lists. Without
+    a `default` it has to be there; null stands for it, too.
     """
     several = "*" in path or " " in path
     alias = AliasChoices(_alias(path))

@@ -97,5 +97,7 @@ class Context:
 
 
 def alone(http: Http, guard: Guard, credential: Any, error: Exception) -> Context:
-    """A context where no account is: to try a credential, a token or a function. What is asked of the platform raises `error`."""
+    """A context where no account is: to try a credential, a token or a function. What is asked of the platform raises
+    `error`.
+    """
     return Context(http=http, guard=guard, platform=NoPlatform(error), credential=credential)

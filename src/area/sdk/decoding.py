@@ -1,11 +1,12 @@
-"""For connectors that read what strangers wrote in a format that takes work: in a process with limits, one at a time for each user.
+"""For connectors that read what strangers wrote in a format that takes work: in a process with limits, one at a time
+for each user.
 
     reader = Reader(Path(__file__).with_name("reader.py"))
 
     items = await reader.read(response.host, response.body, url=response.url)
 
-The file has `decode(content: bytes, **options) -> bytes | JSON`, raises `area.kit.zygote.Unreadable` with a sentence for the user,
-and imports little: it is loaded by its path, without the package around it (see `area.kit.zygote`).
+The file has `decode(content: bytes, **options) -> bytes | JSON`, raises `area.kit.zygote.Unreadable` with a sentence
+for the user, and imports little: it is loaded by its path, without the package around it (see `area.kit.zygote`).
 """
 
 import os

@@ -38,8 +38,8 @@ def fresh(
     # what is shown but too old to fire is remembered too: edited later, it may be shown with a new date
     known = when | dict(seen.ids)
     newest = sorted(known.items(), key=lambda pair: pair[1], reverse=True)
-    # a row that is still shown stays known, however old: its source has not forgotten it either. What is later than `since`
-    # has no date, or one in the future; without an end of the window it would be kept for ever
+    # a row that is still shown stays known, however old: its source has not forgotten it either. What is later than
+    # `since` has no date, or one in the future; without an end of the window it would be kept for ever
     kept = {
         identity: at
         for place, (identity, at) in enumerate(newest)

@@ -53,7 +53,7 @@ class Labels(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One thing to choose: what the parameter is given, what people read, and what tells it from others of that name."""
+    """One choice: the parameter's value, its label, and a hint that tells it from others with the same label."""
 
     value: str
     label: str
@@ -73,10 +73,10 @@ def param(
 ) -> Any:
     """What the user reads of a parameter, and its constraints (pydantic's), to be used in `Annotated`.
 
-    `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Of a connection's form, `when` says
-    for which values of another field it is shown. `holds` says that the text may have secrets in it, and what kind of text it is.
-    `shape` says which parts the text has, where it is read as more than one text (`area.sdk.shapes`). Around another such type it
-    describes it anew.
+    `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Of a connection's
+    form, `when` says for which values of another field it is shown. `holds` says that the text may have secrets in it,
+    and what kind of text it is. `shape` says which parts the text has, where it is read as more than one text
+    (`area.sdk.shapes`). Around another such type it describes it anew.
     """
     if example is not None:
         constraints["examples"] = [example]
@@ -105,7 +105,8 @@ class Form(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One parameter or return value. `nullable` means that it may be left out; `choices` are all the values it may have.
+    """One parameter or return value. `nullable` means that it may be left out; `choices` are all the values it may
+    have.
 
     `picker` names the service's function that lists values from the user's account.
     """

@@ -1,6 +1,7 @@
 """Credentials for an address of the user's own choosing: bound to its scheme, host and port, and sent nowhere else.
 
-For services that work without one, too. Over http, which anybody on the way can read, they are sent to private addresses only.
+For services that work without one, too. Over http, which anybody on the way can read, they are sent to private
+addresses only.
 """
 
 import base64
@@ -265,7 +266,8 @@ def split(address: str) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def lift(holds: str, text: str, address: str) -> tuple[str, Mapping[str, Any]] | None:
-    """A text without the first of its secrets that a credential can hold, and that one as a `Key` takes it, for the host of `address`.
+    """A text without the first of its secrets that a credential can hold, and that one as a `Key` takes it, for the
+    host of `address`.
 
     None when there is none, or the host is not known yet.
     """

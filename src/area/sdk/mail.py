@@ -60,7 +60,7 @@ def recipients(text: str) -> Any:
 
 
 def addresses(given: Any) -> Any:
-    """Addresses separated by commas, as they are typed; semicolons are taken, too. Each item of a list is one address."""
+    """Addresses separated by commas or semicolons, as typed. Each item of a list is one address."""
     if isinstance(given, list | tuple):
         each = [one for one in given if isinstance(one, Mapping) or as_text(one).strip()]
         if len(each) > MOST:
@@ -105,7 +105,9 @@ def compose(
     bcc: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> Message:
-    """Write the mail, with further `headers` such as `In-Reply-To`; who gets a hidden copy stands in it only with `bcc`."""
+    """Write the mail, with further `headers` such as `In-Reply-To`; who gets a hidden copy stands in it only with
+    `bcc`.
+    """
     return mime.compose(
         sender=Mailbox(sender) if sender else None,
         to=mailboxes(letter.to),

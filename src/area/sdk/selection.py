@@ -31,7 +31,8 @@ TOO_MUCH = (
 )
 # what gives a part of its input as it is; everything else can make more of it than there was
 _SELECTS = frozenset({
-    "current", "field", "flatten", "identity", "index", "index_expression", "pipe", "projection", "slice", "subexpression",
+    "current", "field", "flatten", "identity", "index", "index_expression", "pipe", "projection", "slice",
+    "subexpression",
     "value_projection",
 })  # fmt: skip
 
@@ -60,7 +61,8 @@ async def evaluate(work: Callable[[Budget], Result], size: int) -> Result:
 def select(path: str, values: Any, budget: Budget | None = None) -> Any:
     """What the path selects of parsed JSON.
 
-    Raises `ValueError`, whose sentence says why, when the path does not fit it, and `TooMuch` for more work than allowed.
+    Raises `ValueError`, whose sentence says why, when the path does not fit it, and `TooMuch` for more work than
+    allowed.
     """
     budget = budget or Budget()
     try:

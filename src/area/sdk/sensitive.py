@@ -1,7 +1,7 @@
 """Secrets inside of texts that are no secrets: a password in an address, a key in a header, a token in a body.
 
-What is one is decided by its name (`Authorization`, `api_key`, `password`) and by how it looks. Such a text is stored encrypted, and
-shown with dots in place of the secrets.
+What is one is decided by its name (`Authorization`, `api_key`, `password`) and by how it looks. Such a text is stored
+encrypted, and shown with dots in place of the secrets.
 """
 
 import re
@@ -17,7 +17,8 @@ _NAMES = re.compile(
 )
 _NO_SECRET = frozenset({"idempotency-key", "max-tokens", "next-page-token", "page-token"})
 _PREFIX = re.compile(
-    r"gh[pousr]_|github_pat_|glpat-|sk[-_]|pk_live_|xox[a-z]-|AKIA|SG\.|eyJ|whsec_|private-|bot[0-9]+:|(?:Bearer|Basic|Token) "
+    r"gh[pousr]_|github_pat_|glpat-|sk[-_]|pk_live_|xox[a-z]-|AKIA|SG\.|eyJ|whsec_|private-|bot[0-9]+:"
+    r"|(?:Bearer|Basic|Token) "
 )
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_+/=.~-]{20,}")
@@ -69,7 +70,9 @@ def hidden(holds: Holds, value: Any) -> Any:
 
 
 def secrets(holds: Holds, text: str) -> list[Span]:
-    """The secrets of a text: what each is called (`authorization:1`, `query:api_key:1`), where it begins and where it ends."""
+    """The secrets of a text: what each is called (`authorization:1`, `query:api_key:1`), where it begins and where it
+    ends.
+    """
     return _spans(holds, text)
 
 

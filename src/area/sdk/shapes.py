@@ -1,7 +1,7 @@
 """The shape of a text: which parts it has. It is read from what the user wrote, before any value is filled in.
 
-A field says it with `asked(…, shape=…)`. Then nothing that an event brings can become another recipient, another label, another key
-of an object, or an order to who reads the text.
+A field says it with `asked(…, shape=…)`. Then nothing that an event brings can become another recipient, another label,
+another key of an object, or an order to who reads the text.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,8 +28,9 @@ marks, segments = places.marks, places.segments
 class Shape:
     """How a text is taken apart (`split`), and what encodes values where they stand (`place`). `several`: it has items.
 
-    `split` is given the text with each placeholder as one character, and returns dicts, lists and texts; each text is filled by
-    itself. A text that is one placeholder and nothing else is not taken apart: it is the value, with all that it holds.
+    `split` is given the text with each placeholder as one character, and returns dicts, lists and texts; each text is
+    filled by itself. A text that is one placeholder and nothing else is not taken apart: it is the value, with all that
+    it holds.
     """
 
     split: Split | None = None
@@ -49,7 +50,7 @@ def items(text: str) -> Any:
 
 
 def listed(given: Any) -> Any:
-    """Items as texts, from a text with commas between them or from a list. Raises `ValueError` when there are too many."""
+    """Items as texts, from comma-separated text or from a list. Raises `ValueError` when there are too many."""
     if isinstance(given, str):
         try:
             whole = orjson.loads(given) if given.lstrip().startswith("[") else None

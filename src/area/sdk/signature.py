@@ -21,8 +21,8 @@ def hints(function: Function) -> dict[str, Any]:
 def components(function: Function, names: tuple[str, ...], place: str, title: str) -> tuple[type[BaseModel], Function]:
     """The model of its parameters, and the function to call with `names`, one of which is `params`, in that order.
 
-    Without `params` in the signature each argument that is not one of `names` is a parameter, described by `asked`; of the others
-    it takes those that it needs. Raises `TypeError` for a signature that is neither.
+    Without `params` in the signature each argument that is not one of `names` is a parameter, described by `asked`; of
+    the others it takes those that it needs. Raises `TypeError` for a signature that is neither.
     """
     signature = inspect.signature(function).parameters
     if "params" in signature:
@@ -46,7 +46,9 @@ def components(function: Function, names: tuple[str, ...], place: str, title: st
 
 
 def applied(function: Function, names: tuple[str, ...]) -> Function:
-    """The function, to be called with `names`, which are given to it by name; what is not among them is taken from `params`."""
+    """The function, to be called with `names`, which are given to it by name; what is not among them is taken from
+    `params`.
+    """
     wanted = tuple(inspect.signature(function).parameters)
     if "params" in wanted:
         return function

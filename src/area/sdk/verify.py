@@ -39,7 +39,9 @@ class Verify:
     in_address: bool = False  # the sender is given an address that ends with `?token=`, as `token_of` makes it
 
     def check(self, request: Request, secret: str, params: BaseModel) -> None:
-        """Return when `request` proves where it comes from; `secret` is empty when none is set, which raises `Refused`, too."""
+        """Return when `request` proves where it comes from; `secret` is empty when none is set, which raises `Refused`,
+        too.
+        """
         if not secret and self.uses_client_secret:
             raise Refused("AREA's registration has no client secret set, so nothing can be accepted.")
         if not secret and self.uses_secret:
@@ -116,7 +118,8 @@ def standard_webhooks() -> Verify:
 
 
 def hmac_timestamped(header: str) -> Verify:
-    """HMAC-SHA256 of `<t>.<body>` in a header written `t=<seconds>,v1=<hex>`, with a `v1` for each secret, as Stripe signs.
+    """HMAC-SHA256 of `<t>.<body>` in a header written `t=<seconds>,v1=<hex>`, with a `v1` for each secret, as Stripe
+    signs.
 
     A time more than five minutes away from now is refused, so that what was overheard can't be sent again later.
     """
@@ -136,7 +139,8 @@ def hmac_timestamped(header: str) -> Verify:
 
 
 def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verify:
-    """HMAC-SHA256 of `v0:<seconds>:<body>` in `header`, written `v0=<hex>`, the time in a header of its own, as Slack signs.
+    """HMAC-SHA256 of `v0:<seconds>:<body>` in `header`, written `v0=<hex>`, the time in a header of its own, as Slack
+    signs.
 
     A time more than five minutes away from now is refused, so that what was overheard can't be sent again later.
     """
@@ -172,8 +176,8 @@ def shared_token(header: str) -> Verify:
 def bearer_jwt() -> Verify:
     """A JWT (RFC 7519) in the Authorization header that the vendor signed with the client secret, by HMAC-SHA256.
 
-    It proves who calls, not what is sent. It is refused five minutes after its `exp`, or after its `iat` if it has no `exp`,
-    and when it has neither.
+    It proves who calls, not what is sent. It is refused five minutes after its `exp`, or after its `iat` if it has no
+    `exp`, and when it has neither.
     """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
@@ -203,12 +207,14 @@ def secret_in_query(name: str) -> Verify:
 
 
 def token_of(secret: str) -> str:
-    """What the address of a service's webhooks carries for `address_token`, by which nobody finds out the client secret."""
+    """What the address of a service's webhooks carries for `address_token`, by which nobody finds out the client
+    secret.
+    """
     return hmac.new(secret.encode(), b"the address of webhooks", hashlib.sha256).hexdigest()
 
 
 def address_token() -> Verify:
-    """An unguessable `?token=` in the address, made of the client secret, for senders that can be given nothing else."""
+    """An unguessable `?token=` in the address, made from the client secret, for senders that take nothing else."""
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         _same_in_query(request, "token", token_of(secret))

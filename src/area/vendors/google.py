@@ -36,7 +36,8 @@ _A_DAY = {"quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg"}
 _TOO_LITTLE = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 _SWITCHED_OFF = {"accessNotConfigured", "SERVICE_DISABLED"}
 
-# one for all: https://google.aip.dev/158. Whoever asks for what has changed needs the last page, which says from where to go on
+# one for all: https://google.aip.dev/158. Whoever asks for what has changed needs the last page, which says from where
+# to go on
 PAGES = Pages("items", next="nextPageToken", cursor="pageToken", most=1000)
 
 

@@ -1,4 +1,6 @@
-"""Where AREA listens and what it sends: names, proxies, ports, headers, terminals, and small things that once were errors."""
+"""Where AREA listens and what it sends: names, proxies, ports, headers, terminals, and small things that once were
+errors.
+"""
 
 import asyncio
 import os

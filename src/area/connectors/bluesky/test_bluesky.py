@@ -1,4 +1,6 @@
-"""Bluesky against a double that enforces its lexicons (@atproto/api), records among them. They do not tell which requests need a session."""
+"""Bluesky against a double that enforces its lexicons (@atproto/api), records among them. They do not tell which
+requests need a session.
+"""
 
 import asyncio
 import re

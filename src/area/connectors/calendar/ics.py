@@ -28,7 +28,8 @@ SLACK = timedelta(days=2)  # dates are compared before their time zones are know
 
 TEXTS = {"SUMMARY", "DESCRIPTION", "LOCATION"}
 NEEDED = TEXTS | {
-    "UID", "ORGANIZER", "URL", "STATUS", "SEQUENCE", "DURATION", "DTSTART", "DTEND", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID",
+    "UID", "ORGANIZER", "URL", "STATUS", "SEQUENCE", "DURATION", "DTSTART", "DTEND", "RRULE", "RDATE", "EXDATE",
+    "RECURRENCE-ID",
 }  # fmt: skip
 REPEATABLE = {"RRULE", "RDATE", "EXDATE"}
 LONGEST_TEXT, LONGEST_LINE = 20_000, 100_000

@@ -1,4 +1,5 @@
-"""Discord against a double written from docs.discord.com and from the types of Discord's own specification (discord/discord-api-spec).
+"""Discord against a double written from docs.discord.com and from the types of Discord's own specification
+(discord/discord-api-spec).
 
 No package brings that specification as OpenAPI, so nothing here is enforced by it.
 """

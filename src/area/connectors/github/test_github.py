@@ -1,4 +1,6 @@
-"""GitHub, against a double that enforces GitHub's own description of its API, and with deliveries made of that of its webhooks."""
+"""GitHub, against a double that enforces GitHub's own description of its API, and with deliveries made of that of its
+webhooks.
+"""
 
 import hashlib
 import hmac

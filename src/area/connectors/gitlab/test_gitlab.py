@@ -1,4 +1,6 @@
-"""GitLab, against a double written from docs.gitlab.com: the description of its API that there is in packages is of version 3, from 2017."""
+"""GitLab, against a double written from docs.gitlab.com: the description of its API that there is in packages is of
+version 3, from 2017.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -22,7 +22,10 @@ FILES, FILE, CHANGES = "/drive/v3/files", "/drive/v3/files/{}", "/drive/v3/chang
 SHARED = {"supportsAllDrives": "true"}
 ALL = SHARED | {"includeItemsFromAllDrives": "true"}
 CHANGED = hint("/drive/v3", f"changes/watch?{urlencode(ALL)}", f"changes/startPageToken?{urlencode(SHARED)}")
-FIELDS = "id,name,mimeType,description,size,createdTime,modifiedTime,webViewLink,parents,trashed,sharedWithMeTime,owners(emailAddress)"
+FIELDS = (
+    "id,name,mimeType,description,size,createdTime,modifiedTime,webViewLink,parents,trashed,sharedWithMeTime,"
+    "owners(emailAddress)"
+)
 MADE = SHARED | {"fields": FIELDS}
 
 service = google.service(

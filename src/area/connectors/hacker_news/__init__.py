@@ -142,7 +142,8 @@ async def posted(
 ) -> Events[Any]:
     """Items posted since then, newest first. Commas in `tags` mean "and"."""
     filters = f"created_at_i>={int(since.timestamp())}" + (f",points>={least_points}" if least_points else "")
-    # https://hn.algolia.com/api "sorted by date"; the last two are of https://www.algolia.com/doc/api-reference/search-api-parameters
+    # https://hn.algolia.com/api "sorted by date"; the last two are of
+    # https://www.algolia.com/doc/api-reference/search-api-parameters
     query = {"tags": tags, "numericFilters": filters, "hitsPerPage": "100"}
     query |= {"advancedSyntax": "true", "typoTolerance": "false"} | ({"query": words} if words else {})
     for page in range(PAGES):

@@ -58,7 +58,8 @@ def _literal(text: str) -> str:
 
 
 LITERAL = Place(lambda before, first: lambda text, _: _literal(text), alone=True)  # noqa: ARG005 -- `Place.encode`
-# https://www.home-assistant.io/integrations/logbook/, /persistent_notification/, /telegram_bot/: what they say is a template
+# https://www.home-assistant.io/integrations/logbook/, /persistent_notification/, /telegram_bot/: what they say is a
+# template
 RENDERED = ("notify.", "logbook.", "persistent_notification.", "telegram_bot.", "{{")
 
 

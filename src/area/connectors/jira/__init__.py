@@ -40,7 +40,8 @@ service = Service(
         # Atlassian does not say whether the address was verified
         profile("/me", id="account_id", name="name", email="email"),
         scopes=("offline_access", "read:me"),
-        revoke_url="https://auth.atlassian.com/oauth/revoke",  # as https://auth.atlassian.com/.well-known/openid-configuration says
+        # as https://auth.atlassian.com/.well-known/openid-configuration says
+        revoke_url="https://auth.atlassian.com/oauth/revoke",
         quirks=Quirks(
             client_auth="post",
             token_json=True,

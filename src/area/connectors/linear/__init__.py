@@ -177,7 +177,10 @@ async def comment_on_issue(ctx: Context, issue: IssueId, text: Text) -> Comment:
 
 @service.picker
 async def teams(ctx: Context) -> list[Option]:
-    query = "query ($after: String) { teams(first: 100, after: $after) { nodes { id name key } pageInfo { hasNextPage endCursor } } }"
+    query = (
+        "query ($after: String) { teams(first: 100, after: $after)"
+        " { nodes { id name key } pageInfo { hasNextPage endCursor } } }"
+    )
     # https://linear.app/developers/pagination
     return [Option(one["id"], one["name"], one["key"]) async for one in ctx.http.nodes(query, at="teams", most=3)]
 

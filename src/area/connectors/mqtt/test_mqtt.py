@@ -173,7 +173,9 @@ async def test_the_same_message_sent_twice_fires_twice(peer):
 
 
 async def test_packet_ids_that_are_used_again_are_new_messages(peer):
-    """Brokers may use a free packet id at once; Mosquitto counts to 65,535 first, so this is told to `_event_id` itself."""
+    """Brokers may use a free packet id at once; Mosquitto counts to 65,535 first, so this is told to `_event_id`
+    itself.
+    """
     from area.connectors.mqtt import _event_id
 
     def offered(mid: int, payload: bytes, *, dup: bool = False):

@@ -48,7 +48,8 @@ service = Service(
     pages=Pages("results", next="next_cursor", cursor="start_cursor"),
     retry=(409,),  # a conflict: https://developers.notion.com/reference/status-codes
     # https://developers.notion.com/reference/webhooks#step-3-validating-event-payloads-recommended
-    # https://developers.notion.com/reference/webhooks-events-delivery#event-properties: the bots that may see what changed
+    # https://developers.notion.com/reference/webhooks-events-delivery#event-properties: the bots that may see what
+    # changed
     inbound=Inbound(hmac_sha256("X-Notion-Signature", "sha256="), account_ids("accessible_by", "id"), token=_token),
     auth=OAuth2(  # https://developers.notion.com/guides/get-started/authorization
         "https://api.notion.com/v1/oauth/authorize",

@@ -1,4 +1,6 @@
-"""Reddit, against a double written from its documentation and what praw, its clients' library, sends: it publishes no description."""
+"""Reddit, against a double written from its documentation and what praw, its clients' library, sends: it publishes no
+description.
+"""
 
 import time
 from datetime import timedelta

@@ -106,7 +106,10 @@ async def subscribe(ctx: Context, hook: Hook, kind: str, model: type[BaseModel])
     """Subscribe to one topic, with only the fields that are needed."""
     secret = ctx.credential.client_secret.get_secret_value()
     # https://shopify.dev/docs/api/admin-graphql/latest/queries/webhookSubscriptions
-    query = "query ($topics: [WebhookSubscriptionTopic!]) { webhookSubscriptions(first: 100, topics: $topics) { nodes { id uri } } }"
+    query = (
+        "query ($topics: [WebhookSubscriptionTopic!])"
+        " { webhookSubscriptions(first: 100, topics: $topics) { nodes { id uri } } }"
+    )
     for one in (await _ask(ctx, query, topics=[kind]))["webhookSubscriptions"]["nodes"]:
         if one["uri"] == hook.url:
             return Subscription(one["id"], secret=secret)
@@ -188,7 +191,8 @@ async def _change(ctx: Context, name: str, signature: str, wanted: str, **variab
 async def _ask(ctx: Context, query: str, **variables: Any) -> dict[str, Any]:
     key, form = ctx.credential, {"grant_type": "client_credentials"}
     form |= {"client_id": key.client_id, "client_secret": key.client_secret.get_secret_value()}
-    # a token is good for a day: https://shopify.dev/docs/apps/build/authentication-authorization/client-credentials-grant
+    # a token is good for a day:
+    # https://shopify.dev/docs/apps/build/authentication-authorization/client-credentials-grant
     token = await ctx.http.post("/admin/oauth/access_token", str, at="access_token", data=form)
     headers, path = {"X-Shopify-Access-Token": token}, f"/admin/api/{VERSION}/graphql.json"
     return await ctx.http.graphql(query, variables, path=path, headers=headers)

@@ -108,7 +108,8 @@ service.options("channels", "/conversations.list", label="#{name}", hint=_member
 
 Channel = Annotated[str, param("Channel ID", "C012AB3CD", pick="channels")]
 User = Annotated[str, param("User ID of the recipient", "U061F7AUR", pick="people", pattern=r"^[^,\s]+$")]
-# what stands between < and > mentions, notifies or links: https://docs.slack.dev/messaging/formatting-message-text/#escaping
+# what stands between < and > mentions, notifies or links:
+# https://docs.slack.dev/messaging/formatting-message-text/#escaping
 PLAIN = Shape(place=marks("[<>]", lambda sign: escape(sign[0]), "escape_slack"))
 Text = Annotated[str, param("Text, in Slack's mrkdwn", "*Done*", min_length=1, max_length=40_000, shape=PLAIN)]
 Direct = Annotated[Text, param("Text, in Slack's mrkdwn", "Tea is ready")]

