@@ -80,7 +80,7 @@ async def test_nothing_of_it_comes_out_through_any_door(people, nobody):
         ("certificate", "certificate"),
         ("away", "can't be reached"),
         ("slow", "within 0.2 seconds"),
-        ("broken", "connector broke (RuntimeError)"),
+        ("broken", "connector failed (RuntimeError)"),
         ("platform", "can't use AREA itself"),
     ],
 )

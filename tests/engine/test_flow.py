@@ -501,9 +501,9 @@ async def test_what_is_too_large_is_left_out_told_once_and_holds_up_nothing(stat
     told = await rows(state, "select * from notices order by area_id")
     assert [(one["user_id"], one["area_id"]) for one in told] == [(user, made[0].id), (other, made[1].id)]
     for one, area in zip(told, made, strict=True):
-        assert one["title"] == f"{area.name} left out an event"
+        assert one["title"] == f"{area.name} skipped an event"
         assert "and an event may have 1,048,576" in one["body"]
-        assert "Others still start it." in one["body"]
+        assert "Other events still do." in one["body"]
         async with state.database.sessions() as session:
             view = await areas.get(session, control.scope(state), one["user_id"], area.id)
         assert (view.state, view.triggered_count) == ("healthy", 2)

@@ -29,7 +29,7 @@ async def test_a_trigger_that_nobody_looks_at_is_noticed_once(state, user, watch
     await watch.look()
     (found,) = await rows(state, "select * from notices")
     assert (found["user_id"], found["area_id"], found["level"]) == (user, area.id, "warning")
-    assert "is a worker running?" in found["body"]
+    assert "Is a worker running?" in found["body"]
 
 
 async def test_what_waits_for_its_turn_is_told_once_a_day(state, user, watch):
@@ -42,7 +42,7 @@ async def test_what_waits_for_its_turn_is_told_once_a_day(state, user, watch):
     await pool.execute("update sources set noticed_at = null")
     await watch.look()
     (found,) = await rows(state, "select * from notices")
-    assert "still waits for its turn" in found["body"]
+    assert "is still waiting its turn" in found["body"]
 
 
 async def test_a_listener_that_runs_is_not_dead(state, user, world, watch):

@@ -62,7 +62,7 @@ def test_of_several_paths_an_empty_one_is_passed_over():
 
 
 def test_what_has_no_default_has_to_be_there():
-    with pytest.raises(Permanent, match="Notes answered something else than it documents: id"):
+    with pytest.raises(Permanent, match="Unexpected response from Notes: id"):
         parse(Message, {"from": {}}, "Notes")
 
 

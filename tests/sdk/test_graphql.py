@@ -30,9 +30,9 @@ KEY = Access(headers={"Authorization": "Bearer s3cret-token"})
         (400, {"errors": [{"message": "bad s3cret-token"}]}, Permanent, "bad •••"),
         (400, {"errors": [{"message": "slow", "extensions": {"code": "RATELIMITED"}}]}, Retry, "slow"),
         (200, {"errors": [{"message": "slow", "extensions": {"type": "ratelimited"}}]}, Retry, "slow"),
-        (200, {"errors": ["?"]}, Permanent, "documents"),
-        (200, {}, Permanent, "documents"),
-        (200, [], Permanent, "documents"),
+        (200, {"errors": ["?"]}, Permanent, "Unexpected response"),
+        (200, {}, Permanent, "Unexpected response"),
+        (200, [], Permanent, "Unexpected response"),
         (400, [], Permanent, "400"),
         (403, {"message": "forbidden"}, Permanent, "forbidden"),
         (401, {"errors": [{"message": "who?"}]}, AuthExpired, "who?"),
@@ -67,7 +67,7 @@ async def test_what_is_asked_for_is_read_where_it_is():
         (one,) = await ctx.http.graphql("{ a }", {}, list[Made], at="all.nodes")
         assert one.id == "8"
         assert await ctx.http.graphql("{ a }", at="made.thing") == {"id": 7}
-        with pytest.raises(Permanent, match="Some answered something else"):
+        with pytest.raises(Permanent, match="Unexpected response from Some"):
             await ctx.http.graphql("{ a }", {}, Made, at="made.other")
 
 
@@ -97,5 +97,5 @@ async def test_nodes_are_read_page_after_page():
         assert [one async for one in ctx.http.nodes("{ all { nodes { id } } }", at="all")] == [{"id": 8}]
         for wrong in ({"all": {}}, {"all": None}, {}):
             double.on("POST", "/graphql", {"data": wrong})
-            with pytest.raises(Permanent, match="Some answered something else"):
+            with pytest.raises(Permanent, match="Unexpected response from Some"):
                 assert [one async for one in ctx.http.nodes(query, at="all")]

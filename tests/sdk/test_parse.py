@@ -28,4 +28,4 @@ def test_other_types_than_models_can_be_asked_for():
 def test_what_is_not_as_documented_is_permanent_and_says_where(values, where):
     with pytest.raises(Permanent) as caught:
         parse(Row, values, "The vendor")
-    assert str(caught.value) == f"The vendor answered something else than it documents: {where}."
+    assert str(caught.value) == f"Unexpected response from The vendor: {where}."

@@ -172,7 +172,7 @@ async def test_pages_that_say_more_than_their_rows_are_yielded_whole(vendor):
     async with connector(service(pages=Pages("all", next="next", cursor="after")), vendor) as ctx:
         assert [one async for one in ctx.http.answers("/notes")] == [{"all": [{"id": 1}], "next": 7}, {"zone": "UTC"}]
         vendor.on("GET", "/notes", [])
-        with pytest.raises(Permanent, match="Notes answered something else"):
+        with pytest.raises(Permanent, match="Unexpected response from Notes"):
             assert [one async for one in ctx.http.answers("/notes")]
 
 
@@ -221,7 +221,7 @@ async def test_a_list_may_be_elsewhere_and_may_be_missing(vendor):
 @pytest.mark.parametrize("answer", [{"results": {"id": 1}}, {"results": ["a"]}, {"results": [{"id": "a"}]}])
 async def test_what_is_no_such_list_is_told(vendor, answer):
     vendor.on("GET", "/notes", answer)
-    with pytest.raises(Permanent, match="Notes answered something else than it documents"):
+    with pytest.raises(Permanent, match="Unexpected response from Notes"):
         await rows(vendor, Pages("results"), Note)
 
 
@@ -278,7 +278,7 @@ async def test_an_answer_is_read_where_it_is(vendor):
         assert (await ctx.http.ask("PATCH", "/notes", Note)).id == 3
         with pytest.raises(Permanent):
             await ctx.http.ask("DELETE", "/notes", Note)
-        with pytest.raises(Permanent, match="Notes answered something else"):
+        with pytest.raises(Permanent, match="Unexpected response from Notes"):
             await ctx.http.get("/notes", Note, at="data.1")
 
 
@@ -381,7 +381,7 @@ async def test_who_agreed_may_have_to_be_asked_otherwise(vendor):
         told = await account(ctx)
         assert (told.id, told.name) == ("me", "Ada")
         vendor.on("POST", "/me", [])
-        with pytest.raises(Permanent, match="Notes answered something else"):
+        with pytest.raises(Permanent, match="Unexpected response from Notes"):
             await account(ctx)
 
 

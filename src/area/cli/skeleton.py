@@ -125,7 +125,7 @@ async def test_a_delivery_is_an_event(ctx):
 
 @pytest.mark.parametrize(
     ("body", "headers", "sentence"),
-    [(b'{"id": "42", "title": "Hello"}', {}, "X-Delivery-Id"), (b"[]", {"x_delivery_id": "d-1"}, "documents")],
+    [(b'{"id": "42", "title": "Hello"}', {}, "X-Delivery-Id"), (b"[]", {"x_delivery_id": "d-1"}, "Unexpected")],
 )
 async def test_what_is_no_delivery_is_refused_with_a_sentence(ctx, body, headers, sentence):
     with pytest.raises(Permanent, match=sentence):

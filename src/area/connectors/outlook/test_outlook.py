@@ -111,7 +111,7 @@ async def test_refusals_of_a_poll(ctx, vendor):
     watch = Watch(ctx, service.actions["new_mail"])
     await outcomes(ctx, vendor, watch.look, body=REFUSAL)
     vendor.on("GET", "/me/mailFolders/{mailFolder-id}/messages", Answer(json={"value": [{"id": 5}]}, unchecked="wrong"))
-    with pytest.raises(Permanent, match="Outlook mail answered something else"):
+    with pytest.raises(Permanent, match="Unexpected response from Outlook mail"):
         await watch.look()
 
 

@@ -56,7 +56,7 @@ def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | Permanent |
         return None
     method = response.url.partition("?")[0].rpartition("/")[2]
     if "ok" not in body:
-        return Permanent(f"Slack answered {method} with something else than it documents.")
+        return Permanent(f"Unexpected response from Slack to {method}.")
     error = body.get("error") or "no reason"
     needed = f", {body['needed']} is needed: connect Slack again" if body.get("needed") else ""
     said = f"Slack answered {method} with {error}{needed}."

@@ -177,7 +177,7 @@ async def test_reactions(ctx, vendor, name, params, method, route, query, body):
 async def test_what_is_no_track_is_refused(ctx, vendor, name, params):
     vendor.on("GET", "/search", {"tracks": page([])})
     reaction = service.reactions[name]
-    with pytest.raises(Permanent, match=r"not a track|not a Spotify URL"):
+    with pytest.raises(Permanent, match=r"not a track|not a Spotify URL|found no track"):
         await reaction.function(ctx, reaction.params(**params))
 
 
