@@ -332,5 +332,5 @@ def context(
         credential=credential,
         state={} if memory is None else memory,
         idempotency_key=key,
-        log=log.bind(**logged),
+        log=log.bind(**logged) if logged else log,
     )
