@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from area.doors import browser
 from area.doors.deps import PRINTABLE
-from area.doors.edge import Edge
+from area.doors.edge import Edge, sentence_of
 from area.kit.problems import FieldError, Invalid, Problem, SecondFactorRequired, TooMany
 from area.kit.refusals import refused
 from area.kit.sentences import Sentence, gettext
@@ -160,18 +160,11 @@ def _field_error(detail: dict[str, Any]) -> FieldError:
     return {"field": ".".join(path[1:]) or path[0], "message": message}
 
 
-_SENTENCES = {
-    404: Sentence("Nothing exists at this address."),
-    405: Sentence("This address doesn't support this method."),
-    400: Sentence("Malformed request."),
-}
-
-
 def _http(request: Request, error: Exception) -> Response:
     """Errors that Starlette and FastAPI raise themselves."""
     if not isinstance(error, HTTPException):
         raise error
-    detail = _SENTENCES.get(error.status_code) or Sentence(str(error.detail))
+    detail = sentence_of(error)
     return respond(request, error.status_code, detail, headers=dict(error.headers or {}))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,3 +66,15 @@ class Edge:
                     )
                     response = self._respond(request, 500, sentence, None)
                 await response(scope, receive, named)
+
+
+_SENTENCES = {
+    404: Sentence("Nothing exists at this address."),
+    405: Sentence("This address doesn't support this method."),
+    400: Sentence("Malformed request."),
+}
+
+
+def sentence_of(error: HTTPException) -> Sentence:
+    """The sentence for an error that Starlette or FastAPI raised themselves."""
+    return _SENTENCES.get(error.status_code) or Sentence(str(error.detail))

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from area.doors import browser
+from area.doors.edge import sentence_of
 from area.kit.problems import Misdirected, Problem, TooMany, TwoFactorSetupRequired, Unauthenticated
 from area.kit.sentences import Sentence
 from area.web.parts.pages import SignInNeeded, environment
@@ -84,15 +85,7 @@ def _set_up(request: Request, error: Problem) -> Response:
     return RedirectResponse("/profile/two-factor", 303)
 
 
-_SENTENCES = {
-    404: Sentence("Nothing exists at this address."),
-    405: Sentence("This address doesn't support this method."),
-    400: Sentence("Malformed request."),
-}
-
-
 def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    sentence = _SENTENCES.get(error.status_code) or Sentence(str(error.detail))
-    return respond(request, error.status_code, sentence, dict(error.headers or {}))
+    return respond(request, error.status_code, sentence_of(error), dict(error.headers or {}))
