@@ -1,10 +1,5 @@
 """Deprecated: the module is now `area.sdk.testing.graphql`."""
 
-import importlib
-import warnings
-from typing import Any
+from area.sdk.renamed import moved
 
-
-def __getattr__(name: str) -> Any:
-    warnings.warn("area.sdk.testing.graphs is now area.sdk.testing.graphql", DeprecationWarning, stacklevel=2)
-    return getattr(importlib.import_module("area.sdk.testing.graphql"), name)
+__getattr__ = moved(__name__, "area.sdk.testing.graphql")
