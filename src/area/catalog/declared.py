@@ -9,11 +9,7 @@ ONLY_IF = Field(
     type="string",
     nullable=True,
     placeholder="title contains 'urgent' and not (author == 'bot')",
-    validation_regex=None,
     display_order=1000,
-    secret=False,
-    default=None,
-    choices=None,
 )
 DELAY = Field(
     name="delay",
@@ -21,11 +17,7 @@ DELAY = Field(
     type="string",
     nullable=True,
     placeholder="15m",
-    validation_regex=None,
     display_order=1000,
-    secret=False,
-    default=None,
-    choices=None,
 )
 
 

@@ -116,11 +116,11 @@ class Field:
     type: VariableType
     nullable: bool
     placeholder: str | None
-    validation_regex: str | None
-    display_order: int
-    secret: bool
-    default: Any
-    choices: tuple[str, ...] | None
+    validation_regex: str | None = None
+    display_order: int = 0
+    secret: bool = False
+    default: Any = None
+    choices: tuple[str, ...] | None = None
     picker: str | None = None
     when: When | None = None
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
