@@ -243,9 +243,7 @@ class Guard:
             async with asyncio.timeout_at(deadline):
                 addresses = await self.resolve(host, port)
         except TimeoutError as error:
-            raise TimeoutError(
-                Sentence("%(host)s could not be looked up within %(number)s s.", host=host, number=f"{timeout:g}")
-            ) from error
+            raise _not_looked_up(host, timeout) from error
         problem: OSError | None = None
         for position, address in enumerate(addresses):
             share = (deadline - loop.time()) / (len(addresses) - position)
@@ -256,14 +254,7 @@ class Guard:
                     await loop.sock_connect(sock, (address, port))
             except TimeoutError:
                 sock.close()
-                problem = TimeoutError(
-                    Sentence(
-                        "%(host)s did not accept a connection on port %(port)s within %(number)s s.",
-                        host=host,
-                        port=port,
-                        number=f"{timeout:g}",
-                    )
-                )
+                problem = _not_accepted(host, port, timeout)
             except OSError as error:
                 sock.close()
                 problem = error
@@ -281,9 +272,7 @@ class Guard:
         try:
             addresses = thread.submit(self.resolve_sync, host, port).result(timeout)
         except TimeoutError as error:
-            raise TimeoutError(
-                Sentence("%(host)s could not be looked up within %(number)s s.", host=host, number=f"{timeout:g}")
-            ) from error
+            raise _not_looked_up(host, timeout) from error
         finally:
             thread.shutdown(wait=False)
         problem: OSError | None = None
@@ -296,14 +285,7 @@ class Guard:
                 sock.settimeout(timeout)
             except TimeoutError:
                 sock.close()
-                problem = TimeoutError(
-                    Sentence(
-                        "%(host)s did not accept a connection on port %(port)s within %(number)s s.",
-                        host=host,
-                        port=port,
-                        number=f"{timeout:g}",
-                    )
-                )
+                problem = _not_accepted(host, port, timeout)
             except OSError as error:
                 sock.close()
                 problem = error
@@ -397,6 +379,22 @@ def _entry(host: str, port: int) -> str:
 def _look_up(name: str, port: int) -> list[str]:
     infos: list[Any] = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def _not_looked_up(host: str, timeout: float) -> TimeoutError:
+    number = f"{timeout:g}"
+    return TimeoutError(Sentence("%(host)s could not be looked up within %(number)s s.", host=host, number=number))
+
+
+def _not_accepted(host: str, port: int, timeout: float) -> TimeoutError:
+    return TimeoutError(
+        Sentence(
+            "%(host)s did not accept a connection on port %(port)s within %(number)s s.",
+            host=host,
+            port=port,
+            number=f"{timeout:g}",
+        )
+    )
 
 
 def _family(address: str) -> socket.AddressFamily:
