@@ -24,7 +24,7 @@ from area.engine.execution import fairness
 from area.engine.execution.attempt import START, UNKNOWN, Means, attempt, retry_later
 from area.engine.execution.outcome import Outcome, crowded, leave, over
 from area.engine.execution.recorder import Recorder
-from area.engine.execution.running import Member, Registry, Running
+from area.engine.execution.running import Member, Running, RunningExecutions
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.fair import user, working_for
@@ -62,7 +62,7 @@ class Executor:
     recorder: Recorder
     held: int = 0
     stopping: bool = False
-    running: Registry = field(default_factory=Registry)
+    running: RunningExecutions = field(default_factory=RunningExecutions)
     _claims: dict[int, int] = field(default_factory=dict)  # executions by job id
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _means: Means = field(init=False)

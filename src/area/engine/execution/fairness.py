@@ -8,7 +8,7 @@ import structlog
 
 from area.db import queue
 from area.engine.cache import Cache
-from area.engine.execution.running import Registry
+from area.engine.execution.running import RunningExecutions
 from area.engine.intake import BULK
 from area.engine.state import State
 
@@ -32,7 +32,7 @@ class Slots:
         return slot
 
 
-async def make_room(state: State, cache: Cache, running: Registry, room: asyncio.Event) -> None:
+async def make_room(state: State, cache: Cache, running: RunningExecutions, room: asyncio.Event) -> None:
     """While one user's slow executions fill the worker and another user's wait to be claimed, evict the former. Every
     quarter of a second:
 

@@ -57,7 +57,7 @@ class Running:
         self.task.cancel()
 
 
-class Registry:
+class RunningExecutions:
     """The executions that run in this worker, by id."""
 
     def __init__(self) -> None:

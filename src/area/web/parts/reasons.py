@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from area.kit.sentences import Sentence, gettext
 from area.mail import letters
 
-# as they stand in the code, those around others first; a test holds the two together
+# as they were or are stored, those around others first
 SENTENCES = (
     "%(error)s Next attempt at %(time)s UTC.",
     "%(error)s The connection must be renewed.",
