@@ -29,7 +29,8 @@ from area.engine.cache import Cache
 from area.engine.state import State
 
 ABOUT = """\
-Everything that the pages do can also be done here.
+What the pages do can be done here, except uploading a picture (set its URL instead), downloading all of your data in
+one file, and acting on several AREAs or runs at once.
 
 **Authentication.** Log in with `POST /api/auth/login`, or create an API token with `POST /api/me/tokens`, and send it
 as `Authorization: Bearer …`. A token has a scope: `read` to read; `run` also to start, repeat and cancel runs;
