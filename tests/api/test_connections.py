@@ -225,12 +225,12 @@ async def test_rotation_encrypts_everything_with_the_first_key(people, state):
     old = state.keyring
     new = Keyring(["a-newer-key-of-more-than-32-characters", *state.settings.secret_keys()])
     async with state.database.transaction() as session:
-        count = await rotation.rotate(session, new, state.registry)
+        count = (await rotation.rotate(session, new, state.registry)).count
     # credential; webhook address and secret; a secret parameter and its two versions; what only looks encrypted,
     # likewise
     assert count == 1 + 2 + 3 + 2
     async with state.database.transaction() as session:
-        assert await rotation.rotate(session, new, state.registry) == 0
+        assert (await rotation.rotate(session, new, state.registry)).count == 0
         everything = ""
         for table in ("user_services", "triggers", "area_parameters", "area_versions"):
             everything += str((await session.execute(text(f"select * from {table}"))).all())

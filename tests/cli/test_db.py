@@ -37,6 +37,16 @@ def test_a_backup_is_restored_as_it_was(area, tmp_path):
     assert [one["username"] for one in area.json("user", "list")] == ["ann"]
 
 
+async def test_nothing_is_restored_while_others_use_the_database(area, database):
+    await asyncio.to_thread(area.user, "ann")
+    await asyncio.to_thread(area.ok, "db", "backup", "area.dump")
+    await asyncio.to_thread(area.user, "bob")
+    await database.pool()
+    for options in ((), ("--force",)):
+        assert "Stop AREA first" in await asyncio.to_thread(area.refuses, "db", "restore", "area.dump", *options)
+    assert len(await asyncio.to_thread(area.json, "user", "list")) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -57,3 +57,15 @@ async def test_while_others_use_the_database_its_key_stays(area, secret, databas
     await database.pool()
     assert "Stop AREA first" in await asyncio.to_thread(area.refuses, "keys", "rotate")
     assert (tmp_path / "data" / "secret_key").read_text() == before
+
+
+async def test_what_no_key_decrypts_is_named_and_fails(area, secret, dsn, monkeypatch):
+    monkeypatch.setenv("AREA_SECRET_KEY", OLD)
+    await asyncio.to_thread(secret)
+    monkeypatch.setenv("AREA_SECRET_KEY", NEW)
+    result = await asyncio.to_thread(area, "keys", "rotate")
+    assert result.exit_code == 1
+    assert "2 secrets can't be decrypted with any key: area:1|token, area:1|secret." in result.stderr
+    assert "remove them" not in result.output
+    monkeypatch.setenv("AREA_SECRET_KEY", f"{NEW},{OLD}")
+    assert "Re-encrypted 2 secrets" in await asyncio.to_thread(area.ok, "keys", "rotate")

@@ -237,7 +237,7 @@ async def test_keys_are_rotated_and_credentials_stand_nowhere_in_clear(state, us
     assert before["oauth_token"].startswith("v1.")
     new = Keyring(["another-key-of-more-than-32-characters!", *state.settings.secret_keys()])
     async with state.database.transaction() as session:
-        assert await rotation.rotate(session, new, state.registry) == 1
+        assert (await rotation.rotate(session, new, state.registry)).count == 1
         kept = await connections.credential(session, new, state.registry, user, "locked", number=before["id"])
     assert kept.password.get_secret_value() == "canary-of-work"
     for table in await rows(state, "select tablename from pg_tables where schemaname = 'public'"):

@@ -194,7 +194,7 @@ async def test_given_parameters_are_encrypted_after_an_upgrade_and_with_a_new_ke
     assert SECRET not in ((await record(state, number)).parameters or "")
     new = Keyring(["a-new-key-of-more-than-32-characters", *state.settings.secret_keys()])
     async with state.database.transaction() as session:
-        assert await rotation.rotate(session, new, state.registry) >= 1
+        assert (await rotation.rotate(session, new, state.registry)).count >= 1
     kept = await record(state, number)
     assert not new.needs_rotation(kept.parameters or "")
     assert unseal(new, number, kept.parameters or "") == GIVEN

@@ -139,8 +139,8 @@ async def test_what_an_older_version_left_in_clear_is_encrypted_once(state):
     async with state.database.transaction() as session:
         assert (await drafts.find(session, state.keyring, user, "new"))[0] == CANARIES
         new = Keyring(["another-key-of-more-than-32-characters!", *state.settings.secret_keys()])
-        assert await rotation.rotate(session, new, state.registry) == 14
-        assert await rotation.rotate(session, new, state.registry) == 0
+        assert (await rotation.rotate(session, new, state.registry)).count == 14
+        assert (await rotation.rotate(session, new, state.registry)).count == 0
     assert await leaks(state) == []
 
 

@@ -288,7 +288,7 @@ async def test_rotated_keys_open_tokens(ann, server, state):
     new = "another-key-of-more-than-32-characters!"
     keyring = Keyring([new, KEY])
     async with state.database.transaction() as session:
-        assert await rotation.rotate(session, keyring, state.registry) == 2
+        assert (await rotation.rotate(session, keyring, state.registry)).count == 2
     state.keyring = Keyring([new])
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
 

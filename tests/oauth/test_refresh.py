@@ -241,7 +241,7 @@ async def test_keys_may_be_rotated_in_the_middle_of_a_refresh(ann, server, state
     new = "another-key-of-more-than-32-characters!"
     async with refreshing(state, ann, server) as task:
         async with state.database.transaction() as session:
-            assert await rotation.rotate(session, Keyring([new, KEY]), state.registry) == 2
+            assert (await rotation.rotate(session, Keyring([new, KEY]), state.registry)).count == 2
         state.keyring = Keyring([new, KEY])
         kept = await task
     assert kept.access.get_secret_value() in (await server.set())["tokens"]

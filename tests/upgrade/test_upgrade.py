@@ -303,7 +303,7 @@ async def test_the_old_connections_can_be_read_and_their_keys_rotated(state, nob
     assert (await cache.tokens.current(Ref(number, "old_notes"), service)).access.get_secret_value() == "access-of-ann"
     rotated = Keyring(["another-secret-key-of-this-installation-12", KNOWN["key"]])
     async with state.database.transaction() as session:
-        assert await rotation.rotate(session, rotated, state.registry) > 12
+        assert (await rotation.rotate(session, rotated, state.registry)).count > 12
     state.keyring = Keyring(["another-secret-key-of-this-installation-12"])
     assert (await Cache(state).connection(number, "old_shop")).credential == credential
 

@@ -126,11 +126,16 @@ def backup(file: Annotated[Path, typer.Argument(help="The file to write. An exis
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="A file written by `area db backup`.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the database's current contents.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Replace the database's current contents. AREA must be stopped with this option too."
+        ),
+    ] = False,
 ) -> None:
     """Restore a backup, all of it or nothing.
 
-    Stop AREA first.
+    Stop AREA first, on all machines: this refuses while anything else uses the database.
     """
     import asyncio
 
@@ -138,6 +143,7 @@ def restore(
     from area.db import schema
 
     with console.database(console.configured(quiet=True)) as dsn:
+        console.refuse_while_running(dsn, "since it holds locks and data of the database that you replace")
         backups.restore(dsn, file, force=force)
         revision = asyncio.run(schema.current(dsn))
     console.echo(f"Restored {file}; the database is at {revision}.")

@@ -12,6 +12,8 @@ from area.cli import console
 if TYPE_CHECKING:
     from area.engine.state import State
 
+MOST_NAMED = 20  # secrets in a message
+
 app = typer.Typer(no_args_is_help=True, help="Manage the secret key that encrypts credentials.")
 
 
@@ -20,7 +22,8 @@ def rotate() -> None:
     """Re-encrypt everything with a new key.
 
     Without AREA_SECRET_KEY, this generates the new key, and AREA must be stopped. With it, put a new key in front of
-    the old one, separated by a comma, restart AREA, and then run this.
+    the old one, separated by a comma, restart AREA, and then run this. Exit code 1 if a secret can't be decrypted with
+    any of the keys; the others are re-encrypted.
     """
     from area import rotation
 
@@ -31,12 +34,20 @@ def rotate() -> None:
             console.refuse_while_running(dsn, "since running processes only know the old key")
         _put_first(file, secrets.token_urlsafe(48))
 
-    async def work(state: "State") -> int:
+    async def work(state: "State") -> rotation.Rotated:
         async with state.database.transaction() as session:
             return await rotation.rotate(session, state.keyring, state.registry)
 
-    count = console.with_state(work)
+    rotated = console.with_state(work)
+    count, unreadable = rotated.count, rotated.unreadable
     console.echo(f"Re-encrypted {count} secret{'' if count == 1 else 's'}.")
+    if unreadable:
+        more = f" and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""
+        raise console.Failed(
+            f"{len(unreadable)} secret{'' if len(unreadable) == 1 else 's'} can't be decrypted with any key:"
+            f" {', '.join(unreadable[:MOST_NAMED])}{more}. Keep all keys. Add the missing key after the first one, in"
+            f" {file or 'AREA_SECRET_KEY'}, and run this again; without it, those credentials must be entered again."
+        )
     if file:
         console.echo(
             f"{file} now starts with the new key. The old key after it decrypts older backups; remove its line once"
