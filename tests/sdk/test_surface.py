@@ -37,7 +37,7 @@ def test_a_connector_imports_the_sdk_alone(path: Path):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("area"):
             continue
         module, names = node.module or "", {alias.name for alias in node.names}
-        if module == "area.kit.zygote" and str(path.relative_to(CONNECTORS)) in DECODERS:
+        if module in ("area.kit.zygote", "area.kit.decoding") and str(path.relative_to(CONNECTORS)) in DECODERS:
             continue
         if (module, names) == ("area", {"__version__"}):
             continue

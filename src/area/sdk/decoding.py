@@ -7,16 +7,22 @@ for each user.
 
 The file has `decode(content: bytes, **options) -> bytes | JSON`, raises `area.kit.zygote.Unreadable` with a sentence
 for the user, and imports little: it is loaded by its path, without the package around it (see `area.kit.zygote`).
+
+What came as bytes becomes text by `decode_text`, and JSON by `parse_json`; readers import both from
+`area.kit.decoding`.
 """
 
 import os
 from pathlib import Path
 from typing import Any
 
+from area.kit.decoding import charset_in, codec_of, decode_text, parse_json
 from area.kit.fair import Fair, Full
 from area.kit.sandbox import DecodeError, Decoder
 from area.kit.sentences import Sentence
 from area.sdk.errors import Permanent, Retry
+
+__all__ = ["Reader", "charset_in", "codec_of", "decode_text", "documents", "parse_json"]
 
 documents = Fair(
     "documents",
