@@ -1,5 +1,6 @@
 """Two-factor authentication in Chromium: an app, and passkeys of a virtual authenticator."""
 
+import json
 from uuid import uuid4
 
 import pyotp
@@ -103,6 +104,36 @@ async def test_a_passkey_is_added_and_signs_in_alone_and_as_second_factor(local,
     await page.goto(f"{local.url}/sign-in")
     await page.get_by_role("button", name="Sign in with a passkey").click()
     await expect(page.get_by_text("Unknown passkey. Use another one.")).to_be_visible()
+    await person.context.close()
+
+
+@pytest.mark.parametrize("handle", [None, "", "c29tZWJvZHkgZWxzZQ", "not base64 at all!", 7])
+async def test_a_passkey_must_name_its_own_account(local, browser, handle):
+    """The signature doesn't cover the user handle (https://www.w3.org/TR/webauthn-3/#sctn-verifying-assertion)."""
+    person: Person = await arrive(local, browser, f"key{uuid4().hex[:6]}")
+    page = person.page
+    await authenticator(page)
+    await person.go("/profile/two-factor")
+    await page.get_by_label("Name").fill("Laptop")
+    form = page.locator("form[action='/profile/passkeys']")
+    await form.get_by_label("Your password").fill(PASSWORD)
+    await form.get_by_role("button", name="Add a passkey").click()
+    await expect(page.locator("#codes")).to_be_visible()
+    await sign_out(page)
+    await page.goto(f"{local.url}/sign-in?next=/profile")
+
+    async def forge(route):
+        body = route.request.post_data_json
+        assert body["credential"]["response"]["userHandle"]
+        body["credential"]["response"]["userHandle"] = handle
+        await route.continue_(post_data=json.dumps(body))
+
+    await page.route("**/api/auth/passkey", forge)
+    await page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(page.get_by_text("The passkey was not accepted.")).to_be_visible()
+    await page.unroute("**/api/auth/passkey")
+    await page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(page.get_by_role("heading", name="Profile")).to_be_visible()
     await person.context.close()
 
 

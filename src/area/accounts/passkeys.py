@@ -217,10 +217,25 @@ async def used(
         )
     except Exception as error:  # noqa: BLE001 - the library's own, and what hostile CBOR raises below it
         raise _refused(error) from None
+    if not await _is_handle_of(session, row.user_id, credential, asked_for=user_id):
+        raise _refused(ValueError("the user handle is another account's"))
     await tickets.use_up(session, ticket)
     values = {"sign_count": answer.new_sign_count, "last_used_at": func.now()}
     await session.execute(update(Passkey).where(Passkey.id == row.id).values(values))
     return int(row.user_id)
+
+
+async def _is_handle_of(
+    session: AsyncSession, owner_id: int, credential: Mapping[str, Any], *, asked_for: int | None
+) -> bool:
+    """Whether the answer's user handle is the owner's. It may be missing if the user was known before the passkey was
+    asked for (https://www.w3.org/TR/webauthn-3/#sctn-verifying-assertion, step 6).
+    """
+    given = credential["response"].get("userHandle")
+    if not given:
+        return asked_for is not None
+    handle = await session.scalar(select(TwoFactor.handle).where(TwoFactor.user_id == owner_id))
+    return isinstance(given, str) and handle is not None and given.rstrip("=") == handle
 
 
 def _refused(error: Exception) -> Invalid:
