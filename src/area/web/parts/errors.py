@@ -1,5 +1,6 @@
 """Errors as pages, or as the sentence that htmx shows in place."""
 
+from contextlib import suppress
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -11,7 +12,7 @@ from area.doors import browser
 from area.doors.edge import sentence_of
 from area.kit.problems import Misdirected, Problem, TooMany, TwoFactorSetupRequired, Unauthenticated
 from area.kit.sentences import Sentence
-from area.web.parts.pages import SignInNeeded, environment
+from area.web.parts.pages import SignInNeeded, environment, page_above, posted_from, visit
 
 
 def install(app: FastAPI) -> None:
@@ -26,15 +27,17 @@ def respond(request: Request, status: int, sentence: Sentence, headers: dict[str
     """Error page; only the sentence for htmx requests."""
     lang = browser.language_of(request)
     template = "_problem.html" if "hx-request" in request.headers else "problem.html"
+    identity, unread = getattr(request.state, "visitor", (None, None))
     html = environment(lang).get_template(template).render(
         page=None,
-        me=None,
+        me=identity.user if identity else None,
         path=request.url.path,
         settings=request.app.state.area.settings,
-        unread=0,
+        unread=unread or 0,
         nav="",
         lang=lang,
         flash="",
+        posted=posted_from(request),
         status=status,
         sentence=sentence.translated(lang),
         request_id=request.scope.get("area.request_id", ""),
@@ -85,7 +88,12 @@ def _set_up(request: Request, error: Problem) -> Response:
     return RedirectResponse("/profile/two-factor", 303)
 
 
-def _http(request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == 405 and request.method == "GET" and "hx-request" not in request.headers:
+        return RedirectResponse(page_above(request.app, request.url.path), 303)  # a form's address, typed or reloaded
+    if not hasattr(request.state, "visitor"):
+        with suppress(Problem):  # whoever is signed in keeps the navigation
+            await visit(request, request.app.state.area)
     return respond(request, error.status_code, sentence_of(error), dict(error.headers or {}))

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
+from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Match
 from typing_extensions import override
 
 from area import __version__, accounts, notices
@@ -102,6 +105,7 @@ class Page:
             nav=nav,
             lang=self.language,
             flash=self.flash,
+            posted=posted_from(self.request),
             **values,
         )  # fmt: skip
         return self.finish(HTMLResponse(html, status))
@@ -127,6 +131,28 @@ class Page:
         return response
 
 
+def posted_from(request: Request) -> str:
+    """The address of the page whose form this request posts; empty for GET and parts of pages. The answer takes its
+    place in the browser's history, so that going back or reloading never has to post again.
+    """
+    if request.method in SAFE or "hx-request" in request.headers:
+        return ""
+    page = urlsplit(request.headers.get("referer", ""))
+    if page.netloc != request.headers.get("host") or not page.path.startswith("/"):
+        return page_above(request.app, request.url.path)
+    return page.path + (f"?{page.query}" if page.query else "")
+
+
+def page_above(app: Starlette, path: str) -> str:
+    """The nearest path at or above this one that has a page."""
+    while path != "/":
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": ""}
+        if any(route.matches(scope)[0] is Match.FULL for route in app.router.routes):
+            return path
+        path = path.rpartition("/")[0] or "/"
+    return path
+
+
 async def visit(request: Request, state: StateDep) -> Page:
     """A visit by anyone."""
     token = session_cookie(request)
@@ -142,6 +168,7 @@ async def visit(request: Request, state: StateDep) -> Page:
         set_whose(user(identity.user.id))
     if identity is not None:
         request.state.language = identity.user.language
+    request.state.visitor = (identity, unread)
     return Page(request, state, identity, browser.language_of(request), unread)
 
 

@@ -68,6 +68,45 @@ document.addEventListener("htmx:error", (event) => {
   showError(ctx.sourceElement, say("sayAway"), null, againWith(ctx));
 });
 
+/* Going back brings what was typed, never a form that is to be sent again. Secrets are not kept. */
+
+const TYPED = "input:not([type=password], [type=hidden], [type=file], [type=radio], [autocomplete=one-time-code]), textarea, select";
+const isTyped = (field) => field.name && !field.closest(".pick, .editor, dialog");
+const typedIn = (form) => [...form.querySelectorAll(TYPED)].filter(isTyped);
+const postForms = () => [...document.querySelectorAll("form[method=post]")];
+
+function keepTyped() {
+  const typed = postForms().map((form) => typedIn(form).map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]));
+  history.replaceState({ ...history.state, typed }, "");
+}
+
+function bringTyped() {
+  const typed = (history.state && history.state.typed) || [];
+  postForms().forEach((form, place) => {
+    typedIn(form).forEach((field, at) => {
+      const [name, value] = (typed[place] || [])[at] || [];
+      if (name !== field.name) return;
+      if (field.type === "checkbox") field.checked = value;
+      else field.value = value;
+      field.dispatchEvent(new Event("change", { bubbles: true }));
+    });
+  });
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const { posted } = document.body.dataset;
+  if (posted) {
+    history.replaceState(history.state, "", posted);
+    keepTyped();
+  }
+  const [arrival] = performance.getEntriesByType("navigation");
+  if (arrival && arrival.type === "back_forward") bringTyped();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.isTrusted && event.target.closest("form[method=post]") && isTyped(event.target)) keepTyped();
+});
+
 /* A form is sent once, however often its button is pressed; coming back by the back button it can be sent again. */
 
 document.addEventListener("submit", (event) => {
@@ -85,9 +124,36 @@ window.addEventListener("pageshow", () => {
   });
 });
 
+/* While a dialog is open nothing behind it is replaced, so that its answer reaches the element that asked. */
+
+let answering = false; // from the click in a dialog until what it asked about is done
+const held = new Map(); // answers by the element that had asked, and names of events
+
+const behindDialog = (target) => {
+  const dialog = document.querySelector("dialog[open]");
+  return (answering || dialog !== null) && !(dialog && target && dialog.contains(target));
+};
+
+document.addEventListener("htmx:before:swap", (event) => {
+  const { ctx } = event.detail;
+  if (!behindDialog(ctx.target)) return;
+  event.preventDefault();
+  held.set(ctx.sourceElement, ctx);
+});
+
+function letGo() {
+  if (behindDialog(null)) return;
+  const waiting = [...held];
+  held.clear();
+  waiting.forEach(([source, ctx]) => (ctx ? htmx.swap(ctx) : tell(source)));
+}
+
+document.addEventListener("close", () => setTimeout(letGo), true);
+
 /* "Are you sure?", for buttons and forms with data-confirm, plain or htmx's. */
 
 function ask(element) {
+  answering = true;
   const dialog = document.getElementById("confirm");
   dialog.querySelector("[data-text]").textContent = element.dataset.confirm;
   const yes = dialog.querySelector("[value=yes]");
@@ -107,27 +173,63 @@ document.addEventListener(
     if (!element || element.dataset.confirmed) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (await ask(element)) {
+    const yes = await ask(element);
+    if (yes) {
       element.dataset.confirmed = "yes";
       element.click();
       delete element.dataset.confirmed;
     }
+    answering = false;
+    setTimeout(letGo);
   },
   true,
 );
 
+/* Copying. Browsers have no navigator.clipboard on plain http, and may refuse it anywhere. */
+
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.readOnly = true;
+    area.className = "visually-hidden";
+    const focused = document.activeElement;
+    (document.querySelector("dialog[open]") || document.body).append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (focused) focused.focus({ preventScroll: true });
+    return done;
+  }
+}
+
+function select(element) {
+  if ("value" in element) return element.focus(), element.select();
+  getSelection().selectAllChildren(element);
+}
+
+async function copy(button) {
+  const from = document.querySelector(button.dataset.copy);
+  const done = await copied("value" in from ? from.value : from.textContent);
+  if (!done) select(from);
+  const status = document.getElementById("page-status");
+  status.textContent = done ? say("sayCopied") : say("sayCopyYourself");
+  status.className = done ? "visually-hidden" : "told";
+  button.classList.toggle("is-copied", done);
+  setTimeout(() => {
+    button.classList.remove("is-copied");
+    status.className = "visually-hidden";
+  }, done ? 1500 : 8000);
+}
+
 /* Small things. */
 
-document.addEventListener("click", async (event) => {
-  const copy = event.target.closest("[data-copy]");
-  if (copy) {
-    const from = document.querySelector(copy.dataset.copy);
-    await navigator.clipboard.writeText("value" in from ? from.value : from.textContent);
-    const status = document.getElementById("page-status");
-    status.textContent = say("sayCopied");
-    copy.classList.add("is-copied");
-    setTimeout(() => copy.classList.remove("is-copied"), 1500);
-  }
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) copy(button);
   const theme = event.target.closest("[data-set-theme]");
   if (theme) window.setTheme(theme.dataset.setTheme);
   document.querySelectorAll("details.menu[open]").forEach((menu) => {
@@ -176,7 +278,8 @@ let stream = null;
 let due = null;
 
 function tell(name) {
-  htmx.trigger(document.body, name);
+  if (behindDialog(null)) held.set(name, null);
+  else htmx.trigger(document.body, name);
 }
 
 function runsChanged() {
