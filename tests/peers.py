@@ -184,11 +184,16 @@ class Received:
 
 @dataclass
 class Smtp:
-    """An SMTP server. `refuse` maps recipients (or `MAIL`, `DATA`) to the answer they get; it may be changed any time."""
+    """An SMTP server. `refuse` maps recipients (or `MAIL`, `DATA`) to the answer they get, and `too_many` is the answer
+    to those beyond `most` of one mail; all may be changed any time.
+    """
 
     port: int
     ca: Path
     refuse: dict[str, str]
+    most: int = 100
+    too_many: str = "452 4.5.3 Too many recipients"
+    after: dict[int, dict[str, str]] = field(default_factory=dict)  # `refuse` once so many mails were taken
     mails: list[Received] = field(default_factory=list)
     host: str = HOST
     login: str = LOGIN
@@ -360,12 +365,14 @@ def smtp_server(
         async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
             if address in peer.refuse:
                 return peer.refuse[address]
+            if len(envelope.rcpt_tos) >= peer.most:
+                return peer.too_many
             envelope.rcpt_tos.append(address)
             return "250 OK"
 
         async def handle_DATA(self, server, session, envelope):  # noqa: N802
-            if "DATA" in peer.refuse:
-                return peer.refuse["DATA"]
+            if refusal := (peer.refuse | peer.after.get(len(peer.mails), {})).get("DATA"):
+                return refusal
             peer.mails.append(Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.content))
             return "250 OK: taken"
 

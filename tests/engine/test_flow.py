@@ -17,7 +17,7 @@ from area.engine.intake import Offer, accept
 from area.engine.lanes import Intake
 from area.engine.sources import listeners
 from area.kit.budget import MAX_EVENT
-from area.sdk import Permanent, Retry
+from area.sdk import Partial, Permanent, Retry
 
 from .conftest import make_area, make_user, offer, rows, settled, statuses, until, worker
 
@@ -366,6 +366,45 @@ async def test_replay_as_it_was_and_as_it_is(state, user, world):
         await until(lambda: len(world.sent) == 4)
     assert sorted(text for _, text in world.sent[1:]) == ["edited", "new x", "old x"]
     assert len({key for key, _ in world.sent}) == 4
+
+
+async def test_a_replay_of_what_was_done_in_part_does_the_rest(state, user, world):
+    seen = []
+
+    async def refuse_some(ctx, params, attempt):
+        seen.append(dict(ctx.state))
+        if len(seen) <= 25:
+            raise Partial("Bob was refused. Ann got it.", result={"done": ["ann"]}, state={"done": ["ann"]})
+
+    world.behaviour = refuse_some
+    area = await make_area(state, user)
+    for number in range(25):
+        accepted = await offer(state, area, {"title": str(number)})
+    async with worker(state):
+        await until(lambda: settled(state))
+        executions = await rows(state)
+        assert {row["status"] for row in executions} == {"failed"}
+        assert {row["error_message"] for row in executions} == {"Bob was refused. Ann got it."}
+        assert orjson.loads(executions[0]["execution_result"]) == {"done": ["ann"]}
+        assert await rows(state, "select 1 from areas where is_active"), "half of it is done each time"
+        patch = AreaPatch.model_validate({"reaction": {"component": "probe.send", "parameters": {"text": "new"}}})
+        async with state.database.transaction() as session:
+            await areas.change(session, control.scope(state), user, area.id, patch)
+        for mode, parameters in (("as_it_was", None), ("present", None), ("present", {"text": "edited"})):
+            async with state.database.transaction() as session:
+                await control.replay(session, state, user, accepted.execution_id, mode, parameters)
+        await until(lambda: settled(state))
+        assert seen[25:] == [{"done": ["ann"]}] * 3
+        replayed = max(row["id"] for row in await rows(state))
+        other = AreaPatch.model_validate({"reaction": {"component": "probe.send_once", "parameters": {"text": "x"}}})
+        async with state.database.transaction() as session:
+            await areas.change(session, control.scope(state), user, area.id, other)
+            await control.replay(session, state, user, accepted.execution_id, "present")  # another reaction
+        await until(lambda: settled(state))
+        async with state.database.transaction() as session:
+            await control.replay(session, state, user, replayed, "as_it_was")  # of a success: all of it once more
+        await until(lambda: settled(state))
+    assert seen[28:] == [{}, {}]
 
 
 async def test_run_once_works_on_an_area_that_is_off_and_with_the_sample(state, user, world):

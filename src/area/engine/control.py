@@ -147,26 +147,31 @@ async def replay(
 ) -> int:
     """Run an execution's event again: with its own parameters, with the AREA's current ones, or with `parameters`.
 
-    Returns the id of the new execution. Raises `Conflict` if the old one is not over or its parameters can't be read,
+    Of a run that did a part of its work, what is left is done, unless the AREA has another reaction by now. Returns the
+    id of the new execution. Raises `Conflict` if the old one is not over or its parameters can't be read,
     and `Invalid` for parameters that the reaction refuses.
     """
     execution = await _own_execution(session, user_id, execution_id)
     if execution.status in ("pending", "running"):
         raise Conflict("This execution is not over yet; cancel it first, or wait.")
     record = RunRecord(forced=True, replay_of=execution.id)
+    before = record_of(execution, await session.get(ExecutionRecord, execution.id))
     if parameters is not None:
         area = await _own_area(session, user_id, execution.area_id)
         plan = compile_config(state.registry, await present_config(session, scope(state), area))
         _check_given(plan.reaction, parameters)
         record.version, record.as_it_was = await _version(session, area.id), True
     elif mode == "as_it_was":
-        before = record_of(execution, await session.get(ExecutionRecord, execution.id))
         record.version, record.as_it_was = before.version, before.version is not None
         if before.parameters is not None:
             try:
                 parameters = unseal(state.keyring, execution.id, before.parameters)
             except Undecryptable as error:
                 raise Conflict("The parameters of this execution can't be read: %(error)s", error=error) from error
+    if before.state and execution.status != "success":
+        version = record.version or await _version(session, execution.area_id)
+        if version == before.version or await _same_reaction(session, execution.area_id, {version, before.version}):
+            record.state = before.state
     reason: Reason = "replay" if record.as_it_was else "run"
     return await _insert(session, state, execution.area_id, execution.trigger_data or {}, record, reason, parameters)
 
@@ -273,6 +278,17 @@ async def _last_event(session: AsyncSession, area_id: int) -> dict[str, Any] | N
 async def _version(session: AsyncSession, area_id: int) -> int:
     newest = await session.scalar(select(func.max(AreaVersion.version)).where(AreaVersion.area_id == area_id))
     return newest or 1
+
+
+async def _same_reaction(session: AsyncSession, area_id: int, versions: set[int | None]) -> bool:
+    """Whether these versions of an AREA are known, and have the same reaction."""
+    reactions = await session.scalars(
+        select(AreaVersion.config["reaction"].astext).where(
+            AreaVersion.area_id == area_id, AreaVersion.version.in_(versions - {None})
+        )
+    )
+    names = reactions.all()
+    return len(names) == len(versions) and len(set(names)) == 1
 
 
 async def _timezone(session: AsyncSession, user_id: int) -> str:

@@ -8,7 +8,7 @@ from area.sdk.answers import Made, Output, composed, fill_template, lookup, outp
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.credentials import Credentials
 from area.sdk.decoding import Reader
-from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
+from area.sdk.errors import AuthExpired, ConnectorError, Gone, Partial, Permanent, Retry
 from area.sdk.events import Event, Events, Headers, Hook, Reply, Request, Subscription, account_ids, new_events
 from area.sdk.fields import Option, Pick, param
 from area.sdk.hints import Hint
@@ -60,6 +60,7 @@ __all__ = [
     "Option",
     "Output",
     "Pages",
+    "Partial",
     "Permanent",
     "Pick",
     "Platform",

@@ -14,7 +14,8 @@ class Retry(ConnectorError):
 
     `parks` means that the limit is on the whole connection (a 429): all its jobs wait, not just this one. `unsure`
     means that the request may have been carried out, since no response came: what must not happen twice is then not
-    retried. `state` (JSON) is what the next attempt of a reaction finds in `ctx.state`: what has been done already.
+    retried. `state` (JSON) is what the next attempt of a reaction, or a replay after the last one, finds in
+    `ctx.state`: what has been done already.
     """
 
     def __init__(
@@ -35,6 +36,19 @@ class Retry(ConnectorError):
 
 class Permanent(ConnectorError):
     """It failed and will fail again as it stands: wrong parameters, gone, forbidden."""
+
+
+class Partial(Permanent):
+    """A reaction did some of it, and the rest was refused for good: its run fails, and says both.
+
+    `result` is what was done, as the reaction returns it. `state` (JSON) is what a replay of the run finds in
+    `ctx.state`, so that it does only the rest. Such failures never switch an AREA off.
+    """
+
+    def __init__(self, message: str, *, result: Any, state: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.result = result
+        self.state = dict(state)
 
 
 class Gone(Permanent):

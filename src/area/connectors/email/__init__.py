@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, EmailStr, SecretStr, model_valid
 
 from area.connectors.email import imap, smtp
 from area.connectors.email.message import Mail
-from area.connectors.email.server import Security, Server, words
+from area.connectors.email.server import Security, Server
 from area.sdk import (
     AuthExpired,
     Context,
@@ -17,6 +17,7 @@ from area.sdk import (
     Event,
     Events,
     Output,
+    Partial,
     Permanent,
     Retry,
     Service,
@@ -153,37 +154,43 @@ def _wanted(mail: Mail, sender: str, subject: str) -> bool:
 async def send_email(ctx: Context, params: Letter) -> Sent:
     """Send an e-mail from the connection's address.
 
-    Every attempt of a run uses the same Message-ID, so mail servers can recognize a duplicate. Recipients that the
-    server refuses temporarily (4xx) are retried without sending it to the others again.
+    Recipients that the server refuses temporarily (4xx) are retried. The run fails if one is refused for good, and says
+    who got it; nobody gets it twice, even if the run is replayed. Every attempt has the same Message-ID, so mail
+    servers can recognize a duplicate.
     """
     account: Account = ctx.credential
     server = account.server("SMTP")
     sender = mime.address(str(account.from_address))
     token = hashlib.sha256(ctx.idempotency_key.encode()).hexdigest()[:32] if ctx.idempotency_key else uuid4().hex
-    own = mime.message_id(token, sender.rpartition("@")[2])
+    own = ctx.state.get("message_id") or mime.message_id(token, sender.rpartition("@")[2])
     message = compose(params, sender=sender, date=now(), headers={"Message-ID": own})
     given = ", ".join(part for part in (params.to, params.cc, params.bcc) if part)
-    recipients = list(dict.fromkeys(box.address for box in mailboxes(given)))
-    accepted: list[str] = ctx.state.get("accepted", [])
-    refused: dict[str, str] = ctx.state.get("refused", {})
-    left = [address for address in recipients if address not in accepted and address not in refused]
-    async with smtp.connected(ctx.guard, server, account.login, account.secret) as client:
-        answers = await smtp.send(client, message, sender, left)
-    said = {address: words(f"{answer.code} {answer.message}") for address, answer in answers.items()}
-    accepted = accepted + [address for address in left if address not in answers]
-    refused = refused | {address: said[address] for address, answer in answers.items() if answer.code >= 500}
-    if later := [f"{address}: {said[address]}" for address in said if address not in refused]:
-        # RFC 5321 §4.5.4.1: these are tried again, and nobody gets it twice
-        raise Retry(
-            f"{server} temporarily refused recipients. {'; '.join(later)}",
-            state={"accepted": accepted, "refused": refused},
-        )
-    if not accepted:
-        raise Permanent(
-            f"{server} refused every recipient. {'; '.join(f'{one}: {why}' for one, why in refused.items())}"
-        )
-    return Sent(
-        message_id=own,
-        accepted=[address for address in recipients if address in accepted],
-        refused=[Refusal(address=one, reason=why) for one, why in refused.items()],
+    delivery = smtp.Delivery(
+        list(dict.fromkeys(box.address for box in mailboxes(given))), ctx.state.get("accepted", [])
     )
+    if ctx.state.get("run") == ctx.idempotency_key:  # a replay asks for them again
+        delivery.refused = dict(ctx.state.get("refused", {}))
+    try:
+        async with smtp.connected(ctx.guard, server, account.login, account.secret) as client:
+            await smtp.deliver(client, message, sender, delivery)
+        if delivery.later:  # RFC 5321 §4.5.4.1
+            raise Retry(f"{server} temporarily refused recipients. {delivery.summary()}")
+    except Retry as error:
+        state = {"message_id": own, "accepted": delivery.accepted, "refused": delivery.refused}
+        error.state = {"run": ctx.idempotency_key, **state} if delivery.accepted or delivery.refused else {}
+        raise
+    except Permanent as error:
+        if not delivery.accepted:
+            raise
+        delivery.refused |= dict.fromkeys(delivery.left, str(error))
+    sent = Sent(
+        message_id=own,
+        accepted=[address for address in delivery.recipients if address in delivery.accepted],
+        refused=[Refusal(address=address, reason=reason) for address, reason in delivery.refused.items()],
+    )
+    if sent.refused and sent.accepted:
+        state = {"message_id": own, "accepted": delivery.accepted}
+        raise Partial(f"{server} refused some recipients. {delivery.summary()}", result=sent, state=state)
+    if sent.refused:
+        raise Permanent(f"{server} refused every recipient. {delivery.summary()}")
+    return sent

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import aiosmtplib
 
 from area.connectors.email.server import TIMEOUT, Server, words
 from area.sdk import AuthExpired, ConnectorError, Guard, Permanent, Retry, tls_context
 from area.sdk.mail import Message
+
+TOO_MANY = 552
 
 
 @asynccontextmanager
@@ -44,6 +47,45 @@ async def connected(guard: Guard, server: Server, login: str, password: str) -> 
         raise server.explain(error) from error
 
 
+@dataclass(slots=True)
+class Delivery:
+    """What became of each recipient of a mail. `later` holds those refused for now, and `refused` those refused for
+    good, with what the server said.
+    """
+
+    recipients: Sequence[str]
+    accepted: list[str]
+    refused: dict[str, str] = field(default_factory=dict)
+    later: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def left(self) -> list[str]:
+        """The recipients that the server neither accepted nor refused for good."""
+        return [address for address in self.recipients if address not in self.accepted and address not in self.refused]
+
+    def summary(self) -> str:
+        """Who was refused and why, and who was not."""
+        reasons = "; ".join(f"{address}: {reason}" for address, reason in (self.refused | self.later).items())
+        sent = f" It accepted the e-mail for {', '.join(self.accepted)}." if self.accepted else ""
+        return f"{reasons}{'' if reasons.endswith('.') or not sent else '.'}{sent}"
+
+
+async def deliver(client: aiosmtplib.SMTP, message: Message, sender: str, delivery: Delivery) -> None:
+    """Send a mail to all who are left, in as many transactions as the server needs, and note who got it."""
+    while left := delivery.left:
+        answers = await send(client, message, sender, left)
+        taken = [address for address in left if address not in answers]
+        delivery.accepted = [*delivery.accepted, *taken]
+        delivery.later = {}
+        for address, answer in answers.items():
+            # RFC 5321 §4.5.3.1.10: 552 means too many recipients, if some were accepted
+            final = answer.code >= 500 and not (answer.code == TOO_MANY and taken)
+            reason = words(f"{answer.code} {answer.message}")
+            (delivery.refused if final else delivery.later)[address] = reason
+        if not taken or not any(answer.code in (452, TOO_MANY) for answer in answers.values()):
+            return
+
+
 async def send(
     client: aiosmtplib.SMTP, message: Message, sender: str, recipients: Sequence[str]
 ) -> dict[str, aiosmtplib.SMTPResponse]:
@@ -54,7 +96,9 @@ async def send(
             sender, recipients, message.content, mail_options=["SMTPUTF8"] if utf8 else []
         )
     except aiosmtplib.SMTPRecipientsRefused as error:
-        return {one.recipient: aiosmtplib.SMTPResponse(one.code, one.message) for one in error.recipients}
+        return {
+            refusal.recipient: aiosmtplib.SMTPResponse(refusal.code, refusal.message) for refusal in error.recipients
+        }
     except aiosmtplib.SMTPNotSupported as error:
         raise Permanent("This SMTP server doesn't support addresses with non-ASCII letters before the @.") from error
     except ValueError as error:

@@ -21,7 +21,7 @@ from area.connectors.email import Account, Letter, imap, new_email, send_email, 
 from area.connectors.email.message import Mail, read
 from area.connectors.email.parser import MAX_TEXT, decode
 from area.kit.http import Client
-from area.sdk import AuthExpired, Context, Credentials, Guard, Http, Permanent, Retry, tls_context
+from area.sdk import AuthExpired, Context, Credentials, Guard, Http, Partial, Permanent, Retry, tls_context
 from area.sdk.mail import mailboxes
 
 ALLOWED = ("127.0.0.1", "localhost")
@@ -44,6 +44,7 @@ def post():
 def _clean(post):
     post.refuse.clear()
     post.mails.clear()
+    post.most, post.after = 100, {}
     tls_context.cache_clear()
     yield
     tls_context.cache_clear()
@@ -409,25 +410,69 @@ async def test_refusals_are_told_in_the_servers_words(post, refuse, error, words
     assert words in str(caught.value)
 
 
-async def test_one_refused_recipient_of_two_is_listed(post):
+async def test_one_refused_recipient_of_two_is_no_success(post):
     post.refuse["b@x.org"] = "550 No such user"
-    result = await send_email.function(context(sending(post)), Letter(to=["a@x.org", "b@x.org"], text="x"))
-    assert result.accepted == ["a@x.org"]
-    assert [(one.address, one.reason) for one in result.refused] == [("b@x.org", "550 No such user")]
+    params = Letter(to=["a@x.org", "b@x.org"], text="x")
+    with pytest.raises(Partial) as caught:
+        await send_email.function(context(sending(post), key="1"), params)
+    assert str(caught.value).endswith(
+        "refused some recipients. b@x.org: 550 No such user. It accepted the e-mail for a@x.org."
+    )
+    assert caught.value.result.accepted == ["a@x.org"]
+    assert [(refusal.address, refusal.reason) for refusal in caught.value.result.refused] == [
+        ("b@x.org", "550 No such user")
+    ]
+    post.refuse.clear()
+    replayed = await send_email.function(context(sending(post), caught.value.state, key="2"), params)
+    assert [mail.recipients for mail in post.mails] == [["a@x.org"], ["b@x.org"]]
+    assert replayed.accepted == ["a@x.org", "b@x.org"]
+    assert replayed.message_id == caught.value.result.message_id
 
 
 async def test_who_is_refused_for_now_is_tried_again_and_nobody_gets_it_twice(post):
     post.refuse.update({"b@x.org": "451 4.7.1 Greylisted", "c@x.org": "550 No such user"})
     params = Letter(to=["a@x.org", "b@x.org", "c@x.org"], text="x")
-    with pytest.raises(Retry, match=r"b@x\.org: 451 4\.7\.1 Greylisted") as caught:
-        await send_email.function(context(sending(post)), params)
-    assert caught.value.state == {"accepted": ["a@x.org"], "refused": {"c@x.org": "550 No such user"}}
-    assert "c@x.org" not in str(caught.value)
-    del post.refuse["b@x.org"]
-    result = await send_email.function(context(sending(post), caught.value.state), params)
-    assert [mail.recipients for mail in post.mails] == [["a@x.org"], ["b@x.org"]]
-    assert result.accepted == ["a@x.org", "b@x.org"]
-    assert [(one.address, one.reason) for one in result.refused] == [("c@x.org", "550 No such user")]
+    with pytest.raises(
+        Retry, match=r"b@x\.org: 451 4\.7\.1 Greylisted\. It accepted the e-mail for a@x\.org"
+    ) as caught:
+        await send_email.function(context(sending(post), key="1"), params)
+    state = caught.value.state
+    del post.refuse["b@x.org"], post.refuse["c@x.org"]
+    with pytest.raises(Partial) as caught:
+        await send_email.function(context(sending(post), state, key="1"), params)
+    assert [mail.recipients for mail in post.mails] == [["a@x.org"], ["b@x.org"]], "c was refused for good in this run"
+    assert caught.value.result.accepted == ["a@x.org", "b@x.org"]
+    assert [refusal.address for refusal in caught.value.result.refused] == ["c@x.org"]
+    await send_email.function(context(sending(post), state, key="2"), params)
+    assert post.mails[-1].recipients == ["b@x.org", "c@x.org"], "a replay asks again for who was refused"
+    ids = {message_from_bytes(mail.content)["Message-ID"] for mail in post.mails}
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("too_many", ["452 4.5.3 Too many recipients", "552 Too many recipients"])
+async def test_more_recipients_than_a_server_takes_at_once(post, too_many):
+    post.most, post.too_many = 10, too_many
+    everybody = [f"{number}@x.org" for number in range(95)]
+    result = await send_email.function(context(sending(post)), Letter(to=everybody, text="x"))
+    assert result.accepted == everybody
+    assert [len(mail.recipients) for mail in post.mails] == [10] * 9 + [5]
+    assert [address for mail in post.mails for address in mail.recipients] == everybody
+
+
+async def test_a_line_that_breaks_between_two_parts_of_the_recipients_repeats_none(post):
+    post.most = 2
+    params = Letter(to=["a@x.org", "b@x.org", "c@x.org"], text="x")
+    post.after = {1: {"DATA": "421 4.3.2 Shutting down"}}
+    with pytest.raises(Retry) as caught:
+        await send_email.function(context(sending(post), key="1"), params)
+    assert caught.value.state["accepted"] == ["a@x.org", "b@x.org"]
+    post.after = {}
+    post.refuse["DATA"] = "554 5.7.1 Spam"
+    with pytest.raises(Partial, match=r"c@x\.org: .*554 5\.7\.1 Spam"):
+        await send_email.function(context(sending(post), caught.value.state, key="1"), params)
+    post.refuse.clear()
+    await send_email.function(context(sending(post), caught.value.state, key="1"), params)
+    assert [mail.recipients for mail in post.mails] == [["a@x.org", "b@x.org"], ["c@x.org"]]
 
 
 @pytest.mark.parametrize("text", hostile_mail.TEXTS)

@@ -30,7 +30,7 @@ from area.kit.evaluation import evaluate
 from area.kit.sentences import Sentence
 from area.kit.template import RenderError
 from area.runs.record import Attempt, made_of, unseal
-from area.sdk import AuthExpired, Context, Permanent, Retry
+from area.sdk import AuthExpired, Context, Partial, Permanent, Retry
 
 log = structlog.get_logger()
 
@@ -210,6 +210,9 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
         return await retry_later(means, running, area, error)
     except AuthExpired as error:
         return await _expired(means, member, area, error, connection)
+    except Partial as error:
+        member.record.state = error.state
+        return over(member, area, "failed", started, clock, error=str(error), result=error.result)
     except Permanent as error:
         return over(member, area, "failed", started, clock, error=str(error), permanent=True)
     except DatabaseAwayError:

@@ -120,12 +120,12 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
         text = Sentence("%(error)s The outcome is unknown.", error=error)
         return over(member, area, "failed", started, clock, error=text, permanent=True)
     record = member.record
+    record.state = error.state or record.state
     number = len(record.attempts) - record.interruptions + 1
     if number >= MAX_ATTEMPTS:
         text = Sentence("Gave up after %(number)s attempts. Last error: %(error)s", number=number, error=error)
         return over(member, area, "failed", started, clock, error=text, permanent=True)
     record.attempts.append(Attempt(at=started, error=str(error), ms=_since(clock), said=made_of(str(error))))
-    record.state = error.state or record.state
     member.started = member.started or started
     pause = pause_after(number, error.after)
     due = now() + pause
