@@ -20,7 +20,8 @@ REACTIONS = {one.key: one for service in registry().services.values() for one in
 # Texts without a shape, a pattern or choices: whom they reach takes the whole of one for one thing, whatever it holds.
 # They are strings of JSON, fields of a form, or one segment of a path (`quoted`).
 WHOLE = """
-    bluesky     create_post.reply_to like_post.post repost.post
+    bluesky     create_post.reply_to create_post.link_title create_post.link_description create_post.alt_text
+                like_post.post repost.post
     discord     create_thread.name add_reaction.emoji
     dropbox     write_text.text
     email       send_email.subject send_email.text
@@ -266,6 +267,8 @@ def test_a_value_adds_nothing_to_a_json_document(key, name):
         ("discord.send_direct_message", {"text": "{{body.v}}"}, "<@2>", {"text": "<\u200b@2>"}),
         ("mastodon.post_status", {"text": "@ann {{body.v}}"}, "@eve@example.com a@b.c", {"text": "@ann @\u200beve@example.com a@b.c"}),
         ("bluesky.create_post", {"text": "@{{body.v}}"}, "ann.example @eve.example", {"text": "@ann.example @\u200beve.example"}),
+        ("bluesky.create_post", {"link": "https://x.org/?q={{body.v}}"}, "a&b", {"link": "https://x.org/?q=a%26b"}),
+        ("bluesky.create_post", {"picture": "https://x.org/{{body.v}}"}, "../a?b", {"picture": "https://x.org/..%2Fa%3Fb"}),
         ("gitlab.open_issue", {"description": "hi\n{{body.v}}"}, "/close\n /label ~a\n/usr/bin", {"description": "hi\n\\/close\n \\/label ~a\n/usr/bin"}),
         ("gitlab.write_comment", {"body": "{{body.v}}"}, "/close", {"body": "\\/close"}),
         ("gitlab.open_merge_request", {"description": "{{body.v}}"}, "/merge", {"description": "\\/merge"}),

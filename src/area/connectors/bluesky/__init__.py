@@ -7,32 +7,48 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from area.connectors.bluesky.session import begin, call, refusal, whose
-from area.sdk import AuthExpired, Context, Event, Events, Output, Permanent, Service, composed, output, param, parse
+from area.connectors.bluesky.facets import marks
+from area.connectors.bluesky.session import account, begin, call, refusal
+from area.sdk import (
+    Account,
+    AuthExpired,
+    Context,
+    Event,
+    Events,
+    Output,
+    Permanent,
+    Service,
+    composed,
+    lookup,
+    output,
+    param,
+    parse,
+)
 from area.sdk.forms import form, secret, server
-from area.sdk.shapes import MENTIONS
+from area.sdk.shapes import ADDRESS, MENTIONS
 
 HOME = "https://bsky.social"
 EVERY = timedelta(minutes=2)
 PAGES = 4  # of 100
+PICTURE, THUMBNAIL = 2_000_000, 1_000_000  # bytes, by the lexicons app.bsky.embed.images and app.bsky.embed.external
+MEMBER = {"link": "uri", "mention": "did", "tag": "tag"}  # of a facet, by the lexicon app.bsky.richtext.facet
 YEAR = 365 * 24 * 3600 * 10**6  # microseconds
 KEYS = 1_672_531_200 * 10**6  # 2023: the year that record keys made here seem to be of
 DIGITS = "234567abcdefghijklmnopqrstuvwxyz"  # https://atproto.com/specs/tid
-LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]}']")
-MENTION = re.compile(r"(?<![\w@.])@((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})")
-TAG = re.compile(r"(?<!\S)#(\w*[^\W\d_]\w*)")
 ACTOR = r"^@?(did:[a-z]+:[A-Za-z0-9._:%-]+|([A-Za-z0-9-]+\.)+[A-Za-z]{2,})$"
 EXAMPLE = "at://did:plc:z7/app.bsky.feed.post/3k"
 SAY = "Text, up to 300 characters; links, @handles and #hashtags become clickable"
 
 
-async def works(ctx: Context, login: Any) -> None:
+async def works(ctx: Context, login: Any) -> Account:
     """Log in, to test the credentials."""
     try:
-        await begin(ctx)
+        session = await begin(ctx)
     except AuthExpired as error:
         raise Permanent(f"{login.server} rejected this handle and app password. {error}") from error
+    return Account(session.did, session.handle)
 
 
 service = Service(
@@ -62,6 +78,14 @@ Text = Annotated[str, param(SAY, "Hello #world", min_length=1, max_length=3000, 
 ReplyTo = Annotated[str, param("URI or URL of the post to reply to", EXAMPLE)]
 Language = Annotated[str, param("Language", "en", pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$")]
 PostId = Annotated[str, param("URI or URL of the post", EXAMPLE, min_length=1)]
+Web = r"^(https?://\S+)?$"
+CARD = "URL to show as a card below the text"
+Link = Annotated[str, param(CARD, "https://example.com/news/1", pattern=Web, shape=ADDRESS)]
+LinkTitle = Annotated[str, param("Title of the card; the URL's host if empty", "News from the lab")]
+LinkText = Annotated[str, param("Description on the card", "What we found this week")]
+PICTURE_URL = "URL of a picture, up to 1 MB on a card, 2 MB without"
+Picture = Annotated[str, param(PICTURE_URL, "https://example.com/1.png", pattern=Web, shape=ADDRESS)]
+Alt = Annotated[str, param("Alt text: what the picture shows, for people who can't see it", "A cat on a keyboard")]
 
 
 class Post(Output):
@@ -71,6 +95,10 @@ class Post(Output):
     handle: str = composed("{author.handle}", "Author's handle", "ada.bsky.social")
     author: str = composed("{author.displayName author.handle}", "Author", "Ada")
     reposted_by: str = output("reposted_by", "Handle of the account that reposted it, if any", "bob.bsky.social", "")
+    pictures: list[str] = output("pictures", "URLs of its pictures", ["https://cdn.bsky.app/img/1@jpeg"], [])
+    alt_texts: list[str] = output("alt_texts", "Alt texts of its pictures", ["A cat on a keyboard"], [])
+    card_url: str = output("card_url", "URL of its link card, if any", "https://example.com/news/1", "")
+    card_title: str = output("card_title", "Title of its link card, if any", "News from the lab", "")
 
 
 class Notification(Output):
@@ -123,23 +151,38 @@ async def notification_received(ctx: Context, since: datetime, reason: Reason = 
 @service.poll("Post liked by you", every=EVERY)
 async def post_liked(ctx: Context) -> Events[Post]:
     """Triggers for each post you like."""
-    query = {"actor": await whose(ctx), "limit": "100"}
+    query = {"actor": (await account(ctx)).did, "limit": "100"}
     # https://docs.bsky.app/docs/api/app-bsky-feed-get-actor-likes
     for row in reversed((await call(ctx, "GET", "app.bsky.feed.getActorLikes", params=query))["feed"]):
         yield Event(row["post"]["uri"], _post(row["post"]))  # oldest first, for nothing is told of when
 
 
 @service.reaction("Publish a post")
-async def create_post(ctx: Context, text: Text, reply_to: ReplyTo = "", language: Language = "") -> Post:
-    """Publish a post. Retries never post it twice."""
+async def create_post(
+    ctx: Context,
+    text: Text,
+    reply_to: ReplyTo = "",
+    language: Language = "",
+    link: Link = "",
+    link_title: LinkTitle = "",
+    link_description: LinkText = "",
+    picture: Picture = "",
+    alt_text: Alt = "",
+) -> Post:
+    """Publish a post, with a link card or a picture if you like. Retries never post it twice."""
     record: dict[str, Any] = {"text": text, "facets": await _facets(ctx, text)}
     record |= {"langs": [language]} if language else {}
+    if link:
+        record["embed"] = await _card(ctx, link, link_title, link_description, picture)
+    elif picture:
+        image = {"image": await _blob(ctx, picture, PICTURE), "alt": alt_text}
+        record["embed"] = {"$type": "app.bsky.embed.images", "images": [image]}
     if reply_to:
         parent = await _found(ctx, reply_to)
         root = parent["record"].get("reply", {}).get("root")
         record["reply"] = {"root": root or _reference(parent), "parent": _reference(parent)}
     made = await _put(ctx, "app.bsky.feed.post", record)
-    handle = ctx.credential.handle
+    handle = (await account(ctx)).handle
     return Post(uri=made.uri, link=_link(made.uri), text=text, handle=handle, author=handle)
 
 
@@ -157,8 +200,12 @@ async def repost(ctx: Context, post: PostId) -> Made:
 
 @service.reaction("Follow an account")
 async def follow(ctx: Context, actor: Annotated[Actor, param("Handle of the account to follow")]) -> Made:
-    """Follow an account."""
-    return await _put(ctx, "app.bsky.graph.follow", {"subject": await _did(ctx, actor.removeprefix("@"))})
+    """Follow an account. Succeeds if you already follow it."""
+    # https://docs.bsky.app/docs/api/app-bsky-actor-get-profile
+    profile = await call(ctx, "GET", "app.bsky.actor.getProfile", params={"actor": actor.removeprefix("@")})
+    if already := lookup("viewer.following", profile):
+        return Made(uri=already)
+    return await _put(ctx, "app.bsky.graph.follow", {"subject": profile["did"]})
 
 
 async def _once(ctx: Context, post: str, what: Literal["like", "repost"]) -> Made:
@@ -171,7 +218,7 @@ async def _once(ctx: Context, post: str, what: Literal["like", "repost"]) -> Mad
 async def _put(ctx: Context, collection: str, record: dict[str, Any]) -> Made:
     """Write a record under a key shared by all attempts of an execution."""
     body = {
-        "repo": await whose(ctx),
+        "repo": (await account(ctx)).did,
         "collection": collection,
         "rkey": _key(f"{collection} {ctx.idempotency_key}"),
         "record": {"$type": collection, "createdAt": datetime.now(UTC).isoformat().replace("+00:00", "Z"), **record},
@@ -187,17 +234,41 @@ def _key(text: str) -> str:
     return "".join(DIGITS[value >> shift & 31] for shift in range(60, -1, -5))
 
 
+async def _card(ctx: Context, link: str, title: str, text: str, picture: str) -> dict[str, Any]:
+    # https://docs.bsky.app/docs/advanced-guides/posts#website-card-embeds
+    card: dict[str, Any] = {"uri": link, "title": title or urlsplit(link).hostname or link, "description": text}
+    if picture:
+        card["thumb"] = await _blob(ctx, picture, THUMBNAIL)
+    return {"$type": "app.bsky.embed.external", "external": card}
+
+
+async def _blob(ctx: Context, picture: str, largest: int) -> Any:
+    """Upload a picture from its URL. Raises `Permanent` if it is no picture, or is too large."""
+    fetched = await ctx.http.anonymous.call("GET", picture, max_bytes=largest)
+    kind = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.startswith("image/"):
+        raise Permanent(f"{picture} is not a picture: its type is {kind or 'not given'}.")
+    # https://docs.bsky.app/docs/api/com-atproto-repo-upload-blob
+    headers = {"Content-Type": kind}
+    uploaded = await call(ctx, "POST", "com.atproto.repo.uploadBlob", body=fetched.body, headers=headers)
+    return uploaded["blob"]
+
+
 async def _facets(ctx: Context, text: str) -> list[dict[str, Any]]:
     """Links, mentions and hashtags by UTF-8 byte offset: https://docs.bsky.app/docs/advanced-guides/post-richtext."""
-    marked = [(one, {"$type": "app.bsky.richtext.facet#link", "uri": one[0]}) for one in LINK.finditer(text)]
-    marked += [(one, {"$type": "app.bsky.richtext.facet#tag", "tag": one[1]}) for one in TAG.finditer(text)]
-    for one in MENTION.finditer(text):
-        try:
-            marked.append((one, {"$type": "app.bsky.richtext.facet#mention", "did": await _did(ctx, one[1])}))
-        except Permanent:
-            ctx.log.info("bluesky.no_such_handle", handle=one[1])  # it stays text, as in Bluesky's own app
-    ends = [(len(text[: one.start()].encode()), len(text[: one.end()].encode()), feature) for one, feature in marked]
-    return [{"index": {"byteStart": a, "byteEnd": b}, "features": [feature]} for a, b, feature in ends]
+    facets = []
+    for mark in sorted(marks(text), key=lambda mark: mark.start):
+        value = mark.target
+        if mark.kind == "mention":
+            try:
+                value = await _did(ctx, value)
+            except Permanent:
+                ctx.log.info("bluesky.no_such_handle", handle=value)  # it stays text, as in Bluesky's own app
+                continue
+        feature = {"$type": f"app.bsky.richtext.facet#{mark.kind}", MEMBER[mark.kind]: value}
+        start, end = (len(text[:index].encode()) for index in (mark.start, mark.end))
+        facets.append({"index": {"byteStart": start, "byteEnd": end}, "features": [feature]})
+    return facets
 
 
 async def _did(ctx: Context, actor: str) -> str:
@@ -237,7 +308,13 @@ async def _pages(ctx: Context, name: str, key: str, since: datetime, query: dict
 
 
 def _post(view: Any) -> Post:
-    return parse(Post, view | {"text": view["record"].get("text", ""), "link": _link(view["uri"])}, "Bluesky")
+    shown = view.get("embed") or {}
+    shown = shown.get("media") or shown  # beside a quoted post
+    images, card = shown.get("images") or shown.get("items") or [], shown.get("external") or {}
+    told = {"text": view["record"].get("text", ""), "link": _link(view["uri"])}
+    told |= {"pictures": [image["fullsize"] for image in images], "alt_texts": [image["alt"] for image in images]}
+    told |= {"card_url": card.get("uri", ""), "card_title": card.get("title", "")}
+    return parse(Post, view | told, "Bluesky")
 
 
 def _link(uri: str) -> str:

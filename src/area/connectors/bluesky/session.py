@@ -16,6 +16,7 @@ class Session(BaseModel):
     access: SecretStr = Field(alias="accessJwt")
     refresh: SecretStr = Field(alias="refreshJwt")
     did: str
+    handle: str
 
 
 class Over(AuthExpired):
@@ -42,9 +43,9 @@ async def begin(ctx: Context) -> Session:
     return await ctx.http.post("/xrpc/com.atproto.server.createSession", Session, json=given)
 
 
-async def whose(ctx: Context) -> str:
-    """The account's DID."""
-    return (await _session(ctx)).did
+async def account(ctx: Context) -> Session:
+    """The session of the connection's account, for its DID and handle."""
+    return await _session(ctx)
 
 
 async def call(ctx: Context, method: str, name: str, **options: Any) -> dict[str, Any]:
@@ -57,7 +58,7 @@ async def call(ctx: Context, method: str, name: str, **options: Any) -> dict[str
 
 
 async def _send(ctx: Context, session: Session, method: str, name: str, **options: Any) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {session.access.get_secret_value()}"}
+    headers = {**options.pop("headers", {}), "Authorization": f"Bearer {session.access.get_secret_value()}"}
     return await ctx.http.ask(method, f"/xrpc/{name}", dict[str, Any], headers=headers, **options)
 
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from area.connectors.bluesky import _facets, service, session, works
-from area.sdk import AuthExpired, Permanent
+from area.connectors.bluesky import PICTURE, _facets, service, session, works
+from area.connectors.bluesky.facets import marks
+from area.sdk import Access, AuthExpired, Permanent
 from area.sdk.testing import Answer, Asked, Double, Watch, act, connector, lexicons, outcomes
 
 bluesky = lexicons()
@@ -23,6 +24,7 @@ FEED, SEARCH = "/xrpc/app.bsky.feed.getAuthorFeed", "/xrpc/app.bsky.feed.searchP
 TOLD, LIKES = "/xrpc/app.bsky.notification.listNotifications", "/xrpc/app.bsky.feed.getActorLikes"
 CREATE, REFRESH = "/xrpc/com.atproto.server.createSession", "/xrpc/com.atproto.server.refreshSession"
 PUT, POSTS = "/xrpc/com.atproto.repo.putRecord", "/xrpc/app.bsky.feed.getPosts"
+PROFILE, BLOB = "/xrpc/app.bsky.actor.getProfile", "/xrpc/com.atproto.repo.uploadBlob"
 EXPIRED = Answer(400, json={"error": "ExpiredToken", "message": "Token has expired"}, unchecked="an error")
 
 
@@ -85,6 +87,7 @@ async def vendor(server):
             ),
         )
         double.on("GET", "/xrpc/com.atproto.identity.resolveHandle", server.only(resolved))
+        double.on("GET", PROFILE, server.only(profile()))
         yield double
 
 
@@ -93,6 +96,10 @@ async def ctx(vendor):
     async with connector(service, vendor, credential=LOGIN) as context:
         context.idempotency_key = "here-7"
         yield context
+
+
+def profile() -> dict:
+    return {"did": ADA, "handle": "ada.bsky.social"}
 
 
 def resolved(asked: Asked):
@@ -211,6 +218,7 @@ async def test_what_is_written(vendor, ctx, server):
         f"at://{ME}/app.bsky.feed.post/{first['rkey']}",
         parent["uri"],
     )
+    assert (made.handle, made.author) == ("me.bsky.social", "me.bsky.social")
     await act(ctx, service.reactions["create_post"], text="hi")
     assert written(vendor.asked[-1])["rkey"] == first["rkey"], "the same run writes to the same place"
     ctx.idempotency_key = "here-8"
@@ -229,22 +237,52 @@ async def test_what_is_written(vendor, ctx, server):
         assert vendor.asked[-1].route == POSTS
     await act(ctx, service.reactions["follow"], actor="@ada.bsky.social")
     assert written(vendor.asked[-1])["record"]["subject"] == ADA
+    already = f"at://{ME}/app.bsky.graph.follow/3k"
+    vendor.on("GET", PROFILE, server.only({**profile(), "viewer": {"following": already}}))
+    assert (await act(ctx, service.reactions["follow"], actor="ada.bsky.social")).uri == already
+    assert vendor.asked[-1].route == PROFILE, "nobody is followed twice"
     vendor.on("GET", POSTS, server.only({"posts": []}))
     for post, said in ((parent["uri"], "exist"), ("https://example.com/", "not the URI or URL")):
         with pytest.raises(Permanent, match=said):
             await act(ctx, service.reactions["repost"], post=post)
 
 
+# what @atproto/api 0.21.0 makes of these texts; it was asked
+FACETS = {
+    "see https://example.com/a_(b) now": [("https://example.com/a_(b)", "link", "https://example.com/a_(b)")],
+    "(https://example.com/a).": [("https://example.com/a", "link", "https://example.com/a")],
+    "https://e.com/x» y": [("https://e.com/x»", "link", "https://e.com/x»")],
+    "go to example.com/path?x=1, ok": [("example.com/path?x=1", "link", "https://example.com/path?x=1")],
+    "notes.txt foo.notatld my-site.com HTTPS://A.com/x": [],
+    "#a-b #a.b #it's": [("#a-b", "tag", "a-b"), ("#a.b", "tag", "a.b"), ("#it's", "tag", "it's")],
+    "#1 #1a ##b \uff03wide #c\u200bd text#tag #日本語。": [
+        ("#1a", "tag", "1a"), ("##b", "tag", "#b"), ("\uff03wide", "tag", "wide"), ("#c", "tag", "c"), ("#日本語", "tag", "日本語")
+    ],
+    "#" + "x" * 64: [("#" + "x" * 64, "tag", "x" * 64)],
+    "#" + "x" * 65: [],
+    "$AAPL, ($aapl) $toolong": [("$AAPL", "tag", "$AAPL"), ("$aapl", "tag", "$AAPL")],
+    "(@ada.test) @ada.bsky.social. mail@ada.test @ada": [
+        ("@ada.test", "mention", "ada.test"), ("@ada.bsky.social", "mention", "ada.bsky.social")
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FACETS)
+def test_the_same_becomes_clickable_as_in_bluesky(text):
+    found = sorted(marks(text), key=lambda mark: mark.start)
+    assert [(text[mark.start : mark.end], mark.kind, mark.target) for mark in found] == FACETS[text]
+
+
 async def test_facets_count_bytes(ctx):
-    text = "Été 👍 @ada.bsky.social (see https://x.example/é?a=1). #café #1 a@b.example @nobody.example"
+    text = "Été 👍 @ada.bsky.social (see https://x.example/é?a=1). #café #1 a@b.example @nobody.test"
     raw = text.encode()
     found = await _facets(ctx, text)
     told = [(raw[f["index"]["byteStart"] : f["index"]["byteEnd"]].decode(), f["features"][0]) for f in found]
     kind = "app.bsky.richtext.facet#"
     assert told == [
+        ("@ada.bsky.social", {"$type": f"{kind}mention", "did": ADA}),
         ("https://x.example/é?a=1", {"$type": f"{kind}link", "uri": "https://x.example/é?a=1"}),
         ("#café", {"$type": f"{kind}tag", "tag": "café"}),
-        ("@ada.bsky.social", {"$type": f"{kind}mention", "did": ADA}),
     ]
 
 
@@ -279,7 +317,8 @@ async def test_a_session_is_refreshed_once_and_begun_anew_when_that_is_over(vend
 
 
 async def test_refusals(vendor, ctx, server):
-    await works(ctx, LOGIN)
+    account = await works(ctx, LOGIN)
+    assert (account.id, account.name) == (ME, "me.bsky.social"), "not what was typed"
     await act(ctx, service.reactions["follow"], actor=ADA)
 
     async def follow():
@@ -293,6 +332,65 @@ async def test_refusals(vendor, ctx, server):
         await works(ctx, LOGIN)
     assert "abcd-efgh" not in str(caught.value)
     assert server.number == 2
+
+
+def uploaded(asked: Asked):
+    assert (asked.headers["Content-Type"], asked.body) == ("image/png", b"pixels")
+    blob = {"$type": "blob", "ref": {"$link": "bafk"}, "mimeType": "image/png", "size": len(asked.body)}
+    return {"blob": blob}
+
+
+async def test_pictures_and_cards(vendor, server):
+    vendor.on("POST", BLOB, server.only(uploaded))
+    picture = Answer(body=b"pixels", headers={"Content-Type": "image/png"})
+    pictures = Double(None, at="https://pictures.example", access=Access())
+    async with pictures, connector(service, vendor, pictures, credential=LOGIN) as ctx:
+        ctx.idempotency_key = "here-9"
+        pictures.on("GET", "/1.png", picture)
+        pictures.on("GET", "/page", Answer(body=b"<p>", headers={"Content-Type": "text/html"}))
+        pictures.on("GET", "/large", Answer(body=b"x" * (PICTURE + 1), headers={"Content-Type": "image/png"}))
+
+        async def post(**params):
+            await act(ctx, service.reactions["create_post"], text="hi", **params)
+            return written(vendor.asked[-1])["record"]["embed"]
+
+        shown = await post(picture="https://pictures.example/1.png", alt_text="A cat")
+        assert (shown["$type"], shown["images"][0]["alt"]) == ("app.bsky.embed.images", "A cat")
+        assert shown["images"][0]["image"]["ref"] == {"$link": "bafk"}
+        assert "Authorization" not in pictures.asked[-1].headers
+        card = await post(link="https://news.example/1", link_title="News", link_description="What happened")
+        assert card["external"] == {"uri": "https://news.example/1", "title": "News", "description": "What happened"}
+        card = await post(link="https://news.example/1", picture="https://pictures.example/1.png")
+        assert (card["external"]["title"], card["external"]["thumb"]["mimeType"]) == ("news.example", "image/png")
+        for path, said in (("page", "is not a picture: its type is text/html"), ("large", "larger than 2 MB")):
+            with pytest.raises(Permanent, match=said):
+                await post(picture=f"https://pictures.example/{path}")
+
+
+@pytest.mark.parametrize("quoting", [False, True])
+async def test_what_a_post_shows(vendor, ctx, server, quoting):
+    image = {"thumb": "https://cdn.example/t", "fullsize": "https://cdn.example/f", "alt": "A cat"}
+    card = {"uri": "https://news.example/1", "title": "News", "description": ""}
+    embeds = [
+        {"$type": "app.bsky.embed.images#view", "images": [image]},
+        {"$type": "app.bsky.embed.external#view", "external": card},
+    ]
+    if quoting:
+        gone = {
+            "$type": "app.bsky.embed.record#viewNotFound",
+            "uri": f"at://{ADA}/app.bsky.feed.post/0",
+            "notFound": True,
+        }
+        quoted = {"$type": "app.bsky.embed.recordWithMedia#view", "record": {"record": gone}}
+        embeds = [quoted | {"media": embed} for embed in embeds]
+    rows: list[dict] = []
+    vendor.on("GET", SEARCH, server.only(paged("posts", rows)))
+    watch = Watch(ctx, service.actions["post_found"], query="x")
+    await watch.look()
+    rows += [view(number, number, embed=embed) for number, embed in enumerate(embeds, 1)]
+    first, second = [event.data for event in await watch.look()]
+    assert (first.pictures, first.alt_texts, first.card_url) == (["https://cdn.example/f"], ["A cat"], "")
+    assert (second.pictures, second.card_url, second.card_title) == ([], "https://news.example/1", "News")
 
 
 def test_names_and_addresses():
