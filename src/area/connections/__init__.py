@@ -32,7 +32,7 @@ from area.kit.problems import Conflict, Invalid, NotFound
 from area.kit.sentences import Sentence
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
-from area.sdk import AuthExpired, Credentials, OAuth2, Permanent, Retry
+from area.sdk import Account, AuthExpired, Credentials, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
 from area.sdk.context import alone
 from area.sdk.http import Fixed
@@ -86,11 +86,12 @@ class Dependent(BaseModel):
 class Tested(BaseModel):
     """The result of testing a credential. `expired` means rejected, as opposed to an unreachable service.
 
-    If it works, `message` says what couldn't be tested.
+    If it works, `message` says what couldn't be tested, and `account` is the vendor's account, if it told.
     """
 
     works: bool
     expired: bool = False
+    account: str | None = None
     message: Sentence | None = None
 
 
@@ -129,14 +130,15 @@ async def connect(
     tested = await try_out(client, guard, connector, credential)
     if not tested.works:
         raise Invalid(tested.message or "")
-    await keep(session, keyring, connector, user_id, fields, name)
+    await keep(session, keyring, connector, user_id, fields, name, tested.account)
     connected = await view(session, registry, user_id, slug, name=name)
     return connected.model_copy(update={"note": tested.message})
 
 
 async def keep(
-    session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int, fields: Mapping[str, Any], name: str
-) -> int:
+    session: AsyncSession, keyring: Keyring, connector: Connector, user_id: int, fields: Mapping[str, Any], name: str,
+    account: str | None = None,
+) -> int:  # fmt: skip
     """Store a tested credential under a name. Returns the connection's id. Raises `NotFound`, `TooMany`."""
     row = await vault.service(session, connector)
     if not row.is_active:
@@ -144,7 +146,7 @@ async def keep(
     ref = Ref(user_id, connector.slug, await vault.reserve(session, user_id, row.id, name))
     token = keyring.encrypt(dump_json(fields).decode(), ref.context("oauth_token"))
     await vault.put(session, ref, row.id, {"oauth_token": token, "refresh_token": None, "token_expires_at": None})
-    await _mark(session, ref, connector, "works", None)
+    await _mark(session, ref, connector, Tested(works=True, account=account))
     await audit.record(session, user_id, "connection.connected", connector.slug, {"name": name} if name else None)
     return ref.number
 
@@ -180,7 +182,7 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
             kind=type(error).__name__,
         )
         return Tested(works=False, message=message)
-    return Tested(works=True, message=reply)
+    return Tested(works=True, account=reply.label) if isinstance(reply, Account) else Tested(works=True, message=reply)
 
 
 async def _authority(client: Client, connector: Connector, credential: BaseModel) -> Fixed | None:
@@ -200,9 +202,8 @@ async def note(
     An unreachable service doesn't change the connection's state: only a rejection pauses its AREAs.
     """
     connector, _ = connectable(registry, slug)
-    status = "works" if tested.works else "expired" if tested.expired else None
     ref = Ref(user_id, slug, await vault.number(session, connector, user_id, name))
-    await _mark(session, ref, connector, status, None if tested.works else tested.message)
+    await _mark(session, ref, connector, tested)
 
 
 async def rename(session: AsyncSession, registry: Registry, user_id: int, slug: str, name: str, new: str) -> None:
@@ -256,8 +257,9 @@ where a.user_id = :user_id and s.name = :service and coalesce(ac.connection_id, 
 """
 
 
-async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: str | None, error: str | None) -> None:
-    """Set the status (None: unchanged) of an existing connection."""
+async def _mark(session: AsyncSession, ref: Ref, connector: Connector, tested: Tested) -> None:
+    """Set the status of an existing connection, unless the service couldn't be reached."""
+    status = "works" if tested.works else "expired" if tested.expired else None
     row = await vault.service(session, connector)
     if not await vault.there(session, ref, row.id):
         return
@@ -268,11 +270,11 @@ async def _mark(session: AsyncSession, ref: Ref, connector: Connector, status: s
             ConnectionState.connection_id == ref.number,
         )
     )
-    values: dict[str, Any] = {"last_error": error, "checked_at": func.now()}
+    values: dict[str, Any] = {"last_error": None if tested.works else tested.message, "checked_at": func.now()}
     if status is not None:
         values["status"] = status
     if status == "works":
-        values |= {"parked_until": None, "access_token": None}
+        values |= {"parked_until": None, "access_token": None, "account": tested.account}
     await vault.mark(session, ref, row.id, values)
     if status is not None or before is None:
         await notify(session, Channel.CONNECTION_CHANGED, str(ref))

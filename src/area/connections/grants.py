@@ -302,7 +302,7 @@ async def keep(
         "last_error": None,
         "parked_until": None,
         "checked_at": func.now(),
-        "account": (linked.account.name or linked.account.id)[:255],
+        "account": linked.account.label,
         "account_id": linked.account.id[:255],
         "scopes": " ".join(linked.scopes),
         "granted_at": func.now(),

@@ -105,7 +105,7 @@ async def _try_tokens(state: State, ref: Ref) -> Tested | None:
         return None
     try:
         async with asyncio.timeout(connections.TEST_TIMEOUT):
-            await auth.account(access.context(state, tokens, connector, ref, None))
+            account = await auth.account(access.context(state, tokens, connector, ref, None))
     except AuthExpired as error:
         return Tested(works=False, expired=True, message=str(error))
     except (Permanent, Retry) as error:
@@ -119,7 +119,7 @@ async def _try_tokens(state: State, ref: Ref) -> Tested | None:
                 number=connections.TEST_TIMEOUT,
             ),
         )
-    return Tested(works=True)
+    return Tested(works=True, account=account.label)
 
 
 async def try_connection(state: State, user_id: int, slug: str, name: str) -> Tested | None:

@@ -15,6 +15,7 @@ from area.kit.sentences import Sentence
 from area.sdk.context import Context
 from area.sdk.errors import AuthExpired, Retry
 from area.sdk.http import Access
+from area.sdk.oauth2 import Account
 
 Credential = TypeVar("Credential", bound=BaseModel)
 
@@ -53,8 +54,10 @@ class ClientGrant:
 class Credentials(Generic[Credential]):
     """A connection that is a form: a typed model (secrets as `SecretStr`), and a function that tests it.
 
-    `test` returns None when the credential works, or a sentence when that can't be proven, and raises `Permanent` or
-    `Retry` with a sentence that says what was wrong: address, certificate, password. `access` says what `ctx.http`
+    `test` proves that the credential can do what the service's components need, and raises `Permanent` or `Retry` with
+    a sentence that says what was wrong: address, certificate, password, a missing right. It returns the account that
+    the vendor knows the user by, None if there is no such thing, or a sentence when it can't be proven that the
+    credential works. `access` says what `ctx.http`
     sends to the service's own hosts, and where the user's own server is; use `grant` instead where a token must be
     obtained first.
 
@@ -63,7 +66,7 @@ class Credentials(Generic[Credential]):
     """
 
     model: type[Credential]
-    test: Callable[[Context, Credential], Awaitable[str | None]]
+    test: Callable[[Context, Credential], Awaitable[Account | str | None]]
     access: Callable[[Credential], Access] | None = None
     label: Callable[[Credential], str] | None = None
     optional: bool = False

@@ -9,14 +9,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, SecretStr, create_model
 
 from area.kit.sentences import Sentence
-from area.sdk.answers import lookup
+from area.sdk.answers import fill_template, lookup
 from area.sdk.context import Context
 from area.sdk.credentials import Credentials
 from area.sdk.errors import AuthExpired, Permanent
 from area.sdk.fields import param
 from area.sdk.http import Access
+from area.sdk.oauth2 import Account
 
-Trial = Callable[[Context, Any], Awaitable[None]]
+Trial = Callable[[Context, Any], Awaitable[Account | str | None]]
 
 
 def form(
@@ -67,14 +68,15 @@ def server(example: str, description: str = "URL of your server", *, scheme: str
     return Annotated[str, AfterValidator(origin), param(description, example)]
 
 
-def tried(path: str, refused: str = "", *, at: str = "", other: str = "") -> Trial:
+def tried(path: str, refused: str = "", *, at: str = "", other: str = "", account: str = "") -> Trial:
     """Test a form by a GET of `path`. `refused` is the error when it is not authorized, with the form's fields in
     braces.
 
     A response with nothing `at` a path (as for `output`) comes from another service: then `other` is the error.
+    `account` is where the response says whose account it is: a path, or a template as for `composed`.
     """
 
-    async def test(ctx: Context, credential: BaseModel) -> None:
+    async def test(ctx: Context, credential: BaseModel) -> Account | None:
         try:
             answer = await ctx.http.get(path)
         except AuthExpired as error:
@@ -85,6 +87,8 @@ def tried(path: str, refused: str = "", *, at: str = "", other: str = "") -> Tri
         if at and lookup(at, answer) is None:
             said = other.format(**dict(credential))
             raise Permanent(said)
+        name = fill_template(account, answer) if "{" in account else account and lookup(account, answer)
+        return Account(str(name), str(name)) if name else None
 
     return test
 

@@ -27,6 +27,11 @@ class Account:
     email: str | None = None
     email_verified: bool = False
 
+    @property
+    def label(self) -> str:
+        """What users see of it, as long as there is room for."""
+        return (self.name or self.id)[:255]
+
 
 def profile(
     path: str,

@@ -41,7 +41,11 @@ service = Service(
     # https://docs.discord.com/developers/reference#user-agent: without one of this form requests may be blocked
     headers={"User-Agent": "DiscordBot (https://area.invalid, 1)"},
     auth=form(
-        tried("/users/@me", "Discord rejected this token. Create one with Reset Token in the developer portal."),
+        tried(
+            "/users/@me",
+            "Discord rejected this token. Create one with Reset Token in the developer portal.",
+            account="username",  # https://docs.discord.com/developers/resources/user#user-object
+        ),
         headers={"Authorization": "Bot {token}"},  # https://docs.discord.com/developers/reference#authentication
         token=secret("Bot token, from Bot > Reset Token", "MTA2.GhX.4ccf"),
     ),

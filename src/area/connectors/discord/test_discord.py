@@ -185,7 +185,7 @@ async def test_refusals(vendor, ctx):
 
     await outcomes(ctx, vendor, post, body={"code": 50001, "message": "Missing Access"}, said="Missing Access")
     vendor.on("GET", "/users/@me", person(1))
-    await service.auth.test(ctx, BOT)
+    assert (await service.auth.test(ctx, BOT)).name == person(1)["username"]
     vendor.fails(401, {"code": 0, "message": "401: Unauthorized"})
     with pytest.raises(Permanent, match="rejected this token"):
         await service.auth.test(ctx, BOT)

@@ -38,7 +38,13 @@ service = Service(
     "React to posts, hashtags, notifications and favourites; post, boost and favourite, on any server.",
     docs="https://docs.joinmastodon.org/client/token/",
     auth=form(
-        tried(ME, "{server} rejected this access token.", at="id", other="{server} is not a Mastodon server."),
+        tried(
+            ME,
+            "{server} rejected this access token.",
+            at="id",
+            other="{server} is not a Mastodon server.",
+            account="acct",
+        ),
         headers={"Authorization": "Bearer {access_token}"},  # https://docs.joinmastodon.org/client/authorized/
         base_url="{server}",
         server=server("https://mastodon.social"),
@@ -193,7 +199,7 @@ async def _id(ctx: Context, status: str) -> str:
 
 
 def _status(row: Any) -> Status:
-    shown = row["reblog"] or row
+    shown = row.get("reblog") or row
     return parse(Status, shown | {"boost": shown is not row}, "Mastodon")
 
 

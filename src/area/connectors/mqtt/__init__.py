@@ -13,7 +13,19 @@ from paho.mqtt.client import MQTTMessage
 from pydantic import AfterValidator, BaseModel, SecretStr
 
 from area.connectors.mqtt.line import IN_FLIGHT, Address, Line, connected
-from area.sdk import AuthExpired, Context, Credentials, Event, Events, Output, Permanent, Service, output, param
+from area.sdk import (
+    Account,
+    AuthExpired,
+    Context,
+    Credentials,
+    Event,
+    Events,
+    Output,
+    Permanent,
+    Service,
+    output,
+    param,
+)
 from area.sdk.shapes import JSON, Shape, segments
 
 MAX_PAYLOAD = 1_000_000  # bytes
@@ -97,13 +109,15 @@ GIVEN = param("Payload: text is sent as is, anything else as JSON", '{"state": "
 KEPT = param("Include messages the broker retained before the AREA was switched on", False)
 
 
-async def try_broker(ctx: Context, broker: Broker) -> None:
+async def try_broker(ctx: Context, broker: Broker) -> Account:
     """Log in and out."""
     try:
         async with broker.connected(ctx):
             pass
     except AuthExpired as error:
         raise Permanent(str(error)) from error
+    name = f"{broker.login}@{broker.host}" if broker.login else broker.host
+    return Account(name, name)
 
 
 service = Service(

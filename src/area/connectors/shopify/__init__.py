@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from area.sdk import (
     Access,
+    Account,
     Context,
     Credentials,
     Event,
@@ -42,8 +43,9 @@ def _access(key: Key) -> Access:
     return Access(base_url=f"https://{key.shop}", secrets=(key.client_secret.get_secret_value(),))
 
 
-async def _works(ctx: Context, key: Key) -> None:
+async def _works(ctx: Context, key: Key) -> Account:
     await _ask(ctx, "{ shop { name } }")  # https://shopify.dev/docs/api/admin-graphql/latest/queries/shop
+    return Account(key.shop, key.shop)
 
 
 service = Service(

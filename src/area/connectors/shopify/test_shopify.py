@@ -149,7 +149,7 @@ async def test_reactions(ctx, shop, name, params, mutation, field, variables):
 
 async def test_the_connection_is_tried(ctx, shop):
     shop.on("POST", API, {"data": {"shop": {"name": "Acme"}}})
-    await service.auth.test(ctx, KEY)
+    assert (await service.auth.test(ctx, KEY)).name == KEY.shop
     await outcomes(ctx, shop, lambda: service.auth.test(ctx, KEY), body=SAID)
 
 

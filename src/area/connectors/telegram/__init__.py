@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from uuid import uuid4
 
 from area.sdk import (
+    Account,
     AuthExpired,
     Context,
     Event,
@@ -34,8 +35,9 @@ ID = r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{4,32})$"
 Answer = TypeVar("Answer")
 
 
-async def _works(ctx: Context, bot: Any) -> None:
-    try:  # https://core.telegram.org/bots/api#getwebhookinfo
+async def _works(ctx: Context, bot: Any) -> Account:
+    try:  # https://core.telegram.org/bots/api#getme, #getwebhookinfo
+        me = await ctx.http.post("/getMe", dict[str, Any], at="result")
         elsewhere = await ctx.http.post("/getWebhookInfo", str, at="result.url")
     except (AuthExpired, Permanent) as error:
         raise Permanent(f"Telegram rejected this token. @BotFather shows it again. {error}") from error
@@ -43,6 +45,7 @@ async def _works(ctx: Context, bot: Any) -> None:
         raise Permanent(
             "Another program receives this bot's messages through a webhook. Create a separate bot for AREA."
         )
+    return Account(str(me["id"]), f"@{me['username']}")
 
 
 def _refusal(response: Response, body: Mapping[str, Any]) -> Retry | None:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from area.connectors.telegram import _read, service
-from area.sdk import Permanent, Retry
+from area.sdk import Account, Permanent, Retry
 from area.sdk.testing import Asked, Double, Watch, act, connector, described, outcomes
 
 TOKEN = "123456:ABC-DEF"
@@ -186,7 +186,9 @@ async def test_what_is_sent(vendor, ctx, name, params, sent):
 async def test_a_token_is_tried(vendor, ctx):
     hook = {"url": "", "has_custom_certificate": False, "pending_update_count": 0}
     vendor.on("POST", "/getWebhookInfo", {"ok": True, "result": hook})
-    await service.auth.test(ctx, BOT)
+    me = {"id": 7, "is_bot": True, "first_name": "Home", "username": "home_bot"}
+    vendor.on("POST", "/getMe", {"ok": True, "result": me})
+    assert await service.auth.test(ctx, BOT) == Account("7", "@home_bot")
     vendor.on("POST", "/getWebhookInfo", {"ok": True, "result": {**hook, "url": "https://elsewhere.example/"}})
     with pytest.raises(Permanent, match="webhook"):
         await service.auth.test(ctx, BOT)

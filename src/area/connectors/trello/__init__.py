@@ -39,7 +39,7 @@ service = Service(
     base_url="https://api.trello.com/1",
     auth=form(
         # https://developer.atlassian.com/cloud/trello/rest/api-group-members/#api-members-id-get
-        tried("/members/me?fields=username"),
+        tried("/members/me?fields=username", account="username"),
         # https://developer.atlassian.com/cloud/trello/guides/rest-api/authorization/
         params={"key": "{api_key}", "token": "{token}"},
         api_key=secret("API key of your Power-Up, from trello.com/power-ups/admin"),

@@ -183,8 +183,8 @@ async def test_pickers(ctx, trello):
 
 
 async def test_the_key_is_tried(ctx, trello):
-    trello.on("GET", "/members/{idMember}", {"id": "1"})
-    await service.auth.test(ctx, KEY)
+    trello.on("GET", "/members/{idMember}", {"id": "1", "username": "ada"})
+    assert (await service.auth.test(ctx, KEY)).name == "ada"
     await outcomes(ctx, trello, lambda: service.auth.test(ctx, KEY))
 
 
