@@ -48,6 +48,7 @@ service = Service(
     base_url="https://api.github.com",
     docs="https://docs.github.com/rest",
     quality="verified",
+    headers={"X-GitHub-Api-Version": "2022-11-28"},  # https://docs.github.com/rest/about-the-rest-api/api-versions
     # https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api
     pages=Pages(query={"per_page": "100"}, most=10),
     auth=OAuth2(

@@ -2,11 +2,13 @@
 payment links, refunds.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
 from area.sdk import (
+    Account,
     Context,
     Event,
     Events,
@@ -24,13 +26,24 @@ from area.sdk import (
     parse,
     without_blanks,
 )
-from area.sdk.forms import form, secret, tried
+from area.sdk.forms import form, secret
 
 Model = TypeVar("Model", bound=Output)
 HOOKS = "/v1/webhook_endpoints"
+# the one whose description the tests enforce; stays good, https://docs.stripe.com/api/versioning
+VERSION = "2025-09-30.clover"
 # https://docs.stripe.com/currencies#zero-decimal, #three-decimal; UGX and ISK still have two
 NONE, THREE = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", "bhd jod kwd omr tnd"
 DECIMALS = dict.fromkeys(NONE.split(), 0) | dict.fromkeys(THREE.split(), 3)
+
+
+async def _works(ctx: Context, key: Any) -> Account | None:
+    await ctx.http.get(f"{HOOKS}?limit=1")  # https://docs.stripe.com/api/webhook_endpoints/list
+    with suppress(Permanent):  # a restricted key need not be allowed to read it
+        account = await ctx.http.get("/v1/account")  # https://docs.stripe.com/api/accounts/retrieve
+        return Account(account["id"], lookup("settings.dashboard.display_name email id", account))
+    return None
+
 
 service = Service(
     "stripe",
@@ -41,10 +54,11 @@ service = Service(
     # https://docs.stripe.com/api/pagination
     pages=Pages("data", next="data.-1.id", cursor="starting_after", more="has_more", query={"limit": "100"}, most=3),
     auth=form(
-        tried(f"{HOOKS}?limit=1"),  # https://docs.stripe.com/api/webhook_endpoints/list
+        _works,
         headers={"Authorization": "Bearer {api_key}"},  # https://docs.stripe.com/api/authentication
         api_key=secret("Restricted or secret key, from Developers > API keys", "rk_live_…"),
     ),
+    headers={"Stripe-Version": VERSION},
     retry=(409,),  # the same request is still under way, https://docs.stripe.com/error-low-level
     quality="verified",
 )
@@ -148,7 +162,8 @@ async def happened(request: Request, model: type[Output]) -> Events[Any]:
 async def subscribe(ctx: Context, hook: Hook, kind: str) -> Subscription:
     async for one in ctx.http.rows(HOOKS, where=lambda row: row["url"] == hook.url):
         await unsubscribe(ctx, one["id"])  # its secret is told only once, and was lost in a crash
-    made = await ctx.http.post(HOOKS, data={"url": hook.url, "enabled_events[]": kind, "description": "AREA"})
+    wanted = {"url": hook.url, "enabled_events[]": kind, "description": "AREA", "api_version": VERSION}
+    made = await ctx.http.post(HOOKS, data=wanted)
     return Subscription(made["id"], secret=made["secret"])  # https://docs.stripe.com/api/webhook_endpoints/create
 
 

