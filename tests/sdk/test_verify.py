@@ -189,6 +189,18 @@ def test_standard_webhooks_own_example() -> None:
     assert accepts(standard_webhooks(), standard(), STANDARD_SECRET.removeprefix("whsec_"))
 
 
+def test_standard_webhooks_by_svix_own_names() -> None:
+    named = {name.replace("webhook-", "svix-"): value for name, value in standard().headers.items()}
+    assert accepts(standard_webhooks(), replace(standard(), headers=Headers(named.items())), STANDARD_SECRET)
+    assert not accepts(
+        standard_webhooks(), replace(standard(body=b"{}"), headers=Headers(named.items())), STANDARD_SECRET
+    )
+    for name, value in named.items():  # a mix of both is nobody's
+        mixed = {**named, name.replace("svix-", "webhook-"): value}
+        del mixed[name]
+        assert not accepts(standard_webhooks(), replace(standard(), headers=Headers(mixed.items())), STANDARD_SECRET)
+
+
 def test_standard_webhooks_with_a_secret_that_is_no_base64() -> None:
     signed = f"{STANDARD_ID}.{STANDARD_STAMP}.".encode() + STANDARD_BODY
     signature = base64.b64encode(hmac.new(b"not base64!", signed, hashlib.sha256).digest()).decode()

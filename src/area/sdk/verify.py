@@ -93,16 +93,21 @@ def hmac_sha1(
 
 
 def standard_webhooks() -> Verify:
-    """Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature` (https://www.standardwebhooks.com)."""
+    """Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature` (https://www.standardwebhooks.com).
+
+    Svix, which they come from, calls the headers `svix-id`, `svix-timestamp` and `svix-signature`
+    (https://docs.svix.com/receiving/verifying-payloads/how-manual); these are taken too, but no mix of the two.
+    """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         headers = request.headers
+        brand = "webhook" if "webhook-signature" in headers else "svix"
         message_id, stamp, signatures = (
-            headers.get(f"webhook-{part}", "") for part in ("id", "timestamp", "signature")
+            headers.get(f"{brand}-{part}", "") for part in ("id", "timestamp", "signature")
         )
         if not (message_id and stamp and signatures):
             raise Refused("The webhook-id, webhook-timestamp and webhook-signature headers are needed.")
-        _check_stamp(request, stamp, "The webhook-timestamp")
+        _check_stamp(request, stamp, f"The {brand}-timestamp")
         try:
             key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
         except (binascii.Error, ValueError):
