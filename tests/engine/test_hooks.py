@@ -1,6 +1,7 @@
 """The webhook door: what is answered when, on the ASGI interface itself."""
 
 import asyncio
+import gzip
 import hashlib
 import hmac
 import re
@@ -10,6 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from area import areas
+from area.api import docs, make_api
+from area.connectors.webhook import Received
 from area.doors import body
 from area.engine import control
 from area.engine.cache import Cache
@@ -17,6 +20,7 @@ from area.engine.lanes import Intake
 from area.hooks import MAX_BODY, Hooks, answers
 from area.kit.budget import MAX_EVENT
 from area.kit.problems import Invalid
+from area.sdk import Event, Request
 from area.settings import Settings
 
 from .conftest import make_area, make_user, rows, until, worker
@@ -256,6 +260,60 @@ async def test_400_says_what_is_wrong(state, user, hooks):
     assert status == 400
     assert "declared as JSON" in answer["detail"]
     assert headers[b"content-type"] == b"application/problem+json"
+
+
+async def test_compressed_bodies_are_signed_before_or_after(state, user, hooks):
+    parameters = {"signature": "hmac_sha256", "secret": "a very secret word", "signature_header": "X-Sig"}
+    made = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    sent = gzip.compress(b'{"a": 1}')
+    for signed in (sent, b'{"a": 1}'):
+        digest = hmac.new(b"a very secret word", signed, hashlib.sha256).hexdigest()
+        headers = {"content-type": "application/json", "content-encoding": "gzip", "x-sig": digest}
+        assert (await send(hooks, made.webhook_url, sent, headers))[0] == 202
+    assert [orjson.loads(row["trigger_data"])["body"] for row in await rows(state)] == [{"a": 1}] * 2
+    headers["x-sig"] = hmac.new(b"another word", sent, hashlib.sha256).hexdigest()
+    assert (await send(hooks, made.webhook_url, sent, headers))[0] == 401
+
+
+async def test_415_for_an_encoding_that_is_not_known(state, user, hooks):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    status, answer, headers = await send(hooks, made.webhook_url, b"x", {"content-encoding": "zstd"})
+    assert (status, headers[b"accept-encoding"]) == (415, b"gzip, deflate, br")
+    assert answer["detail"] == "This Content-Encoding isn't supported. Use one of: gzip, deflate, br."
+    bomb = gzip.compress(bytes(MAX_BODY + 1))
+    assert (await send(hooks, made.webhook_url, bomb, {"content-encoding": "gzip"}))[0] == 413
+    assert (await send(hooks, made.webhook_url, b"no gzip", {"content-encoding": "gzip"}))[0] == 400
+    assert await rows(state) == []
+
+
+async def test_a_request_of_several_events_is_accepted_as_a_whole(state, user, hooks, monkeypatch):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    large = "x" * MAX_EVENT
+
+    async def several(_ctx, _params, request):
+        for content in request.json():
+            yield Event("", Received.model_construct(body=content, headers={}, query={}, method="POST"))
+
+    area = await hooks.cache.area(made.id)
+    monkeypatch.setattr(area.plan.action, "function", several)
+    status, answer, _ = await send(hooks, made.webhook_url, b'["a", "b"]')
+    assert (status, len(answer["execution_ids"])) == (202, 2)
+    monkeypatch.setattr(Request, "json", lambda _: ["a", large])
+    assert (await send(hooks, made.webhook_url))[0] == 413
+    assert [orjson.loads(row["trigger_data"])["body"] for row in await rows(state)] == ["a", "b"]
+
+
+async def test_problems_have_a_type_a_code_and_a_request_id(state, user, hooks):
+    status, answer, headers = await send(hooks, "nobodys")
+    assert (status, answer["type"], answer["code"]) == (404, "/api/docs#not-found", "not-found")
+    assert answer["request_id"] == headers[b"x-request-id"].decode()
+    parameters = {"signature": "hmac_sha256", "secret": "a very secret word"}
+    made = await make_area(state, user, action="webhook.received", action_parameters=parameters, text="{{method}}")
+    status, answer, _ = await send(hooks, made.webhook_url, headers={"accept-language": "fr"})
+    assert (status, answer["code"]) == (401, "signature-refused")
+    assert "X-Signature-256 est absent ou mal formé." in answer["detail"]
+    page = docs.render(make_api(state, hooks.cache).openapi())
+    assert all(f'<tr id="{code}">' in page for code in answers.CODES.values())
 
 
 async def test_503_and_nothing_kept_when_the_database_is_away(state, user):

@@ -70,6 +70,16 @@ _PROBLEMS = (
     problems.Invalid,
     problems.TooMany,
 )
+# those of the framework and of webhooks
+_OTHERS = (
+    ("bad-request", 400, "Malformed request"),
+    ("signature-refused", 401, "A webhook's signature is missing or wrong"),
+    ("method-not-allowed", 405, "This address doesn't support this method"),
+    ("request-timeout", 408, "The body did not arrive in time"),
+    ("unsupported-media-type", 415, "The body's encoding isn't supported"),
+    ("internal-server-error", 500, "Internal error; the server's log has the request id"),
+    ("service-unavailable", 503, "Unavailable for now; `Retry-After` says when to try again"),
+)
 
 
 @router.get("/api/docs", include_in_schema=False)
@@ -107,10 +117,10 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def _problems() -> str:
+    known = [(problem.code, problem.status, problem.title) for problem in _PROBLEMS]
     rows = "".join(
-        f'<tr id="{problem.code}"><td><code>{problem.code}</code></td><td>{problem.status}</td>'
-        f"<td>{html.escape(problem.title)}</td></tr>"
-        for problem in _PROBLEMS
+        f'<tr id="{code}"><td><code>{code}</code></td><td>{status}</td><td>{html.escape(title)}</td></tr>'
+        for code, status, title in sorted({*known, *_OTHERS}, key=lambda row: (row[1], row[0]))
     )
     return (
         f'<section id="problems"><h2>problems</h2><table><tr><th>code<th>status<th>meaning</tr>{rows}</table></section>'

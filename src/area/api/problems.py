@@ -14,7 +14,15 @@ from starlette.responses import JSONResponse
 from area.doors import browser
 from area.doors.deps import PRINTABLE
 from area.doors.edge import Edge, sentence_of
-from area.kit.problems import FieldError, Invalid, Problem, SecondFactorRequired, TooMany
+from area.kit.problems import (
+    FieldError,
+    Invalid,
+    Problem,
+    SecondFactorRequired,
+    TooLarge,
+    TooMany,
+    Unauthenticated,
+)
 from area.kit.refusals import refused
 from area.kit.sentences import Sentence, gettext
 
@@ -45,6 +53,9 @@ class ProblemOut(BaseModel):
     methods: list[str] | None = Field(None, description="Accepted methods: app, passkey, recovery_code")
     passkey: dict[str, Any] | None = Field(None, description="Passkey challenge")
 
+
+# where the phrase of the status depends on Python's version, or isn't the code of our own problem
+_CODES = {401: Unauthenticated.code, 413: TooLarge.code, 429: TooMany.code}
 
 _DESCRIBED = {
     400: Sentence("Malformed request."),
@@ -81,7 +92,7 @@ def respond(
 ) -> JSONResponse:
     """A problem as a response, in the client's language."""
     title = title or HTTPStatus(status).phrase
-    code = code or title.lower().replace(" ", "-")
+    code = code or _CODES.get(status) or title.lower().replace(" ", "-")
     lang = browser.language_of(request)
     body = {
         "type": f"/api/docs#{code}",

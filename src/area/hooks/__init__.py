@@ -17,6 +17,8 @@ from area.engine.state import State
 from area.hooks.answers import MAX_BODY, Answer, Receive, Scope, Send, later, problem, written
 from area.hooks.areas import FLOOD_BURST, Areas
 from area.hooks.vendors import Vendors
+from area.kit import compression
+from area.kit.crypto import new_token
 from area.kit.sentences import Number, Sentence
 
 log = structlog.get_logger()
@@ -37,8 +39,10 @@ class Hooks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         begun = time.perf_counter()
+        request_id = scope["area.request_id"] = new_token()[:16]
         try:
-            result = await self._answer(scope, receive)
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                result = await self._answer(scope, receive)
         except Exception as error:
             if is_away(error):
                 log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
@@ -54,6 +58,9 @@ class Hooks:
         if all(name != b"content-type" for name, _ in headers):
             head.append((b"content-type", b"application/json" if status < 400 else b"application/problem+json"))
         head.append((b"x-content-type-options", b"nosniff"))
+        head.append((b"x-request-id", request_id.encode()))
+        if scope["path"].startswith("/hooks/") and any(name == b"origin" for name, _ in scope["headers"]):
+            head.append((b"access-control-allow-origin", b"*"))  # CORS: the sending page can read the response
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
 
@@ -77,3 +84,20 @@ class Hooks:
             return problem(429, Sentence("Too many requests at the same time."), *headers)
         except body.CutOff:
             return problem(400, Sentence("The connection was closed before the end of the body."))
+        except compression.UnknownEncodingError:
+            sentence = Sentence(
+                "This Content-Encoding isn't supported. Use one of: %(encodings)s.",
+                encodings=", ".join(compression.ENCODINGS),
+            )
+            # https://www.rfc-editor.org/rfc/rfc9110#section-15.5.16
+            return problem(415, sentence, (b"accept-encoding", ", ".join(compression.ENCODINGS).encode()))
+        except compression.TooLargeError:
+            return problem(
+                413,
+                Sentence(
+                    "The body is too large once decompressed. At most %(most)s bytes are allowed.",
+                    most=Number(MAX_BODY),
+                ),
+            )
+        except compression.BrokenError:
+            return problem(400, Sentence("The body isn't compressed as its Content-Encoding says."))

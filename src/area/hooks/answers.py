@@ -2,19 +2,22 @@
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from pydantic import BaseModel
 
 from area.connections.registrations import keys_of
+from area.doors.body import Share
 from area.engine.state import State
-from area.kit import language
+from area.kit import compression, language
 from area.kit.clock import now
+from area.kit.problems import Gone, NotFound, TooLarge, TooMany
 from area.kit.sentences import Sentence
-from area.sdk import Headers, Reply, Request, Service
+from area.sdk import Headers, Refused, Reply, Request, Service, Verify
 
 MAX_BODY = 1_000_000  # bytes
 BURST = 5  # burst of an address, in seconds of its rate
@@ -34,9 +37,24 @@ TITLES = {
     408: Sentence("Too slow"),
     410: Sentence("Gone"),
     413: Sentence("Too large"),
+    415: Sentence("Unsupported encoding"),
     429: Sentence("Too many requests"),
     500: Sentence("Error"),
     503: Sentence("Unavailable"),
+}
+
+# the anchors of /api/docs
+CODES = {
+    400: "bad-request",
+    401: "signature-refused",
+    404: NotFound.code,
+    408: "request-timeout",
+    410: Gone.code,
+    413: TooLarge.code,
+    415: "unsupported-media-type",
+    429: TooMany.code,
+    500: "internal-server-error",
+    503: "service-unavailable",
 }
 
 
@@ -52,11 +70,14 @@ def written(scope: Scope, answer: Answer) -> tuple[int, bytes, list[Header]]:
         return status, body, headers
     accepted = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-language"), "")
     lang = language.choose(None, accepted)
+    code = CODES[status]
     details = {
-        "type": "about:blank",
+        "type": f"/api/docs#{code}",
         "title": TITLES[status].translated(lang),
         "status": status,
         "detail": body.translated(lang),
+        "code": code,
+        "request_id": scope["area.request_id"],
     }
     about = [(b"content-language", lang.encode()), (b"vary", b"accept-language")]
     return status, orjson.dumps(details), [*headers, *about]
@@ -73,17 +94,50 @@ def replied(reply: Reply) -> Answer:
 
 
 def request_of(scope: Scope, body: bytes, base_url: str) -> Request:
-    """The request as connectors receive it."""
-    query = scope.get("query_string", b"").decode("latin-1")
+    """The request as connectors receive it. Its body is still compressed if the sender compressed it."""
+    query = text_of(scope.get("query_string", b""))
     return Request(
         method=scope["method"],
         path=scope["path"],
-        headers=Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        headers=Headers((name.decode("latin-1"), text_of(value)) for name, value in scope["headers"]),
         query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
         body=body,
         received_at=now(),
         url=base_url + scope["path"],
+        query_string=query,
     )
+
+
+def text_of(raw: bytes) -> str:
+    """A header or a query as text: UTF-8, as most programs send it, or else Latin-1, which fits every byte."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def plain(request: Request, limit: int, share: Share) -> Request:
+    """The request with its body decompressed. Raises `compression.UnknownEncodingError`, `TooLargeError` or
+    `BrokenError`, and `Crowded`.
+    """
+    encodings = compression.codings(request.headers.get("content-encoding", ""))
+    if not encodings or not request.body:
+        return request
+    body = compression.decompressed(request.body, encodings, limit)
+    share.take(len(body), reading=False)
+    return replace(request, body=body)
+
+
+def check(verify: Verify, request: Request, clear: Request, secret: str, params: BaseModel) -> None:
+    """Raises `Refused` unless the request, or the same with its body decompressed (`clear`), proves where it comes
+    from: a sender may sign before it compresses or after.
+    """
+    try:
+        verify.check(request, secret, params)
+    except Refused:
+        if clear is request:
+            raise
+        verify.check(clear, secret, params)
 
 
 def name_in(scope: Scope, prefix: str) -> str:

@@ -1,5 +1,7 @@
 """Webhooks of single AREAs."""
 
+import asyncio
+
 import orjson
 
 from area.connections.vault import Ref
@@ -18,8 +20,10 @@ from area.hooks.answers import (
     Header,
     Receive,
     Scope,
+    check,
     later,
     name_in,
+    plain,
     problem,
     replied,
     request_of,
@@ -55,10 +59,7 @@ class Areas:
             return problem(404, Sentence("Unknown webhook URL. It may have been rotated or deleted."))
         if scope["method"] in ("HEAD", "OPTIONS"):
             return self._asked(scope, area)
-        status, text, headers = await self._taken(scope, receive, area)
-        if any(name == b"origin" for name, _ in scope["headers"]):  # CORS: the sending page can read the response
-            headers.append((b"access-control-allow-origin", b"*"))
-        return status, text, headers
+        return await self._taken(scope, receive, area)
 
     async def _taken(self, scope: Scope, receive: Receive, area: Runnable | Broken) -> Answer:
         rate = float(self._state.settings.webhook_rate)
@@ -72,17 +73,18 @@ class Areas:
             return problem(429, Sentence("Earlier requests are still being processed. Try again later."), later(pause))
         with self._held.of(area.user_id) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
+            clear = plain(request, MAX_BODY, share)
             handshake = area.plan.action.handshake
-            reply = handshake(request) if handshake else None
+            reply = handshake(clear) if handshake else None
             if reply is not None:
                 return replied(reply)
-            return await self._accept(area, area.plan.action.verify, request, off=off)
+            return await self._accept(area, area.plan.action.verify, request, clear, off=off)
 
-    async def _accept(self, area: Runnable, verify: Verify, request: Request, *, off: bool) -> Answer:
+    async def _accept(self, area: Runnable, verify: Verify, request: Request, clear: Request, *, off: bool) -> Answer:
         plan, service = area.plan, area.plan.action.service
         try:
             secret = secret_of(self._state, service, client=True) if verify.uses_client_secret else area.secret
-            verify.check(request, secret, plan.params)
+            check(verify, request, clear, secret, plan.params)
         except Refused as error:
             return problem(401, str(error))
         credential, ref = None, Ref(area.user_id, service.slug, plan.action_connection)
@@ -90,13 +92,13 @@ class Areas:
             credential = (await self._cache.connection(*ref)).credential
         context = access.context(self._state, self._cache.tokens, service, ref, credential, area_id=area.id)
         flooding = not self._users.take(area.user_id, FLOOD_RATE, FLOOD_BURST)
-        accepted = []
+        offers = []  # all, before the first is stored: a request is accepted as a whole or not at all
         try:
             with working_for(user(area.user_id)):
-                async for event in plan.action.function(context, plan.params, request):
+                async for event in plan.action.function(context, plan.params, clear):
                     data = dump_model(event.data)
                     offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL, skipped=SKIPPED if off else "")
-                    accepted.append(await self._intake.take(offer))
+                    offers.append(offer)
         except (Retry, AuthExpired) as error:  # ask the vendor to send it again
             after = error.after if isinstance(error, Retry) and error.after else RETRY_AFTER
             return problem(503, str(error), later(after.total_seconds()))
@@ -104,6 +106,7 @@ class Areas:
             return problem(413, str(error))
         except ConnectorError as error:
             return problem(400, str(error))
+        accepted = await asyncio.gather(*(self._intake.take(offer) for offer in offers))
         if any(event.execution_id is None and not event.known for event in accepted):  # it has just been switched off
             return problem(503, OFF, later(1 if area.when_off == "skip" else OFF_RETRY_AFTER))
         if not off:
@@ -129,7 +132,6 @@ class Areas:
         requested = request_headers.get(b"access-control-request-headers", b"content-type")
         headers: list[Header] = [
             (b"allow", b"GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"),
-            (b"access-control-allow-origin", b"*"),
             (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
             (b"access-control-allow-headers", requested[:1000]),
             (b"access-control-max-age", b"7200"),

@@ -17,8 +17,10 @@ from area.hooks.answers import (
     Buckets,
     Receive,
     Scope,
+    check,
     later,
     name_in,
+    plain,
     problem,
     replied,
     request_of,
@@ -52,21 +54,25 @@ class Vendors:
         address = await deps.address(WebRequest(scope), self._state)
         with self._held.of(address) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
-            return await self._of_service(service, service.inbound, request, address)
+            clear = plain(request, MAX_BODY, share)
+            return await self._of_service(service, service.inbound, request, clear, address)
 
-    async def _of_service(self, service: Service, inbound: Inbound, request: Request, address: str) -> Answer:
-        reply = inbound.handshake(request) if inbound.handshake else None
+    async def _of_service(
+        self, service: Service, inbound: Inbound, request: Request, clear: Request, address: str
+    ) -> Answer:
+        reply = inbound.handshake(clear) if inbound.handshake else None
         if reply is not None:
             return replied(reply)
-        if await self._introduced(service, inbound, request, address):
+        if await self._introduced(service, inbound, clear, address):
             return 200, b"{}", []
         verify = inbound.verify
         try:
-            verify.check(request, secret_of(self._state, service, client=verify.uses_client_secret), Nothing())
+            secret = secret_of(self._state, service, client=verify.uses_client_secret)
+            check(verify, request, clear, secret, Nothing())
         except Refused as error:
             return problem(401, str(error))
         try:
-            nudged = await self._named(service, inbound, request)
+            nudged = await self._named(service, inbound, clear)
         except ConnectorError as error:
             return problem(400, str(error))
         log.info("webhook.nudged", service=service.slug, sources=nudged)
@@ -116,11 +122,11 @@ class Vendors:
             return problem(429, Sentence("Too many requests to this address."), later(1))
         with self._held.of(source.source) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
-            return await self._of_source(source, request)
+            return await self._of_source(source, request, plain(request, MAX_BODY, share))
 
-    async def _of_source(self, source: hints.Found, request: Request) -> Answer:
+    async def _of_source(self, source: hints.Found, request: Request, clear: Request) -> Answer:
         try:
-            reply = self._checked(source, request)
+            reply = self._checked(source, request, clear)
         except Refused as error:
             return problem(401, str(error))
         except ConnectorError as error:
@@ -134,19 +140,19 @@ class Vendors:
             await hints.record_news(self._state, source.source)
         if reply is not None:
             return replied(reply)
-        if source.hint.over is not None and source.hint.over(request):
+        if source.hint.over is not None and source.hint.over(clear):
             await hints.record_end(self._state, source.source)
         nudged = await nudges.nudge_source(self._state, source.source)
         log.info("hint.nudged", service=source.service.slug, source=source.source, sources=nudged)
         return 202, b'{"nudged":%d}' % nudged, []
 
-    def _checked(self, source: hints.Found, request: Request) -> Reply | None:
+    def _checked(self, source: hints.Found, request: Request, clear: Request) -> Reply | None:
         """The vendor's challenge response, if any, for a verified request. Raises `Refused`."""
         hint, verify = source.hint, source.verify
         secret = secret_of(self._state, source.service, client=True) if verify.uses_client_secret else source.secret
         if hint.signs_all:
-            verify.check(request, secret, Nothing())
-        reply = hint.handshake(request) if hint.handshake else None
+            check(verify, request, clear, secret, Nothing())
+        reply = hint.handshake(clear) if hint.handshake else None
         if reply is None and source.watched and not hint.signs_all:
-            verify.check(request, secret, Nothing())
+            check(verify, request, clear, secret, Nothing())
         return reply

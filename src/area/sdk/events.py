@@ -69,7 +69,8 @@ class Headers(Mapping[str, str]):
 class Request:
     """An incoming webhook request. The body is raw bytes, so that a signature can be checked on them.
 
-    `url` is the address that the sender was given, for vendors that sign it, too.
+    `url` is the address that the sender was given, for vendors that sign it, too. `query` has the last value of each
+    name, `query_string` all of them, still escaped.
     """
 
     method: str
@@ -79,6 +80,7 @@ class Request:
     body: bytes
     received_at: datetime
     url: str = ""
+    query_string: str = ""
 
     def header(self, name: str) -> str:
         """A header's value, such as a delivery's id. Raises `Permanent` when it is missing or empty."""

@@ -15,6 +15,7 @@ import jwt
 from jwt.types import Options
 from pydantic import BaseModel
 
+from area.kit.sentences import Sentence, SentenceError
 from area.sdk.events import Request
 
 # times are compared with when the request came, below
@@ -23,8 +24,12 @@ TOLERANCE = 300  # seconds, both ways, as Standard Webhooks and Stripe advise
 LONGEST_TIMESTAMP = 12  # digits; Python refuses to read numbers of thousands of them
 
 
-class Refused(Exception):
+class Refused(SentenceError):
     """The request does not prove where it comes from. The message is for the sender, and says nothing of the secret."""
+
+
+FORM = Sentence("The %(header)s header is missing or malformed.")
+MISMATCH = Sentence("The signature doesn't match the body.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,9 @@ class Verify:
         too.
         """
         if not secret and self.uses_client_secret:
-            raise Refused("AREA's registration has no client secret set, so nothing can be accepted.")
+            raise Refused("AREA's registration has no client secret, so nothing can be accepted.")
         if not secret and self.uses_secret:
-            raise Refused("This hook has no secret set, so nothing can be accepted.")
+            raise Refused("This webhook has no secret, so nothing can be accepted.")
         self.proof(request, secret, params)
 
 
@@ -67,13 +72,13 @@ def hmac_signature(
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         given = request.headers.get(header, "")
         if not given.startswith(prefix) or len(given) == len(prefix):
-            raise Refused(f"The {header} header is missing or has another form.")
+            raise Refused(FORM, header=header)
         signed = request.body + request.url.encode() if with_url else request.body
         digest = hmac.new(secret.encode(), signed, algorithm).digest()
         expected = digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
         sent = given[len(prefix) :]
         if not hmac.compare_digest((sent.lower() if encoding == "hex" else sent).encode(), expected.encode()):
-            raise Refused("The signature does not fit the body.")
+            raise Refused(MISMATCH)
 
     return Verify(f"HMAC-{algorithm.upper()} in {header}", proof, uses_secret=not client, uses_client_secret=client)
 
@@ -106,18 +111,18 @@ def standard_webhooks() -> Verify:
             headers.get(f"{brand}-{part}", "") for part in ("id", "timestamp", "signature")
         )
         if not (message_id and stamp and signatures):
-            raise Refused("The webhook-id, webhook-timestamp and webhook-signature headers are needed.")
-        _check_stamp(request, stamp, f"The {brand}-timestamp")
+            raise Refused("The webhook-id, webhook-timestamp or webhook-signature header is missing.")
+        _check_stamp(request, stamp, f"{brand}-timestamp")
         try:
             key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
         except (binascii.Error, ValueError):
             key = secret.encode()
         if not key:
-            raise Refused("This hook's secret is empty, so nothing can be accepted.")
+            raise Refused("This webhook's secret is empty, so nothing can be accepted.")
         signed = f"{message_id}.{stamp}.".encode() + request.body
         expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
         if not any(hmac.compare_digest(one.encode(), expected) for one in signatures.split(" ")):
-            raise Refused("The signature does not fit the body.")
+            raise Refused(MISMATCH)
 
     return Verify("Standard Webhooks", proof, uses_secret=True)
 
@@ -134,11 +139,11 @@ def hmac_timestamped(header: str) -> Verify:
         stamp = next((value for name, value in pairs if name == "t"), "")
         signatures = [value for name, value in pairs if name == "v1" and value]
         if not (stamp and signatures):
-            raise Refused(f"The {header} header is missing or has another form.")
-        _check_stamp(request, stamp, f"The time in {header}")
+            raise Refused(FORM, header=header)
+        _check_stamp(request, stamp, header)
         expected = hmac.new(secret.encode(), f"{stamp}.".encode() + request.body, hashlib.sha256).hexdigest().encode()
         if not any(hmac.compare_digest(one.encode(), expected) for one in signatures):
-            raise Refused("The signature does not fit the body.")
+            raise Refused(MISMATCH)
 
     return Verify(f"timestamped HMAC-SHA256 in {header}", proof, uses_secret=True)
 
@@ -152,20 +157,20 @@ def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verif
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         stamp = request.headers.get(stamp_header, "")
-        _check_stamp(request, stamp, f"The time in {stamp_header}")
+        _check_stamp(request, stamp, stamp_header)
         signed = f"{version}:{stamp}:".encode() + request.body
         expected = f"{version}={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
         if not hmac.compare_digest(request.headers.get(header, "").encode(), expected.encode()):
-            raise Refused("The signature does not fit the body.")
+            raise Refused(MISMATCH)
 
     return Verify(f"timestamped HMAC-SHA256 in {header}", proof, uses_secret=True)
 
 
-def _check_stamp(request: Request, stamp: str, what: str) -> None:
+def _check_stamp(request: Request, stamp: str, header: str) -> None:
     if not stamp.isascii() or not stamp.isdigit() or len(stamp) > LONGEST_TIMESTAMP:
-        raise Refused(f"{what} is no number of seconds.")
+        raise Refused("%(header)s has no time in seconds.", header=header)
     if abs(request.received_at.timestamp() - int(stamp)) > TOLERANCE:
-        raise Refused(f"{what} is more than five minutes away from now.")
+        raise Refused("The time in %(header)s is more than five minutes from now.", header=header)
 
 
 def shared_token(header: str) -> Verify:
@@ -173,7 +178,7 @@ def shared_token(header: str) -> Verify:
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         if not hmac.compare_digest(request.headers.get(header, "").encode(), secret.encode()):
-            raise Refused(f"The {header} header does not hold the agreed token.")
+            raise Refused("The %(header)s header doesn't have the agreed token.", header=header)
 
     return Verify(f"token in {header}", proof, uses_secret=True)
 
@@ -190,9 +195,9 @@ def bearer_jwt() -> Verify:
         try:
             claims = jwt.decode(token.strip(), secret, algorithms=["HS256"], options=_SIGNATURE_ONLY)
         except jwt.InvalidTokenError as error:
-            raise Refused("The Authorization header holds no token that is signed with the client secret.") from error
+            raise Refused("The Authorization header has no token signed with the client secret.") from error
         if scheme.lower() != "bearer" or not secret:
-            raise Refused("The Authorization header holds no token that is signed with the client secret.")
+            raise Refused("The Authorization header has no token signed with the client secret.")
         ends = claims.get("exp", claims.get("iat"))
         if isinstance(ends, bool) or not isinstance(ends, int | float):
             raise Refused("The token doesn't say when it ends.")
@@ -229,7 +234,7 @@ def address_token() -> Verify:
 
 def _same_in_query(request: Request, name: str, expected: str) -> None:
     if not hmac.compare_digest(request.query.get(name, "").encode(), expected.encode()):
-        raise Refused("The address does not hold the agreed token.")
+        raise Refused("The address doesn't have the agreed token.")
 
 
 def unsigned(reason: str) -> Verify:

@@ -34,7 +34,7 @@ PAGES = {"_": None, "gettext": None, "say": None, "ngettext": (1, 2)}
 KEYWORDS = {
     "Sentence": None,
     "counted": (1, 2),
-    **dict.fromkeys(("Conflict", "Forbidden", "Gone", "Invalid", "NotFound", "TooMany", "Unauthenticated")),
+    **dict.fromkeys(("Conflict", "Forbidden", "Gone", "Invalid", "NotFound", "Refused", "TooMany", "Unauthenticated")),
     "field": (2,),
     "Fair": (2,),
 }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 import orjson
 from pydantic import AfterValidator, BaseModel, SecretStr, model_validator
 
-from area.connectors.webhook.body import read
+from area.connectors.webhook.body import form, read
 from area.sdk import (
     Context,
     Event,
@@ -80,7 +80,7 @@ class Received(Output):
         "Headers, with lower-case names and without cookies and passwords",
         {"content-type": "application/json"},
     )
-    query: dict[str, str] = output("query", "Query parameters", {"source": "shop"})
+    query: dict[str, Any] = output("query", "Query parameters; a repeated name becomes a list", {"source": "shop"})
     method: str = output("method", "HTTP method", "POST")
     picked: Any = output("picked", "The part selected by `pick`; null if nothing matches", "SKU-1", None)
 
@@ -118,7 +118,7 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
         Received.model_construct(
             body=body,
             headers={name: value for name, value in headers.items() if name not in LEFT_OUT},
-            query=dict(request.query),
+            query=form(request.query_string.encode()) if request.query_string else dict(request.query),
             method=request.method,
             picked=picked,
         ),

@@ -1,6 +1,7 @@
-"""Parse request bodies (JSON, forms, text, bytes) into plain data."""
+"""Parse request bodies (JSON, forms, text, bytes) and queries into plain data."""
 
 import base64
+import json
 import logging
 import math
 import re
@@ -12,18 +13,18 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, create_form_parser, parse_options_header
 
 from area.sdk import Permanent
+from area.sdk.decoding import charset_in, decode_text, parse_json
 
 MAX_DEPTH = 100  # levels of lists and objects; what writes JSON stops at 254
 MAX_FIELDS = 1000
 TOO_MANY = f"The form has more than {MAX_FIELDS} fields; send fewer, or JSON."
 FORM = "application/x-www-form-urlencoded"
-# Python knows codecs that take quadratic time or give text that UTF-8 can't hold; these are the ones that senders use
-CHARSET = re.compile(
-    r"utf-?8|utf-16(le|be)?|(us-)?ascii|iso-8859-\d{1,2}|latin-?1|windows-125\d|koi8-[ru]"
-    r"|shift_jis|euc-(jp|kr)|gb(k|2312|18030)|big5"
-)
-ESCAPED = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
-NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# bytes, whatever they look like; other types are text if they are UTF-8
+BINARY = re.compile(r"(?:image|audio|video|font|model)/.+|application/(?:octet-stream|pdf|zip|gzip|x-tar|.*protobuf)")
+XML = re.compile(r"(?:text|application)/xml|.+\+xml")
+# https://www.w3.org/TR/xml/#NT-EncodingDecl
+XML_ENCODING = re.compile(rb"""\A\s*<\?xml[^>]{1,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""", re.ASCII)
+ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 # it would write a line for each malformed request, whoever sends it
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -33,49 +34,47 @@ def read(raw: bytes, content_type: str) -> Any:
     """Parse a body.
 
     What looks like JSON is parsed as JSON whatever its content type: `curl -d` sends it as a form, Amazon SNS as plain
-    text.
+    text. Invalid characters become U+FFFD.
     """
     if not raw:
         return None
-    kind, _, options = content_type.partition(";")
-    kind = kind.strip().lower()
+    kind = content_type.partition(";")[0].strip().lower()
+    charset = charset_in(content_type)
     if kind == "multipart/form-data":
         return _multipart(raw, content_type)
     declared = kind.endswith(("/json", "+json"))
-    try:
-        text = _decoded(raw, options)
-    except Permanent:
-        if declared or kind == FORM or kind.startswith("text/"):
-            raise
-        return base64.b64encode(raw).decode()
-    if declared or text.lstrip()[:1] in ("{", "["):
+    if declared or _looks_like_json(raw):
         try:
-            return _parsed(text)
-        except orjson.JSONDecodeError as error:
+            return _parsed(raw, charset)
+        except json.JSONDecodeError as error:
             if declared:
                 raise Permanent(f"The body is declared as JSON but isn't valid: {error}.") from error
-    return _form(text) if kind == FORM else text
+    if kind == FORM:
+        return form(raw, charset)
+    if XML.fullmatch(kind):
+        named = XML_ENCODING.match(raw)
+        return decode_text(raw, charset or (named[1].decode() if named else None))
+    if kind.startswith("text/") or (charset and not BINARY.fullmatch(kind)):
+        return decode_text(raw, charset)
+    return _text_or_bytes(raw, binary=bool(BINARY.fullmatch(kind)))
 
 
-def _decoded(raw: bytes, options: str) -> str:
-    named = options.lower().partition("charset=")[2].partition(";")[0].strip(" \"'") if options else ""
-    charset = named or "utf-8"
-    if named and not CHARSET.fullmatch(named):
-        raise Permanent(f"The charset {charset[:40]!r} in Content-Type is unknown. Send UTF-8.")
+def _looks_like_json(raw: bytes) -> bool:
+    return raw.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] in (b"{", b"[")
+
+
+def _text_or_bytes(raw: bytes, *, binary: bool) -> str:
     try:
-        text = raw.decode(charset).removeprefix("\ufeff")
-    except (UnicodeDecodeError, LookupError) as error:
-        raise Permanent(f"The body isn't valid {charset}. Set its charset in Content-Type, or send UTF-8.") from error
-    if "\0" in text:
-        raise Permanent("The body contains a NUL character. Send binary data as application/octet-stream.")
-    return text
+        if not binary and b"\0" not in raw:
+            return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    return base64.b64encode(raw).decode()
 
 
-def _parsed(text: str) -> Any:
-    value = orjson.loads(text)
-    if "\\u0000" in text and NUL_ESCAPE.search(text):
-        raise Permanent("The JSON contains a NUL character (\\u0000), which can't be stored. Remove it.")
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+def _parsed(raw: bytes, charset: str | None) -> Any:
+    value = parse_json(raw, charset)
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         nested = value
         for _ in range(254 - MAX_DEPTH):
             nested = [nested]
@@ -86,35 +85,36 @@ def _parsed(text: str) -> Any:
     return value
 
 
-def _form(text: str) -> dict[str, Any]:
-    if "%00" in text:
-        raise Permanent("The form contains a NUL character (%00), which can't be stored. Remove it.")
-    if text.count("&") >= MAX_FIELDS:
+def form(raw: bytes, charset: str | None = None) -> dict[str, Any]:
+    """Parse a form or a query: one value per name, or a list if the name is repeated."""
+    if raw.count(b"&") >= MAX_FIELDS:
         raise Permanent(TOO_MANY)
-    pairs = (pair.partition("=") for pair in text.split("&") if pair)
-    return _collected((_unquoted(name), _unquoted(value)) for name, _, value in pairs)
+    pairs = (pair.partition(b"=") for pair in raw.split(b"&") if pair)
+    return _collected((_unquoted(name, charset), _unquoted(value, charset)) for name, _, value in pairs)
 
 
-def _unquoted(text: str) -> str:
+def _unquoted(raw: bytes, charset: str | None) -> str:
     """Undo form escapes (https://url.spec.whatwg.org/#urlencoded-parsing) in linear time."""
-    raw = text.replace("+", " ").encode()
-    return ESCAPED.sub(lambda run: bytes.fromhex(run[0].replace(b"%", b"").decode()), raw).decode(errors="replace")
+    raw = raw.replace(b"+", b" ")
+    return decode_text(ESCAPED.sub(lambda escape: bytes((int(escape[1], 16),)), raw) if b"%" in raw else raw, charset)
 
 
 def _multipart(raw: bytes, content_type: str) -> dict[str, Any]:
-    """Fields as text; files as objects with filename and base64 content."""
+    """Fields as text; files as objects with filename, content type and base64 content."""
     pairs: list[tuple[str, Any]] = []
 
-    def text(value: bytes | None) -> str:
-        return (value or b"").decode(errors="replace")
-
     def on_field(part: Field) -> None:
-        pairs.append((text(part.field_name), text(part.value)))
+        charset = charset_in(part.content_type or "")
+        pairs.append((decode_text(part.field_name or b""), decode_text(part.value or b"", charset)))
 
     def on_file(part: File) -> None:
         part.file_object.seek(0)
-        content = base64.b64encode(part.file_object.read()).decode()
-        pairs.append((text(part.field_name), {"filename": text(part.file_name), "base64": content}))
+        content = {
+            "filename": decode_text(part.file_name or b""),
+            "content_type": decode_text((part.content_type or "").encode("latin-1")),
+            "base64": base64.b64encode(part.file_object.read()).decode(),
+        }
+        pairs.append((decode_text(part.field_name or b""), content))
 
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if boundary and raw.count(b"--" + boundary) > MAX_FIELDS + 1:
@@ -122,13 +122,21 @@ def _multipart(raw: bytes, content_type: str) -> dict[str, Any]:
     try:
         config = {"MAX_MEMORY_FILE_SIZE": math.inf}  # nothing goes to the disk
         parser = create_form_parser({"Content-Type": content_type.encode()}, on_field, on_file, config=config)
-        parser.write(raw)
+        parser.write(_without_preamble(raw, boundary))
         parser.finalize()
     except FormParserError as error:
         raise Permanent(f"The body is declared as multipart/form-data but isn't valid: {error}.") from error
-    if not raw.rstrip().endswith(b"--"):
+    if b"--" + boundary + b"--" not in raw:
         raise Permanent("The multipart form is incomplete: its last boundary is missing.")
     return _collected(pairs)
+
+
+def _without_preamble(raw: bytes, boundary: bytes) -> bytes:
+    """What comes before the first boundary is to be ignored (https://www.rfc-editor.org/rfc/rfc2046#section-5.1.1)."""
+    if not boundary or raw.startswith(b"--" + boundary):
+        return raw
+    start = raw.find(b"\r\n--" + boundary)
+    return raw[start + 2 :] if start >= 0 else raw
 
 
 def _collected(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

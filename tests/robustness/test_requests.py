@@ -1,0 +1,155 @@
+"""Whole requests as programs send them, over a socket: what AREA responds, and what it makes of them."""
+
+import asyncio
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from tests.robustness.test_webhooks import exchange
+
+REQUESTS = Path(__file__).parent / "requests"
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def file(filename: str, content_type: str, content: bytes) -> dict[str, str]:
+    return {"filename": filename, "content_type": content_type, "base64": encoded(content)}
+
+
+ANY: Any = object()
+# what the event holds as body, by the request's file name
+BODIES: dict[str, Any] = {
+    "absolute-form": "x",
+    "charset-json-latin1-lie": {"a": "é"},
+    "charset-quoted": {"a": 1},
+    "charset-utf8mb4": {"a": 1},
+    "chunked": {"a": 1},
+    "chunked-trailer": {"a": 1},
+    "ct-cloudevents-batch": [{"id": "1"}],
+    "ct-invalid": {"a": 1},
+    "ct-vendor-json": {"a": 1},
+    "deflate-json": {"a": 1},
+    "empty-body-json": None,
+    "expect-100": "x",
+    "form-brackets": {"user[name]": "x", "tags[]": ["1", "2"]},
+    "form-json-payload": {"payload": '{"a":1}'},
+    "form-latin1": {"q": "é"},
+    "gzip-form": {"a": "1"},
+    "gzip-json": {"a": 1},
+    "header-authorization": "x",
+    "header-case": "x",
+    "header-utf8": "x",
+    "http10": {"a": 1},
+    "http10-nohost": "x",
+    "image-ascii-safe": "<svg/>",
+    "json-backslash": {"eventname": "\\core\\event\\course_created"},
+    "json-bigint": {"n": "12345678901234567890123"},
+    "json-dup-keys": {"a": 2},
+    "json-lone-surrogate": {"t": "cut \ufffd"},
+    "json-nul": {"t": "a\ufffdb"},
+    "json-scalar": True,
+    "method-put": "x",
+    "multipart-empty-file": {"f": file("", "application/octet-stream", b""), "a": "1"},
+    "multipart-file-content-type": {"f": file("a.png", "image/png", b"\x89PNG")},
+    "multipart-json-part": {"payload": '{"event":"media.play"}'},
+    "multipart-mixed": '------b0undary\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n------b0undary--\r\n',
+    "multipart-preamble": {"a": "1"},
+    "multipart-quoted-boundary": {"a": "1"},
+    "multipart-repeated": {"f": [file("a", "", b"1"), file("b", "", b"2")]},
+    "ndjson": '{"a":1}\n{"a":2}\n',
+    "no-length-no-body": None,
+    "octet-ascii": encoded(b"abc"),
+    "path-encoded": "x",
+    "path-slash": "x",
+    "query-duplicate": None,
+    "query-flag": None,
+    "query-nul": None,
+    "query-rawutf8": None,
+    "query-unicode": None,
+    "text": "hello wörld",
+    "text-cp1252": "€",
+    "text-latin1-declared": "café",
+    "text-latin1-undeclared": "caf\ufffd",
+    "text-xml-latin1-decl": '<?xml version="1.0" encoding="ISO-8859-1"?><a>café</a>',
+    "token-encoded": "x",
+    "wrong-ct-form-no-ct": "a=1",
+    "wrong-ct-json-as-form": {"a": 1},
+    "wrong-ct-json-no-ct": {"a": 1},
+    "xml": '<?xml version="1.0"?><a><b>1</b></a>',
+}
+QUERIES = {
+    "query-duplicate": {"id": ["1", "2"]},
+    "query-flag": {"debug": "", "x": "1"},
+    "query-nul": {"q": "\ufffd"},
+    "query-rawutf8": {"q": "é"},
+    "query-unicode": {"q": "é x"},
+}
+HEADERS = {"header-case": ("x-my-header", "V"), "header-utf8": ("x-n", "é")}
+# the others, which start nothing: the status
+STATUSES = {
+    "head": 200,
+    "json-lf-in-string": 400,
+    "json-trailing-comma": 400,
+    "multipart-lf": 400,
+    "options-preflight": 204,
+    "smuggle-cl-te": ANY,
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def area(site) -> tuple[int, str]:
+    made = await site.make("webhook.received", {}, "http.request", url=f"{site.here}/sink", body="{{method}}")
+    return made["id"], made["webhook_url"].rpartition("/")[2]
+
+
+async def events(site, area_id: int) -> list[dict[str, Any]]:
+    rows = await site.database.fetch("select trigger_data from area_executions where area_id = $1 order by id", area_id)
+    return [orjson.loads(row["trigger_data"]) for row in rows]
+
+
+async def send(site, area, name: str) -> tuple[int, bytes, list[dict[str, Any]]]:
+    area_id, token = area
+    before = await events(site, area_id)
+    request = (REQUESTS / f"{name}.http").read_bytes()
+    request = request.replace(b"{token}", token.encode())
+    request = request.replace(b"{encoded_token}", f"%{ord(token[0]):02X}{token[1:]}".encode())
+    request = request.replace(b"127.0.0.1:8530", f"127.0.0.1:{site.area.port}".encode())
+    answer = await asyncio.to_thread(exchange, site.area.port, request)
+    head, _, body = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").partition(b"\r\n\r\n")
+    match = re.match(rb"HTTP/1\.[01] (\d+)", head)
+    assert match, answer
+    return int(match[1]), body, (await events(site, area_id))[len(before) :]
+
+
+def test_each_request_has_its_expectation():
+    assert {path.stem for path in REQUESTS.glob("*.http")} == {*BODIES, *STATUSES, "get-challenge"}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_requests(site, area, name):
+    status, answer, added = await send(site, area, name)
+    assert status == 202, answer
+    (event,) = added
+    assert BODIES[name] is ANY or event["body"] == BODIES[name]
+    assert event["query"] == QUERIES.get(name, {})
+    if name in HEADERS:
+        header, value = HEADERS[name]
+        assert event["headers"][header] == value
+    assert "authorization" not in event["headers"]
+
+
+@pytest.mark.parametrize("name", STATUSES)
+async def test_what_starts_nothing(site, area, name):
+    status, answer, added = await send(site, area, name)
+    if name == "smuggle-cl-te":  # one request, read as chunked, or none
+        assert status == 400 or (status == 202 and [event["body"] for event in added] == ["x"])
+        return
+    assert status == STATUSES[name], answer
+    assert added == []
