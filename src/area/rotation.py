@@ -26,6 +26,7 @@ from area.db.models import (
     TwoFactor,
     UserService,
     Variable,
+    VendorCleanup,
 )
 from area.kit.crypto import Keyring, Undecryptable
 from area.registry import Registry
@@ -64,6 +65,7 @@ class _Rotation:
 
     async def run(self) -> None:
         await self._connections()
+        await self._cleanups()
         await self._hooks()
         await self._two_factor()
         await self._parameters()
@@ -93,6 +95,23 @@ class _Rotation:
             ref = Ref(user_id, self._slugs[service_id], number)
             its = (states[0] == user_id, states[1] == service_id, states[2] == number)
             await self._again(ConnectionState.access_token, token, ref.context("access_token"), its)
+
+    async def _cleanups(self) -> None:
+        """What is left of deleted connections and sources, as it was encrypted in them."""
+        row = VendorCleanup
+        columns = (row.oauth_token, row.refresh_token)
+        async for number, user_id, service_id, connection, *tokens in self._pages(
+            (row.id,), row.user_id, row.service_id, row.connection_id, *columns, only=row.kind == "revoke"
+        ):
+            ref = Ref(user_id, self._slugs[service_id], connection)
+            for column, token in zip(columns, tokens, strict=True):
+                await self._again(column, token, ref.context(column.key), (row.id == number,))
+        async for number, source_id, key, params, token, secret in self._pages(
+            (row.id,), row.source_id, row.source_key, row.params, row.token, row.secret, only=row.kind != "revoke"
+        ):
+            await self._again(row.token, token, contexts.hint(source_id, "token"), (row.id == number,))
+            await self._again(row.secret, secret, contexts.hint(source_id, "secret"), (row.id == number,))
+            await self._texts(row, row.id == number, params, key)
 
     async def _hooks(self) -> None:
         async for area_id, token, secret in self._pages((Trigger.area_id,), Trigger.token, Trigger.secret):
@@ -126,14 +145,16 @@ class _Rotation:
 
     async def _sources(self) -> None:
         async for number, key, params in self._pages((Source.id,), Source.key, Source.params):
-            texts = self._texts(params, key)
-            if texts != params:
-                await self._session.execute(update(Source).where(Source.id == number).values(params=texts))
-                self.result.count += sum(texts[name] != value for name, value in params.items())
+            await self._texts(Source, Source.id == number, params, key)
 
-    def _texts(self, params: Mapping[str, str], key: str) -> dict[str, str]:
-        """A source's parameters, with the secret ones re-encrypted."""
-        return {name: self._renewed(value, contexts.source(key, name)) or value for name, value in params.items()}
+    async def _texts(
+        self, table: type[Source | VendorCleanup], where: Any, params: Mapping[str, str], key: str
+    ) -> None:
+        """The secret ones of a source's parameters."""
+        texts = {name: self._renewed(value, contexts.source(key, name)) or value for name, value in params.items()}
+        if texts != params:
+            await self._session.execute(update(table).where(where).values(params=texts))
+            self.result.count += sum(texts[name] != value for name, value in params.items())
 
     async def _drafts(self) -> None:
         async for user_id, key, content in self._pages((Draft.user_id, Draft.key), Draft.content):

@@ -319,6 +319,16 @@ async def test_the_last_admin_stays_while_others_are_there(people):
     assert (await people.admin.get("/api/admin/users")).status == 403
 
 
+async def test_an_admin_deletes_others_only(people):
+    mine, user = people.ids["admin"], people.ids["user"]
+    assert (await people.admin.delete(f"/api/admin/users/{mine}")).status == 409
+    assert (await people.admin.delete(f"/api/admin/users/{user}")).status == 204
+    assert (await people.admin.delete(f"/api/admin/users/{user}")).status == 404
+    assert (await people.user.get("/api/me")).status == 401
+    (entry,) = (await people.admin.get("/api/admin/audit", params={"action": "admin.user_deleted"})).json()["items"]
+    assert (entry["user_id"], entry["subject"], entry["detail"]) == (mine, f"user {user}", {"username": "user"})
+
+
 async def test_two_admins_can_not_leave_at_the_same_time(people):
     await people.admin.patch(f"/api/admin/users/{people.ids['user']}", {"is_admin": True})
     answers = await asyncio.gather(

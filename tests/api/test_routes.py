@@ -162,6 +162,7 @@ TABLE = [
     Row("DELETE", "/api/admin/clients/locker/tokens", admins(404)),
     Row("GET", "/api/admin/users", admins()),
     Row("PATCH", "/api/admin/users/{someone}", admins_in_person(), {"is_admin": False}),
+    Row("DELETE", "/api/admin/users/{someone}", admins_in_person(204)),
     Row("DELETE", "/api/admin/users/{someone}/two-factor", admins_in_person()),
     Row("GET", "/api/admin/invitations", admins()),
     Row("POST", "/api/admin/invitations", admins_in_person(201), {}),

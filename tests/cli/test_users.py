@@ -122,3 +122,12 @@ def test_the_set_up_code(area, monkeypatch):
     assert re.fullmatch(r"([A-Z2-7]{4}-){3}[A-Z2-7]{4}\n", code)
     area.user("ann")
     assert "there is already an account" in area.refuses("user", "setup-code")
+
+
+def test_an_account_is_deleted(area):
+    area.user("ann")
+    area.user("bob")
+    area.refuses("user", "delete", "bob", typed="n\n")
+    assert "Deleted account bob." in area.ok("user", "delete", "bob@example.org", typed="y\n")
+    assert [user["username"] for user in area.json("user", "list")] == ["ann"]
+    assert "only account" in area.refuses("user", "delete", "ann", "--yes")

@@ -28,6 +28,7 @@ ROWS = """
     insert into hook_states (area_id, state_key) values (1, 'event:1'), (2, 'event:1');
     insert into sources (key, component_id, user_id, params) values ('k1', 1, 1, '{}'), ('k2', 1, 2, '{}'), ('all', 1, null, '{}');
     insert into source_hints (source_id, token_hash, token, secret) values (1, 't1', 't', 's'), (2, 't2', 't', 's');
+    insert into vendor_cleanups (kind, user_id, service_id, oauth_token) values ('revoke', 3, 2, 't');
     insert into triggers (area_id, source_id) values (1, 1), (2, 2);
     insert into notices (user_id, level, title, body, area_id) values (1, 'info', 't', 'b', 1), (2, 'info', 't', 'b', 2);
     insert into pending_registrations (email, username, password_hash, language, expires_at)
@@ -113,6 +114,41 @@ async def test_a_user_takes_everything_along(connection: asyncpg.Connection):
     assert await count(connection, "sources", "key = 'all'") == 1
     # what was done stays on record, without a name
     assert await connection.fetch("select user_id from audit order by id") == [(None,), (2,)]
+
+
+async def test_what_vendors_must_be_told_outlives_its_user(connection: asyncpg.Connection):
+    await connection.execute("""
+        update user_services set oauth_token = 'o', refresh_token = 'r';
+        update named_connections set oauth_token = 'n';
+        update connection_states set account_id = 'me';
+        update sources set state = '{"subscription": {"id": "s1"}}', params = '{"a": "b"}' where key <> 'all';
+        update source_hints set subscription = 's2', server = 'https://a.example';
+        delete from vendor_cleanups;
+        delete from users where id = 1
+    """)
+    cleanups = await connection.fetch(
+        "select kind, user_id, connection_id, oauth_token, refresh_token, subscription, source_key, params"
+        " from vendor_cleanups order by kind, connection_id"
+    )
+    assert [tuple(row) for row in cleanups] == [
+        ("end_hint", 1, 0, None, None, "s2", "k1", '{"a": "b"}'),
+        ("revoke", 1, 0, "o", "r", None, None, None),
+        ("revoke", 1, 1, "n", None, None, None, None),
+        ("unsubscribe", 1, 0, None, None, "s1", "k1", '{"a": "b"}'),
+    ]
+
+
+async def test_a_disconnected_name_leaves_its_token_to_revoke_once(connection: asyncpg.Connection):
+    await connection.execute("""
+        update named_connections set oauth_token = 'n';
+        update named_connections set oauth_token = 'n2' where user_id = 1;
+        delete from vendor_cleanups;
+        update named_connections set oauth_token = null where user_id = 1;
+        delete from named_connections where user_id = 2 and id not in (select connection_id from area_connections);
+        delete from areas where user_id = 1;
+        delete from named_connections where user_id = 1
+    """)
+    assert [row["oauth_token"] for row in await connection.fetch("select oauth_token from vendor_cleanups")] == ["n2"]
 
 
 async def test_a_users_source_that_another_area_watches(connection: asyncpg.Connection):

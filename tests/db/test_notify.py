@@ -16,6 +16,7 @@ def test_the_names_are_those_of_every_version():
         "access_changed",
         "area_changed",
         "catalog_changed",
+        "cleanup_queued",
         "connection_changed",
         "execution_cancelled",
         "executions_changed",

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from area import areas, catalog
+from area import areas, catalog, connections
 from area.areas import AreaPatch, Part
 from area.engine import control, pickers
 from area.engine.cache import Cache
@@ -20,8 +20,10 @@ from area.kit.clock import now
 from area.kit.problems import Conflict, NotFound
 from area.registry import Malformed, Registry
 from area.sdk import (
+    Access,
     AuthExpired,
     Context,
+    Credentials,
     Event,
     Hook,
     Option,
@@ -49,6 +51,7 @@ class Vendor:
         self.lasts = None
         self.own_secret = None
         self.retries = 0
+        self.keys = []  # what hooks were ended with
         self.gate = None  # what a subscription waits for
 
 
@@ -91,6 +94,7 @@ async def vendor(state):
     @pushed.unsubscribe
     async def remove(ctx: Context, params: Topic, hook: Hook, subscription: str) -> None:
         check("remove")
+        it.keys.append(ctx.credential.key.get_secret_value() if ctx.credential else None)
         if it.hooks.pop(subscription, None) is None:
             raise Permanent("404")
 
@@ -98,7 +102,16 @@ async def vendor(state):
     state.registry.add(service)
     async with state.database.transaction() as session:
         await catalog.sync(session, state.registry)
+    it.service = service
     return it
+
+
+class Key(BaseModel):
+    key: SecretStr = Field(description="Key")
+
+
+async def works(ctx: Context, credential: Key) -> None:
+    """A credential that needs no try."""
 
 
 async def change(state, user, area_id, **patch):
@@ -111,6 +124,55 @@ async def source(state, area_id):
         state, "select s.* from sources s join triggers t on t.source_id = s.id where t.area_id = $1", area_id
     )
     return row
+
+
+async def test_a_deleted_account_ends_its_hooks(state, user, vendor):
+    async with worker(state):
+        await make_area(state, user, action="vendor.pushed", action_parameters={"topic": "a"})
+        await until(lambda: vendor.hooks)
+        await until(lambda: rows(state, "select 1 from sources where state ? 'subscription'"))
+        pool = await state.database.pool()
+        await pool.execute("delete from users where id = $1", user)
+        await until(lambda: not vendor.hooks)
+        await until(lambda: rows(state, "select 1 from audit where action = 'vendor.unsubscribe'"))
+    assert not await rows(state, "select * from vendor_cleanups")
+
+
+async def test_a_hook_that_was_made_while_its_account_was_deleted_is_ended(state, user, vendor):
+    vendor.gate = asyncio.Event()
+    async with worker(state):
+        await make_area(state, user, action="vendor.pushed", action_parameters={"topic": "a"})
+        await until(lambda: vendor.calls)
+        pool = await state.database.pool()
+        await pool.execute("delete from users where id = $1", user)
+        vendor.gate.set()
+        await until(lambda: vendor.calls == ["add", "remove"])
+        await until(lambda: not vendor.hooks)
+
+
+async def test_a_hook_is_ended_with_the_credential_of_the_deleted_connection(state, user, vendor):
+    """The vendor needs it, fails for now, and is asked again before the credential is let go."""
+    service = vendor.service
+    service.auth = Credentials(Key, test=works, access=lambda key: Access({"X-Key": key.key.get_secret_value()}))
+    async with state.database.transaction() as session:
+        await catalog.sync(session, state.registry)
+    async with state.database.transaction() as session:
+        await connections.keep(session, state.keyring, service, user, {"key": "k-1234"}, "")
+    pool = await state.database.pool()
+    async with worker(state) as running:
+        await make_area(state, user, action="vendor.pushed", action_parameters={"topic": "a"})
+        await until(lambda: rows(state, "select 1 from sources where state ? 'subscription'"))
+        vendor.error = Retry("Not now.")
+        await pool.execute("delete from users where id = $1", user)
+        await until(lambda: rows(state, "select 1 from vendor_cleanups where kind = 'unsubscribe' and attempts = 1"))
+        await until(lambda: rows(state, "select 1 from vendor_cleanups where last_error = 'Not now.'"))
+        assert await rows(state, "select 1 from vendor_cleanups where kind = 'revoke' and attempts = 0")
+        vendor.error = None
+        await pool.execute("update vendor_cleanups set next_attempt_at = now()")
+        running.cleanups.wake()
+        await until(lambda: not vendor.hooks)
+        assert vendor.keys[-1] == "k-1234"
+        await until(lambda: rows(state, "select 1 where not exists (select from vendor_cleanups)"))
 
 
 async def test_switched_on_off_and_deleted(state, user, vendor):

@@ -16,6 +16,8 @@ from yarl import URL
 
 from area import catalog
 from area.api import attach, make_api
+from area.engine.cache import Cache
+from area.engine.cleanups import Cleanups
 from tests.api.conftest import PASSWORD, Answer
 from tests.api.conftest import Client as Caller
 from tests.npm import MODULES, ROOT, node
@@ -113,6 +115,20 @@ async def server(_provider):
     await _provider.set(ttl=3600, slow=0, down=False)
     await _provider.change_secret(MACHINE, SECRET)
     return _provider
+
+
+@pytest.fixture
+def clean_up(state):
+    """Do what a worker does about deleted connections; returns how many there were to try."""
+
+    async def work() -> int:
+        cleanups = Cleanups(state, Cache(state))
+        tried = 0
+        while count := await cleanups.work():
+            tried += count
+        return tried
+
+    return work
 
 
 @dataclass

@@ -68,11 +68,12 @@ async def test_each_is_used_and_refreshed_by_itself_and_kept_apart(both, server,
     await nowhere(state, both, logs, SECRET, *filter(None, seen["tokens"]))
 
 
-async def test_one_that_is_disconnected_is_revoked_and_the_default_one_stays(both, server, state):
+async def test_one_that_is_disconnected_is_revoked_and_the_default_one_stays(both, server, state, clean_up):
     own, work = await area_of(both), await area_of(both, "Work")
     before = (await server.set())["revoked"]
     left = (await both.request("DELETE", "/api/connections/vendor", params={"name": "Work"})).json()
     assert [one["id"] for one in left["areas"]] == [work.id]
+    await clean_up()
     assert (await server.set())["revoked"] == before + 1
     assert await tokens(state, "named_connections") == {"oauth_token": None, "refresh_token": None}
     view = (await both.get(f"/api/areas/{work.id}")).json()

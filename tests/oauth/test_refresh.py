@@ -264,7 +264,7 @@ async def test_reconnecting_in_the_middle_of_a_refresh_wins(ann, server, state):
     assert (await ann.post("/api/connections/vendor/test")).json()["works"]
 
 
-async def test_disconnecting_in_the_middle_of_a_refresh_leaves_nothing(ann, server, state):
+async def test_disconnecting_in_the_middle_of_a_refresh_leaves_nothing(ann, server, state, clean_up):
     await link(ann, server)
     async with refreshing(state, ann, server) as task:
         await server.set(slow=0)
@@ -273,6 +273,7 @@ async def test_disconnecting_in_the_middle_of_a_refresh_leaves_nothing(ann, serv
         with pytest.raises(AuthExpired):
             await task
     assert not await rows(state, "select * from user_services")
+    assert await clean_up() == 2
     assert (await server.set())["revoked"] > revoked
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "change_user",
     "create",
     "delete_account",
+    "delete_user",
     "find",
     "finish_registration",
     "register",
@@ -243,15 +244,37 @@ async def delete_account(session: AsyncSession, user_id: int, address: str | Non
     """Delete the account, after `prove`, and everything in it. Raises `Conflict` for the last admin if there are other
     accounts.
 
-    The only account can't be deleted either: the next visitor would become the administrator.
+    The only account can't be deleted either: the next visitor would become the administrator. A worker then revokes
+    its tokens at the vendors, and ends its subscriptions (`engine.cleanups`).
     """
+    await _delete(session, user_id)
+    await audit.record(session, None, "account.deleted", f"user {user_id}", None, address)
+
+
+async def delete_user(
+    session: AsyncSession, admin_id: int | None, user_id: int, address: str | None = None
+) -> UserView:
+    """Delete another account (from the CLI: any) with everything in it. Returns what it was.
+
+    Raises `NotFound`, and `Conflict` as `delete_account` does, or for one's own account.
+    """
+    deleted = await user(session, user_id)
+    if user_id == admin_id:
+        raise Conflict("To delete your own account, use your profile.")
+    await _delete(session, user_id)
+    await audit.record(
+        session, admin_id, "admin.user_deleted", f"user {user_id}", {"username": deleted.username}, address
+    )
+    return deleted
+
+
+async def _delete(session: AsyncSession, user_id: int) -> None:
     await lock(session, Lock.ACCOUNTS, "")
     if not await session.scalar(select(User.id).where(User.id != user_id).limit(1)):
         raise Conflict("You can't delete the only account. To remove this installation, delete its data.")
     await _keep_an_admin(session, user_id)
     for area_id in await session.scalars(select(Area.id).where(Area.user_id == user_id)):
         await areas.remove(session, user_id, area_id)
-    await audit.record(session, None, "account.deleted", f"user {user_id}", None, address)
     await session.execute(delete(User).where(User.id == user_id))
     await notify(session, Channel.ACCESS_CHANGED, str(user_id))
 

@@ -93,6 +93,16 @@ async def change_user(
 
 
 @router.delete(
+    "/users/{user_id}", status_code=204, responses=answers(401, 403, 404, 409, 422), summary="Delete an account"
+)
+async def delete_user(user_id: Id, identity: AdminInPerson, session: SessionDep, address: Address) -> None:
+    """Delete another account and everything in it: AREAs, connections, executions. A worker revokes its tokens at the
+    services.
+    """
+    await accounts.delete_user(session, identity.user.id, user_id, address)
+
+
+@router.delete(
     "/users/{user_id}/two-factor",
     responses=answers(401, 403, 404, 422),
     summary="Remove an account's second factor",

@@ -195,10 +195,9 @@ async def rename(
 async def disconnect(
     service: Slug, identity: Someone, state: StateDep, session: SessionDep, name: Name = ""
 ) -> Disconnected:
-    """Delete a connection, and revoke its tokens at the service if it supports that.
+    """Delete a connection. A worker then revokes its tokens at the service, if it supports that.
 
     A named connection that AREAs use keeps its name, so that they resume once it is connected again.
     """
-    await consent.revoke(state, identity.user.id, service, name=name)
     areas = await connections.disconnect(session, state.registry, identity.user.id, service, name=name)
     return Disconnected(areas=areas)

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from area.areas.plans import SECRET, Config, Scope
+from area.areas.plans import SECRET, Config, Scope, parse
 from area.db import contexts
 from area.db.models import Area, AreaHealth, HookState, Source, Trigger
 from area.db.notify import Channel
@@ -127,6 +127,20 @@ def _sealed(keyring: Keyring, key: str, action: Action, texts: Mapping[str, str]
         else value
         for name, value in texts.items()
     }
+
+
+def opened(keyring: Keyring, key: str, action: Action, texts: Mapping[str, str]) -> Any:
+    """A source's parameters as the action's model, decrypted. Raises `Undecryptable`, `ValidationError`."""
+    declared = by_name(action.params)
+    values = {}
+    for name, field in declared.items():
+        if name not in texts:
+            continue
+        value = texts[name]
+        if value.startswith(SECRET) and (field.secret or field.holds):
+            value = keyring.decrypt(value.removeprefix(SECRET), contexts.source(key, name))
+        values[name] = parse(value, field)
+    return action.params.model_validate(values)
 
 
 def _key(what: list[Any]) -> str:

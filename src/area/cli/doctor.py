@@ -36,6 +36,10 @@ select count(distinct application_name) from pg_stat_activity
 where datname = current_database() and starts_with(application_name, $1)
 """
 
+FAILING_CLEANUPS = """
+select s.name as service, c.last_error from vendor_cleanups c join services s on s.id = c.service_id
+where c.last_error is not null order by c.id limit 1
+"""
 
 CONFIRM = (
     "Since AREA sends mail, consider AREA_REGISTRATION=confirm: new users confirm their address, and strangers"
@@ -251,6 +255,7 @@ async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
     waits = f", the oldest for {jobs.oldest:.0f} s" if jobs.due else ""
     return [
         Finding("Workers", ok=alive > 0, said=said, advice="Start `area up` or `area worker`."),
+        await _vendors(connection),
         Finding(
             "Queue",
             ok=jobs.oldest < OLDEST_JOB,
@@ -258,6 +263,20 @@ async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
             advice="Workers are stuck or too few: check their logs, or start more.",
         ),
     ]
+
+
+async def _vendors(connection: "asyncpg.Connection[Any]") -> Finding:
+    """Check that vendors can be told what was deleted."""
+    row = await connection.fetchrow(FAILING_CLEANUPS)
+    name = "Deleted connections"
+    if row is None:
+        return Finding(name, ok=True, said="all vendors have been told.")
+    return Finding(
+        name,
+        ok=False,
+        said=f"{row['service']} couldn't be told that access is over: {row['last_error']}",
+        advice="AREA tries again for three days; the audit log tells how it ended.",
+    )
 
 
 def _proxy(settings: "Settings") -> Finding:

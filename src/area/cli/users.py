@@ -96,6 +96,30 @@ def enable(login: Login) -> None:
 
 
 @app.command()
+def delete(
+    login: Login, yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False
+) -> None:
+    """Delete an account and everything in it: AREAs, connections, executions.
+
+    A worker then revokes its tokens at the services, and ends its webhooks there.
+    """
+    from area import accounts
+
+    async def find(state: "State") -> "UserView":
+        async with state.database.sessions() as session:
+            return await console.find_user(session, login)
+
+    async def work(state: "State") -> "UserView":
+        async with state.database.transaction() as session:
+            return await accounts.delete_user(session, None, user.id)
+
+    user = console.with_state(find)
+    if not yes:
+        typer.confirm(f"Delete {user.username} ({user.email}), id {user.id}, and everything in it?", abort=True)
+    console.echo(f"Deleted account {console.with_state(work).username}.")
+
+
+@app.command()
 def reset_password(login: Login, password_stdin: FromStdin = False) -> None:
     """Set a new password for an account. Asks for it.
 

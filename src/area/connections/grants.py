@@ -309,6 +309,7 @@ async def keep(
         "refresh_at": refresh_at if grant.refresh else None,
         "refreshing_until": None,
     }
+    await vault.leave(session, ref, row.id, state["account_id"])
     await vault.put(session, ref, row.id, tokens)
     await vault.mark(session, ref, row.id, state)
     await notify(session, Channel.CONNECTION_CHANGED, str(ref))
@@ -365,36 +366,14 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
     )
 
 
-async def shares_client(session: AsyncSession, registry: Registry, connector: Connector, ref: Ref) -> bool:
-    """Whether the user has another connection with the same client, to this service or another."""
-    client = registrations.client_of(connector)
-    services = [service.name for service in registry.services.values() if registrations.client_of(service) == client]
-    connected = select(CONNECTIONS.user_id).join(Service, Service.id == CONNECTIONS.service_id)
-    return bool(
-        await session.scalar(
-            connected.where(
-                CONNECTIONS.user_id == ref.user_id,
-                CONNECTIONS.oauth_token.is_not(None) | (CONNECTIONS.connection_id == 0),
-                Service.name.in_(services),
-                (Service.name != connector.name) | (CONNECTIONS.connection_id != ref.number),
-            ).limit(1)
-        )
-    )
-
-
-async def revoke(client: Client, connector: Connector, auth: OAuth2, keys: Keys | None, tokens: Kept | Grant) -> bool:
-    """Revoke the tokens at the vendor, if it supports that. Returns whether it worked. Never raises."""
+async def revoke(client: Client, auth: OAuth2, keys: Keys | None, tokens: Kept | Grant) -> None:
+    """Revoke the tokens at the vendor, if it supports that. Raises `GrantFailed`, `TimeoutError`."""
     if keys is None or auth.revoke_url is None:
-        return False
-    try:
-        async with asyncio.timeout(REVOKE_WITHIN):
-            if auth.quirks.revoke_auth == "token":  # must be a valid token; revoking it also revokes the refresh token
-                if tokens.refresh and isinstance(tokens, Kept) and tokens.over:
-                    tokens = await oauth2.refresh(client, auth.server, keys, tokens.refresh)
-            elif tokens.refresh:
-                await oauth2.revoke(client, auth.server, keys, tokens.refresh, "refresh_token")
-            await oauth2.revoke(client, auth.server, keys, tokens.access, "access_token")
-    except (GrantFailed, TimeoutError) as error:
-        log.warning("grant.not_revoked", service=connector.slug, error=str(error))
-        return False
-    return True
+        return
+    async with asyncio.timeout(REVOKE_WITHIN):
+        if auth.quirks.revoke_auth == "token":  # must be a valid token; revoking it also revokes the refresh token
+            if tokens.refresh and isinstance(tokens, Kept) and tokens.over:
+                tokens = await oauth2.refresh(client, auth.server, keys, tokens.refresh)
+        elif tokens.refresh:
+            await oauth2.revoke(client, auth.server, keys, tokens.refresh, "refresh_token")
+        await oauth2.revoke(client, auth.server, keys, tokens.access, "access_token")

@@ -100,6 +100,12 @@ def client_of(connector: Connector) -> str:
     return (isinstance(connector.auth, OAuth2) and connector.auth.client) or connector.slug
 
 
+def sharing(registry: Registry, connector: Connector) -> list[str]:
+    """The names of all services with the connector's client."""
+    client = client_of(connector)
+    return [service.name for service in registry.services.values() if client_of(service) == client]
+
+
 def keys_of(connector: Connector, settings: Settings) -> Keys | None:
     """Our client id and secret for the service. None if they aren't set."""
     return settings.client(client_of(connector))

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -41,9 +41,9 @@ class Ref(NamedTuple):
         return contexts.connection(self.user_id, self.slug, self.number, column)
 
 
-def name_of(text: str) -> str:
+def name_of(typed: str) -> str:
     """A connection's name, normalised; empty for the default one. Raises `Invalid`."""
-    name = " ".join(text.split())
+    name = " ".join(typed.split())
     if len(name) > 100:
         raise Invalid.field("name", "Enter a name of at most 100 characters.")
     if CONTROL.search(name):
@@ -128,6 +128,24 @@ async def put(session: AsyncSession, ref: Ref, service_id: int, tokens: dict[str
         return
     statement = insert(UserService).values(user_id=ref.user_id, service_id=service_id, **tokens)
     await session.execute(statement.on_conflict_do_update(index_elements=["user_id", "service_id"], set_=tokens))
+
+
+async def leave(session: AsyncSession, ref: Ref, service_id: int, account_id: str) -> None:
+    """Have a worker revoke the connection's tokens, which are about to be replaced, if they are of another account."""
+    await session.execute(LEAVE, {**ref._asdict(), "service_id": service_id, "account_id": account_id})
+    await notify(session, Channel.CLEANUP_QUEUED, "")
+
+
+LEAVE = text("""
+insert into vendor_cleanups (kind, user_id, service_id, connection_id, account_id, oauth_token, refresh_token,
+    token_expires_at)
+select 'revoke', c.user_id, c.service_id, c.connection_id, cs.account_id, c.oauth_token, c.refresh_token,
+    c.token_expires_at
+from connections c join connection_states cs on cs.user_id = c.user_id and cs.service_id = c.service_id
+    and cs.connection_id = c.connection_id
+where c.user_id = :user_id and c.service_id = :service_id and c.connection_id = :number
+  and c.oauth_token is not null and cs.account_id <> :account_id
+""")
 
 
 async def there(session: AsyncSession, ref: Ref, service_id: int) -> bool:

@@ -545,6 +545,38 @@ class SourceHint(Base):
     )
 
 
+class VendorCleanup(Base):
+    """What is still to be undone at a vendor after a connection or source was deleted: tokens to revoke, a subscription
+    to end. Database triggers write it, since rows are also deleted by cascades. Outlives its user.
+    """
+
+    __tablename__ = "vendor_cleanups"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), doc="`revoke`, `unsubscribe` or `end_hint`.")
+    user_id: Mapped[int | None] = mapped_column(Integer, doc="Whose it was; the account may be deleted.")
+    service_id: Mapped[int] = mapped_column(Integer, _key("services"))
+    connection_id: Mapped[int] = mapped_column(Integer, server_default=ZERO, doc="0 for the default connection.")
+    account_id: Mapped[str | None] = mapped_column(String(255), doc="The vendor's ID of the account.")
+    oauth_token: Mapped[str | None] = mapped_column(Text, doc="Encrypted, as in the deleted row.")
+    refresh_token: Mapped[str | None] = mapped_column(Text, doc="Encrypted, as in the deleted row.")
+    token_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    component_id: Mapped[int | None] = mapped_column(Integer, _key("components"))
+    source_id: Mapped[int | None] = mapped_column(Integer, doc="The deleted source.")
+    source_key: Mapped[str | None] = mapped_column(String(64))
+    params: Mapped[Any | None] = mapped_column(JSONB)
+    state: Mapped[Any | None] = mapped_column(JSONB)
+    subscription: Mapped[str | None] = mapped_column(Text, doc="The vendor's ID.")
+    server: Mapped[str | None] = mapped_column(Text, doc="Of a hint: the URL or topic given to the vendor.")
+    token: Mapped[str | None] = mapped_column(Text, doc="Of a hint, encrypted.")
+    secret: Mapped[str | None] = mapped_column(Text, doc="Of a hint, encrypted.")
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
+    next_attempt_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW, index=True)
+    attempts: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    lease_until: Mapped[datetime | None] = mapped_column(AWARE, doc="While a worker does it.")
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
 class Trigger(Base):
     """How an AREA gets its events: its source, or its webhook URL."""
 

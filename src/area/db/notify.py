@@ -28,6 +28,7 @@ class Channel(StrEnum):
     ACCESS_CHANGED = "access_changed"  # a user's id: sessions ended
     AREA_CHANGED = "area_changed"  # an AREA's id
     CATALOG_CHANGED = "catalog_changed"  # ""
+    CLEANUP_QUEUED = "cleanup_queued"  # ""
     CONNECTION_CHANGED = "connection_changed"  # a `vault.Ref`
     EXECUTION_CANCELLED = "execution_cancelled"  # an execution's id
     EXECUTIONS_CHANGED = "executions_changed"  # JSON: {"users": {user id: [execution ids]}}

@@ -135,25 +135,6 @@ async def try_connection(state: State, user_id: int, slug: str, name: str) -> Te
     return None if credential is None else await connections.try_out(state.client, state.guard, connector, credential)
 
 
-async def revoke(state: State, user_id: int, slug: str, *, name: str = "") -> None:
-    """Before a connection is deleted, revoke its tokens if the vendor supports that and nothing else needs them."""
-    connector = state.registry.services.get(slug)
-    if connector is None or not isinstance(connector.auth, OAuth2):
-        return
-    async with state.database.transaction() as reading:
-        number = await vault.find(reading, connector, user_id, name)
-        if number is None:
-            return
-        ref = Ref(user_id, slug, number)
-        tokens = await grants.kept(reading, state.keyring, connector, ref)
-        if connector.auth.quirks.revokes_all and await grants.shares_client(reading, state.registry, connector, ref):
-            return
-    if tokens is not None:
-        await grants.revoke(
-            state.client, connector, connector.auth, registrations.keys_of(connector, state.settings), tokens
-        )
-
-
 # Log in
 
 

@@ -34,7 +34,7 @@ from area.engine.state import State
 from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
-from area.kit.oauth2 import Grant, GrantFailed, Keys
+from area.kit.oauth2 import Grant, GrantFailed
 from area.kit.remembered import Remembered
 from area.kit.sentences import Sentence
 from area.sdk import Access, AuthExpired, Context, Credentials, Http, OAuth2, Retry, Service
@@ -73,6 +73,10 @@ from mine where t.user_id = $1 and t.service_id = mine.service_id {condition} re
 """
 STORE_DEFAULT = STORE.format(table="user_services", condition="")
 STORE_NAMED = STORE.format(table="named_connections", condition="and t.id = $3 and t.oauth_token is not null")
+UNUSED = """
+insert into vendor_cleanups (kind, user_id, service_id, connection_id, oauth_token, refresh_token, token_expires_at)
+select 'revoke', $1, id, $3, $4, $5, $6 from services where name = $2
+"""
 
 
 class Tokens:
@@ -224,9 +228,9 @@ class Tokens:
             if not needed and not kept.over:
                 return kept
             raise Retry(said) from None
-        return await self._store(ref, service, auth, keys, grant, lease)
+        return await self._store(ref, service, auth, grant, lease)
 
-    async def _store(self, ref: Ref, service: Service, auth: OAuth2, keys: Keys, grant: Grant, lease: datetime) -> Kept:
+    async def _store(self, ref: Ref, service: Service, auth: OAuth2, grant: Grant, lease: datetime) -> Kept:
         """Commit the new tokens, however long the database is away: the old ones are worthless now."""
         keyring = self._state.keyring
         expires, refresh_at = grants.refresh_moment(grant, now())
@@ -246,7 +250,7 @@ class Tokens:
         found = await patiently(lambda: self._read(ref, service))
         if not stored and (found is None or found.access != grant.access) and not auth.quirks.revokes_all:
             # reconnected or disconnected meanwhile, so nobody will use these
-            await grants.revoke(self._state.client, service, auth, keys, grant)
+            await patiently(lambda: pool.execute(UNUSED, ref.user_id, service.name, ref.number, *values[:3]))
         return self._usable(found, service)
 
     async def _lost(self, ref: Ref, service: Service, kept: Kept, said: str) -> Kept:

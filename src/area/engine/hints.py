@@ -121,15 +121,20 @@ class Kept:
     connection: int
 
     def hook(self, action: Action, server: str) -> Hook:
-        """The hint's address on this server: its own, or the one that all hints of the service share."""
-        if not _shares(action):
-            return Hook(f"{server}/hints/{self.token}", self.secret)
-        return Hook(server if _published(action) else f"{server}/webhooks/{action.service.slug}", self.secret)
+        """The hint's address on this server."""
+        return address(action, server, self.token, self.secret)
 
     def until(self) -> datetime | None:
         """Until when the subscription can be relied on; None if it can't."""
         over = self.expires_at is not None and self.expires_at <= now()
         return None if self.subscription is None or over or not self.heard else self.due_at
+
+
+def address(action: Action, server: str, token: str, secret: str) -> Hook:
+    """A hint's address on `server`: its own, or the one that all hints of the service share."""
+    if not _shares(action):
+        return Hook(f"{server}/hints/{token}", secret)
+    return Hook(server if _published(action) else f"{server}/webhooks/{action.service.slug}", secret)
 
 
 def patience(every: timedelta) -> timedelta:
@@ -233,6 +238,13 @@ async def record_end(state: State, source: int) -> None:
     pool = await state.database.pool()
     await pool.execute(ENDED, source)
     log.info("hint.ended", source=source)
+
+
+async def is_shared(pool: asyncpg.Pool, action: Action, subscription: str) -> bool:
+    """Whether a watched source has this subscription, which several may share."""
+    return _shares(action) and any(
+        row["watched"] for row in await pool.fetch(SHARERS, action.service.name, [subscription])
+    )
 
 
 def _shares(action: Action) -> bool:

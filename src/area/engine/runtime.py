@@ -1,5 +1,5 @@
-"""Starts and stops a worker: the queue, the sources, the recorder, the watch, the mails, and the listener for
-notifications.
+"""Starts and stops a worker: the queue, the sources, the recorder, the watch, the mails, the clean-up at vendors, and
+the listener for notifications.
 
 A worker stops in this order, within 10 seconds:
 
@@ -24,6 +24,7 @@ from area.db.away import is_away, patiently
 from area.db.notify import Channel, listen
 from area.db.session import WORKER
 from area.engine.cache import Cache
+from area.engine.cleanups import Cleanups
 from area.engine.delivery import Delivery, Say, as_written
 from area.engine.execution.executor import Executor
 from area.engine.execution.recorder import Recorder
@@ -38,6 +39,7 @@ PRUNE_EVERY = 60.0  # seconds
 CHANNELS = (
     Channel.AREA_CHANGED,
     Channel.CATALOG_CHANGED,
+    Channel.CLEANUP_QUEUED,
     Channel.CONNECTION_CHANGED,
     Channel.SOURCES_CHANGED,
     Channel.EXECUTION_CANCELLED,
@@ -64,6 +66,7 @@ class Worker:
         self.sources = Sources(state, self.cache)
         self.watch = Watch(state, self.sources)
         self.delivery = Delivery(state, say)
+        self.cleanups = Cleanups(state, self.cache)
         self._consumer = queue.Consumer(state.database.dsn, self.executor, _name())
         self._tasks: list[asyncio.Task[None]] = []
         self._chores: set[asyncio.Task[None]] = set()
@@ -80,6 +83,7 @@ class Worker:
             asyncio.create_task(self.sources.run(), name="sources"),
             asyncio.create_task(self.watch.run(), name="watch"),
             asyncio.create_task(self.delivery.run(), name="delivery"),
+            asyncio.create_task(self.cleanups.run(), name="cleanups"),
             asyncio.create_task(self.executor.show_running(), name="show-running"),
             asyncio.create_task(self.executor.make_room(), name="make-room"),
             asyncio.create_task(self._prune(), name="prune"),
@@ -142,6 +146,8 @@ class Worker:
                 self.sources.wake()
             case Channel.MAIL_QUEUED:
                 self.delivery.wake()
+            case Channel.CLEANUP_QUEUED:
+                self.cleanups.wake()
             case Channel.LOAD:
                 self.state.load.heard(payload)
             case _:
@@ -179,6 +185,7 @@ class Worker:
         self.cache.forget_all()
         self.sources.wake()
         self.delivery.wake()
+        self.cleanups.wake()
         self.state.load.lost()
         self._chore(patiently(self.watch.catch_up))
 

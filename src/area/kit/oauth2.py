@@ -88,7 +88,7 @@ class Grant:
 
 
 class GrantFailed(Exception):
-    """The server issued no tokens. `refused`: it never will for this code or refresh token; else it may later."""
+    """The server issued or revoked no tokens. `refused`: it never will for this code or token; else it may later."""
 
     def __init__(self, message: str, *, code: str = "", refused: bool = False) -> None:
         super().__init__(message)
@@ -142,7 +142,9 @@ async def client_credentials(client: Client, server: Server, keys: Keys, scope: 
 
 
 async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, hint: str) -> None:
-    """Revoke a token; `hint` is `access_token` or `refresh_token`. Raises `GrantFailed`."""
+    """Revoke a token; `hint` is `access_token` or `refresh_token`. Raises `GrantFailed`, `refused` if it will never
+    work.
+    """
     if server.revoke_url and "{client_id}" in server.revoke_url:
         url = server.revoke_url.replace("{client_id}", quote_plus(keys.id))
         body = orjson.dumps({"access_token": token.get_secret_value()})
@@ -161,9 +163,8 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
     else:
         return
     if answer.status >= 400:
-        raise GrantFailed(
-            Sentence("%(host)s answered %(status)s to the revocation.", host=answer.host, status=answer.status)
-        )
+        said = Sentence("%(host)s answered %(status)s to the revocation.", host=answer.host, status=answer.status)
+        raise GrantFailed(said, refused=answer.status < 500 and answer.status not in (408, 429))
 
 
 async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str]) -> Grant:

@@ -24,10 +24,8 @@ import orjson
 import structlog
 
 from area import notices
-from area.areas.plans import SECRET, parse
-from area.areas.triggers import STANDS, Lane, lane_of
+from area.areas.triggers import STANDS, Lane, lane_of, opened
 from area.connections.vault import Ref
-from area.db import contexts
 from area.db.away import is_away
 from area.db.session import Conn
 from area.engine import access
@@ -40,7 +38,6 @@ from area.kit.sentences import Sentence
 from area.kit.text import clean_text, dump_json, dump_model
 from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry
 from area.sdk.dedupe import Seen
-from area.sdk.fields import Field, by_name
 
 log = structlog.get_logger()
 
@@ -219,30 +216,17 @@ class Leases:
                 claimed.append(source)
         return claimed
 
-    def _opened(self, key: str, declared: Field, text: str) -> str:
-        """A parameter's text, decrypted if it is secret. Raises `Undecryptable`."""
-        if not text.startswith(SECRET) or not (declared.secret or declared.holds):
-            return text
-        return self.state.keyring.decrypt(text.removeprefix(SECRET), contexts.source(key, declared.name))
-
     def _watched(self, row: asyncpg.Record) -> Watched | None:
         name, _, service_name = row["component"].partition("\n")
         service = self.state.registry.by_name.get(service_name)
         action = service.actions.get(name) if service else None
         if action is None:
             return None  # no longer in the code; its AREAs show that
-        declared = by_name(action.params)
-        texts = orjson.loads(row["params"])
-        values = {
-            name: parse(self._opened(row["key"], declared[name], text), declared[name])
-            for name, text in texts.items()
-            if name in declared
-        }
         seen = orjson.loads(row["seen"]) if row["seen"] else None
         return Watched(
             id=row["id"],
             action=action,
-            params=action.params.model_validate(values),
+            params=opened(self.state.keyring, row["key"], action, orjson.loads(row["params"])),
             user_id=row["user_id"],
             connection=row["connection_id"],
             share_of=row["share_of"],

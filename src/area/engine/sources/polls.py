@@ -26,12 +26,13 @@ from area.db.away import DatabaseAwayError, asking
 from area.engine import hints, metrics, subscriptions
 from area.engine.sources.leases import LOOK_LIMIT, WATCHERS, Leases, Superseded, Watched, stale_after
 from area.kit.clock import now
-from area.sdk import AuthExpired, Context, Event, Retry
+from area.sdk import AuthExpired, Context, Event, Hook, Retry
 from area.sdk.dedupe import Seen, fresh
 
 log = structlog.get_logger()
 
 MOST_EVENTS = 10_000  # per poll, known ones included; more means a malformed source
+EXISTS = "select exists (select from sources where id = $1)"
 BASELINED = "update triggers set baseline = false where source_id = $1 and baseline and since <= $2"
 
 
@@ -151,11 +152,17 @@ async def _subscribe(leases: Leases, source: Watched) -> None:
         subscription, due = await subscriptions.settle(
             context, source.action, source.params, need, public=public, failures=source.failures
         )
-    with asking():
-        async with pool.acquire() as conn, conn.transaction():
-            await leases.still_ours(conn, source)
-            if need is not None and subscription is not None:
-                await subscriptions.keep_secret(conn, state, need, subscription)
-            changed = await subscriptions.wanted(conn, state, source.id) != need
-            due = now() if changed else due
-            await leases.looked(conn, source, due if need or changed else None, begun=now())
+    try:
+        with asking():
+            async with pool.acquire() as conn, conn.transaction():
+                await leases.still_ours(conn, source)
+                if need is not None and subscription is not None:
+                    await subscriptions.keep_secret(conn, state, need, subscription)
+                changed = await subscriptions.wanted(conn, state, source.id) != need
+                due = now() if changed else due
+                await leases.looked(conn, source, due if need or changed else None, begun=now())
+    except Superseded:
+        if subscription is not None and not await pool.fetchval(EXISTS, source.id):  # nobody else knows of it
+            async with asyncio.timeout(LOOK_LIMIT):
+                await subscriptions.end(context, source.action, source.params, Hook("", ""), subscription.id, 0)
+        raise

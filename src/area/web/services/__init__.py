@@ -204,9 +204,8 @@ async def rename(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) 
 
 @router.post("/services/{slug}/disconnect")
 async def disconnect(page: SignedIn, slug: Slug, form: Fields, session: SessionDep) -> Response:
-    """Delete the connection, revoking its access where the service supports it."""
+    """Delete the connection. A worker revokes its access where the service supports it."""
     account = form.get("account", "")
-    await consent.revoke(page.state, page.user.id, slug, name=account)
     needing = await connections.disconnect(session, page.state.registry, page.user.id, slug, name=account)
     name = account or page.words(slug)(page.state.registry.services[slug].name)
     waiting = _names(needing)
