@@ -7,41 +7,40 @@ redirects, read the body, explain the error.
 import asyncio
 import base64
 import codecs
-import io
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import quote, urlencode, urljoin
 
-import aiohttp
 import orjson
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
-from typing_extensions import override
 from yarl import URL
 
 from area import __version__
+from area.kit.content_coding import Decoder, TooLong, Undecodable, decoder
+from area.kit.http1 import Broken, Connection
 from area.kit.net import Guard, LookupFailed
+from area.kit.pool import NotConnected, Place, Pool, connect
 from area.kit.sentences import Sentence
 from area.kit.text import escaped
 
 MAX_REDIRECTS = 5
 MAX_URL = 16_384
-# Above this size aiohttp wants a file, which it sends in pieces instead of blocking the loop.
-LARGE_BODY = 1 << 20
-READ = 1 << 16  # bytes of a stream per read
+MAX_ADDED = 1 << 22  # bytes that one read of a stream may decompress to
+DECODED_HERE = 1 << 16  # bytes of a compressed body; more are decompressed in a thread
 REFUSED = 10_000  # bytes to read of a response that isn't a stream
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # in the value of a header
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
-_ENCODED = re.compile(r"(?:[!$&-;=?-Z_a-z~\[\]]|%[0-9A-Fa-f]{2})*")  # allowed in a path and query by RFC 3986
+_UNENCODED = re.compile(r"[^!$%&-;=?-Z_a-z~\[\]]|%(?![0-9A-Fa-f]{2})")  # not allowed in a path and query by RFC 3986
+_IN_QUERY = "!$'()*,/:?@"  # what `params` needn't encode
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)
 # Python's decoders that are not charsets of the web; some take quadratic time.
 _NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
@@ -55,8 +54,9 @@ _FRAMING = {
 _KEPT_ACROSS_ORIGINS = {"accept", "content-type", "user-agent"}
 _ABOUT_THE_BODY = {"content-encoding", "content-language", "content-location", "content-type"}
 _REDIRECTS = {301, 302, 303, 307, 308}
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
-_FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError)
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # others may be sent, too
+_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}  # https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
+_STATES_EMPTY = {"POST", "PUT", "PATCH"}  # that there is no body: https://www.rfc-editor.org/rfc/rfc9110#section-8.6
 
 
 class RequestFailed(Exception):
@@ -142,11 +142,9 @@ class Client:
     def __init__(self, guard: Guard, *, user_agent: str = f"AREA/{__version__}", limit: int = 200) -> None:
         self._guard = guard
         # The result depends only on the host as written, its port and the exceptions, and parsing costs microseconds.
-        self._check = lru_cache(maxsize=1024)(guard.check)
+        self._canonical = lru_cache(maxsize=1024)(self._checked)
         self._user_agent = user_agent
-        self._limit = limit
-        self._session: aiohttp.ClientSession | None = None
-        self._streams: aiohttp.ClientSession | None = None
+        self._pool = Pool(guard, limit)
         self._closed = False
         self.observe: Callable[[str], None] = _nobody_counts
 
@@ -182,16 +180,17 @@ class Client:
             body = urlencode(data).encode()
             if not any(name.lower() == "content-type" for name in sent):
                 sent["Content-Type"] = "application/x-www-form-urlencoded"
-        if not _TOKEN.fullmatch(method) or method.upper() in {"CONNECT", "TRACE"}:
+        verb = method.upper()
+        if verb not in _METHODS and (not _TOKEN.fullmatch(method) or verb in {"CONNECT", "TRACE"}):
             raise RequestFailed(
                 Sentence("'%(method)s' is no method that can be sent.", method=escaped(method)), permanent=True
             )
         try:
             async with asyncio.timeout(timeout):
-                return await self._follow(method.upper(), target, sent, body, max_bytes, follow=follow)
+                return await self._follow(verb, target, sent, body or b"", max_bytes, follow=follow)
         except TimeoutError as error:
             raise RequestFailed(
-                Sentence("%(host)s did not answer within %(number)s s.", host=_host(target), number=f"{timeout:g}")
+                Sentence("%(host)s did not answer within %(number)s s.", host=target.shown, number=f"{timeout:g}")
             ) from error
 
     @asynccontextmanager
@@ -214,208 +213,242 @@ class Client:
         Raises like `request`, also from the lines.
         """
         target, sent = _addressed(url, params, {"Accept-Encoding": "identity", **(headers or {})})
+        connection: Connection | None = None
         try:
-            async with asyncio.timeout(timeout):
-                target = self._admit(target)
-                answer = await self._ask("GET", target, sent, None, streams=True)
-        except TimeoutError as error:
-            raise RequestFailed(
-                Sentence("%(host)s did not answer within %(number)s s.", host=_host(target), number=f"{timeout:g}")
-            ) from error
-        try:
-            begin = await _part(answer, REFUSED, timeout) if answer.status != 200 else b""
-            yield Response(answer.status, answer.headers, begin, str(target)), _lines(answer, silence, longest)
+            try:
+                async with asyncio.timeout(timeout):
+                    target = self._admit(target)
+                    if self._closed:
+                        raise RuntimeError("The client is closed.")
+                    connection = await connect(self._guard, self._destination(target))
+                    await connection.send(self._head("GET", target, sent, b""), b"", streams=True)
+                    await connection.begun()
+            except TimeoutError as error:
+                raise RequestFailed(
+                    Sentence("%(host)s did not answer within %(number)s s.", host=target.shown, number=f"{timeout:g}")
+                ) from error
+            except (NotConnected, Broken) as error:
+                raise _failure(target.shown, error) from error
+            stream = _Stream(target.shown, connection, decoder(connection.headers.get("content-encoding", "")))
+            begin = (await stream.read(timeout))[:REFUSED] if connection.status != 200 else b""
+            yield (
+                Response(connection.status, connection.headers, begin, target.text),
+                _lines(stream, silence, longest),
+            )
         finally:
-            answer.close()
+            if connection is not None:
+                connection.close()
 
     async def close(self) -> None:
         """Close all connections. The client can't be used afterwards."""
         self._closed = True
-        for session in (self._session, self._streams):
-            if session is not None:
-                await session.close()
-        self._session = self._streams = None
+        self._pool.close()
 
     async def _follow(
-        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int, *, follow: bool
+        self, method: str, target: "Target", headers: dict[str, str], body: bytes, max_bytes: int, *, follow: bool
     ) -> Response:
         """Send a request, and follow redirects."""
         for _ in range(MAX_REDIRECTS + 1):
-            url = self._admit(url)
-            response = await self._send(method, url, headers, body, max_bytes)
-            location = response.headers.get("location")
-            if not follow or location is None or response.status not in _REDIRECTS:
+            target = self._admit(target)
+            response = await self._send(method, target, headers, body, max_bytes)
+            if not follow or response.status not in _REDIRECTS:
                 return response
-            target = _redirected(url, location)
+            location = response.headers.get("location")
+            if location is None:
+                return response
+            following = _redirected(target, location)
             if (response.status == 303 and method != "HEAD") or (response.status in (301, 302) and method == "POST"):
-                method, body = "GET", None
+                method, body = "GET", b""
                 headers = {name: value for name, value in headers.items() if name.lower() not in _ABOUT_THE_BODY}
-            if target.origin() != url.origin():
+            if following.origin != target.origin:
                 headers = {name: value for name, value in headers.items() if name.lower() in _KEPT_ACROSS_ORIGINS}
-            url = target
+            target = following
         raise RequestFailed(
-            Sentence("%(host)s redirects more than %(most)s times.", host=_host(url), most=MAX_REDIRECTS),
+            Sentence("%(host)s redirects more than %(most)s times.", host=target.shown, most=MAX_REDIRECTS),
             permanent=True,
         )
 
-    def _admit(self, url: URL) -> URL:
-        """Check the host here, since aiohttp doesn't call the resolver for addresses. Returns `url` with the canonical
-        host.
-        """
-        host, port = self._check(url.raw_host or "", url.port or 0), url.port or 0
-        self._guard.admit_http(host, port)
-        return url if host == url.raw_host else url.with_host(host)
+    def _admit(self, target: "Target") -> "Target":
+        """The target with its canonical host. Raises `Blocked`; the address that is connected to is checked, too."""
+        place = self._canonical(target.place)
+        self._guard.admit_http(place.host, place.port)
+        return target if place is target.place else target.at(place)
+
+    def _destination(self, target: "Target") -> Place:
+        """Where a request to `target` is sent to."""
+        return target.place
+
+    def _checked(self, place: Place) -> Place:
+        host = self._guard.check(place.host, place.port)
+        return place if host == place.host else Place(host, place.port, place.tls)
 
     async def _send(
-        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, max_bytes: int
+        self, method: str, target: "Target", headers: dict[str, str], body: bytes, max_bytes: int
     ) -> Response:
         """Send one request, and read its response."""
-        answer = await self._ask(method, url, headers, body)
+        place, head = self._destination(target), self._head(method, target, headers, body)
         try:
-            content = await _read(answer, max_bytes)
-        except _FAILURES as error:
-            raise RequestFailed(_sentence(_host(url), error)) from error
+            try:
+                answer = await self._exchange(place, head, body, max_bytes, method)
+            except Broken as error:
+                # a kept connection that the server had closed: RFC 9112 §9.3.1
+                if not error.stale or method not in _IDEMPOTENT:
+                    raise
+                answer = await self._exchange(place, head, body, max_bytes, method, new=True)
+        except (NotConnected, Broken) as error:
+            raise _failure(target.shown, error, max_bytes) from error
+        status, fields, content = answer
+        coding = fields.get("content-encoding")
+        if content and coding is not None and (undo := decoder(coding)):
+            content = await _decoded(target.shown, undo, content, max_bytes)
+        return Response(status, fields, content, target.text)
+
+    async def _exchange(
+        self, place: Place, head: bytes, body: bytes, most: int, method: str, *, new: bool = False
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        connection = await self._pool.take(place, new=new)
+        try:
+            await connection.send(head, body, most, head_only=method == "HEAD")
+            await connection.whole()
+            parts = connection.body
+            return connection.status, connection.headers, parts[0] if len(parts) == 1 else b"".join(parts)
+        except BaseException:
+            connection.close()
+            raise
         finally:
-            answer.close()
-        return Response(answer.status, answer.headers, content, str(url))
+            self._pool.give(place, connection)
 
-    async def _ask(
-        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, *, streams: bool = False
-    ) -> aiohttp.ClientResponse:
-        """Send one request, and read the head of its response."""
-        payload = io.BytesIO(body) if body and len(body) > LARGE_BODY else body or None
-        session = self._streaming() if streams else self._opened()
-        try:
-            return await session.request(
-                method, url, headers=headers, data=payload, allow_redirects=False, timeout=_NO_TIMEOUT
-            )
-        except aiohttp.ClientConnectorError as error:  # no connection, so nothing was sent
-            raise RequestFailed(_sentence(_host(url), error), unsent=True) from error
-        except _FAILURES as error:
-            raise RequestFailed(_sentence(_host(url), error)) from error
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = self._open(self._limit)
-        return self._session
-
-    def _streaming(self) -> aiohttp.ClientSession:
-        if self._streams is None:
-            self._streams = self._open(0)
-        return self._streams
-
-    def _open(self, limit: int) -> aiohttp.ClientSession:
-        if self._closed:
-            raise RuntimeError("The client is closed.")
-        connector = aiohttp.TCPConnector(
-            resolver=_Resolver(self._guard),
-            use_dns_cache=False,
-            limit=limit,
-            limit_per_host=max(1, limit // 2) if limit else 0,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": self._user_agent},
-            max_line_size=32_768,
-            max_field_size=32_768,
-        )
+    def _head(self, method: str, target: "Target", headers: dict[str, str], body: bytes) -> bytes:
+        """The head of a request: the caller's headers, and what they leave out."""
+        lines = [f"{method} {target.path} HTTP/1.1\r\nHost: {target.shown}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        names = {name.lower() for name in headers}
+        if "user-agent" not in names:
+            lines.append(f"User-Agent: {self._user_agent}")
+        if "accept" not in names:
+            lines.append("Accept: */*")
+        if "accept-encoding" not in names:
+            lines.append("Accept-Encoding: gzip, deflate")
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+            if "content-type" not in names:
+                lines.append("Content-Type: application/octet-stream")
+        elif method in _STATES_EMPTY:
+            lines.append("Content-Length: 0")
+        lines.append("\r\n")
+        return "\r\n".join(lines).encode()
 
 
 def _nobody_counts(_outcome: str) -> None:
     """The default of `Client.observe`, which is called with `1xx` to `5xx`, `failed` or `blocked` per request."""
 
 
-class _Resolver(AbstractResolver):
-    """Makes aiohttp connect only to addresses that the guard returns."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    @override
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address in await self._guard.resolve(host, port)
-        ]
-
-    @override
-    async def close(self) -> None:
-        pass
-
-
-async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """The complete decompressed body. Stops as soon as it is too long."""
-    # Responses to HEAD, and 304, state the length of a body that isn't sent.
-    if not answer.content.at_eof() and (answer.content_length or 0) > max_bytes:
-        raise _too_long(answer.url, max_bytes)
-    chunks = []
-    size = 0
-    async for chunk in answer.content.iter_any():
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_long(answer.url, max_bytes)
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-async def _part(answer: aiohttp.ClientResponse, size: int, silence: float) -> bytes:
-    """What has arrived of the body, decompressed, at most `size` bytes; empty at its end."""
+async def _decoded(host: str, undo: Decoder, content: bytes, most: int) -> bytes:
+    """The decompressed body."""
     try:
-        async with asyncio.timeout(silence):
-            return await answer.content.read(size)
-    except TimeoutError as error:
-        raise RequestFailed(
-            Sentence("%(host)s has been silent for %(number)s s.", host=_host(answer.url), number=f"{silence:g}")
-        ) from error
-    except _FAILURES as error:
-        raise RequestFailed(_sentence(_host(answer.url), error)) from error
+        if len(content) <= DECODED_HERE:
+            return undo.decode(content, most)
+        return await asyncio.to_thread(undo.decode, content, most)
+    except Undecodable as error:
+        raise _undecodable(host) from error
+    except TooLong as error:
+        raise _too_long(host, most) from error
 
 
-async def _lines(answer: aiohttp.ClientResponse, silence: float, longest: int) -> AsyncIterator[bytes]:
+@dataclass(slots=True)
+class _Stream:
+    """The body of a response that may never end."""
+
+    host: str
+    connection: Connection
+    decoder: Decoder | None
+
+    async def read(self, silence: float) -> bytes:
+        """The next bytes, decompressed; empty at the end."""
+        try:
+            async with asyncio.timeout(silence):
+                while data := await self.connection.read():
+                    if self.decoder is None:
+                        return data
+                    if data := self.decoder.decode(data, MAX_ADDED):
+                        return data
+                return b""
+        except TimeoutError as error:
+            raise RequestFailed(
+                Sentence("%(host)s has been silent for %(number)s s.", host=self.host, number=f"{silence:g}")
+            ) from error
+        except Broken as error:
+            raise _failure(self.host, error) from error
+        except Undecodable as error:
+            raise _undecodable(self.host) from error
+        except TooLong as error:
+            raise _too_long(self.host, MAX_ADDED) from error
+
+
+async def _lines(stream: _Stream, silence: float, longest: int) -> AsyncIterator[bytes]:
     line = bytearray()
-    while part := await _part(answer, READ, silence):
+    while part := await stream.read(silence):
         for place, piece in enumerate(part.split(b"\n")):
             if place:
                 yield bytes(line).removesuffix(b"\r")
                 line.clear()
             line += piece
             if len(line) > longest:
-                host = _host(answer.url)
                 raise RequestFailed(
-                    Sentence("%(host)s sent a line longer than %(size)s MB.", host=host, size=f"{longest / 1000000:g}"),
+                    Sentence(
+                        "%(host)s sent a line longer than %(size)s MB.",
+                        host=stream.host,
+                        size=f"{longest / 1000000:g}",
+                    ),
                     permanent=True,
                 )
     if line:
         yield bytes(line)
 
 
-def _too_long(url: URL, max_bytes: int) -> RequestFailed:
+def _too_long(host: str, most: int) -> RequestFailed:
     return RequestFailed(
-        Sentence("%(host)s sent an answer larger than %(size)s MB.", host=_host(url), size=f"{max_bytes / 1000000:g}"),
+        Sentence("%(host)s sent an answer larger than %(size)s MB.", host=host, size=f"{most / 1000000:g}"),
         permanent=True,
     )
 
 
+def _undecodable(host: str) -> RequestFailed:
+    return RequestFailed(Sentence("%(host)s sent a body that can't be decompressed.", host=host))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An address to send to, without its credentials. `shown` is the host as messages show it, since paths and queries
+    may contain secrets; `credentials` are the value of a header.
+    """
+
+    place: Place
+    origin: str
+    shown: str
+    path: str
+    credentials: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The whole address."""
+        return f"{self.origin}{self.path}"
+
+    def at(self, place: Place) -> "Target":
+        """The same at another name of the host."""
+        default = place.port == (443 if place.tls else 80)
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        shown = host if default else f"{host}:{place.port}"
+        return Target(place, f"http{'s' * place.tls}://{shown}", shown, self.path, self.credentials)
+
+
 def origin(address: str) -> str:
     """Scheme, host and port of `address`. Raises `RequestFailed` if it has none."""
-    return str(_parse(address).origin())
+    return _parse(address).origin
 
 
 @lru_cache(maxsize=1024)
-def _parse(text: str) -> URL:
+def _parse(text: str) -> Target:
     """The address to send to. Valid percent-encoding stays as it is, byte for byte, since it may be signed."""
     if _CONTROL.search(text):
         raise RequestFailed(Sentence("The address holds a line break or another control character."), permanent=True)
@@ -429,50 +462,58 @@ def _parse(text: str) -> URL:
             raise RequestFailed(Sentence("The address must begin with http:// or https://."), permanent=True)
         if not url.raw_host:
             raise RequestFailed(Sentence("The address names no host."), permanent=True)
-        if _ENCODED.fullmatch(raw.raw_path_qs):
-            url = URL.build(
-                scheme=url.scheme,
-                authority=url.raw_authority,
-                path=raw.raw_path,
-                query_string=raw.raw_query_string,
-                encoded=True,
-            )
-        if not url.raw_host:  # raises for some hosts that were parsed before, such as [::ffff:127.1]
-            raise ValueError
+        place = Place(url.raw_host, url.port or 0, url.scheme == "https")
+        shown, start = url.host_port_subcomponent or "", str(url.origin())
     except ValueError:
         # The parser's message may repeat the address, with its password.
         raise RequestFailed(Sentence("The address is malformed: its host or port can't be."), permanent=True) from None
-    return url
+    credentials = None
+    if url.raw_user is not None or url.raw_password is not None:
+        pair = f"{url.user or ''}:{url.password or ''}"
+        credentials = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return Target(place, start, shown, _encoded(raw.raw_path_qs), credentials)
+
+
+def _encoded(path: str) -> str:
+    """The path and query with everything encoded that must be, and nothing else."""
+    return _UNENCODED.sub(lambda match: quote(match[0], safe=""), path)
 
 
 def _addressed(
     url: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None
-) -> tuple[URL, dict[str, str]]:
+) -> tuple[Target, dict[str, str]]:
     """The address and the headers, with the user and password of the address as a header."""
     target, sent = _parse(url), _headers(headers)
     if params:
-        target = target.extend_query(params)
-    if target.raw_user is not None or target.raw_password is not None:
-        target = _authorize(target, sent)
+        query = urlencode(params, doseq=True, safe=_IN_QUERY)
+        start = target.path if "?" in target.path else f"{target.path}?"
+        target = replace(target, path=f"{start}{'' if start.endswith(('?', '&')) else '&'}{query}")
+    if target.credentials is not None:
+        if any(name.lower() == "authorization" for name in sent):
+            raise RequestFailed(
+                Sentence("There are a password in the address and an Authorization header; give one."), permanent=True
+            )
+        sent["Authorization"] = target.credentials
     return target, sent
 
 
-def _redirected(url: URL, location: str) -> URL:
-    """Where `location` leads from `url` (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.2), without
+def _redirected(target: Target, location: str) -> Target:
+    """Where `location` leads from `target` (https://www.rfc-editor.org/rfc/rfc9110#section-10.2.2), without
     credentials.
     """
-    host = _host(url)
     try:
-        target = _parse(urljoin(str(url), location.strip()))
+        following = _parse(urljoin(target.text, location.strip()))
     except (RequestFailed, ValueError) as error:
         raise RequestFailed(
-            Sentence("%(host)s redirects to where no request can go. %(error)s", host=host, error=error), permanent=True
+            Sentence("%(host)s redirects to where no request can go. %(error)s", host=target.shown, error=error),
+            permanent=True,
         ) from error
-    if url.scheme == "https" and target.scheme == "http":
+    if target.place.tls and not following.place.tls:
         raise RequestFailed(
-            Sentence("%(host)s redirects from https to unencrypted http, which is refused.", host=host), permanent=True
+            Sentence("%(host)s redirects from https to unencrypted http, which is refused.", host=target.shown),
+            permanent=True,
         )
-    return target.with_user(None)
+    return replace(following, credentials=None) if following.credentials else following
 
 
 def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -483,7 +524,7 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             raise RequestFailed(
                 Sentence("'%(name)s' is no valid name of a header.", name=escaped(name)), permanent=True
             )
-        if _CONTROL_BUT_TAB.search(value):
+        if _UNSENDABLE.search(value):
             raise RequestFailed(
                 Sentence("The %(name)s header holds a line break or another control character.", name=name),
                 permanent=True,
@@ -495,51 +536,40 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     return sent
 
 
-def _authorize(url: URL, headers: dict[str, str]) -> URL:
-    """Move the user and password of `url` into a header."""
-    if any(name.lower() == "authorization" for name in headers):
-        raise RequestFailed(
-            Sentence("There are a password in the address and an Authorization header; give one."), permanent=True
-        )
-    pair = f"{url.user or ''}:{url.password or ''}"
-    headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return url.with_user(None)
-
-
-def _host(url: URL) -> str:
-    """The host as messages show it; paths and queries may contain secrets."""
-    return url.host_port_subcomponent or ""
-
-
-def _sentence(host: str, error: Exception) -> str:
-    """Explain what aiohttp raised. Any of it may be temporary: names, certificates and servers get fixed."""
-    match error:
-        case aiohttp.ClientConnectorDNSError(os_error=LookupFailed() as problem):
-            message = str(problem)
-        case aiohttp.ClientConnectorDNSError():
-            message = Sentence("%(host)s could not be found: its name does not resolve.", host=host)
-        case aiohttp.ClientConnectorCertificateError(certificate_error=problem):
-            why = getattr(problem, "verify_message", "") or str(problem)
-            message = Sentence(
-                "The TLS certificate of %(host)s is not valid: %(said)s.", host=host, said=why.rstrip(".")
-            )
-        case aiohttp.ClientConnectorSSLError(os_error=problem):
-            message = Sentence(
-                "%(host)s could not agree on a TLS connection: %(said)s.", host=host, said=problem.strerror or problem
-            )
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            message = Sentence("%(host)s refused the connection.", host=host)
-        case aiohttp.ClientConnectorError(os_error=problem):
-            message = Sentence("%(host)s could not be reached: %(said)s.", host=host, said=problem.strerror or problem)
-        case aiohttp.ClientResponseError() | HttpProcessingError():
+def _failure(host: str, error: NotConnected | Broken, most: int = 0) -> RequestFailed:
+    """Explain why there is no response. Most may be temporary: names, certificates and servers get fixed."""
+    if isinstance(error, NotConnected):
+        return RequestFailed(_not_connected(host, error.__cause__), unsent=True)
+    match error.reason:
+        case "malformed":
             message = Sentence("%(host)s sent an answer that is no valid HTTP.", host=host)
-        case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-            message = Sentence("%(host)s sent a body that can't be decompressed.", host=host)
-        case aiohttp.ClientPayloadError():
+        case "incomplete":
             message = Sentence("%(host)s closed the connection before the answer was complete.", host=host)
-        case _:
+        case "no_answer":
             message = Sentence("%(host)s closed the connection without an answer.", host=host)
-    return message
+        case "too_long":
+            return _too_long(host, most)
+    return RequestFailed(message)
+
+
+def _not_connected(host: str, cause: BaseException | None) -> str:
+    match cause:
+        case LookupFailed():
+            return str(cause)
+        case socket.gaierror():
+            return Sentence("%(host)s could not be found: its name does not resolve.", host=host)
+        case ssl.SSLCertVerificationError():
+            why = cause.verify_message or str(cause)
+            return Sentence("The TLS certificate of %(host)s is not valid: %(said)s.", host=host, said=why.rstrip("."))
+        case ssl.SSLError():
+            return Sentence(
+                "%(host)s could not agree on a TLS connection: %(said)s.", host=host, said=cause.strerror or cause
+            )
+        case ConnectionRefusedError():
+            return Sentence("%(host)s refused the connection.", host=host)
+        case _:
+            said = getattr(cause, "strerror", None) or cause
+            return Sentence("%(host)s could not be reached: %(said)s.", host=host, said=said)
 
 
 def _decode(body: bytes, headers: Mapping[str, str]) -> str:

@@ -8,14 +8,13 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
-from aiohttp import ClientResponse
 from pydantic import SecretStr
 from typing_extensions import override
-from yarl import URL
 
 from area.kit.clock import now
-from area.kit.http import Client, Response
+from area.kit.http import Client, Response, Target
 from area.kit.net import Guard
+from area.kit.pool import Place
 from area.sdk.context import Context, alone
 from area.sdk.credentials import Credentials
 from area.sdk.dedupe import Seen, fresh
@@ -38,15 +37,11 @@ class Elsewhere(Client):
         self._doubles = doubles
 
     @override
-    async def _ask(
-        self, method: str, url: URL, headers: dict[str, str], body: bytes | None, *, streams: bool = False
-    ) -> ClientResponse:
-        double = next((one for one in self._doubles if one.plays(str(url))), None)
+    def _destination(self, target: Target) -> Place:
+        double = next((double for double in self._doubles if double.plays(target.text)), None)
         if double is None:
-            raise AssertionError(f"{method} {url}: no double plays {url.origin()}")
-        there = URL(double.url + url.raw_path_qs, encoded=True)
-        sent = {**headers, "Host": url.host_port_subcomponent or ""}
-        return await super()._ask(method, there, sent, body, streams=streams)
+            raise AssertionError(f"{target.text}: no double plays {target.origin}")
+        return Place("127.0.0.1", urlsplit(double.url).port or 0, tls=False)
 
 
 class _Granted(Fixed):
