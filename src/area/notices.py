@@ -152,15 +152,15 @@ class NoticeView(BaseModel):
     read_at: datetime | None
     said: Any = Field(None, exclude=True)
 
-    def in_words(self, lang: str) -> tuple[str, str] | None:
-        """Title and body in a language; None if only the English is known."""
-        return in_words(self.said, lang)
+    def in_words(self, lang: str, zone: str = "") -> tuple[str, str] | None:
+        """Title and body in a language and a time zone; None if only the English is known."""
+        return in_words(self.said, lang, zone)
 
 
-def in_words(said: Any, lang: str) -> tuple[str, str] | None:
-    """Title and body of what `dumped` returned, in a language; None for anything else."""
+def in_words(said: Any, lang: str, zone: str = "") -> tuple[str, str] | None:
+    """Title and body of what `dumped` returned, in a language and a time zone; None for anything else."""
     title, body = (read(said.get(part)) for part in ("title", "body")) if isinstance(said, dict) else (None, None)
-    return (title.translated(lang), body.translated(lang)) if title and body else None
+    return (title.translated(lang, zone), body.translated(lang, zone)) if title and body else None
 
 
 async def inbox(

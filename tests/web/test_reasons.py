@@ -28,11 +28,11 @@ def test_in_english_they_read_as_they_were_written():
         ),
         (
             'slack.com answered 500: {"ok":\nfalse} Next attempt at 2026-11-23 09:00:00 UTC.',
-            'slack.com a répondu 500 : {"ok":\nfalse} Prochaine tentative : 2026-11-23 09:00:00 UTC.',
+            'slack.com a répondu 500 : {"ok":\nfalse} Prochaine tentative : 2026-11-23 09:00 UTC.',
         ),
         ("The channel is archived.", "The channel is archived."),
         ("The channel is archived. Next attempt at 2026-11-23 09:00:00 UTC.",
-         "The channel is archived. Prochaine tentative : 2026-11-23 09:00:00 UTC."),
+         "The channel is archived. Prochaine tentative : 2026-11-23 09:00 UTC."),
         ("Their words: 100 % %(name)s", "Their words: 100 % %(name)s"),
         ("x answered: 100 % %(name)s", "x a répondu : 100 % %(name)s"),
         ("", ""),

@@ -54,10 +54,11 @@ async def register(
     invitation: str | None = None,
     setup_code: str | None = None,
     language: str = "en",
+    timezone: str | None = None,
     address: str = "",
 ) -> UserView | None:
-    """Create an account. The first one is the administrator, whatever the registration mode, and may need the set-up
-    code.
+    """Create an account, in UTC unless a time zone is given. The first one is the administrator, whatever the
+    registration mode, and may need the set-up code.
 
     Returns None if the address must be confirmed first: a link is mailed to it, in `language`, and
     `finish_registration` follows.
@@ -66,7 +67,8 @@ async def register(
     created immediately, e-mail address; `Forbidden` if registration is closed or the invitation is missing or invalid;
     and `TooMany`.
     """
-    values = rules.checked({"email": email, "username": username, "password": password}, own=(email, username))
+    given = {"email": email, "username": username, "password": password, **_zone(timezone)}
+    values = rules.checked(given, own=(email, username))
     hashed = await rules.hash_password(
         values["password"]
     )  # before the session takes a connection, which it would hold meanwhile
@@ -85,13 +87,20 @@ async def register(
             address=address,
         )
         return None
-    user = await _insert(session, values["email"], values["username"], hashed, is_admin=first, logs_in=True)
+    user = await _insert(
+        session, values["email"], values["username"], hashed, is_admin=first, logs_in=True, timezone=timezone
+    )
     await audit.record(session, user.id, "account.registered", f"user {user.id}", {"admin": first}, address)
     return user
 
 
 async def finish_registration(
-    session: AsyncSession, settings: Settings, token: str, username: str | None, address: str
+    session: AsyncSession,
+    settings: Settings,
+    token: str,
+    username: str | None,
+    address: str,
+    timezone: str | None = None,
 ) -> UserView:
     """Create the account of a registration whose link was followed. `username` replaces the one chosen first.
 
@@ -101,8 +110,11 @@ async def finish_registration(
     await lock(session, Lock.ACCOUNTS)
     await invitations.let_in(session, settings, None)
     pending = await signups.find(session, token)
-    name = rules.checked({"username": username})["username"] if username else pending.username
-    user = await _insert(session, pending.email, name, pending.password_hash, is_admin=False, logs_in=True)
+    values = rules.checked({**({"username": username} if username else {}), **_zone(timezone)})
+    name = values.get("username", pending.username)
+    user = await _insert(
+        session, pending.email, name, pending.password_hash, is_admin=False, logs_in=True, timezone=timezone
+    )
     await signups.use_up(session, pending)
     await audit.record(
         session, user.id, "account.registered", f"user {user.id}", {"admin": False, "confirmed": True}, address
@@ -173,14 +185,27 @@ async def alone(session: AsyncSession) -> None:
     await lock(session, Lock.ACCOUNTS, "")
 
 
+def _zone(timezone: str | None) -> dict[str, str]:
+    return {} if timezone is None else {"timezone": timezone}
+
+
 async def _insert(
-    session: AsyncSession, email: str, username: str, hashed: str | None, *, is_admin: bool, logs_in: bool = False
+    session: AsyncSession,
+    email: str,
+    username: str,
+    hashed: str | None,
+    *,
+    is_admin: bool,
+    logs_in: bool = False,
+    timezone: str | None = None,
 ) -> UserView:
     await _free(session, email=email, username=username)
     values: dict[str, Any] = {"email": email, "username": username, "password_hash": hashed, "is_admin": is_admin}
     if logs_in:
         values["last_connection_at"] = func.now()
     user_id = (await session.execute(insert(User).values(values).returning(User.id))).scalar_one()
+    if timezone is not None:
+        await session.execute(insert(UserSettings).values(user_id=user_id, timezone=timezone))
     return await user(session, user_id)
 
 

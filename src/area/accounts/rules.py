@@ -3,14 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
 
 from area.kit import crypto
+from area.kit.clock import zone_names
 from area.kit.problems import FieldError, Invalid
 from area.kit.sentences import Sentence
 
@@ -100,7 +99,7 @@ def check_language(value: str | None) -> str | None:
 
 def check_timezone(value: str) -> str:
     """The name of a time zone. Raises `ValueError` with a sentence."""
-    if value not in _zones():
+    if value not in zone_names():
         raise ValueError(Sentence("Enter a time zone such as Europe/Paris or UTC."))
     return value
 
@@ -114,11 +113,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "timezone": check_timezone,
     "language": check_language,
 }
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 def checked(values: Mapping[str, Any], own: Sequence[str] = ()) -> dict[str, Any]:

@@ -44,6 +44,9 @@ class Register(In):
         max_length=100,
         description="For the first account, if other machines can reach AREA: the code that it printed when it started",
     )
+    timezone: Line | None = Field(
+        None, max_length=64, description="IANA name; UTC if it is left out", examples=["Europe/Paris"]
+    )
 
 
 class Finish(In):
@@ -53,6 +56,9 @@ class Finish(In):
     password: Password = Field(description="The password chosen at registration")
     username: Line | None = Field(
         None, max_length=200, description="Another username, if the first has been taken meanwhile"
+    )
+    timezone: Line | None = Field(
+        None, max_length=64, description="IANA name; UTC if it is left out", examples=["Europe/Paris"]
     )
 
 
@@ -102,6 +108,7 @@ async def register(
         invitation=form.invitation,
         setup_code=form.setup_code,
         visitor=visitor,
+        timezone=form.timezone,
     )
     if registered is None:
         return JSONResponse(Mailed(email=form.email).model_dump(), 202)
@@ -122,7 +129,7 @@ async def finish_registration(
 ) -> LoggedIn:
     """Create the account with the token from the mailed link, and log in. The link works once, for 24 hours."""
     token, user = await login.finish_registration(
-        state, session, form.token, form.password, visitor, username=form.username
+        state, session, form.token, form.password, visitor, username=form.username, timezone=form.timezone
     )
     set_cookie(response, request, state, token)
     return LoggedIn(token=token, user=user)

@@ -58,6 +58,7 @@ async def register(
     setup_code: str | None,
     visitor: Visitor,
     language: str = "en",
+    timezone: str | None = None,
 ) -> tuple[str, UserView] | None:
     """Create an account and start a session. Returns its token and user, or None if a mail was sent instead.
 
@@ -74,6 +75,7 @@ async def register(
         invitation=invitation,
         setup_code=setup_code,
         language=language,
+        timezone=timezone,
         address=visitor.address,
     )
     if user is None:
@@ -83,7 +85,14 @@ async def register(
 
 
 async def finish_registration(
-    state: State, session: AsyncSession, token: str, password: str, visitor: Visitor, *, username: str | None = None
+    state: State,
+    session: AsyncSession,
+    token: str,
+    password: str,
+    visitor: Visitor,
+    *,
+    username: str | None = None,
+    timezone: str | None = None,
 ) -> tuple[str, UserView]:
     """Create the account by a mailed link and the chosen password, and start a session. Returns its token and user.
 
@@ -98,7 +107,7 @@ async def finish_registration(
     except Unauthenticated:
         raise Invalid.field("password", "Incorrect password. Enter the one you chose when you signed up.") from None
     await attempts.forgive(session, attempt)
-    user = await accounts.finish_registration(session, state.settings, token, username, visitor.address)
+    user = await accounts.finish_registration(session, state.settings, token, username, visitor.address, timezone)
     await addresses.mark_confirmed(session, user.id, user.email)
     return await _begin(state, session, user, visitor), user
 

@@ -34,7 +34,7 @@ from area.db.session import Conn
 from area.engine.state import State
 from area.kit import crypto, mime
 from area.kit.clock import now
-from area.kit.sentences import Sentence
+from area.kit.sentences import Sentence, local_time
 from area.mail import CONFIRMED, UNSUBSCRIBE, UNSUBSCRIBE_FOR, Kind, Purpose, letters, server
 from area.mail.letters import Letter
 from area.mail.server import MailServer, Refused, Unusable
@@ -105,7 +105,7 @@ where p.id = $1 and p.expires_at > now()
 REGISTER = "update pending_registrations set token_hash = $2, expires_at = now() + $3::interval where id = $1"
 
 OF_NOTICE = f"""
-select n.title, n.body, n.key, n.said, u.id, s.language from notices n join users u on u.id = n.user_id
+select n.title, n.body, n.key, n.said, u.id, s.language, s.timezone from notices n join users u on u.id = n.user_id
 left join user_settings s on s.user_id = u.id
 where n.id = $1 and n.created_at > now() - interval '2 days' and u.is_active and u.email = $2
   and coalesce(s.mail_notices, true) and {CONFIRMED}
@@ -122,7 +122,7 @@ BY_KIND = {
     f" and m.kind = 'reset' and m.sent_at > now() - interval '1 day') < {UNCONFIRMED_RESETS})",
 }
 OWNER = (
-    "select u.id, s.language,"
+    "select u.id, s.language, s.timezone,"
     " coalesce((select email from email_changes e where e.user_id = u.id), u.email) as new_email"
     " from users u left join user_settings s on s.user_id = u.id where u.is_active and {}"
 )
@@ -298,6 +298,7 @@ class Delivery:
         owner = await conn.fetchrow(OWNER.format(BY_KIND[mail.kind]), *self._arguments(mail))
         if owner is None:
             return None
+        language = owner["language"] or "en"
         if mail.kind in PURPOSES:
             purpose, path = PURPOSES[mail.kind]
             token = crypto.new_token()
@@ -309,9 +310,9 @@ class Delivery:
             "site": base,
             "link": link,
             "email": owner["new_email"],
-            "moment": f"{mail.created_at:%Y-%m-%d %H:%M}",
+            "moment": local_time(mail.created_at, language, owner["timezone"] or "UTC"),
         }
-        subject, text = (self._say(part, owner["language"] or "en") for part in letters.TEXTS[mail.kind])
+        subject, text = (self._say(part, language) for part in letters.TEXTS[mail.kind])
         return Letter(mail.recipient, subject, text % values)
 
     def _arguments(self, mail: Claimed) -> list[Any]:
@@ -344,7 +345,7 @@ class Delivery:
             return None
         texts = [row["title"], row["body"]]
         language = row["language"] or "en"
-        if words := in_words(orjson.loads(row["said"] or "null"), language):
+        if words := in_words(orjson.loads(row["said"] or "null"), language, row["timezone"] or "UTC"):
             texts = list(words)
         elif not (row["key"] or "").startswith("execution:"):  # else the user's own AREA wrote it, in the user's words
             texts = [self._say(part, language) for part in texts]

@@ -23,7 +23,7 @@ from area.db.session import Conn
 from area.engine.sources import Sources
 from area.engine.state import State
 from area.kit.clock import now
-from area.kit.sentences import Sentence
+from area.kit.sentences import Moment, Sentence
 from area.notices import notice
 from area.runs import retention
 
@@ -180,14 +180,14 @@ class Watch:
                 continue
             why = (
                 Sentence(
-                    "Failing since %(time)s UTC: %(error)s",
-                    time=f"{row['failing_since']:%Y-%m-%d %H:%M}",
+                    "Failing since %(time)s: %(error)s",
+                    time=Moment(row["failing_since"]),
                     error=row["last_error"],
                 )
                 if failing
                 else Sentence(
-                    "The check due on %(time)s UTC didn't happen. Is a worker running?",
-                    time=f"{row['due_at']:%Y-%m-%d %H:%M}",
+                    "The check due on %(time)s didn't happen. Is a worker running?",
+                    time=Moment(row["due_at"]),
                 )
             )
             log.error("source.dead", source=row["id"], component=row["component"], why=why)
@@ -221,9 +221,9 @@ class Watch:
                     "warning",
                     Sentence("%(name)s is checked late", name=owner["name"]),
                     Sentence(
-                        "The check was due on %(time)s UTC and is still waiting its turn, because the services your"
+                        "The check was due on %(time)s and is still waiting its turn, because the services your"
                         " AREAs watch are slow to respond. Events aren't lost as long as the service still shows them.",
-                        time=f"{row['due_at']:%Y-%m-%d %H:%M}",
+                        time=Moment(row["due_at"]),
                     ),
                     key=f"late:{row['due_at']:%Y-%m-%d}",
                     area_id=owner["id"],

@@ -40,18 +40,19 @@ def now() -> datetime:
 
 
 @cache
-def _zone_names() -> frozenset[str]:
+def zone_names() -> frozenset[str]:
+    """The names of the IANA database; reading them takes 8 ms, once."""
     return frozenset(available_timezones())
 
 
 def zone_named(name: str) -> ZoneInfo:
     """The time zone `name` of the IANA database, such as Europe/Paris. Raises `BadTime` if there is none."""
-    if name not in _zone_names():
+    if name not in zone_names():
         raise BadTime(
             Sentence(
                 'There is no time zone "%(name)s"%(hint)s',
                 name=name[:_MAX_TEXT],
-                hint=did_you_mean(name, _zone_names()),
+                hint=did_you_mean(name, zone_names()),
             )
         )
     return ZoneInfo(name)

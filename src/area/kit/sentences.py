@@ -7,9 +7,13 @@ gettext), and the values, which may be sentences themselves.
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
+from babel.dates import format_datetime
 from babel.numbers import format_decimal
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -18,6 +22,10 @@ from typing_extensions import override
 from area.kit import language
 
 MAX_DEPTH = 10  # of nested sentences
+# IANA zones that are named after a city
+REGIONS = (
+    "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific",
+)  # fmt: skip
 
 _PLACE = re.compile(r"%\((\w+)\)s")
 
@@ -30,6 +38,40 @@ class Number(int):
         return f"{self:,}"
 
 
+class Moment(str):
+    """An instant in a sentence, in UTC unless the reader's time zone is known."""
+
+    __slots__ = ("at",)
+
+    at: datetime
+
+    def __new__(cls, at: datetime) -> Self:
+        """The instant, which is aware."""
+        form = "%Y-%m-%d %H:%M:%S UTC" if at.second else "%Y-%m-%d %H:%M UTC"
+        self = super().__new__(cls, at.astimezone(UTC).strftime(form))
+        self.at = at
+        return self
+
+    @override
+    def __getnewargs__(self) -> tuple[datetime]:  # type: ignore[override] # copied and pickled by the instant
+        return (self.at,)
+
+
+def local_time(at: datetime, lang: str, zone: str) -> str:
+    """A date and time with its zone: `1 Dec 2026, 08:00 (Paris time)`."""
+    local = at.astimezone(ZoneInfo(zone))
+    form = "d MMM y, HH:mm:ss" if local.second else "d MMM y, HH:mm"
+    return f"{format_datetime(local, form, locale=lang)} ({zone_name(zone, lang)})"
+
+
+def zone_name(zone: str, lang: str) -> str:
+    """How people call a time zone: `Paris time`."""
+    region, _, city = zone.rpartition("/")
+    if region.partition("/")[0] not in REGIONS:
+        return zone
+    return Sentence("%(city)s time", city=city.replace("_", " ")).translated(lang)
+
+
 class Sentence(str):
     """An English sentence, made from `message` and the values of its `%(name)s`.
 
@@ -40,7 +82,7 @@ class Sentence(str):
 
     key: str
     plural: str
-    values: "Mapping[str, Sentence | Number | str]"
+    values: "Mapping[str, Sentence | Number | Moment | str]"
 
     def __new__(cls, message: str = "", /, **values: object) -> Self:
         """A sentence without a plural."""
@@ -69,14 +111,16 @@ class Sentence(str):
             lambda value, check: value if isinstance(value, cls) else cls(check(value)), core_schema.str_schema()
         )
 
-    def translated(self, lang: str) -> str:
-        """The text in a language of `area.kit.language`; English if there is no translation."""
-        if lang == "en" or not self.key:
+    def translated(self, lang: str, zone: str = "") -> str:
+        """The text in a language of `area.kit.language`; English if there is no translation. Moments in it are in
+        `zone`, an IANA name, if given.
+        """
+        if (lang == "en" and not zone) or not self.key:
             return str.__str__(self)
         words, number = language.translations(lang), self.values.get("number")
         plural = self.plural and isinstance(number, int)
         text = words.ngettext(self.key, self.plural, int(number or 0)) if plural else words.gettext(self.key)
-        return _filled(text, {name: _said(value, lang) for name, value in self.values.items()})
+        return _filled(text, {name: _said(value, lang, zone) for name, value in self.values.items()})
 
     def dumped(self) -> dict[str, Any]:
         """As JSON: `{"key": "…", "values": {"name": "…"}}`, with `plural` if it has one. The inverse of `read`."""
@@ -111,7 +155,8 @@ def changed(text: str, change: Callable[[str], str]) -> str:
     if not isinstance(text, Sentence) or not text.values:
         return change(text)
     values = {
-        name: value if isinstance(value, Number) else changed(value, change) for name, value in text.values.items()
+        name: value if isinstance(value, Number | Moment) else changed(value, change)
+        for name, value in text.values.items()
     }
     return Sentence.made(text.key, text.plural, values)
 
@@ -125,10 +170,10 @@ def read(value: object, depth: int = 0) -> Sentence | None:
     return Sentence.made(value["key"], plural if isinstance(plural, str) else "", parts)
 
 
-def _value(value: object) -> "Sentence | Number | str":
+def _value(value: object) -> "Sentence | Number | Moment | str":
     if isinstance(value, Exception):
         value = str(value)
-    return value if isinstance(value, Sentence | Number) else str(value)
+    return value if isinstance(value, Sentence | Number | Moment) else str(value)
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
@@ -138,19 +183,26 @@ def _filled(text: str, values: Mapping[str, object]) -> str:
     return _PLACE.sub(lambda match: str.__str__(str(values.get(match[1], match[0]))), text)
 
 
-def _said(value: "Sentence | Number | str", lang: str) -> str:
+def _said(value: "Sentence | Number | Moment | str", lang: str, zone: str) -> str:
     if isinstance(value, Sentence):
-        return value.translated(lang)
+        return value.translated(lang, zone)
+    if isinstance(value, Moment) and zone:
+        return local_time(value.at, lang, zone)
     return format_decimal(int(value), locale=lang) if isinstance(value, Number) else value
 
 
-def _dumped(value: "Sentence | Number | str") -> Any:
+def _dumped(value: "Sentence | Number | Moment | str") -> Any:
     if isinstance(value, Sentence):
         return value.dumped()
+    if isinstance(value, Moment):
+        return {"moment": value.at.isoformat()}
     return int(value) if isinstance(value, Number) else value
 
 
 def _read(value: object, depth: int) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return Number(value)
+    if isinstance(value, dict) and isinstance(value.get("moment"), str):
+        with suppress(ValueError):
+            return Moment(datetime.fromisoformat(value["moment"]))
     return read(value, depth + 1) or str(value)

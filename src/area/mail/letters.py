@@ -72,7 +72,7 @@ TEXTS: Mapping[Text, tuple[str, str]] = {
     "password": (
         "Your password was changed",
         (
-            "The password of your account at %(site)s was changed on %(moment)s UTC. If it was you, there's nothing to"
+            "The password of your account at %(site)s was changed on %(moment)s. If it was you, there's nothing to"
             " do. If it wasn't you, set a new password now:\n\n%(link)s"
         ),
     ),

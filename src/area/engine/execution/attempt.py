@@ -27,7 +27,7 @@ from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
-from area.kit.sentences import Sentence
+from area.kit.sentences import Moment, Sentence
 from area.kit.template import RenderError
 from area.runs.record import Attempt, made_of, unseal
 from area.sdk import AuthExpired, Context, Partial, Permanent, Retry
@@ -178,8 +178,8 @@ def _waits_for_connection(member: Member, area: Runnable, connection: Connection
         return leave(member, area, now() + CONNECTION_RECHECK, "connection", error=error)
     if connection.parked_until and connection.parked_until > now():
         jitter = timedelta(seconds=random.uniform(0, 2))  # noqa: S311 - spreads load
-        time_of_day = f"{connection.parked_until:%H:%M:%S}"
-        error = Sentence("Rate-limited by %(name)s until %(time)s UTC.", name=name, time=time_of_day)
+        until = Moment(connection.parked_until)
+        error = Sentence("Rate-limited by %(name)s until %(time)s.", name=name, time=until)
         return leave(member, area, connection.parked_until + jitter, "parked", error=error)
     return None
 

@@ -14,7 +14,7 @@ from area.engine.cache import Loaded
 from area.engine.execution.running import Member
 from area.engine.intake import BULK, LaterJob
 from area.kit.clock import now
-from area.kit.sentences import Sentence
+from area.kit.sentences import Moment, Sentence
 from area.kit.text import dump_json
 from area.runs.record import PLAIN, Attempt, Reason, RunRecord, Status, made_of
 from area.sdk import Retry
@@ -131,8 +131,7 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
     due = now() + pause
     if error.parks:
         due = now() + (error.after or max(pause, timedelta(seconds=30)))
-    time_of_day = f"{due:%Y-%m-%d %H:%M:%S}"
-    text = Sentence("%(error)s Next attempt at %(time)s UTC.", error=error, time=time_of_day)
+    text = Sentence("%(error)s Next attempt at %(time)s.", error=error, time=Moment(due))
     return leave(member, area, due, "retry", error=text)
 
 

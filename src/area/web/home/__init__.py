@@ -163,12 +163,12 @@ _kept: LRUCache[tuple[Hashable, ...], tuple[Card, Markup]] = LRUCache(MOST_DRAWN
 
 def _drawn(page: Page, card: Card) -> Markup:
     """The card's HTML; drawing takes a fifth of a millisecond, and most cards are as they were when last looked at."""
-    key = (page.language, page.state.instance, card.area.id)
+    key = (page.language, page.user.timezone, page.state.instance, card.area.id)
     before, html = _kept.get(key, (None, Markup("")))
     if before is None or not before.looks_like(card):
         (said,) = sentences(page.state.registry, [card.area], page.language)
         template = environment(page.language).get_template("_card.html")
-        html = Markup(template.render(card=card, sentence=said))  # noqa: S704 - a template's
+        html = Markup(template.render(card=card, sentence=said, me=page.user))  # noqa: S704 - a template's
         _kept[key] = card, html
     return html
 

@@ -58,9 +58,10 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
 
 def _told(page: Page, one: NoticeView) -> NoticeView:
     """One of AREA's notices in the reader's language."""
-    if words := one.in_words(page.language):
+    zone = page.user.timezone
+    if words := one.in_words(page.language, zone):
         return one.model_copy(update={"title": words[0], "body": words[1]})
     if one.posted:
         return one
-    title, body = (reasons.notice(text, page.language) for text in (one.title, one.body))
+    title, body = (reasons.notice(text, page.language, zone) for text in (one.title, one.body))
     return one.model_copy(update={"title": title, "body": body})

@@ -38,6 +38,7 @@ def respond(request: Request, status: int, sentence: Sentence, headers: dict[str
         lang=lang,
         flash="",
         posted=posted_from(request),
+        here="/",
         status=status,
         sentence=sentence.translated(lang),
         request_id=request.scope.get("area.request_id", ""),

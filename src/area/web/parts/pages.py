@@ -2,13 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes, pass_context
+from jinja2.runtime import Context
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 from starlette.applications import Starlette
@@ -23,9 +25,10 @@ from area.doors.body import BoundedRequest
 from area.doors.deps import COOKIE, StateDep, same_origin, session_cookie, set_cookie
 from area.engine.state import State
 from area.kit import language
+from area.kit.clock import zone_names
 from area.kit.fair import set_whose, user
 from area.kit.problems import Forbidden, Problem, TooMany, TwoFactorSetupRequired
-from area.kit.sentences import Sentence, gettext
+from area.kit.sentences import Sentence, gettext, zone_name
 from area.web.parts import reasons, show
 from area.web.parts.assets import asset
 
@@ -106,6 +109,7 @@ class Page:
             lang=self.language,
             flash=self.flash,
             posted=posted_from(self.request),
+            here=here(self.request),
             **values,
         )  # fmt: skip
         return self.finish(HTMLResponse(html, status))
@@ -129,6 +133,13 @@ class Page:
         if browser.SAID in self.request.cookies and isinstance(response, HTMLResponse) and not self.partial:
             response.delete_cookie(browser.SAID, path="/")
         return response
+
+
+def here(request: Request) -> str:
+    """The page's own address, to come back to."""
+    if request.method not in SAFE:
+        return posted_from(request) or "/"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def posted_from(request: Request) -> str:
@@ -208,6 +219,14 @@ async def fields(request: Request) -> dict[str, str]:
 
 
 Fields = Annotated[dict[str, str], Depends(fields)]
+
+
+def device_zone(form: Mapping[str, str]) -> str | None:
+    """The browser's time zone, as app.js fills it in; None if it has none that is known here."""
+    zone = form.get("timezone", "")
+    return zone if zone in zone_names() else None
+
+
 Action = Callable[[], Awaitable[Any]]
 
 
@@ -267,15 +286,24 @@ def environment(lang: str) -> Environment:
     return env
 
 
+def _zone(context: Context) -> str:
+    """The reader's time zone, in which a page shows every time."""
+    me = context.resolve("me")
+    return str(me.timezone) if isinstance(me, accounts.UserView) else "UTC"
+
+
 def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
     return {
-        "ago": lambda moment: show.ago(moment, lang),
-        "moment": lambda moment, zone="UTC": show.moment(moment, lang, zone),
+        "ago": pass_context(lambda context, moment: show.ago(moment, lang, _zone(context))),
+        "moment": pass_context(lambda context, moment: show.moment(moment, lang, _zone(context))),
+        "instant": datetime.fromisoformat,
+        "zone": lambda zone: zone_name(zone, lang),
+        "planned": pass_context(lambda context, moment: show.planned(moment, lang, _zone(context))),
         "ms": lambda number: show.milliseconds(number, lang),
         "number": lambda number: show.number(number, lang),
         "size": lambda number: show.size(number, lang),
         "pretty": show.pretty,
-        "reason": lambda text: reasons.reason(text, lang),
+        "reason": pass_context(lambda context, text: reasons.reason(text, lang, _zone(context))),
         "initials": show.initials,
         "bars": show.bars,
     }

@@ -6,14 +6,15 @@ such as `area_health.reason`, has its old and new wording here.
 """
 
 import re
+from datetime import datetime
 from functools import cache, lru_cache
 
-from area.kit.sentences import Sentence, gettext
+from area.kit.sentences import Moment, Sentence, gettext
 from area.mail import letters
 
 # as they were or are stored, those around others first
 SENTENCES = (
-    "%(error)s Next attempt at %(time)s UTC.",
+    "%(error)s Next attempt at %(time)s.",
     "%(error)s The connection must be renewed.",
     "%(error)s Whether it was done is not known.",
     "%(error)s The outcome is unknown.",
@@ -21,7 +22,7 @@ SENTENCES = (
     "Gave up after %(number)s attempts. Last error: %(error)s",
     "It failed %(number)s times in a row, the last time with: %(error)s",
     "Failed %(number)s times in a row. Last error: %(error)s",
-    "It has failed since %(time)s UTC: %(error)s",
+    "It has failed since %(time)s: %(error)s",
     "What it is to watch can't be read any more: %(error)s",
     "Its settings can't be read: %(error)s",
     "Its webhook address can't be read: %(error)s",
@@ -39,7 +40,7 @@ SENTENCES = (
     "Gave up: the worker stopped %(number)s times during the run.",
     "Interrupted; whether it was done is not known.",
     "Interrupted; the outcome is unknown.",
-    "It should have been looked at on %(time)s UTC and was not: is a worker running?",
+    "It should have been looked at on %(time)s and was not: is a worker running?",
     "It took too long.",
     "Timed out.",
     "Its action or reaction is switched off here.",
@@ -103,8 +104,8 @@ SENTENCES = (
     "Access to %(name)s is being renewed, which is taking longer than usual.",
     "Waits for the connection to %(name)s: connect it (again), and this runs.",
     "Reconnect %(name)s to run this.",
-    "Waits: %(name)s takes no more requests until %(time)s UTC.",
-    "Rate-limited by %(name)s until %(time)s UTC.",
+    "Waits: %(name)s takes no more requests until %(time)s.",
+    "Rate-limited by %(name)s until %(time)s.",
     "%(name)s does not let AREA in any more (%(kind)s). Connect it again.",
     "%(name)s rejected AREA's access (%(kind)s). Reconnect it.",
     "this server has no client id for it any more. Tell an administrator.",
@@ -143,7 +144,7 @@ NOTICES = (
     "%(name)s must be reconnected",
     "%(name)s was switched off",
     (
-        "It was due on %(time)s UTC and still waits for its turn, because what your AREAs watch takes long to"
+        "It was due on %(time)s and still waits for its turn, because what your AREAs watch takes long to"
         " answer. Events aren't lost as long as the service still shows them."
     ),
     (
@@ -163,7 +164,8 @@ NOTICES = (
 )
 # of mails, before they are filled in
 MAILS = tuple(part for texts in letters.TEXTS.values() for part in texts if part)
-VALUES = {"host": r"\S+", "kind": r"\S+", "number": r"[\d.]+", "status": r"\d+", "time": r"[\d :-]+"}
+UTC_TIME = "%(time)s UTC"  # in keys of older versions
+VALUES = {"host": r"\S+", "kind": r"\S+", "number": r"[\d.]+", "status": r"\d+", "time": r"[\d :-]+ UTC"}
 
 
 @cache
@@ -178,24 +180,43 @@ def _forms(sentences: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...
     return tuple((re.compile(form(one), re.DOTALL), one) for one in sentences)
 
 
-def reason(text: str | None, lang: str) -> str:
-    """A reason in a language; what is none of AREA's own sentences is given back as it came.
+def reason(text: str | None, lang: str, zone: str = "") -> str:
+    """A reason in a language and a time zone; what is none of AREA's own sentences is given back as it came.
 
     What newer versions keep is a `Sentence`; what older ones kept is recognized.
     """
-    if isinstance(text, Sentence) and (said := text.translated(lang)) != text:
+    if isinstance(text, Sentence) and (said := _with_moments(text).translated(lang, zone)) != text:
         return said
-    return _recognized(str.__str__(text), lang) if text else ""
+    return _recognized(str.__str__(text), lang, zone) if text else ""
 
 
 @lru_cache(5000)
-def _recognized(text: str, lang: str) -> str:
-    return _read(text, lang, SENTENCES)
+def _recognized(text: str, lang: str, zone: str) -> str:
+    return _read(text, lang, zone, SENTENCES)
 
 
-def notice(text: str, lang: str) -> str:
-    """Title or body of one of AREA's notices in a language."""
-    return _read(text, lang, NOTICES)
+def notice(text: str, lang: str, zone: str = "") -> str:
+    """Title or body of one of AREA's notices in a language and a time zone."""
+    return _read(text, lang, zone, NOTICES)
+
+
+def _with_moments(text: Sentence) -> Sentence:
+    """The sentence with its times as moments: until November 2026 they were texts in UTC."""
+    values = {
+        name: _with_moments(value) if isinstance(value, Sentence) else value for name, value in text.values.items()
+    }
+    key = text.key
+    if UTC_TIME in key and (at := _moment(f"{values.get('time')} UTC")):
+        key, values["time"] = key.replace(UTC_TIME, "%(time)s"), at
+    return Sentence.made(key, text.plural, values)
+
+
+def _moment(text: str) -> Moment | None:
+    """What `Moment` writes, also without seconds; None for a mere time of day."""
+    try:
+        return Moment(datetime.fromisoformat(f"{text.removesuffix(' UTC')}+00:00"))
+    except ValueError:
+        return None
 
 
 def mailed(text: str, lang: str) -> str:
@@ -203,11 +224,13 @@ def mailed(text: str, lang: str) -> str:
     return gettext(lang)(text) if text in MAILS else notice(text, lang)
 
 
-def _read(text: str, lang: str, sentences: tuple[str, ...]) -> str:
+def _read(text: str, lang: str, zone: str, sentences: tuple[str, ...]) -> str:
     for form, sentence in _forms(sentences):
-        if found := form.fullmatch(text):
-            values = found.groupdict()
+        if match := form.fullmatch(text):
+            values: dict[str, object] = dict(match.groupdict())
             if "error" in values:
-                values["error"] = reason(values["error"], lang)
-            return gettext(lang)(sentence, **values)
+                values["error"] = reason(match["error"], lang, zone)
+            if "time" in values:
+                values["time"] = _moment(match["time"]) or match["time"]
+            return Sentence(sentence, **values).translated(lang, zone)
     return text

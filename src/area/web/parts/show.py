@@ -13,15 +13,16 @@ from babel.numbers import format_decimal
 from markupsafe import Markup
 
 from area.kit.clock import now
+from area.kit.sentences import local_time
 
 
-def ago(moment: datetime | None, lang: str) -> Markup:
-    """Relative time, kept current by app.js."""
+def ago(moment: datetime | None, lang: str, zone: str) -> Markup:
+    """Relative time, kept current by app.js; pointed at, the time itself."""
     if moment is None:
         return Markup("")
     said = format_timedelta(moment - now(), add_direction=True, locale=lang, format="short")
     return Markup('<time datetime="{}" title="{}" data-ago>{}</time>').format(
-        moment.isoformat(), format_datetime(moment, "medium", locale=lang), said
+        moment.isoformat(), local_time(moment, lang, zone), said
     )
 
 
@@ -33,6 +34,14 @@ def moment(when: datetime | None, lang: str, zone: str) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         when.isoformat(), format_datetime(when, "d MMM y, HH:mm:ss", locale=lang)
     )
+
+
+def planned(when: datetime | None, lang: str, zone: str) -> Markup:
+    """When something is to happen: `1 Dec 2026, 08:00 (Paris time), in 16 hr`."""
+    if when is None:
+        return Markup("")
+    said = Markup('<time datetime="{}">{}</time>').format(when.isoformat(), local_time(when, lang, zone))
+    return said + ", " + ago(when, lang, zone)
 
 
 def milliseconds(number: int | None, lang: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import orjson
 from fastapi import APIRouter, Request
@@ -14,11 +14,13 @@ from area import accounts, areas
 from area.accounts import addresses, sessions
 from area.accounts.views import SCOPES
 from area.doors import login
+from area.doors.browser import local
 from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
 from area.kit import language
+from area.kit.clock import zone_names
 from area.kit.problems import Invalid, Problem
-from area.kit.sentences import gettext
-from area.web.parts.pages import Fields, Page, SignedIn
+from area.kit.sentences import gettext, zone_name
+from area.web.parts.pages import Fields, Page, SignedIn, device_zone
 from area.web.parts.proof import proof_of
 from area.web.profile import avatars
 
@@ -47,6 +49,16 @@ async def change(page: SignedIn, form: Fields, session: SessionDep, address: Add
         return await _you(page, error, field, you=form)
     said = gettext(language.choose(chosen, page.request.headers.get("accept-language", "")))
     return page.to("/profile", said=said("Saved."))
+
+
+@router.post("/profile/timezone")
+async def change_timezone(page: SignedIn, form: Fields, session: SessionDep, address: Address) -> Response:
+    """Take the device's time zone, which differs from the account's."""
+    back = local(form.get("next"))
+    if (zone := device_zone(form)) is None:
+        return page.to("/profile", said=page.say("Choose your time zone in the list below."))
+    await accounts.change_profile(session, page.user.id, {"timezone": zone}, address)
+    return page.to(back, said=page.say("Times are now shown in %(zone)s.", zone=zone_name(zone, page.language)))
 
 
 @router.post("/profile/email")
@@ -144,7 +156,7 @@ async def _you(
 def _zones() -> dict[str, list[str]]:
     """Names of time zones by their part of the world."""
     found: dict[str, list[str]] = {"": ["UTC"]}
-    for name in sorted(available_timezones()):
+    for name in sorted(zone_names()):
         region, slash, _ = name.partition("/")
         if slash and region in ZONES:
             found.setdefault(region, []).append(name)

@@ -14,7 +14,7 @@ from area.doors import login
 from area.doors.browser import local
 from area.doors.deps import COOKIE, TICKET, SessionDep, VisitorDep, keep, set_cookie
 from area.kit.problems import Forbidden, Gone, Problem, SecondFactorRequired, Unauthenticated
-from area.web.parts.pages import Fields, Page, Visit
+from area.web.parts.pages import Fields, Page, Visit, device_zone
 from area.web.parts.proof import answer_of
 
 router = APIRouter()
@@ -166,6 +166,7 @@ async def sign_up(page: Visit, form: Fields, request: Request, session: SessionD
             setup_code=form.get("setup_code", "")[:100],
             visitor=visitor,
             language=page.language,
+            timezone=device_zone(form),
         )
     except Problem as error:
         await session.rollback()

@@ -13,7 +13,7 @@ from area.doors.deps import Address, SessionDep, StateDep, VisitorDep, set_cooki
 from area.kit import crypto
 from area.kit.problems import Gone, Problem
 from area.mail import Purpose
-from area.web.parts.pages import Fields, Page, Visit
+from area.web.parts.pages import Fields, Page, Visit, device_zone
 
 router = APIRouter()
 
@@ -104,7 +104,13 @@ async def finish(page: Visit, form: Fields, request: Request, session: SessionDe
     token, username = form.get("token", "")[:MAX_TOKEN], form.get("username", "")[:200]
     try:
         opened, _ = await login.finish_registration(
-            page.state, session, token, form.get("password", "")[:1024], visitor, username=username
+            page.state,
+            session,
+            token,
+            form.get("password", "")[:1024],
+            visitor,
+            username=username,
+            timezone=device_zone(form),
         )
     except Problem as error:
         await session.rollback()

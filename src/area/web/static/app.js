@@ -271,6 +271,39 @@ setInterval(tellTimes, 15000);
 document.addEventListener("DOMContentLoaded", tellTimes);
 document.addEventListener("htmx:after:swap", tellTimes);
 
+/* Times are shown in the account's zone: a new account gets the device's, and who is elsewhere is asked, once. */
+
+const deviceZone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+
+function offsets(zone) {
+  const year = new Date().getFullYear();
+  const form = new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "longOffset" });
+  const name = (at) => form.formatToParts(at).find((part) => part.type === "timeZoneName").value;
+  return [0, 3, 6, 9].map((month) => name(new Date(Date.UTC(year, month, 15)))).join();
+}
+
+function differs(zone) {
+  try {
+    return deviceZone !== "" && offsets(zone) !== offsets(deviceZone);
+  } catch {
+    return false; // a zone that this browser doesn't know
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-device-zone]").forEach((input) => (input.value = deviceZone));
+  const question = document.querySelector("[data-zone-question]");
+  if (!question) return;
+  const answer = `${question.dataset.zoneQuestion} at ${deviceZone}`;
+  if (localStorage.getItem("keep-zone") === answer || !differs(question.dataset.zoneQuestion)) return;
+  question.querySelectorAll("[data-device-name]").forEach((name) => (name.textContent = name.dataset.deviceName.replace("#", deviceZone.replaceAll("_", " "))));
+  question.hidden = false;
+  question.querySelector("[data-keep-zone]").addEventListener("click", () => {
+    localStorage.setItem("keep-zone", answer);
+    question.remove();
+  });
+});
+
 /* What happens on the server is told by one stream for each page that is looked at; parts of the page that wait for
    `runs-changed` or `notices-changed` from:body then ask for themselves anew. */
 

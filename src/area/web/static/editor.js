@@ -217,8 +217,7 @@
 
   function zones() {
     document.querySelectorAll("#editor [data-zone]").forEach((one) => {
-      const zone = one.dataset.zone || Intl.DateTimeFormat().resolvedOptions().timeZone;
-      if (!one.value && zone && zone !== "UTC") one.value = zone;
+      if (!one.value && one.dataset.zone !== "UTC") one.value = one.dataset.zone;
     });
   }
 
