@@ -286,10 +286,24 @@ def test_a_value_adds_nothing_to_a_json_document(key, name):
         ("google_drive.upload_file", {"url": "https://x.org/{{body.v}}"}, "a?b", {"url": "https://x.org/a%3Fb"}),
         ("google_drive.create_folder", {"name": "x", "folder": "{{body.v}}"}, "a,b", "should match pattern"),
         ("home_assistant.call_service", {"data": '{"message": "hi {{body.v}}"}'}, "{{ states() }}", {"data": {"message": 'hi {{ "{{ states() }}" }}'}}),
+        *(
+            ("home_assistant.call_service", {"data": data, "service": service}, given, {"data": {"message": said}})
+            for service, data, given, said in (
+                ("notify.phone", '{"message": {{body.v}}}', "{{ states() }}", '{{ "{{ states() }}" }}'),
+                ("notify.phone", "{{body.v}}", {"message": "50 {% off"}, '{{ "50 {% off" }}'),
+                ("notify.phone", "{{body.v}}", '{"message": "{{ 1 }}"}', '{{ "{{ 1 }}" }}'),
+                ("notify.phone", '{"message": "{{body.v | raw}}"}', "{{ 1 }}", "{{ 1 }}"),
+                ("notify.phone", '{"message": {{body.v}}}', ["{{ 1 }}", 2], ['{{ "{{ 1 }}" }}', 2]),
+                ("notify.send_message", '{"message": "{{body.v}}"}', "{{ 1 }}", "{{ 1 }}"),
+            )
+        ),
         ("home_assistant.call_service", {"data": "{{body.v}}", "service": "light.turn_on"}, {"a": "{"}, {"data": {"a": "{"}}),
         ("google_sheets.append_row", {"as_typed": "true", "values": '["{{body.v}}", "=A({{body.v}})", "=A(\\"{{body.v}}\\")", "n {{body.v}}"]'}, '=B("c")', {"values": ["'=B(\"c\")", '=A("=B(""c"")")', '=A("=B(""c"")")', 'n =B("c")']}),
         ("google_sheets.append_row", {"as_typed": "true", "values": '{"a": "{{body.v}}", "b": "=A{{body.v}}"}'}, "-5", {"values": {"a": "-5", "b": "=A-5"}}),
         ("google_sheets.append_row", {"values": '["{{body.v}}"]'}, "=B()", {"values": ["=B()"]}),
+        ("google_sheets.append_row", {"as_typed": "true", "values": "{{body.v}}"}, ["=B()", 2], {"values": ["'=B()", 2]}),
+        ("google_sheets.append_row", {"as_typed": "true", "values": "{{body.v}}"}, {"a": "=B()"}, {"values": {"a": "'=B()"}}),
+        ("google_sheets.append_row", {"as_typed": "true", "values": "[{{body.v}}]"}, "=B()", {"values": ["'=B()"]}),
         ("google_sheets.update_cells", {"as_typed": "{{body.v}}", "values": '["+{{body.v}}"]'}, "true", {"values": ['+"true"']}),
         ("google_sheets.update_row", {"as_typed": "yes", "value": "{{body.v}}"}, "@B", {"value": "'@B"}),
         ("google_sheets.update_row", {"as_typed": "on", "value": "1", "values": '{"a": "{{body.v}}"}'}, "=B()", {"values": {"a": "'=B()"}}),

@@ -86,7 +86,7 @@ class Dependent(BaseModel):
 class Tested(BaseModel):
     """The result of testing a credential. `expired` means rejected, as opposed to an unreachable service.
 
-    If it works, `message` says what couldn't be tested, and `account` is the vendor's account, if it told.
+    If it works, `message` says what couldn't be tested or done, and `account` is the vendor's, if it told.
     """
 
     works: bool
@@ -182,7 +182,8 @@ async def try_out(client: Client, guard: Guard, connector: Connector, credential
             kind=type(error).__name__,
         )
         return Tested(works=False, message=message)
-    return Tested(works=True, account=reply.label) if isinstance(reply, Account) else Tested(works=True, message=reply)
+    account, note = (reply.label, reply.note or None) if isinstance(reply, Account) else (None, reply)
+    return Tested(works=True, account=account, message=note)
 
 
 async def _authority(client: Client, connector: Connector, credential: BaseModel) -> Fixed | None:
@@ -271,8 +272,7 @@ async def _mark(session: AsyncSession, ref: Ref, connector: Connector, tested: T
         )
     )
     values: dict[str, Any] = {"last_error": None if tested.works else tested.message, "checked_at": func.now()}
-    if status is not None:
-        values["status"] = status
+    values |= {"status": status} if status else {}
     if status == "works":
         values |= {"parked_until": None, "access_token": None, "account": tested.account}
     await vault.mark(session, ref, row.id, values)

@@ -20,12 +20,16 @@ __all__ = ["Account", "OAuth2", "Quirks", "profile"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who agreed, as the vendor knows them. `id` never changes and is never reused; names and addresses may be."""
+    """Who agreed, as the vendor knows them. `id` never changes and is never reused; names and addresses may be.
+
+    `note` says what a form's credential can't do, for the user who has just typed it in.
+    """
 
     id: str
     name: str
     email: str | None = None
     email_verified: bool = False
+    note: str = ""
 
     @property
     def label(self) -> str:

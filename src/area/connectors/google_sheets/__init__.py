@@ -63,7 +63,7 @@ def _in_cell(before: str, first: bool) -> Callable[[str, Budget], str] | None:  
 
 def _cells(texts: Mapping[str, str], shape: Shape = JSON) -> Shape:
     typed = texts.get("as_typed", "").strip().lower() not in ("", "false", "f", "no", "n", "off", "0")
-    return replace(shape, place=Place(_in_cell, alone=True)) if typed else shape
+    return replace(shape, place=Place(_in_cell, alone=True, deep=True)) if typed else shape
 
 
 def _cell(texts: Mapping[str, str]) -> Shape:

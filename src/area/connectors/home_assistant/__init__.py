@@ -4,29 +4,75 @@ events.
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import orjson
 
-from area.sdk import Context, Event, Events, Option, Output, Retry, Service, output, param, parse, without_blanks
-from area.sdk.forms import form, secret, server, tried
+from area.sdk import (
+    Account,
+    AuthExpired,
+    Context,
+    Event,
+    Events,
+    Gone,
+    Option,
+    Output,
+    Permanent,
+    Retry,
+    Service,
+    lookup,
+    output,
+    param,
+    parse,
+    quoted,
+    without_blanks,
+)
+from area.sdk.forms import form, secret, server
 from area.sdk.shapes import JSON, Place, Shape
 
 NAME = r"^\w+\.\w+$"  # a domain and a name
 SILENCE = 120  # seconds; a living server says `ping` every 50
 LONGEST = 2_000_000  # bytes of one event
+SSE = {"Accept": "text/event-stream"}
 MADE = "Administrator's long-lived access token, from Profile > Security"
+GONE = ("unavailable", "unknown")  # states of an entity that can't be read right now
+ORDINARY = "This token is not an administrator's. Home Assistant lets it call services, but not read or fire events."
+
+
+async def works(ctx: Context, login: Any) -> Account:
+    """Ask whether this is Home Assistant, and whether the token may read events."""
+    try:
+        # https://developers.home-assistant.io/docs/api/rest/: GET /api/
+        answer = await ctx.http.get("/api/")
+    except AuthExpired as error:
+        raise Permanent(f"{login.server} rejected this token. {error}") from error
+    if lookup("message", answer) is None:
+        raise Permanent(f"{login.server} is not a Home Assistant server.")
+    host = urlsplit(login.server).netloc
+    return Account(host, host, note="" if await _is_administrator(ctx) else ORDINARY)
+
+
+async def _is_administrator(ctx: Context) -> bool:
+    """Whether the token may read events. Home Assistant answers 401 to users who are no administrators."""
+    try:
+        async with aclosing(ctx.http.lines("/api/stream", params={"restrict": "area"}, headers=SSE)) as lines:
+            await anext(lines, None)  # it says `ping` at once
+    except AuthExpired:
+        return False
+    return True
+
 
 service = Service(
     "home_assistant",
     "Home Assistant",
     "React to states and events of your own server; call services, send notifications and fire events.",
     docs="https://developers.home-assistant.io/docs/api/rest/",
-    # https://developers.home-assistant.io/docs/api/rest/: GET /api/
     auth=form(
-        tried("/api/", "{server} rejected this token.", at="message", other="{server} is not a Home Assistant server."),
+        works,
         headers={"Authorization": "Bearer {token}"},
         base_url="{server}",
         server=server("http://homeassistant.local:8123", scheme=""),
@@ -37,6 +83,9 @@ service = Service(
 service.options("entities", "/api/states", "entity_id", "attributes.friendly_name", "entity_id")
 
 Entity = Annotated[str, param("Entity ID", "binary_sensor.front_door", pick="entities", pattern=NAME)]
+Steady = Annotated[bool, param("Ignore the time when it is unavailable or unknown", False)]
+Attribute = Annotated[str, param("Attribute", "current_temperature", min_length=1)]
+BecomesAttribute = Annotated[str, param("Only when it changes to this value", "21.5")]
 Becomes = Annotated[str, param("Only when it changes to this state", "on")]
 Was = Annotated[str, param("Only when it changes from this state", "off")]
 Type = Annotated[str, param("Event type", "tag_scanned", pattern=r"^\w+$")]
@@ -57,14 +106,16 @@ def _literal(text: str) -> str:
     return f'{{{{ "{escaped}" }}}}'
 
 
-LITERAL = Place(lambda before, first: lambda text, _: _literal(text), alone=True)  # noqa: ARG005 -- `Place.encode`
+LITERAL = Place(lambda before, first: lambda text, _: _literal(text), alone=True, deep=True)  # noqa: ARG005 -- `Place`
 # https://www.home-assistant.io/integrations/logbook/, /persistent_notification/, /telegram_bot/: what they say is a
 # template
+PLAIN = "notify.send_message"  # the one of entities, whose messages are no templates
 RENDERED = ("notify.", "logbook.", "persistent_notification.", "telegram_bot.", "{{")
 
 
 def _data(texts: Mapping[str, str]) -> Shape:
-    return replace(JSON, place=LITERAL) if texts.get("service", "").strip().startswith(RENDERED) else JSON
+    name = texts.get("service", "").strip()
+    return replace(JSON, place=LITERAL) if name.startswith(RENDERED) and name != PLAIN else JSON
 
 
 class State(Output):
@@ -73,6 +124,7 @@ class State(Output):
     state: str = output("new_state.state", "Current state", "on")
     before: str = output("old_state.state", "Previous state", "off")
     attributes: dict[str, Any] = output("new_state.attributes", "Attributes", {"device_class": "door"})
+    attributes_before: dict[str, Any] = output("old_state.attributes", "Previous attributes", {"device_class": "door"})
     changed_at: datetime = output("new_state.last_changed", "Time of the change", "2026-11-23T09:00:00Z")
 
 
@@ -82,12 +134,42 @@ class Happened(Output):
     fired_at: datetime = output("time_fired", "Time of the event", "2026-11-23T09:00:00Z")
 
 
+class AttributeChange(State):
+    attribute: str = output("attribute", "Attribute", "current_temperature")
+    value: Any = output("value", "Current value", 21.5)
+    value_before: Any = output("value_before", "Previous value", 21)
+
+
+class Called(Output):
+    answer: dict[str, Any] = output(
+        "service_response", "What the service answered, if it answers", {"result": "ok"}, {}
+    )
+    changed: list[str] = output("changed_states.*.entity_id", "Entities whose state it changed", ["light.kitchen"], [])
+
+
 @service.listen("State changed")
-async def state_changed(ctx: Context, entity: Entity, to: Becomes = "", before: Was = "") -> Events[State]:
+async def state_changed(
+    ctx: Context, entity: Entity, to: Becomes = "", before: Was = "", *, ignore_unavailable: Steady = False
+) -> Events[State]:
     """Triggers when an entity's state changes: a door opens, a light turns on."""
-    async for event in _changes(ctx, entity):
-        if to in ("", event.data.state) and before in ("", event.data.before):
+    wanted = () if not ignore_unavailable or {to, before} & {*GONE} else GONE
+    async for event in _changes(ctx, entity, wanted):
+        if event.data.state != event.data.before and to in ("", event.data.state) and before in ("", event.data.before):
             yield event
+
+
+@service.listen("Attribute changed")
+async def attribute_changed(
+    ctx: Context, entity: Entity, attribute: Attribute, to: BecomesAttribute = ""
+) -> Events[AttributeChange]:
+    """Triggers when an attribute of an entity changes: a thermostat's temperature, a player's title. The time when the
+    entity is unavailable or unknown is ignored.
+    """
+    async for event in _changes(ctx, entity, GONE):
+        now, then = (states.get(attribute) for states in (event.data.attributes, event.data.attributes_before))
+        if now != then and to in ("", now if isinstance(now, str) else orjson.dumps(now).decode()):
+            told = event.data.model_dump() | {"attribute": attribute, "value": now, "value_before": then}
+            yield Event(event.id, AttributeChange.model_validate(told), event.at)
 
 
 @service.listen("Number crosses a threshold")
@@ -98,7 +180,7 @@ async def threshold_passed(
     value: Annotated[float, param("Threshold", 25)],
 ) -> Events[State]:
     """Triggers when an entity's number rises above or drops below a value."""
-    async for event in _changes(ctx, entity):
+    async for event in _changes(ctx, entity, GONE):
         now, before = _number(event.data.state), _number(event.data.before)
         if now is None or before is None:
             continue
@@ -110,20 +192,20 @@ async def threshold_passed(
 async def event_fired(ctx: Context, event_type: Type) -> Events[Happened]:
     """Triggers when an event of this type is fired: a tag is scanned, a button pressed, an automation triggered."""
     async for told in _stream(ctx, event_type):
-        data = parse(Happened, told, "Home Assistant")
-        yield Event(_name(told), data, data.fired_at)
+        happened = parse(Happened, told, "Home Assistant")
+        yield Event(_name(told), happened, happened.fired_at)
 
 
 @service.reaction("Turn on a device")
 async def turn_on(ctx: Context, entity: Entity) -> None:
     """Turn on a light, a switch, a script or any other entity."""
-    await _call(ctx, "homeassistant.turn_on", {"entity_id": entity})
+    await _switch(ctx, "homeassistant.turn_on", entity)
 
 
 @service.reaction("Turn off a device")
 async def turn_off(ctx: Context, entity: Entity) -> None:
     """Turn off a light, a switch or any other entity."""
-    await _call(ctx, "homeassistant.turn_off", {"entity_id": entity})
+    await _switch(ctx, "homeassistant.turn_off", entity)
 
 
 @service.reaction("Call a service", on_crash="fail")
@@ -132,9 +214,9 @@ async def call_service(
     service: Annotated[str, param("Service, as domain.name", "light.turn_on", pick="services", pattern=NAME)],
     entity: About = "",
     data: Annotated[Mapping[str, Any], param("Other data for the service", {"brightness": 255}, shape=_data)] = {},
-) -> None:
-    """Call any service (Home Assistant also calls them actions)."""
-    await _call(ctx, service, {**data, **without_blanks(entity_id=entity)})
+) -> Called:
+    """Call any service (Home Assistant also calls them actions), and return what it answers."""
+    return await _call(ctx, service, {**data, **without_blanks(entity_id=entity)}, entity)
 
 
 @service.reaction("Send a notification", on_crash="fail")
@@ -155,8 +237,11 @@ async def fire_event(
     ctx: Context, event_type: Type, data: Annotated[Mapping[str, Any], param("Text", {"door": "front"})] = {}
 ) -> None:
     """Fire an event that automations can listen for."""
-    # https://developers.home-assistant.io/docs/api/rest/: POST /api/events/<event_type>
-    await ctx.http.call("POST", f"/api/events/{event_type}", json=data)
+    try:
+        # https://developers.home-assistant.io/docs/api/rest/: POST /api/events/<event_type>
+        await ctx.http.call("POST", f"/api/events/{event_type}", json=data)
+    except AuthExpired as error:
+        raise await _refused(ctx, error) from error
 
 
 @service.picker
@@ -176,34 +261,96 @@ async def _services(ctx: Context) -> list[tuple[str, str]]:
     return [(row["domain"], name) async for row in ctx.http.rows("/api/services") for name in row["services"]]
 
 
-async def _call(ctx: Context, name: str, body: dict[str, Any]) -> None:
-    # https://developers.home-assistant.io/docs/api/rest/: POST /api/services/<domain>/<service>
-    await ctx.http.call("POST", f"/api/services/{name.replace('.', '/')}", json=body)
+async def _switch(ctx: Context, name: str, entity: str) -> None:
+    """Turn an entity on or off. Raises `Permanent` if there is no such entity, `Retry` if it can't be reached."""
+    if not (await _call(ctx, name, {"entity_id": entity}, entity)).changed and await _state(ctx, entity) == GONE[0]:
+        raise Retry(f"{entity} is unavailable.")
+
+
+async def _call(ctx: Context, name: str, body: dict[str, Any], entity: str = "") -> Called:
+    """Call a service, for its answer if it has one. Raises `Permanent` if it changes nothing and there is no `entity`.
+
+    https://developers.home-assistant.io/docs/api/rest/: POST /api/services/<domain>/<service>
+    """
+    path = f"/api/services/{name.replace('.', '/')}"
+    try:
+        answer = await ctx.http.post(f"{path}?return_response", json=body, gone=("does not support responses",))
+    except Gone:  # what has no answer may not be asked for one, and is refused before it is called
+        answer = await ctx.http.post(path, json=body)
+    except Retry as error:
+        if not error.unsure and await _only_answers(ctx, name):
+            raise Permanent(
+                f"{name} only answers, which this Home Assistant can't do over its REST API. Update it."
+            ) from error
+        raise
+    called = parse(Called, answer if isinstance(answer, dict) else {"changed_states": answer}, "Home Assistant")
+    if entity and not called.changed and not called.answer:
+        await _state(ctx, entity)
+    return called
+
+
+async def _state(ctx: Context, entity: str) -> str:
+    """An entity's state. Raises `Permanent` if there is no such entity: Home Assistant calls services all the same."""
+    try:
+        # https://developers.home-assistant.io/docs/api/rest/: GET /api/states/<entity_id>
+        return await ctx.http.get(quoted("/api/states/{}", entity), str, at="state", gone=(404,))
+    except Gone as error:
+        raise Permanent(f"Home Assistant has no entity {entity}.") from error
+
+
+async def _only_answers(ctx: Context, name: str) -> bool:
+    """Whether this version of Home Assistant would need `return_response`, which it doesn't know, to call it."""
+    domain, _, service = name.partition(".")
+    async for row in ctx.http.rows("/api/services"):
+        if row["domain"] == domain and service in row["services"]:
+            return lookup(f"{service}.response.optional", row["services"]) is False
+    return False
+
+
+async def _refused(ctx: Context, error: AuthExpired) -> Exception:
+    """What a 401 to something of administrators means: the token is no longer good, or it is another user's."""
+    try:
+        await ctx.http.get("/api/")
+    except AuthExpired:
+        return error
+    return Permanent(ORDINARY)
 
 
 async def _stream(ctx: Context, kind: str) -> AsyncIterator[dict[str, Any]]:
     # https://developers.home-assistant.io/docs/api/rest/: GET /api/stream
-    query, accept = {"restrict": kind}, {"Accept": "text/event-stream"}
-    async for line in ctx.http.lines("/api/stream", params=query, headers=accept, silence=SILENCE, longest=LONGEST):
-        if line.startswith("data: {"):
-            try:
-                told = orjson.loads(line.removeprefix("data: "))
-            except orjson.JSONDecodeError as error:
-                raise Retry("Home Assistant sent an incomplete event.") from error
-            if told.get("event_type") == kind:  # it also tells that it stops
-                yield told
+    lines = ctx.http.lines("/api/stream", params={"restrict": kind}, headers=SSE, silence=SILENCE, longest=LONGEST)
+    try:
+        async for line in lines:
+            if line.startswith("data: {"):
+                try:
+                    told = orjson.loads(line.removeprefix("data: "))
+                except orjson.JSONDecodeError as error:
+                    raise Retry("Home Assistant sent an incomplete event.") from error
+                if told.get("event_type") == kind:  # it also tells that it stops
+                    yield told
+    except AuthExpired as error:
+        raise await _refused(ctx, error) from error
     raise Retry("Home Assistant closed its event stream. It may be restarting.")
 
 
-async def _changes(ctx: Context, entity: str) -> Events[State]:
+async def _changes(ctx: Context, entity: str, skipped: tuple[str, ...] = ()) -> Events[State]:
+    """Changes of an entity's state or attributes, as if it had never been in the states that are `skipped`."""
+    held: dict[str, Any] | None = None  # its last state before one of those
     # https://www.home-assistant.io/docs/configuration/events/#state_changed
     async for told in _stream(ctx, "state_changed"):
         data = told["data"]
         new, old = data.get("new_state"), data.get("old_state")
-        if data["entity_id"] == entity and new and old and new["state"] != old["state"]:
-            name = str(new["attributes"].get("friendly_name") or entity)
-            state = parse(State, {**data, "name": name}, "Home Assistant")
-            yield Event(_name(told), state, state.changed_at)
+        if data["entity_id"] != entity or not new or not old:
+            continue
+        if new["state"] in skipped:
+            held = held if old["state"] in skipped else old
+            continue
+        before, held = (held if old["state"] in skipped else old), new
+        if before is None:
+            continue
+        name = str(new["attributes"].get("friendly_name") or entity)
+        state = parse(State, {**data, "old_state": before, "name": name}, "Home Assistant")
+        yield Event(_name(told), state, state.changed_at)
 
 
 def _name(told: dict[str, Any]) -> str:

@@ -1,11 +1,12 @@
 """Home Assistant, against a double and a stream written from its documentation: it publishes no description."""
 
 import contextlib
+from typing import Any
 
 import orjson
 import pytest
 
-from area.connectors.home_assistant import service
+from area.connectors.home_assistant import ORDINARY, service
 from area.sdk import AuthExpired, Permanent, Retry
 from area.sdk.testing import Answer, Double, connector, outcomes
 
@@ -67,8 +68,14 @@ def fired(kind: str, number: int, data):
         ("state_changed", {}, [("off", "on"), ("on", "on"), (None, "on"), ("on", None), ("on", "off")], [0, 4]),
         ("state_changed", {"to": "on"}, [("off", "on"), ("on", "off")], [0]),
         ("state_changed", {"before": "on"}, [("off", "on"), ("on", "off")], [1]),
-        ("threshold_passed", {"direction": "above", "value": 25}, [("24", "25.5"), ("25.5", "26"), ("26", "25"), ("unknown", "30")], [0]),
+        ("state_changed", {}, [("on", "unavailable"), ("unavailable", "on")], [0, 1]),
+        ("state_changed", {"ignore_unavailable": True}, [("on", "unavailable"), ("unavailable", "unknown"), ("unknown", "on"), ("on", "unavailable"), ("unavailable", "off")], [4]),
+        ("state_changed", {"ignore_unavailable": True}, [("unavailable", "on"), ("on", "off")], [1]),
+        ("state_changed", {"ignore_unavailable": True, "to": "unavailable"}, [("on", "unavailable")], [0]),
+        ("threshold_passed", {"direction": "above", "value": 25}, [("24", "25.5"), ("25.5", "26"), ("26", "25"), ("unknown", "30")], [0, 3]),
+        ("threshold_passed", {"direction": "above", "value": 25}, [("unknown", "30")], []),
         ("threshold_passed", {"direction": "below", "value": 0}, [("1", "-0.5"), ("-0.5", "unavailable"), ("0", "-1")], [0, 2]),
+        ("attribute_changed", {"attribute": "friendly_name"}, [("off", "on")], []),
     ],
 )  # fmt: skip
 async def test_changes(ctx, vendor, name, params, told, expected):
@@ -77,9 +84,26 @@ async def test_changes(ctx, vendor, name, params, told, expected):
     tells(vendor, *rows, *others)
     found = await heard(ctx, name, entity="sensor.door", **params)
     assert [event.id for event in found] == [f"c{number} sensor.door {AT}" for number in expected]
-    assert {event.data.name for event in found} == {"Door"}
+    assert {event.data.name for event in found} <= {"Door"}
     asked = vendor.asked[0]
     assert (asked.query["restrict"], asked.headers["Authorization"]) == ("state_changed", "Bearer t0ken")
+
+
+async def test_attributes(ctx, vendor):
+    def told(number: int, before: Any, after: Any, then: str = "heat", now: str = "heat"):
+        old, new = (
+            {**state("climate.hall", value), "attributes": {"t": t}} for value, t in ((then, before), (now, after))
+        )
+        return fired("state_changed", number, {"entity_id": "climate.hall", "old_state": old, "new_state": new})
+
+    changes = [told(1, 20, 21.5), told(2, 21.5, 21.5, now="off"), told(3, 21.5, None, now="unavailable")]
+    changes += [told(4, None, 21.5, then="unavailable"), told(5, 21.5, 22), told(6, 22, None)]
+    tells(vendor, *changes)
+    events = await heard(ctx, "attribute_changed", entity="climate.hall", attribute="t")
+    assert [event.id.split()[0] for event in events] == ["c1", "c5", "c6"], "being away for a while changes nothing"
+    shown = events[0].data
+    assert (shown.attribute, shown.value, shown.value_before, shown.state) == ("t", 21.5, 20, "heat")
+    assert len(await heard(ctx, "attribute_changed", entity="climate.hall", attribute="t", to="22")) == 1
 
 
 async def test_events(ctx, vendor):
@@ -91,6 +115,7 @@ async def test_events(ctx, vendor):
 @pytest.mark.parametrize(("status", "error"), [(401, AuthExpired), (404, Permanent), (429, Retry), (503, Retry)])
 async def test_a_stream_that_is_refused(ctx, vendor, status, error):
     tells(vendor)
+    vendor.on("GET", "/api/", Answer(401))
     vendor.fails(status)
     assert await heard(ctx, "event_fired", error, event_type="x") == []
 
@@ -121,15 +146,83 @@ async def test_what_goes_wrong_on_the_line(ctx, vendor, monkeypatch):
 )  # fmt: skip
 async def test_reactions(ctx, vendor, name, params, path, body):
     vendor.on("POST", path, [])
+    vendor.on("GET", "/api/", Answer(401))
+    vendor.on("GET", "/api/states/light.a", state("light.a", "on"))
+    vendor.on("GET", "/api/services", [])
     reaction = service.reactions[name]
 
     async def call():
         return await reaction.function(ctx, reaction.params(**params))
 
     await call()
-    assert (vendor.asked[-1].path, vendor.asked[-1].json) == (path, body)
-    assert vendor.asked[-1].headers["Authorization"] == "Bearer t0ken"
+    posted = next(asked for asked in vendor.asked if asked.method == "POST")
+    assert (posted.path, posted.json) == (path, body)
+    assert posted.headers["Authorization"] == "Bearer t0ken"
     await outcomes(ctx, vendor, call, garbage=False)
+
+
+@pytest.mark.parametrize("name", ["turn_on", "turn_off"])
+async def test_what_is_not_there_is_not_switched(ctx, vendor, name):
+    vendor.on("POST", f"/api/services/homeassistant/{name}", [])
+    reaction = service.reactions[name]
+    for answer, error, said in (
+        (Answer(404, json={"message": "Entity not found."}), Permanent, "no entity light.a"),
+        (state("light.a", "unavailable"), Retry, "light.a is unavailable"),
+    ):
+        vendor.on("GET", "/api/states/light.a", answer)
+        with pytest.raises(error, match=said):
+            await reaction.function(ctx, reaction.params(entity="light.a"))
+    vendor.on("GET", "/api/states/light.a", state("light.a", "on"))  # is on already
+    await reaction.function(ctx, reaction.params(entity="light.a"))
+
+
+FORECAST = {"weather.home": {"forecast": [{"temperature": 21.5}]}}
+NEEDLESS = "Service does not support responses. Remove return_response from request."
+
+
+async def call(ctx, **params):
+    reaction = service.reactions["call_service"]
+    return await reaction.function(ctx, reaction.params(**params))
+
+
+async def test_what_a_service_answers_is_returned(ctx, vendor):
+    told = {"changed_states": [], "service_response": FORECAST}
+    vendor.on("POST", "/api/services/weather/get_forecasts", told)
+    called = await call(ctx, service="weather.get_forecasts", entity="weather.home", data={"type": "daily"})
+    assert (called.answer, called.changed) == (FORECAST, [])
+    assert "return_response" in vendor.asked[-1].query
+
+    def silent(asked):
+        if "return_response" in asked.query:
+            return Answer(400, json={"message": NEEDLESS})
+        return [state("light.a", "on")]
+
+    vendor.on("POST", "/api/services/light/toggle", silent)
+    called = await call(ctx, service="light.toggle", entity="light.a")
+    assert (called.answer, called.changed) == ({}, ["light.a"])
+
+
+async def test_an_older_version_cannot_answer(ctx, vendor):
+    listed = {"get_forecasts": {"response": {"optional": False}}, "get_forecast": {"response": {"optional": True}}}
+    vendor.on("GET", "/api/services", [{"domain": "weather", "services": listed}])
+    for name, error, said in (("get_forecasts", Permanent, "only answers"), ("get_forecast", Retry, "answered 500")):
+        vendor.on("POST", f"/api/services/weather/{name}", Answer(500, body=b"Server got itself in trouble"))
+        with pytest.raises(error, match=said):
+            await call(ctx, service=f"weather.{name}")
+
+
+async def test_what_only_an_administrator_may(ctx, vendor):
+    vendor.on("GET", "/api/", {"message": "API running."})
+    vendor.on("GET", "/api/stream", Answer(401, body=b"401: Unauthorized"))
+    vendor.on("POST", "/api/events/x", Answer(401, body=b"401: Unauthorized"))
+    vendor.on("POST", "/api/services/light/toggle", [state("light.a", "on")])
+    account = await service.auth.test(ctx, ctx.credential)
+    assert (account.name, account.note) == ("home.example:8123", ORDINARY)
+    assert await heard(ctx, "event_fired", Permanent, event_type="x") == []
+    fire = service.reactions["fire_event"]
+    with pytest.raises(Permanent, match="not an administrator's"):
+        await fire.function(ctx, fire.params(event_type="x"))
+    assert (await call(ctx, service="light.toggle", entity="light.a")).changed == ["light.a"]
 
 
 async def test_what_can_be_chosen(ctx, vendor):
@@ -153,6 +246,7 @@ async def test_what_can_be_chosen(ctx, vendor):
 )
 async def test_the_connection_is_tried(ctx, vendor, answer, said):
     vendor.on("GET", "/api/", answer)
+    tells(vendor)
     with pytest.raises(Permanent, match=said) if said else contextlib.nullcontext():
         await service.auth.test(ctx, Login(server=SERVER, token="t0ken"))
 

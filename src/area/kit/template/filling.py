@@ -93,7 +93,9 @@ class _Compiler:
             pieces += (self.text[position:start], mark)
             position = end
         marked = "".join([*pieces, self.text[position:]])
-        return marked.strip() if marked.strip() in self.marked else split(marked)
+        if marked.strip() not in self.marked:
+            return split(marked)
+        return Bare(marked.strip()) if self.place is not None and self.place.deep else marked.strip()
 
     def compile(self, document: Any) -> Any:
         if isinstance(document, dict):
@@ -110,7 +112,8 @@ class _Compiler:
 
     def _template(self, text: str, ending: Filter | None = None) -> template.Template:
         written = "".join(self.marked.get(one, one) for one in text) if self.marked else text
-        return template.compile(written, place=None if ending else self.place, ending=ending)
+        deep = self.place is not None and self.place.deep
+        return template.compile(written, place=self.place if deep or ending is None else None, ending=ending)
 
 
 def _templates(parts: Any) -> Iterator[template.Template]:

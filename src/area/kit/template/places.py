@@ -1,7 +1,7 @@
 """Places in a text where a value must be encoded, so that it can't change the text around it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -21,20 +21,25 @@ class Place:
 
     `encode` gets the known text before the placeholder, and whether it is the first placeholder; it returns None where
     values stay as they are. `by_hand` are the filters that do the same; `raw` always is. A text that is exactly one
-    placeholder stays as it is, unless `alone`.
+    placeholder stays as it is, unless `alone`. With `deep`, texts within objects and lists are encoded one by one.
     """
 
     encode: Callable[[str, bool], Encode | None]
     by_hand: frozenset[str] = frozenset()
     alone: bool = False
+    deep: bool = False
 
 
-def encoding(encode: Encode) -> Filter:
+def encoding(encode: Encode, *, deep: bool = False) -> Filter:
     """`encode` as a filter. Numbers, booleans and missing values keep their type, since nothing in them is special."""
 
     def apply(value: Any, budget: Budget) -> Any:
         if value is None or isinstance(value, bool | int | float):
             return value
+        if deep and isinstance(value, Mapping):
+            return {str(key): apply(inner, budget) for key, inner in value.items()}
+        if deep and isinstance(value, list | tuple):
+            return [apply(inner, budget) for inner in value]
         return encode(as_paid_text(value, budget), budget)
 
     return apply

@@ -90,12 +90,12 @@ def compile(  # noqa: A001 -- as in `re`; used as `template.compile`
             )
         before.append(text[position:start])
         placeholder, position = _read_placeholder(text, start)
+        if ending and placeholder.path:
+            placeholder = _with(placeholder, ending)
         if place:
             known += before[-1]
             alone = count == 1 and not known.strip() and not text[position:].strip()
             placeholder = _placed(placeholder, place, known, first=count == 1, alone=alone)
-        if ending and placeholder.path:
-            placeholder = _with(placeholder, ending)
         path = placeholder.path
         if path:
             paths.append(path)
@@ -120,7 +120,7 @@ def _placed(placeholder: _Placeholder, place: Place, before: str, *, first: bool
     if placeholder.path is None or names & {"raw", *place.by_hand} or (alone and not place.alone):
         return placeholder
     encode = place.encode(before, first)
-    return _with(placeholder, encoding(encode)) if encode else placeholder
+    return _with(placeholder, encoding(encode, deep=place.deep)) if encode else placeholder
 
 
 def _with(placeholder: _Placeholder, apply: Filter) -> _Placeholder:
