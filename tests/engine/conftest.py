@@ -63,6 +63,7 @@ class World:
         self.behaviour = None  # async (ctx, params, attempt) -> None
         self.attempts = defaultdict(int)
         self.poll_error = None
+        self.login_error = None
         self.heard = asyncio.Queue()
         self.resumed = []
 
@@ -72,7 +73,8 @@ class World:
 
 def build(world: World) -> Service:
     async def login_works(ctx: Context, credential: Login) -> None:
-        return None
+        if world.login_error:
+            raise world.login_error
 
     service = Service("probe", "Probe", "A service for tests.", auth=None)
     locked = Service(
@@ -115,6 +117,14 @@ def build(world: World) -> Service:
     @service.reaction("Send once at most", on_crash="fail")
     async def send_once(ctx: Context, params: Send) -> Sent:
         return await act(ctx, params)
+
+    @locked.poll("An item appears to a login", every=timedelta(seconds=1))
+    async def locked_item(ctx: Context, params: Topic, since: datetime) -> AsyncIterator[Event[Item]]:
+        world.polls[params.topic] += 1
+        if world.poll_error:
+            raise world.poll_error
+        for identity, title, at in list(world.items[params.topic]):
+            yield Event(id=identity, at=at, data=Item(title=title))
 
     @locked.reaction("Send with a login")
     async def send_locked(ctx: Context, params: Send) -> Sent:

@@ -3,10 +3,13 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from area import areas, connections
 from area.engine import control
 from area.engine.cache import Cache
-from area.sdk import AuthExpired, Retry
+from area.sdk import AuthExpired, Permanent, Retry
+from area.sdk.errors import Unauthorized
 
 from .conftest import make_area, offer, rows, settled, statuses, until, worker
 
@@ -65,6 +68,61 @@ async def test_an_expired_connection_pauses_tells_once_and_resumes(state, user, 
         await until(lambda: settled(state))
     assert sorted(text for _, text in world.sent) == ["0", "1", "2", "3", "4"]
     assert set(await statuses(state)) == {"success"}
+
+
+MAY_NOT = "The connection to Locked works, but its account or token may not do this."
+
+
+async def test_a_401_that_means_a_missing_right_expires_nothing(state, user, world):
+    """Vendors answer so to an ordinary user's token at what is for administrators, which is good elsewhere."""
+
+    async def may_not(ctx, params, attempt):
+        if params.text == "forbidden":
+            raise Unauthorized("Locked answered 401.")
+
+    world.behaviour = may_not
+    await connect(state, user)
+    area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
+    for title in ("forbidden", "allowed"):
+        await offer(state, area, {"title": title})
+    async with worker(state):
+        await until(lambda: settled(state))
+    failed, succeeded = await rows(state)
+    assert (failed["status"], failed["error_message"]) == ("failed", f"Locked answered 401. {MAY_NOT}")
+    assert succeeded["status"] == "success"
+    (connection,) = await rows(state, "select status from connection_states")
+    assert connection["status"] == "works"
+
+
+@pytest.mark.parametrize(
+    ("login_error", "status"),
+    [(None, "works"), (Permanent("Locked rejected this password."), "expired"), (Retry("Locked is away."), "works")],
+)
+async def test_a_401_at_a_look_is_found_out_about(state, user, world, login_error, status):
+    await connect(state, user)
+    await make_area(state, user, action="locked.locked_item", action_parameters={"topic": "t"})
+    world.login_error, world.poll_error = login_error, Unauthorized("Locked answered 401.")
+    async with worker(state):
+        await until(lambda: rows(state, "select 1 from sources where last_error is not null"))
+    (connection,) = await rows(state, "select status from connection_states")
+    (source,) = await rows(state, "select last_error from sources")
+    assert connection["status"] == status
+    assert (MAY_NOT in source["last_error"]) == (login_error is None)
+
+
+async def test_a_run_waits_while_nobody_knows_what_a_401_means(state, user, world):
+    async def refused(ctx, params, attempt):
+        raise Unauthorized("Locked answered 401.")
+
+    world.behaviour = refused
+    await connect(state, user)
+    area = await make_area(state, user, reaction="locked.send_locked", text="{{title}}")
+    world.login_error = Retry("Locked is away.")
+    await offer(state, area, {"title": "x"})
+    async with worker(state):
+        await until(lambda: _count(state, "retry", 1))
+    (connection,) = await rows(state, "select status from connection_states")
+    assert connection["status"] == "works"
 
 
 async def test_a_used_up_quota_parks_the_whole_connection(state, user, world):

@@ -3,8 +3,6 @@
 The state is used up in its own transaction, whatever happens next, and no transaction waits for the vendor.
 """
 
-import asyncio
-
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,13 +13,13 @@ from area.connections.consent import Came, Way
 from area.connections.vault import Ref
 from area.doors import login
 from area.doors.deps import Visitor, token_of
-from area.engine import access
+from area.engine import proof
 from area.engine.access import Tokens
 from area.engine.state import State
 from area.kit.crypto import new_token
 from area.kit.problems import Forbidden, Invalid, Problem, SecondFactorRequired
 from area.kit.sentences import Sentence
-from area.sdk import AuthExpired, OAuth2, Permanent, Retry
+from area.sdk import OAuth2
 from area.sdk import Service as Connector
 
 COOKIE = "area_consent"  # binds a log-in to the browser that started it
@@ -97,31 +95,6 @@ async def connect_client(
     return await grants.keep(session, state.keyring, state.registry, user_id, slug, linked, name=name)
 
 
-async def _try_tokens(state: State, ref: Ref) -> Tested | None:
-    """Test the stored tokens, refreshed if needed. None if there are none."""
-    connector, auth = grants.connectable(state.registry, ref.slug)
-    tokens = Tokens(state)
-    if await tokens.current(ref, connector) is None:
-        return None
-    try:
-        async with asyncio.timeout(connections.TEST_TIMEOUT):
-            account = await auth.account(access.context(state, tokens, connector, ref, None))
-    except AuthExpired as error:
-        return Tested(works=False, expired=True, message=str(error))
-    except (Permanent, Retry) as error:
-        return Tested(works=False, message=str(error))
-    except TimeoutError:
-        return Tested(
-            works=False,
-            message=Sentence(
-                "%(name)s did not respond within %(number)s seconds.",
-                name=connector.name,
-                number=connections.TEST_TIMEOUT,
-            ),
-        )
-    return Tested(works=True, account=account.label)
-
-
 async def try_connection(state: State, user_id: int, slug: str, name: str) -> Tested | None:
     """Test a stored connection of either kind. None if there is none that can be read. Raises `NotFound`."""
     connector, auth = connections.connectable(state.registry, slug)
@@ -131,7 +104,9 @@ async def try_connection(state: State, user_id: int, slug: str, name: str) -> Te
             reading, state.keyring, state.registry, user_id, slug, number=ref.number
         )
     if isinstance(auth, OAuth2):
-        return await _try_tokens(state, ref)
+        tokens = Tokens(state)
+        known = await tokens.current(ref, connector)
+        return None if known is None else await proof.try_tokens(state, tokens, connector, auth, ref)
     return None if credential is None else await connections.try_out(state.client, state.guard, connector, credential)
 
 

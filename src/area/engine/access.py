@@ -282,10 +282,14 @@ class Bearer:
 
     async def renewed(self, refused: Access, status: int) -> Access | None:
         """A token other than the refused one; None if the status may mean something else than an expired token."""
-        if status != 401:  # may mean something else: blame the token only if it is not new
-            kept = await self._tokens.current(self._ref, self._service)
-            if kept is None or kept.refresh is None or (kept.granted_at and kept.granted_at > now() - YOUNG):
-                return None
+        kept = await self._tokens.current(self._ref, self._service)
+        if status == 401 and kept is not None and kept.refresh is None and not kept.over:
+            return None  # the engine finds out what it means
+        # others may mean something else: blame the token only if it is not new
+        if status != 401 and (
+            kept is None or kept.refresh is None or (kept.granted_at and kept.granted_at > now() - YOUNG)
+        ):
+            return None
         (stale,) = refused.secrets
         return self._access(await self._tokens.renewed(self._ref, self._service, stale))
 

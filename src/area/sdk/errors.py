@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from area.kit.sentences import Sentence
+
 
 class ConnectorError(Exception):
     """Base of the three. The message is a sentence for the user: what failed, why, what to do."""
@@ -57,3 +59,13 @@ class Gone(Permanent):
 
 class AuthExpired(ConnectorError):
     """The vendor no longer accepts the connection's credential: the user must reconnect."""
+
+
+class Unauthorized(AuthExpired):
+    """A request got 401. `said` is what the vendor said of it. It may also mean that this account may not do just this,
+    so the engine tests the connection before it asks the user to reconnect.
+    """
+
+    def __init__(self, said: str) -> None:
+        super().__init__(Sentence("%(said)s The connection must be renewed.", said=said))
+        self.said = said

@@ -16,7 +16,7 @@ from area.connections.vault import Ref
 from area.db.away import DatabaseAwayError, asking, patiently
 from area.db.notify import Channel, send
 from area.db.types import naive_utc
-from area.engine import access, metrics
+from area.engine import access, metrics, proof
 from area.engine.cache import Broken, Cache, Connection, Runnable
 from area.engine.execution.fairness import Slots
 from area.engine.execution.outcome import Outcome, again, leave, over
@@ -209,7 +209,7 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
         outcome = "error" if error.unsure and not area.repeatable else "retry"
         return await retry_later(means, running, area, error)
     except AuthExpired as error:
-        return await _expired(means, member, area, error, connection)
+        return await _refused(means, running, area, error, connection)
     except Partial as error:
         member.record.state = error.state
         return over(member, area, "failed", started, clock, error=str(error), result=error.result)
@@ -233,14 +233,22 @@ async def _call(means: Means, running: Running, area: Runnable, connection: Conn
     return over(member, area, "success", started, clock, result=result)
 
 
-async def _expired(
-    means: Means, member: Member, area: Runnable, error: AuthExpired, connection: Connection | None
+async def _refused(
+    means: Means, running: Running, area: Runnable, error: AuthExpired, connection: Connection | None
 ) -> Outcome:
-    """Make it wait until the user has reconnected."""
+    """Let it wait until the user has reconnected, if that is what the refusal means."""
+    member, service = running.member, area.plan.reaction.service
+    credential = connection.credential if connection else None
+    meant = await proof.meaning(means.state, means.cache.tokens, service, area.reaction_ref, credential, error)
+    if isinstance(meant, Retry):
+        return await retry_later(means, running, area, meant)
+    if not isinstance(meant, AuthExpired):
+        begun = now() - timedelta(seconds=time.perf_counter() - running.clock) if running.clock else now()
+        return over(member, area, "failed", begun, running.clock, error=str(meant), permanent=True)
     platform = UserPlatform(means.state, area.user_id, area.id, [], "")
     since = connection.since if connection else None
-    await patiently(lambda: platform.connection_expired(area.reaction_ref, str(error), since))
-    return leave(member, area, now() + CONNECTION_RECHECK, "connection", error=str(error))
+    await patiently(lambda: platform.connection_expired(area.reaction_ref, str(meant), since))
+    return leave(member, area, now() + CONNECTION_RECHECK, "connection", error=str(meant))
 
 
 async def _params(means: Means, member: Member, area: Runnable) -> BaseModel:

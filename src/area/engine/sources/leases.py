@@ -28,7 +28,7 @@ from area.areas.triggers import STANDS, Lane, lane_of, opened
 from area.connections.vault import Ref
 from area.db.away import is_away
 from area.db.session import Conn
-from area.engine import access
+from area.engine import access, proof
 from area.engine.cache import Cache
 from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer, accept
 from area.engine.platform import UserPlatform
@@ -318,6 +318,10 @@ class Leases:
 
     async def failed(self, source: Watched, error: Exception) -> None:
         """Store the error, and look again after a pause that grows with each failure in a row."""
+        if isinstance(error, AuthExpired) and source.user_id is not None:
+            error = await self._meaning(
+                source, Ref(source.user_id, source.action.service.slug, source.connection), error
+            )
         known = isinstance(error, ConnectorError | TimeoutError)
         text = str(error) or Sentence("No answer within %(number)s s.", number=f"{LOOK_LIMIT:.0f}")
         if not known:
@@ -348,6 +352,15 @@ class Leases:
             if not is_away(failure):
                 raise
             self.away(source, failure)
+
+    async def _meaning(self, source: Watched, ref: Ref, error: AuthExpired) -> Exception:
+        try:
+            credential = (await self.cache.connection(*ref)).credential
+            return await proof.meaning(self.state, self.cache.tokens, source.action.service, ref, credential, error)
+        except Exception as failure:
+            if not is_away(failure):
+                raise
+            return failure
 
     def away(self, source: Watched, error: Exception) -> None:
         """The database went away during a look: whether it was stored is unknown, so the source is claimed

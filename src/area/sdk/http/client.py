@@ -7,7 +7,7 @@ answer means.
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -20,7 +20,7 @@ from area.kit.http import Client, RequestFailed, Response, origin
 from area.kit.net import Blocked
 from area.kit.sentences import Sentence
 from area.sdk.answers import lookup
-from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry
+from area.sdk.errors import AuthExpired, ConnectorError, Gone, Permanent, Retry, Unauthorized
 from area.sdk.http.access import Access, Authority
 from area.sdk.http.pages import Pages, next_page
 from area.sdk.http.parse import Parsed, json_of, object_of, parse
@@ -380,7 +380,7 @@ class Http:
         headers: Mapping[str, str] | None = None,
         silence: float = 120,
         longest: int = 1_000_000,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """GET a response that need not end, such as server-sent events, and yield its lines as they come, without line
         ends.
 
@@ -535,7 +535,7 @@ class Http:
             said = Sentence("%(host)s answered %(status)s.", host=response.host, status=status)
         said = Sentence(self._masks(said))
         if status == 401 and ours:
-            raise AuthExpired(Sentence("%(said)s The connection must be renewed.", said=said))
+            raise Unauthorized(said)
         passes = _is_one(response, retry) or (self._is_ours(response.url) and _is_one(response, self._retry))
         if status in (408, 425, 429) or status >= 500 or passes:
             after = response.retry_after()
