@@ -17,7 +17,7 @@ import structlog
 import uvloop
 
 from area import accounts, catalog, sealing
-from area.accounts import setup
+from area.accounts import pictures, setup
 from area.db import schema
 from area.db.away import is_away
 from area.doors.body import in_time
@@ -102,6 +102,8 @@ async def _sync(state: State) -> None:
     async with state.database.transaction() as session:
         synced = await catalog.sync(session, state.registry)
         await sealing.seal(session, state.keyring, state.registry)
+        adopted = await pictures.adopt(session, state.settings.data_dir / "avatars")
+    await pictures.clear(adopted)
     log.info("catalog.synced", **synced)
 
 

@@ -114,6 +114,8 @@ TABLE = [
     Row("DELETE", "/api/me/passkeys/1", in_person(404), {"password": PASSWORD}),
     Row("GET", "/api/me", signed()),
     Row("PATCH", "/api/me", in_person(), {"timezone": "Europe/Paris"}),
+    Row("PUT", "/api/me/picture", in_person(422)),  # no body is no picture
+    Row("DELETE", "/api/me/picture", in_person()),
     Row("DELETE", "/api/me", in_person(204, **LAST_ADMIN), {"password": PASSWORD}),
     Row("POST", "/api/me/password", in_person(204), {"current_password": PASSWORD, "new_password": "another password"}),
     Row("GET", "/api/me/sessions", signed()),

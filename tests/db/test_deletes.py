@@ -13,6 +13,7 @@ ROWS = """
     insert into user_services (user_id, service_id) values (1, 2), (2, 2);
     insert into connection_states (user_id, service_id) values (1, 2), (2, 2);
     insert into user_settings (user_id) values (1), (2);
+    insert into pictures (name, user_id, content) values ('a', 1, ''), ('b', 2, '');
     insert into drafts (user_id, key, content) values (1, 'new', '{}'), (2, 'new', '{}');
     insert into access_tokens (user_id, kind, token_hash, name) values (1, 'api', 'h1', 'n'), (2, 'api', 'h2', 'n');
     insert into invitations (token_hash, created_by, expires_at) values ('i1', 1, now()), ('i2', 2, now());
@@ -71,6 +72,7 @@ OF_USER = [
     "connection_states",
     "consents",
     "user_settings",
+    "pictures",
     "drafts",
     "access_tokens",
     "known_places",

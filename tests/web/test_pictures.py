@@ -7,11 +7,10 @@ import resource
 import pytest
 from PIL import Image
 
+from area.accounts import picture, pictures
 from area.kit.fair import Full, working_for
 from area.kit.problems import Invalid, TooMany
 from area.kit.sandbox import DecodeError, Decoder
-from area.web.profile import avatars, picture
-from area.web.profile.avatars import small
 
 
 def made(size, kind="JPEG", mode="RGB", **options):
@@ -30,7 +29,7 @@ def many_scans(size, times):
 
 async def refused(content):
     with pytest.raises(Invalid) as error:
-        await avatars.keep(None, content)
+        await pictures.shrink(content)
     return error.value.errors[0]["message"]
 
 
@@ -64,7 +63,7 @@ def test_scans_are_counted_but_not_those_of_thumbnails_and_films():
 
 async def test_a_jpeg_of_a_thousand_scans_is_refused_before_it_is_decoded():
     attack = many_scans(6300, 1000)
-    quick = Decoder(small.path, small.pool, seconds=1)
+    quick = Decoder(pictures.decoder.path, pictures.decoder.pool, seconds=1)
     with pytest.raises(DecodeError, match="scans"):
         await quick.decode(attack)
     assert "takes too long to process" in await refused(attack)
@@ -72,7 +71,9 @@ async def test_a_jpeg_of_a_thousand_scans_is_refused_before_it_is_decoded():
 
 async def test_one_that_takes_too_long_is_ended_while_the_loop_stays_free(monkeypatch):
     attack = many_scans(6300, 90)
-    monkeypatch.setattr(avatars, "small", Decoder(small.path, small.pool, seconds=1, patience=150))
+    monkeypatch.setattr(
+        pictures, "decoder", Decoder(pictures.decoder.path, pictures.decoder.pool, seconds=1, patience=150)
+    )
     sentence, ticks, computed = await ticks_during(refused(attack))
     assert sentence == "This picture takes too long to process. Save it again as PNG or JPEG and upload that."
     assert ticks > 50
@@ -98,7 +99,7 @@ async def test_nothing_is_no_picture():
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 async def test_large_pictures_of_every_mode_are_made_small(mode):
-    with Image.open(io.BytesIO(await small.decode(made((6300, 6300), "PNG", mode)))) as kept:
+    with Image.open(io.BytesIO(await pictures.decoder.decode(made((6300, 6300), "PNG", mode)))) as kept:
         assert (kept.format, kept.size) == ("WEBP", (256, 256))
 
 
@@ -110,7 +111,7 @@ async def test_a_large_picture_is_turned_upright(kind):
     exif[0x0112] = 3  # by 180°
     file = io.BytesIO()
     image.save(file, kind, exif=exif.tobytes())
-    with Image.open(io.BytesIO(await small.decode(file.getvalue()))) as kept:
+    with Image.open(io.BytesIO(await pictures.decoder.decode(file.getvalue()))) as kept:
         red, _, blue = kept.convert("RGB").getpixel((128, 20))
     assert red > 200
     assert blue < 100
@@ -119,11 +120,11 @@ async def test_a_large_picture_is_turned_upright(kind):
 async def test_another_user_does_not_wait_for_ones_many_uploads():
     attack, ours = many_scans(6300, 90), made((64, 64), "PNG")
     with working_for("user 1"):
-        uploads = [asyncio.create_task(avatars.small.decode(attack)) for _ in range(10)]
+        uploads = [asyncio.create_task(pictures.decoder.decode(attack)) for _ in range(10)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     with working_for("user 2"):
-        assert await small.decode(ours)
+        assert await pictures.decoder.decode(ours)
     assert not uploads[0].done()  # still at work
     for upload in uploads:
         upload.cancel()

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas, audit
-from area.accounts import invitations, places, rules, sessions, setup, signups
+from area.accounts import invitations, pictures, places, rules, sessions, setup, signups
 from area.accounts.views import Identity, UserView, find, user, users
 from area.db.locks import Lock
 from area.db.models import Area, User, UserSettings
@@ -24,6 +24,7 @@ __all__ = [
     "alone",
     "anybody",
     "change_password",
+    "change_picture",
     "change_profile",
     "change_user",
     "create",
@@ -33,7 +34,6 @@ __all__ = [
     "finish_registration",
     "register",
     "register_provided",
-    "shows_icon",
     "user",
     "users",
 ]
@@ -238,14 +238,19 @@ async def change_profile(
         await lock(session, Lock.ACCOUNTS, "")
         await _free(session, email=values.get("email"), username=values.get("username"), but=user_id)
         await session.execute(update(User).where(User.id == user_id).values(values))
+    if "icon_path" in values:
+        await pictures.forget(session, user_id, but=values["icon_path"])
     if changes:
         await audit.record(session, user_id, "account.changed", f"user {user_id}", {"fields": sorted(changes)}, address)
     return await user(session, user_id)
 
 
-async def shows_icon(session: AsyncSession, icon_path: str) -> bool:
-    """Whether any account uses the picture. Unused ones can be deleted."""
-    return await session.scalar(select(User.id).where(User.icon_path == icon_path).limit(1)) is not None
+async def change_picture(
+    session: AsyncSession, user_id: int, picture: bytes | None, address: str | None = None
+) -> UserView:
+    """Set or remove the profile picture, which `pictures.shrink` made."""
+    icon_path = await pictures.keep(session, user_id, picture) if picture else None
+    return await change_profile(session, user_id, {"icon_path": icon_path}, address)
 
 
 async def change_password(

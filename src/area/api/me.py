@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from area import accounts
-from area.accounts import addresses, providers, sessions
+from area.accounts import addresses, pictures, providers, sessions
 from area.accounts.views import Scope
 from area.api.connections import Elsewhere
 from area.api.paging import Page
 from area.api.problems import answers
 from area.api.proof import PasskeyAnswer, Password, Proof
-from area.doors import browser, consent, login
+from area.doors import body, browser, consent, login
 from area.doors.body import Route
 from area.doors.deps import (
     COOKIE,
@@ -29,6 +29,8 @@ from area.doors.deps import (
     Unenforced,
 )
 from area.runs import figures
+
+PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
 
 router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
 
@@ -114,6 +116,33 @@ async def change(
         await login.prove(state, session, identity, form.proof(), address)
         await addresses.change(session, state.settings, user_id, changes.pop("email"), address)
     return await accounts.change_profile(session, user_id, changes, address)
+
+
+@router.put(
+    "/picture",
+    responses=answers(401, 403, 413, 422, 429),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
+        }
+    },
+    summary="Upload my picture",
+)
+async def upload_picture(
+    request: Request, identity: InPerson, session: SessionDep, address: Address
+) -> accounts.UserView:
+    """Upload a profile picture as the request's body: JPEG, PNG, WebP or GIF, at most 5 MB. It is cut to a square of
+    256 pixels, without metadata, and served at `icon_path`.
+    """
+    content = await body.file(request, identity.user.id, pictures.MOST_BYTES)
+    return await accounts.change_picture(session, identity.user.id, await pictures.shrink(content), address)
+
+
+@router.delete("/picture", responses=answers(401, 403), summary="Remove my picture")
+async def remove_picture(identity: InPerson, session: SessionDep, address: Address) -> accounts.UserView:
+    """Remove the profile picture."""
+    return await accounts.change_picture(session, identity.user.id, None, address)
 
 
 @router.delete(

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -253,6 +254,17 @@ class UserSettings(Base):
     mail_notices: Mapped[bool] = mapped_column(
         Boolean, server_default=TRUE, doc="Whether warnings and errors are e-mailed."
     )
+
+
+class Picture(Base):
+    """A user's profile picture, a small WebP."""
+
+    __tablename__ = "pictures"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True, doc="Unguessable; the last part of its address.")
+    user_id: Mapped[int] = mapped_column(Integer, _key("users", cascade=True), index=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 
 class AccessToken(Base):

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from typing_extensions import override
 
 from area.accounts import sessions
@@ -321,9 +322,22 @@ class Route(APIRoute):
         return bounded
 
 
-def _too_long() -> HTTPException:
+async def file(request: Request, user_id: int, most: int) -> bytes:
+    """A body that is a file of a signed-in user, of up to `most` bytes. Raises 408, 413 or 429."""
+    with USERS.of(user_id) as share:
+        try:
+            return await read(request.scope, request.receive, most, share)
+        except TooLarge:
+            raise _too_long(most) from None
+        except TooSlow:
+            raise HTTPException(408, "The request body did not arrive in time.", CLOSE) from None
+        except CutOff:
+            raise ClientDisconnect from None
+
+
+def _too_long(most: int = MAX_BODY) -> HTTPException:
     return HTTPException(
-        413, Sentence("The request is too large. At most %(most)s bytes are allowed.", most=Number(MAX_BODY)), CLOSE
+        413, Sentence("The request is too large. At most %(most)s bytes are allowed.", most=Number(most)), CLOSE
     )
 
 

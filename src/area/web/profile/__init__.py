@@ -7,11 +7,10 @@ from zoneinfo import ZoneInfo
 import orjson
 from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from area import accounts, areas
-from area.accounts import addresses, sessions
+from area.accounts import addresses, pictures, sessions
 from area.accounts.views import SCOPES
 from area.doors import login
 from area.doors.browser import local
@@ -105,26 +104,18 @@ async def change_picture(page: SignedIn, request: Request, session: SessionDep, 
     """Upload a picture; what was there before is removed."""
     try:
         content = await avatars.received(request, "picture")
-        made = await avatars.keep(page.state.settings, content)
+        small = await pictures.shrink(content)
     except Problem as error:
         return await _you(page, error, "picture")
-    return await _set_picture(page, session, made, address, page.say("Picture updated."))
+    await accounts.change_picture(session, page.user.id, small, address)
+    return page.to("/profile", said=page.say("Picture updated."))
 
 
 @router.post("/profile/picture/remove")
 async def remove_picture(page: SignedIn, session: SessionDep, address: Address) -> Response:
     """Remove the picture; initials are shown again."""
-    return await _set_picture(page, session, None, address, page.say("Picture removed."))
-
-
-async def _set_picture(page: Page, session: AsyncSession, made: str | None, address: str, said: str) -> Response:
-    user, settings = page.user, page.state.settings
-    await accounts.change_profile(session, user.id, {"icon_path": made}, address)
-    response = page.to("/profile", said=said)
-    if user.icon_path and not await accounts.shows_icon(session, user.icon_path):
-        # once the answer is sent, and so the new one saved
-        response.background = BackgroundTask(avatars.forget, settings, user.icon_path)
-    return response
+    await accounts.change_picture(session, page.user.id, None, address)
+    return page.to("/profile", said=page.say("Picture removed."))
 
 
 async def _you(
@@ -271,8 +262,6 @@ async def delete(page: SignedIn, form: Fields, session: SessionDep, address: Add
     page.identity = None
     response = page.to("/sign-in")
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
-    if user.icon_path and not await accounts.shows_icon(session, user.icon_path):
-        response.background = BackgroundTask(avatars.forget, page.state.settings, user.icon_path)
     return response
 
 
