@@ -147,7 +147,7 @@ def test_data_may_be_any_mapping_and_is_left_alone() -> None:
             try:
                 template.render(DATA)
             except RenderError:
-                assert name in ("number", "date")
+                assert name in ("number", "date", "parse_json")
     assert orjson.dumps(DATA) == before
 
 
@@ -348,11 +348,51 @@ def test_values_that_a_filter_refuses(expression: str, value: Any, said: str) ->
         ("<p>" + "&#" + "9" * 5000 + ";</p>", "\ufffd"),
         ("<p>\n  a   b\n</p>", "a b"),
         ("<titles>x", "x"),
+        # strip-html-table-cells
+        ("<table><tr><td>Total</td><td>19.90</td></tr></table>", "Total 19.90"),
+        ("<table><tr><th>Item<th>Price<tr><td>Tea<td>3</table>", "Item Price\nTea 3"),
+        ("<select><option>a<option>b</select><summary>c</summary>d", "a\nb\nc\nd"),
     ],
 )
 def test_strip_html(html: str, text: str) -> None:
     assert strip_html(html, Budget()) == text
     assert render("{{v | strip_html}}", v=html) == text
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "parsed"),
+    [
+        ("parse_json", '{"a": {"b": 1}}', {"a": {"b": 1}}),
+        ('parse_json:"n.b"', '{"action":"opened","n":{"b":7}}', 7),  # nested-json-text
+        ('parse_json:"[0].b"', '[{"b": "x"}]', "x"),
+        ('parse_json:"0.b"', '[{"b": "x"}]', "x"),
+        ('parse_json:"a[-1]"', '{"a": [1, 2]}', 2),
+        ("parse_json:\"['odd key']\"", '{"odd key": 1}', 1),
+        ('parse_json:"a" | parse_json:"b" | default:"-"', '{"a": "{\\"b\\": 5}"}', 5),
+        ('parse_json:"a.b" | default:"none"', '{"a": 1}', "none"),
+        ('parse_json:"a"', {"a": 1}, 1),  # what is no text any more
+        ("parse_json", "", None),
+        ("parse_json", None, None),
+        (
+            "parse_json",
+            '["cut \\ud83d", 123456789012345678901234567890]',
+            ["cut \ufffd", "123456789012345678901234567890"],
+        ),
+    ],
+)
+def test_json_in_a_text(expression: str, value: Any, parsed: Any) -> None:
+    assert render(f"{{{{v | {expression}}}}}", v=value) == parsed
+
+
+@pytest.mark.parametrize("text", ["nope", "{", '{"a":1,}', "[" * 500, "NaN"])
+def test_what_is_no_json(text: str) -> None:
+    with pytest.raises(RenderError, match="is not JSON"):
+        render("{{v | parse_json}}", v=text)
+
+
+@pytest.mark.parametrize("path", ['""', '"a."', '"a b"', '"a["', "5"])
+def test_a_path_in_json_is_checked_when_it_is_written(path: str) -> None:
+    assert "parse_json" in refused(f"{{{{v | parse_json:{path}}}}}")
 
 
 # --- what is refused
@@ -477,6 +517,7 @@ def test_hostile_templates_are_refused_at_once(text: str) -> None:
         "{{branch | json | length}}" * MAX_PLACEHOLDERS,
         "{{wide | join | length}}" * MAX_PLACEHOLDERS,
         "{{html | strip_html | length}}" * MAX_PLACEHOLDERS,
+        "{{nested | parse_json | length}}" * MAX_PLACEHOLDERS,
     ],
 )
 def test_bombs_are_refused_before_they_go_off(chain: str) -> None:
@@ -488,6 +529,7 @@ def test_bombs_are_refused_before_they_go_off(chain: str) -> None:
         "branch": {"leaves": list(range(10_000))},
         "wide": [""] * 900_000,
         "html": "<a='" * 100_000,
+        "nested": "[" + "[],{}," * 100_000 + "0]",
     }
     template = templating.compile(chain)
 

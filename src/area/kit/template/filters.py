@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 from area.kit.budget import MAX_TEXT, Budget
+from area.kit.decoding import parse_json
 from area.kit.sentences import Number, Sentence
 from area.kit.template.dates import date_filter
 from area.kit.template.html import strip_html
-from area.kit.template.reading import SHOWN, Argument
+from area.kit.template.reading import SHOWN, Argument, Path, PlacedError, read_path
 from area.kit.template.values import BadArgument, Filter, Unfit, argument_text, as_paid_text, as_text, is_empty, to_json
 
 Function = Callable[[str], str]
@@ -175,6 +176,39 @@ def _to_number(value: Any, budget: Budget) -> int | float | None:
     return int(parsed[0]) if parsed[0].lstrip("+-").isdigit() else number
 
 
+def _parse_json(path: Argument = None) -> Filter:
+    steps = None if path is None else _steps(argument_text(path, Sentence("the path")))
+
+    def parse(value: Any, budget: Budget) -> Any:
+        if isinstance(value, str):
+            if is_empty(value):
+                return None
+            # each value takes as much memory as many characters
+            budget.spend(20 + len(value) // 4 + 8 * sum(map(value.count, ",:[{")))
+            try:
+                value = parse_json(value)
+            except ValueError as error:
+                raise Unfit(Sentence('"%(text)s" is not JSON.', text=value[:SHOWN])) from error
+        return value if steps is None else steps.find({_ROOT: value})
+
+    return parse
+
+
+def _steps(text: str) -> Path:
+    """The path `text`, within a value."""
+    if not text:
+        raise BadArgument(Sentence("the path must not be empty."))
+    whole = _ROOT + (text if text.startswith("[") else f".{text}")
+    try:
+        path, end = read_path(whole, 0, PlacedError)
+    except PlacedError as error:
+        raise BadArgument(Sentence('"%(text)s" is not a path, such as issue.title.', text=text[:SHOWN])) from error
+    if end < len(whole):
+        raise BadArgument(Sentence('"%(text)s" is not a path, such as issue.title.', text=text[:SHOWN]))
+    return path
+
+
+_ROOT = "value"
 _LARGEST = 10**400
 _SAFE = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-.~"
 
@@ -224,6 +258,7 @@ FILTERS: Mapping[str, Kind] = {
     "default": Kind('default:"none"', _default, 1, 1),
     "date": Kind('date:"%d.%m.%Y %H:%M" or date:"%H:%M","Europe/Paris"', date_filter, 1, 2),
     "json": Kind("json", lambda: to_json),
+    "parse_json": Kind('parse_json or parse_json:"issue.title"', _parse_json, 0, 1),
     "urlencode": Kind("urlencode", lambda: url_encoded, text=True),
     "raw": Kind("raw", lambda: _raw),
     "escape_html": Kind("escape_html", _plain(html.escape, 2, 2), text=True),

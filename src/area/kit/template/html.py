@@ -9,10 +9,12 @@ _TAG = re.compile(r"<(?:(/?)([a-zA-Z][^\s/>]*)|[!?/])")
 _TAG_END = re.compile(r""">|=\s*"[^"]*"|=\s*'[^']*'""")
 _RAW = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style")}
 _BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "fieldset", "figcaption", "figure",
-    "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre",
-    "section", "table", "title", "tr", "ul",
+    "address", "article", "aside", "blockquote", "br", "caption", "center", "dd", "details", "dialog", "div", "dl",
+    "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup",
+    "hr", "legend", "li", "main", "menu", "nav", "ol", "optgroup", "option", "p", "pre", "search", "section", "summary",
+    "table", "tbody", "tfoot", "thead", "title", "tr", "ul",
 })  # fmt: skip
+_CELLS = frozenset({"td", "th"})
 _LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
 
 
@@ -20,8 +22,8 @@ def strip_html(text: str, budget: Budget) -> str:
     """The text of an HTML fragment, by the rules of https://html.spec.whatwg.org/multipage/parsing.html that matter
     here.
 
-    Tags, comments, scripts and styles are removed; blocks begin a new line, character references are resolved, white
-    space is collapsed. Linear in its input. The result is text, and not safe as HTML.
+    Tags, comments, scripts and styles are removed; blocks begin a new line, a space separates cells, character
+    references are resolved, white space is collapsed. Linear in its input. The result is text, and not safe as HTML.
     """
     budget.spend(2 + (len(text) >> 6))
     marks, references = text.count("<"), text.count("&")
@@ -44,6 +46,8 @@ def strip_html(text: str, budget: Budget) -> str:
         name = tag[2].lower()
         if name in _BLOCKS:
             pieces.append("\n")
+        elif name in _CELLS:
+            pieces.append(" ")
         position = _tag_end(text, tag.end(), budget)
         if name in _RAW and not tag[1]:
             closing = _RAW[name].search(text, position)

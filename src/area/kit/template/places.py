@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import orjson
-
 from area.kit.budget import Budget
+from area.kit.decoding import parse_json
 from area.kit.template.filters import escape_markdown, host_checked, path_encoded, url_encoded
 from area.kit.template.values import Filter, Unfit, as_paid_text
 
@@ -87,8 +86,8 @@ def _json_value(value: Any, budget: Budget) -> Any:
         return value
     budget.spend(2 + (len(value) >> 3))
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
+        return parse_json(value)
+    except ValueError:
         return value
 
 
