@@ -298,3 +298,26 @@ async def test_the_parameters_of_a_user_have_a_size_together(state, user, monkey
             {"reaction": changed("reaction", parameters={"text": "x" * 5_000})["reaction"]}
         )
         await areas.change(session, scope, user, first.id, shorter)
+
+
+async def test_a_time_that_has_passed_is_refused_when_the_timer_would_start(state, user):
+    """`timer.once_at`: at creation, at a change of its time and at switching on; a rename and switching off are not."""
+    past, future = {"at": "2001-01-01 00:00"}, {"at": "2999-01-01 00:00"}
+
+    async def change(number, **patch):
+        async with state.database.transaction() as session:
+            return await areas.change(session, control.scope(state), user, number, AreaPatch.model_validate(patch))
+
+    with pytest.raises(Invalid) as refused:
+        await make_area(state, user, action="timer.once_at", action_parameters=past, text="x")
+    assert refused.value.errors == [
+        {"field": "action.parameters.at", "message": "This time has passed. Choose a later one."}
+    ]
+    assert await rows(state, "select * from areas") == []
+    area = await make_area(state, user, action="timer.once_at", action_parameters=future, text="x")
+    with pytest.raises(Invalid, match="This time has passed"):
+        await change(area.id, action={"component": "timer.once_at", "parameters": past})
+    await change(area.id, is_active=False, action={"component": "timer.once_at", "parameters": past})
+    assert (await change(area.id, name="renamed")).name == "renamed"
+    with pytest.raises(Invalid, match="This time has passed"):
+        await change(area.id, is_active=True)

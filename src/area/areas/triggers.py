@@ -16,6 +16,7 @@ from area.db.notify import Channel
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.crypto import Keyring, hash_token, new_token
+from area.kit.problems import Invalid
 from area.sdk import Action
 from area.sdk.fields import by_name
 
@@ -34,7 +35,12 @@ def lane_of(action: Action) -> Lane:
 async def watch(
     session: AsyncSession, scope: Scope, area: Area, action: Action, config: Config, *, renew: bool = False
 ) -> None:
-    """Make the AREA's trigger match its action, parameters and state. The first poll of a source is the baseline."""
+    """Make the AREA's trigger match its action, parameters and state. The first poll of a source is the baseline.
+
+    Raises `Invalid` for a timer that would never run.
+    """
+    if area.is_active and action.kind == "timer":
+        _refuse_past(action, config)
     trigger = await session.get(Trigger, area.id)
     if trigger is None:
         trigger = Trigger(area_id=area.id)
@@ -61,6 +67,15 @@ async def watch(
             .where(AreaHealth.area_id == area.id)
             .values(failures=0, switched_off_at=None, reason=None)
         )
+
+
+def _refuse_past(action: Action, config: Config) -> None:
+    declared = by_name(action.params)
+    texts = {name: text for name, text in config.action_parameters.items() if name in declared}
+    params = action.params.model_validate({name: parse(text, declared[name]) for name, text in texts.items()})
+    if action.function(params, now()) is None:
+        place = "action.parameters.at" if "at" in declared else "action.parameters"
+        raise Invalid.field(place, "This time has passed. Choose a later one.")
 
 
 def new_address(keyring: Keyring, trigger: Trigger) -> None:

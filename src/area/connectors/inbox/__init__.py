@@ -11,6 +11,7 @@ service = Service(
     quality="verified",
 )
 
+LONGEST_TITLE, LONGEST_BODY = 255, 20_000  # characters
 LEVEL = "Level: info, success, warning or error"
 
 
@@ -21,9 +22,14 @@ class Posted(Output):
 @service.reaction("Post a notice to your inbox")
 async def post(
     ctx: Context,
-    title: Annotated[str, param("Title", "{{title}}", min_length=1, max_length=255)],
-    body: Annotated[str, param("Text", "{{link}}", max_length=20_000)] = "",
+    title: Annotated[str | None, param("Title", "{{title}}")],
+    body: Annotated[str | None, param("Text", "{{link}}")] = "",
     level: Annotated[Literal["info", "success", "warning", "error"], param(LEVEL, "info")] = "info",
 ) -> Posted:
     """Post a notice to your inbox. Retries never post it twice."""
-    return Posted(notice_id=await ctx.platform.post_notice(title, body, level))
+    title = _cut(" ".join((title or "").split()), LONGEST_TITLE) or "(no title)"
+    return Posted(notice_id=await ctx.platform.post_notice(title, _cut(body or "", LONGEST_BODY), level))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

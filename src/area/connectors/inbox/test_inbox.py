@@ -26,7 +26,25 @@ async def test_a_notice_is_posted_with_its_number_as_the_result():
     assert platform.posted == [("Hello", "There", "warning")]
 
 
-@pytest.mark.parametrize("wrong", [{"title": ""}, {"title": "x" * 256}, {"title": "x", "level": "loud"}, {}])
+@pytest.mark.parametrize(
+    ("title", "body", "posted", "text"),
+    [
+        ("", "b", "(no title)", "b"),
+        (None, None, "(no title)", ""),
+        (" \n ", "", "(no title)", ""),
+        ("two\nlines", "", "two lines", ""),
+        ("x" * 255, "y" * 20_000, "x" * 255, "y" * 20_000),
+        ("x" * 256, "y" * 20_001, "x" * 254 + "…", "y" * 19_999 + "…"),
+    ],
+)
+async def test_no_title_is_too_short_or_too_long(title, body, posted, text):
+    platform = Posts()
+    context = Context(http=cast(Any, None), guard=cast(Any, None), platform=cast(Any, platform))
+    await inbox.post.function(context, inbox.post.params(title=title, body=body))
+    assert platform.posted == [(posted, text, "info")]
+
+
+@pytest.mark.parametrize("wrong", [{"title": "x", "level": "loud"}, {}])
 def test_what_can_not_be_posted_is_refused(wrong):
     with pytest.raises(ValidationError):
         inbox.post.params.model_validate(wrong)
