@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from area.kit.hostnames import is_loopback, parse_pattern
+from area.kit.keys import Keys
 from area.kit.net import Guard
-from area.kit.oauth2 import Keys
 
 OIDC = "oidc"  # the sign-in provider of AREA_OIDC_*
 

@@ -4,7 +4,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from area.connections import introductions
-from area.kit.oauth2 import Keys
+from area.kit.keys import Keys
 from area.sdk import Inbound, Service, hmac_sha256
 
 from .conftest import PASSWORD

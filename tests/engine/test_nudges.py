@@ -21,7 +21,7 @@ from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.hooks import Hooks
 from area.kit.crypto import Keyring
-from area.kit.oauth2 import Keys
+from area.kit.keys import Keys
 from area.sdk import Context, Credentials, Event, Inbound, Permanent, Reply, Request, Service, hmac_sha256, parse
 from tests.engine.conftest import Item, Login, Topic, make_area, make_user, rows, until, worker
 

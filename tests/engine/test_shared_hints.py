@@ -15,7 +15,7 @@ from area import catalog, connections
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.hooks import Hooks
-from area.kit.oauth2 import Keys
+from area.kit.keys import Keys
 from area.registry import Malformed
 from area.sdk import (
     Context,

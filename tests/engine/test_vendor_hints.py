@@ -25,7 +25,8 @@ from area.engine.cache import Cache
 from area.engine.lanes import Intake
 from area.hooks import Hooks
 from area.kit.clock import now
-from area.kit.oauth2 import Grant, Keys
+from area.kit.keys import Keys
+from area.kit.oauth2 import Grant
 from area.registry import registry
 from area.sdk import Account
 from area.sdk.testing import Answer, Double, described

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from area.kit import oauth2
 from area.kit.http import Client
+from area.kit.keys import Keys
 from area.kit.net import Guard
-from area.kit.oauth2 import GrantFailed, Keys, Quirks, Server
+from area.kit.oauth2 import GrantFailed, Quirks, Server
 
 KEYS = Keys("the id", SecretStr("s:e/c r+e%t"))
 GOOD = {"access_token": "new-access-token", "token_type": "bearer"}

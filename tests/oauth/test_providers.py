@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field, SecretStr
 from area import connections
 from area.accounts import providers
 from area.connections import registrations
-from area.kit.oauth2 import Keys
+from area.kit.keys import Keys
 from area.registry import Registry, registry
 from area.sdk import Account, Context, Credentials, OAuth2, Service
 from area.sdk.verify import token_of

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, SecretStr
 
 from area.engine.runtime import Worker
 from area.engine.state import State
+from area.kit.keys import Keys
 from area.kit.logs import configure
-from area.kit.oauth2 import Keys
 from area.registry import Registry
 from area.sdk import Account, Context, Event, OAuth2, Quirks, Service
 from area.settings import Settings

@@ -19,7 +19,8 @@ from area.db import contexts
 from area.db.models import Consent
 from area.kit import oauth2
 from area.kit.crypto import BadSignature, Keyring, SignatureExpired, Undecryptable, hash_token, new_token
-from area.kit.oauth2 import Keys, Server
+from area.kit.keys import Keys
+from area.kit.oauth2 import Server
 from area.kit.problems import Gone, Invalid, TooMany
 from area.kit.text import dump_json
 

@@ -26,8 +26,9 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
+from area.kit.keys import Keys
 from area.kit.net import Guard
-from area.kit.oauth2 import Grant, GrantFailed, Keys
+from area.kit.oauth2 import Grant, GrantFailed
 from area.kit.problems import Conflict, Invalid, NotFound
 from area.registry import Registry
 from area.sdk import Access, Account, AuthExpired, OAuth2, Permanent, Retry

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from area.kit.oauth2 import Keys
+from area.kit.keys import Keys
 from area.kit.problems import Conflict
 from area.registry import Registry
 from area.sdk import OAuth2

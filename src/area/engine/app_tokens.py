@@ -18,6 +18,7 @@ from area.engine.state import State
 from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.http import Response
+from area.kit.keys import Keys
 from area.kit.oauth2 import GrantFailed
 from area.kit.sentences import Sentence
 from area.sdk import Access, OAuth2, Permanent, Retry, Service
@@ -54,7 +55,7 @@ class AppTokens:
                 token = await self._ask(service, auth, client, keys)
         return auth.access(keys.id, token)
 
-    async def _ask(self, service: Service, auth: OAuth2, client: str, keys: oauth2.Keys) -> SecretStr:
+    async def _ask(self, service: Service, auth: OAuth2, client: str, keys: Keys) -> SecretStr:
         until, message = self._resting.get(client, (0.0, ""))
         if until > time.monotonic():
             raise Retry(message, timedelta(seconds=REST))

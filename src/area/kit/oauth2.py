@@ -18,6 +18,7 @@ import orjson
 from pydantic import SecretStr
 
 from area.kit.http import Client, RequestFailed, Response
+from area.kit.keys import Keys
 from area.kit.net import Blocked
 from area.kit.sentences import Sentence
 
@@ -65,16 +66,6 @@ class Server:
     token_url: str
     revoke_url: str | None = None
     quirks: Quirks = field(default_factory=Quirks)
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The credentials of this installation at a server."""
-
-    id: str
-    secret: SecretStr
-    signing: SecretStr | None = None  # signs webhooks, if that is another secret
-    topic: str | None = None  # where it publishes, instead of sending webhooks
 
 
 @dataclass(frozen=True, slots=True)

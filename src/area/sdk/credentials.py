@@ -10,7 +10,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from area.kit import oauth2
 from area.kit.http import Client
-from area.kit.oauth2 import Grant, GrantFailed, Keys, Server
+from area.kit.keys import Keys
+from area.kit.oauth2 import Grant, GrantFailed, Server
 from area.kit.sentences import Sentence
 from area.sdk.context import Context
 from area.sdk.errors import AuthExpired, Retry

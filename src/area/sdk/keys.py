@@ -14,8 +14,9 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
 
 from area.kit.http import RequestFailed, origin
+from area.kit.keys import Keys
 from area.kit.net import is_public
-from area.kit.oauth2 import Keys, Quirks, Server
+from area.kit.oauth2 import Quirks, Server
 from area.kit.sentences import Sentence
 from area.sdk.context import Context
 from area.sdk.credentials import ClientGrant, Credentials
