@@ -18,10 +18,17 @@ from area.cli import supervise
 from area.settings import settings
 
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "fastapi", "pydantic", "rich", "sqlalchemy", "structlog", "yaml")
+ROLES = ("aiohttp", "area.app", "area.registry", "asyncpg", "fastapi", "granian", "httptools", "jinja2", "sqlalchemy")
 
 
 def test_the_help_comes_without_loading_anything_heavy():
     program = f"import sys, area.cli; print([one for one in {HEAVY} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_supervisor_does_not_load_what_its_roles_need():
+    program = f"import sys, area.cli.supervise, area.db.embedded; print([name for name in {ROLES} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -78,16 +85,31 @@ def until(process, text):
     raise AssertionError(said)
 
 
+def until_other(supervisor, name, pid):
+    """Wait until another process of the same name serves in its place."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for child in supervisor.children():
+            if child.pid != pid and child.name() == name and child.net_connections():
+                return
+        time.sleep(0.1)
+    raise AssertionError(supervisor.children())
+
+
 @pytest.mark.slow
 def test_everything_runs_says_what_to_do_next_and_stops_on_ctrl_c(clean, start, free_port, tmp_path):
     process = start("up", AREA_PORT=str(free_port))
     said = until(process, "password")
     assert f"AREA runs at http://127.0.0.1:{free_port}" in said
     assert f"curl http://127.0.0.1:{free_port}/api/auth/register" in said
-    assert register(free_port)["user"]["is_admin"]
     supervisor = psutil.Process(process.pid)
     assert supervisor.num_threads() == 1, "a fork would copy what another thread holds, and not the thread"
-    assert {"area web", "area worker-1"} <= {one.name() for one in supervisor.children()}
+    roles = {child.name(): child for child in supervisor.children()}
+    assert {"area web", "area worker-1"} <= set(roles), "the supervisor is the parent, not the launcher that forked them"
+    roles["area web"].kill()
+    until(process, "supervisor.role_died")
+    until_other(supervisor, "area web", roles["area web"].pid)
+    assert register(free_port)["user"]["is_admin"]
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0, process.stdout.read()
     assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()

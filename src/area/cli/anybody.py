@@ -1,12 +1,12 @@
 """Exit code for whether the database has an account: 0 if it has, `NOBODY` if not."""
 
-import asyncpg
-
 NOBODY, UNKNOWN = 10, 11
 
 
 async def anybody(dsn: str) -> int:
     """Check for an account. Errors are left for the processes that need the database to report."""
+    import asyncpg
+
     from area.db.away import is_away
     from area.db.dsn import raw_dsn
 

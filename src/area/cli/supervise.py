@@ -1,15 +1,12 @@
 """`area up`: start, watch and stop all roles on this machine.
 
-The supervisor imports shared modules once and forks the roles, so that they start fast and share memory. It does no
-work itself: it has no threads, event loop or connections that a fork would copy.
+The supervisor does no work itself: it has no threads, event loop or connections that a fork would copy, and imports
+little, since it lives as long as the roles. `area.cli.launch` starts those.
 """
 
 import asyncio
 import fcntl
-import gc
 import http.client
-import importlib
-import multiprocessing
 import os
 import shutil
 import signal
@@ -17,11 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +26,7 @@ import structlog
 from area import cli
 from area.cli import console
 from area.cli.anybody import NOBODY, anybody
+from area.cli.launch import PROCESSES, SIGNALS, Child, Command, Launch, live, start
 from area.kit.lifeline import end_with
 from area.settings import Settings, settings
 
@@ -46,11 +43,6 @@ LONGEST_PAUSE = 30.0
 PORT_WITHIN = 5.0  # seconds to wait for the port, which a killed `area up` may still hold
 STARTING = 60.0  # seconds that a start can take on a very busy machine
 REFUSED = (1, 2)  # exit codes of a role that has explained on stderr why it can't start
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# some macOS libraries don't survive a fork, so each role imports by itself there
-# https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
-PROCESSES = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
-SHARED = ("area.app", "area.api", "area.engine.runtime", "area.hooks", "area.web", "granian.server.embed")
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 FIRST_STEPS = """
@@ -70,8 +62,9 @@ class Role:
     """A child process to keep running."""
 
     name: str
-    command: Callable[[], None]
-    process: BaseProcess | None = None
+    command: Command
+    process: Child | None = None
+    launch: Launch | None = None  # while it starts
     started: float = 0.0
     deaths: int = 0
     again_at: float = 0.0
@@ -96,37 +89,27 @@ def up(configured: Settings, *, workers: int, say: Callable[[str], None]) -> int
 
 
 def _run(configured: Settings, workers: int, stopping: list[int], say: Callable[[str], None]) -> int:
-    if PROCESSES.get_start_method() == "fork":
-        _load()
+    roles = [Role("web", cli.serve), *(Role(f"worker-{number}", cli.worker) for number in range(1, workers + 1))]
     server = None
     dsn = configured.database_url
-    if dsn is None:
-        from area.db import embedded
-
-        server = embedded.start(configured.data_dir)
-        dsn = server.dsn
-    roles = [Role("web", cli.serve), *(Role(f"worker-{number}", cli.worker) for number in range(1, workers + 1))]
     try:
+        launch = _launch(roles)
+        if refused := launch.loaded():
+            return refused
+        if dsn is None:
+            from area.db import embedded
+
+            server = embedded.start(configured.data_dir)
+            dsn = server.dsn
         environment = {"AREA_DATABASE_URL": dsn}
         if refused := _migrate_once(configured, environment):
             return refused
+        launch.begin(environment)
         return _watch(configured, server, roles, environment, stopping, say)
     finally:
-        _stop([role.process for role in roles if role.process is not None])
+        _stop(roles)
         if server is not None:
             server.stop()
-
-
-def _load() -> None:
-    """Import what the roles need. Raises `Malformed`."""
-    from area.registry import registry
-
-    gc.disable()  # a collection would leave holes in the shared pages: https://docs.python.org/3/library/gc.html#gc.freeze
-    for module in SHARED:
-        importlib.import_module(module)
-    registry()
-    gc.freeze()
-    gc.enable()
 
 
 def _migrate_once(configured: Settings, environment: Mapping[str, str]) -> int:
@@ -158,11 +141,11 @@ def _watch(
     say: Callable[[str], None],
 ) -> int:
     """Keep everything running until a signal arrives."""
-    first_look = None
     announced = False
     while not stopping:
         if server is not None:
             _revive(server, roles)
+        _arrive(roles)
         for role in roles:
             _keep(role, environment)
         if code := next((role.code for role in roles if role.refused), 0):
@@ -171,11 +154,8 @@ def _watch(
             say(f"AREA runs at {configured.base_url}")
             for role in roles:
                 role.first = False
-            first_look = _start("first-look", _look, environment)
-        if first_look is not None and first_look.exitcode is not None:
-            if first_look.exitcode == NOBODY:
-                say(first_steps(configured))
-            first_look = None
+            start("first-look", live, os.getpid(), "first-look", partial(_look, say), environment)
+        PROCESSES.active_children()  # which waits for those that have ended
         time.sleep(LOOK_EVERY)
     return 0
 
@@ -195,40 +175,6 @@ def _revive(server: "Embedded", roles: list[Role]) -> None:
         role.deaths, role.again_at = 0, 0.0
 
 
-def _start(name: str, command: Callable[[], None], environment: Mapping[str, str]) -> BaseProcess:
-    """Run one of our commands in a child process."""
-    arguments = (os.getpid(), name, command, environment)
-    process = PROCESSES.Process(target=_live, name=name, args=arguments, daemon=True)
-    # a signal to a child that doesn't handle it yet must not look like one to us
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return process
-
-
-def _live(parent: int, name: str, command: Callable[[], None], environment: Mapping[str, str]) -> None:
-    """Main function of a child process. It gets its own session, so that a terminal's Ctrl-C only reaches the
-    supervisor, which stops the roles in order.
-    """
-    end_with(parent)
-    os.setsid()
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    with suppress(OSError):  # shown by `top` and `ps -e`; Linux only
-        Path("/proc/self/comm").write_text(f"area {name}")
-    os.environ.update(environment)
-    settings.cache_clear()
-    try:
-        command()
-    except Exception as error:
-        if not console.report(error):
-            raise
-        sys.exit(1)
-
-
 def first_steps(configured: Settings) -> str:
     """Instructions for when there is no account yet."""
     from area.accounts import setup
@@ -239,9 +185,11 @@ def first_steps(configured: Settings) -> str:
     return SETUP_CODE.format(code=code) + FIRST_STEPS.format(url=configured.base_url, code=f', "setup_code": "{code}"')
 
 
-def _look() -> None:
-    """Exit code for whether the database has an account."""
-    sys.exit(asyncio.run(anybody(settings().database_url or "")))
+def _look(say: Callable[[str], None]) -> None:
+    """Say how to begin if there is no account. In a process of its own, since it imports much."""
+    configured = settings()
+    if asyncio.run(anybody(configured.database_url or "")) == NOBODY:
+        say(first_steps(configured))
 
 
 @contextmanager
@@ -270,23 +218,48 @@ def metrics_dir(data_dir: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _launch(roles: Sequence[Role]) -> Launch:
+    launch = Launch({role.name: role.command for role in roles})
+    for role in roles:
+        role.launch, role.started = launch, time.monotonic()
+    return launch
+
+
+def _arrive(roles: Sequence[Role]) -> None:
+    """Take over the roles whose launch is complete."""
+    for launch in {role.launch for role in roles if role.launch is not None}:
+        if (children := launch.children()) is None:
+            continue
+        for role in roles:
+            if role.launch is not launch:
+                continue
+            role.launch = None
+            if isinstance(children, int):
+                _died(role, children)
+            else:
+                role.process, role.started = children[role.name], time.monotonic()
+
+
 def _keep(role: Role, environment: Mapping[str, str]) -> None:
     """Start a role that isn't running; if it keeps dying, after increasing pauses."""
-    moment = time.monotonic()
     if role.process is not None and role.process.exitcode is not None:
-        quick = moment - role.started < QUICK_DEATH
-        role.code = role.process.exitcode
-        role.refused = role.first and role.code in REFUSED and moment - role.started < STARTING
-        role.first = False
-        role.deaths = role.deaths + 1 if quick else 0
-        pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(role.deaths, 10)) if quick else 0.0
-        if not role.refused:
-            log.error("supervisor.role_died", role=role.name, code=role.code, again_in=pause)
-        role.process = None
-        role.again_at = moment + pause
-    elif role.process is None and moment >= role.again_at:
-        role.process = _start(role.name, role.command, environment)
-        role.started = moment
+        code, role.process = role.process.exitcode, None
+        _died(role, code)
+    elif role.process is None and role.launch is None and time.monotonic() >= role.again_at:
+        _launch([role]).begin(environment)
+
+
+def _died(role: Role, code: int) -> None:
+    moment = time.monotonic()
+    quick = moment - role.started < QUICK_DEATH
+    role.code = code
+    role.refused = role.first and code in REFUSED and moment - role.started < STARTING
+    role.first = False
+    role.deaths = role.deaths + 1 if quick else 0
+    pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(role.deaths, 10)) if quick else 0.0
+    if not role.refused:
+        log.error("supervisor.role_died", role=role.name, code=code, again_in=pause)
+    role.again_at = moment + pause
 
 
 def _answers(host: str, port: int) -> bool:
@@ -300,11 +273,14 @@ def _answers(host: str, port: int) -> bool:
         connection.close()
 
 
-def _stop(processes: list[BaseProcess]) -> None:
-    for process in processes:
+def _stop(roles: Sequence[Role]) -> None:
+    running = [role.process for role in roles if role.process is not None]
+    for launch in {role.launch for role in roles if role.launch is not None}:
+        running += launch.stop()
+    for process in running:
         process.terminate()
     end = time.monotonic() + STOP_WITHIN
-    for process in processes:
+    for process in running:
         process.join(max(0.1, end - time.monotonic()))
         if process.exitcode is None:
             log.warning("supervisor.killed", pid=process.pid)

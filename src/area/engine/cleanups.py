@@ -36,6 +36,7 @@ from area.kit import oauth2
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.fair import user, working_for
+from area.kit.keys import Keys
 from area.kit.oauth2 import GrantFailed
 from area.kit.sentences import Sentence
 from area.sdk import Action, AuthExpired, Context, Hook, OAuth2, Permanent, Retry, Service
@@ -302,7 +303,7 @@ class Cleanups:
         context.state = memory
         return context
 
-    async def _refresh(self, pool: Any, row: int, ref: Ref, auth: OAuth2, keys: oauth2.Keys, kept: Kept) -> Kept:
+    async def _refresh(self, pool: Any, row: int, ref: Ref, auth: OAuth2, keys: Keys, kept: Kept) -> Kept:
         """New tokens, stored at once: the old ones may be worthless now."""
         assert kept.refresh is not None  # noqa: S101 - the caller checks
         grant = await oauth2.refresh(self._state.client, auth.server, keys, kept.refresh)

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-
 LOCALES = Path(__file__).parents[1] / "web" / "locales"
 NAMES = {"en": "English", "fr": "Français"}
 
@@ -39,6 +36,9 @@ def _read(folder: Path, lang: str) -> _gettext.NullTranslations:
     path = folder / f"{lang}.po"
     if not path.is_file():
         return _gettext.NullTranslations()
+    from babel.messages.mofile import write_mo  # loaded where a translation is read, which the supervisor never does
+    from babel.messages.pofile import read_po
+
     with path.open("rb") as file:
         catalog = read_po(file, locale=lang)
     compiled = io.BytesIO()
