@@ -160,7 +160,7 @@ async def work(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
 
 async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     """A web process: the API, the pages and the webhooks."""
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.server.embed import Server
 
     from area.db.notify import Channel, listen
@@ -191,6 +191,7 @@ async def serve(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,  # a connection that may turn out to be HTTP/2 takes 12 KB more
         log_enabled=False,
         backlog=2048,
         websockets=False,

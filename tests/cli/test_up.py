@@ -28,7 +28,9 @@ def test_the_help_comes_without_loading_anything_heavy():
 
 
 def test_the_supervisor_does_not_load_what_its_roles_need():
-    program = f"import sys, area.cli.supervise, area.db.embedded; print([name for name in {ROLES} if name in sys.modules])"
+    program = (
+        f"import sys, area.cli.supervise, area.db.embedded; print([name for name in {ROLES} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -105,7 +107,9 @@ def test_everything_runs_says_what_to_do_next_and_stops_on_ctrl_c(clean, start, 
     supervisor = psutil.Process(process.pid)
     assert supervisor.num_threads() == 1, "a fork would copy what another thread holds, and not the thread"
     roles = {child.name(): child for child in supervisor.children()}
-    assert {"area web", "area worker-1"} <= set(roles), "the supervisor is the parent, not the launcher that forked them"
+    assert {"area web", "area worker-1"} <= set(roles), (
+        "the supervisor is the parent, not the launcher that forked them"
+    )
     roles["area web"].kill()
     until(process, "supervisor.role_died")
     until_other(supervisor, "area web", roles["area web"].pid)

@@ -92,7 +92,7 @@ class Adopted:
 
 
 class Launch:
-    """The start of some roles, given by name. Call `begin`, then `children` until it returns them."""
+    """The start of some roles, given by name. Call `start`, then `children` until it returns them."""
 
     _under_way = 0
 
@@ -118,7 +118,7 @@ class Launch:
             return self._launcher.exitcode or 0
         return 0
 
-    def begin(self, environment: Mapping[str, str]) -> None:
+    def start(self, environment: Mapping[str, str]) -> None:
         """Start the roles with these variables, as soon as everything is imported."""
         self._environment = environment
         if self._launcher is not None:

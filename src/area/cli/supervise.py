@@ -104,7 +104,7 @@ def _run(configured: Settings, workers: int, stopping: list[int], say: Callable[
         environment = {"AREA_DATABASE_URL": dsn}
         if refused := _migrate_once(configured, environment):
             return refused
-        launch.begin(environment)
+        launch.start(environment)
         return _watch(configured, server, roles, environment, stopping, say)
     finally:
         _stop(roles)
@@ -246,7 +246,7 @@ def _keep(role: Role, environment: Mapping[str, str]) -> None:
         code, role.process = role.process.exitcode, None
         _died(role, code)
     elif role.process is None and role.launch is None and time.monotonic() >= role.again_at:
-        _launch([role]).begin(environment)
+        _launch([role]).start(environment)
 
 
 def _died(role: Role, code: int) -> None:
