@@ -137,7 +137,7 @@ async def test_what_an_older_version_left_in_clear_is_encrypted_once(state):
     assert await leaks(state) == []
     assert (await as_run(state, called)).fill({"title": "x"}, Budget()).url == CANARIES["url"]
     async with state.database.transaction() as session:
-        assert (await drafts.find(session, state.keyring, user, "new"))[0] == CANARIES
+        assert (await drafts.find(session, state.keyring, user, "new")) == CANARIES
         new = Keyring(["another-key-of-more-than-32-characters!", *state.settings.secret_keys()])
         assert (await rotation.rotate(session, new, state.registry)).count == 14
         assert (await rotation.rotate(session, new, state.registry)).count == 0
@@ -150,7 +150,7 @@ async def test_a_draft_is_kept_encrypted(state):
         await drafts.save(session, state.keyring, user, "new", CANARIES)
     assert await leaks(state) == []
     async with state.database.sessions() as session:
-        assert (await drafts.find(session, state.keyring, user, "new"))[0] == CANARIES
+        assert (await drafts.find(session, state.keyring, user, "new")) == CANARIES
 
 
 async def test_a_login_in_an_address_moves_into_a_credential_of_its_host(state):

@@ -324,8 +324,9 @@ async def test_a_missing_connection_leads_there_and_back(person):
     assert await box.get_attribute("href") == "/services/email?next=%2Fareas%2Fnew"
 
 
-async def test_a_time_is_meant_where_the_browser_is(server, browser, person):
+async def test_a_time_is_meant_in_the_zone_of_the_account(server, browser, person):
     traveller = await arrive(server, browser, timezone_id="Europe/Paris")
+    await traveller.api("PATCH", "/api/me", {"timezone": "Europe/Paris"})
     await traveller.go("/areas/new?recipe=reminder")
     await expect(box(traveller.page, "Timezone")).to_have_value("Europe/Paris")
     await traveller.page.get_by_role("button", name="Save").click()

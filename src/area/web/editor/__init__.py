@@ -19,7 +19,7 @@ from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.engine import control
 from area.kit.problems import Invalid, Problem
-from area.web.editor import connected, credentials, drafts, errors, forms, inputs, preview, rows, sides
+from area.web.editor import connected, credentials, drafts, errors, forms, inputs, merge, preview, rows, sides
 from area.web.editor import origin as origins
 from area.web.editor.forms import SIDES, Form, Side
 from area.web.editor.origin import Origin
@@ -104,12 +104,13 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
     verb, _, rest = posted.get("do", "").partition(" ")
     saving = verb == "save"
     editing = await read(page, session, scope, posted)
-    if verb == "discard":
+    if verb in ("discard", "cancel"):
         await drafts.remove(session, page.user.id, editing.origin.key)
-        return page.to(editing.origin.address)
+        return page.to(editing.origin.address if verb == "discard" else editing.origin.back)
+    overtaken = bring_up(editing)
     await press(editing, verb, rest)
     found = await check(editing, saving=saving)
-    saved = await act(editing, found, saving=saving)
+    saved = await act(editing, found, saving=saving and not overtaken)
     return saved or await show(editing, found, saving=saving)
 
 
@@ -117,8 +118,11 @@ async def change(page: SignedIn, posted: Fields, scope: ScopeDep, session: Sessi
 
 
 async def read(page: Page, session: AsyncSession, scope: Scope, posted: Fields) -> Editing:
-    """The posted form. Raises `NotFound`."""
-    origin = await origins.find(page, session, scope, posted.get("key", ""))
+    """The posted form. Raises `NotFound`. An AREA that is saved is locked, so that nobody changes it in between."""
+    key = posted.get("key", "")
+    if posted.get("do") == "save" and key.isascii() and key.isdigit() and len(key) < 10:
+        await areas.own(session, page.user.id, int(key), lock=True)
+    origin = await origins.find(page, session, scope, key)
     return Editing(page, session, scope, origin, forms.read(posted), read_sight(posted))
 
 
@@ -127,13 +131,23 @@ async def read_draft(page: Page, session: AsyncSession, scope: Scope, key: str) 
     origin = await origins.find(page, session, scope, key)
     form, sight = origin.start, Sight()
     if draft := await drafts.find(session, scope.keyring, page.user.id, key):
-        content, typed_at = draft
         try:
-            form, sight.restored = Form.model_validate(content), True
-            sight.stale = origin.area is not None and origin.area.updated_at > typed_at
+            form, sight.restored = Form.model_validate(draft), True
         except ValidationError:  # of a version of AREA that kept something else
             await drafts.remove(session, page.user.id, key)
-    return Editing(page, session, scope, origin, form, sight)
+    editing = Editing(page, session, scope, origin, form.model_copy(deep=True), sight)
+    bring_up(editing)
+    return editing
+
+
+def bring_up(editing: Editing) -> bool:
+    """Take over what was changed elsewhere since the editing began. Whether anything was."""
+    if editing.origin.area is None:
+        return False
+    sight, merged = editing.sight, merge.merge(editing.form, editing.origin.start)
+    sight.taken = sorted({*sight.taken, *merged.taken} - {*merged.both})
+    sight.both = sorted({*sight.both, *merged.both})
+    return bool(merged.taken or merged.both)
 
 
 async def press(editing: Editing, verb: str, rest: str) -> None:
@@ -254,7 +268,7 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
     area_id = origin.area.id if origin.area else None
     looked = await preview.look(page, session, form, found.action, found.reaction, checked, area_id)
     if saving:
-        sight.focus = "errors"
+        sight.focus = "merged" if editing.sight.taken or editing.sight.both else "errors"
     elif sight.focus.startswith("first-"):
         sight.focus = sides.first_field(found.halves, sight.focus.removeprefix("first-"))
     return await page.show(
@@ -273,8 +287,28 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
         kept_draft=found.draft_kept,
         simple=form.condition is not None or rows.read(form.only_if) is not None,
         row_errors=errors.of_rows(page, form) if sight.tried else {},
+        saving=saving,
+        taken=[_label(page, found, name) for name in sight.taken],
+        both=[(_label(page, found, name), merge.text_of(origin.start, name)) for name in sight.both],
         **vars(looked),
     )
+
+
+def _label(page: Page, found: Findings, name: str) -> str:
+    """How a field of the form is called on the page."""
+    own = {
+        "action": page.say("When this happens"),
+        "reaction": page.say("Do this"),
+        "name": page.say("Name"),
+        "description": page.say("Description"),
+        "is_active": page.say("Switch on when saved"),
+        "connection.action": page.say("Account"),
+        "connection.reaction": page.say("Account"),
+        "a.only_if": page.say("Condition"),
+        "r.delay": page.say("Delay"),
+    }
+    labels = {field.name: field.label for half in found.halves.values() for field in half.fields}
+    return own.get(name) or labels.get(name, name.partition(".")[2])
 
 
 def _fill(editing: Editing, found: Findings) -> None:

@@ -1,7 +1,6 @@
 """Drafts of the editor, stored on the server so that they survive a reload and the session."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -17,15 +16,13 @@ LARGEST = 500_000  # bytes; what is larger is not kept
 MOST = 50  # drafts of one user; the oldest go
 
 
-async def find(
-    session: AsyncSession, keyring: Keyring, user_id: int, key: str
-) -> tuple[dict[str, Any], datetime] | None:
-    """The draft and when it was last changed; None if there is none or it can't be decrypted."""
+async def find(session: AsyncSession, keyring: Keyring, user_id: int, key: str) -> dict[str, Any] | None:
+    """The draft; None if there is none or it can't be decrypted."""
     draft = await session.get(Draft, (user_id, key))
     if draft is None:
         return None
     try:
-        return open_draft(keyring, user_id, key, draft.content), draft.updated_at
+        return open_draft(keyring, user_id, key, draft.content)
     except Undecryptable:
         return None
 

@@ -35,6 +35,7 @@ class Form(BaseModel):
     is_active: bool = True
     removed: list[str] = Field(default_factory=list)  # secrets that are no longer wanted, such as `a.secret`
     long: list[str] = Field(default_factory=list)  # fields that hold several lines
+    base: dict[str, str] = Field(default_factory=dict)  # of a saved AREA: what the editing began with (merge.py)
     names: dict[str, list[str]] = Field(
         default_factory=dict
     )  # of fields: a value that was chosen from a list, and its name
@@ -100,6 +101,7 @@ def read(posted: Mapping[str, str]) -> Form:
         named=bool(name) and name != texts.get("suggested", ""),
         description=texts.get("description", "").strip(),
         is_active=texts.get("is_active") == "1",
+        base=_base(texts.get("base", "")),
         removed=sorted(key.removeprefix("x.") for key, value in texts.items() if key.startswith("x.") and value),
         long=sorted(key.removeprefix("l.") for key, value in texts.items() if key.startswith("l.") and value),
         names={
@@ -108,6 +110,14 @@ def read(posted: Mapping[str, str]) -> Form:
             if key.startswith("n.") and "\n" in value
         },
     )
+
+
+def _base(text: str) -> dict[str, str]:
+    try:
+        read = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return {str(name): str(value) for name, value in read.items()} if isinstance(read, dict) else {}
 
 
 def _prefixed(texts: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -22,6 +22,11 @@ class Origin(BaseModel):
     start: Form
     secrets_left_out: bool = False
 
+    @property
+    def back(self) -> str:
+        """Where one came from."""
+        return f"/areas/{self.area.id}" if self.area else "/"
+
     def kept(self, form: Form) -> dict[Side, set[str]]:
         """Names of stored secrets, for components that are still the same."""
         parts = {} if self.area is None else {"action": self.area.action, "reaction": self.area.reaction}
@@ -35,7 +40,7 @@ class Origin(BaseModel):
     def differences(self, form: Form) -> set[str]:
         """Names of form fields that differ from the initial form."""
         changed = {name for name in Form.model_fields if getattr(form, name) != getattr(self.start, name)}
-        return changed - {"named", "long", "names"}
+        return changed - {"named", "long", "names", "base"}
 
 
 async def find(page: Page, session: AsyncSession, scope: Scope, key: str) -> Origin:

@@ -26,7 +26,8 @@ class Sight(BaseModel):
     problem: str = ""
     moved: str = ""  # the name of the credential that a secret was just moved into
     restored: bool = False
-    stale: bool = False  # the AREA was changed after the draft
+    taken: list[str] = []  # fields that were changed elsewhere meanwhile, and are taken over
+    both: list[str] = []  # fields that were changed here and elsewhere
 
 
 def read_sight(posted: Mapping[str, str]) -> Sight:
@@ -39,7 +40,8 @@ def read_sight(posted: Mapping[str, str]) -> Sight:
         tried=posted.get("tried") == "1",
         trying=posted.get("trying") == "1",
         restored=posted.get("restored") == "1",
-        stale=posted.get("stale") == "1",
+        taken=posted.get("taken", "")[:5000].split(),
+        both=posted.get("both", "")[:5000].split(),
     )
 
 

@@ -4,6 +4,7 @@
 (() => {
   const WAIT = 450; // ms after the last key
   const FIND = 180; // in a search
+  const RETRY = 10000; // while the server is away
   const form = () => document.getElementById("editor");
 
   let changed = false; // since it was last sent
@@ -12,6 +13,7 @@
   let asked = null; // a button that was pressed while an answer was awaited
   let saving = false;
   let verb = "";
+  let failed = ""; // why what was typed last is not on the server: a status, or "away"
 
   htmx.config.morphIgnore.push("open"); // who folded something out wants it to stay
 
@@ -31,8 +33,15 @@
     htmx.trigger(one, "refresh");
   }
 
+  function state(name) {
+    const line = document.getElementById("draft-state");
+    line.textContent = document.getElementById("save-bar").dataset[name];
+    line.className = name === "saySaving" ? "small quiet cut" : "small field-error";
+  }
+
   function later(wait) {
     changed = true;
+    if (!failed && wait !== FIND) state("saySaving");
     clearTimeout(timer);
     timer = setTimeout(() => send(), wait);
   }
@@ -105,6 +114,10 @@
     if (!ours(event)) return;
     const leaves = event.detail.ctx.hx && event.detail.ctx.hx.redirect;
     busy = false;
+    const status = event.detail.ctx.response ? event.detail.ctx.response.status : 0;
+    failed = status !== 200 && status !== 422 ? status || "away" : "";
+    if (failed) unsaved();
+    else if (!leaves) forget();
     if (leaves) {
       forget();
       saving = true; // until the next page is there
@@ -125,6 +138,25 @@
 
   window.addEventListener("pageshow", () => {
     saving = busy = false;
+  });
+
+  /* What is typed and can't be sent is tried again, kept in this tab, and not left without a question. */
+
+  function unsaved() {
+    state(failed === 401 ? "sayEnded" : "sayAway");
+    keep();
+    clearTimeout(timer);
+    if (failed === "away" || failed >= 500) timer = setTimeout(() => send(), RETRY);
+  }
+
+  window.addEventListener("beforeunload", (event) => {
+    if (failed && failed !== 401) event.preventDefault();
+  });
+
+  window.addEventListener("pagehide", () => {
+    if (!changed || saving || failed || !form()) return;
+    form().elements.do.value = "";
+    navigator.sendBeacon("/areas/editor", new URLSearchParams(new FormData(form())));
   });
 
   function show(found) {
@@ -206,12 +238,11 @@
     if (form()) sessionStorage.removeItem(place());
   }
 
-  document.addEventListener("htmx:response:error", (event) => {
-    if (!ours(event) || event.detail.ctx.response.status !== 401) return;
+  function keep() {
     const secret = new Set([...form().querySelectorAll("[type=password]")].map((one) => one.name));
     const typed = [...new FormData(form())].filter(([name]) => !secret.has(name) && name !== "do");
     sessionStorage.setItem(place(), JSON.stringify(typed));
-  });
+  }
 
   /* Times are meant in the time zone of whoever writes them. */
 
