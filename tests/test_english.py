@@ -89,6 +89,5 @@ OLD = (
 @pytest.mark.parametrize("sentence", OLD)
 def test_an_old_sentence_is_gone(sentence: str):
     wanted = re.compile(r"\s+".join(re.escape(word) for word in sentence.split()))
-    reasons = "src/area/web/parts/reasons.py"  # which recognizes what older versions stored
     left = [str(path.relative_to(ROOT)) for path in FILES if wanted.search(path.read_text("utf-8"))]
-    assert [name for name in left if name != reasons] == []
+    assert left == []

@@ -149,11 +149,10 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 async def work(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     """A worker process."""
     from area.engine.runtime import Worker
-    from area.web.parts.reasons import mailed
 
     state = await prepare(settings, dsn)
     try:
-        await Worker(state, mailed).run(stop)
+        await Worker(state).run(stop)
     finally:
         await state.close()
 

@@ -14,7 +14,7 @@ from area.db.notify import Channel, send
 from area.db.session import notify
 from area.kit.clock import now
 from area.kit.sentences import Sentence, read
-from area.kit.text import dump_json, one_line
+from area.kit.text import clean_text, dump_json, dump_parts, one_line
 from area.mail import CONFIRMED
 from area.settings import Settings
 
@@ -42,6 +42,7 @@ SWITCH_OFF = (
     "update areas a set is_active = false, updated_at = now() from area_health h"
     " where a.id = $1 and h.area_id = a.id and a.is_active returning a.user_id, a.name"
 )
+SWITCHED_OFF = "update area_health set switched_off_at = now(), reason = $2, said = $3::text::jsonb where area_id = $1"
 
 
 async def notice(
@@ -104,7 +105,7 @@ async def notify_switched_off(conn: Any, settings: Settings, area_id: int, failu
     if row is None:
         return
     why = Sentence("Failed %(number)s times in a row. Last error: %(error)s", number=failures, error=reason)
-    await conn.execute("update area_health set switched_off_at = now(), reason = $2 where area_id = $1", area_id, why)
+    await conn.execute(SWITCHED_OFF, area_id, clean_text(why), dump_parts(why))
     await notice(
         conn,
         settings,

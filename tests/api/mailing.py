@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from area.engine.delivery import Delivery
-from area.web.parts import reasons
 
 PASSWORD = "correct horse battery"
 CONFIRM = "/api/auth/email/confirm"
@@ -26,7 +25,7 @@ class Mailing:
     async def deliver(self):
         """Send what waits; returns the new mails, as (recipient, subject, token in its link)."""
         self.post.mails.clear()
-        delivery = Delivery(self.state, reasons.mailed)
+        delivery = Delivery(self.state)
         while await delivery.deliver():
             pass
         found = []

@@ -14,7 +14,6 @@ from area.kit import crypto
 from area.kit.sentences import Sentence
 from area.notices import notice
 from area.settings import Settings
-from area.web.parts import reasons
 from tests.kit import hostile_mail
 from tests.peers import smtp_server
 
@@ -38,7 +37,7 @@ def _clean(post):
 @pytest.fixture
 def delivery(state, post, tmp_path):
     use(state, f"smtp://127.0.0.1:{post.port}?from=AREA <area@x.org>&tls=none")
-    return Delivery(state, reasons.mailed)
+    return Delivery(state)
 
 
 def use(state, url, **more):
@@ -283,7 +282,7 @@ async def test_mails_are_in_the_users_language_and_what_an_area_posts_in_the_use
     await put(state, user, "My lamp must be reconnected", key="execution:1")
     await all_sent(delivery)
     assert [read(one)["Subject"] for one in post.mails] == [
-        "Notes doit être reconnecté", "Porte a été désactivée", "My lamp must be reconnected"
+        "Notes must be reconnected", "Porte a été désactivée", "My lamp must be reconnected"
     ]  # fmt: skip
     text = read(post.mails[1]).get_content().replace("\u00a0", " ")
     assert "la dernière fois : example.org a refusé la connexion." in text

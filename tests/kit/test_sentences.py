@@ -14,12 +14,12 @@ from area.kit.refusals import refused
 from area.kit.sentences import Number, Sentence, SentenceError, changed, counted, gettext, read
 
 INNER = Sentence("%(host)s refused the connection.", host="example.org")
-OUTER = Sentence("Given up after %(number)s attempts. The last one: %(error)s", number=Number(8), error=INNER)
-FRENCH = "Abandon après 8 tentatives. La dernière\u00a0: example.org a refusé la connexion."
+OUTER = Sentence("Gave up after %(number)s attempts. Last error: %(error)s", number=Number(8), error=INNER)
+FRENCH = "Abandon après 8 tentatives. Dernière erreur\u00a0: example.org a refusé la connexion."
 
 
 def test_it_is_its_english_and_is_said_in_french():
-    assert OUTER == "Given up after 8 attempts. The last one: example.org refused the connection."
+    assert OUTER == "Gave up after 8 attempts. Last error: example.org refused the connection."
     assert OUTER.translated("en") == OUTER
     assert OUTER.translated("fr") == FRENCH
     assert gettext("fr")(OUTER) == FRENCH
@@ -71,7 +71,7 @@ def test_numbers_and_plurals():
 
 def test_secrets_are_hidden_in_what_was_filled_in():
     hidden = changed(OUTER, lambda text: text.replace("example", "•••"))
-    assert hidden == "Given up after 8 attempts. The last one: •••.org refused the connection."
+    assert hidden == "Gave up after 8 attempts. Last error: •••.org refused the connection."
     assert hidden.translated("fr") == FRENCH.replace("example", "•••")
     assert changed("plain example", lambda text: text.replace("example", "•")) == "plain •"
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from babel.messages.pofile import read_po
 from playwright.async_api import expect
 from pydantic import BaseModel, Field
 
@@ -125,6 +126,15 @@ def test_every_connector_is_translated(slug, lang):
     folder = registry().folders[slug]
     waiting = list(translate.missing_in(registry().services[slug], folder, lang))
     assert not waiting, f"`make translations` brings {folder / f'{lang}.po'} up to date: {waiting}"
+
+
+@pytest.mark.parametrize("lang", translate.OTHERS)
+def test_the_platforms_sentences_are_translated_and_no_others(lang):
+    assert list(translate.missing(lang)) == []
+    path = language.LOCALES / f"{lang}.po"
+    with path.open("rb") as file:
+        known = {message.id for message in read_po(file, locale=lang) if message.id}
+    assert known - {message.id for message in translate.sentences()} == set(), "run `make translations`"
 
 
 @pytest.mark.parametrize("lang", translate.OTHERS)

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from cachetools import LRUCache
 from pydantic import BaseModel
 from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas import parameters
@@ -19,7 +20,7 @@ from area.connections import vault
 from area.db import contexts
 from area.db.types import UtcDateTime
 from area.kit.crypto import Keyring, Undecryptable
-from area.kit.sentences import Sentence
+from area.kit.sentences import Sentence, from_parts
 from area.registry import Registry
 from area.sdk import Service as Connector
 from area.sdk.fields import by_name
@@ -70,7 +71,7 @@ class AreaOut(BaseModel):
     when_off: WhenOff | None
     version: int
     state: State
-    reason: str | None
+    reason: Sentence | None
     waits_for: str | None
     last_checked_at: datetime | None
     next_due_at: datetime | None
@@ -80,10 +81,10 @@ AREAS = text("""
 select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active,
        a.created_at, a.updated_at, a.last_triggered_at, a.triggered_count,
        t.token, t.secret, t.when_off, s.checked_at, s.due_at, s.failing_since, s.last_error,
-       h.switched_off_at, h.reason, h.failures,
+       s.said as source_said, h.switched_off_at, h.reason, h.said as health_said, h.failures,
        coalesce((select max(v.version) from area_versions v where v.area_id = a.id), 1) as version,
        ca.is_active and sa.is_active and cr.is_active and sr.is_active as available,
-       j.execution_id is not null as retried, n.error_message as retry_error
+       j.execution_id is not null as retried, n.error_message as retry_error, r.said as retry_said
 from areas a
 join components ca on ca.id = a.component_action_id join services sa on sa.id = ca.service_id
 join components cr on cr.id = a.component_reaction_id join services sr on sr.id = cr.service_id
@@ -94,8 +95,9 @@ left join lateral (
   select e.id, e.error_message from area_executions e where e.area_id = a.id order by e.id desc limit 1) n
   on a.is_active and a.triggered_count > 0
 left join execution_jobs j on j.execution_id = n.id and j.reason = 'retry' and j.due_at > now()
+left join execution_records r on r.execution_id = j.execution_id
 where a.id = any(:ids)
-""").columns(last_triggered_at=UtcDateTime)
+""").columns(last_triggered_at=UtcDateTime, source_said=JSONB, health_said=JSONB, retry_said=JSONB)
 
 
 async def load(session: AsyncSession, scope: Scope, ids: Sequence[int], *, addresses: bool = True) -> list[AreaOut]:
@@ -275,10 +277,10 @@ def _state(
     keys: tuple[str, str],
     waits_for: tuple[Connector, str] | None,
     connections: States,
-) -> tuple[State, str | None]:
+) -> tuple[State, Sentence | None]:
     """The AREA's state and its reason; the first problem that its owner should fix comes first."""
     if area.switched_off_at and not area.is_active:
-        return "switched_off", area.reason
+        return "switched_off", from_parts(area.health_said, area.reason)
     if not area.is_active:
         return "off", None
     if not area.available or not registry.action(keys[0]) or not registry.reaction(keys[1]):
@@ -292,12 +294,14 @@ def _state(
             reason = Sentence("Connect %(name)s. Events from the meantime are caught up.", name=called)
         return "waiting_for_connection", reason
     if area.failing_since:
-        return "failing", area.last_error
+        return "failing", from_parts(area.source_said, area.last_error)
     if area.failures:
-        return "failing", area.reason
+        return "failing", from_parts(area.health_said, area.reason)
     if not area.triggered_count:
         return "never_fired", None
-    return ("retrying", area.retry_error) if area.retried else ("healthy", None)
+    if area.retried:
+        return "retrying", from_parts(area.retry_said, area.retry_error)
+    return "healthy", None
 
 
 def _waits_for(registry: Registry, parts: tuple[PartOut, PartOut], connections: States) -> tuple[Connector, str] | None:

@@ -15,6 +15,7 @@ import orjson
 import structlog
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Row, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import audit
@@ -29,7 +30,7 @@ from area.kit.crypto import Keyring, Undecryptable
 from area.kit.http import Client
 from area.kit.net import Blocked, Guard
 from area.kit.problems import Conflict, Invalid, NotFound
-from area.kit.sentences import Sentence
+from area.kit.sentences import Sentence, from_parts, parts_of
 from area.kit.text import did_you_mean, dump_json
 from area.registry import Registry
 from area.sdk import Account, AuthExpired, Credentials, OAuth2, Permanent, Retry
@@ -65,7 +66,7 @@ class ConnectionView(BaseModel):
     icon_path: str | None
     connected: bool
     status: Literal["works", "expired"] | None
-    last_error: str | None
+    last_error: Sentence | None
     checked_at: datetime | None
     parked_until: datetime | None
     expires_at: datetime | None
@@ -264,14 +265,10 @@ async def _mark(session: AsyncSession, ref: Ref, connector: Connector, tested: T
     row = await vault.service(session, connector)
     if not await vault.there(session, ref, row.id):
         return
-    before = await session.scalar(
-        select(ConnectionState.status).where(
-            ConnectionState.user_id == ref.user_id,
-            ConnectionState.service_id == row.id,
-            ConnectionState.connection_id == ref.number,
-        )
-    )
-    values: dict[str, Any] = {"last_error": None if tested.works else tested.message, "checked_at": func.now()}
+    key = {"user_id": ref.user_id, "service_id": row.id, "connection_id": ref.number}
+    before = await session.scalar(select(ConnectionState.status).filter_by(**key))
+    error = None if tested.works else tested.message
+    values: dict[str, Any] = {"last_error": error, "said": parts_of(error), "checked_at": func.now()}
     values |= {"status": status} if status else {}
     if status == "works":
         values |= {"parked_until": None, "access_token": None, "account": tested.account}
@@ -303,14 +300,14 @@ async def views(
 
 MINE = text("""
 select s.name, s.icon_path, coalesce(c.connection_id, 0) as connection_id, c.name as connection,
-       c.oauth_token is not null as kept, c.created_at, c.token_expires_at, cs.status, cs.last_error, cs.checked_at,
-       cs.parked_until, cs.account, cs.scopes, cs.refresh_at
+       c.oauth_token is not null as kept, c.created_at, c.token_expires_at, cs.status, cs.last_error, cs.said,
+       cs.checked_at, cs.parked_until, cs.account, cs.scopes, cs.refresh_at
 from services s
 left join connections c on c.service_id = s.id and c.user_id = :user_id
 left join connection_states cs on cs.service_id = s.id and cs.user_id = :user_id and cs.connection_id = c.connection_id
 where s.is_active or c.user_id is not null
 order by lower(s.name), c.connection_id <> 0, lower(c.name)
-""").columns(token_expires_at=UtcDateTime)
+""").columns(token_expires_at=UtcDateTime, said=JSONB)
 
 
 def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings: Settings | None) -> ConnectionView:
@@ -328,7 +325,7 @@ def _view(connector: Connector, row: Row[Any] | None, icon: str | None, settings
         icon_path=icon,
         connected=connected,
         status=("expired" if row.status == "expired" else "works") if row and connected else None,
-        last_error=row.last_error if row else None,
+        last_error=from_parts(row.said, row.last_error) if row else None,
         checked_at=row.checked_at if row else None,
         parked_until=row.parked_until if row else None,
         expires_at=row.token_expires_at if row else None,

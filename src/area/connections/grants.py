@@ -30,6 +30,7 @@ from area.kit.keys import Keys
 from area.kit.net import Guard
 from area.kit.oauth2 import Grant, GrantFailed
 from area.kit.problems import Conflict, Invalid, NotFound
+from area.kit.sentences import Sentence, from_parts
 from area.registry import Registry
 from area.sdk import Access, Account, AuthExpired, OAuth2, Permanent, Retry
 from area.sdk import Service as Connector
@@ -54,7 +55,7 @@ class Kept:
     granted_at: datetime | None
     since: datetime
     status: str
-    last_error: str | None
+    last_error: Sentence | None
 
     @property
     def over(self) -> bool:
@@ -330,6 +331,7 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
                 CONNECTIONS.updated_at,
                 ConnectionState.status,
                 ConnectionState.last_error,
+                ConnectionState.said,
                 ConnectionState.refresh_at,
                 ConnectionState.granted_at,
             )
@@ -340,11 +342,8 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
                 & (ConnectionState.service_id == CONNECTIONS.service_id)
                 & (ConnectionState.connection_id == CONNECTIONS.connection_id),
             )
-            .where(
-                CONNECTIONS.user_id == ref.user_id,
-                CONNECTIONS.connection_id == ref.number,
-                Service.name == connector.name,
-            )
+            .where(CONNECTIONS.user_id == ref.user_id, CONNECTIONS.connection_id == ref.number)
+            .where(Service.name == connector.name)
         )
     ).one_or_none()
     if row is None or row.oauth_token is None:
@@ -363,7 +362,7 @@ async def kept(session: AsyncSession, keyring: Keyring, connector: Connector, re
         granted_at=row.granted_at,
         since=row.updated_at,
         status=row.status or "works",
-        last_error=row.last_error,
+        last_error=from_parts(row.said, row.last_error),
     )
 
 

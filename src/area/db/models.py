@@ -436,6 +436,7 @@ class ConnectionState(Base):
     status: Mapped[str] = mapped_column(String(20), server_default=text("'works'"), doc="`works` or `expired`.")
     parked_until: Mapped[datetime | None] = mapped_column(AWARE, doc="Until when the vendor's rate limit applies.")
     last_error: Mapped[str | None] = mapped_column(Text)
+    said: Mapped[Any | None] = mapped_column(JSONB, doc="The key and the values of `last_error`, for translation.")
     checked_at: Mapped[datetime | None] = mapped_column(AWARE)
     account: Mapped[str | None] = mapped_column(String(255), doc="The vendor account, as shown to the user.")
     account_id: Mapped[str | None] = mapped_column(String(255), index=True, doc="The vendor's ID of that account.")
@@ -483,6 +484,7 @@ class AreaHealth(Base):
     failures: Mapped[int] = mapped_column(Integer, server_default=ZERO, doc="In a row, without a success.")
     switched_off_at: Mapped[datetime | None] = mapped_column(AWARE, index=True)
     reason: Mapped[str | None] = mapped_column(Text)
+    said: Mapped[Any | None] = mapped_column(JSONB, doc="The key and the values of `reason`, for translation.")
 
 
 class Source(Base):
@@ -522,6 +524,7 @@ class Source(Base):
     failures: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     failing_since: Mapped[datetime | None] = mapped_column(AWARE)
     last_error: Mapped[str | None] = mapped_column(Text)
+    said: Mapped[Any | None] = mapped_column(JSONB, doc="The key and the values of `last_error`, for translation.")
     noticed_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When its users were notified of a failure.")
     nudged_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When a vendor last announced a change.")
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)

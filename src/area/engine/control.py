@@ -199,9 +199,9 @@ async def cancel(session: AsyncSession, user_id: int, execution_id: int) -> Area
     running = execution.status == "running"
     attempted = running or record_of(execution, await session.get(ExecutionRecord, execution.id)).attempts
     execution.status = "cancelled"
-    execution.error_message = (
-        "Cancelled while running; its action may have been done." if running else "Cancelled by you."
-    )
+    execution.error_message = Sentence("Cancelled by you.")
+    if running:
+        execution.error_message = Sentence("Cancelled while running; its action may have been done.")
     moment = now()
     execution.completed_at = moment
     if attempted:

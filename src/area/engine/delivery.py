@@ -34,7 +34,7 @@ from area.db.session import Conn
 from area.engine.state import State
 from area.kit import crypto, mime
 from area.kit.clock import now
-from area.kit.sentences import Sentence, local_time
+from area.kit.sentences import Sentence, gettext, local_time
 from area.mail import CONFIRMED, UNSUBSCRIBE, UNSUBSCRIBE_FOR, Kind, Purpose, letters, server
 from area.mail.letters import Letter
 from area.mail.server import MailServer, Refused, Unusable
@@ -105,7 +105,7 @@ where p.id = $1 and p.expires_at > now()
 REGISTER = "update pending_registrations set token_hash = $2, expires_at = now() + $3::interval where id = $1"
 
 OF_NOTICE = f"""
-select n.title, n.body, n.key, n.said, u.id, s.language, s.timezone from notices n join users u on u.id = n.user_id
+select n.title, n.body, n.said, u.id, s.language, s.timezone from notices n join users u on u.id = n.user_id
 left join user_settings s on s.user_id = u.id
 where n.id = $1 and n.created_at > now() - interval '2 days' and u.is_active and u.email = $2
   and coalesce(s.mail_notices, true) and {CONFIRMED}
@@ -133,13 +133,6 @@ PURPOSES: dict[Kind, tuple[Purpose, str]] = {
     "changing": ("undo", "/undo-email-change"),
 }
 
-Say = Callable[[str, str], str]  # translates an English text into a language
-
-
-def as_written(text: str, _language: str) -> str:
-    """The text as it is, in English."""
-    return text
-
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -156,11 +149,10 @@ class Claimed:
 
 
 class Delivery:
-    """Runs on every worker. `say` translates AREA's sentences into a user's language."""
+    """Runs on every worker. Mails are in their recipient's language."""
 
-    def __init__(self, state: State, say: Say = as_written) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
-        self._say = say
         self._wake = asyncio.Event()
         self._away = 0.0  # seconds before the next try of the server
 
@@ -312,7 +304,7 @@ class Delivery:
             "email": owner["new_email"],
             "moment": local_time(mail.created_at, language, owner["timezone"] or "UTC"),
         }
-        subject, text = (self._say(part, language) for part in letters.TEXTS[mail.kind])
+        subject, text = map(gettext(language), letters.TEXTS[mail.kind])
         return Letter(mail.recipient, subject, text % values)
 
     def _arguments(self, mail: Claimed) -> list[Any]:
@@ -335,7 +327,7 @@ class Delivery:
             kind, language, link = "known", row["chosen"] or language, f"{base}/sign-in"
         else:
             await conn.execute(REGISTER, mail.registration_id, crypto.hash_token(token), signups.GOOD_FOR)
-        subject, text = (self._say(part, language) for part in letters.TEXTS[kind])
+        subject, text = map(gettext(language), letters.TEXTS[kind])
         values = {"site": base, "link": link, "reset": f"{base}/forgot-password"}
         return Letter(mail.recipient, subject, text % values)
 
@@ -347,9 +339,7 @@ class Delivery:
         language = row["language"] or "en"
         if words := in_words(orjson.loads(row["said"] or "null"), language, row["timezone"] or "UTC"):
             texts = list(words)
-        elif not (row["key"] or "").startswith("execution:"):  # else the user's own AREA wrote it, in the user's words
-            texts = [self._say(part, language) for part in texts]
         signed = self._state.keyring.sign(str(row["id"]), UNSUBSCRIBE, UNSUBSCRIBE_FOR.total_seconds())
         link = f"{base}/unsubscribe?token={quote(signed)}"
-        text = self._say(letters.TEXTS["notice"][1], language) % {"text": texts[1], "site": base, "link": link}
+        text = gettext(language)(letters.TEXTS["notice"][1]) % {"text": texts[1], "site": base, "link": link}
         return Letter(mail.recipient, texts[0], text, unsubscribe=link)

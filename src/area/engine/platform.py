@@ -15,7 +15,7 @@ from area.db.session import Conn
 from area.engine.intake import EventTooLargeError, Offer, accept
 from area.engine.state import State
 from area.kit.sentences import Sentence
-from area.kit.text import dump_json
+from area.kit.text import clean_text, dump_json, dump_parts
 from area.notices import notice
 from area.runs.record import RunRecord
 from area.sdk import Failure, Permanent
@@ -35,10 +35,10 @@ select a.id, a.name, h.switched_off_at, h.reason from area_health h join areas a
 where a.user_id = $1 and h.switched_off_at >= $2
 """
 EXPIRE = (
-    "insert into connection_states (user_id, service_id, connection_id, status, last_error, checked_at)"
-    " select $1, id, $3, 'expired', $4, now() from services where name = $2"
+    "insert into connection_states (user_id, service_id, connection_id, status, last_error, said, checked_at)"
+    " select $1, id, $3, 'expired', $4, $5::text::jsonb, now() from services where name = $2"
     " on conflict (user_id, service_id, connection_id)"
-    " do update set status = 'expired', last_error = excluded.last_error, checked_at = now()"
+    " do update set status = 'expired', last_error = excluded.last_error, said = excluded.said, checked_at = now()"
     " where connection_states.status <> 'expired' returning service_id"
 )
 RENEWED_SINCE = (
@@ -170,7 +170,7 @@ class UserPlatform:
         async with self._transaction() as conn:
             if since is not None and await conn.fetchval(RENEWED_SINCE, *place, since):
                 return
-            if await conn.fetchval(EXPIRE, *place, error) is None:
+            if await conn.fetchval(EXPIRE, *place, clean_text(error), dump_parts(error)) is None:
                 return
             named = await conn.fetchval("select name from named_connections where id = $1", ref.number)
             title = f"{service.name} ({named})" if named else service.name

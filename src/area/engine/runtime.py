@@ -25,7 +25,7 @@ from area.db.notify import Channel, listen
 from area.db.session import WORKER
 from area.engine.cache import Cache
 from area.engine.cleanups import Cleanups
-from area.engine.delivery import Delivery, Say, as_written
+from area.engine.delivery import Delivery
 from area.engine.execution.executor import Executor
 from area.engine.execution.recorder import Recorder
 from area.engine.sources import Sources
@@ -54,18 +54,16 @@ def _name() -> str:
 
 
 class Worker:
-    """One worker: claims jobs, looks at sources, records outcomes, sends mails. `say` translates mails into a user's
-    language.
-    """
+    """One worker: claims jobs, looks at sources, records outcomes, sends mails."""
 
-    def __init__(self, state: State, say: Say = as_written) -> None:
+    def __init__(self, state: State) -> None:
         self.state = state
         self.cache = Cache(state)
         self.recorder = Recorder(state)
         self.executor = Executor(state, self.cache, self.recorder)
         self.sources = Sources(state, self.cache)
         self.watch = Watch(state, self.sources)
-        self.delivery = Delivery(state, say)
+        self.delivery = Delivery(state)
         self.cleanups = Cleanups(state, self.cache)
         self._consumer = queue.Consumer(state.database.dsn, self.executor, _name())
         self._tasks: list[asyncio.Task[None]] = []

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import orjson
 import structlog
 
 from area.accounts import sessions
@@ -23,7 +24,7 @@ from area.db.session import Conn
 from area.engine.sources import Sources
 from area.engine.state import State
 from area.kit.clock import now
-from area.kit.sentences import Moment, Sentence
+from area.kit.sentences import Moment, Sentence, from_parts
 from area.notices import notice
 from area.runs import retention
 
@@ -50,7 +51,7 @@ CHANGES = (
 )
 
 DEAD = """
-select x.id, x.due_at, x.failing_since, x.last_error, c.name as component, s.name as service,
+select x.id, x.due_at, x.failing_since, x.last_error, x.said, c.name as component, s.name as service,
        coalesce(c.polling_interval, 60) as interval,
        exists (select from worker_lives where seen_at > now() - interval '30 seconds') as working
 from sources x join components c on c.id = x.component_id join services s on s.id = c.service_id
@@ -182,7 +183,7 @@ class Watch:
                 Sentence(
                     "Failing since %(time)s: %(error)s",
                     time=Moment(row["failing_since"]),
-                    error=row["last_error"],
+                    error=from_parts(orjson.loads(row["said"] or "null"), row["last_error"]),
                 )
                 if failing
                 else Sentence(

@@ -170,6 +170,21 @@ def read(value: object, depth: int = 0) -> Sentence | None:
     return Sentence.made(value["key"], plural if isinstance(plural, str) else "", parts)
 
 
+def parts_of(text: str | None) -> dict[str, Any] | None:
+    """What a sentence is made of, to store beside its English text; None for a text that is no sentence."""
+    return text.dumped() if isinstance(text, Sentence) and text.key else None
+
+
+def from_parts(parts: object, text: str | None) -> Sentence | None:
+    """A stored text as the sentence it was. Parts that don't make this text are ignored: an older version of AREA may
+    have stored the text alone.
+    """
+    sentence = read(parts)
+    if sentence is not None and sentence == text:
+        return sentence
+    return None if text is None else Sentence(text)
+
+
 def _value(value: object) -> "Sentence | Number | Moment | str":
     if isinstance(value, Exception):
         value = str(value)

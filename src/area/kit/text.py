@@ -15,7 +15,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from area.kit.sentences import Sentence
+from area.kit.sentences import Sentence, parts_of
 
 MAX_DEPTH = 100
 TOO_DEEP = f"[left out: nested more than {MAX_DEPTH} levels deep]"
@@ -161,6 +161,12 @@ def dump_json(value: Any) -> bytes:
         return orjson.dumps(clean_json(value))
     # an escaped backslash followed by u0000 looks the same here, but cleaning doesn't change it
     return orjson.dumps(clean_json(value)) if b"\\u0000" in written else written
+
+
+def dump_parts(text: str | None) -> str | None:
+    """`parts_of` as JSON, for a statement."""
+    parts = parts_of(text)
+    return None if parts is None else dump_json(parts).decode()
 
 
 def dump_model(model: BaseModel) -> bytes:

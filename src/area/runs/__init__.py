@@ -16,8 +16,8 @@ from area.db.models import Area, AreaExecution, AreaVersion, Component, Executio
 from area.db.search import search
 from area.kit.crypto import Undecryptable
 from area.kit.problems import NotFound
-from area.kit.sentences import Sentence
-from area.runs.record import Attempt, Reason, RunRecord, Status, in_words, unseal
+from area.kit.sentences import Sentence, from_parts
+from area.runs.record import Attempt, Reason, RunRecord, Status, unseal
 from area.sdk import Reaction
 from area.sdk.fields import by_name
 
@@ -173,9 +173,9 @@ async def get(session: AsyncSession, scope: Scope, user_id: int, execution_id: i
         trigger_data=row.trigger_data,
         parameters=await _given(session, scope, row, record),
         result=row.execution_result,
-        error_message=in_words(record.said, row.error_message),
+        error_message=from_parts(record.said, row.error_message),
         attempts=[
-            attempt.model_copy(update={"error": in_words(attempt.said, attempt.error)})
+            attempt.model_copy(update={"error": from_parts(attempt.said, attempt.error)})
             for attempt in record.attempts
             if attempt.error is not None
         ],
@@ -247,4 +247,4 @@ def _lines() -> Any:
 def _line(row: Any) -> ExecutionLine:
     values = {**row._mapping}  # noqa: SLF001 - Row's public API
     said = values.pop("said")
-    return ExecutionLine(**values | {"error_message": in_words(said, row.error_message)})
+    return ExecutionLine(**values | {"error_message": from_parts(said, row.error_message)})

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from area.db import contexts
 from area.kit.crypto import Keyring
-from area.kit.sentences import Sentence, read
+from area.kit.sentences import Sentence
 from area.kit.text import dump_json
 
 # `area_executions.status`
@@ -100,19 +100,6 @@ def as_rows(records: Mapping[int, RunRecord]) -> str | None:
 def stored(attempt: Attempt) -> dict[str, Any]:
     """An attempt as stored in a record."""
     return attempt.model_dump(mode="json") | ({"said": attempt.said} if attempt.said else {})
-
-
-def made_of(text: str | None) -> dict[str, Any] | None:
-    """The parts of AREA's own sentence, to store beside it; None for other texts."""
-    return text.dumped() if isinstance(text, Sentence) and text.key else None
-
-
-def in_words(said: dict[str, Any] | None, text: str | None) -> Sentence | None:
-    """A stored text as the sentence it was, so that it can be translated."""
-    sentence = read(said)
-    if sentence is not None and sentence == text:
-        return sentence
-    return None if text is None else Sentence(text)
 
 
 def seal(keyring: Keyring, execution_id: int, parameters: Mapping[str, Any]) -> str:

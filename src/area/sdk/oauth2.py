@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from area.kit.http import RequestFailed, Response
 from area.kit.oauth2 import Quirks, Server
+from area.kit.sentences import Sentence
 from area.sdk.answers import fill_template, lookup
 from area.sdk.errors import Permanent
 from area.sdk.http import Access
@@ -59,7 +60,7 @@ def profile(
         known, called = (fill_template(one, me) if "{" in one else lookup(one, me) for one in (id, name))
         address = lookup(email, me) if email else None
         if known is None:
-            raise Permanent("The vendor does not say who you are.")
+            raise Permanent(Sentence("The vendor does not say who you are."))
         said = lookup(verified, me) is True if isinstance(verified, str) else verified
         return Account(
             str(known), str(known if called is None else called), address, email_verified=said and address is not None

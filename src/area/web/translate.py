@@ -16,12 +16,12 @@ from area import connectors
 from area.catalog import declared
 from area.kit import language
 from area.kit.problems import Problem
+from area.mail import letters
 from area.registry import Registry, registry
 from area.sdk import Action, Credentials, Firing, Reaction, Service
 from area.sdk.fields import Field, fields
 from area.sdk.timers import Timer
 from area.web.editor.inputs import readable
-from area.web.parts import reasons
 
 SOURCES = Path(__file__).parents[1]
 UNSPOKEN = frozenset(
@@ -62,7 +62,7 @@ def sentences() -> Catalog:
     for kind in kinds:
         found.add(kind.default)
         found.add(kind.title)
-    for text in (*platform(), *reasons.SENTENCES, *reasons.NOTICES, *reasons.MAILS):
+    for text in (*platform(), *(part for texts in letters.TEXTS.values() for part in texts if part)):
         found.add(text)
     return found
 

@@ -27,9 +27,10 @@ from area.kit.budget import Budget, Exhausted
 from area.kit.clock import now
 from area.kit.crypto import Undecryptable
 from area.kit.evaluation import evaluate
-from area.kit.sentences import Moment, Sentence
+from area.kit.sentences import Moment, Sentence, parts_of
 from area.kit.template import RenderError
-from area.runs.record import Attempt, made_of, unseal
+from area.kit.text import clean_text, dump_parts
+from area.runs.record import Attempt, unseal
 from area.sdk import AuthExpired, Context, Partial, Permanent, Retry
 
 log = structlog.get_logger()
@@ -50,10 +51,11 @@ START = (
     " where x.id = t.id and x.status = 'pending' returning x.id"
 )
 PARK = (
-    "insert into connection_states (user_id, service_id, connection_id, parked_until, last_error)"
-    " select $1, id, $3, $4, $5 from services where name = $2"
+    "insert into connection_states (user_id, service_id, connection_id, parked_until, last_error, said)"
+    " select $1, id, $3, $4, $5, $6::text::jsonb from services where name = $2"
     " on conflict (user_id, service_id, connection_id)"
-    " do update set parked_until = excluded.parked_until, last_error = excluded.last_error"
+    " do update set parked_until = excluded.parked_until, last_error = excluded.last_error,"
+    " said = excluded.said"
 )
 
 
@@ -133,7 +135,7 @@ def _refusal(member: Member, area: Runnable | Broken) -> Outcome | None:
         )
     if not member.interrupted:
         return None
-    cut = Attempt(at=moment, error=STOPPED, interrupted=True, said=made_of(STOPPED))
+    cut = Attempt(at=moment, error=STOPPED, interrupted=True, said=parts_of(STOPPED))
     member.record.attempts += [cut] * (member.interruptions - member.record.interruptions)
     member.started = member.started or moment
     if isinstance(area, Runnable) and not area.repeatable and member.was_running:
@@ -306,7 +308,7 @@ async def retry_later(means: Means, running: Running, area: Runnable, error: Ret
 async def _park(state: State, service: str, ref: Ref, until: datetime, error: str) -> None:
     pool = await state.database.pool()
     async with pool.acquire() as conn, conn.transaction():
-        await conn.execute(PARK, ref.user_id, service, ref.number, until, error)
+        await conn.execute(PARK, ref.user_id, service, ref.number, until, clean_text(error), dump_parts(error))
         await send(conn, Channel.CONNECTION_CHANGED, str(ref))
 
 

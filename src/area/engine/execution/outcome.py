@@ -14,9 +14,9 @@ from area.engine.cache import Loaded
 from area.engine.execution.running import Member
 from area.engine.intake import BULK, LaterJob
 from area.kit.clock import now
-from area.kit.sentences import Moment, Sentence
+from area.kit.sentences import Moment, Sentence, parts_of
 from area.kit.text import dump_json
-from area.runs.record import PLAIN, Attempt, Reason, RunRecord, Status, made_of
+from area.runs.record import PLAIN, Attempt, Reason, RunRecord, Status
 from area.sdk import Retry
 
 MAX_ATTEMPTS = 16
@@ -66,7 +66,7 @@ def over(
     ms = _since(clock) if clock is not None else 0
     record = _record(member, area, error)
     if status == "failed" or (status == "success" and record.attempts):
-        record.attempts.append(Attempt(at=started, error=error, ms=ms, said=made_of(error)))
+        record.attempts.append(Attempt(at=started, error=error, ms=ms, said=parts_of(error)))
     if member.started is not None:
         ms = round((completed - member.started).total_seconds() * 1000)
     return Outcome(
@@ -125,7 +125,7 @@ def again(member: Member, area: Loaded, started: datetime, clock: float, error: 
     if number >= MAX_ATTEMPTS:
         text = Sentence("Gave up after %(number)s attempts. Last error: %(error)s", number=number, error=error)
         return over(member, area, "failed", started, clock, error=text, permanent=True)
-    record.attempts.append(Attempt(at=started, error=str(error), ms=_since(clock), said=made_of(str(error))))
+    record.attempts.append(Attempt(at=started, error=str(error), ms=_since(clock), said=parts_of(str(error))))
     member.started = member.started or started
     pause = pause_after(number, error.after)
     due = now() + pause
@@ -148,7 +148,7 @@ def _since(clock: float) -> int:
 
 
 def _record(member: Member, area: Loaded, error: str | None) -> RunRecord:
-    member.record.said = made_of(error)
+    member.record.said = parts_of(error)
     if not member.record.as_it_was:
         member.record.version = area.version
     return member.record

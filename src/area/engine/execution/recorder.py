@@ -30,7 +30,7 @@ from area.engine.execution.outcome import Outcome
 from area.engine.intake import enqueue_later
 from area.engine.state import State
 from area.kit.sentences import Sentence
-from area.kit.text import clean_text, dump_json
+from area.kit.text import clean_text, dump_json, dump_parts
 from area.notices import notify_switched_off
 from area.runs.record import KEEP, PLAIN, RECORDS, RunRecord, as_rows
 
@@ -59,11 +59,12 @@ with finished as (
 select id from finished
 """  # noqa: S608 - of constants
 FAILED = (
-    "insert into area_health (area_id, failures, reason)"
-    " select o.area, o.n, o.reason from unnest($1::int[], $2::int[], $3::text[]) as o(area, n, reason)"
+    "insert into area_health (area_id, failures, reason, said)"
+    " select o.area, o.n, o.reason, o.said::jsonb"
+    " from unnest($1::int[], $2::int[], $3::text[], $4::text[]) as o(area, n, reason, said)"
     " join areas a on a.id = o.area order by o.area"
-    " on conflict (area_id) do update set failures = area_health.failures + excluded.failures, reason = excluded.reason"
-    " returning area_id, failures"
+    " on conflict (area_id) do update set failures = area_health.failures + excluded.failures,"
+    " reason = excluded.reason, said = excluded.said returning area_id, failures"
 )
 RECOVERED = "update area_health set failures = 0, reason = null where area_id = any($1::int[]) and failures > 0"
 DONE_JOBS = "delete from execution_jobs where execution_id = any($1::bigint[])"
@@ -213,7 +214,13 @@ class Recorder:
         if not failures:
             return
         areas = sorted(failures)
-        rows = await conn.fetch(FAILED, areas, [failures[area] for area in areas], [reasons[area] for area in areas])
+        rows = await conn.fetch(
+            FAILED,
+            areas,
+            [failures[area] for area in areas],
+            [clean_text(reasons[area]) for area in areas],
+            [dump_parts(reasons[area]) for area in areas],
+        )
         for area_id, count in rows:
             if count >= GIVE_UP_AFTER:
                 await notify_switched_off(conn, self.state.settings, area_id, count, reasons[area_id])

@@ -35,7 +35,7 @@ from area.engine.platform import UserPlatform
 from area.engine.state import State
 from area.kit.clock import now
 from area.kit.sentences import Sentence
-from area.kit.text import clean_text, dump_json, dump_model
+from area.kit.text import clean_text, dump_json, dump_model, dump_parts
 from area.sdk import Action, AuthExpired, ConnectorError, Context, Event, Retry
 from area.sdk.dedupe import Seen
 
@@ -128,7 +128,7 @@ update sources set state = $3, seen = coalesce($4, seen), planned_at = $6, check
 where id = $1 and lease_owner = $2
 """
 FAILED = """
-update sources set due_at = $3, checked_at = now(), failures = failures + 1, last_error = $4,
+update sources set due_at = $3, checked_at = now(), failures = failures + 1, last_error = $4, said = $5::text::jsonb,
     failing_since = coalesce(failing_since, now()), lease_owner = null, lease_until = null
 where id = $1 and lease_owner = $2
 """
@@ -347,7 +347,7 @@ class Leases:
                 await platform.connection_expired(ref, str(error), source.since)
             pool = await self.state.database.pool()
             due = now() + max(pause, timedelta(seconds=1))
-            await pool.execute(FAILED, source.id, self.owner, due, clean_text(text))
+            await pool.execute(FAILED, source.id, self.owner, due, clean_text(text), dump_parts(text))
         except Exception as failure:
             if not is_away(failure):
                 raise

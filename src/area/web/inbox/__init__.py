@@ -9,7 +9,6 @@ from starlette.responses import Response
 from area import notices
 from area.doors.deps import SessionDep
 from area.notices import NoticeView
-from area.web.parts import reasons
 from area.web.parts.pages import Fields, Page, SignedIn
 
 router = APIRouter()
@@ -57,11 +56,7 @@ async def _show(page: Page, session: AsyncSession, *, only_unread: bool, before:
 
 
 def _told(page: Page, one: NoticeView) -> NoticeView:
-    """One of AREA's notices in the reader's language."""
-    zone = page.user.timezone
-    if words := one.in_words(page.language, zone):
+    """A notice in the reader's language, if AREA wrote it and its parts are known."""
+    if words := one.in_words(page.language, page.user.timezone):
         return one.model_copy(update={"title": words[0], "body": words[1]})
-    if one.posted:
-        return one
-    title, body = (reasons.notice(text, page.language, zone) for text in (one.title, one.body))
-    return one.model_copy(update={"title": title, "body": body})
+    return one

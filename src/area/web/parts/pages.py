@@ -29,7 +29,7 @@ from area.kit.clock import zone_names
 from area.kit.fair import set_whose, user
 from area.kit.problems import Forbidden, Problem, TooMany, TwoFactorSetupRequired
 from area.kit.sentences import Sentence, gettext, zone_name
-from area.web.parts import reasons, show
+from area.web.parts import show
 from area.web.parts.assets import asset
 
 # each page's folder holds its templates, whose names are unique
@@ -303,7 +303,9 @@ def _filters(lang: str) -> Mapping[str, Callable[..., Any]]:
         "number": lambda number: show.number(number, lang),
         "size": lambda number: show.size(number, lang),
         "pretty": show.pretty,
-        "reason": pass_context(lambda context, text: reasons.reason(text, lang, _zone(context))),
+        "reason": pass_context(
+            lambda context, text: text.translated(lang, _zone(context)) if isinstance(text, Sentence) else text or ""
+        ),
         "initials": show.initials,
         "bars": show.bars,
     }
