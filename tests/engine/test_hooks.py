@@ -1,6 +1,7 @@
 """The webhook door: what is answered when, on the ASGI interface itself."""
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import hmac
@@ -273,6 +274,60 @@ async def test_compressed_bodies_are_signed_before_or_after(state, user, hooks):
     assert [orjson.loads(row["trigger_data"])["body"] for row in await rows(state)] == [{"a": 1}] * 2
     headers["x-sig"] = hmac.new(b"another word", sent, hashlib.sha256).hexdigest()
     assert (await send(hooks, made.webhook_url, sent, headers))[0] == 401
+
+
+async def test_challenges_are_answered_and_start_nothing(state, user, hooks):
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    query = "?hub.mode=subscribe&hub.challenge=abc123&hub.verify_token=x"
+    sent = []
+
+    async def ask(method, path, body=b""):
+        scope = {"type": "http", "method": method, "path": "/hooks/" + path.partition("/hooks/")[2].partition("?")[0]}
+        scope |= {"query_string": path.partition("?")[2].encode(), "headers": []}
+
+        async def receive():
+            return {"type": "http.request", "body": body}
+
+        async def answer(message):
+            sent.append(message)
+
+        await hooks(scope, receive, answer)
+        start, end = sent[-2:]
+        return start["status"], end["body"], dict(start["headers"])
+
+    status, body, headers = await ask("GET", made.webhook_url + query)
+    assert (status, body, headers[b"content-type"]) == (200, b"abc123", b"text/plain")
+    assert headers[b"content-security-policy"].startswith(b"sandbox;")
+    slack = orjson.dumps({"type": "url_verification", "challenge": "3eZ"})
+    assert (await ask("POST", made.webhook_url, slack))[:2] == (200, b'{"challenge":"3eZ"}')
+    assert (await ask("HEAD", made.webhook_url))[:2] == (200, b"")
+    assert await rows(state) == []
+
+
+async def test_the_response_can_be_chosen(state, user, hooks):
+    chosen = {"response_status": "201", "response_body": '{"ok": true}', "response_type": "application/json"}
+    made = await make_area(state, user, action="webhook.received", action_parameters=chosen, text="{{method}}")
+    for _ in range(2):  # a repeated delivery gets the same
+        status, answer, headers = await send(hooks, made.webhook_url, headers={"idempotency-key": "1"})
+        assert (status, answer, headers[b"content-type"]) == (201, {"ok": True}, b"application/json")
+    assert len(await rows(state)) == 1
+    made = await make_area(
+        state, user, action="webhook.received", action_parameters={"response_status": "204"}, text="{{method}}"
+    )
+    status, answer, headers = await send(hooks, made.webhook_url)
+    assert (status, answer) == (204, None)
+    assert b"content-length" not in headers
+
+
+async def test_senders_that_wait_to_be_asked_for_a_password_are_asked(state, user, hooks):
+    wanted = {"signature": "basic", "username": "area", "secret": "a very secret word"}
+    made = await make_area(state, user, action="webhook.received", action_parameters=wanted, text="{{method}}")
+    status, _, headers = await send(hooks, made.webhook_url)
+    assert (status, headers[b"www-authenticate"]) == (401, b'Basic realm="AREA"')
+    login = base64.b64encode(b"area:a very secret word").decode()
+    assert (await send(hooks, made.webhook_url, headers={"authorization": f"Basic {login}"}))[0] == 202
+    (row,) = await rows(state)
+    assert "authorization" not in orjson.loads(row["trigger_data"])["headers"]
 
 
 async def test_415_for_an_encoding_that_is_not_known(state, user, hooks):

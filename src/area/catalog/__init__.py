@@ -24,8 +24,8 @@ from area.sdk.fields import Field
 
 
 class VariableView(BaseModel):
-    """A parameter or return value. `choices`, `secret`, `default` and `picker` (whether options can be loaded from the
-    user's account) come from the code, the rest from the row.
+    """A parameter or return value. `choices`, how they read (`labels`), `secret`, `default` and `picker` (whether
+    options can be loaded from the user's account) come from the code, the rest from the row.
     """
 
     id: int
@@ -39,6 +39,7 @@ class VariableView(BaseModel):
     secret: bool = False
     default: Any = None
     choices: list[str] | None = None
+    labels: dict[str, str] | None = None
     picker: bool = False
 
 
@@ -254,6 +255,7 @@ def _variable_view(row: Variable, declared: Field | None) -> VariableView:
         secret=declared.secret if declared else False,
         default=default if isinstance(default, str | int | float | bool) else None,
         choices=list(declared.choices) if declared and declared.choices else None,
+        labels=dict(declared.labels) if declared and declared.labels else None,
         picker=bool(declared and declared.picker),
     )
 

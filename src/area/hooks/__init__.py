@@ -54,7 +54,9 @@ class Hooks:
                 result = problem(500, sentence)
         status, answer, headers = written(scope, result)
         metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)
-        head = [(b"content-length", str(len(answer)).encode()), *headers]
+        if status == 204:  # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+            answer = b""
+        head = [*headers] if status == 204 else [(b"content-length", str(len(answer)).encode()), *headers]
         if all(name != b"content-type" for name, _ in headers):
             head.append((b"content-type", b"application/json" if status < 400 else b"application/problem+json"))
         head.append((b"x-content-type-options", b"nosniff"))

@@ -30,6 +30,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 Answer = tuple[int, "bytes | Sentence", list[Header]]  # the body, or the response if there is none
 
+SANDBOX = b"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; form-action 'none'"
+
 TITLES = {
     400: Sentence("Bad request"),
     401: Sentence("Signature refused"),
@@ -83,6 +85,12 @@ def written(scope: Scope, answer: Answer) -> tuple[int, bytes, list[Header]]:
     return status, orjson.dumps(details), [*headers, *about]
 
 
+def refused(error: Refused) -> Answer:
+    """The response to a request that doesn't prove where it comes from."""
+    headers = [(b"www-authenticate", error.challenge.encode())] if error.challenge else []
+    return problem(401, str(error), *headers)
+
+
 def later(seconds: float) -> Header:
     """When to retry."""
     return b"retry-after", b"%d" % max(1, round(seconds))
@@ -90,7 +98,10 @@ def later(seconds: float) -> Header:
 
 def replied(reply: Reply) -> Answer:
     """A connector's own response."""
-    return reply.status, reply.body.encode(), [(b"content-type", reply.content_type.encode())]
+    headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
+    # a page of a user's own text must not act as one of AREA's
+    about = [(b"content-type", reply.content_type.encode()), (b"content-security-policy", SANDBOX)]
+    return reply.status, reply.body.encode(), [*about, *headers]
 
 
 def request_of(scope: Scope, body: bytes, base_url: str) -> Request:

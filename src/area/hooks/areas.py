@@ -25,6 +25,7 @@ from area.hooks.answers import (
     name_in,
     plain,
     problem,
+    refused,
     replied,
     request_of,
     secret_of,
@@ -74,8 +75,7 @@ class Areas:
         with self._held.of(area.user_id) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
             clear = plain(request, MAX_BODY, share)
-            handshake = area.plan.action.handshake
-            reply = handshake(clear) if handshake else None
+            reply = area.plan.action.greeting(clear, area.plan.params)
             if reply is not None:
                 return replied(reply)
             return await self._accept(area, area.plan.action.verify, request, clear, off=off)
@@ -86,7 +86,7 @@ class Areas:
             secret = secret_of(self._state, service, client=True) if verify.uses_client_secret else area.secret
             check(verify, request, clear, secret, plan.params)
         except Refused as error:
-            return problem(401, str(error))
+            return refused(error)
         credential, ref = None, Ref(area.user_id, service.slug, plan.action_connection)
         if service.auth is not None:
             credential = (await self._cache.connection(*ref)).credential
@@ -106,11 +106,18 @@ class Areas:
             return problem(413, str(error))
         except ConnectorError as error:
             return problem(400, str(error))
+        return await self._store(area, offers, clear, off=off)
+
+    async def _store(self, area: Runnable, offers: list[Offer], request: Request, *, off: bool) -> Answer:
         accepted = await asyncio.gather(*(self._intake.take(offer) for offer in offers))
         if any(event.execution_id is None and not event.known for event in accepted):  # it has just been switched off
             return problem(503, OFF, later(1 if area.when_off == "skip" else OFF_RETRY_AFTER))
         if not off:
             self._state.load.accepted(area.user_id, sum(not event.known for event in accepted))
+        respond = area.plan.action.respond
+        reply = respond(request, area.plan.params) if respond else None
+        if reply is not None:
+            return replied(reply)
         if len(accepted) == 1:
             event = accepted[0]
             known = b"true" if event.known else b"false"
@@ -122,8 +129,8 @@ class Areas:
         """Answer HEAD and OPTIONS without starting anything: some vendors probe the URL with HEAD, and browsers send
         CORS preflights. Any origin is allowed, and cookies don't matter here.
         """
-        handshake = area.plan.action.handshake if isinstance(area, Runnable) else None
-        reply = handshake(request_of(scope, b"", self._state.settings.base_url)) if handshake else None
+        request = request_of(scope, b"", self._state.settings.base_url)
+        reply = area.plan.action.greeting(request, area.plan.params) if isinstance(area, Runnable) else None
         if reply is not None:
             return replied(reply)
         if scope["method"] == "HEAD":
@@ -136,4 +143,7 @@ class Areas:
             (b"access-control-allow-headers", requested[:1000]),
             (b"access-control-max-age", b"7200"),
         ]
+        if origin := request_headers.get(b"webhook-request-origin"):
+            # https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md#4-abuse-protection
+            headers += [(b"webhook-allowed-origin", origin[:1000]), (b"webhook-allowed-rate", b"*")]
         return 204, b"", headers

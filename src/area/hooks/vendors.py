@@ -22,6 +22,7 @@ from area.hooks.answers import (
     name_in,
     plain,
     problem,
+    refused,
     replied,
     request_of,
     secret_of,
@@ -70,7 +71,7 @@ class Vendors:
             secret = secret_of(self._state, service, client=verify.uses_client_secret)
             check(verify, request, clear, secret, Nothing())
         except Refused as error:
-            return problem(401, str(error))
+            return refused(error)
         try:
             nudged = await self._named(service, inbound, clear)
         except ConnectorError as error:
@@ -128,7 +129,7 @@ class Vendors:
         try:
             reply = self._checked(source, request, clear)
         except Refused as error:
-            return problem(401, str(error))
+            return refused(error)
         except ConnectorError as error:
             return problem(400, str(error))
         if reply is None and not source.watched:

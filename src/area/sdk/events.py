@@ -98,11 +98,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a vendor expects before it sends events, such as its challenge echoed."""
+    """What a sender expects: before it sends events, such as its challenge echoed, or once they are stored."""
 
     body: str = ""
     content_type: str = "text/plain"
     status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ Quality = Literal["verified", "generated"]
 Kind = Literal["poll", "timer", "webhook", "listen"]
 OnCrash = Literal["retry", "fail"]
 Handshake = Callable[[Request], Reply | None]
+Challenge = Callable[[Request, Any], Reply | None]
 Yielding = Callable[..., AsyncIterator[Event[Any]] | Awaitable[AsyncIterator[Event[Any]]]]
 Picker = Callable[[Context, Mapping[str, str]], Awaitable[list[Option]]]
 Shown = str | Callable[[dict[str, Any]], str]
@@ -105,6 +106,8 @@ class Action:
     hint: Hint | None = None
     verify: Verify | None = None
     handshake: Handshake | None = None
+    challenge: Challenge | None = None
+    respond: Challenge | None = None
     scopes: tuple[str, ...] = ()
     on_subscribe: Callable[[Context, Any, Hook], Awaitable[Subscription]] | None = None
     on_renew: Callable[[Context, Any, Hook, str], Awaitable[Subscription]] | None = None
@@ -114,6 +117,11 @@ class Action:
     def key(self) -> str:
         """`service.component`, as in addresses and AREAs."""
         return f"{self.service.slug}.{self.name}"
+
+    def greeting(self, request: Request, params: BaseModel) -> Reply | None:
+        """The reply to a request that only tries the address; None for all others."""
+        reply = self.handshake(request) if self.handshake else None
+        return self.challenge(request, params) if reply is None and self.challenge else reply
 
     @property
     def generated(self) -> bool:
@@ -303,16 +311,24 @@ class Service:
         return lambda function: self._action(title, "timer", function, ("params", "after"))
 
     def webhook(
-        self, title: str, *, verify: Verify, handshake: Handshake | None = None, scopes: tuple[str, ...] = ()
+        self,
+        title: str,
+        *,
+        verify: Verify,
+        handshake: Handshake | None = None,
+        challenge: Challenge | None = None,
+        respond: Challenge | None = None,
+        scopes: tuple[str, ...] = (),
     ) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, request, …) -> Events[Model]`, called for each verified request.
 
         `handshake` runs first, on unsigned requests too: if it returns a reply, AREA sends that and fires nothing.
+        `challenge` does the same with the AREA's parameters. `respond` returns what the sender gets once the events are
+        stored; None for AREA's own response.
         """
         names = ("ctx", "params", "request")
-        return lambda function: self._action(
-            title, "webhook", function, names, verify=verify, handshake=handshake, scopes=scopes
-        )
+        more: dict[str, Any] = {"verify": verify, "handshake": handshake, "challenge": challenge, "respond": respond}
+        return lambda function: self._action(title, "webhook", function, names, scopes=scopes, **more)
 
     def webhooks(
         self, *kinds: tuple[str, str, type[BaseModel], str, str], **more: Any

@@ -7,8 +7,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import jwt
@@ -22,10 +24,20 @@ from area.sdk.events import Request
 _SIGNATURE_ONLY: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
 TOLERANCE = 300  # seconds, both ways, as Standard Webhooks and Stripe advise
 LONGEST_TIMESTAMP = 12  # digits; Python refuses to read numbers of thousands of them
+MOST_SIGNATURES = 50  # in one header, for senders that are changing their secret
 
 
 class Refused(SentenceError):
     """The request does not prove where it comes from. The message is for the sender, and says nothing of the secret."""
+
+    challenge = ""  # for `WWW-Authenticate` (RFC 9110 §11.6.1)
+
+    @classmethod
+    def login(cls, scheme: Literal["Basic", "Bearer"]) -> "Refused":
+        """The Authorization header is missing or wrong."""
+        error = cls(Sentence("The Authorization header is missing or wrong."))
+        error.challenge = f'{scheme} realm="AREA"'
+        return error
 
 
 FORM = Sentence("The %(header)s header is missing or malformed.")
@@ -112,7 +124,7 @@ def standard_webhooks() -> Verify:
         )
         if not (message_id and stamp and signatures):
             raise Refused("The webhook-id, webhook-timestamp or webhook-signature header is missing.")
-        _check_stamp(request, stamp, f"{brand}-timestamp")
+        check_stamp(request, stamp, f"{brand}-timestamp")
         try:
             key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
         except (binascii.Error, ValueError):
@@ -125,6 +137,82 @@ def standard_webhooks() -> Verify:
             raise Refused(MISMATCH)
 
     return Verify("Standard Webhooks", proof, uses_secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How a sender signs by HMAC (RFC 2104).
+
+    `signed` is what it signs, with `{body}`, `{timestamp}`, `{method}` and `{url}` (with its query) filled in. `header`
+    holds one signature or several, in hex or base64, each after a prefix such as `sha256=` or without; if there is a
+    `label`, only those after `label=` count. The time is in `timestamp_header`, or in `header` after
+    `timestamp_label=`, in seconds, milliseconds or ISO 8601. A time more than five minutes away from now is refused, so
+    that what was overheard can't be sent again later.
+    """
+
+    header: str
+    signed: str = "{body}"
+    algorithm: Literal["sha256", "sha1", "sha512"] = "sha256"
+    label: str = ""
+    timestamp_header: str = ""
+    timestamp_label: str = ""
+
+    def check(self, request: Request, secret: str, *, header: str | None = None) -> None:
+        """Raises `Refused` unless one of the signatures fits, in `header` if the sender uses another one."""
+        header = header or self.header
+        given = request.headers.get(header, "")
+        stamp = request.headers.get(self.timestamp_header, "") if self.timestamp_header else ""
+        if self.timestamp_label:
+            stamp = next(iter(_labelled(given, self.timestamp_label)), "")
+        if not given:
+            raise Refused(FORM, header=header)
+        if self.timestamp_header or self.timestamp_label:
+            check_stamp(request, stamp, self.timestamp_header or header)
+        parts = {
+            "{body}": request.body,
+            "{timestamp}": stamp.encode(),
+            "{method}": request.method.encode(),
+            "{url}": full_url(request).encode(),
+        }
+        signed = b"".join(parts.get(part, part.encode()) for part in re.split(r"(\{\w+\})", self.signed))
+        self.compare(given, signed, secret)
+
+    def compare(self, given: str, signed: bytes, secret: str) -> None:
+        """Raises `Refused` unless one of the signatures in `given` is of `signed`."""
+        if not secret:
+            raise Refused("This webhook has no secret, so nothing can be accepted.")
+        expected = hmac.new(secret.encode(), signed, self.algorithm).digest()
+        candidates = _labelled(given, self.label) if self.label else _unlabelled(given, self.algorithm)
+        if not any(hmac.compare_digest(_digest_of(text, len(expected)), expected) for text in candidates):
+            raise Refused(MISMATCH)
+
+
+def full_url(request: Request) -> str:
+    """The address as the sender called it, with its query."""
+    return f"{request.url}?{request.query_string}" if request.query_string else request.url
+
+
+def _labelled(given: str, label: str) -> list[str]:
+    pairs = [part.partition("=")[::2] for part in re.split(r"[,;\s]+", given)[:MOST_SIGNATURES]]
+    return [value for name, value in pairs if name.lower() == label and value]
+
+
+def _unlabelled(given: str, algorithm: str) -> list[str]:
+    """Each part, and what comes after its prefix, unless that is the name of another algorithm."""
+    parts = re.split(r"[,;\s]+", given)[:MOST_SIGNATURES]
+    pairs = [(name.lower(), value) for name, _, value in (part.partition("=") for part in parts)]
+    return parts + [value for name, value in pairs if value and (not name.startswith("sha") or name == algorithm)]
+
+
+def _digest_of(text: str, size: int) -> bytes:
+    """A digest of `size` bytes written in hex, base64 or base64url; empty if it is none."""
+    try:
+        if len(text) == 2 * size:
+            return bytes.fromhex(text)
+        plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        return b""
 
 
 def hmac_timestamped(header: str) -> Verify:
@@ -140,7 +228,7 @@ def hmac_timestamped(header: str) -> Verify:
         signatures = [value for name, value in pairs if name == "v1" and value]
         if not (stamp and signatures):
             raise Refused(FORM, header=header)
-        _check_stamp(request, stamp, header)
+        check_stamp(request, stamp, header)
         expected = hmac.new(secret.encode(), f"{stamp}.".encode() + request.body, hashlib.sha256).hexdigest().encode()
         if not any(hmac.compare_digest(one.encode(), expected) for one in signatures):
             raise Refused(MISMATCH)
@@ -157,7 +245,7 @@ def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verif
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
         stamp = request.headers.get(stamp_header, "")
-        _check_stamp(request, stamp, stamp_header)
+        check_stamp(request, stamp, stamp_header)
         signed = f"{version}:{stamp}:".encode() + request.body
         expected = f"{version}={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
         if not hmac.compare_digest(request.headers.get(header, "").encode(), expected.encode()):
@@ -166,19 +254,56 @@ def hmac_versioned(header: str, stamp_header: str, version: str = "v0") -> Verif
     return Verify(f"timestamped HMAC-SHA256 in {header}", proof, uses_secret=True)
 
 
-def _check_stamp(request: Request, stamp: str, header: str) -> None:
-    if not stamp.isascii() or not stamp.isdigit() or len(stamp) > LONGEST_TIMESTAMP:
+def check_stamp(request: Request, stamp: str, header: str) -> None:
+    """Raises `Refused` unless the time (seconds, milliseconds or ISO 8601) is at most five minutes from now."""
+    at = _seconds(stamp)
+    if at is None:
         raise Refused("%(header)s has no time in seconds.", header=header)
-    if abs(request.received_at.timestamp() - int(stamp)) > TOLERANCE:
+    if abs(request.received_at.timestamp() - at) > TOLERANCE:
         raise Refused("The time in %(header)s is more than five minutes from now.", header=header)
+
+
+def _seconds(stamp: str) -> float | None:
+    if stamp.isascii() and stamp.isdigit() and len(stamp) <= LONGEST_TIMESTAMP + 3:
+        return int(stamp) if len(stamp) <= LONGEST_TIMESTAMP else int(stamp) / 1000
+    if "T" not in stamp:
+        return None
+    try:
+        moment = datetime.fromisoformat(stamp)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def check_token(request: Request, header: str, secret: str) -> None:
+    """Raises `Refused` unless `header` repeats the secret."""
+    if not secret or not hmac.compare_digest(request.headers.get(header, "").encode(), secret.encode()):
+        raise Refused("The %(header)s header doesn't have the agreed token.", header=header)
+
+
+def check_bearer(request: Request, secret: str) -> None:
+    """Raises `Refused` unless the secret is the bearer token (RFC 6750)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if not secret or scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), secret.encode()):
+        raise Refused.login("Bearer")
+
+
+def check_basic(request: Request, username: str, password: str) -> None:
+    """Raises `Refused` unless the request has this user name and password (RFC 7617)."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    try:
+        pair = base64.b64decode(given.strip(), validate=True)
+    except (ValueError, binascii.Error):
+        pair = b""
+    if not password or scheme.lower() != "basic" or not hmac.compare_digest(pair, f"{username}:{password}".encode()):
+        raise Refused.login("Basic")
 
 
 def shared_token(header: str) -> Verify:
     """A fixed secret that the vendor repeats in `header` of each delivery."""
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
-        if not hmac.compare_digest(request.headers.get(header, "").encode(), secret.encode()):
-            raise Refused("The %(header)s header doesn't have the agreed token.", header=header)
+        check_token(request, header, secret)
 
     return Verify(f"token in {header}", proof, uses_secret=True)
 

@@ -1,6 +1,5 @@
 """Webhook: a URL that any program can send requests to."""
 
-import hashlib
 import re
 from typing import Annotated, Any, Literal, cast
 
@@ -8,20 +7,10 @@ import orjson
 from pydantic import AfterValidator, BaseModel, SecretStr, model_validator
 
 from area.connectors.webhook.body import form, read
-from area.sdk import (
-    Context,
-    Event,
-    Events,
-    Output,
-    Permanent,
-    Request,
-    Service,
-    Verify,
-    hmac_sha256,
-    output,
-    param,
-    standard_webhooks,
-)
+from area.connectors.webhook.challenges import reply_to
+from area.connectors.webhook.deliveries import BODY, identity
+from area.connectors.webhook.proofs import LABELS, Signature, check
+from area.sdk import Context, Event, Events, Output, Permanent, Reply, Request, Service, Verify, output, param
 from area.sdk.fields import Form
 from area.sdk.selection import Budget, JmesPath, TooMuch, evaluate, select
 
@@ -41,31 +30,64 @@ def _header_name(name: str) -> str:
     return name
 
 
+def _header_or_field(name: str) -> str:
+    if name.startswith("body.") and not BODY.fullmatch(name):
+        raise ValueError(f"{name!r} is not a field of the body. Use one such as body.event.id.")
+    return name if name.startswith("body.") else _header_name(name)
+
+
 class Incoming(Form):
-    """What to read from a request, and how the sender signs it."""
+    """What to read from a request, how the sender signs it, and what it gets."""
 
     pick: Annotated[
         JmesPath | None,
         param("JMESPath of a part of the body, available as `picked`", "order.items[0].sku"),
     ] = None
     signature: Annotated[
-        Literal["none", "hmac_sha256", "standard_webhooks"],
-        param("How the sender signs requests; with none, knowing the URL is enough", "hmac_sha256"),
+        Signature,
+        param("How the sender signs requests; with none, knowing the URL is enough", "hmac_sha256", labels=LABELS),
     ] = "none"
     secret: Annotated[
-        SecretStr | None, param("Secret the sender signs with", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        SecretStr | None,
+        param("Secret the sender signs with, token or password", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ] = None
     signature_header: Annotated[
-        str,
+        str | None,
         AfterValidator(_header_name),
-        param("Header with the signature (hmac_sha256)", "X-Hub-Signature-256", max_length=100),
-    ] = "X-Signature-256"
+        param(
+            "Header with the signature or token, if it isn't the scheme's own", "X-Hub-Signature-256", max_length=100
+        ),
+    ] = None
+    username: Annotated[str | None, param("User name, for basic authentication", "area", max_length=100)] = None
+    delivery_id: Annotated[
+        str | None,
+        AfterValidator(_header_or_field),
+        param(
+            "Header or field of the body with the delivery's ID, if it isn't a well-known header; requests with the"
+            " same ID run once",
+            "body.event.id",
+            max_length=200,
+        ),
+    ] = None
+    response_status: Annotated[int | None, param("Status of the response, instead of 202", 200, ge=200, le=299)] = None
+    response_body: Annotated[
+        str | None, param("Body of the response, instead of the run's ID as JSON", "ok", max_length=10_000)
+    ] = None
+    response_type: Annotated[
+        Literal["text/plain", "text/html", "application/json", "application/xml", "text/xml"],
+        param("Content type of the response body", "application/json"),
+    ] = "text/plain"
 
     @model_validator(mode="after")
     def _signed_with_a_secret(self) -> "Incoming":
         if self.signature != "none" and not (self.secret and self.secret.get_secret_value().strip()):
             raise ValueError(f"Enter the secret the sender signs with, for the signature {self.signature!r}.")
         return self
+
+    @property
+    def key(self) -> str:
+        """The secret in clear; empty if there is none."""
+        return self.secret.get_secret_value() if self.secret else ""
 
 
 class Received(Output):
@@ -85,36 +107,46 @@ class Received(Output):
     picked: Any = output("picked", "The part selected by `pick`; null if nothing matches", "SKU-1", None)
 
 
-_standard_webhooks = standard_webhooks()
-
-
-def _check(request: Request, _secret: str, params: BaseModel) -> None:
-    """Verify the signature as the parameters say, with the secret entered there."""
+def _verified(request: Request, _secret: str, params: BaseModel) -> None:
+    """Verify the request as the parameters say, with the secret entered there."""
     wanted = cast(Incoming, params)
-    secret = wanted.secret.get_secret_value() if wanted.secret else ""
-    if wanted.signature == "standard_webhooks":
-        _standard_webhooks.check(request, secret, params)
-    elif wanted.signature == "hmac_sha256":
-        given = request.headers.get(wanted.signature_header, "")
-        prefix = "sha256=" if given.startswith("sha256=") else ""
-        encoding: Literal["hex", "base64"] = "hex" if len(given) - len(prefix) == 64 else "base64"
-        hmac_sha256(wanted.signature_header, prefix, encoding).check(request, secret, params)
+    check(wanted.signature, request, wanted.key, header=wanted.signature_header, username=wanted.username)
+
+
+def _challenged(request: Request, params: BaseModel) -> Reply | None:
+    wanted = cast(Incoming, params)
+    return reply_to(request, wanted.signature, wanted.key)
+
+
+def _responded(_request: Request, params: BaseModel) -> Reply | None:
+    """The chosen response, if any."""
+    wanted = cast(Incoming, params)
+    if wanted.response_status is None and wanted.response_body is None:
+        return None
+    kind = wanted.response_type
+    content_type = kind if kind == "application/json" else f"{kind}; charset=utf-8"
+    return Reply(wanted.response_body or "", content_type, wanted.response_status or 200)
 
 
 @service.webhook(
     "New request",
-    verify=Verify("as the AREA says", _check, 'With the signature "none", the unguessable address is all the proof.'),
+    verify=Verify(
+        "as the AREA says", _verified, 'With the signature "none", the unguessable address is all the proof.'
+    ),
+    challenge=_challenged,
+    respond=_responded,
 )
 async def received(ctx: Context, params: Incoming, request: Request) -> Events[Received]:
-    """Triggers for each request, of any method, to the AREA's webhook URL.
+    """Triggers for each request to the AREA's webhook URL, of any method but HEAD and OPTIONS.
 
-    Requests with an `Idempotency-Key` or `webhook-id` header run once per key; all others run every time.
+    Requests with the same delivery ID (an `Idempotency-Key`, or what the sender has instead) run once. Requests by
+    which a sender only tries the URL run nothing and get the expected reply.
     """
     headers = dict(request.headers)
     body = read(request.body, headers.get("content-type", ""))
     picked = await _picked(params.pick, body, len(request.body)) if params.pick else None
     yield Event(
-        _identity(headers, signed=params.signature == "standard_webhooks"),
+        identity(headers, body, params.signature, params.delivery_id),
         Received.model_construct(
             body=body,
             headers={name: value for name, value in headers.items() if name not in LEFT_OUT},
@@ -124,15 +156,6 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
         ),
         request.received_at,
     )
-
-
-def _identity(headers: dict[str, str], *, signed: bool) -> str:
-    """The event's ID. If `webhook-id` is signed, nothing else counts: another header could make a replay look new."""
-    for name in ("webhook-id",) if signed else ("idempotency-key", "webhook-id"):
-        if value := headers.get(name):
-            identity = f"{name}:{value}"
-            return identity if len(identity) <= 255 else f"{name}:sha256:{hashlib.sha256(value.encode()).hexdigest()}"
-    return ""
 
 
 async def _picked(path: str, body: Any, size: int) -> Any:

@@ -84,7 +84,7 @@ def _field_view(
         hint=one.description or "",
         placeholder=default or one.placeholder or "",
         required=not one.nullable,
-        choices={choice: say(choice) for choice in one.choices or ()},
+        choices={choice: say((one.labels or {}).get(choice, choice)) for choice in one.choices or ()},
         default=default,
         kept=kept,
         removed=name in form.removed,

@@ -1,0 +1,141 @@
+"""How senders prove where their requests come from: one scheme for each choice of `signature`."""
+
+import hashlib
+import hmac
+from typing import Any, Literal
+
+from area.connectors.webhook.body import form, read
+from area.sdk import Nothing, Permanent, Refused, Request, standard_webhooks
+from area.sdk.verify import (
+    FORM,
+    MISMATCH,
+    Scheme,
+    check_basic,
+    check_bearer,
+    check_stamp,
+    check_token,
+    full_url,
+)
+
+Signature = Literal[
+    "none", "hmac_sha256", "hmac_sha1", "hmac_sha512", "standard_webhooks", "token", "bearer", "basic", "stripe",
+    "slack", "zoom", "pagerduty", "twilio", "mandrill", "trello", "square", "hubspot", "zendesk", "paddle", "mailgun",
+]  # fmt: skip
+LABELS: dict[Signature, str] = {
+    "none": "None: whoever knows the URL may send",
+    "hmac_sha256": "HMAC-SHA256 of the body (GitHub, Shopify, Typeform …)",
+    "hmac_sha1": "HMAC-SHA1 of the body (Intercom, Webex …)",
+    "hmac_sha512": "HMAC-SHA512 of the body (Paystack …)",
+    "standard_webhooks": "Standard Webhooks or Svix (Clerk, Resend …)",
+    "token": "Token in a header (GitLab, Telegram …)",
+    "bearer": "Bearer token (Grafana, Alertmanager …)",
+    "basic": "User name and password (Jira, Zabbix …)",
+    "stripe": "Stripe, Calendly",
+    "slack": "Slack",
+    "zoom": "Zoom",
+    "pagerduty": "PagerDuty",
+    "twilio": "Twilio",
+    "mandrill": "Mandrill",
+    "trello": "Trello",
+    "square": "Square",
+    "hubspot": "HubSpot",
+    "zendesk": "Zendesk",
+    "paddle": "Paddle",
+    "mailgun": "Mailgun",
+}
+DEFAULT_HEADER = "X-Signature-256"
+# the header, unless another one is given
+SCHEMES: dict[Signature, Scheme] = {
+    "hmac_sha256": Scheme(DEFAULT_HEADER),
+    "hmac_sha1": Scheme("X-Hub-Signature", algorithm="sha1"),
+    "hmac_sha512": Scheme("X-Signature-512", algorithm="sha512"),
+    # https://docs.stripe.com/webhooks#verify-manually
+    "stripe": Scheme("Stripe-Signature", "{timestamp}.{body}", label="v1", timestamp_label="t"),
+    # https://docs.slack.dev/authentication/verifying-requests-from-slack
+    "slack": Scheme(
+        "X-Slack-Signature", "v0:{timestamp}:{body}", label="v0", timestamp_header="X-Slack-Request-Timestamp"
+    ),
+    # https://developers.zoom.us/docs/api/webhooks/#verify-webhook-events
+    "zoom": Scheme("x-zm-signature", "v0:{timestamp}:{body}", label="v0", timestamp_header="x-zm-request-timestamp"),
+    # https://developer.pagerduty.com/docs/webhooks-overview#webhook-signatures
+    "pagerduty": Scheme("X-PagerDuty-Signature", label="v1"),
+    # https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/#webhook-signatures
+    "trello": Scheme("X-Trello-Webhook", "{body}{url}", "sha1"),
+    # https://developer.squareup.com/docs/webhooks/step3validate
+    "square": Scheme("x-square-hmacsha256-signature", "{url}{body}"),
+    # https://developers.hubspot.com/docs/guides/apps/authentication/validating-requests
+    "hubspot": Scheme(
+        "X-HubSpot-Signature-v3", "{method}{url}{body}{timestamp}", timestamp_header="X-HubSpot-Request-Timestamp"
+    ),
+    # https://developer.zendesk.com/documentation/webhooks/verifying/
+    "zendesk": Scheme(
+        "X-Zendesk-Webhook-Signature", "{timestamp}{body}", timestamp_header="X-Zendesk-Webhook-Signature-Timestamp"
+    ),
+    # https://developer.paddle.com/webhooks/signature-verification
+    "paddle": Scheme("Paddle-Signature", "{timestamp}:{body}", label="h1", timestamp_label="ts"),
+    # https://www.twilio.com/docs/usage/webhooks/webhooks-security
+    "twilio": Scheme("X-Twilio-Signature", algorithm="sha1"),
+    # https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/#authenticating-webhook-requests
+    "mandrill": Scheme("X-Mandrill-Signature", algorithm="sha1"),
+}
+_standard_webhooks = standard_webhooks()
+
+
+def check(signature: Signature, request: Request, secret: str, *, header: str | None, username: str | None) -> None:
+    """Raises `Refused` unless the request proves where it comes from."""
+    match signature:
+        case "none":
+            return
+        case "standard_webhooks":
+            _standard_webhooks.proof(request, secret, Nothing())
+        case "token":
+            check_token(request, header or "X-Webhook-Token", secret)
+        case "bearer":
+            check_bearer(request, secret)
+        case "basic":
+            check_basic(request, username or "", secret)
+        case "twilio" | "mandrill":
+            scheme = SCHEMES[signature]
+            given = request.headers.get(scheme.header, "")
+            if not given:
+                raise Refused(FORM, header=scheme.header)
+            scheme.compare(given, _url_and_fields(request), secret)
+        case "mailgun":
+            _check_mailgun(request, secret)
+        case _:
+            scheme = SCHEMES[signature]
+            scheme.check(request, secret, header=header)
+
+
+def _url_and_fields(request: Request) -> bytes:
+    """What Twilio and Mandrill sign: the address, and the form's fields by name, each followed by its value.
+
+    Twilio sends the digest of a body that is no form in the address.
+    """
+    url = full_url(request)
+    if expected := request.query.get("bodySHA256"):
+        if not hmac.compare_digest(hashlib.sha256(request.body).hexdigest().encode(), expected.lower().encode()):
+            raise Refused(MISMATCH)
+        return url.encode()
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        if request.body:
+            raise Refused(MISMATCH)  # nothing would prove the body
+        return url.encode()
+    fields = form(request.body)
+    lists = ((name, value if isinstance(value, list) else [value]) for name, value in sorted(fields.items()))
+    return (url + "".join(name + value for name, values in lists for value in sorted(set(values)))).encode()
+
+
+def _check_mailgun(request: Request, secret: str) -> None:
+    """https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks"""
+    try:
+        body: Any = read(request.body, request.headers.get("content-type", ""))
+    except Permanent as error:
+        raise Refused(MISMATCH) from error
+    fields = body.get("signature", body) if isinstance(body, dict) else None
+    fields = body if isinstance(fields, str) else fields  # of a form, the fields beside it
+    if not isinstance(fields, dict):
+        raise Refused(MISMATCH)
+    stamp, token, given = (str(fields.get(name, "")) for name in ("timestamp", "token", "signature"))
+    check_stamp(request, stamp, "timestamp")
+    Scheme("signature").compare(given, (stamp + token).encode(), secret)
