@@ -1,4 +1,6 @@
-"""Mail to be sent (RFC 5322): addresses as people type them, and a message that nothing can be smuggled into."""
+"""Mail (RFC 5322): to be sent, with addresses as people type them, and a message that nothing can be smuggled into;
+received, with headers as strangers write them.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,12 +10,17 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from area.kit import mime
+from area.kit.decoding import charset_in, codec_of, decode_text
+from area.kit.headers import Sender, bytes_text, senders
 from area.kit.mime import Mailbox, Message
 from area.kit.sentences import Sentence
 from area.kit.template import as_text
 from area.sdk.shapes import HTML, Shape, Shaped
 
-__all__ = ["Addresses", "Letter", "Mailbox", "Message", "addresses", "compose", "mailboxes", "mime", "recipients"]
+__all__ = [
+    "Addresses", "Letter", "Mailbox", "Message", "Sender", "addresses", "compose", "mailboxes", "mime", "received_text",
+    "recipients", "senders", "written",
+]  # fmt: skip
 
 MOST = 100  # addresses of one field; RFC 5321 §4.5.3.1.8 asks servers for no more
 # A quote without an end reaches to the end of the text, and nothing is tried twice: time grows with the length alone.
@@ -73,6 +80,11 @@ def addresses(given: Any) -> Any:
     return ", ".join(f'"{box.name}" <{box.address}>' if box.name else box.address for box in boxes)
 
 
+def written(header: str) -> str:
+    """The addresses of a received header, to write to. Raises `ValueError` with a sentence."""
+    return str(addresses([sender._asdict() for sender in senders(header) if sender.address]))
+
+
 Addresses = Annotated[str, BeforeValidator(addresses), Shaped(Shape(split=recipients, several=True))]
 
 
@@ -120,3 +132,11 @@ def compose(
         html=letter.html or None,
         headers={"Auto-Submitted": "auto-generated"} | dict(headers or {}),  # RFC 3834: no out-of-office reply, please
     )
+
+
+def received_text(data: bytes, content_type: str) -> str:
+    """The text of a received part that has been unpacked: UTF-8, or else in the charset of its Content-Type."""
+    charset = charset_in(content_type)
+    if charset and codec_of(charset) == "iso2022_jp" and b"\x1b" in data:  # ASCII, and so UTF-8, to look at
+        return decode_text(data, charset)
+    return bytes_text(data, charset)

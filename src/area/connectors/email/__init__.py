@@ -26,6 +26,7 @@ from area.sdk import (
     param,
 )
 from area.sdk.mail import Letter, compose, mailboxes, mime
+from area.sdk.shapes import Items
 
 SENDER = "Only e-mails whose sender's name or address contains this text"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -123,6 +124,7 @@ async def new_email(
     folder: Annotated[Line, param("Folder to watch", "INBOX")] = "INBOX",
     sender_contains: Annotated[str | None, param(SENDER, "@example.com")] = None,
     subject_contains: Annotated[str | None, param("Only e-mails whose subject contains this text", "invoice")] = None,
+    headers: Annotated[Items, param("Other headers to include, separated by commas", "List-Id, X-Spam-Flag")] = [],  # noqa: B006
 ) -> Events[Mail]:
     """Triggers for each new e-mail in a folder: within seconds if the server supports push (IMAP IDLE), else every
     minute.
@@ -137,7 +139,7 @@ async def new_email(
             await ctx.save()
         while True:
             for uid in await mailbox.newer(ctx.state["last_uid"]):
-                mail, arrived = await mailbox.fetch(uid)
+                mail, arrived = await mailbox.fetch(uid, headers)
                 ctx.state["last_uid"] = uid
                 if mail and _wanted(mail, sender_contains or "", subject_contains or ""):
                     yield Event(id=f"{validity}:{uid}", at=arrived, data=mail)

@@ -5,7 +5,7 @@ import imaplib
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -174,8 +174,8 @@ class Mailbox:
         # the range's end is the last mail even when that lies before its start
         return sorted(number for number in map(int, found) if number > uid)
 
-    async def fetch(self, uid: int) -> tuple[Mail | None, datetime]:
-        """A mail, without marking it as read, and its arrival time; None if it is gone."""
+    async def fetch(self, uid: int, headers: Sequence[str] = ()) -> tuple[Mail | None, datetime]:
+        """A mail with these other headers, without marking it as read, and its arrival time; None if it is gone."""
         box = self._opened()
         parts = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{MAX_FETCH}>)"
         status, data = await self._run(box.client.uid, "FETCH", str(uid), parts)
@@ -190,7 +190,7 @@ class Mailbox:
                 size, stamp = _SIZE.search(about), imaplib.Internaldate2tuple(about)
                 arrived = datetime.fromtimestamp(time.mktime(stamp), UTC) if stamp else datetime.now(UTC)
                 total = int(size[1]) if size else 0
-                return await read(item[1], total, arrived, self._folder, uid), arrived
+                return await read(item[1], total, arrived, self._folder, uid, headers), arrived
         return None, datetime.now(UTC)
 
     async def wait(self) -> None:

@@ -1,9 +1,14 @@
 """A received e-mail."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from area.sdk import Output, Permanent, Reader, output
+
+log = structlog.get_logger(__name__)
 
 _parser = Reader(Path(__file__).with_name("parser.py"))
 
@@ -22,20 +27,40 @@ class Mail(Output):
     sender: str = output("sender", "Sender's address", "billing@example.com", "")
     sender_name: str = output("sender_name", "Sender's name", "Example Billing", "")
     to: list[str] = output("to", "Recipients' addresses", ["ann@example.org"], [])
+    cc: list[str] = output("cc", "Addresses that got a copy", ["bob@example.org"], [])
+    reply_to: list[str] = output("reply_to", "Addresses for replies, if not the sender's", ["help@example.com"], [])
     date: datetime = output("date", "Date written", "2026-11-23T09:00:00+01:00")
-    text: str = output("text", "Plain text", "Please find attached …", "")
+    text: str = output("text", "Plain text, or the text of the HTML if there is no other", "Please find attached …", "")
     html: str = output("html", "HTML text", "<p>Please find attached …</p>", "")
     message_id: str = output("message_id", "Message-ID", "<20261123.1@example.com>", "")
+    headers: dict[str, str] = output(
+        "headers", "The headers that you chose, names in lower case", {"list-id": "<news.example.com>"}, {}
+    )
     attachments: list[Attachment] = output("attachments", "Name, type and size of each attachment", [ATTACHED], [])
-    truncated: bool = output("truncated", "Whether the text was too long and was shortened", False, False)
+    truncated: bool = output("truncated", "Whether text or parts were left out", False, False)
+    problem: str = output("problem", "What of it can't be read, usually empty", "", "")
     folder: str = output("folder", "Folder", "INBOX", "")
     uid: int = output("uid", "Number in the folder", 4711, 0)
 
 
-async def read(content: bytes, size: int, received: datetime, folder: str, uid: int) -> Mail:
-    """Parse a mail of `size` bytes, of which `content` may be only the beginning. Raises `Retry`."""
+async def read(
+    content: bytes, size: int, received: datetime, folder: str, uid: int, headers: Sequence[str] = ()
+) -> Mail:
+    """Parse a mail of `size` bytes, of which `content` may be only the beginning. `headers` are the names of others to
+    keep. Raises `Retry`.
+
+    What can't be read is left out, logged, and told in `problem`.
+    """
+    names = [name.lower() for name in headers]
     try:
-        fields = await _parser.read("The mail server", content, size=size)
-    except Permanent:  # it must still fire, and not stop those behind it
-        fields = {"truncated": True}
+        fields = await _parser.read("The mail server", content, size=size, headers=names)
+    except Permanent:  # it must still fire, with its headers, and not stop those behind it
+        try:
+            head = content[: content.find(b"\r\n\r\n") + 4]
+            fields = await _parser.read("The mail server", head, size=size, headers=names)
+        except Permanent:
+            fields = {"truncated": True}
+        fields["problem"] = "It takes too long or too much memory to read."
+    if fields.get("problem"):
+        log.warning("email.unreadable", folder=folder, uid=uid, problem=fields["problem"])
     return Mail.model_validate({"date": received, "folder": folder, "uid": uid, **fields})

@@ -7,6 +7,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
+from email.message import Message
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from tests import peers
 from tests.kit import hostile_mail
 from tests.ports import free_port
 
-from area.connectors.email import Account, Letter, imap, new_email, send_email, server, service, try_account
+from area.connectors.email import Account, Letter, imap, message, new_email, send_email, server, service, try_account
 from area.connectors.email.message import Mail, read
 from area.connectors.email.parser import MAX_TEXT, decode
 from area.kit.http import Client
@@ -301,6 +302,151 @@ async def test_broken_mail_never_raises_and_is_always_storable(content):
     assert "\\u0000" not in text
     assert orjson.loads(text)["date"]
     assert mail.date.tzinfo
+
+
+CASES = Path(peers.__file__).parent / "connectors" / "cases" / "mail"
+IMAGE = {"name": "", "type": "image/png", "size": 3}
+EXPECTED: dict[str, dict[str, Any]] = {
+    "subject-gb2312-gb18030": {"subject": "朱镕基 发票"},
+    "subject-ks-c-5601": {"subject": "안녕 똠방각하"},
+    "body-gb2312-really-gb18030": {"text": "朱镕基 €\n"},
+    "name-raw-utf8": {"attachments": [{"name": "0 дней.xls", "type": "application/pdf", "size": 3}]},
+    "inline-image-without-name": {"text": "hello", "attachments": [IMAGE]},
+    "calendar-invitation": {"text": "hello", "attachments": [{"name": "", "type": "text/calendar", "size": 30}]},
+    "text-part-named": {"text": "hello", "attachments": []},
+}
+
+
+@pytest.mark.parametrize("case", EXPECTED)
+async def test_mails_as_they_are_sent(case):
+    content = (CASES / f"{case}.eml").read_bytes()
+    mail = (await read(content, len(content), NOW, "INBOX", 1)).model_dump()
+    assert {name: mail[name] for name in EXPECTED[case]} == EXPECTED[case]
+    assert (mail["problem"], mail["truncated"]) == ("", False)
+
+
+def test_each_case_is_tried():
+    assert {path.stem for path in CASES.glob("*.eml")} == set(EXPECTED)
+
+
+async def test_filter_sender_unquoted_comma(box):
+    box.create("Comma")
+    async with listening(context(receiving(box)), folder="Comma", sender_contains="jobs@example.com") as listener:
+        box.deliver(b"From: Acme, Inc. Jobs <jobs@example.com>\r\nSubject: x\r\n\r\nx\r\n", "Comma")
+        mail = (await listener.next()).data
+    assert (mail.sender, mail.sender_name) == ("jobs@example.com", "Acme, Inc. Jobs")
+
+
+def parts(*each: str, subtype: str = "mixed") -> bytes:
+    """A mail of these parts, of which each begins with its headers."""
+    head = f"From: b@x.org\r\nContent-Type: multipart/{subtype}; boundary=BB\r\n\r\n"
+    return (head + "".join(f"--BB\r\n{part}\r\n" for part in each) + "--BB--\r\n").encode("utf-8", "surrogateescape")
+
+
+async def whole(content: bytes, *headers: str) -> Mail:
+    return await read(content, len(content), NOW, "INBOX", 1, headers)
+
+
+async def test_a_part_that_cant_be_read_takes_no_other(monkeypatch):
+    def read_payload(part: Any, i: Any = None, decode: bool = False) -> Any:
+        if decode and part.get_content_type() == "application/pdf":
+            raise AssertionError
+        return get_payload(part, i, decode)
+
+    get_payload = Message.get_payload
+    monkeypatch.setattr(Message, "get_payload", read_payload)
+    content = parts(
+        "Content-Type: text/plain\r\n\r\nhello",
+        'Content-Type: application/pdf; name="a.pdf"\r\n\r\nx',
+        'Content-Type: image/png; name="b.png"\r\n\r\nx',
+    )
+    fields = decode(content, size=len(content))
+    assert fields["text"] == "hello"
+    assert [file["name"] for file in fields["attachments"]] == ["a.pdf", "b.png"]
+    assert (fields["truncated"], fields["problem"]) == (True, "Part 2 is malformed (AssertionError).")
+
+
+async def test_what_follows_too_many_parts_is_told():
+    nested = "\r\n".join(
+        f"Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\nContent-Type: text/plain\r\n\r\n{n}\r\n--b{n}--"
+        for n in range(40)
+    )
+    mail = await whole(parts("Content-Type: text/plain\r\n\r\nhello", nested))
+    assert mail.text.startswith("hello")
+    assert mail.truncated
+    assert mail.problem == "It has more than 30 nested parts."
+    many = await whole(parts("Content-Type: text/plain\r\n\r\nhello", *["Content-Type: image/png\r\n\r\nx"] * 600))
+    assert (many.text, len(many.attachments), many.problem) == ("hello", 499, "It has more than 500 parts.")
+
+
+async def test_what_takes_too_long_still_fires_with_its_headers(monkeypatch):
+    class Slow:
+        async def read(self, sender: str, content: bytes, **options: Any) -> Any:
+            if b"slow" in content:
+                raise Permanent("too slow")
+            return decode(content, **options)
+
+    monkeypatch.setattr(message, "_parser", Slow())
+    mail = await whole(b"From: b@x.org\r\nSubject: Hi\r\n\r\nslow")
+    assert (mail.subject, mail.sender, mail.truncated) == ("Hi", "b@x.org", True)
+    assert mail.problem == "It takes too long or too much memory to read."
+
+
+async def test_texts_and_files():
+    mail = await whole(
+        parts(
+            "Content-Type: text/html\r\n\r\n<p>Grüße &amp; mehr</p>",
+            'Content-Type: text/plain; name="notes.txt"\r\n\r\nnotes',
+            "Content-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\nmore",
+            "Content-Type: application/pdf\r\n\r\nx",
+        )
+    )
+    assert mail.text == "Grüße & mehr", "of the HTML, since there is no other"
+    assert [(file.name, file.type) for file in mail.attachments] == [
+        ("notes.txt", "text/plain"), ("", "text/plain"), ("", "application/pdf"),
+    ]  # fmt: skip
+    both = parts(
+        'Content-Type: text/plain; name="body.txt"\r\n\r\nplain',
+        'Content-Type: text/html; name="body.html"\r\n\r\n<b>rich</b>',
+        subtype="alternative",
+    )
+    mail = await whole(both)
+    assert (mail.text, mail.html, mail.attachments) == ("plain", "<b>rich</b>", [])
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "text"),
+    [
+        ("gb2312", "朱镕基".encode("gb18030"), "朱镕基"),
+        ("ks_c_5601-1987", "똠방각하".encode("cp949"), "똠방각하"),
+        ("iso-8859-1", b"\x80 5", "€ 5"),
+        ("shift_jis", "①".encode("cp932"), "①"),
+        ("utf-8", "Grüße".encode("latin-1"), "Grüße"),
+        ("martian", "Grüße".encode(), "Grüße"),
+        ("us-ascii", "Grüße".encode(), "Grüße"),
+    ],
+)
+async def test_labels_mean_what_browsers_mean(label, data, text):
+    head = f"Content-Type: text/plain; charset={label}\r\n\r\n".encode()
+    assert (await whole(head + data)).text == text
+
+
+async def test_bytes_without_a_charset_are_in_the_one_that_the_mail_names_elsewhere():
+    raw = "发票".encode("gb18030")
+    content = b"From: " + raw + b" <b@x.org>\r\nSubject: " + raw + b"\r\nContent-Type: text/html\r\n\r\n"
+    content += b'<meta charset="gb2312"><p>' + raw + b"</p>"
+    mail = await whole(content)
+    assert (mail.subject, mail.sender_name, mail.text) == ("发票", "发票", "发票")
+
+
+async def test_copies_replies_and_chosen_headers():
+    content = (
+        b"From: b@x.org\r\nTo: Smith, J. <j@x.org>, undisclosed-recipients:;\r\nCc: C <c@x.org>, d@x.org\r\n"
+        b"Reply-To: help@x.org\r\nList-Id: =?utf-8?q?N=C3=A9ws?= <news.x.org>\r\nX-Spam: no\r\n\r\nx"
+    )
+    mail = await whole(content, "List-ID", "X-None")
+    assert (mail.to, mail.cc, mail.reply_to) == (["j@x.org"], ["c@x.org", "d@x.org"], ["help@x.org"])
+    assert mail.headers == {"list-id": "Néws <news.x.org>"}
 
 
 async def test_mutilated_mail_never_raises():

@@ -10,7 +10,7 @@ from area.connectors.gmail import hints
 from area.connectors.gmail.hints import ME
 from area.connectors.gmail.message import Attached, Mail, Raw, files, header, read_mail
 from area.sdk import Context, Event, Events, Gone, Option, Output, Permanent, output, param, quoted
-from area.sdk.mail import Letter, addresses, compose, mime
+from area.sdk.mail import Letter, compose, mime, written
 from area.vendors import google
 from area.vendors.google import scope
 
@@ -90,10 +90,10 @@ async def reply_to_mail(
     """Reply in the conversation, to the sender or to everyone."""
     # https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/get
     raw = await ctx.http.get(quoted(MESSAGE, message_id), dict[str, Any], params={"format": "metadata"})
-    others = [header(raw, "To"), header(raw, "Cc")] if to_all else []
+    others = (header(raw, "To"), header(raw, "Cc")) if to_all else ()
     try:
-        to = addresses(header(raw, "Reply-To") or header(raw, "From"))
-        letter = Letter(to=to, cc=addresses(", ".join(filter(None, others))), text=text)
+        to = written(header(raw, "Reply-To") or header(raw, "From"))
+        letter = Letter(to=to, cc=written(", ".join(filter(None, others))), text=text)
     except ValueError as error:
         raise Permanent(f"Can't reply to this e-mail: {error}") from error
     subject, own = header(raw, "Subject"), mime.message_ids(header(raw, "Message-ID"))

@@ -3,13 +3,13 @@
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import getaddresses
 from typing import Any
 
 from area.sdk import Output, output, parse
+from area.sdk.mail import Sender, received_text, senders
 
 LONGEST = 100_000  # characters of the text, and of the HTML
-LONGEST_HEADER = 20_000  # characters
+NO_NAME = "noname"  # what Gmail calls a file without a name
 
 Raw = Mapping[str, Any]
 
@@ -21,6 +21,8 @@ class Mail(Output):
     sender: str = output("sender", "Sender's address", "billing@example.com")
     sender_name: str = output("sender_name", "Sender's name", "Example Billing")
     to: list[str] = output("to", "Recipients' addresses", ["ann@example.org"])
+    cc: list[str] = output("cc", "Addresses that got a copy", ["bob@example.org"], [])
+    reply_to: list[str] = output("reply_to", "Addresses for replies, if not the sender's", ["help@example.com"], [])
     received_at: datetime = output("received_at", "Time Gmail received it", "2026-11-23T09:00:00Z")
     snippet: str = output("snippet", "Start of the text", "Please find attached …", "")
     text: str = output("text", "Plain text", "Please find attached the invoice.")
@@ -38,39 +40,46 @@ class Attached(Mail):
 
 def read_mail(raw: Raw) -> Mail:
     """The e-mail in a message (https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages)."""
-    name, sender = next(iter(_addresses(raw, "From")), ("", ""))
+    sender = next(iter(senders(header(raw, "From"))), Sender("", ""))
     parts = list(_leaves(raw.get("payload") or {}))
+    texts, attached = _sorted(parts)
     made = {
         "subject": header(raw, "Subject"),
-        "sender": sender,
-        "sender_name": name,
-        "to": [address for _, address in _addresses(raw, "To") if address],
+        "sender": sender.address,
+        "sender_name": sender.name,
+        "to": _addresses(raw, "To"),
+        "cc": _addresses(raw, "Cc"),
+        "reply_to": _addresses(raw, "Reply-To"),
         "received_at": datetime.fromtimestamp(int(raw.get("internalDate", 0)) / 1000, UTC),
-        "text": "\n".join(_texts(parts, "text/plain"))[:LONGEST],
-        "html": "".join(_texts(parts, "text/html"))[:LONGEST],
-        "attachments": [one["filename"] for one in parts if one.get("filename")],
+        "text": "\n".join(map(_text, texts["text/plain"]))[:LONGEST],
+        "html": "".join(map(_text, texts["text/html"]))[:LONGEST],
+        "attachments": [part.get("filename") or NO_NAME for part in attached],
     }
     return parse(Mail, {**raw, **made}, "Gmail")
 
 
 def files(raw: Raw) -> list[Attached]:
     """An e-mail's attachments."""
-    mail, parts = read_mail(raw).model_dump(), _leaves(raw.get("payload") or {})
-    return [parse(Attached, {**mail, **one}, "Gmail") for one in parts if one.get("filename")]
+    mail = read_mail(raw).model_dump()
+    _, attached = _sorted(list(_leaves(raw.get("payload") or {})))
+    return [
+        parse(Attached, {**mail, **part, "filename": part.get("filename") or NO_NAME}, "Gmail") for part in attached
+    ]
 
 
 def header(raw: Raw, name: str) -> str:
     """A header on one line, or an empty string."""
-    told = (raw.get("payload") or {}).get("headers") or ()
-    value = next((one.get("value", "") for one in told if one.get("name", "").lower() == name.lower()), "")
+    return _header(raw.get("payload") or {}, name)
+
+
+def _header(part: Raw, name: str) -> str:
+    headers = part.get("headers") or ()
+    value = next((entry.get("value", "") for entry in headers if entry.get("name", "").lower() == name.lower()), "")
     return " ".join(value.split())
 
 
-def _addresses(raw: Raw, name: str) -> list[tuple[str, str]]:
-    try:
-        return getaddresses([header(raw, name)[:LONGEST_HEADER]])
-    except RecursionError:  # thousands of brackets
-        return []
+def _addresses(raw: Raw, name: str) -> list[str]:
+    return [sender.address for sender in senders(header(raw, name)) if sender.address]
 
 
 def _leaves(part: Raw) -> Iterator[Raw]:
@@ -81,11 +90,33 @@ def _leaves(part: Raw) -> Iterator[Raw]:
         yield from _leaves(child)
 
 
-def _texts(parts: list[Raw], kind: str) -> Iterator[str]:
-    for one in parts:
-        if one.get("mimeType") == kind and not one.get("filename"):
-            content = urlsafe_b64decode((one.get("body") or {}).get("data", "") + "==")
-            try:
-                yield content.decode()
-            except UnicodeDecodeError:
-                yield content.decode("latin-1")
+def _sorted(parts: list[Raw]) -> tuple[dict[str, list[Raw]], list[Raw]]:
+    """The parts that are the text, by type, and the attached ones, with a name or without. Some programs give the text
+    itself a name.
+    """
+    texts: dict[str, list[Raw]] = {"text/plain": [], "text/html": []}
+    attached, named = [], []
+    for part in parts:
+        kind, body = part.get("mimeType", ""), part.get("body") or {}
+        if kind in texts and not part.get("filename"):
+            texts[kind].append(part)
+        elif kind in texts and body.get("data") and not _is_attachment(part):
+            named.append(part)
+            attached.append(part)
+        elif part.get("filename") or body.get("size") or body.get("attachmentId"):
+            attached.append(part)
+    if not any(texts.values()):
+        for part in named:
+            if not texts[part["mimeType"]]:
+                texts[part["mimeType"]].append(part)
+                attached.remove(part)
+    return texts, attached
+
+
+def _is_attachment(part: Raw) -> bool:
+    return _header(part, "Content-Disposition").lower().startswith("attachment")
+
+
+def _text(part: Raw) -> str:
+    data = urlsafe_b64decode((part.get("body") or {}).get("data", "") + "==")
+    return received_text(data, _header(part, "Content-Type"))

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from area.connectors.gmail import service
+from area.connectors.gmail.message import read_mail
 from area.sdk import Hook, Permanent, now
 from area.sdk.mail import Letter
 from area.sdk.testing import Answer, Double, Watch, act, connector, discovered, outcomes
@@ -119,6 +120,46 @@ async def test_each_file_fires(ctx, vendor):
     assert "labelIds" not in asked.query
 
 
+FILE = {"body": {"attachmentId": "x", "size": 9}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted"),
+    [
+        (
+            [part("text/plain", "hello"), part("text/calendar", "BEGIN"), {"mimeType": "image/png", **FILE}],
+            {"text": "hello", "attachments": ["noname", "noname"]},
+        ),
+        ([part("text/plain", "hello", filename="body.txt")], {"text": "hello", "attachments": []}),
+        (
+            [part("text/html", "<p>"), part("text/plain", "notes", filename="notes.txt")],
+            {"text": "", "html": "<p>", "attachments": ["notes.txt"]},
+        ),
+        (
+            [part("text/plain", "朱镕基".encode("gb18030"), headers=[{"name": "Content-Type", "value": "text/plain; charset=gb2312"}])],
+            {"text": "朱镕基"},
+        ),
+        (
+            [part("text/plain", b"\x1b$B-!\x1b(B", headers=[{"name": "Content-Type", "value": "text/plain; charset=iso-2022-jp"}])],
+            {"text": "①"},
+        ),
+        ([part("text/plain", "Grüße", headers=[{"name": "Content-Type", "value": "text/plain; charset=iso-8859-1"}])], {"text": "Grüße"}),
+    ],
+    ids=["calendar-invitation", "text-part-named", "named notes", "body-gb2312-really-gb18030", "iso-2022-jp", "made UTF-8"],
+)  # fmt: skip
+def test_what_is_text_and_what_a_file(parts, wanted):
+    given = read_mail(mail("x", parts=parts)).model_dump()
+    assert {name: given[name] for name in wanted} == wanted
+
+
+def test_names_and_copies():
+    given = read_mail(
+        mail("x", From="Acme, Inc. Jobs <jobs@example.com>", Cc="C <c@x.org>, d@x.org", Reply_To="h@x.org")
+    )
+    assert (given.sender, given.sender_name) == ("jobs@example.com", "Acme, Inc. Jobs")
+    assert (given.cc, given.reply_to) == (["c@x.org", "d@x.org"], ["h@x.org"])
+
+
 async def test_a_label_is_given(ctx, vendor):
     Box(vendor, mail("a"), mail("b"))
     vendor.on("GET", f"{ME}/profile", {"historyId": "7"})
@@ -185,6 +226,9 @@ async def test_answer(ctx, vendor):
     assert (message["In-Reply-To"], message["References"]) == ("<1@x>", "<0@x> <1@x>")
     await act(ctx, reply, message_id="m", text="Thanks")
     assert sent(vendor.asked[-1])["Cc"] is None
+    Box(vendor, mail("m", From="Acme, Inc. Jobs <jobs@example.com>"))
+    await act(ctx, reply, message_id="m", text="Thanks")
+    assert sent(vendor.asked[-1])["To"] == '"Acme, Inc. Jobs" <jobs@example.com>'
     Box(vendor, mail("m", From="nobody at all"))
     with pytest.raises(Permanent, match="Can't reply"):
         await act(ctx, reply, message_id="m", text="Thanks")
