@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from itertools import combinations
@@ -52,6 +53,28 @@ def test_each_kind_passes_the_checks_and_its_tests_as_written(checkout):
     assert "all_of_it" in run(*tests, "--rootdir=.", "--collect-only", everywhere, cwd=checkout, PYTHONPATH="src")
     tried = run(sys.executable, "-m", "area.cli", "try", "all_of_it.item_changed", cwd=checkout, PYTHONPATH="src")
     assert '"title": "Hello"' in tried
+
+
+def test_one_is_green_everywhere_without_an_edit_elsewhere(checkout):
+    """With what `new-connector` wrote, all that is tested of every connector passes."""
+    for folder in ("docs", "tests"):
+        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for page in ("SECURITY.md", "CHANGELOG.md", "README.md", "CONTRIBUTING.md"):
+        (checkout / page).write_text((ROOT / page).read_text())
+    kinds = [f"--{kind}" for kind in KINDS]
+    said = run(sys.executable, "-m", "area.cli", "new-connector", "demo", *kinds, cwd=checkout, PYTHONPATH="src")
+    assert "updated docs/reference" in said
+    assert "`demo.new_item`" in (checkout / "docs/reference/components.md").read_text()
+    tests = [
+        "src/area/connectors/demo",
+        "tests/connectors/test_all.py",
+        "tests/connectors/test_repeats.py",
+        "tests/test_docs.py",
+        "tests/web/test_words.py::test_every_connector_is_translated",
+        "tests/web/test_words.py::test_no_file_would_change",
+    ]
+    pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir=.")
+    run(*pytest_, *tests, cwd=checkout, PYTHONPATH="src")
 
 
 @pytest.mark.parametrize("kinds", [kinds for count in (1, 2, 3) for kinds in combinations(KINDS, count)], ids="-".join)

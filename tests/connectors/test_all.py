@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from area.kit.clock import now
 from area.registry import registry
 from area.sdk import Action, Credentials, Headers, Nothing, Reaction, Refused, Request, Service
-from area.sdk.fields import fields
+from area.sdk.fields import fields, form_fields
 from area.web.parts import logos
 
 LONGEST = 400  # lines of one file; what needs more is several files, or several connectors
@@ -189,3 +189,11 @@ def test_it_imports_no_other_connector_and_no_file_is_long(service):
             for name in names:
                 if name.startswith("area.connectors."):
                     assert name.split(".")[2] == service.slug, f"{path} imports {name}"
+
+
+@every_component
+def test_a_form_asks_for_what_is_required_first(component):
+    asked = form_fields(component.params)
+    assert [field.nullable for field in asked] == sorted(field.nullable for field in asked)
+    assert [field.display_order for field in asked] == list(range(len(asked)))
+    assert {field.name for field in asked} == set(component.params.model_fields)

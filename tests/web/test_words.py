@@ -117,7 +117,12 @@ def test_the_command_writes_the_named_connector_only(tmp_path, capsys):
     assert (language.LOCALES / "fr.po").read_bytes() == before
 
 
-BUILT_IN = [slug for slug, folder in registry().folders.items() if str(folder.parent) in connectors.__path__]
+# a connector without translations speaks English
+BUILT_IN = [
+    slug
+    for slug, folder in registry().folders.items()
+    if str(folder.parent) in connectors.__path__ and list(folder.glob("*.po"))
+]
 
 
 @pytest.mark.parametrize("lang", translate.OTHERS)

@@ -1,7 +1,7 @@
 """A component's parameters and return values: its own, and those the platform adds."""
 
 from area.sdk import Action, Reaction
-from area.sdk.fields import Field, fields
+from area.sdk.fields import Field, fields, form_fields
 
 ONLY_IF = Field(
     name="only_if",
@@ -24,4 +24,4 @@ DELAY = Field(
 def component_fields(component: Action | Reaction) -> tuple[list[Field], list[Field]]:
     """A component's parameters (including the platform's) and return values."""
     own = ONLY_IF if isinstance(component, Action) else DELAY
-    return [*fields(component.params), own], list(fields(component.returns))
+    return [*form_fields(component.params), own], list(fields(component.returns))

@@ -1,6 +1,8 @@
 """`area new-connector`: scaffold a connector."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,12 +58,24 @@ def new(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
         console.echo(f"wrote {_short(target)}")
+    if path is None:
+        _write_reference(folder.parents[3])
     console.echo("", err=True)
     if path is not None:
-        console.echo(f"Install it next to AREA:  pip install --editable {path}", err=True)
+        console.echo(f"Install it next to AREA:  pip install --editable '{path}[testing]'", err=True)
     console.echo(f"Run its tests:           pytest {_short(tests or folder)}", err=True)
     first = skeleton.PIECES[kinds[0]]
     console.echo(f"Once it calls the real API:  area try {name}.{first.name}", err=True)
+
+
+def _write_reference(root: Path) -> None:
+    """Write the reference of all components anew, in a process that knows the new one."""
+    command = [sys.executable, "-m", "area.cli.reference", str(root / "docs" / "reference")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+    if done.returncode:
+        console.echo(f"The reference was not updated; run `make docs`. {done.stderr[-500:]}", err=True)
+        return
+    console.echo("updated docs/reference and docs/services.md")
 
 
 def _in_checkout(name: str) -> Path:

@@ -202,7 +202,7 @@ def _kind(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
 def _components() -> Iterator[str]:
     from area.registry import registry
     from area.sdk import OAuth2
-    from area.sdk.fields import fields
+    from area.sdk.fields import fields, form_fields
 
     yield "# Services\n"
     yield "What each service offers. *Verified* services were tested against a real server, or a double that enforces"
@@ -238,12 +238,12 @@ def _components() -> Iterator[str]:
             every = f", every {int(action.every.total_seconds())} s" if action.every else ""
             verified = f"; verification: {action.verify.name}" if action.verify else ""
             yield f"Kind: {action.kind}{every}{verified}.\n"
-            yield from _fields(fields(action.params), entered=True)
+            yield from _fields(form_fields(action.params), entered=True)
             yield from _fields(fields(action.returns), entered=False)
         for reaction in service.reactions.values():
             yield f"### Reaction `{reaction.key}`: {reaction.title}\n"
             yield f"{_flat(reaction.description)}\n"
-            yield from _fields(fields(reaction.params), entered=True)
+            yield from _fields(form_fields(reaction.params), entered=True)
             yield from _fields(fields(reaction.returns), entered=False)
 
 

@@ -256,7 +256,7 @@ async def test_messages_are_heard_and_remembered(ctx, vendor):
     "reaction": Piece(
         name="create_item",
         code='''
-@service.reaction("Create an item")
+@service.reaction("Create an item", idempotent="key")
 async def create_item(
     ctx: Context, title: Annotated[str, param("Title of the item", "{{title}}", min_length=1, max_length=200)]
 ) -> Made:
@@ -337,6 +337,9 @@ version = "0.1.0"
 description = "TITLE for AREA"
 requires-python = ">=3.11"
 dependencies = ["area-server"]
+
+[project.optional-dependencies]
+testing = ["area-server[testing]"]
 
 [project.entry-points."area.connectors"]
 SLUG = "area_SLUG"

@@ -1,11 +1,12 @@
 """A pydantic model's fields as the seed's variables: name, description, type, nullable, placeholder, regex, order."""
 
 import enum
+import inspect
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -152,6 +153,18 @@ class Field:
 def fields(model: type[BaseModel]) -> tuple[Field, ...]:
     """The model's fields in order. Raises `TypeError` when one has no description."""
     return _fields(model)
+
+
+@lru_cache(4096)
+def form_fields(model: type[BaseModel]) -> tuple[Field, ...]:
+    """The fields as a form shows them: the required ones first, and the optional ones of a base model last."""
+    own = inspect.get_annotations(model)
+
+    def place(declared: Field) -> int:
+        return 0 if not declared.nullable else 1 if declared.name in own else 2
+
+    in_order = sorted(fields(model), key=place)
+    return tuple(replace(declared, display_order=order) for order, declared in enumerate(in_order))
 
 
 @lru_cache(4096)

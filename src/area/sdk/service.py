@@ -32,6 +32,7 @@ from area.sdk.verify import Verify
 Quality = Literal["verified", "generated"]
 Kind = Literal["poll", "timer", "webhook", "listen"]
 OnCrash = Literal["retry", "fail"]
+Idempotent = Literal["key", "same"]
 Handshake = Callable[[Request], Reply | None]
 Challenge = Callable[[Request, Any], Reply | None]
 Yielding = Callable[..., AsyncIterator[Event[Any]] | Awaitable[AsyncIterator[Event[Any]]]]
@@ -194,6 +195,7 @@ class Reaction:
     returns: type[BaseModel]
     function: Callable[[Context, Any], Awaitable[Any]]
     on_crash: OnCrash = "retry"
+    idempotent: Idempotent | None = None
     scopes: tuple[str, ...] = ()
 
     @property
@@ -361,10 +363,18 @@ class Service:
         return lambda function: self._action(title, "listen", function, ("ctx", "params"), scopes=scopes)
 
     def reaction(
-        self, title: str, *, on_crash: OnCrash = "retry", scopes: tuple[str, ...] = ()
+        self,
+        title: str,
+        *,
+        on_crash: OnCrash = "retry",
+        idempotent: Idempotent | None = None,
+        scopes: tuple[str, ...] = (),
     ) -> Callable[[Callable[..., Awaitable[Any]]], Reaction]:
         """Declare `async def f(ctx, …) -> Model`. It may run more than once, always with the same
         `ctx.idempotency_key`.
+
+        `idempotent` says why that is harmless: `key` if the service recognises attempts of one execution by that key,
+        `same` if a second attempt leaves what the first one left. If neither is so, declare `on_crash="fail"`.
         """
 
         def declare(function: Callable[..., Awaitable[Any]]) -> Reaction:
@@ -380,6 +390,7 @@ class Service:
                 returns=typing.cast(type[BaseModel], returns) if signature.is_model(returns) else Nothing,
                 function=call,
                 on_crash=on_crash,
+                idempotent=idempotent,
                 scopes=scopes,
             )
             self._claim(reaction.name, self.reactions)

@@ -62,7 +62,7 @@ def area_switched_off(ctx: Context, since: datetime, area_id: Which = None) -> E
     return _troubles(ctx.platform.switched_off(since), area_id)
 
 
-@service.reaction("Run an AREA")
+@service.reaction("Run an AREA", idempotent="key")
 async def run(
     ctx: Context,
     area_id: Target,
@@ -72,14 +72,14 @@ async def run(
     return Started(execution_id=await ctx.platform.run_area(area_id, dict(data)))
 
 
-@service.reaction("Switch on an AREA")
+@service.reaction("Switch on an AREA", idempotent="same")
 async def enable(ctx: Context, area_id: Target) -> Switched:
     """Switch on another of your AREAs. It reacts to events from then on."""
     await ctx.platform.switch_area(area_id, active=True)
     return Switched(area_id=area_id, is_active=True)
 
 
-@service.reaction("Switch off an AREA")
+@service.reaction("Switch off an AREA", idempotent="same")
 async def disable(ctx: Context, area_id: Target) -> Switched:
     """Switch off another of your AREAs."""
     await ctx.platform.switch_area(area_id, active=False)

@@ -157,7 +157,7 @@ async def post_liked(ctx: Context) -> Events[Post]:
         yield Event(row["post"]["uri"], _post(row["post"]))  # oldest first, for nothing is told of when
 
 
-@service.reaction("Publish a post")
+@service.reaction("Publish a post", idempotent="key")
 async def create_post(
     ctx: Context,
     text: Text,
@@ -186,19 +186,19 @@ async def create_post(
     return Post(uri=made.uri, link=_link(made.uri), text=text, handle=handle, author=handle)
 
 
-@service.reaction("Like a post")
+@service.reaction("Like a post", idempotent="key")
 async def like_post(ctx: Context, post: PostId) -> Made:
     """Like a post. Succeeds if you already like it."""
     return await _once(ctx, post, "like")
 
 
-@service.reaction("Repost a post")
+@service.reaction("Repost a post", idempotent="key")
 async def repost(ctx: Context, post: PostId) -> Made:
     """Repost a post. Succeeds if you have already reposted it."""
     return await _once(ctx, post, "repost")
 
 
-@service.reaction("Follow an account")
+@service.reaction("Follow an account", idempotent="key")
 async def follow(ctx: Context, actor: Annotated[Actor, param("Handle of the account to follow")]) -> Made:
     """Follow an account. Succeeds if you already follow it."""
     # https://docs.bsky.app/docs/api/app-bsky-actor-get-profile

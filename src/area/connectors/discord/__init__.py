@@ -158,7 +158,7 @@ async def thread_created(ctx: Context, server: Server) -> Events[Thread]:
         yield Event(thread.id, thread, _time(thread.id))
 
 
-@service.reaction("Post a message")
+@service.reaction("Post a message", idempotent="key")
 async def send_message(ctx: Context, server: Server, channel: Channel, text: Text, reply_to: ReplyTo = "") -> Made:
     """Post in a channel or thread, or reply to a message. It can mention people and roles, but never everyone, and
     mentions inside inserted values don't notify anyone.
@@ -168,7 +168,7 @@ async def send_message(ctx: Context, server: Server, channel: Channel, text: Tex
     return await ctx.http.post(f"/channels/{channel}/messages", Made, json=body)
 
 
-@service.reaction("Send a direct message")
+@service.reaction("Send a direct message", idempotent="key")
 async def send_direct_message(ctx: Context, user: User, text: Words) -> Made:
     """Send a message to someone who shares a server with the bot and accepts direct messages from its members."""
     # https://docs.discord.com/developers/resources/user#create-dm
@@ -184,7 +184,7 @@ async def create_thread(ctx: Context, server: Server, channel: Channel, name: Na
     return await ctx.http.post(f"/channels/{channel}/{path}", Made, json={"name": name} | without_blanks(type=public))
 
 
-@service.reaction("React to a message")
+@service.reaction("React to a message", idempotent="same")
 async def add_reaction(ctx: Context, server: Server, channel: Channel, message: MessageId, emoji: Emoji) -> Made:
     """React to a message with an emoji, as the bot."""
     # https://docs.discord.com/developers/resources/message#create-reaction
@@ -192,7 +192,7 @@ async def add_reaction(ctx: Context, server: Server, channel: Channel, message: 
     return Made(id=message)
 
 
-@service.reaction("Give a role")
+@service.reaction("Give a role", idempotent="same")
 async def add_role(ctx: Context, server: Server, user: User, role: Role) -> Made:
     """Give a member a role below the bot's own. Succeeds if they already have it."""
     # https://docs.discord.com/developers/resources/guild#add-guild-member-role

@@ -124,7 +124,7 @@ async def _changed(ctx: Context, folder: str) -> AsyncIterator[File]:
     ctx.state["cursor"] = await ctx.http.post("/files/list_folder/get_latest_cursor", str, at="cursor", json=wanted)
 
 
-@service.reaction("Write a text file", scopes=WRITE)
+@service.reaction("Write a text file", scopes=WRITE, idempotent="same")
 async def write_text(
     ctx: Context,
     path: Annotated[Path, param("Path of the file", "/Notes/today.txt")],
@@ -141,7 +141,7 @@ async def write_text(
     return await ctx.http.post(url, File, body=text.encode(), headers=headers)
 
 
-@service.reaction("Create a folder", scopes=WRITE)
+@service.reaction("Create a folder", scopes=WRITE, idempotent="same")
 async def create_folder(ctx: Context, path: Path) -> File:
     """Create a folder and any missing parent folders. Succeeds if it already exists."""
     wanted, there = {"path": path}, ('"path/conflict/folder',)
@@ -153,7 +153,7 @@ async def create_folder(ctx: Context, path: Path) -> File:
         return await ctx.http.post("/files/get_metadata", File, json=wanted)
 
 
-@service.reaction("Move a file or folder", scopes=WRITE)
+@service.reaction("Move a file or folder", scopes=WRITE, idempotent="same")
 async def move(
     ctx: Context, path: Path, to: Annotated[Path, param("New path, including the name", "/Archive/2026")]
 ) -> File:
@@ -162,7 +162,7 @@ async def move(
     return await ctx.http.post("/files/move_v2", File, at="metadata", json={"from_path": path, "to_path": to})
 
 
-@service.reaction("Create a shared link", scopes=SHARE)
+@service.reaction("Create a shared link", scopes=SHARE, idempotent="same")
 async def share_link(ctx: Context, path: Path) -> Link:
     """Create a link that lets people view a file or folder, or return the existing one."""
     url, there = "/sharing/create_shared_link_with_settings", ('"shared_link_already_exists',)

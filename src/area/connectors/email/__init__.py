@@ -152,7 +152,7 @@ def _wanted(mail: Mail, sender: str, subject: str) -> bool:
     return sender.casefold() in written_by and subject.casefold() in mail.subject.casefold()
 
 
-@service.reaction("Send an e-mail")
+@service.reaction("Send an e-mail", idempotent="key")
 async def send_email(ctx: Context, params: Letter) -> Sent:
     """Send an e-mail from the connection's address.
 

@@ -206,7 +206,7 @@ async def write_comment(
     return await ctx.http.post(f"/repos/{repository}/issues/{number}/comments", told.Page, json={"body": body})
 
 
-@service.reaction("Add labels", scopes=WRITE)
+@service.reaction("Add labels", scopes=WRITE, idempotent="same")
 async def add_labels(
     ctx: Context,
     repository: Repository,
@@ -218,7 +218,7 @@ async def add_labels(
     await ctx.http.post(f"/repos/{repository}/issues/{number}/labels", json={"labels": labels})
 
 
-@service.reaction("Close an issue", scopes=WRITE)
+@service.reaction("Close an issue", scopes=WRITE, idempotent="same")
 async def close_issue(
     ctx: Context,
     repository: Repository,
@@ -232,7 +232,7 @@ async def close_issue(
     return parse(told.Issue, {"issue": closed, "repository": {"full_name": repository}}, "GitHub")
 
 
-@service.reaction("Create a pull request", scopes=WRITE)
+@service.reaction("Create a pull request", scopes=WRITE, idempotent="same")
 async def open_pull_request(
     ctx: Context,
     repository: Repository,
@@ -280,7 +280,7 @@ async def run_workflow(
     return await ctx.http.post(path, told.Page, json=body)
 
 
-@service.reaction("Star a repository", scopes=("public_repo",))
+@service.reaction("Star a repository", scopes=("public_repo",), idempotent="same")
 async def star_repository(ctx: Context, repository: Repository) -> None:
     # https://docs.github.com/rest/activity/starring#star-a-repository-for-the-authenticated-user
     await ctx.http.call("PUT", f"/user/starred/{repository}")

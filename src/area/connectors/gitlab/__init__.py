@@ -274,7 +274,7 @@ async def write_comment(
     await ctx.http.post(at(project, f"{on}s/{number}/notes"), json={"body": body})
 
 
-@service.reaction("Add labels", scopes=WRITE)
+@service.reaction("Add labels", scopes=WRITE, idempotent="same")
 async def add_labels(
     ctx: Context,
     project: Project,
@@ -286,13 +286,13 @@ async def add_labels(
     return await _made(ctx, Issue, "PUT", project, f"issues/{number}", {"add_labels": _joined(labels)})
 
 
-@service.reaction("Close an issue", scopes=WRITE)
+@service.reaction("Close an issue", scopes=WRITE, idempotent="same")
 async def close_issue(ctx: Context, project: Project, number: Number) -> Issue:
     # https://docs.gitlab.com/api/issues/#edit-an-issue
     return await _made(ctx, Issue, "PUT", project, f"issues/{number}", {"state_event": "close"})
 
 
-@service.reaction("Create a merge request", scopes=WRITE)
+@service.reaction("Create a merge request", scopes=WRITE, idempotent="same")
 async def open_merge_request(
     ctx: Context,
     project: Project,

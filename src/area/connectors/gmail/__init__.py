@@ -111,13 +111,13 @@ async def create_draft(ctx: Context, params: Letter) -> Written:
     return await ctx.http.post(f"{ME}/drafts", Written, at="message", json={"message": {"raw": _encoded(params)}})
 
 
-@service.reaction("Add a label to an e-mail", scopes=MODIFY)
+@service.reaction("Add a label to an e-mail", scopes=MODIFY, idempotent="same")
 async def add_label(ctx: Context, message_id: MessageId, label: Annotated[Label, param("Label", "STARRED")]) -> Written:
     """Add a label to an e-mail. `STARRED` stars it, `TRASH` moves it to the trash, `UNREAD` marks it as unread."""
     return await _modify(ctx, message_id, {"addLabelIds": [label]})
 
 
-@service.reaction("Remove a label from an e-mail", scopes=MODIFY)
+@service.reaction("Remove a label from an e-mail", scopes=MODIFY, idempotent="same")
 async def remove_label(
     ctx: Context, message_id: MessageId, label: Annotated[Label, param("Label", "STARRED")]
 ) -> Written:

@@ -150,7 +150,7 @@ async def event_cancelled(ctx: Context, since: datetime, calendar: Calendar = "p
             yield Event(f"{item['id']} {item.get('updated') or item.get('etag', '')}", _read(item, zone), at)
 
 
-@service.reaction("Add an event", scopes=WRITE)
+@service.reaction("Add an event", scopes=WRITE, idempotent="key")
 async def create_event(ctx: Context, params: NewEvent) -> Happening:
     """Add an event to a calendar. Retries never add it twice."""
     assert params.end is not None  # noqa: S101 - the model fills it in
@@ -181,7 +181,7 @@ async def quick_add(ctx: Context, *, calendar: Calendar = "primary", text: InWor
     return _read(await ctx.http.post(address, dict[str, Any], params={"text": text}))
 
 
-@service.reaction("Invite a guest", scopes=WRITE)
+@service.reaction("Invite a guest", scopes=WRITE, idempotent="same")
 async def invite(
     ctx: Context, *, calendar: Calendar = "primary", event_id: EventId, notify: Notify = False, email: Guest
 ) -> Happening:
@@ -196,7 +196,7 @@ async def invite(
     return _read(event)
 
 
-@service.reaction("Delete an event", scopes=WRITE)
+@service.reaction("Delete an event", scopes=WRITE, idempotent="same")
 async def cancel_event(
     ctx: Context, *, calendar: Calendar = "primary", event_id: EventId, notify: Notify = False
 ) -> Cancelled:

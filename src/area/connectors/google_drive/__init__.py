@@ -121,7 +121,7 @@ async def file_shared(ctx: Context) -> Events[File]:
         yield Event(f"{told.get('id')} {told.get('sharedWithMeTime')}", parse(File, told, "Google Drive"), at)
 
 
-@service.reaction("Create a text file", scopes=WRITE)
+@service.reaction("Create a text file", scopes=WRITE, idempotent="key")
 async def create_text_file(
     ctx: Context, *, name: Name, folder: Folder = "root", text: Text, document: Document = False
 ) -> File:
@@ -130,7 +130,7 @@ async def create_text_file(
     return await _make(ctx, body, text.encode(), "text/plain; charset=utf-8")
 
 
-@service.reaction("Upload a file", scopes=WRITE)
+@service.reaction("Upload a file", scopes=WRITE, idempotent="key")
 async def upload_file(ctx: Context, url: Address, name: ItsName = "", folder: Folder = "root") -> File:
     """Save a file from a URL, up to 10 MB. Retries never save it twice."""
     answer = await ctx.http.call("GET", str(url))
@@ -139,20 +139,20 @@ async def upload_file(ctx: Context, url: Address, name: ItsName = "", folder: Fo
     return await _make(ctx, {"name": name, "parents": [folder]}, answer.body, kind)
 
 
-@service.reaction("Create a folder", scopes=WRITE)
+@service.reaction("Create a folder", scopes=WRITE, idempotent="key")
 async def create_folder(ctx: Context, name: Name, folder: Folder = "root") -> File:
     """Create a folder. Retries never create it twice."""
     return await _make(ctx, {"name": name, "parents": [folder], "mimeType": FOLDER})
 
 
-@service.reaction("Copy a file", scopes=WRITE)
+@service.reaction("Copy a file", scopes=WRITE, idempotent="key")
 async def copy_file(ctx: Context, file_id: FileId, folder: Folder, name: CopysName = "") -> File:
     """Copy a file to a folder. Retries never copy it twice."""
     # https://developers.google.com/workspace/drive/api/reference/rest/v3/files/copy
     return await _make(ctx, without_blanks(parents=[folder], name=name), at=quoted(f"{FILE}/copy", file_id))
 
 
-@service.reaction("Move a file", scopes=WRITE)
+@service.reaction("Move a file", scopes=WRITE, idempotent="same")
 async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
     """Move a file or folder to another folder."""
     path = quoted(FILE, file_id)
@@ -163,7 +163,7 @@ async def move_file(ctx: Context, file_id: FileId, folder: Folder) -> File:
     return await ctx.http.ask("PATCH", path, File, params=query, json={})
 
 
-@service.reaction("Share a file", scopes=WRITE)
+@service.reaction("Share a file", scopes=WRITE, idempotent="same")
 async def share_file(
     ctx: Context, *, file_id: Given, email: Whom, role: Role = "reader", notify: Mailed = True, message: Says = ""
 ) -> Shared:

@@ -184,7 +184,7 @@ async def append_row(
     return await _append(ctx, spreadsheet, sheet, row, INPUT[as_typed])
 
 
-@service.reaction("Write cells", scopes=WRITE)
+@service.reaction("Write cells", scopes=WRITE, idempotent="same")
 async def update_cells(
     ctx: Context,
     *,
@@ -204,7 +204,7 @@ async def update_cells(
     return await ctx.http.ask("PUT", _range(spreadsheet, sheet, cells), Written, params=INPUT[as_typed], json=body)
 
 
-@service.reaction("Update a row", scopes=WRITE)
+@service.reaction("Update a row", scopes=WRITE, idempotent="same")
 async def update_row(
     ctx: Context,
     *,
@@ -230,7 +230,7 @@ async def update_row(
     return await _append(ctx, spreadsheet, sheet, _arranged(rows, {key: value, **values}), INPUT[as_typed])
 
 
-@service.reaction("Add a sheet", scopes=WRITE)
+@service.reaction("Add a sheet", scopes=WRITE, idempotent="same")
 async def add_sheet(
     ctx: Context,
     spreadsheet: Spreadsheet,

@@ -196,13 +196,13 @@ async def event_fired(ctx: Context, event_type: Type) -> Events[Happened]:
         yield Event(_name(told), happened, happened.fired_at)
 
 
-@service.reaction("Turn on a device")
+@service.reaction("Turn on a device", idempotent="same")
 async def turn_on(ctx: Context, entity: Entity) -> None:
     """Turn on a light, a switch, a script or any other entity."""
     await _switch(ctx, "homeassistant.turn_on", entity)
 
 
-@service.reaction("Turn off a device")
+@service.reaction("Turn off a device", idempotent="same")
 async def turn_off(ctx: Context, entity: Entity) -> None:
     """Turn off a light, a switch or any other entity."""
     await _switch(ctx, "homeassistant.turn_off", entity)

@@ -66,7 +66,7 @@ class Answer(Output):
     truncated: bool = output("truncated", "Whether the body was longer than 64 KB and was shortened", False)
 
 
-@service.reaction("Send an HTTP request")
+@service.reaction("Send an HTTP request", idempotent="key")
 async def request(ctx: Context, params: Call) -> Answer:
     """Send a request to any URL and return the response.
 

@@ -19,7 +19,7 @@ class Posted(Output):
     notice_id: int = output("notice_id", "Notice ID", 42)
 
 
-@service.reaction("Post a notice to your inbox")
+@service.reaction("Post a notice to your inbox", idempotent="key")
 async def post(
     ctx: Context,
     title: Annotated[str | None, param("Title", "{{title}}")],

@@ -191,7 +191,7 @@ async def add_comment(
     return parse(Comment, api.with_address(site, made, issue), "Jira")
 
 
-@service.reaction("Change an issue's status", scopes=WRITE)
+@service.reaction("Change an issue's status", scopes=WRITE, idempotent="same")
 async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status) -> None:
     """Change an issue's status through the transition that leads there."""
     path, wanted = await api.at(ctx, site, "/issue/{}/transitions", issue), status.casefold()
@@ -205,7 +205,7 @@ async def transition_issue(ctx: Context, site: Site, issue: Key, status: Status)
     await ctx.http.post(path, json={"transition": {"id": way.id}})
 
 
-@service.reaction("Assign an issue", scopes=WRITE)
+@service.reaction("Assign an issue", scopes=WRITE, idempotent="same")
 async def assign_issue(ctx: Context, site: Site, issue: Key, assignee: Person) -> None:
     """Assign an issue to someone."""
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-assignee-put

@@ -149,7 +149,7 @@ def issue_assigned(ctx: Context) -> Events[Issue]:
     return new_events(ctx.http.nodes(query, kind=Issue, at="viewer.assignedIssues"))
 
 
-@service.reaction("Create an issue", scopes=WRITE)
+@service.reaction("Create an issue", scopes=WRITE, idempotent="key")
 async def create_issue(
     ctx: Context,
     team: Team,
@@ -162,7 +162,7 @@ async def create_issue(
     return await _make(ctx, Issue, ISSUE, wanted)
 
 
-@service.reaction("Change an issue's state", scopes=WRITE)
+@service.reaction("Change an issue's state", scopes=WRITE, idempotent="same")
 async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> Issue:
     """Change an issue's state, for example to done."""
     query = f"mutation($id: String!, $input: IssueUpdateInput!) {{ issueUpdate(id: $id, input: $input) {{ {ISSUE} }} }}"
@@ -170,7 +170,7 @@ async def set_state(ctx: Context, team: Team, issue: IssueId, state: State) -> I
     return await ctx.http.graphql(query, given, Issue, at="issueUpdate.issue")
 
 
-@service.reaction("Comment on an issue", scopes=WRITE)
+@service.reaction("Comment on an issue", scopes=WRITE, idempotent="key")
 async def comment_on_issue(ctx: Context, issue: IssueId, text: Text) -> Comment:
     return await _make(ctx, Comment, COMMENT, {"issueId": issue, "body": text})
 

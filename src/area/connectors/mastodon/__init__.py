@@ -134,7 +134,7 @@ async def status_favourited(ctx: Context) -> Events[Status]:
         yield Event(row["id"], _status(row))
 
 
-@service.reaction("Publish a post")
+@service.reaction("Publish a post", idempotent="key")
 async def post_status(
     ctx: Context,
     text: Annotated[
@@ -155,21 +155,21 @@ async def post_status(
     return _status(await ctx.http.post("/api/v1/statuses", json=body, headers=headers))
 
 
-@service.reaction("Boost a post")
+@service.reaction("Boost a post", idempotent="same")
 async def boost(ctx: Context, status: StatusId) -> Status:
     """Boost a post. Succeeds if you have already boosted it."""
     # https://docs.joinmastodon.org/methods/statuses/#boost
     return _status(await ctx.http.post(f"/api/v1/statuses/{await _id(ctx, status)}/reblog"))
 
 
-@service.reaction("Favourite a post")
+@service.reaction("Favourite a post", idempotent="same")
 async def favourite(ctx: Context, status: StatusId) -> Status:
     """Favourite a post. Succeeds if it is already a favourite."""
     # https://docs.joinmastodon.org/methods/statuses/#favourite
     return _status(await ctx.http.post(f"/api/v1/statuses/{await _id(ctx, status)}/favourite"))
 
 
-@service.reaction("Bookmark a post")
+@service.reaction("Bookmark a post", idempotent="same")
 async def bookmark(ctx: Context, status: StatusId) -> Status:
     """Bookmark a post, privately."""
     # https://docs.joinmastodon.org/methods/statuses/#bookmark

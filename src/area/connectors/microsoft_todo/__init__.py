@@ -107,7 +107,7 @@ async def create_task(
     return await ctx.http.post(_tasks(list), Task, json=made)
 
 
-@service.reaction("Complete a task", scopes=WRITE)
+@service.reaction("Complete a task", scopes=WRITE, idempotent="same")
 async def complete_task(
     ctx: Context, list: List, task: Annotated[str, param("Task ID", "{{id}}", min_length=1)]
 ) -> Task:

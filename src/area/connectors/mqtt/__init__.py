@@ -159,7 +159,7 @@ async def message_received(
             line.acknowledge(message)
 
 
-@service.reaction("Publish a message")
+@service.reaction("Publish a message", idempotent="key")
 async def publish(
     ctx: Context,
     topic: Topic,

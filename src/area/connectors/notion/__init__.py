@@ -133,7 +133,7 @@ async def append_text(ctx: Context, page: Page, text: Text) -> Made:
     )
 
 
-@service.reaction("Update a page property")
+@service.reaction("Update a page property", idempotent="same")
 async def update_property(ctx: Context, page: Page, name: Name, value: Value) -> Entry:
     """Update a property of a page in a database."""
     # https://developers.notion.com/reference/retrieve-a-page

@@ -116,7 +116,7 @@ async def create_folder(ctx: Context, name: Name, folder: Folder = "root", if_th
     return await ctx.http.post(f"{_path(folder)}/children", Item, json={"name": name, "folder": {}, CONFLICT: if_there})
 
 
-@service.reaction("Share a file or folder", scopes=WRITE)
+@service.reaction("Share a file or folder", scopes=WRITE, idempotent="same")
 async def share_link(
     ctx: Context,
     item: Annotated[str, param("File or folder ID", "{{id}}", min_length=1)],

@@ -146,7 +146,7 @@ async def reply_to_mail(
     await ctx.http.call("POST", quoted("/me/messages/{}/reply", mail), json={"Comment": text}, headers=IDS)
 
 
-@service.reaction("Move an e-mail", scopes=WRITE)
+@service.reaction("Move an e-mail", scopes=WRITE, idempotent="same")
 async def move_mail(ctx: Context, mail: Which, folder: Annotated[Folder, param("Folder", "archive")]) -> Mail:
     """Move an e-mail to another folder."""
     # https://learn.microsoft.com/graph/api/message-move
@@ -154,7 +154,7 @@ async def move_mail(ctx: Context, mail: Which, folder: Annotated[Folder, param("
     return await ctx.http.post(path, Mail, json={"DestinationId": folder}, headers=IDS)
 
 
-@service.reaction("Mark an e-mail", scopes=WRITE)
+@service.reaction("Mark an e-mail", scopes=WRITE, idempotent="same")
 async def mark_mail(
     ctx: Context,
     mail: Which,

@@ -177,7 +177,7 @@ async def comment(ctx: Context, target: Target, text: Comment) -> Posted:
     return await _post(ctx, "/api/comment", "json.data.things.0.data", {"thing_id": _id(target), "text": text})
 
 
-@service.reaction("Save a post or comment", scopes=("save",))
+@service.reaction("Save a post or comment", scopes=("save",), idempotent="same")
 async def save(ctx: Context, target: Target) -> None:
     # https://www.reddit.com/dev/api/oauth#POST_api_save
     await ctx.http.call("POST", "/api/save", data={"id": _id(target)})

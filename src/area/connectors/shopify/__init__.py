@@ -129,7 +129,7 @@ async def unsubscribe(ctx: Context, subscription: str) -> None:
     await _change(ctx, "webhookSubscriptionDelete", "$id: ID!", "deletedWebhookSubscriptionId", id=subscription)
 
 
-@service.reaction("Create a customer")
+@service.reaction("Create a customer", idempotent="same")
 async def create_customer(
     ctx: Context,
     email: Annotated[str, param("E-mail address", "ada@example.com")],
@@ -156,7 +156,7 @@ async def create_product(
     return await _make(ctx, "productCreate", "$product: ProductCreateInput!", "product", product=wanted)
 
 
-@service.reaction("Add tags")
+@service.reaction("Add tags", idempotent="same")
 async def add_tags(
     ctx: Context, id: AnyId, tags: Annotated[list[str], param("Tags", ["paid", "vip"], min_length=1)]
 ) -> Made:
@@ -165,7 +165,7 @@ async def add_tags(
     return await _make(ctx, "tagsAdd", "$id: ID!, $tags: [String!]!", "node", id=id, tags=tags)
 
 
-@service.reaction("Set an order's note")
+@service.reaction("Set an order's note", idempotent="same")
 async def set_note(
     ctx: Context,
     order: OrderId,

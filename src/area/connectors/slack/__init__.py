@@ -207,7 +207,7 @@ async def send_direct_message(ctx: Context, user: User, text: Direct) -> Posted:
     return await ctx.http.post("/chat.postMessage", Posted, data={"channel": opened.id, "text": text})
 
 
-@service.reaction("Add a reaction", scopes=("reactions:write",))
+@service.reaction("Add a reaction", scopes=("reactions:write",), idempotent="same")
 async def add_reaction(ctx: Context, channel: Channel, ts: Ts, emoji: Emoji) -> Posted:
     """React to a message with an emoji. Succeeds if the reaction is already there."""
     # https://docs.slack.dev/reference/methods/reactions.add
@@ -215,14 +215,14 @@ async def add_reaction(ctx: Context, channel: Channel, ts: Ts, emoji: Emoji) -> 
     return Posted(channel=channel, ts=ts)
 
 
-@service.reaction("Set the topic of a channel", scopes=MANAGE)
+@service.reaction("Set the topic of a channel", scopes=MANAGE, idempotent="same")
 async def set_topic(ctx: Context, channel: Channel, topic: Topic) -> None:
     """Set the topic of a channel the app was added to."""
     # https://docs.slack.dev/reference/methods/conversations.setTopic
     await ctx.http.call("POST", "/conversations.setTopic", data={"channel": channel, "topic": topic})
 
 
-@service.reaction("Create a channel", scopes=MANAGE)
+@service.reaction("Create a channel", scopes=MANAGE, idempotent="same")
 async def create_channel(ctx: Context, name: Name, *, private: Private = False) -> About:
     """Create a channel. Fails if one with that name exists."""
     form = {"name": name, "is_private": str(private).lower()}

@@ -148,7 +148,7 @@ async def artist_released(ctx: Context, artist: Artist) -> Events[Album]:
                 yield Event(album.id, album, datetime.fromisoformat(album.released).replace(tzinfo=UTC))
 
 
-@service.reaction("Save a track", scopes=("user-library-modify",))
+@service.reaction("Save a track", scopes=("user-library-modify",), idempotent="same")
 async def save_track(ctx: Context, track: Wanted) -> Track:
     """Save a track to your liked songs."""
     one = await _track(ctx, track)
@@ -183,7 +183,7 @@ async def queue_track(ctx: Context, *, device: Device = "", track: Wanted) -> Tr
     return one
 
 
-@service.reaction("Start playback", scopes=PLAY)
+@service.reaction("Start playback", scopes=PLAY, idempotent="same")
 async def start_playback(ctx: Context, device: Device = "", what: What = "") -> None:
     """Play a track, album, artist or playlist, or resume playback. Spotify Premium only."""
     kind, uri = _address(what)
@@ -194,7 +194,7 @@ async def start_playback(ctx: Context, device: Device = "", what: What = "") -> 
     await ctx.http.call("PUT", "/me/player/play", params=without_blanks(device_id=device), json=body or None)
 
 
-@service.reaction("Pause playback", scopes=PLAY)
+@service.reaction("Pause playback", scopes=PLAY, idempotent="same")
 async def pause_playback(ctx: Context, device: Device = "") -> None:
     """Pause playback. Spotify Premium only."""
     # https://developer.spotify.com/documentation/web-api/reference/pause-a-users-playback

@@ -172,7 +172,7 @@ async def unsubscribe(ctx: Context, subscription: str) -> None:
     await ctx.http.call("DELETE", f"{HOOKS}/{subscription}")  # https://docs.stripe.com/api/webhook_endpoints/delete
 
 
-@service.reaction("Create a customer")
+@service.reaction("Create a customer", idempotent="key")
 async def create_customer(
     ctx: Context,
     email: Annotated[str, param("E-mail address", "ada@example.com")],
@@ -185,7 +185,7 @@ async def create_customer(
     return await _make(ctx, "/v1/customers", Customer, wanted)  # https://docs.stripe.com/api/customers/create
 
 
-@service.reaction("Add an item to the next invoice")
+@service.reaction("Add an item to the next invoice", idempotent="key")
 async def create_invoice_item(ctx: Context, customer: Whose, amount: Cost, currency: Code, description: What) -> Item:
     """Add an amount to a customer's next invoice."""
     cost = minor(amount, currency)
@@ -193,14 +193,14 @@ async def create_invoice_item(ctx: Context, customer: Whose, amount: Cost, curre
     return await _make(ctx, "/v1/invoiceitems", Item, wanted)  # https://docs.stripe.com/api/invoiceitems/create
 
 
-@service.reaction("Create a payment link")
+@service.reaction("Create a payment link", idempotent="key")
 async def create_payment_link(ctx: Context, price: Price, quantity: Quantity = 1) -> Link:
     """Create a link where anyone can pay a price."""
     wanted = {"line_items[0][price]": price, "line_items[0][quantity]": quantity}
     return await _make(ctx, "/v1/payment_links", Link, wanted)  # https://docs.stripe.com/api/payment-link/create
 
 
-@service.reaction("Refund a payment")
+@service.reaction("Refund a payment", idempotent="key")
 async def refund_payment(
     ctx: Context, payment: PaymentId, amount: Part = None, currency: PartIn = "usd", reason: Reason = ""
 ) -> Refund:

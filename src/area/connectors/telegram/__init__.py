@@ -170,7 +170,7 @@ async def send_photo(ctx: Context, chat: Chat, photo: Photo, caption: Caption = 
     return await _call(ctx, "sendPhoto", Sent, chat, **body)  # https://core.telegram.org/bots/api#sendphoto
 
 
-@service.reaction("Edit a message")
+@service.reaction("Edit a message", idempotent="same")
 async def edit_message(ctx: Context, chat: Chat, message_id: MessageId, text: NewText) -> Sent:
     """Replace the text of a message the bot has sent. Succeeds if nothing needs changing."""
     with suppress(Gone):  # https://core.telegram.org/bots/api#editmessagetext
@@ -178,7 +178,7 @@ async def edit_message(ctx: Context, chat: Chat, message_id: MessageId, text: Ne
     return Sent(chat=chat, message_id=message_id)
 
 
-@service.reaction("Pin a message")
+@service.reaction("Pin a message", idempotent="same")
 async def pin_message(ctx: Context, chat: Chat, message_id: MessageId, *, silent: Quietly = True) -> Sent:
     """Pin a message. In groups and channels the bot needs permission to pin."""
     # https://core.telegram.org/bots/api#pinchatmessage

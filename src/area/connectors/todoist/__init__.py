@@ -105,7 +105,7 @@ def project_added(ctx: Context) -> Events[Found]:
     return new_events(ctx.http.rows("/projects", Found))
 
 
-@service.reaction("Create a task", scopes=WRITE)
+@service.reaction("Create a task", scopes=WRITE, idempotent="key")
 async def create_task(
     ctx: Context,
     content: Annotated[str, param("Task", "Buy milk", min_length=1, max_length=500)],
@@ -124,7 +124,7 @@ async def create_task(
     return await ctx.http.post("/tasks", Task, json=body, headers=_once(ctx))
 
 
-@service.reaction("Quick-add a task", scopes=WRITE)
+@service.reaction("Quick-add a task", scopes=WRITE, idempotent="key")
 async def quick_add(
     ctx: Context,
     text: Annotated[str, param("Task, as in Todoist's quick add", "Buy milk tomorrow at 12 #Home p1", min_length=1)],
@@ -136,14 +136,14 @@ async def quick_add(
     return await ctx.http.post("/tasks/quick", Task, json={"text": text}, headers=_once(ctx))
 
 
-@service.reaction("Complete a task", scopes=WRITE)
+@service.reaction("Complete a task", scopes=WRITE, idempotent="key")
 async def complete_task(ctx: Context, task: TaskId) -> None:
     """Complete a task. Recurring tasks move to their next date."""
     # https://developer.todoist.com/api/v1#tag/Tasks/operation/close_task_api_v1_tasks__task_id__close_post
     await ctx.http.call("POST", quoted("/tasks/{}/close", task), headers=_once(ctx))
 
 
-@service.reaction("Comment on a task", scopes=WRITE)
+@service.reaction("Comment on a task", scopes=WRITE, idempotent="key")
 async def comment_on_task(
     ctx: Context, task: TaskId, text: Annotated[str, param("Text", "Done!", min_length=1, max_length=15_000)]
 ) -> Made:

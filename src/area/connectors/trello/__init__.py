@@ -184,13 +184,13 @@ async def comment_on_card(
     return await ctx.http.post(quoted("/cards/{}/actions/comments", card), Made, json={"text": text})
 
 
-@service.reaction("Move a card to a list")
+@service.reaction("Move a card to a list", idempotent="same")
 async def move_card(ctx: Context, board: Board, list: List, card: CardId) -> Card:
     """Move a card to the end of a list on the same board or another."""
     return await _update(ctx, card, {"idList": list, "idBoard": board, "pos": "bottom"})
 
 
-@service.reaction("Archive a card")
+@service.reaction("Archive a card", idempotent="same")
 async def archive_card(ctx: Context, card: CardId) -> Card:
     return await _update(ctx, card, {"closed": "true"})
 

@@ -174,7 +174,7 @@ async def create_clip(ctx: Context, channel: Channel) -> Clipped:
     return await ctx.http.post("/clips", Clipped, at="data.0", params={"broadcaster_id": await user_id(ctx, channel)})
 
 
-@service.reaction("Change your stream's title", scopes=("channel:manage:broadcast",))
+@service.reaction("Change your stream's title", scopes=("channel:manage:broadcast",), idempotent="same")
 async def update_channel(
     ctx: Context,
     title: Annotated[str, param("Stream title", "Speedrun", min_length=1, max_length=140)],

@@ -172,7 +172,7 @@ async def comment_written(ctx: Context, channel: Channel) -> Events[Comment]:
         yield Event(comment.id, comment, comment.written_at)
 
 
-@service.reaction("Add a video to a playlist", scopes=WRITE)
+@service.reaction("Add a video to a playlist", scopes=WRITE, idempotent="same")
 async def add_to_playlist(ctx: Context, playlist: Playlist, video: VideoId) -> Done:
     """Add a video to a playlist. Succeeds if it is already there."""
     query = {"part": "id", "playlistId": playlist, "videoId": video}
@@ -184,7 +184,7 @@ async def add_to_playlist(ctx: Context, playlist: Playlist, video: VideoId) -> D
     return await ctx.http.post("/playlistItems", Done, params=SNIPPET, json=body)
 
 
-@service.reaction("Rate a video", scopes=WRITE)
+@service.reaction("Rate a video", scopes=WRITE, idempotent="same")
 async def rate_video(
     ctx: Context,
     video: VideoId,
@@ -208,7 +208,7 @@ async def comment_on_video(
     return await ctx.http.post("/commentThreads", Comment, at="snippet.topLevelComment", params=SNIPPET, json=body)
 
 
-@service.reaction("Subscribe to a channel", scopes=WRITE)
+@service.reaction("Subscribe to a channel", scopes=WRITE, idempotent="same")
 async def subscribe(ctx: Context, channel: Channel) -> Done:
     """Subscribe to a channel. Succeeds if you already do."""
     known = str((await _found(ctx, channel, "id")).get("id"))

@@ -20,7 +20,7 @@ from area.kit.problems import Invalid
 from area.registry import Registry
 from area.runs import history
 from area.sdk import Action, Reaction
-from area.sdk.fields import fields
+from area.sdk.fields import form_fields
 from area.web.parts.pages import Fields, Page, SignedIn
 from area.web.parts.sentences import sentences
 from area.web.parts.show import pretty
@@ -236,7 +236,7 @@ def labels(page: Page, component: Action | Reaction | None) -> dict[str, str]:
     if component is None:
         return {}
     say = page.words(component.service.slug)
-    return {one.name: say(one.description) for one in fields(component.params)}
+    return {one.name: say(one.description) for one in form_fields(component.params)}
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:
