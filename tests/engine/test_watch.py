@@ -116,6 +116,99 @@ async def test_jobs_of_a_clock_that_was_ahead_are_due_when_they_should_be(state,
     assert job["same"]
 
 
+@pytest.mark.parametrize("ahead", ["2 hours", "366 days"])
+async def test_what_is_due_later_than_it_can_be_is_brought_back(state, user, world, ahead):
+    """Moved without any other sign of a clock that was ahead."""
+    await make_area(state, user)
+    await make_area(state, user, "probe.every_second", text="tick")
+    await make_area(state, user, "timer.daily_timer", action_parameters={"time": "09:00"}, text="{{date}}")
+    async with worker(state):
+        await until(lambda: world.polls["default"])
+        await until(lambda: rows(state))
+        await until(lambda: rows(state, "select 1 from sources where planned_at > now() + interval '10 seconds'"))
+    pool = await state.database.pool()
+    (daily,) = await rows(state, "select id, due_at from sources order by due_at desc limit 1")
+    await pool.execute(
+        f"update sources set due_at = due_at + interval '{ahead}', planned_at = planned_at + interval '{ahead}'"
+    )
+    before = sum(text == "tick" for _, text in world.sent)
+    world.publish("new", "hello", at=None)
+    async with worker(state):
+        await until(lambda: any(text == "hello" for _, text in world.sent))
+        await until(lambda: sum(text == "tick" for _, text in world.sent) > before + 1)
+    (again,) = await rows(state, "select due_at, planned_at from sources where id = $1", daily["id"])
+    assert again["due_at"] == again["planned_at"] == daily["due_at"]
+
+
+async def test_timers_that_wait_after_a_failure_are_left_alone(state, user, watch):
+    await make_area(state, user, "probe.every_second", text="tick")
+    pool = await state.database.pool()
+    await pool.execute("update sources set due_at = now() + interval '50 minutes', failures = 9, checked_at = now()")
+    await watch.catch_up()
+    (row,) = await rows(state, "select due_at - now() > interval '40 minutes' as waits from sources")
+    assert row["waits"]
+
+
+ACCOUNTS = """
+insert into login_attempts (login, address, at) select 'ann', '1', now() + interval '1 year' from generate_series(1, 20);
+insert into two_factor (user_id, secret, last_step)
+    values ({user}, 'x', extract(epoch from now() + interval '1 year')::bigint / 30);
+insert into access_tokens (user_id, kind, token_hash, name, created_at, last_used_at, expires_at) values
+    ({user}, 'session', 'a', 'old', now(), now() + interval '1 year', now() + interval '1 year 30 days'),
+    ({user}, 'session', 'b', 'new', now() + interval '1 year', now() + interval '1 year', now() + interval '1 year 30 days'),
+    ({user}, 'api', 'c', 'mine', now(), null, now() + interval '3 years');
+insert into invitations (token_hash, created_at, expires_at)
+    values ('a', now() + interval '1 year', now() + interval '1 year 7 days');
+insert into email_links (token_hash, user_id, purpose, email, created_at, expires_at)
+    values ('a', {user}, 'reset', 'a@example.org', now() + interval '1 year', now() + interval '1 year 1 hour');
+insert into outgoing_mail (kind, recipient, share, created_at, next_attempt_at)
+    values ('reset', 'a@example.org', 'x', now() + interval '1 year', now() + interval '1 year 4 minutes');
+insert into worker_lives values ('gone', now() + interval '1 year', now() + interval '1 year');
+"""
+LEFT = """
+select (select count(*) from login_attempts) as attempts,
+       (select last_step <= extract(epoch from now())::bigint / 30 from two_factor) as codes_work,
+       (select max(expires_at) <= now() + interval '30 days' and max(last_used_at) <= now()
+        from access_tokens where kind = 'session') as sessions_end,
+       (select expires_at > now() + interval '2 years' from access_tokens where kind = 'api') as token_stays,
+       (select expires_at <= now() + interval '7 days' and expires_at > now() from invitations) as invitation_ends,
+       (select expires_at <= now() + interval '1 hour' and expires_at > now() from email_links) as link_ends,
+       (select next_attempt_at < now() + interval '5 minutes' from outgoing_mail) as mail_goes,
+       (select count(*) from worker_lives) as lives
+"""
+
+
+async def test_what_accounts_have_of_a_clock_that_was_ahead_ends_in_time(state, user, watch):
+    pool = await state.database.pool()
+    await pool.execute(ACCOUNTS.format(user=user))
+    await watch.catch_up()
+    (left,) = await rows(state, LEFT)
+    assert dict(left) == {
+        "attempts": 0,
+        "codes_work": True,
+        "sessions_end": True,
+        "token_stays": True,
+        "invitation_ends": True,
+        "link_ends": True,
+        "mail_goes": True,
+        "lives": 0,
+    }
+
+
+async def test_a_clock_that_went_back_is_noticed_by_the_mark(state, user, watch):
+    """What was written by a clock that was ahead may look right, such as when to renew a subscription."""
+    pool = await state.database.pool()
+    await make_area(state, user)
+    await pool.execute("update sources set due_at = now() + interval '4 minutes', checked_at = now()")
+    await watch.catch_up()
+    assert not await rows(state, "select 1 from sources where due_at <= now()")
+    await pool.execute("update meta set value = (now() + interval '1 hour')::text where key = 'clock'")
+    await watch.catch_up()
+    assert await rows(state, "select 1 from sources where due_at <= now()")
+    (mark,) = await rows(state, "select value::timestamptz <= now() as right from meta where key = 'clock'")
+    assert mark["right"]
+
+
 async def test_a_source_that_keeps_failing_is_noticed_with_its_reason(state, user, watch):
     await make_area(state, user)
     pool = await state.database.pool()

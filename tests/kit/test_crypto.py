@@ -1,7 +1,7 @@
 """Encryption, signatures, tokens, passwords."""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
@@ -117,6 +117,15 @@ def test_signed_values(value: str) -> None:
     signed = keyring.sign(value, "cursor", 60)
     assert keyring.unsign(signed, "cursor") == value
     assert signed.isascii()
+
+
+def test_what_a_clock_that_was_ahead_signed_does_not_last(keyring: Keyring) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=366)):
+        ahead = keyring.sign("x", "ticket", 600)
+    assert keyring.unsign(ahead, "ticket") == "x"
+    assert keyring.unsign(keyring.sign("x", "ticket", 600), "ticket", 600) == "x"
+    with pytest.raises(SignatureExpired):
+        keyring.unsign(ahead, "ticket", 600)
 
 
 def test_a_signature_is_for_its_purpose_and_key(keyring: Keyring) -> None:

@@ -27,7 +27,7 @@ def issue(keyring: Keyring, purpose: Purpose, about: str = "") -> str:
 def about(keyring: Keyring, purpose: Purpose, ticket: str) -> str:
     """What the ticket was issued for. Raises `Gone`."""
     try:
-        return keyring.unsign(ticket, f"ticket {purpose}").partition("|")[2]
+        return keyring.unsign(ticket, f"ticket {purpose}", GOOD_FOR.total_seconds()).partition("|")[2]
     except BadSignature:
         raise Gone("This took too long. Start again.") from None
 

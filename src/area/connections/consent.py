@@ -115,7 +115,7 @@ def way(keyring: Keyring, state: str, redirect_uri: str) -> Way:
     Raises `Invalid` if it wasn't made for this URL, `Gone` if it has expired.
     """
     try:
-        purpose, slug, nonce = keyring.unsign(state, _sent_to(redirect_uri)).split()
+        purpose, slug, nonce = keyring.unsign(state, _sent_to(redirect_uri), GOOD_FOR.total_seconds()).split()
     except SignatureExpired:
         raise Gone(LOST) from None
     except BadSignature:

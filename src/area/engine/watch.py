@@ -9,6 +9,7 @@ Every 30 seconds each worker tries to get a lock, and the one that gets it:
 
 import asyncio
 import contextlib
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from area.db import queue
 from area.db.away import is_away
 from area.db.locks import Lock
 from area.db.session import Conn
+from area.engine.ahead import Clock
 from area.engine.sources import Sources
 from area.engine.state import State
 from area.kit.clock import now
@@ -31,11 +33,10 @@ from area.runs import retention
 log = structlog.get_logger()
 
 WATCH_EVERY = 30.0  # seconds
-PURGE_EVERY = timedelta(hours=1)
+PURGE_EVERY = 3600.0  # seconds
 OVERDUE_INTERVALS = 3
 LEAST_OVERDUE = timedelta(minutes=2)
 LEAST_KNOWN = timedelta(days=90)
-SKEW = timedelta(minutes=10)  # between the clocks of several machines
 
 UNWATCHED = (
     "delete from sources s where not exists (select from triggers t where t.source_id = s.id)"
@@ -60,20 +61,6 @@ where x.noticed_at is null and x.due_at is not null and (
      and (x.lease_until is null or x.lease_until < now()))
     or x.failing_since < now() - greatest(make_interval(secs => coalesce(c.polling_interval, 60) * $1), $2::interval))
 """
-# times that were written while a clock was ahead are too late: start over from now
-AHEAD = (
-    """
-update sources set due_at = now(), planned_at = null, nudged_at = null, checked_at = null,
-    lease_owner = null, lease_until = null,
-    seen = case when (seen->>'since')::timestamptz > now()
-        then jsonb_set(seen, '{since}', to_jsonb(now())) else seen end
-where due_at is not null and (checked_at > now() + $1::interval or lease_until > now() + $1::interval
-    or nudged_at > now() + $1::interval or (checked_at is null and due_at > now() + $1::interval))
-""",
-    "update triggers set since = now() where since > now() + $1::interval",
-    "update connection_states set refreshing_until = null where refreshing_until > now() + $1::interval",
-    "delete from worker_lives where since > now() + $1::interval or seen_at > now() + $1::interval",
-)
 OLD_LIVES = "delete from worker_lives where seen_at < now() - interval '30 days'"
 # late shared sources, charged to the watcher with the fewest due sources
 SHARE_ANEW = """
@@ -110,7 +97,8 @@ class Watch:
     def __init__(self, state: State, sources: Sources) -> None:
         self._state = state
         self._sources = sources
-        self._purged = now() - PURGE_EVERY + timedelta(minutes=2)
+        self._clock = Clock(state, sources.leases)
+        self._purged = time.monotonic() - PURGE_EVERY + 120.0
 
     async def run(self) -> None:
         """Look every 30 seconds, forever."""
@@ -132,8 +120,8 @@ class Watch:
             try:
                 await self.catch_up()
                 await self._dead(conn)
-                if now() - self._purged > PURGE_EVERY:
-                    self._purged = now()
+                if time.monotonic() - self._purged > PURGE_EVERY:
+                    self._purged = time.monotonic()
                     await self._purge(conn)
             finally:
                 with contextlib.suppress(asyncpg.InterfaceError):
@@ -142,17 +130,13 @@ class Watch:
     async def catch_up(self) -> None:
         """Start what a notification should have started but nobody heard.
 
-        1. Reset times that were written while a clock was ahead.
+        1. Bring back what a clock that was ahead left in the future (`ahead`).
         2. Charge late shared sources to a user who has free slots.
         3. Resume executions and sources whose connection works again.
         4. Revive resting sources that an AREA watches.
         """
+        await self._clock.look()
         pool = await self._state.database.pool()
-        for statement in AHEAD:
-            if (done := await pool.execute(statement, SKEW)) and not done.endswith(" 0"):
-                log.warning("watch.clock_was_ahead", done=done)
-        if moved := await queue.set_clock_back(pool, SKEW):
-            log.warning("watch.clock_was_ahead", jobs=moved)
         await pool.execute(SHARE_ANEW)
         await queue.resume_all(pool)
         await pool.execute(RENEWED)

@@ -51,6 +51,7 @@ hashing = Fair(
     nice=10,  # a tenth of the event loop's share of a busy core
 )
 
+SKEW = 600  # seconds between the clocks of several machines
 _VERSION = "v1"
 _NONCE = 12  # random bytes; safe for 2**32 values per key
 _TAG = 16
@@ -136,8 +137,11 @@ class Keyring:
         payload = _encode(f"{expires}.{value}".encode())
         return f"{payload}.{_encode(_mac(self._secrets[0], purpose, payload))}"
 
-    def unsign(self, signed: str, purpose: str) -> str:
-        """The value that `sign` got. Raises `SignatureExpired` if it has expired, else `BadSignature`."""
+    def unsign(self, signed: str, purpose: str, max_age_seconds: float | None = None) -> str:
+        """The value that `sign` got. Raises `SignatureExpired` if it has expired, else `BadSignature`.
+
+        With `max_age_seconds`, one that was issued in the future, by a clock that was ahead, has expired, too.
+        """
         payload, _, mac = signed.partition(".")
         digest = _decode(mac)
         if digest is None or not any(
@@ -145,7 +149,8 @@ class Keyring:
         ):
             raise BadSignature("This value was not made here for this purpose, or it was altered.")
         expires, _, value = urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode().partition(".")
-        if clock.now().timestamp() >= int(expires):
+        left = int(expires) - clock.now().timestamp()
+        if left <= 0 or (max_age_seconds is not None and left > max_age_seconds + SKEW):
             raise SignatureExpired("This value is no longer valid: too much time has gone by.")
         return value
 

@@ -46,22 +46,25 @@ LOOK_LIMIT = 60.0  # seconds for one poll
 LONGEST_PAUSE = timedelta(hours=1)
 AWAY_PAUSE = 1.0  # seconds before a look that ended because the database was away is repeated
 EXPIRED_RECHECK = timedelta(hours=6)
+LONGEST_WAIT = timedelta(days=1)  # between looks, however long a server asks to wait
 STANDS_FOR = timedelta(minutes=10)  # at most this old in `hook_states`, for sources polled that often
 FLOOD = 100  # executions of one look; if there are more, they queue behind other users' events
 LOCK_LIMIT = "set local lock_timeout = '5s'"  # a locked AREA must not exhaust the connection pool
 SAMPLE = 20  # users of a shared source to compare
 
-CLAIM = """
+COLUMNS = """
+id, key, component_id, user_id, connection_id, share_of, lane, params, state, seen, due_at, planned_at, nudged_at,
+failures, (select c.name || E'\\n' || s.name from components c join services s on s.id = c.service_id
+           where c.id = component_id) as component
+"""
+CLAIM = f"""
 update sources set lease_owner = $1, lease_until = now() + $2
 where id in (
     select id from sources
     where id = any($3::int[]) and due_at <= now() and (lease_until is null or lease_until < now())
     order by id for update skip locked)
-returning id, key, component_id, user_id, connection_id, share_of, lane, params, state, seen, due_at, planned_at,
-    nudged_at, failures,
-    (select c.name || E'\\n' || s.name from components c join services s on s.id = c.service_id
-     where c.id = component_id) as component
-"""
+returning {COLUMNS}
+"""  # noqa: S608 - of constants
 LOCK = "select id from sources where id = $1 and lease_owner = $2 for update"
 SUBSCRIBERS = """
 select t.area_id, t.baseline, t.since, a.user_id from triggers t
@@ -202,7 +205,7 @@ class Leases:
         claimed = []
         for row in await pool.fetch(CLAIM, self.owner, LEASE, ids):
             try:
-                source = self._watched(row)
+                source = self.watched(row)
             except Exception as error:  # one unreadable source must not block the others
                 log.exception("source.unreadable", source=row["id"])
                 message = clean_text(Sentence("Its settings can't be read: %(error)s", error=error))
@@ -216,7 +219,8 @@ class Leases:
                 claimed.append(source)
         return claimed
 
-    def _watched(self, row: asyncpg.Record) -> Watched | None:
+    def watched(self, row: asyncpg.Record) -> Watched | None:
+        """A row of `COLUMNS` as a source; None if its action is no longer in the code."""
         name, _, service_name = row["component"].partition("\n")
         service = self.state.registry.by_name.get(service_name)
         action = service.actions.get(name) if service else None
@@ -334,7 +338,7 @@ class Leases:
         every = source.action.every or timedelta(seconds=1)
         pause = min(LONGEST_PAUSE, every * 2 ** min(source.failures, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         if isinstance(error, Retry) and error.after:
-            pause = max(pause, error.after)
+            pause = min(max(pause, error.after), LONGEST_WAIT)
         if isinstance(error, AuthExpired):
             pause = EXPIRED_RECHECK
         log.warning(
