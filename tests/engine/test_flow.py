@@ -11,7 +11,6 @@ from prometheus_client import REGISTRY
 from area import areas
 from area.areas import AreaPatch
 from area.engine import control, load
-from area.engine.execution import executor
 from area.engine.execution.executor import Executor
 from area.engine.intake import Offer, accept
 from area.engine.lanes import Intake
@@ -214,11 +213,9 @@ async def test_what_may_have_been_done_is_done_again_only_if_that_is_no_harm(
         assert execution["error_message"] == said
 
 
-async def test_what_waits_is_not_marked_as_running_by_a_look_that_came_late(state, user, world, monkeypatch):
+async def test_what_waits_is_not_marked_as_running_by_a_look_that_came_late(state, user, world):
     """The look saw it run; while it was being marked, it left to wait."""
     area = await make_area(state, user)
-    slowly = executor.START.replace("returning x.id", "and pg_sleep(0.5) is not null returning x.id")
-    monkeypatch.setattr(executor, "START", slowly)
     seen = asyncio.Event()
 
     async def until_it_is_marked(ctx, params, attempt):
@@ -227,20 +224,19 @@ async def test_what_waits_is_not_marked_as_running_by_a_look_that_came_late(stat
 
     world.behaviour = until_it_is_marked
     marking = (
-        "select 1 from pg_stat_activity where query like 'update%pg_sleep(0.5)%' and state = 'active'"
-        " and datname = current_database()"
+        "select 1 from pg_stat_activity where query like 'update area_executions x set status = ''running''%'"
+        " and wait_event_type = 'Lock' and datname = current_database()"
     )
+    pool = await state.database.pool()
     async with worker(state):
-        await offer(state, area, {"title": "x"})
-        await until(lambda: rows(state, marking))
-        seen.set()
+        async with pool.acquire() as conn, conn.transaction():
+            execution = await offer(state, area, {"title": "x"})
+            await conn.execute("select from area_executions where id = $1 for update", execution.execution_id)
+            await until(lambda: rows(state, marking))
+            seen.set()
+            await until(lambda: world.attempts)
         await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'retry'"))
-        await until(lambda: _none(state, marking))
         assert await statuses(state) == ["pending"]
-
-
-async def _none(state, query):
-    return not await rows(state, query)
 
 
 async def test_an_area_whose_newest_run_is_tried_again_says_so(state, user, world):
@@ -309,10 +305,15 @@ async def test_a_delay_waits_and_survives_a_restart(state, user, world):
     await offer(state, area, {"title": "later"})
     async with worker(state):
         await until(lambda: rows(state, "select 1 from execution_jobs where reason = 'delay'"))
-    assert world.sent == []
+    waits = "select j.due_at - e.created_at at time zone 'utc' as pause, due_at from area_executions e"
+    (job,) = await rows(state, f"{waits} join execution_jobs j on j.execution_id = e.id")
+    assert timedelta(seconds=2) <= job["pause"] < timedelta(seconds=60)
     async with worker(state):
-        await until(lambda: world.sent)
-    assert await until(lambda: settled(state))
+        await until(lambda: settled(state))
+    (execution,) = await rows(state)
+    assert execution["status"] == "success"
+    assert execution["started_at"].replace(tzinfo=UTC) >= job["due_at"]
+    assert [text for _, text in world.sent] == ["later"]
 
 
 async def test_an_area_switched_off_before_it_ran_is_skipped(state, user, world):
