@@ -398,3 +398,13 @@ async def mailing(state: State, nobody: Client, post: Any) -> Mailing:
     # what belongs to nobody outlives the accounts of other tests
     await pool.execute("delete from outgoing_mail; delete from pending_registrations")
     return Mailing(state, nobody, Client(make_web(state, nobody.app.state.cache), address=nobody.address), post)
+
+
+def is_problem(answer, status: int) -> dict:
+    assert answer.status == status, answer.body
+    assert answer.header("content-type") == "application/problem+json"
+    found = answer.json()
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(found)
+    assert found["status"] == status
+    assert found["request_id"] == answer.header("x-request-id")
+    return found

@@ -2,7 +2,7 @@
 """Errors in the caller's language: what the user has chosen, else what the request accepts, else English."""
 
 import pytest
-from tests.api.test_problems import is_problem
+from tests.api.conftest import is_problem
 
 from area import areas
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from structlog.contextvars import merge_contextvars
 from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
-from tests.api.conftest import PASSWORD
+from tests.api.conftest import PASSWORD, is_problem
 
 from area import audit
 from area.accounts import sessions
@@ -16,16 +16,6 @@ from area.api import docs
 from area.doors import body
 
 NAME = "AREA"
-
-
-def is_problem(answer, status: int) -> dict:
-    assert answer.status == status, answer.body
-    assert answer.header("content-type") == "application/problem+json"
-    found = answer.json()
-    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(found)
-    assert found["status"] == status
-    assert found["request_id"] == answer.header("x-request-id")
-    return found
 
 
 async def test_unknown_addresses_and_methods(nobody):

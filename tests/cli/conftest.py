@@ -115,3 +115,10 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from area.cli import main; main()"
+
+
+DOORBELL = {
+    "name": "Doorbell",
+    "action": {"component": "webhook.received"},
+    "reaction": {"component": "inbox.post", "parameters": {"title": "{{body.who}} is there"}},
+}

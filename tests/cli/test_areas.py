@@ -2,12 +2,8 @@ import json
 
 import pytest
 import yaml
+from tests.cli.conftest import DOORBELL
 
-DOORBELL = {
-    "name": "Doorbell",
-    "action": {"component": "webhook.received"},
-    "reaction": {"component": "inbox.post", "parameters": {"title": "{{body.who}} is there"}},
-}
 MORNING = {
     "name": "Morning",
     "is_active": False,

@@ -3,7 +3,7 @@ import json
 
 import asyncpg
 import pytest
-from tests.cli.test_areas import DOORBELL
+from tests.cli.conftest import DOORBELL
 
 from area.kit.crypto import Keyring
 

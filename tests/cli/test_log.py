@@ -4,7 +4,7 @@ import signal
 
 import pytest
 from structlog.testing import capture_logs
-from tests.cli.test_areas import DOORBELL
+from tests.cli.conftest import DOORBELL
 
 from area.engine.runtime import worker
 from area.engine.state import State

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel, Field, SecretStr
 
-from area import areas, catalog
+from area import areas, catalog, connections
 from area.areas import AreaIn, Part
 from area.db.models import User
 from area.engine import control
@@ -219,4 +219,35 @@ async def offer(state, area, data, **options):
         return (await accept(conn, [Offer(area.id, "", orjson.dumps(data), **options)]))[0]
 
 
-__all__ = ["make_area", "make_user", "offer", "rows", "settled", "statuses", "until", "worker"]
+LOGIN = {"login": "ann", "password": "correct horse"}
+
+
+async def connect(state, user, login=LOGIN):
+    async with state.database.transaction() as session:
+        return await connections.connect(
+            session, state.keyring, state.client, state.guard, state.registry, user, "locked", login
+        )
+
+
+async def waiting(state, reason):
+    return await rows(state, "select * from execution_jobs where reason = $1", reason)
+
+
+async def baselined(state):
+    return not await rows(state, "select 1 from triggers where baseline and source_id is not null")
+
+
+__all__ = [
+    "LOGIN",
+    "baselined",
+    "connect",
+    "make_area",
+    "make_user",
+    "offer",
+    "rows",
+    "settled",
+    "statuses",
+    "until",
+    "waiting",
+    "worker",
+]

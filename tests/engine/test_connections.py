@@ -5,26 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from area import areas, connections
+from area import areas
 from area.engine import control
 from area.engine.cache import Cache
 from area.sdk import AuthExpired, Permanent, Retry
 from area.sdk.errors import Unauthorized
+from tests.engine.conftest import LOGIN, connect, waiting
 
 from .conftest import make_area, offer, rows, settled, statuses, until, worker
-
-LOGIN = {"login": "ann", "password": "correct horse"}
-
-
-async def connect(state, user, login=LOGIN):
-    async with state.database.transaction() as session:
-        return await connections.connect(
-            session, state.keyring, state.client, state.guard, state.registry, user, "locked", login
-        )
-
-
-async def waiting(state, reason):
-    return await rows(state, "select * from execution_jobs where reason = $1", reason)
 
 
 async def test_without_a_connection_executions_wait_and_then_catch_up(state, user, world):

@@ -17,6 +17,7 @@ from area.engine.lanes import Intake
 from area.engine.sources import listeners
 from area.kit.budget import MAX_EVENT
 from area.sdk import Partial, Permanent, Retry
+from tests.engine.conftest import baselined
 
 from .conftest import make_area, make_user, offer, rows, settled, statuses, until, worker
 
@@ -24,10 +25,6 @@ from .conftest import make_area, make_user, offer, rows, settled, statuses, unti
 async def first_look(state, world, topic="default"):
     await until(lambda: world.polls[topic] >= 1)
     await until(lambda: baselined(state))
-
-
-async def baselined(state):
-    return not await rows(state, "select 1 from triggers where baseline and source_id is not null")
 
 
 async def test_a_new_item_runs_the_reaction_once(state, user, world):

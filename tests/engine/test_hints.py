@@ -2,9 +2,6 @@
 polled.
 """
 
-import contextlib
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,12 +9,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from structlog.testing import capture_logs
 
 from area import areas, catalog, connections, rotation
-from area.areas import AreaPatch
 from area.engine import control, hints
 from area.engine.cache import Cache
 from area.engine.lanes import Intake
@@ -38,96 +33,7 @@ from area.sdk import (
     hmac_sha256,
 )
 from tests.engine.conftest import Item, Login, Topic, make_area, rows, until, worker
-
-HOUR = timedelta(hours=1)
-
-
-class Vendor:
-    """A server that shows notes, and calls whoever subscribed to them. It tries an address before it takes a
-    subscription.
-    """
-
-    def __init__(self):
-        self.notes = []
-        self.looks = 0
-        self.calls = []  # what was asked about subscriptions
-        self.hooks = {}  # id: {"url", "secret", "topic"}
-        self.refuses = 0
-        self.lasts = 3 * HOUR
-        self.knocks = True
-        self.signs = False  # its challenges, too
-        self.heard = []  # the statuses that its deliveries were answered with
-        self.dies = False  # after it made a subscription, before it says so
-        self.url = ""
-        self.client = None
-
-    async def __call__(self, request):
-        if request.path == "/notes":
-            self.looks += 1
-            return web.json_response(self.notes)
-        self.calls.append(request.method)
-        if self.refuses:
-            return web.Response(status=self.refuses)
-        number = request.path.rpartition("/")[2]
-        if request.method == "GET":
-            return web.json_response([{"id": number, **hook} for number, hook in self.hooks.items()])
-        if request.method == "DELETE":
-            known = self.hooks.get(number, {}).get("url") == request.query["of"]
-            return web.Response(status=204 if known and self.hooks.pop(number) else 404)
-        if request.method == "POST":
-            wanted = await request.json()
-            if self.knocks:
-                signed = {"X-Signature": signature(wanted["secret"])} if self.signs else {}
-                async with self.client.post(wanted["url"], params={"challenge": "<b>"}, headers=signed) as answer:
-                    if (answer.status, await answer.text()) != (200, "<b>"):
-                        return web.Response(status=400)
-            number = f"n{len(self.calls)}"
-            self.hooks[number] = wanted
-        elif number not in self.hooks:
-            return web.Response(status=404)
-        if self.dies:
-            self.dies = False
-            request.transport.close()
-        return web.json_response({"id": number, "expires_at": (now() + self.lasts).isoformat()})
-
-    async def tells(self, signed=True, body=b"{}"):
-        """Something changed; returns what it was answered."""
-        hooks = list(self.hooks.values())
-        return [await self.tell(one["url"], one["secret"] if signed is True else signed, body) for one in hooks]
-
-    async def tell(self, url, secret, body=b"{}"):
-        async with self.client.post(url, data=body, headers={"X-Signature": signature(secret, body)}) as answer:
-            return answer.status
-
-
-def signature(secret, body=b""):
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() if secret else ""
-
-
-@contextlib.asynccontextmanager
-async def serving(app):
-    """An ASGI application at a port of loopback."""
-
-    async def handle(request):
-        body, sent = await request.read(), []
-        scope = {
-            "type": "http", "method": request.method, "path": request.path,
-            "query_string": request.query_string.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],
-        }  # fmt: skip
-
-        async def receive():
-            return {"type": "http.request", "body": body}
-
-        async def send(message):
-            sent.append(message)
-
-        await app(scope, receive, send)
-        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"] if name != b"content-length"}
-        return web.Response(status=sent[0]["status"], body=sent[1]["body"], headers=headers)
-
-    async with RawTestServer(handle) as server:
-        yield str(server.make_url("")).rstrip("/")
+from tests.engine.hinting import HOUR, Vendor, change, read_subscription, renew, serving, soon, unsubscribe
 
 
 def challenge(request: Request) -> Reply | None:
@@ -139,19 +45,7 @@ async def subscribe(ctx: Context, params: Topic, hook: Hook) -> Subscription:
         if one["url"] == hook.url:
             return await renew(ctx, params, hook, one["id"])
     told = {"url": hook.url, "secret": hook.secret, "topic": params.topic}
-    return _read(await ctx.http.post("/hooks", json=told))
-
-
-async def renew(ctx: Context, params: Topic, hook: Hook, subscription: str) -> Subscription:
-    return _read((await ctx.http.call("PATCH", f"/hooks/{subscription}")).json())
-
-
-async def unsubscribe(ctx: Context, params: Topic, hook: Hook, subscription: str) -> None:
-    await ctx.http.call("DELETE", f"/hooks/{subscription}", params={"of": hook.url})
-
-
-def _read(answer):
-    return Subscription(answer["id"], datetime.fromisoformat(answer["expires_at"]))
+    return read_subscription(await ctx.http.post("/hooks", json=told))
 
 
 @pytest.fixture
@@ -212,13 +106,6 @@ async def resting(state, looks=0):
     """The source, once nobody looks at it and it is not due."""
     found = await rows(state, "select * from sources where lease_owner is null and due_at > now() + interval '5 s'")
     return found[0] if found else None
-
-
-async def soon(state, running):
-    """Have the source looked at now."""
-    pool = await state.database.pool()
-    await pool.execute("update sources set due_at = now()")
-    running.sources.wake()
 
 
 async def test_it_is_subscribed_after_the_baseline_and_then_asked_seldom(state, connected, vendor):
@@ -284,11 +171,6 @@ async def test_what_is_not_signed_or_not_known_moves_nothing(state, connected, v
 
 async def _rests(state):
     return await rows(state, "select * from sources where due_at is null and lease_owner is null")
-
-
-async def change(state, user, area_id, **patch):
-    async with state.database.transaction() as session:
-        return await areas.change(session, control.scope(state), user, area_id, AreaPatch(**patch))
 
 
 async def test_it_is_ended_when_the_last_area_goes_also_a_deleted_one(state, connected, vendor):

@@ -23,6 +23,7 @@ from area.kit.budget import MAX_EVENT
 from area.kit.problems import Invalid
 from area.sdk import Event, Request
 from area.settings import Settings
+from tests.engine.senders import report, send
 
 from .conftest import make_area, make_user, rows, until, worker
 
@@ -33,34 +34,6 @@ async def hooks(state):
     intake.start()
     yield Hooks(state, Cache(state), intake)
     await intake.stop()
-
-
-async def send(hooks, url, body=b"{}", headers=None, chunks=1, method="POST", slash=""):
-    path, _, query = url.partition("?")
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": "/hooks/" + path.rpartition("/")[2] + slash,
-        "query_string": query.encode(),
-        "headers": [
-            (name.encode(), value.encode()) for name, value in (headers or {"content-type": "application/json"}).items()
-        ],
-    }
-    size = max(1, -(-len(body) // chunks))
-    parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
-    messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
-    messages[-1]["more_body"] = method == "STALLED"
-    sent = []
-
-    async def receive():
-        return messages.pop(0) if messages else await asyncio.Event().wait()
-
-    async def answer(message):
-        sent.append(message)
-
-    await hooks(scope, receive, answer)
-    answered = sent[1]["body"]
-    return sent[0]["status"], orjson.loads(answered) if answered else None, dict(sent[0]["headers"])
 
 
 async def test_202_and_the_execution(state, user, hooks):
@@ -192,11 +165,6 @@ async def test_who_knocks_too_fast_is_refused_before_its_body_is_read(state, use
     for _ in range(20):
         state.load.heard(report(done={user: 100}))
     assert (await send(hooks, mine.webhook_url))[0] == 202
-
-
-def report(done, sender="a worker", *, idle=False):
-    said = {"from": sender, "worker": True, "idle": idle, "seconds": 1.0, "accepted": {}, "done": done}
-    return orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 async def test_413_by_length_and_by_counting(state, user, hooks):

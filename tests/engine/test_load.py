@@ -6,9 +6,9 @@ import asyncpg
 
 from area.engine.intake import Offer, accept
 from area.engine.load import FEW, Load
+from tests.engine.senders import report
 
 from .conftest import make_area, rows, until, worker
-from .test_hooks import report
 
 
 def test_a_few_may_always_wait():

@@ -1,9 +1,9 @@
 """What happens while no worker hears notifications is caught up when one does."""
 
 from area import catalog
+from tests.engine.conftest import LOGIN, connect, waiting
 
 from .conftest import make_area, offer, rows, settled, until, worker
-from .test_connections import LOGIN, connect, waiting
 
 
 async def test_a_connection_renewed_while_no_worker_runs(state, user, world):

@@ -14,10 +14,10 @@ from area.engine.lanes import Intake
 from area.engine.sources import leases
 from area.hooks import Hooks
 from area.sdk import Permanent, Retry
+from tests.engine.conftest import baselined
+from tests.engine.senders import send
 
 from .conftest import make_area, rows, settled, until, worker
-from .test_flow import baselined
-from .test_hooks import send
 
 LONG_AGO = "timestamptz '2020-01-01'"
 UTC_NOW = "timezone('utc', now())"

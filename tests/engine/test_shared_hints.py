@@ -31,11 +31,20 @@ from area.sdk import (
     hmac_sha256,
 )
 from tests.engine.conftest import Item, Login, Topic, make_area, make_user, rows, until, worker
-from tests.engine.test_hints import Vendor, change, renew, serving, signature, soon, unsubscribe
+from tests.engine.hinting import (
+    HINTS,
+    Vendor,
+    change,
+    quiet,
+    renew,
+    serving,
+    signature,
+    soon,
+    unsubscribe,
+    waits,
+)
 
 SIGNING = "what it signs with"
-QUIET = "select count(*) from sources where lease_owner is null and due_at > now() + interval '5 s'"
-HINTS = "select * from source_hints order by source_id"
 
 
 async def subscribe(ctx: Context, params: Topic, hook: Hook) -> Subscription:
@@ -107,22 +116,11 @@ async def make(state, user, action="note_written", topic="a"):
     return await make_area(state, user, action=f"wall.{action}", action_parameters={"topic": topic})
 
 
-async def quiet(state, number):
-    (row,) = await rows(state, QUIET)
-    return row["count"] == number
-
-
 async def tell(vendor, *ids, signed=SIGNING, body=None):
     body = orjson.dumps({"ids": ids}) if body is None else body
     headers = {"X-Signature": signature(signed, body)}
     async with vendor.client.post(f"{vendor.here}/webhooks/wall", data=body, headers=headers) as answer:
         return answer.status, await answer.read()
-
-
-async def waits(state):
-    """How long each source waits, in minutes."""
-    found = await rows(state, "select due_at - checked_at as pause from sources order by id")
-    return [round(row["pause"].total_seconds() / 60) for row in found]
 
 
 async def test_one_serves_all_polls_that_find_it(state, connected, vendor):

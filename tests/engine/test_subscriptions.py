@@ -37,7 +37,7 @@ from area.sdk import (
     hmac_sha256,
 )  # fmt: skip
 from tests.engine.conftest import Item, Topic, make_area, rows, until, worker
-from tests.engine.test_hooks import send
+from tests.engine.senders import send
 
 
 class Vendor:

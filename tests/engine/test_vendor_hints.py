@@ -32,9 +32,8 @@ from area.sdk import Account
 from area.sdk.testing import Answer, Double, described
 from area.sdk.testing.engine import Elsewhere
 from tests.engine.conftest import make_area, rows, until, worker
-from tests.engine.test_hints import change, serving, soon
-from tests.engine.test_shared_hints import HINTS, quiet, waits
-from tests.sdk.test_verify import token
+from tests.engine.hinting import HINTS, change, quiet, serving, soon, waits
+from tests.tokens import token
 
 SECRET = "a secret of 32 bytes or more, as RFC 7518 asks"
 KEYS = Keys("id", SecretStr(SECRET))

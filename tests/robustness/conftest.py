@@ -1,6 +1,7 @@
 """The engine's fixtures, and a whole AREA that hostile things are sent to."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -108,3 +109,23 @@ async def site(memory: Path) -> AsyncIterator[Site]:
             yield one
             one.database.close()
     await runner.cleanup()
+
+
+def sentence(text):
+    return bool(text) and len(text) < 2000 and text.rstrip()[-1:] in ".!?" and "internal error" not in text
+
+
+def exchange(port, request, *, cut_off=False):
+    """Send it, close our side if it is to be `cut_off`, and return what comes back."""
+    with socket.create_connection(("127.0.0.1", port), 3) as conn:
+        answer = b""
+        try:
+            conn.sendall(request)
+            if cut_off:
+                conn.shutdown(socket.SHUT_WR)
+            while part := conn.recv(65536):
+                answer += part
+                conn.settimeout(0.3)  # the server may keep the connection open
+        except (ConnectionError, TimeoutError):
+            pass
+        return answer

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from .test_webhooks import sentence
+from tests.robustness.conftest import sentence
 
 ITEM = "<item><guid>{}</guid><title>{}</title></item>"
 HEAD = b'<?xml version="1.0"?><rss version="2.0"><channel><title>f</title>'

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.robustness.test_webhooks import exchange
+from tests.robustness.conftest import exchange
 
 REQUESTS = Path(__file__).parent / "requests"
 

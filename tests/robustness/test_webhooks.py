@@ -3,11 +3,12 @@
 import asyncio
 import io
 import json
-import socket
 
 import orjson
 import pytest
 import pytest_asyncio
+
+from tests.robustness.conftest import exchange, sentence
 
 MEGABYTE = 1_000_000
 JSON = {"Content-Type": "application/json"}
@@ -124,10 +125,6 @@ async def addresses(site):
     return [one["webhook_url"] for one in made]
 
 
-def sentence(text):
-    return bool(text) and len(text) < 2000 and text.rstrip()[-1:] in ".!?" and "internal error" not in text
-
-
 async def check(site, address, status, answer):
     """A 4xx that says why, or an execution that ends and says why."""
     assert status < 500 or (status == 503 and b"This AREA is off" in answer), (status, answer)
@@ -234,22 +231,6 @@ async def test_the_wire(site, name):
     if cut_off:
         assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")), answer
         assert not await site.database.fetch("select id from area_executions where area_id = $1", made["id"])
-
-
-def exchange(port, request, *, cut_off=False):
-    """Send it, close our side if it is to be `cut_off`, and return what comes back."""
-    with socket.create_connection(("127.0.0.1", port), 3) as conn:
-        answer = b""
-        try:
-            conn.sendall(request)
-            if cut_off:
-                conn.shutdown(socket.SHUT_WR)
-            while part := conn.recv(65536):
-                answer += part
-                conn.settimeout(0.3)  # the server may keep the connection open
-        except (ConnectionError, TimeoutError):
-            pass
-        return answer
 
 
 async def raw(site, address, method, query, body, headers):

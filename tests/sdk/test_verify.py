@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tokens import JWT_SECRET, token
 
 from area.sdk.events import Headers, Request
 from area.sdk.service import Nothing
@@ -260,15 +261,6 @@ def test_unsigned_needs_a_reason() -> None:
     assert accepts(verify, request(), "")
     assert verify.reason == "The vendor signs nothing."
     assert not hmac_sha256("X-S").reason
-
-
-JWT_SECRET = "a secret of 32 bytes or more, as RFC 7518 asks"
-
-
-def token(claims: bytes, secret: str = JWT_SECRET, header: bytes = b'{"alg":"HS256"}') -> str:
-    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, claims))
-    signature = base64.urlsafe_b64encode(digest("sha256", secret, signed)).rstrip(b"=")
-    return f"{signed.decode()}.{signature.decode()}"
 
 
 def test_a_jwt() -> None:

@@ -35,7 +35,7 @@ from area.registry import Registry, _load, registry
 from area.settings import Settings
 from tests.api.conftest import Client
 from tests.engine.conftest import rows, until
-from tests.engine.test_hooks import send
+from tests.engine.senders import send
 
 HERE = Path(__file__).parent
 COMMIT = "4abbf44"

@@ -4,8 +4,8 @@ import re
 
 from playwright.async_api import expect
 
+from tests.web.acting import forgiven
 from tests.web.conftest import NARROW, PASSWORD, arrive
-from tests.web.test_profile import forgiven
 
 
 async def confirm(page, name):

@@ -1,34 +1,13 @@
 """The page of one AREA: its runs live, its figures, what to do about it, and what can be done with it."""
 
-import asyncio
 import json
 import re
 
 import yaml
 from playwright.async_api import expect
 
+from tests.web.acting import fire, hook, over
 from tests.web.conftest import NARROW, arrive, listen
-
-
-async def hook(person, name="Orders", **parts):
-    """An AREA that is fired by a request."""
-    given = {"reaction_parameters": {"title": "Order {{body.id}}"}, **parts}
-    return await person.make("webhook.received", "inbox.post", name, **given)
-
-
-async def fire(person, area, body):
-    answer = await person.context.request.post(area["webhook_url"], data=body)
-    assert answer.ok, await answer.text()
-
-
-async def over(person, area, number=1):
-    """Its runs, once there are so many and all of them are over."""
-    for _ in range(80):
-        items = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
-        if len(items) >= number and all(one["status"] not in ("pending", "running") for one in items):
-            return items
-        await asyncio.sleep(0.1)
-    raise AssertionError(items)
 
 
 async def test_it_says_how_to_fire_and_the_run_appears_without_a_reload(person):

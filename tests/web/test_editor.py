@@ -6,24 +6,8 @@ import re
 
 from playwright.async_api import expect
 
+from tests.web.acting import SAVED, box, only_area, settled
 from tests.web.conftest import NARROW, PASSWORD, WIDE, arrive
-
-SAVED = re.compile(r"/areas/\d+$")
-
-
-async def settled(page):
-    """Wait until nothing is on its way to the server."""
-    await page.wait_for_timeout(550)
-    await page.wait_for_load_state("networkidle")
-
-
-def box(page, name):
-    return page.get_by_role("textbox", name=name, exact=True)
-
-
-async def only_area(person):
-    (area,) = (await person.api("GET", "/api/areas"))["items"]
-    return area
 
 
 async def new(person, action, reaction):

@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import expect
 
-from tests.web.test_profile import forgiven
+from tests.web.acting import forgiven
 
 
 async def with_service_worker(person):

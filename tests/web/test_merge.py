@@ -8,8 +8,7 @@ from playwright.async_api import expect
 from area.web.editor import merge
 from area.web.editor.forms import Form
 from area.web.editor.rows import Row, Rows
-from tests.web.test_editor import SAVED, box, only_area, settled
-from tests.web.test_forms import forgiven
+from tests.web.acting import SAVED, box, forgiven, only_area, settled
 
 
 def form(**values):

@@ -13,6 +13,7 @@ from playwright.async_api import expect
 
 from area.accounts import pictures
 from area.kit.problems import Invalid
+from tests.web.acting import forgiven
 from tests.web.conftest import NARROW, PASSWORD, arrive
 
 
@@ -31,11 +32,6 @@ def bomb(side=50_000):
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 1_000_000, 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-def forgiven(person, status):
-    """The browser tells of a form that was refused, as it was to be."""
-    person.complaints[:] = [one for one in person.complaints if f"status of {status}" not in one]
 
 
 async def test_a_picture_is_made_small_shown_and_removed(person):

@@ -5,8 +5,8 @@ import re
 import asyncpg
 from playwright.async_api import expect
 
+from tests.web.acting import fire, hook, over
 from tests.web.conftest import arrive
-from tests.web.test_details import fire, hook, over
 
 CLOSED = "http://127.0.0.1:2/"
 

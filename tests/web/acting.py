@@ -1,0 +1,48 @@
+"""What several tests of the pages do and look for."""
+
+import asyncio
+import re
+
+
+def forgiven(person, status):
+    """The browser tells of a form that was refused, as it was to be."""
+    person.complaints[:] = [one for one in person.complaints if f"status of {status}" not in one]
+
+
+async def hook(person, name="Orders", **parts):
+    """An AREA that is fired by a request."""
+    given = {"reaction_parameters": {"title": "Order {{body.id}}"}, **parts}
+    return await person.make("webhook.received", "inbox.post", name, **given)
+
+
+async def fire(person, area, body):
+    answer = await person.context.request.post(area["webhook_url"], data=body)
+    assert answer.ok, await answer.text()
+
+
+async def over(person, area, number=1):
+    """Its runs, once there are so many and all of them are over."""
+    for _ in range(80):
+        items = (await person.api("GET", f"/api/executions?area_id={area['id']}"))["items"]
+        if len(items) >= number and all(one["status"] not in ("pending", "running") for one in items):
+            return items
+        await asyncio.sleep(0.1)
+    raise AssertionError(items)
+
+
+SAVED = re.compile(r"/areas/\d+$")
+
+
+async def settled(page):
+    """Wait until nothing is on its way to the server."""
+    await page.wait_for_timeout(550)
+    await page.wait_for_load_state("networkidle")
+
+
+def box(page, name):
+    return page.get_by_role("textbox", name=name, exact=True)
+
+
+async def only_area(person):
+    (area,) = (await person.api("GET", "/api/areas"))["items"]
+    return area
