@@ -27,9 +27,13 @@ from area.hooks.answers import (
     request_of,
     secret_of,
 )
+from area.kit import compression
 from area.kit.crypto import hash_token
 from area.kit.sentences import Sentence
 from area.sdk import ConnectorError, Inbound, Nothing, Refused, Reply, Request, Service
+
+# of Web Push, whose content isn't needed: https://www.rfc-editor.org/rfc/rfc8188#section-2, and its draft's
+ENCRYPTIONS = {"aes128gcm", "aesgcm"}
 
 log = structlog.get_logger()
 
@@ -123,7 +127,8 @@ class Vendors:
             return problem(429, Sentence("Too many requests to this address."), later(1))
         with self._held.of(source.source) as share:
             request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
-            return await self._of_source(source, request, plain(request, MAX_BODY, share))
+            encrypted = ENCRYPTIONS.issuperset(compression.codings(request.headers.get("content-encoding", "")))
+            return await self._of_source(source, request, request if encrypted else plain(request, MAX_BODY, share))
 
     async def _of_source(self, source: hints.Found, request: Request, clear: Request) -> Answer:
         try:
