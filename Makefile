@@ -111,7 +111,7 @@ $(BIN)/uv: | requirements.txt
 	  { cat $(VENV)/pip.log >&2; echo "If venv or pip is missing, on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 
 # Real servers for the connectors' tests, and a browser for the pages'. policy-rc.d keeps Debian from starting their services.
-PEERS := dovecot-imapd mosquitto radicale chromium-headless-shell nginx-light caddy
+PEERS := dovecot-imapd mosquitto radicale rabbitmq-server prometheus-alertmanager chromium-headless-shell nginx-light caddy
 apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PEERS) >/dev/null 2>&1; then \
 	    policy=/usr/sbin/policy-rc.d; kept=; \

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import ipaddress
+import json
 import os
 import pwd
 import shutil
@@ -34,6 +35,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.npm import MODULES, ROOT, node
 from tests.ports import HOST, free_port
 
 LOGIN = "ann@example.org"
@@ -291,6 +293,102 @@ def mosquitto(*, names: Sequence[str] = (HOST, "localhost"), days: int = 30) -> 
             yield peer
         finally:
             peer.stop()
+
+
+@dataclass
+class Broker:
+    """Another MQTT broker, without TLS. `login` may do all, `guest` (same password) only read."""
+
+    port: int
+    host: str = HOST
+    login: str = LOGIN
+    password: str = PASSWORD
+    guest: str = "guest"
+
+
+@contextlib.contextmanager
+def aedes() -> Iterator[Broker]:
+    """npm's aedes, which speaks MQTT 3.1.1."""
+    if not (MODULES / "aedes").is_dir():
+        pytest.skip("not run: aedes is missing; npm could not fetch it")
+    given = json.dumps({"password": PASSWORD, "reader": Broker.guest})
+    process = subprocess.Popen(
+        [*node()[0], str(ROOT / "tests" / "npm" / "broker.mjs"), given],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "AREA_TEST_NPM": str(MODULES.parent)},
+    )
+    assert process.stdout is not None
+    try:
+        yield Broker(json.loads(process.stdout.readline())["port"])
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+_RABBITMQ = """\
+listeners.tcp = none
+mqtt.listeners.tcp.default = 127.0.0.1:{port}
+mqtt.allow_anonymous = false
+mqtt.subscription_ttl = 86400000
+load_definitions = {folder}/definitions.json
+loopback_users = none
+log.file = false
+log.console = true
+"""
+
+
+@contextlib.contextmanager
+def rabbitmq() -> Iterator[Broker]:
+    """RabbitMQ with its MQTT plugin: a node of its own, which no other program can reach by name."""
+    _program("rabbitmq-server", "rabbitmq-server")
+    program = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one in /usr/sbin drops its environment
+    with _folder() as folder:
+        peer, epmd, distribution = Broker(free_port()), free_port(), free_port()
+        full = {"vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+        # https://www.rabbitmq.com/docs/definitions, https://www.rabbitmq.com/docs/access-control#topic-authorisation
+        reading = {"user": peer.guest, "vhost": "/", "exchange": "amq.topic", "write": "^$", "read": ".*"}
+        definitions = {
+            "users": [{"name": name, "password": PASSWORD, "tags": []} for name in (peer.login, peer.guest)],
+            "vhosts": [{"name": "/"}],
+            "permissions": [{"user": name, **full} for name in (peer.login, peer.guest)],
+            "topic_permissions": [reading],
+        }
+        (folder / "definitions.json").write_text(json.dumps(definitions))
+        (folder / "rabbitmq.conf").write_text(_RABBITMQ.format(folder=folder, port=peer.port))
+        (folder / "plugins").write_text("[rabbitmq_mqtt].")
+        for name in ("data", "logs"):
+            (folder / name).mkdir()
+        environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_NODENAME": f"peer{peer.port}@localhost",
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "logs"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "ERL_EPMD_PORT": str(epmd),
+            "ERL_EPMD_ADDRESS": HOST,
+        }
+        # Erlang's directory of nodes; a node that finds none leaves a daemon behind
+        names = subprocess.Popen(["epmd", "-port", str(epmd), "-address", HOST])
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([program], stdout=log, stderr=log, env=environment, start_new_session=True)
+        try:
+            _wait(peer.port, process, folder / "log")
+            while b"Server startup complete" not in (folder / "log").read_bytes():  # its users come after its ports
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield peer
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            names.kill()
+            names.wait()
 
 
 @dataclass

@@ -48,6 +48,7 @@ WHOLE = """
     mastodon    post_status.warning post_status.reply_to boost.status favourite.status bookmark.status
     microsoft_todo
                 create_task.list create_task.title create_task.text complete_task.list complete_task.task create_list.name
+    mqtt        publish.content_type
     notion      create_page.database create_page.title create_page.content append_text.page append_text.text update_property.page
                 update_property.name comment.page comment.text
     onedrive    create_text_file.name create_text_file.folder create_text_file.text add_file_from_url.name add_file_from_url.folder
@@ -224,7 +225,7 @@ DOCUMENTS = [
     (reaction.key, one.name)
     for reaction in REACTIONS.values()
     for one in fields(reaction.params)
-    if (one.type == "json" and one.name not in ("headers", "values", "tags", "variables")) or (reaction.key, one.name) == ("mqtt.publish", "payload")
+    if (one.type == "json" and one.name not in ("headers", "values", "tags", "variables", "user_properties")) or (reaction.key, one.name) == ("mqtt.publish", "payload")
 ]  # fmt: skip
 
 
@@ -256,6 +257,8 @@ def test_a_value_adds_nothing_to_a_json_document(key, name):
         ("mqtt.publish", {"topic": "home/{{body.v}}/set"}, "a/b", "can't be a part of a topic"),
         ("mqtt.publish", {"topic": "home/{{body.v}}"}, "#", "when publishing"),
         ("mqtt.publish", {"topic": "{{body.v}}/set"}, "a/b", {"topic": "a/b/set"}),
+        ("mqtt.publish", {"response_topic": "home/{{body.v}}/set"}, "a/b", "can't be a part of a topic"),
+        ("mqtt.publish", {"user_properties": '{"a": "{{body.v}}"}'}, '", "b": "', {"user_properties": {"a": '", "b": "'}}),
         ("mqtt.publish", {"topic": "home/{{body.v | raw}}"}, "a/b", {"topic": "home/a/b"}),
         ("dropbox.write_text", {"path": "/a/{{body.v}}.txt"}, "../../b", {"path": "/a/.._.._b.txt"}),
         ("dropbox.move", {"to": "/a/{{body.v}}"}, "..", "can't be a part of a path"),

@@ -4,6 +4,7 @@ import base64
 import codecs
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -12,7 +13,7 @@ import orjson
 from paho.mqtt.client import MQTTMessage
 from pydantic import AfterValidator, BaseModel, SecretStr
 
-from area.connectors.mqtt.line import IN_FLIGHT, Address, Line, connected
+from area.connectors.mqtt.line import IN_FLIGHT, Address, CutOff, Extras, Line, connected
 from area.sdk import (
     Account,
     AuthExpired,
@@ -31,6 +32,7 @@ from area.sdk.shapes import JSON, Shape, segments
 MAX_PAYLOAD = 1_000_000  # bytes
 MAX_DEPTH = 100  # levels of nested JSON
 REMEMBERED = 2 * IN_FLIGHT  # messages: more than a broker may offer a second time
+LAST = 200  # topics whose last message is remembered, if retained ones are wanted
 
 
 def _topic(text: str) -> str:
@@ -93,6 +95,9 @@ class Message(Output):
     truncated: bool = output("truncated", "Whether it was over a million bytes and was shortened", False)
     qos: int = output("qos", "Quality of service", 1)
     retain: bool = output("retain", "Whether it was a retained message", False)
+    content_type: str = output("content_type", "Content type of the payload (MQTT 5)", "application/json", "")
+    response_topic: str = output("response_topic", "Topic that wants an answer (MQTT 5)", "home/kitchen/answers", "")
+    user_properties: dict[str, str] = output("user_properties", "User properties (MQTT 5)", {"source": "kitchen"}, {})
 
 
 class Published(Output):
@@ -104,6 +109,11 @@ WATCHED = param("Topic; + matches one level, # at the end matches the rest", "ho
 Watched = Annotated[str, AfterValidator(_topic_filter), WATCHED]
 LEVELS = Shape(place=segments("/", "a topic"))  # MQTT 5, §4.7.1.1
 Topic = Annotated[str, AfterValidator(_topic_name), param("Topic", "home/kitchen/light/set", shape=LEVELS)]
+Answers = Annotated[
+    str, AfterValidator(lambda text: text and _topic_name(text)),
+    param("Topic for answers (MQTT 5)", "home/kitchen/answers", shape=LEVELS),
+]  # fmt: skip
+ContentType = Annotated[str, param("Content type of the payload (MQTT 5)", "application/json")]
 Payload = str | dict[str, Any] | list[Any] | bool | int | float | None
 GIVEN = param("Payload: text is sent as is, anything else as JSON", '{"state": "on"}', shape=JSON)
 KEPT = param("Include messages the broker retained before the AREA was switched on", False)
@@ -150,11 +160,18 @@ async def message_received(
         await ctx.save()  # the broker keeps what comes for this name
     async with broker.connected(ctx, ctx.state["client_id"], lasting=True) as line:
         if not line.resumed or "session" not in ctx.state:  # the broker begins to count anew, so do we
-            ctx.state.update(session=uuid4().hex[:12], count=0, recent=[])
+            ctx.state.update(session=uuid4().hex[:12], count=0, recent=[], subscribed=False)
             await ctx.save()
-        await line.subscribe(topic, qos, retained=retained)
+        if not (retained and broker.version == "3.1.1" and line.resumed and ctx.state.get("subscribed")):
+            await line.subscribe(topic, qos, retained=retained)
+            if retained:  # 3.1.1 offers what is retained at each subscription, and the session keeps this one
+                ctx.state["subscribed"] = True
+                await ctx.save()
         async for message in line.messages():
-            if retained or not message.retain:
+            if retained and not (message.retain and _is_last(ctx.state, message)):
+                _remember(ctx.state, message)
+                yield Event(id=_event_id(ctx.state, message), data=_read(message))
+            elif not retained and not message.retain:
                 yield Event(id=_event_id(ctx.state, message), data=_read(message))
             line.acknowledge(message)
 
@@ -167,6 +184,11 @@ async def publish(
     qos: Annotated[int, param("1: wait for the broker to confirm; 0: don't wait", 1, ge=0, le=1)] = 1,
     *,
     retain: Annotated[bool, param("Retain it for later subscribers", False)] = False,
+    content_type: ContentType = "",
+    response_topic: Answers = "",
+    user_properties: Annotated[
+        Mapping[str, str], param("User properties (MQTT 5)", {"source": "area"}, shape=JSON)
+    ] = {},
 ) -> Published:
     """Publish a message and wait for the broker to confirm it.
 
@@ -175,9 +197,43 @@ async def publish(
     broker: Broker = ctx.credential
     text = payload if isinstance(payload, str) else "" if payload is None else json.dumps(payload, ensure_ascii=False)
     content = text.encode("utf-8", "replace")
-    async with broker.connected(ctx) as line:
-        await line.publish(topic, content, qos, retain=retain, key=ctx.idempotency_key)
+    extras = Extras(content_type, response_topic, tuple(user_properties.items()))
+
+    async def send() -> None:
+        async with broker.connected(ctx) as line:
+            await line.publish(topic, content, qos, retain=retain, key=ctx.idempotency_key, extras=extras)
+
+    try:
+        await send()
+    except CutOff:  # by chance, or because it may not: then it will be again
+        try:
+            await send()
+        except CutOff as error:
+            who = f"{broker.login} publishes" if broker.login else "AREA publishes without a name"
+            raise Permanent(
+                f"{error} It does so each time {who} on {topic}: that may not be allowed, or the message be too large."
+            ) from error
     return Published(topic=topic, size=len(content))
+
+
+def _place(message: MQTTMessage) -> str:
+    return hashlib.sha256(message.topic.encode()).hexdigest()[:16]
+
+
+def _remember(state: dict[str, Any], message: MQTTMessage) -> None:
+    """Keep what came last on a topic: it may be what the broker retains."""
+    last: dict[str, str] = state.get("last", {})
+    last.pop(_place(message), None)
+    state["last"] = {**dict([*last.items()][1 - LAST :]), _place(message): _content(message)}
+
+
+def _is_last(state: dict[str, Any], message: MQTTMessage) -> bool:
+    """Whether this is what came last on its topic."""
+    return bool(state.get("last", {}).get(_place(message)) == _content(message))
+
+
+def _content(message: MQTTMessage) -> str:
+    return hashlib.sha256(message.topic.encode() + b"\0" + message.payload).hexdigest()[:16]
 
 
 def _event_id(state: dict[str, Any], message: MQTTMessage) -> str:
@@ -186,7 +242,7 @@ def _event_id(state: dict[str, Any], message: MQTTMessage) -> str:
     MQTT has none: packet IDs are reused. So messages are numbered as they arrive, and the last numbers are kept with
     packet ID and content. A redelivery (flagged, with the same packet ID) gets the same number.
     """
-    content = hashlib.sha256(message.topic.encode() + b"\0" + message.payload).hexdigest()[:16]
+    content = _content(message)
     if message.retain:
         return f"retained:{content}"  # offered at each subscription anew
     if message.qos == 0:
@@ -205,6 +261,7 @@ def _event_id(state: dict[str, Any], message: MQTTMessage) -> str:
 def _read(message: MQTTMessage) -> Message:
     content = message.payload[:MAX_PAYLOAD]
     truncated = len(content) < len(message.payload)
+    properties = message.properties  # None in 3.1.1
     payload: Any
     try:
         # a character cut in two at the end is no sign of binary content; a NUL at the end is C's
@@ -226,6 +283,9 @@ def _read(message: MQTTMessage) -> Message:
         truncated=truncated,
         qos=message.qos,
         retain=message.retain,
+        content_type=_storable(getattr(properties, "ContentType", "")),
+        response_topic=_storable(getattr(properties, "ResponseTopic", "")),
+        user_properties=_storable(dict(getattr(properties, "UserProperty", ()))),
     )
 
 

@@ -30,6 +30,9 @@ _properties: Any = Properties  # paho gives its constructor no types
 _LOGIN = {134, 135, 138, 140}  # reasons of CONNACK that mean the login: MQTT 5, §3.2.2.2
 _FOR_NOW = {136, 137, 139, 151, 159}
 _WRONG_VERSION = 132
+_NOT_AUTHORIZED = 135
+SUCCESS = ReasonCode(PacketTypes.PUBACK)
+NEVER = "area/never/subscribed"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ class Address:
         if reason.value == _WRONG_VERSION:
             return Permanent(f"{said} Try the other MQTT version.")
         return Retry(said) if reason.value in _FOR_NOW else Permanent(said)
+
+
+class CutOff(Retry):
+    """The broker broke the connection off instead of answering. MQTT 3.1.1 knows no other way to refuse (§4.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What MQTT 5 lets a message carry beside its payload (§3.3.2.3)."""
+
+    content_type: str = ""
+    response_topic: str = ""
+    user_properties: tuple[tuple[str, str], ...] = ()
 
 
 class _Paho(Client):
@@ -94,6 +110,7 @@ class Line:
         client.on_message = self._on_message
         client.on_subscribe = lambda _client, _data, mid, reasons, _more: self._on_answer(mid, reasons[0])
         client.on_publish = lambda _client, _data, mid, reason, _more: self._on_answer(mid, reason)
+        client.on_unsubscribe = lambda _client, _data, mid, _reasons, _more: self._on_answer(mid, SUCCESS)
         client.on_socket_open = lambda *_: self._watch(self._loop.add_reader, self._read)
         client.on_socket_close = lambda *_: self._watch(self._loop.remove_reader)
         client.on_socket_register_write = lambda *_: self._watch(self._loop.add_writer, self._write)
@@ -153,17 +170,40 @@ class Line:
         if reason.is_failure:
             raise Permanent(f"{self._address} refused the subscription to {topic}: {reason}.")
 
-    async def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool, key: str) -> None:
-        """Send a message and wait for the broker's acknowledgement, if the QoS has one."""
-        properties = None
-        if self._five and key:
-            properties = _properties(PacketTypes.PUBLISH)
-            properties.UserProperty = ("idempotency-key", key)
+    async def publish(
+        self, topic: str, payload: bytes, qos: int, *, retain: bool, key: str, extras: Extras = Extras()
+    ) -> None:
+        """Send a message and wait for the broker's acknowledgement; without one, until the broker has read it.
+
+        Raises `CutOff` when the broker breaks the connection off instead, `Permanent` when it says that it may not, or
+        when there are `extras` and the version is not 5.
+        """
+        if not self._five and extras != Extras():
+            raise Permanent("A content type, a response topic and user properties need MQTT version 5.")
+        properties = self._publishing(extras, key) if self._five else None
         info = self._client.publish(topic, payload, qos, retain, properties)
-        reason = await self._answer(info.mid)
+        try:
+            reason = await self._answer(info.mid)
+        except TimeoutError:
+            raise Retry(
+                f"{self._address} did not confirm a message on {topic} within {TIMEOUT:g} seconds."
+                f" {f'{self._login} may' if self._login else 'AREA may'} not be allowed to publish there."
+            ) from None
         if reason.is_failure:
             error = Retry if reason.value in _FOR_NOW else Permanent
             raise error(f"{self._address} refuses to publish on {topic}: {reason}.")
+        if qos == 0:  # paho calls it published once it is written; this is answered only by a broker that went on
+            _, mid = self._client.unsubscribe(NEVER)
+            await self._answer(mid)
+
+    def _publishing(self, extras: Extras, key: str) -> Any:
+        properties = _properties(PacketTypes.PUBLISH)
+        properties.UserProperty = [*extras.user_properties, *([("idempotency-key", key)] if key else [])]
+        if extras.content_type:
+            properties.ContentType = extras.content_type
+        if extras.response_topic:
+            properties.ResponseTopic = extras.response_topic
+        return properties
 
     async def messages(self) -> AsyncIterator[MQTTMessage]:
         """Yield messages as they arrive. After a disconnect, yield what had arrived, then raise `Retry`."""
@@ -216,10 +256,13 @@ class Line:
     def _on_disconnect(
         self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _more: Any
     ) -> None:
-        said = f": {reason}" if flags.is_disconnect_packet_from_server else ""
+        told = flags.is_disconnect_packet_from_server
+        said = f": {reason}" if told else ""
+        error: type[ConnectorError] = Permanent if told and reason.value == _NOT_AUTHORIZED else CutOff
         if not self._connected.done():
             said = " before it answered: port 8883 usually wants TLS, and an old broker MQTT version 3.1.1"
-        self._lose(Retry(f"{self._address} broke the connection off{said}."))
+            error = Retry
+        self._lose(error(f"{self._address} broke the connection off{said}."))
 
     def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
         try:

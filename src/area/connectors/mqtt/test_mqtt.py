@@ -35,19 +35,19 @@ def peer():
         yield running
 
 
-subscribed: list[str] = []
+listened: list[line.Line] = []
 
 
 @pytest.fixture(autouse=True)
 def _watched(monkeypatch):
-    """Trusts nobody at first, and notes each subscription that the broker has confirmed."""
-    subscribe = line.Line.subscribe
+    """Trusts nobody at first, and notes each line that listens: whose subscription the broker has confirmed."""
+    messages = line.Line.messages
 
-    async def noting(self, topic, qos, *, retained):
-        await subscribe(self, topic, qos, retained=retained)
-        subscribed.append(topic)
+    def noting(self):
+        listened.append(self)
+        return messages(self)
 
-    monkeypatch.setattr(line.Line, "subscribe", noting)
+    monkeypatch.setattr(line.Line, "messages", noting)
     tls_context.cache_clear()
     yield
     tls_context.cache_clear()
@@ -87,10 +87,10 @@ class Listener:
 
     async def ready(self) -> None:
         """Run it until it listens."""
-        before = len(subscribed)
+        before = len(listened)
         self.task = asyncio.ensure_future(anext(self.generator))
         async with asyncio.timeout(30):
-            while len(subscribed) == before:
+            while len(listened) == before:
                 assert not self.task.done(), self.task
                 await asyncio.sleep(0.005)
 
@@ -295,10 +295,60 @@ async def test_retained_messages_are_the_past_unless_asked_for(peer, version):
             await asyncio.sleep(0.1)
         assert (await without.next()).data.text == "new"
     async with listening(peer, topic, state, version=version, retained=True) as listener:
-        if version == "3.1.1":  # which offers it at each subscription
-            assert (await listener.next()).id.startswith("retained:")
         await send(peer, topic, "live")
         assert (await listener.next()).data.text == "live"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_retained_message_fires_once_whatever_happens(version):
+    """Live, after a restart, when it came meanwhile, and when the broker has lost the session."""
+    topic, state = "house/state", {}
+    with peers.mosquitto() as own:
+
+        @asynccontextmanager
+        async def again():
+            async with listening(own, topic, state, version=version, retained=True) as listener:
+                yield listener
+                listener.task = listener.task or asyncio.ensure_future(anext(listener.generator))
+                await asyncio.sleep(0.2)  # for the acknowledgement
+                assert not listener.task.done(), "something fired twice"
+            state.update(listener.committed)
+
+        async with again() as listener:
+            await send(own, topic, "live", retain=True)
+            assert (await listener.next()).data.text == "live"
+        async with again():
+            pass
+        await send(own, topic, "meanwhile", retain=True)
+        async with again() as listener:
+            assert (await listener.next()).data.text == "meanwhile"
+        own.stop()
+        own.forget()
+        own.start()
+        await send(own, topic, "meanwhile", retain=True)
+        async with again():
+            pass
+        await send(own, topic, "new", retain=True)
+        async with again() as listener:
+            assert (await listener.next()).data.text == "new"
+
+
+async def test_what_only_version_5_carries(peer):
+    async with listening(peer, "five") as listener:
+        ctx = context(broker(peer), key="execution-7")
+        extras = {"content_type": "text/plain", "response_topic": "answers/1", "user_properties": {"a": "é"}}
+        await publish.function(ctx, publish.params(topic="five", payload="x", **extras))
+        data = (await listener.next()).data
+        assert (data.content_type, data.response_topic) == ("text/plain", "answers/1")
+        assert data.user_properties == {"a": "é", "idempotency-key": "execution-7"}
+        await send(peer, "five", "y")
+        assert (await listener.next()).data.content_type == ""
+    old = context(broker(peer, version="3.1.1"))
+    for name, value in extras.items():
+        with pytest.raises(Permanent, match="need MQTT version 5"):
+            await publish.function(old, publish.params(topic="five", payload="x", **{name: value}))
+    with pytest.raises(ValidationError, match="when publishing"):
+        publish.params(topic="five", response_topic="a/#")
 
 
 async def test_payloads_of_every_kind(peer):
