@@ -5,6 +5,7 @@ import hashlib
 import json
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+import jwt
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -225,6 +226,38 @@ def test_where_the_user_agrees():
     assert "challenge" not in plain
     assert "scope" not in plain
     assert KEYS.secret.get_secret_value() not in repr(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("claims", "wrong"),
+    [
+        ({"aud": "the id", "nonce": "n"}, ""),
+        ({"aud": ["other", "the id"], "nonce": "n"}, ""),
+        ({"aud": "other", "nonce": "n"}, "another client"),
+        ({"aud": "the id", "nonce": "m"}, "another request"),
+        ({"aud": "the id"}, "another request"),
+        (None, "can't be read"),
+    ],
+)
+async def test_an_id_token_must_answer_the_request(vendor, claims, wrong):
+    server = Server("https://a.example/go", f"{vendor.url}/token")
+    where = {"redirect_uri": "r", "state": "s", "challenge": "c", "scopes": ("openid",)}
+    address = oauth2.authorization_address(server, KEYS.id, **where, nonce="n")
+    assert parse_qs(urlsplit(address).query)["nonce"] == ["n"]
+    token = "x.y.z" if claims is None else jwt.encode(claims, "a key of no matter that is long enough", "HS256")
+    vendor.answer = GOOD | {"id_token": token}
+
+    async def exchange(nonce):
+        how = {"code": "c", "redirect_uri": "r", "verifier": "v", "nonce": nonce}
+        return await oauth2.exchange(vendor.client, server, KEYS, **how)
+
+    assert (await exchange("")).access.get_secret_value() == GOOD["access_token"]
+    if wrong:
+        with pytest.raises(GrantFailed, match=wrong) as caught:
+            await exchange("n")
+        assert token not in str(caught.value)
+    else:
+        assert token not in repr(await exchange("n"))
 
 
 async def test_github_is_told_with_delete_that_a_token_is_over(vendor):

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -66,6 +66,44 @@ async def test_sign_up_and_log_in(nobody, server, state, logs, provider):
     assert not await rows(state, "select * from consents")
     seen = await server.set()
     await nowhere(state, nobody, logs, SECRET, *filter(None, seen["tokens"]))
+
+
+@pytest.mark.parametrize("provider", ["vendor", "oidc"])
+async def test_an_answer_to_another_request_is_refused(nobody, server, provider):
+    """An OpenID server repeats the nonce in its ID token; an answer without ours is to somebody else's request."""
+    url, cookie = await away(nobody, provider)
+    assert len(parse_qs(urlsplit(url).query)["nonce"][0]) > 20
+    for nonce in ({}, {"nonce": "another"}):
+        url, cookie = await away(nobody, provider)
+        params = {name: value for name, value in parse_qsl(urlsplit(url).query) if name != "nonce"}
+        back = await server.browse(urlsplit(url)._replace(query=urlencode(params | nonce)).geturl())
+        answer = await nobody.get(urlsplit(back.pop("address")).path, params=back, headers={"cookie": cookie})
+        assert answer.status == 422
+        assert "the server sent an ID token for another request." in answer.json()["detail"]
+
+
+async def test_a_refusal_is_shown_and_logged(nobody, logs):
+    async def refused(**said):
+        url, cookie = await away(nobody, "oidc")
+        state = dict(parse_qsl(urlsplit(url).query))["state"]
+        answer = await nobody.get(
+            "/api/auth/oidc/callback", params={"state": state, **said}, headers={"cookie": cookie}
+        )
+        assert answer.status == 422, answer.body
+        return answer.json()["detail"]
+
+    after = "Try again; if it keeps happening, tell an administrator."
+    said = {"error": "invalid_request", "error_description": "Missing 'nonce' in request."}
+    assert (
+        await refused(**said)
+        == f"Single sign-on denied AREA access: invalid_request: Missing 'nonce' in request. {after}"
+    )
+    assert any("Missing 'nonce' in request." in line and "consent.refused" in line for line in logs)
+    assert await refused(error="server_error") == f"Single sign-on denied AREA access: server_error. {after}"
+    odd = await refused(error="x", error_description="a\x1b[31m\nb\0" + "c" * 1000)
+    assert odd.startswith("Single sign-on denied AREA access: x: a [31m b\ufffdccc")
+    assert len(odd) < 450
+    assert await refused() == "Single sign-on sent neither a code nor an error. Try again."
 
 
 async def test_a_browser_is_logged_in_and_goes_on(nobody, server):

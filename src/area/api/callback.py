@@ -15,7 +15,7 @@ from area.api.connections import PAGES, Code
 from area.api.problems import answers
 from area.doors import browser, consent
 from area.doors.body import Route
-from area.doors.consent import NotDone, SecondFactorNext
+from area.doors.consent import NotDone, Refusal, SecondFactorNext
 from area.doors.deps import TICKET, SessionDep, Slug, StateDep, VisitorDep, keep, set_cookie
 from area.kit.problems import Problem, Unauthenticated
 from area.kit.sentences import Sentence
@@ -39,6 +39,7 @@ async def callback(
     code: Code = "",
     state_token: Annotated[str, Query(alias="state", max_length=4096)] = "",
     error: Code = "",
+    error_description: Annotated[str, Query(max_length=4096)] = "",
 ) -> LoggedIn | connections.ConnectionView | Response:
     """The OAuth2 redirect URI of services and log-in providers; `state` tells them apart.
 
@@ -46,18 +47,18 @@ async def callback(
     session, with a new account if there was none. After adding a provider to an account, `token` is empty and the
     current session continues.
     """
-    page = browser.wants_page(request)
+    page, refusal = browser.wants_page(request), Refusal(error, error_description)
     identity = await consent.identity_of(request, state)
     try:
         way = consent.way(state, client, state_token)
         if way.purpose == "connect":
             if identity is None:
                 raise Unauthenticated
-            view, came = await consent.finish_connecting(state, session, identity, way, code=code, error=error)
+            view, came = await consent.finish_connecting(state, session, identity, way, code=code, refusal=refusal)
             return browser.to(came.next, said=Sentence("%(name)s connected.", name=view.name)) if page else view
         token, user, came = await consent.finish_log_in(
             state, session, way,
-            code=code, error=error, secret=request.cookies.get(consent.COOKIE, ""),
+            code=code, refusal=refusal, secret=request.cookies.get(consent.COOKIE, ""),
             identity=identity, visitor=visitor,
         )  # fmt: skip
     except Unauthenticated:

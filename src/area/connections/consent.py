@@ -50,6 +50,7 @@ class Came:
     next: str
     invitation: SecretStr | None = field(default=None, repr=False)
     connection: str = ""  # the name of the new connection
+    nonce: str = ""
 
 
 async def set_out(
@@ -80,6 +81,7 @@ async def set_out(
         "next": next,
         "invitation": invitation,
         "connection": connection,
+        "oidc_nonce": new_token() if "openid" in scopes else "",  # some servers insist on one
     }
     number = hash_token(nonce)
     await session.execute(delete(Consent).where(Consent.expires_at <= func.now()))
@@ -106,6 +108,7 @@ async def set_out(
         state=keyring.sign(f"{purpose} {slug} {nonce}", _sent_to(redirect_uri), GOOD_FOR.total_seconds()),
         challenge=oauth2.challenge(verifier),
         scopes=scopes,
+        nonce=data["oidc_nonce"],
     )
 
 
@@ -147,6 +150,7 @@ async def come_back(session: AsyncSession, keyring: Keyring, way: Way, bound_to:
         next=data["next"],
         invitation=SecretStr(data["invitation"]) if data["invitation"] else None,
         connection=data.get("connection", ""),
+        nonce=data.get("oidc_nonce", ""),
     )
 
 

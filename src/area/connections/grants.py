@@ -206,13 +206,14 @@ async def exchange(
     redirect_uri: str,
     verifier: str,
     asked: Sequence[str],
+    nonce: str = "",
 ) -> Linked:
     """Exchange a code for tokens, with their account. Raises `Invalid`. Call it outside of a transaction, since vendors
     are slow.
     """
     try:
         grant = await oauth2.exchange(
-            client, auth.server, keys, code=code, redirect_uri=redirect_uri, verifier=verifier
+            client, auth.server, keys, code=code, redirect_uri=redirect_uri, verifier=verifier, nonce=nonce
         )
     except GrantFailed as error:
         if error.refused:

@@ -3,8 +3,12 @@
 The state is used up in its own transaction, whatever happens next, and no transaction waits for the vendor.
 """
 
+from dataclasses import dataclass
+
+import structlog
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import override
 
 from area import accounts, connections
 from area.accounts import Identity, UserView, attempts, places, providers, sessions
@@ -19,13 +23,31 @@ from area.engine.state import State
 from area.kit.crypto import new_token
 from area.kit.problems import Forbidden, Invalid, Problem, SecondFactorRequired
 from area.kit.sentences import Sentence
+from area.kit.text import clean_text
 from area.sdk import OAuth2
 from area.sdk import Service as Connector
 
+LONGEST_REFUSAL = 300  # characters
 COOKIE = "area_consent"  # binds a log-in to the browser that started it
+
+log = structlog.get_logger(__name__)
 
 
 # Callback
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a server sent back instead of a code (RFC 6749 §4.1.2.1). It is for people, and anybody could write it."""
+
+    error: str = ""
+    description: str = ""
+
+    @override
+    def __str__(self) -> str:
+        text = clean_text(f"{self.error}: {self.description}")
+        words = "".join(char if char.isprintable() else " " for char in " ".join(text.split())).strip(" :")
+        return words if len(words) <= LONGEST_REFUSAL else f"{words[:LONGEST_REFUSAL]}…"
 
 
 def way(state: State, client: str, token: str) -> Way:
@@ -46,19 +68,19 @@ def bound_to(identity: Identity) -> str:
 
 
 async def finish_connecting(
-    state: State, session: AsyncSession, identity: Identity, way: Way, *, code: str, error: str
+    state: State, session: AsyncSession, identity: Identity, way: Way, *, code: str, refusal: Refusal
 ) -> tuple[ConnectionView, Came]:
     """Complete a connection: exchange the code and store the tokens. Raises `NotDone`, `Gone`, `Conflict`."""
     connector, auth = grants.connectable(state.registry, way.slug)
     keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
         came = await consent.come_back(using, state.keyring, way, bound_to(identity))
-    _agreed(connector.name, code, error, came)
+    _agreed(connector.name, code, refusal, came)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
             code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(),
-            asked=came.scopes,
+            asked=came.scopes, nonce=came.nonce,
         )  # fmt: skip
         view = await grants.keep(
             session, state.keyring, state.registry, identity.user.id, way.slug, linked, name=came.connection
@@ -149,7 +171,7 @@ async def finish_log_in(
     way: Way,
     *,
     code: str,
-    error: str,
+    refusal: Refusal,
     secret: str,
     identity: Identity | None,
     visitor: Visitor,
@@ -163,12 +185,12 @@ async def finish_log_in(
     keys = registrations.required_keys(connector, state.settings)
     async with state.database.transaction() as using:
         came = await consent.come_back(using, state.keyring, way, secret)
-    _agreed(registrations.vendor_of(connector), code, error, came)
+    _agreed(registrations.vendor_of(connector), code, refusal, came)
     try:
         linked = await grants.exchange(
             state.client, state.guard, connector, auth, keys,
             code=code, redirect_uri=_here(state, connector), verifier=came.verifier.get_secret_value(),
-            asked=came.scopes,
+            asked=came.scopes, nonce=came.nonce,
         )  # fmt: skip
         if came.user_id is not None:
             if identity is None or identity.kind != "session" or identity.user.id != came.user_id:
@@ -220,14 +242,22 @@ class SecondFactorNext(Exception):
         self.next = next
 
 
-def _agreed(name: str, code: str, error: str, came: Came) -> None:
-    if error == "access_denied":
+def _agreed(name: str, code: str, refusal: Refusal, came: Came) -> None:
+    if refusal.error == "access_denied":
         raise NotDone(Forbidden("You didn't give AREA access to %(name)s. Nothing has changed.", name=name), came.next)
-    if error or not code:
-        raise NotDone(
-            Invalid("%(name)s denied AREA access. Try again; if it keeps happening, tell an administrator.", name=name),
-            came.next,
-        )
+    if not refusal.error and code:
+        return
+    log.warning("consent.refused", name=name, error=refusal.error, description=refusal.description[:LONGEST_REFUSAL])
+    if not refusal.error:
+        raise NotDone(Invalid("%(name)s sent neither a code nor an error. Try again.", name=name), came.next)
+    raise NotDone(
+        Invalid(
+            "%(name)s denied AREA access: %(error)s. Try again; if it keeps happening, tell an administrator.",
+            name=name,
+            error=str(refusal).rstrip("."),
+        ),
+        came.next,
+    )
 
 
 def new_secret() -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
+import jwt
 import orjson
 from pydantic import SecretStr
 
@@ -76,6 +77,7 @@ class Grant:
     refresh: SecretStr | None
     lifetime: float | None
     scopes: tuple[str, ...] | None
+    id_token: str = field(default="", repr=False)
 
 
 class GrantFailed(Exception):
@@ -98,13 +100,22 @@ def challenge(verifier: str) -> str:
 
 
 def authorization_address(
-    server: Server, client_id: str, *, redirect_uri: str, state: str, challenge: str, scopes: Sequence[str]
+    server: Server,
+    client_id: str,
+    *,
+    redirect_uri: str,
+    state: str,
+    challenge: str,
+    scopes: Sequence[str],
+    nonce: str = "",
 ) -> str:
-    """The address where the user consents or declines."""
+    """The address where the user consents or declines. A `nonce` comes back in the ID token (OpenID Connect)."""
     quirks = server.quirks
     params = {"response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri, "state": state}
     if scopes:
         params["scope"] = quirks.scope_separator.join(scopes)
+    if nonce:
+        params["nonce"] = nonce
     if quirks.pkce:
         params |= {"code_challenge": challenge, "code_challenge_method": "S256"}
     parts = urlsplit(server.authorize_url)
@@ -112,12 +123,32 @@ def authorization_address(
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-async def exchange(client: Client, server: Server, keys: Keys, *, code: str, redirect_uri: str, verifier: str) -> Grant:
-    """Tokens for a code. Raises `GrantFailed`."""
+async def exchange(
+    client: Client, server: Server, keys: Keys, *, code: str, redirect_uri: str, verifier: str, nonce: str = ""
+) -> Grant:
+    """Tokens for a code. Raises `GrantFailed`, also when an ID token with them isn't for this `nonce` and client."""
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     if server.quirks.pkce:
         form["code_verifier"] = verifier
-    return await _grant(client, server, keys, form)
+    grant = await _grant(client, server, keys, form)
+    if nonce and grant.id_token:
+        _check_id_token(grant.id_token, keys.id, nonce)
+    return grant
+
+
+def _check_id_token(token: str, client_id: str, nonce: str) -> None:
+    """Check that an ID token answers our request. It came from the token endpoint itself, so its signature need not be
+    checked (OpenID Connect Core 1.0 §3.1.3.7, 6).
+    """
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        raise GrantFailed("the server sent an ID token that can't be read.") from None
+    audience = claims.get("aud")
+    if client_id not in (audience if isinstance(audience, list) else [audience]):
+        raise GrantFailed("the server sent an ID token for another client.")
+    if claims.get("nonce") != nonce:
+        raise GrantFailed("the server sent an ID token for another request.")
 
 
 async def refresh(client: Client, server: Server, keys: Keys, token: SecretStr) -> Grant:
@@ -171,6 +202,7 @@ async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str
         refresh=SecretStr(refresh) if isinstance(refresh, str) and refresh else None,
         lifetime=_seconds(body.get("expires_in")) or quirks.lifetime,
         scopes=_with_implied(split_scopes(body.get("scope")), quirks.implied),
+        id_token=id_token if isinstance(id_token := body.get("id_token"), str) else "",
     )
 
 
