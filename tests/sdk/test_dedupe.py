@@ -185,3 +185,131 @@ def test_nothing_fires_twice_whatever_dates_say(data: st.DataObject) -> None:
         offered = data.draw(st.lists(st.tuples(st.integers(0, 30), dates), max_size=20))
         source.poll(now, *(row(str(number), at) for number, at in offered))
     assert len(source.fired) == len(set(source.fired))
+
+
+class Whole(Source):
+    """A source that shows its whole list at each look, oldest row first; `upgraded`: it was watched by the old rule."""
+
+    def __init__(self, *backlog: Event[Row], upgraded: bool = False) -> None:
+        self.seen = Seen(START)
+        self.fired = []
+        self.now = 0
+        if upgraded:
+            _, self.seen = fresh(backlog, self.seen, START, timedelta(days=1))
+        else:
+            self.look(*backlog)
+
+    def look(self, *rows: Event[Row]) -> list[str]:
+        self.now += 5
+        new, self.seen = fresh(rows, self.seen, minutes(self.now), None)
+        return [event.id for event in new]
+
+
+DAY = 1440
+
+
+def signed(identity: str, *signs: str, at: float | None = None, former: tuple[str, ...] = ()) -> Event[Row]:
+    return Event(id=identity, data=Row(), at=None if at is None else minutes(at), signs=signs, former=former)
+
+
+@pytest.mark.parametrize("at", [None, 1, -1, -2 * DAY, -400 * DAY, 20_000 * -DAY, 10 * DAY])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("dates", [(-3 * DAY, -DAY), (None, None), (-500 * DAY, -400 * DAY)])
+def test_what_appears_in_a_whole_list_fires_once_whatever_its_date_says(at, place, dates) -> None:
+    rows = [row("a", dates[0]), row("b", dates[1])]
+    source = Whole(*rows)
+    rows.insert(place, row("new", at))
+    assert source.look(*rows) == ["new"]
+    assert source.look(*rows) == []
+    assert source.look(*reversed(rows)) == []
+
+
+@pytest.mark.parametrize("turn", [list, reversed])
+def test_older_rows_that_take_the_place_of_vanished_ones_are_the_archive(turn) -> None:
+    rows = [row(str(number), number * DAY) for number in range(-20, 0)]
+    source = Whole(*turn(rows[-10:]))
+    assert source.look(*turn(rows[-11:-1])) == []
+    assert source.look(*turn(rows[-14:-4])) == []
+    assert source.look(*turn([*rows[-14:-4], row("new", 1)])) == ["new"]
+
+
+def test_an_archive_that_is_shown_at_once_is_no_news() -> None:
+    rows = [row(str(number), number * DAY) for number in range(-100, 0)]
+    source = Whole(*rows[-5:])
+    assert source.look(*rows) == []
+    assert source.look(*rows, row("new", 1)) == ["new"]
+
+
+def test_rows_that_are_gone_for_a_while_are_still_known() -> None:
+    rows = [row(str(number)) for number in range(1000)]
+    source = Whole(*rows)
+    assert source.look(*rows[:10]) == []
+    assert source.look(*rows) == []
+
+
+def test_ids_that_change_at_each_look() -> None:
+    source = Whole(*(signed(f"0-{number}", f"title {number}") for number in range(20)))
+    for look in range(1, 6):
+        assert source.look(*(signed(f"{look}-{number}", f"title {number}") for number in range(20))) == []
+    assert source.look(*(signed(f"6-{number}", f"title {number}") for number in range(21))) == ["6-20"]
+
+
+def test_ids_and_dates_that_change_at_each_look() -> None:
+    def page(look: int, count: int) -> list[Event[Row]]:
+        return [signed(f"{look}-{n}", f"{look} title {n}", f"title {n}", at=look) for n in range(count)]
+
+    source = Whole(*page(0, 5))
+    assert source.look(*page(1, 5)) == []
+    assert source.look(*page(2, 6)) == ["2-5"]
+    assert source.look(*page(3, 6)) == []
+
+
+def test_rows_alike_but_for_their_ids_are_rows_of_their_own() -> None:
+    source = Whole(signed("a", "down"))
+    assert source.look(signed("a", "down"), signed("b", "down")) == ["b"]
+    assert source.look(signed("b", "down"), signed("c", "down")) == ["c"]
+    assert source.look(signed("d", "down"), signed("e", "up")) == ["e"]  # d may be c by another id
+
+
+def test_a_further_sign_counts_only_where_nothing_else_is_recognized() -> None:
+    source = Whole(signed("a", "1", "x"), signed("b", "2", "y"))
+    assert source.look(signed("a", "1", "x"), signed("c", "3", "y")) == ["c"]
+
+
+def test_an_upgrade_fires_nothing_again() -> None:
+    old = [row("a", -3 * DAY), row("b", -1), row("c")]
+    again = [signed(event.id, event.id, at=at) for event, at in zip(old, (-3 * DAY, -1, None), strict=True)]
+    source = Whole(*old, upgraded=True)
+    assert source.look(*again) == []
+    assert source.look(*again, row("new", -2 * DAY)) == ["new"]
+    # ids that change, and ids that the connector makes otherwise now
+    assert Whole(*old, upgraded=True).look(signed("x", "1"), signed("y", "2")) == []
+    assert Whole(*old, upgraded=True).look(signed("x", "1", former=("b",)), signed("y", "2", at=1)) == ["y"]
+    assert Whole(*old, upgraded=True).look(*again, row("archive", -2 * DAY)) == []
+    assert Whole(upgraded=True).look(row("first", -9 * DAY)) == ["first"]
+
+
+def test_the_signs_that_are_known_stay_bounded(monkeypatch) -> None:
+    monkeypatch.setattr(dedupe, "KEEP_SIGNS", 50)
+    source = Whole()
+    for look in range(40):
+        source.look(*(signed(f"{look} {number}", f"{look} {number}") for number in range(10)))
+    assert len(source.seen.signs) == 50
+    assert len(source.seen.ids) <= KEEP + 10
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_nothing_fires_twice_in_a_whole_list(data: st.DataObject) -> None:
+    """Rows with or without dates, gone and back again, in any order, some with ids that change."""
+    source = Whole()
+    fired: list[str] = []
+    dates = st.none() | st.floats(-10_000, 10_000)
+    for look in range(10):
+        numbers = data.draw(st.lists(st.integers(0, 30), unique=True, max_size=20))
+        rows = [
+            signed(f"{number}" if number % 2 else f"{number} {look}", f"sign {number}", at=data.draw(dates))
+            for number in numbers
+        ]
+        fired += [identity.partition(" ")[0] for identity in source.look(*rows)]
+    assert len(fired) == len(set(fired))

@@ -50,7 +50,8 @@ class AreaOut(BaseModel):
     """An AREA with its columns and state.
 
     `webhook_url` is its webhook URL, if it has one, and `webhook_secret` the signing secret that AREA generated, if
-    any. `when_off` is what happens to webhooks while it is off. `waits_for` is the service to connect.
+    any. `when_off` is what happens to webhooks while it is off. `waits_for` is the service to connect. `note` is what
+    the trigger left out at its last look, such as an item that can't be read.
     """
 
     id: int
@@ -72,6 +73,7 @@ class AreaOut(BaseModel):
     version: int
     state: State
     reason: Sentence | None
+    note: str | None
     waits_for: str | None
     last_checked_at: datetime | None
     next_due_at: datetime | None
@@ -81,6 +83,7 @@ AREAS = text("""
 select a.id, a.user_id, a.component_action_id, a.component_reaction_id, a.name, a.description, a.is_active,
        a.created_at, a.updated_at, a.last_triggered_at, a.triggered_count,
        t.token, t.secret, t.when_off, s.checked_at, s.due_at, s.failing_since, s.last_error,
+       s.note,
        s.said as source_said, h.switched_off_at, h.reason, h.said as health_said, h.failures,
        coalesce((select max(v.version) from area_versions v where v.area_id = a.id), 1) as version,
        ca.is_active and sa.is_active and cr.is_active and sr.is_active as available,
@@ -164,6 +167,7 @@ def _view(scope: Scope, area: Row[Any], parts: tuple[PartOut, PartOut], connecti
         version=area.version,
         state=state,
         reason=reason,
+        note=area.note if area.is_active else None,
         waits_for=waits_for[0].slug if waits_for and state == "waiting_for_connection" else None,
         last_checked_at=area.checked_at,
         next_due_at=area.due_at if area.is_active and not area.token and not _listens(scope.registry, keys) else None,

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Computed,
     DateTime,
     Enum,
     ForeignKey,
@@ -513,7 +514,10 @@ class Source(Base):
     state: Mapped[Any] = mapped_column(
         JSONB, server_default=text("'{}'"), doc="The trigger's own state, such as ETags and cursors."
     )
-    seen: Mapped[Any | None] = mapped_column(JSONB, doc='Window of known events: `{"since": …, "ids": {id: time}}`.')
+    seen: Mapped[Any | None] = mapped_column(
+        JSONB,
+        doc='Window of known events: `{"since": …, "ids": {id: time}}`, and `signs` of what else tells them apart.',
+    )
     due_at: Mapped[datetime | None] = mapped_column(
         AWARE, doc="Next poll, timer or check; null while no AREA needs it."
     )
@@ -527,6 +531,9 @@ class Source(Base):
     said: Mapped[Any | None] = mapped_column(JSONB, doc="The key and the values of `last_error`, for translation.")
     noticed_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When its users were notified of a failure.")
     nudged_at: Mapped[datetime | None] = mapped_column(AWARE, doc="When a vendor last announced a change.")
+    note: Mapped[str | None] = mapped_column(
+        Text, Computed("state ->> 'note'", persisted=True), doc="What the last look left out, of `state`."
+    )
     created_at: Mapped[datetime] = mapped_column(AWARE, server_default=NOW)
 
 

@@ -11,6 +11,8 @@ import structlog
 from area.kit.net import Guard
 from area.sdk.http import Http
 
+LONGEST_NOTE = 500  # characters
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -86,6 +88,18 @@ class Context:
     idempotency_key: str = ""
     save: Callable[[], Awaitable[None]] = _nothing_to_save
     log: Any = field(default_factory=structlog.get_logger)
+
+    def note(self, text: str) -> None:
+        """In a trigger: tell the AREA's owner what this look left out or can't tell apart. An empty text takes it back.
+
+        It is kept in `state` and shown with the AREA. What stops a look altogether is raised instead.
+        """
+        if text and text != self.state.get("note"):
+            self.log.warning("trigger.note", note=text)
+        if text:
+            self.state["note"] = text[:LONGEST_NOTE]
+        else:
+            self.state.pop("note", None)
 
     def uuid(self, purpose: str = "") -> str:
         """A UUID (RFC 9562, version 5) that is the same for every attempt of one execution, and different for each

@@ -1,48 +1,150 @@
 """The rule that decides which rows of a polled list are new. Pure; the engine keeps `Seen` and applies the rule under a
 lock.
 
-An event is new when its id is unknown and its time is not before the window. The window overlaps the previous one by
-`OVERLAP` (or what the trigger sets), so that a row that appears late still fires. `KEEP` ids stay known beyond it, for
-sources without dates.
+A vendor that is asked for rows since a time may show older ones again, so there a row is new when its id is unknown and
+its time is not before the window. The window overlaps the previous one by `OVERLAP` (or what the trigger sets), so that
+a row that appears late still fires. `KEEP` ids stay known beyond it, for sources without dates.
+
+A source that shows its whole list at each look (a feed; `overlap=None`) needs no window: a row that was not there
+before is new, whatever its date says. Only its archive is not: rows at its old end, older than all that are known, when
+they take the place of rows that vanished, or when they are more than `FEW` at once.
+
+Some sources give a row another id at each look. Signs (`Event.signs`) tell such rows apart from new ones: a row whose
+first sign is known is the same as before, unless a row with a known id has this sign, too. The further signs count only
+when a look recognizes nothing else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 from area.sdk.events import Event
 
 OVERLAP = timedelta(minutes=10)
 KEEP = 500
+KEEP_SIGNS = 6000
+FEW = 3
+EARLIER_OVERLAP = timedelta(days=1)  # the window of feeds before their lists counted as whole
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a source has shown so far: where the window starts, and the known ids with their times."""
+    """What a source has shown so far: where the window starts, and the known ids with their times.
+
+    `signs` are hashes of what else rows are told apart by, their ids included if the list is whole, with the number of
+    the look that showed each last. `looks` is the number of the last look.
+    """
 
     since: datetime
     ids: Mapping[str, datetime] = field(default_factory=dict)
+    signs: Mapping[str, int] = field(default_factory=dict)
+    looks: int = 0
 
 
 def fresh(
-    events: Iterable[Event[Any]], seen: Seen, now: datetime, overlap: timedelta = OVERLAP
+    events: Iterable[Event[Any]], seen: Seen, now: datetime, overlap: timedelta | None = OVERLAP
 ) -> tuple[list[Event[Any]], Seen]:
-    """The new events, oldest first, and what is known after them."""
+    """The new events, oldest first, and what is known after them. `overlap` None: the list is whole."""
     offered = {event.id: event for event in events}
     # a row dated tomorrow counts as now, and does not move the window past the rows that follow
     when = {event.id: min(event.at or now, now) for event in offered.values()}
-    window = seen.since - overlap
-    new = [event for event in offered.values() if event.id not in seen.ids and when[event.id] >= window]
+    marks = {event.id: _marks(event, whole=overlap is None) for event in offered.values()}
+    known = {event.id for event in offered.values() if _is_known(event, marks[event.id], seen)}
+    known |= _recognized(offered, known, marks, seen)
+    new = [event for event in offered.values() if event.id not in known]
+    if overlap is not None:
+        new = [event for event in new if when[event.id] >= seen.since - overlap]
+    elif seen.ids and not seen.signs:  # from before this rule
+        new = [event for event in new if known and when[event.id] >= seen.since - EARLIER_OVERLAP]
+    else:
+        archive = _archive(list(offered.values()), known, marks, seen)
+        new = [event for event in new if event.id not in archive]
     since = max([seen.since, *(event.at for event in new if event.at and event.at <= now)])
+    signs, looks = _signs(marks, seen)
+    return sorted(new, key=lambda event: when[event.id]), Seen(since, _kept(when, seen, since, overlap), signs, looks)
+
+
+def _marks(event: Event[Any], *, whole: bool) -> tuple[str, ...]:
+    """Hashes of the id (if it counts as a sign) and of the signs, each beginning with its rank."""
+    ranked = [*([(0, event.id)] if whole else []), *enumerate(event.signs, 1)]
+    return tuple(f"{rank}{blake2b(sign.encode(errors='replace'), digest_size=8).hexdigest()}" for rank, sign in ranked)
+
+
+def _is_known(event: Event[Any], marks: Sequence[str], seen: Seen) -> bool:
+    if event.id in seen.ids or (marks and marks[0][0] == "0" and marks[0] in seen.signs):
+        return True
+    return not seen.signs and any(name in seen.ids for name in event.former)
+
+
+def _recognized(
+    offered: Mapping[str, Event[Any]], known: AbstractSet[str], marks: Mapping[str, Sequence[str]], seen: Seen
+) -> set[str]:
+    """Rows with unknown ids that are known by their signs."""
+    taken = {mark for name in known for mark in marks[name]}
+
+    def having(ranks: str) -> set[str]:
+        return {
+            name
+            for name in offered
+            if name not in known
+            and any(mark[0] in ranks and mark in seen.signs and mark not in taken for mark in marks[name])
+        }
+
+    return having("1") or (set() if known else having("23456789"))
+
+
+def _archive(
+    offered: Sequence[Event[Any]], known: AbstractSet[str], marks: Mapping[str, Sequence[str]], seen: Seen
+) -> set[str]:
+    """Rows at the old end of the list that are its archive."""
+    dates = [event.at for event in offered if event.id in known and event.at]
+    if not dates:
+        return set()
+    oldest_first = dates[0] <= dates[-1]
+    block = set()
+    for event in offered if oldest_first else reversed(offered):
+        if event.id in known or not event.at or event.at >= min(dates):
+            break
+        block.add(event.id)
+    return block if len(block) > FEW or (block and _vanished(marks, seen)) else set()
+
+
+def _vanished(marks: Mapping[str, Sequence[str]], seen: Seen) -> int:
+    """How many rows of the last look are gone. Ids or titles that change are no rows that are gone."""
+    present = {mark for each in marks.values() for mark in each}
+    ranks = {mark[0] for mark in present} & {"0", "1"}
+    gone = [mark[0] for mark, look in seen.signs.items() if look == seen.looks and mark not in present]
+    return min((gone.count(rank) for rank in ranks), default=0)
+
+
+def _signs(marks: Mapping[str, Sequence[str]], seen: Seen) -> tuple[Mapping[str, int], int]:
+    present = {mark for each in marks.values() for mark in each}
+    if not present:
+        return seen.signs, seen.looks
+    look = seen.looks + 1
+    earlier = sorted(((mark, at) for mark, at in seen.signs.items() if mark not in present), key=lambda pair: -pair[1])
+    return dict.fromkeys(sorted(present), look) | dict(earlier[: max(0, KEEP_SIGNS - len(present))]), look
+
+
+def _kept(
+    when: Mapping[str, datetime], seen: Seen, since: datetime, overlap: timedelta | None
+) -> Mapping[str, datetime]:
+    """The ids that stay known, with their times."""
     # what is shown but too old to fire is remembered too: edited later, it may be shown with a new date
-    known = when | dict(seen.ids)
+    known = {**when, **seen.ids}
     newest = sorted(known.items(), key=lambda pair: pair[1], reverse=True)
+    window = since - (OVERLAP if overlap is None else overlap)
     # a row that is still shown stays known, however old: its source has not forgotten it either. What is later than
     # `since` has no date, or one in the future; without an end of the window it would be kept for ever
-    kept = {
-        identity: at
-        for place, (identity, at) in enumerate(newest)
-        if place < KEEP or since - overlap <= at <= since or identity in offered
-    }
-    return sorted(new, key=lambda event: when[event.id]), Seen(since, kept)
+    return dict(_staying(newest, when, window, since))
+
+
+def _staying(
+    newest: Sequence[tuple[str, datetime]], shown: Mapping[str, datetime], window: datetime, since: datetime
+) -> Iterator[tuple[str, datetime]]:
+    for place, (identity, at) in enumerate(newest):
+        if place < KEEP or window <= at <= since or identity in shown:
+            yield identity, at

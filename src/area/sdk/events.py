@@ -24,11 +24,17 @@ class Event(Generic[Data]):
     `id` is the source's own id for it (a vendor's id, a delivery id, a timer's planned instant) and keeps it from
     firing twice; never use a hash of "now". An empty id makes each delivery an event of its own. `at` is when it
     happened by the source's clock (aware), if the source says.
+
+    For sources that give a thing another id at each look, `signs` are what else tells it apart, the most telling first
+    (see `area.sdk.dedupe`). `former` are the ids that earlier versions of the connector gave it, so that an upgrade
+    fires nothing again.
     """
 
     id: str
     data: Data
     at: datetime | None = None
+    signs: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
 
 
 Events = AsyncIterator[Event[Data]]

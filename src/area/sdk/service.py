@@ -103,7 +103,7 @@ class Action:
     returns: type[BaseModel]
     function: Callable[..., Any]
     every: timedelta | None = None
-    overlap: timedelta = OVERLAP
+    overlap: timedelta | None = OVERLAP
     hint: Hint | None = None
     verify: Verify | None = None
     handshake: Handshake | None = None
@@ -123,6 +123,11 @@ class Action:
         """The reply to a request that only tries the address; None for all others."""
         reply = self.handshake(request) if self.handshake else None
         return self.challenge(request, params) if reply is None and self.challenge else reply
+
+    @property
+    def lookback(self) -> timedelta:
+        """How far before the last look a vendor is asked for rows."""
+        return OVERLAP if self.overlap is None else self.overlap
 
     @property
     def generated(self) -> bool:
@@ -282,7 +287,7 @@ class Service:
         title: str,
         *,
         every: timedelta,
-        overlap: timedelta = OVERLAP,
+        overlap: timedelta | None = OVERLAP,
         scopes: tuple[str, ...] = (),
         hint: Hint | None = None,
         newest_first: bool = False,
@@ -291,8 +296,9 @@ class Service:
 
         Yield what the source shows (or return an async iterator), in any order; the engine finds out what is new.
         `since` (aware) is the start of the window and only saves requests. A row that appears more than `overlap` after
-        rows with later dates counts as old. With a `hint`, the vendor reports news and AREA polls less often while the
-        hint stands. With `newest_first`, AREA stops reading at the first event before `since`.
+        rows with later dates counts as old; if `overlap` is None, each look shows the whole list, and no date makes a
+        row old. With a `hint`, the vendor reports news and AREA polls less often while the hint stands. With
+        `newest_first`, AREA stops reading at the first event before `since`.
         """
         names = ("ctx", "params", "since")
 

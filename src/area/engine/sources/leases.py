@@ -402,10 +402,10 @@ def stale_after(every: timedelta | None) -> timedelta:
 
 def _seen(value: dict[str, Any]) -> Seen:
     ids = {key: datetime.fromisoformat(at) for key, at in value["ids"].items()}
-    return Seen(datetime.fromisoformat(value["since"]), ids)
+    return Seen(datetime.fromisoformat(value["since"]), ids, value.get("signs", {}), value.get("looks", 0))
 
 
 def _seen_json(seen: Seen) -> str:
-    return dump_json(
-        {"since": seen.since.isoformat(), "ids": {key: at.isoformat() for key, at in seen.ids.items()}}
-    ).decode()
+    written = {"since": seen.since.isoformat(), "ids": {key: at.isoformat() for key, at in seen.ids.items()}}
+    signs = {"signs": dict(seen.signs), "looks": seen.looks} if seen.signs else {}
+    return dump_json(written | signs).decode()

@@ -117,7 +117,7 @@ async def _looked(
 
 async def _collect(source: Watched, context: Context, begun: datetime) -> list[Event[Any]]:
     # a vendor that filters by `since` must still return items that appear late
-    since = (source.seen.since if source.seen else begun) - source.action.overlap
+    since = (source.seen.since if source.seen else begun) - source.action.lookback
     offered: list[Event[Any]] = []
     async with (
         asyncio.timeout(LOOK_LIMIT),

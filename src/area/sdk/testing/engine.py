@@ -104,7 +104,7 @@ class Watch:
         """The new events, oldest first, as of now or `at`. Each must match the action's return model."""
         moment = at or now()
         self.ctx.state = orjson.loads(orjson.dumps(self.state))
-        since = (self.seen.since if self.seen else moment) - self.action.overlap
+        since = (self.seen.since if self.seen else moment) - self.action.lookback
         offered = [event async for event in self.action.function(self.ctx, self.params, since)]
         _check_events(self.action, offered)
         new, seen = fresh(offered, self.seen or Seen(moment), moment, self.action.overlap)
