@@ -14,6 +14,9 @@ from area.sdk.keys import FeedKey, credentials
 from area.sdk.sensitive import hide
 
 MAX_BYTES = 10_000_000
+MOST_SHARED = 500  # ids that are remembered to be shared
+COMPARED = 30  # items of two looks that are compared
+STRANGE = 3  # looks in a row at which everything is new
 ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.8"
 
 service = Service(
@@ -58,6 +61,11 @@ InTitle = Annotated[Words, param("Only items whose title contains this text; cas
 InText = Annotated[Words, param("Only items whose summary or content contains this text; case is ignored", "security")]
 
 
+ATTACHMENTS = [
+    {"url": "https://pod.example.com/7.mp3", "type": "audio/mpeg", "bytes": 24_986_239, "seconds": 1865, "title": None}
+]
+
+
 class Item(BaseModel):
     title: Annotated[str, param("Title, as plain text; empty if there is none", "Python 3.14.2 is out")]
     link: Annotated[Url | None, param("URL of the item", "https://blog.example.com/3142")] = None
@@ -73,10 +81,14 @@ class Item(BaseModel):
     feed_title: Annotated[str, param("Feed title", "Example Blog")]
     feed_url: Annotated[Url, param("URL of the feed", "https://blog.example.com/feed.xml")]
     image: Annotated[Url | None, param("Picture", "https://blog.example.com/3142.png")] = None
+    attachments: Annotated[
+        list[dict[str, Any]],
+        param("Files, such as a podcast's audio: each has `url`, `type`, `bytes`, `seconds` and `title`", ATTACHMENTS),
+    ]
     id: Annotated[str, param("ID in the feed", "tag:blog.example.com,2026:3142")]
 
 
-@service.poll("New item in a feed", every=timedelta(minutes=5), overlap=timedelta(days=1))
+@service.poll("New item in a feed", every=timedelta(minutes=5), overlap=None)
 async def new_item(
     ctx: Context, url: Feed, title_contains: InTitle = None, text_contains: InText = None
 ) -> Events[Item]:
@@ -87,17 +99,89 @@ async def new_item(
     items: list[dict[str, Any]] = []
     if response is not None:
         host, content_type = response.host, response.headers.get("content-type", "")
-        items = await _reader.read(host, response.body, url=response.url, content_type=content_type, host=host)
+        feed = await _reader.read(host, response.body, url=response.url, content_type=content_type, host=host)
+        items = feed["items"]
+        seen["shared"] = sorted({*seen.get("shared", []), *_shared(items)})[:MOST_SHARED]
+        notes = [_left_out(feed["skipped"]), _told_apart(items, seen)]
+        seen["last"] = [[_short(item["id"]), *map(_short, item["signs"])] for item in items[:COMPARED]]
     ctx.state.update(seen)
+    if response is not None:
+        ctx.note(" ".join(note for note in notes if note))
     title, text = (title_contains or "").casefold(), (text_contains or "").casefold()
     for item in reversed(items):  # feeds begin with the newest, and those without dates fire in this order
-        at, content = item.pop("at"), item.pop("text")
+        name = _name(item, seen["shared"])
+        at, content, signs = item.pop("at"), item.pop("text"), item.pop("signs")
         if title in item["title"].casefold() and (text in item["summary"].casefold() or text in content.casefold()):
-            name = item["id"]
-            name = name if len(name) <= 255 else hashlib.sha256(name.encode()).hexdigest()
             item["published"] = item["published"] and datetime.fromisoformat(item["published"])
             yield Event(
                 name,
                 Item.model_construct(**item, feed_url=Url(hide("address", url))),
                 at and datetime.fromisoformat(at),
+                tuple(signs),
+                (_bounded(item["id"]),),
             )
+
+
+def _shared(items: list[dict[str, Any]]) -> set[str]:
+    """IDs that several items have which are not the same item: their links differ, or their titles and dates."""
+    places: dict[str, set[str]] = {}
+    for item in items:
+        places.setdefault(item["id"], set()).add(_place(item))
+    return {_short(name) for name, different in places.items() if len(different) > 1}
+
+
+def _name(item: dict[str, Any], shared: list[str]) -> str:
+    """The event's ID: that of the item, or more if several items have it."""
+    name = str(item["id"])
+    return _digest(f"{name}\n{_place(item)}") if _short(name) in shared else _bounded(name)
+
+
+def _place(item: dict[str, Any]) -> str:
+    """What tells items of one ID apart: their links, or else titles and dates."""
+    link = (item["link"] or "").partition("#")[0]
+    return link if link and link != item["id"] else str(item["signs"][0])
+
+
+def _left_out(number: int) -> str:
+    if not number:
+        return ""
+    return f"{number} of the feed's items can't be read and were left out."
+
+
+def _told_apart(items: list[dict[str, Any]], seen: dict[str, Any]) -> str:
+    """What the owner should know about how items are told apart."""
+    before = seen.get("last", [])
+    ids = {row[0] for row in before}
+    compared = [[_short(item["id"]), *map(_short, item["signs"])] for item in items[:COMPARED]]
+    renamed = bool(before and compared) and not any(row[0] in ids for row in compared)
+    signs = {sign for row in before for sign in row[1:]}
+    alike = [row for row in compared if any(sign in signs for sign in row[1:])]
+    seen["strange"] = seen.get("strange", 0) + 1 if renamed and not alike and len(items) > 1 else 0
+    if seen["strange"] >= STRANGE:
+        return (
+            "All items of the feed were new at each of the last looks. If that is wrong, the feed gives nothing to tell"
+            " its items apart: they have other IDs, links, titles and dates each time."
+        )
+    if renamed and alike:
+        return "The feed gives its items other IDs at each look. They are told apart by title, date and link."
+    if _shared(items):
+        return "Several items of the feed have the same ID. They are told apart by link, or by title and date."
+    bare = [item for item in items if not (item["title"] or item["link"] or item["published"])]
+    if bare:
+        return (
+            "Some items of the feed have no title, link or date. They are told apart by their text, so an edited one"
+            " counts as new."
+        )
+    return ""
+
+
+def _short(text: str) -> str:
+    return _digest(text)[:12]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def _bounded(name: str) -> str:
+    return name if len(name) <= 255 else _digest(name)

@@ -1,33 +1,41 @@
 """Parse a feed in a separate process (see `area.kit.sandbox`): feedparser takes seconds per megabyte, and quadratic
-time for hostile input. Imports nothing else of AREA.
+time for hostile input.
 """
 
 import calendar
 import hashlib
 import html
 import io
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from feedparser.api import parse
 from feedparser.mixin import _FeedParserMixin
 from feedparser.sanitizer import _sanitize_html
 
+from area.kit.decoding import charset_in, codec_of, decode_text, parse_json
 from area.kit.zygote import Unreadable
 
-MAX_CONTENT = 100_000  # characters
+MAX_CONTENT = 100_000  # characters of content, and of each other text
 MAX_ITEMS = 1000  # no more are taken at one look
 MAX_ANSWER = 8_000_000  # characters of all items together
+MAX_ATTACHMENTS = 100  # of an item
 BLOCK = re.compile(
     r"</?(?:address|article|blockquote|br|dd|div|dl|dt|figcaption|h[1-6]|hr|li|ol|p|pre|t[dhr]|ul)\b[^<>]*>"
 )
 TAG = re.compile(r"<[^<>]*>")
-CDATA_OR_BARE_AMPERSAND = re.compile(rb"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?!#?\w{1,32};)", re.DOTALL)
+CDATA_OR_BARE_AMPERSAND = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?!#?\w{1,32};)", re.DOTALL | re.ASCII)
+# numeric references, also escaped ones, of which two may be halves of one character
+REFERENCES = re.compile(r"(?:&(?:amp;)?#[xX]?[0-9a-fA-F]+;)+")
+REFERENCE = re.compile(r"&(?:amp;)?#(?:[xX]([0-9a-fA-F]+)|([0-9]+));")
+DECLARED = re.compile(r"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"'<>]+)["']""")
+ITEM = re.compile(r"<((?:\w+:)?(?:item|entry))[\s>]")
 FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
+# what the libraries and the code below raise at nonsense within one item
+NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 # feedparser takes a guid for an address relative to the feed's own; as such it would change when the feed moves
 _FeedParserMixin.can_be_relative_uri = _FeedParserMixin.can_be_relative_uri - {"id"}
@@ -40,45 +48,133 @@ class NoFeedError(Exception):
     """The document isn't a feed; the message says what it is."""
 
 
-def decode(content: bytes, *, url: str, content_type: str, host: str) -> list[dict[str, Any]]:
-    """The first items of the feed at `url`. Raises `Unreadable`."""
+def decode(content: bytes, *, url: str, content_type: str, host: str) -> dict[str, Any]:
+    """The `items` of the feed at `url`, and how many were `skipped` because they can't be read. Raises `Unreadable`."""
     try:
-        items = read(content, url, content_type)
+        items, skipped = read(content, url, content_type)
     except NoFeedError as error:
         raise Unreadable(f"The response of {host} {error}.") from error
+    dates = [item["published"] for item in items if item["published"]]
+    if len(items) > MAX_ITEMS and dates and dates[0] < dates[-1]:  # the newest are at the end
+        items = items[-MAX_ITEMS:]
     answer, size = [], 0
     for item in items[:MAX_ITEMS]:
         size += sum(len(value) for value in item.values() if isinstance(value, str))
         if size > MAX_ANSWER:
             break
         answer.append(item)
-    return answer
+    return {"items": answer, "skipped": skipped}
 
 
-def read(document: bytes, url: str, content_type: str) -> list[dict[str, Any]]:
-    """The items of the feed at `url`, in its order."""
+def read(document: bytes, url: str, content_type: str) -> tuple[list[dict[str, Any]], int]:
+    """The items of the feed at `url`, in its order, and the number of those that can't be read."""
     if document.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
         return _json_feed(document, url)
-    if b"\0" not in document:  # else it is UTF-16; feedparser reads "Q&A" as "Q&A;"
-        document = CDATA_OR_BARE_AMPERSAND.sub(lambda found: b"&amp;" if found[0] == b"&" else found[0], document)
-    headers = {"content-location": url, "content-type": content_type}
-    # in a stream, because feedparser takes bytes for the name of a file first: b"/etc/passwd" would be read
-    parsed = _parse(io.BytesIO(document), response_headers=headers)
-    entries = parsed.entries
-    if not entries and not parsed.get("version"):
+    text = REFERENCES.sub(_references, _text(document, content_type))
+    # feedparser reads "Q&A" as "Q&A;"
+    text = CDATA_OR_BARE_AMPERSAND.sub(lambda match: "&amp;" if match[0] == "&" else match[0], text)
+    parsed, entries, skipped = _parsed(text, url)
+    if not entries and not parsed.get("version") and not skipped:
         links = [
             link.href for link in parsed.feed.get("links", []) if link.get("type") in FEED_TYPES and "href" in link
         ]
         if links:
             raise NoFeedError(f"is a web page; its feed is at {links[0]}")
-        page = re.search(rb"<(?:!doctype )?html", document[:2000], re.IGNORECASE)
+        page = re.search("<(?:!doctype )?html", text[:2000], re.IGNORECASE)
         raise NoFeedError("is a web page, not a feed" if page else "is not a readable feed" if document else "is empty")
-    if parsed.bozo and max(map(document.rfind, (b"<item", b"<entry"))) > max(
-        map(document.rfind, (b"</item", b"</entry"))
-    ):
+    if parsed.bozo and max(map(text.rfind, ("<item", "<entry"))) > max(map(text.rfind, ("</item", "</entry"))):
         entries = entries[:-1]  # the document ends inside of it: without its guid it would count as another
     feed_title = _plain(parsed.feed.get("title_detail"))
-    return [_item(entry, url) | {"feed_title": feed_title} for entry in entries]
+    items = []
+    for entry in entries:
+        try:
+            items.append(_item(entry, url) | {"feed_title": feed_title})
+        except NONSENSE:
+            skipped += 1
+    return items, skipped
+
+
+def _text(document: bytes, content_type: str) -> str:
+    """The document as text. The charset of Content-Type goes before that of the declaration (RFC 7303 §3), if it fits;
+    UTF-8 goes before both, since nothing else looks like it.
+    """
+    if document[:2] in (b"<\0", b"\0<"):
+        return document.decode("utf-16-le" if document[:1] == b"<" else "utf-16-be", "replace")
+    declared = DECLARED.search(document[:1000].decode("ascii", "replace"))
+    labels = [label for label in (charset_in(content_type), declared[1] if declared else None) if label]
+    for label in sorted(labels, key=lambda label: codec_of(label) != "utf-8"):
+        codec = codec_of(label)
+        try:
+            document.decode(codec or "undefined")
+        except (UnicodeError, LookupError):
+            continue
+        return decode_text(document, label).replace("\0", "\ufffd")
+    return decode_text(document, next(iter(labels), None)).replace("\0", "\ufffd")
+
+
+def _references(run: re.Match[str]) -> str:
+    """Numeric references with halves of characters joined, and with U+FFFD for those that mean no character of XML."""
+    written: list[str] = []
+    high = 0
+    for reference in REFERENCE.finditer(run[0]):
+        digits = (reference[1] or reference[2]).lstrip("0") or "0"
+        number = int(digits, 16 if reference[1] else 10) if len(digits) <= 7 else 0
+        if 0xD800 <= number < 0xDC00:
+            written, high = [*written, "\ufffd"], number
+            continue
+        if high and 0xDC00 <= number < 0xE000:
+            written[-1] = chr(0x10000 + ((high - 0xD800) << 10) + (number - 0xDC00))
+        elif (
+            number in (9, 10, 13) or 0x20 <= number < 0xD800 or 0xE000 <= number < 0xFFFE or 0xFFFF < number < 0x110000
+        ):
+            written.append(reference[0])
+        else:
+            written.append("\ufffd")
+        high = 0
+    return "".join(written)
+
+
+def _parsed(text: str, url: str) -> tuple[Any, list[Any], int]:
+    """What feedparser makes of the document, its entries, and how many had to be left out because it fails on them."""
+    try:
+        parsed = _fed(text, url)
+    except NONSENSE:
+        pass
+    else:
+        return parsed, list(parsed.entries), 0
+    spans = list(_spans(text))
+    if not spans:
+        raise NoFeedError("is not a readable feed")
+    before, after = text[: spans[0][0]], text[spans[-1][1] :]
+    entries: list[Any] = []
+    skipped = 0
+    waiting = [spans]
+    while waiting:
+        some = waiting.pop()
+        try:
+            entries += _fed(before + "\n".join(text[start:end] for start, end in some) + after, url).entries
+        except NONSENSE:
+            middle = len(some) // 2
+            skipped += not middle
+            waiting += [some[middle:], some[:middle]] if middle else []
+    return _fed(before + after, url), entries, skipped
+
+
+def _fed(text: str, url: str) -> Any:
+    headers = {"content-location": url, "content-type": "application/xml; charset=utf-8"}
+    # in a stream, because feedparser takes bytes for the name of a file first: b"/etc/passwd" would be read
+    return _parse(io.BytesIO(text.encode()), response_headers=headers)
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where each item begins and ends."""
+    position = 0
+    while match := ITEM.search(text, position):
+        end = text.find(f"</{match[1]}>", match.end())
+        if end < 0:
+            return
+        position = end + len(match[1]) + 3
+        yield match.start(), position
 
 
 def _item(entry: Any, url: str) -> dict[str, Any]:
@@ -96,17 +192,38 @@ def _item(entry: Any, url: str) -> dict[str, Any]:
     stamp = entry.get(kind, "") if kind else ""
     return {
         "id": entry.get("id") or link or _digest(title, stamp, text),
-        "title": title,
+        "title": title[:MAX_CONTENT],
         "link": link,
         "author": entry.get("author") or None,
         "published": date and date.isoformat(),
-        "at": None if date is None or ":" not in stamp or "00:00:00" in stamp else date.isoformat(),
-        "summary": _plain(entry.get("summary_detail")) or text,
+        "at": _instant(date, stamp),
+        "signs": _signs(title, date.isoformat() if date else stamp, link, text),
+        "summary": (_plain(entry.get("summary_detail")) or text)[:MAX_CONTENT],
         "content": content[:MAX_CONTENT],
-        "text": text,
+        "text": text[:MAX_CONTENT],
         "categories": [tag.get("term") or tag.get("label") for tag in entry.get("tags", []) if tag.get("term")],
         "image": _image(entry, content, url),
+        "attachments": _attachments(entry, url),
     }
+
+
+def _instant(date: datetime | None, stamp: str) -> str | None:
+    """The date as an instant. A day without a time is none: what comes at noon must not look twelve hours late. Nor is
+    one before feeds: a program without a date writes the beginning of its clock.
+    """
+    dated = date is not None and date.year >= 1990 and ":" in stamp and "00:00:00" not in stamp
+    return date.isoformat() if date and dated else None
+
+
+def _signs(title: str, date: str, link: str | None, text: str) -> list[str]:
+    """What tells the item apart besides its id, the most telling first."""
+    name, place = title or text[:1000], urlsplit(link or "")._replace(query="", fragment="").geturl()
+    signs = [f"dated {name}\n{date}"] if date else []
+    return (
+        [*signs, f"at {name}\n{place}", f"says {name}\n{text[:1000]}"]
+        if place
+        else [*signs, f"says {name}\n{text[:1000]}"]
+    )
 
 
 def _image(entry: Any, content: str, url: str) -> str | None:
@@ -114,53 +231,117 @@ def _image(entry: Any, content: str, url: str) -> str | None:
     media = [*entry.get("media_content", []), *entry.get("links", [])]
     pictures = [
         *(thumbnail.get("url") for thumbnail in entry.get("media_thumbnail", [])),
-        *(one.get("url") or one.get("href") for one in media if _is_picture(one)),
+        *(medium.get("url") or medium.get("href") for medium in media if _is_of(medium, "image")),
         entry.get("image", {}).get("href"),
-        *(html.unescape(found[1]) for found in [re.search(r'<img\b[^<>]*?\ssrc="([^"<>]+)"', content)] if found),
+        *(html.unescape(match[1]) for match in [re.search(r'<img\b[^<>]*?\ssrc="([^"<>]+)"', content)] if match),
     ]
-    return next((urljoin(url, picture) for picture in pictures if picture), None)
+    return next((joined for picture in pictures if picture and (joined := _joined(url, picture))), None)
 
 
-def _is_picture(one: Any) -> bool:
-    return one.get("medium") == "image" or str(one.get("type", "")).startswith("image/")
+def _joined(url: str, address: str) -> str | None:
+    """An absolute address; None if it is impossible, such as `http://[site]/x.png`."""
+    try:
+        joined = urljoin(url, address)
+        urlsplit(joined).port  # noqa: B018 - raises for a port that is no number
+    except ValueError:
+        return None
+    return joined
 
 
-def _json_feed(document: bytes, url: str) -> list[dict[str, Any]]:
+def _is_of(medium: Any, kind: str) -> bool:
+    return medium.get("medium") == kind or str(medium.get("type", "")).startswith(f"{kind}/")
+
+
+def _attachments(entry: Any, url: str) -> list[dict[str, Any]]:
+    """Enclosures, and audio and video of Media RSS (https://www.rssboard.org/media-rss)."""
+    media = [medium for medium in entry.get("media_content", []) if _is_of(medium, "audio") or _is_of(medium, "video")]
+    duration = _seconds(entry.get("itunes_duration"))
+    attachments: dict[str, dict[str, Any]] = {}
+    for part in [*entry.get("enclosures", []), *media][:MAX_ATTACHMENTS]:
+        address = _joined(url, str(part.get("href") or part.get("url") or ""))
+        if address and address != url:
+            size = str(part.get("length") or part.get("filesize") or "")
+            seconds = _seconds(part.get("duration")) or duration
+            attachments.setdefault(address, _attachment(address, part.get("type"), _count(size), seconds))
+    return list(attachments.values())
+
+
+def _attachment(url: str, kind: Any, size: int | None, seconds: int | None, title: str = "") -> dict[str, Any]:
+    return {
+        "url": url,
+        "type": str(kind) if kind else None,
+        "bytes": size or None,
+        "seconds": seconds or None,
+        "title": title or None,
+    }
+
+
+def _count(digits: str) -> int | None:
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
+
+
+def _seconds(duration: Any) -> int | None:
+    """Seconds of `1865`, `31:05` or `00:31:05`."""
+    parts = [_count(part.strip()) for part in str(duration or "").partition(".")[0].split(":")]
+    known = [part for part in parts if part is not None]
+    return (
+        sum(part * 60**place for place, part in enumerate(reversed(known))) if len(known) == len(parts) <= 3 else None
+    )
+
+
+def _json_feed(document: bytes, url: str) -> tuple[list[dict[str, Any]], int]:
     """https://www.jsonfeed.org/version/1.1/."""
     try:
-        feed = json.loads(document)
+        feed = parse_json(document)
     except ValueError as error:
         raise NoFeedError(f"looks like JSON but isn't valid ({error})") from error
     if "jsonfeed.org/version/" not in str(feed.get("version")) or not isinstance(feed.get("items"), list):
         raise NoFeedError("is JSON, but not a JSON Feed; use the action http.new_list_item for other JSON")
-    items = []
+    items, skipped = [], 0
     for item in feed["items"]:
-        if not isinstance(item, dict):
-            continue
-        content = _string(item, "content_html")
-        content = _sanitize(content, "utf-8", "text/html") if content else ""
-        text = _plain({"value": content}) or _string(item, "content_text")
-        stamp = _string(item, "date_published") or _string(item, "date_modified")
-        date = _iso_date(stamp)
-        link = _string(item, "url") or _string(item, "external_url")
-        title = _string(item, "title")
-        authors = [person for holder in (item, feed) for person in [*_list(holder, "authors"), holder.get("author")]]
-        picture = _string(item, "image") or _string(item, "banner_image")
-        items.append({
-            "id": _string(item, "id") or link or _digest(title, stamp, text),
-            "title": title,
-            "link": urljoin(url, link) if link else None,
-            "author": next((_string(one, "name") for one in authors if isinstance(one, dict)), None) or None,
-            "published": date and date.isoformat(),
-            "at": None if date is None or "00:00:00" in stamp or ":" not in stamp else date.isoformat(),
-            "summary": _string(item, "summary") or text,
-            "content": (content or html.escape(text, quote=False))[:MAX_CONTENT],
-            "text": text,
-            "categories": [tag for tag in _list(item, "tags") if isinstance(tag, str)],
-            "image": urljoin(url, picture) if picture else None,
-            "feed_title": _string(feed, "title"),
-        })  # fmt: skip
-    return items
+        try:
+            items.append(_json_item(item, feed, url))
+        except NONSENSE:
+            skipped += 1
+    return items, skipped
+
+
+def _json_item(item: Any, feed: dict[str, Any], url: str) -> dict[str, Any]:
+    content = _string(item, "content_html")
+    content = _sanitize(content, "utf-8", "text/html") if content else ""
+    text = _plain({"value": content}) or _string(item, "content_text")
+    stamp = _string(item, "date_published") or _string(item, "date_modified")
+    date = _iso_date(stamp)
+    link = _string(item, "url") or _string(item, "external_url")
+    title = _string(item, "title")
+    authors = [person for holder in (item, feed) for person in [*_list(holder, "authors"), holder.get("author")]]
+    pictures = (_string(item, "image"), _string(item, "banner_image"))
+    return {
+        "id": _string(item, "id") or link or _digest(title, stamp, text),
+        "title": title[:MAX_CONTENT],
+        "link": (_joined(url, link) or link) if link else None,
+        "author": next((_string(person, "name") for person in authors if isinstance(person, dict)), None) or None,
+        "published": date and date.isoformat(),
+        "at": _instant(date, stamp),
+        "signs": _signs(title, date.isoformat() if date else stamp, link, text),
+        "summary": (_string(item, "summary") or text)[:MAX_CONTENT],
+        "content": (content or html.escape(text, quote=False))[:MAX_CONTENT],
+        "text": text[:MAX_CONTENT],
+        "categories": [tag for tag in _list(item, "tags") if isinstance(tag, str)],
+        "image": next((joined for picture in pictures if picture and (joined := _joined(url, picture))), None),
+        "attachments": [
+            _attachment(
+                address,
+                _string(part, "mime_type"),
+                _count(_string(part, "size_in_bytes")),
+                _seconds(_string(part, "duration_in_seconds")),
+                _string(part, "title"),
+            )
+            for part in _list(item, "attachments")[:MAX_ATTACHMENTS]
+            if isinstance(part, dict) and (address := _joined(url, _string(part, "url"))) and _string(part, "url")
+        ],
+        "feed_title": _string(feed, "title"),
+    }
 
 
 def _string(holder: dict[str, Any], name: str) -> str:
