@@ -1,6 +1,7 @@
 """HTTP: call or watch any API that has no connector of its own."""
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
@@ -10,8 +11,10 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from area.connectors.http.fields import FORM, Body, Headers, Statuses, Url, selected, statuses
+from area.connectors.http import lists
+from area.connectors.http.fields import FORM, Body, Headers, Statuses, Url, selected, selected_list, statuses
 from area.sdk import Context, Event, Events, Output, Permanent, Response, Service, output, param
+from area.sdk.decoding import parse_json
 from area.sdk.fields import Form
 from area.sdk.keys import ApiKey, credentials
 from area.sdk.selection import JmesPath
@@ -19,7 +22,6 @@ from area.sdk.sensitive import hide
 
 MAX_ITEMS = 1000
 MAX_KEPT = 65_536  # bytes of an answer, or of a watched value, that are kept
-ID_FIELDS = ("id", "guid", "uuid", "key", "url")
 Method = Annotated[
     Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"],
     BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text),
@@ -102,8 +104,13 @@ def _payload(body: Any, kind: str) -> tuple[bytes | None, str]:
         return None, kind
     form = kind.lower().startswith(FORM)
     if isinstance(body, str):
-        data = _json_or_none(body) if form or not kind else None
+        data = _json_or_none(body) if form or not kind or _JSON_TYPE.match(kind) else None
         if not (form and isinstance(data, dict)):
+            if data is None and _MEANT_AS_JSON.match(body) and (not kind or _JSON_TYPE.match(kind)):
+                raise Permanent(
+                    "The body is meant as JSON but isn't valid. Put placeholders for texts in quotes, or set the"
+                    " content type to text/plain."
+                )
             return body.encode(), kind or ("text/plain; charset=utf-8" if data is None else "application/json")
         body = data
     if form and isinstance(body, dict):
@@ -112,13 +119,17 @@ def _payload(body: Any, kind: str) -> tuple[bytes | None, str]:
     return orjson.dumps(body), kind or ("application/json" if isinstance(body, dict | list) else "text/plain")
 
 
+_MEANT_AS_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[{"\[])')
+_JSON_TYPE = re.compile(r"(?i)\s*[^/;]+/(?:[^;]*\+)?json\s*(?:;|$)")
+
+
 def _json_or_none(text: str) -> Any:
     """The object or list in the JSON `text`, or None."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return parse_json(text)
+    except ValueError:
         return None
 
 
@@ -202,7 +213,7 @@ class ListItem(Output):
     url: Url = output("url", "URL it was read from", "https://api.example.com/orders")
 
 
-@service.poll("New item in a list", every=timedelta(minutes=1))
+@service.poll("New item in a list", every=timedelta(minutes=1), overlap=None)
 async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> Events[ListItem]:
     """Triggers when a JSON list at a URL has a new item.
 
@@ -210,7 +221,7 @@ async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> E
     """
     seen = dict(ctx.state)
     response = await ctx.http.get_if_changed(params.url, seen, headers=params.headers)
-    items = [] if response is None else await selected(response, params.path or "@")
+    items = [] if response is None else await selected_list(response, params.path or "@")
     if not isinstance(items, list):
         where = f"At the path {params.path}" if params.path else "In the answer"
         raise Permanent(f"{where} there is {_kind(items)} instead of a list.")
@@ -218,15 +229,45 @@ async def new_list_item(ctx: Context, params: WatchedList, since: datetime) -> E
         raise Permanent(
             f"The list has {len(items)} items. Limit it to the newest with a path such as data[:{MAX_ITEMS}]."
         )
-    if params.id_field and items and not any(_id(item, (params.id_field,)) for item in items):
+    if params.id_field and items and not any(lists.identity(item, (params.id_field,)) for item in items):
         raise Permanent(f"No item of the list has the field {params.id_field}. Check its spelling.")
+    fields = (params.id_field,) if params.id_field else lists.ID_FIELDS
+    readable = [item for item in items if _can_be_stored(item)]
+    nameless = [item for item in readable if not lists.identity(item, fields)]
+    telling = lists.telling(nameless)
+    notes = [f"{len(items) - len(readable)} of the list's items can't be stored and were left out."] * (
+        len(readable) < len(items)
+    )
+    if response is not None:
+        compared = lists.Compared(nameless, seen.get("items", []))
+        if changing := compared.changing:
+            if telling:
+                notes.append(f"All items of the list change at each look. They are told apart by {telling[0]}.")
+            elif len(nameless) > 1:
+                raise lists.no_identity(nameless, changing)
+            else:
+                notes.append("Nothing identifies the list's only item, so each change of it counts as a new item.")
+        seen["items"] = compared.rows
     ctx.state.update(seen)
-    fields = (params.id_field,) if params.id_field else ID_FIELDS
-    for item in items:
-        identity = _id(item, fields) or _digest(item)
+    if response is not None:
+        ctx.note(" ".join(notes))
+    for item in readable:
+        identity = lists.identity(item, fields)
+        signs = () if identity else tuple(f"{name}={item[name]}" for name in telling)
+        identity = identity or lists.digest(item)
         at = _date(item.get(params.date_field)) if params.date_field and isinstance(item, dict) else None
         data = ListItem.model_construct(item=item, id=identity, url=Url(hide("address", params.url)))
-        yield Event(identity if len(identity) <= 255 else _digest(identity), data, at)
+        yield Event(
+            identity if len(identity) <= 255 else lists.digest(identity), data, at, (identity, *signs) if signs else ()
+        )
+
+
+def _can_be_stored(item: Any) -> bool:
+    try:
+        orjson.dumps(item)
+    except TypeError:
+        return False
+    return True
 
 
 def _kind(value: Any) -> str:
@@ -236,19 +277,6 @@ def _kind(value: Any) -> str:
     lists = [name for name, content in value.items() if isinstance(content, list)]
     hint = f"; try the path {lists[0]}" if lists else ""
     return f"an object with the fields {', '.join(list(value)[:10]) or '(none)'}{hint}"
-
-
-def _id(item: Any, fields: tuple[str, ...]) -> str:
-    """The first field that identifies the item, or None."""
-    values = [item.get(name) for name in fields] if isinstance(item, dict) else []
-    return next((str(value) for value in values if type(value) in (str, int, float) and str(value).strip()), "")
-
-
-def _digest(value: Any) -> str:
-    try:
-        return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    except TypeError as error:
-        raise Permanent(f"An item of the list can't be stored: {error}. Choose a part of it with the path.") from error
 
 
 def _date(value: Any) -> datetime | None:

@@ -1,8 +1,9 @@
 """Parameter types shared by the components, validated on entry."""
 
 import codecs
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -13,7 +14,8 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema
 
 from area.sdk import Permanent, Response, param
-from area.sdk.selection import evaluate, select
+from area.sdk.decoding import charset_in, parse_json
+from area.sdk.selection import Budget, evaluate, select
 from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped, as_text, json_document, places
 
 PLAIN = 1_000_000  # bytes of an answer whose values need not be counted: they can't fill the memory
@@ -151,12 +153,44 @@ Body = Annotated[Any, param(BODY, '{"title": "{{title}}"}', holds="body", shape=
 
 async def selected(response: Response, path: str) -> Any:
     """The result of a JMESPath on the JSON response."""
+    return await _evaluated(response, path, lambda document, path, budget: select(path, document, budget))
+
+
+async def selected_list(response: Response, path: str) -> Any:
+    """The same for a list, which is also empty where the document has null: so Go writes one without items."""
+    return await _evaluated(response, path, _list_at)
+
+
+def _list_at(document: Any, path: str, budget: Budget) -> Any:
+    value = select(path, document, budget)
+    return [] if value is None and _is_null(document, path) else value
+
+
+def _is_null(document: Any, path: str) -> bool:
+    """Whether the names at the beginning of the path lead to null, and not to nothing."""
+    beginning = _NAMES.match(path)
+    for name in _NAME.findall(beginning[0]) if beginning else ():
+        if document is None:
+            break
+        key = name.strip('"')
+        if not isinstance(document, dict) or key not in document:
+            return False
+        document = document[key]
+    return document is None
+
+
+_NAME = re.compile(r'\w+|"[^"\\]*"')
+_NAMES = re.compile(rf"(?:{_NAME.pattern})(?:\.(?:{_NAME.pattern}))*")
+
+
+async def _evaluated(response: Response, path: str, read: Callable[[Any, str, Budget], Any]) -> Any:
     body = response.body.removeprefix(codecs.BOM_UTF8)
     if len(body) > PLAIN and sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
         raise Permanent(f"{response.host} returned more than {MOST_VALUES:,} values. Request fewer, such as one page.")
+    charset = charset_in(response.headers.get("content-type", ""))
     try:
-        return await evaluate(lambda budget: select(path, orjson.loads(body), budget), len(body))
-    except orjson.JSONDecodeError as error:
+        return await evaluate(lambda budget: read(parse_json(body, charset), path, budget), len(body))
+    except json.JSONDecodeError as error:
         raise Permanent(f"{response.host} didn't return JSON, but: {response.excerpt(100) or 'nothing'}") from error
     except ValueError as error:
         raise Permanent(f"The path {path} doesn't match the response of {response.host}: {error}") from error

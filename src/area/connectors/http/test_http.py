@@ -111,6 +111,28 @@ async def test_bodies(ctx, peer, params, body, content_type):
     assert [value for name, value in headers.items() if name.lower() == "content-type"] == [content_type]
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        # json-text-bare-number-placeholder
+        {"body": '{"text": "a "b"\nc", "n": 5}'},
+        {"body": '{"n": , "text": "x"}'},
+        {"body": '[{"a": 1},]', "content_type": "application/json"},
+        {"body": '{"a": x}', "content_type": "application/ld+json; charset=utf-8"},
+    ],
+)
+async def test_a_body_that_is_meant_as_json_and_is_none_is_not_sent(ctx, peer, params):
+    with pytest.raises(Permanent, match="meant as JSON"):
+        await send(ctx, url=peer.url(), **params)
+    assert peer.got == []
+
+
+@pytest.mark.parametrize("params", [{"body": "[INFO] up"}, {"body": '{"a":', "content_type": "text/plain"}])
+async def test_a_text_that_begins_like_json_is_sent(ctx, peer, params):
+    await send(ctx, url=peer.url(), **params)
+    assert peer.got[0][3] == params["body"].encode()
+
+
 @pytest.mark.parametrize("method", ["get", "GET", "head", "delete", "POST"])
 @pytest.mark.parametrize("body", [None, ""])
 async def test_no_body_unless_given(ctx, peer, method, body):
@@ -288,7 +310,7 @@ class Engine:
         for event in events:
             self.action.returns.model_validate(event.data.model_dump())
         self.state = self.ctx.state
-        new, self.seen = fresh(events, self.seen, datetime.now(UTC))
+        new, self.seen = fresh(events, self.seen, datetime.now(UTC), self.action.overlap)
         self.first, baseline = False, self.first
         return [] if baseline else new
 
@@ -396,6 +418,101 @@ async def test_what_names_an_item(ctx, peer, item, params, expected):
     peer.says([item])
     found = new_list_item.function(ctx, WatchedList(url=peer.url(), **params), START)
     assert [event.id async for event in found] == [expected]
+
+
+def room(*names: str, age: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"type": "m", "content": {"body": name}, "age": age + len(name)} | more for name in names]
+
+
+async def test_items_that_change_at_each_look_are_told_apart_by_what_looks_like_an_id(ctx, peer):
+    engine = Engine(ctx, new_list_item, WatchedList(url=peer.url()))
+
+    def page(age: int, *names: str) -> list[dict[str, Any]]:
+        return [
+            {"event_id": f"${name}", "sender": "ann"} | item
+            for name, item in zip(names, room(*names, age=age), strict=True)
+        ]
+
+    fired = []
+    for age, names in enumerate((("a", "b"), ("a", "b"), ("c", "a", "b"), ("c", "a", "b"), ("d", "c"))):
+        peer.says(page(age, *names))
+        fired.append([event.data.item["event_id"] for event in await engine.look()])
+    assert fired == [[], [], ["$c"], [], ["$d"]]
+    assert engine.state["note"] == "All items of the list change at each look. They are told apart by event_id."
+
+
+async def test_a_list_that_gives_nothing_to_tell_its_items_apart_says_so(ctx, peer):
+    engine = Engine(ctx, new_list_item, WatchedList(url=peer.url()))
+    peer.says(room("a", "b", "c", age=1))
+    assert await engine.look() == []
+    for age in (2, 3):
+        peer.says(room("a", "b", "c", age=age))
+        with pytest.raises(Permanent, match=r"Nothing tells the items of the list apart.* content stayed the same\."):
+            await engine.look()
+    peer.says(room("z", age=4))  # all others are gone: that is a list of new items
+    assert [event.data.item["content"]["body"] for event in await engine.look()] == ["z"]
+    peer.says(room("z", age=5))
+    assert len(await engine.look()) == 1
+    assert engine.state["note"] == "Nothing identifies the list's only item, so each change of it counts as a new item."
+
+
+async def test_new_items_without_an_id_that_resemble_the_old_ones(ctx, peer):
+    engine = Engine(ctx, new_list_item, WatchedList(url=peer.url()))
+    fired = []
+    for names in ("ab", "ba", "cab", "ef"):
+        peer.says([{"name": name, "status": "open", "unit": "C"} for name in names])
+        fired.append([event.data.item["name"] for event in await engine.look()])
+    assert fired == [[], [], ["c"], ["e", "f"]]
+    assert "note" not in engine.state
+
+
+async def test_an_item_that_can_not_be_stored_is_left_out(ctx, peer):
+    engine = Engine(ctx, new_list_item, WatchedList(url=peer.url()))
+    peer.says([{"id": 0}])
+    await engine.look()
+    deep = b"[" * 300 + b"]" * 300
+    peer.says(
+        b'[{"id": 1, "deep": ' + deep + b'}, {"id": 2}, {"id": 123456789012345678901}, {"id": 123456789012345678902}]'
+    )
+    assert [event.id for event in await engine.look()] == ["2", "123456789012345678901", "123456789012345678902"]
+    assert engine.state["note"] == "1 of the list's items can't be stored and were left out."
+    peer.says([{"id": 2}])
+    await engine.look()
+    assert "note" not in engine.state
+
+
+@pytest.mark.parametrize(
+    ("empty", "path"),
+    [
+        ({"a": {"b": None}}, "a.b"),
+        ({"a": None}, "a.b"),
+        ({"a": None}, "a.b[?x]"),
+        ({"a.b": None}, '"a.b"'),
+        ({"a": {"b": None}}, "a.b[*]"),
+        (None, "@"),
+    ],
+)
+async def test_null_is_a_list_without_items(ctx, peer, empty, path):
+    peer.says(empty)
+    assert await Engine(ctx, new_list_item, WatchedList(url=peer.url(), path=path)).look() == []
+
+
+@pytest.mark.parametrize(
+    ("document", "value"),
+    [
+        (b'{"v": "cut \\ud83d"}', "cut \ufffd"),
+        (b'{"v": 123456789012345678901234567890}', "123456789012345678901234567890"),
+        (b"\xef\xbb\xbf" + b'{"v": 1}', 1),
+        ('{"v": "é"}'.encode("utf-16"), "é"),
+        ('{"v": "é", "w": "'.encode() + b'\xff"}', "é"),
+    ],
+)
+async def test_json_as_it_is_written(ctx, peer, document, value):
+    engine = Engine(ctx, value_changed, Watched(url=peer.url(), path="v"))
+    peer.says({"v": None})
+    await engine.look()
+    peer.says(document)
+    assert [event.data.value for event in await engine.look()] == [value]
 
 
 async def test_long_ids_are_hashed(ctx, peer):
