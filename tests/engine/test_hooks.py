@@ -123,10 +123,16 @@ async def test_asking_starts_nothing(state, user, hooks):
     assert (status, headers[b"access-control-allow-origin"]) == (202, b"*")
 
 
-async def test_a_slash_at_the_end_does_not_matter(state, user, hooks):
-    made = await make_area(state, user, action="webhook.received", text="{{method}}")
-    assert (await send(hooks, made.webhook_url, slash="/"))[0] == 202
-    assert (await send(hooks, made.webhook_url, slash="/more"))[0] == 404
+async def test_a_path_after_the_address_is_told(state, user, hooks):
+    """Some senders append one, such as a Matrix server to an application service's address."""
+    made = await make_area(state, user, action="webhook.received", text="{{method}} {{path}}")
+    for path in ("/_matrix/app/v1/transactions/7", "/", ""):
+        assert (await send(hooks, made.webhook_url, slash=path))[0] == 202
+    events = await rows(state, "select trigger_data from area_executions order by id")
+    assert [orjson.loads(row["trigger_data"])["path"] for row in events] == ["/_matrix/app/v1/transactions/7", "", ""]
+    half = made.webhook_url[:-5]
+    assert (await send(hooks, half, slash=made.webhook_url[-5:]))[0] == 202, "that is the address itself"
+    assert (await send(hooks, half, slash="/" + made.webhook_url[-5:]))[0] == 404
 
 
 async def test_408_for_a_body_that_does_not_come(state, user, hooks, monkeypatch):

@@ -53,7 +53,7 @@ class Areas:
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """An event for an AREA. Rejections happen before the body is read."""
-        token = name_in(scope, "/hooks/")
+        token = name_in(scope, "/hooks/").partition("/")[0]  # some senders add a path, such as Matrix servers
         area_id = await self._cache.area_of_token(hash_token(token)) if token else None
         area = await self._cache.area(area_id) if area_id is not None else None
         if area is None:

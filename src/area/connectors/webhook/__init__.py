@@ -104,6 +104,7 @@ class Received(Output):
     )
     query: dict[str, Any] = output("query", "Query parameters; a repeated name becomes a list", {"source": "shop"})
     method: str = output("method", "HTTP method", "POST")
+    path: str = output("path", "Path after the webhook URL", "/transactions/1", "")
     picked: Any = output("picked", "The part selected by `pick`; null if nothing matches", "SKU-1", None)
 
 
@@ -152,10 +153,17 @@ async def received(ctx: Context, params: Incoming, request: Request) -> Events[R
             headers={name: value for name, value in headers.items() if name not in LEFT_OUT},
             query=form(request.query_string.encode()) if request.query_string else dict(request.query),
             method=request.method,
+            path=_rest(request.path),
             picked=picked,
         ),
         request.received_at,
     )
+
+
+def _rest(path: str) -> str:
+    """What a sender appended to the AREA's address, with its slash."""
+    _, slash, rest = path.removeprefix("/hooks/").partition("/")
+    return slash + rest if rest else ""
 
 
 async def _picked(path: str, body: Any, size: int) -> Any:
