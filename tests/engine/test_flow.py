@@ -580,6 +580,30 @@ async def test_a_job_that_broke_or_was_cut_off_stays_in_the_queue(state, user, w
     assert [text for _, text in world.sent] == ["Hello"]
 
 
+async def test_a_placeholder_reads_the_run(state, user, world):
+    """The same in each attempt, and another's in no other run."""
+
+    async def fails_once(ctx, params, attempt):
+        told.append(params.text)
+        if len(told) == 1:
+            raise Retry("Not now.", timedelta(seconds=0.1))
+
+    told = []
+    world.behaviour = fails_once
+    area = await make_area(state, user, text="{{run.id}} {{run.key}} {{title}}")
+    await offer(state, area, {"title": "a"})
+    async with worker(state):
+        await until(lambda: settled(state))
+        await offer(state, area, {"title": "b"})
+        await until(lambda: settled(state))
+    first, second = await rows(state)
+    assert told == [
+        f"{first['id']} {state.instance}-{first['id']} a",
+        f"{first['id']} {state.instance}-{first['id']} a",
+        f"{second['id']} {state.instance}-{second['id']} b",
+    ]
+
+
 async def test_a_number_fills_text_and_json_keeps_its_form(state, user, world):
     area = await make_area(state, user, text="{{number}}", extra={"say": '"{{title}}"', "n": "{{number}}"})
     got = []

@@ -78,6 +78,10 @@ class Config:
         )
 
 
+# what `{{run.…}}` reads: `key` is the same in all attempts of a run, and nobody else's
+SAMPLE_RUN: Mapping[str, Any] = {"id": 42, "key": "5f3e9a7c-42"}
+
+
 @dataclass(slots=True)
 class Plan:
     """A compiled configuration. `fillings` are the reaction's parameters with placeholders, `constants` the others."""
@@ -93,6 +97,7 @@ class Plan:
     constants: dict[str, Any] = field(default_factory=dict)
     action_connection: int = 0
     reaction_connection: int = 0
+    tells_run: bool = False  # whether a placeholder reads `run`
 
     def holds(self, data: Mapping[str, Any], budget: Budget) -> bool:
         """Whether the reaction should run for an event. Raises `Exhausted`."""
@@ -103,20 +108,22 @@ class Plan:
         """Whether the reaction uses a connection: its service requires one, or the AREA names one."""
         return bool(self.reaction_connection) or self.reaction.service.requires_auth
 
-    def fill(self, data: Mapping[str, Any], budget: Budget) -> BaseModel:
+    def fill(self, data: Mapping[str, Any], budget: Budget, run: Mapping[str, Any] | None = None) -> BaseModel:
         """The reaction's parameters for an event. Raises `RenderError` or pydantic's `ValidationError`."""
-        return self.reaction.params.model_validate(self.values(data, budget))
+        return self.reaction.params.model_validate(self.values(data, budget, run))
 
     def due(self, after: datetime, timezone: str) -> datetime | None:
         """When an event at `after` should run, in the user's time zone. None without a delay."""
         return parse_delay(self.delay, timezone).due(after) if self.delay else None
 
-    def values(self, data: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-        """The composed parameters before validation, without optional ones that are empty.
+    def values(self, data: Mapping[str, Any], budget: Budget, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The composed parameters before validation, without optional ones that are empty. `run` is what placeholders
+        read of the run itself.
 
         Raises `RenderError`, also if together they exceed `MAX_FILLED`.
         """
         budget.room = MAX_FILLED
+        data = {"run": run or SAMPLE_RUN, **data} if self.tells_run else data
         values = dict(self.constants)
         for name, filling in self.fillings.items():
             value = filling.render(data, budget)
@@ -211,7 +218,7 @@ def compile_config(registry: Registry, config: Config) -> Plan:
     names = {field.name for field in fields(action.returns)}
     only_if = _only_if(config.action_parameters.get("only_if"), names, errors)
     delay = _delay(config.reaction_parameters.get("delay"), errors)
-    fillings, constants = _reaction_params(reaction, config.reaction_parameters, names, errors)
+    fillings, constants = _reaction_params(reaction, config.reaction_parameters, names | {"run"}, errors)
     declared = fields(reaction.params)
     if errors or params is None:
         raise Invalid(errors=errors)
@@ -229,6 +236,7 @@ def compile_config(registry: Registry, config: Config) -> Plan:
         constants=constants,
         action_connection=config.action_connection,
         reaction_connection=config.reaction_connection,
+        tells_run=any("run" in filling.names for filling in fillings.values()),
     )
 
 

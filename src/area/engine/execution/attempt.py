@@ -257,7 +257,8 @@ async def _params(means: Means, member: Member, area: Runnable) -> BaseModel:
     if member.record.parameters is not None:
         values = unseal(means.state.keyring, member.execution_id, member.record.parameters)
         return area.plan.reaction.params.model_validate(values)
-    return await _evaluate(member, area.plan.fill)
+    run = {"id": member.execution_id, "key": _key(means, member)}
+    return await _evaluate(member, lambda data, budget: area.plan.fill(data, budget, run))
 
 
 async def _evaluate(member: Member, work: Callable[[Mapping[str, Any], Budget], Result]) -> Result:
@@ -278,6 +279,10 @@ async def _mark(means: Means, member: Member, area: Runnable, started: datetime)
     return over(member, area, "cancelled", now(), error=Sentence("Cancelled before it ran."))
 
 
+def _key(means: Means, member: Member) -> str:
+    return f"{means.state.instance}-{member.execution_id}"
+
+
 def _context(means: Means, member: Member, area: Runnable, connection: Connection | None) -> Context:
     credential = connection.credential if connection and area.plan.connects else None
     return access.context(
@@ -288,7 +293,7 @@ def _context(means: Means, member: Member, area: Runnable, connection: Connectio
         credential,
         area_id=area.id,
         chain=[*member.record.chain, area.id],
-        key=f"{means.state.instance}-{member.execution_id}",
+        key=_key(means, member),
         memory=dict(member.record.state),
     )
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from area.areas import Checked
-from area.areas.plans import filling_of
+from area.areas.plans import SAMPLE_RUN, filling_of
 from area.catalog import ComponentView
 from area.engine import control
 from area.kit.budget import MAX_FILLED, Budget
@@ -140,6 +140,7 @@ def filled(
     texts.
     """
     budget.room = MAX_FILLED
+    event = {"run": SAMPLE_RUN, **event}
     names = {*event, *(one.name for one in action.return_values)}
     reaction = registry.reaction(view.key)
     declared = by_name(reaction.params) if reaction else {}
