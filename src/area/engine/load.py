@@ -1,9 +1,9 @@
 """Estimates how long the events of a user's webhooks will wait, from the backlog and the speed of the workers.
 
 1. Each process counts the executions it accepts and finishes per user (`accepted`, `done`).
-2. Once a second it notifies the others of these counts (`tell`).
+2. Four times a second it notifies the others of these counts (`tell`).
 3. Every process adds up what it hears (`heard`): the backlog per user, and each worker's speed from its last reports.
-4. `pause` tells a sender when to come back if the backlog would take too long.
+4. `pause` tells a sender when to come back if the backlog would take too long; `now` is what `area.engine.pace` needs.
 
 The counts are an estimate. They start with the head of the queue and the workers' jobs, and are reset to zero when a
 worker finds the queue empty.
@@ -25,10 +25,12 @@ from area.db.notify import Channel, send
 
 log = structlog.get_logger()
 
-EVERY = 1.0  # seconds
-REPORTS = 10  # per worker, to measure its speed
+EVERY = 0.25  # seconds
+REPORTS = 40  # per worker, to measure its speed
+RECENT = 10  # reports, whose best is what a worker can do
 SILENT = 60.0  # seconds after which a silent worker is forgotten
 ASSUMED = 100.0  # executions per second, before the first report of a worker
+PRESUMED = 1000.0  # executions per second that a worker may do until its next report, whatever it did before
 FEW = 500  # waiting executions that every user may have
 BEHIND = 2.0  # seconds of work
 NAMED = 250  # users per notification, which holds 8,000 bytes
@@ -69,6 +71,24 @@ class Load:
             return 0.0
         excess = waiting / self.rate(user_id) - longest
         return max(1.0, excess) + random.uniform(0, longest / 3) if excess > 0 else 0.0  # noqa: S311 - spreads load
+
+    def waiting(self, user_id: int) -> int:
+        """Executions of a user that waited at the last report, and all that were accepted since."""
+        return self._waiting.get(user_id, 0)
+
+    def now(self, user_id: int) -> tuple[float, float]:
+        """Executions of a user that wait now, assuming that workers went on as before since their last reports; and how
+        many per second the workers can do for this user.
+        """
+        moment = time.monotonic()
+        speed = done = 0.0
+        for worker, reports in self._reports.items():
+            best = max(PRESUMED, *(sum(report.values()) / seconds for seconds, report in list(reports)[-RECENT:]))
+            speed += best
+            done += best * min(1.0, moment - self._heard[worker])
+        waiting, total = self._waiting.get(user_id, 0), self._waiting.total()
+        share = waiting / total if total else 1.0
+        return max(0.0, waiting - done * share), speed * share
 
     def rate(self, user_id: int) -> float:
         """Executions per second for a user: the measured rate, or an equal share of the total if that is more."""

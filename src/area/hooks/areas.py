@@ -10,6 +10,7 @@ from area.engine import access
 from area.engine.cache import Broken, Cache, Runnable
 from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer
 from area.engine.lanes import Intake
+from area.engine.pace import Pace
 from area.engine.state import State
 from area.hooks.answers import (
     BURST,
@@ -50,6 +51,7 @@ class Areas:
         self._state, self._cache, self._intake = state, cache, intake
         self._addresses, self._users = Buckets(), Buckets()
         self._held = Allowance(64_000_000, 16_000_000)
+        self._pace = Pace(state.load)
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """An event for an AREA. Rejections happen before the body is read."""
@@ -109,7 +111,11 @@ class Areas:
         return await self._store(area, offers, clear, off=off)
 
     async def _store(self, area: Runnable, offers: list[Offer], request: Request, *, off: bool) -> Answer:
-        accepted = await asyncio.gather(*(self._intake.take(offer) for offer in offers))
+        await self._pace.enter(area.user_id)
+        try:
+            accepted = await asyncio.gather(*(self._intake.take(offer) for offer in offers))
+        finally:
+            self._pace.leave(area.user_id)
         if any(event.execution_id is None and not event.known for event in accepted):  # it has just been switched off
             return problem(503, OFF, later(1 if area.when_off == "skip" else OFF_RETRY_AFTER))
         if not off:
