@@ -5,7 +5,6 @@ import re
 
 import pytest
 from sqlalchemy import text
-from structlog.contextvars import merge_contextvars
 from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 from tests.api.conftest import PASSWORD, is_problem
@@ -14,6 +13,7 @@ from area import audit
 from area.accounts import sessions
 from area.api import docs
 from area.doors import body
+from area.kit import logs
 
 NAME = "AREA"
 
@@ -77,7 +77,7 @@ async def test_what_nobody_expected_is_a_500_that_tells_nothing_but_its_name(peo
         raise RuntimeError("the inner truth")
 
     monkeypatch.setattr(sessions, "access", broken)
-    with capture_logs(processors=[merge_contextvars, format_exc_info]) as logged:
+    with capture_logs(processors=[logs.name_request, format_exc_info]) as logged:
         answer = await people.user.get("/api/me/tokens")
     found = is_problem(answer, 500)
     assert "inner truth" not in answer.body.decode()

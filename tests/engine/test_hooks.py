@@ -154,6 +154,7 @@ async def test_bodies_that_are_held_are_bounded_for_each_user(state, user, hooks
     for one in slow:
         one.cancel()
     await asyncio.gather(*slow, return_exceptions=True)
+    await until(lambda: not hooks._refusals._last)
     assert (await send(hooks, mine.webhook_url))[0] == 202
 
 
@@ -170,7 +171,27 @@ async def test_who_knocks_too_fast_is_refused_before_its_body_is_read(state, use
     assert (await send(hooks, other.webhook_url))[0] == 202
     for _ in range(20):
         state.load.heard(report(done={user: 100}))
+    await until(lambda: not hooks._refusals._last)
     assert (await send(hooks, mine.webhook_url))[0] == 202
+
+
+async def test_a_refusal_is_repeated_for_a_moment(state, user, hooks):
+    """Without a look at who sends: that is what makes it cheap. Whoever reads another language gets one of its own."""
+    made = await make_area(state, user, action="webhook.received", text="{{method}}")
+    state.load.heard(report(done={user: 100}))
+    state.load.accepted(user, 4000)
+    _, first, headers = await send(hooks, made.webhook_url)
+    again = await send(hooks, made.webhook_url)
+    assert again == (429, first, headers)
+    _, french, headers = await send(hooks, made.webhook_url, headers={"accept-language": "fr"})
+    assert headers[b"content-language"] == b"fr"
+    assert french["request_id"] != first["request_id"]
+    other = await make_area(state, user, action="webhook.received", text="{{method}}")
+    _, another, _ = await send(hooks, other.webhook_url)
+    assert another["request_id"] != first["request_id"]
+    await until(lambda: not hooks._refusals._last)
+    _, later, _ = await send(hooks, made.webhook_url)
+    assert later["request_id"] != first["request_id"]
 
 
 async def test_413_by_length_and_by_counting(state, user, hooks):

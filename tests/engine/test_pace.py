@@ -9,9 +9,9 @@ from area.engine import load as load_module
 from area.engine import pace
 from area.engine.load import Load
 from area.engine.pace import FREE, LONGEST, Pace
+from tests.engine.senders import report
 
 from .conftest import until
-from .test_hooks import report
 
 
 @pytest.fixture

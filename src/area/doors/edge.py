@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from area.db.away import is_away
-from area.kit.crypto import new_token
+from area.kit.logs import new_request_id
 from area.kit.sentences import Sentence
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = scope["area.request_id"] = new_token()[:16]
+        request_id = scope["area.request_id"] = new_request_id()
         started = False
 
         async def named(message: Message) -> None:
@@ -44,28 +44,27 @@ class Edge:
                     headers.setdefault(name, value)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, named)
-            except Exception as error:
-                away = is_away(error)
-                if away:
-                    log.warning("request.database_away", path=scope["path"], error=str(error))
-                else:
-                    log.exception("request.broke", method=scope["method"], path=scope["path"])
-                if started:
-                    raise
-                request = Request(scope)
-                if away:
-                    sentence = Sentence("The database is unavailable. Try again soon.")
-                    response = self._respond(request, 503, sentence, {"Retry-After": "5"})
-                else:
-                    sentence = Sentence(
-                        "AREA had an internal error. See %(request_id)s in the server's log.",
-                        request_id=request_id,
-                    )
-                    response = self._respond(request, 500, sentence, None)
-                await response(scope, receive, named)
+        try:
+            await self.app(scope, receive, named)
+        except Exception as error:
+            away = is_away(error)
+            if away:
+                log.warning("request.database_away", path=scope["path"], error=str(error))
+            else:
+                log.exception("request.broke", method=scope["method"], path=scope["path"])
+            if started:
+                raise
+            request = Request(scope)
+            if away:
+                sentence = Sentence("The database is unavailable. Try again soon.")
+                response = self._respond(request, 503, sentence, {"Retry-After": "5"})
+            else:
+                sentence = Sentence(
+                    "AREA had an internal error. See %(request_id)s in the server's log.",
+                    request_id=request_id,
+                )
+                response = self._respond(request, 500, sentence, None)
+            await response(scope, receive, named)
 
 
 _SENTENCES = {

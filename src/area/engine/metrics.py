@@ -12,6 +12,7 @@ attempts = Counter("area_attempts", "Attempts of reactions, by outcome", ["outco
 execution_seconds = Histogram("area_execution_seconds", "From the attempt's start to its end", buckets=SECONDS)
 running = Gauge("area_running", "Executions running now", multiprocess_mode="livesum")
 hook_seconds = Histogram("area_hook_seconds", "From a webhook's arrival to its answer", ["status"], buckets=SECONDS)
+hook_refusals = Counter("area_hook_refusals", "Webhooks refused by repeating a refusal just sent to that address")
 polls = Counter("area_polls", "Sources looked at, by outcome", ["service", "outcome"])
 poll_lag = Histogram("area_poll_lag_seconds", "How much later than due a source was looked at", buckets=SECONDS)
 queue_depth = Gauge("area_queue_depth", "Jobs waiting, by kind", ["entrypoint"], multiprocess_mode="mostrecent")

@@ -5,6 +5,8 @@ source with a subscription at the vendor.
 """
 
 import time
+from functools import cache
+from typing import Any
 
 import structlog
 
@@ -16,9 +18,10 @@ from area.engine.lanes import Intake
 from area.engine.state import State
 from area.hooks.answers import MAX_BODY, Answer, Receive, Scope, Send, later, problem, written
 from area.hooks.areas import FLOOD_BURST, Areas
+from area.hooks.refusals import Refusals
 from area.hooks.vendors import Vendors
 from area.kit import compression
-from area.kit.crypto import new_token
+from area.kit.logs import new_request_id
 from area.kit.sentences import Number, Sentence
 
 log = structlog.get_logger()
@@ -28,6 +31,11 @@ CLOSE = (b"connection", b"close")  # don't wait for the rest of the body
 __all__ = ["FLOOD_BURST", "MAX_BODY", "Hooks"]
 
 
+@cache
+def _seconds(status: int) -> Any:
+    return metrics.hook_seconds.labels(str(status))
+
+
 class Hooks:
     """The ASGI application for `/hooks/…`, `/hints/…` and `/webhooks/…`."""
 
@@ -35,14 +43,16 @@ class Hooks:
         self.cache, self.intake = cache, intake
         self._areas = Areas(state, cache, intake)
         self._vendors = Vendors(state)
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if await self._refusals.repeat(scope, send):
+            return
         begun = time.perf_counter()
-        request_id = scope["area.request_id"] = new_token()[:16]
+        request_id = scope["area.request_id"] = new_request_id()
         try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
-                result = await self._answer(scope, receive)
+            result = await self._answer(scope, receive)
         except Exception as error:
             if is_away(error):
                 log.warning("hook.unavailable", error=str(error), kind=type(error).__name__)
@@ -53,7 +63,7 @@ class Hooks:
                 sentence = Sentence("Not accepted: AREA had an internal error. See the server's log.")
                 result = problem(500, sentence)
         status, answer, headers = written(scope, result)
-        metrics.hook_seconds.labels(str(status)).observe(time.perf_counter() - begun)
+        _seconds(status).observe(time.perf_counter() - begun)
         if status == 204:  # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
             answer = b""
         head = [*headers] if status == 204 else [(b"content-length", str(len(answer)).encode()), *headers]
@@ -63,8 +73,12 @@ class Hooks:
         head.append((b"x-request-id", request_id.encode()))
         if scope["path"].startswith("/hooks/") and any(name == b"origin" for name, _ in scope["headers"]):
             head.append((b"access-control-allow-origin", b"*"))  # CORS: the sending page can read the response
-        await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
+        start = {"type": "http.response.start", "status": status, "headers": head}
+        rest = {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer}
+        if status == 429:
+            self._refusals.keep(scope, start, rest)
+        await send(start)
+        await send(rest)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:

@@ -11,6 +11,7 @@ LOCALES = Path(__file__).parents[1] / "web" / "locales"
 NAMES = {"en": "English", "fr": "Français"}
 
 
+@lru_cache(1000)
 def choose(chosen: str | None, accepted: str) -> str:
     """The chosen language, else the browser's first (RFC 9110, 12.5.4) that we have, else English."""
     if chosen in NAMES:

@@ -1,9 +1,11 @@
 """Structured logs: one event per line with its ids, and never a secret."""
 
 import logging
+import random
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import structlog
@@ -17,6 +19,23 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     """Mask every value whose key names a secret, at any depth."""
     for key in event:
         event[key] = _hidden(key, event[key])
+    return event
+
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def new_request_id() -> str:
+    """A name for the request that this task answers, which its log lines show. It is no secret."""
+    request_id = f"{random.getrandbits(64):016x}"
+    _request_id.set(request_id)
+    return request_id
+
+
+def name_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the request's id to each line."""
+    if request_id := _request_id.get():
+        event.setdefault("request_id", request_id)
     return event
 
 
@@ -49,7 +68,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     people = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
     before: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        name_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         hide_secrets,
