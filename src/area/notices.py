@@ -63,8 +63,8 @@ async def notice(
     Warnings and errors are mailed too, unless `mailed` is false, to a confirmed address, and at most as many per day as
     the settings allow.
     """
-    said = dump_json(dumped(title, body)).decode() if isinstance(title, Sentence) else None
-    row = await conn.fetchrow(NOTICE, user_id, level, one_line(title), body, key, area_id, said)
+    parts = dump_json(dumped(title, body)).decode() if isinstance(title, Sentence) else None
+    row = await conn.fetchrow(NOTICE, user_id, level, one_line(title), body, key, area_id, parts)
     if row is None:
         return None
     await send(conn, Channel.NOTICES_CHANGED, str(user_id))

@@ -138,10 +138,10 @@ class _Rotation:
                 statement = update(AreaParameter).where(keys[0] == area_id, keys[1] == variable_id)
                 await self._session.execute(statement.where(AreaParameter.value == value).values(value=renewed))
                 self.result.count += 1
-        given = ExecutionRecord.parameters
-        async for number, sealed in self._pages((ExecutionRecord.execution_id,), given, only=given.not_like("{%")):
+        column = ExecutionRecord.parameters
+        async for number, sealed in self._pages((ExecutionRecord.execution_id,), column, only=column.not_like("{%")):
             where = (ExecutionRecord.execution_id == number,)
-            await self._again(given, sealed, contexts.execution(number), where)
+            await self._again(column, sealed, contexts.execution(number), where)
 
     async def _sources(self) -> None:
         async for number, key, params in self._pages((Source.id,), Source.key, Source.params):

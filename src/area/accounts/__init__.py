@@ -67,8 +67,8 @@ async def register(
     created immediately, e-mail address; `Forbidden` if registration is closed or the invitation is missing or invalid;
     and `TooMany`.
     """
-    given = {"email": email, "username": username, "password": password, **_zone(timezone)}
-    values = rules.checked(given, own=(email, username))
+    form = {"email": email, "username": username, "password": password, **_zone(timezone)}
+    values = rules.checked(form, own=(email, username))
     hashed = await rules.hash_password(
         values["password"]
     )  # before the session takes a connection, which it would hold meanwhile

@@ -231,11 +231,11 @@ async def _is_handle_of(
     """Whether the answer's user handle is the owner's. It may be missing if the user was known before the passkey was
     asked for (https://www.w3.org/TR/webauthn-3/#sctn-verifying-assertion, step 6).
     """
-    given = credential["response"].get("userHandle")
-    if not given:
+    user_handle = credential["response"].get("userHandle")
+    if not user_handle:
         return asked_for is not None
     handle = await session.scalar(select(TwoFactor.handle).where(TwoFactor.user_id == owner_id))
-    return isinstance(given, str) and handle is not None and given.rstrip("=") == handle
+    return isinstance(user_handle, str) and handle is not None and user_handle.rstrip("=") == handle
 
 
 def _refused(error: Exception) -> Invalid:

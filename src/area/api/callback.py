@@ -63,12 +63,12 @@ async def callback(
         )  # fmt: skip
     except Unauthenticated:
         raise
-    except SecondFactorNext as asked:
+    except SecondFactorNext as challenge:
         await session.rollback()
         if not page:
-            raise asked.problem from None
-        answer = browser.to(f"/sign-in/second-factor?next={quote(asked.next)}")
-        keep(answer, request, state, TICKET, asked.problem.ticket, int(tickets.GOOD_FOR.total_seconds()))
+            raise challenge.problem from None
+        answer = browser.to(f"/sign-in/second-factor?next={quote(challenge.next)}")
+        keep(answer, request, state, TICKET, challenge.problem.ticket, int(tickets.GOOD_FOR.total_seconds()))
         answer.delete_cookie(consent.COOKIE, path="/api/auth", httponly=True, samesite="lax")
         return answer
     except (NotDone, Problem) as failure:

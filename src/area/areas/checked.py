@@ -56,10 +56,10 @@ async def check(
     names = action.component if action else old.action, reaction.component if reaction else old.reaction
     parts = await _parts(session, scope.registry, *names)
     texts: dict[Kind, Mapping[str, Any]] = {"action": old.action_parameters, "reaction": old.reaction_parameters}
-    given: dict[Kind, Part | None] = {"action": action, "reaction": reaction}
+    sides: dict[Kind, Part | None] = {"action": action, "reaction": reaction}
     logins: dict[Kind, Mapping[str, Any]] = {}
     for kind, component, key in kinds(parts, old):
-        part = given[kind]
+        part = sides[kind]
         if part is None:
             continue
         if key:
@@ -68,11 +68,11 @@ async def check(
         part, login = secrets.without_login(component, part, kind)
         if login:
             logins[kind] = login
-        given[kind], texts[kind] = part, part.parameters
+        sides[kind], texts[kind] = part, part.parameters
     config = _texts(parts, texts["action"], texts["reaction"])
     if saving:
         secrets.without_masks(parts, config)
-    return Checked(parts, config, compile_config(scope.registry, config), given, logins, old)
+    return Checked(parts, config, compile_config(scope.registry, config), sides, logins, old)
 
 
 def kinds(parts: Parts, old: Config) -> tuple[tuple[Kind, Action | Reaction, str], ...]:

@@ -145,9 +145,9 @@ def _disk(path: Path) -> Finding:
     while not path.exists():
         path = path.absolute().parent
     usage = shutil.disk_usage(path)
-    said = f"{usage.free / (1 << 30):.1f} GB free where the data is."
+    summary = f"{usage.free / (1 << 30):.1f} GB free where the data is."
     return Finding(
-        "Disk", ok=usage.free >= LEAST_DISK, said=said, advice="Free some space: a full disk stops the database."
+        "Disk", ok=usage.free >= LEAST_DISK, said=summary, advice="Free some space: a full disk stops the database."
     )
 
 
@@ -175,13 +175,15 @@ async def _database(settings: "Settings", dsn: str) -> list[Finding]:
         version = connection.get_server_version()
         kind = "external" if settings.database_url else "embedded"
         supported = version.major >= schema.OLDEST_SERVER
-        said = f"{kind} PostgreSQL {_release(version.major, version.micro)}"
-        findings = [Finding("Database", ok=supported, said=said, advice=f"AREA needs {schema.OLDEST_SERVER} or later.")]
+        summary = f"{kind} PostgreSQL {_release(version.major, version.micro)}"
+        findings = [
+            Finding("Database", ok=supported, said=summary, advice=f"AREA needs {schema.OLDEST_SERVER} or later.")
+        ]
         findings.append(await _clock(connection))
         current = await schema.current(dsn)
         if current != schema.head():
-            said = f"{current or 'no schema yet'}, but this version of AREA needs {schema.head()}."
-            return [*findings, Finding("Schema", ok=False, said=said, advice="Run `area db upgrade`.")]
+            summary = f"{current or 'no schema yet'}, but this version of AREA needs {schema.head()}."
+            return [*findings, Finding("Schema", ok=False, said=summary, advice="Run `area db upgrade`.")]
         findings.append(Finding("Schema", ok=True, said=f"{current}."))
         return [*findings, await _queue(connection), await _catalog(connection), *await _engine(connection)]
     finally:
@@ -200,9 +202,12 @@ async def _clock(connection: "asyncpg.Connection[Any]") -> Finding:
     before = time.monotonic()
     theirs: datetime = await connection.fetchval("select clock_timestamp()")
     apart = abs((datetime.now(UTC) - theirs).total_seconds()) - (time.monotonic() - before)
-    said = f"{max(0.0, apart):.1f} s off the database's clock."
+    summary = f"{max(0.0, apart):.1f} s off the database's clock."
     return Finding(
-        "Clock", ok=apart < MOST_SKEW, said=said, advice="Synchronise both with NTP: timers use this machine's clock."
+        "Clock",
+        ok=apart < MOST_SKEW,
+        said=summary,
+        advice="Synchronise both with NTP: timers use this machine's clock.",
     )
 
 
@@ -223,12 +228,12 @@ async def _catalog(connection: "asyncpg.Connection[Any]") -> Finding:
         "select s.name as service, c.type::text, c.name from components c join services s on s.id = c.service_id"
     )
     missing = len(code - {(row["service"], row["type"], row["name"]) for row in rows})
-    said = (
+    summary = (
         f"{missing} of {len(code)} components are missing from the database."
         if missing
         else f"{len(code)} components, as in the code."
     )
-    return Finding("Catalog", ok=not missing, said=said, advice="Run `area catalog sync`.")
+    return Finding("Catalog", ok=not missing, said=summary, advice="Run `area catalog sync`.")
 
 
 async def _queue(connection: "asyncpg.Connection[Any]") -> Finding:
@@ -236,13 +241,13 @@ async def _queue(connection: "asyncpg.Connection[Any]") -> Finding:
     from area.db import queue
 
     changes = await queue.drift(connection)
-    said = (
+    summary = (
         f"{queue.version()} expects different tables: {' '.join(changes)}"
         if changes
         else f"as {queue.version()} expects."
     )
     advice = "Install the versions that this release of AREA requires."
-    return Finding("Queue's schema", ok=not changes, said=said, advice=advice)
+    return Finding("Queue's schema", ok=not changes, said=summary, advice=advice)
 
 
 async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
@@ -251,10 +256,10 @@ async def _engine(connection: "asyncpg.Connection[Any]") -> list[Finding]:
 
     alive = await connection.fetchval(WORKERS, WORKER)
     jobs = sum((await queue.depth(connection)).values(), queue.Depth())
-    said = f"{alive} running, with {jobs.running} jobs in progress." if alive else "none is running."
+    summary = f"{alive} running, with {jobs.running} jobs in progress." if alive else "none is running."
     waits = f", the oldest for {jobs.oldest:.0f} s" if jobs.due else ""
     return [
-        Finding("Workers", ok=alive > 0, said=said, advice="Start `area up` or `area worker`."),
+        Finding("Workers", ok=alive > 0, said=summary, advice="Start `area up` or `area worker`."),
         await _vendors(connection),
         Finding(
             "Queue",
@@ -323,13 +328,13 @@ def _untrusted_peers(settings: "Settings") -> list[str]:
 
 
 def _registration(settings: "Settings") -> Finding:
-    said = {
+    summary = {
         "open": "open to everyone.",
         "confirm": "open to everyone who confirms an e-mail address.",
         "invite": "by invitation.",
         "closed": "closed.",
     }[settings.registration]
-    return Finding("Registration", ok=True, said=f"{said} {CONFIRM}" if settings.could_confirm else said)
+    return Finding("Registration", ok=True, said=f"{summary} {CONFIRM}" if settings.could_confirm else summary)
 
 
 def _mail(settings: "Settings") -> Finding:
@@ -350,9 +355,9 @@ def _mail(settings: "Settings") -> Finding:
     except ValueError as error:
         return Finding("Mail", ok=False, said=str(error), advice="Fix AREA_SMTP_URL.")
     except (Unusable, TimeoutError) as error:
-        said = str(error) or f"{server} did not respond within {PATIENCE:g} seconds."
+        summary = str(error) or f"{server} did not respond within {PATIENCE:g} seconds."
         return Finding(
-            "Mail", ok=False, said=said, advice="Mails wait until it works; send a test with `area mail test`."
+            "Mail", ok=False, said=summary, advice="Mails wait until it works; send a test with `area mail test`."
         )
     return Finding(
         "Mail", ok=True, said=f"{server} responds, {HOW[server.tls]}; mail is sent from {server.sender.address}."

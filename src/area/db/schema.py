@@ -140,12 +140,12 @@ async def _current(connection: asyncpg.Connection) -> str | None:
 
 
 async def _holds_something(connection: asyncpg.Connection) -> bool:
-    found: bool = await connection.fetchval(
+    exists: bool = await connection.fetchval(
         "select exists (select from pg_class c where relnamespace = current_schema()::regnamespace"
         " and relkind in ('r', 'p') and relname <> 'alembic_version'"
         " and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e'))"
     )
-    return found
+    return exists
 
 
 @asynccontextmanager

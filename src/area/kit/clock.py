@@ -65,15 +65,17 @@ def parse_duration(text: str) -> timedelta:
     Units are seconds, minutes, hours, days and weeks, in full or short, each at most once. Months and years have no
     fixed length and are refused. Raises `BadTime`.
     """
-    given = text.strip()
-    if not given or len(given) > _MAX_TEXT:
+    stripped = text.strip()
+    if not stripped or len(stripped) > _MAX_TEXT:
         raise BadTime(Sentence("Write a duration such as 90s, 5m, 1h30m or 2 days."))
-    parts = _iso_parts(given) if given[0] in "Pp" else _plain_parts(given)
+    parts = _iso_parts(stripped) if stripped[0] in "Pp" else _plain_parts(stripped)
     duration = timedelta(**parts)
     if duration > MAX_DURATION:
         raise BadTime(
             Sentence(
-                '"%(given)s" is longer than the %(days)s days that are possible.', given=given, days=MAX_DURATION.days
+                '"%(given)s" is longer than the %(days)s days that are possible.',
+                given=stripped,
+                days=MAX_DURATION.days,
             )
         )
     return duration

@@ -80,14 +80,14 @@ def _word(encoding: str, text: str) -> bytes:
 def senders(value: str) -> list[Sender]:
     """Names and addresses of a From, To or similar header. A comma in a name need not be quoted."""
     value = value[:LONGEST]
-    found = _senders(value)
-    if "@" in value and not any(sender.address for sender in found):  # a quote or a comment without an end
-        found = _senders(re.sub(r'["()]', " ", value)) or found
-    return found
+    result = _senders(value)
+    if "@" in value and not any(sender.address for sender in result):  # a quote or a comment without an end
+        result = _senders(re.sub(r'["()]', " ", value)) or result
+    return result
 
 
 def _senders(value: str) -> list[Sender]:
-    found: list[Sender] = []
+    parsed: list[Sender] = []
     name: list[str] = []  # and, if it is in no angle brackets, the address
     angle: str | None = None
     comment = ""
@@ -100,7 +100,7 @@ def _senders(value: str) -> list[Sender]:
             start, stop = _bare(text)
             text, angle = f"{text[:start]} {text[stop:]}", text[start:stop]
         if angle or text.strip(" ,;") or comment:
-            found.append(_sender(_unquoted(text) or comment, angle or ""))
+            parsed.append(_sender(_unquoted(text) or comment, angle or ""))
         name, angle, comment, has_at = [], None, "", False
 
     for token in _TOKEN.findall(value):
@@ -119,7 +119,7 @@ def _senders(value: str) -> list[Sender]:
                 name.append(token)
                 has_at = has_at or ("@" in token and token[0] != '"')
     end()
-    return found
+    return parsed
 
 
 def _bare(text: str) -> tuple[int, int]:

@@ -568,8 +568,8 @@ def _not_connected(host: str, cause: BaseException | None) -> str:
         case ConnectionRefusedError():
             return Sentence("%(host)s refused the connection.", host=host)
         case _:
-            said = getattr(cause, "strerror", None) or cause
-            return Sentence("%(host)s could not be reached: %(said)s.", host=host, said=said)
+            reason = getattr(cause, "strerror", None) or cause
+            return Sentence("%(host)s could not be reached: %(said)s.", host=host, said=reason)
 
 
 def _decode(body: bytes, headers: Mapping[str, str]) -> str:

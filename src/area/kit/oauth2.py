@@ -185,8 +185,8 @@ async def revoke(client: Client, server: Server, keys: Keys, token: SecretStr, h
     else:
         return
     if answer.status >= 400:
-        said = Sentence("%(host)s answered %(status)s to the revocation.", host=answer.host, status=answer.status)
-        raise GrantFailed(said, refused=answer.status < 500 and answer.status not in (408, 429))
+        sentence = Sentence("%(host)s answered %(status)s to the revocation.", host=answer.host, status=answer.status)
+        raise GrantFailed(sentence, refused=answer.status < 500 and answer.status not in (408, 429))
 
 
 async def _grant(client: Client, server: Server, keys: Keys, form: dict[str, str]) -> Grant:
@@ -238,16 +238,16 @@ async def _send(client: Client, method: str, url: str, headers: Mapping[str, str
 
 def _failure(answer: Response, code: str, quirks: Quirks) -> GrantFailed:
     refused = code in quirks.refused
-    said = f"{answer.status} ({code})" if code else str(answer.status)
+    reason = f"{answer.status} ({code})" if code else str(answer.status)
     if code in ("invalid_client", "unauthorized_client"):
         sentence = Sentence(
             "%(host)s answered %(status)s: it does not take the client id and secret that are set here."
             " Tell an administrator.",
             host=answer.host,
-            status=said,
+            status=reason,
         )
     else:
-        sentence = Sentence("%(host)s answered %(status)s.", host=answer.host, status=said)
+        sentence = Sentence("%(host)s answered %(status)s.", host=answer.host, status=reason)
     return GrantFailed(sentence, code=code, refused=refused)
 
 

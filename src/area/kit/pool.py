@@ -171,13 +171,13 @@ class Pool:
         """Close what has been idle for long."""
         loop = asyncio.get_running_loop()
         before = loop.time() - KEEP_IDLE
-        kept = False
+        pooled = False
         for place, host in [*self._hosts.items()]:
             for connection in host.free:
                 if connection.idle_since <= before:
                     connection.close()
             host.free = [connection for connection in host.free if not connection.closed]
-            kept = kept or bool(host.free)
+            pooled = pooled or bool(host.free)
             if not host.free and not host.busy and not host.waiting:
                 del self._hosts[place]
-        self._sweeper = loop.call_later(KEEP_IDLE / 3, self._sweep) if kept else None
+        self._sweeper = loop.call_later(KEEP_IDLE / 3, self._sweep) if pooled else None

@@ -83,14 +83,16 @@ class Decoder:
                 code = await _exit_code(status)
         except (OSError, TimeoutError) as error:
             raise DecodeError("busy", f"{type(error).__name__}: {error}") from error
-        kind, made = answer[:1], bytes(answer[1:])
+        kind, payload = answer[:1], bytes(answer[1:])
         if code == 0 and kind == b"B":
-            return made
+            return payload
         if code == 0 and kind == b"J":
-            return orjson.loads(made)
+            return orjson.loads(payload)
         if code == 0:
-            raise DecodeError("unreadable", made.decode())
-        raise DecodeError(_reason(code), made.decode("ascii", "replace")[:100] if kind == b"X" else f"exit code {code}")
+            raise DecodeError("unreadable", payload.decode())
+        raise DecodeError(
+            _reason(code), payload.decode("ascii", "replace")[:100] if kind == b"X" else f"exit code {code}"
+        )
 
     async def _answer(self, work: socket.socket) -> bytearray:
         loop, answer = asyncio.get_running_loop(), bytearray()

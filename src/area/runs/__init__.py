@@ -246,5 +246,5 @@ def _lines() -> Any:
 
 def _line(row: Any) -> ExecutionLine:
     values = {**row._mapping}  # noqa: SLF001 - Row's public API
-    said = values.pop("said")
-    return ExecutionLine(**values | {"error_message": from_parts(said, row.error_message)})
+    parts = values.pop("said")
+    return ExecutionLine(**values | {"error_message": from_parts(parts, row.error_message)})

@@ -91,7 +91,11 @@ KEEP = (
 def as_rows(records: Mapping[int, RunRecord]) -> str | None:
     """Records by execution id, for `RECORDS`; None if there are none."""
     rows = [
-        {"execution_id": number, **record.model_dump(mode="json"), "attempts": [stored(one) for one in record.attempts]}
+        {
+            "execution_id": number,
+            **record.model_dump(mode="json"),
+            "attempts": [stored(attempt) for attempt in record.attempts],
+        }
         for number, record in records.items()
     ]
     return dump_json(rows).decode() if rows else None

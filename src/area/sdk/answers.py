@@ -24,9 +24,9 @@ class Output(BaseModel):
         templates, paths = _extras(cls, "filled"), _extras(cls, "look")
         if not isinstance(values, Mapping) or not (templates or paths):
             return values
-        made: dict[str, Any] = {name: fill_template(template, values) for name, template in templates.items()}
-        made |= {name: lookup(path, values) for name, path in paths.items()}
-        return {**values, **{name: value for name, value in made.items() if value is not None}}
+        filled: dict[str, Any] = {name: fill_template(template, values) for name, template in templates.items()}
+        filled |= {name: lookup(path, values) for name, path in paths.items()}
+        return {**values, **{name: value for name, value in filled.items() if value is not None}}
 
 
 class Made(Output):
@@ -58,7 +58,7 @@ def composed(template: str, description: str, example: Any, default: Any = ...) 
 
 def lookup(path: str, values: Any, default: Any = None) -> Any:
     """What parsed JSON holds at `path`, written as for `output`; `default` when nothing or null is there."""
-    there = [value for one in path.split() if (value := _at(_parts(one), values)) is not None]
+    there = [value for part in path.split() if (value := _at(_parts(part), values)) is not None]
     return next((value for value in there if value != ""), there[0] if there else default)
 
 
@@ -87,8 +87,8 @@ def _at(parts: list[str | int], value: Any) -> Any:
         if part == "*":
             if not isinstance(value, Sequence) or isinstance(value, str):
                 return None
-            each = [_at(parts[place + 1 :], one) for one in value]
-            return [one for one in each if one is not None]
+            each = [_at(parts[place + 1 :], element) for element in value]
+            return [element for element in each if element is not None]
         value = _within(value, part)
     return value
 
@@ -103,7 +103,7 @@ def _within(value: Any, part: str | int) -> Any:
 @cache
 def _extras(model: type[BaseModel], kind: str) -> dict[str, str]:
     extras = {name: info.json_schema_extra for name, info in model.model_fields.items()}
-    return {name: str(one[kind]) for name, one in extras.items() if isinstance(one, dict) and kind in one}
+    return {name: str(extra[kind]) for name, extra in extras.items() if isinstance(extra, dict) and kind in extra}
 
 
 __getattr__ = renamed(

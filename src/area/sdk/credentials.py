@@ -83,9 +83,9 @@ class Credentials(Generic[Credential]):
         Raises pydantic's `ValidationError`, also for a control character (such as a line break) in any of its texts: a
         server could take what follows for a command.
         """
-        said = PydanticCustomError("control_character", "Remove the line break or control character.")
+        error = PydanticCustomError("control_character", "Remove the line break or control character.")
         wrong: list[InitErrorDetails] = [
-            {"type": said, "loc": place, "input": None} for place, text in _texts(given) if CONTROL.search(text)
+            {"type": error, "loc": place, "input": None} for place, text in _texts(given) if CONTROL.search(text)
         ]
         if wrong:
             raise ValidationError.from_exception_data(self.model.__name__, wrong, hide_input=True)

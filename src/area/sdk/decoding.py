@@ -52,21 +52,21 @@ class Reader:
                 case "unreadable":
                     raise Permanent(str(error)) from error
                 case "busy":
-                    said = Sentence(
+                    sentence = Sentence(
                         "What %(host)s sent could not be read yet: AREA is too busy. It tries again.", host=sender
                     )
-                    raise Retry(said) from error
+                    raise Retry(sentence) from error
                 case "time":
                     seconds = self._decoder.seconds
-                    said = Sentence(
+                    sentence = Sentence(
                         "What %(host)s sent takes more than %(number)s seconds to read. Use a smaller feed or"
                         " calendar.",
                         host=sender,
                         number=seconds,
                     )
-                    raise Permanent(said) from error
+                    raise Permanent(sentence) from error
                 case _:
-                    said = Sentence(
+                    sentence = Sentence(
                         "What %(host)s sent can't be read: it is broken, or takes too much memory.", host=sender
                     )
-                    raise Permanent(said) from error
+                    raise Permanent(sentence) from error

@@ -45,8 +45,8 @@ async def new_events(rows: AsyncIterator[Data], name: str = "{id}", at: str = ""
     given.
     """
     async for row in rows:
-        told = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row}
-        yield Event(name.format_map(told), row, getattr(row, at) if at else None)
+        fields = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row}
+        yield Event(name.format_map(fields), row, getattr(row, at) if at else None)
 
 
 class Headers(Mapping[str, str]):
@@ -136,10 +136,10 @@ def account_ids(path: str, id: str = "") -> Callable[[Request], list[str]]:  # n
     """
 
     def accounts(request: Request) -> list[str]:
-        told = lookup(path, request.json())
-        each = told if isinstance(told, list) else [told]
-        names: list[Any] = [fill_template(id, one) if "{" in id else lookup(id, one) if id else one for one in each]
-        if not all(isinstance(one, str) for one in names):
+        items = lookup(path, request.json())
+        each = items if isinstance(items, list) else [items]
+        names: list[Any] = [fill_template(id, row) if "{" in id else lookup(id, row) if id else row for row in each]
+        if not all(isinstance(name, str) for name in names):
             raise Permanent(Sentence("It is not told whose account it is about."))
         return names
 

@@ -170,7 +170,7 @@ def form_fields(model: type[BaseModel]) -> tuple[Field, ...]:
 @lru_cache(4096)
 def by_name(model: type[BaseModel]) -> Mapping[str, Field]:
     """The same by their names."""
-    return {one.name: one for one in fields(model)}
+    return {item.name: item for item in fields(model)}
 
 
 @lru_cache(4096)  # a page with 200 AREAs asks 400 times
@@ -187,7 +187,7 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
     example = info.examples[0] if info.examples else None
     default = None if info.is_required() or info.default_factory else info.default
     shape = next(
-        (one.shape for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, Shaped)), None
+        (item.shape for item in (*info.metadata, *_annotations(info.annotation)) if isinstance(item, Shaped)), None
     )
     several = isinstance(shape, Shape) and shape.several  # written as a text with commas, whatever is made of it
     return Field(
@@ -204,13 +204,13 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
         shape=shape,
         choices=choices,
         picker=next(
-            (one.picker for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, Pick)), None
+            (item.picker for item in (*info.metadata, *_annotations(info.annotation)) if isinstance(item, Pick)), None
         ),
-        when=next((one for one in info.metadata if isinstance(one, When)), None),
+        when=next((item for item in info.metadata if isinstance(item, When)), None),
         holds=next(
-            (one.holds for one in (*info.metadata, *_annotations(info.annotation)) if isinstance(one, MayHold)), None
+            (item.holds for item in (*info.metadata, *_annotations(info.annotation)) if isinstance(item, MayHold)), None
         ),
-        labels=next((one for one in info.metadata if isinstance(one, Labels)), {}),
+        labels=next((item for item in info.metadata if isinstance(item, Labels)), {}),
     )
 
 

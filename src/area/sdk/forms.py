@@ -82,11 +82,11 @@ def tried(path: str, refused: str = "", *, at: str = "", other: str = "", accoun
         except AuthExpired as error:
             if not refused:
                 raise
-            said = refused.format(**dict(credential))
-            raise Permanent(Sentence("%(said)s %(error)s", said=said, error=error)) from error
+            message = refused.format(**dict(credential))
+            raise Permanent(Sentence("%(said)s %(error)s", said=message, error=error)) from error
         if at and lookup(at, answer) is None:
-            said = other.format(**dict(credential))
-            raise Permanent(said)
+            message = other.format(**dict(credential))
+            raise Permanent(message)
         name = fill_template(account, answer) if "{" in account else account and lookup(account, answer)
         return Account(str(name), str(name)) if name else None
 

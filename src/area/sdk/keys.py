@@ -175,17 +175,17 @@ def label(key: Key) -> str:
 
 def access(key: Key) -> Access:
     """What the key sends along."""
-    given = {name: _plain(value) for name, value in key}
-    kind = given.get("kind", "basic")
+    values = {name: _plain(value) for name, value in key}
+    kind = values.get("kind", "basic")
     bound: dict[str, Any] = {"base_url": origin(key.url), "bound": True}
     if kind == "query":
-        return Access(params={given["name"]: given["value"]}, **bound)
+        return Access(params={values["name"]: values["value"]}, **bound)
     if kind == "basic":
-        pair = base64.b64encode(f"{given['user']}:{given['password']}".encode()).decode()
-        return Access(headers={"Authorization": f"Basic {pair}"}, secrets=(given["password"],), **bound)
+        pair = base64.b64encode(f"{values['user']}:{values['password']}".encode()).decode()
+        return Access(headers={"Authorization": f"Basic {pair}"}, secrets=(values["password"],), **bound)
     if kind == "header":
-        return Access(headers={given["name"]: given["value"]}, **bound)
-    return Access(headers={"Authorization": f"Bearer {given.get('token', '')}"}, **bound)
+        return Access(headers={values["name"]: values["value"]}, **bound)
+    return Access(headers={"Authorization": f"Bearer {values.get('token', '')}"}, **bound)
 
 
 def grant(key: Key) -> ClientGrant | None:
@@ -229,8 +229,8 @@ async def check_token_url(ctx: Context, address: str) -> None:
 async def _private_if_plain(ctx: Context, address: str) -> None:
     parts = urlsplit(origin(address))
     if parts.scheme == "http":
-        found = await ctx.guard.resolve(parts.hostname or "", parts.port or 80)
-        if any(is_public(one) for one in found):
+        addresses = await ctx.guard.resolve(parts.hostname or "", parts.port or 80)
+        if any(is_public(address) for address in addresses):
             raise Permanent(
                 Sentence(
                     "Use https for %(host)s: over http, anybody on the way can read the credential.",
@@ -244,11 +244,11 @@ def split(address: str) -> tuple[str, Mapping[str, Any]] | None:
 
     What has placeholders in it stays as it is, and so does an http address outside the own network.
     """
-    scheme, found, rest = address.partition("://")
+    scheme, separator, rest = address.partition("://")
     authority = re.match(r"[^/?#]*", rest)
     login, at, host = authority[0].rpartition("@") if authority else ("", "", "")
     user, colon, password = login.partition(":")
-    if not (found and at and colon and password) or "{{" in login + host:
+    if not (separator and at and colon and password) or "{{" in login + host:
         return None
     clean = f"{scheme}://{host}{rest[len(authority[0]) :]}" if authority else address
     try:
@@ -257,13 +257,13 @@ def split(address: str) -> tuple[str, Mapping[str, Any]] | None:
         return None
     if place.scheme == "http" and not _surely_private(place.hostname or ""):
         return None
-    given = {
+    parameters = {
         "kind": "basic",
         "url": f"{place.scheme}://{place.netloc}/",
         "user": unquote(user),
         "password": unquote(password),
     }
-    return clean, given
+    return clean, parameters
 
 
 def lift(holds: str, text: str, address: str) -> tuple[str, Mapping[str, Any]] | None:
@@ -306,7 +306,7 @@ def _without_header(text: str, name: str, start: int, end: int) -> str:
             table = orjson.loads(text)
         except orjson.JSONDecodeError:
             return text
-        left = {one: value for one, value in table.items() if one.lower() != name}
+        left = {key: value for key, value in table.items() if key.lower() != name}
         return orjson.dumps(left).decode() if left else ""
     first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
     return (text[:first] + ("" if last < 0 else text[last + 1 :])).rstrip("\n")

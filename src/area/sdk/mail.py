@@ -31,12 +31,12 @@ _NAMED = re.compile(rf'((?:{_QUOTED}"|[^<>"])*+)<\s*+([^<>\s]*+)\s*+>\s*+', re.D
 
 def mailboxes(text: str) -> list[Mailbox]:
     """Addresses with or without names, separated by commas or semicolons. Raises `ValueError` with a sentence."""
-    found: list[Mailbox] = []
+    mailboxes: list[Mailbox] = []
     for piece in _pieces(text):
-        if len(found) == MOST:
+        if len(mailboxes) == MOST:
             raise ValueError(Sentence("Enter at most %(most)s addresses.", most=MOST))
-        found.append(_mailbox(piece))
-    return found
+        mailboxes.append(_mailbox(piece))
+    return mailboxes
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -47,17 +47,17 @@ def _mailbox(text: str | Mapping[str, Any]) -> Mailbox:
     """One address, with or without a name, whatever it holds."""
     if isinstance(text, str):
         match = _NAMED.fullmatch(text)
-        name, given = match.groups() if match else ("", text.strip())
+        name, address = match.groups() if match else ("", text.strip())
     else:
-        name, given = as_text(text.get("name")), as_text(text.get("address")).strip()
+        name, address = as_text(text.get("name")), as_text(text.get("address")).strip()
     plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in name)
     try:
-        return Mailbox(mime.address(given), " ".join(plain.split()))
+        return Mailbox(mime.address(address), " ".join(plain.split()))
     except ValueError:
-        said = Sentence(
-            "'%(text)s' is not a valid e-mail address. Use one like name@example.com.", text=repr(given[:100])[1:-1]
+        sentence = Sentence(
+            "'%(text)s' is not a valid e-mail address. Use one like name@example.com.", text=repr(address[:100])[1:-1]
         )
-        raise ValueError(said) from None
+        raise ValueError(sentence) from None
 
 
 def recipients(text: str) -> Any:
@@ -69,10 +69,10 @@ def recipients(text: str) -> Any:
 def addresses(given: Any) -> Any:
     """Addresses separated by commas or semicolons, as typed. Each item of a list is one address."""
     if isinstance(given, list | tuple):
-        each = [one for one in given if isinstance(one, Mapping) or as_text(one).strip()]
+        each = [entry for entry in given if isinstance(entry, Mapping) or as_text(entry).strip()]
         if len(each) > MOST:
             raise ValueError(Sentence("Enter at most %(most)s addresses.", most=MOST))
-        boxes = [_mailbox(one if isinstance(one, Mapping) else as_text(one)) for one in each]
+        boxes = [_mailbox(entry if isinstance(entry, Mapping) else as_text(entry)) for entry in each]
     elif isinstance(given, str):
         boxes = mailboxes(given)
     else:

@@ -57,13 +57,16 @@ def profile(
 
     async def account(ctx: "Context") -> Account:
         me = await ctx.http.ask(method, path, dict[str, Any], **options)
-        known, called = (fill_template(one, me) if "{" in one else lookup(one, me) for one in (id, name))
+        known, called = (fill_template(place, me) if "{" in place else lookup(place, me) for place in (id, name))
         address = lookup(email, me) if email else None
         if known is None:
             raise Permanent(Sentence("The vendor does not say who you are."))
-        said = lookup(verified, me) is True if isinstance(verified, str) else verified
+        confirmed = lookup(verified, me) is True if isinstance(verified, str) else verified
         return Account(
-            str(known), str(known if called is None else called), address, email_verified=said and address is not None
+            str(known),
+            str(known if called is None else called),
+            address,
+            email_verified=confirmed and address is not None,
         )
 
     return account

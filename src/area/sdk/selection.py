@@ -179,13 +179,13 @@ class _Functions(Functions):
     def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
         budget = self._budget
         budget.spend(60 if function_name == "to_string" else 20)
-        for given in resolved_args:
-            if isinstance(given, str):
-                budget.spend(len(given) >> 3)
-            elif isinstance(given, list | dict) and function_name not in _TAKES_AS_IT_IS:
-                budget.spend(12 * len(given))
+        for argument in resolved_args:
+            if isinstance(argument, str):
+                budget.spend(len(argument) >> 3)
+            elif isinstance(argument, list | dict) and function_name not in _TAKES_AS_IT_IS:
+                budget.spend(12 * len(argument))
                 if function_name in _READS_DEEP:
-                    size_of(given, budget)
+                    size_of(argument, budget)
         if function_name == "join" and len(resolved_args) == 2 and isinstance(resolved_args[1], list):
             separator, parts = resolved_args
             budget.spend(len(separator) * len(parts) >> 4 if isinstance(separator, str) else 0)

@@ -63,10 +63,10 @@ def hidden(holds: Holds, value: Any) -> Any:
         return hide(holds, value)
     if isinstance(value, Mapping):
         return {
-            name: MASK if isinstance(one, str) and _is_secret(str(name), one) else hidden("body", one)
-            for name, one in value.items()
+            name: MASK if isinstance(nested, str) and _is_secret(str(name), nested) else hidden("body", nested)
+            for name, nested in value.items()
         }
-    return [hidden("body", one) for one in value] if isinstance(value, list | tuple) else value
+    return [hidden("body", nested) for nested in value] if isinstance(value, list | tuple) else value
 
 
 def secrets(holds: Holds, text: str) -> list[Span]:
@@ -77,8 +77,8 @@ def secrets(holds: Holds, text: str) -> list[Span]:
 
 
 def _spans(holds: Holds, text: str) -> list[Span]:
-    found = list(_address(text) if holds == "address" else _named(holds, text))
-    return sorted(found, key=lambda one: one[1])
+    spans = list(_address(text) if holds == "address" else _named(holds, text))
+    return sorted(spans, key=lambda span: span[1])
 
 
 def _named(holds: Holds, text: str) -> Iterator[Span]:

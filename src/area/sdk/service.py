@@ -279,8 +279,8 @@ class Service:
 
     def fixed(self, credential: Any) -> Fixed | None:
         """The authority for a form's credential, if requests need one."""
-        made = self.auth.access if isinstance(self.auth, Credentials) else None
-        return Fixed(made(credential)) if made is not None and credential is not None else None
+        access = self.auth.access if isinstance(self.auth, Credentials) else None
+        return Fixed(access(credential)) if access is not None and credential is not None else None
 
     def poll(
         self,
@@ -352,10 +352,10 @@ class Service:
             each: list[tuple[Action, Mapping[str, Any]]] = []
             for name, kind, model, title, description in kinds:
                 values = {"kind": kind, "model": model}
-                one = signature.given(function, values)
-                one.__name__, one.__doc__ = name, description
-                one.__annotations__["return"] = AsyncIterator[Event[model]]  # type: ignore[valid-type]
-                each.append((self.webhook(title, **more)(one), values))
+                arguments = signature.given(function, values)
+                arguments.__name__, arguments.__doc__ = name, description
+                arguments.__annotations__["return"] = AsyncIterator[Event[model]]  # type: ignore[valid-type]
+                each.append((self.webhook(title, **more)(arguments), values))
             return Webhooks(each)
 
         return declare
@@ -464,8 +464,8 @@ class Service:
             if address is None or None in query.values():
                 return []
             rows = [row async for row in ctx.http.rows(address, params=query, **more)]
-            found = [(_text(value, row), _text(label, row), _text(hint, row)) for row in rows]
-            return [*first, *(Option(one, called or one, told) for one, called, told in found)]
+            results = [(_text(value, row), _text(label, row), _text(hint, row)) for row in rows]
+            return [*first, *(Option(value, called or value, hint) for value, called, hint in results)]
 
         self._claim(name, self.pickers)
         self.pickers[name] = options
@@ -514,24 +514,24 @@ def _until_old(function: Callable[..., AsyncGenerator[Event[Any]]]) -> Callable[
 def _of_webhook(action: Action, function: Any, names: tuple[str, ...]) -> Any:
     if action.kind != "webhook":
         raise TypeError(f"{action.key}: only a webhook has subscriptions.")
-    wanted = tuple(inspect.signature(function).parameters)
-    if "params" in wanted:
+    requested = tuple(inspect.signature(function).parameters)
+    if "params" in requested:
         signature.named(function, names, action.key)
-    elif unknown := set(wanted) - set(names) - set(action.params.model_fields):
+    elif unknown := set(requested) - set(names) - set(action.params.model_fields):
         raise TypeError(f"{action.key}: {', '.join(sorted(unknown))} is no parameter of it.")
     return signature.applied(function, names)
 
 
 def _picking(function: Callable[..., Awaitable[list[Option]]], place: str) -> Picker:
-    wanted = tuple(inspect.signature(function).parameters)
-    if not wanted or wanted[0] != "ctx":
+    names = tuple(inspect.signature(function).parameters)
+    if not names or names[0] != "ctx":
         raise TypeError(f"{place}: the first parameter must be ctx.")
-    if wanted[1:] == ("form",):
+    if names[1:] == ("form",):
         return function
 
     async def picking(ctx: Context, form: Mapping[str, str]) -> list[Option]:
-        given = {name: form.get(name, "") for name in wanted[1:]}
-        return await function(ctx, **given) if all(given.values()) else []
+        chosen = {name: form.get(name, "") for name in names[1:]}
+        return await function(ctx, **chosen) if all(chosen.values()) else []
 
     return picking
 

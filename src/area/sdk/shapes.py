@@ -58,9 +58,9 @@ def listed(given: Any) -> Any:
             whole = None
         given = whole if isinstance(whole, list) else given.split(",")
     each = given if isinstance(given, list | tuple) else [given]
-    if any(isinstance(one, list | dict) for one in each):
+    if any(isinstance(element, list | dict) for element in each):
         raise ValueError("A list can't be one of several items. Let its placeholder be all there is in this field.")
-    texts = [text for one in each if (text := as_text(one).strip())]
+    texts = [text for element in each if (text := as_text(element).strip())]
     if len(texts) > MOST_ITEMS:
         raise ValueError(f"Enter at most {MOST_ITEMS} items.")
     return texts

@@ -33,31 +33,31 @@ def components(function: Function, names: tuple[str, ...], place: str, title: st
         return typing.cast(type[BaseModel], model), function
     annotations = hints(function)
     fields: dict[str, Any] = {}
-    for name, one in signature.items():
+    for name, parameter in signature.items():
         if name in names:
             continue
-        if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) or name not in annotations:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) or name not in annotations:
             raise TypeError(f"{place}: `{name}` must be annotated: it is what the user fills in.")
-        fields[name] = (annotations[name], ... if one.default is one.empty else one.default)
-    made: type[BaseModel] = create_model(
+        fields[name] = (annotations[name], ... if parameter.default is parameter.empty else parameter.default)
+    created: type[BaseModel] = create_model(
         to_pascal(function.__name__), __module__=function.__module__, __doc__=f"Parameters of: {title}.", **fields
     )
-    return made, applied(function, names)
+    return created, applied(function, names)
 
 
 def applied(function: Function, names: tuple[str, ...]) -> Function:
     """The function, to be called with `names`, which are given to it by name; what is not among them is taken from
     `params`.
     """
-    wanted = tuple(inspect.signature(function).parameters)
-    if "params" in wanted:
+    requested = tuple(inspect.signature(function).parameters)
+    if "params" in requested:
         return function
 
     @functools.wraps(function)
     def call(*values: Any) -> Any:
-        given = dict(zip(names, values, strict=True))
-        params = given.pop("params")
-        return function(**{name: given[name] if name in given else getattr(params, name) for name in wanted})
+        arguments = dict(zip(names, values, strict=True))
+        params = arguments.pop("params")
+        return function(**{name: arguments[name] if name in arguments else getattr(params, name) for name in requested})
 
     return call
 
@@ -86,7 +86,11 @@ def given(function: Function, values: Mapping[str, Any]) -> Function:
         return function(*more, **named, **taken)
 
     call.__annotations__ = {name: hint for name, hint in hints(function).items() if name not in taken}
-    left = [one.replace(kind=one.KEYWORD_ONLY) for name, one in whole.parameters.items() if name not in taken]
+    left = [
+        parameter.replace(kind=parameter.KEYWORD_ONLY)
+        for name, parameter in whole.parameters.items()
+        if name not in taken
+    ]
     vars(call)["__signature__"] = whole.replace(parameters=left)
     return call
 

@@ -31,12 +31,12 @@ def explain(error: OSError, server: str, host: str, *, timeout: float, no_tls: s
             )
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = Sentence(
+        sentence = Sentence(
             "%(server)s shows a certificate that can't be trusted: %(said)s.",
             server=server,
             said=error.verify_message.rstrip("."),
         )
-        return Retry(said) if error.verify_code == _EXPIRED else Permanent(said)
+        return Retry(sentence) if error.verify_code == _EXPIRED else Permanent(sentence)
     if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return Permanent(Sentence("%(server)s %(said)s", server=server, said=no_tls))
     if isinstance(error, ConnectionRefusedError):

@@ -82,13 +82,13 @@ def hmac_signature(
     """
 
     def proof(request: Request, secret: str, _params: BaseModel) -> None:
-        given = request.headers.get(header, "")
-        if not given.startswith(prefix) or len(given) == len(prefix):
+        provided = request.headers.get(header, "")
+        if not provided.startswith(prefix) or len(provided) == len(prefix):
             raise Refused(FORM, header=header)
         signed = request.body + request.url.encode() if with_url else request.body
         digest = hmac.new(secret.encode(), signed, algorithm).digest()
         expected = digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
-        sent = given[len(prefix) :]
+        sent = provided[len(prefix) :]
         if not hmac.compare_digest((sent.lower() if encoding == "hex" else sent).encode(), expected.encode()):
             raise Refused(MISMATCH)
 
@@ -133,7 +133,7 @@ def standard_webhooks() -> Verify:
             raise Refused("This webhook's secret is empty, so nothing can be accepted.")
         signed = f"{message_id}.{stamp}.".encode() + request.body
         expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
-        if not any(hmac.compare_digest(one.encode(), expected) for one in signatures.split(" ")):
+        if not any(hmac.compare_digest(signature.encode(), expected) for signature in signatures.split(" ")):
             raise Refused(MISMATCH)
 
     return Verify("Standard Webhooks", proof, uses_secret=True)
@@ -160,11 +160,11 @@ class Scheme:
     def check(self, request: Request, secret: str, *, header: str | None = None) -> None:
         """Raises `Refused` unless one of the signatures fits, in `header` if the sender uses another one."""
         header = header or self.header
-        given = request.headers.get(header, "")
+        sent = request.headers.get(header, "")
         stamp = request.headers.get(self.timestamp_header, "") if self.timestamp_header else ""
         if self.timestamp_label:
-            stamp = next(iter(_labelled(given, self.timestamp_label)), "")
-        if not given:
+            stamp = next(iter(_labelled(sent, self.timestamp_label)), "")
+        if not sent:
             raise Refused(FORM, header=header)
         if self.timestamp_header or self.timestamp_label:
             check_stamp(request, stamp, self.timestamp_header or header)
@@ -175,7 +175,7 @@ class Scheme:
             "{url}": full_url(request).encode(),
         }
         signed = b"".join(parts.get(part, part.encode()) for part in re.split(r"(\{\w+\})", self.signed))
-        self.compare(given, signed, secret)
+        self.compare(sent, signed, secret)
 
     def compare(self, given: str, signed: bytes, secret: str) -> None:
         """Raises `Refused` unless one of the signatures in `given` is of `signed`."""
@@ -230,7 +230,7 @@ def hmac_timestamped(header: str) -> Verify:
             raise Refused(FORM, header=header)
         check_stamp(request, stamp, header)
         expected = hmac.new(secret.encode(), f"{stamp}.".encode() + request.body, hashlib.sha256).hexdigest().encode()
-        if not any(hmac.compare_digest(one.encode(), expected) for one in signatures):
+        if not any(hmac.compare_digest(signature.encode(), expected) for signature in signatures):
             raise Refused(MISMATCH)
 
     return Verify(f"timestamped HMAC-SHA256 in {header}", proof, uses_secret=True)
@@ -290,9 +290,9 @@ def check_bearer(request: Request, secret: str) -> None:
 
 def check_basic(request: Request, username: str, password: str) -> None:
     """Raises `Refused` unless the request has this user name and password (RFC 7617)."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     try:
-        pair = base64.b64decode(given.strip(), validate=True)
+        pair = base64.b64decode(credentials.strip(), validate=True)
     except (ValueError, binascii.Error):
         pair = b""
     if not password or scheme.lower() != "basic" or not hmac.compare_digest(pair, f"{username}:{password}".encode()):

@@ -126,7 +126,7 @@ def hint(api: str, watch: str, start: str = "") -> Hint:
         # https://developers.google.com/workspace/calendar/api/guides/push
         # https://developers.google.com/workspace/drive/api/guides/push
         ends = now() + LASTS
-        wanted = {
+        registration = {
             "id": str(uuid.uuid4()),
             "type": "web_hook",
             "address": hook.url,
@@ -135,7 +135,7 @@ def hint(api: str, watch: str, start: str = "") -> Hint:
         }
         more = {"pageToken": await ctx.http.get(f"{api}/{start}", str, at="startPageToken")} if start else {}
         path = watch.format_map({name: quote(str(value), safe="") for name, value in params.model_dump().items()})
-        channel = await ctx.http.post(f"{api}/{path}", _Channel, params=more, json=wanted)
+        channel = await ctx.http.post(f"{api}/{path}", _Channel, params=more, json=registration)
         if channel.ends is not None:
             ends = datetime.fromtimestamp(channel.ends / 1000, UTC)
         return Subscription(f"{channel.id} {channel.resource}", ends)
@@ -159,7 +159,7 @@ def refusal(response: Response, body: Mapping[str, Any]) -> ConnectorError | Non
     """The meaning of Google's reasons for a 403, in both error formats (https://google.aip.dev/193)."""
     if response.status != 403:
         return None
-    reasons = {str(one) for form in ("errors", "details") for one in lookup(f"error.{form}.*.reason", body, ())}
+    reasons = {str(reason) for form in ("errors", "details") for reason in lookup(f"error.{form}.*.reason", body, ())}
     if reasons & _TOO_LITTLE:
         return Permanent(
             Sentence(

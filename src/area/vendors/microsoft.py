@@ -91,11 +91,11 @@ async def changes(
     The first check starts as `params` say. If Graph has lost the delta token, everything is listed again.
     """
     # https://learn.microsoft.com/graph/delta-query-overview
-    kept = ctx.state.get("delta")
-    url, query = (kept, None) if kept else (path, params)
+    delta = ctx.state.get("delta")
+    url, query = (delta, None) if delta else (path, params)
     while url:
         response = await ctx.http.request("GET", url, params=query)
-        if response.status == 410 and url == kept:
+        if response.status == 410 and url == delta:
             url = response.headers.get("location", "")
             url, query = (url, None) if url else (path, params)
             continue
@@ -119,25 +119,25 @@ def hint(resource: str, changes: str = "created") -> Hint:
 
     async def subscribe(ctx: Context, params: BaseModel, hook: Hook) -> Subscription:
         # https://learn.microsoft.com/graph/api/subscription-list
-        async for one in ctx.http.rows("/subscriptions", _Told):
-            if one.url == hook.url:
-                return await renew(ctx, params, hook, one.id)
+        async for row in ctx.http.rows("/subscriptions", _Told):
+            if row.url == hook.url:
+                return await renew(ctx, params, hook, row.id)
         # https://learn.microsoft.com/graph/api/subscription-post-subscriptions
-        wanted = {
+        registration = {
             "resource": resource.format_map(params.model_dump()),
             "changeType": changes,
             "notificationUrl": hook.url,
             "clientState": hook.secret,
             "expirationDateTime": timestamp(now() + lasts),
         }
-        made = await ctx.http.post("/subscriptions", _Told, json=wanted)
-        return Subscription(made.id, made.expires_at)
+        created = await ctx.http.post("/subscriptions", _Told, json=registration)
+        return Subscription(created.id, created.expires_at)
 
     async def renew(ctx: Context, params: BaseModel, hook: Hook, subscription: str) -> Subscription:  # noqa: ARG001
         # https://learn.microsoft.com/graph/api/subscription-update
         prolonged = {"expirationDateTime": timestamp(now() + lasts)}
-        made = await ctx.http.ask("PATCH", f"/subscriptions/{subscription}", _Told, json=prolonged)
-        return Subscription(made.id, made.expires_at)
+        renewed = await ctx.http.ask("PATCH", f"/subscriptions/{subscription}", _Told, json=prolonged)
+        return Subscription(renewed.id, renewed.expires_at)
 
     return Hint(_SIGNED, subscribe, _unsubscribe, renew, _validated)
 
@@ -156,10 +156,10 @@ def _validated(request: Request) -> Reply | None:
 def _check(request: Request, secret: str, _params: BaseModel) -> None:
     # https://learn.microsoft.com/graph/api/resources/changenotificationcollection
     try:
-        told = [str(one["clientState"]) for one in request.json()["value"]]
+        states = [str(notification["clientState"]) for notification in request.json()["value"]]
     except (Permanent, KeyError, TypeError):
-        told = []
-    if not secret or not told or not all(hmac.compare_digest(one.encode(), secret.encode()) for one in told):
+        states = []
+    if not secret or not states or not all(hmac.compare_digest(state.encode(), secret.encode()) for state in states):
         raise Refused(Sentence("The notifications don't have the expected clientState."))
 
 

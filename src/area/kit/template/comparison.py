@@ -115,9 +115,9 @@ def matches(left: Operand, pattern: regex.Regex) -> Test:
             return pattern.search(raw)
         # nearly all searches take a hundredth of the limit; only the clock shows which do not
         begun = time.thread_time_ns()
-        found = pattern.search(raw)
+        match = pattern.search(raw)
         budget.spend((time.thread_time_ns() - begun) // 80)
-        return found
+        return match
 
     return test
 
@@ -151,14 +151,14 @@ def _text_test(compare: Callable[[str, str, Budget], bool]) -> Callable[[Operand
         folded = None if known is None else known.casefold()
 
         def test(data: Data, budget: Budget) -> bool:
-            wanted = folded
-            if wanted is None:
-                given = _text(right(data))
-                if given is None:
+            operand = folded
+            if operand is None:
+                provided = _text(right(data))
+                if provided is None:
                     return False
-                wanted = _folded(given, budget)
+                operand = _folded(provided, budget)
             text = _text(left(data))
-            return text is not None and compare(text, wanted, budget)
+            return text is not None and compare(text, operand, budget)
 
         return test
 
@@ -195,10 +195,10 @@ def _contains(left: Operand, right: Operand) -> Test:
         value = left(data)
         if type(value) is not list:
             return in_text(data, budget)
-        wanted = right(data)
-        if type(wanted) is not str:
-            return _among(wanted, value, budget)
-        folded = _folded(wanted, budget)
+        operand = right(data)
+        if type(operand) is not str:
+            return _among(operand, value, budget)
+        folded = _folded(operand, budget)
         others = []
         for item in value:
             if type(item) is not str:
@@ -207,7 +207,7 @@ def _contains(left: Operand, right: Operand) -> Test:
             budget.spend(3 + (len(item) >> 4))
             if item.casefold() == folded:
                 return True
-        return _among(wanted, others, budget)
+        return _among(operand, others, budget)
 
     return test
 
@@ -273,13 +273,13 @@ def _among(value: Any, items: list[Any], budget: Budget) -> bool:
 
 def _equality(left: Operand, right: Operand) -> Test:
     if isinstance(right, Constant) and type(right.value) is str:
-        wanted, at = right.value, _instant(right.value)
+        operand, at = right.value, _instant(right.value)
 
         def test(data: Data, budget: Budget) -> bool:
             value = left(data)
             if type(value) is not str:
-                return _equal(value, wanted, budget)
-            return value == wanted or (at is not None and at == _instant(value))
+                return _equal(value, operand, budget)
+            return value == operand or (at is not None and at == _instant(value))
 
         return test
     return lambda data, budget: _equal(left(data), right(data), budget)
@@ -292,10 +292,10 @@ def _inequality(left: Operand, right: Operand) -> Test:
 def _ordering(compare: Callable[[Any, Any], bool]) -> Callable[[Operand, Operand], Test]:
     def make(left: Operand, right: Operand) -> Test:
         def test(data: Data, budget: Budget) -> bool:
-            one, other = left(data), right(data)
-            if type(one) is str and type(other) is str:
-                budget.spend(min(len(one), len(other)) >> 5)
-            pair = _comparable(one, other)
+            value, other = left(data), right(data)
+            if type(value) is str and type(other) is str:
+                budget.spend(min(len(value), len(other)) >> 5)
+            pair = _comparable(value, other)
             return pair is not None and compare(*pair)
 
         return test
@@ -320,7 +320,7 @@ def _equal(left: Any, right: Any, budget: Budget) -> bool:
     if type(left) is list and type(right) is list:
         budget.steps -= 20
         return len(left) == len(right) and all(
-            type(one) is not list and _equal(one, other, budget) for one, other in zip(left, right, strict=True)
+            type(value) is not list and _equal(value, other, budget) for value, other in zip(left, right, strict=True)
         )
     if type(left) is bool or type(right) is bool:
         truth = _truth(left)
@@ -340,13 +340,13 @@ def _comparable(left: Any, right: Any) -> tuple[Any, Any] | None:
     """Both as numbers, else both as instants, else both as texts; None if they can't be compared."""
     if type(left) is str and type(right) is str:
         for convert in (_number, _instant):
-            one = convert(left)
-            other = None if one is None else convert(right)
+            value = convert(left)
+            other = None if value is None else convert(right)
             if other is not None:
-                return one, other
+                return value, other
         return left, right
-    one, other = _number(left), _number(right)
-    return None if one is None or other is None else (one, other)
+    value, other = _number(left), _number(right)
+    return None if value is None or other is None else (value, other)
 
 
 _NUMERIC = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)

@@ -197,8 +197,8 @@ class _Reader:
             self.fail(Sentence('write names without braces here, as in title contains "x".'))
         if self.text[self.position : self.position + 1] in tuple("“”„‘’«»"):  # noqa: RUF001 -- what phones write
             self.fail(Sentence("use straight quotes: \" or '."))
-        found = _FOREIGN.match(self.text, self.position) or _WORD.match(self.text, self.position)
-        word = found[0] if found else ""
+        match = _FOREIGN.match(self.text, self.position) or _WORD.match(self.text, self.position)
+        word = match[0] if match else ""
         if word.lower() in _INSTEAD:
             self.fail(Sentence('instead of "%(word)s" write %(instead)s.', word=word, instead=_INSTEAD[word.lower()]))
         meant = nearest(word, _JOINTS)
@@ -224,10 +224,10 @@ class _Reader:
 
     def take(self, word: str) -> bool:
         """Skip a reserved word if it is at this position."""
-        found = self.word() == word
-        if found:
+        taken = self.word() == word
+        if taken:
             self.move(self.position + len(word))
-        return found
+        return taken
 
     def at(self, symbol: str) -> bool:
         return self.text.startswith(symbol, self.position)

@@ -31,7 +31,9 @@ def json_document(text: str) -> Any:
     if text.lstrip()[:1] not in ("{", "["):
         return text
     try:
-        return _bared(orjson.loads(_JSON.sub(lambda one: f'"{one[1]}{_BARE_MARK}"' if one[1] else one[0], text)))
+        return _bared(
+            orjson.loads(_JSON.sub(lambda match: f'"{match[1]}{_BARE_MARK}"' if match[1] else match[0], text))
+        )
     except orjson.JSONDecodeError:
         return text
 
@@ -59,8 +61,8 @@ class Filling:
         self._parts = compiler.compile(compiler.document(split) if split and "{{" in text else text)
         self.parted = not isinstance(self._parts, template.Template)
         used = list(_templates(self._parts))
-        self.names = frozenset(name for one in used for name in one.names)
-        self.constant = not any(one.paths for one in used)
+        self.names = frozenset(name for item in used for name in item.names)
+        self.constant = not any(item.paths for item in used)
 
     def render(self, data: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Fill it from `data`. Raises `template.RenderError`."""
@@ -68,7 +70,7 @@ class Filling:
 
     def check(self, names: Collection[str]) -> list[Sentence]:
         """Sentences for names that are not in `names`."""
-        return [sentence for one in _templates(self._parts) for sentence in template.check(one, names)]
+        return [sentence for part in _templates(self._parts) for sentence in template.check(part, names)]
 
 
 class _Object(list[tuple[str | template.Template, Any]]):
@@ -107,11 +109,11 @@ class _Compiler:
         return self._template(document) if isinstance(document, str) else document
 
     def _key(self, text: str) -> str | template.Template:
-        made = self._template(text)
-        return made if made.paths else str(made.render({}))
+        filled = self._template(text)
+        return filled if filled.paths else str(filled.render({}))
 
     def _template(self, text: str, ending: Filter | None = None) -> template.Template:
-        written = "".join(self.marked.get(one, one) for one in text) if self.marked else text
+        written = "".join(self.marked.get(char, char) for char in text) if self.marked else text
         deep = self.place is not None and self.place.deep
         return template.compile(written, place=self.place if deep or ending is None else None, ending=ending)
 
@@ -120,8 +122,8 @@ def _templates(parts: Any) -> Iterator[template.Template]:
     if isinstance(parts, template.Template):
         yield parts
     elif isinstance(parts, tuple | list):
-        for one in parts:
-            yield from _templates(one)
+        for part in parts:
+            yield from _templates(part)
 
 
 def _render(parts: Any, data: Mapping[str, Any], budget: Budget) -> Any:

@@ -84,17 +84,17 @@ def _default(fallback: Argument) -> Filter:
 
 
 def _replace(old: Argument, new: Argument) -> Filter:
-    wanted, other = argument_text(old, Sentence("what to replace")), argument_text(new, Sentence("the replacement"))
-    if not wanted:
+    sought, other = argument_text(old, Sentence("what to replace")), argument_text(new, Sentence("the replacement"))
+    if not sought:
         raise BadArgument(Sentence("what to replace must not be empty."))
 
     def replace(text: str, budget: Budget) -> str:
         budget.spend(2 + (len(text) >> 4))
         # counted first, so that a text that would be too large is never created
-        number = text.count(wanted)
-        size = _bounded(len(text) + number * (len(other) - len(wanted)))
+        number = text.count(sought)
+        size = _bounded(len(text) + number * (len(other) - len(sought)))
         budget.spend(number // 4 + (size >> 5))
-        return text.replace(wanted, other)
+        return text.replace(sought, other)
 
     return replace
 

@@ -40,8 +40,8 @@ def strip_html(text: str, budget: Budget) -> str:
             pieces.append(_resolved(text[position:start]))
         if tag[2] is None:
             end = "-->" if text.startswith("<!--", start) else ">"
-            found = text.find(end, start)
-            position = found + len(end) if found >= 0 else len(text)
+            result = text.find(end, start)
+            position = result + len(end) if result >= 0 else len(text)
             continue
         name = tag[2].lower()
         if name in _BLOCKS:

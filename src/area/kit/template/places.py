@@ -121,10 +121,10 @@ def marks(pattern: str, instead: str | Callable[[re.Match[str]], str], *by_hand:
     Two values may follow one another, so the pattern must also fit what a value ends with: `<(?=@|\Z)` rather than
     `<(?=@)`.
     """
-    found = re.compile(pattern, re.MULTILINE)
+    expression = re.compile(pattern, re.MULTILINE)
 
     def encode(text: str, budget: Budget) -> str:
         budget.spend(2 + len(text) // 8)
-        return found.sub(instead, text)
+        return expression.sub(instead, text)
 
     return Place(lambda before, first: encode, frozenset(by_hand), alone=True)  # noqa: ARG005 -- `Place.encode`

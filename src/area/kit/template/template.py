@@ -166,8 +166,8 @@ def _read_placeholder(text: str, start: int) -> tuple[_Placeholder, int]:
             raise TemplateError(
                 Sentence("a placeholder has at most %(most)s filters.", most=MAX_FILTERS), text, position
             )
-        one, position = _read_filter(text, position, start)
-        filters.append(one)
+        piped, position = _read_filter(text, position, start)
+        filters.append(piped)
 
 
 def _read_filter(text: str, bar: int, start: int) -> tuple[_Step, int]:
@@ -222,8 +222,8 @@ def _unexpected(text: str, position: int, start: int) -> TemplateError:
         return TemplateError(
             Sentence('this {{ is never closed; add }} after the name, or write {{"{{"}} for two braces.'), text, start
         )
-    found = NAME.match(text, position)
-    word = found[0] if found else text[position]
+    match = NAME.match(text, position)
+    word = match[0] if match else text[position]
     if word.lower() in FILTERS:
         return TemplateError(Sentence("put | before a filter, as in {{title | %(word)s}}.", word=word), text, position)
     if word == "}":

@@ -82,10 +82,10 @@ class Http:
         self._authority = authority
         self._app = app
         self.connected = connected or authority is not None
-        self._domains = tuple(one[1:] for one in hosts if one.startswith("*."))
-        named = [one for one in hosts if not one.startswith("*.")]
-        addresses = [self._base_url, *(one if "://" in one else f"https://{one}" for one in named)]
-        self._origins = frozenset(found for one in addresses if (found := _origin(one)))
+        self._domains = tuple(host[1:] for host in hosts if host.startswith("*."))
+        named = [host for host in hosts if not host.startswith("*.")]
+        addresses = [self._base_url, *(host if "://" in host else f"https://{host}" for host in named)]
+        self._origins = frozenset(result for address in addresses if (result := _origin(address)))
         self._masks: Callable[[str], str] = str
 
     @property
@@ -99,16 +99,16 @@ class Http:
             raise Permanent(
                 Sentence("AREA has no registration of its own at %(name)s.", name=self._name or "this service")
             )
-        asked = copy(self)
-        asked._authority, asked.connected = self._app, False  # noqa: SLF001 - it is one of us
-        return asked
+        other = copy(self)
+        other._authority, other.connected = self._app, False  # noqa: SLF001 - it is one of us
+        return other
 
     @property
     def anonymous(self) -> "Http":
         """The same client without the connection."""
-        asked = copy(self)
-        asked._authority, asked.connected = None, False  # noqa: SLF001 - it is one of us
-        return asked
+        other = copy(self)
+        other._authority, other.connected = None, False  # noqa: SLF001 - it is one of us
+        return other
 
     def hide(self, text: str) -> str:
         """The text with dots in place of the connection's secrets."""
@@ -140,19 +140,19 @@ class Http:
             "params": params, "data": data, "body": body, "timeout": timeout, "max_bytes": max_bytes, "follow": follow,
         }  # fmt: skip
         target = self._target(url)
-        given = self._given(target, headers)
-        if json is not None and not any(name.lower() == "content-type" for name in given):
-            given["Content-Type"] = "application/json"
+        sent = self._given(target, headers)
+        if json is not None and not any(name.lower() == "content-type" for name in sent):
+            sent["Content-Type"] = "application/json"
         authority = self._authority
         if authority is None or not self._is_ours(target):
             self._refuse_elsewhere(target)
-            return await self._send(method, target, given, options)
+            return await self._send(method, target, sent, options)
         access = await authority.access()
-        response = await self._send_with(access, method, target, given, options)
+        response = await self._send_with(access, method, target, sent, options)
         if authority.refuses(response) and self._is_ours(response.url):
             other = await authority.renewed(access, response.status)
             if other is not None:
-                response = await self._send_with(other, method, target, given, options)
+                response = await self._send_with(other, method, target, sent, options)
         return response
 
     def _target(self, url: str) -> str:
@@ -280,8 +280,8 @@ class Http:
 
     async def ask(self, method: str, url: str, kind: type[Parsed], *, at: str = "", **options: Any) -> Parsed:
         """Send a request and parse JSON, as `get`."""
-        found: Parsed = self._parsed(await self.call(method, url, **options), kind, at)
-        return found
+        parsed: Parsed = self._parsed(await self.call(method, url, **options), kind, at)
+        return parsed
 
     def _parsed(self, response: Response, kind: Any, at: str) -> Any:
         body = json_of(response)
@@ -391,9 +391,9 @@ class Http:
         target = self._target(url)
         authority = self._authority if self._is_ours(target) else None
         access = await authority.access() if authority else Access()
-        given = self._given(target, headers)
+        provided = self._given(target, headers)
         for renewable in (True, False):
-            sent = self._let_in(access, given) if authority else given
+            sent = self._let_in(access, provided) if authority else provided
             query = {**(params or {}), **access.params}
             with self._failing("GET"):
                 async with self._client.stream(
@@ -451,12 +451,12 @@ class Http:
             first = errors[0]
             more = first.get("extensions")
             codes = {more.get("code"), more.get("type")} if isinstance(more, dict) else set()
-            said = self._masks(
+            message = self._masks(
                 Sentence("%(host)s answered: %(said)s", host=response.host, said=str(first.get("message"))[:MAX_SAID])
             )
             if codes & self._limited:
-                raise Retry(said, response.retry_after(), parks=self.connected)
-            raise Permanent(said)
+                raise Retry(message, response.retry_after(), parks=self.connected)
+            raise Permanent(message)
         self.check(response)
         data = body.get("data")
         return parse(kind, lookup(at, data) if at else data, self._name or response.host)
@@ -476,13 +476,13 @@ class Http:
         The query takes `$after` and selects `pageInfo { hasNextPage endCursor }`
         (https://relay.dev/graphql/connections.htm). Raises as `graphql`.
         """
-        given = ({"after": None} if "$after" in query else {}) | dict(variables or {})
+        values = ({"after": None} if "$after" in query else {}) | dict(variables or {})
         for _ in range(most):
-            page = await self.graphql(query, given, at=at, **options)
+            page = await self.graphql(query, values, at=at, **options)
             for node in parse(list[Any], page.get("nodes"), self._name):
                 yield parse(kind, node, self._name)
-            given["after"] = lookup("pageInfo.endCursor", page)
-            if not given["after"] or not lookup("pageInfo.hasNextPage", page):
+            values["after"] = lookup("pageInfo.endCursor", page)
+            if not values["after"] or not lookup("pageInfo.hasNextPage", page):
                 return
 
     async def get_if_changed(self, url: str, state: dict[str, Any], **options: Any) -> Response | None:
@@ -528,27 +528,29 @@ class Http:
         if status < 400:
             return
         if response.body:
-            said = Sentence(
+            sentence = Sentence(
                 "%(host)s answered %(status)s: %(said)s", host=response.host, status=status, said=response.excerpt()
             )
         else:
-            said = Sentence("%(host)s answered %(status)s.", host=response.host, status=status)
-        said = Sentence(self._masks(said))
+            sentence = Sentence("%(host)s answered %(status)s.", host=response.host, status=status)
+        sentence = Sentence(self._masks(sentence))
         if status == 401 and ours:
-            raise Unauthorized(said)
+            raise Unauthorized(sentence)
         passes = _is_one(response, retry) or (self._is_ours(response.url) and _is_one(response, self._retry))
         if status in (408, 425, 429) or status >= 500 or passes:
             after = response.retry_after()
-            raise Retry(said, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self.connected)
+            raise Retry(
+                sentence, min(after, MAX_RETRY_AFTER) if after else None, parks=status == 429 and self.connected
+            )
         if status == 403 and (wait := _quota(response)):
-            raise Retry(said, min(wait, MAX_RETRY_AFTER), parks=self.connected)
-        raise Permanent(said)
+            raise Retry(sentence, min(wait, MAX_RETRY_AFTER), parks=self.connected)
+        raise Permanent(sentence)
 
 
 def _is_one(response: Response, of: Collection[int | str]) -> bool:
     """Whether the status is one of them, or a 4xx response holds one of their words."""
-    words = [one for one in of if isinstance(one, str)] if 400 <= response.status < 500 else []
-    return response.status in of or any(one in response.text for one in words)
+    words = [word for word in of if isinstance(word, str)] if 400 <= response.status < 500 else []
+    return response.status in of or any(word in response.text for word in words)
 
 
 def _quota(response: Response) -> timedelta | None:

@@ -36,5 +36,5 @@ def next_page(how: Pages, response: Response, answer: Any) -> Any:
         return how.next(answer) if callable(how.next) else lookup(how.next, answer)
     if how.header:
         return response.headers.get(how.header)
-    found = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))
-    return found[1] if found else None
+    match = re.search(r'<([^>]+)>;[^<]*\brel="?next\b', response.headers.get("link", ""))
+    return match[1] if match else None

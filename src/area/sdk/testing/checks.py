@@ -44,13 +44,15 @@ def check_access(operation: Operation, asked: "Asked", access: Access | None) ->
     """The places that held a credential. Raises `Broken` with 401 if one is missing or wrong."""
     expected = {("header", name.lower()): value for name, value in (access.headers if access else {}).items()}
     expected |= {("query", name): value for name, value in (access.params if access else {}).items()}
-    told = [set[tuple[str, str]]()] if operation.security is None else operation.security
-    alternatives = [each | set(expected) for each in told]  # whoever is let in sends all of it
+    security = [set[tuple[str, str]]()] if operation.security is None else operation.security
+    alternatives = [each | set(expected) for each in security]  # whoever is let in sends all of it
     came = {place for each in alternatives for place in each if _at(asked, place) is not None}
     optional = operation.security is not None and not all(operation.security)
     if not optional and alternatives and not any(each <= came for each in alternatives):
-        wanted = " or ".join(" and ".join(f"{where} {name}" for where, name in sorted(each)) for each in alternatives)
-        raise Broken(401, f"it comes without a credential: {wanted}")
+        places = " or ".join(
+            " and ".join(f"{where} {name}" for where, name in sorted(each)) for each in alternatives
+        )
+        raise Broken(401, f"it comes without a credential: {places}")
     for place, value in expected.items():
         if place in came and _at(asked, place) != value:
             raise Broken(401, f"the {place[0]} {place[1]} is not the credential that was given", ours=False)
@@ -67,26 +69,26 @@ def _parameter_problems(
 ) -> list[str]:
     problems = []
     known = {name for where, name in let_in if where == "query"}
-    for one in operation.parameters:
-        if one.where == "header" and one.name.lower() in _NOT_PARAMETERS:
+    for parameter in operation.parameters:
+        if parameter.where == "header" and parameter.name.lower() in _NOT_PARAMETERS:
             continue
-        names = _query_names(one, asked) if one.where == "query" else set()
+        names = _query_names(parameter, asked) if parameter.where == "query" else set()
         known |= names
-        given = _given(one, asked, names)
-        if given is None:
+        value = _given(parameter, asked, names)
+        if value is None:
             # Slack lists its bearer token as a parameter
-            if one.required and not (one.name == "token" and let_in):
-                problems.append(f"the {one.where} parameter {one.name} is missing")
+            if parameter.required and not (parameter.name == "token" and let_in):
+                problems.append(f"the {parameter.where} parameter {parameter.name} is missing")
             continue
-        told = schemas.problems(one.schema, schemas.plain(given, one.schema), "request")
-        problems += [f"the {one.where} parameter {one.name}: {problem}" for problem in told]
+        described = schemas.problems(parameter.schema, schemas.plain(value, parameter.schema), "request")
+        problems += [f"the {parameter.where} parameter {parameter.name}: {problem}" for problem in described]
     unknown = [name for name in dict.fromkeys(asked.query) if name not in known]
     return problems + [f"the query parameter {name} is not known" for name in unknown]
 
 
 def _query_names(parameter: Parameter, asked: "Asked") -> set[str]:
     name = parameter.name
-    return {one for one in asked.query if one in (name, f"{name}[]") or one.startswith(f"{name}[")}
+    return {item for item in asked.query if item in (name, f"{name}[]") or item.startswith(f"{name}[")}
 
 
 def _given(parameter: Parameter, asked: "Asked", names: set[str]) -> Any:
@@ -112,10 +114,10 @@ def _given(parameter: Parameter, asked: "Asked", names: set[str]) -> Any:
 
 def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Parse `a[b]=1`, `a[]=2` and `a[0]=3` into mappings and lists; a repeated name becomes a list."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in pairs:
         base, *keys = [name] if "[" not in name else [name.partition("[")[0], *re.findall(r"\[([^\]]*)\]", name)]
-        level, last = found, base
+        level, last = result, base
         for key in keys:
             step = level.setdefault(last, {})
             if not isinstance(step, dict):
@@ -124,7 +126,7 @@ def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
         level[last] = (
             value if last not in level else [*(level[last] if isinstance(level[last], list) else [level[last]]), value]
         )
-    return found
+    return result
 
 
 def _body_problems(schemas: Schemas, operation: Operation, asked: "Asked") -> list[str]:
@@ -135,7 +137,11 @@ def _body_problems(schemas: Schemas, operation: Operation, asked: "Asked") -> li
         return ["it takes no body"]
     if kind not in operation.bodies:
         pattern = next(
-            (one for one in operation.bodies if one == "*/*" or (one.endswith("/*") and kind.startswith(one[:-1]))),
+            (
+                item
+                for item in operation.bodies
+                if item == "*/*" or (item.endswith("/*") and kind.startswith(item[:-1]))
+            ),
             None,
         )
         if pattern is None:
@@ -150,13 +156,15 @@ def _body_problems(schemas: Schemas, operation: Operation, asked: "Asked") -> li
         literal = schemas.resolved(schema).get("properties") or {}
         values = nested([pair for pair in pairs if pair[0] not in literal])
         values |= {name: _one(asked.form.getall(name)) for name in dict.fromkeys(asked.form) if name in literal}
-        return [f"the form: {one}" for one in schemas.problems(schema, schemas.plain(values, schema), "request")]
+        return [
+            f"the form: {problem}" for problem in schemas.problems(schema, schemas.plain(values, schema), "request")
+        ]
     if "json" in kind:
         try:
             value = orjson.loads(asked.body)
         except orjson.JSONDecodeError as error:
             return [f"the body is no JSON: {error}"]
-        return [f"the body: {one}" for one in schemas.problems(schema, value, "request")]
+        return [f"the body: {problem}" for problem in schemas.problems(schema, value, "request")]
     return []
 
 

@@ -135,8 +135,8 @@ class Description:
 
     def sample(self, name: str, **changes: Any) -> Any:
         """A small value of the named schema, with changed fields."""
-        made = self.schemas.sample(self.schemas.names[name])
-        return {**made, **changes} if changes else made
+        created = self.schemas.sample(self.schemas.names[name])
+        return {**created, **changes} if changes else created
 
 
 class Finder:
@@ -162,9 +162,9 @@ class Finder:
             if not path.startswith(route.partition("{")[0]):
                 continue
             pattern = self._patterns.get(route) or self._patterns.setdefault(route, _pattern(route, set()))
-            if found := pattern.fullmatch(path):
+            if match := pattern.fullmatch(path):
                 names = re.findall(r"\{\+?([^}]*)\}", route)
-                return route, dict(zip(names, map(unquote, found.groups()), strict=True))
+                return route, dict(zip(names, map(unquote, match.groups()), strict=True))
         return None
 
 
@@ -177,7 +177,7 @@ def _pattern(route: str, long: set[str]) -> re.Pattern[str]:
         return "(.+)" if part.startswith("{+") or part[1:-1] in long else "([^/]+)"
 
     parts = re.split(r"(\{[^}]*\})", route)
-    return re.compile("".join(group(one) if one.startswith("{") else re.escape(one) for one in parts))
+    return re.compile("".join(group(part) if part.startswith("{") else re.escape(part) for part in parts))
 
 
 class OpenAPI(Description):
@@ -195,53 +195,60 @@ class OpenAPI(Description):
     @cached_property
     @override
     def routes(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
+        result: dict[str, dict[str, Any]] = {}
         for path, item in self.document["paths"].items():
-            told = self.schemas.resolved(item)
-            found[path] = {name: (told, told[name.lower()]) for name in METHODS if name.lower() in told}
-        return found
+            declared = self.schemas.resolved(item)
+            result[path] = {name: (declared, declared[name.lower()]) for name in METHODS if name.lower() in declared}
+        return result
 
     @override
     def _long(self, route: str) -> set[str]:
-        told = [one for item, operation in self.routes[route].values() for one in _parameters(item, operation)]
-        return {one["name"] for one in map(self.schemas.resolved, told) if one.get("x-multi-segment")}
+        declared = [
+            parameter for item, operation in self.routes[route].values() for parameter in _parameters(item, operation)
+        ]
+        return {
+            parameter["name"] for parameter in map(self.schemas.resolved, declared) if parameter.get("x-multi-segment")
+        }
 
     @override
     def _operation(self, method: str, route: str, told: Any) -> Operation:
         item, operation = told
         resolved = self.schemas.resolved
         merged: dict[tuple[str, str], Any] = {}
-        for one in _parameters(item, operation):
-            parameter = resolved(one)
+        for entry in _parameters(item, operation):
+            parameter = resolved(entry)
             merged[parameter["in"], parameter["name"]] = parameter
         content, required = self._body(operation, merged)
         answers = {
-            status: self._content(resolved(one), operation) for status, one in operation.get("responses", {}).items()
+            status: self._content(resolved(response), operation)
+            for status, response in operation.get("responses", {}).items()
         }
-        parameters = [_parameter(one) for (where, _), one in merged.items() if where in ("path", "query", "header")]
+        parameters = [
+            _parameter(parameter) for (where, _), parameter in merged.items() if where in ("path", "query", "header")
+        ]
         security = self._security(operation.get("security", self.document.get("security")))
         return Operation(method, route, parameters, content, required, answers, security)
 
     def _body(self, operation: Any, parameters: dict[tuple[str, str], Any]) -> tuple[dict[str, Any], bool]:
-        told = self.schemas.resolved(operation.get("requestBody") or {})
-        if told:
-            content = {_media(name): one.get("schema") for name, one in told.get("content", {}).items()}
-            return content, told.get("required") is True
-        body = next((one for (where, _), one in parameters.items() if where == "body"), None)
-        form = {name: one for (where, name), one in parameters.items() if where == "formData"}
+        declared = self.schemas.resolved(operation.get("requestBody") or {})
+        if declared:
+            content = {_media(name): media.get("schema") for name, media in declared.get("content", {}).items()}
+            return content, declared.get("required") is True
+        body = next((parameter for (where, _), parameter in parameters.items() if where == "body"), None)
+        form = {name: parameter for (where, name), parameter in parameters.items() if where == "formData"}
         consumes = operation.get("consumes") or self.document.get("consumes") or [JSON]
         if body is not None:
             return {_media(name): body.get("schema") for name in consumes}, body.get("required") is True
         if form:
-            needed = [name for name, one in form.items() if one.get("required")]
-            schema = {"type": "object", "required": needed, "properties": {n: _bare(one) for n, one in form.items()}}
-            kinds = [one for one in consumes if "form" in one] or ["application/x-www-form-urlencoded"]
+            needed = [name for name, prop in form.items() if prop.get("required")]
+            schema = {"type": "object", "required": needed, "properties": {n: _bare(prop) for n, prop in form.items()}}
+            kinds = [kind for kind in consumes if "form" in kind] or ["application/x-www-form-urlencoded"]
             return {_media(name): schema for name in kinds}, bool(needed)
         return {}, False
 
     def _content(self, told: Any, operation: Any) -> dict[str, Mapping[str, Any]]:
         if "content" in told:
-            return {_media(name): one for name, one in told["content"].items()}
+            return {_media(name): item for name, item in told["content"].items()}
         if "schema" not in told:
             return {}
         produces = operation.get("produces") or self.document.get("produces") or [JSON]
@@ -255,7 +262,10 @@ class OpenAPI(Description):
         schemes = self.document.get("components", {}).get("securitySchemes") or self.document.get("securityDefinitions")
         if told is None or not schemes:
             return None
-        return [{_place(self.schemas.resolved(schemes[name])) for name in one if name in schemes} for one in told]
+        return [
+            {_place(self.schemas.resolved(schemes[name])) for name in alternative if name in schemes}
+            for alternative in told
+        ]
 
 
 class Discovery(Description):
@@ -269,20 +279,20 @@ class Discovery(Description):
     @cached_property
     @override
     def routes(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
+        result: dict[str, dict[str, Any]] = {}
         base = "/" + self.document["servicePath"].lstrip("/")
         for method in _methods(self.document):
-            found.setdefault(base + method["path"], {})[method["httpMethod"]] = method
+            result.setdefault(base + method["path"], {})[method["httpMethod"]] = method
             upload = method.get("mediaUpload", {}).get("protocols", {}).get("simple")
             if upload:
-                found.setdefault(upload["path"], {})[method["httpMethod"]] = {**method, "upload": True}
-        return found
+                result.setdefault(upload["path"], {})[method["httpMethod"]] = {**method, "upload": True}
+        return result
 
     @override
     def _operation(self, method: str, route: str, told: Any) -> Operation:
         parameters = [
-            Parameter(name, one["location"], one.get("required") is True, _repeated(one))
-            for name, one in (*self.document.get("parameters", {}).items(), *told.get("parameters", {}).items())
+            Parameter(name, item["location"], item.get("required") is True, _repeated(item))
+            for name, item in (*self.document.get("parameters", {}).items(), *told.get("parameters", {}).items())
         ]
         if told.get("upload"):
             parameters.append(Parameter("uploadType", "query", required=True, schema={"enum": ["media", "multipart"]}))
@@ -300,8 +310,8 @@ def _parameters(item: Any, operation: Any) -> list[Any]:
 
 def _methods(resource: Mapping[str, Any]) -> Iterator[Any]:
     yield from resource.get("methods", {}).values()
-    for one in resource.get("resources", {}).values():
-        yield from _methods(one)
+    for nested in resource.get("resources", {}).values():
+        yield from _methods(nested)
 
 
 def _repeated(told: Any) -> Any:
@@ -317,7 +327,7 @@ def _parameter(told: Any) -> Parameter:
     where = told["in"]
     schema = told.get("schema")
     if schema is None:
-        schema = next((one.get("schema", {}) for one in told.get("content", {}).values()), None) or _bare(told)
+        schema = next((value.get("schema", {}) for value in told.get("content", {}).values()), None) or _bare(told)
     style = told.get("style") or {"query": "form", "cookie": "form"}.get(where, "simple")
     collection = told.get("collectionFormat")
     if collection:
@@ -359,17 +369,17 @@ def fetched(name: str, kind: type[Description], mend: Mend | None = None) -> Des
     """Cached by name, because a description caches what it has read."""
     if mend is None and name in _described:
         return _described[name]
-    made = kind(name, lambda: _file(name, kind), mend)
-    return made if mend else _described.setdefault(name, made)
+    description = kind(name, lambda: _file(name, kind), mend)
+    return description if mend else _described.setdefault(name, description)
 
 
 def _file(name: str, kind: type[Description]) -> bytes:
     place = MODULES / name
     if kind is Discovery:
-        found = importlib.util.find_spec("googleapiclient")
-        package = next(iter(found.submodule_search_locations or ()), "") if found else ""
+        spec = importlib.util.find_spec("googleapiclient")
+        package = next(iter(spec.submodule_search_locations or ()), "") if spec else ""
         place = Path(package, "discovery_cache", "documents", f"{name}.json")
-    for one in (place, Path(name)):
-        if one.is_file():
-            return one.read_bytes()
+    for candidate in (place, Path(name)):
+        if candidate.is_file():
+            return candidate.read_bytes()
     return pytest.skip(f"not run: the vendor's description {name} is not here; `make test` fetches it")

@@ -115,16 +115,16 @@ class Double:
         assert self.description is not None, "there is no description to take an example from"
         operation = self.description.operation(method, route)
         content = operation.answer(status or operation.success) or {}
-        media = next((told for name, told in content.items() if "json" in name or name == "*/*"), None)
+        media = next((media_type for name, media_type in content.items() if "json" in name or name == "*/*"), None)
         return None if media is None else self._example(media)
 
     def _example(self, media: Mapping[str, Any]) -> Any:
         """The first example that matches its schema, as not all do, or else a generated one."""
         assert self.description is not None
         schemas = self.description.schemas
-        given = [media["example"]] if "example" in media else []
-        given += [schemas.resolved(one).get("value") for one in media.get("examples", {}).values()]
-        for value in map(_read, given):
+        examples = [media["example"]] if "example" in media else []
+        examples += [schemas.resolved(example).get("value") for example in media.get("examples", {}).values()]
+        for value in map(_read, examples):
             if "schema" not in media or not schemas.problems(media["schema"], value, "response"):
                 return deepcopy(value)
         return schemas.sample(media["schema"]) if "schema" in media else None
@@ -148,7 +148,7 @@ class Double:
     def told(self) -> str:
         """What was broken, one problem per line."""
         name = self.description.name if self.description else "the double"
-        return "\n".join([f"Not as {name} has it:", *(f"- {one}" for one in self.broken)])
+        return "\n".join([f"Not as {name} has it:", *(f"- {problem}" for problem in self.broken)])
 
     def plays(self, url: str) -> bool:
         """Whether this vendor serves the URL."""
@@ -158,8 +158,8 @@ class Double:
         """The path below the vendor's base URL."""
         for base in (*self.at, self.url):
             pattern = re.escape(base.rstrip("/")).replace(r"\*", "[^/]+")
-            if found := re.match(rf"{pattern}(?=/|$)", url):
-                return url[found.end() :] or "/"
+            if match := re.match(rf"{pattern}(?=/|$)", url):
+                return url[match.end() :] or "/"
         return None
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -181,55 +181,55 @@ class Double:
     async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
         body = await request.read()
         route, params, operation = self._route(request.method, path)
-        asked = await _asked(request, path, route, params, body)
-        self.asked.append(asked)
+        received = await _asked(request, path, route, params, body)
+        self.asked.append(received)
         if operation is not None:
             assert self.description is not None
-            check(self.description, operation, asked, self.access)
+            check(self.description, operation, received, self.access)
         elif self.access is not None:
-            _let_in(asked, self.access)
+            _let_in(received, self.access)
         if self._failing is not None:
             return _sent(self._failing, self._failing.body or b"")
-        made = await self._made(asked, operation)
-        answer = made if isinstance(made, Answer) else Answer(json=made)
+        created = await self._made(received, operation)
+        answer = created if isinstance(created, Answer) else Answer(json=created)
         status = answer.status or (operation.success if operation else 200)
         answer = Answer(status, answer.json, answer.body, answer.headers, answer.unchecked)
         raw = answer.body if answer.body is not None else orjson.dumps(answer.json) if answer.json is not None else b""
-        if operation is not None and not answer.unchecked and made is not None:
-            self._check_answer(operation, asked, answer)
+        if operation is not None and not answer.unchecked and created is not None:
+            self._check_answer(operation, received, answer)
         return _sent(answer, raw)
 
     def _route(self, method: str, path: str) -> tuple[str, dict[str, str], Operation | None]:
         if self.description is None:
             own = [route for verb, route in self._handlers if verb == method]
-            found = Finder(own).find(path)
-            if found is None:
+            result = Finder(own).find(path)
+            if result is None:
                 raise Broken(404, f"nothing answers it; the test has {', '.join(own) or 'nothing'}")
-            return *found, None
-        found = self.description.find(path)
-        if found is None:
+            return *result, None
+        result = self.description.find(path)
+        if result is None:
             raise Broken(404, f"there is no such path{did_you_mean(path, list(self.description.routes))}")
-        methods = self.description.routes[found[0]]
+        methods = self.description.routes[result[0]]
         if method not in methods:
-            raise Broken(405, f"{found[0]} takes {', '.join(methods)}")
-        return *found, self.description.operation(method, found[0])
+            raise Broken(405, f"{result[0]} takes {', '.join(methods)}")
+        return *result, self.description.operation(method, result[0])
 
     async def _made(self, asked: Asked, operation: Operation | None) -> Any:
         """The test's answer, or else the description's example."""
-        given = self._handlers.get((asked.method, asked.route), self)
-        if given is self:
+        answer = self._handlers.get((asked.method, asked.route), self)
+        if answer is self:
             assert operation is not None
             content = operation.answer(operation.success)
-            if content and (made := self.example(asked.method, asked.route)) is not None:
-                return Answer(json=made, unchecked="the description's own")
+            if content and (example := self.example(asked.method, asked.route)) is not None:
+                return Answer(json=example, unchecked="the description's own")
             if content == {}:
                 return None
             raise Broken(501, "the description has no example of an answer: say one with `on`")
-        if callable(given):
-            given = given(asked)
-            if inspect.isawaitable(given):
-                given = await given
-        return given
+        if callable(answer):
+            answer = answer(asked)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        return answer
 
     def _check_answer(self, operation: Operation, asked: Asked, answer: Answer) -> None:
         assert self.description is not None
@@ -239,7 +239,7 @@ class Double:
                 return  # few descriptions tell all errors
             raise Broken(500, f"the test answers {answer.status}, which is not described for it")
         media = (
-            content[JSON] if JSON in content else next((one for name, one in content.items() if "json" in name), None)
+            content[JSON] if JSON in content else next((item for name, item in content.items() if "json" in name), None)
         )
         if answer.body is not None or media is None:
             return

@@ -133,8 +133,8 @@ def delivery(
 ) -> Request:
     """A vendor's request to an AREA's webhook URL, `url`."""
     raw = orjson.dumps(json) if json is not None else body
-    given = {"Content-Type": "application/json"} if json is not None else {}
-    pairs = [*(given | dict(headers or {})).items()]
+    standard = {"Content-Type": "application/json"} if json is not None else {}
+    pairs = [*(standard | dict(headers or {})).items()]
     return Request(method, urlsplit(url).path, Headers(pairs), dict(query or {}), raw, now(), url)
 
 
@@ -149,11 +149,11 @@ async def deliver(
     """
     assert action.verify is not None, f"{action.key} is no webhook"
     request = request or delivery(**sent)
-    asked = params if isinstance(params, action.params) else action.params.model_validate(params or {})
+    validated = params if isinstance(params, action.params) else action.params.model_validate(params or {})
     if action.handshake is not None and action.handshake(request) is not None:
         return []
-    action.verify.check(request, secret, asked)
-    events = [event async for event in action.function(ctx, asked, request)]
+    action.verify.check(request, secret, validated)
+    events = [event async for event in action.function(ctx, validated, request)]
     _check_events(action, events)
     return events
 
@@ -189,12 +189,12 @@ async def outcomes(
     if garbage:
         cases.append((200, b"<html>It works!</html>", {}, Permanent))
     try:
-        for status, told, headers, wanted in cases:
-            double.fails(status, told, **headers)
+        for status, answer, headers, expected in cases:
+            double.fails(status, answer, **headers)
             with pytest.raises(ConnectorError) as caught:
                 await call()
             error = caught.value
-            right = isinstance(error, wanted) and not isinstance(error, Gone)
+            right = isinstance(error, expected) and not isinstance(error, Gone)
             assert right, f"{status} became {type(error).__name__}: {error}"
             if status in (403, 404, 422):
                 assert said in str(error), f"of {status} the user reads nothing that the vendor said: {error}"

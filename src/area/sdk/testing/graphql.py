@@ -73,29 +73,29 @@ class GraphQL(Description):
             return [str(error)]
         problems = graphql.validate(self.schema, document)
         if not problems:
-            for one in document.definitions:
-                if isinstance(one, graphql.OperationDefinitionNode):
+            for definition in document.definitions:
+                if isinstance(definition, graphql.OperationDefinitionNode):
                     values = get_variable_values(
-                        self.schema, one.variable_definitions or (), asked.json.get("variables") or {}
+                        self.schema, definition.variable_definitions or (), asked.json.get("variables") or {}
                     )
                     problems += values if isinstance(values, list) else []
-        return [one.message for one in problems]
+        return [problem.message for problem in problems]
 
     @override
     def wrong(self, operation: Operation, asked: "Asked", answer: Any) -> list[str]:
         """The answer must contain exactly what was queried; an object of several types needs its `__typename`."""
         if not isinstance(answer, Mapping) or "data" not in answer or answer.get("errors"):
             return [] if isinstance(answer, Mapping) and answer.get("errors") else ["it has neither data nor errors"]
-        made = graphql.execute_sync(
+        executed = graphql.execute_sync(
             self.schema,
             graphql.parse(asked.json["query"]),
             answer["data"],
             variable_values=asked.json.get("variables"),
             field_resolver=_given,
         )
-        if made.errors:
-            return [f"{one.message} ({'.'.join(map(str, one.path or ()))})" for one in made.errors]
-        return [f"{one} was not asked for" for one in _left_out(answer["data"], made.data, "data")]
+        if executed.errors:
+            return [f"{error.message} ({'.'.join(map(str, error.path or ()))})" for error in executed.errors]
+        return [f"{path} was not asked for" for path in _left_out(answer["data"], executed.data, "data")]
 
 
 def _given(source: Any, info: graphql.GraphQLResolveInfo[Any], **_arguments: Any) -> Any:
@@ -104,43 +104,45 @@ def _given(source: Any, info: graphql.GraphQLResolveInfo[Any], **_arguments: Any
 
 def _left_out(given: Any, asked: Any, where: str) -> list[str]:
     if isinstance(given, Mapping) and isinstance(asked, Mapping):
-        found = [f"{where}.{name}" for name in given if name not in asked and name != "__typename"]
-        return found + [one for name in asked for one in _left_out(given.get(name), asked[name], f"{where}.{name}")]
+        missing = [f"{where}.{name}" for name in given if name not in asked and name != "__typename"]
+        return missing + [path for name in asked for path in _left_out(given.get(name), asked[name], f"{where}.{name}")]
     if isinstance(given, list) and isinstance(asked, list):
-        return [one for pair in zip(given, asked, strict=True) for one in _left_out(*pair, where)]
+        return [path for pair in zip(given, asked, strict=True) for path in _left_out(*pair, where)]
     return []
 
 
 def definitions(types: str) -> str:
     """The schema behind graphql-codegen's TypeScript types, without descriptions and defaults."""
     types = re.sub(r"/\*\*.*?\*/", "", types, flags=re.DOTALL)
-    found = {name: (parents.split(" & ")[:-1], _FIELD.findall(body)) for name, parents, body in _TYPE.findall(types)}
+    result = {name: (parents.split(" & ")[:-1], _FIELD.findall(body)) for name, parents, body in _TYPE.findall(types)}
     enums = {name: re.findall(r'^  \w+ = "(\w+)"', body, re.MULTILINE) for name, body in _ENUM.findall(types)}
     unions = {name: re.findall(r"\w+", body) for name, body in _UNION.findall(types)}
-    scalars = [name for name, _ in found.pop("Scalars", ((), ()))[1] if name not in _BUILT_IN]
-    objects = {name for name, (_, fields) in found.items() if ("__typename", f'"{name}"') in fields}
-    interfaces = {parent for name in objects for parent in found[name][0]}
+    scalars = [name for name, _ in result.pop("Scalars", ((), ()))[1] if name not in _BUILT_IN]
+    objects = {name for name, (_, fields) in result.items() if ("__typename", f'"{name}"') in fields}
+    interfaces = {parent for name in objects for parent in result[name][0]}
     arguments: dict[tuple[str, str], str] = {}
-    wanted: list[str] = []
+    pending: list[str] = []
     for name in objects | interfaces:
-        for field, _ in found[name][1]:
+        for field, _ in result[name][1]:
             of = f"{name}{field[:1].upper()}{field[1:]}Args"
-            if of in found:
-                wanted.append(of)
-                arguments[name, field] = "(" + ", ".join(f"{one}: {_kind(kind)}" for one, kind in found[of][1]) + ")"
+            if of in result:
+                pending.append(of)
+                arguments[name, field] = (
+                    "(" + ", ".join(f"{argument}: {_kind(kind)}" for argument, kind in result[of][1]) + ")"
+                )
     inputs: set[str] = set()
-    while wanted:
-        used = {one for _, kind in found[wanted.pop()][1] for one in re.findall(r"\w+", kind)}
-        more = (used & set(found)) - inputs - objects
+    while pending:
+        used = {match for _, kind in result[pending.pop()][1] for match in re.findall(r"\w+", kind)}
+        more = (used & set(result)) - inputs - objects
         inputs |= more
-        wanted += more
+        pending += more
     lines = [f"scalar {name}" for name in scalars]
     lines += [f"enum {name} {{ {' '.join(values)} }}" for name, values in enums.items() if values]
     lines += [
         f"union {name} = {' | '.join(members)}" for name, members in unions.items() if objects.issuperset(members)
     ]
     for name in (*objects, *interfaces, *inputs):
-        parents, fields = found[name]
+        parents, fields = result[name]
         word = "type" if name in objects else "interface" if name in interfaces else "input"
         body = " ".join(
             f"{field}{arguments.get((name, field), '')}: {_kind(kind)}"
@@ -154,12 +156,12 @@ def definitions(types: str) -> str:
 
 def _kind(told: str) -> str:
     """`Maybe<Array<Issue>>` as `[Issue!]`."""
-    if found := re.fullmatch(r"(?:Input)?Maybe<(.*)>", told):
-        return _kind(found[1]).removesuffix("!")
-    if found := re.fullmatch(r"Array<(.*)>", told):
-        return f"[{_kind(found[1])}]!"
-    if found := re.match(r'Scalars\["(\w+)"\]', told):
-        return f"{found[1]}!"
+    if match := re.fullmatch(r"(?:Input)?Maybe<(.*)>", told):
+        return _kind(match[1]).removesuffix("!")
+    if match := re.fullmatch(r"Array<(.*)>", told):
+        return f"[{_kind(match[1])}]!"
+    if match := re.match(r'Scalars\["(\w+)"\]', told):
+        return f"{match[1]}!"
     return f"{told}!"
 
 

@@ -42,7 +42,7 @@ class Lexicons(Description):
     @cached_property
     @override
     def document(self) -> dict[str, Any]:
-        document = {one["id"]: one for one in orjson.loads(self.read())}
+        document = {lexicon["id"]: lexicon for lexicon in orjson.loads(self.read())}
         if self.mend is not None:
             self.mend(document)
         return document
@@ -51,9 +51,9 @@ class Lexicons(Description):
     @override
     def schemas(self) -> Schemas:
         names = {
-            f"{nsid}#{name}": _schema(nsid, told)
+            f"{nsid}#{name}": _schema(nsid, definition)
             for nsid, lexicon in self.document.items()
-            for name, told in lexicon["defs"].items()
+            for name, definition in lexicon["defs"].items()
         }
         return Schemas(self.document, names)
 
@@ -76,11 +76,11 @@ class Lexicons(Description):
     @override
     def _operation(self, method: str, route: str, told: Any) -> Operation:
         nsid, main = told
-        asked = main.get("parameters", {})
-        needed = asked.get("required", ())
+        declared = main.get("parameters", {})
+        needed = declared.get("required", ())
         parameters = [
-            Parameter(name, "query", name in needed, _schema(nsid, one))
-            for name, one in asked.get("properties", {}).items()
+            Parameter(name, "query", name in needed, _schema(nsid, prop))
+            for name, prop in declared.get("properties", {}).items()
         ]
         takes, gives = main.get("input"), main.get("output")
         bodies = {takes["encoding"]: _schema(nsid, takes["schema"]) if "schema" in takes else None} if takes else {}
@@ -99,7 +99,9 @@ class Lexicons(Description):
         if f"{collection}#main" not in self.schemas.names:
             return [f"there is no collection {collection!r}"]
         schema = self.schemas.names[f"{collection}#main"]
-        return [f"the record: {one}" for one in self.schemas.problems(schema, asked.json.get("record"), "request")]
+        return [
+            f"the record: {problem}" for problem in self.schemas.problems(schema, asked.json.get("record"), "request")
+        ]
 
 
 def _schema(nsid: str, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def _schema(nsid: str, told: Mapping[str, Any]) -> dict[str, Any]:
         return {**record, "properties": properties, "required": [*record.get("required", ()), "$type"]}
     if kind == "object":
         nullable = told.get("nullable", ())
-        properties = {name: _schema(nsid, one) for name, one in told.get("properties", {}).items()}
+        properties = {name: _schema(nsid, prop) for name, prop in told.get("properties", {}).items()}
         properties |= {name: {"anyOf": [{"type": "null"}, properties[name]]} for name in nullable}
         return {
             "type": "object",
@@ -126,7 +128,7 @@ def _schema(nsid: str, told: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "ref":
         return {"$ref": _full(nsid, told["ref"])}
     if kind == "union":
-        return _union([_full(nsid, one) for one in told["refs"]], closed=told.get("closed") is True)
+        return _union([_full(nsid, ref) for ref in told["refs"]], closed=told.get("closed") is True)
     if kind in ("integer", "boolean"):
         return {name: value for name, value in told.items() if name in ("type", "minimum", "maximum", "enum", "const")}
     plain: dict[str, dict[str, Any]] = {"blob": _BLOB, "cid-link": _LINK, "unknown": {"type": "object"}}

@@ -27,7 +27,7 @@ def _mend(document: dict[str, Any]) -> None:
         if name.startswith(DRIVE) and name.count("/") < 7:
             paths[name.replace(DRIVE, ITEM)] = _without(item, "drive-id")
             paths[name.replace(DRIVE, "/me/drive/root")] = _without(item, "drive-id", "driveItem-id")
-    tokens = [{"in": "query", "name": one, "schema": {"type": "string"}} for one in ("$deltatoken", "$skiptoken")]
+    tokens = [{"in": "query", "name": text, "schema": {"type": "string"}} for text in ("$deltatoken", "$skiptoken")]
     for path, item in paths.items():
         _plain(item)
         if path.endswith("/delta"):  # https://learn.microsoft.com/graph/delta-query-overview#state-tokens
@@ -49,26 +49,26 @@ def _plain(value: Any) -> None:
     # https://learn.microsoft.com/graph/api/resources/chatmessage#json-representation
     if isinstance(value, dict):
         if isinstance(value.get("required"), list):
-            value["required"] = [one for one in value["required"] if one != "@odata.type"]
+            value["required"] = [name for name in value["required"] if name != "@odata.type"]
         choices = value.get("anyOf", ())
         if len(choices) == 2 and choices[1] == {"nullable": True, "type": "object"}:
             value |= {**choices[0], "nullable": True}
             del value["anyOf"]
-        for one in value.values():
-            _plain(one)
+        for item in value.values():
+            _plain(item)
     elif isinstance(value, list):
-        for one in value:
-            _plain(one)
+        for entry in value:
+            _plain(entry)
 
 
 def _without(item: dict[str, Any], *names: str) -> dict[str, Any]:
     """The path's operations without these path parameters."""
-    kept = [one for one in item.get("parameters", ()) if one.get("name") not in names]
-    made = {**item, "parameters": kept}
-    return made | {
-        name: {**one, "parameters": [each for each in one.get("parameters", ()) if each.get("name") not in names]}
-        for name, one in item.items()
-        if isinstance(one, dict)
+    remaining = [parameter for parameter in item.get("parameters", ()) if parameter.get("name") not in names]
+    result = {**item, "parameters": remaining}
+    return result | {
+        name: {**entry, "parameters": [each for each in entry.get("parameters", ()) if each.get("name") not in names]}
+        for name, entry in item.items()
+        if isinstance(entry, dict)
     }
 
 

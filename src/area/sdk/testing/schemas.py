@@ -47,11 +47,11 @@ class Schemas:
         """The value at `#/a/b`, or of this name."""
         if not ref.startswith("#/"):
             return self.names[ref]
-        found: Any = self.document
+        node: Any = self.document
         for part in ref[2:].split("/"):
             step = part.replace("~1", "/").replace("~0", "~").replace("%7B", "{").replace("%7D", "}")
-            found = found[int(step)] if isinstance(found, list) else found[step]
-        return found
+            node = node[int(step)] if isinstance(node, list) else node[step]
+        return node
 
     def problems(self, schema: Any, value: Any, way: Way) -> list[str]:
         """Problems of `value` as a request or response; empty if it is valid."""
@@ -61,14 +61,14 @@ class Schemas:
         return [_told(error) for error in known[1].iter_errors(value)]
 
     def _validator(self, schema: Any, way: Way) -> Any:
-        wanted: list[Key] = []
-        root = self._convert(schema, way, wanted, closed=True)
+        pending: list[Key] = []
+        root = self._convert(schema, way, pending, closed=True)
         parts: dict[str, Any] = {}
-        while wanted:
-            name, converted, more = self._named(wanted.pop())
+        while pending:
+            name, converted, more = self._named(pending.pop())
             if name not in parts:
                 parts[name] = converted
-                wanted += more
+                pending += more
         return jsonschema_rs.Draft202012Validator({"allOf": [root], "$defs": parts}, validate_formats=True)
 
     def _named(self, key: Key) -> tuple[str, Any, list[Key]]:
@@ -94,7 +94,7 @@ class Schemas:
         for name in composed:
             # one of several that are not exclusive is what "oneOf" means in most descriptions
             target = "allOf" if name == "allOf" else "anyOf"
-            members = [self._convert(one, way, wanted, closed=False) for one in schema[name]]
+            members = [self._convert(member, way, wanted, closed=False) for member in schema[name]]
             out.setdefault("allOf", []).append({target: members})
         if "not" in schema:
             out["not"] = self._convert(schema["not"], way, wanted, closed=False)
@@ -114,16 +114,16 @@ class Schemas:
             required if isinstance(required, list) else [n for n, p in properties.items() if p.get("required") is True]
         )
         hidden = "readOnly" if way == "request" else "writeOnly"
-        apart = {name for name, one in properties.items() if isinstance(one, Mapping) and one.get(hidden) is True}
+        apart = {name for name, prop in properties.items() if isinstance(prop, Mapping) and prop.get(hidden) is True}
         out["required"] = [name for name in required if name not in apart]
         if properties:
             out["properties"] = {
-                name: name not in apart and self._convert(one, way, wanted, closed=True)
-                for name, one in properties.items()
+                name: name not in apart and self._convert(prop, way, wanted, closed=True)
+                for name, prop in properties.items()
             }
         items = schema.get("items")
         if isinstance(items, list):
-            out["prefixItems"] = [self._convert(one, way, wanted, closed=True) for one in items]
+            out["prefixItems"] = [self._convert(item, way, wanted, closed=True) for item in items]
         elif items is not None:
             out["items"] = self._convert(items, way, wanted, closed=True)
 
@@ -133,18 +133,18 @@ class Schemas:
         if not isinstance(schema, Mapping):
             return value
         for member in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
-            found = self.plain(value, member)
-            if not self.problems(member, found, "request"):
-                return found
+            result = self.plain(value, member)
+            if not self.problems(member, result, "request"):
+                return result
         kind = schema.get("type")
         if kind == "array":
             if isinstance(value, Mapping):
                 value = list(value.values())  # a[0]=…&a[1]=…
-            given = value if isinstance(value, list) else [value]
-            return [self.plain(one, schema.get("items", {})) for one in given]
+            elements = value if isinstance(value, list) else [value]
+            return [self.plain(item, schema.get("items", {})) for item in elements]
         if isinstance(value, Mapping):
             properties, other = schema.get("properties") or {}, schema.get("additionalProperties")
-            return {name: self.plain(one, properties.get(name, other)) for name, one in value.items()}
+            return {name: self.plain(item, properties.get(name, other)) for name, item in value.items()}
         return _typed(value, kind)
 
     def sample(self, schema: Any, way: Way = "response", depth: int = 0) -> Any:
@@ -172,8 +172,8 @@ class Schemas:
         """Properties and required names from all parts of an object's schema."""
         schema = self.resolved(schema)
         properties = dict(schema.get("properties") or {})
-        told = schema.get("required")
-        required = dict.fromkeys(told if isinstance(told, list) else ())
+        described = schema.get("required")
+        required = dict.fromkeys(described if isinstance(described, list) else ())
         parts = [*schema.get("allOf", ()), *schema.get("anyOf", ())[:1], *schema.get("oneOf", ())[:1]]
         for part in parts:
             more, needed = self._shape(part)
@@ -183,24 +183,24 @@ class Schemas:
 
 def _simple(schema: Schema) -> Any:
     kind = schema.get("type")
-    kind = next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind
+    kind = next((name for name in kind if name != "null"), "null") if isinstance(kind, list) else kind
     if kind in ("integer", "number"):
         return int(float(schema.get("minimum") or 0)) + 1
     if kind == "string":
-        made = _matching(schema.get("pattern", "")) or _SAMPLES.get(schema.get("format", ""), "a")
-        return made.ljust(schema.get("minLength") or 0, "a")[: schema.get("maxLength")]
+        sample = _matching(schema.get("pattern", "")) or _SAMPLES.get(schema.get("format", ""), "a")
+        return sample.ljust(schema.get("minLength") or 0, "a")[: schema.get("maxLength")]
     return {"boolean": False, "object": {}, "array": []}.get(str(kind))
 
 
 def _matching(pattern: str) -> str:
     """Text that matches a simple regular expression such as `^C[A-Z0-9]{8,}$`; empty if it isn't that simple."""
-    made = ""
+    sample = ""
     unit = r"(?:\[([^\]]+)\]|\\(.)|([^\\\[\](){}|^$*+?]))(?:\{(\d+)[^}]*\}|([*+?]))?"
     for chosen, escaped, plain, times, some in re.findall(unit, pattern):
-        one = chosen[:1] or {"d": "1", "w": "a", "s": " "}.get(escaped, escaped) or plain
-        made += one * (int(times) if times else 0 if some in ("*", "?") else 1) if some or times else one
+        char = chosen[:1] or {"d": "1", "w": "a", "s": " "}.get(escaped, escaped) or plain
+        sample += char * (int(times) if times else 0 if some in ("*", "?") else 1) if some or times else char
     try:
-        return made if re.search(pattern, made) else ""
+        return sample if re.search(pattern, sample) else ""
     except re.error:
         return ""
 
@@ -226,7 +226,7 @@ def _modernize(schema: Schema, out: dict[str, Any]) -> None:
 
 def _typed(value: Any, kind: Any) -> Any:
     if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), None)
+        kind = next((name for name in kind if name != "null"), None)
     if not isinstance(value, str):
         return value
     if kind == "integer" and re.fullmatch(r"[+-]?\d+", value):
@@ -240,5 +240,5 @@ def _typed(value: Any, kind: Any) -> Any:
 
 def _told(error: Any) -> str:
     where = ".".join(str(part) for part in error.instance_path)
-    said = str(error.message)
-    return f"{where or 'it'}: {said if len(said) <= LONGEST else said[:LONGEST] + '…'}"
+    text = str(error.message)
+    return f"{where or 'it'}: {text if len(text) <= LONGEST else text[:LONGEST] + '…'}"
