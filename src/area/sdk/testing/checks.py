@@ -49,9 +49,7 @@ def check_access(operation: Operation, asked: "Asked", access: Access | None) ->
     came = {place for each in alternatives for place in each if _at(asked, place) is not None}
     optional = operation.security is not None and not all(operation.security)
     if not optional and alternatives and not any(each <= came for each in alternatives):
-        places = " or ".join(
-            " and ".join(f"{where} {name}" for where, name in sorted(each)) for each in alternatives
-        )
+        places = " or ".join(" and ".join(f"{where} {name}" for where, name in sorted(each)) for each in alternatives)
         raise Broken(401, f"it comes without a credential: {places}")
     for place, value in expected.items():
         if place in came and _at(asked, place) != value:
