@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from area import areas
-from area.areas import AreaIn, AreaPatch, views
+from area.areas import AreaIn, AreaPatch, bundles, parameters, views
 from area.areas.plans import MASK, Scope
+from area.db.models import Area
 from area.engine import control
 from area.kit.crypto import Keyring
 from area.kit.problems import Invalid, NotFound, TooMany
@@ -125,7 +126,7 @@ async def test_secrets_are_encrypted_masked_and_kept_by_dots(state, user):
     )
     async with state.database.transaction() as session:
         await areas.change(session, control.scope(state), user, made.id, patch)
-        exported = await areas.export(session, control.scope(state), user)
+        exported = await bundles.export(session, control.scope(state), user)
     assert "secret" not in exported[0].action.parameters
     from area.engine.cache import Cache
 
@@ -178,18 +179,106 @@ async def test_apply_creates_changes_and_leaves_alone(state, user):
 
     async def apply(*wanted):
         async with state.database.transaction() as session:
-            return await areas.apply(session, scope, user, [AreaIn.model_validate(one) for one in wanted])
+            return await bundles.apply(session, scope, user, [AreaIn.model_validate(one) for one in wanted])
 
     other = GOOD | {"name": "y"}
     assert await apply(GOOD, other) == {"created": ["x", "y"], "changed": [], "same": []}
     different = changed("reaction", parameters={"text": "new {{title}}"})
     assert await apply(different, other) == {"created": [], "changed": ["x"], "same": ["y"]}
     async with state.database.sessions() as session:
-        exported = await areas.export(session, scope, user)
+        exported = await bundles.export(session, scope, user)
     assert [one.model_dump(mode="json")["reaction"]["parameters"] for one in exported] == [
         {"text": "new {{title}}"},
         {"text": "{{title}}"},
     ]
+
+
+SIGNED = {
+    "name": "signed",
+    "action": {
+        "component": "webhook.received",
+        "parameters": {"signature": "hmac_sha256", "secret": "a very secret word", "pick": "id"},
+    },
+    "reaction": {"component": "probe.send", "parameters": {"text": "{{method}}"}},
+}
+
+
+async def apply_file(state, owner, *wanted):
+    async with state.database.transaction() as session:
+        return await bundles.apply(
+            session, control.scope(state), owner, [AreaIn.model_validate(item) for item in wanted]
+        )
+
+
+async def secret_of(state, area_id):
+    async with state.database.sessions() as session:
+        area = await session.get(Area, area_id)
+        config = await parameters.present(session, control.scope(state), area)
+    return config.action_parameters.get("secret")
+
+
+async def test_apply_edited_export_with_secret(state, user):
+    assert (await apply_file(state, user, SIGNED))["created"] == ["signed"]
+    (row,) = await rows(state, "select id from areas")
+    async with state.database.sessions() as session:
+        (exported,) = await bundles.export(session, control.scope(state), user)
+    assert "secret" not in exported.action.parameters
+    edited = exported.model_dump(mode="json") | {"description": "new"}
+    assert (await apply_file(state, user, edited))["changed"] == ["signed"]
+    assert await secret_of(state, row["id"]) == "a very secret word"
+    edited["action"]["parameters"]["pick"] = "other"  # another parameter
+    assert (await apply_file(state, user, edited))["changed"] == ["signed"]
+    assert await secret_of(state, row["id"]) == "a very secret word"
+    del edited["action"]["parameters"]["pick"]  # what is no secret goes when it is left out
+    edited["action"]["parameters"] |= {"signature": "none", "secret": ""}  # and an empty text removes a secret
+    assert (await apply_file(state, user, edited))["changed"] == ["signed"]
+    assert await secret_of(state, row["id"]) is None
+
+
+async def test_apply_idempotent_secret(state, user):
+    await apply_file(state, user, SIGNED)
+    for _ in range(3):
+        assert await apply_file(state, user, SIGNED) == {"created": [], "changed": [], "same": ["signed"]}
+    assert await rows(state, "select max(version) as version from area_versions") == [{"version": 1}]
+    other = {**SIGNED, "action": {**SIGNED["action"], "parameters": {"signature": "hmac_sha256", "secret": "another"}}}
+    assert (await apply_file(state, user, other))["changed"] == ["signed"]
+    assert (await apply_file(state, user, {**SIGNED, "is_active": False}))["changed"] == ["signed"]
+    assert (await apply_file(state, user, {**SIGNED, "is_active": False}))["same"] == ["signed"]
+
+
+async def test_apply_idempotent_login(state, user):
+    """The login of an address becomes a credential, and stays one."""
+    wanted = {
+        "name": "feed",
+        "action": {"component": "rss.new_item", "parameters": {"url": "https://ann:pw@example.org/feed"}},
+        "reaction": {"component": "probe.send", "parameters": {"text": "{{title}}"}},
+    }
+    assert (await apply_file(state, user, wanted))["created"] == ["feed"]
+    assert (await apply_file(state, user, wanted))["same"] == ["feed"]
+
+
+async def test_apply_partial_failure(state, user):
+    bad = [{**SIGNED, "name": f"bad {number}"} for number in (1, 2)]
+    for item in bad:
+        item["reaction"] = {"component": "probe.send", "parameters": {"text": "{{nope}}"}}
+    with pytest.raises(Invalid) as caught:
+        await apply_file(state, user, SIGNED, *bad)
+    assert [error["field"] for error in caught.value.errors] == [
+        "areas.1.reaction.parameters.text",
+        "areas.2.reaction.parameters.text",
+    ]
+    assert caught.value.errors[0]["message"].startswith('AREA "bad 1": There is no')
+    assert await rows(state, "select * from areas") == []
+
+
+async def test_import_elsewhere_names_the_area_that_lost_its_secret(state, user):
+    await apply_file(state, user, SIGNED)
+    async with state.database.sessions() as session:
+        exported = await bundles.export(session, control.scope(state), user)
+    with pytest.raises(Invalid) as caught:
+        await apply_file(state, await make_user(state, "bob"), *(item.model_dump(mode="json") for item in exported))
+    (error,) = caught.value.errors
+    assert error["message"].startswith('AREA "signed": Enter the secret')
 
 
 async def test_a_new_address_replaces_the_old_one(state, user):

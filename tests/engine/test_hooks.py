@@ -11,8 +11,9 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from area import areas
+from area import areas, catalog
 from area.api import docs, make_api
+from area.areas import bundles
 from area.connectors.webhook import Received
 from area.doors import body
 from area.engine import control
@@ -21,6 +22,7 @@ from area.engine.lanes import Intake
 from area.hooks import MAX_BODY, Hooks, answers
 from area.kit.budget import MAX_EVENT
 from area.kit.problems import Invalid
+from area.registry import registry as loaded
 from area.sdk import Event, Request
 from area.settings import Settings
 from tests.engine.senders import report, send
@@ -78,7 +80,7 @@ async def test_what_arrives_while_it_is_off_is_recorded_if_its_owner_says_so(sta
     async with state.database.transaction() as session:
         patch = areas.AreaPatch(when_off="skip", is_active=False)
         view = await areas.change(session, control.scope(state), user, made.id, patch)
-        (exported,) = await areas.export(session, control.scope(state), user, [made.id])
+        (exported,) = await bundles.export(session, control.scope(state), user, [made.id])
     assert (view.when_off, exported.when_off) == ("skip", "skip")
     signed = {"x-sig": hmac.new(b"a very secret word", b"{}", hashlib.sha256).hexdigest(), "idempotency-key": "1"}
     assert (await send(hooks, made.webhook_url))[0] == 401
@@ -364,6 +366,54 @@ async def test_problems_have_a_type_a_code_and_a_request_id(state, user, hooks):
     assert "X-Signature-256 est absent ou mal formé." in answer["detail"]
     page = docs.render(make_api(state, hooks.cache).openapi())
     assert all(f'<tr id="{code}">' in page for code in answers.CODES.values())
+
+
+async def test_gh_push_2000_commits(state, user, hooks):
+    """GitHub sends up to 25 MB, and 2,048 commits in a push. What is kept fits an event, which says what it leaves out."""
+    state.registry.add(loaded().services["github"])
+    async with state.database.transaction() as session:
+        await catalog.sync(session, state.registry)
+    made = await make_area(
+        state, user, action="github.new_push", action_parameters={"repository": "o/r"}, text="{{count}}"
+    )
+    pool = await state.database.pool()
+    token_hash = hashlib.sha256(b"known").hexdigest()  # its address is told to GitHub alone
+    await pool.execute("update triggers set token_hash = $2 where area_id = $1", made.id, token_hash)
+    area = await hooks.cache.area(made.id)
+    known = "/hooks/known"
+    commit = {"id": "6dcb09b5", "message": "m" * 500, "author": {"name": "ann"}, "added": ["file"] * 60}
+    push = {
+        "ref": "refs/heads/main",
+        "after": "6dcb09b5",
+        "compare": "https://github.com/o/r/compare/a...b",
+        "commits": [{**commit, "id": str(number)} for number in range(2048)],
+        "head_commit": commit,
+        "pusher": {"name": "ann"},
+        "repository": {"full_name": "o/r"},
+    }
+    body = orjson.dumps(push)
+    assert len(body) > 2_000_000
+    digest = hmac.new(area.secret.encode(), body, hashlib.sha256).hexdigest()
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "x-github-event": "push",
+        "x-github-delivery": "1",
+        "x-hub-signature-256": f"sha256={digest}",
+    }
+    assert (await send(hooks, known, body, headers | {"x-hub-signature-256": "sha256=" + "0" * 64}))[0] == 401
+    assert (await send(hooks, known, body, headers, chunks=30))[0] == 202
+    (row,) = await rows(state)
+    data = orjson.loads(row["trigger_data"])
+    assert data["count"] == 2048
+    assert 500 < len(data["commits"]) < 2048
+    assert data["commits"] == push["commits"][: len(data["commits"])]
+    assert data["left_out"] == [{"path": "commits", "kept": len(data["commits"]), "of": 2048}]
+    status, answer, _ = await send(hooks, known, b"", headers | {"content-length": "25000001"})
+    assert status == 413
+    assert "25,000,000" in answer["detail"]
+    other = await make_area(state, user, action="webhook.received", text="{{method}}")
+    assert (await send(hooks, other.webhook_url, body, headers))[0] == 413
 
 
 async def test_503_and_nothing_kept_when_the_database_is_away(state, user):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from area import areas, connections, rotation
-from area.areas import AreaIn, AreaPatch
+from area.areas import AreaIn, AreaPatch, bundles
 from area.engine import control
 from area.kit.crypto import Keyring
 from area.kit.problems import Conflict, Invalid, NotFound
@@ -210,14 +210,14 @@ async def test_areas_are_carried_out_and_in_by_the_connections_names(state, user
     scope = control.scope(state)
     await make(state, user, wanted("one", "Work"))
     async with state.database.transaction() as session:
-        (exported,) = await areas.export(session, scope, user)
+        (exported,) = await bundles.export(session, scope, user)
         assert exported.reaction.connection == "Work"
-        assert (await areas.apply(session, scope, user, [exported]))["same"] == ["one"]
+        assert (await bundles.apply(session, scope, user, [exported]))["same"] == ["one"]
         left_out = exported.model_copy(update={"reaction": wanted("one").reaction})
-        assert (await areas.apply(session, scope, user, [left_out]))["changed"] == ["one"]
-        assert (await areas.export(session, scope, user))[0].reaction.connection is None
-        assert (await areas.apply(session, scope, user, [exported]))["changed"] == ["one"]
-        assert (await areas.export(session, scope, user))[0].reaction.connection == "Work"
+        assert (await bundles.apply(session, scope, user, [left_out]))["changed"] == ["one"]
+        assert (await bundles.export(session, scope, user))[0].reaction.connection is None
+        assert (await bundles.apply(session, scope, user, [exported]))["changed"] == ["one"]
+        assert (await bundles.export(session, scope, user))[0].reaction.connection == "Work"
 
 
 async def test_a_change_of_parameters_leaves_the_connection(state, user):

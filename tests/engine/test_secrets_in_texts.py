@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from area import areas, connections, rotation, sealing
-from area.areas import AreaPatch
+from area.areas import AreaPatch, bundles
 from area.engine import control
 from area.engine.cache import Cache
 from area.kit.budget import Budget
@@ -42,7 +42,7 @@ async def views(state, user):
 
 async def exported(state, user):
     async with state.database.sessions() as session:
-        return await areas.export(session, control.scope(state), user)
+        return await bundles.export(session, control.scope(state), user)
 
 
 async def change(state, user, area, **parts):
@@ -98,7 +98,7 @@ async def test_what_is_saved_with_dots_stays_and_a_new_area_wants_it(state):
     assert {one["field"].rpartition(".")[2] for one in caught.value.errors} == {"headers", "url", "body"}
     assert {one["message"] for one in caught.value.errors} == {"Enter the secret in place of the dots."}
     async with state.database.transaction() as session:
-        assert (await areas.apply(session, control.scope(state), user, [one]))["same"] == [one.name]
+        assert (await bundles.apply(session, control.scope(state), user, [one]))["same"] == [one.name]
 
 
 async def test_what_an_older_version_left_in_clear_is_encrypted_once(state):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from area import areas
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
-from area.areas import AreaIn
+from area.areas import AreaIn, bundles
 from area.doors.body import Route
 from area.doors.deps import Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.engine import control
@@ -96,13 +96,13 @@ async def try_draft(
 @router.get("/export", responses=answers(401, 422), summary="Export AREAs")
 async def export(identity: Someone, scope: ScopeDep, session: SessionDep) -> Bundle:
     """All your AREAs in the format that the import accepts, without secrets."""
-    return Bundle(areas=await areas.export(session, scope, identity.user.id))
+    return Bundle(areas=await bundles.export(session, scope, identity.user.id))
 
 
 @router.post("/import", responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Import AREAs")
 async def import_(form: Bundle, identity: Someone, scope: ScopeDep, session: SessionDep) -> Report:
     """Create or update your AREAs with these names. All are applied, or none if one is invalid."""
-    return Report(**await areas.apply(session, scope, identity.user.id, form.areas))
+    return Report(**await bundles.apply(session, scope, identity.user.id, form.areas))
 
 
 @router.get("/{area_id}", responses=answers(401, 404, 422), summary="Get an AREA")

@@ -1,9 +1,7 @@
-"""AREAs: validate, create, change, enable, disable, delete, export and import."""
+"""AREAs: validate, create, change, enable, disable and delete. `bundles` exports and imports them."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy import delete as sql_delete
@@ -13,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from area.areas import parameters, secrets, triggers, views
 from area.areas.checked import Checked, Kind, check, kinds
 from area.areas.forms import AreaIn, AreaPatch, Part
-from area.areas.plans import MASK, Config, Scope, compile_config
+from area.areas.plans import Config, Scope, compile_config
 from area.areas.triggers import WhenOff
-from area.areas.views import AreaOut, PartOut
+from area.areas.views import AreaOut
 from area.db import queue
 from area.db.models import Area, AreaParameter, AreaVersion, Component, Service, Trigger, User
 from area.db.notify import Channel
@@ -44,7 +42,7 @@ async def check_change(
     return await check(session, scope, action, reaction, await parameters.present(session, scope, area), saving=saving)
 
 
-async def _settle(session: AsyncSession, scope: Scope, user_id: int, checked: Checked) -> Config:
+async def settle(session: AsyncSession, scope: Scope, user_id: int, checked: Checked) -> Config:
     """The configuration to store: logins become credentials, and connection names become ids."""
     old: Config = checked.old
     numbers: dict[Kind, int] = {}
@@ -76,7 +74,7 @@ async def create(
             "You have %(number)s AREAs, which is as many as this server allows. Delete one first.", number=count
         )
     checked = checked or await check(session, scope, data.action, data.reaction)
-    parts, config = checked.parts, await _settle(session, scope, user_id, checked)
+    parts, config = checked.parts, await settle(session, scope, user_id, checked)
     _refuse_nul(data.description)
     _check_name(data.name)
     area = Area(
@@ -158,7 +156,7 @@ async def _check_stored(session: AsyncSession, user_id: int, config: Config) -> 
 
 async def _change_parts(session: AsyncSession, scope: Scope, area: Area, checked: Checked, *, was_active: bool) -> None:
     parts, old = checked.parts, checked.old
-    config = await _settle(session, scope, area.user_id, checked)
+    config = await settle(session, scope, area.user_id, checked)
     area.component_action_id, area.component_reaction_id = parts.action_row.id, parts.reaction_row.id
     stored = await parameters.store(session, scope.keyring, area.id, parts, config)
     await _check_stored(session, area.user_id, stored)
@@ -278,76 +276,6 @@ def _of_service(statement: Select[int], registry: Registry, slug: str) -> Select
     name = registry.services[slug].name if slug in registry.services else slug
     ids = select(Component.id).join(Service, Service.id == Component.service_id).where(Service.name == name)
     return statement.where(Area.component_action_id.in_(ids) | Area.component_reaction_id.in_(ids))
-
-
-# Export and import
-
-
-async def export(session: AsyncSession, scope: Scope, user_id: int, ids: Sequence[int] | None = None) -> list[AreaIn]:
-    """The user's AREAs in the form that `create` takes, without secrets."""
-    statement = select(Area.id).where(Area.user_id == user_id).order_by(Area.id)
-    if ids is not None:
-        statement = statement.where(Area.id.in_(ids))
-    page = await views.load(session, scope, list(await session.scalars(statement)))
-    return [
-        AreaIn(
-            name=view.name,
-            description=view.description,
-            is_active=view.is_active,
-            action=_part(view.action),
-            reaction=_part(view.reaction),
-            when_off="skip" if view.when_off == "skip" else None,
-        )
-        for view in page
-    ]
-
-
-async def apply(session: AsyncSession, scope: Scope, user_id: int, bundle: Sequence[AreaIn]) -> dict[str, list[str]]:
-    """Create or update the user's AREAs with these names.
-
-    Returns the names under `created`, `changed` and `same`. Other AREAs are left alone. Raises `Conflict` if several
-    AREAs have one of the names.
-    """
-    report: dict[str, list[str]] = {"created": [], "changed": [], "same": []}
-    for item in bundle:
-        rows = list(await session.scalars(select(Area).where(Area.user_id == user_id, Area.name == item.name)))
-        if len(rows) > 1:
-            raise Conflict(
-                "%(number)s AREAs have the name '%(name)s'; rename all but one of them first.",
-                number=len(rows),
-                name=item.name,
-            )
-        if not rows:
-            await create(session, scope, user_id, item)
-            report["created"].append(item.name)
-            continue
-        exported = (await export(session, scope, user_id, [rows[0].id]))[0]
-        if exported == item:
-            report["same"].append(item.name)
-            continue
-        patch = AreaPatch(
-            description=item.description,
-            is_active=item.is_active,
-            action=item.action.model_copy(
-                update={"connection": item.action.connection}
-            ),  # set explicitly, even if omitted
-            reaction=item.reaction.model_copy(update={"connection": item.reaction.connection}),
-        )
-        if item.when_off != exported.when_off:
-            patch.when_off = item.when_off or "retry"
-        await change(session, scope, user_id, rows[0].id, patch)
-        report["changed"].append(item.name)
-    return report
-
-
-def _part(view: PartOut) -> Part:
-    """A part without its secrets."""
-    part = Part(component=view.component, parameters=_unmasked(view.parameters))
-    return part.model_copy(update={"connection": view.connection}) if view.connection else part
-
-
-def _unmasked(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if value != MASK}
 
 
 # Helpers

@@ -31,9 +31,10 @@ def apply(
 ) -> None:
     """Create or update a user's AREAs from a file.
 
-    AREAs are matched by name; those that aren't in the file are left alone. All are applied, or none if one is invalid.
+    AREAs are matched by name; those that aren't in the file are left alone, and so are secrets that the file leaves
+    out (an empty text removes one). All are applied, or none if one is invalid.
     """
-    from area import areas
+    from area.areas import bundles
     from area.engine.control import scope
 
     desired = _read(file)
@@ -42,7 +43,7 @@ def apply(
     async def work(state: "State") -> None:
         async with state.database.transaction() as session:
             owner = await console.find_user(session, user)
-            report.update(await areas.apply(session, scope(state), owner.id, desired))
+            report.update(await bundles.apply(session, scope(state), owner.id, desired))
             if dry_run:
                 raise _TriedOnly
 
@@ -68,13 +69,13 @@ def export(
     """
     import yaml
 
-    from area import areas
+    from area.areas import bundles
     from area.engine.control import scope
 
     async def work(state: "State") -> "list[AreaIn]":
         async with state.database.sessions() as session:
             owner = await console.find_user(session, user)
-            return await areas.export(session, scope(state), owner.id)
+            return await bundles.export(session, scope(state), owner.id)
 
     bundle = console.plain({"areas": console.with_state(work)})
     if as_json:

@@ -39,7 +39,11 @@ class TooSlow(Exception):
 
 
 class TooLarge(Exception):
-    """The body is larger than allowed."""
+    """The body is larger than the limit, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"more than {limit} bytes")
 
 
 class CutOff(Exception):
@@ -178,7 +182,7 @@ async def read(scope: MutableMapping[str, Any], receive: Receive, limit: int, sh
     expected = declared(scope["headers"])
     if expected > limit:
         await refuse(receive, expected)
-        raise TooLarge
+        raise TooLarge(limit)
     deadline, size, more = Deadline(), 0, True
     parts: list[bytes] = []
     while more:
@@ -190,7 +194,7 @@ async def read(scope: MutableMapping[str, Any], receive: Receive, limit: int, sh
         if size > limit:
             parts.clear()
             await refuse(receive, size)
-            raise TooLarge
+            raise TooLarge(limit)
         share.take(len(part))
         deadline.earned(size)
         parts.append(part)

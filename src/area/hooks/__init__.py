@@ -87,12 +87,9 @@ class Hooks:
             if scope["path"].startswith("/hints/"):
                 return await self._vendors.of_source(scope, receive)
             return await self._areas.answer(scope, receive)
-        except body.TooLarge:
-            return problem(
-                413,
-                Sentence("The body is too large. At most %(most)s bytes are allowed.", most=Number(MAX_BODY)),
-                CLOSE,
-            )
+        except body.TooLarge as error:
+            sentence = Sentence("The body is too large. At most %(most)s bytes are allowed.", most=Number(error.limit))
+            return problem(413, sentence, CLOSE)
         except body.TooSlow:
             return problem(408, Sentence("The body did not arrive in time."), CLOSE)
         except body.Crowded as error:

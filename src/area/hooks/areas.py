@@ -1,17 +1,20 @@
 """Webhooks of single AREAs."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import orjson
 
 from area.connections.vault import Ref
-from area.doors.body import Allowance, read
+from area.doors.body import Allowance, declared, read
 from area.engine import access
 from area.engine.cache import Broken, Cache, Runnable
 from area.engine.intake import BULK, NORMAL, EventTooLargeError, Offer
 from area.engine.lanes import Intake
 from area.engine.pace import Pace
 from area.engine.state import State
+from area.hooks import shorten
 from area.hooks.answers import (
     BURST,
     MAX_BODY,
@@ -36,12 +39,25 @@ from area.kit.fair import user, working_for
 from area.kit.sentences import Sentence
 from area.kit.text import dump_model
 from area.sdk import AuthExpired, ConnectorError, Refused, Request, Retry, Verify
+from area.sdk.decoding import Reader
 
 FLOOD_RATE = 200.0  # events per second and user; faster ones queue behind other users' events
 FLOOD_BURST = 300.0
 OFF_RETRY_AFTER = 300  # seconds
+LARGE_TOTAL, LARGE_EACH = 52_000_000, 26_000_000  # bytes of bodies over `MAX_BODY`: two at once, one for each user
+KEPT_OF_LARGE = 900_000  # bytes
 OFF = Sentence("This AREA is off or unavailable. Try again later.")
 SKIPPED = "The AREA was off when this arrived."
+
+_shorten = Reader(Path(shorten.__file__), seconds=10, memory=600_000_000)
+
+
+async def _shortened(request: Request) -> Request:
+    """The request with its body cut to what an event can hold. Raises `Permanent` and `Retry`."""
+    if len(request.body) <= MAX_BODY:
+        return request
+    body = await _shorten.read("", request.body, most=KEPT_OF_LARGE)
+    return replace(request, body=body)
 
 
 class Areas:
@@ -52,6 +68,7 @@ class Areas:
         self._addresses, self._users = Buckets(), Buckets()
         self._held = Allowance(64_000_000, 16_000_000)
         self._pace = Pace(state.load)
+        self._large = Allowance(LARGE_TOTAL, LARGE_EACH)
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """An event for an AREA. Rejections happen before the body is read."""
@@ -74,8 +91,10 @@ class Areas:
         pause = self._state.load.pause(area.user_id, self._state.settings.longest_wait)
         if pause:
             return problem(429, Sentence("Earlier requests are still being processed. Try again later."), later(pause))
-        with self._held.of(area.user_id) as share:
-            request = request_of(scope, await read(scope, receive, MAX_BODY, share), self._state.settings.base_url)
+        large = area.plan.action.max_body > MAX_BODY and declared(scope["headers"]) > MAX_BODY
+        most = area.plan.action.max_body if large else MAX_BODY
+        with (self._large if large else self._held).of(area.user_id) as share:
+            request = request_of(scope, await read(scope, receive, most, share), self._state.settings.base_url)
             clear = plain(request, MAX_BODY, share)
             reply = area.plan.action.greeting(clear, area.plan.params)
             if reply is not None:
@@ -97,6 +116,7 @@ class Areas:
         offers = []  # all, before the first is stored: a request is accepted as a whole or not at all
         try:
             with working_for(user(area.user_id)):
+                clear = await _shortened(clear)
                 async for event in plan.action.function(context, plan.params, clear):
                     data = dump_model(event.data)
                     offer = Offer(area.id, event.id, data, BULK if flooding else NORMAL, skipped=SKIPPED if off else "")

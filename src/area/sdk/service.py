@@ -109,6 +109,7 @@ class Action:
     handshake: Handshake | None = None
     challenge: Challenge | None = None
     respond: Challenge | None = None
+    max_body: int = 0
     scopes: tuple[str, ...] = ()
     on_subscribe: Callable[[Context, Any, Hook], Awaitable[Subscription]] | None = None
     on_renew: Callable[[Context, Any, Hook, str], Awaitable[Subscription]] | None = None
@@ -326,17 +327,21 @@ class Service:
         handshake: Handshake | None = None,
         challenge: Challenge | None = None,
         respond: Challenge | None = None,
+        max_body: int = 0,
         scopes: tuple[str, ...] = (),
     ) -> Callable[[Yielding], Action]:
         """Declare `async def f(ctx, request, …) -> Events[Model]`, called for each verified request.
 
         `handshake` runs first, on unsigned requests too: if it returns a reply, AREA sends that and fires nothing.
         `challenge` does the same with the AREA's parameters. `respond` returns what the sender gets once the events are
-        stored; None for AREA's own response.
+        stored; None for AREA's own response. `max_body` is for vendors whose deliveries may have more than 1 MB, in
+        bytes: JSON objects, whose longest lists are cut before the function gets them (see `area.hooks.shorten`).
         """
         names = ("ctx", "params", "request")
         more: dict[str, Any] = {"verify": verify, "handshake": handshake, "challenge": challenge, "respond": respond}
-        return lambda function: self._action(title, "webhook", function, names, scopes=scopes, **more)
+        return lambda function: self._action(
+            title, "webhook", function, names, scopes=scopes, max_body=max_body, **more
+        )
 
     def webhooks(
         self, *kinds: tuple[str, str, type[BaseModel], str, str], **more: Any

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from area.connectors.github import events, told
-from area.connectors.github.hooks import REPOSITORY_HOOKS, SIGNED, asked_for, brought, delivered
+from area.connectors.github.hooks import MAX_BODY, REPOSITORY_HOOKS, SIGNED, asked_for, brought, delivered
 from area.sdk import (
     Account,
     Action,
@@ -83,7 +83,7 @@ def webhook(title: str, event: str) -> Callable[[Callable[..., Events[Any]]], Ac
     """Declare an action for a GitHub webhook `event`."""
 
     def declare(function: Callable[..., Events[Any]]) -> Action:
-        action = service.webhook(title, verify=SIGNED, scopes=HOOKS)(function)
+        action = service.webhook(title, verify=SIGNED, max_body=MAX_BODY, scopes=HOOKS)(function)
         asked_for(action, event)
         return action
 
@@ -128,7 +128,13 @@ def new_push(
     body = brought(request, "push") or {}
     ref = "" if body.get("deleted") else str(body.get("ref", ""))
     pushed = ref.startswith("refs/heads/") and branch in ("", ref.removeprefix("refs/heads/"))
-    return delivered(request, told.Push, {**body, "count": len(body["commits"])} if pushed else None)
+    return delivered(request, told.Push, {**body, "count": _count(body)} if pushed else None)
+
+
+def _count(push: dict[str, Any]) -> int:
+    """The number of commits, also of a push whose list was cut."""
+    cut = next((note["of"] for note in push.get("left_out") or () if note["path"] == "commits"), None)
+    return len(push["commits"]) if cut is None else int(cut)
 
 
 @webhook("New release", "release")

@@ -8,7 +8,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, create_model
 
-from area.connectors.github.hooks import ORGANIZATION_HOOKS, REPOSITORY_HOOKS, SIGNED, asked_for, brought, delivered
+from area.connectors.github.hooks import (
+    MAX_BODY,
+    ORGANIZATION_HOOKS,
+    REPOSITORY_HOOKS,
+    SIGNED,
+    asked_for,
+    brought,
+    delivered,
+)
+from area.connectors.github.told import LEFT_OUT
 from area.sdk import Action, Context, Events, Nothing, Request, Service, param
 
 MADE = Path(__file__).parent / "made.json"
@@ -63,12 +72,13 @@ def declare(service: Service) -> None:
             title=event["title"],
             description=event["description"] + "." + ("" if hooked else BY_HAND.format(SENDERS[event["places"][0]])),
             translated=False,
-            sample={one["name"]: one["sample"] for one in values},
+            sample={one["name"]: one["sample"] for one in values} | {"left_out": None},
             kind="webhook",
             params=Place if anywhere else Organization if hooked else Nothing,
             returns=returns,
             function=_receiver(event, returns),
             verify=SIGNED,
+            max_body=MAX_BODY,
             scopes=(*((REPOSITORY_HOOKS,) if anywhere else ()), *((ORGANIZATION_HOOKS,) if hooked else ())),
         )
         if hooked:
@@ -85,6 +95,7 @@ def _returns(event: str, values: list[dict[str, Any]]) -> type[BaseModel]:
         )
         for one in values
     }
+    given["left_out"] = (list[Any] | None, Field(None, description=LEFT_OUT, examples=[[]]))
     return create_model(event, __base__=Value, __doc__=f"What GitHub sends of {event}.", **given)
 
 

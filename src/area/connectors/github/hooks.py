@@ -14,6 +14,7 @@ from area.sdk import Action, Context, Event, Events, Hook, Permanent, Request, S
 SIGNED = hmac_sha256("X-Hub-Signature-256", prefix="sha256=")
 # https://docs.github.com/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
 REPOSITORY_HOOKS, ORGANIZATION_HOOKS = "admin:repo_hook", "admin:org_hook"
+MAX_BODY = 25_000_000  # bytes; https://docs.github.com/webhooks/webhook-events-and-payloads#payload-cap
 LOOKED_AFTER = timedelta(minutes=45)  # a subscription is renewed in the last third of this
 AWAY = frozenset({0, 408, 429, 502, 503, 504})  # what a delivery is answered by a server that may take it later
 

@@ -16,6 +16,9 @@ Branch = Annotated[str, BeforeValidator(lambda ref: ref.removeprefix("refs/heads
 Is = Annotated[bool, BeforeValidator(bool)]
 
 
+LEFT_OUT = "What was cut because the event was too large, each with path, kept and of; null if nothing"
+
+
 class Told(Output):
     repository: str = output("repository.full_name", "Repository", "octocat/hello-world")
 
@@ -63,6 +66,7 @@ class Push(Told):
         "Commits, each with id, message, author, added, removed and modified",
         [{"message": "Mend the start"}],
     )
+    left_out: list[Any] | None = output("left_out", LEFT_OUT, None, None)
 
 
 class Release(Told):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from area import areas, runs
+from area.areas import bundles
 from area.areas.plans import MASK
 from area.areas.views import AreaOut, PartOut
 from area.doors.deps import Id, ScopeDep, SessionDep, StateDep
@@ -167,7 +168,7 @@ async def export(
 ) -> Response:
     """Export the AREA as a file for `area apply -f`, without secrets."""
     await areas.get(session, scope, page.user.id, area_id)
-    found = await areas.export(session, scope, page.user.id, [area_id])
+    found = await bundles.export(session, scope, page.user.id, [area_id])
     bundle = {"areas": [one.model_dump(mode="json") for one in found]}
     if form == "json":
         content, kind = orjson.dumps(bundle, option=orjson.OPT_INDENT_2), "application/json"

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from area import accounts, areas
+from area import accounts
 from area.accounts import addresses, pictures, sessions
 from area.accounts.views import SCOPES
+from area.areas import bundles
 from area.doors import login
 from area.doors.browser import local
 from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
@@ -242,7 +243,7 @@ async def data(page: SignedIn) -> Response:
 @router.get("/profile/export")
 async def export(page: SignedIn, scope: ScopeDep, session: SessionDep) -> Response:
     """Export all AREAs as a file, without secrets."""
-    bundle = {"areas": [one.model_dump(mode="json") for one in await areas.export(session, scope, page.user.id)]}
+    bundle = {"areas": [one.model_dump(mode="json") for one in await bundles.export(session, scope, page.user.id)]}
     headers = {"Content-Disposition": 'attachment; filename="areas.json"'}
     return Response(orjson.dumps(bundle, option=orjson.OPT_INDENT_2), media_type="application/json", headers=headers)
 
