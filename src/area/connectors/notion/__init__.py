@@ -43,6 +43,7 @@ service = Service(
     "React to pages added to databases or changed; create pages, write text, set properties and comment.",
     docs="https://developers.notion.com",
     base_url="https://api.notion.com",
+    quality="verified",
     headers={"Notion-Version": "2025-09-03"},  # https://developers.notion.com/reference/versioning
     # https://developers.notion.com/reference/intro#pagination
     pages=Pages("results", next="next_cursor", cursor="start_cursor"),

@@ -55,6 +55,7 @@ service = Service(
     docs="https://shopify.dev/docs/api/admin-graphql",
     limited=("THROTTLED",),  # https://shopify.dev/docs/api/usage/limits#handling-limiting
     auth=Credentials(Key, _works, _access),
+    quality="verified",
 )
 
 AnyId = Annotated[

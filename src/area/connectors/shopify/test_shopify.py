@@ -1,4 +1,4 @@
-"""Shopify, against a double written from its documentation: the schema of the Admin API is in no package."""
+"""Shopify, against a double that enforces the Admin API's GraphQL schema of the version that is used."""
 
 import base64
 import hashlib
@@ -9,11 +9,12 @@ import pytest
 
 from area.connectors.shopify import Key, service
 from area.sdk import AuthExpired, Hook, Nothing, Permanent, Refused, Retry
-from area.sdk.testing import Answer, Double, connector, deliver, outcomes
+from area.sdk.testing import Answer, Double, connector, deliver, graphed, outcomes
 
 HOOK = Hook("https://area.example/hooks/x", "ours")
 KEY = Key(shop="acme.myshopify.com", client_id="client", client_secret="the-secret")
-API = "/admin/api/2026-10/graphql.json"
+SHOPIFY = graphed("@shopify/dev-mcp/dist/data/admin_2026-10.json.gz")
+VERSIONED, API = "/admin/api/2026-10", "/graphql.json"
 SAID = {"errors": [{"message": "The vendor says no"}]}
 ROW = {"admin_graphql_api_id": "gid://shopify/Thing/1", "created_at": "2026-11-23T10:00:00+01:00"}
 ORDER = ROW | {"name": "#1001", "total_price": "19.99", "currency": "EUR", "financial_status": "paid"}
@@ -29,28 +30,23 @@ every_action = pytest.mark.parametrize("name", HAPPENED)
 
 @pytest.fixture
 async def shop():
-    async with Double(None, at="https://acme.myshopify.com") as double:
-        double.on(
-            "POST",
-            "/admin/oauth/access_token",
-            {"access_token": "shpat_1", "scope": "read_orders", "expires_in": 86399},
-        )
+    async with Double(SHOPIFY, at=f"https://acme.myshopify.com{VERSIONED}") as double:
         yield double
-    for one in double.asked:
-        if one.path == API:
-            assert one.headers["X-Shopify-Access-Token"] == "shpat_1"
-        else:
-            assert dict(one.form) == {
-                "grant_type": "client_credentials",
-                "client_id": "client",
-                "client_secret": "the-secret",
-            }
+    for asked in double.asked:
+        assert asked.headers["X-Shopify-Access-Token"] == "shpat_1"
 
 
 @pytest.fixture
 async def ctx(shop):
-    async with connector(service, shop, credential=KEY) as ctx:
+    async with (
+        Double(None, at="https://acme.myshopify.com/admin/oauth") as tokens,
+        connector(service, shop, tokens, credential=KEY) as ctx,
+    ):
+        tokens.on("POST", "/access_token", {"access_token": "shpat_1", "scope": "read_orders", "expires_in": 86399})
         yield ctx
+    for asked in tokens.asked:
+        said = {"grant_type": "client_credentials", "client_id": "client", "client_secret": "the-secret"}
+        assert dict(asked.form) == said
 
 
 def signed(body: bytes, secret: str = "the-secret") -> dict[str, str]:
@@ -90,9 +86,13 @@ async def test_what_is_not_signed_is_refused(ctx, name):
 async def test_it_subscribes_to_that_topic_once(ctx, shop, name):
     action, topic = service.actions[name], HAPPENED[name][0]
     there: list[dict[str, str]] = []
-    shop.on("POST", API, lambda asked: {"data": {
-        "webhookSubscriptions": {"nodes": there}, "webhookSubscriptionCreate": {"webhookSubscription": {"id": "gid://1"}, "userErrors": []},
+    told = {
+        "webhookSubscriptions": {"nodes": there},
+        "webhookSubscriptionCreate": {"webhookSubscription": {"id": "gid://1"}, "userErrors": []},
         "webhookSubscriptionDelete": {"deletedWebhookSubscriptionId": "gid://0", "userErrors": []},
+    }
+    shop.on("POST", API, lambda asked: {"data": {
+        name: answer for name, answer in told.items() if f"{name}(" in asked.json["query"]
     }})  # fmt: skip
     subscription = await action.on_subscribe(ctx, Nothing(), HOOK)
     assert (subscription.id, subscription.secret) == ("gid://1", "the-secret")
@@ -126,7 +126,8 @@ async def test_it_subscribes_to_that_topic_once(ctx, shop, name):
 )  # fmt: skip
 async def test_reactions(ctx, shop, name, params, mutation, field, variables):
     reaction = service.reactions[name]
-    shop.on("POST", API, {"data": {mutation: {field: {"id": "gid://shopify/Thing/1"}, "userErrors": []}}})
+    made = {"__typename": "Order", "id": "gid://shopify/Thing/1"}
+    shop.on("POST", API, {"data": {mutation: {field: made, "userErrors": []}}})
 
     async def call():
         return await reaction.function(ctx, reaction.params(**params))

@@ -1,11 +1,15 @@
-"""GraphQL schemas, enforced: from `*.graphql`, or from the TypeScript types that graphql-codegen generates."""
+"""GraphQL schemas, enforced: from `*.graphql`, from an introspection's answer (`*.json.gz`), or from the TypeScript
+types that graphql-codegen generates.
+"""
 
+import gzip
 import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import graphql
+import orjson
 from graphql.execution.values import get_variable_values
 from typing_extensions import override
 
@@ -15,7 +19,7 @@ from area.sdk.testing.schemas import Schemas
 if TYPE_CHECKING:
     from area.sdk.testing.double import Asked
 
-ROUTE = "/graphql"
+ROUTES = ("/graphql", "/graphql.json")
 _BODY = {
     "type": "object",
     "required": ["query"],
@@ -32,17 +36,22 @@ _BUILT_IN = {"ID", "String", "Boolean", "Int", "Float"}
 
 
 class GraphQL(Description):
-    """A schema at `POST /graphql`: queries, variables and answers must match it."""
+    """A schema at `POST /graphql` or `/graphql.json`: queries, variables and answers must match it."""
 
     @cached_property
     @override
     def document(self) -> dict[str, Any]:
+        if self.name.endswith(".json.gz"):
+            introspection: dict[str, Any] = orjson.loads(gzip.decompress(self.read()))
+            return introspection
         text = self.read().decode()
         return {"schema": text if self.name.endswith(".graphql") else definitions(text)}
 
     @cached_property
     def schema(self) -> graphql.GraphQLSchema:
         """The schema."""
+        if "data" in self.document:
+            return graphql.build_client_schema(self.document["data"], assume_valid=True)
         return graphql.build_schema(self.document["schema"], assume_valid=True)
 
     @cached_property
@@ -58,7 +67,7 @@ class GraphQL(Description):
     @cached_property
     @override
     def routes(self) -> dict[str, dict[str, Any]]:
-        return {ROUTE: {"POST": None}}
+        return {route: {"POST": None} for route in ROUTES}
 
     @override
     def _operation(self, method: str, route: str, told: Any) -> Operation:
