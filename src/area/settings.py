@@ -44,6 +44,11 @@ class Settings(BaseSettings):
         description="More host names that AREA answers to, separated by commas; `*.example.org` matches every name"
         " below example.org.",
     )
+    cors_origins: str = Field(
+        "",
+        description="Origins of web apps whose scripts may call the REST API with a token (CORS), separated by commas,"
+        " such as https://app.example.org; `*` for all. Cookies are never accepted from them.",
+    )
     secret_key: SecretStr | None = Field(
         None,
         description="Encrypts credentials and signs cursors; 32 characters or more. Separate several with commas to"
@@ -171,6 +176,17 @@ class Settings(BaseSettings):
             parse_pattern(name)
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in _split(value):
+            parts = urlsplit(origin)
+            if origin != "*" and (
+                parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.org")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str) -> str:
@@ -220,6 +236,10 @@ class Settings(BaseSettings):
         """Host names that AREA serves besides loopback names and addresses, as patterns of `area.kit.hostnames`."""
         own = urlsplit(self.base_url).hostname or ""
         return tuple(dict.fromkeys(parse_pattern(name) for name in (own, *_split(self.allowed_hosts))))
+
+    def origins(self) -> list[str]:
+        """`cors_origins` as a list."""
+        return _split(self.cors_origins)
 
     @property
     def is_reachable(self) -> bool:

@@ -45,7 +45,8 @@ async def test_what_is_no_picture_or_too_large_is_refused(people):
     assert (await people.user.request("PUT", "/api/me/picture", body=b"x" * 5_000_001)).status == 413
 
 
-async def test_files_of_an_older_version_move_into_the_database(people, state):
+async def test_files_of_an_older_version_move_into_the_database(people, state, tmp_path):
+    state.settings = state.settings.model_copy(update={"data_dir": tmp_path})
     folder = state.settings.data_dir / "avatars"
     folder.mkdir(parents=True)
     used, unused = "0" * 32 + ".webp", "1" * 32 + ".webp"

@@ -28,15 +28,18 @@ async def test_unknown_addresses_and_methods(nobody):
 
 async def test_what_is_no_json(people):
     path = "/api/areas"
-    for sent in (b"{", b"", b'{"name": NaN}', b'{"name": "\\ud800"}', b"\xff", b"[" * 200 + b"]" * 200, b'{"a":1e999}'):
+    for sent in (b"{", b'{"name": NaN}', b'{"name": "\\ud800"}', b"\xff", b"[" * 200 + b"]" * 200, b'{"a":1e999}'):
         answer = await people.user.request("POST", path, body=sent, headers={"content-type": "application/json"})
-        assert is_problem(answer, 422)["errors"], sent
+        problem = is_problem(answer, 400)
+        assert (problem["code"], problem["errors"][0]["field"]) == ("bad-request", "body"), sent
+    answer = await people.user.request("POST", path, headers={"content-type": "application/json"})
+    assert is_problem(answer, 422)["errors"]
     nested = b'{"name":"x","action":{"component":"a","parameters":{"x":' + b"[" * 100 + b"]" * 100 + b"}}}"
     answer = await people.user.request("POST", path, body=nested, headers={"content-type": "application/json"})
-    assert "deep" in is_problem(answer, 422)["errors"][0]["message"]
+    assert "deep" in is_problem(answer, 400)["errors"][0]["message"]
     for sent in (b'{"name":"a\\u0000b"}', b'{"a\\u0000":1}', b'{"x":[{"y":"\\u0000"}]}'):
         answer = await people.user.request("POST", path, body=sent, headers={"content-type": "application/json"})
-        assert "NUL" in is_problem(answer, 422)["errors"][0]["message"]
+        assert "NUL" in is_problem(answer, 400)["errors"][0]["message"]
     fine = await people.user.request(
         "POST",
         "/api/me/tokens",
@@ -44,9 +47,9 @@ async def test_what_is_no_json(people):
         headers={"content-type": "application/json"},
     )
     assert fine.status == 201
-    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/octet-stream"):
         answer = await people.user.request("POST", path, body=b"{}", headers={"content-type": kind})
-        assert is_problem(answer, 422)
+        assert is_problem(answer, 415)["code"] == "unsupported-media-type"
 
 
 async def test_what_is_sent_is_not_repeated(nobody):

@@ -30,6 +30,12 @@ class Row:
     expected: dict[str, int]
     body: Any = None
 
+    def sent(self, things: dict[str, Any]) -> Any:
+        """The body, with the ids of what it names."""
+        if isinstance(self.body, dict) and isinstance(name := self.body.get("ids"), str):
+            return self.body | {"ids": [things[name.strip("{}")]]}
+        return self.body
+
     @property
     def template(self) -> str:
         return TEMPLATES.get(self.path, self.path)
@@ -141,12 +147,14 @@ TABLE = [
     ),  # `user` comes after `script`, which has deleted it
     Row("GET", "/api/areas", signed()),
     Row("POST", "/api/areas", changing(201), AREA),
+    Row("POST", "/api/areas/bulk", own(changing()), {"ids": "{area}", "action": "disable"}),
     Row("POST", "/api/areas/test", changing(), {"area": AREA}),
     Row("GET", "/api/areas/export", signed()),
     Row("POST", "/api/areas/import", changing(), {"areas": [AREA]}),
     Row("GET", "/api/areas/{area}", own(signed())),
     Row("PATCH", "/api/areas/{area}", own(changing()), {"name": "x"}),
     Row("DELETE", "/api/areas/{area}", own(changing(204), user=404)),
+    Row("GET", "/api/areas/{area}/figures", own(signed())),
     Row("POST", "/api/areas/{area}/enable", own(changing())),
     Row("POST", "/api/areas/{area}/disable", own(changing())),
     Row("POST", "/api/areas/{area}/renew-address", own(changing())),
@@ -154,6 +162,8 @@ TABLE = [
     Row("POST", "/api/areas/{area}/run", own(running(202)), {}),
     Row("GET", "/api/executions", signed()),
     Row("GET", "/api/executions/stream", signed()),
+    Row("POST", "/api/executions/replay", own(running()), {"ids": "{done}"}),
+    Row("POST", "/api/executions/cancel", own(running()), {"ids": "{done}"}),
     Row("GET", "/api/executions/{done}", own(signed())),
     Row("POST", "/api/executions/{done}/replay", own(running(202)), {}),
     Row("POST", "/api/executions/{waiting}/cancel", own(running(), script=409, user=409)),
@@ -174,6 +184,7 @@ TABLE = [
     Row("GET", "/api/admin/components", admins()),
     Row("PATCH", "/api/admin/components/{component}", admins(), {"is_active": True}),
     Row("GET", "/api/admin/stats", admins()),
+    Row("GET", "/api/admin/workers", admins()),
     Row("GET", "/api/admin/audit", admins()),
 ]
 TEMPLATES = {
@@ -200,7 +211,7 @@ TEMPLATES = {
     "/api/admin/components/{component}": "/api/admin/components/{component_id}",
 } | {
     f"/api/areas/{{area}}{rest}": f"/api/areas/{{area_id}}{rest}"
-    for rest in ("", "/enable", "/disable", "/renew-address", "/test", "/run")
+    for rest in ("", "/figures", "/enable", "/disable", "/renew-address", "/test", "/run")
 }
 
 
@@ -282,7 +293,7 @@ async def answers(row, clients, things) -> dict[str, int]:
                 await live.next("notices")
                 seen[role] = live.status
             continue
-        answer = await client.request(row.method, path, json=row.body)
+        answer = await client.request(row.method, path, json=row.sent(things))
         seen[role] = answer.status
         if answer.status >= 400:
             assert answer.header("content-type") == "application/problem+json"
@@ -311,7 +322,7 @@ async def test_a_foreign_page_changes_nothing_with_the_cookie(people, nobody, th
     for row in changing:
         who = people.admin if "/admin/" in row.path else people.user
         headers = {"cookie": f"area_session={who.token}", "sec-fetch-site": "cross-site"}
-        answer = await nobody.request(row.method, row.path.format(**things), json=row.body, headers=headers)
+        answer = await nobody.request(row.method, row.path.format(**things), json=row.sent(things), headers=headers)
         seen[row.method, row.template] = answer.status
     assert seen == {(row.method, row.template): 403 for row in changing}
 
@@ -322,8 +333,9 @@ async def test_what_is_somebody_elses_is_answered_as_if_it_were_not_there(role, 
     for row in TABLE:
         if row.expected.get("other") != 404 or row.expected["admin"] != 404 or "connections" in row.path:
             continue
-        theirs = await client.request(row.method, row.path.format(**things), json=row.body)
-        nothing = await client.request(row.method, row.path.format(**dict.fromkeys(things, 999_999)), json=row.body)
+        theirs = await client.request(row.method, row.path.format(**things), json=row.sent(things))
+        nowhere = dict.fromkeys(things, 999_999)
+        nothing = await client.request(row.method, row.path.format(**nowhere), json=row.sent(nowhere))
         assert (theirs.status, nothing.status) == (404, 404)
         same = [answer.json()["detail"].replace("999999", "N") for answer in (theirs, nothing)]
         for value in things.values():

@@ -45,13 +45,13 @@ class MadeInvitation(BaseModel):
     item: invitations.InvitationView
 
 
-@router.get("/clients", responses=answers(401, 403), summary="OAuth2 registrations")
+@router.get("/clients", responses=answers(401, 403), summary="List OAuth2 registrations")
 async def clients(_: Admin, state: StateDep) -> Page[registrations.ClientView]:
     """The services where AREA must be registered, with the exact URLs to paste there and the variables to set."""
     return Page(items=registrations.clients(state.registry, state.settings))
 
 
-@router.get("/clients/{service}/tokens", responses=answers(401, 403, 404, 422), summary="Verification tokens")
+@router.get("/clients/{service}/tokens", responses=answers(401, 403, 404, 422), summary="List verification tokens")
 async def sent_tokens(service: Slug, _: Admin, state: StateDep, session: SessionDep) -> Page[introductions.SentToken]:
     """The verification tokens that were sent to the service's webhook URL while no signing secret is set. Anyone can
     send one.
@@ -70,7 +70,7 @@ async def clear_tokens(service: Slug, identity: Admin, state: StateDep, session:
     await introductions.clear(session, state.registry, service, identity.user.id, address)
 
 
-@router.get("/users", responses=answers(401, 403, 422, 429), summary="Accounts")
+@router.get("/users", responses=answers(401, 403, 422, 429), summary="List accounts")
 async def users(
     _: Admin,
     session: SessionDep,
@@ -114,7 +114,7 @@ async def reset_two_factor(
     return await two_factor.reset(session, identity.user.id, user_id, address)
 
 
-@router.get("/invitations", name="invitations", responses=answers(401, 403), summary="Invitations")
+@router.get("/invitations", name="invitations", responses=answers(401, 403), summary="List invitations")
 async def list_invitations(_: Admin, session: SessionDep) -> Page[invitations.InvitationView]:
     """Recent invitations, without their tokens."""
     return Page(items=await invitations.invitations(session))
@@ -145,7 +145,7 @@ async def withdraw(
     await invitations.withdraw_invitation(session, identity.user.id, invitation_id, address)
 
 
-@router.get("/services", responses=answers(401, 403), summary="All services")
+@router.get("/services", responses=answers(401, 403), summary="List all services")
 async def services(_: Admin, state: StateDep, session: SessionDep) -> Page[catalog.ServiceView]:
     """All services, including those that are switched off or no longer installed."""
     return Page(items=await catalog.services(session, state.registry, include_inactive=True))
@@ -163,7 +163,7 @@ async def switch_service(
     return await catalog.service(session, state.registry, str(service_id))
 
 
-@router.get("/components", responses=answers(401, 403), summary="All components")
+@router.get("/components", responses=answers(401, 403), summary="List all components")
 async def components(_: Admin, state: StateDep, session: SessionDep) -> Page[catalog.ComponentView]:
     """All actions and reactions, including those that are switched off or no longer installed."""
     return Page(items=await catalog.components(session, state.registry, include_inactive=True))
@@ -183,13 +183,19 @@ async def switch_component(
     return await catalog.component(session, state.registry, str(component_id))
 
 
-@router.get("/stats", responses=answers(401, 403), summary="Statistics")
+@router.get("/stats", responses=answers(401, 403), summary="Get statistics")
 async def stats(_: Admin, session: SessionDep) -> figures.SystemStats:
     """Executions of all users, the job queue, accounts and the size of the database."""
     return await figures.system_stats(session)
 
 
-@router.get("/audit", name="audit", responses=answers(401, 403, 422), summary="Audit log")
+@router.get("/workers", responses=answers(401, 403), summary="List workers")
+async def workers(_: Admin, session: SessionDep) -> Page[figures.WorkerView]:
+    """The workers that are running, oldest first. Always one page."""
+    return Page(items=await figures.workers(session))
+
+
+@router.get("/audit", name="audit", responses=answers(401, 403, 422), summary="List audit entries")
 async def list_audit(
     _: Admin,
     session: SessionDep,

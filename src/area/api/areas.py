@@ -1,17 +1,27 @@
 """AREAs: links from an action to a reaction."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import BaseModel, Field, field_validator
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from area import areas
+from area.api.executions import Started
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
 from area.areas import AreaIn, bundles
 from area.doors.body import Route
 from area.doors.deps import Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
 from area.engine import control
+from area.kit.problems import PreconditionFailed
+from area.kit.sentences import Sentence
+from area.runs import history
+
+IfMatch = Annotated[
+    Line | None, Header(max_length=1000, description="The AREA's `ETag`: change it only if it is still the same")
+]
 
 router = APIRouter(prefix="/areas", tags=["areas"], route_class=Route)
 
@@ -19,6 +29,35 @@ Data = Annotated[
     dict[str, Any] | None,
     Field(max_length=1000, description="The action's return values. Default: its last event, or else its sample"),
 ]
+
+
+class Change(areas.AreaPatch):
+    """The fields to change. Omitted fields stay as they are, as do masked secrets and, for the same service, the
+    connection.
+    """
+
+    version: int | None = Field(None, ge=1, description="Change it only if this is still its version; 412 if not")
+
+    @field_validator("name", "is_active", "action", "reaction", mode="before")
+    @classmethod
+    def _not_null(cls, given: Any) -> Any:
+        """Only a description can be removed."""
+        if given is None:
+            raise ValueError(Sentence("This can't be null. Leave it out to keep it as it is."))
+        return given
+
+
+class Bulk(In):
+    """AREAs of yours, and what to do with all of them."""
+
+    ids: list[Annotated[int, Field(ge=1, le=2**31 - 1)]] = Field(min_length=1, max_length=1000)
+    action: Literal["enable", "disable", "delete"]
+
+
+class Done(BaseModel):
+    """How many AREAs were changed."""
+
+    changed: int
 
 
 class Event(In):
@@ -32,12 +71,6 @@ class Draft(In):
 
     area: areas.AreaIn
     data: Data = None
-
-
-class Started(BaseModel):
-    """The new execution."""
-
-    execution_id: int
 
 
 class Bundle(In):
@@ -62,7 +95,7 @@ async def read(
     page: Annotated[Paging, Depends(paging("areas"))],
     q: Annotated[Line | None, Query(max_length=255, description="Part of the name")] = None,
     service: Annotated[Line | None, Query(max_length=100, description="A service's slug")] = None,
-    active: Annotated[bool | None, Query()] = None,
+    active: Annotated[bool | None, Query(description="Only those that are switched on, or off")] = None,
 ) -> Page[areas.AreaOut]:
     """Your AREAs, newest first."""
     rows = await areas.find(
@@ -84,6 +117,18 @@ async def create(form: areas.AreaIn, identity: Someone, scope: ScopeDep, session
     return await areas.create(session, scope, identity.user.id, form)
 
 
+@router.post("/bulk", responses=answers(400, 401, 403, 404, 413, 415, 422), summary="Switch or delete several AREAs")
+async def bulk(form: Bulk, identity: Someone, scope: ScopeDep, session: SessionDep) -> Done:
+    """Switch on, switch off or delete AREAs: all of them, or none if one doesn't exist."""
+    user_id = identity.user.id
+    for area_id in sorted(set(form.ids)):
+        if form.action == "delete":
+            await areas.remove(session, user_id, area_id)
+        else:
+            await areas.set_active(session, scope, user_id, area_id, active=form.action == "enable")
+    return Done(changed=len(set(form.ids)))
+
+
 @router.post("/test", responses=answers(400, 401, 403, 413, 422), summary="Test an unsaved AREA")
 async def try_draft(
     request: Request, form: Draft, identity: Someone, state: StateDep, scope: ScopeDep, session: SessionDep
@@ -94,9 +139,16 @@ async def try_draft(
 
 
 @router.get("/export", responses=answers(401, 422), summary="Export AREAs")
-async def export(identity: Someone, scope: ScopeDep, session: SessionDep) -> Bundle:
-    """All your AREAs in the format that the import accepts, without secrets."""
-    return Bundle(areas=await bundles.export(session, scope, identity.user.id))
+async def export(
+    identity: Someone,
+    scope: ScopeDep,
+    session: SessionDep,
+    id: Annotated[  # noqa: A002 - the API's own word
+        list[Annotated[int, Field(ge=1, le=2**31 - 1)]], Query(max_length=1000, description="Only these AREAs")
+    ] = [],  # noqa: B006
+) -> Bundle:
+    """Your AREAs in the format that the import accepts, without secrets. `id` can be repeated."""
+    return Bundle(areas=await bundles.export(session, scope, identity.user.id, id or None))
 
 
 @router.post("/import", responses=answers(400, 401, 403, 409, 413, 422, 429), summary="Import AREAs")
@@ -106,34 +158,71 @@ async def import_(form: Bundle, identity: Someone, scope: ScopeDep, session: Ses
 
 
 @router.get("/{area_id}", responses=answers(401, 404, 422), summary="Get an AREA")
-async def read_one(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
-    """One of your AREAs."""
-    return await areas.get(session, scope, identity.user.id, area_id)
+async def read_one(
+    area_id: Id, identity: Someone, response: Response, scope: ScopeDep, session: SessionDep
+) -> areas.AreaOut:
+    """One of your AREAs. Its `ETag` changes with each change to it, not with its runs."""
+    return _tagged(response, await areas.get(session, scope, identity.user.id, area_id))
 
 
-@router.patch("/{area_id}", responses=answers(400, 401, 403, 404, 413, 422), summary="Change an AREA")
+@router.patch("/{area_id}", responses=answers(400, 401, 403, 404, 412, 413, 415, 422), summary="Change an AREA")
 async def change(
-    area_id: Id, form: areas.AreaPatch, identity: Someone, scope: ScopeDep, session: SessionDep
+    area_id: Id,
+    form: Change,
+    identity: Someone,
+    response: Response,
+    scope: ScopeDep,
+    session: SessionDep,
+    if_match: IfMatch = None,
 ) -> areas.AreaOut:
     """Change an AREA. The trigger's state is kept unless the action or its parameters change."""
-    return await areas.change(session, scope, identity.user.id, area_id, form)
+    user_id = identity.user.id
+    await _unchanged(session, scope, user_id, area_id, if_match, form.version)
+    return _tagged(response, await areas.change(session, scope, user_id, area_id, form))
 
 
-@router.delete("/{area_id}", status_code=204, responses=answers(401, 403, 404, 422), summary="Delete an AREA")
-async def remove(area_id: Id, identity: Someone, session: SessionDep) -> None:
+@router.delete("/{area_id}", status_code=204, responses=answers(401, 403, 404, 412, 422), summary="Delete an AREA")
+async def remove(
+    area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep, if_match: IfMatch = None
+) -> None:
     """Delete an AREA and its executions."""
+    await _unchanged(session, scope, identity.user.id, area_id, if_match)
     await areas.remove(session, identity.user.id, area_id)
 
 
-@router.post("/{area_id}/enable", responses=answers(401, 403, 404, 422), summary="Switch an AREA on")
-async def enable(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
+@router.get("/{area_id}/figures", responses=answers(401, 404, 422), summary="Get an AREA's figures")
+async def figures(
+    area_id: Id,
+    identity: Someone,
+    session: SessionDep,
+    by: Annotated[history.By, Query(description="The last 24 hours, or the last 30 days")] = "hour",
+) -> Page[history.Bucket]:
+    """Its executions by hour or day in your time zone, oldest first, with the median and the 95th percentile of their
+    durations. Always one page.
+    """
+    await areas.own(session, identity.user.id, area_id)
+    zone = identity.user.timezone
+    buckets = await history.figures(session, area_id, by, zone)
+    return Page(
+        items=[bucket.model_copy(update={"start": bucket.start.replace(tzinfo=ZoneInfo(zone))}) for bucket in buckets]
+    )
+
+
+@router.post("/{area_id}/enable", responses=answers(401, 403, 404, 412, 422), summary="Switch an AREA on")
+async def enable(
+    area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep, if_match: IfMatch = None
+) -> areas.AreaOut:
     """Start watching for events."""
+    await _unchanged(session, scope, identity.user.id, area_id, if_match)
     return await areas.set_active(session, scope, identity.user.id, area_id, active=True)
 
 
-@router.post("/{area_id}/disable", responses=answers(401, 403, 404, 422), summary="Switch an AREA off")
-async def disable(area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep) -> areas.AreaOut:
+@router.post("/{area_id}/disable", responses=answers(401, 403, 404, 412, 422), summary="Switch an AREA off")
+async def disable(
+    area_id: Id, identity: Someone, scope: ScopeDep, session: SessionDep, if_match: IfMatch = None
+) -> areas.AreaOut:
     """Stop watching for events."""
+    await _unchanged(session, scope, identity.user.id, area_id, if_match)
     return await areas.set_active(session, scope, identity.user.id, area_id, active=False)
 
 
@@ -164,3 +253,31 @@ async def run(
     """Run the reaction once, for real, even if the AREA is switched off."""
     number = await control.run(session, state, identity.user.id, area_id, form.data if form else None)
     return Started(execution_id=number)
+
+
+def etag(area: areas.AreaOut) -> str:
+    """What changes whenever an AREA is changed."""
+    return f'"{area.version}.{round(area.updated_at.timestamp() * 1_000_000)}"'
+
+
+def _tagged(response: Response, area: areas.AreaOut) -> areas.AreaOut:
+    response.headers["ETag"] = etag(area)
+    return area
+
+
+async def _unchanged(
+    session: AsyncSession,
+    scope: areas.Scope,
+    user_id: int,
+    area_id: int,
+    if_match: str | None,
+    version: int | None = None,
+) -> None:
+    """Lock the AREA, and raise `PreconditionFailed` if it isn't the one that the client knows (RFC 9110, 13.1.1)."""
+    if if_match is None and version is None:
+        return
+    await areas.own(session, user_id, area_id, lock=True)
+    area = await areas.get(session, scope, user_id, area_id)
+    tags = [tag.strip() for tag in (if_match or "*").split(",")]
+    if not {"*", etag(area)} & set(tags) or (version is not None and version != area.version):
+        raise PreconditionFailed

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
     "/{client}/callback",
     response_model=LoggedIn | connections.ConnectionView,
     responses=answers(401, 403, 404, 409, 410, 422, 429) | PAGES,
-    summary="OAuth2 callback",
+    summary="Finish OAuth2",
 )
 async def callback(
     client: Slug,

@@ -4,15 +4,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import StreamingResponse
 
-from area import runs
+from area import areas, runs
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.doors import stream
 from area.doors.body import Route
 from area.doors.deps import BigId, In, Line, Moment, Runner, ScopeDep, SessionDep, Someone, StateDep, token_of, within
 from area.engine import control
+from area.kit.problems import Conflict
+from area.runs import history
 from area.runs.record import Status
 
 router = APIRouter(prefix="/executions", tags=["executions"], route_class=Route)
@@ -29,6 +32,26 @@ class Started(BaseModel):
     """The new execution."""
 
     execution_id: int
+
+
+class Chosen(In):
+    """Executions of yours."""
+
+    ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(min_length=1, max_length=500)
+
+
+class Restarted(BaseModel):
+    """The new executions, by the ones that they replay, and those that were left out because they aren't over."""
+
+    started: dict[int, int]
+    left_out: list[int]
+
+
+class Cancelled(BaseModel):
+    """The executions that were cancelled, and those that were over already."""
+
+    cancelled: list[int]
+    left_out: list[int]
 
 
 @router.get("", responses=answers(401, 422, 429), summary="List executions")
@@ -82,10 +105,39 @@ async def live(
     return stream.Stream(hub, watcher, body, headers=headers)
 
 
+@router.post("/replay", responses=answers(400, 401, 403, 404, 413, 415, 422), summary="Replay several executions")
+async def replay_many(form: Chosen, identity: Runner, state: StateDep, session: SessionDep) -> Restarted:
+    """Replay executions with their AREAs' current configuration, oldest first. Those that aren't over are left out."""
+    started: dict[int, int] = {}
+    left_out: list[int] = []
+    for number in sorted(set(form.ids)):
+        try:
+            started[number] = await control.replay(session, state, identity.user.id, number, "present")
+        except Conflict:  # raised before anything is written
+            left_out.append(number)
+    return Restarted(started=started, left_out=left_out)
+
+
+@router.post("/cancel", responses=answers(400, 401, 403, 404, 413, 415, 422), summary="Cancel several executions")
+async def cancel_many(form: Chosen, identity: Runner, session: SessionDep) -> Cancelled:
+    """Cancel waiting and running executions. Those that are over are left out."""
+    cancelled, left_out = [], []
+    for number in sorted(set(form.ids)):
+        try:
+            await control.cancel(session, identity.user.id, number)
+            cancelled.append(number)
+        except Conflict:  # raised before anything is written
+            left_out.append(number)
+    return Cancelled(cancelled=cancelled, left_out=left_out)
+
+
 @router.get("/{execution_id}", responses=answers(401, 404, 422), summary="Get an execution")
 async def read_one(execution_id: BigId, identity: Someone, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
-    """One execution: its input, the request, the result and every attempt."""
-    return await runs.get(session, scope, identity.user.id, execution_id)
+    """One execution: its event, the parameters that the reaction got, the result and the failed attempts.
+
+    `parameters` are filled with the event, with secrets masked; null if they can't be filled.
+    """
+    return await _whole(session, scope, identity.user.id, execution_id)
 
 
 @router.post(
@@ -111,4 +163,11 @@ async def replay(
 async def cancel(execution_id: BigId, identity: Runner, scope: ScopeDep, session: SessionDep) -> runs.ExecutionView:
     """Cancel a waiting or running execution."""
     await control.cancel(session, identity.user.id, execution_id)
-    return await runs.get(session, scope, identity.user.id, execution_id)
+    return await _whole(session, scope, identity.user.id, execution_id)
+
+
+async def _whole(session: AsyncSession, scope: areas.Scope, user_id: int, execution_id: int) -> runs.ExecutionView:
+    view = await runs.get(session, scope, user_id, execution_id)
+    if view.parameters is None and (then := await history.then(session, scope, view)):
+        view.parameters = then.filled
+    return view

@@ -30,8 +30,6 @@ from area.doors.deps import (
 )
 from area.runs import figures
 
-PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
-
 router = APIRouter(prefix="/me", tags=["me"], route_class=Route)
 
 
@@ -124,7 +122,7 @@ async def change(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
     summary="Upload my picture",
@@ -132,8 +130,8 @@ async def change(
 async def upload_picture(
     request: Request, identity: InPerson, session: SessionDep, address: Address
 ) -> accounts.UserView:
-    """Upload a profile picture as the request's body: JPEG, PNG, WebP or GIF, at most 5 MB. It is cut to a square of
-    256 pixels, without metadata, and served at `icon_path`.
+    """Upload a profile picture as the request's body: JPEG, PNG, WebP or GIF, at most 5 MB, sent as any media type. It
+    is cut to a square of 256 pixels, without metadata, and served at `icon_path`.
     """
     content = await body.file(request, identity.user.id, pictures.MOST_BYTES)
     return await accounts.change_picture(session, identity.user.id, await pictures.shrink(content), address)

@@ -17,6 +17,7 @@ from area.doors.edge import Edge, sentence_of
 from area.kit.problems import (
     FieldError,
     Invalid,
+    Malformed,
     Problem,
     SecondFactorRequired,
     TooLarge,
@@ -64,7 +65,9 @@ _DESCRIBED = {
     404: "Not found, or it belongs to another user.",
     409: "Conflicts with the current state.",
     410: "No longer available.",
+    412: "Changed meanwhile: `If-Match` or `version` is no longer current.",
     413: "More than 2 MB.",
+    415: "The body is not JSON.",
     422: "Some fields are invalid.",
     429: "Too many requests. `Retry-After` says when to try again.",
     503: "The database is unavailable.",
@@ -142,7 +145,7 @@ def _problem(request: Request, error: Exception) -> Response:
         return browser.to(f"/sign-in?next={quote(browser.local(request.query_params.get('next')))}")
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
-    if isinstance(error, Invalid) and error.errors:
+    if isinstance(error, Invalid | Malformed) and error.errors:
         more["errors"] = in_language(request, error.errors)
     if isinstance(error, TooMany):
         more["retry_after"] = error.retry_after
@@ -157,7 +160,10 @@ def _problem(request: Request, error: Exception) -> Response:
 def _validation(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    return _problem(request, Invalid(errors=[_field_error(detail) for detail in error.errors()]))
+    details = error.errors()
+    errors = [_field_error(detail) for detail in details]
+    unreadable = any(detail["type"] == "json_invalid" for detail in details)
+    return _problem(request, Malformed(errors=errors) if unreadable else Invalid(errors=errors))
 
 
 def _field_error(detail: dict[str, Any]) -> FieldError:

@@ -1,27 +1,62 @@
 """The catalog: services and their components, with variables."""
 
-from typing import Annotated, Literal
+import hashlib
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
 
-from area import catalog
+from area import __version__, catalog
 from area.api.paging import Page
 from area.api.problems import answers
 from area.doors.body import Route
 from area.doors.deps import CacheDep, In, Line, SessionDep, Someone, StateDep
 from area.engine import pickers
+from area.engine.state import State
 from area.kit.problems import NotFound
 
 router = APIRouter(tags=["catalog"], route_class=Route)
 
 Name = Annotated[Line, Path(max_length=200, examples=["rss"])]
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since `If-None-Match`."}}
 
 
-@router.get("/services", responses=answers(401, 422), summary="List services")
-async def services(state: StateDep, session: SessionDep, _: Someone) -> Page[catalog.ServiceView]:
-    """The services that are switched on, by name, with their actions and reactions. Always one page."""
-    return Page(items=await catalog.services(session, state.registry))
+Short = Annotated[
+    bool, Query(description="Without the components' parameters and return values, in a tenth of the size")
+]
+Search = Annotated[Line | None, Query(max_length=100, description="Words in names, titles or descriptions")]
+
+
+@router.get(
+    "/services",
+    response_model=Page[catalog.ServiceView] | Page[catalog.ServiceLine],
+    responses=answers(401, 422) | UNCHANGED,
+    summary="List services",
+)
+async def services(
+    request: Request,
+    state: StateDep,
+    session: SessionDep,
+    _: Someone,
+    q: Search = None,
+    short: Short = False,  # noqa: FBT002 - a query parameter
+) -> Response:
+    """The services that are switched on, by name, with their actions and reactions. Always one page.
+
+    `q` leaves out components without these words, and services without any left. With `If-None-Match`, an unchanged
+    catalog responds with 304.
+    """
+    tag = await _etag(request, session, state)
+    if _is_known(request, tag):
+        return _unchanged(tag)
+    if short:
+        snapshot = await catalog.snapshot(session, state.registry)
+        found: list[Any] = [catalog.service_line(view) for view in catalog.matching(snapshot.active, q)]
+        return _page(Page[catalog.ServiceLine](items=found), tag)
+    found = catalog.matching(await catalog.services(session, state.registry), q)
+    return _page(Page[catalog.ServiceView](items=found), tag)
 
 
 @router.get("/services/{name}", responses=answers(401, 404, 422), summary="Get a service")
@@ -30,16 +65,59 @@ async def service(name: Name, state: StateDep, session: SessionDep, _: Someone) 
     return await catalog.service(session, state.registry, name)
 
 
-@router.get("/components", responses=answers(401, 422), summary="List components")
+@router.get(
+    "/components",
+    response_model=Page[catalog.ComponentView] | Page[catalog.ComponentLine],
+    responses=answers(401, 422) | UNCHANGED,
+    summary="List components",
+)
 async def components(
+    request: Request,
     state: StateDep,
     session: SessionDep,
     _: Someone,
     type: Annotated[Literal["action", "reaction"] | None, Query()] = None,  # noqa: A002 - the API's own word
     service: Annotated[Line | None, Query(max_length=100, description="The service's slug")] = None,
-) -> Page[catalog.ComponentView]:
-    """The actions and reactions that are switched on. Always one page."""
-    return Page(items=await catalog.components(session, state.registry, type=type, service=service))
+    q: Search = None,
+    short: Short = False,  # noqa: FBT002 - a query parameter
+) -> Response:
+    """The actions and reactions that are switched on. Always one page. With `If-None-Match`, an unchanged catalog
+    responds with 304.
+    """
+    tag = await _etag(request, session, state)
+    if _is_known(request, tag):
+        return _unchanged(tag)
+    views = await catalog.components(
+        session, state.registry, type=type, service=service, variables_of=() if short else None
+    )
+    found = [view for view in views if catalog.has_words(view, q)]
+    if short:
+        return _page(Page[catalog.ComponentLine](items=[catalog.component_line(view) for view in found]), tag)
+    return _page(Page[catalog.ComponentView](items=found), tag)
+
+
+async def _etag(request: Request, session: AsyncSession, state: State) -> str:
+    """What changes with the catalog, and with what is asked of it."""
+    version = [__version__, await catalog.version(session, state.registry), request.url.path, request.url.query]
+    return f'W/"{hashlib.sha256(repr(version).encode()).hexdigest()[:32]}"'
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether the client has it already (RFC 9110, 13.1.2, by weak comparison)."""
+    tags = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
+    return tag.removeprefix("W/") in tags or "*" in tags
+
+
+def _headers(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+
+
+def _unchanged(tag: str) -> Response:
+    return Response(status_code=304, headers=_headers(tag))
+
+
+def _page(page: BaseModel, tag: str) -> Response:
+    return Response(page.model_dump_json(), media_type="application/json", headers=_headers(tag))
 
 
 class FormIn(In):

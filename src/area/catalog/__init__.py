@@ -1,7 +1,7 @@
 """The catalog: services, components and variables as users see them, read from the rows that `sync` wrote."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -78,10 +78,30 @@ class ServiceView(BaseModel):
     reactions: list[ComponentView]
 
 
-# unchanged rows are not written
+class ComponentLine(BaseModel):
+    """An action or a reaction without its parameters and return values."""
+
+    id: int
+    key: str
+    service: str
+    type: Literal["action", "reaction"]
+    name: str
+    title: str
+    kind: str | None
 
 
-# one statement for thousands of rows; unchanged rows are not written
+class ServiceLine(BaseModel):
+    """A service with its components in short."""
+
+    id: int
+    slug: str
+    name: str
+    description: str | None
+    icon_path: str | None
+    requires_auth: bool
+    quality: str | None
+    actions: list[ComponentLine]
+    reactions: list[ComponentLine]
 
 
 # A row's xmin is the transaction that wrote it, so every write is noticed, including this transaction's own.
@@ -104,12 +124,17 @@ class Snapshot:
 _snapshots: WeakKeyDictionary[Registry, Snapshot] = WeakKeyDictionary()
 
 
+async def version(session: AsyncSession, registry: Registry) -> tuple[Any, ...]:
+    """What changes whenever the catalog does."""
+    rows = await session.execute(text(VERSION))
+    return (*rows.one(), *registry.services)
+
+
 async def snapshot(session: AsyncSession, registry: Registry) -> Snapshot:
     """The catalog as this transaction sees it, cached until it changes."""
-    rows = await session.execute(text(VERSION))
-    version = (*rows.one(), *registry.services)
+    current = await version(session, registry)
     known = _snapshots.get(registry)
-    if known is None or known.version != version:
+    if known is None or known.version != current:
         every = await _services(session, registry)
         active = [
             service.model_copy(
@@ -121,7 +146,7 @@ async def snapshot(session: AsyncSession, registry: Registry) -> Snapshot:
             for service in every
             if service.is_active
         ]
-        known = _snapshots[registry] = Snapshot(version, tuple(every), tuple(active))
+        known = _snapshots[registry] = Snapshot(current, tuple(every), tuple(active))
     return known
 
 
@@ -130,6 +155,40 @@ async def services(session: AsyncSession, registry: Registry, *, include_inactiv
     catalog = await snapshot(session, registry)
     whole = await components(session, registry, include_inactive=True)
     return [_whole(service, whole) for service in (catalog.every if include_inactive else catalog.active)]
+
+
+def component_line(view: ComponentView) -> ComponentLine:
+    """The component in short."""
+    return ComponentLine(**{name: getattr(view, name) for name in ComponentLine.model_fields})
+
+
+def service_line(view: ServiceView) -> ServiceLine:
+    """The service in short."""
+    both = {"actions": [*map(component_line, view.actions)], "reactions": [*map(component_line, view.reactions)]}
+    return ServiceLine(**{name: getattr(view, name) for name in ServiceLine.model_fields if name not in both}, **both)
+
+
+def has_words(view: ComponentView | ServiceView, q: str | None) -> bool:
+    """Whether all words of `q` are in the name, title or description, ignoring case."""
+    names = [view.key, view.title] if isinstance(view, ComponentView) else [view.slug, view.name]
+    text = " ".join([*names, view.description or ""]).casefold()
+    return all(word in text for word in (q or "").casefold().split())
+
+
+def matching(services: Iterable[ServiceView], q: str | None) -> list[ServiceView]:
+    """The services with these words: a whole one if it has them itself, else those of its components that have them."""
+    found = []
+    for view in services:
+        if has_words(view, q):
+            found.append(view)
+            continue
+        parts = {
+            "actions": [part for part in view.actions if has_words(part, q)],
+            "reactions": [part for part in view.reactions if has_words(part, q)],
+        }
+        if any(parts.values()):
+            found.append(view.model_copy(update=parts))
+    return found
 
 
 def _whole(service: ServiceView, components: list[ComponentView]) -> ServiceView:

@@ -34,6 +34,17 @@ class Problem(Exception):
         super().__init__(self.message)
 
 
+class Malformed(Problem):
+    """The request can't be read."""
+
+    code, title, status = "bad-request", "Malformed request", 400
+    default = "Malformed request."
+
+    def __init__(self, message: str = "", /, *, errors: Sequence[FieldError] = (), **values: object) -> None:
+        self.errors: list[FieldError] = list(errors)
+        super().__init__(message or (self.errors[0]["message"] if len(self.errors) == 1 else ""), **values)
+
+
 class Unauthenticated(Problem):
     """The client is not signed in, or not any more."""
 
@@ -91,11 +102,25 @@ class Gone(Problem):
     default = "This is no longer there."
 
 
+class PreconditionFailed(Problem):
+    """It is no longer as the client knows it (RFC 9110, 15.5.13)."""
+
+    code, title, status = "precondition-failed", "Changed meanwhile", 412
+    default = "This has changed meanwhile. Get it again, and repeat your change."
+
+
 class TooLarge(Problem):
     """More than we accept at once."""
 
     code, title, status = "too-large", "Too large", 413
     default = "This is too large."
+
+
+class Unsupported(Problem):
+    """A body of another type (RFC 9110, 15.5.16)."""
+
+    code, title, status = "unsupported-media-type", "Unsupported media type", 415
+    default = "Send the body as JSON, with Content-Type: application/json."
 
 
 class Misdirected(Problem):

@@ -44,8 +44,8 @@ class ExecutionLine(BaseModel):
 
 
 class ExecutionView(BaseModel):
-    """One execution in full. `parameters` are those given in place of the AREA's, with secrets masked; `attempts` are
-    the failed ones.
+    """One execution in full. `parameters` are those given to the reaction, with secrets masked; `attempts` are the
+    failed ones.
     """
 
     id: int

@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter, FastAPI
 
+from area.doors.compress import Compress
 from area.doors.edge import Edge
+from area.doors.methods import Methods
 from area.engine.cache import Cache
 from area.engine.state import State
 from area.kit import language
@@ -10,7 +12,6 @@ from area.web import admin, details, editor, home, inbox, profile, runs, service
 from area.web import help as help_pages
 from area.web.editor import pick
 from area.web.parts import errors
-from area.web.parts.compress import Compress
 from area.web.profile import avatars, security, two_factor
 from area.web.sign_in import links
 
@@ -44,7 +45,8 @@ def make_web(state: State, cache: Cache) -> FastAPI:
     for lang in language.NAMES:  # read now rather than while somebody waits
         for folder in state.registry.folders.values():
             language.words(lang, folder)
-    app.add_middleware(Compress)
+    app.add_middleware(Compress, media_type="text/html")
+    app.add_middleware(Methods, routes=app.routes)
     app.add_middleware(Edge, respond=errors.respond, headers=headers(state))
     return app
 
