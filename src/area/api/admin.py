@@ -11,8 +11,8 @@ from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.api.proof import Password
 from area.connections import introductions, registrations
-from area.doors.body import Route
 from area.doors.deps import Address, Admin, AdminInPerson, Id, In, Line, SessionDep, Slug, StateDep
+from area.doors.route import Route
 from area.runs import figures
 
 router = APIRouter(prefix="/admin", tags=["admin"], route_class=Route)

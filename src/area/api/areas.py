@@ -12,8 +12,8 @@ from area.api.executions import Started
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers, in_words
 from area.areas import AreaIn, bundles
-from area.doors.body import Route
 from area.doors.deps import Id, In, Line, Runner, ScopeDep, SessionDep, Someone, StateDep
+from area.doors.route import Route
 from area.engine import control
 from area.kit.problems import PreconditionFailed
 from area.kit.sentences import Sentence

@@ -13,7 +13,6 @@ from area.api.paging import Page
 from area.api.problems import answers
 from area.api.proof import Password
 from area.doors import browser, consent, login
-from area.doors.body import Route
 from area.doors.deps import (
     COOKIE,
     Address,
@@ -27,6 +26,7 @@ from area.doors.deps import (
     not_foreign,
     set_cookie,
 )
+from area.doors.route import Route
 from area.kit.problems import Forbidden, Problem
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)

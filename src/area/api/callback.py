@@ -14,9 +14,9 @@ from area.api.auth import LoggedIn
 from area.api.connections import PAGES, Code
 from area.api.problems import answers
 from area.doors import browser, consent
-from area.doors.body import Route
 from area.doors.consent import NotDone, Refusal, SecondFactorNext
 from area.doors.deps import TICKET, SessionDep, Slug, StateDep, VisitorDep, keep, set_cookie
+from area.doors.route import Route
 from area.kit.problems import Problem, Unauthenticated
 from area.kit.sentences import Sentence
 

@@ -10,8 +10,8 @@ from area.api.paging import Page
 from area.api.problems import answers, in_words
 from area.connections import grants
 from area.doors import browser, consent
-from area.doors.body import Route
 from area.doors.deps import In, Line, Manager, SessionDep, Slug, Someone, StateDep, not_foreign
+from area.doors.route import Route
 from area.kit.problems import Invalid, NotFound, Problem
 from area.sdk import OAuth2
 

@@ -11,8 +11,8 @@ from area import areas, runs
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
 from area.doors import stream
-from area.doors.body import Route
 from area.doors.deps import BigId, In, Line, Moment, Runner, ScopeDep, SessionDep, Someone, StateDep, token_of, within
+from area.doors.route import Route
 from area.engine import control
 from area.kit.problems import Conflict
 from area.runs import history

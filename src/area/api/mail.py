@@ -10,8 +10,8 @@ from area.accounts.addresses import EmailView
 from area.api.problems import answers
 from area.api.proof import Password
 from area.doors import login
-from area.doors.body import Route
 from area.doors.deps import Address, In, InPerson, Line, SessionDep, Someone, StateDep, not_foreign
+from area.doors.route import Route
 
 router = APIRouter(route_class=Route)
 

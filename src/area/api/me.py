@@ -13,7 +13,6 @@ from area.api.paging import Page
 from area.api.problems import answers
 from area.api.proof import PasskeyAnswer, Password, Proof
 from area.doors import body, browser, consent, login
-from area.doors.body import Route
 from area.doors.deps import (
     COOKIE,
     Address,
@@ -28,6 +27,7 @@ from area.doors.deps import (
     StateDep,
     Unenforced,
 )
+from area.doors.route import Route
 from area.runs import figures
 
 router = APIRouter(prefix="/me", tags=["me"], route_class=Route)

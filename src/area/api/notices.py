@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from area import notices
 from area.api.paging import Page, Paging, paging
 from area.api.problems import answers
-from area.doors.body import Route
 from area.doors.deps import In, SessionDep, Someone
+from area.doors.route import Route
 
 router = APIRouter(prefix="/notices", tags=["notices"], route_class=Route)
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from area import __version__, catalog
 from area.api.paging import Page
 from area.api.problems import answers
-from area.doors.body import Route
 from area.doors.deps import CacheDep, In, Line, SessionDep, Someone, StateDep
+from area.doors.route import Route
 from area.engine import pickers
 from area.engine.state import State
 from area.kit.problems import NotFound

@@ -11,7 +11,6 @@ from area.api.paging import Page
 from area.api.problems import answers
 from area.api.proof import PasskeyAnswer, Proof
 from area.doors import login
-from area.doors.body import Route
 from area.doors.deps import (
     Address,
     BigId,
@@ -24,6 +23,7 @@ from area.doors.deps import (
     not_foreign,
     set_cookie,
 )
+from area.doors.route import Route
 
 router = APIRouter(tags=["two-factor"], route_class=Route)
 

@@ -7,10 +7,7 @@ from collections.abc import (
     AsyncGenerator,
     Awaitable,
     Callable,
-    Collection,
-    Coroutine,
     Hashable,
-    Iterable,
     Iterator,
     MutableMapping,
 )
@@ -18,17 +15,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import orjson
-from fastapi import HTTPException, Request, Response
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 from typing_extensions import override
 
 from area.accounts import sessions
 from area.doors.deps import token_of
-from area.kit.problems import FieldError, Invalid, Unsupported
+from area.kit.problems import Unsupported
 from area.kit.sentences import Number, Sentence
-from area.kit.text import did_you_mean
 
 MAX_BODY = 2_000_000  # bytes
 MOST_READ = 16_000_000  # bytes to drain of a body that is too long; a client that is cut off can't read the response
@@ -332,42 +326,6 @@ class BoundedRequest(Request):
                 raise json.JSONDecodeError("a text holds a NUL character", "", 0)
             self._json = value
         return self._json
-
-
-class Route(APIRoute):
-    """A route whose requests are `BoundedRequest`s, without query parameters that it doesn't know."""
-
-    @override
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's own, with the other request class. Raises `Invalid`."""
-        handle = super().get_route_handler()
-        known = None if self.path.endswith("/callback") else query_parameters(self.dependant)  # vendors add to it
-
-        async def bounded(request: Request) -> Response:
-            if known is not None and request.scope["query_string"]:
-                refuse_unknown(request.query_params, known)
-            return await handle(BoundedRequest(request.scope, request.receive))
-
-        return bounded
-
-
-def query_parameters(dependant: Dependant) -> frozenset[str]:
-    """The names of the query parameters that a route and its dependencies know."""
-    own = {field.alias for field in dependant.query_params}
-    return frozenset(own.union(*(query_parameters(inner) for inner in dependant.dependencies)))
-
-
-def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
-    """Raise `Invalid` for query parameters that aren't known, except those with an underscore in front, which some
-    clients add against caches.
-    """
-    errors: list[FieldError] = [
-        {"field": name[:100], "message": Sentence("Unknown parameter%(hint)s", hint=did_you_mean(name, known))}
-        for name in dict.fromkeys(given)
-        if name not in known and not name.startswith("_")
-    ]
-    if errors:
-        raise Invalid(errors=errors)
 
 
 async def file(request: Request, user_id: int, most: int) -> bytes:
