@@ -96,6 +96,15 @@ def test_zones() -> None:
         ("until monday 14:00", "2026-11-23T13:00"),
         ("until monday 09:00", "2026-11-30T08:00"),
         ("until Tue 09:00", "2026-11-24T08:00"),
+        ("18:00", "2026-11-23T17:00"),
+        ("6pm", "2026-11-23T17:00"),
+        ("6:30 p.m.", "2026-11-23T17:30"),
+        ("until 8h", "2026-11-24T07:00"),
+        ("until 8h30", "2026-11-24T07:30"),
+        ("until lundi 14h", "2026-11-23T13:00"),
+        ("until dim. 9:00", "2026-11-29T08:00"),
+        ("8h", "2026-11-23T20:00"),  # a duration, as it always was
+        ("1.50 hours", "2026-11-23T13:30"),
         (" until  sunday  23:59  UTC ", "2026-11-29T23:59"),
     ],
 )
@@ -110,7 +119,7 @@ def test_delays(text: str, due: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("until", "Write until and a time"), ("until monday", "Write until and a time"), ("until 9", "Write until"),
+        ("until", "Write until and a time"), ("until monday", "Write until and a time"), ("until 9", "is no time of day"),
         ("until 24:00", "is no time of day"), ("until 12:60", "is no time of day"), ("until moonday 09:00", 'did you mean "monday"'),
         ("until 09:00 Europe/Pari", 'did you mean "Europe/Paris"'), ("untilx", "Write until"), ("until " + "9" * 1000, "Write"),
         ("until 09:00 Europe/Paris tomorrow", "Write until"), ("tomorrow", "is no duration"),

@@ -312,7 +312,7 @@ async def test_a_time_is_meant_in_the_zone_of_the_account(server, browser, perso
     traveller = await arrive(server, browser, timezone_id="Europe/Paris")
     await traveller.api("PATCH", "/api/me", {"timezone": "Europe/Paris"})
     await traveller.go("/areas/new?recipe=reminder")
-    await expect(box(traveller.page, "Timezone")).to_have_value("Europe/Paris")
+    await expect(traveller.page.get_by_label("Timezone")).to_have_value("Europe/Paris")
     await traveller.page.get_by_role("button", name="Save").click()
     await expect(traveller.page).to_have_url(SAVED)
     assert (await only_area(traveller))["action"]["parameters"] == {"time": "08:00", "timezone": "Europe/Paris"}

@@ -178,7 +178,7 @@ async def test_the_editor_in_french(server, browser, root):
     await page.get_by_role("button", name="Enregistrer", exact=True).click()
     await expect(page.locator("h1")).to_have_text(name)
     await expect(page.locator(".sentence")).to_contain_text("Si de la pluie est prévue (Rennes), alors publier une")
-    await expect(page.locator("dl.params dt").first).to_contain_text("Nom, avec la région")
+    await expect(page.locator("dl.params dt").first).to_contain_text("Lieu")
     (area,) = (await person.api("GET", "/api/areas"))["items"]
     assert area["action"]["parameters"] == {"place": "Rennes", "units": "us"}
     assert area["action"]["title"] == "Rain expected", "the API stays English"
@@ -216,3 +216,38 @@ async def test_services_and_help_in_french(server, browser, root):
     await expect(page.get_by_role("link", name="image du jour")).to_be_visible()
     await person.context.close()
     assert not person.complaints
+
+
+async def test_the_editors_errors_in_french(server, browser, root):
+    person = await arrive(server, browser, locale="fr-FR", timezone_id="Europe/Paris")
+    page = person.page
+    await person.go("/areas/new?action=timer.weekly_timer")
+    await page.get_by_label("Chercher une réaction").fill("notification boite")
+    await page.locator("#found-reaction .found button").first.click()
+    await page.get_by_role("textbox", name="Titre").fill("{{titel}}")
+    await page.locator("[name='r.delay']").evaluate("field => (field.closest('details').open = true)")
+    await page.locator("[name='r.delay']").fill("8 heures 30")
+    await page.get_by_role("button", name="Enregistrer", exact=True).click()
+    told = page.locator("#errors")
+    await expect(told).to_contain_text("Ce champ est obligatoire.")
+    text = (await told.inner_text()).replace("\u00a0", " ")
+    for english in ("required", "There is no", "no unit", "is no", "Write"):
+        assert english not in text, text
+    days = page.locator(".many")
+    await expect(days.locator("label")).to_have_text(["lun.", "mar.", "mer.", "jeu.", "ven.", "sam.", "dim."])
+    for day in ("lun.", "ven."):
+        await days.get_by_label(day, exact=True).check()
+    await page.get_by_label("Heure").first.fill("08:30")
+    await page.get_by_role("textbox", name="Titre").fill("Bonjour")
+    await page.locator("[name='r.delay']").fill("18:00")
+    await page.get_by_role("button", name="Enregistrer", exact=True).click()
+    await expect(page).to_have_url(re.compile(r"/areas/\d+$"))
+    (area,) = (await person.api("GET", "/api/areas"))["items"]
+    assert area["action"]["parameters"]["days"] == "monday, friday"
+    await expect(page.locator("dl.params").first).to_contain_text("lun., ven.")
+    await person.go(f"/areas/{area['id']}/edit")
+    await expect(page.locator(".many-item input:checked")).to_have_count(2)
+    assert (await person.context.request.get(f"{server.url}/areas/999999")).status == 404
+    await person.go("/areas/999999")
+    await expect(page.get_by_text(re.compile("AREA 999999 n.existe pas"))).to_be_visible()
+    await person.context.close()

@@ -24,8 +24,9 @@ from area.sdk.fields import Field
 
 
 class VariableView(BaseModel):
-    """A parameter or return value. `choices`, how they read (`labels`), `secret`, `default` and `picker` (whether
-    options can be loaded from the user's account) come from the code, the rest from the row.
+    """A parameter or return value. `choices`, `secret`, `default`, `picker` (whether options can be loaded from the
+    user's account), `input` (how pages enter it), `many` (what may be chosen of, several at once) and `labels` (how
+    choices are read) come from the code, the rest from the row.
     """
 
     id: int
@@ -41,6 +42,8 @@ class VariableView(BaseModel):
     choices: list[str] | None = None
     labels: dict[str, str] | None = None
     picker: bool = False
+    input: Literal["time", "zone", "many"] | None = None
+    many: list[str] | None = None
 
 
 class ComponentView(BaseModel):
@@ -316,6 +319,8 @@ def _variable_view(row: Variable, declared: Field | None) -> VariableView:
         choices=list(declared.choices) if declared and declared.choices else None,
         labels=dict(declared.labels) if declared and declared.labels else None,
         picker=bool(declared and declared.picker),
+        input=declared.input.kind if declared and declared.input else None,
+        many=list(declared.input.many) if declared and declared.input and declared.input.many else None,
     )
 
 

@@ -13,7 +13,7 @@ ONLY_IF = Field(
 )
 DELAY = Field(
     name="delay",
-    description="Wait before it runs: a duration, or until a time of day in your time zone",
+    description="How long to wait, such as 15m or 2 days, or until when in your time zone, such as until 18:00",
     type="string",
     nullable=True,
     placeholder="15m",

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from babel.dates import get_day_names
+
+from area.kit import language
 from area.kit.sentences import Sentence, SentenceError
 from area.kit.text import did_you_mean
 
@@ -27,7 +30,9 @@ _NUMBER = r"(\d{1,9}(?:[.,]\d{1,6})?)"
 _ISO = re.compile(
     rf"P(?=.)(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T(?=.)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?", re.ASCII
 )
-_UNTIL = re.compile(r"until\s+(?:([a-z]+)\s+)?(\d{1,2}):(\d{2})(?:\s+(\S+))?", re.ASCII | re.IGNORECASE)
+_TIME = r"\d{1,2}(?:\s?(?:[:.]\s?|h\s?)\d{2}(?::00)?|\s?h)?(?:\s?[ap]\.?m\.?)?"
+_CLOCK = re.compile(r"(\d{1,2})(?:\s?([:.h])\s?(\d{2})?(?::00)?)?(?:\s?([ap])\.?m\.?)?", re.ASCII | re.IGNORECASE)
+_UNTIL = re.compile(rf"(?:until\s+)?(?:([^\W\d]+\.?)\s+)?({_TIME})(?:\s+(\S+))?", re.IGNORECASE)
 
 
 class BadTime(SentenceError, ValueError):
@@ -143,38 +148,73 @@ class Delay:
         return next_local_time(after, self.hour, self.minute, self.zone, self.weekday)
 
 
+def parse_time(text: str) -> tuple[int, int]:
+    """Hour and minute of a time of day: `09:00`, `9:30`, `8am`, `8:30 pm`, `8h` or `8h30`. Raises `BadTime`."""
+    match = _CLOCK.fullmatch(text.strip()) if len(text) <= _MAX_TEXT else None
+    if match is None or (match[2] is None and match[4] is None) or (match[2] in (":", ".") and match[3] is None):
+        raise BadTime(
+            Sentence(
+                '"%(text)s" is no time of day. Enter hours and minutes, such as 09:00 or 18:30.', text=text[:_MAX_TEXT]
+            )
+        )
+    hour, minute, half = int(match[1]), int(match[3] or 0), (match[4] or "").lower()
+    if minute > 59 or hour > 23 or (half and not 1 <= hour <= 12):
+        raise BadTime(Sentence('"%(text)s" is no time of day; use 00:00 to 23:59.', text=text.strip()))
+    return (hour % 12 + (12 if half == "p" else 0) if half else hour), minute
+
+
 def parse_delay(text: str, zone: tzinfo | str) -> Delay:
-    """Parse a duration, `until HH:MM` or `until monday HH:MM`. The time is in `zone` unless one follows, as in `until
-    09:00 UTC`.
+    """Parse a duration, or a time of day as `parse_time` does, on a day of the week or not: `until 18:00`, `18:00` or
+    `until monday 9am`. The time is in `zone` unless one follows, as in `until 09:00 UTC`.
 
     Raises `BadTime`.
     """
     stripped = text.strip()
-    if stripped[:5].lower() != "until":
-        return Delay(duration=parse_duration(stripped))
     match = _UNTIL.fullmatch(stripped) if len(stripped) <= _MAX_TEXT else None
+    if stripped[:5].lower() != "until" and (match is None or not _is_time(match[2])):
+        return Delay(duration=parse_duration(stripped))
     if match is None:
         raise BadTime(
             Sentence(
                 "Write until and a time of 24 hours, such as until 09:00, until monday 09:00, until 09:00 Europe/Paris."
             )
         )
-    day, hour, minute, named = match.groups()
-    if int(hour) > 23 or int(minute) > 59:
-        raise BadTime(Sentence("%(hour)s:%(minute)s is no time of day; use 00:00 to 23:59.", hour=hour, minute=minute))
+    day, clock, named = match.groups()
+    hour, minute = parse_time(clock)
     chosen = named or zone
     return Delay(
-        hour=int(hour),
-        minute=int(minute),
-        weekday=None if day is None else _weekday(day),
+        hour=hour,
+        minute=minute,
+        weekday=None if day is None else weekday(day),
         zone=zone_named(chosen) if isinstance(chosen, str) else chosen,
     )
 
 
-def _weekday(word: str) -> int:
-    for number, name in enumerate(WEEKDAYS):
-        if word.lower() in (name, name[:3]):
-            return number
+def _is_time(text: str) -> bool:
+    """Whether it can't be a duration, as `8h`, `8h30` and `1.50` can: `8am`, `8:30`."""
+    return ":" in text or text.lower().rstrip(".").endswith("m")
+
+
+@cache
+def _day_words() -> dict[str, int]:
+    """The days of the week by their names, long and short, in every language of the pages."""
+    words: dict[str, int] = {}
+    for lang in language.NAMES:
+        for width in ("abbreviated", "short", "wide"):
+            names = get_day_names(width, locale=lang)
+            words |= {_folded(names[number]): number for number in range(7) if len(names[number]) > 2}
+    return words | {name[:length]: number for number, name in enumerate(WEEKDAYS) for length in range(3, len(name) + 1)}
+
+
+def _folded(word: str) -> str:
+    return word.casefold().rstrip(".")
+
+
+def weekday(word: str) -> int:
+    """The number of a day of the week, 0 for Monday, by its name in a language of the pages. Raises `BadTime`."""
+    number = _day_words().get(_folded(word))
+    if number is not None:
+        return number
     raise BadTime(Sentence('"%(word)s" is no day of the week%(hint)s', word=word, hint=did_you_mean(word, WEEKDAYS)))
 
 

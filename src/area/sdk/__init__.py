@@ -4,6 +4,7 @@
 
 from area.kit.clock import now
 from area.kit.net import Blocked, Guard
+from area.kit.sentences import Sentence
 from area.sdk.answers import Made, Output, composed, fill_template, lookup, output
 from area.sdk.context import Context, Failure, Platform
 from area.sdk.credentials import Credentials
@@ -72,6 +73,7 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
+    "Sentence",
     "Service",
     "Subscription",
     "Timer",

@@ -5,7 +5,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -48,6 +48,14 @@ class MayHold:
     holds: Holds
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Says how the pages enter a text: as a time of day, a time zone, or by marking several of `many`."""
+
+    kind: Literal["time", "zone", "many"]
+    many: tuple[str, ...] = ()
+
+
 class Labels(dict[str, str]):
     """Says how the choices of a field are read, by their values."""
 
@@ -70,11 +78,14 @@ def param(
     labels: Mapping[str, str] | None = None,
     holds: Holds | None = None,
     shape: Shapes | None = None,
+    input: Literal["time"] | None = None,  # noqa: A002 - as HTML calls it
+    many: Sequence[str] = (),
     **constraints: Any,
 ) -> Any:
     """What the user reads of a parameter, and its constraints (pydantic's), to be used in `Annotated`.
 
-    `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Of a connection's
+    `pick` names the service's picker that lists what may be chosen, `labels` how choices are read. Pages enter a time
+    of day with `input="time"`, and any of `many`, joined by commas, by marking them. Of a connection's
     form, `when` says for which values of another field it is shown. `holds` says that the text may have secrets in it,
     and what kind of text it is. `shape` says which parts the text has, where it is read as more than one text
     (`area.sdk.shapes`). Around another such type it describes it anew.
@@ -92,6 +103,8 @@ def param(
         info.metadata.append(Shaped(shape))
     if labels:
         info.metadata.append(Labels(labels))
+    if input or many:
+        info.metadata.append(Input(input or "many", tuple(many)))
     return info
 
 
@@ -127,6 +140,7 @@ class Field:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     holds: Holds | None = None
     shape: Shapes | None = None
+    input: Input | None = None
 
     def shape_in(self, texts: Mapping[str, str]) -> Shape | None:
         """The field's shape in a form with these texts, by its own declaration or by its type."""
@@ -211,6 +225,9 @@ def _field(name: str, info: FieldInfo, order: int) -> Field:
             (item.holds for item in (*info.metadata, *_annotations(info.annotation)) if isinstance(item, MayHold)), None
         ),
         labels=next((item for item in info.metadata if isinstance(item, Labels)), {}),
+        input=next(
+            (item for item in (*info.metadata, *_annotations(info.annotation)) if isinstance(item, Input)), None
+        ),
     )
 
 

@@ -6,9 +6,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from area.kit.clock import zone_names
+from area.kit.clock import parse_time, weekday, zone_names
 from area.kit.sentences import Sentence
+from area.sdk.fields import Input
 from area.sdk.service import Firing
+
+__all__ = ["Timer", "ZoneName", "firing", "parse_time", "weekday"]
 
 
 def _known_zone(name: str) -> str:
@@ -17,7 +20,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-ZoneName = Annotated[str, AfterValidator(_known_zone)]
+ZoneName = Annotated[str, AfterValidator(_known_zone), Input("zone")]
 
 
 class Timer(BaseModel):

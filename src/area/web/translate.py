@@ -38,6 +38,8 @@ KEYWORDS = {
     "field": (2,),
     "Fair": (2,),
 }
+# what connectors say of parameters and runs; names and descriptions are in their own files
+CONNECTORS = {"Sentence": None, "counted": (1, 2), **dict.fromkeys(("ValueError", "Permanent", "Retry"), (1,))}
 # of the headers: what nobody filled in, and dates, which would make every run a change
 UNSAID = tuple(f'"{one}' for one in ("Project-Id", "Report-M", "POT-", "PO-", "Last-", "Language-Team", "Generated-By"))
 OTHERS = tuple(lang for lang in language.NAMES if lang != "en")
@@ -57,6 +59,12 @@ def sentences() -> Catalog:
         str(SOURCES), PYTHON, {}, KEYWORDS, comment_tags=(), directory_filter=_spoken
     ):
         if not isinstance(message, str) or not re.fullmatch(r"[a-z_.]*", message):  # else it is the name of a field
+            found.add(message)
+    # what begins or ends otherwise is a piece of an f-string
+    for _file, _line, message, _comments, _context in extract_from_dir(
+        str(SOURCES / "connectors"), PYTHON, {}, CONNECTORS, comment_tags=()
+    ):
+        if isinstance(message, str) and message[:1] == message[:1].upper() and message.endswith("."):
             found.add(message)
     kinds: list[type[Problem]] = [Problem, *Problem.__subclasses__()]
     for kind in kinds:

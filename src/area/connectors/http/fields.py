@@ -13,7 +13,7 @@ from pydantic import BeforeValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, str_schema
 
-from area.sdk import Permanent, Response, param
+from area.sdk import Permanent, Response, Sentence, param
 from area.sdk.decoding import charset_in, parse_json
 from area.sdk.selection import Budget, evaluate, select
 from area.sdk.shapes import HTML, ITEMS, JSON, Shape, Shaped, as_text, json_document, places
@@ -62,9 +62,9 @@ def _of_lines(lines: list[Any]) -> dict[str, str]:
 
 def _checked_name(name: str) -> None:
     if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
-        raise ValueError(f"{name!r} is not a valid header name. Use one such as X-Api-Key.")
+        raise ValueError(Sentence('"%(name)s" is not a valid header name. Use one such as X-Api-Key.', name=name[:100]))
     if name.lower() in SET_BY_AREA:
-        raise ValueError(f"AREA sets the header {name} itself. Remove it.")
+        raise ValueError(Sentence("AREA sets the header %(name)s itself. Remove it.", name=name))
 
 
 def _header_table(value: Any) -> Any:
@@ -73,7 +73,9 @@ def _header_table(value: Any) -> Any:
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise ValueError(f"The headers look like JSON but aren't valid: {error}.") from error
+            raise ValueError(
+                Sentence("The headers look like JSON but aren't valid: %(error)s.", error=error)
+            ) from error
     elif isinstance(value, str):
         value = _of_lines(_lines(value))
     elif isinstance(value, list) and value and all(isinstance(one, str | list) for one in value):
@@ -81,12 +83,22 @@ def _header_table(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) > MOST_HEADERS:
-        raise ValueError(f"There are {len(value):,} headers; at most {MOST_HEADERS} are sent.")
+        raise ValueError(
+            Sentence(
+                "There are %(number)s headers; at most %(most)s are sent.", number=f"{len(value):,}", most=MOST_HEADERS
+            )
+        )
     for name in value:
         _checked_name(name)
         if isinstance(value[name], str) and BREAKS.search(value[name]):
-            advice = 'remove it from the value, as in {{title | replace:"\\n"," "}}'
-            raise ValueError(f"The header {name} contains a line break; {advice}.")
+            advice = '{{title | replace:"\\n"," "}}'
+            raise ValueError(
+                Sentence(
+                    "The header %(name)s contains a line break; remove it from the value, as in %(advice)s.",
+                    name=name,
+                    advice=advice,
+                )
+            )
     return {
         name: content if isinstance(content, str) else orjson.dumps(content).decode() for name, content in value.items()
     }

@@ -17,7 +17,8 @@ from astral import SunDirection, julian, sun
 from cronsim import CronSim, CronSimError
 from pydantic import BeforeValidator, Field
 
-from area.sdk import Service, Timer, param
+from area.sdk import Sentence, Service, Timer, param
+from area.sdk.timers import parse_time, weekday
 
 service = Service(
     "timer",
@@ -27,6 +28,11 @@ service = Service(
 )
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+LABELS = dict(zip(WEEKDAYS, ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), strict=True))
+GROUPS = {  # words for several days
+    **dict.fromkeys(("weekday", "weekdays", "workdays", "semaine"), range(5)),
+    **dict.fromkeys(("weekend", "weekends", "week-end", "week-ends"), range(5, 7)),
+}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SHORTEST, LONGEST = 10, 366 * 86400  # seconds
 INTERVAL = re.compile(r"([0-9]{1,9})\s*(s|m|h|d|w|(?:sec|second|min|minute|hour|day|week)s?)(?![a-z])[\s,]*")
@@ -45,10 +51,8 @@ NEAREST_TO_POLE = 89.8  # degrees, beyond which the formulas lose their meaning
 def _time(value: Any) -> str:
     if isinstance(value, int) and 0 <= value < 1440:  # what YAML makes of an unquoted 10:30
         value = f"{value // 60}:{value % 60:02}"
-    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::00)?", str(value).strip())
-    if not found:
-        raise ValueError(f"{value!r} is not a time of day. Enter hours and minutes, such as 09:00 or 18:30.")
-    return f"{int(found[1]):02}:{found[2]}"
+    hour, minute = parse_time(str(value))
+    return f"{hour:02}:{minute:02}"
 
 
 def _words(value: Any) -> list[str]:
@@ -57,33 +61,44 @@ def _words(value: Any) -> list[str]:
 
 
 def _weekdays(value: Any) -> str:
-    chosen = set()
+    chosen: set[int] = set()
     for word in _words(value):
-        day = next((day for day in WEEKDAYS if len(word) > 2 and day.startswith(word)), None)
-        if day is None:
-            raise ValueError(f"{word!r} is not a day of the week. Enter names such as monday, friday.")
-        chosen.add(day)
+        if group := GROUPS.get(word):
+            chosen.update(group)
+            continue
+        first, dash, last = word.partition("-")
+        start = end = weekday(first)
+        if dash:
+            end = weekday(last)
+        chosen.update((start + step) % 7 for step in range((end - start) % 7 + 1))
     if not chosen:
-        raise ValueError("Enter at least one day of the week, such as monday.")
-    return ", ".join(day for day in WEEKDAYS if day in chosen)
+        raise ValueError(Sentence("Choose at least one day of the week."))
+    return ", ".join(day for number, day in enumerate(WEEKDAYS) if number in chosen)
 
 
 def _monthdays(value: Any) -> str:
     words = _words(value)
     for word in words:
         if not re.fullmatch(r"last|0?[1-9]|[12][0-9]|3[01]", word):
-            raise ValueError(f"{word!r} is not a day of the month. Enter numbers from 1 to 31, or last.")
+            raise ValueError(
+                Sentence('"%(word)s" is not a day of the month. Enter numbers from 1 to 31, or last.', word=word)
+            )
     if not words:
-        raise ValueError("Enter at least one day of the month, such as 1 or last.")
+        raise ValueError(Sentence("Enter at least one day of the month, such as 1 or last."))
     return ", ".join(sorted({word.lstrip("0") for word in words}, key=lambda word: int(word) if word != "last" else 32))
 
 
 def _interval(value: Any) -> str:
     text = str(value).strip().lower()
     if not re.fullmatch(f"(?:{INTERVAL.pattern})+", text):
-        raise ValueError(f"{value!r} is not an interval. Enter a number with a unit, such as 30s, 15m, 2h, 1d or 1w.")
+        raise ValueError(
+            Sentence(
+                '"%(text)s" is not an interval. Enter a number with a unit, such as 30s, 15m, 2h, 1d or 1w.',
+                text=str(value)[:50],
+            )
+        )
     if not SHORTEST <= _seconds(text) <= LONGEST:
-        raise ValueError("The interval must be at least 10 seconds and at most 366 days.")
+        raise ValueError(Sentence("The interval must be at least 10 seconds and at most 366 days."))
     return text
 
 
@@ -95,7 +110,9 @@ def _moment(value: Any) -> datetime:
     try:
         return value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
     except ValueError:
-        raise ValueError(f"{value!r} is not a date and time. Enter one such as 2026-12-24 18:00.") from None
+        raise ValueError(
+            Sentence('"%(text)s" is not a date and time. Enter one such as 2026-12-24 18:00.', text=str(value)[:50])
+        ) from None
 
 
 def _cron(value: Any) -> str:
@@ -103,21 +120,29 @@ def _cron(value: Any) -> str:
     fields = text.split()
     if len(fields) != 5:
         raise ValueError(
-            f"{text!r} has {len(fields)} fields instead of five. Enter minute, hour, day of month, month and day of "
-            "week, such as 30 9 * * mon-fri."
+            Sentence(
+                "A schedule has five fields, and this one has %(number)s. Enter minute, hour, day of month, month and"
+                " day of week, such as 30 9 * * mon-fri.",
+                number=len(fields),
+            )
         )
     try:
         next(CronSim(text, ANCHOR))
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
         if name == "day-of-month" and _is_cron(" ".join([*fields[:3], "*", fields[4]])):
-            raise ValueError(f"{text!r} never matches: no such month has that day.") from None
+            raise ValueError(Sentence('"%(text)s" never matches: no such month has that day.', text=text)) from None
         raise ValueError(
-            f"The {name} field of {text!r} is not valid. Use {CRON_FIELDS[name]}, lists such as 1,3, "
-            "ranges such as 1-5, steps such as */15, and * for any."
+            Sentence(
+                'The field %(name)s of "%(text)s" is not valid. Use %(values)s, lists such as 1,3, ranges such as 1-5,'
+                " steps such as */15, and * for any.",
+                name=name,
+                text=text,
+                values=CRON_FIELDS[name],
+            )
         ) from None
     except StopIteration:
-        raise ValueError(f"{text!r} never matches. Choose a date that exists.") from None
+        raise ValueError(Sentence('"%(text)s" never matches. Choose a date that exists.', text=text)) from None
     return text
 
 
@@ -134,12 +159,12 @@ LocalTime = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class Daily(Timer):
-    time: TimeOfDay = param("Time of day", "09:00")
+    time: TimeOfDay = param("Time of day in the chosen time zone", "09:00", input="time")
 
 
 class Weekly(Daily):
     days: Annotated[str, BeforeValidator(_weekdays)] = param(
-        "Days of the week, by their English names", "monday, friday"
+        "Days of the week, such as monday, friday", "monday, friday", many=WEEKDAYS, labels=LABELS
     )
 
 

@@ -377,12 +377,36 @@ def test_the_poles_have_a_few_sunrises_at_most() -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "kept"),
+    [("9:00", "09:00"), ("8am", "08:00"), ("8:30 PM", "20:30"), ("12am", "00:00"), ("8h30", "08:30"), ("20h", "20:00")],
+)
+def test_a_time_as_people_write_it(typed: str, kept: str) -> None:
+    assert Daily.model_validate({"time": typed}).time == kept
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("lundi, vendredi", "monday, friday"),
+        ("lun. ven.", "monday, friday"),
+        ("weekdays", "monday, tuesday, wednesday, thursday, friday"),
+        ("mon-fri", "monday, tuesday, wednesday, thursday, friday"),
+        ("sat-mon", "monday, saturday, sunday"),
+        ("weekend", "saturday, sunday"),
+        (["Monday", "Tues"], "monday, tuesday"),
+    ],
+)
+def test_days_in_the_languages_of_the_pages(typed: str | list[str], kept: str) -> None:
+    assert Weekly.model_validate({"time": "09:00", "days": typed}).days == kept
+
+
+@pytest.mark.parametrize(
     ("model", "given_", "says"),
     [
-        (Daily, {"time": "25:00"}, "hours and minutes, such as 09:00"),
-        (Daily, {"time": "9am"}, "hours and minutes"),
+        (Daily, {"time": "25:00"}, "use 00:00 to 23:59"),
+        (Daily, {"time": "9"}, "hours and minutes"),
         (Daily, {"time": "09:00", "timezone": "Paris"}, "Use a name such as Europe/Paris"),
-        (Weekly, {"time": "09:00", "days": "mo"}, "Enter names such as monday"),
+        (Weekly, {"time": "09:00", "days": "mo"}, "no day of the week"),
         (Weekly, {"time": "09:00", "days": ""}, "at least one day"),
         (Monthly, {"time": "09:00", "days": "0"}, "numbers from 1 to 31, or last"),
         (Monthly, {"time": "09:00", "days": "1-5"}, "numbers from 1 to 31, or last"),
@@ -393,9 +417,9 @@ def test_the_poles_have_a_few_sunrises_at_most() -> None:
         (Interval, {"interval": "99 weeks"}, "at most 366 days"),
         (Interval, {"interval": "1h", "starting": "noon"}, "2026-12-24 18:00"),
         (Once, {"at": "5"}, "2026-12-24 18:00"),
-        (Cron, {"expression": "* * * *"}, "4 fields instead of five"),
-        (Cron, {"expression": "0 0 0 * * *"}, "6 fields instead of five"),
-        (Cron, {"expression": "0 25 * * *"}, "The hour field of '0 25 * * *' is not valid. Use 0-23"),
+        (Cron, {"expression": "* * * *"}, "five fields, and this one has 4"),
+        (Cron, {"expression": "0 0 0 * * *"}, "five fields, and this one has 6"),
+        (Cron, {"expression": "0 25 * * *"}, 'The field hour of "0 25 * * *" is not valid. Use 0-23'),
         (Cron, {"expression": "0 0 30 2 *"}, "never matches: no such month has that day"),
         (Cron, {"expression": "0 0 */30 * mon#2"}, "never matches"),
         (Place, {"latitude": 91, "longitude": 0}, "less than or equal to 90"),

@@ -10,7 +10,7 @@ from area.connectors.webhook.body import form, read
 from area.connectors.webhook.challenges import reply_to
 from area.connectors.webhook.deliveries import BODY, identity
 from area.connectors.webhook.proofs import LABELS, Signature, check
-from area.sdk import Context, Event, Events, Output, Permanent, Reply, Request, Service, Verify, output, param
+from area.sdk import Context, Event, Events, Output, Permanent, Reply, Request, Sentence, Service, Verify, output, param
 from area.sdk.fields import Form
 from area.sdk.selection import Budget, JmesPath, TooMuch, evaluate, select
 
@@ -26,7 +26,9 @@ service = Service(
 
 def _header_name(name: str) -> str:
     if not re.fullmatch(r"[!#$%&'*+.^`|~\w-]+", name, re.ASCII):
-        raise ValueError(f"{name!r} is not a valid header name. Use one such as X-Signature-256.")
+        raise ValueError(
+            Sentence('"%(name)s" is not a valid header name. Use one such as X-Signature-256.', name=name[:100])
+        )
     return name
 
 
@@ -81,7 +83,9 @@ class Incoming(Form):
     @model_validator(mode="after")
     def _signed_with_a_secret(self) -> "Incoming":
         if self.signature != "none" and not (self.secret and self.secret.get_secret_value().strip()):
-            raise ValueError(f"Enter the secret the sender signs with, for the signature {self.signature!r}.")
+            raise ValueError(
+                Sentence("Enter the secret the sender signs with, for the signature %(name)s.", name=self.signature)
+            )
         return self
 
     @property

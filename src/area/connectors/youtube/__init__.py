@@ -18,6 +18,7 @@ from area.sdk import (
     Option,
     Output,
     Permanent,
+    Sentence,
     composed,
     lookup,
     output,
@@ -51,7 +52,7 @@ def _video_id(given: str) -> str:
     """A video's ID, also from its URL."""
     output = re.search(r"(?:[?&]v=|youtu\.be/|/shorts/|/live/|/embed/|^)([\w-]{11})(?:[?&#/]|$)", given.strip())
     if not output:
-        raise ValueError(f"{given!r} is not a video. Enter its URL or its 11-character ID.")
+        raise ValueError(Sentence('"%(text)s" is not a video. Enter its URL or its 11-character ID.', text=given[:100]))
     return output[1]
 
 
@@ -59,7 +60,11 @@ def _channel(given: str) -> str:
     """A channel's ID or handle, also from its URL."""
     output = re.search(r"(?:/channel/|^)(UC[\w-]{22})(?:[?/]|$)|(?:youtube\.com/|^)(@[^/?\s]+)", given.strip())
     if not output:
-        raise ValueError(f"{given!r} is not a channel. Enter its URL, its handle such as @youtube, or its ID.")
+        raise ValueError(
+            Sentence(
+                '"%(text)s" is not a channel. Enter its URL, its handle such as @youtube, or its ID.', text=given[:100]
+            )
+        )
     return output[1] or output[2]
 
 

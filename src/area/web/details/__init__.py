@@ -1,7 +1,7 @@
 """One AREA: state, settings, live runs and figures; test, run, export and delete it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import orjson
@@ -21,7 +21,8 @@ from area.kit.problems import Invalid
 from area.registry import Registry
 from area.runs import history
 from area.sdk import Action, Reaction
-from area.sdk.fields import form_fields
+from area.sdk.fields import Field, by_name, form_fields
+from area.web.editor.inputs import readable
 from area.web.parts.pages import Fields, Page, SignedIn
 from area.web.parts.sentences import sentences
 from area.web.parts.show import pretty
@@ -221,7 +222,20 @@ def parameters(page: Page, part: PartOut, kind: Literal["action", "reaction"]) -
     order = [*(one for one in named if one in part.parameters), *(one for one in part.parameters if one not in named)]
     account = {"account": part.connection} if part.connection else {}
     labelled = named | {"account": page.say("Account")}
-    return written(account | {name: part.parameters[name] for name in order}, labelled)
+    declared = by_name(component.params) if component else {}
+    say = page.words(component.service.slug) if component else page.say
+    values = {name: _read_out(declared.get(name), part.parameters[name], say) for name in order}
+    return written(account | values, labelled)
+
+
+def _read_out(declared: Field | None, value: Any, say: Callable[[str], str]) -> Any:
+    """A value as it is read: choices by their names."""
+    if declared is None or not isinstance(value, str):
+        return value
+    if declared.input and declared.input.many:
+        known = {choice: say(declared.labels.get(choice, choice)) for choice in declared.input.many}
+        return ", ".join(known.get(word, word) for word in re.split(r"[\s,]+", value) if word)
+    return say(declared.labels.get(value, value)) if value in (declared.choices or ()) else value
 
 
 def written(values: Mapping[str, Any], named: Mapping[str, str]) -> list[Parameter]:
@@ -237,7 +251,7 @@ def labels(page: Page, component: Action | Reaction | None) -> dict[str, str]:
     if component is None:
         return {}
     say = page.words(component.service.slug)
-    return {one.name: say(one.description) for one in form_fields(component.params)}
+    return {one.name: say(readable(one.name)) for one in form_fields(component.params)}
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:

@@ -18,7 +18,9 @@ from area.areas.views import AreaOut
 from area.catalog import ComponentView, ServiceView
 from area.doors.deps import Id, ScopeDep, SessionDep
 from area.engine import control
+from area.kit.clock import zone_names
 from area.kit.problems import Invalid, Problem
+from area.kit.sentences import REGIONS
 from area.web.editor import connected, credentials, drafts, errors, forms, inputs, merge, preview, rows, sides
 from area.web.editor import origin as origins
 from area.web.editor.forms import SIDES, Form, Side
@@ -288,6 +290,7 @@ async def show(editing: Editing, found: Findings, *, saving: bool = False) -> Re
         simple=form.condition is not None or rows.read(form.only_if) is not None,
         row_errors=errors.of_rows(page, form) if sight.tried else {},
         saving=saving,
+        zones=sorted(name for name in zone_names() if name.partition("/")[0] in REGIONS) if not page.partial else [],
         taken=[_label(page, found, name) for name in sight.taken],
         both=[(_label(page, found, name), merge.text_of(origin.start, name)) for name in sight.both],
         **vars(looked),

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from area.kit.problems import FieldError
+from area.kit.sentences import Sentence
 from area.web.editor.forms import SIDES, Form, Side
 from area.web.editor.sides import Half
 from area.web.editor.sight import Sight
@@ -24,10 +25,18 @@ def by_field(page: Page, errors: Sequence[FieldError]) -> dict[str, list[str]]:
         key = parts[0][:1] if parts[0] in SIDES else parts[0]
         if parts[1:2] == ["parameters"] and len(parts) > 2:
             key = f"{key}.{parts[2]}"
-        message = page.say(error["message"])
+        message = page.say(_plain(error["message"]))
         if message not in found[key]:
             found[key].append(message)
     return dict(found)
+
+
+def _plain(message: str) -> str:
+    """Plain words for what pydantic and the API say of a field, which a page shows beside its label."""
+    key = message.key if isinstance(message, Sentence) else message
+    if key in ("Field required", "%(name)s is required: %(description)s."):
+        return Sentence("This field is required.")
+    return message
 
 
 def visible(form: Form, sight: Sight, errors: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -121,7 +121,14 @@ def _base(text: str) -> dict[str, str]:
 
 
 def _prefixed(texts: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {name.removeprefix(prefix): text for name, text in texts.items() if name.startswith(prefix) and text}
+    """Values of a side; what was marked of several choices, `m.a.days.monday`, is one text."""
+    marks = f"m.{prefix}"
+    values = {name.removeprefix(prefix): text for name, text in texts.items() if name.startswith(prefix) and text}
+    for name in texts:
+        if name.startswith(marks):
+            field, _, choice = name.removeprefix(marks).partition(".")
+            values[field] = f"{values[field]}, {choice}" if field in values else choice
+    return values
 
 
 def of_recipe(recipe: Recipe, say: Any) -> Form:

@@ -1,5 +1,6 @@
 """Inputs of a component's parameters: kind, label, value, hint and errors."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -8,9 +9,15 @@ from pydantic import BaseModel
 from area.catalog import ComponentView, VariableView
 from area.web.editor.forms import Form, Side, default_of
 
-Kind = Literal["text", "long", "number", "switch", "date", "email", "url", "json", "select", "secret"]
+Kind = Literal[
+    "text", "long", "number", "switch", "date", "email", "url", "json", "select", "secret", "time", "zone", "many"
+]
 LONG = frozenset({"body", "text", "html", "content", "message", "description", "summary", "payload"})
 SHORT = {"url": "URL", "html": "HTML", "id": "ID", "cc": "Cc", "bcc": "Bcc", "qos": "QoS", "json": "JSON"}
+
+
+WORDS = re.compile(r"[^\s,]+")
+TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 class FieldView(BaseModel):
@@ -32,6 +39,7 @@ class FieldView(BaseModel):
     several_lines: bool
     errors: list[str]
     fillable: bool
+    marked: list[str] = []  # of several choices
     options: str = ""  # where to ask what may be chosen
     chosen: str = ""  # how what was chosen there is called
     movable: bool = False  # whether there is a secret in it that a credential can hold
@@ -84,7 +92,8 @@ def _field_view(
         hint=one.description or "",
         placeholder=default or one.placeholder or "",
         required=not one.nullable,
-        choices={choice: say((one.labels or {}).get(choice, choice)) for choice in one.choices or ()},
+        choices={choice: say((one.labels or {}).get(choice, choice)) for choice in one.choices or one.many or ()},
+        marked=WORDS.findall(value) if kind == "many" else [],
         default=default,
         kept=kept,
         removed=name in form.removed,
@@ -100,6 +109,8 @@ def _kind(one: VariableView, value: str, side: Side, *, several_lines: bool) -> 
     """The kind of input; reactions need inputs that accept {{…}}."""
     if one.secret:
         return "secret"
+    if side == "action" and (kind := _own_kind(one, value)):
+        return kind
     if one.choices and (not value or value in one.choices):
         return "select"
     if one.type == "boolean" and value in ("", "true", "false"):
@@ -115,3 +126,13 @@ def _kind(one: VariableView, value: str, side: Side, *, several_lines: bool) -> 
     if one.type in ("number", "email", "url"):
         return one.type  # type: ignore[return-value] # one of these three
     return "text"
+
+
+def _own_kind(one: VariableView, value: str) -> Kind | None:
+    """The kind that the parameter asks for, if it can show the value."""
+    match one.input:
+        case "many":
+            return "many" if set(WORDS.findall(value)) <= set(one.many or ()) else None
+        case "time":
+            return "time" if not value or TIME.fullmatch(value) else None
+    return one.input

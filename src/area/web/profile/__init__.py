@@ -19,7 +19,7 @@ from area.doors.deps import COOKIE, Address, BigId, ScopeDep, SessionDep
 from area.kit import language
 from area.kit.clock import zone_names
 from area.kit.problems import Invalid, Problem
-from area.kit.sentences import gettext, zone_name
+from area.kit.sentences import REGIONS, gettext, zone_name
 from area.web.parts.pages import Fields, Page, SignedIn, device_zone
 from area.web.parts.proof import proof_of
 from area.web.profile import avatars
@@ -150,14 +150,9 @@ def _zones() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"": ["UTC"]}
     for name in sorted(zone_names()):
         region, slash, _ = name.partition("/")
-        if slash and region in ZONES:
+        if slash and region in REGIONS:
             found.setdefault(region, []).append(name)
     return found
-
-
-ZONES = (
-    "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific",
-)  # fmt: skip
 
 
 # API tokens

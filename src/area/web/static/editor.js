@@ -49,7 +49,7 @@
   function touch(input) {
     const touched = form().elements.touched;
     const names = new Set(touched.value.split(" ").filter(Boolean));
-    if (input.name) names.add(input.name);
+    if (input.name) names.add(input.name.replace(/^m\.([ar]\.[^.]+)\..*/, "$1")); // one mark of several
     touched.value = [...names].join(" ");
   }
 
